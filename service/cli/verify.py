@@ -103,13 +103,13 @@ def _sellers_of(connection: Client, marketplace: str) -> list[str]:
 def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
     stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
     if not stamps:
-        return [_verdict(answer, Result()) for answer in answers]
+        return [find_verdict(answer, Result()) for answer in answers]
     times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
     again = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
-    return [_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
+    return [find_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
 
 
-def _verdict(answer: Result, again: Result) -> str:
+def find_verdict(answer: Result, again: Result) -> str:
     if answer.error.reason == "SELLER_NOT_FOUND":
         return "not_found"
     if not answer.HasField("trust_score") or answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:

@@ -5,6 +5,9 @@ with one. Cases count from FROM_PERCENT on. `warning_days.median`: from case to 
 `innocent_touched_per_100000`, and `.upper` of its 95 % interval. `retracted.*`: overturned violations, and cases left.
 `evader_gain`: percent that a banned seller's accounts may sell a day beyond one newcomer. `victims_moved`: victims with
 a case. `incremental_ms.p99`: an append that moves links. `rebuild_seconds`: components of `rebuild_sellers`, in memory.
+`recall.*`: a recall of one product that `recall.sellers` list, each linked by one of `recall.links`, in
+`recall.seconds`; its confirmation in `recall.confirmed_seconds`; then `recall.appends_per_second` that move links, each
+in `recall.incremental_ms.p99`.
 """
 
 import random
@@ -27,7 +30,7 @@ from scoring.network.rings import find_shared, label_components
 from scoring.policy.rules import Situation
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
-from tests.helpers.builders import MARKET, NOW, Clock, confirmed, link, status
+from tests.helpers.builders import MARKET, NOW, PRODUCT_REPORT, Clock, confirmed, link, listing, status
 from tests.helpers.policies import TIERS
 
 GANG = 5
@@ -71,7 +74,9 @@ class Market(NamedTuple):
         return min((one.occur_time for one in opened if one.fact.strength_ppm >= 10_000 * FROM_PERCENT), default=None)
 
 
-def measure_rings(gangs: int = 60, honest: int = 2_000, rebuild_sellers: int = 10_000_000) -> dict[str, float]:
+def measure_rings(
+    gangs: int = 60, honest: int = 2_000, rebuild_sellers: int = 10_000_000, recalled: int = 100_000
+) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         clock = Clock(NOW)
         url = f"sqlite:///{Path(folder) / 'ledger.db'}"
@@ -86,7 +91,35 @@ def measure_rings(gangs: int = 60, honest: int = 2_000, rebuild_sellers: int = 1
     sellers, links = rebuild_sellers, rebuild_sellers * 6 // 10
     label_components(find_shared(chance.integers(0, sellers, links), chance.integers(0, sellers // 2, links)), sellers)
     figures |= {"rebuild_sellers": sellers, "rebuild_seconds": round(perf_counter() - begin, 2)}
-    return figures
+    return figures | _recall(recalled)
+
+
+def _recall(sellers: int, gangs: int = 200) -> dict[str, float]:
+    """Recall a product of linked sellers, then have `gangs` of two take part in a violation."""
+    figures: dict[str, float] = {"recall.sellers": sellers, "recall.links": sellers}
+    with TemporaryDirectory() as folder:
+        clock = Clock(NOW)
+        with Ledger.open(f"sqlite:///{Path(folder) / 'ledger.db'}", create=True, clock=clock) as ledger:
+            for start in range(0, sellers, 1_000):
+                names = [f"r{number}" for number in range(start, min(start + 1_000, sellers))]
+                ledger.append(MARKET, [link(f"h-{name}", name, f"of-{int(name[1:]) // 2}") for name in names])
+                ledger.append(MARKET, [listing(name) for name in names])
+            reported, confirmation = PRODUCT_REPORT, status(PRODUCT_REPORT.entry_id)
+            for name, one in (("recall.seconds", reported), ("recall.confirmed_seconds", confirmation)):
+                clock.now += DAY
+                begin = perf_counter()
+                ledger.append(MARKET, [one])
+                figures[name] = round(perf_counter() - begin, 2)
+            market = Market(ledger, clock, random.Random(1), [])
+            for gang in range(0, 2 * gangs, 2):
+                for number in (gang, gang + 1):
+                    thing, name = f"of-{gang // 2}", f"r{number}"
+                    market.append(link(f"c-{name}", name, thing, state=LinkState.CONFIRMED))
+                market.append(confirmed(f"v-{gang}", f"r{gang}"))
+                assert market.cases(f"r{gang + 1}")
+    seconds = sum(market.milliseconds) / 1_000
+    figures["recall.appends_per_second"] = round(len(market.milliseconds) / seconds, 1)
+    return figures | {"recall.incremental_ms.p99": round(float(np.percentile(market.milliseconds, 99)), 2)}
 
 
 def _fill(market: Market, gangs: int, honest: int) -> float:

@@ -5,7 +5,7 @@ import grpc
 import pytest
 
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from service.cli.verify import Result, _verdict
+from service.cli.verify import Result, find_verdict
 from tests.helpers.filled_server import filled_server
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, exposure
@@ -81,6 +81,6 @@ def test_an_answer_by_another_model_or_policy_is_not_compared(digest: str) -> No
     answer, again = Result(seller="s"), Result(seller="s")
     for result, value in ((answer, "a"), (again, "b")):
         setattr(result.trust_score.stamp, digest, value)
-    assert _verdict(answer, again) == "changed"
+    assert find_verdict(answer, again) == "changed"
     setattr(again.trust_score.stamp, digest, "a")
-    assert _verdict(answer, again) == "same"
+    assert find_verdict(answer, again) == "same"
