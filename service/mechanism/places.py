@@ -11,6 +11,9 @@ SOURCE = "mechanism"
 TIME_SOURCE = "mechanism:time"
 """The time of every seller's last evaluation, in microseconds."""
 
+LINKS_SOURCE = "mechanism:links"
+"""The last day, since 1970, that links were refreshed."""
+
 MAX_DAYS_LATE = 31
 """They are recorded afterwards if no worker ran."""
 

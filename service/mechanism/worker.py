@@ -17,7 +17,7 @@ from service.ledger.queries.changes import Change
 from service.ledger.records import Cut, Position
 from service.ledger.seals.chain import GENESIS
 from service.ledger.store import Ledger
-from service.mechanism.places import DECIDING, LATELY, SOURCE, TIME_SOURCE, list_times
+from service.mechanism.places import DECIDING, LATELY, LINKS_SOURCE, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import Refusals, Seller
 from service.repeated_work import repeat
@@ -60,6 +60,7 @@ class MechanismWorker:
         self.overdue_cases = 0
         self._count_due = 0.0
         self._behind_since = 0
+        self._links_day = 0
 
     def stop(self) -> None:
         self._stop.set()
@@ -98,12 +99,24 @@ class MechanismWorker:
         if monotonic() >= self._count_due:
             self._count_due = monotonic() + COUNT_SECONDS
             self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time)
+        self._refresh_links(now.observe_time // DAY)
         return self.appended - before
+
+    def _refresh_links(self, day: int) -> None:
+        """Once a day, state what time alone changes about links, and measure their precision."""
+        if day <= self._links_day:
+            return
+        if (self._ledger.positions.find(LINKS_SOURCE, 0) or 0) < day:
+            for marketplace in self._ledger.sellers.list_marketplaces():
+                self.appended += self._ledger.refresh_links(marketplace).cases
+            self._ledger.positions.advance(Position(LINKS_SOURCE, 0, day))
+        self._links_day = day
 
     def _forget(self) -> None:
         """Go on where the ledger says, which lost entries: as after the promotion of a standby that lagged."""
         self._done, self._follows_from = 0, ""
         self._ends.clear()
+        self._links_day = 0
 
     def _catch_up(self, now: Cut) -> bool:
         since = self._ledger.positions.find(TIME_SOURCE, 0)

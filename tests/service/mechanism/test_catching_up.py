@@ -1,6 +1,6 @@
 import pytest
 
-from scoring.base.enums import Action
+from scoring.base.enums import Action, LinkState
 from scoring.base.errors import InvalidInput, LedgerUnavailable
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
@@ -14,7 +14,7 @@ from service.mechanism.refusals import TooManyRefused, read_refused
 from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
-from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
+from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, link, status
 from tests.helpers.recordings import RULES, Told, facts_of, history, recorded, watched
 
 EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
@@ -92,6 +92,20 @@ def test_policies_of_the_meantime_are_recorded(told: Told) -> None:
     deposits = [(fact.amount_minor, fact.policy) for fact in told.statements() if fact.rule == "everybody"]
     assert deposits == [(50_000, first.digest), (70_000, other.digest), (50_000, first.digest)]
     assert [time for rule, _, time in dated(told) if rule == "everybody"][1:] == moved
+
+
+def test_links_are_refreshed_each_day(told: Told) -> None:
+    known = [link(f"k{n}", f"k{n}", f"other{n}") for n in range(30)]
+    decided = [link(f"d{n}", f"k{n}", f"other{n}", state=LinkState.CONFIRMED) for n in range(30)]
+    told.append(*known, *decided, link("l1", "bad", "iban"), link("l2", "late", "iban"), confirmed("c1", "bad"))
+
+    def look(worker: MechanismWorker) -> int:
+        worker.look()
+        return len(told.ledger.measures.of_seller(MARKET, "late", told.ledger.cut()).cases)
+
+    assert look(told.worker) == 0
+    told.clock.now += DAY
+    assert [look(told.worker), look(told.worker), look(told.another())] == [1, 1, 1]
 
 
 def test_a_first_commit_evaluates_each_seller_once(told: Told) -> None:
