@@ -86,7 +86,7 @@ def rings_command(
 
 @app.command("refresh")
 def refresh_command(marketplace: Marketplace = None) -> None:
-    """Measure the precision of links from persons' decisions, and state what time alone changed: the mechanism does so daily."""
+    """Measure the precision of links, and state what time alone changed; the mechanism does so daily."""
     with client(marketplace) as (connection, where):
         done = connection.refresh_links(where)
     say(

@@ -5,9 +5,8 @@ with one. Cases count from FROM_PERCENT on. `warning_days.median`: from case to 
 `innocent_touched_per_100000`, and `.upper` of its 95 % interval. `retracted.*`: overturned violations, and cases left.
 `evader_gain`: percent that a banned seller's accounts may sell a day beyond one newcomer. `victims_moved`: victims with
 a case. `incremental_ms.p99`: an append that moves links. `rebuild_seconds`: components of `rebuild_sellers`, in memory.
-`recall.*`: a recall of one product that `recall.sellers` list, each linked by one of `recall.links`, in
-`recall.seconds`; its confirmation in `recall.confirmed_seconds`; then `recall.appends_per_second` that move links, each
-in `recall.incremental_ms.p99`.
+`recall.*`: the recall of a product that `recall.sellers` list, each with one of `recall.links`; its confirmation; then
+appends that move links.
 """
 
 import random
