@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from scoring.network.terms import MAX_CAUSE_DAYS
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, correction, identity, link, status
 
-CONFIRMED, SEVERED = LinkState.CONFIRMED, LinkState.SEVERED
+OBSERVED, CONFIRMED, SEVERED = LinkState.OBSERVED, LinkState.CONFIRMED, LinkState.SEVERED
 
 
 def last_case(ledger: Ledger, seller: str = "late") -> CaseChanged | None:
@@ -169,6 +170,41 @@ def test_a_person_ends_a_case_of_a_link(ledger: Ledger) -> None:
     case = last_case(ledger)
     assert case is not None
     assert case.state is CaseState.ENDED
+
+
+def related(seller: str, other: str) -> list[Entry]:
+    """Return a link to another seller that a person confirmed."""
+    return [link(f"{seller}-{state.name}", seller, "", other=other, state=state) for state in (OBSERVED, CONFIRMED)]
+
+
+def test_a_cycle_of_links_leads_back_to_nobody(ledger: Ledger) -> None:
+    ledger.append(MARKET, [*related("a", "b"), *related("b", "c"), *related("c", "a"), confirmed("v1", "a")])
+    cases = {name: last_case(ledger, name) for name in "abc"}
+    assert cases["a"] is None
+    assert [case and len(case.link_kinds) for case in cases.values()] == [None, 2, 1]
+    ledger.append(MARKET, [status("v1", Action.OVERTURN)])
+    assert [last_case(ledger, name) for name in "abc"] == [None, None, None]
+
+
+def test_two_batches_at_once_may_name_each_others_sellers(ledger: Ledger) -> None:
+    batches = [[*related(one, other), confirmed(f"v-{one}", one)] for one, other in (("a", "b"), ("b", "a"))]
+    with ThreadPoolExecutor(2) as pool:
+        assert len([*pool.map(lambda batch: ledger.append(MARKET, batch), batches)]) == 2
+    causes = [case and case.rests_on[-1] for case in (last_case(ledger, "a"), last_case(ledger, "b"))]
+    assert causes == ["v-b", "v-a"]
+    ledger.append(MARKET, [status("v-a", Action.OVERTURN)])
+    assert last_case(ledger, "a") is not None
+    assert last_case(ledger, "b") is None
+
+
+@pytest.mark.parametrize("days", [30, MAX_CAUSE_DAYS + 1])
+def test_a_link_withdrawn_later_ends_a_case_that_still_runs(ledger: Ledger, clock: Clock, days: int) -> None:
+    linked(ledger, confirmed("v1", "bad"))
+    clock.now += days * DAY
+    ledger.append(MARKET, [correction("l2")])
+    stated = [one.fact.state for one in ledger.measures.of_seller(MARKET, "late", ledger.cut()).cases]
+    assert stated == [CaseState.OPENED, *([CaseState.WITHDRAWN] if days < MAX_CAUSE_DAYS else [])]
+    assert ledger.refresh_links(MARKET).cases == 0
 
 
 @pytest.mark.parametrize(
