@@ -34,7 +34,7 @@ from tests.helpers.policies import TIERS
 
 GANG = 5
 FROM_PERCENT = 80
-"""What the policy asks of a link."""
+"""The policy's demand on a link."""
 KINDS = (LinkKind.BANK_ACCOUNT, LinkKind.DEVICE, LinkKind.ADDRESS)
 RIGHT = (0.995, 0.97, 0.8)
 """Share of true links by kind."""

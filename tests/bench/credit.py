@@ -2,7 +2,8 @@
 
 `diff.cells`: situations in which the ladder and the general policy differ; `diff.wrong`: of `diff.checked` sellers,
 those about whom the difference is wrong. `preview_s`: seconds of a preview of the ladder for 100,000 sellers and
-300,000 entries on SQLite; `preview.sample_s`: of the sample before it; `preview.moved`: sellers with other terms.
+300,000 entries on SQLite. `preview.sample_s`: seconds of the sample before it. `preview.moved`: sellers with other
+terms.
 
 Five minutes on an idle core.
 """

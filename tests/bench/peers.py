@@ -1,8 +1,8 @@
 """Remembered scores against a team's own alternatives, each in its own process, over the same model and sellers.
 
-Ratios of calls a second: over gRPC's own echo of the same bytes, over FastAPI with `Booster.predict` on inputs in
-memory, and over FastAPI that reads a nightly job's scores from PostgreSQL. Medians of interleaved rounds, by h2load.
-This server logs each call, peers log nothing. Three minutes on an idle core.
+Ratios of calls a second over three peers: gRPC's own echo of the same bytes, FastAPI with `Booster.predict` on inputs
+in memory, FastAPI with a nightly job's scores in PostgreSQL. Medians of interleaved rounds, by h2load. This server logs
+each call, peers log nothing. Three minutes on an idle core.
 """
 
 import json

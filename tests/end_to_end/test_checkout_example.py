@@ -1,4 +1,4 @@
-"""The reference checkout, `examples/checkout`: a frozen database and a killed server block no buyer and pay nothing wrong."""
+"""The reference checkout, `examples/checkout`: buyers and payouts survive a frozen database and a killed server."""
 
 import os
 import signal

@@ -41,7 +41,7 @@ class Paid:
 
     value: Floats
     day: Floats
-    """Mean, without the reserve; NEVER if not paid."""
+    """Mean, less the reserve; NEVER if unpaid."""
     within_8: Floats
     """Within 8 days of the delivery."""
     early: Floats

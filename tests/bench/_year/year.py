@@ -63,7 +63,7 @@ class YearResult:
     late_value_minor: int
     """The rest of it."""
     newcomers_early: float
-    """Of a clean newcomer's first 30 days, paid before the orders are 17 days old; mean."""
+    """The part of a clean newcomer's first 30 days that is paid before the orders are 17 days old; mean."""
     refused_sellers: float
     """Clean sellers with a refused order."""
     lost_trade_minor: int
@@ -71,11 +71,11 @@ class YearResult:
     deposit_share: float
     """Clean sellers that owe a deposit some day."""
     refused: float
-    """Of a clean seller's value, refused by limits; mean."""
+    """The part of a clean seller's value that limits refuse; mean."""
     refused_value: float
-    """Of all clean sellers' value."""
+    """The part of all clean sellers' value."""
     newcomers_month: float
-    """Of buyers' orders, what a clean newcomer may sell in its first 30 days; mean."""
+    """The part of buyers' orders that a clean newcomer may sell in its first 30 days; mean."""
 
 
 @dataclass

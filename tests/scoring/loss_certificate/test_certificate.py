@@ -291,7 +291,7 @@ def test_a_run_brings_at_most_the_limit_on_young_orders() -> None:
 
 
 def test_orders_that_are_young_no_longer_count_by_their_hold() -> None:
-    """With a limit on orders of less than 3 days, those of the first three of five days are paid out beside it."""
+    """With a limit on orders of less than 3 days, orders of the first three of five days are paid out beside it."""
     limit = {"kind": "paid_ahead_limit", "days": 2, "value_minor": 90, "ppm": 0, "at_most_minor": 90}
     found = certified(toy(cap(1_000), rule("ahead", limit)))["verdicts"][REAL]
     assert found["most_minor"] == 3 * 1_000 + 90 - 100

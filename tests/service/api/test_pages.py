@@ -67,7 +67,7 @@ def forged(request: Message, body: bytes) -> str:
 
 
 def sound_cut(running: Running, method: str) -> Cut:
-    """Return a valid cut for the list's tokens, or None if the list has no ledger."""
+    """Return a valid cut for the list's tokens, if the list has a ledger."""
     return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal", "Audit")) else running.ledger.cut()
 
 

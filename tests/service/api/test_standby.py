@@ -60,7 +60,7 @@ class Standby:
 
 @dataclass
 class Pair:
-    """A primary and its standby; `url` leads to the one that can be written."""
+    """A primary and its standby; `url` leads to the writable server."""
 
     primary: HangingPostgresql
     standby: Standby

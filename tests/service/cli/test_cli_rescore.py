@@ -114,7 +114,7 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
 
 @pytest.mark.long
 def test_any_engine_may_run_the_lines_of_a_plan(shell: Shell, tmp_path: Path) -> None:
-    """Lines run one by one by the command; rescore takes them over, and its file is that of one command."""
+    """Lines run one by one by the command; rescore takes them over, and writes the file of one command."""
     own = ("--store", tmp_path / "scale")
     expected = opened_file(Path(shell.json("rescore", "--day", "tomorrow", "--processes", 1)["file"]))
     [row] = shell.json("task", "plan", "--day", "tomorrow", *own)

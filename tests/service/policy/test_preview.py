@@ -58,7 +58,7 @@ def looked(ledger: Ledger, before: Policy, after: Policy, *, model: bool = True,
 
 
 def segment(found: Preview, kind: str, name: str) -> dict[str, int]:
-    """Return the counts that are not 0, without the money."""
+    """Return the counts above 0, without the money."""
     counts = found.segments[kind, name].items()
     return {what: count for what, count in counts if count and not what.endswith(("_before", "_after"))}
 

@@ -105,7 +105,7 @@ def test_a_foreign_or_newer_export_is_refused(ledger: Ledger, tmp_path: Path) ->
 
 
 def test_two_exports_at_once_leave_one_whole(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that commits second is refused, and changes nothing."""
+    """The second commit is refused, and changes nothing."""
     fill(ledger, 3)
     place, create = tmp_path / "entries", Store.create
 

@@ -221,7 +221,7 @@ def report_grave(client: Client, name: str, folder: Path) -> Path:
 
 
 def test_nobody_decides_by_evidence_that_is_not_there(desk: Site, client: Client, tmp_path: Path) -> None:
-    """None is named, it is not opened, it was changed: each time the page says why, and the finding is refused."""
+    """The evidence is unnamed, unopened or changed: each time the page says why, and the finding is refused."""
     someone = person(desk)
     file = report_grave(client, "by-1", tmp_path)
     problems = {report(client, "by-0"): "There is no evidence to show", "by-1": "Open the evidence before you decide"}
