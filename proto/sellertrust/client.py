@@ -212,13 +212,12 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
 
         With `on_error="unknown"`, for a checkout, there is always an answer. Any failure gives `unknown_score`: no
         server, a missed deadline, an unknown seller, a malformed id. The cause, without the seller, is logged as a
-        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error`, which are
-        faults of the program, still raise.
+        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error` still raise.
 
-        While the ledger's database is away, the server answers what it last knew, with its age in `freshness`. A badge
-        can use any age. A payout should pass `max_staleness="fresh"`: it gets a fresh answer, or an error with the
-        reason `TOO_STALE`. One word says both: `use="badge"` is `on_error="unknown"`, remembered for `badge_seconds`,
-        and `use="payout"` is `max_staleness="fresh"` with `on_error="raise"`.
+        While the ledger's database is away, the server answers what it last knew, with its age in `freshness`.
+        `max_staleness="fresh"`, for a payout, gets a fresh answer, or an error with the reason `TOO_STALE`.
+        `use="badge"` is `on_error="unknown"`, remembered for `badge_seconds`; `use="payout"` is `max_staleness="fresh"`
+        with `on_error="raise"`.
         """
         on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)

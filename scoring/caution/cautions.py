@@ -1,8 +1,7 @@
-"""Caution: the fast signal from all facts, alleged or confirmed. It protects for some days and judges nothing.
+"""Caution: the fast signal from all facts, alleged or confirmed; docs/explanation/mechanism.md explains it.
 
-It follows from entries, time and policy. It begins when a visible fact completes a rule's trigger on facts that the
-rule has not used. A report taken back counts as never made, also in the past; but past days under caution count toward
-the 30 of 180 without a confirmed violation.
+It begins when a visible fact completes a rule's trigger on facts that the rule has not used. A report taken back counts
+as never made, also in the past; but past days under caution count toward the 30 of 180 without a confirmed violation.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence

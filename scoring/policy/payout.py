@@ -1,8 +1,6 @@
 """Payout terms of an order: the amounts released, drawn for claims and held on a day, exact to the minor unit.
 
-An order's terms are fixed at its capture. Only rules on confirmed facts, and cautions while they last, may make them
-stricter later. Refunds come first, then the holds, then the reserve on the rest, in parts per million, rounded down.
-While an order is young, a limit may bind what is paid out on all young orders of its seller together. On every day
+docs/explanation/mechanism.md states how they follow. On every day
 
     released + drawn + held = captured - refunded
 """

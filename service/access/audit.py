@@ -2,11 +2,9 @@
 
     hash = SHA-256(hash of the line before || the bytes of the line up to its hash)
 
-The hash is the last member of a line. A changed, missing or moved line breaks the chain unless all later lines are
-written again; a copy of the last hash detects that too. The line of a call (`event` is `call`) is on disk before the
-work begins. A second line (`end`) has the result and the first line's hash.
-
-An operator may move the file away: the next line begins a new one, with a chain of its own.
+A changed, missing or moved line breaks the chain unless all later lines are written again; a copy of the last hash
+detects that too. The line of a call (`call`) is on disk before the work begins. A second line (`end`) has the result
+and the first line's hash. If an operator moves the file away, the next line begins another chain.
 """
 
 import fcntl

@@ -1,18 +1,7 @@
-"""The grants file: issuers of tokens, and grants of rights to principals, in TOML. Every error in it is reported at once.
+"""The grants file: issuers of tokens, and grants of rights to principals, in TOML. Every error in it is reported at
+once.
 
-[[issuers]]
-issuer = "https://login.acme.example"
-audience = "sellertrust"
-keys = "https://login.acme.example/jwks.json"        # or a file, from the folder of this one
-algorithms = ["RS256", "ES256"]
-marketplaces = ["acme"]
-
-[[grants]]
-principals = ["spiffe://acme.example/ns/*/sa/checkout"]
-rights = ["read_scores"]
-marketplaces = ["acme"]
-
-[end]
+docs/how-to/access.md shows one.
 """
 
 import re

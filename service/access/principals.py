@@ -1,13 +1,7 @@
 """Principals: authenticated callers, each as one text, and the patterns that grants name them with.
 
-    spiffe://acme.example/ns/shop/sa/checkout     the URI of a certificate that is a SPIFFE id
-    uri:https://acme.example/checkout             any other URI of a certificate
-    dns:checkout.acme.example                     the DNS name of a certificate without a URI
-    jwt:https://login.acme.example#user-17        the issuer and the subject of a bearer token
-    local                                         whoever reaches a server that only this machine reaches
-
-In a pattern a `*` matches one whole segment: between slashes of a URI, dots of a DNS name, slashes or colons of a
-subject. A trust domain, a host and an issuer are exact.
+docs/how-to/access.md lists their forms. In a pattern a `*` matches one whole segment: between slashes of a URI, dots of
+a DNS name, slashes or colons of a subject. A trust domain, a host and an issuer are exact.
 """
 
 import re

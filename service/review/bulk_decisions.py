@@ -4,9 +4,7 @@ The entry id of each change is made of the decision's id, its parameters and the
 therefore continues. The selection uses each violation's state before this decision, so set, sample and etag stay the
 same while it runs.
 
-No one can choose the sample: each violation's lot depends only on its report (its id and record time). A smaller share
-gives a subset. Alleged violations in the sample are put under review and marked; bulk decisions leave them alone until
-a person decides.
+Each violation's lot depends only on its report (its id and record time), so no one can choose the sample.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Monitor a model: drift of its score and features, and calibration, on mature and on open windows.
 
 Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored. Drift
-compares sellers of that day with sellers of the model's training points, as known then. Calibration is observed over
-expected bad sellers in mature windows. The estimate covers open windows: a chain ladder of one step lifts the sellers
-known as bad so far. It moves months before the labels do.
+compares sellers of that day with sellers of the model's training points, as known then. For open windows a chain ladder
+of one step lifts the sellers known as bad so far.
 """
 
 from dataclasses import replace

@@ -1289,13 +1289,11 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 
 @_typing.final
 class StatusChanged(_message.Message):
-    """A change of a violation's status, with its actor and reason. Allowed before a decision: alleged -> under review ->
-    confirmed or dismissed; alleged or under review -> withdrawn. Allowed afterwards: dismissed -> under review again;
-    confirmed or reduced -> overturned, or appealed -> confirmed, reduced or overturned. A legal order reinstates a
-    dismissed or overturned violation. Any other change fails with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`, which
-    names the allowed actions. A change of an unrecorded violation stays pending if it names the seller, until the report
-    or an earlier decision arrives. After a valid later decision it is never applied. Effect on the score: decides
-    whether a violation counts, and how much.
+    """A change of a violation's status, with its actor and reason. The status decides which actions are allowed
+    (docs/reference/lifecycle.md). Others fail with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`, which names the allowed
+    actions. A change of an unrecorded violation stays pending if it names the seller, until the report or an earlier
+    decision arrives. After a valid later decision it is never applied. Effect on the score: decides whether a violation
+    counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -84,12 +84,9 @@ class ViolationReported:
 class StatusChanged:
     """A change of a violation's status, with its actor and reason.
 
-    Allowed before a decision: alleged -> under review -> confirmed or dismissed; alleged or under review -> withdrawn.
-    Allowed afterwards: dismissed -> under review again; confirmed or reduced -> overturned, or appealed -> confirmed,
-    reduced or overturned. A legal order reinstates a dismissed or overturned violation. Any other change fails with
-    FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation
-    stays pending if it names the seller, until the report or an earlier decision arrives. After a valid later decision
-    it is never applied.
+    The status decides which actions are allowed (docs/reference/lifecycle.md). Others fail with FAILED_PRECONDITION and
+    `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation stays pending if it names
+    the seller, until the report or an earlier decision arrives. After a valid later decision it is never applied.
     """
 
     violation: str = required(

@@ -1,11 +1,6 @@
-"""The form of a file's dates and times, stated by a mapping; they become RFC 3339. Pure.
+"""The form of a file's dates and times, stated by a mapping; they become RFC 3339, which is always read. Pure.
 
-    dates = "%d/%m/%Y"                                           # dates alone
-    dates = { format = "%Y-%m-%d %H:%M:%S", offset = "-03:00" }  # times, which need their offset from UTC
-    dates = { format = ["%m/%d/%Y", "%m/%d/%y"] }                # the first that fits
-    dates = "epoch_seconds"                                      # or epoch_milliseconds: since 1970-01-01T00:00:00Z
-
-RFC 3339 is always read. Without an hour in its format a text is a date, known at the end of its day.
+Without an hour in its format a text is a date, known at the end of its day.
 """
 
 import re

@@ -1,13 +1,4 @@
-"""Finds a foreign row's seller by recorded identifiers. Pure.
-
-An authority's file gives a licence, a registration or a shop's name. A mapping states which attribute of a seller's
-identity each is, in the order of trial:
-
-    [match]
-    identifiers = [
-        { attribute = "licence_number", value = "{licence}", verified = true },
-        { attribute = "shop_name", value = "{shop}" },
-    ]
+"""Finds a foreign row's seller by recorded identifiers, as `[match]` of a mapping states. Pure.
 
 Two identifiers are the same if they have the same letters and digits (`normalise`). The first identifier that any
 seller has decides. If several sellers have it, a person decides. A match is verified if its identifier says `verified =

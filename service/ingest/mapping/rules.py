@@ -1,30 +1,10 @@
 """The mapping of foreign rows to entries, stated in TOML. Pure.
 
-A mapping lists files; each file lists rules; each rule turns a row into an entry, if its `when` holds:
+A mapping lists files; each file lists rules; each rule turns a row into an entry, if its `when` holds.
+docs/reference/mappings.md shows all parts.
 
-    marketplace = "toronto"
-    [[files]]
-    path = "events.csv.gz"
-    [[files.entries]]
-    kind = "violation"
-    when = [{ column = "is_violation", equals = "1" }]
-    entry_id = "v-{inspection_id}-{event_type}-{line}"
-    seller = "{entity_id}"
-    occur_time = "{event_date}"
-    violation_type = "safety_infraction"
-    harm = { column = "severity", map = { "3" = "high" }, default = "low" }
-
-A value is a text with `{column}` in it, a constant, or a column with a `map`. `{line}` is the row's line,
-`{column:day}` the UTC day. A column may be changed: `{ column = "paid", multiply = 100 }` (whole cents), `{ column =
-"delivered", plus_days = 14 }`. An exposure's `{ count = "COLUMN" }` counts the distinct values of one seller and UTC
-day; `{ sum = "COLUMN" }` adds the numbers. A `when` is optional. The entry comes after the last row. `dates` states
-other forms of dates (`dates.py`); `columns` names the columns of a file without a header; a `join` adds columns of
-another file (`joins.py`).
-
-A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date.
-
-A `[match]` (`matching.py`) finds a row's seller; the match is the columns `{@seller}` and `{@verified}`. A rule that
-names one skips rows without a seller.
+A report date without an hour is the end of that day, as is a missing `report_time` of an event with only a date. A rule
+that names the columns of a match, `{@seller}` or `{@verified}`, skips rows without a seller.
 """
 
 import json

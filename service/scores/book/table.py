@@ -1,8 +1,7 @@
 """The table of the score book: answers by seller, and each seller's newest known entry.
 
-An answer computed at the sequence `at` is exact if `last`, the seller's newest known entry, is not later. `last` is
-stored with the answer, or in a second table for a seller without one. Removing a row from the second raises the floor:
-entries of absent sellers are unknown up to there.
+docs/explanation/book.md explains why an answer is exact. A seller without an answer has `last` in a second table.
+Removing a row from it raises the floor: entries of absent sellers are unknown up to there.
 """
 
 import threading
