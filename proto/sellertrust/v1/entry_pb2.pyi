@@ -1291,9 +1291,8 @@ Global___ViolationReported: _TypeAlias = ViolationReported  # noqa: Y015
 class StatusChanged(_message.Message):
     """A change of a violation's status, with its actor and reason. The status decides which actions are allowed
     (docs/reference/lifecycle.md). Others fail with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS`, which names the allowed
-    actions. A change of an unrecorded violation stays pending if it names the seller, until the report or an earlier
-    decision arrives. After a valid later decision it is never applied. Effect on the score: decides whether a violation
-    counts, and how much.
+    actions. A change of an unrecorded violation stays pending if it names the seller (see `Entry.pending`). Effect on
+    the score: decides whether a violation counts, and how much.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1761,9 +1760,7 @@ Global___OperatorStated: _TypeAlias = OperatorStated  # noqa: Y015
 
 @_typing.final
 class ControlChanged(_message.Message):
-    """Another party took over the account. Earlier sales no longer count; violations stay. Effect on the score: earlier
-    exposure and tenure stop counting, violations stay.
-    """
+    """Another party took over the account. Effect on the score: earlier exposure and tenure stop counting, violations stay."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1793,9 +1790,7 @@ Global___ControlChanged: _TypeAlias = ControlChanged  # noqa: Y015
 
 @_typing.final
 class ProductListed(_message.Message):
-    """A seller offered a product. Safety facts about it reach the seller. Effect on the score: violations of the product
-    reach the seller.
-    """
+    """A seller offered a product. Effect on the score: violations of the product reach the seller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2595,8 +2590,8 @@ Global___ComplaintFiled: _TypeAlias = ComplaintFiled  # noqa: Y015
 @_typing.final
 class ComplaintDecided(_message.Message):
     """A person decided a complaint about a measure. Only once, and not by a person who filed it, imposed or changed the
-    measure or confirmed its violations; else FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the
-    measure. Effect on the score: none: upheld, it lifts the measure.
+    measure or confirmed its violations; else FAILED_PRECONDITION with `CONTEST_FORBIDS`. Effect on the score: none:
+    upheld, it lifts the measure.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2635,12 +2630,10 @@ Global___ComplaintDecided: _TypeAlias = ComplaintDecided  # noqa: Y015
 
 @_typing.final
 class CaseChanged(_message.Message):
-    """A caution, a stop of payouts or a link opened a case, or a person decided the case. A case is decided once.
-    Confirming it needs confirmed violations. Ending it ends the caution or stop for good on the same facts. The service
-    opens cases. It withdraws the case of a caution that ended early (`rule` is set). A stop's case is `payouts~` and its
-    `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and `CASE_NOT_FOUND` if no such
-    case can exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided. Effect on the score: none: ended,
-    it ends the caution.
+    """A caution, a stop of payouts or a link opened a case, or a person decided the case. A case is decided once. A stop's
+    case is `payouts~` and its `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and
+    `CASE_NOT_FOUND` if no such case can exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided. Effect
+    on the score: none: ended, it ends the caution.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -31,8 +31,7 @@ class LedgerServiceStub(object):
     Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
     Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer.
     """
 
     def __init__(self, channel):
@@ -129,8 +128,7 @@ class LedgerServiceServicer(object):
     Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
     Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer.
     """
 
     def AppendEntries(self, request, context):
@@ -354,8 +352,7 @@ class LedgerService(object):
     Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
     Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer.
     """
 
     @staticmethod

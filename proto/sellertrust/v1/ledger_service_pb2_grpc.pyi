@@ -32,8 +32,7 @@ class LedgerServiceStub:
     Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
     Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer.
     """
 
     @_typing.overload
@@ -97,8 +96,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
     Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -158,8 +156,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     Errors are a `google.rpc.Status` with a BadRequest that names the field, or an ErrorInfo with a stable `ErrorReason`.
     Retry UNAVAILABLE; `entry_id` makes every append safe to retry.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.LedgerService` if the ledger does not answer.
     """
 
     @_abc_1.abstractmethod

@@ -29,8 +29,7 @@ class ReviewServiceStub(object):
     """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
     on a notifier.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer.
     """
 
     def __init__(self, channel):
@@ -70,8 +69,7 @@ class ReviewServiceServicer(object):
     """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
     on a notifier.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer.
     """
 
     def GetNotifier(self, request, context):
@@ -153,8 +151,7 @@ class ReviewService(object):
     """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
     on a notifier.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer.
     """
 
     @staticmethod

@@ -30,8 +30,7 @@ class ReviewServiceStub:
     """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
     on a notifier.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer.
     """
 
     @_typing.overload
@@ -62,8 +61,7 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
     on a notifier.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,8 +88,7 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     """Helps people who decide: measures notifiers, orders the open violations, and takes bulk decisions. No score depends
     on a notifier.
 
-    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer. The
-    empty service name is SERVING while calls are accepted.
+    `grpc.health.v1.Health` reports NOT_SERVING for `sellertrust.v1.ReviewService` if the ledger does not answer.
     """
 
     @_abc_1.abstractmethod

@@ -55,7 +55,7 @@ class OperatorStated:
 
 @dataclass(frozen=True, slots=True)
 class ControlChanged:
-    """Another party took over the account. Earlier sales no longer count; violations stay."""
+    """Another party took over the account."""
 
     cause: ControlReason = word_field(1, ControlReason, "The cause: sold or taken over. Required.", "status")
     actor: str = actor_field(2)

@@ -86,7 +86,7 @@ class StatusChanged:
 
     The status decides which actions are allowed (docs/reference/lifecycle.md). Others fail with FAILED_PRECONDITION and
     `LIFECYCLE_FORBIDS`, which names the allowed actions. A change of an unrecorded violation stays pending if it names
-    the seller, until the report or an earlier decision arrives. After a valid later decision it is never applied.
+    the seller (see `Entry.pending`).
     """
 
     violation: str = required(
@@ -161,7 +161,7 @@ class IncidentChanged:
 
 @dataclass(frozen=True, slots=True)
 class ProductListed:
-    """A seller offered a product. Safety facts about it reach the seller."""
+    """A seller offered a product."""
 
     product: str = required(1, ID, "The product (an id such as a GTIN). Required.", column="target")
     batch: str = optional(2, ID, "The batch; empty: any.")

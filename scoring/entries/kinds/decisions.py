@@ -61,10 +61,9 @@ class MeasureChanged:
 class CaseChanged:
     """A caution, a stop of payouts or a link opened a case, or a person decided the case.
 
-    A case is decided once. Confirming it needs confirmed violations. Ending it ends the caution or stop for good on the
-    same facts. The service opens cases. It withdraws the case of a caution that ended early (`rule` is set). A stop's
-    case is `payouts~` and its `entry_id`; until decided, a person may extend it on new facts. Fails with NOT_FOUND and
-    `CASE_NOT_FOUND` if no such case can exist, with FAILED_PRECONDITION and `LIFECYCLE_FORBIDS` if it is decided.
+    A case is decided once. A stop's case is `payouts~` and its `entry_id`; until decided, a person may extend it on new
+    facts. Fails with NOT_FOUND and `CASE_NOT_FOUND` if no such case can exist, with FAILED_PRECONDITION and
+    `LIFECYCLE_FORBIDS` if it is decided.
     """
 
     case: str = required(

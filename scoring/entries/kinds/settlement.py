@@ -138,7 +138,7 @@ class ComplaintDecided:
     """A person decided a complaint about a measure.
 
     Only once, and not by a person who filed it, imposed or changed the measure or confirmed its violations; else
-    FAILED_PRECONDITION with `CONTEST_FORBIDS`. If upheld, the ledger lifts the measure.
+    FAILED_PRECONDITION with `CONTEST_FORBIDS`.
     """
 
     complaint: str = required(
