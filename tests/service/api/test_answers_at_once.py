@@ -136,10 +136,7 @@ def test_remembered_scores_count_against_limits(tmp_path: Path) -> None:
 
 
 def test_audited_methods_are_never_answered_at_once() -> None:
-    """A method whose calls may be audited or approved is never answered at once.
-
-    An audit write would block the only serving thread of gRPC.
-    """
+    """An audit write would block the only serving thread of gRPC."""
     names = ("LedgerService/GetViolation", "LedgerService/AppendEntries", "ModelService/PromoteModel")
     for name in names:
         method = Method(name, pb.GetTrustScoreRequest, takes_stream=False, gives_stream=False, call_class="read")

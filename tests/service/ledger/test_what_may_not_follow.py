@@ -135,9 +135,7 @@ def test_an_accepted_attribution_is_not_contested_again(ledger: Ledger, url: str
 
 
 def test_a_report_is_not_moved_beyond_its_knowledge(ledger: Ledger) -> None:
-    """A report is not moved beyond the time when its source knew of it. A report cannot precede its event; the queue
-    of a time between is complete.
-    """
+    """A report cannot precede its event; the queue of a time between is complete."""
     reported = violation("v1", occur_time=ago(30), report_time=ago(20))
     ledger.append(MARKET, [reported], imported=True)
     batch = [replace(reported, entry_id="v2"), correction("v2", ago(20) + 1)]

@@ -107,7 +107,7 @@ def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.Mon
 
 @pytest.mark.long
 def test_processes_end_with_their_parent(run: Run) -> None:
-    """Processes end with their parent, however it ends. A killed parent cannot notify them."""
+    """A killed parent cannot notify them."""
     blocked = Blocked(entry_files(run.manifest)[0])
     program = (
         "import sys; from service.scale.local import Line, run_locally\n"

@@ -285,10 +285,7 @@ def test_a_mapping_without_its_frame_is_refused(data: dict[str, Any], message: s
 
 @pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])
 def test_an_amount_in_minor_units_is_digits_alone(text: str) -> None:
-    """An amount in minor units is digits alone, and the error says what to write.
-
-    1999.00 could be cents or euros; a count of 12.0 is valid.
-    """
+    """1999.00 could be cents or euros; a count of 12.0 is valid."""
     rule = EXPOSURE | {"settled_orders": "{n}", "value_minor": "{v}", "currency": "EUR"}
     assert rejection(rule, ROW | {"n": "12", "v": text}).startswith(f"value_minor: {text!r} is not an amount in minor")
     assert "write 19.99 EUR as 1999 (cents)" in rejection(rule, ROW | {"n": "12", "v": text})
