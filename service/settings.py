@@ -209,12 +209,12 @@ def _validate(values: Mapping[str, str]) -> Settings:
     return Settings.model_validate(dict(values))
 
 
-def _read_file(given: dict[str, str], variable: str) -> str:
-    path = Path(given[variable][1:])
+def _read_file(environment: dict[str, str], variable: str) -> str:
+    path = Path(environment[variable][1:])
     try:
-        given[variable] = path.read_text(encoding="utf-8").strip()
+        environment[variable] = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        given[variable] = ""
+        environment[variable] = ""
         return f"{variable} names a file that cannot be read: {path} ({getattr(error, 'strerror', None) or 'no text'})"
     return ""
 

@@ -74,11 +74,14 @@ class Patience:
         if self._until is None:
             self._until = now + self._seconds
             _LOG.info("stream broken: %s %s", error.code.name, error.reason)  # no message, which may name a seller
-        if not self._passes(error) or now + pause > self._until or self.waits.block(lambda: self._closed.wait(pause)):
+        if not self._may_be_temporary(error) or now + pause > self._until:
+            raise error
+        was_closed = self.waits.block(lambda: self._closed.wait(pause))
+        if was_closed:
             raise error
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
-    def _passes(self, error: SellertrustCallError) -> bool:
+    def _may_be_temporary(self, error: SellertrustCallError) -> bool:
         """Return whether an error may be temporary, so that the stream is reopened."""
         if self._closed.is_set():
             return False

@@ -16,7 +16,7 @@ from scoring.features.resolved import SellerFacts, attributes_of
 from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past
-from scoring.scores.score import CoreAnswer, answer
+from scoring.scores.score import CoreAnswer, compute_answer
 
 HORIZON_DAYS = LOOK_BACK_DAYS
 VOLUME_DAYS = 90
@@ -64,7 +64,7 @@ class TierPath:
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
-    given: CoreAnswer
+    core: CoreAnswer
     artifact: Artifact
     all: Sequence[Forecast]
     """The wait alone is the first."""
@@ -77,7 +77,7 @@ class Forecasts:
 
     @property
     def tier(self) -> int:
-        [score] = self.given.scores
+        [score] = self.core.scores
         return int(score.own_tier or 0) if score else 0
 
     @property
@@ -102,15 +102,15 @@ def daily_volume(facts: Facts) -> int:
     return int(facts.exposure_orders[recent].sum())
 
 
-def forecast(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
+def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
     """Return the courses of one seller over HORIZON_DAYS, if a model is served."""
-    if given.artifact is None:
+    if core.artifact is None:
         return None
-    courses = list(_list_courses(given.facts))
-    is_bounded = len(given.known.table) * HORIZON_DAYS > MAX_CELLS
+    courses = list(_list_courses(core.facts))
+    is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    found = _follow(given, given.artifact, followed, HORIZON_DAYS, check)
-    return Forecasts(given, given.artifact, found, len(followed) < len(courses))
+    forecasts = _follow(core, core.artifact, followed, HORIZON_DAYS, check)
+    return Forecasts(core, core.artifact, forecasts, len(followed) < len(courses))
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
@@ -127,7 +127,7 @@ def _list_courses(facts: Facts) -> Iterator[Course]:
 
 
 def _follow(
-    given: CoreAnswer,
+    core: CoreAnswer,
     artifact: Artifact,
     courses: Sequence[Course],
     days: int,
@@ -141,7 +141,7 @@ def _follow(
     """
     bases = list(dict.fromkeys(Course(one.trades) for one in courses))
     base = [bases.index(Course(one.trades)) for one in courses]
-    policy, known = given.policy, _resolve_courses(given, bases, days)
+    policy, known = core.policy, _resolve_courses(core, bases, days)
     past = collect_past(known, policy, days).take(base)
     is_needed = np.ones_like(past.exists) if every else past.find_needed(policy)
     points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
@@ -151,7 +151,7 @@ def _follow(
         check()
         part = ahead[begin : begin + step]
         times = (known.observe_time // DAY - part) * DAY
-        sums, identity_row = _fold_courses(given, artifact, known, courses, base, times)
+        sums, identity_row = _fold_courses(core, artifact, known, courses, base, times)
         is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
         chosen = np.flatnonzero(is_needed[part])
         attributes = None
@@ -167,7 +167,7 @@ def _follow(
 
 
 def _fold_courses(
-    given: CoreAnswer,
+    core: CoreAnswer,
     artifact: Artifact,
     known: SellerFacts,
     courses: Sequence[Course],
@@ -182,22 +182,22 @@ def _fold_courses(
     places = (np.arange(1, len(times) + 1)[:, None] * n + np.array(base)).ravel()
     sums = artifact.folder.fold_views(views).map(lambda values: values[..., places], len(places))
     stated = np.array([one.level or 0 for one in courses])
-    day, now = times[:, None] // DAY, given.known.observe_time
+    day, now = times[:, None] // DAY, core.known.observe_time
     is_verified = ((times[:, None] >= now) & (stated > 0)).ravel()
     tenure = (is_verified.reshape(len(times), -1) * (day - (now - 1) // DAY)).ravel()
     level = np.where(is_verified, np.tile(stated, len(times)), sums.level)
     sums = replace(sums, level=level, tenure_days=np.maximum(sums.tenure_days, tenure))
-    return sums, np.where(is_verified, given.facts.identity_row, views.identity_row.ravel()[places])
+    return sums, np.where(is_verified, core.facts.identity_row, views.identity_row.ravel()[places])
 
 
-def _resolve_courses(given: CoreAnswer, courses: Sequence[Course], days: int) -> SellerFacts:
-    today = given.known.observe_time // DAY
-    variants = [_variant_of(given, course, days) for course in courses]
-    return resolve_variants(given.known, variants, max((today + days) * DAY, given.known.observe_time))
+def _resolve_courses(core: CoreAnswer, courses: Sequence[Course], days: int) -> SellerFacts:
+    today = core.known.observe_time // DAY
+    variants = [_variant_of(core, course, days) for course in courses]
+    return resolve_variants(core.known, variants, max((today + days) * DAY, core.known.observe_time))
 
 
-def _variant_of(given: CoreAnswer, course: Course, days: int) -> Variant:
-    known, facts = given.known, given.facts
+def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
+    known, facts = core.known, core.facts
     today, total = known.observe_time // DAY, daily_volume(facts)
     sold: list[SaleRow] = []
     if course.trades:
@@ -216,32 +216,32 @@ def _variant_of(given: CoreAnswer, course: Course, days: int) -> Variant:
     return Variant(added=added, sold=sold)
 
 
-def find_paths(found: Forecasts, check: Callable[[], None] = lambda: None) -> list[TierPath]:
+def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> list[TierPath]:
     """Return the shortest course to each better tier, the nearest tier first; each is scored again on its day."""
     paths: list[TierPath] = []
     for tier in Tier:
-        if tier <= found.tier:
+        if tier <= forecasts.tier:
             continue
-        days = {one.course: day for one in found.all if (day := one.find_day(int(tier))) is not None}
+        days = {one.course: day for one in forecasts.all if (day := one.find_day(int(tier))) is not None}
         for course in sorted(days, key=lambda course: (days[course], course.acts)):
-            if (points := _rescore(found.given, course, days[course], tier, check)) is not None:
-                volume = daily_volume(found.given.facts) / VOLUME_DAYS if course.trades else 0.0
+            if (points := _rescore(forecasts.core, course, days[course], tier, check)) is not None:
+                volume = daily_volume(forecasts.core.facts) / VOLUME_DAYS if course.trades else 0.0
                 paths.append(TierPath(tier, course, days[course], points, volume))
                 break
     return paths
 
 
-def _rescore(given: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
+def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
     """Return the points on the day if the tier is then reached, by a score of that day alone."""
-    known = _resolve_courses(given, [course], days)
-    [score] = answer(known, given.artifact, given.policy, check=check).scores
+    known = _resolve_courses(core, [course], days)
+    [score] = compute_answer(known, core.artifact, core.policy, check=check).scores
     reached = score is not None and score.tier is not None and score.tier >= tier
     return (score.points or 0) if score is not None and reached else None
 
 
-def find_first_better_day(found: Forecasts, check: Callable[[], None] = lambda: None) -> int | None:
+def find_first_better_day(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> int | None:
     """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
-    wait = found.wait
-    if wait.find_day(found.tier + 1) is None:
-        [wait] = _follow(found.given, found.artifact, [Course()], MAX_WAITS * HORIZON_DAYS, check, every=False)
-    return wait.find_day(found.tier + 1)
+    wait = forecasts.wait
+    if wait.find_day(forecasts.tier + 1) is None:
+        [wait] = _follow(forecasts.core, forecasts.artifact, [Course()], MAX_WAITS * HORIZON_DAYS, check, every=False)
+    return wait.find_day(forecasts.tier + 1)

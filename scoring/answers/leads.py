@@ -12,7 +12,7 @@ from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.scores.answer import Explanation, TrustScore
 from scoring.scores.reasons import OVERRIDDEN, STANDING, THIN_FILE
-from scoring.scores.score import answer
+from scoring.scores.score import compute_answer
 
 MAX_LEADS = 4
 """More than four are unlikely to help a reader (Regulation B, commentary on 1002.9)."""
@@ -65,7 +65,7 @@ class GivenBack:
 
 
 def find_leads(
-    whole: WholeAnswer,
+    answer: WholeAnswer,
     explanation: Explanation,
     forecasts: Forecasts | None,
     most: int = MAX_LEADS,
@@ -76,19 +76,19 @@ def find_leads(
     Their flags are computed from scores without each one.
     """
     leads = sorted(
-        list_reasons(whole, explanation),
+        list_reasons(answer, explanation),
         key=lambda lead: (lead.reason_code not in _OF_TIER, lead.points, lead.reason_code),
     )[:most]
     without = [_without(lead) for lead in leads]
     tested = [variant for variant in without if variant is not None]
-    scores = iter(_score_variants(whole, tested, check))
+    scores = iter(_score_variants(answer, tested, check))
     found = []
     for lead, variant in zip(leads, without, strict=True):
         courses = _find_courses(lead)
         if variant is None:
             caused = forecasts is not None and _can_gain(courses, forecasts)
         else:
-            caused = _differs_as_said(lead, whole.score, next(scores))
+            caused = _differs_as_said(lead, answer.score, next(scores))
         if lead.entries and not caused:  # as when points end at 0 without it too
             continue
         responsive = forecasts is not None and any(forecasts.reaches_better_tier(one) for one in courses)
@@ -96,9 +96,9 @@ def find_leads(
     return found
 
 
-def list_reasons(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
-    score, rows = whole.score, whole.given.known.table.rows
-    ends = {entry: part.until for part in whole.in_force.standing_parts for entry in part.entries}
+def list_reasons(answer: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
+    score, rows = answer.score, answer.core.known.table.rows
+    ends = {entry: part.until for part in answer.in_force.standing_parts for entry in part.entries}
     status = _last_statuses(rows)
     for reason in explanation.reasons:
         if not reason.incidents and reason.points < 0:
@@ -122,13 +122,13 @@ def list_reasons(whole: WholeAnswer, explanation: Explanation) -> Iterator[Lead]
         thin = explanation.thin_file
         yield Lead(THIN_FILE, 0, counted=thin.settled_orders, compared=thin.settled_orders_needed)
     if STANDING in score.reason_codes:
-        parts = whole.in_force.standing_parts
+        parts = answer.in_force.standing_parts
         entries = tuple(entry for part in parts for entry in part.entries)
         last = max((part.until for part in parts), default=None)
         is_open = any(status.get(entry) in COUNTING_STATUSES for entry in entries)
         yield Lead(STANDING, 0, entries, contestable=is_open, ends=last, counted=score.standing or 0)
     if score.override:
-        until = int(whole.given.facts.override_until[0])
+        until = int(answer.core.facts.override_until[0])
         yield Lead(OVERRIDDEN, 0, (score.override,), ends=until)
 
 
@@ -150,13 +150,13 @@ def _without(lead: Lead) -> Variant | None:
 
 
 def _score_variants(
-    whole: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
+    answer: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
 ) -> list[TrustScore | None]:
     if not variants:
         return []
-    given = whole.given
-    known = resolve_variants(given.known, variants, given.known.observe_time)
-    return list(answer(known, given.artifact, given.policy, check=check).scores)
+    core = answer.core
+    known = resolve_variants(core.known, variants, core.known.observe_time)
+    return list(compute_answer(known, core.artifact, core.policy, check=check).scores)
 
 
 def _differs_as_said(lead: Lead, now: TrustScore, without: TrustScore | None) -> bool:
@@ -191,13 +191,13 @@ class AppealEffect:
 
 
 def list_appeals(
-    whole: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
+    answer: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
 ) -> list[AppealEffect]:
     """Return the incidents open to appeal, those with the largest effect first, at most MAX_LEADS."""
-    leads = [lead for lead in list_reasons(whole, explanation) if lead.contestable and lead.category is not None]
+    leads = [lead for lead in list_reasons(answer, explanation) if lead.contestable and lead.category is not None]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
-    scores = _score_variants(whole, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
-    status = _last_statuses(whole.given.known.table.rows)
+    scores = _score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
+    status = _last_statuses(answer.core.known.table.rows)
     return [
         AppealEffect(
             lead.entries,
@@ -209,11 +209,11 @@ def list_appeals(
     ]
 
 
-def list_given_back(whole: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
+def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
     """Return the confirmed violations that were overturned later, and the points that this gave back."""
     confirmed: dict[str, FactRow] = {}
     taken_back: dict[str, list[str]] = {}
-    for row in sorted(whole.given.known.table.rows, key=lambda row: row.sequence):
+    for row in sorted(answer.core.known.table.rows, key=lambda row: row.sequence):
         if row.kind not in (Kind.VIOLATION, Kind.STATUS) or row.violation is None:
             continue
         if row.status in COUNTING_STATUSES:
@@ -222,8 +222,8 @@ def list_given_back(whole: WholeAnswer, check: Callable[[], None] = lambda: None
         elif row.status == Status.OVERTURNED and row.violation in confirmed:
             taken_back[row.violation] = [row.entry_id]
     variants = [Variant(without=frozenset(entries)) for entries in taken_back.values()]
-    now = whole.score.points or 0
+    now = answer.score.points or 0
     return [
         GivenBack(violation, max(now - (score.points or 0), 0) if score is not None else 0)
-        for violation, score in zip(taken_back, _score_variants(whole, variants[:MAX_GIVEN_BACK], check), strict=False)
+        for violation, score in zip(taken_back, _score_variants(answer, variants[:MAX_GIVEN_BACK], check), strict=False)
     ]

@@ -13,7 +13,7 @@ from scoring.entries.contests import COMPLAINT_DAYS
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import Deposit, Waiver
-from scoring.policy.rules import Asked, Quantity, Rule, is_of_facts
+from scoring.policy.rules import Operand, Quantity, Rule, is_of_facts
 from scoring.scores.reasons import OVERRIDDEN, THIN_FILE
 from scoring.scores.score import explain
 
@@ -26,7 +26,7 @@ class StatementOfReasons:
     """Confirmed, of a caution reported; by the day they happened."""
     reasons: tuple[Lead, ...] = ()
     """Other grounds of a measure by tier."""
-    conditions: tuple[Asked, ...] = ()
+    conditions: tuple[Operand, ...] = ()
     """Other grounds of a rule."""
     caution: Caution | None = None
     alike: tuple[MeasureInForce, ...] = ()
@@ -53,37 +53,37 @@ class StatementOfReasons:
         return max(self.statement.record_time, self.statement.fact.since or 0, sent) + COMPLAINT_DAYS * DAY
 
 
-def list_statements(whole: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[StatementOfReasons]:
+def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[StatementOfReasons]:
     """Return a statement for each measure with an effect that restricts the seller, in the order of the measures.
 
     Terms that every seller has, or every seller of a tier from TRUSTED on, restrict nobody.
     """
-    rules = {rule.id: rule for rule in whole.policy.rule_book.rules}
-    last = {one.fact.measure: one for one in whole.statements}
+    rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
+    last = {one.fact.measure: one for one in answer.statements}
     told = {
-        state: {one.fact.measure: one for one in whole.notices if one.fact.state is state} for state in NOTICE_STATES
+        state: {one.fact.measure: one for one in answer.notices if one.fact.state is state} for state in NOTICE_STATES
     }
-    cautions = {(one.rule, one.start): one for one in whole.score.cautions}
+    cautions = {(one.rule, one.start): one for one in answer.score.cautions}
     stated = [
-        one for one in whole.in_force.measures if _restricts(one, None if one.is_of_caution else rules.get(one.rule))
+        one for one in answer.in_force.measures if _restricts(one, None if one.is_of_caution else rules.get(one.rule))
     ]
     by_tier = [rules[one.rule] for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
-    reasons = _list_reasons_of_tier(whole, check) if by_tier else []
-    found = forecast(whole.given, check) if by_tier else None
+    reasons = _list_reasons_of_tier(answer, check) if by_tier else []
+    found = forecast(answer.core, check) if by_tier else None
     paths = [] if found is None else find_paths(found, check)
     return [
         StatementOfReasons(
             measure=one,
             decided_by=_find_automation(one, rule),
             violations=one.violations,
-            reasons=tuple(_choose_reasons(reasons, rule, whole)),
+            reasons=tuple(_choose_reasons(reasons, rule, answer)),
             conditions=_list_conditions(rule),
             caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
             alike=tuple(other for other in stated if other is not one and other.current.kind is one.current.kind),
             path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
             statement=last.get(one.measure),
             notice=_find_notice(told[MeasureState.NOTICE_SENT].get(one.measure), last.get(one.measure)),
-            bar=_find_bar(told[MeasureState.NOTICE_BARRED].get(one.measure), whole.stamp.observe_time),
+            bar=_find_bar(told[MeasureState.NOTICE_BARRED].get(one.measure), answer.stamp.observe_time),
         )
         for one in stated
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
@@ -99,44 +99,44 @@ def _find_bar(bar: MeasureStatement | None, time: int) -> MeasureStatement | Non
     return None if bar is None or (bar.fact.until or 0) <= time else bar
 
 
-def _restricts(one: MeasureInForce, rule: Rule | None) -> bool:
+def _restricts(measure: MeasureInForce, rule: Rule | None) -> bool:
     """Return whether a measure restricts the seller; `rule`: the present rule that imposed it."""
-    is_fully_placed = isinstance(one.current, Deposit) and not one.current.amount_minor
-    if not one.has_effect or isinstance(one.current, Waiver) or is_fully_placed:
+    is_fully_placed = isinstance(measure.current, Deposit) and not measure.current.amount_minor
+    if not measure.has_effect or isinstance(measure.current, Waiver) or is_fully_placed:
         return False
     if rule is None or _list_conditions(rule) or rule.names_confirmed_facts:
         return True  # it is about this seller, whatever its tier
     return bool(rule.tiers) and max(rule.tiers) < Tier.TRUSTED
 
 
-def _list_conditions(rule: Rule | None) -> tuple[Asked, ...]:
+def _list_conditions(rule: Rule | None) -> tuple[Operand, ...]:
     """Return what a rule asks about the seller beside its violations and its tier."""
-    asked = [] if rule is None else [one.asked for one in rule.conditions]
-    return tuple(one for one in asked if one is not Quantity.DAY and not is_of_facts(one))
+    operands = [] if rule is None else [one.operand for one in rule.conditions]
+    return tuple(one for one in operands if one is not Quantity.DAY and not is_of_facts(one))
 
 
-def _find_automation(one: MeasureInForce, rule: Rule | None) -> Automation:
-    if not one.rule:
+def _find_automation(measure: MeasureInForce, rule: Rule | None) -> Automation:
+    if not measure.rule:
         return Automation.NONE
     return Automation.PARTIAL if rule is not None and rule.names_confirmed_facts else Automation.FULL
 
 
-def _list_reasons_of_tier(whole: WholeAnswer, check: Callable[[], None]) -> list[Lead]:
-    explanation, facts, policy = explain(whole.given, check), whole.given.facts, whole.policy
-    found = [] if explanation is None else [one for one in list_reasons(whole, explanation) if one.category is None]
+def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> list[Lead]:
+    explanation, facts, policy = explain(answer.core, check), answer.core.facts, answer.policy
+    found = [] if explanation is None else [one for one in list_reasons(answer, explanation) if one.category is None]
     orders, days = int(facts.exposure_orders.sum()), int(facts.observe_day[0] - facts.start_day[0])
     if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):
         found.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
     return found
 
 
-def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, whole: WholeAnswer) -> Iterator[Lead]:
+def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, answer: WholeAnswer) -> Iterator[Lead]:
     """Yield the reasons of one rule: an override stands alone, and a thin file is a reason only of what it decides."""
     if rule is None or not rule.tiers:
         return
     for one in reasons:
         is_of_override = one.reason_code == OVERRIDDEN
-        if is_of_override == bool(whole.score.override) and (
+        if is_of_override == bool(answer.score.override) and (
             one.reason_code != THIN_FILE or Tier.UNRATED in rule.tiers
         ):
             yield one

@@ -10,7 +10,7 @@ from scoring.scores.score import CoreAnswer
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    given: CoreAnswer
+    core: CoreAnswer
     in_force: InForce
     statements: Sequence[MeasureStatement]
     """About its measures, by sequence."""

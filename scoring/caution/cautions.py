@@ -63,7 +63,7 @@ class Caution:
 
 def find_cautions(
     known: SellerFacts,
-    stated: CautionTable,
+    table: CautionTable,
     flows: Flows = NO_FLOWS,
     check: Callable[[], None] = lambda: None,
     among: Container[str] | None = None,
@@ -74,7 +74,7 @@ def find_cautions(
     parts. `among`: the sellers that are asked for, by default all.
     """
     if among is None:
-        chosen = _find_possible_cases(known, stated)
+        chosen = _find_possible_cases(known, table)
         chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
     else:
         chosen = np.array([seller in among for seller in known.sellers], dtype=np.bool_)
@@ -87,24 +87,24 @@ def find_cautions(
         signs = list_signs(changed, known.table.rows, places)
         own = [known.table.rows[place] for place in places]
         flow = flows.get(known.sellers[case], ())
-        if cautions := _find_cautions_of_seller(signs, own, known.observe_time, stated, flow, check):
+        if cautions := _find_cautions_of_seller(signs, own, known.observe_time, table, flow, check):
             found[case] = cautions
     return found
 
 
-def _find_possible_cases(known: SellerFacts, stated: CautionTable) -> Bools:
+def _find_possible_cases(known: SellerFacts, table: CautionTable) -> Bools:
     """Return whether a case's entries could set off a caution in force; never miss one."""
     columns = known.table.columns
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
-    if any(isinstance(rule.trigger, ControlSign) for rule in stated.rules):
+    if any(isinstance(rule.trigger, ControlSign) for rule in table.rules):
         found[columns.case[columns.kind == Kind.CONTROL]] = True
         found |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
     judged = known.visible.judged
     seen = np.maximum(judged.reports.occur_time, judged.reports.report_time)
     weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
-    for source, row in stated.weights.items():
+    for source, row in table.weights.items():
         weights[source], limits[source] = row.weight, row.at_most
-    for rule in stated.rules:
+    for rule in table.rules:
         if isinstance(asked := rule.trigger, Reports):
             counts = judged.stands & (seen >= known.observe_time - (rule.days + asked.days) * DAY)
             counts &= (judged.severity >= asked.severity) & np.isin(judged.reports.category, [*asked.categories])
@@ -115,15 +115,17 @@ def _find_possible_cases(known: SellerFacts, stated: CautionTable) -> Bools:
     return found
 
 
-def choose_first_recent_day(observe_time: int, stated: CautionTable) -> int:
-    return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - stated.flow_days
+def choose_first_recent_day(observe_time: int, table: CautionTable) -> int:
+    return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - table.flow_days
 
 
-def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, stated: CautionTable) -> bool:
-    first = choose_first_recent_day(observe_time, stated)
-    table = FlowTable(flow, stated.currency, has_earlier=True)
+def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, caution_table: CautionTable) -> bool:
+    first = choose_first_recent_day(observe_time, caution_table)
+    table = FlowTable(flow, caution_table.currency, has_earlier=True)
     return any(
-        list_reached(table, rule.trigger, first) for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)
+        list_reached(table, rule.trigger, first)
+        for rule in caution_table.rules
+        if isinstance(rule.trigger, Burst | Jump)
     )
 
 
@@ -131,7 +133,7 @@ def _find_cautions_of_seller(
     signs: Sequence[Sign],
     rows: Sequence[FactRow],
     observe_time: int,
-    stated: CautionTable,
+    table: CautionTable,
     flow: Sequence[FlowDay],
     check: Callable[[], None],
 ) -> tuple[Caution, ...]:
@@ -143,15 +145,15 @@ def _find_cautions_of_seller(
     """
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
-    known = KnownSigns(signs, flow, choose_first_day(observe_time, stated), (), ended)
-    known = take_back_ended_cases(stated, known) if ended else known
-    begun = [*OnsetsBySigns(stated, known).list_onsets(), *list_onsets_by_flow(stated, known)]
+    known = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
+    known = take_back_ended_cases(table, known) if ended else known
+    begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
     if not any(one.time <= observe_time < one.end for one in begun if one.ended == NEVER):
         return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
-    stands = {sign.entry for sign in signs if sign.taken_back == NEVER}
+    stands = {sign.entry for sign in signs if sign.retracted == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
-    places = {rule.id: place for place, rule in enumerate(stated.rules)}
+    places = {rule.id: place for place, rule in enumerate(table.rules)}
     found = [
         Caution(
             rule=one.rule.id,
@@ -159,11 +161,11 @@ def _find_cautions_of_seller(
             signal=one.rule.trigger.signal,
             start=span.start,
             end=span.end,
-            decide_by=min(span.start + stated.decide_days * DAY, span.end),
+            decide_by=min(span.start + table.decide_days * DAY, span.end),
             measures=one.rule.measures if one.imposes else (),
             entries=one.entries,
             measured=one.measured,
         )
-        for one, span in find_spans(stated, replace(known, confirmed=confirmed), begun, observe_time, check)
+        for one, span in find_spans(table, replace(known, confirmed=confirmed), begun, observe_time, check)
     ]
     return tuple(sorted(found, key=lambda caution: (places[caution.rule], caution.start)))

@@ -138,8 +138,8 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     return sorted(found)
 
 
-def _find_first_known(stated: Sequence[int], first: int) -> int:
-    return first if stated[0] < first else stated[bisect_left(stated, first)]
+def _find_first_known(days: Sequence[int], first: int) -> int:
+    return first if days[0] < first else days[bisect_left(days, first)]
 
 
 class Counts(NamedTuple):

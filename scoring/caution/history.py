@@ -53,9 +53,9 @@ class Onset(NamedTuple):
     """False: it only opens a case."""
 
     @property
-    def taken_back(self) -> int:
+    def retracted(self) -> int:
         """Return when the first of its signs was taken back for its rule, in microseconds, or NEVER."""
-        return min((sign.taken_back for sign in self.signs), default=self.ended)
+        return min((sign.retracted for sign in self.signs), default=self.ended)
 
     @property
     def end(self) -> int:
@@ -89,13 +89,13 @@ class KnownSigns:
     """Signs by the id of a rule with an ended case, in place of `signs`."""
 
 
-def choose_first_day(observe_time: int, stated: CautionTable) -> int:
+def choose_first_day(observe_time: int, table: CautionTable) -> int:
     """Return the first day of flow that cautions at a time rest on; constant for SPAN_DAYS."""
-    return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - stated.flow_days) // SPAN_DAYS * SPAN_DAYS
+    return (observe_time // DAY - SPAN_DAYS - MAX_CAUTION_DAYS - table.flow_days) // SPAN_DAYS * SPAN_DAYS
 
 
 def find_spans(
-    stated: CautionTable, known: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
+    table: CautionTable, known: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
 ) -> list[tuple[Onset, Span]]:
     """Return the cautions of `begun` in force at a time, each with its span, at most the days left when it began.
 
@@ -106,7 +106,7 @@ def find_spans(
     if not any(_may_be_cut(one, known.confirmed) for one in in_force):
         return [(one, Span(one.time, one.end)) for one in in_force]
     by_flow = [one for one in begun if not one.signs]
-    served, since = _trace_earlier_spans(stated, known, by_flow, check)
+    served, since = _trace_earlier_spans(table, known, by_flow, check)
     spans = _cut_to_days_left(standing, served, since, known.confirmed)
     return [(one, span) for one, span in spans if span.start <= observe_time < span.end]
 
@@ -117,20 +117,20 @@ class OnsetsBySigns:
     A rule's onsets are found again only if fewer of its signs stand than before.
     """
 
-    def __init__(self, stated: CautionTable, known: KnownSigns) -> None:
-        self._stated = stated
-        self._signs = [(rule, _sort_signs(known.of_rules.get(rule.id, known.signs))) for rule in stated.rules]
-        self._signs = [(rule, _choose_signs(rule, signs, stated)) for rule, signs in self._signs]
+    def __init__(self, table: CautionTable, known: KnownSigns) -> None:
+        self._table = table
+        self._signs = [(rule, _sort_signs(known.of_rules.get(rule.id, known.signs))) for rule in table.rules]
+        self._signs = [(rule, _choose_signs(rule, signs, table)) for rule, signs in self._signs]
         self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
 
     def list_onsets(self, since: int = NEVER - 1) -> list[Onset]:
         """Return the onsets rule by rule, from signs not taken back by `since`; by default never taken back."""
         found: list[Onset] = []
         for rule, signs in self._signs:
-            standing = [sign for sign in signs if sign.taken_back > since]
+            standing = [sign for sign in signs if sign.retracted > since]
             number, onsets = self._found.get(rule.id, (0, ()))
             if number != len(standing):  # a later `since` only takes signs away, so their number identifies them
-                onsets = [*_list_onsets_of_rule(rule, standing, self._stated)]
+                onsets = [*_list_onsets_of_rule(rule, standing, self._table)]
                 self._found[rule.id] = len(standing), onsets
             found += onsets
         return found
@@ -140,10 +140,10 @@ def _sort_signs(signs: Iterable[Sign]) -> list[Sign]:
     return sorted(signs, key=lambda sign: (sign.time, sign.entry))
 
 
-def _choose_signs(rule: CautionRule, signs: Iterable[Sign], stated: CautionTable) -> list[Sign]:
+def _choose_signs(rule: CautionRule, signs: Iterable[Sign], table: CautionTable) -> list[Sign]:
     match rule.trigger:
         case Reports(categories=categories, severity=severity):
-            sources = {source for source, row in stated.weights.items() if row.weight}
+            sources = {source for source, row in table.weights.items() if row.weight}
             return [
                 sign
                 for sign in signs
@@ -154,9 +154,9 @@ def _choose_signs(rule: CautionRule, signs: Iterable[Sign], stated: CautionTable
     return []
 
 
-def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], stated: CautionTable) -> Iterator[Onset]:
+def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], table: CautionTable) -> Iterator[Onset]:
     if isinstance(rule.trigger, Reports):
-        yield from _list_onsets_by_reports(rule, rule.trigger, chosen, stated)
+        yield from _list_onsets_by_reports(rule, rule.trigger, chosen, table)
     else:
         yield from (_make_onset(sign.time, rule, (sign,)) for sign in chosen)
 
@@ -170,35 +170,35 @@ def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str,
     return {name: time for name, time in sorted(found.items(), key=itemgetter(1)) if time <= observe_time}
 
 
-def take_back_ended_cases(stated: CautionTable, known: KnownSigns) -> KnownSigns:
+def take_back_ended_cases(table: CautionTable, known: KnownSigns) -> KnownSigns:
     """Return the known facts, with the signs of ended cases taken back from the end on, for their rule alone.
 
     Later signs that repeat their facts are left out for that rule.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
     for name, time in known.ended.items():
-        for rule in stated.rules:
+        for rule in table.rules:
             signs = of_rules.get(rule.id, known.signs)
-            then = _sort_signs(sign for sign in signs if sign.time <= time < sign.taken_back)
-            for one in _list_onsets_of_rule(rule, _choose_signs(rule, then, stated), stated):
+            then = _sort_signs(sign for sign in signs if sign.time <= time < sign.retracted)
+            for one in _list_onsets_of_rule(rule, _choose_signs(rule, then, table), table):
                 if one.case == name:
                     facts = {fact: sign for sign in one.signs for fact in sign.facts}
                     of_rules[rule.id] = [
-                        sign._replace(taken_back=min(sign.taken_back, time)) if sign.repeats(facts) else sign
+                        sign._replace(retracted=min(sign.retracted, time)) if sign.repeats(facts) else sign
                         for sign in signs
                         if sign.time <= time or not sign.repeats(facts)
                     ]
     return replace(known, of_rules=of_rules)
 
 
-def list_onsets_by_flow(stated: CautionTable, known: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
+def list_onsets_by_flow(caution_table: CautionTable, known: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
     """Yield each moment at which flow reaches a rule's trigger, rule by rule, on unused days.
 
     By the statements that counted at `time`, by default the last. Days of ended cases set nothing else off.
     """
     flow, ended = list_flow_as_of(known.flow, time), known.ended
-    table = FlowTable(flow, stated.currency)
-    for rule in stated.rules if flow else ():
+    table = FlowTable(flow, caution_table.currency)
+    for rule in caution_table.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
             days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
             for one in find_reached_days(table, rule.trigger, known.first_day, days):
@@ -216,8 +216,8 @@ def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: 
 class _Tally:
     """The unused reports within a rule's days."""
 
-    def __init__(self, stated: CautionTable) -> None:
-        self._weights = {int(source): row for source, row in stated.weights.items()}
+    def __init__(self, table: CautionTable) -> None:
+        self._weights = {int(source): row for source, row in table.weights.items()}
         self.clear()
 
     def clear(self) -> None:
@@ -241,7 +241,7 @@ class _Tally:
 
 
 def _list_onsets_by_reports(
-    rule: CautionRule, asked: Reports, signs: Iterable[Sign], stated: CautionTable
+    rule: CautionRule, reports: Reports, signs: Iterable[Sign], table: CautionTable
 ) -> Iterator[Onset]:
     """Yield each moment at which the reports within the rule's days weigh enough; `signs`: by time.
 
@@ -250,13 +250,13 @@ def _list_onsets_by_reports(
     """
     known: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
-    every, without_crowd = _Tally(stated), _Tally(stated)
+    every, without_crowd = _Tally(table), _Tally(table)
     for sign in signs:
         while leaving and leaving[0][0] <= sign.time:
             _, name = heapq.heappop(leaving)
             dropped = every.drop(name), without_crowd.drop(name)
             old = dropped[0] or dropped[1]
-            if old is not None and old.taken_back <= sign.time:  # another report may now state its facts
+            if old is not None and old.retracted <= sign.time:  # another report may now state its facts
                 for fact in old.facts:
                     if known.get(fact) is old:
                         del known[fact]
@@ -266,9 +266,9 @@ def _list_onsets_by_reports(
         every.add(sign)
         if sign.source not in CROWD:
             without_crowd.add(sign)
-        heapq.heappush(leaving, (min(sign.time + asked.days * DAY, sign.taken_back), sign.entry))
-        imposes = without_crowd.weight >= asked.weight
-        if imposes or every.weight >= asked.weight:
+        heapq.heappush(leaving, (min(sign.time + reports.days * DAY, sign.retracted), sign.entry))
+        imposes = without_crowd.weight >= reports.weight
+        if imposes or every.weight >= reports.weight:
             reached = without_crowd if imposes else every
             yield _make_onset(sign.time, rule, tuple(reached.held.values()), reached.weight, imposes)
             every.clear()
@@ -277,25 +277,25 @@ def _list_onsets_by_reports(
 
 
 def _trace_earlier_spans(
-    stated: CautionTable, known: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
+    table: CautionTable, known: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
     """Return the spans under caution by earlier knowledge, and the last time at which it changed."""
-    triggers = [rule.trigger for rule in stated.rules if isinstance(rule.trigger, Burst | Jump)]
+    triggers = [rule.trigger for rule in table.rules if isinstance(rule.trigger, Burst | Jump)]
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
-    signs = OnsetsBySigns(stated, known)
-    changes = find_relevant_changes(known.flow, triggers, stated.currency)
-    taken_back = sorted({one.taken_back for one in signs.list_onsets(0)} - {NEVER})
-    first = max([0, *changes[:-MAX_TRACED], *taken_back[:-MAX_TRACED]])
+    signs = OnsetsBySigns(table, known)
+    changes = find_relevant_changes(known.flow, triggers, table.currency)
+    retractions = sorted({one.retracted for one in signs.list_onsets(0)} - {NEVER})
+    first = max([0, *changes[:-MAX_TRACED], *retractions[:-MAX_TRACED]])
     served: list[Span] = []
     since = 0
     if changes:
-        by_flow = [*list_onsets_by_flow(stated, known, 0)]
+        by_flow = [*list_onsets_by_flow(table, known, 0)]
     while True:
         check()
         by_signs = (one for one in signs.list_onsets(since) if one.imposes)
         found = [*by_signs, *(one for one in by_flow if one.ended > since)]
         spans = _cut_to_days_left(found, served, since, known.confirmed)
-        ends = {one.taken_back for one, _ in spans if one.taken_back < NEVER}
+        ends = {one.retracted for one, _ in spans if one.retracted < NEVER}
         next_change = bisect_right(changes, since)
         until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
         if until == NEVER:
@@ -305,11 +305,11 @@ def _trace_earlier_spans(
         served += [span for span in clipped if span.start < span.end]
         since = until
         if bisect_right(changes, until) > next_change:
-            by_flow = [*list_onsets_by_flow(stated, known, since)]
+            by_flow = [*list_onsets_by_flow(table, known, since)]
 
 
 def _cut_to_days_left(
-    found: Iterable[Onset], served: Sequence[Span], since: int, confirmed: Sequence[int]
+    onsets: Iterable[Onset], served: Sequence[Span], since: int, confirmed: Sequence[int]
 ) -> list[tuple[Onset, Span]]:
     """Cut each caution to the days left; leave out those without.
 
@@ -320,7 +320,7 @@ def _cut_to_days_left(
     for span in sorted(served):
         _add_span(under, span)
     spans: list[tuple[Onset, Span]] = []
-    for one in sorted(found, key=lambda one: (one.time, one.rule.id)):
+    for one in sorted(onsets, key=lambda one: (one.time, one.rule.id)):
         start, end = one.time, one.end
         if not one.imposes:
             spans.append((one, Span(start, end)))
@@ -333,9 +333,9 @@ def _cut_to_days_left(
     return spans
 
 
-def _may_be_cut(one: Onset, confirmed: Sequence[int]) -> bool:
-    place = bisect_right(confirmed, one.time)
-    return one.imposes and (not place or confirmed[place - 1] <= one.time - _SPAN)
+def _may_be_cut(onset: Onset, confirmed: Sequence[int]) -> bool:
+    place = bisect_right(confirmed, onset.time)
+    return onset.imposes and (not place or confirmed[place - 1] <= onset.time - _SPAN)
 
 
 def _add_span(under: list[Span], span: Span) -> None:

@@ -20,7 +20,7 @@ class Sign(NamedTuple):
     time: int
     """When it became visible, in microseconds."""
     entry: str
-    taken_back: int
+    retracted: int
     """In microseconds, or NEVER."""
     word: str
     """The member of CONTROL_SIGNS; empty for a report."""
@@ -51,7 +51,7 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
 
     `columns`: its entries after `apply_changes`; `places`: of all its entries among `rows`.
     """
-    taken_back = find_taken_back([rows[place] for place in places])
+    retractions = find_retraction_times([rows[place] for place in places])
     judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     found = []
@@ -60,16 +60,18 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
     for place, occur, report, category, severity, incident, is_reported, stands in each:
         if is_reported:
             row, seen = rows[place], max(occur, report) + 1
-            gone = NEVER if stands else max(taken_back.get(row.entry_id, seen), seen)
+            retracted = NEVER if stands else max(retractions.get(row.entry_id, seen), seen)
             found.append(
-                Sign(seen, row.entry_id, gone, "", category, severity, row.source or 0, incident, row.listing or "")
+                Sign(
+                    seen, row.entry_id, retracted, "", category, severity, row.source or 0, incident, row.listing or ""
+                )
             )
     kept = set(columns.row.tolist())
     for row in (rows[place] for place in places if place not in kept):
         if row.kind == Kind.CONTROL:  # a violation is never void
             seen = max(row.occur_time, row.report_time) + 1
-            gone = max(taken_back.get(row.entry_id, seen), seen)
-            found.append(Sign(seen, row.entry_id, gone, ControlReason(row.status or 0).name.lower()))
+            retracted = max(retractions.get(row.entry_id, seen), seen)
+            found.append(Sign(seen, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
     return [*found, *list_signs_of_control(columns, rows)]
 
 
@@ -90,18 +92,16 @@ def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Ite
         before = level
 
 
-def find_taken_back(rows: Sequence[FactRow]) -> dict[str, int]:
+def find_retraction_times(rows: Sequence[FactRow]) -> dict[str, int]:
+    """Return when the ledger's source learned that an entry is void, or a violation retracted or another seller's."""
     times: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.sequence):
         if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:
             times[row.target] = row.report_time
         elif row.violation is not None and row.status and row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
-            is_gone = (
-                row.status == Attribution.ACCEPTED
-                if row.kind == Kind.ATTRIBUTION
-                else Status(row.status) in RETRACTED_STATUSES
-            )
-            if is_gone:
+            is_of_another = row.kind == Kind.ATTRIBUTION and row.status == Attribution.ACCEPTED
+            is_retracted = row.kind == Kind.STATUS and Status(row.status) in RETRACTED_STATUSES
+            if is_of_another or is_retracted:
                 times.setdefault(row.violation, row.report_time)
             else:
                 times.pop(row.violation, None)

@@ -53,15 +53,15 @@ class PayoutStop(NamedTuple):
         return self.end is None or time < self.end
 
 
-def trace_stops(stated: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
+def trace_stops(stops: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
     """Return the stops of payouts to one seller, the earliest first.
 
-    `stated`: entries about its payouts and cases, by sequence. `stands`: returns whether a confirming violation is
+    `stops`: entries about its payouts and cases, by sequence. `stands`: returns whether a confirming violation is
     still valid. A stop lasts DECISION_DAYS; confirmed, until payouts are resumed, while at least one violation is
     valid.
     """
     found: list[PayoutStop] = []
-    for entry_id, time, fact in stated:
+    for entry_id, time, fact in stops:
         last = found.pop() if found else None
         if isinstance(fact, PayoutsChanged) and fact.change is PayoutsChange.STOPPED:
             begins = PayoutStop(name_case(PAYOUTS_RULE, entry_id), time, time + DECISION_DAYS * DAY)

@@ -209,25 +209,26 @@ def tabulate(
     if sold is None:
         return FactTable(rows, columns_of(rows, sellers))
     by_currency = {currency: np.array(of_sales, dtype=np.int64) for currency, of_sales in values.items()}
-    return FactTable(rows, columns_of(rows, sellers), *_make_sale_columns(sold, sellers), by_currency)
+    return FactTable(rows, columns_of(rows, sellers), *_tabulate_sales(sold, sellers), by_currency)
 
 
-def _make_sale_columns(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
-    nothing = np.zeros(len(sold), dtype=np.int64)
-    columns = dict.fromkeys((f.name for f in fields(EntryColumns)), nothing)
+def _tabulate_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
+    """Return exposure as columns, 0 where exposure has no such field, and its product categories by code."""
+    zeros = np.zeros(len(sold), dtype=np.int64)
+    columns = dict.fromkeys((f.name for f in fields(EntryColumns)), zeros)
     products: Sequence[str] = ()
     if sold:
-        *names, report_time, day, categories, revision, orders, failures = zip(*sold, strict=True)
+        *seller_column, report_time, day, categories, revision, orders, failures = zip(*sold, strict=True)
         numbers = {"report_time": report_time, "day": day, "revision": revision, "orders": orders, "failures": failures}
         columns |= {name: np.array(column, dtype=np.int64) for name, column in numbers.items()}
         products = tuple(dict.fromkeys(categories))
-        columns["product"] = _number_texts(categories, ()) if len(products) > 1 else nothing
-        columns["case"] = _number_texts(names[0], sellers) if names else nothing
+        columns["product"] = _number_texts(categories, ()) if len(products) > 1 else zeros
+        columns["case"] = _number_texts(seller_column[0], sellers) if seller_column else zeros
     columns["row"] = np.arange(len(sold))
     columns["kind"] = np.full(len(sold), int(Kind.EXPOSURE), dtype=np.int64)
     return EntryColumns(**(columns | {"cases": len(sellers)})), products  # type: ignore[arg-type]
 
 
-def _number_texts(texts: Sequence[str], known: Sequence[str]) -> Ints:
-    code_of = {text: code for code, text in enumerate(dict.fromkeys((*known, *texts)))}
+def _number_texts(texts: Sequence[str], first: Sequence[str]) -> Ints:
+    code_of = {text: code for code, text in enumerate(dict.fromkeys((*first, *texts)))}
     return np.array([code_of[text] for text in texts], dtype=np.int64)

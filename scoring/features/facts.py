@@ -58,8 +58,8 @@ class Facts:
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
-        found = slice(*np.searchsorted(self.findings.case, (first, end)).tolist())
-        violations, findings = self.violations.take(guilty), self.findings.take(found)
+        of_cases = slice(*np.searchsorted(self.findings.case, (first, end)).tolist())
+        violations, findings = self.violations.take(guilty), self.findings.take(of_cases)
         own = {name: getattr(self, name)[cases] for name in _BY_CASE}
         sales = {name: getattr(self, name)[sold] for name in _BY_SALE}
         return Facts(
@@ -107,7 +107,7 @@ class Visible:
     """By (case, occur time, sequence): the last of a case is in force."""
     controls: EntryColumns
     overrides: EntryColumns
-    found: EntryColumns
+    finding_entries: EntryColumns
 
 
 def resolve(
@@ -173,7 +173,7 @@ def find_visible(
         identities=_sort_by_case(few.take(kind_of_few == Kind.IDENTITY), "occur_time", "sequence"),
         controls=_sort_by_case(few.take(kind_of_few == Kind.CONTROL), "occur_time", "sequence"),
         overrides=_sort_by_case(few.take(kind_of_few == Kind.OVERRIDE), "sequence"),
-        found=few.take(_IS_FINDING[kind_of_few]),
+        finding_entries=few.take(_IS_FINDING[kind_of_few]),
     )
 
 
@@ -200,7 +200,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
         exposure_failures=sold.failures,
         exposure_product=sold.product,
         exposure_row=sold.row,
-        findings=list_findings(visible.found, controlled),
+        findings=list_findings(visible.finding_entries, controlled),
         start_day=np.where(has_start, start, day),
         level=level,
         identity_row=identity_row,
@@ -212,11 +212,11 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
     )
 
 
-def first_days(cases: int, sold: EntryColumns, known: EntryColumns) -> Ints:
+def first_days(cases: int, sold: EntryColumns, identities: EntryColumns) -> Ints:
     """Return the first day of settled orders or a stated identity, or NEVER."""
     start = np.full(cases, NEVER)
     np.minimum.at(start, sold.case, sold.day)
-    np.minimum.at(start, known.case, known.occur_time // DAY)
+    np.minimum.at(start, identities.case, identities.occur_time // DAY)
     return start
 
 
@@ -242,14 +242,14 @@ def _find_control_days(changes: EntryColumns) -> Ints:
     return days
 
 
-def _find_overrides(stated: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
+def _find_overrides(overrides: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
     """Return, by case, tier (0: none), row and end of the override in force."""
-    tier, row, until = (np.full(stated.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
-    if len(stated.case):
-        in_force = stated.until > observe_time[stated.case]
-        tier[stated.case] = np.where(in_force, stated.status, 0)  # the last assignment wins
-        row[stated.case] = np.where(in_force, stated.row, -1)
-        until[stated.case] = np.where(in_force, stated.until, NEVER)
+    tier, row, until = (np.full(overrides.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
+    if len(overrides.case):
+        in_force = overrides.until > observe_time[overrides.case]
+        tier[overrides.case] = np.where(in_force, overrides.status, 0)  # the last assignment wins
+        row[overrides.case] = np.where(in_force, overrides.row, -1)
+        until[overrides.case] = np.where(in_force, overrides.until, NEVER)
     return tier, row, until
 
 
@@ -268,10 +268,10 @@ def _sort_by_case(entries: EntryColumns, *keys: str) -> EntryColumns:
     return entries.take(np.lexsort([getattr(entries, key) for key in (*reversed(keys), "case")]))
 
 
-def _find_identities(known: EntryColumns) -> tuple[Ints, Ints]:
+def _find_identities(identities: EntryColumns) -> tuple[Ints, Ints]:
     """Return, by case, level and row of the identity in force."""
-    level = np.zeros(known.cases, dtype=np.int64)
-    row = np.full(known.cases, -1, dtype=np.int64)
-    level[known.case] = known.level  # the last assignment wins
-    row[known.case] = known.row
+    level = np.zeros(identities.cases, dtype=np.int64)
+    row = np.full(identities.cases, -1, dtype=np.int64)
+    level[identities.case] = identities.level  # the last assignment wins
+    row[identities.case] = identities.row
     return level, row

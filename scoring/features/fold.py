@@ -16,7 +16,7 @@ from scoring.base.enums import Category, Severity
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, sum_by_case
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding
-from scoring.features.views import Views, view_once
+from scoring.features.views import Views, view_at_one_time
 
 FLOORS = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
 """Lowest severities for counts of incidents."""
@@ -130,7 +130,7 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts) -> Sums:
-        return self.fold_views(view_once(facts))
+        return self.fold_views(view_at_one_time(facts))
 
     def fold_views(self, views: Views) -> Sums:
         """Return the sums of n sellers in K views: view k of seller i is case `k * n + i`."""

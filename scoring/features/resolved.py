@@ -5,7 +5,7 @@ import numpy as np
 
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, FactTable, Omitted
 from scoring.features.facts import Visible, apply_changes, find_visible
-from scoring.features.views import Views, view_often
+from scoring.features.views import Views, view_at_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SellerFacts:
     visible: Visible
 
     def view(self, midnights: Sequence[int] = ()) -> Views:
-        return view_often(self.visible, [self.observe_time, *midnights, self.observe_time])
+        return view_at_times(self.visible, [self.observe_time, *midnights, self.observe_time])
 
 
 def resolve_sellers(

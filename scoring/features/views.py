@@ -44,7 +44,8 @@ class Views:
         return len(self.tenure_days)
 
 
-def view_once(facts: Facts) -> Views:
+def view_at_one_time(facts: Facts) -> Views:
+    """Return facts as views of K = 1, at their own time."""
     day, v = facts.observe_day, facts.violations
     return Views(
         facts=facts,
@@ -63,7 +64,7 @@ def view_once(facts: Facts) -> Views:
     )
 
 
-def view_often(visible: Visible, times: Sequence[int]) -> Views:
+def view_at_times(visible: Visible, times: Sequence[int]) -> Views:
     """Compute the views of every seller from each of `times`, all by the knowledge of the first.
 
     `visible`: at the first time, of entries after `apply_changes`. `times`, in microseconds: now, then UTC midnights
@@ -89,7 +90,7 @@ def view_often(visible: Visible, times: Sequence[int]) -> Views:
     has_start = start <= last_day
     sold_age = day - sold.day
     seen_sales = sold_age > 0
-    findings = list_findings(visible.found)
+    findings = list_findings(visible.finding_entries)
     seen_findings = findings.day <= last_day
     if len(visible.controls.case):
         place = _find_last_before(visible.controls, moments)

@@ -136,7 +136,7 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
 def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
     """Return states in the same buckets, with the longest run and laxest limits."""
     trades = [_require_trade(policy, assumptions) for policy in policies]
-    trade = _join_trade(trades)
+    trade = _join_laxest_trade_limits(trades)
     run_days = count_run_days(trade, assumptions)
     thresholds, tenure = (sorted({0}.union(*axis)) for axis in zip(*map(_thresholds, policies), strict=True))
     grants = [_grant_by_bucket(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
@@ -162,7 +162,8 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     )
 
 
-def _join_trade(trades: Sequence[TradeLimits]) -> TradeLimits:
+def _join_laxest_trade_limits(trades: Sequence[TradeLimits]) -> TradeLimits:
+    """Return limits under which a run is the longest and takes the most. The allowed loss is the last policy's."""
     return TradeLimits(
         delivery_promise_days=max(one.delivery_promise_days for one in trades),
         claim_days=min(one.claim_days for one in trades),
@@ -318,7 +319,7 @@ def _every_terms(
     Each season counts as endless, since a cheat chooses its days.
     """
     book = policy.rule_book
-    categories = {"", *(one.product_category for one in book.asked if isinstance(one, Settled))}
+    categories = {"", *(one.product_category for one in book.operands if isinstance(one, Settled))}
     days = {day for season in book.seasons for day in (season.first_day, season.last_day + 1)} or {0}
     for tier, marketplace, day in itertools.product(tiers, ("", *book.hold_limits), days):
         seller = Situation(

@@ -57,7 +57,7 @@ class ImpositionContext:
 
 
 def list_imposed(
-    statements: Sequence[MeasureStatement], rows: Sequence[FactRow], asked: ImpositionContext
+    statements: Sequence[MeasureStatement], rows: Sequence[FactRow], context: ImpositionContext
 ) -> Iterator[Imposed]:
     """Yield persons' measures that are or will be in force, in the order in which they were imposed.
 
@@ -66,8 +66,8 @@ def list_imposed(
     """
     if not statements:
         return
-    rules, observe_time = asked.rules, asked.observe_time
-    taken_back = _find_taken_back(rows)
+    rules, observe_time = context.rules, context.observe_time
+    taken_back = _find_retracted_violations(rows)
     runs: dict[str, list[MeasureStatement]] = {}
     for one in apply_corrections(statements, rows):
         name, time = one.fact.measure, one.occur_time
@@ -83,9 +83,9 @@ def list_imposed(
         if (end is not None and end <= observe_time) or (fact.violations and taken_back.issuperset(fact.violations)):
             continue
         original = _read_value(fact, start, rules.currency)
-        current = rules.limit_days(original, asked.marketplace)
+        current = rules.limit_days(original, context.marketplace)
         if isinstance(current, Deposit):
-            current = current.less(asked.deposit_minor)
+            current = current.less(context.deposit_minor)
         violations = tuple(violation for violation in fact.violations if violation not in taken_back)
         yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), violations)
 
@@ -104,7 +104,7 @@ def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
     return sorted(rows, key=lambda row: row.sequence)
 
 
-def _find_taken_back(rows: Iterable[FactRow]) -> set[str]:
+def _find_retracted_violations(rows: Iterable[FactRow]) -> set[str]:
     """Return violations dismissed, withdrawn or overturned, or attributed to somebody else."""
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}

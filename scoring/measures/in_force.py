@@ -25,7 +25,7 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Asked, Counter, Ladder, Quantity, Rule, RuleBook, Situation
+from scoring.policy.rules import Applied, Counter, Ladder, Operand, Quantity, Rule, RuleBook, Situation
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import TrustScore
 from scoring.scores.look_back import PastTiers
@@ -100,21 +100,21 @@ class InForce:
 
 
 def evaluate_measures(
-    given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside], check: Callable[[], None] = lambda: None
+    core: CoreAnswer, marketplace: str, beside: Mapping[str, Beside], check: Callable[[], None] = lambda: None
 ) -> list[InForce | None]:
     """Return the measures and terms in force for each seller of a marketplace; a seller that lacks valid facts gives
     None.
 
-    `given`: an answer that looks back. `beside`: by seller. `check` may raise between parts. Reviews and listings are as
-    lax as by the earlier answers of `given`, unless a caution began since.
+    `core`: an answer that looks back. `beside`: by seller. `check` may raise between parts. Reviews and listings are as
+    lax as by the earlier answers of `core`, unless a caution began since.
     """
-    policy = given.policy
-    if given.past is None and given.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
+    policy = core.policy
+    if core.past is None and core.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
         raise ValueError("measures need an answer that looks back")
-    evaluation = _Evaluation(policy, given.known.observe_time, given.past)
-    earlier = [evaluate_measures(one.given, marketplace, beside, check) for one in given.earlier]
+    evaluation = _Evaluation(policy, core.known.observe_time, core.past)
+    earlier = [evaluate_measures(one.core, marketplace, beside, check) for one in core.earlier]
     found: list[InForce | None] = []
-    for case, seller in enumerate(_list_sellers(given, marketplace, beside)):
+    for case, seller in enumerate(_list_sellers(core, marketplace, beside)):
         check()
         if seller is None:
             found.append(None)
@@ -122,33 +122,33 @@ def evaluate_measures(
         began = max((one.start for one in seller.score.cautions), default=-1)
         notices = [
             Before(_combine_rules(before), one.until)
-            for one, of in zip(given.earlier, earlier, strict=True)
+            for one, of in zip(core.earlier, earlier, strict=True)
             if one.counts[case] and began < one.time and (before := of[case]) is not None
         ]
         found.append(evaluation.evaluate(seller, notices))
     return found
 
 
-def _combine_rules(found: InForce) -> Terms:
-    return _combine((one for one in found.measures if one.rule and not one.is_of_caution), found.observe_time)
+def _combine_rules(in_force: InForce) -> Terms:
+    return _combine((one for one in in_force.measures if one.rule and not one.is_of_caution), in_force.observe_time)
 
 
-def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
+def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
     """Yield the inputs of rules for each seller, in order; an unscored seller gives None."""
-    known, facts, policy = given.known, given.facts, given.policy
+    known, facts, policy = core.known, core.facts, core.policy
     rows_of = known.table.rows_by_case()
     established = establish(facts, known.table.rows, rows_of, known.observe_time)
     settled = {
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
-    asked_rates = find_failure_rates(facts, known.table, policy.rule_book.asked)
-    rates = {rate: values.tolist() for rate, values in asked_rates.items()}
+    rates_of_operands = find_failure_rates(facts, known.table, policy.rule_book.operands)
+    rates = {rate: values.tolist() for rate, values in rates_of_operands.items()}
     good_orders = count_good_orders(facts).tolist()
     tenure_days = (facts.observe_day - facts.start_day).tolist()
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
     is_thin = policy.is_thin(orders, facts.observe_day - facts.start_day).tolist()
-    for case, (name, score) in enumerate(zip(known.sellers, given.scores, strict=True)):
+    for case, (name, score) in enumerate(zip(known.sellers, core.scores, strict=True)):
         if score is None:
             yield None
             continue
@@ -158,9 +158,9 @@ def _list_sellers(given: CoreAnswer, marketplace: str, beside: Mapping[str, Besi
             tier=score.own_tier,
             standing=score.standing or 0,
             incidents={
-                asked: value_at(steps, known.observe_time)
-                for asked, steps in traced.items()
-                if isinstance(asked, Counter | Ladder)
+                operand: value_at(steps, known.observe_time)
+                for operand, steps in traced.items()
+                if isinstance(operand, Counter | Ladder)
             },
             settled_minor={category: values[case] for category, values in settled.items()},
             failure_ppm={rate: values[case] for rate, values in rates.items()},
@@ -251,7 +251,7 @@ class _Seller:
     established: Sequence[Established]
     with_points: Sequence[Established]
     """Those that add to the standing."""
-    traced: Mapping[Asked, Sequence[Step]]
+    traced: Mapping[Operand, Sequence[Step]]
     score: TrustScore
     situation: Situation
     applied: Sequence[Applied]
@@ -269,17 +269,17 @@ class _Seller:
 
     def see_at(self, time: int) -> Situation:
         """Return its situation with the confirmed violations that counted at a time, in microseconds."""
-        then = {asked: value_at(steps, time) for asked, steps in self.traced.items()}
-        incidents = {asked: value for asked, value in then.items() if isinstance(asked, Counter | Ladder)}
+        then = {operand: value_at(steps, time) for operand, steps in self.traced.items()}
+        incidents = {operand: value for operand, value in then.items() if isinstance(operand, Counter | Ladder)}
         return replace(self.situation, standing=then.get(Quantity.STANDING, 0), incidents=incidents)
 
     def list_facts(self, rule: Rule) -> list[Established]:
         found, today = [], self.situation.day
-        for asked in rule.facts:
-            if isinstance(asked, Counter):
-                found += [v for v in self.established if matches(v, asked) and today - v.day < asked.days]
-            elif isinstance(asked, Ladder):
-                found += [v for v in self.with_points if v.category in asked.categories]
+        for operand in rule.facts:
+            if isinstance(operand, Counter):
+                found += [v for v in self.established if matches(v, operand) and today - v.day < operand.days]
+            elif isinstance(operand, Ladder):
+                found += [v for v in self.with_points if v.category in operand.categories]
             else:
                 found += self.with_points
         return found
@@ -387,10 +387,10 @@ class _Evaluation:
         A measure reaches earlier orders if it rests on a violation that counts.
         """
         counting = {one.violation for one in seller.established}
-        asked = ImpositionContext(
+        context = ImpositionContext(
             self.observe_time, self.policy.rule_book, seller.situation.marketplace, seller.situation.deposit_minor
         )
-        for one in list_imposed(seller.statements, seller.rows, asked):
+        for one in list_imposed(seller.statements, seller.rows, context):
             entries = (*one.entries, *(entry for name in one.violations for entry in seller.entries.get(name, ())))
             yield MeasureInForce(
                 measure=one.measure,

@@ -74,7 +74,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     }
     ids = {rule.id for rule in book.rules}
     unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
-    odd = [rate for rate in case.seller.failure_ppm if rate not in book.asked]
+    odd = [rate for rate in case.seller.failure_ppm if rate not in book.operands]
     return [
         *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
         *(f"failure_rates has {rate}, for which no rule asks" for rate in odd),

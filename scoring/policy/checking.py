@@ -89,9 +89,9 @@ def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cel
         if cell.points is not None:
             yield cell, cell._replace(points=worse_points[cell.points])
     for place, axis in enumerate(space.axes):
-        if axis.asked is Quantity.DAY:
+        if axis.operand is Quantity.DAY:
             continue
-        rising = axis.values if is_worse_with_more(axis.asked) else axis.values[::-1]
+        rising = axis.values if is_worse_with_more(axis.operand) else axis.values[::-1]
         worse = dict(itertools.pairwise(rising))
         for cell in cells:
             if (value := worse.get(cell.values[place])) is not None:
@@ -99,7 +99,7 @@ def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cel
 
 
 def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
-    categories = {axis.asked.product_category for axis in space.axes if isinstance(axis.asked, Settled)}
+    categories = {axis.operand.product_category for axis in space.axes if isinstance(axis.operand, Settled)}
     for one in (worse, better):
         categories |= {name for name, _ in (*one.value_caps, *one.listing_caps, *one.intake_caps)}
     stricter = better.strictness(categories)
@@ -116,18 +116,18 @@ def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule,
 
 
 def _find_lifted(
-    here: list[tuple[Rule, Suspension]], there: list[tuple[Rule, Suspension]]
+    first: list[tuple[Rule, Suspension]], second: list[tuple[Rule, Suspension]]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each suspension `there` of a better seller that a worse one escapes some day, as (aspect, value, stricter).
+    """Yield each suspension `second` of a better seller that a worse one escapes some day, as (aspect, value, stricter).
 
     Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
     """
-    if any(stated.terminates and not stated.notice_days for _, stated in here):
+    if any(stated.terminates and not stated.notice_days for _, stated in first):
         return
-    others_close = any(stated.terminates for _, stated in here)
-    for rule, stated in there:
-        others = [(other, one) for other, one in here if other is rule or rule.facts <= other.facts]
-        if stated.terminates and others_close and all(other is not rule for other, _ in here):
+    others_close = any(stated.terminates for _, stated in first)
+    for rule, stated in second:
+        others = [(other, one) for other, one in first if other is rule or rule.facts <= other.facts]
+        if stated.terminates and others_close and all(other is not rule for other, _ in first):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
         longest = max((one.days for _, one in others if not one.terminates), default=0)
         if not stated.terminates and stated.days > longest:
@@ -206,7 +206,7 @@ def _is_implied(applied: Applied) -> bool:
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    ever = {"": _EVER} | {one.product_category: _EVER for one in book.asked if isinstance(one, Settled)}
+    ever = {"": _EVER} | {one.product_category: _EVER for one in book.operands if isinstance(one, Settled)}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER, good_orders=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
     new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))

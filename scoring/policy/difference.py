@@ -117,7 +117,7 @@ def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
 
 def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
     tables = [policy.standing for policy in space.policies if policy.standing is not None]
-    counters = [axis.asked for axis in space.axes if isinstance(axis.asked, Counter)]
+    counters = [axis.operand for axis in space.axes if isinstance(axis.operand, Counter)]
     days = {0, *(one.days for one in counters), *(table.expiry_days for table in tables)}
     named = {number for table in tables for number in table.types}
     sorts = [*((category, 0) for category in Category), *((category_of_type(number), number) for number in named)]
@@ -134,11 +134,11 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
 def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
     table = space.policies[axis.places[0]].standing
     today = _pick_day(space)
-    if isinstance(axis.asked, Counter):
-        return int(any(matches(b.establish(0), axis.asked) and b.age_days < axis.asked.days for b in incident))
+    if isinstance(axis.operand, Counter):
+        return int(any(matches(b.establish(0), axis.operand) and b.age_days < axis.operand.days for b in incident))
     if table is None:
         return 0
-    categories = axis.asked.categories if isinstance(axis.asked, Ladder) else frozenset(Category)
+    categories = axis.operand.categories if isinstance(axis.operand, Ladder) else frozenset(Category)
     mine = [b for b in incident if b.category in categories and today < table.find_expiry(today - b.age_days)]
     return add_up_incident([b.establish(today) for b in mine], table)
 
@@ -181,5 +181,5 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
 def _find_expired(space: Space) -> Breach:
     """Return a breach that no longer counts for a standing or a counter."""
     expiries = [policy.standing.expiry_days for policy in space.policies if policy.standing is not None]
-    days = [axis.asked.days for axis in space.axes if isinstance(axis.asked, Counter)]
+    days = [axis.operand.days for axis in space.axes if isinstance(axis.operand, Counter)]
     return Breach(Category.SERVICE, Severity.MINOR, max(0, *expiries, *days))

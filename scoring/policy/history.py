@@ -14,7 +14,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Condition, Counter, Ladder, Quantity
+from scoring.policy.rules import Condition, Counter, Ladder, Operand, Quantity
 from scoring.policy.standing import StandingTable
 
 
@@ -80,12 +80,14 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
     return since
 
 
-def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Asked, list[Step]]:
-    asked = policy.rule_book.asked
-    found: dict[Asked, list[Step]] = {one: trace_counter(violations, one) for one in asked if isinstance(one, Counter)}
+def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Operand, list[Step]]:
+    operands = policy.rule_book.operands
+    found: dict[Operand, list[Step]] = {
+        one: trace_counter(violations, one) for one in operands if isinstance(one, Counter)
+    }
     if (table := policy.standing) is not None:
         found[Quantity.STANDING] = trace_standing(violations, table)
-        for one in asked:
+        for one in operands:
             if isinstance(one, Ladder):
                 found[one] = trace_standing([v for v in violations if v.category in one.categories], table)
     return found
@@ -109,8 +111,8 @@ def trace_counter(violations: Iterable[Established], counter: Counter) -> list[S
     return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
-def matches(one: Established, counter: Counter) -> bool:
-    return one.category in counter.categories and one.severity >= counter.severity
+def matches(violation: Established, counter: Counter) -> bool:
+    return violation.category in counter.categories and violation.severity >= counter.severity
 
 
 def _trace(
@@ -164,16 +166,16 @@ def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, in
 
 
 def find_bounds(
-    conditions: Iterable[Condition], traced: Mapping[Asked, Sequence[Step]], time: int
+    conditions: Iterable[Condition], traced: Mapping[Operand, Sequence[Step]], time: int
 ) -> tuple[list[int], list[int]]:
     """Return (since when each condition on facts or days holds, when each ends by itself), in microseconds."""
     since, until = [], []
     for one in conditions:
-        if one.asked is Quantity.DAY:
+        if one.operand is Quantity.DAY:
             since.append(one.least * DAY)
             until += [] if one.below is None else [one.below * DAY]
-        elif one.asked in traced:
-            begun, end = holds_between(traced[one.asked], one.least, time)
+        elif one.operand in traced:
+            begun, end = holds_between(traced[one.operand], one.least, time)
             since.append(begun)
             until += [] if end is None else [end]
     return since, until

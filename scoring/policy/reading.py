@@ -66,11 +66,11 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
     return replace(policy, digest=sha256(canonical_json(data)).hexdigest())
 
 
-def _refuse_unearned_badges(part: Part, stated: Mapping[Tier | None, str]) -> None:
+def _refuse_unearned_badges(part: Part, badges: Mapping[Tier | None, str]) -> None:
     """Note a badge of UNRATED sellers that rated sellers must earn."""
-    earned = {stated[tier] for tier in RATED_TIERS[1:]} - {stated[RATED_TIERS[0]], "none", ""}
+    earned = {badges[tier] for tier in RATED_TIERS[1:]} - {badges[RATED_TIERS[0]], "none", ""}
     for tier, name in ((Tier.UNRATED, "unrated"), (None, "unknown")):
-        if (badge := stated[tier]) in earned:
+        if (badge := badges[tier]) in earned:
             part.refuse(
                 name,
                 f'must not be "{badge}", which buyers take for earned: only tiers above the lowest show it',

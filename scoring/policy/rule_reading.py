@@ -92,7 +92,7 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     )
     amounts = (
         any(isinstance(measure, Deposit | ValueCap | PaidAheadLimit) for measure in measures)
-        or Quantity.DEPOSIT in book.asked
+        or Quantity.DEPOSIT in book.operands
     )
     if "currency" not in root and not amounts:
         return book
@@ -113,15 +113,15 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
         others = [one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)]
         rule = replace(rule, measures=(*others, *held, IntakeCap(0)))
     yield rule
-    asked = max((one.amount_minor for one in rule.measures if isinstance(one, Deposit)), default=0)
-    if trade is not None and trade.deposit_is_refilled and asked:
-        below = min(asked, rule.condition(Quantity.DEPOSIT).below or asked)
+    deposit_minor = max((one.amount_minor for one in rule.measures if isinstance(one, Deposit)), default=0)
+    if trade is not None and trade.deposit_is_refilled and deposit_minor:
+        below = min(deposit_minor, rule.condition(Quantity.DEPOSIT).below or deposit_minor)
         yield replace(
             rule,
             id=f"{rule.id[:49]}-awaits-deposit",
             measures=(ValueCap(0),),
             conditions=(
-                *(one for one in rule.conditions if one.asked is not Quantity.DEPOSIT),
+                *(one for one in rule.conditions if one.operand is not Quantity.DEPOSIT),
                 Condition(Quantity.DEPOSIT, below=below),
             ),
             secures=rule.id,
@@ -166,8 +166,8 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
         below = band.number("below", 1, MAX_STANDING) if "below" in band else None
         if below is not None and below <= least:
             band.refuse("below", f"must be more than from, {least:,}")
-        asked = read_fields(Ladder, band) if "categories" in band else Quantity.STANDING
-        yield Condition(asked, least, below)
+        operand = read_fields(Ladder, band) if "categories" in band else Quantity.STANDING
+        yield Condition(operand, least, below)
     if "confirmed" in part:
         counted = part.part("confirmed")
         yield Condition(read_fields(Counter, counted), counted.number("incidents", 1, MAX_INCIDENTS, 1))
@@ -179,13 +179,13 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
         yield Condition(read_fields(FailureRate, rate), rate.number("from_ppm", 1, PPM))
     if "linked" in part:
         yield Condition(Quantity.LINK, part.part("linked").number("from_percent", 50, 100))
-    for name, asked, most in (
+    for name, operand, most in (
         ("tenure", Quantity.TENURE, MAX_DAYS),
         ("deposit", Quantity.DEPOSIT, MAX_VALUE_MINOR),
         ("good_orders", Quantity.GOOD_ORDERS, MAX_GOOD_ORDERS),
     ):
         if name in part:
-            yield Condition(asked, below=part.part(name).number("below", 1, most))
+            yield Condition(operand, below=part.part(name).number("below", 1, most))
 
 
 def _read_group(group: Part) -> tuple[Group, tuple[Condition]]:

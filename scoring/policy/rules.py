@@ -87,28 +87,29 @@ class FailureRate:
         return f"{names} in a million of at least {self.orders:,} orders in {self.days:,} days"
 
 
-Asked = Quantity | Counter | Ladder | Settled | FailureRate
+Operand = Quantity | Counter | Ladder | Settled | FailureRate
+"""The number of a seller that a condition compares."""
 
 
-def is_of_facts(asked: Asked) -> bool:
+def is_of_facts(operand: Operand) -> bool:
     """Return whether it follows from confirmed violations alone: more is worse."""
-    return asked is Quantity.STANDING or isinstance(asked, Counter | Ladder)
+    return operand is Quantity.STANDING or isinstance(operand, Counter | Ladder)
 
 
-def is_worse_with_more(asked: Asked) -> bool:
-    return is_of_facts(asked) or isinstance(asked, FailureRate) or asked is Quantity.LINK
+def is_worse_with_more(operand: Operand) -> bool:
+    return is_of_facts(operand) or isinstance(operand, FailureRate) or operand is Quantity.LINK
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A range of a seller's number: from `least` to before `below`; None: without an upper end."""
+    """From `least` to before `below`; None: without an upper end."""
 
-    asked: Asked
+    operand: Operand
     least: int = 0
     below: int | None = None
 
     def holds(self, seller: "Situation") -> bool:
-        value = seller.value(self.asked)
+        value = seller.value(self.operand)
         return self.least <= value and (self.below is None or value < self.below)
 
 
@@ -135,14 +136,14 @@ class Rule:
     secures: str = ""
     """Id of the rule whose deposit it waits for; empty for a rule that a policy states itself."""
 
-    def condition(self, asked: Asked) -> Condition:
+    def condition(self, operand: Operand) -> Condition:
         """Return its condition on something; without ends if it has none."""
-        return next((one for one in self.conditions if one.asked == asked), Condition(asked))
+        return next((one for one in self.conditions if one.operand == operand), Condition(operand))
 
     @property
-    def facts(self) -> frozenset[Asked]:
+    def facts(self) -> frozenset[Operand]:
         """Return what it asks about confirmed violations."""
-        return frozenset(one.asked for one in self.conditions if is_of_facts(one.asked))
+        return frozenset(one.operand for one in self.conditions if is_of_facts(one.operand))
 
     @property
     def names_confirmed_facts(self) -> bool:
@@ -185,33 +186,33 @@ class Situation:
 
     @classmethod
     def of_values(
-        cls, tier: Tier | None, values: Mapping[Asked, int], marketplace: str = "", rated_by_violation: bool = False
+        cls, tier: Tier | None, values: Mapping[Operand, int], marketplace: str = "", rated_by_violation: bool = False
     ) -> "Situation":
-        """Return a situation that answers `value(asked)` with `values[asked]`, and with 0 for what is missing.
+        """Return a situation that answers `value(operand)` with `values[operand]`, and with 0 for what is missing.
 
         An empty `marketplace` has no limits of its own.
         """
         return cls(
             tier,
-            incidents={asked: value for asked, value in values.items() if isinstance(asked, Counter | Ladder)},
+            incidents={operand: value for operand, value in values.items() if isinstance(operand, Counter | Ladder)},
             settled_minor={one.product_category: value for one, value in values.items() if isinstance(one, Settled)},
-            failure_ppm={asked: value for asked, value in values.items() if isinstance(asked, FailureRate)},
+            failure_ppm={operand: value for operand, value in values.items() if isinstance(operand, FailureRate)},
             marketplace=marketplace,
             rated_by_violation=rated_by_violation,
-            **{asked.value: value for asked, value in values.items() if isinstance(asked, Quantity)},
+            **{operand.value: value for operand, value in values.items() if isinstance(operand, Quantity)},
         )
 
-    def value(self, asked: Asked) -> int:
+    def value(self, operand: Operand) -> int:
         """Return the situation's value of what a rule asks; 0 of a count, a settled value or a rate that it does not
         state.
         """
-        if isinstance(asked, Counter | Ladder):
-            return self.incidents.get(asked, 0)
-        if isinstance(asked, Settled):
-            return self.settled_minor.get(asked.product_category, 0)
-        if isinstance(asked, FailureRate):
-            return self.failure_ppm.get(asked, 0)
-        found: int = getattr(self, asked.value)
+        if isinstance(operand, Counter | Ladder):
+            return self.incidents.get(operand, 0)
+        if isinstance(operand, Settled):
+            return self.settled_minor.get(operand.product_category, 0)
+        if isinstance(operand, FailureRate):
+            return self.failure_ppm.get(operand, 0)
+        found: int = getattr(self, operand.value)
         return found
 
     def list_views(self) -> list["Situation"]:
@@ -246,12 +247,12 @@ class RuleBook:
     newcomer_link_percent: int = 0
     """From this strength of a link to a suspended seller, an account starts as a newcomer; 0: none does."""
 
-    def list_edges(self) -> Iterator[tuple[Asked, int]]:
+    def list_edges(self) -> Iterator[tuple[Operand, int]]:
         """Yield (number, value) of each value that may change terms when a seller reaches it."""
         for rule in self.rules:
             for condition in rule.conditions:
-                yield condition.asked, condition.least
-                yield condition.asked, condition.below or 0
+                yield condition.operand, condition.least
+                yield condition.operand, condition.below or 0
             for cap in rule.measures:
                 if isinstance(cap, ValueCap):
                     yield from ((Settled(cap.product_category), step.settled_minor) for step in cap.grows)
@@ -262,8 +263,8 @@ class RuleBook:
             yield Quantity.DAY, season.last_day + 1
 
     @property
-    def asked(self) -> set[Asked]:
-        return {asked for asked, _ in self.list_edges()}
+    def operands(self) -> set[Operand]:
+        return {operand for operand, _ in self.list_edges()}
 
     def apply(self, seller: Situation) -> list[Applied]:
         """Return each measure of each rule that holds for a seller, in the order of the file.

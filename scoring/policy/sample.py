@@ -54,7 +54,7 @@ class Sample:
     def situation(self, policy: Policy) -> Situation:
         established = [breach.establish(self.day) for breach in self.breaches]
         time = self.day * DAY
-        values = {asked: value_at(steps, time) for asked, steps in trace_facts(established, policy).items()}
+        values = {operand: value_at(steps, time) for operand, steps in trace_facts(established, policy).items()}
         tier = self.tier
         if tier is None:
             points, standing = self._points(policy), values.get(Quantity.STANDING, 0)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.time import format_day
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Counter, FailureRate, Ladder, Quantity, Settled, Situation, is_of_facts
+from scoring.policy.rules import Counter, FailureRate, Ladder, Operand, Quantity, Settled, Situation, is_of_facts
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
@@ -46,7 +46,7 @@ _SHOWN = {
 class Axis(NamedTuple):
     """A number that policies ask about, and the lowest value of each range that they distinguish."""
 
-    asked: Asked
+    operand: Operand
     places: tuple[int, ...]
     """The policies with this axis; policies with equal tables of standing share one."""
     values: tuple[int, ...]
@@ -57,18 +57,18 @@ class Axis(NamedTuple):
 
     def describe(self, value: int) -> str:
         shown = show_range(self.values, value)
-        match self.asked:
+        match self.operand:
             case Counter():
-                return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.asked)}"
+                return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.operand)}"
             case Ladder():
-                return f"standing {shown} of {', '.join(sorted(one.name.lower() for one in self.asked.categories))}"
+                return f"standing {shown} of {', '.join(sorted(one.name.lower() for one in self.operand.categories))}"
             case Settled(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
             case FailureRate():
-                return f"{shown} {self.asked}"
+                return f"{shown} {self.operand}"
             case Quantity.DAY:
                 return f"from {format_day(value)}" if value else f"before {format_day(self.values[1])}"
-        return _SHOWN[self.asked].format(shown)
+        return _SHOWN[self.operand].format(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,22 @@ class Space:
 
     @property
     def fact_axes(self) -> tuple[Axis, ...]:
-        return tuple(axis for axis in self.axes if is_of_facts(axis.asked))
+        return tuple(axis for axis in self.axes if is_of_facts(axis.operand))
 
     @property
     def tenures(self) -> tuple[int, ...]:
-        return next((axis.values for axis in self.axes if axis.asked is Quantity.TENURE), (0,))
+        return next((axis.values for axis in self.axes if axis.operand is Quantity.TENURE), (0,))
 
     def cells(self) -> Iterator[Cell]:
-        """Yield every cell for which `is_possible` is true."""
+        """Yield the cells that a seller can be in: no count exceeds that of a wider axis."""
         nested = [
             (narrow, wide)
-            for (narrow, one), (wide, other) in itertools.permutations(enumerate(self.axes), 2)
-            if _is_part_of(one, other)
+            for (narrow, narrow_axis), (wide, wide_axis) in itertools.permutations(enumerate(self.axes), 2)
+            if _is_part_of(narrow_axis, wide_axis)
         ]
-        among = itertools.product(*(axis.values for axis in self.axes))
+        values = itertools.product(*(axis.values for axis in self.axes))
         for cell in itertools.starmap(
-            Cell, itertools.product(self.points, self.tiers, among, self.marketplaces, self.thin)
+            Cell, itertools.product(self.points, self.tiers, values, self.marketplaces, self.thin)
         ):
             if self._is_possible(cell) and all(
                 cell.values[narrow] <= self.axes[wide].find_last(cell.values[wide]) for narrow, wide in nested
@@ -126,9 +126,9 @@ class Space:
     def has_violations(self, cell: Cell) -> bool:
         return any(cell.values[: len(self.fact_axes)])
 
-    def values_by(self, place: int, cell: Cell) -> Mapping[Asked, int]:
+    def values_by(self, place: int, cell: Cell) -> Mapping[Operand, int]:
         of_axes = zip(self.axes, cell.values, strict=True)
-        return {axis.asked: value for axis, value in of_axes if place in axis.places}
+        return {axis.operand: value for axis, value in of_axes if place in axis.places}
 
     def find_thin_file(self, cell: Cell) -> tuple[int, int] | None:
         """Return (settled orders, days of tenure) in a cell that make a file thin for `cell.thin` alone, if any."""
@@ -174,7 +174,7 @@ class Space:
 
 def _is_part_of(narrow: Axis, wide: Axis) -> bool:
     """Return whether one number never exceeds another: of fewer categories or failures, graver violations, fewer days."""
-    one, other = narrow.asked, wide.asked
+    one, other = narrow.operand, wide.operand
     match one, other:
         case Ladder(), Quantity.STANDING:
             return narrow.places == wide.places
@@ -202,16 +202,16 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
     alone makes rated.
     """
     keys = [policy.standing and policy.standing.key for policy in policies]
-    found: dict[tuple[Asked, tuple[int, ...]], set[int]] = {}
+    edges: dict[tuple[Operand, tuple[int, ...]], set[int]] = {}
     for place, policy in enumerate(policies):
         sharing = tuple(other for other, key in enumerate(keys) if key == keys[place])
         limits = policy.standing.at_most.values() if policy.standing is not None else ()
         of_standing = ((Quantity.STANDING, limit) for limit in limits)
-        for asked, value in (*of_standing, *policy.rule_book.list_edges()):
-            is_of_table = asked is Quantity.STANDING or isinstance(asked, Ladder)
+        for operand, value in (*of_standing, *policy.rule_book.list_edges()):
+            is_of_table = operand is Quantity.STANDING or isinstance(operand, Ladder)
             places = sharing if is_of_table else tuple(range(len(policies)))
-            found.setdefault((asked, places), {0}).add(value)
-    axes = [Axis(*key, tuple(sorted(values))) for key, values in found.items() if len(values) > 1]
+            edges.setdefault((operand, places), {0}).add(value)
+    axes = [Axis(*key, tuple(sorted(values))) for key, values in edges.items() if len(values) > 1]
     cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
     return Space(
         policies=policies,
@@ -225,7 +225,7 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
 
 def _rank(axis: Axis) -> int:
     order = (Quantity.STANDING, Ladder, Counter, FailureRate, Settled, *[*Quantity][1:])
-    return order.index(axis.asked if isinstance(axis.asked, Quantity) else type(axis.asked))
+    return order.index(axis.operand if isinstance(axis.operand, Quantity) else type(axis.operand))
 
 
 def _list_thin(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:

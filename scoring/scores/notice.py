@@ -20,7 +20,7 @@ from scoring.policy.history import establish
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Notice, TrustScore
 from scoring.scores.reasons import NOTICE
-from scoring.scores.score import Cautions, CoreAnswer, Earlier, answer
+from scoring.scores.score import Cautions, CoreAnswer, Earlier, compute_answer
 
 
 class Move(NamedTuple):
@@ -100,31 +100,31 @@ def answer_within_notice(
     served: Sequence[Served] = (),
 ) -> CoreAnswer:
     """Return `answer`, with the tiers that sellers keep, and the answers by what was `served` before."""
-    given = answer(known, artifact, policy, cautions, check, looks_back=looks_back)
+    core = compute_answer(known, artifact, policy, cautions, check, looks_back=looks_back)
     if not served:
-        return given
-    newest = _find_newest_facts(given)
+        return core
+    newest = _find_newest_facts(core)
     earlier = [
         Earlier(
-            answer(known, one.artifact, one.policy, check=check, looks_back=looks_back),
+            compute_answer(known, one.artifact, one.policy, check=check, looks_back=looks_back),
             one.time,
             one.until,
             [time < one.time for time in newest],
         )
         for one in served
     ]
-    scores = [_keep_tier(score, earlier, case) for case, score in enumerate(given.scores)]
-    return replace(given, scores=scores, earlier=earlier)
+    scores = [_keep_tier(score, earlier, case) for case, score in enumerate(core.scores)]
+    return replace(core, scores=scores, earlier=earlier)
 
 
-def _find_newest_facts(given: CoreAnswer) -> list[int]:
+def _find_newest_facts(core: CoreAnswer) -> list[int]:
     """Return, by seller, when its last fact that ends a notice became known, in microseconds; -1 without one.
 
     Such a fact is a confirmation, a change of control, or a lower level of the identity.
     """
-    known = given.known
+    known = core.known
     rows, columns = known.table.rows, known.columns
-    established = establish(given.facts, rows, known.table.rows_by_case(), known.observe_time)
+    established = establish(core.facts, rows, known.table.rows_by_case(), known.observe_time)
     newest = [max((one.time for one in found), default=-1) for found in established]
     about = columns.take(np.isin(columns.kind, (Kind.CONTROL, Kind.IDENTITY)))
     for case in np.unique(about.case).tolist():
@@ -139,7 +139,7 @@ def _keep_tier(score: TrustScore | None, earlier: Sequence[Earlier], case: int) 
     kept = [
         (before.tier, one.until)
         for one in earlier
-        if one.counts[case] and (before := one.given.scores[case]) is not None and before.tier is not None
+        if one.counts[case] and (before := one.core.scores[case]) is not None and before.tier is not None
     ]
     better = [until for tier, until in kept if tier > score.tier]
     if not better:

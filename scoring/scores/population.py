@@ -15,7 +15,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.history import establish, find_bounds, trace_facts
 from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, Counter, Ladder, Quantity, Settled, Situation
+from scoring.policy.rules import Counter, Ladder, Operand, Quantity, Settled, Situation
 from scoring.policy.space import build_space
 from scoring.scores.look_back import look_back
 from scoring.scores.points import find_points
@@ -98,22 +98,24 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts)
     tier = _find_tiers(policy, people, standing)
     rules = policy.rule_book.rules
-    axes = [axis for axis in build_space(policy).axes if axis.asked is not Quantity.DAY]
-    values: dict[Asked, Ints] = {
+    axes = [axis for axis in build_space(policy).axes if axis.operand is not Quantity.DAY]
+    values: dict[Operand, Ints] = {
         Quantity.STANDING: standing,
         Quantity.TENURE: people.tenure_days,
         Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
         Quantity.GOOD_ORDERS: count_good_orders(people.facts),
     }
     values |= {Settled(name): value for name, value in settled.items()}
-    values.update(find_failure_rates(people.facts, people.known.table, policy.rule_book.asked).items())
+    values.update(find_failure_rates(people.facts, people.known.table, policy.rule_book.operands).items())
     values |= {
-        axis.asked: count_incidents(axis.asked, people.facts, n) for axis in axes if isinstance(axis.asked, Counter)
+        axis.operand: count_incidents(axis.operand, people.facts, n)
+        for axis in axes
+        if isinstance(axis.operand, Counter)
     }
     for axis in axes:
-        if isinstance(axis.asked, Ladder) and policy.standing is not None:
-            values[axis.asked] = policy.standing.add_up(people.facts, categories=axis.asked.categories)
-    edges = [_find_reached_edges(axis.values, values.get(axis.asked, np.zeros(n, dtype=np.int64))) for axis in axes]
+        if isinstance(axis.operand, Ladder) and policy.standing is not None:
+            values[axis.operand] = policy.standing.add_up(people.facts, categories=axis.operand.categories)
+    edges = [_find_reached_edges(axis.values, values.get(axis.operand, np.zeros(n, dtype=np.int64))) for axis in axes]
     is_view = (
         (people.points is not None)
         & find_guilty(people.facts)
@@ -127,7 +129,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     by_rule = dict.fromkeys((rule.id for rule in rules), 0)
     closing: dict[int, Situation] = {}
     for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
-        reached = {axis.asked: value for axis, value in zip(axes, key[1:-1], strict=True)}
+        reached = {axis.operand: value for axis, value in zip(axes, key[1:-1], strict=True)}
         reached |= {Quantity.DAY: people.known.observe_time // DAY}
         tier_of = Tier(key[0]) if key[0] != NO_TIER else None
         seller = Situation.of_values(tier_of, reached, people.marketplace, bool(key[-1]))

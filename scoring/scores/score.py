@@ -61,7 +61,7 @@ class CoreAnswer:
 class Earlier:
     """The answer by the model and the policy that were served before a move."""
 
-    given: CoreAnswer
+    core: CoreAnswer
     time: int
     """When the move happened, in microseconds."""
     until: int
@@ -93,7 +93,7 @@ class _Common:
         }
 
 
-def answer(
+def compute_answer(
     known: SellerFacts,
     artifact: Artifact | None,
     policy: Policy,
@@ -219,10 +219,10 @@ def _list_bounds(
     return [tuple(compress(bounds, each)) for each in flags]
 
 
-def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
+def explain(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
     """Return the trust score of a single seller with the facts behind every point, or None for an unknown seller."""
-    [score] = given.scores
-    artifact, policy, facts = given.artifact, given.policy, given.facts
+    [score] = core.scores
+    artifact, policy, facts = core.artifact, core.policy, core.facts
     if score is None:
         return None
     if artifact is None:
@@ -235,4 +235,4 @@ def explain(given: CoreAnswer, check: Callable[[], None] = lambda: None) -> Expl
             tenure_days_needed=policy.thin_file_days,
         )
         return Explanation(score, thin_file=thin)
-    return Explanation(score, artifact.page.base, compute_reasons(given.known, facts, artifact, check))
+    return Explanation(score, artifact.page.base, compute_reasons(core.known, facts, artifact, check))

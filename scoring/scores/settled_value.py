@@ -10,18 +10,18 @@ from scoring.features.columns import FactTable
 from scoring.features.facts import Facts
 from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Asked, FailureRate, Settled
+from scoring.policy.rules import FailureRate, Operand, Settled
 
 
 def list_values(policies: Iterable[Policy]) -> set[str]:
     """Return the values of exposure that rules and growing caps ask for: currencies, and the names of failures."""
     found: set[str] = set()
     for policy in policies:
-        for asked in policy.rule_book.asked:
-            if isinstance(asked, Settled):
+        for operand in policy.rule_book.operands:
+            if isinstance(operand, Settled):
                 found.add(policy.rule_book.currency)
-            elif isinstance(asked, FailureRate) and asked.of != SERVICE_FAILURES:
-                found.update(asked.of)
+            elif isinstance(operand, FailureRate) and operand.of != SERVICE_FAILURES:
+                found.update(operand.of)
     return found
 
 
@@ -41,14 +41,14 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
     return found
 
 
-def find_failure_rates(facts: Facts, table: FactTable, asked: Iterable[Asked]) -> dict[FailureRate, Ints]:
+def find_failure_rates(facts: Facts, table: FactTable, operands: Iterable[Operand]) -> dict[FailureRate, Ints]:
     """Return each seller's failures over orders settled in `rate.days` days, by rate: parts per million, shape (cases,).
 
     3 failures of 70 orders are 42,857 ppm; with fewer orders than the rate asks for, 0.
     """
     found: dict[FailureRate, Ints] = {}
     age = facts.observe_day[facts.exposure_case] - facts.exposure_day
-    for rate in asked:
+    for rate in operands:
         if isinstance(rate, FailureRate):
             recent = np.flatnonzero(age <= rate.days)
             case = facts.exposure_case[recent]

@@ -87,8 +87,8 @@ def is_next_line(text: bytes, before: str) -> bool:
     return text == stated + _END % _hash_of(before, stated).encode()
 
 
-def _hash_of(before: str, stated: bytes) -> str:
-    return sha256(before.encode() + stated).hexdigest()
+def _hash_of(before: str, line: bytes) -> str:
+    return sha256(before.encode() + line).hexdigest()
 
 
 def _last_hash(file: int) -> str:

@@ -53,8 +53,8 @@ class Grant:
         subject = principal.partition("#")[2]  # a further # belongs to it
         return replace(self, sellers=frozenset({re.split("[/:]", subject)[-1]}))
 
-    def covers(self, asked: NeededRight) -> bool:
-        right, marketplace, seller, kind, source, notifier, entry_id, action = asked
+    def covers(self, needed: NeededRight) -> bool:
+        right, marketplace, seller, kind, source, notifier, entry_id, action = needed
         return (
             right in self.rights
             and _holds(self.marketplaces, marketplace or "*")
@@ -99,17 +99,17 @@ def first_refused(
     if not principals:
         return call[0]
     held = [(who, grants.of(who.name)) for who in principals if who is not LOCAL]
-    for asked in call if held else ():
-        if asked.right in BOUND and not any(who.is_bound for who in principals):
-            return asked
-        for who, given in held:
-            if who.marketplaces is not None and not _holds(who.marketplaces, asked.marketplace or "*"):
-                return asked
-            for grant in given:
-                if grant.covers(asked):
+    for needed in call if held else ():
+        if needed.right in BOUND and not any(who.is_bound for who in principals):
+            return needed
+        for who, granted in held:
+            if who.marketplaces is not None and not _holds(who.marketplaces, needed.marketplace or "*"):
+                return needed
+            for grant in granted:
+                if grant.covers(needed):
                     break
             else:
-                return asked
+                return needed
     return None
 
 

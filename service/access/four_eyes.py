@@ -38,8 +38,8 @@ class FourEyes:
     marketplaces: frozenset[str]
     hours: float = DEFAULT_HOURS
 
-    def covers(self, asked: NeededRight) -> bool:
-        return asked.right in self.rights and not self.marketplaces.isdisjoint({"*", asked.marketplace or "*"})
+    def covers(self, needed: NeededRight) -> bool:
+        return needed.right in self.rights and not self.marketplaces.isdisjoint({"*", needed.marketplace or "*"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +49,22 @@ class Agreement:
     grants: GrantList = field(default_factory=GrantList)
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def right_in_need(self, call: Sequence[NeededRight]) -> Right | None:
-        found = {asked.right.value: asked.right for rule in self.rules for asked in call if rule.covers(asked)}
-        return found[min(found)] if found else None
+    def find_right_needing_two(self, call: Sequence[NeededRight]) -> Right | None:
+        covered = {needed.right for rule in self.rules for needed in call if rule.covers(needed)}
+        return min(covered, key=lambda right: right.value, default=None)
 
     def hours(self, call: Sequence[NeededRight]) -> float:
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
         """Return the person of a caller's principals; "" if they show none or two."""
-        found = {self.person_of[name] for name in caller.split() if name in self.person_of}
-        return found.pop() if len(found) == 1 else ""
+        persons = {self.person_of[name] for name in caller.split() if name in self.person_of}
+        return persons.pop() if len(persons) == 1 else ""
 
     def names_of(self, principals: Iterable[str]) -> frozenset[str]:
-        found = frozenset(principals)
-        persons = {self.person_of[name] for name in found if name in self.person_of}
-        return found.union(name for name, person in self.person_of.items() if person in persons)
+        names = frozenset(principals)
+        persons = {self.person_of[name] for name in names if name in self.person_of}
+        return names.union(name for name, person in self.person_of.items() if person in persons)
 
     def persons_behind(self, proposal: Proposal, call: Sequence[NeededRight]) -> list[str]:
         """Return, per step of a proposal, the person whose support it adds, or "".
@@ -72,13 +72,13 @@ class Agreement:
         `call` is the proposed request. The author must still have its rights, and an approver the right to approve. A
         person counts only once.
         """
-        needed = {Step.PROPOSED: call, Step.APPROVED: [NeededRight(Right.APPROVE, proposal.marketplace)]}
+        needed_rights = {Step.PROPOSED: call, Step.APPROVED: [NeededRight(Right.APPROVE, proposal.marketplace)]}
         seen: list[str] = []
         for taken in proposal.steps:
-            asked = needed.get(taken.step)
-            person = self.person(taken.principal) if asked else ""
-            is_new = bool(asked and person) and person not in seen
-            counts = is_new and first_refused(self._principals(taken.principal), self.grants, asked or ()) is None
+            needed = needed_rights.get(taken.step)
+            person = self.person(taken.principal) if needed else ""
+            is_new = bool(needed and person) and person not in seen
+            counts = is_new and first_refused(self._principals(taken.principal), self.grants, needed or ()) is None
             seen.append(person if counts else "")
         return seen
 
@@ -88,9 +88,9 @@ class Agreement:
         The caller must have the rights of the request (`call`; nothing if erased) or may approve there; `local` sees
         any.
         """
-        asked = [call, [NeededRight(Right.APPROVE, proposal.marketplace)]]
-        principals = [replace(one, is_bound=True) for one in self._principals(caller)]
-        return any(first_refused(principals, self.grants, one) is None for one in asked if one)
+        sufficient = [call, [NeededRight(Right.APPROVE, proposal.marketplace)]]
+        principals = [replace(principal, is_bound=True) for principal in self._principals(caller)]
+        return any(first_refused(principals, self.grants, rights) is None for rights in sufficient if rights)
 
     def _principals(self, caller: str) -> list[Principal]:
         return [self._principal(name) for name in caller.split()]

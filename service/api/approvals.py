@@ -19,7 +19,7 @@ from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
 from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
 from service.call_context import LOCAL_CALLER, Approval, current_call
-from service.contract.asked import asked_of
+from service.contract.needed_rights import list_needed_rights
 from service.contract.proposals import is_request, request_of
 from service.contract.resource_names import parse_marketplace, parse_proposal, proposal_name
 from service.ledger.append.proposals import Proposal, Step
@@ -28,7 +28,7 @@ from service.ledger.store import Ledger
 _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
 
-_NEEDING = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
+_FACTS_NEEDING_TWO = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
 
 MAX_PROVEN = 1_000
 
@@ -59,7 +59,7 @@ class Approvals:
         if not getattr(request, "execute", True):
             return None
         named = str(getattr(request, "proposal", ""))
-        right = None if caller == LOCAL_CALLER else self._right_in_need(method, request)
+        right = None if caller == LOCAL_CALLER else self._find_right_needing_two(method, request)
         if named:
             return self._use_proposal(caller, method, request, named, right)
         if right is None:
@@ -75,33 +75,34 @@ class Approvals:
         no one.
         """
         agreement = self.agreement
-        behind = agreement.persons_behind(proposal, _asked_by(proposal))
+        behind = agreement.persons_behind(proposal, _list_rights_of(proposal))
         shown = [agreement.person(taken.principal) for taken in proposal.steps]
         return list(zip(shown, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:
-        return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _asked_by(proposal))
+        return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _list_rights_of(proposal))
 
-    def _right_in_need(self, method: str, request: Any) -> Right | None:
+    def _find_right_needing_two(self, method: str, request: Any) -> Right | None:
         agreement, row = self.agreement, METHODS[method]
         if not agreement.rules:
             return None
-        if row.scope is Scope.ENTRIES and _NEEDING.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
+        appends = row.scope is Scope.ENTRIES
+        if appends and _FACTS_NEEDING_TWO.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
             return None
-        right = agreement.right_in_need(asked_of(row, request))
-        if right is None and row.scope is Scope.ENTRIES:
+        right = agreement.find_right_needing_two(list_needed_rights(row, request))
+        if right is None and appends:  # to correct an override needs as many persons as to make it
             marketplace = parse_marketplace(request.parent, "parent")
-            overriding = agreement.right_in_need([NeededRight(Right.OVERRIDE, marketplace)])
-            return overriding if overriding and self._corrects_override(marketplace, request.entries) else None
+            override = agreement.find_right_needing_two([NeededRight(Right.OVERRIDE, marketplace)])
+            return override if override and self._corrects_override(marketplace, request.entries) else None
         return right
 
     def _corrects_override(self, marketplace: str, entries: Any) -> bool:
         kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
         unknown = corrected - kinds.keys()
-        found = self._ledger.entries.kinds(marketplace, sorted(unknown)) if unknown else {}
+        recorded = self._ledger.entries.kinds(marketplace, sorted(unknown)) if unknown else {}
         return any(kinds.get(name) == _OVERRIDE for name in corrected) or any(
-            found.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
+            recorded.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
         )
 
     def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
@@ -165,14 +166,14 @@ class Approvals:
             raise ProposalClosed(text, {"proposal": named, "state": "ALTERED"})
 
 
-def require_open(found: Proposal) -> None:
+def require_open(proposal: Proposal) -> None:
     """Raise ProposalClosed, with the reason, if a proposal was withdrawn, declined or erased, or has expired."""
     closed = {
-        "WITHDRAWN": (found.has(Step.WITHDRAWN), "was withdrawn or declined"),
-        "EXPIRED": (found.is_expired, "has expired"),
-        "ERASED": (found.content is None, "was about a seller who was erased"),
+        "WITHDRAWN": (proposal.has(Step.WITHDRAWN), "was withdrawn or declined"),
+        "EXPIRED": (proposal.is_expired, "has expired"),
+        "ERASED": (proposal.content is None, "was about a seller who was erased"),
     }
-    name = proposal_name(found.marketplace, found.proposal)
+    name = proposal_name(proposal.marketplace, proposal.proposal)
     for state, (is_closed, words) in closed.items():
         if is_closed:
             raise ProposalClosed(f"{name} {words}; make a new one", {"proposal": name, "state": state})
@@ -187,12 +188,12 @@ def add_name_to_not_found(name: str) -> Iterator[None]:
         raise
 
 
-def _asked_by(proposal: Proposal) -> list[NeededRight]:
+def _list_rights_of(proposal: Proposal) -> list[NeededRight]:
     """Return what a proposal's request asks for; nobody is granted what an erased one asks for."""
     if proposal.content is None:
         return []
     method = proposal.content.method
-    return asked_of(METHODS[method], request_of(method, proposal.content.request))
+    return list_needed_rights(METHODS[method], request_of(method, proposal.content.request))
 
 
 def _metadata(right: Right | None, named: str, missing: int) -> dict[str, str]:

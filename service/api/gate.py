@@ -31,7 +31,7 @@ from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READ
 from service.access.tokens import TokenRefused, VerifiedToken
 from service.call_context import Approval
 from service.contract.acted import list_objects, list_results
-from service.contract.asked import asked_of, has_privileged, seller_parts
+from service.contract.needed_rights import has_privileged, list_needed_rights, seller_parts
 from service.engine.grpc_call import connection_of
 from service.engine.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 
@@ -230,16 +230,16 @@ class Gate:
             if seller and not caller.visible(row.right, marketplace).isdisjoint((seller, "*")):
                 return None
         try:
-            asked = asked_of(row, request)
+            needed = list_needed_rights(row, request)
         except InvalidInput:
             if is_granted_anything(caller.principals, caller.grants):
                 raise
             raise not_granted(row.right) from None
-        refused = first_refused(caller.principals, caller.grants, asked)
+        refused = first_refused(caller.principals, caller.grants, needed)
         if refused is None:
             return None
-        is_of_many = row.scope in FILTERED and (row.scope is not Scope.PARENT or asked[0].seller is None)
-        visible = is_of_many and caller.visible(row.right, asked[0].marketplace)
+        is_of_many = row.scope in FILTERED and (row.scope is not Scope.PARENT or needed[0].seller is None)
+        visible = is_of_many and caller.visible(row.right, needed[0].marketplace)
         if not visible:
             is_bound = any(principal.is_bound for principal in caller.principals)
             raise not_granted(
@@ -337,15 +337,15 @@ class Gate:
         if row.scope is Scope.ENTRIES and not has_privileged(cast(Any, request).entries):
             return None
         try:
-            asked = asked_of(row, request)
+            needed = list_needed_rights(row, request)
         except InvalidInput:
             return None
-        rights = {one.right for one in asked if one.right in BOUND}
+        rights = {one.right for one in needed if one.right in BOUND}
         if method in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
             rights.add(row.right)
         if not rights:
             return None
-        names, marketplace = sorted(right.value for right in rights), asked[0].marketplace
+        names, marketplace = sorted(right.value for right in rights), needed[0].marketplace
         where: dict[str, Any] = {"marketplace": marketplace} if marketplace else {}
         acted = list_objects(request, marketplace)
         by = {} if approval is None else {"approval": asdict(approval) if approval.proposal else "emergency"}

@@ -70,16 +70,16 @@ def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
 
 
 def _method_row(
-    method: str, row: MethodRow, kinds: list[str], principal: str | None, found: Grants | None
+    method: str, row: MethodRow, kinds: list[str], principal: str | None, grants: Grants | None
 ) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "method": method,
         "right": row.right.value,
     }
-    if found is not None:
+    if grants is not None:
         numbers = [
             number
-            for number, grant in enumerate(found.grants)
+            for number, grant in enumerate(grants.grants)
             if row.right in grant.rights and grant.names(principal or "")
         ]
         shown["grants"] = ", ".join(f"grants[{number}]" for number in numbers)

@@ -68,9 +68,9 @@ def simulate(
         _print_simulation(found)
 
 
-def _print_simulation(found: SimulateTrustScoreResponse) -> None:
-    write(f"now: {_score_text(found.present)}\nif so: {_score_text(found.simulated)}\n")
-    before, after = (_list_measures(one) for one in (found.present_measures, found.simulated_measures))
+def _print_simulation(simulation: SimulateTrustScoreResponse) -> None:
+    write(f"now: {_score_text(simulation.present)}\nif so: {_score_text(simulation.simulated)}\n")
+    before, after = (_list_measures(one) for one in (simulation.present_measures, simulation.simulated_measures))
     for sign, lines in (("ends", before - after), ("begins", after - before)):
         for line in sorted(lines):
             write(wrap_line(f"  {sign}: {line}"))
@@ -85,10 +85,10 @@ def tier_text(tier: "Tier.ValueType") -> str:
     return Tier.Name(tier).removeprefix("TIER_").lower()
 
 
-def _list_measures(found: EvaluateMeasuresResponse) -> set[str]:
+def _list_measures(response: EvaluateMeasuresResponse) -> set[str]:
     return {
-        f"{kind_text(one.kind)} {value_text(one.current, found.currency)} ({one.reference or 'by a person'})"
-        for one in found.measures
+        f"{kind_text(one.kind)} {value_text(one.current, response.currency)} ({one.reference or 'by a person'})"
+        for one in response.measures
         if not one.waived and not one.lifted
     }
 

@@ -129,8 +129,8 @@ def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
     return bool(found)
 
 
-def _read_accepted(stated: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in stated]
+def _read_accepted(words: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in words]
     if not all(verdict and by for verdict, _, by in pairs):
         raise invalid("--accept", "must be VERDICT=NAME, such as unconditional=r.head")
     return {verdict: by for verdict, _, by in pairs}

@@ -54,31 +54,31 @@ def measures(
         _print_measures(found, limit)
 
 
-def _print_measures(found: EvaluateMeasuresResponse, limit: int) -> None:
-    write(_describe_seller(found))
-    for part in found.standing_parts[:limit]:
+def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
+    write(_describe_seller(response))
+    for part in response.standing_parts[:limit]:
         until = f"{format_count(part.points, 'point')} until {_time(part.until_time)}"
         write(wrap_line(f"  {until}: {_entries(part.entries, 0)}"))
-    if (others := found.standing_parts_omitted + len(found.standing_parts[limit:])) > 0:
+    if (others := response.standing_parts_omitted + len(response.standing_parts[limit:])) > 0:
         write(f"  and {others:,} more incidents\n")
-    if found.deposit_placed_minor:
-        write(f"  deposit placed: {format_amount(found.deposit_placed_minor, found.currency)}\n")
-    for caution in found.cautions:
+    if response.deposit_placed_minor:
+        write(f"  deposit placed: {format_amount(response.deposit_placed_minor, response.currency)}\n")
+    for caution in response.cautions:
         decide_by = _time(caution.decide_by_time)
         write(wrap_line(f"  caution {caution.case}: {describe_reason(caution)}; to be decided by {decide_by}"))
-    if not found.measures:
+    if not response.measures:
         write("  no measure is in force\n")
         return
-    binding = _find_binding(found)
-    for number, measure in enumerate(found.measures[:limit]):
+    binding = _find_binding_measures(response)
+    for number, measure in enumerate(response.measures[:limit]):
         write("\n")
-        row = _row(measure, found.currency, is_binding=number in binding)
+        row = _row(measure, response.currency, is_binding=number in binding)
         emit_one({name: text for name, text in row.items() if text}, Format.TABLE)
-    if found.terms.HasField("ahead_limit_minor"):
-        most = format_amount(found.terms.ahead_limit_minor, found.currency)
+    if response.terms.HasField("ahead_limit_minor"):
+        most = format_amount(response.terms.ahead_limit_minor, response.currency)
         write(f"\npaid out on young orders together: at most {most}\n")
     write("\n")
-    if others := len(found.measures[limit:]):
+    if others := len(response.measures[limit:]):
         write(f"and {others:,} more measures: --limit\n")
     for line in NOTES:
         write(wrap_line(line))
@@ -88,31 +88,33 @@ def _tier(tier: "Tier.ValueType") -> str:
     return Tier.Name(tier).removeprefix("TIER_").lower()
 
 
-def _describe_seller(found: EvaluateMeasuresResponse) -> str:
-    head = [f"{found.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(found.state).removeprefix('SCORE_STATE_').lower()}"]
-    if found.tier:
-        head.append(f"tier {_tier(found.tier)}")
-    if found.HasField("notice"):
-        head.append(f"from {_time(found.notice.end_time)} on tier {_tier(found.notice.tier)} (notice)")
-    if found.HasField("standing"):
-        head.append(f"standing {found.standing}")
-    return f"{', '.join(head)}, by the policy {found.policy_name} version {found.policy_version}\n"
+def _describe_seller(response: EvaluateMeasuresResponse) -> str:
+    head = [
+        f"{response.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(response.state).removeprefix('SCORE_STATE_').lower()}"
+    ]
+    if response.tier:
+        head.append(f"tier {_tier(response.tier)}")
+    if response.HasField("notice"):
+        head.append(f"from {_time(response.notice.end_time)} on tier {_tier(response.notice.tier)} (notice)")
+    if response.HasField("standing"):
+        head.append(f"standing {response.standing}")
+    return f"{', '.join(head)}, by the policy {response.policy_name} version {response.policy_version}\n"
 
 
-def _find_binding(found: EvaluateMeasuresResponse) -> set[int]:
-    """Return the places of the measures without which others of their kind would leave laxer terms."""
-    alike: dict[tuple[int, str], dict[int, Valued]] = {}
-    for number, one in enumerate(found.measures):
-        has_begun = one.start_time.ToNanoseconds() <= found.stamp.observe_time.ToNanoseconds()
-        if has_begun and not one.waived and not one.lifted and (which := one.current.WhichOneof("value")):
-            value = _read_value(one.kind, getattr(one.current, which))
-            alike.setdefault((one.kind, getattr(value, "product_category", "")), {})[number] = value
+def _find_binding_measures(response: EvaluateMeasuresResponse) -> set[int]:
+    """Return the indexes of the measures without which other measures of their kind would leave laxer terms."""
+    by_kind: dict[tuple[int, str], dict[int, Valued]] = {}
+    for index, measure in enumerate(response.measures):
+        has_begun = measure.start_time.ToNanoseconds() <= response.stamp.observe_time.ToNanoseconds()
+        if has_begun and not measure.waived and not measure.lifted and (which := measure.current.WhichOneof("value")):
+            value = _read_value(measure.kind, getattr(measure.current, which))
+            by_kind.setdefault((measure.kind, getattr(value, "product_category", "")), {})[index] = value
     return {
-        number
-        for group in alike.values()
+        index
+        for group in by_kind.values()
         if len(group) > 1
-        for number in group
-        if combine(value for other, value in group.items() if other != number) != combine(group.values())
+        for index in group
+        if combine(value for other, value in group.items() if other != index) != combine(group.values())
     }
 
 

@@ -117,7 +117,7 @@ def _read_model(models: Models, model: str) -> messages.Model:
     return found
 
 
-def _show_differences(found: messages.DiffModelsResponse, output: Format) -> None:
+def _show_differences(response: messages.DiffModelsResponse, output: Format) -> None:
     rows = [
         {
             "section": row.section,
@@ -125,10 +125,10 @@ def _show_differences(found: messages.DiffModelsResponse, output: Format) -> Non
             "a": json.loads(row.first) if row.HasField("first") else None,
             "b": json.loads(row.second) if row.HasField("second") else None,
         }
-        for row in found.rows
+        for row in response.rows
     ]
     if output is Format.TABLE:
-        say(f"a is {found.first.rpartition('/')[2][:12]}, b is {found.second.rpartition('/')[2][:12]}")
+        say(f"a is {response.first.rpartition('/')[2][:12]}, b is {response.second.rpartition('/')[2][:12]}")
     emit(rows, output)
 
 

@@ -80,16 +80,16 @@ def _show_report(report: "MonitorReport", output: Format) -> None:
     emit([_calibration_row(name, found) for name, found in bases.items() if found["rows"] or found["why_not"]], output)
 
 
-def _calibration_row(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    ratio = found["ratio"]
-    shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else found["why_not"]
+def _calibration_row(name: str, finding: dict[str, Any]) -> dict[str, Any]:
+    ratio = finding["ratio"]
+    shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else finding["why_not"]
     return {
         "basis": name,
-        "windows from": " ".join(found["days"]) if not name.startswith(" ") else "",
-        "sellers": found["rows"],
-        "bad": found["bad"],
-        "expected": round(found["expected"], 1),
+        "windows from": " ".join(finding["days"]) if not name.startswith(" ") else "",
+        "sellers": finding["rows"],
+        "bad": finding["bad"],
+        "expected": round(finding["expected"], 1),
         "observed / expected": shown,
-        "lifted by": " ".join(f"{factor:.2f}" for factor in found["factors"]),
-        "alert": found["alert"],
+        "lifted by": " ".join(f"{factor:.2f}" for factor in finding["factors"]),
+        "alert": finding["alert"],
     }

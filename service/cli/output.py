@@ -139,8 +139,8 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s")
 
 
-def cut_to_limit(limit: int, found: Iterable[T]) -> list[T]:
-    taken = list(islice(found, limit + 1))
+def cut_to_limit(limit: int, rows: Iterable[T]) -> list[T]:
+    taken = list(islice(rows, limit + 1))
     if len(taken) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
     return taken[:limit]

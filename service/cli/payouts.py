@@ -77,16 +77,16 @@ def payouts(
 COLUMNS = [Column(name) for name in ("order", "seller", "paid_out", "held", "next", "why")]
 
 
-def _row(order: str, seller: str, found: EvaluatePayoutResponse, *, is_delivered: bool) -> dict[str, Any]:
+def _row(order: str, seller: str, response: EvaluatePayoutResponse, *, is_delivered: bool) -> dict[str, Any]:
     return {
         "order": order,
         "seller": seller,
-        "paid_out": found.released_minor,
-        "drawn": found.drawn_minor,
-        "held": found.held_minor,
-        "currency": found.currency,
-        "next": found.next_release_day or None,
-        "why": "; ".join(_list_reasons(found, is_delivered=is_delivered)),
+        "paid_out": response.released_minor,
+        "drawn": response.drawn_minor,
+        "held": response.held_minor,
+        "currency": response.currency,
+        "next": response.next_release_day or None,
+        "why": "; ".join(_list_reasons(response, is_delivered=is_delivered)),
     }
 
 
@@ -94,23 +94,23 @@ def _in_units(row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: format_amount(row[name], row["currency"]) for name in ("paid_out", "drawn", "held")}
 
 
-def _list_reasons(found: EvaluatePayoutResponse, *, is_delivered: bool) -> Iterator[str]:
-    if not found.held_minor:
+def _list_reasons(response: EvaluatePayoutResponse, *, is_delivered: bool) -> Iterator[str]:
+    if not response.held_minor:
         yield "all is paid out"
         return
-    if found.HasField("stopped_time"):
-        yield f"payouts are stopped since {found.stopped_time.ToJsonString()[:10]}"
+    if response.HasField("stopped_time"):
+        yield f"payouts are stopped since {response.stopped_time.ToJsonString()[:10]}"
     if not is_delivered:
         yield "no delivery is stated"
-    if found.hold_days:
-        yield f"held {format_count(found.hold_days, 'day')} after the capture"
-    if found.delivery_hold_days:
-        yield f"held {format_count(found.delivery_hold_days, 'day')} after the delivery"
-    if found.HasField("ahead_limit_minor"):
-        most = format_amount(found.ahead_limit_minor, found.currency)
-        yield f"orders younger than {format_count(found.ahead_days, 'day')} get at most {most} together"
-    if found.reserve_ppm:
-        yield f"{found.reserve_ppm / 10_000:g} % held {format_count(found.reserve_days, 'day')} after the capture"
+    if response.hold_days:
+        yield f"held {format_count(response.hold_days, 'day')} after the capture"
+    if response.delivery_hold_days:
+        yield f"held {format_count(response.delivery_hold_days, 'day')} after the delivery"
+    if response.HasField("ahead_limit_minor"):
+        most = format_amount(response.ahead_limit_minor, response.currency)
+        yield f"orders younger than {format_count(response.ahead_days, 'day')} get at most {most} together"
+    if response.reserve_ppm:
+        yield f"{response.reserve_ppm / 10_000:g} % held {format_count(response.reserve_days, 'day')} after the capture"
 
 
 def _read_orders(file: Path) -> Orders:

@@ -197,9 +197,9 @@ def _describe_losses(losses: Iterable[AcceptedLoss], currency: str = "") -> str:
     )
 
 
-def _read_losses(stated: list[str], currency: str) -> dict[str, int]:
+def _read_losses(words: list[str], currency: str) -> dict[str, int]:
     losses = {}
-    for text in stated:
+    for text in words:
         verdict, _, sum_ = text.partition("=")
         if not verdict:
             raise invalid("--accept-loss", f"{text!r} names no verdict. Write VERDICT=SUM.")

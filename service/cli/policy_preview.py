@@ -94,16 +94,16 @@ def _make_question(
     return Question(before, after, None if champion is None else registry.load(champion), cut, first, MAX_VIOLATIONS)
 
 
-def _print_sample(asked: "Question", found: "Preview") -> None:
-    if found.sellers < found.recorded:
-        say(f"estimated from {found.sellers:,} of {found.recorded:,} sellers:")
-        emit(_list_segments(asked, found, found.recorded / max(found.sellers, 1)), Format.TABLE)
+def _print_sample(question: "Question", result: "Preview") -> None:
+    if result.sellers < result.recorded:
+        say(f"estimated from {result.sellers:,} of {result.recorded:,} sellers:")
+        emit(_list_segments(question, result, result.recorded / max(result.sellers, 1)), Format.TABLE)
 
 
-def _list_segments(asked: "Question", found: "Preview", times: float = 1) -> list[dict[str, Any]]:
-    before, after = (policy.rule_book.currency for policy in asked.policies())
+def _list_segments(question: "Question", result: "Preview", times: float = 1) -> list[dict[str, Any]]:
+    before, after = (policy.rule_book.currency for policy in question.policies())
     rows = []
-    for kind, name, counts in found.segment_rows():
+    for kind, name, counts in result.segment_rows():
         scaled = {what: round(count * times) for what, count in counts.items()}
         pairs = {what: (scaled.pop(f"{what}_before"), scaled.pop(f"{what}_after")) for what in ("held", "deposits")}
         row = {"by": kind, "segment": name, **scaled}
@@ -116,50 +116,50 @@ def _list_segments(asked: "Question", found: "Preview", times: float = 1) -> lis
 _TABLES = ("segments", "changes", "tiers", "rules", "examples", "hurt_examples")
 
 
-def _print_preview(asked: "Question", found: "Preview") -> None:
-    before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in asked.policies())
-    say(f"{format_count(found.sellers, 'seller')}, from {before} to {after}")
-    if days := max(policy.notice_days for policy in asked.policies()):
-        noticed = format_count(found.segments["all", "all"]["noticed"], "seller")
+def _print_preview(question: "Question", result: "Preview") -> None:
+    before, after = (f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in question.policies())
+    say(f"{format_count(result.sellers, 'seller')}, from {before} to {after}")
+    if days := max(policy.notice_days for policy in question.policies()):
+        noticed = format_count(result.segments["all", "all"]["noticed"], "seller")
         say(f"{noticed} with a stricter tier, reviews or listings, after a notice of {format_count(days, 'day')}")
-    whole = _preview_as_json(asked, found)
-    whole["segments"] = _list_segments(asked, found)
+    as_json = _preview_as_json(question, result)
+    as_json["segments"] = _list_segments(question, result)
     for name in _TABLES:
-        if rows := whole[name]:
+        if rows := as_json[name]:
             say(f"{name.replace('_', ' ')}:")
             emit(rows[:SHOWN], Format.TABLE)
         if len(rows) > SHOWN:
             say(f"and {len(rows) - SHOWN:,} more, with -o json")
-    stopped, freed = found.stopped_by(new=True), found.stopped_by(new=False)
-    looked = format_count(len(found.violations), "violation")
-    omitted = f" ({found.violations_omitted:,} earlier ones not looked at)" if found.violations_omitted else ""
-    since = whole["since"]
+    stopped, freed = result.stopped_by(new=True), result.stopped_by(new=False)
+    looked = format_count(len(result.violations), "violation")
+    omitted = f" ({result.violations_omitted:,} earlier ones not looked at)" if result.violations_omitted else ""
+    since = as_json["since"]
     say(f"since {since}, {looked} to look at{omitted}: {len(stopped):,} would have been stopped beforehand by")
     say(f"{after} alone, {len(freed):,} by {before} alone")
-    good = format_count(found.good, "seller")
-    say(f"of {good} without one since {since}, {found.hurt:,} would have had stricter terms")
+    good = format_count(result.good, "seller")
+    say(f"of {good} without one since {since}, {result.hurt:,} would have had stricter terms")
 
 
-def _preview_as_json(asked: "Question", found: "Preview") -> dict[str, Any]:
+def _preview_as_json(question: "Question", result: "Preview") -> dict[str, Any]:
     before, after = (
-        {"policy": policy.name, "version": policy.version, "digest": policy.digest} for policy in asked.policies()
+        {"policy": policy.name, "version": policy.version, "digest": policy.digest} for policy in question.policies()
     )
-    stopped = [asdict(one) | {"time": format_time(one.time)} for one in found.violations]
+    stopped = [asdict(one) | {"time": format_time(one.time)} for one in result.violations]
     return {
         "before": before,
         "after": after,
-        "model": asked.artifact.digest if asked.artifact else None,
-        "sequence": asked.cut.sequence,
-        "sellers": found.sellers,
-        "segments": [{"by": kind, "segment": name, **counts} for kind, name, counts in found.segment_rows()],
-        "tiers": [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(found.tiers.items())],
-        "changes": [{"change": name, "sellers": count} for name, count in found.aspects.most_common()],
-        "rules": [{"rule": name, "sellers": count, "note": note} for name, count, note in found.rule_rows()],
-        "examples": [asdict(one) for one in found.examples],
-        "since": format_day(asked.since_day),
+        "model": question.artifact.digest if question.artifact else None,
+        "sequence": question.cut.sequence,
+        "sellers": result.sellers,
+        "segments": [{"by": kind, "segment": name, **counts} for kind, name, counts in result.segment_rows()],
+        "tiers": [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(result.tiers.items())],
+        "changes": [{"change": name, "sellers": count} for name, count in result.aspects.most_common()],
+        "rules": [{"rule": name, "sellers": count, "note": note} for name, count, note in result.rule_rows()],
+        "examples": [asdict(one) for one in result.examples],
+        "since": format_day(question.since_day),
         "violations": stopped,
-        "violations_omitted": found.violations_omitted,
-        "good": found.good,
-        "hurt": found.hurt,
-        "hurt_examples": [asdict(one) for one in found.hurt_examples],
+        "violations_omitted": result.violations_omitted,
+        "good": result.good,
+        "hurt": result.hurt,
+        "hurt_examples": [asdict(one) for one in result.hurt_examples],
     }

@@ -308,13 +308,13 @@ def _verify_rescored(output: Format, sample: int) -> None:
     _conclude(len(rows), sum(row["same"] for row in rows), is_mismatch=is_mismatch)
 
 
-def _conclude(found: int, same: int, *, is_mismatch: bool) -> None:
-    """End with 4 on a mismatch, 3 without records, 5 without a comparison."""
+def _conclude(answers: int, same: int, *, is_mismatch: bool) -> None:
+    """End with 4 on a mismatch, 3 without answers, 5 if answers were found and none compared."""
     if is_mismatch:
         raise typer.Exit(Exit.REFUSED)
     if not same:
         say("error: nothing was compared")
-        raise typer.Exit(Exit.UNAVAILABLE if found else Exit.NOT_FOUND)
+        raise typer.Exit(Exit.UNAVAILABLE if answers else Exit.NOT_FOUND)
 
 
 def _verify_certificate(

@@ -47,23 +47,23 @@ from service.cli.proposals import propose
 from service.cli.rows import dict_of, row_of
 
 
-def show_restitution(found: GetRestitutionResponse, output: Format) -> None:
+def show_restitution(response: GetRestitutionResponse, output: Format) -> None:
     if output is Format.JSON:
-        emit_one(dict_of(found), output)
+        emit_one(dict_of(response), output)
         return
-    status = row_of(found, "status")["status"]
-    write(f"{found.violation}: {status}; {format_count(len(found.items), 'measure')} stood on it\n")
-    if not found.items:
+    status = row_of(response, "status")["status"]
+    write(f"{response.violation}: {status}; {format_count(len(response.items), 'measure')} stood on it\n")
+    if not response.items:
         return
     fields = "measure=kind rule from=begin_time to=end_time days held=held_minor other_violations"
-    rows = [row_of(item, fields) for item in found.items]
+    rows = [row_of(item, fields) for item in response.items]
     for row in rows:
         row |= {name: row[name] and row[name][:16] + "Z" for name in ("from", "to")}
-        row["held"] = format_amount(row["held"], found.currency) if row["held"] else None
+        row["held"] = format_amount(row["held"], response.currency) if row["held"] else None
         row["rule"] = row["rule"] or "(a person)"
     emit(rows, output)
-    if found.captured_minor:
-        write(f"captured meanwhile: {format_amount(found.captured_minor, found.currency)}\n")
+    if response.captured_minor:
+        write(f"captured meanwhile: {format_amount(response.captured_minor, response.currency)}\n")
 
 
 app = typer.Typer()

@@ -4,7 +4,7 @@ from typing import Any
 
 from scoring.entries.field_types import is_id
 from service.access.rights import BOUND
-from service.contract.asked import action_name, entry_asked
+from service.contract.needed_rights import action_name, find_right_to_append
 from service.contract.proposals import canonical
 
 MAX_LISTED = 100
@@ -75,7 +75,7 @@ def list_results(response: Any) -> dict[str, Any]:
 
 def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
     for entry in entries:
-        asked = entry_asked(marketplace, entry)
+        asked = find_right_to_append(marketplace, entry)
         if asked.right in BOUND:
             fact = getattr(entry, asked.kind or "", None)
             about = next(

@@ -40,8 +40,8 @@ def simulation_message(
     )
 
 
-def unstamped_measures(name: str, found: WholeAnswer) -> measure_pb.EvaluateMeasuresResponse:
-    message = measures_message(name, found.in_force, found.policy, found.stamp)
+def unstamped_measures(name: str, answer: WholeAnswer) -> measure_pb.EvaluateMeasuresResponse:
+    message = measures_message(name, answer.in_force, answer.policy, answer.stamp)
     message.ClearField("stamp")
     return message
 
@@ -79,11 +79,11 @@ def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.Appea
         )
 
 
-def sum_deposit(whole: WholeAnswer) -> int:
+def sum_deposit(answer: WholeAnswer) -> int:
     return max(
         (
             one.current.amount_minor
-            for one in whole.in_force.measures
+            for one in answer.in_force.measures
             if one.has_effect and isinstance(one.current, Deposit)
         ),
         default=0,
@@ -133,9 +133,9 @@ def replay_message(
                 ingredient=answer_pb.Ingredient.ValueType(ingredient),
                 then=before,
                 now=now,
-                points=whole.score.points,
-                tier=entry_pb2.Tier.ValueType(whole.score.tier or 0),
+                points=answer.score.points,
+                tier=entry_pb2.Tier.ValueType(answer.score.tier or 0),
             )
-            for ingredient, before, now, whole in steps
+            for ingredient, before, now, answer in steps
         ],
     )

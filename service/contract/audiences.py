@@ -52,19 +52,19 @@ def score_for_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
     return score
 
 
-def measures_for_seller(found: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
+def measures_for_seller(response: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
     """Leave out signals of cautions; their measures stay, without the rule and its entries."""
-    found.ClearField("cautions")
-    for measure in found.measures:
+    response.ClearField("cautions")
+    for measure in response.measures:
         if measure.caution:
             for field in ("rule", "entries", "entries_omitted"):
                 measure.ClearField(field)
-    return found
+    return response
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    whole: WholeAnswer
+    answer: WholeAnswer
     leads: Sequence[Lead]
     given_back: Sequence[GivenBack]
     violations: Mapping[str, ViolationView]
@@ -86,9 +86,9 @@ def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts)
 
 
 def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.AudienceAnswer:
-    until = format_day(told.whole.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
-    sentences = [_tell_score(told.whole.score, texts)]
-    if (notice := told.whole.score.notice) is not None:
+    until = format_day(told.answer.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
+    sentences = [_tell_score(told.answer.score, texts)]
+    if (notice := told.answer.score.notice) is not None:
         sentences.append(
             texts.say("reason.NOTICE", day=day_text(notice.until), tier=texts.say(f"tier.{notice.tier.name}"))
         )
@@ -98,10 +98,10 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.A
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
     ]
     sentences += [
-        _tell_measure(one, told.whole.policy.rule_book.currency, texts)
-        for one in told.whole.in_force.measures
+        _tell_measure(one, told.answer.policy.rule_book.currency, texts)
+        for one in told.answer.in_force.measures
         if one.reference
-        and (one.has_begun(told.whole.stamp.observe_time) or (one.has_effect and isinstance(one.current, Suspension)))
+        and (one.has_begun(told.answer.stamp.observe_time) or (one.has_effect and isinstance(one.current, Suspension)))
     ]
     if told.fixed:
         sentences.append(texts.say("fixed", day=until) if until else texts.say("fixed_long"))
@@ -144,9 +144,9 @@ def _read_meanings(artifact: Artifact) -> Mapping[str, score_pb.TierMeaning]:
     }
 
 
-def add_meaning(message: score_pb.AudienceAnswer, whole: WholeAnswer, texts: Texts) -> None:
+def add_meaning(message: score_pb.AudienceAnswer, answer: WholeAnswer, texts: Texts) -> None:
     """Add what the tier means to an answer for staff, if the model states it."""
-    artifact, tier = whole.given.artifact, whole.score.own_tier
+    artifact, tier = answer.core.artifact, answer.score.own_tier
     if artifact is None or tier is None:
         return
     meaning = _read_meanings(artifact).get(tier.name.lower())
@@ -208,11 +208,11 @@ def tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
     yield texts.say("automated" if view.automated else "not_automated")
 
 
-def _tell_measure(one: MeasureInForce, currency: str, texts: Texts) -> str:
-    what = tell_what(one.current, currency, texts)
-    if one.end is None:
-        return texts.say("measure_open", what=what, reference=one.reference)
-    return texts.say("measure", what=what, reference=one.reference, day=day_text(one.end))
+def _tell_measure(measure: MeasureInForce, currency: str, texts: Texts) -> str:
+    what = tell_what(measure.current, currency, texts)
+    if measure.end is None:
+        return texts.say("measure_open", what=what, reference=measure.reference)
+    return texts.say("measure", what=what, reference=measure.reference, day=day_text(measure.end))
 
 
 def tell_what(measure: Measure, currency: str, texts: Texts) -> str:

@@ -164,23 +164,28 @@ _AUTOMATED: Mapping[Automation, Automated] = {
 
 
 def find_record(
-    seller: str, one: StatementOfReasons, views: Sequence[ViolationView], whole: WholeAnswer, title: str, facts: str
+    seller: str,
+    statement: StatementOfReasons,
+    views: Sequence[ViolationView],
+    answer: WholeAnswer,
+    title: str,
+    facts: str,
 ) -> TransparencyRecord | None:
     """Return the record of a statement with a violation among its grounds; None for credit risk alone.
 
     `seller`: its resource name; `title`: what the measure does; `facts`: sentences that name nobody.
     """
-    if not views or one.measure.current.kind not in _DECISIONS:
+    if not views or statement.measure.current.kind not in _DECISIONS:
         return None
     areas = list(dict.fromkeys(_AREAS[view.category] for view in views))
     words = list(dict.fromkeys(_KEYWORDS.get(view.violation_type, "KEYWORD_OTHER") for view in views))
-    begin = one.measure.start
+    begin = statement.measure.start
     if begin is None:
-        begin = whole.stamp.observe_time if one.statement is None else one.statement.record_time
+        begin = answer.stamp.observe_time if statement.statement is None else statement.statement.record_time
     return TransparencyRecord(
-        puid=name_record(seller, one),
-        **_state_decision(one, title),
-        **_state_ground(one, views, facts),
+        puid=name_record(seller, statement),
+        **_state_decision(statement, title),
+        **_state_ground(statement, views, facts),
         **_state_source(views),
         content_type=["CONTENT_TYPE_PRODUCT"] if any(view.listing for view in views) else ["CONTENT_TYPE_OTHER"],
         content_type_other=None if any(view.listing for view in views) else "The account of a trader",
@@ -188,44 +193,44 @@ def find_record(
         category_addition=areas[1:],
         category_specification=words,
         category_specification_other="Another breach of the terms" if "KEYWORD_OTHER" in words else None,
-        content_date=max(_day_of(_find_registered(whole)), _EARLIEST),
+        content_date=max(_day_of(_find_registered(answer)), _EARLIEST),
         application_date=max(_day_of(begin), _FIRST_APPLICATION),
         decision_facts=facts[:MAX_FACTS],
         automated_detection="Yes" if any(view.automated for view in views) else "No",
-        automated_decision=_AUTOMATED[one.decided_by],
+        automated_decision=_AUTOMATED[statement.decided_by],
     )
 
 
-def name_record(seller: str, one: StatementOfReasons) -> str:
+def name_record(seller: str, statement: StatementOfReasons) -> str:
     """Return the record's own id: the same for the same statement about the measure, in the database's alphabet."""
-    stated = one.statement.entry_id if one.statement else ""
-    return sha256("\x1f".join((seller, one.measure.measure, stated)).encode()).hexdigest()
+    stated = statement.statement.entry_id if statement.statement else ""
+    return sha256("\x1f".join((seller, statement.measure.measure, stated)).encode()).hexdigest()
 
 
-def _state_decision(one: StatementOfReasons, title: str) -> dict[str, Any]:
-    name, word = _DECISIONS[one.measure.current.kind]
-    if isinstance(one.measure.current, Suspension) and one.measure.current.terminates:
+def _state_decision(statement: StatementOfReasons, title: str) -> dict[str, Any]:
+    name, word = _DECISIONS[statement.measure.current.kind]
+    if isinstance(statement.measure.current, Suspension) and statement.measure.current.terminates:
         word = "DECISION_ACCOUNT_TERMINATED"
     stated: dict[str, Any] = {name: [word] if name == "decision_visibility" else word}
     if word.endswith("_OTHER"):
         stated[f"{name}_other"] = title[:MAX_TEXT]
-    end = None if one.measure.end is None else _day_of(one.measure.end)
+    end = None if statement.measure.end is None else _day_of(statement.measure.end)
     if end is not None and end <= _LATEST:  # an empty one means no end
         stated[f"end_date_{_RESTRICTED[name]}_restriction"] = end
     return stated
 
 
-def _state_ground(one: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> dict[str, Any]:
-    if one.measure.legal_ground:
+def _state_ground(statement: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> dict[str, Any]:
+    if statement.measure.legal_ground:
         return {
             "decision_ground": "DECISION_GROUND_ILLEGAL_CONTENT",
-            "illegal_content_legal_ground": one.measure.legal_ground[:MAX_TEXT],
+            "illegal_content_legal_ground": statement.measure.legal_ground[:MAX_TEXT],
             "illegal_content_explanation": facts[:MAX_EXPLANATION],
         }
     is_illegal = any(view.source in AUTHORITIES for view in views)
     return {
         "decision_ground": "DECISION_GROUND_INCOMPATIBLE_CONTENT",
-        "incompatible_content_ground": (one.measure.reference or "The terms of the marketplace")[:MAX_TEXT],
+        "incompatible_content_ground": (statement.measure.reference or "The terms of the marketplace")[:MAX_TEXT],
         "incompatible_content_explanation": facts[:MAX_EXPLANATION],
         "incompatible_content_illegal": "Yes" if is_illegal else "No",
     }
@@ -244,10 +249,10 @@ def _state_source(views: Sequence[ViolationView]) -> dict[str, Any]:
     return {"source_type": "SOURCE_ARTICLE_16"}
 
 
-def _find_registered(whole: WholeAnswer) -> int:
+def _find_registered(answer: WholeAnswer) -> int:
     """Return when the account was registered, as far as the ledger knows, in microseconds."""
-    identities = [row.occur_time for row in whole.given.known.table.rows if row.kind == Kind.IDENTITY]
-    return min([*identities, int(whole.given.facts.start_day[0]) * DAY, whole.stamp.observe_time])
+    identities = [row.occur_time for row in answer.core.known.table.rows if row.kind == Kind.IDENTITY]
+    return min([*identities, int(answer.core.facts.start_day[0]) * DAY, answer.stamp.observe_time])
 
 
 def _day_of(time: int) -> date:

@@ -12,7 +12,7 @@ from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Deposit, Suspension
-from scoring.policy.rules import Asked, FailureRate, Quantity
+from scoring.policy.rules import FailureRate, Operand, Quantity
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2
 from service.contract.answers import path_message
@@ -28,8 +28,8 @@ MAX_TOLD = 100
 
 def statement_messages(
     seller: str,
-    whole: WholeAnswer,
-    stated: Sequence[StatementOfReasons],
+    answer: WholeAnswer,
+    statements: Sequence[StatementOfReasons],
     violations: Mapping[str, ViolationView],
     texts: Texts,
     laws: Collection[str],
@@ -40,20 +40,20 @@ def statement_messages(
 
     If the DSA is among the `laws` that apply, each has its record of the transparency database, but not `for_seller`.
     """
-    letters = _Letters(whole, violations, texts, laws)
-    records = None if for_seller or DSA not in laws else _Letters(whole, violations, Texts(DEFAULT_LANGUAGE), laws)
-    for one in stated:
+    letters = _Letters(answer, violations, texts, laws)
+    records = None if for_seller or DSA not in laws else _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), laws)
+    for one in statements:
         message = letters.write(one, is_hidden=for_seller and one.measure.is_of_caution)
         message.record = "" if records is None else records.write_record(seller, one)
         yield message
 
 
-def notice_letter(whole: WholeAnswer, texts: Texts, laws: Collection[str]) -> answer_pb.StatementOfReasons | None:
+def notice_letter(answer: WholeAnswer, texts: Texts, laws: Collection[str]) -> answer_pb.StatementOfReasons | None:
     """Return the letter about a tier that falls by new rules after their notice, if it does."""
-    notice = whole.score.notice
-    if notice is None or whole.score.tier is None:
+    notice = answer.score.notice
+    if notice is None or answer.score.tier is None:
         return None
-    now, then = (texts.say(f"tier.{tier.name}") for tier in (whole.score.tier, notice.tier))
+    now, then = (texts.say(f"tier.{tier.name}") for tier in (answer.score.tier, notice.tier))
     title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
     message = answer_pb.StatementOfReasons(start_time=timestamp(notice.until), next_action=until)
@@ -62,75 +62,81 @@ def notice_letter(whole: WholeAnswer, texts: Texts, laws: Collection[str]) -> an
 
 class _Letters:
     def __init__(
-        self, whole: WholeAnswer, violations: Mapping[str, ViolationView], texts: Texts, laws: Collection[str]
+        self, answer: WholeAnswer, violations: Mapping[str, ViolationView], texts: Texts, laws: Collection[str]
     ) -> None:
         self._laws = laws
-        self._whole = whole
+        self._whole = answer
         self._violations = violations
         self._texts = texts
         self._say, self._day = texts.say, texts.say_day
-        self._time = whole.stamp.observe_time
-        self._confirmed = find_decision_times(whole.given.known.table.rows)
+        self._time = answer.stamp.observe_time
+        self._confirmed = find_decision_times(answer.core.known.table.rows)
 
-    def write(self, one: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
+    def write(self, statement: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
         """Return the message of a statement; `is_hidden`: without the reports behind a caution."""
-        measure, until = one.measure, one.contest_until
-        views = self._list_views(one)
-        action = self._tell_next_action(one, views)
+        measure, until = statement.measure, statement.contest_until
+        views = self._list_views(statement)
+        action = self._tell_next_action(statement, views)
         message = answer_pb.StatementOfReasons(
             measure=measure.measure,
             kind=entry_pb2.MeasureKind.ValueType(measure.current.kind),
             start_time=None if measure.start is None else timestamp(measure.start),
             end_time=None if measure.end is None else timestamp(measure.end),
-            violations=() if is_hidden else one.violations,
-            reason_codes=[reason.reason_code for reason in one.reasons],
-            automation=answer_pb.Automation.ValueType(one.decided_by),
+            violations=() if is_hidden else statement.violations,
+            reason_codes=[reason.reason_code for reason in statement.reasons],
+            automation=answer_pb.Automation.ValueType(statement.decided_by),
             automated_detection=not is_hidden and any(view.automated for view in views),
-            credit_risk=one.is_credit_risk,
+            credit_risk=statement.is_credit_risk,
             contest_until_time=None if until is None else timestamp(until),
-            alike=[other.measure for other in one.alike],
+            alike=[other.measure for other in statement.alike],
             next_action=action,
-            notice_sent_time=None if one.notice is None else timestamp(one.notice.record_time),
-            barred_until_time=None if one.bar is None else timestamp(one.bar.fact.until or 0),
-            bar_ground="" if one.bar is None else one.bar.fact.ground,
+            notice_sent_time=None if statement.notice is None else timestamp(statement.notice.record_time),
+            barred_until_time=None if statement.bar is None else timestamp(statement.bar.fact.until or 0),
+            bar_ground="" if statement.bar is None else statement.bar.fact.ground,
         )
-        facts = [self._tell_caution(one)] if one.caution is not None else self._tell_facts(one, views)
+        facts = [self._tell_caution(statement)] if statement.caution is not None else self._tell_facts(statement, views)
         case = [self._say("letter.case", measure=measure.measure)]
-        paragraphs = [*facts, self._tell_ground(one), self._tell_means(one), self._tell_redress(one, action), case]
-        return _set_letter(message, self._title(one), paragraphs, self._texts)
+        paragraphs = [
+            *facts,
+            self._tell_ground(statement),
+            self._tell_means(statement),
+            self._tell_redress(statement, action),
+            case,
+        ]
+        return _set_letter(message, self._title(statement), paragraphs, self._texts)
 
-    def write_record(self, seller: str, one: StatementOfReasons) -> str:
-        views = self._list_views(one)
-        told = self._tell_caution(one)
+    def write_record(self, seller: str, statement: StatementOfReasons) -> str:
+        views = self._list_views(statement)
+        told = self._tell_caution(statement)
         for view in views:
             opening, *_, closing = self._tell_violation(view)
             told += [opening, tell_source(view, self._texts), closing]
-        found = find_record(seller, one, views, self._whole, self._title(one), self._texts.join(told))
+        found = find_record(seller, statement, views, self._whole, self._title(statement), self._texts.join(told))
         return "" if found is None else found.model_dump_json(exclude_defaults=True)
 
-    def _list_views(self, one: StatementOfReasons) -> list[ViolationView]:
-        return [self._violations[name] for name in one.violations if name in self._violations]
+    def _list_views(self, statement: StatementOfReasons) -> list[ViolationView]:
+        return [self._violations[name] for name in statement.violations if name in self._violations]
 
-    def _title(self, one: StatementOfReasons) -> str:
-        begin, end = one.measure.start, one.measure.end
+    def _title(self, statement: StatementOfReasons) -> str:
+        begin, end = statement.measure.start, statement.measure.end
         is_ahead = begin is not None and begin > self._time
         key = f"letter.title{'_from' * is_ahead}{'_until' * (end is not None)}"
-        what = tell_what(one.measure.current, self._whole.policy.rule_book.currency, self._texts)
+        what = tell_what(statement.measure.current, self._whole.policy.rule_book.currency, self._texts)
         return self._say(key, what=what, begin=self._day(begin or 0), day=self._day(end or 0))
 
-    def _tell_caution(self, one: StatementOfReasons) -> list[str]:
-        if one.caution is None:
+    def _tell_caution(self, statement: StatementOfReasons) -> list[str]:
+        if statement.caution is None:
             return []
-        decide_by = self._day(one.caution.decide_by)
-        return [self._say(f"signal.{one.caution.signal.name}"), self._say("letter.caution", day=decide_by)]
+        decide_by = self._day(statement.caution.decide_by)
+        return [self._say(f"signal.{statement.caution.signal.name}"), self._say("letter.caution", day=decide_by)]
 
-    def _tell_facts(self, one: StatementOfReasons, views: Sequence[ViolationView]) -> list[list[str]]:
+    def _tell_facts(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> list[list[str]]:
         told: list[str] = []
-        if one.reasons:
+        if statement.reasons:
             tier = self._whole.score.own_tier
             told += [self._say("letter.tier", tier=self._say(f"tier.{tier.name}"))] if tier else []
-            told += [tell_reason(reason, self._texts) for reason in one.reasons]
-        told += [self._say(f"condition.{_name_condition(asked)}") for asked in one.conditions]
+            told += [tell_reason(reason, self._texts) for reason in statement.reasons]
+        told += [self._say(f"condition.{_name_condition(operand)}") for operand in statement.conditions]
         more = [self._say("letter.more", count=len(views) - MAX_TOLD)] if len(views) > MAX_TOLD else []
         return [told, *([*self._tell_violation(view)] for view in views[:MAX_TOLD]), more]
 
@@ -142,43 +148,43 @@ class _Letters:
             is_final = view.source in AUTHORITIES and time == view.report_time
             yield self._say("letter.final" if is_final else "letter.confirmed", day=self._day(time))
 
-    def _tell_ground(self, one: StatementOfReasons) -> list[str]:
+    def _tell_ground(self, statement: StatementOfReasons) -> list[str]:
         told = []
-        if not one.measure.rule and one.statement is not None:
-            ground = one.statement.fact.ground
+        if not statement.measure.rule and statement.statement is not None:
+            ground = statement.statement.fact.ground
             told += [self._say("ground", ground=ground)] if ground else []
-        if one.measure.reference:
-            told.append(self._say("letter.reference", reference=one.measure.reference))
-        if one.measure.legal_ground:
-            told.append(self._say("letter.legal", ground=one.measure.legal_ground))
-        told += [self._say("letter.alike", measure=other.measure) for other in one.alike]
+        if statement.measure.reference:
+            told.append(self._say("letter.reference", reference=statement.measure.reference))
+        if statement.measure.legal_ground:
+            told.append(self._say("letter.legal", ground=statement.measure.legal_ground))
+        told += [self._say("letter.alike", measure=other.measure) for other in statement.alike]
         terms = self._whole.in_force.terms
         return told if terms.suspension_days or terms.closes_in_days == 0 else [*told, self._say("letter.open")]
 
-    def _tell_means(self, one: StatementOfReasons) -> list[str]:
-        return [self._say(f"letter.by_{one.decided_by.name.lower()}")]
+    def _tell_means(self, statement: StatementOfReasons) -> list[str]:
+        return [self._say(f"letter.by_{statement.decided_by.name.lower()}")]
 
-    def _tell_next_action(self, one: StatementOfReasons, views: Sequence[ViolationView]) -> str:
-        if isinstance(one.measure.current, Deposit):
+    def _tell_next_action(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> str:
+        if isinstance(statement.measure.current, Deposit):
             currency = self._whole.policy.rule_book.currency
-            return self._say("letter.deposit", amount=format_amount(one.measure.current.amount_minor, currency))
-        if isinstance(one.measure.current, Suspension) and one.measure.current.until_plan:
+            return self._say("letter.deposit", amount=format_amount(statement.measure.current.amount_minor, currency))
+        if isinstance(statement.measure.current, Suspension) and statement.measure.current.until_plan:
             return self._say("letter.plan")
-        if one.path is not None:
-            orders, today = daily_volume(self._whole.given.facts), self._time // DAY
-            return path_message(one.path, orders, today, self._texts).sentence
-        if any(view.status in COUNTING_STATUSES for view in views) and one.caution is None:
+        if statement.path is not None:
+            orders, today = daily_volume(self._whole.core.facts), self._time // DAY
+            return path_message(statement.path, orders, today, self._texts).sentence
+        if any(view.status in COUNTING_STATUSES for view in views) and statement.caution is None:
             return self._say("letter.appeal")
-        return self._say("letter.trade" if one.conditions else "letter.nothing")
+        return self._say("letter.trade" if statement.conditions else "letter.nothing")
 
-    def _tell_redress(self, one: StatementOfReasons, action: str) -> list[str]:
+    def _tell_redress(self, statement: StatementOfReasons, action: str) -> list[str]:
         told = [self._say("letter.actions", action=action)]
-        end = one.measure.end
+        end = statement.measure.end
         told.append(self._say("letter.no_end") if end is None else self._say("letter.end", day=self._day(end)))
-        if one.contest_until is not None:
-            told.append(self._say("letter.contest", day=self._day(one.contest_until)))
+        if statement.contest_until is not None:
+            told.append(self._say("letter.contest", day=self._day(statement.contest_until)))
             told.append(self._say("letter.other_person"))
-        if one.decided_by is Automation.FULL:
+        if statement.decided_by is Automation.FULL:
             told.append(self._say("letter.human_review"))
         return [*told, *_tell_bodies(self._texts, self._laws), self._say("letter.if_right")]
 
@@ -200,8 +206,8 @@ def _tell_bodies(texts: Texts, laws: Collection[str]) -> list[str]:
     return [texts.say(f"law.{name}") for name in (*laws, "court")]
 
 
-def _name_condition(asked: Asked) -> str:
-    if isinstance(asked, FailureRate):
+def _name_condition(operand: Operand) -> str:
+    if isinstance(operand, FailureRate):
         return "failures"
-    names: dict[Asked, str] = {Quantity.TENURE: "tenure", Quantity.DEPOSIT: "deposit", Quantity.LINK: "linked"}
-    return names.get(asked, "settled")
+    names: dict[Operand, str] = {Quantity.TENURE: "tenure", Quantity.DEPOSIT: "deposit", Quantity.LINK: "linked"}
+    return names.get(operand, "settled")

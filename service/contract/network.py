@@ -16,11 +16,11 @@ MAX_SELLERS = 500
 MAX_MONTHS = 12
 
 
-def network_message(marketplace: str, seller: str, around: Surroundings) -> pb.GetSellerNetworkResponse:
+def network_message(marketplace: str, seller: str, surroundings: Surroundings) -> pb.GetSellerNetworkResponse:
     response = pb.GetSellerNetworkResponse()
-    ordered = sorted(around.steps.items(), key=lambda item: (item[1], item[0] != seller, item[0]))[:MAX_SELLERS]
+    ordered = sorted(surroundings.steps.items(), key=lambda item: (item[1], item[0] != seller, item[0]))[:MAX_SELLERS]
     for name, steps in ordered:
-        violator = around.violators.get(name)
+        violator = surroundings.violators.get(name)
         response.sellers.add(
             seller=seller_name(marketplace, name),
             violation=violator.violation if violator else "",
@@ -29,7 +29,7 @@ def network_message(marketplace: str, seller: str, around: Surroundings) -> pb.G
         )
     shown = {name for name, _ in ordered}
     for name in sorted(shown):
-        for hop in around.graph.hops(name, least_ppm=0):
+        for hop in surroundings.graph.hops(name, least_ppm=0):
             if hop.to in shown:
                 response.links.append(_link_message(marketplace, hop))
     return response
@@ -50,13 +50,19 @@ def certificate_message(
     marketplace: str,
     seller: str,
     link: LinkInForce,
-    around: Surroundings,
+    surroundings: Surroundings,
     precision: Mapping[LinkKind, Precision],
-    both: tuple[InForce, InForce],
+    measures: InForce,
+    measures_without_links: InForce,
 ) -> pb.LinkCertificate:
-    fact, (found, without) = link.fact, both
+    fact = link.fact
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
-    hops = {entries: hop for name in around.steps for hop in around.graph.hops(name) for entries in [hop.entries]}
+    hops = {
+        entries: hop
+        for name in surroundings.steps
+        for hop in surroundings.graph.hops(name)
+        for entries in [hop.entries]
+    }
     path, rest = [seller], fact.rests_on[:-1]
     while rest:
         step = next(hop for entries, hop in hops.items() if rest[: len(entries)] == entries and hop.seller == path[-1])
@@ -70,8 +76,8 @@ def certificate_message(
         strength_ppm=fact.strength_ppm,
         start_time=timestamp(link.start),
         end_time=timestamp(link.end),
-        terms=terms_message(found.terms, found.ahead_limit_minor),
-        terms_without=terms_message(without.terms, without.ahead_limit_minor),
+        terms=terms_message(measures.terms, measures.ahead_limit_minor),
+        terms_without=terms_message(measures_without_links.terms, measures_without_links.ahead_limit_minor),
         accounts=fact.accounts,
     )
 

@@ -87,11 +87,11 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
     )
 
 
-def restitution_message(seller: str, found: Restitution) -> measure_pb.GetRestitutionResponse:
+def restitution_message(seller: str, restitution: Restitution) -> measure_pb.GetRestitutionResponse:
     return measure_pb.GetRestitutionResponse(
         seller=seller,
-        violation=found.violation,
-        status=entry_pb2.ViolationStatus.ValueType(found.status),
+        violation=restitution.violation,
+        status=entry_pb2.ViolationStatus.ValueType(restitution.status),
         items=[
             measure_pb.GetRestitutionResponse.Item(
                 measure=item.span.measure,
@@ -103,8 +103,8 @@ def restitution_message(seller: str, found: Restitution) -> measure_pb.GetRestit
                 other_violations=item.span.others,
                 held_minor=item.held_minor,
             )
-            for item in found.items
+            for item in restitution.items
         ],
-        currency=found.currency,
-        captured_minor=found.captured_minor,
+        currency=restitution.currency,
+        captured_minor=restitution.captured_minor,
     )

@@ -9,10 +9,10 @@ from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.common import REASON, REASON_MISSING
 from sellertrust.v1 import proposal_service_pb2
 from service.access.four_eyes import PERSONS
-from service.contract.asked import PROPOSABLE
 from service.contract.case_export import case_of
 from service.contract.entries import entries_of
 from service.contract.fields import FieldErrors, timestamp
+from service.contract.needed_rights import PROPOSABLE
 from service.contract.resource_names import (
     parse_marketplace,
     parse_model,
@@ -89,20 +89,20 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
     """
     check_proposal_fields(request)
     field = cast(str, request.WhichOneof("request"))
-    asked: Any = getattr(request, field)
+    proposed: Any = getattr(request, field)
     wrong = FieldErrors()
-    if asked.proposal:
+    if proposed.proposal:
         wrong.fields.append(FieldViolation(("proposal",), "must be empty: the proposal is what is made"))
-    if canonical(asked, known_alone=True) != canonical(asked):
+    if canonical(proposed, known_alone=True) != canonical(proposed):
         text = "has fields that this release does not know, which nobody who approves could see"
         wrong.fields.append(FieldViolation((), text))
-    if asked.ByteSize() > MAX_REQUEST_BYTES:
+    if proposed.ByteSize() > MAX_REQUEST_BYTES:
         wrong.fields.append(FieldViolation((), f"must have at most {MAX_REQUEST_BYTES:,} bytes; propose it in parts"))
     else:
-        seller = wrong.convert(_CHECKS[field], asked, now) or ""
+        seller = wrong.convert(_CHECKS[field], proposed, now) or ""
     if wrong.fields:
         raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in wrong.fields)
-    return field, asked, seller
+    return field, proposed, seller
 
 
 def _check_promotion(request: Any, _: int) -> str:
@@ -165,9 +165,9 @@ _CHECKS = {
 def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> Pb.Proposal:
     """Return a proposal with its state and steps.
 
-    `persons`: by step, (its caller's person, the same if the step counts); "" for none.
+    `persons`: of each step, (its caller's person, the person whose support it adds); "" for none.
     """
-    count = sum(1 for _, counted in persons if counted)
+    count = sum(1 for _, added in persons if added)
     message = Pb.Proposal(
         name=proposal_name(proposal.marketplace, proposal.proposal),
         state=state_of(proposal, count),
@@ -176,12 +176,12 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
         expire_time=timestamp(proposal.expire_time),
         erased=proposal.content is None,
     )
-    for taken, (person, counted) in zip(proposal.steps, persons, strict=True):
+    for taken, (person, added) in zip(proposal.steps, persons, strict=True):
         message.steps.add(
             state=STATES[taken.step],
             principal=taken.principal,
             person=person,
-            counts=bool(counted),
+            counts=bool(added),
             actor=taken.actor,
             reason=taken.reason,
             step_time=timestamp(taken.step_time),

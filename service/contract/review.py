@@ -18,8 +18,8 @@ from service.review.reliability import Assessment
 EXAMPLES = 100
 
 
-def notifier_message(marketplace: str, notifier: str, found: Assessment) -> review_service_pb2.Notifier:
-    record, reliability = found.record, found.reliability
+def notifier_message(marketplace: str, notifier: str, assessment: Assessment) -> review_service_pb2.Notifier:
+    record, reliability = assessment.record, assessment.reliability
     message = review_service_pb2.Notifier(
         name=notifier_name(marketplace, notifier),
         reports=record.reports,
@@ -28,8 +28,8 @@ def notifier_message(marketplace: str, notifier: str, found: Assessment) -> revi
         dismissed=record.dismissed,
         withdrawn=record.withdrawn,
         open=record.open,
-        authority_reports=found.authority_reports,
-        source=entry_pb2.Source.ValueType(found.source or 0),
+        authority_reports=assessment.authority_reports,
+        source=entry_pb2.Source.ValueType(assessment.source or 0),
     )
     if reliability is not None:
         message.reliability = reliability.mean

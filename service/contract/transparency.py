@@ -5,7 +5,7 @@ from service.ledger.records import Cut
 
 
 def report_message(
-    period: Period, now: Cut, known: Tally, then: Cut | None, published: Tally | None, *, is_simulated: bool
+    period: Period, now: Cut, tally: Tally, then: Cut | None, published: Tally | None, *, is_simulated: bool
 ) -> review_pb.GetTransparencyReportResponse:
     """Return a report; `then` and `published` are None before its publication."""
     message = review_pb.GetTransparencyReportResponse(
@@ -19,7 +19,7 @@ def report_message(
         simulated=is_simulated,
         not_from_ledger=NOT_FROM_LEDGER,
     )
-    values, before = known.show(), None if published is None else published.show()
+    values, before = tally.show(), None if published is None else published.show()
     for key, figure in FIGURES.items():
         one = message.figures.add(key=key, part=figure.part, unit=review_pb.TransparencyUnit.ValueType(figure.unit))
         one.known.CopyFrom(_value_message(values[key], period))

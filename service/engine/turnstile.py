@@ -133,16 +133,16 @@ class Turnstile:
             return ""
         return found.shown
 
-    def _is_let_in(self, found: _Connection, shown: str) -> bool:
-        if self._is_known(found.certificate, shown):
+    def _is_let_in(self, connection: _Connection, shown: str) -> bool:
+        if self._is_known(connection.certificate, shown):
             return True
-        proofs = self._refusals.get((_PROOF, found.strangers))
+        proofs = self._refusals.get((_PROOF, connection.strangers))
         if proofs is not None and proofs.count >= PROOFS and self._clock() - proofs.since <= 1:
             return False
         if not self._is_plausible(shown):
             return False
         with self._lock:
-            self._count(_PROOF, found.strangers, 0.0, 1.0)
+            self._count(_PROOF, connection.strangers, 0.0, 1.0)
         return True
 
     def start_holding(self, connection: str) -> float:

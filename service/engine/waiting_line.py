@@ -208,8 +208,8 @@ class WaitingLine:
         return found
 
 
-def _averaged(known: float, seconds: float) -> float:
+def _averaged(average: float, seconds: float) -> float:
     """Return an average in seconds with one more duration in it; 0 means no average yet."""
-    if known == 0.0:
+    if average == 0.0:
         return min(seconds, MAX_FIRST_SECONDS)
-    return known + min(SMOOTHING * (seconds - known), MAX_GROWTH * known)
+    return average + min(SMOOTHING * (seconds - average), MAX_GROWTH * average)

@@ -62,13 +62,13 @@ def with_matches(
 
 
 def _settled_match(
-    names: Sequence[str], known: Mapping[str, IdentifierMatch], found: Match | Unmatched
+    names: Sequence[str], matches: Mapping[str, IdentifierMatch], proposed: Match | Unmatched
 ) -> Match | Unmatched:
-    stated = [known[name] for name in names if name in known]
+    stated = [matches[name] for name in names if name in matches]
     if not stated:
-        return found
+        return proposed
     seller = stated[0].seller
     for one in stated:
         if one.seller == seller and one.verified is not None:
             return Match(seller, one.verified)
-    return Match(seller, found == Match(seller, True))
+    return Match(seller, proposed == Match(seller, True))

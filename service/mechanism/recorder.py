@@ -49,9 +49,9 @@ class _Known(NamedTuple):
     cases: Sequence[CaseStatement]
 
     @classmethod
-    def of(cls, stated: Sequence[TermStatement]) -> "_Known":
-        terms = select_terms(stated, Cut(_EVER, _EVER, _EVER))
-        return cls(stated, read_record(terms.statements), terms.cases)
+    def of(cls, statements: Sequence[TermStatement]) -> "_Known":
+        terms = select_terms(statements, Cut(_EVER, _EVER, _EVER))
+        return cls(statements, read_record(terms.statements), terms.cases)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -178,33 +178,33 @@ class Recorder:
         return _Read({seller: _Known.of(stated) for seller, stated in found.items()}, until)
 
     def _append_statements(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read
     ) -> tuple[_Read, Counter[str]]:
         """State changes as of one cut, in one append; return the new state, and the appends by seller."""
         for _ in range(_MAX_TRIES):
-            entries = self._list_entries(marketplace, sellers, cut, known)
+            entries = self._list_entries(marketplace, sellers, cut, read)
             if not entries:
-                return known, Counter()
+                return read, Counter()
             if len(entries) > MAX_BATCH and len(sellers) > 1:
                 middle = len(sellers) // 2
-                one, first = self._append_statements(marketplace, sellers[:middle], cut, known)
-                other, second = self._append_statements(marketplace, sellers[middle:], cut, known)
-                return _Read({**one.of, **other.of}, known.until), first + second
+                one, first = self._append_statements(marketplace, sellers[:middle], cut, read)
+                other, second = self._append_statements(marketplace, sellers[middle:], cut, read)
+                return _Read({**one.of, **other.of}, read.until), first + second
             stated = Counter(entry.seller for entry in entries)
-            appended = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], known.until))
+            appended = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], read.until))
             if appended:
-                return known.add(entries, appended), stated
-            known = self._read(marketplace, sellers)
+                return read.add(entries, appended), stated
+            read = self._read(marketplace, sellers)
         raise RuntimeError(f"the record of sellers' measures changed {_MAX_TRIES} times while one change was stated")
 
-    def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, known: _Read) -> list[Entry]:
-        due = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= known.of[seller].place]
+    def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read) -> list[Entry]:
+        due = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= read.of[seller].place]
         policy = self._scorer.policy.at(cut.observe_time)
         stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
         entries: list[Entry] = []
-        terms = {seller: select_terms(known.of[seller].stated, cut) for seller in due}
+        terms = {seller: select_terms(read.of[seller].stated, cut) for seller in due}
         for seller, (wanted, cautions) in self._evaluate_measures(marketplace, due, cut, policy, terms):
-            of = known.of[seller]
+            of = read.of[seller]
             entries += list_changes(seller, wanted, of.record, currency=policy.rule_book.currency, **stamp)
             entries += list_case_changes(seller, cautions, of.cases, **stamp)
         return entries

@@ -31,7 +31,7 @@ from scoring.scores.population import (
     observe,
     place,
 )
-from scoring.scores.score import answer
+from scoring.scores.score import compute_answer
 from scoring.scores.settled_value import list_values
 from scoring.scores.tiers import NO_TIER
 from service.ledger.records import Cut
@@ -128,10 +128,10 @@ class Question:
 
 
 def preview(
-    ledger: Ledger, marketplaces: Sequence[str], asked: Question, progress: Progress, most: int | None = None
+    ledger: Ledger, marketplaces: Sequence[str], question: Question, progress: Progress, most: int | None = None
 ) -> Preview:
     """Return the changes for all, or for about `most` sellers, evenly by id."""
-    found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in asked.after.rule_book.rules), 0)))
+    found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in question.after.rule_book.rules), 0)))
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
     found.recorded = sum(map(len, sellers.values()))
@@ -140,13 +140,13 @@ def preview(
     total, done = sum(map(len, sellers.values())), 0
     for marketplace, names in sellers.items():
         for part in _list_parts(ledger, marketplace, names):
-            _place_part(ledger, marketplace, part, asked, found, happened)
+            _place_part(ledger, marketplace, part, question, found, happened)
             progress("sellers", done := done + len(part), total)
     happened.sort(reverse=True)
-    found.violations_omitted = max(len(happened) - asked.max_violations, 0)
-    looked = happened[: asked.max_violations]
+    found.violations_omitted = max(len(happened) - question.max_violations, 0)
+    looked = happened[: question.max_violations]
     for number, one in enumerate(looked, 1):
-        found.violations.append(_look_back(ledger, asked, *one))
+        found.violations.append(_look_back(ledger, question, *one))
         progress("violations of the past", number, len(looked))
     return found
 
@@ -167,52 +167,52 @@ def _place_part(
     ledger: Ledger,
     marketplace: str,
     sellers: Sequence[str],
-    asked: Question,
-    found: Preview,
+    question: Question,
+    totals: Preview,
     happened: list[tuple[int, str, str, str]],
 ) -> None:
-    cut = asked.cut
-    table, _ = ledger.facts.table(marketplace, sellers, cut, asked.list_values())
+    cut = question.cut
+    table, _ = ledger.facts.table(marketplace, sellers, cut, question.list_values())
     now = resolve_sellers(sellers, table, cut.observe_time)
-    people, before, after = _place_both(ledger, marketplace, now, asked)
+    people, before, after = _place_both(ledger, marketplace, now, question)
     there = people.exists
-    found.sellers += int(there.sum())
+    totals.sellers += int(there.sum())
     changes = _Changes(before, after)
-    _count(found, people, changes, asked)
-    found.rules.update(after.by_rule)
-    for rule in asked.after.rule_book.rules:
+    _count(totals, people, changes, question)
+    totals.rules.update(after.by_rule)
+    for rule in question.after.rule_book.rules:
         if rule.group is not None:
-            found.rules[rule.id] += (
+            totals.rules[rule.id] += (
                 int((people.sells(rule.group.product_category) & there).sum()) - after.by_rule[rule.id]
             )
-    _collect_examples(found.examples, marketplace, sellers, changes, changes.moved & there)
+    _collect_examples(totals.examples, marketplace, sellers, changes, changes.moved & there)
     violations = people.facts.violations
-    recent = violations.take(violations.day >= asked.since_day)
+    recent = violations.take(violations.day >= question.since_day)
     for case, row in zip(recent.case.tolist(), recent.row.tolist(), strict=True):
         entry = table.rows[row]
         happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
-    then = asked.since_day * DAY
+    then = question.since_day * DAY
     known = resolve_as_reported(sellers, table, then)
-    people, before, after = _place_both(ledger, marketplace, known, asked)
+    people, before, after = _place_both(ledger, marketplace, known, question)
     good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
     changes = _Changes(before, after)
     hurt = good & changes.stricter
-    found.good += int(good.sum())
-    found.hurt += int(hurt.sum())
-    _collect_examples(found.hurt_examples, marketplace, sellers, changes, hurt)
+    totals.good += int(good.sum())
+    totals.hurt += int(hurt.sum())
+    _collect_examples(totals.hurt_examples, marketplace, sellers, changes, hurt)
 
 
 def _place_both(
-    ledger: Ledger, marketplace: str, known: SellerFacts, asked: Question
+    ledger: Ledger, marketplace: str, known: SellerFacts, question: Question
 ) -> tuple[Population, Placed, Placed]:
-    people = observe(known, marketplace, asked.artifact, asked.policies())
-    cut = replace(asked.cut, observe_time=known.observe_time)
+    people = observe(known, marketplace, question.artifact, question.policies())
+    cut = replace(question.cut, observe_time=known.observe_time)
     accounts: Mapping[str, DepositAccount] = {}
-    if any(Quantity.DEPOSIT in policy.rule_book.asked for policy in asked.policies()):
+    if any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies()):
         terms = ledger.measures.of_sellers(marketplace, known.sellers, cut)
         accounts = {seller: of.deposit for seller, of in terms.items()}
     found = []
-    for policy in asked.policies():
+    for policy in question.policies():
         currency = policy.rule_book.currency
         deposits = np.zeros(people.facts.cases, dtype=np.int64)
         for case, seller in enumerate(known.sellers):
@@ -263,7 +263,7 @@ def _compare(before: Terms, after: Terms) -> _Compared:
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
-def _count(found: Preview, people: Population, changes: _Changes, asked: Question) -> None:
+def _count(totals: Preview, people: Population, changes: _Changes, question: Question) -> None:
     there = people.exists
     tiers = changes.before.tier, changes.after.tier
     counted: dict[str, np.ndarray] = {
@@ -276,7 +276,7 @@ def _count(found: Preview, people: Population, changes: _Changes, asked: Questio
         "noticed": changes.waits,
     }
     for when, policy, placed in zip(
-        ("before", "after"), asked.policies(), (changes.before, changes.after), strict=True
+        ("before", "after"), question.policies(), (changes.before, changes.after), strict=True
     ):
         counted[f"held_{when}"] = _find_held(policy, people, placed)
         counted[f"deposits_{when}"] = np.array([terms.deposit_minor for terms in placed.terms])[placed.terms_of]
@@ -293,12 +293,12 @@ def _count(found: Preview, people: Population, changes: _Changes, asked: Questio
         for what, values in counted.items():
             np.add.at(sums[what], which[there], values[there])
         for place_, name in enumerate(codes.tolist()):
-            segment = found.segments.setdefault((kind, name), Counter())
+            segment = totals.segments.setdefault((kind, name), Counter())
             segment.update({what: int(by_name[place_]) for what, by_name in sums.items()})
     for (old, new), number in _pairs(tiers[0][there], tiers[1][there]):
-        found.tiers[_tier(old), _tier(new)] += number
+        totals.tiers[_tier(old), _tier(new)] += number
     for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[there], return_counts=True)), strict=True):
-        found.aspects.update(dict.fromkeys(changes.aspects[pair], number))
+        totals.aspects.update(dict.fromkeys(changes.aspects[pair], number))
 
 
 def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:
@@ -328,10 +328,10 @@ def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
 
 
 def _collect_examples(
-    examples: list[Moved], marketplace: str, sellers: Sequence[str], changes: _Changes, which: np.ndarray
+    examples: list[Moved], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
 ) -> None:
     known = Counter(one.tiers for one in examples)
-    for case in np.flatnonzero(which).tolist():
+    for case in np.flatnonzero(is_example).tolist():
         tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
         if known[tiers] < MAX_EXAMPLES:
             known[tiers] += 1
@@ -343,17 +343,17 @@ def _tier(number: int) -> str:
 
 
 def _look_back(
-    ledger: Ledger, asked: Question, time: int, marketplace: str, seller: str, violation: str
+    ledger: Ledger, question: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
-    table, _ = ledger.facts.table(marketplace, [seller], asked.cut, asked.list_values())
+    table, _ = ledger.facts.table(marketplace, [seller], question.cut, question.list_values())
     known = resolve_as_reported([seller], table, time)
-    cut = replace(asked.cut, observe_time=time)
+    cut = replace(question.cut, observe_time=time)
     deposit = ledger.measures.of_seller(marketplace, seller, cut).deposit
     stopped = []
-    for policy in map(keep_stopping, asked.policies()):
+    for policy in map(keep_stopping, question.policies()):
         asks_for_tier = any(rule.tiers for rule in policy.rule_book.rules)
         cautions = read_cautions(ledger, marketplace, known, cut, policy)
-        given = answer(known, asked.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
+        given = compute_answer(known, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
         beside = {seller: Beside(deposit_minor=deposit.held_in(policy.rule_book.currency))}
         [terms] = evaluate_measures(given, marketplace, beside)
         stopped.append(terms is not None and _stops(terms.terms))

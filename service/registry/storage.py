@@ -132,7 +132,7 @@ class ObjectStorage:
     def append(self, decide: Decide) -> Move | None:
         with _IN_PROCESS:
             self._fs.makedirs(f"{self._root}/moves", exist_ok=True)
-            self._refuse_shared_numbers()
+            self._require_exclusive_creation()
             for attempt in range(MAX_TRIES):
                 moves, numbers = self.moves(), self._numbers()
                 if len(numbers) > len(moves):
@@ -174,15 +174,15 @@ class ObjectStorage:
             raise ConfigurationWrong(f"{self._path(numbers[-1])} is half written; if no command runs, remove it")
         time.sleep(0.02)
 
-    def _refuse_shared_numbers(self) -> None:
-        """Create one object twice, once per process: the second creation must fail.
+    def _require_exclusive_creation(self) -> None:
+        """Create a probe twice, once in this process's life: two moves must never get one number.
 
-        fsspec's own fallback is not exclusive.
+        fsspec's own fallback lets the second creation overwrite the first.
         """
         if self._is_exclusive:
             return
         if self._is_emulated:
-            raise self._shared()
+            raise self._shared_error()
         probe: Any = f"{self._root}/moves/probe-{uuid.uuid4().hex}"
         self._fs.pipe_file(probe, b"1", mode="create")
         try:
@@ -192,9 +192,9 @@ class ObjectStorage:
         finally:
             self._fs.rm_file(probe)
         if not self._is_exclusive:
-            raise self._shared()
+            raise self._shared_error()
 
-    def _shared(self) -> ConfigurationWrong:
+    def _shared_error(self) -> ConfigurationWrong:
         return ConfigurationWrong(
             f"{self.place} lets two writers create one object, so a move could be lost; keep the registry in a folder, or"
             " in a store with conditional writes (S3, Google Cloud Storage, Azure)"

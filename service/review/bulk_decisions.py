@@ -198,7 +198,7 @@ def execute(
     InvalidInput and EntryContentDiffers as in `dry_run`.
     """
     outcome = dry_run(ledger, marketplace, decision)
-    _require_same(outcome, expected_count, etag)
+    _require_same_selection(outcome, expected_count, etag)
     to_do = [one for one in outcome.selected if one.is_to_do][:limit]
     for begin in range(0, len(to_do), BATCH):
         part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
@@ -224,7 +224,7 @@ def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) ->
             raise decision_id_taken_error(decision.decision_id, name)
 
 
-def _require_same(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
+def _require_same_selection(outcome: BulkOutcome, expected_count: int, etag: str) -> None:
     count = len(outcome.selected)
     if count != expected_count:
         problem = f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected"
@@ -254,12 +254,17 @@ def _statuses_allowing(action: Action) -> set[Status]:
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
 
-def _change(decision: BulkDecision, one: Selected) -> Entry:
-    action = Action.REVIEW if one.held_back else decision.action
+def _change(decision: BulkDecision, selected: Selected) -> Entry:
+    action = Action.REVIEW if selected.held_back else decision.action
     fact = StatusChanged(
-        one.violation, action, decision.actor, decision.reason, ground=decision.ground, held_back=one.held_back
+        selected.violation,
+        action,
+        decision.actor,
+        decision.reason,
+        ground=decision.ground,
+        held_back=selected.held_back,
     )
-    return Entry(entry_id_of(decision, one.violation), "", fact)
+    return Entry(entry_id_of(decision, selected.violation), "", fact)
 
 
 def _lot(report: SelectedReport) -> float:

@@ -68,8 +68,8 @@ def _run_in_pool(lines: Sequence[Line], processes: int) -> Iterator[Line]:
             pool.shutdown(cancel_futures=True)
 
 
-def _wait(given: deque[tuple[Line, "Future[None]"]]) -> Line:
-    line, future = given.popleft()
+def _wait(running: deque[tuple[Line, "Future[None]"]]) -> Line:
+    line, future = running.popleft()
     future.result()
     return line
 

@@ -232,9 +232,9 @@ def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterat
     midnights: dict[str, list[int]] = {}
 
     def keep(answered: Answered) -> None:
-        given = answered.given
-        if given.midnights is not None:
-            midnights.update(zip(given.known.sellers, given.midnights.T.tolist(), strict=True))
+        core = answered.core
+        if core.midnights is not None:
+            midnights.update(zip(core.known.sellers, core.midnights.T.tolist(), strict=True))
 
     scorer.observer = keep
     for name, seller, score in list_scores(scorer, manifest, sellers):

@@ -75,12 +75,12 @@ class Scorer:
                 self._notice_days[policy] = self.policy.find(policy).notice_days
         return self._notice_days.get(policy, 0)
 
-    def _ask(self, marketplace: str, cut: Cut, artifact: Artifact | None, policy: Policy) -> "_Asked":
+    def _make_query(self, marketplace: str, cut: Cut, artifact: Artifact | None, policy: Policy) -> "_Query":
         model = artifact.digest if artifact else ""
         ended = self._list_ended(model, policy.digest, cut.observe_time)
         running = (one for one in ended if cut.observe_time < one.until)
         served = tuple(self._load_ended(running, {model: artifact}))
-        return _Asked(marketplace, cut, artifact, policy, served=served, notice=_name_notice(ended))
+        return _Query(marketplace, cut, artifact, policy, served=served, notice=_name_notice(ended))
 
     def _load_ended(self, ended: Iterable[Ended], known: Mapping[str, Artifact | None]) -> Iterator[Served]:
         for one in ended:  # a model that was deleted from the registry keeps no tier
@@ -100,27 +100,27 @@ class Scorer:
         One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. Raises CallerGone
         or DeadlinePassed if the caller no longer waits.
         """
-        asked = self._ask(marketplace, cut, self.champion.artifact, self.policy.now)
+        query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
         found: list[TrustScore | SellertrustError] = []
         _check()
         for batch in self._ledger.facts.batches(marketplace, sellers):
             _check()
-            found += self._score_batch(batch, asked)
-        return found, asked.stamp
+            found += self._score_batch(batch, query)
+        return found, query.stamp
 
-    def _score_batch(self, batch: Sequence[str], asked: "_Asked") -> list[TrustScore | SellertrustError]:
+    def _score_batch(self, batch: Sequence[str], query: "_Query") -> list[TrustScore | SellertrustError]:
         try:
-            given = self._answer(batch, asked)
+            core = self._answer(batch, query)
         except EntryKindUnknown as error:
             if len(batch) == 1:
                 return [error]
-            alone = (self._score_batch([seller], asked) for seller in batch)
+            alone = (self._score_batch([seller], query) for seller in batch)
             return [outcome for outcomes in alone for outcome in outcomes]
-        if self.observer is not None and given.artifact is not None:
+        if self.observer is not None and core.artifact is not None:
             with suppress(Exception):
-                self.observer(Answered(asked.marketplace, given, asked.stamp))
-        named = zip(batch, given.scores, strict=True)
-        return [seller_not_found(asked.marketplace, seller) if score is None else score for seller, score in named]
+                self.observer(Answered(query.marketplace, core, query.stamp))
+        named = zip(batch, core.scores, strict=True)
+        return [seller_not_found(query.marketplace, seller) if score is None else score for seller, score in named]
 
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
@@ -128,13 +128,13 @@ class Scorer:
         Raises SellerNotFound if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer
         waits.
         """
-        asked = self._ask(marketplace, cut, self.champion.artifact, self.policy.now)
-        explanation = explain(self._answer([seller], asked), _check)
+        query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
+        explanation = explain(self._answer([seller], query), _check)
         if explanation is None:
             raise seller_not_found(marketplace, seller)
-        return explanation, asked.stamp
+        return explanation, query.stamp
 
-    def whole(
+    def whole_answer(
         self,
         marketplace: str,
         seller: str,
@@ -149,26 +149,26 @@ class Scorer:
         caller no longer waits.
         """
         artifact, policy = made_by or (self.champion.artifact, self.policy.now)
-        asked = replace(self._ask(marketplace, cut, artifact, policy), supposed=supposed)
+        query = replace(self._make_query(marketplace, cut, artifact, policy), supposed=supposed)
         terms = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
-        given, [found] = self._evaluate([seller], asked, terms)
-        if found is None:
+        core, [in_force] = self._evaluate([seller], query, terms)
+        if in_force is None:
             raise seller_not_found(marketplace, seller)
-        of = terms[seller]
-        return WholeAnswer(given, found, of.statements, policy, asked.stamp, of.notices)
+        stated = terms[seller]
+        return WholeAnswer(core, in_force, stated.statements, policy, query.stamp, stated.notices)
 
     def tell(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
-        whole = self.whole(marketplace, seller, cut)
-        explanation = explain(whole.given, _check)
+        answer = self.whole_answer(marketplace, seller, cut)
+        explanation = explain(answer.core, _check)
         if explanation is None:
             raise seller_not_found(marketplace, seller)
-        forecasts = forecast(whole.given, _check)
-        leads = find_leads(whole, explanation, forecasts, check=_check)
+        forecasts = forecast(answer.core, _check)
+        leads = find_leads(answer, explanation, forecasts, check=_check)
         fixed = forecasts is not None and forecasts.is_fixed
         told = Told(
-            whole=whole,
+            answer=answer,
             leads=leads,
-            given_back=list_given_back(whole, _check),
+            given_back=list_given_back(answer, _check),
             violations=self._ledger.violations.named(marketplace, [e for lead in leads for e in lead.entries], cut),
             fixed=fixed,
             fixed_until=find_first_better_day(forecasts, _check) if fixed and forecasts is not None else None,
@@ -184,21 +184,21 @@ class Scorer:
         if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
-        asked = self._ask(marketplace, cut, artifact, policy or self.policy.now)
-        _, [found] = self._evaluate([seller], asked, self._ledger.measures.of_sellers(marketplace, [seller], cut))
-        if found is None:
+        query = self._make_query(marketplace, cut, artifact, policy or self.policy.now)
+        _, [in_force] = self._evaluate([seller], query, self._ledger.measures.of_sellers(marketplace, [seller], cut))
+        if in_force is None:
             raise seller_not_found(marketplace, seller)
-        return found, asked.policy, asked.stamp
+        return in_force, query.policy, query.stamp
 
-    def without_links(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, InForce]:
+    def measures_with_and_without_links(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, InForce]:
         """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
-        asked = self._ask(marketplace, cut, self.champion.artifact, self.policy.now)
+        query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
         terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
-        bare = {seller: terms[seller]._replace(cases=[])}
-        found, without = (self._evaluate([seller], asked, of)[1][0] for of in (terms, bare))
-        if found is None or without is None:
+        without_links = {seller: terms[seller]._replace(cases=[])}
+        measures, without = (self._evaluate([seller], query, each)[1][0] for each in (terms, without_links))
+        if measures is None or without is None:
             raise seller_not_found(marketplace, seller)
-        return found, without
+        return measures, without
 
     def measures_of(
         self,
@@ -212,21 +212,23 @@ class Scorer:
 
         `terms`: by seller, as of the cut.
         """
-        asked = self._ask(marketplace, cut, self.champion.artifact, policy)
+        query = self._make_query(marketplace, cut, self.champion.artifact, policy)
         for batch in self._ledger.facts.batches(marketplace, sellers):
-            yield from zip(batch, self._evaluate(batch, asked, terms)[1], strict=True)
+            yield from zip(batch, self._evaluate(batch, query, terms)[1], strict=True)
 
     def _evaluate(
-        self, batch: Sequence[str], asked: "_Asked", terms: Mapping[str, SellerTerms]
+        self, batch: Sequence[str], query: "_Query", terms: Mapping[str, SellerTerms]
     ) -> tuple[CoreAnswer, list[InForce | None]]:
-        currency = asked.policy.rule_book.currency
-        policies = [asked.policy, *(one.policy for one in asked.served)]
-        given = self._answer(batch, asked, sorted(list_values(policies)), looks_back=True)
+        currency = query.policy.rule_book.currency
+        policies = [query.policy, *(one.policy for one in query.served)]
+        answer = self._answer(batch, query, sorted(list_values(policies)), looks_back=True)
         beside = {
-            seller: Beside(of.statements, of.deposit.held_in(currency), list_links(of.cases, asked.cut.observe_time))
-            for seller, of in terms.items()
+            seller: Beside(
+                stated.statements, stated.deposit.held_in(currency), list_links(stated.cases, query.cut.observe_time)
+            )
+            for seller, stated in terms.items()
         }
-        return given, evaluate_measures(given, asked.marketplace, beside, _check)
+        return answer, evaluate_measures(answer, query.marketplace, beside, _check)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
         """Return each seller's cautions by the served policy; {} if the policy has none."""
@@ -236,29 +238,29 @@ class Scorer:
             return found
         for batch in self._ledger.facts.batches(marketplace, sellers):
             _check()
-            known = self._resolve(_Asked(marketplace, cut, None, policy), batch)
+            known = self._resolve(_Query(marketplace, cut, None, policy), batch)
             by_case = read_cautions(self._ledger, marketplace, known, cut, policy, _check)
             found |= {batch[case]: cautions for case, cautions in by_case.items()}
         return found
 
     def _answer(
-        self, batch: Sequence[str], asked: "_Asked", values: Sequence[str] = (), *, looks_back: bool = False
+        self, batch: Sequence[str], query: "_Query", values: Sequence[str] = (), *, looks_back: bool = False
     ) -> CoreAnswer:
         _check()
-        known = self._resolve(asked, batch, values)
-        cautions = read_cautions(self._ledger, asked.marketplace, known, asked.cut, asked.policy, _check)
+        known = self._resolve(query, batch, values)
+        cautions = read_cautions(self._ledger, query.marketplace, known, query.cut, query.policy, _check)
         return answer_within_notice(
-            known, asked.artifact, asked.policy, cautions, _check, looks_back=looks_back, served=asked.served
+            known, query.artifact, query.policy, cautions, _check, looks_back=looks_back, served=query.served
         )
 
-    def _resolve(self, asked: "_Asked", batch: Sequence[str], values: Sequence[str] = ()) -> SellerFacts:
-        cut = asked.cut
-        table, omitted = self._ledger.facts.table(asked.marketplace, batch, cut, values, asked.supposed)
+    def _resolve(self, query: "_Query", batch: Sequence[str], values: Sequence[str] = ()) -> SellerFacts:
+        cut = query.cut
+        table, omitted = self._ledger.facts.table(query.marketplace, batch, cut, values, query.supposed)
         return resolve_sellers(batch, table, cut.observe_time, omitted)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Query:
     """The common part of a request's answers."""
 
     marketplace: str

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 from scoring.model.artifact import Artifact
 from scoring.scores.answer import Stamp, TrustScore
-from scoring.scores.score import CoreAnswer, answer
+from scoring.scores.score import CoreAnswer, compute_answer
 from service.registry.moves import SHADOW
 from service.registry.registry import Registry
 from service.repeated_work import describe_problem
@@ -33,12 +33,12 @@ RETRY_SECONDS = 30.0
 
 class Answered(NamedTuple):
     marketplace: str
-    given: CoreAnswer
+    core: CoreAnswer
     stamp: Stamp
 
     @property
     def rows(self) -> int:
-        return len(self.given.known.table)
+        return len(self.core.known.table)
 
 
 class Shadow:
@@ -123,8 +123,8 @@ class Shadow:
         artifact, stamp = self._artifact, answered.stamp
         if artifact is None or artifact.digest == stamp.model_digest:
             return
-        known = answered.given.known
-        shadows = answer(known, artifact, answered.given.policy).scores
+        known = answered.core.known
+        shadows = compute_answer(known, artifact, answered.core.policy).scores
         lines = [
             {
                 "marketplace": answered.marketplace,
@@ -136,7 +136,7 @@ class Shadow:
                 "points": [champion.points, shadow.points],
                 "tier": [_name(champion), _name(shadow)],
             }
-            for seller, champion, shadow in zip(known.sellers, answered.given.scores, shadows, strict=True)
+            for seller, champion, shadow in zip(known.sellers, answered.core.scores, shadows, strict=True)
             if champion is not None and shadow is not None and champion.points is not None
         ]
         self._append(artifact.digest, lines)
@@ -163,18 +163,19 @@ def append_whole(path: Path, data: bytes) -> None:
 
     Safe for many processes. Raises OSError if the data cannot be written whole.
     """
-    while not _append_to(path, data):
+    while not _try_append(path, data):
         pass
 
 
-def _append_to(path: Path, data: bytes) -> bool:
+def _try_append(path: Path, data: bytes) -> bool:
+    """Return False, with nothing written, if the file was or is now set aside: open the path again."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        own = os.fstat(file)
-        if not path.exists() or not os.path.samestat(own, path.stat()):
+        opened = os.fstat(file)
+        if not path.exists() or not os.path.samestat(opened, path.stat()):
             return False
-        if own.st_size and own.st_size + len(data) > MAX_BYTES:
+        if opened.st_size and opened.st_size + len(data) > MAX_BYTES:
             path.replace(path.with_suffix(".1.jsonl"))
             return False
         if os.write(file, data) < len(data):

@@ -115,7 +115,7 @@ class Badges:
         self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
         """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
-        self._is_kept_lane_next = True
+        self._is_kept_first_next = True
         """The lanes take turns, so that invented ids hold up no kept badge."""
         self._calls: set[asyncio.Task[None]] = set()
         self._batch = BATCH
@@ -190,9 +190,9 @@ class Badges:
 
     def _start_calls(self) -> None:
         while len(self._calls) < CALLS and any(self._lanes.values()):
-            first = self._is_kept_lane_next
+            first = self._is_kept_first_next
             waiting = [*self._lanes[first], *self._lanes[not first]]
-            self._is_kept_lane_next = not first
+            self._is_kept_first_next = not first
             marketplace = waiting[0][0]
             sellers = [seller for seller in waiting if seller[0] == marketplace][: self._batch]
             for seller in sellers:

@@ -8,18 +8,18 @@ RADIUS = 9
 COLOURS = {"asked": "#1f5fbf", "violator": "#b3261e", "other": "#5f6368", "link": "#9aa0a6"}
 
 
-def draw_network(found: GetSellerNetworkResponse) -> str:
+def draw_network(network: GetSellerNetworkResponse) -> str:
     """Draw sellers and links. Violators are squares; suspended sellers, and the seller in the middle, are filled."""
-    places = _place(found)
+    places = _place(network)
     parts = []
-    for link in found.links:
+    for link in network.links:
         (x1, y1), (x2, y2) = places[link.seller], places[link.other]
         width = 1 + 3 * link.strength_ppm / 1_000_000
         parts.append(
             f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="{COLOURS["link"]}"'
             f' stroke-width="{width:.1f}"/>'
         )
-    for seller in found.sellers:
+    for seller in network.sellers:
         x, y = places[seller.seller]
         kind = "violator" if seller.violation else "other" if seller.steps else "asked"
         name = escape(seller.seller.rpartition("/")[2])
@@ -34,16 +34,16 @@ def draw_network(found: GetSellerNetworkResponse) -> str:
             f"{'rect' if seller.violation else 'circle'}>"
             f'<text x="{x:.0f}" y="{y + 2 * RADIUS + 4:.0f}" text-anchor="middle" font-size="11">{name[:24]}</text>'
         )
-    label = f"{len(found.sellers)} sellers, {len(found.links)} links"
+    label = f"{len(network.sellers)} sellers, {len(network.links)} links"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}" role="img" aria-label="{label}"'
         f' font-family="sans-serif">{"".join(parts)}</svg>'
     )
 
 
-def _place(found: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
+def _place(network: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
     by_step: dict[int, list[str]] = {}
-    for seller in found.sellers:
+    for seller in network.sellers:
         by_step.setdefault(seller.steps, []).append(seller.seller)
     farthest, middle = max([*by_step, 1]), SIZE / 2
     places = {}

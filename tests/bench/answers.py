@@ -18,7 +18,7 @@ from scoring.measures.in_force import evaluate_measures
 from scoring.policy.policy import Policy
 from scoring.scores.answer import MadeBy, Stamp
 from scoring.scores.reasons import LIMIT
-from scoring.scores.score import answer, explain
+from scoring.scores.score import compute_answer, explain
 from service.contract.dsa_records import LAWS
 from service.contract.letters import statement_messages
 from service.contract.texts import Texts
@@ -38,21 +38,21 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
     path_ms: list[float] = []
     for number in range(sellers):
         rows = _make_seller(np.random.default_rng(number))
-        whole = answer_whole(rows)
+        answer = answer_whole(rows)
         began = perf_counter()
-        forecasts = _explain(whole, found)
+        forecasts = _explain(answer, found)
         explain_ms.append(1e3 * (perf_counter() - began))
         if forecasts is None:
             continue
         began = perf_counter()
         paths = find_paths(forecasts)
         path_ms.append(1e3 * (perf_counter() - began))
-        if whole.score.tier is not None and whole.score.tier < max(Tier):
+        if answer.score.tier is not None and answer.score.tier < max(Tier):
             found["improvable"] += 1
             found["with_path"] += bool(paths)
         for path in paths:
             found["path.tried"] += 1
-            found["path.failed"] += not _reaches(rows, path, daily_volume(whole.given.facts))
+            found["path.failed"] += not _reaches(rows, path, daily_volume(answer.core.facts))
         if number % 10 == 0:
             _check_statements(rows, found)
         if number % 1_000 == 999:
@@ -100,30 +100,30 @@ def answer_whole(rows: list[FactRow], policy: Policy | None = None) -> WholeAnsw
         if r.kind == Kind.EXPOSURE
     ]
     others = [row for row in rows if row.kind != Kind.EXPOSURE]
-    given = answer(resolve_sellers(["s"], tabulate(others, ["s"], sold), NOW), model, policy, looks_back=True)
-    [in_force] = evaluate_measures(given, "m", {})
+    core = compute_answer(resolve_sellers(["s"], tabulate(others, ["s"], sold), NOW), model, policy, looks_back=True)
+    [in_force] = evaluate_measures(core, "m", {})
     if in_force is None:
         raise AssertionError("each seller exists")
     made_by = MadeBy(model.digest, policy.digest)
-    return WholeAnswer(given, in_force, (), policy, Stamp(NOW, NOW, len(rows), made_by.model, made_by.policy, ""))
+    return WholeAnswer(core, in_force, (), policy, Stamp(NOW, NOW, len(rows), made_by.model, made_by.policy, ""))
 
 
-def _explain(whole: WholeAnswer, found: Counter[str]) -> Forecasts | None:
+def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:
     """Explain as `ExplainTrustScore` does, and count what is untrue."""
-    explanation, forecasts = explain(whole.given), forecast(whole.given)
+    explanation, forecasts = explain(answer.core), forecast(answer.core)
     if explanation is None or forecasts is None:
         return None
-    leads = find_leads(whole, explanation, forecasts)
-    list_given_back(whole)
+    leads = find_leads(answer, explanation, forecasts)
+    list_given_back(answer)
     if forecasts.is_fixed:
         find_first_better_day(forecasts)
-    points, base = whole.score.points, explanation.baseline_points
+    points, base = answer.score.points, explanation.baseline_points
     if points is not None and base is not None:
         found["sums_wrong"] += base + sum(reason.points for reason in explanation.reasons) != points
     found["signs_wrong"] += any(reason.points > 0 and reason.reason_code != LIMIT for reason in explanation.reasons)
     found["leads"] += len(leads)
     found["not_caused"] += sum(not lead.caused for lead in leads if lead.entries)
-    if whole.score.tier is not None and whole.score.tier < Tier.TRUSTED:
+    if answer.score.tier is not None and answer.score.tier < Tier.TRUSTED:
         found["adverse"] += 1
         found["responsive"] += any(lead.responsive for lead in leads)
         found["fixed"] += forecasts.is_fixed
@@ -133,10 +133,10 @@ def _explain(whole: WholeAnswer, found: Counter[str]) -> Forecasts | None:
 def _check_statements(rows: list[FactRow], found: Counter[str]) -> None:
     """Count records that break a published rule, and measures that stand without every violation in their letter."""
     policy = shipped("general")
-    whole = answer_whole(rows, policy)
-    stated = list_statements(whole)
+    answer = answer_whole(rows, policy)
+    stated = list_statements(answer)
     views = {row.entry_id: view_of(row, Source.BRAND, automated=False) for row in rows if row.entry_id == row.violation}
-    letters = statement_messages("marketplaces/m/sellers/s", whole, stated, views, Texts("en"), LAWS, for_seller=False)
+    letters = statement_messages("marketplaces/m/sellers/s", answer, stated, views, Texts("en"), LAWS, for_seller=False)
     found["invariants.histories"] += 1
     for one, letter in zip(stated, letters, strict=True):
         found["statements.checked"] += 1
@@ -179,7 +179,7 @@ def _time_many(incidents: int) -> float:
     rows = [identity("i", TODAY - 400), *(exposure(f"x{day}", TODAY - day, 500, 1) for day in range(1, 40))]
     for number in range(incidents):
         rows.append(violation(f"v{number}", TODAY - 1 - int(rng.integers(0, 400)), int(rng.integers(1, 9)), 2))  # noqa: PERF401
-    whole = answer_whole(numbered(rows))
+    answer = answer_whole(numbered(rows))
     began = perf_counter()
-    _explain(whole, Counter())
+    _explain(answer, Counter())
     return 1e3 * (perf_counter() - began)

@@ -32,7 +32,7 @@ from scoring.base.errors import SellertrustError
 from scoring.base.time import DAY, parse_day
 from scoring.features.decay import EXPOSURE_BITS
 from scoring.features.resolved import resolve_sellers
-from scoring.features.views import view_often
+from scoring.features.views import view_at_times
 from service.bootstrap import build_scorer
 from service.contract.resource_names import seller_name
 from service.contract.scores import score_message
@@ -261,7 +261,7 @@ def _compare_fold(run: Run) -> dict[str, float]:
         for batch in extract.facts.batches(MARKET, extract.sellers):
             table, _ = extract.facts.table(MARKET, batch, manifest.head.cut)
             facts = resolve_sellers(batch, table, time_now).visible
-            found = folder.fold(view_often(facts, [time_now]).facts).orders
+            found = folder.fold(view_at_times(facts, [time_now]).facts).orders
             own |= dict(zip(batch, found.T.tolist(), strict=True))
         took["own"].append(time.process_time() - began)
         began = time.process_time()

@@ -39,7 +39,7 @@ def answer(
     table = rows if isinstance(rows, FactTable) else tabulate(rows, sellers)
     known = resolve_sellers(sellers, table, observe_time, omitted)
     cautions = {} if policy.caution is None else find_cautions(known, policy.caution, flows, check)
-    return scores.answer(known, artifact, policy, cautions, check, looks_back=looks_back)
+    return scores.compute_answer(known, artifact, policy, cautions, check, looks_back=looks_back)
 
 
 def score(

@@ -11,8 +11,8 @@ from service.contract.resource_names import parse_seller, seller_name
 from service.contract.scores import score_message, stamp_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.book.asked import Asked
 from service.scores.book.book import Book
+from service.scores.book.read_options import ReadOptions
 from service.scores.scorer import Scorer
 from tests.helpers.builders import MARKET, exposure, identity
 from tests.helpers.servers import Shelf
@@ -49,11 +49,11 @@ class Opened:
 
     def ask(self, seller: str, wanted: int = 0, max_staleness: int | None = None) -> TrustScore:
         name = seller_name(MARKET, seller)
-        found = self.book.get(name, Asked(wanted, max_staleness, self.ledger.cut))
+        found = self.book.get(name, ReadOptions(wanted, max_staleness, self.ledger.cut))
         return GetTrustScoreResponse.FromString(found).trust_score
 
     def batch(self, sellers: Sequence[str], wanted: int = 0) -> list[TrustScore]:
-        found = self.book.batch(MARKET, sellers, Asked(wanted, None, self.ledger.cut))
+        found = self.book.batch(MARKET, sellers, ReadOptions(wanted, None, self.ledger.cut))
         results = BatchGetTrustScoresResponse.FromString(b"".join(found[seller] for seller in sellers)).results
         assert [result.seller for result in results] == [seller_name(MARKET, seller) for seller in sellers]
         scores = [result.trust_score for result in results if result.HasField("trust_score")]

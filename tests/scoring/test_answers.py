@@ -28,10 +28,10 @@ def evaluated(rows: list[FactRow], statements: list[MeasureStatement]) -> InForc
 @given(sellers())
 def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
     rows = numbered(rows)
-    whole = answer_whole(rows)
-    explanation = explain(whole.given)
+    answer = answer_whole(rows)
+    explanation = explain(answer.core)
     assert explanation is not None
-    for lead in find_leads(whole, explanation, forecast(whole.given)):
+    for lead in find_leads(answer, explanation, forecast(answer.core)):
         if lead.category is None:
             continue
         rest = [row for row in rows if row.violation not in lead.entries]
@@ -39,7 +39,7 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
         assert without is not None
         assert lead.caused
         if without.points is not None:
-            assert without.points - (whole.score.points or 0) == -lead.points
+            assert without.points - (answer.score.points or 0) == -lead.points
 
 
 def changes_to(found: InForce | None, stated: list[MeasureStatement]) -> list[MeasureStatement]:

@@ -13,7 +13,7 @@ from scoring.features.resolved import resolve_sellers
 from scoring.features.table import matrix
 from scoring.policy.policy import Policy
 from scoring.scores.look_back import LOOK_BACK_DAYS
-from scoring.scores.score import answer
+from scoring.scores.score import compute_answer
 from scoring.scores.tiers import NO_TIER
 from tests.helpers.policies import shipped
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
@@ -40,7 +40,7 @@ BREACHES = st.lists(
 
 def looked_back(rows: list[FactRow], now: int, policy: Policy) -> list[int]:
     known = resolve_sellers(["s"], tabulate(rows, ["s"]), now)
-    past = answer(known, artifact(), policy, looks_back=True).past
+    past = compute_answer(known, artifact(), policy, looks_back=True).past
     assert past is not None
     return [int(tier) for tier in past.tiers[:, 0]]
 

@@ -81,8 +81,8 @@ def data_checks(
     ]
 
 
-def _exceeds(found: float, of: float, limit: float) -> bool:
-    return of > 0 and jeffreys_interval(found, of)[0] > limit
+def _exceeds(count: float, total: float, limit: float) -> bool:
+    return total > 0 and jeffreys_interval(count, total)[0] > limit
 
 
 def report_before_occur(table: LedgerTable) -> Check:

@@ -102,7 +102,7 @@ def _rank(study: Study, rows: Snapshot, score: Floats) -> EqualVolume:
     return auc_at_equal_volume(score, rows.bad, volume, rows.seller, rows.weight, day)
 
 
-def _p_value(found: EqualVolume) -> float:
-    error = float(np.sqrt((found.influence**2).sum()))
-    above = max(found.value, 1 - found.value) - MAX_AUC
+def _p_value(comparison: EqualVolume) -> float:
+    error = float(np.sqrt((comparison.influence**2).sum()))
+    above = max(comparison.value, 1 - comparison.value) - MAX_AUC
     return float(ndtr(-above / max(error, 1e-12)))

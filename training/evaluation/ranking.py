@@ -78,8 +78,8 @@ class Shares:
         order = np.argsort(-score, kind="stable")
         ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
 
-        def shares(of: Floats) -> Floats:
-            sums = np.append(0.0, np.cumsum(of[order])[ends])
+        def shares(values: Floats) -> Floats:
+            sums = np.append(0.0, np.cumsum(values[order])[ends])
             return sums / sums[-1] if sums[-1] > 0 else sums
 
         return Shares(shares(weight * (1 - bad)), shares(weight * bad), shares(weight))

@@ -18,19 +18,19 @@ MIN_BAD = 10
 
 
 def cross_fit(
-    rows: Snapshot, asked: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], Raw]
+    rows: Snapshot, scored: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], Raw]
 ) -> Floats | None:
-    """Return raw scores of the rows `asked`, each by a model that was not fitted on its seller.
+    """Return raw scores of the rows `scored`, each by a model that was not fitted on its seller.
 
-    `x`: the inputs of `asked`. `fit` gets the fold, from 0, and the `rows` of the other folds, and returns a scorer.
+    `x`: the inputs of `scored`. `fit` gets the fold, from 0, and the `rows` of the other folds, and returns a scorer.
     None if a model would have fewer than MIN_BAD bad rows.
     """
-    own, theirs = folds(rows.seller, FOLDS, seed), folds(asked.seller, FOLDS, seed)
-    if min(rows.bad[own != fold].sum() for fold in range(FOLDS)) < MIN_BAD:
+    fold_of_row, fold_of_scored = folds(rows.seller, FOLDS, seed), folds(scored.seller, FOLDS, seed)
+    if min(rows.bad[fold_of_row != fold].sum() for fold in range(FOLDS)) < MIN_BAD:
         return None
-    raw = np.zeros(len(asked.bad))
+    raw = np.zeros(len(scored.bad))
     for fold in range(FOLDS):
-        of_fold = theirs == fold
+        of_fold = fold_of_scored == fold
         if of_fold.any():
-            raw[of_fold] = fit(fold, rows.take(own != fold))(x[of_fold])
+            raw[of_fold] = fit(fold, rows.take(fold_of_row != fold))(x[of_fold])
     return raw

@@ -98,13 +98,13 @@ def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
 
     Proven: one-sided, after Holm over all segments with enough rows.
     """
-    asked = []
+    tested = []
     for kind, row in segments_of(evidence):
         paired = row["auc_difference"] if evidence.has_champion else None
         figure, base = (row["auc"], 0.5) if paired is None else (paired, 0.0)
         if row["rows"] >= evidence.segment_rows and figure is not None and figure["value"] is not None:
-            asked.append((base - figure["value"], half_width(figure), _p_below(figure, base), kind, row))
-    adjusted = holm(np.array([p for _, _, p, _, _ in asked], dtype=np.float64)).tolist()
+            tested.append((base - figure["value"], half_width(figure), _p_below(figure, base), kind, row))
+    adjusted = holm(np.array([p for _, _, p, _, _ in tested], dtype=np.float64)).tolist()
     than = "by the champion" if evidence.has_champion else "by chance"
     return [
         GateFinding(
@@ -114,7 +114,7 @@ def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
             spread,
             of_many=True,
         )
-        for (loss, spread, _, kind, row), p in zip(asked, adjusted, strict=True)
+        for (loss, spread, _, kind, row), p in zip(tested, adjusted, strict=True)
         if p < ALPHA
     ]
 
@@ -127,28 +127,26 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 
 
 def migration(evidence: GateEvidence) -> GateFinding:
-    found = evidence.evaluation["migration"]
-    if found is None or found["within_one"] is None:
+    shares = evidence.evaluation["migration"]
+    if shares is None or shares["within_one"] is None:
         return GateFinding(None, "There is no champion whose tiers could change.")
-    number = 1 - found["within_one"]
-    return GateFinding(
-        number, f"{number:.2%} of the rated rows move by more than one tier, {1 - found['same']:.2%} at all."
-    )
+    far = 1 - shares["within_one"]
+    return GateFinding(far, f"{far:.2%} of the rated rows move by more than one tier, {1 - shares['same']:.2%} at all.")
 
 
 def psi(evidence: GateEvidence) -> GateFinding:
-    """Find the lower bound of the stability index from the judged rows to today's sellers.
+    """Find the lower bound of the population stability index (PSI) from the judged rows to today's sellers.
 
-    The lesser of the bounds as they are, and at equal tenure and volume: growth alone is a note.
+    It is the lesser of two bounds: of all sellers, and at equal tenure and volume, so that growth alone never fails.
     """
-    found = evidence.evaluation.get("today", {}).get("psi")
-    if found is None:
+    psi_of = evidence.evaluation.get("today", {}).get("psi")
+    if psi_of is None:
         return GateFinding(None, "No seller of today is there to compare with.")
-    every, alike = found["all"], found["alike"]
+    overall, at_equal_volume = psi_of["all"], psi_of["alike"]
     return GateFinding(
-        min(every["low"], alike["low"]),
-        f"The PSI of the points from the judged rows to today's sellers is {every['value']:.3f}{interval_text(every)}, at"
-        f" equal tenure and volume {alike['value']:.3f}{interval_text(alike)}.",
+        min(overall["low"], at_equal_volume["low"]),
+        f"The PSI of the points from the judged rows to today's sellers is {overall['value']:.3f}{interval_text(overall)}, at"
+        f" equal tenure and volume {at_equal_volume['value']:.3f}{interval_text(at_equal_volume)}.",
         passes="If one of the lower bounds is at most {limit:g}, it passes.",
         remedy="Look who came since, and train again when their outcomes are known.",
     )

@@ -116,7 +116,7 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9), early, overlap)
 
 
-def lift(found: Development, study: Study, rate: float) -> Lift:
+def lift(curve: Development, study: Study, rate: float) -> Lift:
     """Return the factor from odds of bad known at the study's maturity to final odds.
 
     `rate` is the share of rows known to be bad at the maturity. The factor is odds of (rate / known share) over odds of
@@ -125,8 +125,8 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
     maturity: finally 5 %, and odds 0.0526 are 1.70 times 0.0309.
     """
     point, maturity = study.point_at(0), study.window.maturity_days
-    share = found.known_share(maturity)
-    sellers = float(np.nansum(found.ultimate)) / found.overlap
+    share = curve.known_share(maturity)
+    sellers = float(np.nansum(curve.ultimate)) / curve.overlap
     if sellers < MIN_COHORT or share <= 0 or not 0 < rate < 1:
         return Lift(1.0, f"1: {sellers:.0f} bad sellers are too few to tell how labels develop")
     ultimate = min(rate / share, (1 + rate) / 2)
@@ -135,7 +135,7 @@ def lift(found: Development, study: Study, rate: float) -> Lift:
         factor,
         f"{factor:.3f}: of the sellers ever known to be bad {share:.3f} are known {maturity} days after a window"
         f" of {point.window_end} days, so {rate:.2%} bad are {ultimate:.2%} in the end, and the odds that many times as"
-        f" high; by chain ladder over {len(found.cohort)} months and {max(len(found.share) - 1, 0)} months of age, nothing"
+        f" high; by chain ladder over {len(curve.cohort)} months and {max(len(curve.share) - 1, 0)} months of age, nothing"
         " after those",
     )
 

@@ -178,13 +178,13 @@ def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 
 
-def features_of(known: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> Floats:
+def features_of(facts: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> Floats:
     """Return the model input, shape (n, features), with the actual context."""
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
-        attributes = [table.attributes.get(row, empty) for row in known.facts.identity_row[cases].tolist()]
-    x = matrix(known.sums, study.features, attributes, cases)
+        attributes = [table.attributes.get(row, empty) for row in facts.facts.identity_row[cases].tolist()]
+    x = matrix(facts.sums, study.features, attributes, cases)
     fill_context(x, table, study, point, cases)
     return x
 

@@ -53,15 +53,15 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_describe_delay(delay)}")
 
 
-def _show_development(found: Development, raised: Lift) -> dict[str, Any]:
+def _show_development(curve: Development, raised: Lift) -> dict[str, Any]:
     latest = slice(-TRIANGLE_MONTHS, None)
-    rows = found.triangle[latest, :TRIANGLE_MONTHS]
+    rows = curve.triangle[latest, :TRIANGLE_MONTHS]
     return {
         "factor": raised.factor,
         "text": raised.text,
-        "months": [format_day(day) for day in found.cohort[latest].tolist()],
+        "months": [format_day(day) for day in curve.cohort[latest].tolist()],
         "triangle": [[None if np.isnan(value) else value for value in row] for row in rows.tolist()],
-        "share": found.share[:TRIANGLE_MONTHS].tolist(),
+        "share": curve.share[:TRIANGLE_MONTHS].tolist(),
     }
 
 

@@ -270,6 +270,7 @@ def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> N
 def _check_verdict(
     world: World, name: str, verdict: Data, is_real: bool, progress: Callable[[str, int, int], None] | None
 ) -> int:
+    """Prove every state's value and the most that can be taken; return the number of edges that were tried."""
     price, running, building = world.price(is_real), verdict["running"], verdict["building"]
     sizes = (len(world.settled), len(world.tenure))
     need(_shape(running) == (world.days, *sizes), f"{name} lacks a state of a run")
@@ -285,25 +286,25 @@ def _check_verdict(
     for bucket, tenure, deposit in itertools.product(*map(range, _shape(building))):
         values = list(_edges_before_a_run(world, building, running, price, bucket, tenure, deposit))
         edges += len(values)
-        _same(building[bucket][tenure][deposit], max(values), f"{name}, bucket {bucket}, {tenure}, {deposit}")
-    entries = [
+        _require_same(building[bucket][tenure][deposit], max(values), f"{name}, bucket {bucket}, {tenure}, {deposit}")
+    gains_fresh = [
         building[b][j][world.deposits.index(terms.deposit)] - terms.deposit - cost
         for b, row in enumerate(world.terms)
         for j, terms in enumerate(row)
         for cost in entry_costs(world, b, j)
     ]
-    most = max(0, *entries)
-    _same(verdict["most_minor"], most, f"{name}, fresh")
+    most = max(0, *gains_fresh)
+    _require_same(verdict["most_minor"], most, f"{name}, fresh")
     need(verdict["holds"] is (most <= (world.most_loss if is_real else 0)), f"{name} does not hold as stated")
-    gains = [
+    gains_at_once = [
         running[0][b][j] - world.lost(terms.deposit) for b, row in enumerate(world.terms) for j, terms in enumerate(row)
     ]
-    above = max(
+    gain_after_building = max(
         b[j][k] - world.deposits[k] for b in building for j in range(sizes[1]) for k in range(len(world.deposits))
     )
-    _same(above, max(0, *gains), f"{name}, the best state")
-    _same(max(0, _check_attack(world, name, verdict, price)), most, f"{name}, the attack")
-    return edges + len(entries)
+    _require_same(gain_after_building, max(0, *gains_at_once), f"{name}, the best state")
+    _require_same(max(0, _check_attack(world, name, verdict, price)), most, f"{name}, the attack")
+    return edges + len(gains_fresh)
 
 
 def _shape(table: Any) -> tuple[int, int, int]:
@@ -318,9 +319,9 @@ def _shape(table: Any) -> tuple[int, int, int]:
     return size
 
 
-def _same(stated: object, found: int, where: str) -> None:
-    if stated != found:
-        raise NotProven(f"{where}: {stated} is stated, and its best edge gives {found}")
+def _require_same(stated: object, best: int, where: str) -> None:
+    if stated != best:
+        raise NotProven(f"{where}: {stated} is stated, and its best edge gives {best}")
 
 
 def _check_run_day(world: World, name: str, running: Any, day: int, price: Sequence[int]) -> int:
@@ -334,7 +335,9 @@ def _check_run_day(world: World, name: str, running: Any, day: int, price: Seque
             best = max(following[to][older] - grown[to] + grown[b] for to in reached for older in later)
             edges += len(reached) * len(later) + 1
             value = running[day][b][j]
-            _same(value, max(0, world.released(terms, day) + best), f"{name}, day {day} of a run, bucket {b}, {j}")
+            _require_same(
+                value, max(0, world.released(terms, day) + best), f"{name}, day {day} of a run, bucket {b}, {j}"
+            )
             need(b == 0 or value >= running[day][b - 1][j], f"{name}: a refund pays on day {day} of a run")
     return edges
 
@@ -370,20 +373,22 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
     bought = [cost for j in range(len(world.tenure)) for cost in entry_costs(world, entered, j)]
     start, cash = places[0], 0
     need(-attack["entry_cash_minor"] in bought and entered <= start[0], f"{name}: the attack has no such entry")
-    _same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")
-    _same(attack["deposit_minor"], world.lost(world.terms[start[0]][start[1]].deposit), f"{name}, the attack's deposit")
+    _require_same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")
+    _require_same(
+        attack["deposit_minor"], world.lost(world.terms[start[0]][start[1]].deposit), f"{name}, the attack's deposit"
+    )
     for day, ((b, j), (to, older), step) in enumerate(zip(places, places[1:], days, strict=False)):
         terms = world.terms[b][j]
         grown = price[to] - price[b] if day < world.claim_days else 0
         need(b <= to <= world.farthest(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere")
-        _same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
-        _same(step["released_minor"], world.released(terms, day), f"{name}, day {day} of the attack")
-        _same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
+        _require_same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
+        _require_same(step["released_minor"], world.released(terms, day), f"{name}, day {day} of the attack")
+        _require_same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
         cash += step["released_minor"] - grown
     ended, aged = places[-1]
-    _same(attack["ahead_minor"], verdict["ahead"][ended][aged], f"{name}, the attack's payouts on young orders")
+    _require_same(attack["ahead_minor"], verdict["ahead"][ended][aged], f"{name}, the attack's payouts on young orders")
     cash += attack["ahead_minor"]
-    _same(attack["run_cash_minor"], cash, f"{name}, the attack's run")
+    _require_same(attack["run_cash_minor"], cash, f"{name}, the attack's run")
     total: int = attack["entry_cash_minor"] + attack["history_cash_minor"] + cash - attack["deposit_minor"]
     return total
 

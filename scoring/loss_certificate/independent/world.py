@@ -201,7 +201,7 @@ class World:
             for last in (*tenure[1:], HIGH):
                 place = bisect_right(values, top - 1), bisect_right(days, last - 1)
                 if place not in known:
-                    known[place] = self._laxest(top - 1, last - 1, tiers)
+                    known[place] = self._find_laxest_terms(top - 1, last - 1, tiers)
                 row.append(known[place])
             table.append(row)
         return table
@@ -224,23 +224,23 @@ class World:
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
 
-    def _laxest(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> Terms:
+    def _find_laxest_terms(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> Terms:
         bands = [rule["standing"] for rule in self.rules if "standing" in rule and not _counts_incidents(rule)]
         standings = {0, *(v for band in bands for v in band.values())}
         counted = [rule["id"] for rule in self.rules if _counts_incidents(rule)]
         confirmed = [set(), set(counted), *({name} for name in counted)]
-        limits = [180, *self.policy.get("hold_limits", {}).values()]
-        found = [
+        hold_limits = [180, *self.policy.get("hold_limits", {}).values()]
+        terms = [
             self._combine([r for r in self.rules if _holds(r, tier, standing, facts, settled, tenure)], settled, limit)
-            for tier, standing, facts, limit in itertools.product(tiers, standings, confirmed, limits)
+            for tier, standing, facts, limit in itertools.product(tiers, standings, confirmed, hold_limits)
         ]
         return Terms(
-            cap=max(one.cap for one in found),
-            deposit=min(one.deposit for one in found),
-            hold=min(one.hold for one in found),
-            ppm=min(one.ppm for one in found),
-            reserve=min(one.reserve for one in found),
-            ahead=_most_on_young(one.ahead for one in found),
+            cap=max(one.cap for one in terms),
+            deposit=min(one.deposit for one in terms),
+            hold=min(one.hold for one in terms),
+            ppm=min(one.ppm for one in terms),
+            reserve=min(one.reserve for one in terms),
+            ahead=_most_on_young(one.ahead for one in terms),
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:

@@ -67,31 +67,31 @@ class AnswerServicer:
         entries = entries_of(marketplace, request.entries)
         cut, later = self._cuts(request)
         supposed = self._ledger.suppose(marketplace, seller, entries, later)
-        present = self._scorer.whole(marketplace, seller, cut)
-        simulated = self._scorer.whole(marketplace, seller, later, supposed=supposed)
+        present = self._scorer.whole_answer(marketplace, seller, cut)
+        simulated = self._scorer.whole_answer(marketplace, seller, later, supposed=supposed)
         return simulation_message(request.seller, present, simulated, for_seller=for_seller)
 
     def FindTierPath(self, request: answer_pb.FindTierPathRequest) -> answer_pb.FindTierPathResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience, OF_SELLER_AND_STAFF)
         texts, check = Texts(request.language), current_call().require_caller
-        whole = self._scorer.whole(marketplace, seller, self._reads.cut(request))
+        answer = self._scorer.whole_answer(marketplace, seller, self._reads.cut(request))
         response = answer_pb.FindTierPathResponse(
             seller=request.seller,
-            tier=entry_pb2.Tier.ValueType(whole.score.tier or 0),
-            deposit_minor=sum_deposit(whole),
-            currency=whole.policy.rule_book.currency,
-            stamp=stamp_message(whole.stamp),
+            tier=entry_pb2.Tier.ValueType(answer.score.tier or 0),
+            deposit_minor=sum_deposit(answer),
+            currency=answer.policy.rule_book.currency,
+            stamp=stamp_message(answer.stamp),
         )
-        found, explanation = forecast(whole.given, check), explain(whole.given, check)
-        if found is None or explanation is None:
+        forecasts, explanation = forecast(answer.core, check), explain(answer.core, check)
+        if forecasts is None or explanation is None:  # there is no model
             return response
-        today, orders = whole.stamp.observe_time // DAY, daily_volume(whole.given.facts)
-        response.paths.extend(path_message(path, orders, today, texts) for path in find_paths(found, check))
-        response.healing.extend(healing_messages(found.wait, today))
-        response.appeals.extend(appeal_messages(list_appeals(whole, explanation, check)))
-        response.stopped, response.fixed = found.stopped, found.is_fixed
-        if found.is_fixed and (days := find_first_better_day(found, check)) is not None:
+        today, orders = answer.stamp.observe_time // DAY, daily_volume(answer.core.facts)
+        response.paths.extend(path_message(path, orders, today, texts) for path in find_paths(forecasts, check))
+        response.healing.extend(healing_messages(forecasts.wait, today))
+        response.appeals.extend(appeal_messages(list_appeals(answer, explanation, check)))
+        response.stopped, response.fixed = forecasts.stopped, forecasts.is_fixed
+        if forecasts.is_fixed and (days := find_first_better_day(forecasts, check)) is not None:
             response.fixed_until_day = format_day(today + days)
         return response
 
@@ -102,7 +102,7 @@ class AnswerServicer:
         if not self._reads.has_given(cut):
             raise invalid("stamp", "was not given by this ledger; ask the one that gave the answer")
         artifact, policy = self._scorer.champion.find(then.model_digest), self._policy_of(then.policy_digest)
-        replay = self._scorer.whole(marketplace, seller, cut, made_by=(artifact, policy))
+        replay = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, policy))
         steps = self._walk(marketplace, seller, replay, artifact)
         if then.core_version != CORE_VERSION:
             steps.append((Ingredient.CORE, then.core_version, CORE_VERSION, replay))
@@ -116,9 +116,9 @@ class AnswerServicer:
         texts = Texts(request.language)
         self._recorder.record_pending(marketplace, seller)
         cut = self._reads.cut(request)
-        whole = self._scorer.whole(marketplace, seller, cut)
+        answer = self._scorer.whole_answer(marketplace, seller, cut)
         for_seller = request.audience == score_pb.AUDIENCE_SELLER
-        stated = list_statements(whole, current_call().require_caller)
+        stated = list_statements(answer, current_call().require_caller)
         stated = [one for one in stated if one.bar is None or not for_seller]
         if request.measure:
             stated = [one for one in stated if one.measure.measure == request.measure]
@@ -130,11 +130,11 @@ class AnswerServicer:
                 )
         names = {name for one in stated for name in one.violations}
         violations = self._ledger.violations.named(marketplace, names, cut)
-        response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(whole.stamp))
-        if not request.measure and (notice := notice_letter(whole, texts, self._laws)) is not None:
+        response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(answer.stamp))
+        if not request.measure and (notice := notice_letter(answer, texts, self._laws)) is not None:
             response.statements.append(notice)
         response.statements.extend(
-            statement_messages(request.seller, whole, stated, violations, texts, self._laws, for_seller=for_seller)
+            statement_messages(request.seller, answer, stated, violations, texts, self._laws, for_seller=for_seller)
         )
         return response
 
@@ -169,7 +169,7 @@ class AnswerServicer:
                 case _:
                     made_by = served
             if before != now:
-                found = self._scorer.whole(marketplace, seller, cut, made_by=made_by)
+                found = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
                 steps.append((ingredient, before, now, found))
         return steps
 

@@ -44,17 +44,18 @@ class NetworkServicer:
         steps = _number(request.steps, "steps", DEFAULT_STEPS, MAX_STEPS)
         self._reads.reach(request.at_least_sequence)
         cut = self._ledger.cut()
-        links, around = self._ledger.links, self._ledger.links.around(marketplace, [seller], cut, max(steps, 2))
+        surroundings = self._ledger.links.find_surroundings(marketplace, [seller], cut, max(steps, 2))
         cases = self._ledger.measures.of_seller(marketplace, seller, cut).cases
-        in_force = list_links(cases, cut.observe_time)
-        if len(around.steps) == 1 and not in_force:
+        links = list_links(cases, cut.observe_time)
+        if len(surroundings.steps) == 1 and not links:
             raise SellerNotFound(f"nothing links the seller {seller!r} to another", {"seller": request.seller})
-        near = {name: far for name, far in around.steps.items() if far <= steps}
-        response = network_message(marketplace, seller, around._replace(steps=near))
-        if in_force:
-            both, precision = self._scorer.without_links(marketplace, seller, cut), links.precision(marketplace, cut)
+        near = {name: distance for name, distance in surroundings.steps.items() if distance <= steps}
+        response = network_message(marketplace, seller, surroundings._replace(steps=near))
+        if links:
+            measures = self._scorer.measures_with_and_without_links(marketplace, seller, cut)
+            precision = self._ledger.links.precision(marketplace, cut)
             response.certificates.extend(
-                certificate_message(marketplace, seller, one, around, precision, both) for one in in_force
+                certificate_message(marketplace, seller, link, surroundings, precision, *measures) for link in links
             )
         response.ledger_sequence = cut.sequence
         return response
@@ -68,7 +69,7 @@ class NetworkServicer:
         violators = links.violators(marketplace, [name for ring in rings for name in ring.sellers], cut)
         ranked = sorted(
             ((sum(name in violators for name in ring.sellers), len(ring.sellers), ring) for ring in rings),
-            key=lambda one: (-one[0], -one[1], one[2].sellers),
+            key=lambda ranked: (-ranked[0], -ranked[1], ranked[2].sellers),
         )
         precision = links.precision(marketplace, cut)
         months = list_months(*links.cases(marketplace, cut))

@@ -19,7 +19,7 @@ from service.api.approvals import Approvals, add_name_to_not_found, require_open
 from service.api.reads import is_number, page_of
 from service.api.servicers.entry_streams import cut_to_message
 from service.call_context import current_call
-from service.contract.asked import PROPOSABLE, asked_of_proposed
+from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
 from service.contract.proposals import canonical, check_proposal_fields, check_proposed, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
@@ -45,91 +45,91 @@ class ProposalServicer:
         self._bases = {"promote_model": self._basis_of_promotion, "commit_policy": self._basis_of_commit}
 
     def CreateProposal(self, request: pb.CreateProposalRequest) -> pb.CreateProposalResponse:
-        field, asked, seller = check_proposed(request, wall_clock())
-        call = asked_of_proposed(request)
+        field, proposed, seller = check_proposed(request, wall_clock())
+        rights = list_rights_of_proposed(request)
         basis = self._bases[field](request) if field in self._bases else {}
-        content = Content(PROPOSABLE[field], canonical(asked), request.actor, request.reason, basis)
-        found = self._ledger.proposals.propose(
-            call[0].marketplace,
+        content = Content(PROPOSABLE[field], canonical(proposed), request.actor, request.reason, basis)
+        proposal = self._ledger.proposals.propose(
+            rights[0].marketplace,
             request.proposal_id,
             content,
             principal=current_call().caller,
             seller=seller,
-            hours=self._approvals.agreement.hours(call),
+            hours=self._approvals.agreement.hours(rights),
         )
-        return pb.CreateProposalResponse(proposal=self._message(found))
+        return pb.CreateProposalResponse(proposal=self._message(proposal))
 
     def GetProposal(self, request: pb.GetProposalRequest) -> pb.GetProposalResponse:
-        marketplace, proposal = parse_proposal(request.name, "name")
+        marketplace, proposal_id = parse_proposal(request.name, "name")
         with add_name_to_not_found(request.name):
-            found = self._ledger.proposals.find(marketplace, proposal)
-            self._require_visible(found)
-        return pb.GetProposalResponse(proposal=self._message(found))
+            proposal = self._ledger.proposals.find(marketplace, proposal_id)
+            self._require_visible(proposal)
+        return pb.GetProposalResponse(proposal=self._message(proposal))
 
     def ListProposals(self, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_number)
         limit = min(page.limit, MAX_PAGE)
-        found = self._visible(marketplace, page.after_number or _ALL, limit + 1)
-        shown = cut_to_message([self._message(one) for one in found[:limit]])
-        is_last = len(shown) == len(found)
+        visible = self._list_visible(marketplace, page.after_number or _ALL, limit + 1)
+        shown = cut_to_message([self._message(proposal) for proposal in visible[:limit]])
+        is_last = len(shown) == len(visible)
         return pb.ListProposalsResponse(
-            proposals=shown, next_page_token="" if is_last else page.token(found[len(shown) - 1].number)
+            proposals=shown, next_page_token="" if is_last else page.token(visible[len(shown) - 1].number)
         )
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:
         check_proposal_fields(request)
         person = self._approvals.agreement.person(current_call().caller)
 
-        def check(found: Proposal) -> bool:
+        def adds_person(proposal: Proposal) -> bool:
             if not person:
                 text = "a person approves, and under [[persons]] the grants file names none, or two, for this caller"
                 raise PermissionDenied(text, {"right": "approve"})
-            require_open(found)
-            if request.digest != found.digest:
+            require_open(proposal)
+            if request.digest != proposal.digest:
                 text = "is not that of this proposal; show it again (GetProposal) and approve what it shows"
                 raise ProposalClosed(text, {"proposal": request.name, "state": "OUTDATED"}, ("digest",))
-            persons = self._approvals.persons(found)
+            persons = self._approvals.persons(proposal)
             if persons[0][0] == person:
                 raise PermissionDenied("nobody approves its own proposal: another person has to", {"right": "approve"})
             return all(behind != person for _, behind in persons)
 
-        found = self._take(request, Step.APPROVED, check)
-        return pb.ApproveProposalResponse(proposal=self._message(found))
+        proposal = self._take_step(request, Step.APPROVED, adds_person)
+        return pb.ApproveProposalResponse(proposal=self._message(proposal))
 
     def WithdrawProposal(self, request: pb.WithdrawProposalRequest) -> pb.WithdrawProposalResponse:
         check_proposal_fields(request)
 
-        def check(found: Proposal) -> bool:
-            self._require_visible(found)
-            is_done = found.has(Step.WITHDRAWN)
-            if not is_done:
-                require_open(found)
-            return not is_done
+        def is_unwithdrawn(proposal: Proposal) -> bool:
+            self._require_visible(proposal)
+            if proposal.has(Step.WITHDRAWN):
+                return False
+            require_open(proposal)
+            return True
 
-        found = self._take(request, Step.WITHDRAWN, check)
-        return pb.WithdrawProposalResponse(proposal=self._message(found))
+        proposal = self._take_step(request, Step.WITHDRAWN, is_unwithdrawn)
+        return pb.WithdrawProposalResponse(proposal=self._message(proposal))
 
-    def _require_visible(self, found: Proposal) -> None:
-        if not self._approvals.may_see(current_call().caller, found):
-            raise proposal_not_found(found.proposal)
+    def _require_visible(self, proposal: Proposal) -> None:
+        if not self._approvals.may_see(current_call().caller, proposal):
+            raise proposal_not_found(proposal.proposal)
 
-    def _visible(self, marketplace: str, before: int, count: int) -> list[Proposal]:
-        call, shown = current_call(), list[Proposal]()
-        while len(shown) < count:
+    def _list_visible(self, marketplace: str, before: int, count: int) -> list[Proposal]:
+        call, visible = current_call(), list[Proposal]()
+        while len(visible) < count:
             call.require_caller()
-            found = self._ledger.proposals.list(marketplace, before, count)
-            shown += [one for one in found if self._approvals.may_see(call.caller, one)]
-            if len(found) < count:
+            page = self._ledger.proposals.list(marketplace, before, count)
+            visible += [proposal for proposal in page if self._approvals.may_see(call.caller, proposal)]
+            if len(page) < count:
                 break
-            before = found[-1].number
-        return shown[:count]
+            before = page[-1].number
+        return visible[:count]
 
-    def _take(
+    def _take_step(
         self,
         request: pb.ApproveProposalRequest | pb.WithdrawProposalRequest,
         step: Step,
-        check: Callable[[Proposal], bool],
+        is_new: Callable[[Proposal], bool],
     ) -> Proposal:
         marketplace, proposal = parse_proposal(request.name, "name")
         with add_name_to_not_found(request.name):
@@ -138,7 +138,7 @@ class ProposalServicer:
                 proposal,
                 step,
                 principal=current_call().caller,
-                check=check,
+                check=is_new,
                 actor=request.actor,
                 reason=request.reason,
             )
@@ -149,17 +149,17 @@ class ProposalServicer:
         For a new one, raises what its gates, promises and bytes would raise at execution: the gates must be the same
         then.
         """
-        asked = request.promote_model
+        promotion = request.promote_model
         if self._registry is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
-        digest = self._registry.resolve(parse_model(asked.name, "name"))
+        digest = self._registry.resolve(parse_model(promotion.name, "name"))
         try:
-            basis = self._registry.basis(digest, asked.override, asked.sign_off)
+            basis = self._registry.basis(digest, promotion.override, promotion.sign_off)
             if basis["champion"] == digest:
                 raise invalid("name", f"is of the champion already, {digest[:12]}")
             return basis
         except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp):
-            if self._is_there(request.proposal_id):
+            if self._is_recorded(request.proposal_id):
                 return {}
             with _beneath("promote_model"):
                 raise
@@ -171,28 +171,28 @@ class ProposalServicer:
         """
         basis = self._policy.history.basis(self._policy.configured)
         head = basis["policy"]
-        if request.commit_policy.expected != policy_name(head) and not self._is_there(request.proposal_id):
+        if request.commit_policy.expected != policy_name(head) and not self._is_recorded(request.proposal_id):
             problem = f"the policy {head[:12]} is served, and not the expected one; compare with it and propose anew"
             raise PolicyMoved(problem, {"policy": head})
-        asked = request.commit_policy
-        if not self._is_there(request.proposal_id):
+        commit = request.commit_policy
+        if not self._is_recorded(request.proposal_id):
             with _beneath("commit_policy"):
-                if check_text(asked.text).digest == head:
+                if check_text(commit.text).digest == head:
                     raise invalid("text", "is the policy that is served already")
                 self._policy.history.certify(
-                    asked.text, asked.assumptions, accepted_losses_of(asked), asked.actor, self._policy.configured
+                    commit.text, commit.assumptions, accepted_losses_of(commit), commit.actor, self._policy.configured
                 )
         return basis
 
-    def _is_there(self, proposal: str) -> bool:
+    def _is_recorded(self, proposal: str) -> bool:
         try:
             self._ledger.proposals.find("", proposal)
         except ProposalNotFound:
             return False
         return True
 
-    def _message(self, found: Proposal) -> pb.Proposal:
-        return proposal_message(found, self._approvals.persons(found))
+    def _message(self, proposal: Proposal) -> pb.Proposal:
+        return proposal_message(proposal, self._approvals.persons(proposal))
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from service.contract.scores import (
 )
 from service.contract.texts import Texts
 from service.ledger.records import Cut
-from service.scores.book.asked import Asked
 from service.scores.book.book import Book
+from service.scores.book.read_options import ReadOptions
 from service.scores.book.wire import batch_result
 from service.scores.scorer import Scorer
 
@@ -38,7 +38,7 @@ class TrustScoreServicer:
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
         if self._book is not None and _is_of_now(request):
-            return self._book.get(request.seller, self._asked(request))
+            return self._book.get(request.seller, self._read_options(request))
         with nullcontext() if self._book is None else self._book.seats.require():
             return self._computed(request)
 
@@ -70,7 +70,7 @@ class TrustScoreServicer:
         if not shown:
             raise not_granted(Right.READ_SCORES)
         if self._book is not None and _is_of_now(request):
-            remembered = self._book.batch(marketplace, shown, self._asked(request))
+            remembered = self._book.batch(marketplace, shown, self._read_options(request))
             named = zip(request.sellers, sellers, strict=True)
             return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
         with nullcontext() if self._book is None else self._book.batch_seats.require():
@@ -94,7 +94,7 @@ class TrustScoreServicer:
         try:
             if is_told:
                 told, explanation = self._scorer.tell(marketplace, seller, cut)
-                stamp = told.whole.stamp
+                stamp = told.answer.stamp
             else:
                 explanation, stamp = self._scorer.explain(marketplace, seller, cut)
         except SellerNotFound as error:
@@ -106,7 +106,7 @@ class TrustScoreServicer:
             for_regulator = request.audience == score_pb.AUDIENCE_REGULATOR
             response.audience_answer.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
             if request.audience == score_pb.AUDIENCE_STAFF:
-                add_meaning(response.audience_answer, told.whole, texts)
+                add_meaning(response.audience_answer, told.answer, texts)
             else:
                 score_for_seller(response.trust_score)
         if request.audience == score_pb.AUDIENCE_SELLER:
@@ -125,10 +125,12 @@ class TrustScoreServicer:
         doubt = 0 if request.HasField("observe_time") else self._reads.doubt()
         return cut, computed_freshness(cut.known_time if doubt else max(settled, cut.known_time), doubt)
 
-    def _asked(self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> Asked:
+    def _read_options(
+        self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest
+    ) -> ReadOptions:
         max_staleness = optional_duration(request, "max_staleness")
         reach = partial(self._reads.reach, request.at_least_sequence)
-        return Asked(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
+        return ReadOptions(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
 
 
 def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:

@@ -64,8 +64,8 @@ class Reading(NamedTuple):
     find_problem: Callable[[str], str | None] = lambda _constant: None
     """Returns why the field refuses a constant; None if it takes it."""
 
-    def read_constant(self, part: Part, name: str, stated: object) -> str:
-        text = _text(stated)
+    def read_constant(self, part: Part, name: str, value: object) -> str:
+        text = _text(value)
         if text.strip() and (problem := self.find_problem(text.strip())):
             part.refuse(name, f"cannot be used: {problem}")
         return text

@@ -151,17 +151,17 @@ def append_batch(
 
 
 def _add_all(
-    reader: RowReader, batch: Sequence[PreparedEntry], known: dict[str, _Stored], new_batch: Batch
+    reader: RowReader, batch: Sequence[PreparedEntry], stored: dict[str, _Stored], new_batch: Batch
 ) -> list[AppendedEntry]:
-    resealed = _find_resealed_duplicates(reader, batch, known)
-    _refuse_differing(batch, known, resealed)
+    resealed = _find_resealed_duplicates(reader, batch, stored)
+    _refuse_differing(batch, stored, resealed)
     results: list[AppendedEntry] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
-        found = known.get(entry_id)
+        found = stored.get(entry_id)
         if found is None:
             results.append(new_batch.add(item, index))
-            known[entry_id] = _Stored(results[-1], item.digest)
+            stored[entry_id] = _Stored(results[-1], item.digest)
         elif found.digest == item.digest or index in resealed:
             results.append(found.appended._replace(already_present=True, erased=resealed.get(index, False)))
         else:
@@ -204,12 +204,12 @@ def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiff
 
 
 def _refuse_differing(
-    batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], resealed: Mapping[int, bool]
+    batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], resealed: Mapping[int, bool]
 ) -> None:
     differing = {
         index: found
         for index, item in enumerate(batch)
-        if (found := known.get(item.entry.entry_id)) and found.digest != item.digest and index not in resealed
+        if (found := stored.get(item.entry.entry_id)) and found.digest != item.digest and index not in resealed
     }
     if differing:
         raise _content_differs_error(batch, differing)
@@ -226,9 +226,9 @@ def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, 
     return EntryContentDiffers(texts[first], {"entry_id": entry_id}, ("entries", first, "entry_id"), texts)
 
 
-def _refuse_future(batch: Sequence[PreparedEntry], known: Mapping[str, _Stored], now: int) -> None:
+def _refuse_future(batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], now: int) -> None:
     for index, item in enumerate(batch):
-        if item.entry.entry_id not in known:
+        if item.entry.entry_id not in stored:
             prepare(item.entry, now, ("entries", index))
 
 

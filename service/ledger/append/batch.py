@@ -33,8 +33,8 @@ class Batch:
     that ran ahead, times that are not stated are still the present.
     """
 
-    def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
-        self.known = known
+    def __init__(self, marketplace: str, context: KnownContext, first: int, last_time: int, present: Present) -> None:
+        self.known = context
         self._marketplace = marketplace
         self._first = first
         self._record_time = present.record_time(last_time)
@@ -42,7 +42,7 @@ class Batch:
         caller, own_names = current_call().caller, current_call().own_names
         self._principal = caller or None
         stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)
-        self.derivation = Derivation(known, self._date, self._record_time, *stated)
+        self.derivation = Derivation(context, self._date, self._record_time, *stated)
 
     @classmethod
     def load_known(

@@ -32,9 +32,9 @@ from service.ledger.database.tables import CASES, ENTRY, ON_TERMS
 from service.ledger.queries.links import (
     LINKED,
     LINKS_OF_SELLERS,
-    read_around,
     read_every,
     read_precision,
+    read_surroundings,
     read_violators,
 )
 from service.ledger.records import Act
@@ -50,7 +50,7 @@ _NAMED = select(_E.seller).where(HERE, among(_E.entry_id))
 _OPEN_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 
-class _Stated(NamedTuple):
+class _CaseStatement(NamedTuple):
     fact: CaseChanged
     time: int
     number: int
@@ -94,7 +94,7 @@ def follow_links(reader: RowReader, moved: Collection[str], present: Present) ->
 def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Iterator[Entry]:
     roots = {*moved, *_find_causes(reader, moved)}
     while True:
-        around = read_around(reader, roots, time, 4)
+        around = read_surroundings(reader, roots, time, 4)
         reached = around.within(2)
         terms = find_terms(reached, around.graph, around.violators, time)
         suspended = {one.violator for one in terms if one.is_suspended}
@@ -115,32 +115,33 @@ def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
     return {seller for (seller,) in reader.rows(_NAMED, causes)}
 
 
-def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[str, _Stated]]:
-    found: dict[str, dict[str, _Stated]] = {}
+def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[str, _CaseStatement]]:
+    """Return by seller, then by case of a link, the last statement."""
+    by_seller: dict[str, dict[str, _CaseStatement]] = {}
     for row in reader.rows(_CASES, sellers):
         if row.target.startswith(f"{LINK_RULE}~"):
-            of = found.setdefault(row.seller, {})
-            count = of[row.target].number if row.target in of else 0
-            of[row.target] = _Stated(read_fact(row), row.occur_time, count + 1)
-    return found
+            cases = by_seller.setdefault(row.seller, {})
+            count = cases[row.target].number if row.target in cases else 0
+            cases[row.target] = _CaseStatement(read_fact(row), row.occur_time, count + 1)
+    return by_seller
 
 
 def _list_changes_of_seller(
-    seller: str, wanted: Mapping[str, LinkTerm], stated: Mapping[str, _Stated], time: int
+    seller: str, wanted: Mapping[str, LinkTerm], recorded: Mapping[str, _CaseStatement], time: int
 ) -> Iterator[Entry]:
-    for name, old in stated.items():
+    for name, old in recorded.items():
         is_over = (old.fact.caution_end or 0) <= time
         if name not in wanted and old.fact.state in OPEN_STATES and not is_over:
             fact = CaseChanged(name, CaseState.WITHDRAWN, MECHANISM, "the link or its cause is gone")
             yield _entry_of(seller, fact, old.time, old.number)
     for name, term in wanted.items():
-        known = stated.get(name)
-        if known is not None and known.fact.state not in (CaseState.OPENED, CaseState.WITHDRAWN):
+        last = recorded.get(name)
+        if last is not None and last.fact.state not in (CaseState.OPENED, CaseState.WITHDRAWN):
             continue  # a person decided it
         fact = _describe(name, term)
         # The reason is sealed.
-        if known is None or (replace(known.fact, reason=fact.reason), known.time) != (fact, term.start):
-            yield _entry_of(seller, fact, term.start, 0 if known is None else known.number)
+        if last is None or (replace(last.fact, reason=fact.reason), last.time) != (fact, term.start):
+            yield _entry_of(seller, fact, term.start, 0 if last is None else last.number)
 
 
 def _describe(name: str, term: LinkTerm) -> CaseChanged:

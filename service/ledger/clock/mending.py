@@ -83,13 +83,13 @@ def load_mendings(connection: Connection) -> Mendings:
     return Mendings(through, tuple(found))
 
 
-def require_possible(connection: Connection, mendings: Mendings, stated: ClockMended, last: int, now: int) -> None:
+def require_possible(connection: Connection, mendings: Mendings, mended: ClockMended, last: int, now: int) -> None:
     """Raise InvalidInput unless the mending's entries ran ahead and keep their order.
 
     `stated.first_sequence` must be after all mended entries and not after `last`. Its corrected time must stay after
     the entry's before it, and not after `now` (microseconds).
     """
-    first, ahead = stated.first_sequence, stated.ahead_micros
+    first, ahead = mended.first_sequence, mended.ahead_micros
     if not mendings.through < first <= last:
         raise invalid(
             ("clock", "first_sequence"),

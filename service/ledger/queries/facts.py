@@ -49,8 +49,8 @@ _OF_SELLERS = (*_HERE, among(_E.seller, SELLERS))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
 
 
-def _select_facts(of: Sequence[Any], *conditions: str) -> list[Select[Any]]:
-    return [select(*_FACT_COLUMNS).where(*of, text(condition)) for condition in conditions]
+def _select_facts(columns: Sequence[Any], *conditions: str) -> list[Select[Any]]:
+    return [select(*_FACT_COLUMNS).where(*columns, text(condition)) for condition in conditions]
 
 
 _FACTS = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED))
@@ -114,13 +114,13 @@ class FactQueries:
         marketplace: str,
         sellers: Sequence[str],
         cut: Cut,
-        asked: Collection[str] = (),
+        value_names: Collection[str] = (),
         supposed: Supposed = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, Omitted]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
         At most `max_allegations` allegations of a single seller are read, besides those that a decision, correction or
-        split names. `asked`: currencies whose settled values are read, too, and names of failures. `supposed`: of
+        split names. `value_names`: currencies whose settled values are read, too, and names of failures. `supposed`: of
         the only seller.
         """
         is_alone = len(sellers) == 1
@@ -131,8 +131,8 @@ class FactQueries:
         else:
             values |= {"sellers": sellers}
         sales, width = (_SALES_OF_SELLER if is_alone else _SALES), len(_SALE_COLUMNS) + (not is_alone)
-        failures = [name for name in FAILURES if name in asked]
-        names = [*(SALE_VALUES[:2] if len(failures) < len(asked) else ()), *failures]
+        failures = [name for name in FAILURES if name in value_names]
+        names = [*(SALE_VALUES[:2] if len(failures) < len(value_names) else ()), *failures]
         omitted: dict[str, Omitted] = {}
         with self.clock.as_of(cut.sequence) as connection:
             rows = _fact_rows(connection.execute(_FACTS_OF_SELLER if is_alone else _FACTS, values))
@@ -151,7 +151,7 @@ class FactQueries:
             return tabulate(rows, sellers, sold), omitted
         stated = {name: [sale[width + place] for sale in sold] for place, name in enumerate(names)}
         by_name = {name: [int(count or 0) for count in stated[name]] for name in failures}
-        for currency in {*asked} - {*failures}:
+        for currency in {*value_names} - {*failures}:
             pairs = zip(stated["currency"], stated["value_minor"], strict=True)
             by_name[currency] = [int(value or 0) if of == currency else 0 for of, value in pairs]
         return tabulate(rows, sellers, [sale[:width] for sale in sold], by_name), omitted

@@ -99,9 +99,9 @@ class Surroundings(NamedTuple):
 class LinkQueries:
     clock: LedgerClock
 
-    def around(self, marketplace: str, sellers: Collection[str], cut: Cut, steps: int) -> Surroundings:
+    def find_surroundings(self, marketplace: str, sellers: Collection[str], cut: Cut, steps: int) -> Surroundings:
         with self.clock.as_of(cut.sequence) as connection:
-            return read_around(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time, steps)
+            return read_surroundings(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time, steps)
 
     def every(self, marketplace: str, cut: Cut) -> list[Hold]:
         with self.clock.as_of(cut.sequence) as connection:
@@ -139,7 +139,7 @@ def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
     return {}
 
 
-def read_around(reader: RowReader, sellers: Collection[str], time: int, steps: int) -> Surroundings:
+def read_surroundings(reader: RowReader, sellers: Collection[str], time: int, steps: int) -> Surroundings:
     """Return what links sellers at a time (microseconds) to others up to `steps` away.
 
     Ended links count, too: who was linked a moment ago is affected. No step leads on from a hub, except from `sellers`.

@@ -139,10 +139,10 @@ def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[Fl
     return found
 
 
-def select_terms(stated: Iterable[TermStatement], cut: Cut) -> SellerTerms:
+def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
     """Return the records of a seller's terms that happened before `observe_time` and were recorded by the cut."""
     terms = SellerTerms([], DepositAccount(), [], [], [], [])
-    for entry_id, sequence, occur_time, fact, record_time in stated:
+    for entry_id, sequence, occur_time, fact, record_time in statements:
         if sequence > cut.sequence or occur_time >= cut.observe_time:
             continue
         if isinstance(fact, MeasureChanged):

@@ -19,7 +19,7 @@ from service.ledger.database.tables import ENTRY, SEAL
 from service.ledger.seals.merkle import leaf_hash, merkle_root
 
 GENESIS = bytes(32)
-MARK_BYTES = 8
+LEAF_PREFIX_BYTES = 8
 RUN = 10_000
 """The most entries under one seal."""
 _RANGE = struct.Struct(">qq")
@@ -60,7 +60,7 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
         "last_sequence": last,
         "root": root,
         "chain": chain_of(before, root, first, last),
-        "leaves": b"".join(leaf[:MARK_BYTES] for leaf in leaves),
+        "leaves": b"".join(leaf[:LEAF_PREFIX_BYTES] for leaf in leaves),
     }
 
 

@@ -17,7 +17,7 @@ from scoring.base.enums import Kind
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
-from service.ledger.seals.chain import GENESIS, MARK_BYTES, chain_of, leaf_of
+from service.ledger.seals.chain import GENESIS, LEAF_PREFIX_BYTES, chain_of, leaf_of
 from service.ledger.seals.merkle import merkle_root
 from service.ledger.seals.sealed_texts import SellerKey, key_id_of, unseal
 
@@ -80,8 +80,8 @@ def verify(
     end = max(last_entry or 0, last_sealed or 0)
     walk, keys = _SealWalk(read, checkpoints, first, end), _KeyCheck(read)
     mismatch = None
-    for stated in _pages(read, SEAL.c.first_sequence, first, end):
-        mismatch = walk.verify_seal(stated, keys)
+    for seal in _pages(read, SEAL.c.first_sequence, first, end):
+        mismatch = walk.verify_seal(seal, keys)
         if mismatch is not None:
             break
         progress(walk.expected - 1, end)
@@ -120,25 +120,29 @@ class _SealWalk:
         self._awaited = sorted(checkpoints)
         self._entries = _pages(read, ENTRY.c.sequence, first, end)
 
-    def verify_seal(self, stated: Sequence[Any], keys: "_KeyCheck") -> Mismatch | None:
-        first, last, root, stated_chain, marks = stated
-        if tuple(map(type, stated)) != _SEAL_TYPES or first != self.expected or last < first:
+    def verify_seal(self, seal: Sequence[Any], keys: "_KeyCheck") -> Mismatch | None:
+        first, last, root, stated_chain, leaf_prefixes = seal
+        if tuple(map(type, seal)) != _SEAL_TYPES or first != self.expected or last < first:
             return Mismatch(self.expected, "its seal is missing or was changed")
         leaves: list[bytes] = []
         for sequence in range(first, last + 1):
-            mark = marks[len(leaves) * MARK_BYTES : (len(leaves) + 1) * MARK_BYTES]
+            leaf_prefix = leaf_prefixes[len(leaves) * LEAF_PREFIX_BYTES : (len(leaves) + 1) * LEAF_PREFIX_BYTES]
             row = next(self._entries, None)
             if row is None:
                 return Mismatch(sequence, _MISSING)
             leaf = leaf_of(row) if is_as_written(row) else b""
-            if problem := _find_problem(row, sequence, leaf, mark):
+            if problem := _find_problem(row, sequence, leaf, leaf_prefix):
                 return Mismatch(min(row[0], sequence), problem)
             leaves.append(leaf)
             keys.note_row(row)
             self.seen += 1
             self.reached = sequence
         following = chain_of(self.chain, merkle_root(leaves), first, last)
-        if root != merkle_root(leaves) or stated_chain != following or len(marks) != len(leaves) * MARK_BYTES:
+        if (
+            root != merkle_root(leaves)
+            or stated_chain != following
+            or len(leaf_prefixes) != len(leaves) * LEAF_PREFIX_BYTES
+        ):
             self.reached = first - 1
             return Mismatch(first, f"the seal of entries {first} to {last} was changed")
         self.chain, self.expected = following, last + 1
@@ -156,12 +160,12 @@ class _SealWalk:
         return None
 
 
-def _find_problem(row: Sequence[Any], sequence: int, leaf: bytes, mark: bytes) -> str:
+def _find_problem(row: Sequence[Any], sequence: int, leaf: bytes, leaf_prefix: bytes) -> str:
     if row[0] != sequence:
         return _MISSING if row[0] > sequence else "the entry stands beside those that are sealed"
     if not leaf:
         return "the entry was changed: it has a shape that the ledger does not write"
-    return "" if leaf[:MARK_BYTES] == mark else "the entry was changed"
+    return "" if leaf[:LEAF_PREFIX_BYTES] == leaf_prefix else "the entry was changed"
 
 
 @dataclass(slots=True)

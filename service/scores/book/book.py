@@ -21,12 +21,12 @@ from service.ledger.queries.changes import Change
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire
-from service.scores.book.asked import Asked
 from service.scores.book.checking import Checker, Remembered
 from service.scores.book.flights import Flights, Seats, busy_error
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.generations import Generations
 from service.scores.book.keeper import Keeper
+from service.scores.book.read_options import ReadOptions
 from service.scores.book.stale import LastKnown, Standing, require_young, unknown_body
 from service.scores.book.stamps import Stamps
 from service.scores.book.table import Answer, Table
@@ -101,29 +101,29 @@ class Book:
     def can_answer(self) -> bool:
         return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
 
-    def get(self, name: str, asked: Asked) -> bytes:
+    def get(self, name: str, options: ReadOptions) -> bytes:
         """Return a seller's serialized GetTrustScoreResponse, remembered or computed.
 
         `name` is the resource name. Raises InvalidInput, naming `seller`; SellerNotFound if the seller has no valid
         entries; TooStale if the only answer is too old. Raises LedgerUnavailable if the database is away and the
         sequence is unknown; ServerBusy if too many others compute.
         """
-        found = self._remembered(name, asked.sequence)
+        found = self._remembered(name, options.sequence)
         if found is not None:
             return found
         if not self.follower.is_away:
             try:
-                return self._read(name, asked)
+                return self._read(name, options)
             except LedgerUnavailable:
-                if not self._reaches(asked.sequence):
+                if not self._reaches(options.sequence):
                     raise
         parse_seller(name, "seller")
-        self._require_reached(asked.sequence)
+        self._require_reached(options.sequence)
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
-        require_young(standing, asked.max_staleness)
+        require_young(standing, options.max_staleness)
         return wire.score_response(*self._without_ledger(name, standing))
 
-    def batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
+    def batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
         """Return a batch's serialized results by seller, remembered or computed.
 
         All have one sequence, model, policy and day; stale ones have their own sequence and time. Raises what `get`
@@ -132,23 +132,23 @@ class Book:
         busy: ServerBusy | None = None
         if not self.follower.is_away:
             try:
-                return self._read_batch(marketplace, sellers, asked)
+                return self._read_batch(marketplace, sellers, options)
             except LedgerUnavailable:
-                if not self._reaches(asked.sequence):
+                if not self._reaches(options.sequence):
                     raise
             except ServerBusy as error:
                 busy = error
         if busy is None:
-            self._require_reached(asked.sequence)
+            self._require_reached(options.sequence)
         found: dict[str, bytes] = {}
         now, made_by = self._now(), self._scorer.made_by
         names = [seller_name(marketplace, seller) for seller in sellers]
-        standings = self._last_known.of_one_day(names, made_by, now, asked.max_staleness)
-        if busy is not None and not all(_is_taken(standing, asked) for standing in standings):
+        standings = self._last_known.of_one_day(names, made_by, now, options.max_staleness)
+        if busy is not None and not all(_is_taken(standing, options) for standing in standings):
             raise busy
         for seller, name, standing in zip(sellers, names, standings, strict=True):
             try:
-                require_young(standing, asked.max_staleness)
+                require_young(standing, options.max_staleness)
                 found[seller] = wire.batch_score(name, *self._without_ledger(name, standing))
             except SellertrustError as error:
                 found[seller] = wire.batch_result(result_message(name, error, None))
@@ -226,51 +226,51 @@ class Book:
             self._midnight = observe_time // DAY * DAY
         return observe_time
 
-    def _stale(self, name: str, asked: Asked) -> bytes:
+    def _stale(self, name: str, options: ReadOptions) -> bytes:
         """Return the last known answer, as stale. Raises ServerBusy if the caller accepts none."""
         parse_seller(name, "seller")
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
-        if not _is_taken(standing, asked):
+        if not _is_taken(standing, options):
             raise busy_error()
         return wire.score_response(*self._without_ledger(name, standing))
 
-    def _read(self, name: str, asked: Asked) -> bytes:
+    def _read(self, name: str, options: ReadOptions) -> bytes:
         """Return the response of a seller that must be computed, by the first caller who asks.
 
         A caller without a seat gets the last known answer, or ServerBusy.
         """
-        wanted = asked.sequence
+        wanted = options.sequence
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
-            asked.reach()
+            options.reach()
             if (found := self._remembered(name, wanted)) is not None:
                 return found
         with self.seats.seat() as is_free:
             if not is_free:
-                return self._stale(name, asked)
+                return self._stale(name, options)
             if has_waited:
-                return self._computed(name, asked)
+                return self._computed(name, options)
             with self._flights.turn(name) as is_first:
                 found = None if is_first else self._remembered(name, wanted)
-                return self._computed(name, asked) if found is None else found
+                return self._computed(name, options) if found is None else found
 
-    def _begin_computation(self, asked: Asked) -> "Computation":
+    def _begin_computation(self, options: ReadOptions) -> "Computation":
         """Choose a cut that has the caller's sequence, and find the time up to which an answer there has everything."""
         life, beat = self.table.life, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             settled = beat.time
         else:
-            asked.reach()
+            options.reach()
             settled = self._ledger.clock.settled() or 0
-        cut = asked.cut()
+        cut = options.cut()
         cut = replace(cut, observe_time=self._clamp_to_current_day(cut.observe_time))
         doubt = self._ledger.clock.doubt()
         as_of = cut.known_time if doubt else max(settled, cut.known_time)
-        return Computation(life, cut, min(as_of, cut.observe_time), doubt, asked.max_staleness)
+        return Computation(life, cut, min(as_of, cut.observe_time), doubt, options.max_staleness)
 
-    def _computed(self, name: str, asked: Asked) -> bytes:
+    def _computed(self, name: str, options: ReadOptions) -> bytes:
         marketplace, seller = parse_seller(name, "seller")
-        begun = self._begin_computation(asked)
+        begun = self._begin_computation(options)
         self.tally.add("miss")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], begun.cut)
         fields = self._stamps.computed(begun.cut, stamp, begun.as_of)
@@ -295,11 +295,11 @@ class Book:
         require_young(standing, begun.max_staleness, "the clock is in doubt")
         return self._without_ledger(name, standing)
 
-    def _read_batch(self, marketplace: str, sellers: Sequence[str], asked: Asked) -> Mapping[str, bytes]:
-        wanted = asked.sequence
+    def _read_batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
+        wanted = options.sequence
         if wanted and not self.follower.has(wanted):
             with self.batch_seats.require():
-                asked.reach()
+                options.reach()
         life, appended = self._appended
         needed = max(wanted, appended if life == self.table.life else 0)
         found = None
@@ -309,7 +309,7 @@ class Book:
         if found is None:
             with self.batch_seats.require():
                 self.tally.add("miss", len(sellers))
-                found, _ = self._compute_batch(marketplace, sellers, self._begin_computation(asked))
+                found, _ = self._compute_batch(marketplace, sellers, self._begin_computation(options))
         return found
 
     def _batch_at(
@@ -418,7 +418,7 @@ class Computation(NamedTuple):
     """None: any."""
 
 
-def _is_taken(standing: Standing | None, asked: Asked) -> bool:
-    if standing is None or standing.cut.sequence < asked.sequence:
+def _is_taken(standing: Standing | None, options: ReadOptions) -> bool:
+    if standing is None or standing.cut.sequence < options.sequence:
         return False
-    return asked.max_staleness is None or 0 < standing.age <= asked.max_staleness
+    return options.max_staleness is None or 0 < standing.age <= options.max_staleness

@@ -99,8 +99,8 @@ class Keeper:
                     found = (self._folder / name).lstat()
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
-    def _let_go(self, found: list[Identity]) -> None:
-        named = {identity.name: identity for identity in found}
+    def _let_go(self, identities: list[Identity]) -> None:
+        named = {identity.name: identity for identity in identities}
         for identity, generation in list(self._open.items()):
             if generation.problem:
                 self._set_aside(identity, generation.problem)

@@ -216,9 +216,9 @@ class Journal:
         with self._lock:
             self._write({"kind": "state", "id": name, "state": state, "problem": problem})
 
-    def note_bulk(self, given: dict[str, Any]) -> None:
+    def note_bulk(self, fields: dict[str, Any]) -> None:
         with self._lock:
-            self._write({"kind": "bulk", **given})
+            self._write({"kind": "bulk", **fields})
 
     def new_deadline(self) -> float:
         return self._clock() + UNDO_SECONDS

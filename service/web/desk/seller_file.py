@@ -210,18 +210,18 @@ def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 
 
-def violation_row(one: Violation, effects: Mapping[str, int]) -> ViolationRow:
+def violation_row(violation: Violation, effects: Mapping[str, int]) -> ViolationRow:
     return ViolationRow(
-        one,
-        last(one.name),
-        ViolationStatus.Name(one.status),
-        Severity.Name(one.severity),
-        Category.Name(one.category),
-        Source.Name(one.source),
-        next((effects[entry] for entry in one.entries if entry in effects), None),
+        violation,
+        last(violation.name),
+        ViolationStatus.Name(violation.status),
+        Severity.Name(violation.severity),
+        Category.Name(violation.category),
+        Source.Name(violation.source),
+        next((effects[entry] for entry in violation.entries if entry in effects), None),
         [
             name
-            for action in one.allowed_actions
+            for action in violation.allowed_actions
             if (name := Action.Name(action).removeprefix("ACTION_").lower()) in SUPPOSED
         ],
     )

@@ -63,15 +63,15 @@ class WhatIfPages:
         return redirect(f"/sellers/{seller}")
 
 
-def read_stamp(given: Mapping[str, str]) -> Stamp:
+def read_stamp(fields: Mapping[str, str]) -> Stamp:
     """Return a stamp from its parts as text. Raises ValueError."""
     stamp = Stamp(
-        ledger_sequence=int(given["ledger_sequence"]),
-        model_digest=given["model_digest"],
-        policy_digest=given["policy_digest"],
-        core_version=given["core_version"],
+        ledger_sequence=int(fields["ledger_sequence"]),
+        model_digest=fields["model_digest"],
+        policy_digest=fields["policy_digest"],
+        core_version=fields["core_version"],
     )
     for name in ("observe_time", "known_time"):
         time: Timestamp = getattr(stamp, name)
-        time.FromJsonString(given[name])
+        time.FromJsonString(fields[name])
     return stamp

@@ -64,9 +64,9 @@ class FormGuard:
     def token(self, key: str) -> str:
         return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
-    def require(self, request: Request, key: str, given: str) -> None:
+    def require(self, request: Request, key: str, token: str) -> None:
         site = request.headers.get("sec-fetch-site", "same-origin")
-        if site != "same-origin" or not hmac.compare_digest(self.token(key), given):
+        if site != "same-origin" or not hmac.compare_digest(self.token(key), token):
             raise Problem(403, "This form is out of date", "Open the page again and send the form from there.")
 
 

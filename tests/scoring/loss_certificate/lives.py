@@ -28,7 +28,7 @@ def terms_of(
     day: int = 0,
     breaches: tuple[Breach, ...] = (),
 ) -> Terms:
-    categories = {"", *(one.product_category for one in policy.rule_book.asked if isinstance(one, Settled))}
+    categories = {"", *(one.product_category for one in policy.rule_book.operands if isinstance(one, Settled))}
     values = dict.fromkeys(categories, settled)
     sample = Sample(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
     return policy.rule_book.terms(replace(sample.situation(policy), tier=tier))

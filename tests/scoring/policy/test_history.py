@@ -92,12 +92,12 @@ def test_a_sum_is_of_violations_established_and_not_expired(
         if age < days and one.severity >= severity:
             counted.add(one.incident)
     assert value_at(trace_standing(mine, table), time) == sum(min(sum(one.values()), 24) for one in sums.values())
-    asked = Ladder(frozenset(categories))
+    operand = Ladder(frozenset(categories))
     counting = policy_of(
         rule("a", {"kind": "manual_review"}, standing={"from": 1, "categories": [c.name.lower() for c in categories]})
     )
     traced = trace_facts(mine, replace(counting, standing=table))
-    assert value_at(traced[asked], time) == sum(min(sum(one.values()), 24) for one in ladder.values())
+    assert value_at(traced[operand], time) == sum(min(sum(one.values()), 24) for one in ladder.values())
     counter = Counter(frozenset(Category), severity, days)
     assert value_at(trace_counter(mine, counter), time) == len(counted)
 

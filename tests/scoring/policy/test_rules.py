@@ -342,7 +342,7 @@ def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
     assert policy.rule_book.currency == "EUR"
     space = build_space(policy)
     axis = space.axes[-1]
-    assert (axis.asked, axis.values) == (Quantity.DEPOSIT, (0, 500))
+    assert (axis.operand, axis.values) == (Quantity.DEPOSIT, (0, 500))
     tiers: dict[Cell, set[Tier | None]] = {}
     for cell in space.cells():
         tiers.setdefault(cell._replace(values=cell.values[:-1]), set()).add(space.situation(0, cell).tier)
@@ -380,10 +380,10 @@ def drawn_terms(policy: Policy, points: int | None, standing: int, incidents: in
     tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
     settled, tenure, deposit = trade
     counted = {
-        one.asked: incidents
+        one.operand: incidents
         for rule_ in policy.rule_book.rules
         for one in rule_.conditions
-        if isinstance(one.asked, Counter)
+        if isinstance(one.operand, Counter)
     }
     seller = Situation(tier, standing, counted, {"": settled}, tenure_days=tenure, deposit_minor=deposit)
     return policy.rule_book.terms(seller).strictness({"toys"})

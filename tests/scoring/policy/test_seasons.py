@@ -49,7 +49,7 @@ def test_a_limit_by_confirmed_facts_is_lifted_by_no_season() -> None:
 
 def test_a_season_is_in_a_difference_on_its_days_alone() -> None:
     changes = find_changes(policy_with(), policy_with(season()))
-    assert [axis.values for axis in build_space(policy_with(season())).axes if axis.asked is Quantity.DAY] == [
+    assert [axis.values for axis in build_space(policy_with(season())).axes if axis.operand is Quantity.DAY] == [
         (0, parse_day("2026-11-01"), parse_day("2026-11-13"))
     ]
     assert {aspect for one in changes for aspect in one.aspects()} == {

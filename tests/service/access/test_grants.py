@@ -200,8 +200,11 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
     agreement = found.agreement(GrantList())
     override, decide = NeededRight(Right.OVERRIDE, "acme"), NeededRight(Right.BULK_DECIDE, "acme")
     assert (agreement.hours([override]), agreement.hours([override, decide])) == (24, 1.5)
-    assert agreement.right_in_need([decide, override]) is Right.BULK_DECIDE
-    assert agreement.right_in_need([NeededRight(Right.OVERRIDE, "other"), NeededRight(Right.DECIDE, "acme")]) is None
+    assert agreement.find_right_needing_two([decide, override]) is Right.BULK_DECIDE
+    assert (
+        agreement.find_right_needing_two([NeededRight(Right.OVERRIDE, "other"), NeededRight(Right.DECIDE, "acme")])
+        is None
+    )
     shown = (
         "dns:anna.example",
         "dns:x.example dns:bert.example",

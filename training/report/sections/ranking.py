@@ -42,9 +42,9 @@ def all_pairs(r: Reading) -> list[Block]:
     return [_compare("Over all pairs", "AUC (95 %)", caption, r.evaluation, {"recall of loss": recalls})]
 
 
-def _compare(where: str, figure: str, caption: str, found: Json, more: dict[str, dict[str, Cell]]) -> Table:
-    auc = {name: found["auc"][name] for name in MODELS if name in found["auc"]}
-    ahead = {name: d for name in auc if (d := found["difference"].get(f"lightgbm-{name}"))}
+def _compare(where: str, figure: str, caption: str, figures: Json, more: dict[str, dict[str, Cell]]) -> Table:
+    auc = {name: figures["auc"][name] for name in MODELS if name in figures["auc"]}
+    ahead = {name: d for name in auc if (d := figures["difference"].get(f"lightgbm-{name}"))}
     scale, apart = Scaled.of(auc.values()), Scaled.of(ahead.values(), rule=0.0)
     rows: list[list[Cell]] = []
     for name, interval in auc.items():
@@ -96,7 +96,7 @@ def _lift(r: Reading) -> Plot:
     return Plot(title, caption, x, y, [level(1.0, y), *marks], keys)
 
 
-def _lines(found: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
-    drawn = [name for name in DRAWN if name in found]
-    marks: list[Mark] = [curve(found[name]["x"], found[name]["y"], x, y, f"m-{name}") for name in drawn]
+def _lines(figures: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
+    drawn = [name for name in DRAWN if name in figures]
+    marks: list[Mark] = [curve(figures[name]["x"], figures[name]["y"], x, y, f"m-{name}") for name in drawn]
     return marks, [Key("line", f"m-{name}", MODELS[name]) for name in reversed(drawn)]

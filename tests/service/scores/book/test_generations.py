@@ -18,7 +18,7 @@ from sellertrust.v1.trust_score_service_pb2 import (
 )
 from service.ledger.store import Ledger
 from service.scores.book import follower
-from service.scores.book.asked import Asked
+from service.scores.book.read_options import ReadOptions
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
 from tests.helpers.databases import database
@@ -291,7 +291,7 @@ def test_a_batch_without_ledger_may_take_the_generations_day(sold: Ledger, folde
         over.book.follower.look()
         today = over.get("a")
         over.refuse(True)
-        data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, None, sold.cut)).values())
+        data = b"".join(over.book.batch(MARKET, ["a", "b"], ReadOptions(0, None, sold.cut)).values())
         found = [result.trust_score for result in BatchGetTrustScoresResponse.FromString(data).results]
         days = [score.stamp.observe_time.ToMicroseconds() // DAY for score in found]
         assert days == [today.stamp.observe_time.ToMicroseconds() // DAY - 1] * 2

@@ -15,7 +15,7 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.resource_names import seller_name
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.book.asked import Asked
+from service.scores.book.read_options import ReadOptions
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed
 
@@ -58,8 +58,8 @@ def test_a_known_seller_is_answered_with_its_age(url: str, clock: Clock) -> None
             assert unknown.freshness == pb.Freshness(state=pb.FRESHNESS_STATE_UNKNOWN)
             assert not unknown.HasField("stamp")
         with pytest.raises(InvalidInput):
-            over.book.get("sellers/odd", Asked(0, None, over.ledger.cut))
-        data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, None, over.ledger.cut)).values())
+            over.book.get("sellers/odd", ReadOptions(0, None, over.ledger.cut))
+        data = b"".join(over.book.batch(MARKET, ["a", "b"], ReadOptions(0, None, over.ledger.cut)).values())
         states = [r.trust_score.freshness.state for r in pb.BatchGetTrustScoresResponse.FromString(data).results]
         assert states == [pb.FRESHNESS_STATE_STALE, pb.FRESHNESS_STATE_UNKNOWN]
         assert over.hits() == 0
@@ -110,7 +110,7 @@ def test_who_takes_no_old_answer_hears_its_age(url: str, clock: Clock) -> None:
         with pytest.raises(TooStale) as caught:
             over.ask("b", max_staleness=DAY)
         assert caught.value.metadata == {"age_seconds": ""}
-        data = b"".join(over.book.batch(MARKET, ["a", "b"], Asked(0, 0, over.ledger.cut)).values())
+        data = b"".join(over.book.batch(MARKET, ["a", "b"], ReadOptions(0, 0, over.ledger.cut)).values())
         results = pb.BatchGetTrustScoresResponse.FromString(data).results
         assert [result.error.reason for result in results] == ["TOO_STALE"] * 2
 
@@ -144,13 +144,13 @@ def test_a_batch_without_ledger_is_of_one_day_and_model(url: str, clock: Clock) 
         lost(over)
         assert over.ask("a").freshness.state == pb.FRESHNESS_STATE_STALE
         for sellers, unknown in (("abc", "a"), ("ab", "a"), ("ad", "d"), ("bcd", "d")):
-            data = b"".join(over.book.batch(MARKET, [*sellers], Asked(0, None, over.ledger.cut)).values())
+            data = b"".join(over.book.batch(MARKET, [*sellers], ReadOptions(0, None, over.ledger.cut)).values())
             scores = [result.trust_score for result in pb.BatchGetTrustScoresResponse.FromString(data).results]
             states = {score.seller[-1]: score.freshness.state for score in scores}
             assert {seller for seller, state in states.items() if state == pb.FRESHNESS_STATE_UNKNOWN} == {unknown}
             days = {score.stamp.observe_time.ToMicroseconds() // DAY for score in scores if score.HasField("stamp")}
             assert len(days) == 1
-        young = over.book.batch(MARKET, ["a", "b"], Asked(0, DAY // 2, over.ledger.cut))
+        young = over.book.batch(MARKET, ["a", "b"], ReadOptions(0, DAY // 2, over.ledger.cut))
         results = pb.BatchGetTrustScoresResponse.FromString(b"".join(young.values())).results
         assert [result.error.reason for result in results] == ["TOO_STALE", ""]
 
@@ -176,7 +176,7 @@ def computing(over: Opened, seller: str) -> Iterator[None]:
         go_on.wait(30)
         return over.ledger.cut()
 
-    other = threading.Thread(target=over.book.get, args=(seller_name(MARKET, seller), Asked(0, None, cut)))
+    other = threading.Thread(target=over.book.get, args=(seller_name(MARKET, seller), ReadOptions(0, None, cut)))
     other.start()
     try:
         assert begun.wait(30)
@@ -200,7 +200,7 @@ def test_beside_computing_calls_an_answer_may_be_stale(ledger: Ledger, clock: Cl
             with pytest.raises(ServerBusy):
                 over.ask("c")
             with pytest.raises(InvalidInput):
-                over.book.get("sellers/odd", Asked(0, None, over.ledger.cut))
+                over.book.get("sellers/odd", ReadOptions(0, None, over.ledger.cut))
             with pytest.raises(ServerBusy):
                 over.ask("a", max_staleness=0)
         now = over.ask("a", max_staleness=0)

@@ -40,12 +40,12 @@ _PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] 
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 
-def asked_of(row: MethodRow, request: Any) -> list[NeededRight]:
+def list_needed_rights(row: MethodRow, request: Any) -> list[NeededRight]:
     """Return the rights that a request needs, each over the server, a marketplace or a seller; at least one.
 
     Raises InvalidInput for a malformed name of a place, as the method itself does.
     """
-    return _ASKING[row.scope](row, request)
+    return _RIGHTS_BY_SCOPE[row.scope](row, request)
 
 
 def seller_parts(request: Any) -> tuple[str, str]:
@@ -59,91 +59,91 @@ def seller_parts(request: Any) -> tuple[str, str]:
     return parts[1], parts[3]
 
 
-def _of_seller(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_seller(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, *parse_seller(request.seller, "seller"))]
 
 
-def _of_every_seller(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_every_seller(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, parse_seller(request.seller, "seller")[0])]
 
 
-def _of_audience(_: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_audience(_: MethodRow, request: Any) -> list[NeededRight]:
     if not 0 <= request.audience < len(RIGHT_OF_AUDIENCE):
         raise invalid("audience", "is unknown; use one of Audience")
     return [NeededRight(RIGHT_OF_AUDIENCE[request.audience], *parse_seller(request.seller, "seller"))]
 
 
-def _of_measures(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_measures(row: MethodRow, request: Any) -> list[NeededRight]:
     """Return the seller, and a stated policy too: otherwise its rules could be probed seller by seller."""
-    return [*_of_seller(row, request), *([NeededRight(Right.READ_POLICIES)] if request.policy else [])]
+    return [*_rights_of_seller(row, request), *([NeededRight(Right.READ_POLICIES)] if request.policy else [])]
 
 
-def _of_erased(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_erased(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, *parse_seller(request.seller, "seller"), entry_id=request.entry_id or None)]
 
 
-def _of_parent(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_parent(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, *parse_parent(request.parent, "parent"))]
 
 
-def _of_sellers(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_sellers(row: MethodRow, request: Any) -> list[NeededRight]:
     marketplace = parse_marketplace(request.parent, "parent")
     names = dict.fromkeys(request.sellers) or ("",)
     return [NeededRight(row.right, marketplace, _seller(name, marketplace)) for name in names]
 
 
-def _of_marketplace(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_marketplace(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))]
 
 
-def _of_name(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_name(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, _NAMED[row.scope](request.name, "name")[0])]
 
 
-def _of_decision(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_decision(row: MethodRow, request: Any) -> list[NeededRight]:
     marketplace, _ = parse_violation(request.name, "name")
     return [NeededRight(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)]
 
 
-def _of_entries(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_entries(row: MethodRow, request: Any) -> list[NeededRight]:
     marketplace = parse_marketplace(request.parent, "parent")
-    return _entries_asked(marketplace, request.entries) or [NeededRight(row.right, marketplace)]
+    return _list_rights_to_append(marketplace, request.entries) or [NeededRight(row.right, marketplace)]
 
 
-def _of_server(row: MethodRow, _: Any) -> list[NeededRight]:
+def _rights_of_server(row: MethodRow, _: Any) -> list[NeededRight]:
     return [NeededRight(row.right)]
 
 
-def _of_proposed(row: MethodRow, request: Any) -> list[NeededRight]:
-    found = asked_of_proposed(request)
-    return [NeededRight(row.right, found[0].marketplace), *found]
+def _rights_of_proposed(row: MethodRow, request: Any) -> list[NeededRight]:
+    proposed = list_rights_of_proposed(request)
+    return [NeededRight(row.right, proposed[0].marketplace), *proposed]
 
 
-def _of_proposals(row: MethodRow, request: Any) -> list[NeededRight]:
+def _rights_of_proposals(row: MethodRow, request: Any) -> list[NeededRight]:
     return [NeededRight(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")]
 
 
-_ASKING: dict[Scope, Callable[[MethodRow, Any], list[NeededRight]]] = {
-    Scope.SELLER: _of_seller,
-    Scope.MEASURES: _of_measures,
-    Scope.EVERY_SELLER: _of_every_seller,
-    Scope.AUDIENCE: _of_audience,
-    Scope.SELLERS: _of_sellers,
-    Scope.ERASED: _of_erased,
-    Scope.PARENT: _of_parent,
-    Scope.MARKETPLACE: _of_marketplace,
-    Scope.VIOLATION: _of_name,
-    Scope.NOTIFIER: _of_name,
-    Scope.PROPOSAL: _of_name,
-    Scope.ENTRIES: _of_entries,
-    Scope.DECISION: _of_decision,
-    Scope.SERVER: _of_server,
-    Scope.PROPOSED: _of_proposed,
-    Scope.PROPOSALS: _of_proposals,
+_RIGHTS_BY_SCOPE: dict[Scope, Callable[[MethodRow, Any], list[NeededRight]]] = {
+    Scope.SELLER: _rights_of_seller,
+    Scope.MEASURES: _rights_of_measures,
+    Scope.EVERY_SELLER: _rights_of_every_seller,
+    Scope.AUDIENCE: _rights_of_audience,
+    Scope.SELLERS: _rights_of_sellers,
+    Scope.ERASED: _rights_of_erased,
+    Scope.PARENT: _rights_of_parent,
+    Scope.MARKETPLACE: _rights_of_marketplace,
+    Scope.VIOLATION: _rights_of_name,
+    Scope.NOTIFIER: _rights_of_name,
+    Scope.PROPOSAL: _rights_of_name,
+    Scope.ENTRIES: _rights_of_entries,
+    Scope.DECISION: _rights_of_decision,
+    Scope.SERVER: _rights_of_server,
+    Scope.PROPOSED: _rights_of_proposed,
+    Scope.PROPOSALS: _rights_of_proposals,
 }
 
 
-def asked_of_proposed(request: Any) -> list[NeededRight]:
+def list_rights_of_proposed(request: Any) -> list[NeededRight]:
     """Return everything that the request in a proposal asks for.
 
     Raises InvalidInput for malformed fields, by path, or for a missing request.
@@ -152,27 +152,27 @@ def asked_of_proposed(request: Any) -> list[NeededRight]:
     if field is None:
         raise invalid("request", f"is required: one of {', '.join(PROPOSABLE)}")
     try:
-        return asked_of(METHODS[PROPOSABLE[field]], getattr(request, field))
+        return list_needed_rights(METHODS[PROPOSABLE[field]], getattr(request, field))
     except InvalidInput as error:
         raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
 
 
-def _entries_asked(marketplace: str, entries: Any) -> list[NeededRight]:
+def _list_rights_to_append(marketplace: str, entries: Any) -> list[NeededRight]:
     """Return the rights to append entries. A link to another seller also asks for that one."""
-    found = [entry_asked(marketplace, entry) for entry in entries]
-    others = [
-        asked._replace(seller=entry.link.other or None)
-        for asked, entry in zip(found, entries, strict=True)
-        if asked.kind == _LINK and not entry.link.identifier
+    rights = [find_right_to_append(marketplace, entry) for entry in entries]
+    of_linked = [
+        right._replace(seller=entry.link.other or None)
+        for right, entry in zip(rights, entries, strict=True)
+        if right.kind == _LINK and not entry.link.identifier
     ]
-    return found + others
+    return rights + of_linked
 
 
 def has_privileged(entries: Any) -> bool:
     return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 
-def entry_asked(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
+def find_right_to_append(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
     """Return the right to append an entry, with seller, kind, source and notifier.
 
     A decision names a violation, not a seller, so it needs the right on all sellers. An unreadable entry needs it too;

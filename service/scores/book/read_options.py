@@ -5,7 +5,7 @@ from service.ledger.records import Cut
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReadOptions:
     sequence: int
     """0: any."""
     max_staleness: int | None
