@@ -68,9 +68,9 @@ def _edges(space: Space, example: Sample) -> Iterator[Sample]:
         edges = [points for points in space.points if points is not None and points > example.points]
         yield replace(example, points=min(edges, default=1001) - 1)
     for axis in space.axes:
-        if not isinstance(axis.asked, Settled):
+        if not isinstance(axis.operand, Settled):
             continue
-        name = axis.asked.product_category
+        name = axis.operand.product_category
         above = [value for value in axis.values if value > example.settled_minor.get(name, 0)]
         if above:
             yield replace(example, settled_minor={**example.settled_minor, name: min(above) - 1})

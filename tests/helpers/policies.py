@@ -63,7 +63,7 @@ def cell_of(space: Space, seller: Sample) -> Cell:
         tier=seller.tier,
         # A situation has counts of its own policy alone.
         values=tuple(
-            _floor(axis.values, max(situations[place].value(axis.asked) for place in axis.places))
+            _floor(axis.values, max(situations[place].value(axis.operand) for place in axis.places))
             for axis in space.axes
         ),
         marketplace=seller.marketplace if seller.marketplace in space.marketplaces else "",
