@@ -39,7 +39,7 @@ ABSENT = ""
 
 _SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
 """Another call at once would give the same."""
-BUSY = frozenset({"SERVERBUSY", "TOO_MANY_CALLS"})
+BUSY = frozenset({"SERVER_BUSY", "TOO_MANY_CALLS"})
 
 Seller = tuple[str, str]
 """Marketplace id and seller id."""

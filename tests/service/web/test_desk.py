@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import grpc
 import pytest
 
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from service.web.desk import calls, governing, seller_file
 from service.web.frame.rendering import POLICY, SCRIPT
 from tests.helpers.badge_sites import Site, filled_server
@@ -139,6 +141,17 @@ def test_no_call_of_a_page_waits_for_another(desk: Site, monkeypatch: pytest.Mon
         monkeypatch.setattr(calls, "_CALLS", pool)
         for path in ("/operations", "/queue", "/sellers/best", "/policy", "/proposals"):
             assert someone.get(path).status == 200, path
+
+
+def test_a_call_of_a_page_waits_while_the_service_is_busy() -> None:
+    answers = ["UNKNOWN_METHOD", "SERVER_BUSY", "TOO_MANY_CALLS"]
+
+    def ask() -> None:
+        raise SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "of a test", answers.pop())
+
+    with pytest.raises(SellertrustCallError, match="of a test"):
+        calls.start(ask).result()
+    assert answers == []
 
 
 def test_policy_proposals_and_operations_are_served(desk: Site) -> None:
