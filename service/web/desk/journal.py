@@ -82,7 +82,7 @@ class Case:
 
 
 class Journal:
-    """Thread-safe. Raises ConfigurationWrong if another process holds the file."""
+    """Thread-safe. Raises ConfigurationWrong if another process holds the file, or it is damaged."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -94,11 +94,12 @@ class Journal:
         self._held = (path.parent / f"{path.name}.lock").open("ab")
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationWrong(f"another desk uses {path}; give each desk its own data folder") from None
-        if path.exists():
             for event in _read_events(path):
                 self._apply(event)
+        except (BlockingIOError, ConfigurationWrong) as error:
+            self._held.close()
+            text = f"another desk uses {path}; give each desk its own data folder"
+            raise ConfigurationWrong(text if isinstance(error, BlockingIOError) else str(error)) from None
         self._rewrite(path)
         self._file = path.open("a", encoding="utf-8")
 
@@ -297,11 +298,13 @@ class Journal:
 
 def _read_events(path: Path) -> Iterator[dict[str, Any]]:
     """Yield whole lines; the last may be torn, since its page was never answered."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)
         except ValueError:
-            return
+            if number < len(lines):
+                raise ConfigurationWrong(f"line {number} of {path} is damaged; restore the file") from None
 
 
 def new_id() -> str:

@@ -12,8 +12,16 @@ from sellertrust.v1.entry_pb2 import Severity
 from service.web.desk.journal import Decision, Journal
 
 LOOK_SECONDS = 0.2
-_AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAUTHENTICATED})
-"""The entry may be recorded; the same entry id makes another try safe."""
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
+"""After any other error the entry may be recorded or be taken later; the same entry id makes another try safe."""
 
 
 class Sender:
@@ -43,11 +51,11 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            try:
-                for decision in self._journal.due():
+            for decision in self._journal.due():
+                try:
                     self.send(decision)
-            except Exception as error:  # noqa: BLE001 the thread outlives whatever happens
-                self._report(f"decisions wait: {type(error).__name__}")
+                except Exception as error:  # noqa: BLE001 the other decisions do not wait
+                    self._report(f"a decision waits: {type(error).__name__}")
 
     def send(self, decision: Decision) -> None:
         client = self._client_of(decision.person)
@@ -67,7 +75,7 @@ class Sender:
                 **fields,
             )
         except SellertrustCallError as error:
-            if error.code not in _AGAIN:
+            if error.code in _REFUSALS:
                 self._journal.settle(decision.id, "refused", error.message)
             return
         self._journal.settle(decision.id, "sent")

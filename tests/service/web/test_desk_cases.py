@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, HARM_EXTREME, Source, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.web.desk import journal, queue
-from service.web.desk.journal import Finding, Journal, Taken
+from service.web.desk.journal import Decision, Finding, Journal, Taken
 from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.record import share_of
+from service.web.desk.sending import Sender
 from service.web.frame.visits import Visitor
 from tests.helpers.badge_sites import Site, filled_server
+from tests.helpers.callers import grant
 from tests.helpers.desk_sites import Person, desk_site, person
+from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
+from tests.helpers.worlds import artifact
 
 BY_EVIDENCE, TRUE, UNTRUE, UNCLEAR = "1", "2", "4", "9"
 PICTURE = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
@@ -146,6 +151,43 @@ def test_crashes_neither_lose_nor_double_a_decision(
             threading.Event().wait(0.05)
     assert len(client.get_recorded_violation(MARKET, "crash-1").recorded) == 2
     assert status(client, "crash-2") == "ALLEGED"
+
+
+def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) -> None:
+    limits = '[[limits]]\nprincipals = ["dns:desk.example"]\ncalls_per_second = 2\n'
+    grants = [grant(f"dns:{name}.example", ["append", "decide"], **EVERY) for name in ("brand", "desk")]
+    with (
+        granted_server(tmp_path, *grants, limits, artifact=artifact()) as callers,
+        callers("desk") as allowed,
+        closing(Journal(tmp_path / "desk.jsonl")) as journal,
+    ):
+        names = [f"wait-{number}" for number in range(5)]
+        with callers("brand") as brand:
+            brand.append_entries(MARKET, [violation(name, "best") for name in names])
+        with callers("desk") as closed:
+            pass
+        for name in names:
+            person = "gone" if name == names[0] else "here"
+            decision = Decision(f"desk-{name}", name, "best", person, "reviewer-1", "dismiss", "seen", "", "", 0.0)
+            journal.decide(decision)
+        sender = Sender(journal, MARKET, {"gone": closed, "here": allowed}.get, lambda _: None)
+        with closing(sender):
+            sender.start()
+            until = time.monotonic() + PATIENCE_SECONDS
+            while len(journal.due()) > 1 and time.monotonic() < until:
+                threading.Event().wait(0.05)
+        assert [one.state for one in reversed(journal.decisions())] == ["pending"] + 4 * ["sent"]
+
+
+def test_a_damaged_line_loses_no_decision(tmp_path: Path) -> None:
+    path = tmp_path / "desk.jsonl"
+    with closing(Journal(path)) as journal:
+        journal.claim("case-1", "reviewer-1")
+    kept = path.read_bytes()
+    path.write_bytes(kept[:9] + b"\n" + kept)
+    with pytest.raises(ConfigurationWrong, match="line 1"):
+        Journal(path)
+    assert path.read_bytes().endswith(kept)
 
 
 def test_two_reviewers_cannot_decide_one_case_at_once(desk: Site, client: Client) -> None:
