@@ -134,6 +134,14 @@ class CallerChannel(grpc.Channel):
         """The channel of new calls."""
         self._retired: grpc.Channel | None = None
         self._looked = monotonic()
+        self._is_closed = False
+
+    def made(self, make: Callable[[Any], Any], current: grpc.Channel) -> Any:
+        """Return what `make` makes of a channel. Raises ValueError once closed: there gRPC ends the whole process."""
+        with self._lock:
+            if self._is_closed:
+                raise ValueError("this client is closed")
+            return make(current)
 
     def renewed(self) -> tuple[grpc.Channel, tuple[tuple[str, str], ...]]:
         """Return the channel of new calls and their metadata; look for changed files at most every LOOK_SECONDS."""
@@ -179,8 +187,9 @@ class CallerChannel(grpc.Channel):
         return _MultiCallable(self, "stream_stream", arguments, options)
 
     def held(self) -> list[Any]:
-        """Return the channels to close."""
+        """Return the channels to close; no call begins any more."""
         with self._lock:
+            self._is_closed = True
             return [channel for channel in (self.current, self._retired) if channel is not None]
 
     def close(self) -> None:
@@ -218,6 +227,6 @@ class _MultiCallable:
         current, shown = self._channel.renewed()
         made, method = self._made
         if made is not current:
-            method = self._make(current)
+            method = self._channel.made(self._make, current)
             self._made = (current, method)
         return method, (*(metadata or ()), *shown) or None

@@ -129,6 +129,14 @@ def test_faults_of_the_program_are_raised_all_the_same() -> None:
 
 
 @pytest.mark.long
+def test_a_closed_client_makes_no_call() -> None:
+    """In gRPC a first call of a method ends the whole process there."""
+    with Client("127.0.0.1:1") as client:
+        pass
+    with pytest.raises(ValueError, match="closed"):
+        client.get_trust_score(MARKET, "s")
+
+
 def test_every_call_has_a_deadline_which_can_be_set(tmp_path: Path, monkeypatch) -> None:
 
     def sleep(*arguments: object) -> None:
