@@ -1,6 +1,9 @@
 """The reader's language, from `?lang=` or the header Accept-Language."""
 
+from datetime import date
 from functools import lru_cache
+
+from starlette.requests import Request
 
 LANGUAGES = ("en", "zh")
 """The first one is the default."""
@@ -13,6 +16,15 @@ def match_language(tag: str) -> str | None:
     """Return our language for a language tag, such as `zh` for `zh-Hant-TW`, or None."""
     primary = tag.strip().lower().partition("-")[0]
     return primary if primary in LANGUAGES else None
+
+
+def language_of(request: Request) -> str:
+    asked = match_language(request.query_params.get("lang", ""))
+    return asked or accepted_language(request.headers.get("accept-language", ""))
+
+
+def day_in(language: str, day: date) -> str:
+    return f"{day.year}年{day.month}月{day.day}日" if language == "zh" else f"{day.day} {day:%B %Y}"
 
 
 @lru_cache(maxsize=512)

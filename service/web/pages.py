@@ -11,6 +11,7 @@ from typing import NamedTuple
 from service.demo_cast import CAST, Member
 from service.web.drawing import Look, draw_badge
 from service.web.goods import DRAWINGS
+from service.web.languages import day_in
 from service.web.words import Wording
 
 _FOLDER = Path(__file__).parent
@@ -120,9 +121,7 @@ def _strong(text: str) -> str:
 
 
 def _format_time(time: datetime, language: str) -> str:
-    if language == "zh":
-        return f"{time.year}年{time.month}月{time.day}日 {time:%H:%M} UTC"
-    return f"{time.day} {time:%B %Y, %H:%M} UTC"
+    return f"{day_in(language, time)}{' ' if language == 'zh' else ', '}{time:%H:%M} UTC"
 
 
 def _euro(minor: int) -> str:

@@ -17,7 +17,7 @@ from sellertrust.v1.entry_pb2 import Action, Category, Entry, Severity, Source, 
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Stamp, TrustScore
-from service.web.desk.calls import READ_SECONDS, Part, found, part, patient, start
+from service.web.desk.calls import READ_SECONDS, found, part, patient, start
 from service.web.desk.measure_words import measure_rows
 from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
 from service.web.frame.rendering import day, last, redirect, time_of, word
@@ -99,10 +99,7 @@ class SellerPages:
         measuring = start(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
         listing = start(lambda: first_violations(client, market, seller))
         reading = start(lambda: first_entries(client, market, seller))
-        explained: Part = part(explaining.result)
-        if explained.problem:
-            raise explained.problem
-        answer: ExplainTrustScoreResponse = explained.value
+        answer = explaining.result()
         samples = self._samples(client, seller, answer)
         measures, violations, entries = part(measuring.result), part(listing.result), part(reading.result)
         score = answer.trust_score

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sellertrust.v1 import review_service_pb2 as review_pb
-from service.web.frame.rendering import STYLESHEET, templates, word
+from service.web.frame.rendering import STYLESHEET, templates, time_of, word
+from service.web.languages import day_in
 
 TEXTS = tomllib.loads((Path(__file__).parent / "report.toml").read_text(encoding="utf-8"))
 COLUMNS = (
@@ -104,8 +105,7 @@ class _View:
         return str(self._texts.get("cell", {}).get(name, word(name)))
 
     def day(self, time: Any) -> str:
-        at = time.ToDatetime(UTC)
-        return f"{at.year}年{at.month}月{at.day}日" if self._language == "zh" else f"{at.day} {at:%B %Y}"
+        return day_in(self._language, time_of(time))
 
     def parts(self) -> Iterator[tuple[str, str, list[Any]]]:
         for part in dict.fromkeys(figure.part for figure in self._report.figures):

@@ -11,7 +11,7 @@ from scoring.entries.field_types import is_id
 from sellertrust.client import Client
 from service.web.frame.rendering import HEADERS
 from service.web.frame.visits import Problem, SignInNeeded, Site, Visit, Visitor
-from service.web.languages import accepted_language, match_language
+from service.web.languages import language_of
 from service.web.public.report import Report, write_csv, write_html
 
 KEPT_SECONDS = 600.0
@@ -36,10 +36,7 @@ class ReportPages:
         ]
 
     def page(self, visit: Visit) -> Response:
-        language = match_language(visit.asked("lang")) or accepted_language(
-            visit.request.headers.get("accept-language", "")
-        )
-        html = write_html(self._find(visit), visit.part("marketplace"), language)
+        html = write_html(self._find(visit), visit.part("marketplace"), language_of(visit.request))
         return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
     def csv(self, visit: Visit) -> Response:

@@ -43,7 +43,7 @@ from service.web.frame.charts import Sample, draw_curve
 from service.web.frame.clients import TokenClients
 from service.web.frame.rendering import HEADERS, redirect, render
 from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie
-from service.web.languages import accepted_language, match_language
+from service.web.languages import day_in, language_of
 from service.web.public.evidence import MAX_BYTES, EvidenceFolder
 
 TEXTS = tomllib.loads((Path(__file__).parent / "seller.toml").read_text(encoding="utf-8"))
@@ -262,11 +262,10 @@ class Place:
         return f"/my/{path}{quote(rest)}?{urlencode(values | {'lang': self.language})}"
 
     def day(self, value: Timestamp) -> str:
-        return self.date(f"{value.ToDatetime(UTC):%Y-%m-%d}")
+        return day_in(self.language, value.ToDatetime(UTC))
 
     def date(self, text: str) -> str:
-        day = date.fromisoformat(text)
-        return f"{day.year}年{day.month}月{day.day}日" if self.language == "zh" else f"{day.day} {day:%B %Y}"
+        return day_in(self.language, date.fromisoformat(text))
 
     def tier(self, tier: "Tier.ValueType") -> str:
         return str(TEXTS[self.language]["tiers"][Tier.Name(tier).removeprefix("TIER_")])
@@ -277,11 +276,6 @@ class Place:
     def other_language(self) -> str:
         other = "en" if self.language == "zh" else "zh"
         return Place(self._request, other).link()
-
-
-def language_of(request: Request) -> str:
-    asked = match_language(request.query_params.get("lang", ""))
-    return asked or accepted_language(request.headers.get("accept-language", ""))
 
 
 def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
