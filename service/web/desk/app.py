@@ -124,7 +124,7 @@ class Desk:
         pending = next((one for one in mine if one.state == "pending"), None)
         since = time.time() - REFUSED_SECONDS
         return {
-            "pending": pending if pending and self.journal.seconds_left(pending) else None,
+            "undoable": pending if pending and self.journal.seconds_left(pending) else None,
             "seconds": ceil(self.journal.seconds_left(pending)) if pending else 0,
             "refused": [one for one in mine if one.state == "refused" and one.due > since][:3],
         }

@@ -23,7 +23,7 @@ from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.effects import Effect, effect_of
-from service.web.desk.evidence import FILE_POLICY, File, find_problem, read_evidence
+from service.web.desk.evidence import FILE_POLICY, File, read_evidence
 from service.web.desk.journal import Decision, Finding, Journal, Taken, new_id
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
 from service.web.desk.staff import working_name
@@ -77,7 +77,8 @@ class CasePages:
         allowed = {Action.Name(action).removeprefix("ACTION_").lower() for action in violation.allowed_actions}
         finding = case.finding.get(actor) or case.votes.get(actor)
         fact = report_of(recorded)
-        unshown = find_problem(self._evidence, fact.evidence_uri, fact.evidence_sha256)
+        file = self._look_at_evidence(fact)
+        unshown = file if isinstance(file, Problem) else None
         return visit.page(
             "case.html",
             400 if problems else 200,
@@ -86,6 +87,7 @@ class CasePages:
             seller=violation.seller.rpartition("/")[2],
             fact=fact,
             unshown=unshown,
+            is_picture=isinstance(file, File) and file.media_type.startswith("image/"),
             description=_DESCRIPTIONS.get(violation.violation_type, ""),
             deadline=deadline_of(violation),
             now=self._queue.now(visit.visitor),
@@ -141,25 +143,30 @@ class CasePages:
 
     def open_evidence(self, visit: Visit) -> Response:
         name, _, recorded = self._case(visit)
-        self._read_evidence(recorded)
+        self._read_evidence(report_of(recorded))
         self._journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
-        file = self._read_evidence(self._case(visit)[2])
+        file = self._read_evidence(report_of(self._case(visit)[2]))
         headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
         if file.media_type == "application/octet-stream":
             headers |= {"Content-Disposition": "attachment"}
         return Response(file.body, headers=headers, media_type=file.media_type)
 
-    def _read_evidence(self, recorded: Sequence[Entry]) -> File:
-        fact = report_of(recorded)
+    def _read_evidence(self, fact: ViolationReported) -> File:
         return read_evidence(self._evidence, fact.evidence_uri, fact.evidence_sha256)
+
+    def _look_at_evidence(self, fact: ViolationReported) -> File | Problem:
+        try:
+            return self._read_evidence(fact)
+        except Problem as problem:
+            return problem
 
     def _evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
         """Return why this person cannot decide by the evidence: it cannot be shown unchanged, or is not opened."""
-        if problem := find_problem(self._evidence, fact.evidence_uri, fact.evidence_sha256):
-            return problem
+        if isinstance(found := self._look_at_evidence(fact), Problem):
+            return found
         if visit.visitor.actor not in self._journal.case(name).opened:
             return Problem(409, "Open the evidence before you decide", "Press o on the page of the case.")
         return None

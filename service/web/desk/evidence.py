@@ -31,15 +31,6 @@ def require_place(root: str) -> str:
     return root
 
 
-def find_problem(root: str, uri: str, sha256: str) -> Problem | None:
-    """Return why the desk cannot show this evidence."""
-    try:
-        read_evidence(root, uri, sha256)
-    except Problem as problem:
-        return problem
-    return None
-
-
 def read_evidence(root: str, uri: str, sha256: str) -> File:
     """Return evidence below `root`. Raises Problem if there is none, or if it lies elsewhere, also by a symbolic link,
     is missing, too long, or differs from its digest.

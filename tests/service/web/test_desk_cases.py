@@ -116,7 +116,8 @@ def test_a_decision_becomes_one_entry_after_its_window(
 def test_an_undone_decision_is_never_an_entry(desk: Site, client: Client) -> None:
     someone, other = person(desk), person(desk, "reviewer-2")
     decision = decide(someone, report(client, "undo-1"), TRUE)
-    assert b"It becomes an entry in" in someone.get("/search").body
+    for path in ("/search", "/operations"):
+        assert b"It becomes an entry in" in someone.get(path).body
     other.get("/search")
     assert other.post(f"/decisions/{decision}/undo").status == 409
     someone.get("/search")
@@ -313,6 +314,11 @@ def test_evidence_is_checked_and_veiled_until_opened(desk: Site, client: Client,
     assert b"veiled" in someone.get("/cases/see-0").body
     assert someone.post("/cases/see-0/open").status == 303
     assert b"veiled" not in someone.get("/cases/see-0").body
+    (folder / "paper.pdf").write_bytes(b"%PDF-1.4")
+    report(client, "see-8", evidence_uri=f"{folder}/paper.pdf", evidence_sha256=hashlib.sha256(b"%PDF-1.4").hexdigest())
+    someone.post("/cases/see-8/open")
+    shown = someone.get("/cases/see-8").body
+    assert (b"Save the evidence" in shown, b"<img" in shown) == (True, False)
 
 
 def test_many_decisions_are_shown_first_and_reversed_by_id(desk: Site, client: Client) -> None:
