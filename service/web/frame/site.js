@@ -10,6 +10,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && typing) return event.target.blur();
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return event.target.form?.requestSubmit();
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Enter" && event.target.matches("a, button, summary")) return; // it acts by itself
   const target = all("[data-key]").find((one) => one.dataset.key === event.key && !one.disabled);
   if (!target) return;
   event.preventDefault();

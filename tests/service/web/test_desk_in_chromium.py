@@ -116,6 +116,18 @@ def test_cases_are_decided_by_four_keys_and_undone(chromium: Browser, place: Pla
         assert found == []
 
 
+def test_enter_presses_the_button_that_has_the_focus(chromium: Browser, place: Place) -> None:
+    with opened(chromium, f"{place.url}/sign-in?code={CODE}") as (page, _):
+        sign_in(page, "keys-2")
+        page.goto(f"{place.url}/cases/v-9")
+        page.keyboard.press("5")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Escalate").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "v-9" not in url)
+        assert page.get_by_text("It becomes an entry in").count() == 0
+
+
 def test_a_case_is_decided_without_script(chromium: Browser, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "UNDO_SECONDS", 60.0)
     with opened(chromium, f"{place.url}/sign-in?code={CODE}", java_script_enabled=False) as (page, found):
