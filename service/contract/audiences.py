@@ -225,6 +225,8 @@ def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
             values["amount"] = format_amount(amount, currency)
         case RollingReserve(ppm=ppm):
             values["share"] = f"{ppm / 10_000:g}"
+        case ListingCap(listings=0) | IntakeCap(new_listings=0):
+            name = f"NO_{name}"
         case ListingCap(listings=count) | IntakeCap(new_listings=count):
             values["count"] = f"{count:,}"
         case Suspension() if measure.terminates:

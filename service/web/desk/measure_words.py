@@ -55,8 +55,10 @@ def describe_value(value: MeasureValue, currency: str) -> str:
         "delivery_hold": lambda: f"{one.days} days after the delivery",
         "rolling_reserve": lambda: f"{one.ppm / 10_000:g} % of each order for {one.days} days",
         "value_cap": lambda: f"{money(one.value_minor, currency)} a day{where}",
-        "listing_cap": lambda: f"{number(one.listings)} open listings{where}",
-        "intake_cap": lambda: f"{number(one.new_listings)} new listings a day{where}",
+        "listing_cap": lambda: f"{number(one.listings) if one.listings else 'no'} open listings{where}",
+        "intake_cap": lambda: (
+            f"{number(one.new_listings)} new listings a day{where}" if one.new_listings else f"no new listings{where}"
+        ),
         "paid_ahead_limit": lambda: (
             f"at most {money(one.at_most_minor, currency)} on orders younger than {one.days} days"
         ),

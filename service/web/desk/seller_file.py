@@ -13,10 +13,10 @@ from starlette.responses import Response
 from scoring.entries.field_types import ID_FORM, is_id
 from sellertrust.client import Client
 from sellertrust.requests import invoke, seller_name
-from sellertrust.v1.entry_pb2 import Action, Category, Entry, Severity, Source, Tier, ViolationStatus
+from sellertrust.v1.entry_pb2 import Action, Category, Entry, IdentityLevel, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Stamp, TrustScore
+from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Reason, Stamp, TrustScore
 from service.web.desk.calls import READ_SECONDS, found, part, patient, start
 from service.web.desk.measure_words import measure_rows
 from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
@@ -48,6 +48,16 @@ _OTHER_MARKS = {
     "payouts": "payouts stopped or resumed",
     "complaint": "complaint filed",
 }
+
+_COUNTED = {
+    "SERVICE_FAILURES": "orders that failed",
+    "INSPECTIONS_FAILED": "inspections that failed",
+    "DISPUTES_LOST": "orders with a lost dispute",
+    "FEW_ORDERS": "settled orders",
+    "SHORT_TENURE": "days on record",
+    "LIMIT": "the sum",
+}
+"""What a reason counts; all others count incidents."""
 
 
 class Step(NamedTuple):
@@ -195,10 +205,18 @@ def waterfall(answer: ExplainTrustScoreResponse) -> list[Step]:
     steps = [Step("Base", "A seller with nothing against it", base, base, draw_step(floor, base, (floor, base)))]
     for reason in answer.reasons:
         before, total = total, total + reason.points
-        note = f"{reason.counted:,} of {reason.compared:,}" if reason.compared else f"{reason.counted:,} counted"
         bar = draw_step(before, total, (floor, base))
-        steps.append(Step(word(reason.reason_code), note, reason.points, total, bar))
+        steps.append(Step(word(reason.reason_code), _describe_count(reason), reason.points, total, bar))
     return steps
+
+
+def _describe_count(reason: Reason) -> str:
+    """Return what a reason counts, such as `days on record: 652`."""
+    if reason.reason_code in ("IDENTITY_LEVEL", "IDENTITY_ATTRIBUTES"):
+        level = IdentityLevel.Name(IdentityLevel.ValueType(reason.counted)).removeprefix("IDENTITY_LEVEL_")
+        return f"level: {word(level).lower() if reason.counted else 'not stated'}"
+    many = f"{reason.counted:,} of {reason.compared:,}" if reason.compared else f"{reason.counted:,}"
+    return f"{_COUNTED.get(reason.reason_code, 'incidents')}: {many}" if reason.counted else ""
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:

@@ -65,6 +65,8 @@ def test_a_report_sets_a_caution_and_its_dismissal_ends_it(running: Running) -> 
             ("grave-reports", entry_pb2.MEASURE_KIND_MANUAL_REVIEW, "r"),
         }
         assert measures.terms.intake_caps[0].limit == 0
+        titles = [one.title for one in client.list_statements_of_reasons(MARKET, "s1").statements]
+        assert any("You may add no new listings" in title for title in titles)
         bare = plain(found)
         bare.ClearField("cautions")
         assert bare == plain(before)

@@ -96,6 +96,8 @@ def test_the_credit_file_shows_points_that_add_up(desk: Site, running: Running) 
     total = answer.baseline_points + sum(reason.points for reason in answer.reasons)
     assert f'<div class="points">{total}</div>' in shown
     assert shown.count('<td class="bars">') == 1 + len(answer.reasons)
+    for counted in ("incidents: 1<", "level: business<"):
+        assert counted in shown
     assert 'id="v-v-low"' in shown
     assert "Confirmed" in shown
 
@@ -126,6 +128,7 @@ def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, monkey
     someone, path, seen = person(desk), "/sellers/low/entries", []
     while path:
         shown = someone.get(path).body.decode()
+        assert "1970" not in shown  # a day's orders state no moment
         seen += re.findall(r'<th scope="row">(\d+)<br>', shown)
         following = re.findall(r'rel="next" href="([^"]+)"', shown)
         path = f"/sellers/low/entries{following[0]}" if following else ""
