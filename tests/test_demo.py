@@ -109,6 +109,8 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
         url = lines[1].split()[-1]
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert GOOD.shop_name in answer.read().decode()
+        with urllib.request.urlopen(lines[2].split()[-1], timeout=30) as answer:
+            assert "sign-out" not in answer.read().decode()  # nobody signed in
         with urllib.request.urlopen(lines[4].split()[-1], timeout=30) as answer:
             assert "Sign in to the trust desk" in answer.read().decode()
         card = shlex.split(lines[10])[1:]
