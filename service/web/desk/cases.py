@@ -1,7 +1,6 @@
 """First the fact, without anything that could sway; then the consequence, which revises nothing."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,6 +12,7 @@ from sellertrust.client import Client
 from sellertrust.requests import seller_name
 from sellertrust.v1.entry_pb2 import (
     ACTION_APPEAL,
+    ACTION_REVIEW,
     ATTRIBUTION_CONTESTED,
     Action,
     Entry,
@@ -27,7 +27,7 @@ from service.web.desk.evidence import FILE_POLICY, File, read_evidence
 from service.web.desk.journal import Decision, Finding, Journal, Taken, new_id
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
 from service.web.desk.staff import working_name
-from service.web.frame.rendering import HEADERS, redirect
+from service.web.frame.rendering import HEADERS, last, redirect
 from service.web.frame.visits import Problem, Visit
 
 MAX_REASON = 500
@@ -84,7 +84,7 @@ class CasePages:
             400 if problems else 200,
             id=name,
             violation=violation,
-            seller=violation.seller.rpartition("/")[2],
+            seller=last(violation.seller),
             fact=fact,
             unshown=unshown,
             is_picture=isinstance(file, File) and file.media_type.startswith("image/"),
@@ -122,10 +122,10 @@ class CasePages:
             problems.append(("words", f"Write one line of at most {MAX_REASON} characters"))
         if problems or choice is None:
             return self.show(visit, problems)
-        actor, now = visit.visitor.actor, datetime.now(UTC).timestamp()
+        actor = visit.visitor.actor
         severity = visit.field("severity") if choice.action == "reduce" else ""
         try:
-            finding = Finding(name, actor, choice.action, words or choice.reason, "", severity, now)
+            finding = Finding(name, actor, choice.action, words or choice.reason, severity)
             if choice.action == "review":
                 self._journal.claim(name, actor)
                 return self._ask_for_information(visit, violation, finding)
@@ -137,7 +137,7 @@ class CasePages:
     def _ask_for_information(self, visit: Visit, violation: Violation, finding: Finding) -> Response:
         """Put the case aside; an alleged one goes under review, so that the seller can read what is missing."""
         self._journal.wait_for_information(finding.violation, finding.reason)
-        if any(Action.Name(action) == "ACTION_REVIEW" for action in violation.allowed_actions):
+        if ACTION_REVIEW in violation.allowed_actions:
             self._journal.decide(self._decision(visit, violation, finding, finding.actor, new_id()))
         return self._go_on(visit)
 
@@ -190,7 +190,7 @@ class CasePages:
     def consequence(self, visit: Visit) -> Response:
         name, violation, recorded = self._case(visit)
         finding = self._finding(visit, name)
-        seller, client = violation.seller.rpartition("/")[2], visit.visitor.client
+        seller, client = last(violation.seller), visit.visitor.client
         effect = self._effect(client, violation, finding)
         return visit.page(
             "consequence.html",
@@ -263,18 +263,17 @@ class CasePages:
         return Decision(
             decision_id,
             finding.violation,
-            violation.seller.rpartition("/")[2],
+            last(violation.seller),
             visit.visitor.person,
             actor,
             finding.action,
             finding.reason,
-            finding.ground,
             finding.severity,
             self._journal.new_deadline(),
         )
 
     def _effect(self, client: Client, violation: Violation, finding: Finding) -> Effect:
-        seller = violation.seller.rpartition("/")[2]
+        seller = last(violation.seller)
         if not seller:  # a product's: each seller's own violation follows
             return Effect("", "", [], [], 0, "", is_grave=finding.action == "confirm")
         entry = Entry(seller=seller_name(self._marketplace, seller))

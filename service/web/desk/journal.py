@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scoring.base.errors import ConfigurationWrong
 from service.files import owner_only_opener, sync_folder
@@ -23,6 +23,7 @@ CLAIM_SECONDS = 1_200.0
 QUEUE_SECONDS = 120.0
 """A remembered queue is younger."""
 KEPT_DECISIONS = 5_000
+T = TypeVar("T")
 
 
 class Taken(Exception):
@@ -41,9 +42,7 @@ class Finding:
     actor: str
     action: str
     reason: str
-    ground: str
     severity: str
-    time: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,6 @@ class Decision:
     actor: str
     action: str
     reason: str
-    ground: str
     severity: str
     due: float
     """The undo window's end, in seconds since 1970."""
@@ -246,16 +244,16 @@ class Journal:
             case "opened":
                 case.opened = case.opened | {given["actor"]}
             case "finding":
-                case.finding = case.finding | {given["actor"]: Finding(**given)}
+                case.finding = case.finding | {given["actor"]: _made(Finding, given)}
             case "vote":
-                case.votes = case.votes | {given["actor"]: Finding(**given)}
+                case.votes = case.votes | {given["actor"]: _made(Finding, given)}
                 case.claimed_by, case.claimed_until = "", 0.0
             case "waiting":
                 case.claimed_by, case.claimed_until, case.waiting = "", 0.0, given["text"]
             case "decision":
-                self._decisions[given["id"]] = Decision(**given)
+                self._decisions[given["id"]] = _made(Decision, given)
             case "state":
-                self._settle(Decision(**{**asdict(self._decisions[given["id"]]), **given}))
+                self._settle(_made(Decision, {**asdict(self._decisions[given["id"]]), **given}))
             case "bulk":
                 self._bulk[given["decision_id"]] = given
 
@@ -294,6 +292,11 @@ class Journal:
             yield from ({"kind": "finding", **asdict(one)} for one in case.finding.values())
             if case.waiting:
                 yield {"kind": "waiting", "violation": violation, "text": case.waiting}
+
+
+def _made(kind: type[T], given: dict[str, Any]) -> T:
+    """Leave out what an older desk wrote besides."""
+    return kind(**{name: given[name] for name in given if name in kind.__annotations__})
 
 
 def _read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -61,9 +61,7 @@ class Sender:
         client = self._client_of(decision.person)
         if client is None:
             return
-        fields: dict[str, Any] = {"ground": decision.ground} if decision.ground else {}
-        if decision.severity:
-            fields["severity"] = Severity.Value(decision.severity)
+        fields: dict[str, Any] = {"severity": Severity.Value(decision.severity)} if decision.severity else {}
         try:
             client.decide_violation(
                 decision.action,

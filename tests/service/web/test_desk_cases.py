@@ -145,7 +145,10 @@ def test_crashes_neither_lose_nor_double_a_decision(
         wait_for(client, "crash-1", "DISMISSED")
     file = tmp_path / "desk.jsonl"
     events = [json.loads(line) for line in file.read_text().splitlines()]
-    lost = [{**event, "state": "pending"} if event.get("id") == sent else event for event in events]
+    lost = [
+        {**event, "state": "pending", "ground": "of an older desk"} if event.get("id") == sent else event
+        for event in events
+    ]
     file.write_text("".join(json.dumps(event) + "\n" for event in lost) + '{"kind": "decis')
     with desk_site(client, tmp_path) as site:
         while b">Sent<" not in person(site).get("/record").body:
@@ -169,7 +172,7 @@ def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) ->
             pass
         for name in names:
             person = "gone" if name == names[0] else "here"
-            decision = Decision(f"desk-{name}", name, "best", person, "reviewer-1", "dismiss", "seen", "", "", 0.0)
+            decision = Decision(f"desk-{name}", name, "best", person, "reviewer-1", "dismiss", "seen", "", 0.0)
             journal.decide(decision)
         sender = Sender(journal, MARKET, {"gone": closed, "here": allowed}.get, lambda _: None)
         with closing(sender):
@@ -377,7 +380,7 @@ def test_a_remembered_queue_is_that_of_its_person(
 def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
     path = tmp_path / "desk.jsonl"
     with closing(Journal(path)) as journal:
-        journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", "", "", 0.0))
+        journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", ""))
         journal.claim("case-1", "reviewer-2")
     for _ in range(2):
         with closing(Journal(path)) as journal, pytest.raises(Taken):
