@@ -33,8 +33,7 @@ def monitor(
     """Show how far sellers, scores and outcomes have moved since a model's training.
 
     Exit code 4 on an alert. Drift compares today's sellers with the model's training points. Calibration is observed
-    over expected bad sellers: in windows that are over (matured), and in open ones, projected by how past windows
-    developed (estimated).
+    over expected bad sellers in windows that are over (matured).
     """
     from service.policy.policy_file import load_policy
     from training.monitoring.monitor import monitor as run
@@ -76,7 +75,7 @@ def _show_report(report: "MonitorReport", output: Format) -> None:
     drift = [row["score"], *row["features"][:MAX_FEATURES]]
     emit([{**d, "value": round(d["value"], 4), "critical": round(d["critical"], 4)} for d in drift], output)
     write("\n")
-    bases = {"matured": row["matured"], **{f"  {n}": t for n, t in row["tiers"].items()}, "estimated": row["estimated"]}
+    bases = {"matured": row["matured"], **{f"  {n}": t for n, t in row["tiers"].items()}}
     emit([_calibration_row(name, found) for name, found in bases.items() if found["rows"] or found["why_not"]], output)
 
 
@@ -90,6 +89,5 @@ def _calibration_row(name: str, finding: dict[str, Any]) -> dict[str, Any]:
         "bad": finding["bad"],
         "expected": round(finding["expected"], 1),
         "observed / expected": shown,
-        "lifted by": " ".join(f"{factor:.2f}" for factor in finding["factors"]),
         "alert": finding["alert"],
     }

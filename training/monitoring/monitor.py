@@ -1,16 +1,15 @@
-"""Monitor a model: drift of its score and features, and calibration, on mature and on open windows.
+"""Monitor a model: drift of its score and features, and calibration on mature windows.
 
 Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored. Drift
-compares sellers of that day with sellers of the model's training points, as known then. For open windows a chain ladder
-of one step lifts the sellers known as bad so far.
+compares sellers of that day with sellers of the model's training points, as known then.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from scoring.base.arrays import Bools, Floats
-from scoring.base.enums import Kind, Tier
+from scoring.base.arrays import Floats
+from scoring.base.enums import Tier
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import format_day
 from scoring.features.facts import Facts
@@ -18,21 +17,18 @@ from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, widen_by_poisson
 from training.evaluation.stability import Samples
-from training.fitting.fit import log_exposure
 from training.monitoring.outcomes import (
-    DayOutcomes,
     adapt_study_to_model,
     is_mature,
     last_training_day,
     outcome,
     reported_before,
-    slope_of,
     training_points,
 )
 from training.monitoring.past_answers import answers_at
 from training.monitoring.results import Calibration, Drift, MonitorReport
 from training.observation.export import LedgerTable
-from training.observation.labels import Labels, Outcome, Windows, final_facts, label
+from training.observation.labels import final_facts
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.definition import MonitorTable, Study
 
@@ -40,9 +36,6 @@ MAX_SELLERS = 20_000
 """Drawn by chance to measure drift: the index of two equal samples is then at most 0.001."""
 
 DRAWS = 500
-MIN_BAD = 10
-"""Least bad sellers of an estimate, in the open window and at the same age in mature windows."""
-
 NOT_AT_EVENTS = (
     "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
     " compared in its evaluation alone"
@@ -67,10 +60,9 @@ def monitor(
         raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
     score, features = drift(reference, today, artifact, limits, study.model.seed)
     untold = Calibration((), 0, 0, 0.0, None, why_not=NOT_AT_EVENTS)
-    matured, tiers, estimated = untold, dict[str, Calibration](), untold
+    matured, tiers = untold, dict[str, Calibration]()
     if study.observation.events is None:
         matured, tiers = calibration(table, study, artifact, policy, limits, final)
-        estimated = estimate(table, study, artifact, limits, final)
     return MonitorReport(
         as_of=day,
         model=artifact.digest,
@@ -80,7 +72,6 @@ def monitor(
         features=features,
         matured=matured,
         tiers=tiers,
-        estimated=estimated,
     )
 
 
@@ -173,121 +164,6 @@ def calibration(
         for tier in Tier
     }
     return of(cells.sum(axis=1), int(rows.sum()), int(bad_rows.sum()), "seller was observed"), tiers
-
-
-def estimate(table: LedgerTable, study: Study, artifact: Artifact, limits: MonitorTable, final: Facts) -> Calibration:
-    """Compare bad sellers with those expected in open windows, for the part that has passed.
-
-    Past windows correct for late reports and decisions, not for days to come. The orders so far are known, so a season
-    that sells more expects more.
-    """
-    past = mature_days(table, study, limits.points)
-    if not past:
-        return Calibration((), 0, 0, 0.0, None, why_not="no window is over, so nothing says how labels develop")
-    gap = table.as_of - past[0]
-    ages = [gap - gap * k // (limits.points + 1) for k in range(1, limits.points + 1)]
-    found = {table.as_of - age: _count_open_window(table, study, artifact, past, final, age) for age in ages if age > 0}
-    used = [day for day, cells in found.items() if min(cells[:, [_ROWS_BAD, _ROWS_PAST_KNOWN]].sum(axis=0)) >= MIN_BAD]
-    if not used:
-        return Calibration((), 0, 0, 0.0, None, why_not=f"fewer than {MIN_BAD} bad sellers so far in each open window")
-    cells = np.stack([found[day] for day in used], axis=1)
-
-    def developed_to_expected_ratio(sums: Floats) -> Floats:
-        so_far, expected, known_at_age, known_later, *_ = np.moveaxis(sums, -1, 0)
-        developed = so_far * known_later / np.maximum(known_at_age, 1.0)
-        return np.asarray(developed.sum(axis=-1) / expected.sum(axis=-1))
-
-    total = cells.sum(axis=0)
-    drawn = _draw_sums(cells.reshape(len(cells), -1), study.model.seed).reshape(-1, *total.shape)
-    interval = Interval.of(float(developed_to_expected_ratio(total)), developed_to_expected_ratio(drawn))
-    bad = int(total[:, _ROWS_BAD].sum())
-    interval = widen_by_poisson(interval, bad, interval.value / bad)
-    return Calibration(
-        days=tuple(used),
-        rows=int(total[:, _ROWS].sum()),
-        bad=bad,
-        expected=float(total[:, _EXPECTED].sum()),
-        ratio=interval,
-        factors=tuple((total[:, _PAST_KNOWN_LATER] / total[:, _PAST_KNOWN_AT_AGE]).tolist()),
-        in_sample=min(used) < last_training_day(artifact),
-        alert=_is_outside(interval, limits),
-    )
-
-
-_BAD_SO_FAR, _EXPECTED, _PAST_KNOWN_AT_AGE, _PAST_KNOWN_LATER, _ROWS, _ROWS_BAD, _ROWS_PAST_KNOWN = range(7)
-
-
-def _count_open_window(
-    table: LedgerTable, study: Study, artifact: Artifact, past: list[int], final: Facts, age: int
-) -> Floats:
-    """Return seven numbers of each seller about the `age` days before the table's end: shape (sellers, 7).
-
-    Weighted: known as bad; the chance that it will be. For the first `age` days of past windows: the number in which it
-    was known as bad at their end; the number in which it became known. Counts: observed; known as bad; the number of
-    past windows in which it was known as bad.
-    """
-    day, whole = table.as_of - age, study.point_at(table.as_of - age)
-    end = min(whole.window_end, table.as_of)
-    everyone = population(table, study, day, final)
-    labels = _label_days(table, study, day, end, table.as_of, final)
-    observed = np.zeros(table.columns.cases)
-    kept = everyone.seller[labels.window_orders[everyone.seller] >= study.orders_needed]
-    observed[kept] = 1
-    passed = np.full(len(everyone.seller), np.log((end - day) / (whole.window_end - day)))
-    if study.is_rate:
-        start = np.zeros(len(everyone.seller))
-    elif study.exposure.reference_orders is None:
-        start = passed
-    else:
-        own = log_exposure(labels.window_orders[everyone.seller], study)
-        start = passed + slope_of(artifact) * (own - passed)
-    outcome_of_all = DayOutcomes(day, everyone.seller, np.zeros(0), start, np.ones(len(start)))
-    expected = np.zeros(table.columns.cases)
-    expected[everyone.seller] = outcome_of_all.expected(artifact, artifact.raw_score(everyone.x))
-    known_at_age, known_later, rows_known_at_age = np.zeros((3, table.columns.cases))
-    is_sale = table.columns.kind == Kind.EXPOSURE
-    conduct = table if study.reads_orders else replace(table, columns=table.columns.take(~is_sale))
-    for first in past:
-        window = study.point_at(first)
-        until = min(first + age, window.window_end)
-        early = reported_before(conduct, first + age)
-        known_then = _find_bad_rows(_label_days(early, study, first, until, first + age, final_facts(early)), study)
-        mature = window.window_end + study.window.maturity_days
-        by_now = _label_days(table, study, first, until, max(mature, first + age), final)
-        weight = _weigh_cases(by_now, study, by_now.window_orders >= study.orders_needed)
-        known_at_age += weight * known_then
-        known_later += weight * _find_bad_rows(by_now, study)
-        rows_known_at_age += known_then
-    bad, weight = (labels.outcome == Outcome.BAD) * observed, _weigh_cases(labels, study, observed > 0)
-    return np.stack(
-        [weight * bad, weight * expected * observed, known_at_age, known_later, observed, bad, rows_known_at_age],
-        axis=1,
-    )
-
-
-def _weigh_cases(labels: Labels, study: Study, is_row: Bools) -> Floats:
-    if study.bad.weigh_by != "orders" or not is_row.any():
-        return np.ones(len(is_row))
-    return np.asarray(labels.window_orders / labels.window_orders[is_row].mean())
-
-
-def _find_bad_rows(labels: Labels, study: Study) -> Bools:
-    found: Bools = (labels.window_orders >= study.orders_needed) & (labels.outcome == Outcome.BAD)
-    return found
-
-
-def _label_days(table: LedgerTable, study: Study, first: int, end: int, moment: int, final: Facts) -> Labels:
-    """Return the labels of days `first` up to but excluding `end`, as known at the beginning of day `moment`.
-
-    No seller counts as left.
-    """
-    early = replace(
-        study,
-        window=replace(study.window, maturity_days=moment - end),
-        eligible=replace(study.eligible, left="keep", least_share=0.0),
-    )
-    cases = table.columns.cases
-    return label(table, early, Windows(np.full(cases, first), np.full(cases, end)), final)
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Any
 from scoring.base.time import format_day
 from training.evaluation.arrays import Interval, plain
 
-CHECKS = ("score_psi", "feature_csi", "calibration_matured", "calibration_estimated")
+CHECKS = ("score_psi", "feature_csi", "calibration_matured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +19,13 @@ class Drift:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     days: tuple[int, ...]
-    """The observation days: mature windows newest first, open windows oldest first."""
+    """The observation days, newest first."""
     rows: int
     bad: int
     expected: float
-    """Weighted as the study weighs sellers; in open windows, for the part that has passed."""
+    """Weighted as the study weighs sellers."""
     ratio: Interval | None
-    """Observed over expected, with its interval; None: `why_not` states why.
-
-    Observed is `bad`, weighted, and lifted in open windows.
-    """
-    factors: tuple[float, ...] = ()
-    """In open windows, by day: finally known over known bad sellers."""
+    """Observed (`bad`, weighted) over expected, with its interval; None: `why_not` states why."""
     in_sample: bool = False
     why_not: str = ""
     alert: bool = False
@@ -48,16 +43,15 @@ class MonitorReport:
     features: tuple[Drift, ...]
     matured: Calibration
     tiers: Mapping[str, Calibration]
-    estimated: Calibration
 
     @property
     def alerts(self) -> dict[str, bool]:
-        found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert, self.estimated.alert)
+        found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert)
         return dict(zip(CHECKS, found, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         row = asdict(self)
-        for found in (row["matured"], row["estimated"], *row["tiers"].values()):
+        for found in (row["matured"], *row["tiers"].values()):
             found["days"] = [format_day(day) for day in found["days"]]
         shown: dict[str, Any] = plain({**row, "as_of": format_day(self.as_of), "alerts": self.alerts})
         return shown

@@ -104,46 +104,6 @@ def test_matured_calibration_is_observed_over_expected(world: World, study: Stud
 
 
 @pytest.mark.long
-def test_the_estimate_tells_before_what_matured_labels_tell(world: World, study: Study) -> None:
-    estimated = look(world, study, world.trained_on + 90).estimated
-    assert all(factor >= 1 for factor in estimated.factors)
-    later = look(world, restated(study, monitor={"points": 6}), world.table.as_of).matured
-    assert max(estimated.ratio.low, later.ratio.low) < min(estimated.ratio.high, later.ratio.high)
-
-
-@pytest.mark.long
-def test_who_sold_nothing_says_nothing_of_how_bad_is_known(world: World, study: Study, tmp_path: Path) -> None:
-    rows = pl.read_parquet(world.export)
-    idle = pl.col("seller").is_in(rows["seller"].unique().sort()[::2].implode())
-    silent = rows.filter(~(idle & (pl.col("kind") == Kind.EXPOSURE)))
-    theirs = rows.filter(idle, pl.col("kind") == Kind.VIOLATION)["entry_id"]
-    silent.write_parquet(tmp_path / "silent.parquet")
-    innocent = silent.filter(~pl.col("violation").is_in(theirs.implode()).fill_null(value=False))
-    innocent.write_parquet(tmp_path / "innocent.parquet")
-    found, same = (
-        monitor(read_export(tmp_path / f"{name}.parquet"), study, world.model, policy()).estimated
-        for name in ("silent", "innocent")
-    )
-    assert found.bad == same.bad > 0
-    assert found.factors == same.factors
-    assert max(found.factors) > 1
-
-
-@pytest.mark.long
-def test_when_breaches_become_rarer_the_estimate_alerts_first(world: World, study: Study, tmp_path: Path) -> None:
-    changed = world.table.as_of - 75
-    rows = pl.read_parquet(world.export)
-    new = rows.filter(pl.col("kind") == Kind.VIOLATION, pl.col("occur_time") >= changed * DAY)["entry_id"]
-    gone = new.sample(fraction=0.98, seed=1, shuffle=True)
-    rows.filter(~pl.col("violation").is_in(gone.implode()).fill_null(value=False)).write_parquet(tmp_path / "x.parquet")
-    rarer = monitor(read_export(tmp_path / "x.parquet"), study, world.model, policy())
-    before, after = look(world, study).estimated.ratio, rarer.estimated.ratio
-    assert after.high < 0.8 * before.value
-    assert rarer.alerts["calibration_estimated"]
-    assert not rarer.alerts["calibration_matured"]
-
-
-@pytest.mark.long
 def test_what_everybody_does_otherwise_is_named(world: World, study: Study, tmp_path: Path) -> None:
     rows = pl.read_parquet(world.export)
     more = pl.when(pl.col("exposure_day") >= world.trained_on).then(50).otherwise(1) * pl.col("settled_orders")
@@ -206,9 +166,8 @@ def test_nobody_bad_of_less_than_one_expected_alerts_nobody(world: World, study:
 def test_a_study_at_inspections_tells_drift_alone_and_why(world: World, study: Study) -> None:
     inspected = restated(study, observation={"events": EventPoints(Kind.INSPECTION, 0, 1, 2, 3)})
     found = look(world, inspected)
-    for calibration in (found.matured, found.estimated):
-        assert calibration.ratio is None
-        assert "observes sellers at events" in calibration.why_not
+    assert found.matured.ratio is None
+    assert "observes sellers at events" in found.matured.why_not
     assert not found.tiers
     assert found.score.value == look(world, study).score.value
 
@@ -219,8 +178,6 @@ def test_a_look_at_a_day_before_anything_is_over_says_so(world: World, study: St
     found = look(world, young)
     assert found.matured.ratio is None
     assert found.matured.why_not == "no window is over"
-    assert found.estimated.ratio is None
-    assert "no window is over" in found.estimated.why_not
     with pytest.raises(ConfigurationWrong, match="the ledger knows nobody of the days that model"):
         look(world, study, 10_000)
 
