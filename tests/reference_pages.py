@@ -57,7 +57,6 @@ WHERE = {
         "policy show",
         "ledger append",
         "ledger list",
-        "verify book",
         "access --audit",
     ],
     "database": [

@@ -1,6 +1,4 @@
-import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from inspect import signature
 from pathlib import Path
@@ -9,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound, SellertrustError, invalid
-from sellertrust.client import Client
-from sellertrust.v1.trust_score_service_pb2 import FRESHNESS_STATE_UNKNOWN, BatchGetTrustScoresResponse
 from service.bootstrap import open_ledger, open_rescoring
 from service.cli.common import client
-from service.cli.options import Assumptions, Marketplace, OlderPolicies, PublicKey, Server
+from service.cli.options import Assumptions, OlderPolicies, PublicKey, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.settings import Settings, load
@@ -64,65 +60,6 @@ def _verify_generation(settings: Settings, path: Any, sample: int, progress: Ste
     return row | {"state": "differs" if differing else "verified", "same": same, "differ": len(differing)}
 
 
-Result = BatchGetTrustScoresResponse.Result
-
-BATCH = 100
-
-VERDICTS = ("same", "differ", "not_found", "unknown", "changed")
-
-
-def verify_book(connection: Client, marketplace: str, sample: int, output: Format) -> Counter[str]:
-    """Recompute `sample` remembered scores (0: all), each at its stamp; list those that differ, and count the verdicts.
-
-    Each seller is asked for twice, so that the second answer is a remembered one. A third call at its stamp's times is
-    never answered from memory.
-    """
-    names = _sellers_of(connection, marketplace)
-    if sample and sample < len(names):
-        names = random.SystemRandom().sample(names, sample)
-    found: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
-    for first in range(0, len(names), BATCH):
-        part = names[first : first + BATCH]
-        connection.batch_get_trust_scores(marketplace, part)
-        answers = [one.message for one in connection.batch_get_trust_scores(marketplace, part)]
-        for answer, verdict in zip(answers, _verdicts(connection, marketplace, part, answers), strict=True):
-            found[verdict] += 1
-            if verdict == "differ":
-                say(f"error: {answer.seller}: differs from its recomputation at {answer.trust_score.stamp}")
-            elif verdict == "unknown":
-                say(f"{answer.seller}: not compared, as its score is missing on the server")
-    emit_one({"sellers": len(names), **found}, output)
-    return found
-
-
-def _sellers_of(connection: Client, marketplace: str) -> list[str]:
-    found = {entry.seller for entry in connection.list_entries(marketplace) if entry.seller}
-    return sorted(name.rsplit("/", 1)[-1] for name in found)
-
-
-def _verdicts(connection: Client, marketplace: str, sellers: Sequence[str], answers: Sequence[Result]) -> list[str]:
-    stamps = [answer.trust_score.stamp for answer in answers if answer.trust_score.HasField("stamp")]
-    if not stamps:
-        return [find_verdict(answer, Result()) for answer in answers]
-    times: dict[str, Any] = {"observe_time": stamps[0].observe_time, "known_time": stamps[0].known_time}
-    again = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
-    return [find_verdict(answer, other) for answer, other in zip(answers, again, strict=True)]
-
-
-def find_verdict(answer: Result, again: Result) -> str:
-    if answer.error.reason == "SELLER_NOT_FOUND":
-        return "not_found"
-    if not answer.HasField("trust_score") or answer.trust_score.freshness.state == FRESHNESS_STATE_UNKNOWN:
-        return "unknown"
-    made_by = [(one.trust_score.stamp.model_digest, one.trust_score.stamp.policy_digest) for one in (answer, again)]
-    if made_by[0] != made_by[1] and again.HasField("trust_score"):
-        return "changed"
-    for result in (answer, again):
-        result.trust_score.ClearField("freshness")
-    is_same = answer.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
-    return "same" if is_same else "differ"
-
-
 app = typer.Typer()
 
 
@@ -130,7 +67,6 @@ class Subject(StrEnum):
     LEDGER = "ledger"
     AUDIT = "audit"
     BACKUP = "backup"
-    BOOK = "book"
     RESCORED = "rescored"
     CERTIFICATE = "certificate"
     RECOVERY = "recovery"
@@ -159,12 +95,11 @@ def verify(
     assumptions: Annotated[Path | None, Assumptions] = None,
     after: OlderPolicies = None,
     server: Server = None,
-    marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the ledger, the audit file, a backup, remembered scores, a loss certificate or a recovery.
+    """Verify the ledger, the audit file, a backup, rescored files, a loss certificate or a recovery.
 
-    Exit code 4 on a mismatch. With book and rescored, 3 if there is nothing to verify, and 5 if nothing could be compared.
+    Exit code 4 on a mismatch. With rescored, 3 if there is nothing to verify, and 5 if nothing could be compared.
 
     ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
     mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
@@ -176,9 +111,6 @@ def verify(
     backup: restores FILE into a temporary ledger, which is deleted. That needs room for the whole ledger in the
     system's folder of temporary files (TMPDIR).
 
-    book: recomputes the scores that a server remembers, each at its stamp. `changed`: the model or policy changed in
-    between; `unknown`: the server had no score; `not_found`: no valid entry of the seller remains.
-
     rescored: compares each file of `rescore` with its checksums, and its scores with the ledger.
 
     certificate: proves a loss certificate again, edge by edge, with code that shares nothing with its maker. It needs
@@ -189,7 +121,7 @@ def verify(
     """
     check = _CHECKS[subject]
     given: dict[str, Any] = {"file": file, "public_key": public_key, "sample": sample, "policy": policy}
-    given |= {"assumptions": assumptions, "after": after, "server": server, "marketplace": marketplace}
+    given |= {"assumptions": assumptions, "after": after, "server": server}
     taken = signature(check).parameters
     for name, value in given.items():
         if value and name not in taken:
@@ -294,27 +226,14 @@ def _verify_backup(output: Format, file: Path | None) -> None:
     show_backup(file, manifest, output)
 
 
-def _verify_book(output: Format, marketplace: str | None, sample: int) -> None:
-
-    with client(marketplace) as (connection, where):
-        found = verify_book(connection, where, sample, output)
-    _conclude(found.total(), found["same"], is_mismatch=bool(found["differ"]))
-
-
 def _verify_rescored(output: Format, sample: int) -> None:
 
     rows = verify_generations(sample, output)
-    is_mismatch = any(row["state"] == "damaged" or row["differ"] for row in rows)
-    _conclude(len(rows), sum(row["same"] for row in rows), is_mismatch=is_mismatch)
-
-
-def _conclude(answers: int, same: int, *, is_mismatch: bool) -> None:
-    """End with 4 on a mismatch, 3 without answers, 5 if answers were found and none compared."""
-    if is_mismatch:
+    if any(row["state"] == "damaged" or row["differ"] for row in rows):
         raise typer.Exit(Exit.REFUSED)
-    if not same:
+    if not any(row["same"] for row in rows):
         say("error: nothing was compared")
-        raise typer.Exit(Exit.UNAVAILABLE if answers else Exit.NOT_FOUND)
+        raise typer.Exit(Exit.UNAVAILABLE if rows else Exit.NOT_FOUND)
 
 
 def _verify_certificate(
@@ -331,7 +250,6 @@ _CHECKS: dict[Subject, Callable[..., None]] = {
     Subject.LEDGER: _verify_ledger,
     Subject.AUDIT: _verify_audit,
     Subject.BACKUP: _verify_backup,
-    Subject.BOOK: _verify_book,
     Subject.RESCORED: _verify_rescored,
     Subject.CERTIFICATE: _verify_certificate,
     Subject.RECOVERY: _verify_recovery,

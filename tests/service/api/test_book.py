@@ -4,12 +4,9 @@ from typing import Any
 import grpc
 import pytest
 
-from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from service.cli.verify import Result, find_verdict
 from tests.helpers.filled_server import filled_server
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, exposure
-from tests.helpers.shells import shell_of
 from tests.helpers.waiting import wait_until
 
 
@@ -39,28 +36,6 @@ def test_a_fresh_answer_is_refused_soon_when_stale(tmp_path: Path) -> None:
                 assert error.retry_delay == 1
 
 
-@pytest.mark.long
-def test_book_verify_names_what_differs_and_ends_with_4(tmp_path: Path) -> None:
-    with filled_server(tmp_path) as (running, _):
-        shell = shell_of(tmp_path, target=running.address)
-        found = shell.json("verify", "book", "--marketplace", MARKET)
-        assert found == {"sellers": 8, "same": 8, "differ": 0, "not_found": 0, "unknown": 0, "changed": 0}
-        assert shell.json("verify", "book", "--marketplace", MARKET, "--sample", "3")["sellers"] == 3
-        damaged = running.book.table.get(f"marketplaces/{MARKET}/sellers/s3")
-        assert damaged is not None
-        damaged.body += TrustScore(points=1).SerializeToString()
-        error = shell("verify", "book", "--marketplace", MARKET, code=4)[1]
-        assert f"marketplaces/{MARKET}/sellers/s3: differs" in error
-
-
-@pytest.mark.long
-def test_verify_book_fails_where_nothing_was_compared(tmp_path: Path) -> None:
-    with filled_server(tmp_path) as (running, _):
-        shell = shell_of(tmp_path, target=running.address)
-        assert "nothing was compared" in shell("verify", "book", "-m", "empty", code=3)[1]
-        assert "does not belong to verify book" in shell("verify", "book", __file__, code=2)[1]
-
-
 def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         for _ in range(3):
@@ -74,13 +49,3 @@ def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
         client.append_entries(MARKET, [exposure("more", "s1", days=40)])
         assert value("sellertrust_book_dropped_total") == 1
         assert value("sellertrust_book_age_seconds") is not None
-
-
-@pytest.mark.parametrize("digest", ["model_digest", "policy_digest"])
-def test_an_answer_by_another_model_or_policy_is_not_compared(digest: str) -> None:
-    answer, again = Result(seller="s"), Result(seller="s")
-    for result, value in ((answer, "a"), (again, "b")):
-        setattr(result.trust_score.stamp, digest, value)
-    assert find_verdict(answer, again) == "changed"
-    setattr(again.trust_score.stamp, digest, "a")
-    assert find_verdict(answer, again) == "same"
