@@ -90,7 +90,7 @@ def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Pat
     (tmp_path / "generations").mkdir(mode=0o755)
     for command in (("rescore", "--processes", 1), ("verify", "rescored")):
         assert "chmod 700" in shell.error(6, *command, **other)
-    assert "does not belong to verify rescored" in shell.error(2, "verify", "rescored", "-m", "s1")
+    assert "does not belong to verify rescored" in shell.error(2, "verify", "rescored", "--public-key", "aa")
 
 
 @pytest.mark.long
