@@ -43,7 +43,7 @@ def evaluated(number: int, auc: float) -> dict[str, bytes]:
         "auc": dict.fromkeys(("lightgbm", "logistic", "points_rule"), interval),
         "difference": {"lightgbm-logistic": interval},
         "judged": {"at_equal_volume": True, "pairs": 900.0, "auc": {"lightgbm": interval}, "difference": {}},
-        "models": {"lightgbm": {"log_loss": interval | {"value": 0.25}, "ks": None}},
+        "models": {"lightgbm": {"log_loss": interval | {"value": 0.25}}},
     }  # fmt: skip
     parts["evaluation.json"] = canonical_json(evaluation)
     return sealed(parts)

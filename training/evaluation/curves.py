@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from scoring.base.arrays import Floats
-from scoring.model.scale import MAX_POINTS
 from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import Rate
 from training.evaluation.probability import equal_bins
@@ -17,12 +16,6 @@ GRID = np.linspace(0.0, 1.0, 101)
 def roc(shares: Shares) -> dict[str, Floats]:
     """Return the ROC curve by weight: `y`, the share of bad rows rejected, at hundredths `x` of good rows rejected."""
     return {"x": GRID, "y": _at(shares.good, shares.bad, GRID)}
-
-
-def lift(shares: Shares) -> dict[str, Floats]:
-    """Return the lift curve: `y`, the bad rate among the worst `x` of the weight, over the bad rate of all rows."""
-    x = GRID[1:]
-    return {"x": x, "y": _at(shares.all, shares.bad, x) / x}
 
 
 def precision(shares: Shares, rate: float) -> dict[str, Floats]:
@@ -44,19 +37,6 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
     part = (wanted - x[last[left]]) / span
     between = y[last[left]] + part * (y[first[right]] - y[last[left]])
     return np.asarray(np.where(exact, y[last[right]], between))
-
-
-def ks(case: Case) -> dict[str, Any]:
-    """Return the weighted shares of `good` and of `bad` rows with at most `x` points.
-
-    `x` goes from 0 to MAX_POINTS in hundredths of it. A line without weight is NaN throughout.
-    """
-    x = np.arange(0, MAX_POINTS + 1, MAX_POINTS // 100)
-    lines: dict[str, Any] = {"x": x}
-    for name, inside in (("good", case.bad == 0), ("bad", case.bad == 1)):
-        weight = np.bincount(case.points[inside], weights=case.weight[inside], minlength=MAX_POINTS + 1)
-        lines[name] = (np.cumsum(weight) / weight.sum())[x] if weight.sum() > 0 else np.full(len(x), np.nan)
-    return lines
 
 
 def reliability(case: Case) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from scoring.base.arrays import Floats
 from training.evaluation import bands, curves, segments, tiers
 from training.evaluation.arrays import Interval, plain
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, Case
-from training.evaluation.probability import Recalibration, brier, losses
+from training.evaluation.probability import Recalibration, losses
 from training.evaluation.ranking import Ranking, Shares
 from training.evaluation.resampling import Draws, draw, with_pairs
 from training.evaluation.stability import Samples
@@ -43,18 +43,13 @@ def evaluate(case: Case) -> dict[str, Any]:
         "models": figures.models(),
         "curves": {
             "roc": {name: curves.roc(shares) for name, shares in drawn.items()},
-            "lift": {name: curves.lift(shares) for name, shares in drawn.items()},
             "precision": {name: curves.precision(shares, figures.mean(case.bad)) for name, shares in drawn.items()},
-            "ks": curves.ks(case),
         },
         "reliability": curves.reliability(case),
         "grades": tiers.grades(case),
-        "strips": (strips := bands.count_strips(case)),
-        "bands": bands.read_bands(strips, case.policy.cut_offs),
-        "score_distribution": tiers.score_distribution(case.points, case.bad),
+        "bands": bands.read_bands(bands.count_strips(case), case.policy.cut_offs),
         "by_month": segments.by_month(case),
         "segments": segments.segments(case),
-        "calibration_by_volume": segments.calibration_by_volume(case),
         "psi": stability(case),
         "migration": tiers.migration(case),
         "swap": tiers.swap(case),
@@ -151,8 +146,6 @@ class _Figures:
 
     def _describe_model(self, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {
-            "ks": self.shares[name].ks,
-            "gini": 2 * self.auc[name] - 1,
             "recall_of_loss": Interval.of(self.recall[name], self.draws.recall[name]),
             "log_loss": None,
             "brier": None,
@@ -162,7 +155,7 @@ class _Figures:
             p_bad, line = self.predicted[name], self.lines[name]
             slope, intercept = line.intervals(self.draws.sums[name])
             row["log_loss"] = Interval.of(self.mean(self.losses[name]), self._drawn_losses[name])
-            row["brier"] = asdict(brier(p_bad, self.case.bad, self.case.weight))
+            row["brier"] = self.mean((p_bad - self.case.bad) ** 2)
             row["calibration"] = {
                 "slope": slope,
                 "intercept": intercept,

@@ -1,5 +1,4 @@
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,47 +14,6 @@ def losses(log_odds: Floats, bad: Floats) -> Floats:
     Worked: log-odds 0: ln 2.
     """
     return np.asarray(np.logaddexp(0.0, log_odds) - bad * log_odds)
-
-
-@dataclass(frozen=True, slots=True)
-class Brier:
-    """Brier's score in parts over bins of rows: reliability - resolution + uncertainty + within.
-
-    Murphy 1973; Stephenson 2008.
-    """
-
-    value: float
-    reliability: float
-    """Weighted mean over bins of (predicted - observed)^2."""
-    resolution: float
-    """Weighted mean over bins of (observed - rate of all rows)^2."""
-    uncertainty: float
-    """rate (1 - rate) of all rows."""
-    within: float
-    """Variance of the prediction inside bins less twice its covariance with the outcome."""
-
-
-def brier(p_bad: Floats, bad: Floats, weight: Floats, bins: int = BINS) -> Brier:
-    """Return Brier's score and its parts, over bins of equal numbers of rows by prediction.
-
-    Worked: predictions 0.2, 0.2, 0.6, 0.6 with outcomes 0, 0, 0, 1 in two bins. The value is 0.15, reliability (0.04 +
-    0.01) / 2 = 0.025, resolution 0.0625, uncertainty 0.1875, within 0.
-    """
-    weight = weight / weight.sum()
-    rate = float(weight @ bad)
-    reliability = resolution = within = 0.0
-    for index in equal_bins(p_bad, bins):
-        share = float(weight[index].sum())
-        if share <= 0:
-            continue
-        inside = weight[index] / share
-        predicted, observed = float(inside @ p_bad[index]), float(inside @ bad[index])
-        away = p_bad[index] - predicted
-        reliability += share * (predicted - observed) ** 2
-        resolution += share * (observed - rate) ** 2
-        within += share * float(inside @ (away * (away - 2 * (bad[index] - observed))))
-    value = float(weight @ (p_bad - bad) ** 2)
-    return Brier(value, reliability, resolution, rate * (1 - rate), within)
 
 
 def equal_bins(values: Floats, bins: int = BINS) -> list[Ints]:

@@ -83,11 +83,3 @@ class Shares:
             return sums / sums[-1] if sums[-1] > 0 else sums
 
         return Shares(shares(weight * (1 - bad)), shares(weight * bad), shares(weight))
-
-    @property
-    def ks(self) -> float:
-        """Return the Kolmogorov-Smirnov distance of bad and good rows' shares.
-
-        Worked: 1 in the example of `of`.
-        """
-        return float(np.abs(self.bad - self.good).max())

@@ -8,7 +8,7 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, Labels, groups_of
 from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
 from training.evaluation.jeffreys import Rate
-from training.evaluation.probability import losses, tied_bins
+from training.evaluation.probability import tied_bins
 
 FLOOR_ROWS = 100
 
@@ -74,7 +74,7 @@ def by_label(labels: Labels) -> Parts:
 def evaluate_segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
     """Return figures of the rows at `index` by name, weighted by `case.weight`; None for a model that is missing.
 
-    `predicted`: from `case.probabilities`. `p_under` and `p_over`: from `jeffreys_test`. AUC ranks by `case.served`,
+    `predicted`: from `case.probabilities`. AUC ranks by `case.served`,
     over the pairs that the case is judged by; None below 10 bad or 10 good rows. `auc_difference`: the candidate's AUC
     less the champion's.
     """
@@ -92,17 +92,13 @@ def evaluate_segment(case: Case, predicted: Mapping[str, Floats], name: str, ind
             {model: case.served[model][index] for model in rates}, index, at_equal_volume=case.at_equal_volume
         )
         aucs = {model: score.interval() for model, score in found.items()}
-    under, over = candidate.test()
     return {
         "name": name,
         **candidate.shown(),
         "effective_rows": candidate.effective_rows,
-        "p_under": under,
-        "p_over": over,
         "auc": aucs.get(CANDIDATE),
         "auc_unconstrained": aucs[TWIN].value if TWIN in aucs else None,
         "auc_difference": differences.get(f"{CANDIDATE}-{CHAMPION}"),
-        "predicted_unconstrained": rates[TWIN].predicted if TWIN in rates else None,
         "predicted_champion": rates[CHAMPION].predicted if CHAMPION in rates else None,
     }
 
@@ -120,28 +116,3 @@ def by_month(case: Case) -> list[dict[str, Any]]:
         shown = {name: row[name] for name in ("rows", "bad", "predicted", "observed", "low", "high")}
         found.append({"month": str(month), **shown, "auc": interval})
     return found
-
-
-def calibration_by_volume(case: Case) -> list[dict[str, Any]]:
-    """Return a row of calibration and log-loss for each tenth of rows by orders, smallest first.
-
-    Figures are weighted by `case.weight`. The figures of an unconstrained twin, if any, show the cost of the
-    constraints by volume.
-    """
-    predicted = case.probabilities()
-    table = []
-    for index in tied_bins(case.orders):
-        weight = case.weight[index] / case.weight[index].sum()
-        rate = Rate.of(index, predicted[CANDIDATE], case.bad, case.weight, case.seller)
-        row: dict[str, Any] = {
-            **rate.shown(),
-            "orders_from": case.orders[index[0]],
-            "orders_to": case.orders[index[-1]],
-        }
-        for prefix, model in (("", CANDIDATE), ("unconstrained_", TWIN)):
-            known = model in predicted
-            row[f"{prefix}predicted"] = float(weight @ predicted[model][index]) if known else None
-            lost = losses(case.log_odds[model][index], case.bad[index]) if known else None
-            row[f"{prefix}log_loss"] = None if lost is None else float(weight @ lost)
-        table.append(row)
-    return table

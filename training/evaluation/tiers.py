@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.arrays import Bools, Ints
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
@@ -12,8 +12,6 @@ from training.evaluation.jeffreys import Rate, holm
 TIERS = (Tier.UNRATED, *RATED_TIERS)
 NAMES = [tier.name.lower() for tier in TIERS]
 REJECTED = 0.05
-
-STEP = 20
 
 
 def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
@@ -101,15 +99,3 @@ def swap(case: Case) -> dict[str, Any] | None:
 
     share = count / len(rated) if len(rated) else None
     return {"rejected_share": share, "in": part(old & ~new), "out": part(new & ~old), "kept": part(~old & ~new)}
-
-
-def score_distribution(points: Ints, bad: Floats) -> dict[str, Any]:
-    """Count bands of 20 points, from `edges[k]` up to but excluding `edges[k + 1]`."""
-    first, last = int(points.min()) // STEP, int(points.max()) // STEP
-    band = points // STEP - first
-    count = last - first + 1
-    return {
-        "edges": [STEP * (first + k) for k in range(count + 1)],
-        "good": np.bincount(band[bad == 0], minlength=count),
-        "bad": np.bincount(band[bad == 1], minlength=count),
-    }

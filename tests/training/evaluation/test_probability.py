@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, log_loss
+from sklearn.metrics import log_loss
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.jeffreys import Rate, holm, jeffreys_interval, jeffreys_test
-from training.evaluation.probability import Recalibration, brier, losses, tied_bins
+from training.evaluation.probability import Recalibration, losses, tied_bins
 from training.evaluation.resampling import draw
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -20,27 +19,12 @@ def drawn(rows: int, seed: int, intercept: float = 0.0, slope: float = 1.0) -> t
     return z, (rng.random(rows) < sigmoid(intercept + slope * z)).astype(float)
 
 
-def test_log_loss_and_brier_are_what_others_compute() -> None:
-    """Worked: log-odds 0 cost ln 2. Brier's parts: 0.025 - 0.0625 + 0.1875 + 0 = 0.15."""
+def test_log_loss_is_what_others_compute() -> None:
+    """Worked: log-odds 0 cost ln 2."""
     z, bad = drawn(500, 1)
     assert losses(np.zeros(2), np.array([0.0, 1.0])).tolist() == [np.log(2)] * 2
     assert losses(z, bad).mean() == pytest.approx(log_loss(bad, sigmoid(z)), rel=1e-9)
     assert losses(np.array([-800.0, 800.0]), np.array([1.0, 1.0])).tolist() == [800.0, 0.0]
-    found = brier(np.array([0.2, 0.2, 0.6, 0.6]), np.array([0.0, 0, 0, 1]), np.ones(4), 2)
-    parts = (found.value, found.reliability, found.resolution, found.uncertainty, found.within)
-    assert parts == pytest.approx((0.15, 0.025, 0.0625, 0.1875, 0), abs=1e-12)
-    weight = 1 + bad + (z > 0)
-    found = brier(sigmoid(z), bad, weight)
-    assert found.value == pytest.approx(brier_score_loss(bad, sigmoid(z), sample_weight=weight), rel=1e-9)
-
-
-@given(st.integers(1, 60), st.integers(0, 10_000), st.integers(1, 12))
-def test_the_parts_of_brier_add_up(rows: int, seed: int, bins: int) -> None:
-    rng = np.random.default_rng(seed)
-    p, bad, weight = rng.random(rows), (rng.random(rows) < 0.3).astype(float), rng.uniform(0.5, 2, rows)
-    found = brier(p, bad, weight, bins)
-    parts = found.reliability - found.resolution + found.uncertainty + found.within
-    assert found.value == pytest.approx(parts, abs=1e-12)
 
 
 def test_parts_that_keep_ties_together_are_worked() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from scoring.base.arrays import Floats
-from training.evaluation.curves import lift, roc
+from training.evaluation.curves import roc
 from training.evaluation.ranking import HARM, Ranking, Shares, auc
 
 rows = st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=40)
@@ -42,7 +42,6 @@ def test_weights_are_copies_of_rows() -> None:
     for harm in (0.05, 0.2, 0.3, 0.9):
         once, again = recall_of_loss(score, bad, loss, harm, weight), recall_of_loss(*repeated, harm)
         assert once == pytest.approx(again, rel=1e-12)
-    assert Shares.of(score, bad, weight).ks == pytest.approx(Shares.of(*repeated[:2], np.ones(11)).ks, rel=1e-12)
 
 
 @given(rows, st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]))
@@ -65,14 +64,6 @@ def test_recall_of_loss_is_what_walking_down_the_scores_finds(drawn: Drawn, harm
     assert recall_of_loss(score, bad, loss, harm / 2) <= found + 1e-12
 
 
-@given(rows)
-def test_ks_is_the_distance_of_two_distributions(drawn: Drawn) -> None:
-    score, bad, _ = arrays_of(drawn)
-    if 0 < bad.sum() < len(bad):
-        apart = [abs((score[bad == 1] <= at).mean() - (score[bad == 0] <= at).mean()) for at in score]
-        assert Shares.of(score, bad, np.ones(len(bad))).ks == pytest.approx(max(apart), abs=1e-12)
-
-
 @pytest.mark.long
 @given(rows)
 def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
@@ -86,6 +77,3 @@ def test_the_drawn_roc_lies_on_the_whole_one(drawn: Drawn) -> None:
     for at, found in zip(line["x"], line["y"], strict=True):
         here = np.isclose(x, at, atol=1e-12)
         assert found == pytest.approx(y[here].max() if here.any() else np.interp(at, x, y), abs=1e-9)
-    raised = lift(shares)
-    assert raised["y"][-1] == pytest.approx(1.0)
-    assert (raised["y"] <= 1 / bad.mean() + 1e-9).all()

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from scoring.base.enums import Tier
-from tests.helpers.evaluation_cases import POLICY, case_of, points_of
+from tests.helpers.evaluation_cases import POLICY, case_of
 from training.evaluation.arrays import groups_of, sigmoid
 from training.evaluation.case import Case
-from training.evaluation.curves import ks
-from training.evaluation.probability import losses
 from training.evaluation.ranking import auc
-from training.evaluation.segments import by_label, by_month, calibration_by_volume, segments, split_by_volume
-from training.evaluation.tiers import TIERS, grades, migration, score_distribution, swap, tier_codes
+from training.evaluation.segments import by_label, by_month, segments
+from training.evaluation.tiers import TIERS, grades, migration, swap, tier_codes
 
 
 def test_rows_are_grouped_by_key() -> None:
@@ -53,8 +51,7 @@ def test_a_segment_tells_of_its_own_rows_and_of_the_other_models() -> None:
     assert unseen["auc_unconstrained"] == pytest.approx(auc(z["unconstrained"], bad))
     assert unseen["auc_difference"].value == pytest.approx(unseen["auc"].value - auc(z["champion"], bad))
     assert unseen["auc_difference"].low < unseen["auc_difference"].value < unseen["auc_difference"].high
-    for name, column in (("lightgbm", "predicted"), ("unconstrained", "predicted_unconstrained")):
-        assert unseen[column] == pytest.approx(sigmoid(z[name]).mean())
+    assert unseen["predicted"] == pytest.approx(sigmoid(z["lightgbm"]).mean())
     assert segments(case_of(champion=False))["sellers"][1]["auc_difference"] is None
 
 
@@ -78,23 +75,6 @@ def test_months_are_those_of_the_observation_day() -> None:
     february = (case.day >= 15_006) & (case.day < 15_034)
     assert found[1]["rows"] == february.sum()
     assert found[1]["auc"].value == pytest.approx(auc(case.log_odds["lightgbm"][february], case.bad[february]))
-
-
-def test_calibration_by_volume_shows_the_constraints_price() -> None:
-    """Worked: twenty rows of 1 to 20 orders in tenths of two."""
-    orders = np.random.default_rng(1).permutation(np.arange(1.0, 21))
-    assert [sorted(orders[rows].tolist()) for _, rows in split_by_volume(orders)][9] == [19.0, 20.0]
-    case = case_of(rows=20, orders=orders)
-    found = calibration_by_volume(case)
-    assert [(d["rows"], d["orders_from"], d["orders_to"]) for d in found] == [
-        (2, 2.0 * n + 1, 2.0 * n + 2) for n in range(10)
-    ]
-    last = orders >= 19
-    assert found[9]["observed"] == pytest.approx(case.bad[last].mean())
-    for prefix, model in (("", "lightgbm"), ("unconstrained_", "unconstrained")):
-        z = case.log_odds[model][last]
-        assert found[9][f"{prefix}predicted"] == pytest.approx(sigmoid(z).mean())
-        assert found[9][f"{prefix}log_loss"] == pytest.approx(losses(z, case.bad[last]).mean())
 
 
 def two_models(points: list[int], champion: list[int], bad: list[int], unrated: list[int]) -> Case:
@@ -157,16 +137,3 @@ def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
     for shift, side in ((-0.5, "p_under_holm"), (0.5, "p_over_holm")):
         found = grades(case_of(log_odds=z | {"lightgbm": z["lightgbm"] + shift}))
         assert min(row[side] for row in found) < 1e-4
-
-
-def test_what_is_drawn_counts_every_row() -> None:
-    case = case_of()
-    found = score_distribution(case.points, case.bad)
-    assert sum(found["good"]) + sum(found["bad"]) == 3000
-    expected = np.histogram(case.points[case.bad == 1], [edge - 0.5 for edge in found["edges"]])[0]
-    assert found["bad"].tolist() == expected.tolist()
-    lines = ks(case)
-    assert len(lines["x"]) == 101
-    assert lines["good"][60] == pytest.approx((case.points[case.bad == 0] <= 600).mean())
-    assert lines["bad"][-1] == pytest.approx(1)
-    assert points_of(np.array([-np.log(20)]))[0] == 600

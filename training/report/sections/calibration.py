@@ -45,7 +45,7 @@ def models(r: Reading) -> list[Block]:
         c = m["calibration"]
         level = Pair(percent(c["predicted"]), f"observed {percent(c['observed'])}")
         slope = scale.draw(c["slope"], lambda interval: spoken(interval, 2))
-        losses = [stacked(m["log_loss"]), number(m["brier"]["value"], 4)]
+        losses = [stacked(m["log_loss"]), number(m["brier"], 4)]
         rows.append([MODELS[name], slope, stacked(c["intercept"], signed), level, *losses])
     head = ("model", "slope (1 is true)", "intercept (0 is true)", "predicted", "log-loss", "Brier")
     caption = (

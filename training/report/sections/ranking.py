@@ -1,9 +1,9 @@
-"""Ranking: all models side by side, and the curves of ROC and lift."""
+"""Ranking: all models side by side, and the curves of ROC and precision."""
 
 from typing import Any
 
 from training.report.drawing import Scaled, axis, curve, level, shares, short_percent
-from training.report.numbers import MODELS, listed, number, percent, plural, signed, spoken, stacked
+from training.report.numbers import MODELS, listed, percent, plural, signed, spoken, stacked
 from training.report.parts import Axis, Block, Cell, Key, Line, Mark, Plot, Plots, Table
 from training.report.reading import Absent, Reading
 
@@ -59,7 +59,7 @@ def _compare(where: str, figure: str, caption: str, figures: Json, more: dict[st
 
 
 def curves(r: Reading) -> list[Block]:
-    return [Plots([_roc(r), _lift(r), _precision(r)])]
+    return [Plots([_roc(r), _precision(r)])]
 
 
 def _precision(r: Reading) -> Plot:
@@ -85,15 +85,6 @@ def _roc(r: Reading) -> Plot:
         " are made; the dashed diagonal is chance."
     )
     return Plot(title, caption, x, y, [Line("M0 100L100 0", "rule"), *marks], keys)
-
-
-def _lift(r: Reading) -> Plot:
-    found = r.evaluation["curves"]["lift"]
-    x, y = shares("sellers, worst first"), axis([v for c in found.values() for v in c["y"]], "lift", zero=True)
-    marks, keys = _lines(found, x, y)
-    title = f"The worst-scored tenth holds {number(found['lightgbm']['y'][9], 1)} times as many bad as the average"
-    caption = "Lift: how many times the average rate of bad is among the worst-scored share; the dashed line is chance."
-    return Plot(title, caption, x, y, [level(1.0, y), *marks], keys)
 
 
 def _lines(figures: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
