@@ -422,6 +422,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         seller: str | None = None,
         *,
         statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
+        notifier: str = "",
         observe_time: Time | None = None,
         known_time: Time | None = None,
         at_least_sequence: int = 0,
@@ -430,12 +431,13 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
     ) -> Iterator[ledger_service_pb2.Violation]:
         """Yield the violations of a marketplace or seller in the order of their report, paged as `list_entries`.
 
-        `statuses`, if given, selects.
+        `statuses` and `notifier`, if given, select.
         """
         request = ledger_service_pb2.ListViolationsRequest(
             parent=parent_name(marketplace, seller),
             page_size=page_size,
             statuses=statuses,
+            notifier=notifier,
             **bounds(observe_time, known_time, at_least_sequence),
         )
         yield from pages(self._ledger.ListViolations, request, "violations", deadline_seconds or self._read_seconds)

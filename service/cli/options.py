@@ -60,6 +60,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, help="Show at mo
 Seller = Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")]
 OfSeller = Annotated[str | None, typer.Option("--seller", help="Only this seller's.")]
 OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses; may be repeated.")]
+OfNotifier = Annotated[str, typer.Option("--notifier", help="Only those that this notifier reported.")]
 Violation = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
 
 Language = Annotated[str, typer.Option("--language", help="Language of the sentences: en or zh.")]

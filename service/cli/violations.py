@@ -24,6 +24,7 @@ from service.cli.options import (
     Limit,
     Marketplace,
     ObserveTime,
+    OfNotifier,
     OfSeller,
     OfStatus,
     Propose,
@@ -152,6 +153,7 @@ def _describe(change: dict[str, Any]) -> str:
 def list_violations(
     seller: OfSeller = None,
     status: OfStatus = None,
+    notifier: OfNotifier = "",
     limit: Limit = 100,
     observe_time: ObserveTime = None,
     known_time: KnownTime = None,
@@ -165,6 +167,7 @@ def list_violations(
             where,
             seller=seller,
             statuses=statuses,
+            notifier=notifier,
             page_size=min(limit + 1, 1000),
             **times_of(observe_time, known_time),
         )
@@ -254,7 +257,7 @@ def decide_all(
     reason: Reason,
     ground: Ground = "",
     violation_type: Annotated[list[str] | None, typer.Option("--type", help="Only of these types.")] = None,
-    notifier: Annotated[str, typer.Option("--notifier", help="Only those that this notifier reported.")] = "",
+    notifier: OfNotifier = "",
     seller: OfSeller = None,
     status: OfStatus = None,
     listing: Annotated[str, typer.Option("--listing", help="Only about this listing.")] = "",

@@ -502,6 +502,7 @@ class ListViolationsRequest(_message.Message):
     OBSERVE_TIME_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    NOTIFIER_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """As in ListEntriesRequest. Required."""
     page_size: _builtins.int
@@ -510,6 +511,8 @@ class ListViolationsRequest(_message.Message):
     """The previous `next_page_token`; only `page_size` may differ."""
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
+    notifier: _builtins.str
+    """Only reports of this notifier: what became of each. Default: all."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_entry_pb2.ViolationStatus.ValueType]:
         """Only these statuses; pages may then hold fewer. Default: all."""
@@ -532,10 +535,11 @@ class ListViolationsRequest(_message.Message):
         observe_time: _timestamp_pb2.Timestamp | None = ...,
         known_time: _timestamp_pb2.Timestamp | None = ...,
         at_least_sequence: _builtins.int = ...,
+        notifier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "observe_time", b"observe_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "known_time", b"known_time", "notifier", b"notifier", "observe_time", b"observe_time", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "statuses", b"statuses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

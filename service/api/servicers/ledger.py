@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from scoring.base.enums import Action
-from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError
+from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError, invalid
 from scoring.entries.entry import Entry
+from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import Reads, is_number
@@ -76,11 +77,14 @@ class LedgerServicer(EntryStreams):
         parent = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
         page = self._reads.page(request, is_number)
+        if request.notifier and not is_id(request.notifier):
+            raise invalid("notifier", f"must be {ID_FORM}")
         found, following = self._ledger.violations.list(
             parent.marketplace,
             page.cut,
             sellers=list_sellers(parent),
             statuses=statuses,
+            notifier=request.notifier,
             after_sequence=page.after_number,
             limit=page.limit,
         )

@@ -48,6 +48,10 @@ def _latest(kind: Kind) -> Any:
     )
 
 
+def _of_notifier(notifier: str) -> Any:
+    return and_(_E.notifier.is_not(None), _E.notifier == notifier)
+
+
 def _changed_by(prefix: str) -> Any:
     change = (_C.marketplace == _E.marketplace, _C.violation.is_not(None), _C.violation == _E.violation)
     return exists().where(*change, _C.entry_id >= prefix, _C.entry_id < f"{prefix}g")
@@ -136,6 +140,7 @@ class ViolationQueries:
         *,
         sellers: Collection[str] | None = None,
         statuses: Collection[Status] = (),
+        notifier: str = "",
         after_sequence: int = 0,
         limit: int = 100,
     ) -> tuple[Sequence[ViolationView], int | None]:
@@ -145,7 +150,8 @@ class ViolationQueries:
         A page looks at `limit` violations and returns those that have one of the `statuses`, if given. No correction
         moves a violation into the cut or out of it.
         """
-        query = select_page(_REPORTS, sellers, after_sequence, limit + 1)
+        reports_of = _REPORTS.where(_of_notifier(notifier)) if notifier else _REPORTS
+        query = select_page(reports_of, sellers, after_sequence, limit + 1)
         with self.clock.as_of(cut.sequence) as connection:
             reports = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
             views = resolve(RowReader(connection, marketplace, cut.sequence), reports[:limit])
@@ -184,7 +190,7 @@ class ViolationQueries:
         direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
         of_seller = of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct)
         conditions = (
-            (selection.notifier, and_(_E.notifier.is_not(None), _E.notifier == selection.notifier)),
+            (selection.notifier, _of_notifier(selection.notifier)),
             (selection.seller, _E.seller == selection.seller),
             (selection.violation_types, read_content("violation_type").in_(selection.violation_types)),
             (selection.listing, read_content("listing") == selection.listing),

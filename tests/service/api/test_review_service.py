@@ -38,6 +38,24 @@ def test_a_notifier_is_shown_with_its_record_and_its_interval(tmp_path: Path) ->
         assert refusal(review.get_notifier, MARKET, "a b").fields[0][0] == "name"
 
 
+@pytest.mark.parametrize("page_size", [1, 9])
+def test_a_notifier_gets_back_what_became_of_its_reports(tmp_path: Path, page_size: int) -> None:
+    with running_server(tmp_path) as running, running.client() as client:
+        reports = [violation(f"v{n}", f"s{n}", notifier=f"brand-{n % 2}") for n in range(6)]
+        client.append_entries(MARKET, reports)
+        client.dismiss_violation(MARKET, "v0", **WHY)
+        client.confirm_violation(MARKET, "v1", **WHY)
+        client.confirm_violation(MARKET, "v2", **WHY)
+        found = [*client.list_violations(MARKET, notifier="brand-0", page_size=page_size)]
+        states = [entry_pb2.VIOLATION_STATUS_DISMISSED, entry_pb2.VIOLATION_STATUS_CONFIRMED]
+        assert [one.status for one in found] == [*states, entry_pb2.VIOLATION_STATUS_ALLEGED]
+        assert {one.notifier for one in found} == {"brand-0"}
+        confirmed = [*client.list_violations(MARKET, notifier="brand-0", statuses=states[1:], page_size=page_size)]
+        assert confirmed == found[1:2]
+        assert [*client.list_violations(MARKET, "s1", notifier="brand-0")] == []
+        assert refusal(next, client.list_violations(MARKET, notifier="a b")).fields[0][0] == "notifier"
+
+
 def test_wrong_requests_are_named_by_their_fields(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         review = client
