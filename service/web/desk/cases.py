@@ -93,7 +93,7 @@ class CasePages:
             now=self._queue.now(visit.visitor),
             answers=seller_answers(recorded),
             has_opened=actor in case.opened,
-            claimant=self._journal.claimant(name),
+            claimant=case.claimed_by,
             waiting=case.waiting,
             finding=finding,
             words=ACTION_WORDS,
@@ -173,7 +173,7 @@ class CasePages:
 
     def hand_on(self, visit: Visit) -> Response:
         name, to = self._case(visit)[0], working_name(visit.field("to"))
-        actor, holder = visit.visitor.actor, self._journal.claimant(name)
+        actor, holder = visit.visitor.actor, self._journal.case(name).claimed_by
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
         try:

@@ -109,12 +109,10 @@ class Journal:
     # --- reading
 
     def case(self, violation: str) -> Case:
+        """Return a case as it stands: a claim that is over is none."""
         with self._lock:
-            return replace(self._cases.get(violation, Case()))
-
-    def claimant(self, violation: str) -> str:
-        case = self.case(violation)
-        return case.claimed_by if case.claimed_until > self._clock() else ""
+            case = self._cases.get(violation, Case())
+            return replace(case, claimed_by=case.claimed_by if case.claimed_until > self._clock() else "")
 
     def decisions(self) -> list[Decision]:
         """Return decisions, the latest first."""

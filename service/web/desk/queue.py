@@ -132,7 +132,7 @@ class QueuePages:
                         Category.Name(item.violation.category),
                         ViolationStatus.Name(item.violation.status),
                         deadline_of(item.violation),
-                        self._journal.claimant(name),
+                        case.claimed_by,
                         case.waiting,
                         item.held_back,
                     )
