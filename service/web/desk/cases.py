@@ -96,6 +96,7 @@ class CasePages:
             claimant=case.claimed_by,
             waiting=case.waiting,
             finding=finding,
+            has_voted=actor in case.votes,
             words=ACTION_WORDS,
             without="" if unshown is None else BY_EVIDENCE.key,
             groups=group_choices(allowed | {"review"}),

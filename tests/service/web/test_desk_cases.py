@@ -215,6 +215,7 @@ def test_an_escalated_case_needs_a_second_equal_finding(
     report(client, "two-1")
     first, second, third = (person(desk, f"reviewer-{number}") for number in (1, 2, 3))
     decide(first, "two-1", TRUE, "escalate")
+    assert b"The case waits for a second person" in first.get("/cases/two-1").body
     assert find(first, "two-1", TRUE) == 409
     decide(second, "two-1", UNTRUE)
     assert status(client, "two-1") == "ALLEGED"
