@@ -178,7 +178,7 @@ def certify(
             "runners_on_one_day": {key: value * assumptions.runners for key, value in asdict(largest).items()},
         },
         "granted": show_granted(policy, assumptions, granted, largest),
-        "sequence": _show_sequence(policy, assumptions, older) if older else None,
+        "sequence": add_up_sequence(policy, assumptions, older) if older else None,
         "overturned_ppm": assumptions.overturned_ppm,
         "not_covered": [*NOT_COVERED],
     }
@@ -238,7 +238,8 @@ def _name(policy: Policy) -> dict[str, Any]:
     return {"name": policy.name, "version": policy.version, "digest": policy.digest}
 
 
-def _show_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
+def add_up_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
+    """Return a certificate's `sequence`. Raise CertificateRefused as `certify`."""
     stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
     return {
         "older": [_name(one) for one in older],

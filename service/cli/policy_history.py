@@ -120,7 +120,7 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
     with client() as (connection, _):
         digest = connection.get_policy(expected).policy.digest if expected else None
         done = connection.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
-    _report(done.move, done.serving_digest, output)
+        _report(done.move, done.serving_digest, output, _find_currency(connection, done.move))
 
 
 @app.command("show")

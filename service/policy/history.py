@@ -21,7 +21,7 @@ from scoring.policy.policy import Policy
 from service.call_context import Approval
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.store import Ledger
-from service.policy.loss_check import NO_CHECK, check_loss
+from service.policy.loss_check import NO_CHECK, check_loss, state_sequence
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import check_actor_and_reason
 
@@ -100,7 +100,7 @@ class PolicyHistory:
         is_done = partial(_is_done, digest=policy.digest, expected=expected, approval=approval)
         stated, loss = assumptions or self.assumptions(), NO_CHECK
         if not is_done(known := self.moves(0, 2**31)):  # a proof may take long
-            list_served = partial(self._list_served, known, served)
+            list_served = partial(self._list_served, known, served=served)
             loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted, list_served)
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
@@ -134,20 +134,20 @@ class PolicyHistory:
     def certify(
         self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str, served: Policy
     ) -> None:
-        """Check that a commit of a policy would be accepted by its loss certificate.
+        """Raise what `check_loss` of a commit would raise.
 
-        `assumptions`: their TOML text, by default the last committed ones; without any it checks nothing.
-        `accepted_losses`: accepted (failed verdict, sum in minor units). Raises LossNotAccepted for each other failed
-        verdict; InvalidInput for each impossible field.
+        `assumptions`: by default the last committed ones; without any it checks nothing.
         """
         stated = assumptions or self.assumptions()
-        list_served = partial(self._list_served, self.moves(0, 2**31), served)
+        list_served = partial(self._list_served, self.moves(0, 2**31), served=served)
         check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
 
-    def _list_served(self, moves: Sequence[PolicyMove], served: Policy, days: int) -> list[tuple[Policy, int]]:
+    def _list_served(
+        self, moves: Sequence[PolicyMove], days: int, served: Policy | None = None
+    ) -> list[tuple[Policy, int]]:
         today = day_of(self._ledger.cut().observe_time)
         ends = [*(day_of(move.move_time) for move in moves[1:]), today]
-        if not moves:
+        if not moves and served is not None:
             return [(served, today)]
         return [(self.load(move.digest), end) for move, end in zip(moves, ends, strict=True) if end + days > today]
 
@@ -167,9 +167,13 @@ class PolicyHistory:
 
         Another rollback goes further back, never to a policy that was taken back. With `policy`, the whole digest to
         take back, a repeated call changes nothing. Raises PolicyNotFound if the present one replaced none; PolicyMoved
-        if another than `policy` is served.
+        if another than `policy` is served, or one was moved meanwhile.
         """
         check_actor_and_reason(actor=actor, reason=reason)
+        known = self.moves(0, 2**31)
+        loss = NO_CHECK
+        if to := list_replaced(known)[-1:]:
+            loss = state_sequence(partial(self.load, *to), self.assumptions(), partial(self._list_served, known))
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if policy and _is_taken_back(moves, policy):
@@ -182,7 +186,19 @@ class PolicyHistory:
             if not replaced:
                 problem = "the present policy replaced none that the history knows; commit the one that is to be served"
                 raise _not_found(HEAD, problem)
-            return [NewMove(PolicyAction.ROLLED_BACK, replaced[-1], actor, reason)]
+            if len(moves) != len(known):
+                problem = "the policy was moved meanwhile; look at the history, and roll back again"
+                raise PolicyMoved(problem, {"policy": head})
+            made = NewMove(
+                PolicyAction.ROLLED_BACK,
+                replaced[-1],
+                actor,
+                reason,
+                assumptions=loss.assumptions,
+                sequence=loss.sequence,
+                owed_until=loss.owed_until,
+            )
+            return [made]
 
         return self._ledger.policies.move(principal, decide)
 

@@ -5,12 +5,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from scoring.base.canonical import canonical_json
-from scoring.base.errors import CertificateRefused, FieldViolation, InvalidInput, LossNotAccepted, invalid
+from scoring.base.errors import (
+    CertificateRefused,
+    FieldViolation,
+    InvalidInput,
+    LossNotAccepted,
+    SellertrustError,
+    invalid,
+)
 from scoring.base.money import format_amount
 from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
-from scoring.loss_certificate.certificate import accept, certify, list_losses
+from scoring.loss_certificate.certificate import accept, add_up_sequence, certify, list_losses
 from scoring.loss_certificate.exceptions import Granted
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
@@ -66,7 +73,7 @@ def check_loss(
             raise invalid("accepted_losses", problem)
         return NO_CHECK
     assumed = check_assumptions(assumptions)
-    served = list_served(MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days)
+    served = list_served(_count_owing_days(assumed))
     try:
         older, until = _list_owing(served, assumed)
         found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
@@ -101,6 +108,28 @@ def check_loss(
     return LossCheck(
         found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())), tuple(sequence.items()), until
     )
+
+
+def state_sequence(
+    read_policy: Callable[[], Policy], assumptions: str, list_served: Callable[[int], Sequence[tuple[Policy, int]]]
+) -> LossCheck:
+    """Return the sums of runs that go on under the policy to which a rollback leads.
+
+    NO_CHECK if nothing bounds them, or a policy cannot be read: a rollback is the way out.
+    """
+    if not assumptions:
+        return NO_CHECK
+    try:
+        assumed = check_assumptions(assumptions)
+        older, until = _list_owing(list_served(_count_owing_days(assumed)), assumed)
+        sums = add_up_sequence(read_policy(), assumed, older)["most_minor"] if older else {}
+    except SellertrustError:
+        return NO_CHECK
+    return LossCheck("", digest_assumptions(assumed.data), sequence=tuple(sums.items()), owed_until=until)
+
+
+def _count_owing_days(assumed: Assumptions) -> int:
+    return MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days
 
 
 def _list_owing(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:

@@ -93,7 +93,7 @@ class PolicyServiceServicer(object):
     def RollbackPolicy(self, request, context):
         """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
         NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
-        policy is not `policy`. It needs no approval, because an emergency cannot wait.
+        policy is not `policy`. An emergency cannot wait: it needs no approval, and no acceptance of its `sequence_losses`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,7 @@ class PolicyServiceStub:
     RollbackPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]
     """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
     NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
-    policy is not `policy`. It needs no approval, because an emergency cannot wait.
+    policy is not `policy`. An emergency cannot wait: it needs no approval, and no acceptance of its `sequence_losses`.
     """
 
 @_typing.type_check_only
@@ -79,7 +79,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     RollbackPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.RollbackPolicyRequest, _policy_service_pb2.RollbackPolicyResponse]  # type: ignore[assignment]
     """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
     NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
-    policy is not `policy`. It needs no approval, because an emergency cannot wait.
+    policy is not `policy`. An emergency cannot wait: it needs no approval, and no acceptance of its `sequence_losses`.
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -127,7 +127,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_service_pb2.RollbackPolicyResponse, _abc.Awaitable[_policy_service_pb2.RollbackPolicyResponse]]:
         """Serves the replaced policy again; another rollback goes further back, never to a policy that was rolled back.
         NOT_FOUND with `POLICY_NOT_FOUND` without an earlier policy. FAILED_PRECONDITION with `POLICY_MOVED` if the served
-        policy is not `policy`. It needs no approval, because an emergency cannot wait.
+        policy is not `policy`. An emergency cannot wait: it needs no approval, and no acceptance of its `sequence_losses`.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

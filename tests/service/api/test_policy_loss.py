@@ -161,6 +161,17 @@ def test_a_commit_is_judged_with_the_policies_before_it(one: Running) -> None:
     assert [*one.policies.list_policy_moves()][-1] == move
 
 
+def test_a_rollback_states_the_sum_and_is_not_refused(one: Running) -> None:
+    head = commit(one, LITTLE, assumptions=ASSUMED, accepted_losses=sums(16 * 187_500 - 20_000, LITTLE)).serving_digest
+    commit(one, MUCH, head, accepted_losses=sums(EACH, MUCH, LITTLE))
+    move = one.policies.rollback_policy(**SAID).move
+    assert {loss.verdict: loss.sum_minor for loss in move.sequence_losses} == sums(BOTH, LITTLE, LITTLE, MUCH)
+    assert move.owed_until.ToMicroseconds() == (one.ledger.cut().observe_time // DAY + 16) * DAY
+    assert [*one.policies.list_policy_moves()][-1] == move
+    unbounded = one.policies.rollback_policy(**SAID).move
+    assert (unbounded.policy, [*unbounded.sequence_losses]) == (f"policies/{TIERS.digest}", [])
+
+
 def sums(unconditional: int, text: str, *older: str) -> dict[str, int]:
     policies = [policy_of(tomllib.loads(one)) for one in (text, *older)]
     found = list_losses(certify(policies[0], read_assumptions(SHIPPED_ASSUMPTIONS), older=policies[1:]))
