@@ -30,7 +30,10 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        problem, _, place = str(error).rpartition(" (at ")
+        if problem.startswith(("Cannot overwrite", "Cannot declare")):
+            raise ValueError(f"a name is stated twice; state it once (at {place}") from None
         raise
     except ValueError:
         raise ValueError("a number has too many digits") from None

@@ -151,6 +151,11 @@ class Rule:
         return bool(self.facts)
 
     @property
+    def product_categories(self) -> set[str]:
+        settled = {one.operand.product_category for one in self.conditions if isinstance(one.operand, Settled)}
+        return (settled | {getattr(one, "product_category", "") for one in self.measures}) - {""}
+
+    @property
     def closes_after_notice(self) -> bool:
         return any(isinstance(one, Suspension) and one.terminates and one.notice_days for one in self.measures)
 

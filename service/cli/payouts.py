@@ -128,7 +128,10 @@ def _read_orders(file: Path) -> Orders:
         first = first_lines.setdefault(name, line) if name else line
         if first != line:
             wrong.append(
-                FieldViolation((f"line {line}, {ORDER}",), f"{name!r} is on line {first}, too. State it once.")
+                FieldViolation(
+                    (f"line {line}, {ORDER}",),
+                    f"{name!r} is on line {first}, too. State it once, and of an order in parts the last part.",
+                )
             )
     if wrong:
         raise InvalidInput(wrong)

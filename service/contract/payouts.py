@@ -25,7 +25,9 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
     drawn_day = wrong.convert(date_of, request.drawn_day, "drawn_day") if request.drawn_day else None
     confirmed = wrong.convert(optional_time, request, "confirmed_time")
     if confirmed is not None and not (capture_day or 0) * DAY <= confirmed < observe_time:
-        wrong.fields.append(FieldViolation(("confirmed_time",), "must lie between the capture and now"))
+        wrong.fields.append(
+            FieldViolation(("confirmed_time",), "must lie between the capture and now; state when the order arrived")
+        )
     if confirmed is not None and not request.delivered:
         wrong.fields.append(FieldViolation(("confirmed_time",), "is of a delivered order alone: state delivered too"))
     wrong.fields += [

@@ -84,6 +84,8 @@ class Preview:
     aspects: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     """Sellers by the new policy's rule, of caution as `caution~ID`; for a group's rule, sellers in its category."""
+    unsold: dict[str, set[str]] = field(default_factory=dict)
+    """By rule, product categories that no seller sells."""
     examples: list[Moved] = field(default_factory=list)
     violations: list[PastViolation] = field(default_factory=list)
     violations_omitted: int = 0
@@ -99,10 +101,12 @@ class Preview:
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
 
     def rule_rows(self) -> list[tuple[str, int, str]]:
-        """Return (rule, sellers, a warning if true for none or all), in the policy's order."""
-        return [(rule, count, self._note(count)) for rule, count in self.rules.items()]
+        """Return (rule, sellers, a warning), in the policy's order."""
+        return [(rule, count, self._note(rule, count)) for rule, count in self.rules.items()]
 
-    def _note(self, count: int) -> str:
+    def _note(self, rule: str, count: int) -> str:
+        if unsold := self.unsold.get(rule):
+            return f"nobody sells {', '.join(sorted(unsold))}"
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
     def stopped_by(self, *, new: bool) -> list[PastViolation]:
@@ -131,7 +135,11 @@ def preview(
     ledger: Ledger, marketplaces: Sequence[str], question: Question, progress: Progress, most: int | None = None
 ) -> Preview:
     """Return the changes for all, or for about `most` sellers, evenly by id."""
-    found = Preview(rules=Counter(dict.fromkeys((rule.id for rule in question.after.rule_book.rules), 0)))
+    rules = question.after.rule_book.rules
+    found = Preview(
+        rules=Counter(dict.fromkeys((rule.id for rule in rules), 0)),
+        unsold={rule.id: rule.product_categories for rule in rules},
+    )
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
     found.recorded = sum(map(len, sellers.values()))
@@ -180,6 +188,8 @@ def _place_part(
     changes = _Changes(before, after)
     _count(totals, people, changes, question)
     totals.rules.update(after.by_rule)
+    for named in totals.unsold.values():
+        named.difference_update(table.products)
     for rule in question.after.rule_book.rules:
         if rule.group is not None:
             totals.rules[rule.id] += (

@@ -1,8 +1,10 @@
 """Terms of real programmes, as TOML alone, from outside."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from scoring.base.money import format_amount
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1.measure_service_pb2 import SuspensionValue
-from service.policy.policy_file import parse_policy_text
+from service.policy.policy_file import parse_policy_text, read_policy
 from tests.helpers.policies import GRADED, TIERS
+from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET, exposure, identity, running_server, violation
+from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
 
 RULE = """
@@ -29,9 +33,10 @@ measures = [{measures}]
 
 
 @contextmanager
-def served(tmp_path: Path, rules: str) -> Iterator[Client]:
+def served(tmp_path: Path, rules: str, table: str = "[standing]") -> Iterator[Client]:
     policy = tmp_path / "programme.toml"
-    policy.write_text(TIERS.read_text(encoding="utf-8").replace("version = 1", 'version = 1\ncurrency = "EUR"') + rules)
+    text = TIERS.read_text(encoding="utf-8").replace("version = 1", 'version = 1\ncurrency = "EUR"')
+    policy.write_text(text.replace("[standing]", table) + rules)
     with running_server(tmp_path, artifact=artifact(), policy=policy) as server, server.client() as client:
         yield client
 
@@ -140,3 +145,175 @@ def test_a_rate_counts_the_failures_that_it_names(tmp_path: Path) -> None:
         later = list_rules(client, "s1")
     assert found == {"s1": {"late", "unkept"}, "s2": {"unkept"}, "s3": {"claims"}, "s4": set()}
     assert later == set()
+
+
+def test_a_preview_counts_the_sellers_whom_a_server_finds(tmp_path: Path) -> None:
+    reset = datetime.now(UTC) - timedelta(days=9)
+    while (reset.month, reset.day) == (2, 29):
+        reset -= timedelta(days=1)
+    stated = (
+        ("late", 'failure_rate = { from_ppm = 40_000, days = 30, orders = 100, of = ["late"] }', '"manual_review"'),
+        ("earning", "standing = { from = 12 }\ngood_orders = { below = 500 }", '"campaign_exclusion"'),
+        ("plan", "standing = { from = 12 }", '"suspension", until_plan = true'),
+        ("goods", 'standing = { from = 12, categories = ["counterfeit"] }', '"search_demotion"'),
+    )
+    rules = [RULE.format(id=name, condition=asked, measures=f"{{ kind = {kind} }}") for name, asked, kind in stated]
+    expected = {
+        "failing": {"late"},
+        "before": set[str](),
+        "guilty": {"earning", "plan", "goods"},
+        "unsafe": {"earning", "plan"},
+        "earned": {"plan", "goods"},
+    }
+    with served(tmp_path, "".join(rules), f'[standing]\nreset = "{reset:%m-%d}"') as client:
+        client.append_entries(MARKET, [identity(f"i-{name}", name) for name in expected])
+        client.append_entries(MARKET, [sold("x", "failing", late=4)])
+        for name, days, orders, of in (
+            ("before", 30, 1, "counterfeit_goods"),
+            ("guilty", 5, 499, "counterfeit_goods"),
+            ("unsafe", 5, 1, "unsafe_product"),
+            ("earned", 5, 500, "counterfeit_goods"),
+        ):
+            reported = violation(f"v-{name}", name, harm=entry_pb.HARM_EXTREME, violation_type=of)
+            reported.occur_time.FromDatetime(datetime.now(UTC) - timedelta(days=days))
+            client.append_entries(MARKET, [reported, exposure(f"y-{name}", name, orders, days=3)])
+            client.confirm_violation(MARKET, f"v-{name}", actor="staff-1", reason="seen")
+        assert {name: list_rules(client, name) for name in expected} == expected
+        found = shell_of(tmp_path).json("policy", "preview", tmp_path / "programme.toml", "--against", TIERS)
+    counted = Counter(rule for rules_of in expected.values() for rule in rules_of)
+    assert {row["rule"]: row["sellers"] for row in found["rules"]} == counted
+    assert {row["change"]: row["sellers"] for row in found["changes"]} == {
+        "manual_review false -> true": 1,
+        "campaign_exclusion false -> true": 2,
+        "search_demotion false -> true": 2,
+        "suspension_days 0 -> until a plan is accepted": 3,
+    }
+
+
+WEEK, MONTH = (f'{{ kind = "suspension", days = {days} }}' for days in (7, 30))
+HOLD = '{ kind = "settlement_hold", days = 3 }, { kind = "deposit", amount_minor = 300 }'
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    rule = RULE.format(id="all", condition="", measures=HOLD)
+    with served(tmp_path_factory.mktemp("bare"), rule) as client:
+        client.append_entries(MARKET, [identity("i", "s1")])
+        yield client
+
+
+def commit(client: Client, *rules: str, old: str = "", new: str = "") -> None:
+    head = client.get_policy().policy
+    client.commit_policy(
+        head.text.replace(old, new, 1) + "".join(rules), expected=head.digest, actor="a-1", reason="try"
+    )
+
+
+def pay(client: Client, **order: Any) -> None:
+    stated = {"capture_day": NOW.date(), "captured_minor": 100, "currency": "EUR", "delivered": True}
+    client.evaluate_payout(MARKET, "s1", **(stated | order))
+
+
+def rated(orders: int, name: str = "rate") -> str:
+    asked = f"failure_rate = {{ from_ppm = 9, days = 30, orders = {orders} }}"
+    return RULE.format(id=name, condition=asked, measures='{ kind = "manual_review" }')
+
+
+def laddered(name: str, band: str, measure: str, category: str = "counterfeit") -> str:
+    asked = f'standing = {{ {band}, categories = ["{category}"] }}'
+    return RULE.format(id=name, condition=asked, measures=measure)
+
+
+CONTRADICTING = laddered("a", "from = 12, below = 24", MONTH), laddered("b", "from = 24", WEEK)
+
+BAD_INPUT: dict[str, tuple[Callable[[Client], Any], str, str]] = {
+    "failures over nothing settled": (
+        lambda client: client.append_entries(MARKET, [sold("x", "s1", settled_orders=0, late=1)]),
+        "entries[0].exposure.late",
+        "must be 0 to settled_orders",
+    ),
+    "a rate over nothing settled": (
+        lambda client: commit(client, rated(0)),
+        "text",
+        "rules[rate].failure_rate.orders must be a whole number, 1 to 1,000,000, not 0",
+    ),
+    "a delivery before the capture": (
+        lambda client: pay(client, confirmed_time=NOW - timedelta(days=3)),
+        "confirmed_time",
+        "must lie between the capture and now; state when the order arrived",
+    ),
+    "a delivery in the future": (
+        lambda client: pay(client, confirmed_time=NOW + timedelta(days=3)),
+        "confirmed_time",
+        "must lie between the capture and now; state when the order arrived",
+    ),
+    "a delivery day without a delivery": (
+        lambda client: pay(client, confirmed_time=NOW, delivered=False),
+        "confirmed_time",
+        "is of a delivered order alone: state delivered too",
+    ),
+    "a category of no violation": (
+        lambda client: commit(client, laddered("a", "from = 9", WEEK, "toys")),
+        "text",
+        "rules[a].standing.categories must be a list of one or more of counterfeit, ip, safety, quality, restricted",
+    ),
+    "ladders that contradict": (
+        lambda client: commit(client, *CONTRADICTING),
+        "text",
+        "rules are laxer for who is worse: suspension_days is 7 with",
+    ),
+    "a reset on no day": (
+        lambda client: commit(client, old="[standing]", new='[standing]\nreset = "02-30"'),
+        "text",
+        'standing.reset must be a day of each year, such as "01-01", not "02-30"',
+    ),
+    "an order in a foreign currency": (
+        lambda client: pay(client, currency="USD"),
+        "currency",
+        "is USD; the terms are in EUR",
+    ),
+    "a limit in a foreign currency": (
+        lambda client: commit(client, RULE.format(id="a", condition="", measures=HOLD.replace("300", '"3.00 USD"'))),
+        "text",
+        'not "3.00 USD"; write minor units, such as cents, or "100.00 EUR" in the policy\'s currency',
+    ),
+    "a tier name that is taken": (
+        lambda client: commit(client, old='exemplary = "exemplary"', new='exemplary = "a"\nexemplary = "b"'),
+        "text",
+        "is no TOML: a name is stated twice; state it once (at line 27, column 16)",
+    ),
+    "a sixth tier": (
+        lambda client: commit(client, old="[thin_file]", new="gold = 900\n[thin_file]"),
+        "text",
+        "cut_offs.gold is not a part of a policy; cut_offs has exemplary, standard, trusted",
+    ),
+}  # fmt: skip
+"""(call, field, part of its problem and remedy)."""
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_refused_by_field_with_a_remedy(bare: Client, name: str) -> None:
+    """Plans, resets in a suspension and orders stated twice have tests of their own."""
+    call, field, text = BAD_INPUT[name]
+    error = refused("INVALID_ARGUMENT", "", call, bare)
+    [(path, problem)] = error.fields
+    assert path == field
+    assert text in problem
+
+
+def test_nothing_settled_is_no_failure(bare: Client) -> None:
+    commit(bare, rated(1, "least"))
+    assert list_rules(bare, "s1") == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "digest"),
+    [
+        (TIERS, "ac29f634b7d0fe971716f98c40e04f9476a2b99e21e36aec5c8e949108700cfb"),
+        (TIERS.with_name("ladder.toml"), "8bf55cc9cd151df78b4a3ad0f465fa3a86d580b97f78c4a73601c3115f0a341b"),
+        (GRADED, "f11f8063aee461756011ffe4e5fd1627ab5c675d1b3e98000233c87ff9ae0522"),
+    ],
+)
+def test_an_old_policy_keeps_its_digest(policy: Path, digest: str) -> None:
+    assert read_policy(policy).digest == digest

@@ -92,7 +92,10 @@ def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], 
     no_currency = error(head.removesuffix(",currency"), f"s-1,{OLD},100")
     assert "line 2, currency: is missing. Write the amount like 50,400.00 EUR." in no_currency
     twice = error(f"order,{head}", f"o-1,s-1,{OLD},100,EUR", f"o-2,s-1,{OLD},100,EUR", f"o-1,s-1,{OLD},100,EUR")
-    assert twice == "error: line 4, order: 'o-1' is on line 2, too. State it once.\n"
+    assert (
+        twice
+        == "error: line 4, order: 'o-1' is on line 2, too. State it once, and of an order in parts the last part.\n"
+    )
     found = error(f"{head},disputed", f"s-1,{OLD},1.00,EUR,no", f"s-1,{OLD},100,EUR,perhaps", f"s 1,{OLD},100,EUR,")
     assert "line 2, captured_minor: '1.00' is no amount in EUR. Write" in found
     assert "line 3, disputed: 'perhaps' is neither true nor false" in found

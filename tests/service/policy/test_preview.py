@@ -187,7 +187,12 @@ def test_a_rule_that_concerns_nobody_or_everybody_is_shown(ledger: Ledger) -> No
         rule("new", hold(9), tiers=["unrated"]),
     )
     found = looked(ledger, NEWCOMERS, after)
-    assert found.rule_rows() == [("toys", 1, ""), ("lamps", 0, "nobody"), ("all", 5, "everybody"), ("new", 1, "")]
+    assert found.rule_rows() == [
+        ("toys", 1, ""),
+        ("lamps", 0, "nobody sells lamps"),
+        ("all", 5, "everybody"),
+        ("new", 1, ""),
+    ]
 
 
 def test_violations_are_named_by_what_was_known_then(ledger: Ledger) -> None:
