@@ -116,18 +116,18 @@ def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule,
 
 
 def _find_lifted(
-    first: list[tuple[Rule, Suspension]], second: list[tuple[Rule, Suspension]]
+    of_worse: list[tuple[Rule, Suspension]], of_better: list[tuple[Rule, Suspension]]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each suspension `second` of a better seller that a worse one escapes some day, as (aspect, value, stricter).
+    """Yield each suspension `of_better` of a better seller that a worse one escapes some day, as (aspect, value, stricter).
 
     Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
     """
-    if any(stated.terminates and not stated.notice_days for _, stated in first):
+    if any(stated.terminates and not stated.notice_days for _, stated in of_worse):
         return
-    others_close = any(stated.terminates for _, stated in first)
-    for rule, stated in second:
-        others = [(other, one) for other, one in first if other is rule or rule.facts <= other.facts]
-        if stated.terminates and others_close and all(other is not rule for other, _ in first):
+    others_close = any(stated.terminates for _, stated in of_worse)
+    for rule, stated in of_better:
+        others = [(other, one) for other, one in of_worse if other is rule or rule.facts <= other.facts]
+        if stated.terminates and others_close and all(other is not rule for other, _ in of_worse):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
         longest = max((one.days for _, one in others if not one.terminates), default=0)
         if not stated.terminates and stated.days > longest:

@@ -126,7 +126,7 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
 
 
 def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> dict[str, Ints]:
-    """Return the points of each reason but incidents, by code: int64 of shape (n,), for the input `x`."""
+    """Return the points by reason code, incidents apart: int64 of shape (n,), for the input `x`."""
     n = len(x)
     alone, bare = x.copy(), sums.without_conduct(n)
     for column, feature in enumerate(features):
@@ -146,7 +146,7 @@ def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeatur
 
 
 def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
-    """Return the codes but incidents that cost each of the first n cases points, the costliest first."""
+    """Return the reason codes, incidents apart, that cost each row of `x` points, the costliest first."""
     lost = lost_by_code(sums, x, page, features)
     codes = sorted(lost)
     if not codes:

@@ -90,9 +90,13 @@ class MechanismWorker:
 
     def _look(self) -> int:
         before, now = self.appended, self._ledger.cut()
-        if self._catch_up(now) and self._follow(now.sequence) and self._record_every_if_new(now):
-            ended = {one: 0 for one, end in self._ends.items() if end < now.observe_time}
-            for (marketplace, sellers), _ in _list_batches(ended):
+        if (
+            self._follow_midnights_and_moves(now)
+            and self._follow_entries(now.sequence)
+            and self._record_every_seller_if_model_changed(now)
+        ):
+            sellers_of_ended = {seller: 0 for seller, end in self._ends.items() if end < now.observe_time}
+            for (marketplace, sellers), _ in _list_batches(sellers_of_ended):
                 self._record(marketplace, sellers, now)
             self._retry(now)
         self.behind, self._behind_since = max(now.sequence - self._done, 0), 0
@@ -118,17 +122,17 @@ class MechanismWorker:
         self._ends.clear()
         self._links_day = 0
 
-    def _catch_up(self, now: Cut) -> bool:
+    def _follow_midnights_and_moves(self, now: Cut) -> bool:
         since = self._ledger.positions.find(TIME_SOURCE, 0)
         for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
             then = self._ledger.cut(time + 1, time + 1)
-            if not self._follow(then.sequence) or not self._record_every(then, f"{SOURCE}:every:{time}"):
+            if not self._follow_entries(then.sequence) or not self._record_every_seller(then, f"{SOURCE}:every:{time}"):
                 return False
             self._ledger.positions.advance(Position(TIME_SOURCE, 0, time))
             self._mark(now, self._recorder.follows_from_at(time + 1))
         return True
 
-    def _record_every_if_new(self, now: Cut) -> bool:
+    def _record_every_seller_if_model_changed(self, now: Cut) -> bool:
         """Evaluate every seller if another model or policy serves; return False if `stop` interrupted it."""
         follows_from = self._recorder.follows_from
         if follows_from == self._follows_from:
@@ -136,9 +140,11 @@ class MechanismWorker:
         is_restart = not self._follows_from
         is_marked = self._ledger.positions.find(_name_marker(now, follows_from), 0) is not None
         # Without a restart a marker of today may be older than the model or policy that served between.
-        if not (is_restart and is_marked) and not self._record_every(now):
+        if not (is_restart and is_marked) and not self._record_every_seller(now):
             return False
-        if self._ledger.positions.find(TIME_SOURCE, 0) is None:  # `_catch_up` begins after the first evaluation
+        if (
+            self._ledger.positions.find(TIME_SOURCE, 0) is None
+        ):  # `_follow_midnights_and_moves` begins after the first evaluation
             self._ledger.positions.advance(Position(TIME_SOURCE, 0, now.observe_time - 1))
         self._mark(now, follows_from)
         return True
@@ -146,12 +152,12 @@ class MechanismWorker:
     def _mark(self, now: Cut, follows_from: str) -> None:
         self._follows_from = follows_from
         self._ledger.positions.advance(Position(_name_marker(now, follows_from), 0, 1))
-        self._keep(self._done)
+        self._save_position(self._done)
 
-    def _follow(self, last: int) -> bool:
+    def _follow_entries(self, last: int) -> bool:
         begin = self._ledger.positions.find(SOURCE, 0)
         if begin is None:
-            self._keep(last)
+            self._save_position(last)
             return True
         done = self._done = max(begin - 1, self._done)
         while done < last:
@@ -166,14 +172,14 @@ class MechanismWorker:
                 self.behind = last - (following or cut.sequence + 1) + 1
             done = self._done = page[-1].sequence
             if done - begin >= KEPT_AFTER:
-                self._keep(done)
+                self._save_position(done)
         return True
 
-    def _keep(self, done: int) -> None:
+    def _save_position(self, done: int) -> None:
         self._ledger.positions.advance(Position(SOURCE, 0, done + 1))
         self._done = done
 
-    def _record_every(self, cut: Cut, name: str = "") -> bool:
+    def _record_every_seller(self, cut: Cut, name: str = "") -> bool:
         """Evaluate every seller as of a cut; return whether it is done. `name`: the source of the number done, behind
         which a restart resumes; empty: none.
         """

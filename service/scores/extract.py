@@ -115,7 +115,7 @@ class _Facts:
         rows = _Rows(self._rows, own.start, columns.case)
         omitted: dict[str, Omitted] = {}
         if len(sellers) == 1 and self._alleged[first] > MAX_ALLEGATIONS:
-            columns, omitted[sellers[0]] = _leave_out(columns, rows, cut.observe_time)
+            columns, omitted[sellers[0]] = _limit_allegations(columns, rows, cut.observe_time)
         sales = _renumber(self._sales, sold, first, len(sellers))
         midnights = None if self._midnights is None else self._midnights[:, first:last]
         return FactTable(rows, columns, sales, self._products, midnights=midnights), omitted
@@ -191,7 +191,13 @@ def _number(texts: pl.Series) -> Ints:
     return texts.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
 
 
-def _leave_out(columns: EntryColumns, rows: Sequence[FactRow], observe_time: int) -> tuple[EntryColumns, Omitted]:
+def _limit_allegations(
+    columns: EntryColumns, rows: Sequence[FactRow], observe_time: int
+) -> tuple[EntryColumns, Omitted]:
+    """Keep MAX_ALLEGATIONS visible allegations of a seller: inspectors' first, then the platform's, the gravest first.
+
+    Those that another entry names stay too.
+    """
     alleges = (columns.kind == Kind.VIOLATION) & (columns.status == Status.ALLEGED)
     seen_after = np.maximum(columns.occur_time, columns.report_time)
     is_seen = alleges & (seen_after < observe_time)

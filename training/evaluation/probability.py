@@ -58,19 +58,19 @@ class Recalibration:
         self.intercept = self._level()
 
     def _fit(self) -> Floats:
-        lost = np.full(2, np.nan)
+        undefined = np.full(2, np.nan)
         if not 0 < self._bad.sum() < len(self._bad) or np.ptp(self._z) == 0:
-            return lost
+            return undefined
         line: Floats = np.array([0.0, 1.0])
         for _ in range(100):
             gradient, hessian = self._slopes(line)
             if np.linalg.cond(hessian) > 1e14:
-                return lost
+                return undefined
             step = np.clip(np.linalg.solve(hessian, gradient), -1.0, 1.0)
             line = line + step
             if np.abs(step).max() < 1e-9:
                 return line
-        return lost
+        return undefined
 
     def _slopes(self, line: Floats) -> tuple[Floats, Floats]:
         sums = self._line_terms(line).sum(axis=0)

@@ -39,7 +39,7 @@ def read_stated(table: pl.DataFrame) -> Stated:
     country = np.zeros(len(table), dtype=np.int32)
     codes = {text: code for code, text in enumerate(countries)}
     country[identities["row"].to_numpy()] = texts.replace_strict(codes, return_dtype=pl.Int32).to_numpy()
-    return Stated(country, countries, _find_random(table), _list_suspensions(table))
+    return Stated(country, countries, _find_random(table), _pair_suspensions_with_reports(table))
 
 
 def _find_random(table: pl.DataFrame) -> Bools:
@@ -52,21 +52,20 @@ def _find_random(table: pl.DataFrame) -> Bools:
     return is_random
 
 
-def _list_suspensions(table: pl.DataFrame) -> Ints:
+def _pair_suspensions_with_reports(table: pl.DataFrame) -> Ints:
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
-    imposed = imposed.filter(
-        ~measure.str.starts_with(RULE_MEASURE_PREFIX)
-    )  # otherwise a model learns what a policy asks for
-    measures = imposed.filter(
+    # Persons' measures alone: otherwise a model learns what a policy asks for.
+    imposed = imposed.filter(~measure.str.starts_with(RULE_MEASURE_PREFIX))
+    suspensions = imposed.filter(
         pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
     )
-    rests = [
+    behind = [
         (row, violation)
-        for row, content in measures.select("row", "content").iter_rows()
+        for row, content in suspensions.select("row", "content").iter_rows()
         for violation in json.loads(content).get("violations", ())
     ]
-    pairs = pl.DataFrame(rests, schema={"measure": pl.Int64, "violation": pl.String}, orient="row")
+    pairs = pl.DataFrame(behind, schema={"measure": pl.Int64, "violation": pl.String}, orient="row")
     reports = table.filter(pl.col("kind") == Kind.VIOLATION).select("violation", pl.col("row").cast(pl.Int64))
     found = pairs.join(reports, on="violation").sort("measure", "row").select("measure", "row")
     return found.to_numpy().astype(np.int64).reshape(-1, 2)

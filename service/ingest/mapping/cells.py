@@ -113,20 +113,20 @@ def _read_column_by_table(part: Part, reading: Reading) -> Value:
     """
     column, stated = column_of(part), part.value("default")
     default = None if stated is None else reading.read_constant(part, "default", stated)
-    asked = [name for name in _CHANGES if part.value(name) is not None]
-    if len(asked) > 1:
+    changes = [name for name in _CHANGES if part.value(name) is not None]
+    if len(changes) > 1:
         part.refuse("", f"must be a table of column and one of {', '.join(_CHANGES)}")
-    change = _CHANGES[asked[0]](part, reading) if asked else None
+    change, is_map = _CHANGES[changes[0]](part, reading) if changes else None, changes == ["map"]
 
     def read(row: Row) -> str:
         text = cell(row, column).strip()
-        if not text and asked != ["map"]:
+        if not text and not is_map:  # a map may state what an empty cell stands for
             return default or ""
-        found = change(text) if change else text
-        if found is None and default is None:
-            place = "the map" if asked == ["map"] else "a band: it is below the first one"
+        changed = change(text) if change else text
+        if changed is None and default is None:
+            place = "the map" if is_map else "a band: it is below the first one"
             raise RowRejected(f"{reading.field}: {text!r} in column {column} is not in {place}")
-        return (default or "") if found is None else found
+        return (default or "") if changed is None else changed
 
     return read
 

@@ -276,14 +276,14 @@ def _find_resealed_duplicates(
     doubtful = {
         index: item
         for index, item in enumerate(batch)
-        if item.sealed and (found := known.get(item.entry.entry_id)) and found.digest != item.digest
+        if item.sealed and (recorded := known.get(item.entry.entry_id)) and recorded.digest != item.digest
     }
     stored = {row.entry_id: row for row in reader.rows(_STORED, {item.entry.entry_id for item in doubtful.values()})}
-    held = read_keys(reader, {row.seller for row in stored.values()})
+    keys = read_keys(reader, {row.seller for row in stored.values()})
     resealed: dict[int, bool] = {}
     for index, item in doubtful.items():
         _, seller, content = stored[item.entry.entry_id]
-        key_id, key = key_id_of(content), held.get(seller)
+        key_id, key = key_id_of(content), keys.get(seller)
         if key_id and (key is None or key.key_id != key_id):
             if plain_of(content) == item.content:
                 resealed[index] = True

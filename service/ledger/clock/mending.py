@@ -86,7 +86,7 @@ def load_mendings(connection: Connection) -> Mendings:
 def require_possible(connection: Connection, mendings: Mendings, mended: ClockMended, last: int, now: int) -> None:
     """Raise InvalidInput unless the mending's entries ran ahead and keep their order.
 
-    `stated.first_sequence` must be after all mended entries and not after `last`. Its corrected time must stay after
+    `mended.first_sequence` must be after all mended entries and not after `last`. Its corrected time must stay after
     the entry's before it, and not after `now` (microseconds).
     """
     first, ahead = mended.first_sequence, mended.ahead_micros

@@ -49,8 +49,8 @@ _OF_SELLERS = (*_HERE, among(_E.seller, SELLERS))
 _OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
 
 
-def _select_facts(columns: Sequence[Any], *conditions: str) -> list[Select[Any]]:
-    return [select(*_FACT_COLUMNS).where(*columns, text(condition)) for condition in conditions]
+def _select_facts(of_sellers: Sequence[Any], *conditions: str) -> list[Select[Any]]:
+    return [select(*_FACT_COLUMNS).where(*of_sellers, text(condition)) for condition in conditions]
 
 
 _FACTS = union_all(*_select_facts(_OF_SELLERS, COUNTING, FOUND, LATER, ALLEGED))

@@ -130,7 +130,7 @@ class CasePages:
             if choice.action == "review":
                 self._journal.claim(name, actor)
                 return self._ask_for_information(visit, violation, finding)
-            self._journal.find(finding)
+            self._journal.record_finding(finding)
         except Taken as taken:
             raise not_yours(taken) from None
         return redirect(f"/cases/{name}/consequence")

@@ -165,7 +165,7 @@ class Journal:
             if actor not in self._cases.get(violation, Case()).opened:
                 self._write({"kind": "opened", "violation": violation, "actor": actor})
 
-    def find(self, finding: Finding) -> None:
+    def record_finding(self, finding: Finding) -> None:
         """Record the first step. Raises Taken if this reviewer found something before, or another works on the case."""
         with self._lock:
             self._require_open(finding.violation)

@@ -146,11 +146,11 @@ class _View:
 
     def splits(self, figure: Any) -> Iterator[tuple[str, list[Line]]]:
         for place, split in enumerate(figure.known.splits):
-            before = figure.published.splits[place : place + 1] if figure.HasField("published") else []
-            columns = [self._cells(figure.key, one, is_known=one is split) for one in (*before, split)]
+            published = figure.published.splits[place : place + 1] if figure.HasField("published") else []
+            columns = [self._cells(figure.key, one, is_known=one is split) for one in (*published, split)]
             names = dict.fromkeys(name for column in columns for name in column)
             lines = [
-                Line(name, columns[0].get(name, "") if before else "", columns[-1].get(name, ""))
+                Line(name, columns[0].get(name, "") if published else "", columns[-1].get(name, ""))
                 for name in names
                 if {column.get(name, "0") for column in columns} != {"0"}
             ]
