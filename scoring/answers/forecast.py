@@ -181,7 +181,7 @@ def _fold_courses(
     n, views = len(known.sellers), known.view(times.tolist())
     places = (np.arange(1, len(times) + 1)[:, None] * n + np.array(base)).ravel()
     sums = artifact.folder.fold_views(views).map(lambda values: values[..., places], len(places))
-    stated = np.array([one.level or 0 for one in courses])
+    stated = np.array([course.level or 0 for course in courses])
     day, now = times[:, None] // DAY, core.known.observe_time
     is_verified = ((times[:, None] >= now) & (stated > 0)).ravel()
     tenure = (is_verified.reshape(len(times), -1) * (day - (now - 1) // DAY)).ravel()

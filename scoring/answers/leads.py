@@ -91,7 +91,7 @@ def find_leads(
             caused = _differs_as_said(lead, answer.score, next(scores))
         if lead.entries and not caused:  # as when points end at 0 without it too
             continue
-        responsive = forecasts is not None and any(forecasts.reaches_better_tier(one) for one in courses)
+        responsive = forecasts is not None and any(forecasts.reaches_better_tier(course) for course in courses)
         found.append(replace(lead, caused=caused, responsive=responsive))
     return found
 
@@ -178,7 +178,7 @@ def _find_courses(lead: Lead) -> list[Course]:
 
 
 def _can_gain(courses: Sequence[Course], forecasts: Forecasts) -> bool:
-    return any(forecasts.reaches_better_tier(one) or forecasts.gains_points(one) for one in courses)
+    return any(forecasts.reaches_better_tier(course) or forecasts.gains_points(course) for course in courses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,16 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     Terms that every seller has, or every seller of a tier from TRUSTED on, restrict nobody.
     """
     rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
-    last = {one.fact.measure: one for one in answer.statements}
+    last = {statement.fact.measure: statement for statement in answer.statements}
     told = {
-        state: {one.fact.measure: one for one in answer.notices if one.fact.state is state} for state in NOTICE_STATES
+        state: {notice.fact.measure: notice for notice in answer.notices if notice.fact.state is state}
+        for state in NOTICE_STATES
     }
-    cautions = {(one.rule, one.start): one for one in answer.score.cautions}
+    cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
     stated = [
-        one for one in answer.in_force.measures if _restricts(one, None if one.is_of_caution else rules.get(one.rule))
+        measure
+        for measure in answer.in_force.measures
+        if _restricts(measure, None if measure.is_of_caution else rules.get(measure.rule))
     ]
     by_tier = [rules[one.rule] for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer, check) if by_tier else []
@@ -111,8 +114,8 @@ def _restricts(measure: MeasureInForce, rule: Rule | None) -> bool:
 
 def _list_conditions(rule: Rule | None) -> tuple[Operand, ...]:
     """Return what a rule asks about the seller beside its violations and its tier."""
-    operands = [] if rule is None else [one.operand for one in rule.conditions]
-    return tuple(one for one in operands if one is not Quantity.DAY and not is_of_facts(one))
+    operands = [] if rule is None else [condition.operand for condition in rule.conditions]
+    return tuple(operand for operand in operands if operand is not Quantity.DAY and not is_of_facts(operand))
 
 
 def _find_automation(measure: MeasureInForce, rule: Rule | None) -> Automation:
@@ -123,7 +126,11 @@ def _find_automation(measure: MeasureInForce, rule: Rule | None) -> Automation:
 
 def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> list[Lead]:
     explanation, facts, policy = explain(answer.core, check), answer.core.facts, answer.policy
-    found = [] if explanation is None else [one for one in list_reasons(answer, explanation) if one.category is None]
+    found = (
+        []
+        if explanation is None
+        else [reason for reason in list_reasons(answer, explanation) if reason.category is None]
+    )
     orders, days = int(facts.exposure_orders.sum()), int(facts.observe_day[0] - facts.start_day[0])
     if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):
         found.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
@@ -134,9 +141,9 @@ def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, answer: WholeAns
     """Yield the reasons of one rule: an override stands alone, and a thin file is a reason only of what it decides."""
     if rule is None or not rule.tiers:
         return
-    for one in reasons:
-        is_of_override = one.reason_code == OVERRIDDEN
+    for reason in reasons:
+        is_of_override = reason.reason_code == OVERRIDDEN
         if is_of_override == bool(answer.score.override) and (
-            one.reason_code != THIN_FILE or Tier.UNRATED in rule.tiers
+            reason.reason_code != THIN_FILE or Tier.UNRATED in rule.tiers
         ):
-            yield one
+            yield reason

@@ -180,9 +180,9 @@ def take_back_ended_cases(table: CautionTable, known: KnownSigns) -> KnownSigns:
         for rule in table.rules:
             signs = of_rules.get(rule.id, known.signs)
             then = _sort_signs(sign for sign in signs if sign.time <= time < sign.retracted)
-            for one in _list_onsets_of_rule(rule, _choose_signs(rule, then, table), table):
-                if one.case == name:
-                    facts = {fact: sign for sign in one.signs for fact in sign.facts}
+            for onset in _list_onsets_of_rule(rule, _choose_signs(rule, then, table), table):
+                if onset.case == name:
+                    facts = {fact: sign for sign in onset.signs for fact in sign.facts}
                     of_rules[rule.id] = [
                         sign._replace(retracted=min(sign.retracted, time)) if sign.repeats(facts) else sign
                         for sign in signs
@@ -201,11 +201,11 @@ def list_onsets_by_flow(caution_table: CautionTable, known: KnownSigns, time: in
     for rule in caution_table.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
             days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
-            for one in find_reached_days(table, rule.trigger, known.first_day, days):
-                if one.known_time < (one.day + MAX_LATE_DAYS) * DAY:
-                    ended_time = ended.get(name_case(rule.id, one.entries[-1]), NEVER)
-                    end = min(ended_time, one.refunded_time)
-                    yield Onset(one.known_time + 1, rule, (), one.entries, one.measured, end)
+            for day in find_reached_days(table, rule.trigger, known.first_day, days):
+                if day.known_time < (day.day + MAX_LATE_DAYS) * DAY:
+                    ended_time = ended.get(name_case(rule.id, day.entries[-1]), NEVER)
+                    end = min(ended_time, day.refunded_time)
+                    yield Onset(day.known_time + 1, rule, (), day.entries, day.measured, end)
 
 
 def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0, imposes: bool = True) -> Onset:
@@ -284,7 +284,7 @@ def _trace_earlier_spans(
     known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
     signs = OnsetsBySigns(table, known)
     changes = find_relevant_changes(known.flow, triggers, table.currency)
-    retractions = sorted({one.retracted for one in signs.list_onsets(0)} - {NEVER})
+    retractions = sorted({onset.retracted for onset in signs.list_onsets(0)} - {NEVER})
     first = max([0, *changes[:-MAX_TRACED], *retractions[:-MAX_TRACED]])
     served: list[Span] = []
     since = 0
@@ -292,7 +292,7 @@ def _trace_earlier_spans(
         by_flow = [*list_onsets_by_flow(table, known, 0)]
     while True:
         check()
-        by_signs = (one for one in signs.list_onsets(since) if one.imposes)
+        by_signs = (onset for onset in signs.list_onsets(since) if onset.imposes)
         found = [*by_signs, *(one for one in by_flow if one.ended > since)]
         spans = _cut_to_days_left(found, served, since, known.confirmed)
         ends = {one.retracted for one, _ in spans if one.retracted < NEVER}
@@ -320,15 +320,15 @@ def _cut_to_days_left(
     for span in sorted(served):
         _add_span(under, span)
     spans: list[tuple[Onset, Span]] = []
-    for one in sorted(onsets, key=lambda one: (one.time, one.rule.id)):
-        start, end = one.time, one.end
-        if not one.imposes:
-            spans.append((one, Span(start, end)))
+    for onset in sorted(onsets, key=lambda one: (one.time, one.rule.id)):
+        start, end = onset.time, onset.end
+        if not onset.imposes:
+            spans.append((onset, Span(start, end)))
             continue
-        if _may_be_cut(one, confirmed):
+        if _may_be_cut(onset, confirmed):
             end = min(end, start + _ALLOWED - _measure_covered(under, start - _SPAN, start))
         if start < end:
-            spans.append((one, Span(start, end)))
+            spans.append((onset, Span(start, end)))
             _add_span(under, Span(max(start, since), end))
     return spans
 

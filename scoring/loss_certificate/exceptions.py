@@ -50,19 +50,19 @@ def show_granted(
     stated = {(rule.id, measure.kind) for rule in policy.rule_book.rules for measure in rule.measures}
     known: dict[frozenset[tuple[str, MeasureKind]], Take | None] = {}
     shown = []
-    for one in granted.sellers:
-        lifted = one.lifted & stated
-        if one.tier is None and not lifted:
+    for seller in granted.sellers:
+        lifted = seller.lifted & stated
+        if seller.tier is None and not lifted:
             continue
         if lifted not in known:
             known[lifted] = bound_take(policy, assumptions, lifted)
         take = known[lifted]
         shown.append(
             {
-                "marketplace": one.marketplace,
-                "seller": one.seller,
-                "tier": None if one.tier is None else one.tier.name.lower(),
-                "until": None if one.until is None else format_time(one.until),
+                "marketplace": seller.marketplace,
+                "seller": seller.seller,
+                "tier": None if seller.tier is None else seller.tier.name.lower(),
+                "until": None if seller.until is None else format_time(seller.until),
                 "lifted": [{"rule": rule, "kind": kind.name.lower()} for rule, kind in _by_name(lifted)],
                 "most": None if take is None else asdict(take),
                 "is_within": take is not None and _is_within(take, largest),

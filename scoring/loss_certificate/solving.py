@@ -139,7 +139,7 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
     price, most, after = price_history(stages[0], assumptions, history_is_real), 0, None
     cost_ppm = find_cost_ppm(assumptions, history_is_real)
     # A payment under any policy leaves no more on young orders than the limit of that policy.
-    ahead = np.maximum.reduce([one.bound_ahead(cost_ppm) for one in stages])
+    ahead = np.maximum.reduce([stage.bound_ahead(cost_ppm) for stage in stages])
     asked = stages[-1].granted
     for states in reversed(stages):
         table = solve_running(states, price, ahead, None, stages, after)

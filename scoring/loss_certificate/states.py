@@ -165,11 +165,11 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
 def _join_laxest_trade_limits(trades: Sequence[TradeLimits]) -> TradeLimits:
     """Return limits under which a run is the longest and takes the most. The allowed loss is the last policy's."""
     return TradeLimits(
-        delivery_promise_days=max(one.delivery_promise_days for one in trades),
-        claim_days=min(one.claim_days for one in trades),
-        deposit_returned_after_days=min(one.deposit_returned_after_days for one in trades),
-        deposit_is_refilled=all(one.deposit_is_refilled for one in trades),
-        smallest_order_minor=min(one.smallest_order_minor for one in trades),
+        delivery_promise_days=max(trade.delivery_promise_days for trade in trades),
+        claim_days=min(trade.claim_days for trade in trades),
+        deposit_returned_after_days=min(trade.deposit_returned_after_days for trade in trades),
+        deposit_is_refilled=all(trade.deposit_is_refilled for trade in trades),
+        smallest_order_minor=min(trade.smallest_order_minor for trade in trades),
         most_loss_minor=trades[-1].most_loss_minor,
     )
 
@@ -256,7 +256,7 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
     Every seller counts as having placed enough of a deposit.
     """
-    lasting = tuple(one for one in policy.rule_book.rules if one.condition(Quantity.DEPOSIT).below is None)
+    lasting = tuple(rule for rule in policy.rule_book.rules if rule.condition(Quantity.DEPOSIT).below is None)
     edges = [*replace(policy.rule_book, rules=lasting).list_edges()]
     settled = {0, *(value for asked, value in edges if isinstance(asked, Settled))}
     tenure = {0, *(value for asked, value in edges if asked is Quantity.TENURE)}
@@ -319,7 +319,7 @@ def _every_terms(
     Each season counts as endless, since a cheat chooses its days.
     """
     book = policy.rule_book
-    categories = {"", *(one.product_category for one in book.operands if isinstance(one, Settled))}
+    categories = {"", *(operand.product_category for operand in book.operands if isinstance(operand, Settled))}
     days = {day for season in book.seasons for day in (season.first_day, season.last_day + 1)} or {0}
     for tier, marketplace, day in itertools.product(tiers, ("", *book.hold_limits), days):
         seller = Situation(

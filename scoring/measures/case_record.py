@@ -37,7 +37,9 @@ def list_links(statements: Iterable[CaseStatement], time: int) -> tuple[LinkInFo
 
     `statements`: about its cases, by sequence; the last about a case counts. No link counts whose case a person decided.
     """
-    last = {one.fact.case: one for one in statements if one.fact.case.startswith(f"{LINK_RULE}~")}
+    last = {
+        statement.fact.case: statement for statement in statements if statement.fact.case.startswith(f"{LINK_RULE}~")
+    }
     found = [
         LinkInForce(one.entry_id, one.occur_time, one.fact.caution_end or 0, one.fact)
         for one in last.values()
@@ -60,12 +62,14 @@ def list_case_changes(
     An open case is withdrawn if its caution ended early; an undecided case stays open. `statements`: about the seller's
     cases, by sequence; `time`: of the cautions, in microseconds.
     """
-    last = {one.fact.case: one.fact for one in statements}
-    opened = {one.fact.case: one.fact for one in statements if one.fact.state is CaseState.OPENED}
+    last = {statement.fact.case: statement.fact for statement in statements}
+    opened = {
+        statement.fact.case: statement.fact for statement in statements if statement.fact.state is CaseState.OPENED
+    }
     counts: dict[str, int] = {}
-    for one in statements:
-        counts[one.fact.case] = counts.get(one.fact.case, 0) + 1
-    current = {one.case: one for one in cautions}
+    for statement in statements:
+        counts[statement.fact.case] = counts.get(statement.fact.case, 0) + 1
+    current = {caution.case: caution for caution in cautions}
     facts = [
         CaseChanged(
             name,

@@ -92,12 +92,12 @@ def list_imposed(
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
     corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
-    for one in statements:
-        correction = corrections.get(one.entry_id)
+    for statement in statements:
+        correction = corrections.get(statement.entry_id)
         if correction is None:
-            yield one
+            yield statement
         elif correction.status != CorrectionKind.VOID:
-            yield one._replace(occur_time=correction.occur_time)
+            yield statement._replace(occur_time=correction.occur_time)
 
 
 def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:

@@ -91,10 +91,10 @@ class InForce:
         caution that began later reaches that order.
         """
         found = (
-            one
-            for one in self.measures
-            if one.reaches_earlier_orders
-            and not (one.is_of_caution and confirmed_time is not None and confirmed_time < (one.start or 0))
+            measure
+            for measure in self.measures
+            if measure.reaches_earlier_orders
+            and not (measure.is_of_caution and confirmed_time is not None and confirmed_time < (measure.start or 0))
         )
         return _combine(found, self.observe_time)
 
@@ -119,7 +119,7 @@ def evaluate_measures(
         if seller is None:
             found.append(None)
             continue
-        began = max((one.start for one in seller.score.cautions), default=-1)
+        began = max((caution.start for caution in seller.score.cautions), default=-1)
         notices = [
             Before(_combine_rules(before), one.until)
             for one, of in zip(core.earlier, earlier, strict=True)
@@ -130,7 +130,9 @@ def evaluate_measures(
 
 
 def _combine_rules(in_force: InForce) -> Terms:
-    return _combine((one for one in in_force.measures if one.rule and not one.is_of_caution), in_force.observe_time)
+    return _combine(
+        (measure for measure in in_force.measures if measure.rule and not measure.is_of_caution), in_force.observe_time
+    )
 
 
 def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
@@ -168,14 +170,14 @@ def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Besid
             marketplace=marketplace,
             tenure_days=tenure_days[case],
             deposit_minor=stated.deposit_minor,
-            link_percent=max((one.percent for one in stated.links), default=0),
+            link_percent=max((link.percent for link in stated.links), default=0),
             good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
         newcomer = policy.rule_book.newcomer_link_percent
-        bans = [one for one in stated.links if one.fact.accounts and newcomer and one.percent >= newcomer]
+        bans = [link for link in stated.links if link.fact.accounts and newcomer and link.percent >= newcomer]
         if bans:  # an account of a suspended seller gains nothing over a newcomer
-            shared_by = max(one.fact.accounts for one in bans)
+            shared_by = max(ban.fact.accounts for ban in bans)
             situation = replace(situation, settled_minor={}, tenure_days=0, shared_by=shared_by)
         yield _Seller(
             name=name,
@@ -199,20 +201,21 @@ def _list_with_points(violations: Sequence[Established], policy: Policy, observe
     if table is None:
         return []
     return [
-        one
-        for one in violations
-        if today < table.find_expiry(one.day) and table.points_of(one.violation_type, one.category, one.severity)
+        violation
+        for violation in violations
+        if today < table.find_expiry(violation.day)
+        and table.points_of(violation.violation_type, violation.category, violation.severity)
     ]
 
 
 def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
     found: list[Measure] = []
-    for one in measures:
-        if isinstance(one.current, Suspension):
-            if one.has_begun(time) or (one.has_effect and one.current.terminates):
-                found.append(one.current.seen_at(one.start, time))
-        elif one.has_begun(time):
-            found.append(one.current)
+    for measure in measures:
+        if isinstance(measure.current, Suspension):
+            if measure.has_begun(time) or (measure.has_effect and measure.current.terminates):
+                found.append(measure.current.seen_at(measure.start, time))
+        elif measure.has_begun(time):
+            found.append(measure.current)
     return combine(found)
 
 
@@ -334,7 +337,10 @@ class _Evaluation:
         """Yield the suspensions whose rule held when a violation was confirmed, and no longer does since a reset."""
         table = self.policy.standing
         for rule in self.policy.rule_book.rules if table is not None and table.reset is not None else ():
-            stated = next((one for one in rule.measures if isinstance(one, Suspension) and not one.terminates), None)
+            stated = next(
+                (measure for measure in rule.measures if isinstance(measure, Suspension) and not measure.terminates),
+                None,
+            )
             if stated is None or rule.id in holding:
                 continue
             running = [one.time for one in seller.established if one.time + stated.days * DAY > self.observe_time]
@@ -351,7 +357,7 @@ class _Evaluation:
             if applied.stated.terminates:
                 start = applied.stated.find_start(start)
             else:  # each further violation suspends again
-                start = max(one.time for one in basis.facts)
+                start = max(fact.time for fact in basis.facts)
                 served = start + applied.stated.days * DAY
                 end = served if end is None else min(end, served)
                 if end <= self.observe_time:
@@ -363,7 +369,11 @@ class _Evaluation:
         lift = seller.lifts.get(name)
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
             lift = lift or seller.lifts.get(name_measure(seller.name, rule.secures, Deposit(0)))
-        stands = lift is None or (basis.start or 0) > lift.time or any(one.time > lift.time for one in basis.violations)
+        stands = (
+            lift is None
+            or (basis.start or 0) > lift.time
+            or any(violation.time > lift.time for violation in basis.violations)
+        )
         return MeasureInForce(
             rule=rule.id,
             reference=rule.reference,
@@ -378,7 +388,7 @@ class _Evaluation:
             entries=basis.entries[:MAX_LISTED_ENTRIES],
             entries_omitted=max(len(basis.entries) - MAX_LISTED_ENTRIES, 0),
             reaches_earlier_orders=rule.names_confirmed_facts,
-            violations=tuple(dict.fromkeys(one.violation for one in basis.violations)),
+            violations=tuple(dict.fromkeys(violation.violation for violation in basis.violations)),
         )
 
     def _list_imposed(self, seller: _Seller) -> Iterator[MeasureInForce]:
@@ -429,7 +439,7 @@ class _Evaluation:
         since_each, until_each = find_bounds(rule.conditions, seller.traced, self.observe_time)
         starts, ends = [*starts, *since_each], [*ends, *until_each]
         if (least := rule.condition(Quantity.LINK).least) and seller.links:
-            holding = [one for one in seller.links if one.percent >= least]
+            holding = [link for link in seller.links if link.percent >= least]
             starts.append(min(one.start for one in holding))
             ends.append(max(one.end for one in holding))
             found += [one.entry_id for one in holding]
@@ -448,7 +458,7 @@ def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[
     parts = [
         StandingPart(
             points=add_up_incident(violations, table),
-            until=int(table.find_expiry(max(one.day for one in violations))) * DAY,
+            until=int(table.find_expiry(max(violation.day for violation in violations))) * DAY,
             entries=tuple(seller.list_entries(violations)),
         )
         for violations in by_incident.values()

@@ -122,23 +122,23 @@ def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list
     """Return the spans in which measures rested on a violation, open ones last; `statements`: by sequence."""
     open_spans: dict[str, StoodOn] = {}
     found: list[StoodOn] = []
-    for one in statements:
-        fact = one.fact
+    for statement in statements:
+        fact = statement.fact
         span = open_spans.pop(fact.measure, None)
-        if span is not None and (end := _find_own_end(span)) is not None and end <= one.occur_time:
+        if span is not None and (end := _find_own_end(span)) is not None and end <= statement.occur_time:
             found.append(replace(span, end=end))
             span = None
         stands = fact.state is not MeasureState.LIFTED and violation in fact.violations
         if stands:
             others = {*fact.violations} - {violation}
             if span is None:
-                begin = max(one.occur_time, fact.since or 0)
+                begin = max(statement.occur_time, fact.since or 0)
                 span = StoodOn(fact.measure, fact.rule, fact.measure_kind, begin, None, (), ())
-            since = max(one.occur_time, span.begin)
+            since = max(statement.occur_time, span.begin)
             values = (*(value for value in span.values if value.begin < since), Value(since, fact))
             open_spans[fact.measure] = replace(span, others=tuple(sorted({*span.others, *others})), values=values)
         elif span is not None:
-            found.append(replace(span, end=max(one.occur_time, span.begin)))
+            found.append(replace(span, end=max(statement.occur_time, span.begin)))
     return found + [replace(span, end=_find_own_end(span)) for span in open_spans.values()]
 
 
@@ -161,7 +161,7 @@ def list_items(
     sequence. A measure counts only what earlier ones of its kind did not hold.
     """
     flow = [one for one in flow if one.fact.currency == currency]
-    changes = sorted((one for one in deposits if one[1].currency == currency), key=itemgetter(0))
+    changes = sorted((deposit for deposit in deposits if deposit[1].currency == currency), key=itemgetter(0))
     return tuple(
         RestitutionItem(
             span,

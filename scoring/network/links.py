@@ -101,7 +101,7 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
 
 
 def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
-    valid = (one for one in statements if not one.is_void)
+    valid = (statement for statement in statements if not statement.is_void)
     return sorted(valid, key=lambda one: (one.seller, one.thing, one.sequence))
 
 
@@ -150,10 +150,10 @@ class Graph:
     ) -> "Graph":
         by_seller: dict[str, list[Hold]] = {}
         holders: dict[str, list[Hold]] = {}
-        for one in holds:
-            by_seller.setdefault(one.seller, []).append(one)
-            if one.identifier:
-                holders.setdefault(one.identifier, []).append(one)
+        for hold in holds:
+            by_seller.setdefault(hold.seller, []).append(hold)
+            if hold.identifier:
+                holders.setdefault(hold.identifier, []).append(hold)
         return cls(by_seller, holders, low_ppm, crowded)
 
     def is_hub(self, identifier: str) -> bool:
@@ -181,13 +181,13 @@ class Graph:
 
 
 def _make_hop(to: str, holds: Sequence[Hold], strength_ppm: int) -> Hop:
-    ends = [one.until for one in holds if one.until is not None]
+    ends = [hold.until for hold in holds if hold.until is not None]
     return Hop(
         seller=holds[0].seller,
         to=to,
         kind=holds[0].kind,
         strength_ppm=strength_ppm,
-        since=max(one.since[0] for one in holds),
+        since=max(hold.since[0] for hold in holds),
         until=min(ends, default=None),
-        entries=tuple(one.entry_id for one in holds),
+        entries=tuple(hold.entry_id for hold in holds),
     )

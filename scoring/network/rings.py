@@ -61,7 +61,7 @@ def label_components(shared: Ints, sellers: int) -> Ints:
 
 def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
     """Return the rings of at least `least_size` sellers at a time (microseconds), in no order."""
-    live = [one for one in holds if one.kind not in SHARED_BY_NATURE and one.verified]
+    live = [hold for hold in holds if hold.kind not in SHARED_BY_NATURE and hold.verified]
     names = list(dict.fromkeys([*(one.seller for one in live), *(one.other for one in live if one.other)]))
     code = {name: place for place, name in enumerate(names)}
     things: dict[tuple[str, ...], int] = {}
@@ -95,12 +95,12 @@ def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
 def list_months(cases: Iterable[Case], confirmed: Mapping[str, Sequence[int]]) -> list[Month]:
     """Return what links did by month, newest first. `confirmed`: by seller, when its violations were established."""
     by_month: dict[str, list[tuple[bool, float | None]]] = {}
-    for one in cases:
-        times = sorted(confirmed.get(one.seller, ()))
-        later = next((time for time in times if time > one.time), None)
-        days = None if later is None else (later - one.time) / DAY
-        is_clean = not times or times[0] > one.time
-        by_month.setdefault(format_day(one.time // DAY)[:7], []).append((is_clean, days))
+    for case in cases:
+        times = sorted(confirmed.get(case.seller, ()))
+        later = next((time for time in times if time > case.time), None)
+        days = None if later is None else (later - case.time) / DAY
+        is_clean = not times or times[0] > case.time
+        by_month.setdefault(format_day(case.time // DAY)[:7], []).append((is_clean, days))
     months = []
     for month, of in sorted(by_month.items(), reverse=True):
         warned = [days for _, days in of if days is not None]
@@ -115,5 +115,5 @@ def bound_innocent(clean: int, sellers: int, decided: Iterable[Decided]) -> floa
     Worked: 40 of 100,000 touched, 1 of 99 decided links severed: at most 2.2.
     """
     counts = [*decided]
-    wrong = find_precision(Decided(sum(one.severed for one in counts), sum(one.confirmed for one in counts)))[1]
+    wrong = find_precision(Decided(sum(count.severed for count in counts), sum(count.confirmed for count in counts)))[1]
     return round(100_000 * clean / sellers * wrong / PPM, 2) if sellers else 0.0

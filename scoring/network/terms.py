@@ -62,7 +62,7 @@ def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Vio
     hops: dict[str, list[Hop]] = {}
     for seller in sellers:
         paths = [*_list_paths(seller, graph, violators, time, hops)]
-        for among in (paths, [one for one in paths if one.is_suspended]):
+        for among in (paths, [path for path in paths if path.is_suspended]):
             if among:
                 best = max(among, key=_rank)
                 found[seller, best.cause] = best

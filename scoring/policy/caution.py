@@ -122,4 +122,4 @@ class CautionTable:
     def flow_days(self) -> int:
         """Return the most days of flow that a rule looks at, or 0."""
         triggers = (rule.trigger for rule in self.rules)
-        return max((one.window_days for one in triggers if isinstance(one, Burst | Jump)), default=0)
+        return max((trigger.window_days for trigger in triggers if isinstance(trigger, Burst | Jump)), default=0)

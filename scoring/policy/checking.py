@@ -206,7 +206,7 @@ def _is_implied(applied: Applied) -> bool:
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    ever = {"": _EVER} | {one.product_category: _EVER for one in book.operands if isinstance(one, Settled)}
+    ever = {"": _EVER} | {operand.product_category: _EVER for operand in book.operands if isinstance(operand, Settled)}
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER, good_orders=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
     new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))

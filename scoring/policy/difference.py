@@ -118,7 +118,7 @@ def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
 def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
     tables = [policy.standing for policy in space.policies if policy.standing is not None]
     counters = [axis.operand for axis in space.axes if isinstance(axis.operand, Counter)]
-    days = {0, *(one.days for one in counters), *(table.expiry_days for table in tables)}
+    days = {0, *(counter.days for counter in counters), *(table.expiry_days for table in tables)}
     named = {number for table in tables for number in table.types}
     sorts = [*((category, 0) for category in Category), *((category_of_type(number), number) for number in named)]
     singles = [
@@ -126,7 +126,7 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
         for (category, number), severity, age in product(sorts, Severity, sorted(days))
     ]
     kinds: dict[tuple[int, ...], tuple[Breach, ...]] = {}
-    for incident in (*((one,) for one in singles), *_pairs(singles)):
+    for incident in (*((single,) for single in singles), *_pairs(singles)):
         kinds.setdefault(tuple(_add_up(incident, space, axis) for axis in space.fact_axes), incident)
     return kinds
 

@@ -83,13 +83,13 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Operand, list[Step]]:
     operands = policy.rule_book.operands
     found: dict[Operand, list[Step]] = {
-        one: trace_counter(violations, one) for one in operands if isinstance(one, Counter)
+        operand: trace_counter(violations, operand) for operand in operands if isinstance(operand, Counter)
     }
     if (table := policy.standing) is not None:
         found[Quantity.STANDING] = trace_standing(violations, table)
-        for one in operands:
-            if isinstance(one, Ladder):
-                found[one] = trace_standing([v for v in violations if v.category in one.categories], table)
+        for operand in operands:
+            if isinstance(operand, Ladder):
+                found[operand] = trace_standing([v for v in violations if v.category in operand.categories], table)
     return found
 
 
@@ -100,14 +100,14 @@ def trace_standing(violations: Iterable[Established], table: StandingTable) -> l
 def add_up_incident(violations: Iterable[Established], table: StandingTable) -> int:
     """Return the points of one incident: of each category the largest, together at most `incident_cap`."""
     largest: dict[int, int] = {}
-    for one in violations:
-        given = table.points_of(one.violation_type, one.category, one.severity)
-        largest[one.category] = max(largest.get(one.category, 0), given)
+    for violation in violations:
+        given = table.points_of(violation.violation_type, violation.category, violation.severity)
+        largest[violation.category] = max(largest.get(violation.category, 0), given)
     return min(sum(largest.values()), table.incident_cap)
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
-    mine = [one for one in violations if matches(one, counter)]
+    mine = [violation for violation in violations if matches(violation, counter)]
     return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
@@ -170,12 +170,12 @@ def find_bounds(
 ) -> tuple[list[int], list[int]]:
     """Return (since when each condition on facts or days holds, when each ends by itself), in microseconds."""
     since, until = [], []
-    for one in conditions:
-        if one.operand is Quantity.DAY:
-            since.append(one.least * DAY)
-            until += [] if one.below is None else [one.below * DAY]
-        elif one.operand in traced:
-            begun, end = holds_between(traced[one.operand], one.least, time)
+    for condition in conditions:
+        if condition.operand is Quantity.DAY:
+            since.append(condition.least * DAY)
+            until += [] if condition.below is None else [condition.below * DAY]
+        elif condition.operand in traced:
+            begun, end = holds_between(traced[condition.operand], condition.least, time)
             since.append(begun)
             until += [] if end is None else [end]
     return since, until

@@ -129,15 +129,15 @@ _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
 def _strictest(terms: Sequence[Terms]) -> Terms:
-    values: dict[str, Any] = {name: max(getattr(one, name) for one in terms) for name in _NUMBERS}
-    values |= {name: min(getattr(one, name) for one in terms) for name in _CEILINGS}
+    values: dict[str, Any] = {name: max(getattr(term, name) for term in terms) for name in _NUMBERS}
+    values |= {name: min(getattr(term, name) for term in terms) for name in _CEILINGS}
     for name in _CAPS:
         caps: dict[str, int] = {}
-        for one in terms:
-            for category, cap in getattr(one, name):
+        for term in terms:
+            for category, cap in getattr(term, name):
                 caps[category] = min(caps.get(category, NO_CAP), cap)
         values[name] = tuple(sorted(caps.items()))
-    notices = [one.closes_in_days for one in terms if one.closes_in_days is not None]
+    notices = [term.closes_in_days for term in terms if term.closes_in_days is not None]
     return Terms(**values, closes_in_days=min(notices, default=None))
 
 

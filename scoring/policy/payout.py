@@ -146,7 +146,9 @@ def _split_within(
 
 
 def _find_stop(stops: Sequence[Stopped], day: int) -> Stopped | None:
-    return next((one for one in stops if one.first_day <= day and (one.end_day is None or day < one.end_day)), None)
+    return next(
+        (stop for stop in stops if stop.first_day <= day and (stop.end_day is None or day < stop.end_day)), None
+    )
 
 
 def find_paid_day(stops: Sequence[Stopped], day: int) -> int:

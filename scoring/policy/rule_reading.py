@@ -121,7 +121,7 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
             id=f"{rule.id[:49]}-awaits-deposit",
             measures=(ValueCap(0),),
             conditions=(
-                *(one for one in rule.conditions if one.operand is not Quantity.DEPOSIT),
+                *(condition for condition in rule.conditions if condition.operand is not Quantity.DEPOSIT),
                 Condition(Quantity.DEPOSIT, below=below),
             ),
             secures=rule.id,

@@ -143,7 +143,7 @@ class Rule:
     @property
     def facts(self) -> frozenset[Operand]:
         """Return what it asks about confirmed violations."""
-        return frozenset(one.operand for one in self.conditions if is_of_facts(one.operand))
+        return frozenset(condition.operand for condition in self.conditions if is_of_facts(condition.operand))
 
     @property
     def names_confirmed_facts(self) -> bool:
@@ -157,10 +157,14 @@ class Rule:
 
     @property
     def closes_after_notice(self) -> bool:
-        return any(isinstance(one, Suspension) and one.terminates and one.notice_days for one in self.measures)
+        return any(
+            isinstance(measure, Suspension) and measure.terminates and measure.notice_days for measure in self.measures
+        )
 
     def holds(self, seller: "Situation") -> bool:
-        return (not self.tiers or seller.tier in self.tiers) and all(one.holds(seller) for one in self.conditions)
+        return (not self.tiers or seller.tier in self.tiers) and all(
+            condition.holds(seller) for condition in self.conditions
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def describe_breaches(breaches: Sequence[Breach]) -> Iterable[str]:
     """Return equal breaches of different incidents counted, as `3 x major ip`."""
     sizes = {b.incident: sum(other.incident == b.incident for other in breaches) for b in breaches}
     counted: dict[str, int] = {}
-    for one in breaches:
-        name = str(one) if sizes[one.incident] > 1 else str(one).rsplit(" (", 1)[0]
+    for breach in breaches:
+        name = str(breach) if sizes[breach.incident] > 1 else str(breach).rsplit(" (", 1)[0]
         counted[name] = counted.get(name, 0) + 1
     return [f"{count} x {name}" if count > 1 else name for name, count in counted.items()]

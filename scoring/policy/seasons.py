@@ -27,7 +27,7 @@ class Season:
 
 
 def find_season(seasons: Iterable[Season], day: int) -> Season | None:
-    return next((one for one in seasons if one.first_day <= day <= one.last_day), None)
+    return next((season for season in seasons if season.first_day <= day <= season.last_day), None)
 
 
 def read_seasons(root: Part, measures: Iterable[Measure]) -> tuple[Season, ...]:

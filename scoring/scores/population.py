@@ -175,12 +175,14 @@ def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Map
     """Return the placement with the cautions' terms, which only get stricter, and the number of sellers by rule."""
     by_rule = dict(placed.by_rule)
     by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}
-    places = {one: number for number, one in enumerate(placed.terms)}
+    places = {term: number for number, term in enumerate(placed.terms)}
     terms_of = placed.terms_of.copy()
     for case, found in cautions.items():
         for rule in {caution.rule for caution in found}:
             by_rule[f"caution~{rule}"] += 1
-        measures = [policy.rule_book.limit_days(one, marketplace) for caution in found for one in caution.measures]
+        measures = [
+            policy.rule_book.limit_days(measure, marketplace) for caution in found for measure in caution.measures
+        ]
         stricter = placed.terms[terms_of[case]].stricter_of(combine(measures))
         terms_of[case] = places.setdefault(stricter, len(places))
     return replace(placed, terms=[*places], terms_of=terms_of, by_rule=by_rule)

@@ -274,7 +274,7 @@ class Tally:
 
 
 def _counted(amounts: Sequence[Amount]) -> Value:
-    return Value(show(amounts), months=tuple(show([one]) for one in amounts) if len(amounts) > 1 else ())
+    return Value(show(amounts), months=tuple(show([amount]) for amount in amounts) if len(amounts) > 1 else ())
 
 
 def _share(part: Shown, whole: Shown) -> Value:

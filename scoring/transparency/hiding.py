@@ -59,16 +59,16 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
     Hidden months count if their sum tells none of them; else the sum leaves them out. Worked: 3 and 4 are shown as 7; 3
     alone, or 4 and 4, are left out.
     """
-    parts, small = [one for one in months if not one.is_small], [one for one in months if one.is_small]
+    parts, small = [month for month in months if not month.is_small], [month for month in months if month.is_small]
     if _hides_each([one.total for one in small]):
         parts, small = [*parts, add_up(small)], []
-    total = sum(one.total for one in parts)
+    total = sum(part.total for part in parts)
     if small and not total:
         return Shown(ShownState.HIDDEN)
     splits = {}
     for name, cells in add_up(parts).splits.items():
         if name in by_month:
-            together = frozenset[str]().union(*(find_together(one.splits[name]) for one in parts))
+            together = frozenset[str]().union(*(find_together(part.splits[name]) for part in parts))
         elif len(months) > 1:
             together = find_together(cells)
         else:
@@ -80,9 +80,9 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
 
 def add_up(months: Iterable[Amount]) -> Amount:
     total, splits = 0, dict[str, Counter[str]]()
-    for one in months:
-        total += one.total
-        for name, cells in one.splits.items():
+    for month in months:
+        total += month.total
+        for name, cells in month.splits.items():
             splits.setdefault(name, Counter()).update(cells)
     return Amount(total, splits)
 

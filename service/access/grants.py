@@ -65,8 +65,8 @@ class Grants:
     four_eyes: tuple[FourEyes, ...] = ()
 
     def agreement(self, grants: GrantList) -> Agreement:
-        person_of = {name: one.person for one in self.persons for name in one.principals}
-        spoken_for = {one.issuer: one.marketplaces for one in self.issuers}
+        person_of = {name: person.person for person in self.persons for name in person.principals}
+        spoken_for = {issuer.issuer: issuer.marketplaces for issuer in self.issuers}
         return Agreement(self.four_eyes, person_of, grants, spoken_for)
 
 

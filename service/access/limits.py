@@ -143,4 +143,4 @@ class Limits:
         return wait
 
     def _find(self, principal: str) -> tuple[tuple[Limit, str], ...]:
-        return tuple(one for one in self._limits if one[0].names(principal))
+        return tuple(limit for limit in self._limits if limit[0].names(principal))

@@ -87,9 +87,9 @@ def tier_text(tier: "Tier.ValueType") -> str:
 
 def _list_measures(response: EvaluateMeasuresResponse) -> set[str]:
     return {
-        f"{kind_text(one.kind)} {value_text(one.current, response.currency)} ({one.reference or 'by a person'})"
-        for one in response.measures
-        if not one.waived and not one.lifted
+        f"{kind_text(measure.kind)} {value_text(measure.current, response.currency)} ({measure.reference or 'by a person'})"
+        for measure in response.measures
+        if not measure.waived and not measure.lifted
     }
 
 
@@ -191,12 +191,12 @@ def statements(
     count = 0
     with client(marketplace) as (connection, where):
         for seller in sellers or _find_restricted(connection, where):
-            for one in connection.list_statements_of_reasons(where, seller, language=language).statements:
-                name = f"{seller}~{one.measure or 'notice'}.{one.language}"
-                (folder / f"{name}.txt").write_text(one.text)
-                (folder / f"{name}.html").write_text(one.html)
+            for statement in connection.list_statements_of_reasons(where, seller, language=language).statements:
+                name = f"{seller}~{statement.measure or 'notice'}.{statement.language}"
+                (folder / f"{name}.txt").write_text(statement.text)
+                (folder / f"{name}.html").write_text(statement.html)
                 count += 1
-                record = parse_json(one.record or "{}")
+                record = parse_json(statement.record or "{}")
                 if record and record["puid"] not in written:
                     records.append(record)
     first = len([*folder.glob("records-*.json")])

@@ -137,7 +137,7 @@ def check_command(
     units = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)]).units
     problems = check_sample(
         document,
-        [(one.listing, one.seller, one.category, one.units, one.value_minor, one.expected_ppm) for one in units],
+        [(unit.listing, unit.seller, unit.category, unit.units, unit.value_minor, unit.expected_ppm) for unit in units],
     )
     for problem in problems:
         say(f"error: {problem}")
@@ -171,9 +171,9 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise invalid("FRAME", f"{file} is no CSV in UTF-8: {error}") from None
     wrong = [
-        FieldViolation(("line 1",), f"{one!r} is no column. Use {', '.join(COLUMNS)}.")
-        for one in columns
-        if one not in COLUMNS
+        FieldViolation(("line 1",), f"{column!r} is no column. Use {', '.join(COLUMNS)}.")
+        for column in columns
+        if column not in COLUMNS
     ]
     wrong += [FieldViolation(("line 1",), f"lacks the column {one}") for one in NEEDED if one not in columns]
     if len(set(columns)) < len(columns):

@@ -132,10 +132,10 @@ def _list_days(certificate: dict[str, Any], policy: Policy, assumed: Assumptions
         yield f"a closed seller goes on for {format_count(notice, 'day')} of its notice"
     held: dict[tuple[int, bool, str], list[str]] = {}
     for rule in policy.rule_book.rules:
-        closes = any(isinstance(one, Suspension) and one.terminates for one in rule.measures)
-        for one in rule.measures:
-            if isinstance(one, PaidAheadLimit | SettlementHold):
-                held.setdefault((one.days, closes, one.kind.name.lower()), []).append(rule.id)
+        closes = any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures)
+        for measure in rule.measures:
+            if isinstance(measure, PaidAheadLimit | SettlementHold):
+                held.setdefault((measure.days, closes, measure.kind.name.lower()), []).append(rule.id)
     for (days, closes, kind), rules in sorted(held.items()):
         spare = days - run_days
         rest = f" = {run_days:,} of a run + {spare:,}" if spare >= 0 else f", {-spare:,} less than a run lasts"

@@ -61,9 +61,9 @@ def show_command(
         emit_one(dict_of(found), output)
         return
     emit([row_of(one, "seller steps violation suspended") for one in found.sellers], output)
-    for one in found.certificates:
+    for certificate in found.certificates:
         fields = "case sellers kinds=link_kinds strength_ppm from=start_time to=end_time accounts entries"
-        emit_one(row_of(one, fields), output)
+        emit_one(row_of(certificate, fields), output)
 
 
 @app.command("rings")
@@ -78,10 +78,10 @@ def rings_command(
     if output is Format.JSON:
         emit_one(dict_of(found), output)
         return
-    emit([row_of(one, "size core violators joined settled_minor sellers") for one in found.rings], output)
+    emit([row_of(ring, "size core violators joined settled_minor sellers") for ring in found.rings], output)
     for rows in (found.months, found.precisions):
         if rows:
-            emit([row_of(one, " ".join(field.name for field in one.DESCRIPTOR.fields)) for one in rows], output)
+            emit([row_of(row, " ".join(field.name for field in row.DESCRIPTOR.fields)) for row in rows], output)
 
 
 @app.command("refresh")
@@ -118,7 +118,7 @@ def export_command(
     with client(marketplace) as (connection, where):
         request = ExportCaseRequest(
             parent=marketplace_name(where),
-            sellers=[seller_name(where, one) for one in sellers],
+            sellers=[seller_name(where, seller) for seller in sellers],
             authority=entry_pb2.Source.ValueType(source),
             legal_basis=legal_basis,
             actor=actor,

@@ -24,7 +24,7 @@ from service.ingest.sources.tables import advise_commas
 app = typer.Typer()
 
 ORDER, AHEAD = "order", "others_paid_ahead_minor"
-FIELDS = {one.name: one for one in EvaluatePayoutRequest.DESCRIPTOR.fields if one.name != "at_least_sequence"}
+FIELDS = {field.name: field for field in EvaluatePayoutRequest.DESCRIPTOR.fields if field.name != "at_least_sequence"}
 NEEDED = ("seller", "capture_day", "captured_minor")
 
 Orders = list[tuple[int, str, dict[str, Any]]]

@@ -76,7 +76,7 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
     from scoring.policy.moved import list_part_changes
 
     changes = find_changes(old, new)
-    met = [one for one in changes if one.example is not None]
+    met = [change for change in changes if change.example is not None]
     if output is Format.JSON:
         rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
         emit(rows, output)
@@ -140,7 +140,7 @@ def _run_cases(policy: "ReadPolicy", file: Path) -> None:
     from service.policy.policy_file import read_policy_cases
 
     outcomes = run_cases(policy, read_policy_cases(file))
-    failed = [one for one in outcomes if one.faults]
+    failed = [outcome for outcome in outcomes if outcome.faults]
     for one in failed:
         say(f"{one.name}: {'; '.join(one.faults)}")
     say(f"{format_count(len(outcomes) - len(failed), 'case')} of {len(outcomes):,} hold")

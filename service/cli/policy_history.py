@@ -137,8 +137,8 @@ def show(
     with client() as (connection, _):
         if history:
             rows = [
-                _make_policy_move_row(one, output, _find_currency(connection, one))
-                for one in connection.list_policy_moves()
+                _make_policy_move_row(move, output, _find_currency(connection, move))
+                for move in connection.list_policy_moves()
             ]
             emit(rows, output)
             return
@@ -193,7 +193,7 @@ def _make_policy_move_row(move: PolicyMove, output: Format, currency: str = "") 
 
 def _describe_losses(losses: Iterable[AcceptedLoss], currency: str = "") -> str:
     return "; ".join(
-        f"{one.verdict}={format_amount(one.sum_minor, currency) if currency else one.sum_minor}" for one in losses
+        f"{loss.verdict}={format_amount(loss.sum_minor, currency) if currency else loss.sum_minor}" for loss in losses
     )
 
 

@@ -144,7 +144,7 @@ def _preview_as_json(question: "Question", result: "Preview") -> dict[str, Any]:
     before, after = (
         {"policy": policy.name, "version": policy.version, "digest": policy.digest} for policy in question.policies()
     )
-    stopped = [asdict(one) | {"time": format_time(one.time)} for one in result.violations]
+    stopped = [asdict(violation) | {"time": format_time(violation.time)} for violation in result.violations]
     return {
         "before": before,
         "after": after,
@@ -155,11 +155,11 @@ def _preview_as_json(question: "Question", result: "Preview") -> dict[str, Any]:
         "tiers": [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(result.tiers.items())],
         "changes": [{"change": name, "sellers": count} for name, count in result.aspects.most_common()],
         "rules": [{"rule": name, "sellers": count, "note": note} for name, count, note in result.rule_rows()],
-        "examples": [asdict(one) for one in result.examples],
+        "examples": [asdict(example) for example in result.examples],
         "since": format_day(question.since_day),
         "violations": stopped,
         "violations_omitted": result.violations_omitted,
         "good": result.good,
         "hurt": result.hurt,
-        "hurt_examples": [asdict(one) for one in result.hurt_examples],
+        "hurt_examples": [asdict(example) for example in result.hurt_examples],
     }

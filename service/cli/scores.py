@@ -155,16 +155,16 @@ def score_row(score: TrustScore) -> dict[str, Any]:
 
 def _whole(score: TrustScore) -> dict[str, Any]:
     """Return what a table leaves out: cautions, and the answer by the contract's names, which `replay` takes."""
-    cautions = {"cautions": [plain_of(one) for one in score.cautions]} if score.cautions else {}
+    cautions = {"cautions": [plain_of(caution) for caution in score.cautions]} if score.cautions else {}
     return cautions | ({"trust_score": dict_of(score)} if score.seller else {})
 
 
 def _print_cautions(score: TrustScore) -> None:
-    for one in score.cautions:
-        seller, until = score.seller.rsplit("/", 1)[-1], one.end_time.ToJsonString()[:16]
+    for caution in score.cautions:
+        seller, until = score.seller.rsplit("/", 1)[-1], caution.end_time.ToJsonString()[:16]
         text = (
-            f"  caution {one.rule} ({one.reference}) until {until}Z for {seller}, case {one.case}: {describe_reason(one)};"
-            " sellertrust measures shows what it asks for"
+            f"  caution {caution.rule} ({caution.reference}) until {until}Z for {seller}, case {caution.case}:"
+            f" {describe_reason(caution)}; sellertrust measures shows what it asks for"
         )
         write(wrap_line(text))
 

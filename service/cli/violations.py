@@ -316,7 +316,7 @@ def _parse_execute(execute: str, *, proposes: bool) -> dict[str, Any]:
 
 
 def _show_bulk(done: DecideViolationsResponse, wanted: dict[str, Any], output: Format) -> None:
-    statuses = {row_of(one, "status")["status"]: one.count for one in done.statuses}
+    statuses = {row_of(status, "status")["status"]: status.count for status in done.statuses}
     row = row_of(done, "count decided remaining held_back examples reached changed etag")
     emit_one({"decision_id": wanted["decision_id"]} | row | statuses, output)
     if not done.count:

@@ -70,21 +70,21 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
 
 
 def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
-    for one in appeals:
+    for appeal in appeals:
         yield answer_pb.AppealEffect(
-            entries=one.entries,
-            points=one.points,
-            tier=entry_pb2.Tier.ValueType(one.tier or 0),
-            violations=one.violations,
+            entries=appeal.entries,
+            points=appeal.points,
+            tier=entry_pb2.Tier.ValueType(appeal.tier or 0),
+            violations=appeal.violations,
         )
 
 
 def sum_deposit(answer: WholeAnswer) -> int:
     return max(
         (
-            one.current.amount_minor
-            for one in answer.in_force.measures
-            if one.has_effect and isinstance(one.current, Deposit)
+            measure.current.amount_minor
+            for measure in answer.in_force.measures
+            if measure.has_effect and isinstance(measure.current, Deposit)
         ),
         default=0,
     )

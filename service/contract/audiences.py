@@ -98,10 +98,13 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.A
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
     ]
     sentences += [
-        _tell_measure(one, told.answer.policy.rule_book.currency, texts)
-        for one in told.answer.in_force.measures
-        if one.reference
-        and (one.has_begun(told.answer.stamp.observe_time) or (one.has_effect and isinstance(one.current, Suspension)))
+        _tell_measure(measure, told.answer.policy.rule_book.currency, texts)
+        for measure in told.answer.in_force.measures
+        if measure.reference
+        and (
+            measure.has_begun(told.answer.stamp.observe_time)
+            or (measure.has_effect and isinstance(measure.current, Suspension))
+        )
     ]
     if told.fixed:
         sentences.append(texts.say("fixed", day=until) if until else texts.say("fixed_long"))

@@ -76,7 +76,7 @@ def describe_case(
     time: int,
 ) -> dict[str, Any]:
     """Return the bundle's content. It leaves out reporters, staff, and every other seller."""
-    ids = {one.entry.entry_id for one in entries}
+    ids = {entry.entry.entry_id for entry in entries}
     return {
         "format": FORMAT,
         "marketplace": case.marketplace,
@@ -87,20 +87,20 @@ def describe_case(
         "proposal": approval.proposal,
         "persons": 1 + len(approval.approvers),
         "sellers": list(case.sellers),
-        "entries": [_describe_entry(case, one, ids) for one in entries],
+        "entries": [_describe_entry(case, entry, ids) for entry in entries],
         "violations": [
             {
-                "violation": one.violation,
-                "seller": one.seller,
-                "type": one.violation_type,
-                "severity": one.severity.name.lower(),
-                "status": one.status.name.lower(),
-                "occur_time": format_time(one.occur_time),
-                "entries": [name for name in one.entries if name in ids],
+                "violation": violation.violation,
+                "seller": violation.seller,
+                "type": violation.violation_type,
+                "severity": violation.severity.name.lower(),
+                "status": violation.status.name.lower(),
+                "occur_time": format_time(violation.occur_time),
+                "entries": [name for name in violation.entries if name in ids],
             }
-            for one in violations
+            for violation in violations
         ],
-        "proofs": [one.describe() for one in proofs],
+        "proofs": [proof.describe() for proof in proofs],
     }
 
 

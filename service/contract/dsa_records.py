@@ -103,7 +103,7 @@ class TransparencyRecord(BaseModel):
             (self.content_type, self.content_type_other),
             (self.category_specification, self.category_specification_other),
         )
-        wrong = [text for words, text in others if any(str(one).endswith("_OTHER") for one in words) != bool(text)]
+        wrong = [text for words, text in others if any(str(word).endswith("_OTHER") for word in words) != bool(text)]
         if wrong or not any(decisions) or not all(stated) or any(other):
             raise ValueError("needs a decision, the texts of its ground alone, and a text exactly with OTHER")
         if self.source_type == "SOURCE_VOLUNTARY" and self.source_identity:

@@ -42,9 +42,9 @@ def statement_messages(
     """
     letters = _Letters(answer, violations, texts, laws)
     records = None if for_seller or DSA not in laws else _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), laws)
-    for one in statements:
-        message = letters.write(one, is_hidden=for_seller and one.measure.is_of_caution)
-        message.record = "" if records is None else records.write_record(seller, one)
+    for statement in statements:
+        message = letters.write(statement, is_hidden=for_seller and statement.measure.is_of_caution)
+        message.record = "" if records is None else records.write_record(seller, statement)
         yield message
 
 
@@ -192,8 +192,8 @@ class _Letters:
 def _set_letter(
     message: answer_pb.StatementOfReasons, title: str, sentences: Sequence[Sequence[str]], texts: Texts
 ) -> answer_pb.StatementOfReasons:
-    paragraphs = [texts.join(one) for one in sentences if one]
-    body = "".join(f"<p>{escape(one)}</p>\n" for one in paragraphs)
+    paragraphs = [texts.join(sentence) for sentence in sentences if sentence]
+    body = "".join(f"<p>{escape(paragraph)}</p>\n" for paragraph in paragraphs)
     head = f'<!doctype html>\n<html lang="{texts.language}">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
     message.language, message.title = texts.language, title
     message.paragraphs.extend(paragraphs)

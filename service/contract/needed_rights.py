@@ -154,7 +154,9 @@ def list_rights_of_proposed(request: Any) -> list[NeededRight]:
     try:
         return list_needed_rights(METHODS[PROPOSABLE[field]], getattr(request, field))
     except InvalidInput as error:
-        raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
+        raise InvalidInput(
+            FieldViolation((field, *violation.path), violation.description) for violation in error.violations
+        ) from None
 
 
 def _list_rights_to_append(marketplace: str, entries: Any) -> list[NeededRight]:

@@ -112,12 +112,12 @@ def month_messages(
     decided = [one.decided for one in precision.values()]
     return [
         pb.LinkMonth(
-            month=one.month,
-            clean_touched=one.clean,
-            clean_touched_per_100000=round(100_000 * one.clean / max(sellers, 1), 2),
-            innocent_at_most_per_100000=bound_innocent(one.clean, sellers, decided),
-            warned=one.warned,
-            warning_days=one.warning_days,
+            month=month.month,
+            clean_touched=month.clean,
+            clean_touched_per_100000=round(100_000 * month.clean / max(sellers, 1), 2),
+            innocent_at_most_per_100000=bound_innocent(month.clean, sellers, decided),
+            warned=month.warned,
+            warning_days=month.warning_days,
         )
-        for one in [*months][:MAX_MONTHS]
+        for month in [*months][:MAX_MONTHS]
     ]

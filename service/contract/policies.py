@@ -43,7 +43,7 @@ def _list_losses(sums: Iterable[tuple[str, int]]) -> list[pb.AcceptedLoss]:
 
 def accepted_losses_of(request: pb.CommitPolicyRequest) -> list[tuple[str, int]]:
     """Return (verdict, sum in minor units) of each accepted loss. Raises InvalidInput for duplicates."""
-    stated = [(one.verdict, one.sum_minor) for one in request.accepted_losses]
+    stated = [(loss.verdict, loss.sum_minor) for loss in request.accepted_losses]
     if len(dict(stated)) < len(stated):
         raise invalid("accepted_losses", "names a verdict twice; state each with one sum")
     return stated

@@ -74,16 +74,16 @@ def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list
     """Return open cases, in order; `now`: in microseconds, decides which are overdue."""
     return [
         review_service_pb2.OpenCase(
-            seller=seller_name(marketplace, one.seller),
-            case=one.case,
-            rule=one.rule,
-            open_time=timestamp(one.opened_time),
-            decide_by_time=timestamp(one.decide_by),
-            caution_end_time=timestamp(one.caution_end),
-            overdue=one.decide_by <= now,
-            entries=one.rests_on,
+            seller=seller_name(marketplace, case.seller),
+            case=case.case,
+            rule=case.rule,
+            open_time=timestamp(case.opened_time),
+            decide_by_time=timestamp(case.decide_by),
+            caution_end_time=timestamp(case.caution_end),
+            overdue=case.decide_by <= now,
+            entries=case.rests_on,
         )
-        for one in cases
+        for case in cases
     ]
 
 

@@ -106,19 +106,19 @@ def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb
     """Return the messages in the same order. Each lists at most MAX_CAUTION_ENTRIES entries, and counts the others."""
     return [
         trust_score_service_pb2.Caution(
-            rule=one.rule,
-            reference=one.reference,
-            signal=trust_score_service_pb2.CautionSignal.ValueType(one.signal),
-            start_time=timestamp(one.start),
-            end_time=timestamp(one.end),
-            decide_by_time=timestamp(one.decide_by),
-            case=one.case,
-            counted=one.measured.counted,
-            compared=one.measured.compared,
-            entries=one.entries[-MAX_CAUTION_ENTRIES:],
-            entries_omitted=max(len(one.entries) - MAX_CAUTION_ENTRIES, 0),
+            rule=caution.rule,
+            reference=caution.reference,
+            signal=trust_score_service_pb2.CautionSignal.ValueType(caution.signal),
+            start_time=timestamp(caution.start),
+            end_time=timestamp(caution.end),
+            decide_by_time=timestamp(caution.decide_by),
+            case=caution.case,
+            counted=caution.measured.counted,
+            compared=caution.measured.compared,
+            entries=caution.entries[-MAX_CAUTION_ENTRIES:],
+            entries_omitted=max(len(caution.entries) - MAX_CAUTION_ENTRIES, 0),
         )
-        for one in cautions
+        for caution in cautions
     ]
 
 

@@ -56,7 +56,7 @@ class _Known(NamedTuple):
     @property
     def place(self) -> tuple[int, int]:
         """Return (sequence, time) of the last evaluation, or (0, 0)."""
-        places = [(one.fact.at_sequence, one.occur_time) for one in self.cases if one.fact.rule]
+        places = [(case.fact.at_sequence, case.occur_time) for case in self.cases if case.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
     def list_ends(self) -> Iterator[int]:
@@ -141,7 +141,7 @@ class Recorder:
         contested: dict[str, None] = {}
         lifts: list[tuple[int, str, str]] = []
         stated: set[tuple[str, str]] = set()
-        for index, (seller, fact) in enumerate((one.seller, one.fact) for one in entries):
+        for index, (seller, fact) in enumerate((entry.seller, entry.fact) for entry in entries):
             if is_contest(fact):
                 contested[seller] = None
             elif isinstance(fact, MeasureChanged) and fact.state is not MeasureState.LIFTED:

@@ -260,7 +260,7 @@ class MechanismWorker:
 
 def describe_fault(error: Exception) -> str:
     """Return an error's class and fields, without its text, which may name a seller."""
-    fields = [one.field for one in error.violations] if isinstance(error, InvalidInput) else []
+    fields = [violation.field for violation in error.violations] if isinstance(error, InvalidInput) else []
     return type(error).__name__ + (f" ({', '.join(fields[:5])})" if fields else "")
 
 

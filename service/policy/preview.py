@@ -340,7 +340,7 @@ def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
 def _collect_examples(
     examples: list[Moved], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
 ) -> None:
-    known = Counter(one.tiers for one in examples)
+    known = Counter(example.tiers for example in examples)
     for case in np.flatnonzero(is_example).tolist():
         tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
         if known[tiers] < MAX_EXAMPLES:
@@ -374,7 +374,7 @@ def keep_stopping(policy: Policy) -> Policy:
     rules = [
         rule
         for rule in policy.rule_book.rules
-        if any(isinstance(one, Suspension | Waiver) or _stops(combine([one])) for one in rule.measures)
+        if any(isinstance(measure, Suspension | Waiver) or _stops(combine([measure])) for measure in rule.measures)
     ]
     return replace(policy, rule_book=replace(policy.rule_book, rules=tuple(rules)))
 

@@ -245,9 +245,9 @@ def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
     try:
         prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
-        for one in error.violations:
-            if one.path[-1] != "entry_id":
-                yield FieldViolation(one.path[-1:], one.description)
+        for violation in error.violations:
+            if violation.path[-1] != "entry_id":
+                yield FieldViolation(violation.path[-1:], violation.description)
 
 
 def _statuses_allowing(action: Action) -> set[Status]:

@@ -52,7 +52,7 @@ class Payouts:
             self._ledger.measures.of_seller(marketplace, seller, cut).on_payouts,
             lambda violation: self._counts_against(marketplace, seller, violation, cut),
         )
-        stopped = [Stopped(one.begin // DAY, None if one.end is None else one.end // DAY) for one in stops]
+        stopped = [Stopped(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
         currency = at_capture.rule_book.currency
         # Value in another currency than the terms' does not count as settled.
         settled = later.settled_minor if policy.rule_book.currency == currency else 0

@@ -78,7 +78,7 @@ class ServedPolicy:
     def move_times(self, since: int, until: int) -> list[int]:
         with suppress(PolicyRefused):
             self.refresh()
-        return [one.move_time for one in self.moves if since < one.move_time <= until]
+        return [move.move_time for move in self.moves if since < move.move_time <= until]
 
     def find(self, name: str) -> Policy:
         """Return a policy by HEAD, its digest or a beginning of it: the configured one, or one of the history.

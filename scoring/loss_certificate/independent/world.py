@@ -235,12 +235,12 @@ class World:
             for tier, standing, facts, limit in itertools.product(tiers, standings, confirmed, hold_limits)
         ]
         return Terms(
-            cap=max(one.cap for one in terms),
-            deposit=min(one.deposit for one in terms),
-            hold=min(one.hold for one in terms),
-            ppm=min(one.ppm for one in terms),
-            reserve=min(one.reserve for one in terms),
-            ahead=_most_on_young(one.ahead for one in terms),
+            cap=max(term.cap for term in terms),
+            deposit=min(term.deposit for term in terms),
+            hold=min(term.hold for term in terms),
+            ppm=min(term.ppm for term in terms),
+            reserve=min(term.reserve for term in terms),
+            ahead=_most_on_young(term.ahead for term in terms),
         )
 
     def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:

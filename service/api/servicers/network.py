@@ -99,7 +99,7 @@ class NetworkServicer:
         if len(entries) > MAX_ENTRIES:
             raise invalid("sellers", f"have over {MAX_ENTRIES:,} entries; export fewer sellers at once")
         violations, _ = self._ledger.violations.list(marketplace, cut, sellers=case.sellers, limit=MAX_ENTRIES)
-        proofs = self._ledger.seals.prove([one.sequence for one in entries])
+        proofs = self._ledger.seals.prove([entry.sequence for entry in entries])
         described = describe_case(case, entries, violations, proofs, approval, cut.observe_time)
         bundle, key = canonical_json(described), load_or_make_key(self._key)
         return pb.ExportCaseResponse(

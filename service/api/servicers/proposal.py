@@ -200,4 +200,6 @@ def _beneath(field: str) -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in error.violations) from None
+        raise InvalidInput(
+            FieldViolation((field, *violation.path), violation.description) for violation in error.violations
+        ) from None

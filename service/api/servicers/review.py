@@ -78,7 +78,7 @@ class ReviewServicer:
         for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
             stated = self._ledger.measures.of_seller(marketplace, seller, cut).cases
             confirmed = {one.fact.case for one in stated if one.fact.state is CaseState.CONFIRMED}
-            found[seller] = [one for one in cautions if one.case not in confirmed]
+            found[seller] = [caution for caution in cautions if caution.case not in confirmed]
         return found
 
     def DecideViolations(self, request: review_pb.DecideViolationsRequest) -> review_pb.DecideViolationsResponse:

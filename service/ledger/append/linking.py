@@ -97,20 +97,20 @@ def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Itera
         around = read_surroundings(reader, roots, time, 4)
         reached = around.within(2)
         terms = find_terms(reached, around.graph, around.violators, time)
-        suspended = {one.violator for one in terms if one.is_suspended}
+        suspended = {term.violator for term in terms if term.is_suspended}
         if suspended <= roots:
             break
         roots |= suspended
     wanted: dict[str, dict[str, LinkTerm]] = {}
-    for one in terms:
-        wanted.setdefault(one.seller, {})[name_case(LINK_RULE, one.cause)] = one
+    for term in terms:
+        wanted.setdefault(term.seller, {})[name_case(LINK_RULE, term.cause)] = term
     stated = _read_cases(reader, reached)
     for seller in reached:
         yield from _list_changes_of_seller(seller, wanted.get(seller, {}), stated.get(seller, {}), time)
 
 
 def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
-    facts = [one.fact for cases in _read_cases(reader, sellers).values() for one in cases.values()]
+    facts = [case.fact for cases in _read_cases(reader, sellers).values() for case in cases.values()]
     causes = [fact.rests_on[-1] for fact in facts if fact.state in OPEN_STATES and fact.accounts]
     return {seller for (seller,) in reader.rows(_NAMED, causes)}
 
@@ -178,7 +178,9 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshe
         statements = read_every(reader)
         decided = {kind.name.lower(): [*counts] for kind, counts in sorted(count_decided(statements).items())}
         before = {kind.name.lower(): [*one.decided] for kind, one in read_precision(reader).items()}
-        linked = sorted({one.seller for one in statements} | {one.fact.other for one in statements} - {""})
+        linked = sorted(
+            {statement.seller for statement in statements} | {statement.fact.other for statement in statements} - {""}
+        )
         violators = [*read_violators(reader, linked, clock.now())]
         cases = {seller for (seller,) in reader.rows(_OPEN_CASES, [""])}
     if decided != before:

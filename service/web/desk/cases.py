@@ -217,7 +217,7 @@ class CasePages:
         effect = self._effect(visit.visitor.client, violation, finding)
         if obstacle := self._obstacle(visit, finding, effect, report_of(recorded)):
             raise obstacle
-        others = [one for one in case.votes.values() if one.actor != actor]
+        others = [vote for vote in case.votes.values() if vote.actor != actor]
         agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
         try:
             if (effect.is_grave or others or visit.field("what") == "escalate") and not agreeing:

@@ -43,10 +43,10 @@ def effect_of(answer: SimulateTrustScoreResponse) -> Effect:
 
 def _in_words(measures: Sequence[Measure], currency: str) -> Mapping[str, tuple[str, str]]:
     return {
-        one.measure or f"{one.rule}~{one.kind}": (
-            word(MeasureKind.Name(one.kind)),
-            describe_value(one.current if one.HasField("current") else one.original, currency),
+        measure.measure or f"{measure.rule}~{measure.kind}": (
+            word(MeasureKind.Name(measure.kind)),
+            describe_value(measure.current if measure.HasField("current") else measure.original, currency),
         )
-        for one in measures
-        if not (one.waived or one.lifted)
+        for measure in measures
+        if not (measure.waived or measure.lifted)
     }

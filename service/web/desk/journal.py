@@ -127,13 +127,17 @@ class Journal:
         """Return decided violations that a remembered queue may still list."""
         since = self._clock() - QUEUE_SECONDS
         with self._lock:
-            decided = [one for one in self._decisions.values() if one.state == "pending" or one.due > since]
+            decided = [
+                decision for decision in self._decisions.values() if decision.state == "pending" or decision.due > since
+            ]
             return {one.violation for one in decided if one.state in ("pending", "sent")}
 
     def due(self) -> list[Decision]:
         now = self._clock()
         with self._lock:
-            return [one for one in self._decisions.values() if one.state == "pending" and one.due <= now]
+            return [
+                decision for decision in self._decisions.values() if decision.state == "pending" and decision.due <= now
+            ]
 
     def seconds_left(self, decision: Decision) -> float:
         return max(0.0, decision.due - self._clock())
@@ -223,8 +227,8 @@ class Journal:
     # --- the file
 
     def _require_open(self, violation: str) -> None:
-        for one in self._decisions.values():
-            if one.violation == violation and one.state == "pending":
+        for decision in self._decisions.values():
+            if decision.violation == violation and decision.state == "pending":
                 raise Taken("Another decision about this case is on its way")
 
     def _write(self, event: dict[str, Any]) -> None:
@@ -277,13 +281,13 @@ class Journal:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         decisions = list(self._decisions.values())
-        old = {one.id for one in [one for one in decisions if one.state != "pending"][:-KEPT_DECISIONS]}
-        self._decisions = {one.id: one for one in decisions if one.id not in old}
-        for one in self._decisions.values():
-            yield {"kind": "decision", **asdict(one)}
+        old = {one.id for one in [decision for decision in decisions if decision.state != "pending"][:-KEPT_DECISIONS]}
+        self._decisions = {decision.id: decision for decision in decisions if decision.id not in old}
+        for decision in self._decisions.values():
+            yield {"kind": "decision", **asdict(decision)}
         yield from ({"kind": "bulk", **given} for given in self._bulk.values())
         for violation, case in self._cases.items():
-            yield from ({"kind": "vote", **asdict(one)} for one in case.votes.values())  # first: a vote ends a claim
+            yield from ({"kind": "vote", **asdict(vote)} for vote in case.votes.values())  # first: a vote ends a claim
             if case.claimed_by:
                 yield {"kind": "claim", "violation": violation, "actor": case.claimed_by, "until": case.claimed_until}
             yield from ({"kind": "opened", "violation": violation, "actor": actor} for actor in case.opened)

@@ -112,7 +112,7 @@ class QueuePages:
 
     def summary(self, visitor: Visitor) -> tuple[int, int, int, TrustScore | None]:
         queue, rows = self._rows(visitor)
-        return len(rows), queue.open_cases, sum(one.overdue for one in queue.cases), queue.score
+        return len(rows), queue.open_cases, sum(case.overdue for case in queue.cases), queue.score
 
     def now(self, visitor: Visitor) -> datetime:
         return self._queue(visitor).now()

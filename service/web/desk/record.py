@@ -44,7 +44,7 @@ class RecordPages:
             asked = [start(partial(ask, one.violation)) for one in confirmed]
             violations = [one for call in asked if (one := call.result()) is not None]
             taken_back = (VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED)
-            share = share_of(sum(one.status in taken_back for one in violations), len(violations))
+            share = share_of(sum(violation.status in taken_back for violation in violations), len(violations))
         return visit.page("record.html", share=share, least=LEAST_CASES, cases=len(confirmed), decisions=mine[:50])
 
 

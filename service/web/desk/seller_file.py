@@ -116,10 +116,10 @@ class SellerPages:
         marks = mark_decisions(entries.value or (), samples[0].time)
         summary = f"Points of the last {CURVE_WEEKS} weeks. The table below has the same numbers."
         effects = {
-            entry: one.points_if_overturned
+            entry: incident.points_if_overturned
             for reason in answer.reasons
-            for one in reason.incidents
-            for entry in one.entries
+            for incident in reason.incidents
+            for entry in incident.entries
         }
         return visit.page(
             "seller.html",

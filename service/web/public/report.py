@@ -113,8 +113,8 @@ class _View:
 
     def lines(self, figures: list[Any]) -> list[Line]:
         return [
-            Line(self.label(one.key), self.text(one.key, one.published), self.text(one.key, one.known))
-            for one in figures
+            Line(self.label(figure.key), self.text(figure.key, figure.published), self.text(figure.key, figure.known))
+            for figure in figures
         ]
 
     def text(self, key: str, value: Value) -> str:
@@ -174,15 +174,15 @@ class _View:
     def bars(self, figure: Any) -> list[tuple[str, str, float]]:
         """Return (month, number, height from 0 to 1) of a year."""
         months = figure.known.months
-        top = max((one.count for one in months), default=0) or 1
-        return [(one.month, self._count(one.state, one.count), one.count / top) for one in months]
+        top = max((month.count for month in months), default=0) or 1
+        return [(month.month, self._count(month.state, month.count), month.count / top) for month in months]
 
     def press(self) -> list[tuple[str, str, str, str]]:
         """Return (name, press figure, simulated, scaled), for a simulated year with listings."""
         listings = self.figures["listings"].known
         if not self._report.simulated or len(self._report.period) != 4 or not listings.count:
             return []
-        sources = {one.dimension: one for one in self.figures["orders"].known.splits}
+        sources = {split.dimension: split for split in self.figures["orders"].known.splits}
         sellers = self.figures["sellers_measured"].known
         found: dict[str, int] = {"listings": listings.count}
         if sellers.state == review_pb.SHOWN_STATE_EXACT:

@@ -238,16 +238,20 @@ class _Answers:
 
     @property
     def measures(self) -> dict[str, str]:
-        return {one.measure: one.title for one in self.restrictions if one.measure}
+        return {restriction.measure: restriction.title for restriction in self.restrictions if restriction.measure}
 
     @property
     def actions(self) -> list[str]:
-        return list(dict.fromkeys(one.next_action for one in self.letters.statements if one.next_action))
+        return list(
+            dict.fromkeys(statement.next_action for statement in self.letters.statements if statement.next_action)
+        )
 
     @property
     def violations(self) -> dict[str, str]:
-        gains = {name: f"{one.points:+}" for one in self.path.appeals for name in one.violations}
-        return gains | {name: "" for one in self.letters.statements for name in one.violations if name not in gains}
+        gains = {name: f"{appeal.points:+}" for appeal in self.path.appeals for name in appeal.violations}
+        return gains | {
+            name: "" for statement in self.letters.statements for name in statement.violations if name not in gains
+        }
 
 
 class Place:
@@ -287,7 +291,7 @@ def _problem_page(request: Request, problem: Problem, visitor: Visitor | None = 
     language = language_of(request)
     texts = TEXTS[language]
     title, text = texts["problem"].get(str(problem.status), texts["problem"]["500"])
-    place = Place(request) if all(is_id(str(one)) for one in request.path_params.values()) else None
+    place = Place(request) if all(is_id(str(param)) for param in request.path_params.values()) else None
     return render(
         "problem.html",
         problem.status,
