@@ -294,7 +294,7 @@ BAD_INPUT: dict[str, tuple[Callable[[Client], Any], str, str]] = {
 
 @pytest.mark.parametrize("name", BAD_INPUT)
 def test_bad_input_is_refused_by_field_with_a_remedy(bare: Client, name: str) -> None:
-    """Plans, resets in a suspension and orders stated twice have tests of their own."""
+    """Plans, running suspensions and orders stated twice have their own tests."""
     call, field, text = BAD_INPUT[name]
     error = refused("INVALID_ARGUMENT", "", call, bare)
     [(path, problem)] = error.fields
