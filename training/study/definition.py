@@ -240,10 +240,6 @@ class Study:
         asks = self.exposure.reference_orders is not None or self.is_rate or self.bad.weigh_by == "orders"
         return max(self.bad.least_orders, int(asks))
 
-    @property
-    def reads_orders(self) -> bool:
-        return self.orders_needed > 0 or self.bad.count == "service_failures"
-
     def ahead(self) -> "Study":
         """Return the study without demands on orders in the window, for windows that lie ahead."""
         return replace(

@@ -5,14 +5,12 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from sellertrust.client import Client
@@ -256,45 +254,6 @@ def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> No
 
 
 @pytest.mark.long
-def test_a_running_server_takes_a_promotion_over_within_seconds(shell: Shell) -> None:
-    shell("ledger", "append", "-", stdin=lines_of("promoted"))
-    models = {row["aliases"]: row for row in shell.json("model", "list")}
-    first, second = models["champion"], models["challenger"]
-    assert (first["state"], second["state"]) == ("verified", "verified")
-    assert score_of(shell, "promoted")["model"] == first["digest"][:12]
-    _, told = shell("model", "promote", second["digest"][:10], "--reason", "better", "--actor", "anna")
-    assert told == f"champion is now {second['digest'][:12]}\n"
-    deadline = time.monotonic() + 60
-    with Client(shell.environment["SELLERTRUST_TARGET"]) as client:
-        while client.get_trust_score(MARKET, "promoted").stamp.model_digest != second["digest"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    shown = shell.json("model", "show")
-    assert shown["digest"] == second["digest"]
-
-
-@pytest.mark.long
-def test_broken_rows_go_to_a_reject_file(bare: Shell, tmp_path: Path) -> None:
-    mapping = tmp_path / "shop.toml"
-    mapping.write_text(
-        'marketplace = "elsewhere"\n[[files]]\npath = "sold.csv"\n[[files.entries]]\nkind = "exposure"\n'
-        'entry_id = "x-{shop}-{day}"\nseller = "{shop}"\nday = "{day}"\nsettled_orders = "{orders}"\n'
-    )
-    (tmp_path / "sold.csv").write_text("shop,day,orders\na,2026-01-01,5\nb,2026-01-01\nc,2026-01-01,7\n")
-    rejects = tmp_path / "rejects.csv"
-    said = bare.error(4, "ledger", "import", mapping, "--rejects", rejects, "-m", MARKET)
-    assert "import sold.csv: done in" in said
-    assert "2 entries appended to acme, 0 were there already" in said
-    assert f"1 row rejected, for 1 reason; mend them and import again: {rejects}" in said
-    assert rejects.read_text().splitlines()[1] == "sold.csv,3,has 2 cells where the header has 3"
-    parquet = tmp_path / "export.parquet"
-    stdout, stderr = bare("ledger", "export", parquet)
-    assert stdout == ""
-    assert f"2 entries of acme written to {parquet}" in stderr
-    assert pl.read_parquet(parquet)["seller"].to_list() == ["a", "c"]
-
-
-@pytest.mark.long
 def test_a_dry_run_of_an_import_writes_nothing(bare: Shell, tmp_path: Path) -> None:
     mapping = tmp_path / "cases.toml"
     mapping.write_text(
@@ -408,52 +367,11 @@ def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path:
     shell("ledger", "list", "--limit", 1)
 
 
-@pytest.mark.long
-def test_a_sqlite_ledger_has_one_writer_and_many_readers(shell: Shell, tmp_path: Path) -> None:
-    mapping = tmp_path / "acme.mapping.toml"
-    mapping.write_text(
-        'marketplace = "acme"\n[[files]]\npath = "identity.csv"\n[[files.entries]]\nkind = "identity"\n'
-        'entry_id = "{id}"\nseller = "{id}"\noccur_time = "2026-01-01"\nlevel = "business"\n'
-    )
-    (tmp_path / "identity.csv").write_text("id\nimported\n")
-    shell("ledger", "append", "-", stdin=lines_of("writer", "v-writer"))
-    for command in (
-        ["ledger", "upgrade"],
-        ["ledger", "import", mapping],
-        ["ledger", "restore", back_up(shell, tmp_path)],
-    ):
-        assert "sellertrust ledger append" in shell.error(6, *command)
-    shell("ledger", "import", mapping, data_dir=tmp_path / "elsewhere")
-    assert "another server has" in shell.error(6, "serve", address="127.0.0.1:0")
-    assert shell.json("verify", "ledger")["intact"]
-    shell("ledger", "export", tmp_path / "export.parquet")
-    shell("ledger", "checkpoint", tmp_path / "checkpoints.jsonl")
-
-
 def back_up(shell: Shell, folder: Path) -> Path:
     file = folder / "ledger.backup"
     made = shell.json("ledger", "backup", file)
     assert (made["entry"], made["left_out"]) == (made["sequence"], [])
     return file
-
-
-@pytest.mark.long
-def test_a_backup_beside_a_server_restores_elsewhere(shell: Shell, tmp_path: Path) -> None:
-    shell("ledger", "append", "-", stdin=lines_of("kept", "v-kept"))
-    file, elsewhere = back_up(shell, tmp_path), tmp_path / "elsewhere"
-    made = shell.json("verify", "backup", file, data_dir=elsewhere)
-    assert not elsewhere.exists()
-    assert shell.json("ledger", "restore", file, data_dir=elsewhere) == made
-    verified = shell.json("verify", "ledger", data_dir=elsewhere)
-    assert (verified["chain"], verified["sequence"], verified["intact"]) == (made["chain"], made["sequence"], True)
-    assert "not empty" in shell.error(4, "ledger", "restore", file, data_dir=elsewhere)
-    shell("ledger", "backup", tmp_path / "keyless", "--without-keys")
-    _, told = shell("ledger", "restore", tmp_path / "keyless", data_dir=tmp_path / "keyless-ledger")
-    assert "warning: this backup holds no keys, so sealed texts" in told
-    file.write_bytes(file.read_bytes()[:-50])
-    assert "damaged or cut short" in shell.error(4, "ledger", "restore", file, data_dir=tmp_path / "third")
-    assert "does not exist" in shell.error(2, "ledger", "restore", tmp_path / "none", data_dir=tmp_path / "third")
-    assert "SQLite has no roles" in shell.error(6, "ledger", "upgrade", "--role", "server", data_dir=elsewhere)
 
 
 @pytest.mark.long

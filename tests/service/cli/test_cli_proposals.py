@@ -11,7 +11,7 @@ from service.registry.registry import Registry
 from tests.helpers.callers import Authority, grant, write_grants
 from tests.helpers.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
 from tests.helpers.models import evaluated, publish
-from tests.helpers.shells import MARKET, Shell, lines_of, serving, shell_of
+from tests.helpers.shells import MARKET, Shell, serving, shell_of
 
 Connect = Callable[[str], Shell]
 SAID = ("--actor", "a-1", "--reason", "so")
@@ -73,20 +73,6 @@ def test_an_override_is_proposed_approved_and_carried_out(shell: Connect, tmp_pa
         [result] = anna.json("proposal", "carry-out", name)["results"]
         assert (result["entry_id"], result.get("already_present", False)) == ("o-1", is_there)
     assert "error" in bert.error(3, "proposal", "show", "none")
-
-
-@pytest.mark.long
-def test_a_bulk_decision_is_proposed_and_may_be_declined(shell: Connect, tmp_path: Path) -> None:
-    anna, carl = shell("anna"), shell("carl")
-    anna("ledger", "append", "-", stdin=lines_of("s-2", "v-1", "v-2"))
-    decide = ("violation", "decide-all", "dismiss", "--seller", "s-2", *SAID)
-    dry = anna.json(*decide)
-    execute = (*decide, "--execute", f"{dry['count']}:{dry['etag']}")
-    assert "is required to propose" in anna.error(2, *decide, "--propose")
-    made = anna.json(*execute, "--decision-id", "d-1", "--propose")
-    assert made["request"]["decision_id"] == "d-1"
-    assert carl.json("proposal", "decide", made["proposal"], "withdraw", *SAID)["state"] == "withdrawn"
-    assert "PROPOSAL_CLOSED" in anna.error(4, "proposal", "carry-out", made["proposal"])
 
 
 @pytest.mark.long

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from service.ledger.store import Ledger
 from service.policy.policy_file import read_policy
@@ -35,18 +34,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
     data = shell.environment["SELLERTRUST_DATA_DIR"]
     return {"data_dir": folder, "database_url": f"sqlite:///{data}/ledger.db", "registry": f"{data}/registry"}
-
-
-@pytest.mark.long
-def test_several_processes_write_what_one_does(shell: Shell) -> None:
-    one = shell.json("rescore", "--day", "tomorrow", "--processes", 1)
-    assert (one["sellers"], one["sequence"]) == (SELLERS, 2 * SELLERS)
-    first = Path(one["file"]).read_bytes()
-    two = shell.json("rescore", "--day", "tomorrow", "--processes", 2)
-    file = opened_file(Path(two["file"]))
-    assert (file.head.observe_time % DAY, file.sellers) == (0, SELLERS)
-    end = len(first) - 500
-    assert Path(two["file"]).read_bytes()[:end] == first[:end]
 
 
 @pytest.mark.long

@@ -174,14 +174,3 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
     finally:
         stop.set()
         follower.join()
-
-
-def test_a_server_takes_over_its_first_model(registry: Registry, ledger: Ledger) -> None:
-    scorer = build_scorer(ledger, policy(), registry)
-    points, digest = points_of(scorer, ledger)
-    assert (points, digest, scorer.champion.digest) == ([None] * 5, "", "")
-    first = publish(registry, artifact())
-    assert scorer.champion.refresh()
-    points, digest = points_of(scorer, ledger)
-    assert digest == first
-    assert None not in points

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import time
@@ -11,7 +10,7 @@ import pytest
 from service.ledger.store import Ledger
 from tests.helpers.brokers import kafka, produce
 from tests.helpers.payloads import MARKET, bare, exposure
-from tests.helpers.processes import COMMAND, run_from_nothing
+from tests.helpers.processes import COMMAND
 from tests.helpers.shells import SECONDS, Shell, bare_shell
 
 
@@ -110,32 +109,6 @@ def test_credentials_that_are_missing_are_2_and_no_settings_are_6(shell: Shell, 
     assert "does not exist" in shell.error(2, *feed)
     (tmp_path / "settings").write_text("security.protocol\n")
     assert "must hold key=value on every line" in shell.error(6, *feed)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("package", "arguments", "extra"),
-    [
-        ("confluent_kafka", ("feed", "kafka://localhost:1/facts"), "brokers"),
-        ("polars", ("import", "rows.mapping.toml"), "training"),
-    ],
-)
-def test_a_missing_extra_is_said_with_its_remedy(
-    shell: Shell, tmp_path: Path, package: str, arguments: tuple[str, ...], extra: str
-) -> None:
-    stand_in = tmp_path / "shadow" / package
-    stand_in.mkdir(parents=True)
-    (stand_in / "__init__.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})\n")
-    path = os.pathsep.join([str(stand_in.parent), shell.environment["PYTHONPATH"]])
-    lean = Shell(shell.environment | {"PYTHONPATH": path}, run_from_nothing)
-    (tmp_path / "rows.parquet").write_bytes(b"")
-    (tmp_path / "rows.mapping.toml").write_text(
-        f'marketplace = "{MARKET}"\n[[files]]\npath = "rows.parquet"\n[[files.entries]]\nkind = "identity"\n'
-        'entry_id = "{id}"\nseller = "{id}"\noccur_time = "{time}"\nlevel = "basic"\n'
-    )
-    given = [tmp_path / word if word.endswith(".toml") else word for word in arguments]
-    said = lean.error(6, "ledger", *given)
-    assert f"error: this needs the package {package}; install it: pip install 'sellertrust[{extra}]'" in said
 
 
 @pytest.mark.long

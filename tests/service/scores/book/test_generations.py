@@ -64,18 +64,6 @@ def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clo
         assert over.hits() == 0
 
 
-def test_an_ended_answer_is_not_adopted_again(sold: Ledger, folder: Path) -> None:
-    rescored(sold, folder)
-    with opened(sold, sellers=1) as over:
-        kept(over, folder)
-        over.get("a")
-        sold.append(MARKET, [confirmed("v1", "a")])
-        over.book.follower.look()
-        over.get("b")
-        over.get("c")
-        assert over.get("a").counted_incidents == 1
-
-
 def test_an_answer_is_stale_until_later_entries_are_marked(
     sold: Ledger, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,18 +208,6 @@ def test_the_next_generation_answers_from_midnight_on(sold: Ledger, folder: Path
         assert over.get("a").stamp.observe_time.seconds == MIDNIGHT // SECOND + 1
         assert over.hits() == 1
         assert over.get("b").counted_incidents == 1
-        assert over.hits() == 1
-
-
-def test_an_override_that_ends_within_the_day_ends_its_answer(sold: Ledger, folder: Path, clock: Clock) -> None:
-    sold.append(MARKET, [Entry("o1", "a", OverrideImposed(Tier.PROBATION, NOW + HOUR, "staff", "asked for"))])
-    rescored(sold, folder)
-    with opened(sold) as over:
-        kept(over, folder)
-        assert over.get("a").override
-        clock.now = NOW + HOUR + 1
-        over.book.follower.look()
-        assert not over.get("a").override
         assert over.hits() == 1
 
 
