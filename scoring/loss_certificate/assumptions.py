@@ -64,7 +64,7 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     )
     root.refuse_what_is_left()
     if root.errors:
-        raise CertificateRefused("the assumptions do not hold together: " + "; ".join(root.errors))
+        raise CertificateRefused("the assumptions are unsound: " + "; ".join(root.errors))
     return found
 
 

@@ -196,7 +196,7 @@ def _refusing_damage() -> Iterator[None]:
         ValueError,
         lightgbm.basic.LightGBMError,
     ) as error:
-        raise ArtifactRefused(f"the artifact does not hold together ({type(error).__name__})") from error
+        raise ArtifactRefused(f"the artifact is unsound ({type(error).__name__})") from error
 
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:

@@ -52,7 +52,7 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
     cases = tuple(_read_case(part, now) for part in parts)
     root.refuse_what_is_left()
     if root.errors:
-        raise PolicyRefused("the cases do not hold together", root.errors)
+        raise PolicyRefused("the cases are unsound", root.errors)
     return cases
 
 

@@ -62,7 +62,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
     if not (root.errors or was_committed):
         root.errors += find_contradictions(policy)
     if root.errors:
-        raise PolicyRefused("the policy does not hold together", root.errors)
+        raise PolicyRefused("the policy is unsound", root.errors)
     return replace(policy, digest=sha256(canonical_json(data)).hexdigest())
 
 

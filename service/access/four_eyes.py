@@ -1,13 +1,4 @@
-"""Four eyes: calls that need two persons, and who supports a proposal. Pure.
-
-    [[persons]]
-    person = "anna"
-    principals = ["spiffe://acme.example/user/anna", "jwt:https://login.acme.example#anna"]
-
-    [[four_eyes]]
-    rights = ["models", "policies", "override", "bulk_decide"]
-    marketplaces = ["*"]
-    hours = 24
+"""Four eyes: calls that need two persons, and who supports a proposal; docs/how-to/access.md shows the file. Pure.
 
 One person counts once under any number of names. Only names that the file lists are persons.
 """

@@ -20,7 +20,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
         "leave such rows out by when = { column = ..., not_in = [...] }, or round by { column = ..., multiply = 1 }",
     ),
     (
-        r"stands for other content",
+        r"has other content",
         "two rows make one id of different content: add to entry_id what tells them apart, such as {line} or a date; what was"
         " meant to change is stated by a correction or a higher revision",
     ),

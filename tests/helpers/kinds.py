@@ -56,7 +56,7 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
             values["complaint"] = f"c{number}"
         if kind is Kind.MEASURE and member is max(MeasureKind):
             values["state"] = MeasureState.NOTICE_BARRED
-        if kind is Kind.LINK:  # either the one or the other
+        if kind is Kind.LINK:  # these two exclude each other
             del values["other" if number else "identifier"]
         if "case" in values:
             values["case"] = f"rule~{'v0' if number else 'i0'}"

@@ -256,7 +256,7 @@ def test_a_decision_that_is_retried_once_done_is_answered(tmp_path: Path) -> Non
             sent.append(stub(request, timeout=timeout))
             return stub(request, timeout=timeout)
 
-        client._ledger.ConfirmViolation = twice  # stands for gRPC, which sends a message again
+        client._ledger.ConfirmViolation = twice  # as gRPC, which sends a message again
         assert client.confirm_violation(MARKET, "v", actor="a", reason="r") == sent[0]
 
 

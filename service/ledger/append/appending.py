@@ -217,7 +217,7 @@ def _refuse_differing(
 
 def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
     texts = {
-        index: f"{batch[index].entry.entry_id!r} stands for other content (sequence {found.appended.sequence}); give a new"
+        index: f"{batch[index].entry.entry_id!r} has other content (sequence {found.appended.sequence}); give a new"
         " fact a new entry_id"
         for index, found in stored.items()
     }

@@ -189,7 +189,7 @@ def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
 
 
 def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:
-    """With 300 of 1,000 paid out, 700 wait. What waited on an earlier day is unknown, and nothing on the 17th."""
+    """With 300 of 1,000 paid out, 700 wait. The sum that waited on an earlier day is unknown, and 0 on the 17th."""
     order = Order(1_000, 0, "EUR", confirmed_time=0, claims_minor=1_000, drawn_minor=700, others_paid_minor=100)
     assert pay_out(order, AHEAD, 10, ahead_limit_minor=400) == Payout(300, 700, 0, None, True)
     with pytest.raises(InvalidInput, match="is more than the 700 that were held on 1970-01-11"):

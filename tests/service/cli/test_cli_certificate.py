@@ -127,7 +127,7 @@ def test_what_is_not_proven_is_refused_with_its_fault(tmp_path: Path) -> None:
     wrong.write_text(stated.replace("ppm = 60_000", "ppm = -1").replace("days = 9", "days = 0").replace("EUR", "euro"))
     fault = shell.error(4, "policy", "certify", GENERAL, "--assumptions", wrong, "--out", out)
     for text in (
-        f"{wrong}: the assumptions do not hold together",
+        f"{wrong}: the assumptions are unsound",
         "wash.ppm must be a whole number, 0 to 1,000,000",
         "aged_account.ppm must be",
         "stop.days must be a whole number, 1 to 366",

@@ -105,12 +105,12 @@ def test_an_error_names_the_file_it_is_about_as_it_was_given(tmp_path: Path) -> 
     cases = tmp_path / "sound.cases.toml"
     cases.write_text(SHIPPED_POLICY.with_suffix(".cases.toml").read_text() + "colour = 1\n")
     shell = bare_shell(tmp_path)
-    fault = f"{wrong}: the policy does not hold together"
+    fault = f"{wrong}: the policy is unsound"
     assert fault in shell.error(6, "policy", "check", wrong, "--against", GENERAL)
     assert fault in shell.error(6, "policy", "check", GENERAL, "--against", wrong)
     assert fault in shell.error(6, "policy", "check", wrong)
-    with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy does not hold together"):
+    with pytest.raises(PolicyRefused, match=r"wrong\.toml: the policy is unsound"):
         load_policy(Settings(policy=wrong))
-    assert f"{cases}: the cases do not hold together" in shell.error(6, "policy", "check", sound)
+    assert f"{cases}: the cases are unsound" in shell.error(6, "policy", "check", sound)
     for command in ("check", "preview"):
         assert f"'{none}' does not exist" in shell.error(2, "policy", command, none)

@@ -80,7 +80,7 @@ BROKEN = {
         "entry_id: must be 1 to 128 characters of [A-Za-z0-9._~:-]; that of the violation has ' '; seller: must",
     ),
     "a time before 1970": ("v-9,s,1969-12-31,high", "occur_time: must lie between 1970 and 9999"),
-    "other content under a known id": ("v-1,s,2026-01-03,high", "entry_id: 'v-1' stands for other content"),
+    "other content under a known id": ("v-1,s,2026-01-03,high", "entry_id: 'v-1' has other content"),
 }
 
 
@@ -345,5 +345,5 @@ def test_a_changed_file_costs_two_appends_a_batch(ledger: Ledger, tmp_path: Path
     found = accept(ledger, MARKET, [*changed, violation("new")])
     assert (found.appended, found.already_present, len(found.refused)) == (1, 200, 100)
     assert set(found.refused) == set(range(0, 300, 3))
-    assert all("stands for other content" in reason for reason in found.refused.values())
+    assert all("has other content" in reason for reason in found.refused.values())
     assert len(calls) == 2

@@ -138,7 +138,7 @@ def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, monkey
 
 
 def test_no_call_of_a_page_waits_for_another(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a crowd of visitors, whose calls hold every thread, would wait for ever."""
+    """A crowd of visitors, whose calls hold every thread, would wait without end."""
     someone = person(desk)
     with ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(calls, "_CALLS", pool)

@@ -102,7 +102,7 @@ WRONG = {
     ),
     "invalid": (violation("v 9"), "entry_id: must be 1 to 128 characters"),
     "in the future": (violation("v-9", occur_time="2027-01-01T00:00:00Z"), "occur_time: lies in the future"),
-    "conflicting": (violation("v-1", harm="HARM_LOW"), "entry_id: 'v-1' stands for other content"),
+    "conflicting": (violation("v-1", harm="HARM_LOW"), "entry_id: 'v-1' has other content"),
     "refused by the lifecycle": (
         decision("d-9", "v-1", "ACTION_OVERTURN"),
         "status.action: a violation that is alleged",
