@@ -165,7 +165,6 @@ class CasePages:
             return problem
 
     def _evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
-        """Return why this person cannot decide by the evidence: it cannot be shown unchanged, or is not opened."""
         if isinstance(found := self._look_at_evidence(fact), Problem):
             return found
         if visit.visitor.actor not in self._journal.case(name).opened:
@@ -230,7 +229,7 @@ class CasePages:
         return self._go_on(visit)
 
     def _obstacle(self, visit: Visit, finding: Finding, effect: Effect, fact: ViolationReported) -> Problem | None:
-        """Return why a decision by evidence, or a grave one about a report that names evidence, cannot be taken."""
+        """Return why this decision, which needs the evidence, cannot be taken."""
         if finding.reason == BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
             return self._evidence_obstacle(visit, finding.violation, fact)
         return None
