@@ -177,7 +177,7 @@ class Folder:
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Return, for the first n cases, sums of orders times squared decay, and of orders of the last 365 days.
 
-        The decay is by the longest half-life, in steps of 2^-10.
+        They give Kish's effective number of orders. The decay is by the longest half-life, in steps of 2^-10.
         """
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]

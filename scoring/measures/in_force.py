@@ -308,13 +308,16 @@ class _Evaluation:
     """Set with a model, if a rule asks for a tier."""
 
     def evaluate(self, seller: _Seller, notices: Sequence[Before] = ()) -> InForce:
-        rules = {one.rule.id: one.rule for one in seller.applied}
+        rules = {applied.rule.id: applied.rule for applied in seller.applied}
         bases = {name: self._find_basis(rule, seller) for name, rule in rules.items()}
-        given = [*((one, bases[one.rule.id]) for one in seller.applied), *self._list_served(seller, rules)]
-        by_rules = ((self._measure(one, basis, seller), one.rule) for one, basis in given)
-        waiting = (None if one is None else wait_for_notice(one, rule, notices) for one, rule in by_rules)
+        with_bases = [
+            *((applied, bases[applied.rule.id]) for applied in seller.applied),
+            *self._list_served(seller, rules),
+        ]
+        by_rules = ((self._measure(applied, basis, seller), applied.rule) for applied, basis in with_bases)
+        waiting = (measure and wait_for_notice(measure, rule, notices) for measure, rule in by_rules)
         measures = tuple(
-            [one for one in waiting if one is not None]
+            [measure for measure in waiting if measure is not None]
             + [*_list_caution_measures(seller, self.policy.rule_book)]
             + [*self._list_imposed(seller)]
         )

@@ -55,7 +55,10 @@ def find_contradictions(policy: Policy) -> list[str]:
         if worse not in answers or answers[worse] == answers[better]:
             continue
         (terms, suspensions), (stricter_terms, stricter_suspensions) = answers[worse], answers[better]
-        found_laxer = [*_laxer(terms, stricter_terms, space), *_find_lifted(suspensions, stricter_suspensions)]
+        found_laxer = [
+            *_laxer(terms, stricter_terms, space),
+            *_find_escaped_suspensions(suspensions, stricter_suspensions),
+        ]
         for aspect, value, stricter in found_laxer:
             if (one := (aspect, stricter)) not in lax:  # one fault, though several situations show it
                 rules = _stating(policy, aspect, space.situation(0, better))
@@ -115,23 +118,23 @@ def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule,
     return combine(one.current for one in applied if not one.waived), suspensions
 
 
-def _find_lifted(
+def _find_escaped_suspensions(
     of_worse: list[tuple[Rule, Suspension]], of_better: list[tuple[Rule, Suspension]]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield each suspension `of_better` of a better seller that a worse one escapes some day, as (aspect, value, stricter).
+    """Yield each suspension of a better seller that a worse one escapes some day, as (aspect, worse's value, better's).
 
     Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
     """
-    if any(stated.terminates and not stated.notice_days for _, stated in of_worse):
+    if any(suspension.terminates and not suspension.notice_days for _, suspension in of_worse):
         return
-    others_close = any(stated.terminates for _, stated in of_worse)
-    for rule, stated in of_better:
-        others = [(other, one) for other, one in of_worse if other is rule or rule.facts <= other.facts]
-        if stated.terminates and others_close and all(other is not rule for other, _ in of_worse):
+    others_close = any(suspension.terminates for _, suspension in of_worse)
+    for rule, suspension in of_better:
+        others = [(other, replacing) for other, replacing in of_worse if other is rule or rule.facts <= other.facts]
+        if suspension.terminates and others_close and all(other is not rule for other, _ in of_worse):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
-        longest = max((one.days for _, one in others if not one.terminates), default=0)
-        if not stated.terminates and stated.days > longest:
-            yield "suspension_days", str(longest), str(stated.days)
+        longest = max((replacing.days for _, replacing in others if not replacing.terminates), default=0)
+        if not suspension.terminates and suspension.days > longest:
+            yield "suspension_days", str(longest), str(suspension.days)
 
 
 def _stating(policy: Policy, aspect: str, seller: Situation) -> str:

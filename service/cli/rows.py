@@ -15,7 +15,7 @@ def row_of(message: Message, fields: str) -> dict[str, Any]:
     words, times text, resource names the last id. Unset fields are None.
     """
     pairs = (part.rpartition("=") for part in fields.split())
-    return {new or path: _follow(message, path.split(".")) for new, _, path in pairs}
+    return {new or path: _read_at_path(message, path.split(".")) for new, _, path in pairs}
 
 
 def plain_of(message: Message) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def dict_of(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-def _follow(message: Message, path: list[str]) -> Any:
+def _read_at_path(message: Message, path: list[str]) -> Any:
     field, *others = path
     descriptor = message.DESCRIPTOR.fields_by_name[field]
     value: Any = getattr(message, field)
@@ -36,7 +36,7 @@ def _follow(message: Message, path: list[str]) -> Any:
     if descriptor.has_presence and not message.HasField(field):
         return None
     if others and isinstance(value, Message):
-        return _follow(value, others)
+        return _read_at_path(value, others)
     return _plain(descriptor, value)
 
 

@@ -75,7 +75,7 @@ def check_loss(
     assumed = check_assumptions(assumptions)
     served = list_served(_count_owing_days(assumed))
     try:
-        older, until = _list_owing(served, assumed)
+        older, until = _list_policies_of_runs(served, assumed)
         found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
@@ -121,7 +121,7 @@ def state_sequence(
         return NO_CHECK
     try:
         assumed = check_assumptions(assumptions)
-        older, until = _list_owing(list_served(_count_owing_days(assumed)), assumed)
+        older, until = _list_policies_of_runs(list_served(_count_owing_days(assumed)), assumed)
         sums = add_up_sequence(read_policy(), assumed, older)["most_minor"] if older else {}
     except SellertrustError:
         return NO_CHECK
@@ -132,7 +132,7 @@ def _count_owing_days(assumed: Assumptions) -> int:
     return MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days
 
 
-def _list_owing(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:
+def _list_policies_of_runs(served: Sequence[tuple[Policy, int]], assumed: Assumptions) -> tuple[list[Policy], int]:
     """Return the policies under which a present run may have begun, and the UTC day on which the last of these runs
     ends.
     """

@@ -96,13 +96,13 @@ class Table:
             if len(self._answers) > self._capacity:
                 self._evict()
 
-    def adopt(self, name: str, answer: Answer, holds: Callable[[], bool], life: int) -> Answer | None:
+    def adopt(self, name: str, answer: Answer, is_unmarked: Callable[[], bool], life: int) -> Answer | None:
         """Replace a remembered answer by a generation's, and return it; None if it lacks a marked entry.
 
-        `holds` is evaluated while nothing can be marked here.
+        `is_unmarked` is evaluated while nothing can be marked here.
         """
         with self._lock:
-            if life != self.life or answer.at < self.epoch or not holds():
+            if life != self.life or answer.at < self.epoch or not is_unmarked():
                 return None
             known = self._answers.get(name)
             # `last` may be the floor alone; no entry is later than `at`, whatever it says.
