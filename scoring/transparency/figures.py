@@ -94,6 +94,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "measures": Figure(
             "actions", TransparencyUnit.COUNT, {"kind": _words(MeasureKind), "decider": ("rule", "person")}
         ),
+        # With a measure by a person, or that rests on violations.
         "sellers_measured": Figure("actions", TransparencyUnit.COUNT),
         "appeals": Figure(
             "complaints", TransparencyUnit.COUNT, {"outcome": ("confirmed", "reduced", "overturned", "open")}
@@ -397,7 +398,8 @@ def _count_terms(tally: Tally, rows: Sequence[ReportRow]) -> None:
             stated = json.loads(row.content)
             decider = "rule" if stated.get("rule") else "person"
             tally.add("measures", row.occur_time, {"kind": stated["measure_kind"], "decider": decider})
-            tally.add_seller(row.occur_time, row.seller)
+            if decider == "person" or stated.get("violations"):  # else general terms, as for new sellers
+                tally.add_seller(row.occur_time, row.seller)
         elif row.kind == Kind.COMPLAINT:
             decision = decisions.get(row.entry_id)
             outcome = "open" if decision is None else ComplaintOutcome(decision.status or 0).name.lower()

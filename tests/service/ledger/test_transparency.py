@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +29,7 @@ from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.transparency.figures import NOTICED, Tally, parse_period
+from scoring.transparency.figures import NOTICED, Exposed, ReportRow, Tally, count, parse_period
 from scoring.transparency.hiding import Amount, add_up
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
@@ -200,6 +201,20 @@ def test_a_correction_moves_or_removes_what_it_names(ledger: Ledger, clock: Cloc
         MARKET, [Entry("c1", "", moved), Entry("c2", "", EntryCorrected("e2", CorrectionKind.VOID, "a", "r"))]
     )
     assert [total(tally(ledger, month), "measures").total for month in ("2026-01", "2026-02")] == [1, 0]
+
+
+def test_general_terms_measure_no_seller() -> None:
+    stated = {"s1": {"rule": "new"}, "s2": {}, "s3": {"rule": "repeated", "violations": ["v1"]}}
+    rows = [
+        ReportRow(
+            *(number, seller, seller, Kind.MEASURE, ago(5), ago(5), None, None, MeasureState.IMPOSED, "m"),
+            json.dumps({"measure_kind": "listing_cap"} | fields),
+        )
+        for number, (seller, fields) in enumerate(stated.items())
+    ]
+    found = count(YEAR, Exposed(3, 9), [], rows, [], [])
+    assert total(found, "measures").total == 3
+    assert total(found, "sellers_measured").total == 2
 
 
 def test_a_restated_day_counts_once(ledger: Ledger) -> None:
