@@ -393,6 +393,7 @@ class AsyncClient:
         seller: str | None = None,
         *,
         statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
+        notifier: str = "",
         observe_time: Time | None = None,
         known_time: Time | None = None,
         at_least_sequence: int = 0,

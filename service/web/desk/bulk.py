@@ -122,6 +122,7 @@ class BulkPages:
                 "actor": request.actor,
                 "reason": request.reason,
                 "decided": outcome.decided,
+                "remaining": outcome.remaining,
                 "held_back": len(outcome.held_back),
                 "time": datetime.now(UTC).isoformat(),
             }

@@ -172,10 +172,12 @@ class SellerPages:
 
     def form(self, name: str, visit: Visit) -> Response:
         """Show a form, or record what the seller sent by it. The hidden `once` makes a second press harmless."""
-        sent = visit.visitor.actor, name, visit.field("once")
+        about = _FORMS[name]
+        typed = "/".join(visit.field(key) for key in ("once", about, "reason", "file"))
+        sent = visit.visitor.actor, name, hashlib.sha256(typed.encode()).hexdigest()
         if visit.request.method == "POST" and (place := self._sent.get(sent)):
             return redirect(place)
-        found, about = _Answers(visit), _FORMS[name]
+        found = _Answers(visit)
         known = found.measures if about == "measure" else found.violations
         values = {key: visit.field(key) or visit.asked(key) for key in (about, "reason")}
         values["once"] = visit.field("once") or secrets.token_hex(16)
@@ -203,8 +205,8 @@ class SellerPages:
 
     def _record(self, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
         marketplace, seller = _ids(visit)
-        once = hashlib.sha256(f"{marketplace}/{seller}/{name}/{values['once']}".encode()).hexdigest()[:32]
-        entry_id = f"page-{name}-{once}"
+        typed = "/".join((marketplace, seller, name, *values.values(), digest))
+        entry_id = f"page-{name}-{hashlib.sha256(typed.encode()).hexdigest()[:32]}"
         if digest:
             entry = Entry(entry_id=f"{entry_id}-file", seller=seller_name(marketplace, seller))
             entry.remediation.violation = values.get("violation", "") or entry_id

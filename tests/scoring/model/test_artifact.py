@@ -176,7 +176,7 @@ def test_a_feature_that_could_not_be_scored_does_not_load(stated: object) -> Non
 
     The wrong feature replaces a feature that no tree reads, so all else matches.
     """
-    with pytest.raises(ArtifactRefused, match=r"feature|hold together"):
+    with pytest.raises(ArtifactRefused, match=r"feature|unsound"):
         verify(with_unread_feature(stated))
 
 

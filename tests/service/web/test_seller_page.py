@@ -183,6 +183,7 @@ def test_an_appeal_is_recorded_once(world: World) -> None:
     for _ in range(2):
         done = person.post(path, given)
         assert (done.status, done.header("location")) == (303, f"/my/{MARKET}/s1?done=appeal&lang=en")
+    assert person.post(path, given | {"reason": "another text"}).status == 409
     found = world.owner.get_violation(MARKET, "v-s1")
     assert found.status == entry_pb2.VIOLATION_STATUS_APPEALED
     appeals = [one for one in world.entries("s1") if one.status.action == entry_pb2.ACTION_APPEAL]
