@@ -29,7 +29,7 @@ from scoring.features.resolved import resolve_sellers
 from scoring.features.table import Feature, matrix
 from scoring.model.artifact import load as load_artifact
 from scoring.model.interval import LONGEST, append_ends
-from scoring.scores.score import CoreAnswer, answer, explain
+from scoring.scores.score import CoreAnswer, compute_answer, explain
 from service.cli.common import ROOT
 from service.cli.imports import mapping_of_file
 from service.ingest.file_import import import_files
@@ -70,7 +70,7 @@ rows = ledger.facts.rows("demo", sellers, ledger.cut().sequence)
 
 
 def answer_of(rows: list, sellers: list[str], time: int = now) -> CoreAnswer:
-    return answer(resolve_sellers(sellers, tabulate(rows, sellers), time), artifact, policy)
+    return compute_answer(resolve_sellers(sellers, tabulate(rows, sellers), time), artifact, policy)
 
 
 scores = dict(zip(sellers, answer_of(rows, sellers).scores, strict=True))

@@ -93,8 +93,8 @@ def measure_rings(
     return figures | _recall(recalled)
 
 
-def _recall(sellers: int, gangs: int = 200) -> dict[str, float]:
-    """Recall a product of linked sellers, then have `gangs` of two take part in a violation."""
+def _recall(sellers: int) -> dict[str, float]:
+    """Recall a product of linked sellers, then have gangs of two take part in a violation."""
     figures: dict[str, float] = {"recall.sellers": sellers, "recall.links": sellers}
     with TemporaryDirectory() as folder:
         clock = Clock(NOW)
@@ -110,7 +110,7 @@ def _recall(sellers: int, gangs: int = 200) -> dict[str, float]:
                 ledger.append(MARKET, [one])
                 figures[name] = round(perf_counter() - begin, 2)
             market = Market(ledger, clock, random.Random(1), [])
-            for gang in range(0, 2 * gangs, 2):
+            for gang in range(0, min(sellers, 400), 2):
                 for number in (gang, gang + 1):
                     thing, name = f"of-{gang // 2}", f"r{number}"
                     market.append(link(f"c-{name}", name, thing, state=LinkState.CONFIRMED))
