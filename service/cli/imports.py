@@ -65,8 +65,8 @@ def import_command(
 ) -> None:
     """Import files through a mapping (CSV, CSV.gz, Parquet), or entries (JSONL, JSONL.gz).
 
-    Safe to rerun: nothing is added twice. An interrupted import resumes if nothing changed. Rejected rows go to
-    NAME.rejects.csv in the working folder, unless --rejects names a file.
+    Safe to rerun, also after an interruption: nothing is added twice. Rejected rows go to NAME.rejects.csv in the working
+    folder, unless --rejects names a file.
 
     The output of ledger list --all --output json is imported with its report times, so a marketplace moves from one
     ledger to another. Entries that the ledger derives are left out: the new ledger derives them again.
@@ -80,7 +80,6 @@ def import_command(
 
     freeze_loaded_objects()
     settings = load()
-    journal = settings.data_dir / "imports"
     compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)
     if compiled is None and matched:
         raise invalid("--matched", "belongs to a mapping, and entries as JSON lines need none; leave it out")
@@ -93,11 +92,11 @@ def import_command(
     queue = matched or Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
     with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
         if compiled is None:
-            report = import_entries(ledger, where, mapping, progress, journal)
+            report = import_entries(ledger, where, mapping, progress)
         elif matched:
             report = import_matched(ledger, compiled, queue)
         else:
-            report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress, journal)
+            report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress)
     return _report_import(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
 
 
@@ -147,10 +146,6 @@ def _warn_of_doubt(report: "ImportReport") -> None:
 def _report_import(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
     from service.ingest.file_import import write_rejects
 
-    for name in report.read_before:
-        say(f"{name}: was read to its end before, by the import that was interrupted, and is not counted here")
-    for name, line in report.resumed.items():
-        say(f"{name}: went on at line {line:,}, where an earlier import was interrupted")
     before = report.already_present - report.repeated
     repeated = f", {report.repeated:,} repeated in this import" if report.repeated else ""
     say(f"{format_count(report.appended, 'entry')} appended to {marketplace}, {before:,} were there already{repeated}")

@@ -1,7 +1,7 @@
 """Import of files into the ledger: good rows once, bad rows into a reject file with line and reason.
 
-A repeated import is safe, and an interrupted import continues. Rows without a seller go to a queue for a person
-(`service.ingest.unmatched_queue`).
+A repeated import adds nothing twice, so an interrupted import is repeated. Rows without a seller go to a queue for a
+person (`service.ingest.unmatched_queue`).
 """
 
 import csv
@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from hashlib import file_digest
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -29,7 +28,6 @@ from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import AppendCounts, accept, format_field_error
 from service.ingest.row_matching import UnmatchedRow, with_matches
-from service.ingest.sources.attempts import Attempt
 from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
 from service.ledger.store import Ledger
@@ -108,10 +106,6 @@ class ImportReport(AppendCounts):
     unmatched: list[UnmatchedRow] = field(default_factory=list)
     left_out: int = 0
     """Listed entries that a ledger derives."""
-    resumed: dict[str, int] = field(default_factory=dict)
-    """The line of each file where an interrupted import continues."""
-    read_before: list[str] = field(default_factory=list)
-    """Files finished before; only their rejects count."""
     spans: Spans = field(default_factory=Spans)
 
 
@@ -120,14 +114,12 @@ def import_files(
     mapping: ForeignMapping,
     data: Path,
     progress: Progress,
-    journal: Path | None = None,
     dry_now: int | None = None,
 ) -> ImportReport:
     """Import every file of a mapping found below `data`.
 
     Raises InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is
-    imported then. `journal` is the folder for resuming; None begins again. `dry_now` appends nothing and checks each
-    entry as of this time.
+    imported then. `dry_now` appends nothing and checks each entry as of this time.
     """
     named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
     missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
@@ -137,35 +129,23 @@ def import_files(
         _require_columns(file, data / file.path)
     run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
-        # Matches change with time, and unmatched rows come last, so the file begins again.
-        remembers = None if file.matched.rules else journal
         path = data / file.path
-        reading = _identify_reading(mapping, file, data) if remembers else ""
-        with run.file(path, file.path, reading, remembers) as (raw, attempt):
-            rows = run.rows(path, raw, attempt, file.columns)
+        with run.file(path, file.path) as raw:
+            rows = run.rows(path, raw, file.columns)
             for join in file.joins:
                 rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
-            items = run.mapped(file, rows, attempt)
-            run.append(file.path, items, attempt, resumable=not file.counts)
-    return run.finished()
+            run.append(file.path, run.mapped(file, rows))
+    return run.report
 
 
 def import_entries(
-    ledger: Ledger,
-    marketplace: str,
-    path: Path,
-    progress: Progress,
-    journal: Path | None = None,
-    dry_now: int | None = None,
+    ledger: Ledger, marketplace: str, path: Path, progress: Progress, dry_now: int | None = None
 ) -> ImportReport:
-    """Import the contract's entries, one JSON object per line, plain or gzip.
-
-    `journal` and `dry_now` as in `import_files`.
-    """
+    """Import the contract's entries, one JSON object per line, plain or gzip; `dry_now` as in `import_files`."""
     run = _Run(ledger, marketplace, progress, dry_now)
-    with run.file(path, path.name, f"entries of {marketplace}", journal) as (raw, attempt):
-        run.append(path.name, run.entries(path.name, raw, attempt), attempt)
-    return run.finished()
+    with run.file(path, path.name) as raw:
+        run.append(path.name, run.entries(path.name, raw))
+    return run.report
 
 
 def import_rows(
@@ -173,9 +153,9 @@ def import_rows(
 ) -> ImportReport:
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
-        with run.attempt(file.path, Attempt(ledger)) as attempt:
-            run.append(file.path, run.mapped(file, rows, attempt), attempt)
-    return run.finished()
+        with run.rejects_of(file.path):
+            run.append(file.path, run.mapped(file, rows))
+    return run.report
 
 
 def write_rejects(report: ImportReport, path: Path) -> None:
@@ -193,59 +173,47 @@ class _Run:
         self._progress = progress
         self._dry_now = dry_now
         self._begun = None if dry_now is not None else ledger.cut().sequence
-        self._report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
-        self._attempts: list[Attempt] = []
+        self._rejects: list[tuple[int, str]] = []
         self._done: Callable[[], tuple[int, int]] = _measure_nothing
+        self.report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
 
     @contextmanager
-    def file(self, path: Path, name: str, how: str, journal: Path | None) -> Iterator[tuple[BinaryIO, Attempt]]:
+    def file(self, path: Path, name: str) -> Iterator[BinaryIO]:
         try:
-            with path.open("rb") as raw:
-                attempt = Attempt.resume(self._ledger, raw, how, journal) if journal else Attempt(self._ledger)
-                with self.attempt(name, attempt):
-                    yield raw, attempt
+            with path.open("rb") as raw, self.rejects_of(name):
+                yield raw
         except PermissionError:
             raise ConfigurationWrong(f"{path} cannot be read by this user") from None
 
     @contextmanager
-    def attempt(self, name: str, attempt: Attempt) -> Iterator[Attempt]:
-        if attempt.is_read:
-            self._report.read_before.append(name)
-        elif attempt.start:
-            self._report.resumed[name] = attempt.start
-        self._attempts.append(attempt)
+    def rejects_of(self, name: str) -> Iterator[None]:
+        """Add the rejects inside the block to the report, as those of the file `name`, by line."""
+        self._rejects = []
         self._done = _measure_nothing
-        yield attempt
-        self._report.rejects += [(name, line, reason) for line, reason in sorted(attempt.rejects, key=lambda r: r[0])]
+        yield
+        self.report.rejects += [(name, *reject) for reject in sorted(self._rejects, key=itemgetter(0))]
 
-    def rows(
-        self, path: Path, raw: BinaryIO, attempt: Attempt, header: Sequence[str] = ()
-    ) -> Iterator[tuple[int, Row]]:
-        """Return remaining (line, row).
-
-        `header`: the columns of a CSV file without one.
-        """
+    def rows(self, path: Path, raw: BinaryIO, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
+        """Return (line, row); `header`: the columns of a CSV file without one."""
 
         def show(row: int, total: int) -> None:
             self._done = lambda: (min(row, total - 1), total)
 
-        reject = _reject_to(attempt)
         if path.suffix == ".parquet":
-            return parquet_rows(path, reject, attempt.start, show)
+            return parquet_rows(path, self._reject, show)
         self._done = _measure_progress(raw)
-        rows = csv_rows(raw, path.name, reject, header)
-        return (row for row in rows if row[0] >= attempt.start) if attempt.start else rows
+        return csv_rows(raw, path.name, self._reject, header)
 
-    def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]], attempt: Attempt) -> Items:
+    def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]]) -> Items:
         if file.matched.rules:
-            reject, unmatched = _reject_to(attempt), self._report.unmatched
-            rows = with_matches(self._ledger, self._marketplace, file, rows, reject, unmatched)
+            unmatched = self.report.unmatched
+            rows = with_matches(self._ledger, self._marketplace, file, rows, self._reject, unmatched)
         yield from file.entries(rows)
 
-    def entries(self, name: str, raw: BinaryIO, attempt: Attempt) -> Items:
+    def entries(self, name: str, raw: BinaryIO) -> Items:
         self._done = _measure_progress(raw)
-        for line, text in lines_of(raw, name, _reject_to(attempt)):
-            if line < attempt.start or not text.strip():
+        for line, text in lines_of(raw, name, self._reject):
+            if not text.strip():
                 continue
             try:
                 entry = entry_from_json(text, self._marketplace)
@@ -253,58 +221,50 @@ class _Run:
                 yield line, RowRejected(error.message)
                 continue
             if isinstance(entry, ListedEntry) and entry.is_ledgers_own:
-                self._report.left_out += 1
+                self.report.left_out += 1
             else:
                 yield line, entry
 
-    def append(self, name: str, items: Items, attempt: Attempt, *, resumable: bool = True) -> None:
+    def append(self, name: str, items: Items) -> None:
         """Append by line, in batches that hold all entries of a row; note rejected ones."""
         step = f"import {name}"
-        reject = _reject_to(attempt)
         batch: list[tuple[int, Entry]] = []
-        if not attempt.is_read:
-            with closing(items):
-                for line, group in groupby(items, key=itemgetter(0)):
-                    made = _reject_without_reports([entry for _, entry in group])
-                    for entry in made:
-                        if isinstance(entry, RowRejected):
-                            reject(line, str(entry))
-                    sound = [(line, entry) for entry in made if isinstance(entry, Entry)]
-                    if len(batch) + len(sound) > MAX_BATCH:  # some entries of a row refer to others
-                        self._append(batch, attempt, resumable)
-                        batch = []
-                    batch += sound
-                    if len(batch) >= MAX_BATCH:
-                        self._append(batch, attempt, resumable)
-                        batch = []
-                        self._progress(step, *self._done())
-            self._append(batch, attempt, resumable)
-            attempt.mark_read()
+        with closing(items):
+            for line, group in groupby(items, key=itemgetter(0)):
+                made = _reject_without_reports([entry for _, entry in group])
+                for entry in made:
+                    if isinstance(entry, RowRejected):
+                        self._reject(line, str(entry))
+                sound = [(line, entry) for entry in made if isinstance(entry, Entry)]
+                if len(batch) + len(sound) > MAX_BATCH:  # some entries of a row refer to others
+                    self._append(batch)
+                    batch = []
+                batch += sound
+                if len(batch) >= MAX_BATCH:
+                    self._append(batch)
+                    batch = []
+                    self._progress(step, *self._done())
+        self._append(batch)
         _, total = self._done()
         self._progress(step, total, total)
 
-    def finished(self) -> ImportReport:
-        for attempt in self._attempts:
-            attempt.finish()
-        return self._report
-
-    def _append(self, batch: list[tuple[int, Entry]], attempt: Attempt, resumable: bool) -> None:
+    def _append(self, batch: list[tuple[int, Entry]]) -> None:
         if not batch:
             return
         if self._dry_now is not None:
-            batch = list(_reject_invalid(batch, self._dry_now, _reject_to(attempt)))
-        self._report.spans.add(entry for _, entry in batch)
+            batch = list(_reject_invalid(batch, self._dry_now, self._reject))
+        self.report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
-        position = attempt.position(batch[-1][0]) if resumable else None
-        attempt.keep()
-        done = accept(
-            *(self._ledger, self._marketplace, [entry for _, entry in batch], position),
-            lambda refused: attempt.keep((batch[index][0], reason) for index, reason in refused.items()),
-            [line for line, _ in batch],
-            self._begun,
-        )
-        self._report.add(done)
+        lines = [line for line, _ in batch]
+        entries = [entry for _, entry in batch]
+        done = accept(self._ledger, self._marketplace, entries, rows=lines, begun=self._begun)
+        for index, reason in done.refused.items():
+            self._reject(lines[index], reason)
+        self.report.add(done)
+
+    def _reject(self, line: int, reason: str) -> None:
+        self._rejects.append((line, reason))
 
 
 def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
@@ -320,14 +280,6 @@ def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject
             yield line, entry
 
 
-def _identify_reading(mapping: ForeignMapping, file: MappedFile, data: Path) -> str:
-    digests = []
-    for join in file.joins:
-        with (data / join.path).open("rb") as raw:
-            digests.append(file_digest(raw, "sha256").hexdigest())
-    return " ".join([mapping.digest, file.path, *digests])
-
-
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
     """Yield a joined file's rows. Raises ConfigurationWrong for an unreadable one."""
 
@@ -335,7 +287,7 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
 
     if path.suffix == ".parquet":
-        yield from parquet_rows(path, refuse, 0, lambda *_: None)
+        yield from parquet_rows(path, refuse, lambda *_: None)
         return
     with path.open("rb") as raw:
         yield from csv_rows(raw, path.name, refuse)
@@ -373,11 +325,3 @@ def _measure_nothing() -> tuple[int, int]:
 def _measure_progress(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
     size = os.fstat(raw.fileno()).st_size
     return lambda: (min(raw.tell(), size - 1), size)
-
-
-def _reject_to(attempt: Attempt) -> Reject:
-    def reject(line: int, reason: str) -> None:
-        if line >= attempt.start:
-            attempt.rejects.append((line, reason))
-
-    return reject

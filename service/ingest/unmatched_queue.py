@@ -26,10 +26,10 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 
 
 def import_and_queue(
-    ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress, journal: Path | None = None
+    ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress
 ) -> ImportReport:
     waiting = read_queue(queue, mapping)
-    report = import_files(ledger, mapping, data, progress, journal)
+    report = import_files(ledger, mapping, data, progress)
     fresh = {_key(row) for row in report.unmatched}
     retried = [row for row in waiting if _key(row) not in fresh]
     again = _import(ledger, mapping, retried, matched=False)

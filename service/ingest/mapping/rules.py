@@ -7,13 +7,11 @@ A report date without an hour is the end of that day, as is a missing `report_ti
 that names the columns of a match, `{@seller}` or `{@verified}`, skips rows without a seller.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from scoring.base.enums import IdentityLevel
@@ -271,10 +269,6 @@ class MappedFile:
         brought = {name for join in self.joins for name in join.take}
         return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
 
-    @property
-    def counts(self) -> bool:
-        return any(rule.counts for rule in self.rules)
-
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
         for rule in self.rules:
@@ -297,7 +291,6 @@ class MappedFile:
 class ForeignMapping:
     marketplace: str
     files: tuple[MappedFile, ...]
-    digest: str
 
 
 def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
@@ -313,8 +306,7 @@ def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
     root.refuse_what_is_left()
     if root.errors:
         raise ConfigurationWrong("; ".join(root.errors))
-    content = json.dumps(data, sort_keys=True, default=str)
-    return ForeignMapping(marketplace, files, sha256(content.encode()).hexdigest())
+    return ForeignMapping(marketplace, files)
 
 
 def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Identifier, ...]) -> MappedFile:
@@ -380,10 +372,6 @@ class Rule:
         self._steps = [make_field_step(kind, field, field.name in data) for field in stated]
         self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
-
-    @property
-    def counts(self) -> bool:
-        return bool(self._counts)
 
     def states(self, name: str) -> bool:
         return name in self._values

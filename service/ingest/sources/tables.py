@@ -99,8 +99,8 @@ def _describe_damage(error: Exception) -> str:
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
 
 
-def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[int, int], None]) -> Rows:
-    """Yield (number, row by column) of a Parquet file from row `start` (1 is the first).
+def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], None]) -> Rows:
+    """Yield (number, row by column) of a Parquet file; the first row is 1.
 
     `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Columns of
     lists, structures or bytes are left out. Unreadable parts go to `reject`. Raises ModuleNotFoundError without polars.
@@ -115,7 +115,7 @@ def parquet_rows(path: Path, reject: Reject, start: int, on_progress: Callable[[
             return
         columns = [text for name, kind in schema.items() if (text := _select_text(pl, name, kind)) is not None]
         total = int(table.select(pl.len()).collect().item())
-        for first in range(max(start - 1, 0), total, PARQUET_ROWS):
+        for first in range(0, total, PARQUET_ROWS):
             chunk = table.select(columns).slice(first, PARQUET_ROWS).collect()
             yield from enumerate(chunk.iter_rows(named=True), first + 1)
             on_progress(first + len(chunk), total)

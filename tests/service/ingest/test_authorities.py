@@ -307,7 +307,7 @@ def test_an_interrupted_import_queues_every_row(
             raise InterruptedError
 
     def run() -> ImportReport:
-        return import_and_queue(ledger, both, tmp_path, tmp_path / "q.unmatched.csv", progress, tmp_path / "imports")
+        return import_and_queue(ledger, both, tmp_path, tmp_path / "q.unmatched.csv", progress)
 
     with pytest.raises(InterruptedError):
         run()
