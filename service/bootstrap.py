@@ -209,10 +209,9 @@ def run_server(
 ) -> int:
     """Serve the configured ledger and registry until SIGTERM or SIGINT; return the exit code.
 
-    For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures;
-    shadow scores go to the data folder. One server of a data folder records. `starter`: give
-    an empty registry the starter model. Calls `ready` once calls are answered. Raises as `open_ledger`, `load_policy`
-    and `Server.start`.
+    For the main thread. Makes a missing ledger. Other threads follow promotions and commits, and record measures. One
+    server of a data folder records. `starter`: give an empty registry the starter model. Calls `ready` once calls are
+    answered. Raises as `open_ledger`, `load_policy` and `Server.start`.
     """
     from service.api.serving import serve
     from service.api.telemetry.tracing import is_wanted
@@ -221,7 +220,6 @@ def run_server(
     from service.mechanism.metrics import MechanismMetrics
     from service.policy.policy_file import load_policy
     from service.registry.starter import publish_starter
-    from service.scores.shadow import Shadow
 
     policy, registry = load_policy(settings), open_registry(settings)
     if starter:
@@ -248,8 +246,6 @@ def run_server(
             threading.Thread(target=record, name="mechanism", daemon=True).start()
             stack.callback(ending.set)
             stack.callback(worker.stop)
-            shadow = Shadow(settings.data_dir / "shadow", registry, partial(_warn, log, "shadow failed"))
-            scorer.observer = stack.enter_context(shadow).offer
             ready(server)
 
         server = build_server(settings, ledger, policy, registry, is_traced=is_wanted())

@@ -43,7 +43,7 @@ COMMANDS = {
     "access": Row("Show who may do what, or who did what.", ("access",), False),
     "model": Row(
         "Look at the published models, compare them, and say which is champion.",
-        ("models", "shadow", "monitor"),
+        ("models", "monitor"),
     ),
     "audit": Row("Draw a random sample of test buys, and estimate the share of fakes.", ("audit",)),
     "badge": Row("Serve badges of sellers for web pages.", ("badge",)),

@@ -18,9 +18,9 @@ from scoring.entries.field_types import describe_line_error
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-SHADOW = "shadow"
 PREVIOUS = "previous"
-ALIASES = (CHAMPION, CHALLENGER, SHADOW, PREVIOUS)
+ALIASES = (CHAMPION, CHALLENGER, PREVIOUS, "shadow")
+"""Nothing moves `shadow` any more; earlier logs may hold it."""
 
 Figure = str | int | float
 MAX_NAME, MAX_REASON = 128, 500

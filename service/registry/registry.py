@@ -13,9 +13,7 @@ from pathlib import Path
 from scoring.base.errors import (
     ApprovalRequired,
     ArtifactRefused,
-    FieldViolation,
     GatesFailed,
-    InvalidInput,
     ModelNotFound,
     PromiseGivenUp,
     ProposalClosed,
@@ -39,7 +37,6 @@ from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    SHADOW,
     Figure,
     Move,
     aliases_of,
@@ -57,8 +54,8 @@ def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
     free = ", ".join(feature.key for feature in features if is_freed(feature))
     texts = "; and that ".join(promise.text for promise in lost)
     raise PromiseGivenUp(
-        f"model {digest[:12]} gives up the promise that {texts} ({free} is free), so it may be challenger or shadow, but"
-        " never champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and"
+        f"model {digest[:12]} gives up the promise that {texts} ({free} is free), so it may be challenger, but never"
+        " champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and"
         " train again",
         {"model": digest, "promises": ",".join(promise.name for promise in lost)},
     )
@@ -242,19 +239,6 @@ class Registry:
 
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion())
-
-    def point(self, alias: str, model: str, *, actor: str, reason: str, now: int) -> str:
-        """Move `challenger` or `shadow` to a published model; return its digest.
-
-        Raises InvalidInput, ModelNotFound, or ArtifactRefused if damaged.
-        """
-        if alias not in (CHALLENGER, SHADOW):
-            raise InvalidInput([FieldViolation(("alias",), f"must be {CHALLENGER} or {SHADOW}")])
-        check_actor_and_reason(actor=actor, reason=reason)
-        digest = self.resolve(model)
-        self.content(digest)
-        self._storage.append(lambda _: Move(alias, digest, actor, reason, format_time(now)))
-        return digest
 
     def champion(self) -> str | None:
         return self.aliases().get(CHAMPION)

@@ -38,7 +38,12 @@ from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
 from service.scores.champion import Champion
 from service.scores.served_policy import ServedPolicy
-from service.scores.shadow import Answered
+
+
+class Answered(NamedTuple):
+    marketplace: str
+    core: CoreAnswer
+    stamp: Stamp
 
 
 class Scorer:

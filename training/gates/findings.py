@@ -18,7 +18,7 @@ def certificate(evidence: GateEvidence) -> GateFinding:
         given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
         return GateFinding(
             len(lost),
-            f"The study gives up the promise that {given_up}: this may be a challenger or a shadow, and is never champion.",
+            f"The study gives up the promise that {given_up}: this may be a challenger, and is never champion.",
         )
     return GateFinding(0, "Every table is monotone in every constrained feature.")
 

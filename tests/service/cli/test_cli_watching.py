@@ -1,12 +1,10 @@
-import time
 from pathlib import Path
 
 import pytest
 
-from scoring.base.time import parse_day
 from service.registry.registry import Registry
 from tests.helpers.models import gates_json
-from tests.helpers.shells import SECONDS, Shell, serving, shell_of
+from tests.helpers.shells import Shell, shell_of
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
 from training.pipeline.job import Job
@@ -47,22 +45,3 @@ def _with(folder: Path, line: str) -> Path:
     path = folder / "wrong.toml"
     path.write_text(STUDY.read_text() + f"\n[monitor]\n{line}\n")
     return path
-
-
-@pytest.mark.long
-def test_a_shadow_is_compared_with_what_a_server_answers(shell: Shell, tmp_path: Path) -> None:
-    shell("model", "shadow", "challenger", "--reason", "try it on live requests", "--actor", "tests")
-    assert shell.json("model", "shadow")["compared"] == 0
-    sellers = [f"s-{n:06d}" for n in range(0, 600, 5)]
-    with serving(shell, tmp_path) as address:
-        deadline = time.monotonic() + SECONDS
-        while shell.json("model", "shadow")["compared"] <= 10:
-            assert time.monotonic() < deadline
-            shell.run(["score", *sellers, "-o", "json"], shell.environment | {"SELLERTRUST_TARGET": address}, "", 60)
-    report = shell.json("model", "shadow")
-    assert sum(row["answers"] for row in report["tiers"]) == report["compared"] > 10
-    assert report["p1"] <= report["p50"] <= report["p99"]
-    assert report["dropped_requests"] == report["failed_requests"] == 0
-    shown, _ = shell("model", "shadow")
-    assert "share_of_other_tier" in shown
-    assert parse_day(report["last_observe_time"][:10]) >= parse_day("2026-01-01")

@@ -13,7 +13,7 @@ from scoring.model.artifact import MANIFEST, PARTS
 from sellertrust.v1.model_service_pb2 import ModelMove
 from service.cli.models import _make_model_move_row
 from service.cli.output import Format
-from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, SHADOW, is_move
+from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, is_move
 from service.registry.registry import Registry
 from tests.helpers.models import FOLDER, HARD, STORE, evaluated, gate, gates_json, parts_of, promote, publish
 from tests.helpers.worlds import artifact
@@ -157,17 +157,6 @@ def test_a_follower_sees_each_move_by_the_stamp(place: Path | str) -> None:
         seen += [follower.stamp(), follower.stamp()]
     assert seen[0::2] == seen[1::2]
     assert len(set(seen)) == 4
-
-
-def test_shadow_and_challenger_are_pointed_at_a_model(registry: Registry) -> None:
-    first, second = publish(registry), publish(registry, 1)
-    said = {"actor": "anna", "reason": "a look", "now": 1}
-    assert registry.point(SHADOW, second[:8], **said) == second
-    assert registry.point(CHALLENGER, first, **said) == first
-    assert registry.aliases() == {CHAMPION: first, CHALLENGER: first, SHADOW: second}
-    for alias in (CHAMPION, PREVIOUS, "best"):
-        with pytest.raises(InvalidInput):
-            registry.point(alias, second, **said)
 
 
 @pytest.mark.parametrize("name", ["gates.json", "report.html"])

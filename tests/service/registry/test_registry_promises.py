@@ -4,7 +4,7 @@ import pytest
 
 from scoring.base.errors import PromiseGivenUp
 from service.registry.figures import FigureRow, compare_models
-from service.registry.moves import CHALLENGER, CHAMPION, SHADOW
+from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
 from tests.helpers.worlds import artifact
 from tests.scoring.model.test_promises import giving_up
@@ -23,7 +23,6 @@ def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -
     with pytest.raises(PromiseGivenUp):
         registry.promote(digest, actor="a", reason="b", now=1, override="dora", sign_off="dora")
     assert registry.champion() is None
-    assert registry.point(SHADOW, digest, actor="a", reason="b", now=1) == digest
     assert CHAMPION not in registry.aliases()
 
 

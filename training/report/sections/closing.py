@@ -31,9 +31,7 @@ def limits(r: Reading) -> list[Block]:
         )
     if lost := e["certificate"].get("promises", {}).get("given_up"):
         promises = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
-        found.append(
-            f"It gives up the promise that {promises}. It may be a challenger or a shadow, and is never champion."
-        )
+        found.append(f"It gives up the promise that {promises}. It may be a challenger, and is never champion.")
     return [Bullets(found)]
 
 
