@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
-from scoring.base.enums import Category, Severity, Tier
+from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.base.errors import PolicyRefused
 from scoring.entries.violation_types import category_of_type
 from scoring.policy.history import add_up_incident, matches
@@ -48,12 +48,16 @@ def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answ
 
     Raise PolicyRefused if the space has more than MAX_CELLS.
     """
-    space = build_space(before, after, with_overrides=True, with_thin_files=True)
+    space = _build(before, after)
     if len(space) > MAX_CELLS:
         raise PolicyRefused(
             f"the two policies distinguish {len(space):,} situations; at most {MAX_CELLS:,} are compared"
         )
     return space, {cell: (answer_in(space, 0, cell), answer_in(space, 1, cell)) for cell in space.cells()}
+
+
+def _build(before: Policy, after: Policy) -> Space:
+    return build_space(before, after, with_overrides=True, with_thin_files=True)
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
@@ -64,8 +68,28 @@ def answer_in(space: Space, place: int, cell: Cell) -> Answer:
 def find_changes(before: Policy, after: Policy) -> list[Change]:
     """List every cell whose tier, badge or terms change, in order; then sellers who change cells.
 
-    Sellers change cells by thin file and clear days (`scoring.policy.moved`).
+    Sellers change cells by thin file and clear days (`scoring.policy.moved`). If the policies distinguish more than
+    MAX_CELLS together, tiers and badges are compared first, and then each kind of measure, in cells of its own.
     """
+    if len(_build(before, after)) <= MAX_CELLS:
+        return _list_changes(before, after)
+    found = _list_changes(_keep(before, None), _keep(after, None))
+    for kind in MeasureKind:
+        for one in _list_changes(_keep(before, kind), _keep(after, kind)):
+            if one.before.terms != one.after.terms:
+                found.append(replace(one, after=replace(one.before, terms=one.after.terms)))
+    return found
+
+
+def _keep(policy: Policy, kind: MeasureKind | None) -> Policy:
+    """Return a policy with one kind of measure, and the waivers, or with none: no kind depends on another."""
+    book, kinds = policy.rule_book, (kind, MeasureKind.WAIVER)
+    kept = ((rule, tuple(one for one in rule.measures if one.kind in kinds)) for rule in book.rules if kind)
+    rules = tuple(replace(rule, measures=measures) for rule, measures in kept if measures)
+    return replace(policy, rule_book=replace(book, rules=rules))
+
+
+def _list_changes(before: Policy, after: Policy) -> list[Change]:
     space, answers = compare(before, after)
     examples = _find_examples(space)
     found = [

@@ -5,7 +5,7 @@ it would have burdened.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,9 +15,8 @@ from scoring.base.arrays import Ints
 from scoring.base.enums import Tier
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
-from scoring.entries.accounts import DepositAccount
 from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
-from scoring.measures.in_force import Beside, evaluate_measures
+from scoring.measures.in_force import Beside, InForce, evaluate_measures
 from scoring.measures.waiting import WAITING
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import PPM, Suspension, Terms, Waiver, combine
@@ -33,7 +32,7 @@ from scoring.scores.population import (
 )
 from scoring.scores.score import compute_answer
 from scoring.scores.settled_value import list_values
-from scoring.scores.tiers import NO_TIER
+from scoring.scores.tiers import NO_TIER, find_guilty
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
@@ -217,25 +216,38 @@ def _place_both(
 ) -> tuple[Population, Placed, Placed]:
     people = observe(known, marketplace, question.artifact, question.policies())
     cut = replace(question.cut, observe_time=known.observe_time)
-    accounts: Mapping[str, DepositAccount] = {}
-    if any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies()):
-        terms = ledger.measures.of_sellers(marketplace, known.sellers, cut)
-        accounts = {seller: of.deposit for seller, of in terms.items()}
-    found = []
+    needs_deposits = any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies())
+    guilty = (known.sellers[case] for case in np.flatnonzero(find_guilty(people.facts)).tolist())
+    stated = ledger.measures.of_sellers(marketplace, [*(known.sellers if needs_deposits else guilty)], cut)
+    placed = []
     for policy in question.policies():
-        currency = policy.rule_book.currency
         deposits = np.zeros(people.facts.cases, dtype=np.int64)
         for case, seller in enumerate(known.sellers):
-            if seller in accounts:
-                deposits[case] = accounts[seller].held_in(currency)
-        placed = place(policy, people, deposits)
+            if seller in stated:
+                deposits[case] = stated[seller].deposit.held_in(policy.rule_book.currency)
+        one = place(policy, people, deposits)
         if policy.caution is not None:
             cautions = read_cautions(ledger, marketplace, known, cut, policy)
-            there = {case: found_ for case, found_ in cautions.items() if people.exists[case]}
-            placed = add_cautions(policy, placed, marketplace, there)
-        found.append(placed)
-    before, after = found
+            there = {case: found for case, found in cautions.items() if people.exists[case]}
+            one = add_cautions(policy, one, marketplace, there)
+        placed.append(one)
+    if lifted := [seller for seller, of in stated.items() if of.lifts]:
+        cases = [known.sellers.index(seller) for seller in lifted]
+        evaluated = _evaluate(ledger, question, marketplace, lifted, cut, question.policies())
+        placed = [_put(one, cases, found) for one, found in zip(placed, evaluated, strict=True)]
+    before, after = placed
     return people, before, after
+
+
+def _put(placed: Placed, cases: Sequence[int], found: Sequence[InForce | None]) -> Placed:
+    """Return the placement with the terms in force of some sellers, whose measures persons lifted in part."""
+    places = {terms: number for number, terms in enumerate(placed.terms)}
+    terms_of, by_rules_of = placed.terms_of.copy(), placed.by_rules_of.copy()
+    for case, one in zip(cases, found, strict=True):
+        if one is not None:
+            terms_of[case] = places.setdefault(one.terms, len(places))
+            by_rules_of[case] = places.setdefault(one.terms_at_capture, len(places))
+    return replace(placed, terms=[*places], terms_of=terms_of, by_rules_of=by_rules_of)
 
 
 class _Changes:
@@ -355,19 +367,25 @@ def _tier(number: int) -> str:
 def _look_back(
     ledger: Ledger, question: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
-    table, _ = ledger.facts.table(marketplace, [seller], question.cut, question.list_values())
-    known = resolve_as_reported([seller], table, time)
-    cut = replace(question.cut, observe_time=time)
-    deposit = ledger.measures.of_seller(marketplace, seller, cut).deposit
-    stopped = []
-    for policy in map(keep_stopping, question.policies()):
-        asks_for_tier = any(rule.tiers for rule in policy.rule_book.rules)
+    cut, policies = replace(question.cut, observe_time=time), [*map(keep_stopping, question.policies())]
+    evaluated = _evaluate(ledger, question, marketplace, [seller], cut, policies)
+    stopped = [one is not None and _stops(one.terms) for [one] in evaluated]
+    return PastViolation(marketplace, seller, violation, time, *stopped)
+
+
+def _evaluate(
+    ledger: Ledger, question: Question, marketplace: str, sellers: Sequence[str], cut: Cut, policies: Sequence[Policy]
+) -> Iterator[list[InForce | None]]:
+    """Yield by policy the measures in force at a cut's observe time, by the entries reported before it."""
+    table, _ = ledger.facts.table(marketplace, sellers, question.cut, question.list_values())
+    known = resolve_as_reported(sellers, table, cut.observe_time)
+    stated = ledger.measures.of_sellers(marketplace, sellers, cut)
+    for policy in policies:
+        currency, asks_for_tier = policy.rule_book.currency, any(rule.tiers for rule in policy.rule_book.rules)
         cautions = read_cautions(ledger, marketplace, known, cut, policy)
         given = compute_answer(known, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
-        beside = {seller: Beside(deposit_minor=deposit.held_in(policy.rule_book.currency))}
-        [terms] = evaluate_measures(given, marketplace, beside)
-        stopped.append(terms is not None and _stops(terms.terms))
-    return PastViolation(marketplace, seller, violation, time, *stopped)
+        beside = {seller: Beside(of.statements, of.deposit.held_in(currency)) for seller, of in stated.items()}
+        yield evaluate_measures(given, marketplace, beside)
 
 
 def keep_stopping(policy: Policy) -> Policy:

@@ -9,7 +9,7 @@ import pytest
 from scoring.base.enums import Tier
 from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
-from scoring.policy.difference import answer_in, compare, find_changes
+from scoring.policy.difference import Change, answer_in, compare, find_changes
 from scoring.policy.measures import FOR_GOOD, Terms
 from scoring.policy.moved import list_part_changes
 from scoring.policy.policy import Policy
@@ -99,6 +99,26 @@ def test_a_seller_is_answered_otherwise_iff_its_cell_changes(names: tuple[str, s
         assert answers[cell_of(space, seller)] == found, str(seller)
         differing += found[0] != found[1]
     assert differing > 100
+
+
+@pytest.mark.long
+def test_policies_with_too_many_situations_differ_by_kind_of_measure() -> None:
+    before, after = shipped("general"), shipped("health")
+    with pytest.raises(PolicyRefused, match="distinguish 376,320 situations"):
+        compare(before, after)
+    changes = find_changes(before, after)
+    listed = {text for one in changes for text in one.aspects()}
+    for one in changes[::50]:
+        if one.example is not None:
+            assert {*one.aspects()} <= {*_list_aspects(before, after, one.example)}, one.where
+    chance = random.Random(28)
+    for _ in range(1_000):
+        seller = sample(chance)
+        assert {*_list_aspects(before, after, seller)} <= listed, str(seller)
+
+
+def _list_aspects(before: Policy, after: Policy, seller: Sample) -> list[str]:
+    return Change("", direct(before, seller), direct(after, seller), seller).aspects()
 
 
 def test_a_type_named_anew_changes_cells_with_its_example() -> None:

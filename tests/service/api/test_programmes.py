@@ -164,6 +164,7 @@ def test_a_preview_counts_the_sellers_whom_a_server_finds(tmp_path: Path) -> Non
         "guilty": {"earning", "plan", "goods"},
         "unsafe": {"earning", "plan"},
         "earned": {"plan", "goods"},
+        "reformed": {"plan", "goods"},
     }
     with served(tmp_path, "".join(rules), f'[standing]\nreset = "{reset:%m-%d}"') as client:
         client.append_entries(MARKET, [identity(f"i-{name}", name) for name in expected])
@@ -173,19 +174,27 @@ def test_a_preview_counts_the_sellers_whom_a_server_finds(tmp_path: Path) -> Non
             ("guilty", 5, 499, "counterfeit_goods"),
             ("unsafe", 5, 1, "unsafe_product"),
             ("earned", 5, 500, "counterfeit_goods"),
+            ("reformed", 5, 500, "counterfeit_goods"),
         ):
             reported = violation(f"v-{name}", name, harm=entry_pb.HARM_EXTREME, violation_type=of)
             reported.occur_time.FromDatetime(datetime.now(UTC) - timedelta(days=days))
             client.append_entries(MARKET, [reported, exposure(f"y-{name}", name, orders, days=3)])
             client.confirm_violation(MARKET, f"v-{name}", actor="staff-1", reason="seen")
         assert {name: list_rules(client, name) for name in expected} == expected
+        [closed] = [one for one in client.evaluate_measures(MARKET, "reformed").measures if one.rule == "plan"]
+        filed = entry_pb.ComplaintFiled(measure=closed.measure, reason="We left.", plan=True, filed_by="agent")
+        upheld = entry_pb.COMPLAINT_OUTCOME_UPHELD
+        accepted = entry_pb.ComplaintDecided(complaint="c", outcome=upheld, actor="staff-2", reason="it helps")
+        seller = seller_name(MARKET, "reformed")
+        client.append_entries(MARKET, [entry_pb.Entry(entry_id="c", seller=seller, complaint=filed)])
+        client.append_entries(MARKET, [entry_pb.Entry(entry_id="d", seller=seller, complaint_decision=accepted)])
         found = shell_of(tmp_path).json("policy", "preview", tmp_path / "programme.toml", "--against", TIERS)
     counted = Counter(rule for rules_of in expected.values() for rule in rules_of)
     assert {row["rule"]: row["sellers"] for row in found["rules"]} == counted
     assert {row["change"]: row["sellers"] for row in found["changes"]} == {
         "manual_review false -> true": 1,
         "campaign_exclusion false -> true": 2,
-        "search_demotion false -> true": 2,
+        "search_demotion false -> true": 3,
         "suspension_days 0 -> until a plan is accepted": 3,
     }
 
