@@ -130,9 +130,7 @@ UNNAMED = {
         " entries: compare with the source's own count."
     ),
     "ledger_compatibility": "It states which releases may write. Everything that they write is sealed.",
-    "log of models' moves: a line deleted": "Its lines have no seal. The audit file has each call that moves a model.",
-    "log of models' moves: a line twice": "The model moves to the place that it has.",
-    "log of models' moves: a blank": "The move is the same.",
+    "log of models' moves: a blank": "The move is the same. The audit file has each call that moves a model.",
     "backup": "This concerns bytes in the headers of the archive, which no restore reads.",
 }
 """Edits that verification does not name, with reasons; `./dev bench access --only edits` makes the edits."""

@@ -211,7 +211,7 @@ def export_command(
 
 def _export_folder(settings: Settings, target: str, marketplace: str, *, is_bounded: bool) -> None:
     from service.scale.export import export_entries
-    from service.scale.store import Store
+    from service.shared_files import Store
 
     if is_bounded:
         raise invalid("--observe-time", "and --known-time belong to one file; name one that ends in .parquet")

@@ -41,7 +41,7 @@ def rescore(
     """
     from service.scale.drivers import find_driver
     from service.scale.rescoring import rescore as write_generation
-    from service.scale.store import Store
+    from service.shared_files import Store
 
     settings = load()
     digest = open_registry(settings).resolve(model)

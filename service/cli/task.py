@@ -25,7 +25,7 @@ def plan(
     sellertrust rescore with the same options runs the other lines, and makes the servers' file.
     """
     from service.scale.rescoring import plan_runs
-    from service.scale.store import Store
+    from service.shared_files import Store
 
     settings = load()
     opened = open_rescoring(settings, open_registry(settings).resolve(model), policy)

@@ -60,14 +60,6 @@ def parse_move(line: bytes) -> Move:
     return Move(**parse_json(line))
 
 
-def is_move(line: bytes) -> bool:
-    try:
-        parse_move(line)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
-
-
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
     aliases: dict[str, str] = {}
     for move in moves:

@@ -2,7 +2,7 @@
 
 {registry}/models/{digest}/manifest.json, model.txt, ...   the artifact
 {registry}/models/{digest}/gates.json, report.html         attachments, not in the digest
-{registry}/aliases.jsonl, or moves/000000001.json, ...     who moved which alias, when and why
+{registry}/moves/000000001.json, ...            who moved which alias, when and why
 """
 
 import re
@@ -43,7 +43,7 @@ from service.registry.moves import (
     check_actor_and_reason,
     figure_of,
 )
-from service.registry.storage import storage_of
+from service.registry.storage import Storage
 
 
 def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
@@ -123,9 +123,9 @@ class Registry:
     """A unique beginning of a digest, at least 6 characters, names a model."""
 
     def __init__(self, place: Path | str) -> None:
-        self._storage = storage_of(place)
+        self._storage = Storage(place)
         self.place = self._storage.place
-        self.look_seconds = self._storage.look_seconds
+        self.look_seconds = 0.3
         """The time between two calls of `stamp`."""
 
     def stamp(self) -> object:

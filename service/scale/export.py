@@ -20,7 +20,7 @@ from service.scale.layout import (
     make_frame,
     read_files,
 )
-from service.scale.store import Store
+from service.shared_files import Store
 
 ENTRIES_PER_BUCKET = 200_000
 """Over all marketplaces; a task of so many takes some 400 MB."""
@@ -83,7 +83,7 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
     After an interruption, a repeated call goes on after the last commit. Raises ConfigurationWrong if the folder holds
     another ledger's or marketplace's entries, or if another export commits at the same time.
     """
-    store.make()
+    store.make_private()
     chain = ledger.seals.chain_at(cut.sequence)
     mended = len(ledger.clock.mendings.as_of(cut.sequence))
     done = find_exported(store) or Exported(0, marketplace, 0, 0, cut.sequence, "", mended, ())

@@ -19,7 +19,7 @@ import polars as pl
 from scoring.base.enums import Kind
 from scoring.base.errors import ConfigurationWrong
 from service.ledger.queries.entries import EXPORT_COLUMNS
-from service.scale.store import Store
+from service.shared_files import Store
 
 FORMAT, VERSION = "sellertrust-entries", 1
 HASH = "crc32"

@@ -46,7 +46,6 @@ from service.scale.manifest import (
     make_manifest,
     read_manifest,
 )
-from service.scale.store import Store
 from service.scale.task import read_part, read_receipt
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import (
@@ -59,6 +58,7 @@ from service.scores.book.generation_file import (
     pack_records,
 )
 from service.scores.scorer import Scorer
+from service.shared_files import Store
 
 PART = 1_000
 HEAD = "head.json"
@@ -119,7 +119,7 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
     artifact = opened.scorer.champion.artifact
     if artifact is None:
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
-    store.make()
+    store.make_private()
     head = _make_head(opened, days)
     of_day = store.below(f"runs/{_name_run(head)}")
     if not of_day.exists(HEAD):

@@ -38,12 +38,12 @@ from service.scale.manifest import (
     Task,
     read_manifest,
 )
-from service.scale.store import Store
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.champion import Champion
 from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
 from service.scores.scorer import Answered, Scorer
 from service.scores.served_policy import ServedPolicy
+from service.shared_files import Store
 
 _SELLER_SCHEMA: dict[str, Any] = {
     "seller": pl.String,

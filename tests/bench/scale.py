@@ -44,11 +44,11 @@ from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, re
 from service.scale.local import Line, run_locally
 from service.scale.manifest import Earlier, make_manifest
 from service.scale.rescoring import Run, write_generation, write_run
-from service.scale.store import Store
 from service.scale.task import read_part, read_receipt
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
 from service.scores.extract import COLUMNS, Extract
+from service.shared_files import Store
 from tests.helpers.servers import Shelf
 from tests.helpers.training_ledgers import market_ledger
 from tests.helpers.worlds import artifact, population

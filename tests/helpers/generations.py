@@ -6,9 +6,9 @@ from service.ledger.store import Ledger
 from service.scale.local import Line, run_locally
 from service.scale.rescoring import Opened as Rescoring
 from service.scale.rescoring import Progress, Rescored, rescore
-from service.scale.store import Store
 from service.scores.book.generation_file import Found, GenerationFile
 from service.scores.book.keeper import Keeper
+from service.shared_files import Store
 from tests.helpers.books import Opened
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy

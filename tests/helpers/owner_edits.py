@@ -125,8 +125,8 @@ def _edits_of_files(folder: Path, ledger: Path, checkpoint: tuple[int, bytes]) -
     yield from _edits_of_bytes(
         "model: gates.json", path.with_name("gates.json"), lambda _: registry.gates(digest, registry.history()), 3
     )
-    log = folder / "models" / "aliases.jsonl"
-    yield from _edits_of_lines("log of models' moves", log, lambda _: registry.history())
+    [move] = (folder / "models" / "moves").iterdir()
+    yield from _edits_of_lines("log of models' moves", move, lambda _: Registry(folder / "models").history())
 
 
 Verify = Callable[[Path], object]

@@ -18,8 +18,8 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scale.manifest import Manifest
 from service.scale.rescoring import Opened, Run, plan_runs
-from service.scale.store import Store
 from service.scores.scorer import Scorer
+from service.shared_files import Store
 from tests.helpers.builders import (
     MARKET,
     NOW,

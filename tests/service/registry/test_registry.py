@@ -17,7 +17,7 @@ from scoring.model.artifact import PARTS, Artifact
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
-from service.registry.moves import CHALLENGER, CHAMPION
+from service.registry.moves import CHAMPION
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
 from tests.helpers.models import another
@@ -67,22 +67,13 @@ def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
     return [getattr(answer, "points", None) for answer in answers], stamp.model_digest
 
 
-def test_a_damaged_line_of_the_log_is_named(registry: Registry) -> None:
-    first = publish(registry, artifact())
-    log = Path(registry.place) / "aliases.jsonl"
-    whole = log.read_bytes()
-    log.write_bytes(whole + b'{"alias": "champion", "dig')
-    assert registry.champion() == first
-    second = registry.publish(another().parts, actor="anna", reason="trained", now=1)
-    assert registry.aliases() == {CHAMPION: first, CHALLENGER: second}
-
-    log.write_bytes(whole.rstrip(b"\n"))
-    registry.promote(second, actor="bert", reason="better", now=2, override="bert")
-    assert [move.digest for move in registry.history()] == [first, second]
-
-    log.write_bytes(whole + b"champion: me\n" + whole)
-    with pytest.raises(ConfigurationWrong, match=r"aliases\.jsonl is damaged in line 2; repair or remove that line"):
-        registry.champion()
+def test_a_damaged_move_of_a_folder_is_named(registry: Registry) -> None:
+    publish(registry, artifact())
+    move = Path(registry.place) / "moves" / "000000001.json"
+    for damage in (b"champion: me\n", move.read_bytes()[:-9], b""):
+        move.write_bytes(damage)
+        with pytest.raises(ConfigurationWrong, match=r"moves/000000001\.json of the registry is damaged; remove it"):
+            Registry(registry.place).champion()
 
 
 def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> None:
@@ -160,10 +151,9 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
             promote(registry, first)
             wait_until(lambda: scorer.champion.digest == first)
             model.write_bytes(b"")
-            with (Path(registry.place) / "aliases.jsonl").open("a") as log:
-                move = dict.fromkeys(("alias", "actor", "reason"), CHAMPION)
-                log.write(json.dumps(move | {"digest": second, "time": "2026-03-01T12:00:00Z"}))
-                log.write("\n")
+            move = dict.fromkeys(("alias", "actor", "reason"), CHAMPION)
+            file = Path(registry.place) / "moves" / f"{len(registry.history()) + 1:09d}.json"
+            file.write_text(json.dumps(move | {"digest": second, "time": "2026-03-01T12:00:00Z"}))
             wait_until(lambda n=times: len(reports) == n)
             time.sleep(0.1)
             assert len(reports) == times

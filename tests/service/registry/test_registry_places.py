@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from scoring.model.artifact import MANIFEST, PARTS
 from sellertrust.v1.model_service_pb2 import ModelMove
 from service.cli.models import _make_model_move_row
 from service.cli.output import Format
-from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, is_move
+from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, parse_move
 from service.registry.registry import Registry
 from tests.helpers.models import FOLDER, HARD, STORE, evaluated, gate, gates_json, parts_of, promote, publish
 from tests.helpers.worlds import artifact
@@ -118,7 +119,7 @@ def test_publishing_the_same_twice_changes_nothing_but_the_log(registry: Registr
     before = _files(place)
     assert publish(registry, attachments=None) == digest
     after = _files(place)
-    assert {name for name in after if before.get(name) != after[name]} <= {"aliases.jsonl", "moves/000000002.json"}
+    assert {name for name in after if before.get(name) != after[name]} <= {"moves/000000002.json"}
     assert registry.champion() == digest
     assert registry.gates(digest, registry.history()) is not None
 
@@ -223,8 +224,9 @@ def test_a_move_without_who_or_why_is_refused(registry: Registry, said: dict[str
 )  # fmt: skip
 def test_a_line_of_a_wrong_alias_or_figure_is_no_move(wrong: dict[str, object]) -> None:
     sound = {"alias": CHAMPION, "digest": "a" * 64, "actor": "x", "reason": "y", "time": "", "figures": {"auc": 0.5}}
-    assert is_move(json.dumps(sound).encode())
-    assert not is_move(json.dumps(sound | wrong).encode())
+    assert parse_move(json.dumps(sound).encode()).alias == CHAMPION
+    with pytest.raises((ValueError, TypeError)):
+        parse_move(json.dumps(sound | wrong).encode())
 
 
 def test_what_moves_a_cursor_is_spelt_out() -> None:
@@ -243,11 +245,14 @@ def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
         + b"\n"
         for a, d in moves
     )
+    shutil.rmtree(tmp_path / "moves")
     (tmp_path / "aliases.jsonl").write_bytes(old)
+    registry = Registry(tmp_path)
     assert registry.aliases() == {CHAMPION: second, CHALLENGER: second, PREVIOUS: first}
     assert [move.figures for move in registry.history()] == [{}] * 3
     assert registry.rollback(actor="c", reason="r", now=3) == first
-    assert (tmp_path / "aliases.jsonl").read_bytes().startswith(old)
+    assert (tmp_path / "aliases.jsonl").read_bytes() == old
+    assert Registry(tmp_path).champion() == first
 
 
 def test_a_file_url_is_the_folder(tmp_path: Path) -> None:

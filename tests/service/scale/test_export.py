@@ -11,7 +11,7 @@ from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.export import Exported, export_entries, find_exported
 from service.scale.layout import SCHEMA, find_bucket
-from service.scale.store import Store
+from service.shared_files import Store
 from tests.helpers.builders import MARKET, exposure, identity
 from tests.helpers.scale import fill
 from training.observation.export import read_export, write_export

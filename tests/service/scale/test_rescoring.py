@@ -15,9 +15,9 @@ from service.scale import export
 from service.scale.local import Line, run_locally
 from service.scale.rescoring import Driver, rescore
 from service.scale.rescoring import Opened as Rescoring
-from service.scale.store import Store
 from service.scores import extract
 from service.scores.book.code_digests import contract_digest, core_digest
+from service.shared_files import Store
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.generations import in_process, opened_file, records, rescored, rescored_by

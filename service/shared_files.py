@@ -1,4 +1,4 @@
-"""A folder or an object store that several machines may share."""
+"""Files in a folder, or in an object store that several machines share."""
 
 import os
 import uuid
@@ -6,13 +6,14 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from scoring.base.errors import ConfigurationWrong
 from service.files import make_private
 
 
 class Store:
-    """Files by names below a folder, which is made private, or below an fsspec URL such as `s3://bucket/scale`.
+    """Files by names below a folder, or below an fsspec URL such as `s3://bucket/scale`.
 
     A file is written whole or not at all. Raises ConfigurationWrong for an unusable folder or URL.
     """
@@ -24,19 +25,36 @@ class Store:
             self._fs, self._root = _open_url(text)
             self.place = text.rstrip("/")
         else:
-            self._root = str(Path(text.removeprefix("file://")).absolute())
+            self._root = str(Path(unquote(urlsplit(text).path) if "://" in text else text).absolute())
             self.place = self._root
 
     def below(self, name: str) -> Self:
         return type(self)(f"{self.place}/{name}")
 
-    def make(self) -> None:
+    @property
+    def is_emulated(self) -> bool:
+        """Return whether the object store only looks for a file before it creates one."""
+        from fsspec import AbstractFileSystem
+
+        emulated = AbstractFileSystem.pipe_file
+        return self._fs is not None and type(self._fs).pipe_file is emulated and not self._fs.async_impl
+
+    def make_private(self) -> None:
         """Make the folder. Raises ConfigurationWrong if other users may write there."""
         if self._fs is None:
             make_private(Path(self._root))
 
+    def size(self, name: str) -> int | None:
+        """Return a file's length in bytes; None if it is missing."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if self._fs:
+                self._fs.invalidate_cache()
+                return int(self._fs.info(self._path(name))["size"] or 0)
+            return Path(self._path(name)).stat().st_size
+        return None
+
     def exists(self, name: str) -> bool:
-        return bool(self._fs.exists(self._path(name))) if self._fs else Path(self._path(name)).exists()
+        return self.size(name) is not None
 
     def read(self, name: str) -> bytes:
         try:
@@ -74,7 +92,7 @@ class Store:
     def list(self, under: str) -> list[str]:
         if self._fs:
             self._fs.invalidate_cache()
-            found = [str(path) for path in self._fs.find(self._path(under))]
+            found = [str(path) for path in self._fs.find(self._path(under).rstrip("/"))]
         else:
             found = [str(path) for path in Path(self._path(under)).rglob("*") if path.is_file()]
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
@@ -90,7 +108,7 @@ class Store:
         path = Path(self._path(name))
         staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with staged.open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -108,9 +126,15 @@ def _open_url(url: str) -> tuple[Any, str]:
     import fsspec
 
     if "@" in url.split("://", 1)[1].split("/", 1)[0]:
-        raise ConfigurationWrong("the store's URL holds credentials; leave them to the environment")
+        raise ConfigurationWrong(
+            f"the URL of {url.rpartition('@')[2]} holds credentials; leave them to the environment"
+        )
     try:
         fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        raise ConfigurationWrong(f"the store's URL cannot be used: {error}") from None
+    except ImportError as error:
+        raise ConfigurationWrong(
+            f"{url} cannot be used: {error}; the extras s3, gcs and azure bring packages: pip install 'sellertrust[s3]'"
+        ) from None
+    except ValueError as error:
+        raise ConfigurationWrong(f"{url} cannot be used: {error}") from None
     return fs, str(root).rstrip("/")
