@@ -98,7 +98,6 @@ def test_the_page_on_studies_states_the_defaults_of_a_study(tmp_path: Path) -> N
         "calibration": study.monitor.calibration,
         "points": study.monitor.points,
         "segment_rows": study.gates.segment_rows,
-        "harm_to_good": study.gates.harm_to_good,
     }.items():
         text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if value != str(value) else value
         assert re.search(rf"^\| `{part}` \|( \|)? {re.escape(text)} \|", STUDIES, re.MULTILINE), part

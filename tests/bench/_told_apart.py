@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from sellertrust.client import Client, SellertrustCallError, seller_name
 from sellertrust.v1 import entry_pb2
@@ -14,7 +14,6 @@ from tests.bench._access_place import Place
 from tests.bench._real_data import Say
 from tests.helpers.callers import grant, write_grants
 from tests.helpers.servers import MARKET, running_server, violation
-from training.evaluation.ranking import auc
 
 COUNT = 500
 TRIES = 4_000
@@ -107,7 +106,7 @@ def _asked(client: Client, name: str, ask: Question) -> float:
     if len(told) != 1:
         raise AssertionError(f"{name} is refused in several ways: {told}")
     existing, missing = seconds[True], seconds[False]
-    return auc(np.array([*existing, *missing]), np.repeat([1.0, 0.0], [len(existing), len(missing)]))
+    return float(roc_auc_score([1] * len(existing) + [0] * len(missing), [*existing, *missing]))
 
 
 def _name(letter: str, exists: bool, number: int) -> str:

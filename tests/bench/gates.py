@@ -2,7 +2,7 @@
 
 `simulated`: worlds of N bad test rows (tests/helpers/gate_worlds.py), nothing fitted. `refused`: rejected by a hard
 gate; `signed`: not rejected, but a person must sign; `passed`: neither. `.high`: upper bound, 95 %. Broken kinds:
-leaked (a feature knows the outcome, or one seller in ten has a second name), shuffled (fitted to random outcomes),
+leaked (a feature knows the outcome), shuffled (fitted to random outcomes),
 turned (good and bad exchanged). Also blurred (about 0.06 of AUC below logistic regression), shifted (twice or half the
 odds), miscalibrated (log-odds twice or half as far apart). `gates.power.KIND.FACTOR.N`: refused or signed at smaller
 faults.

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from sklearn.metrics import roc_auc_score
 
 from scoring.base.arrays import Floats
 from scoring.model.artifact import load
 from tests.bench._real_data import Say, chicago, figures_of_interval, imported, toronto
 from tests.helpers.training_ledgers import STUDIES, train
 from training.evaluation.arrays import Interval
-from training.evaluation.equal_volume import at_equal_volume
-from training.evaluation.ranking import auc
-from training.evaluation.resampling import bootstrap_auc
+from training.evaluation.equal_volume import EqualVolume, at_equal_volume
 from training.fitting.fit import fit_curves
 from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
@@ -82,7 +81,7 @@ def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, flo
     The recomputed AUC over its inspections must be the published one.
     """
     published = pl.read_csv(data / "published_benchmark.csv.gz", try_parse_dates=True).filter(pl.col("is_test") == 1)
-    recomputed = auc(published["city_score"].to_numpy(), published["critical_found"].to_numpy().astype(np.float64))
+    recomputed = roc_auc_score(published["critical_found"], published["city_score"])
     if round(recomputed, 4) != PUBLISHED_AUC:
         raise RuntimeError(f"the City's score has AUC {recomputed:.4f} instead of {PUBLISHED_AUC:.4f}")
     figures["chicago.city_recomputed.auc"] = round(recomputed, 4)
@@ -95,12 +94,16 @@ def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, flo
 
 
 def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
-    found, differences = at_equal_volume(
-        scores, test.bad, test.window_orders, test.seller, np.ones(len(test.bad)), "lightgbm"
-    )
+    found, differences = _compare(test, scores, test.window_orders)
     figures = figures_of_interval(f"{task}.equal_volume.auc", found["lightgbm"].interval())
     figures |= figures_of_interval(f"{task}.equal_volume.logistic.auc", found["logistic"].interval())
     return figures | figures_of_interval(f"{task}.equal_volume.difference", differences["lightgbm-logistic"])
+
+
+def _compare(
+    test: Snapshot, scores: Mapping[str, Floats], volume: Floats
+) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
+    return at_equal_volume(scores, test.bad, volume, test.seller, np.ones(len(test.bad)), "lightgbm")
 
 
 def _figures(
@@ -113,13 +116,13 @@ def _figures(
         f"{task}.base_rate": round(evaluation["base_rate"], 4),
         f"{task}.predicted": round(evaluation["predicted"], 4),
     }
-    found = bootstrap_auc(scores, test.bad, test.seller)
-    named = {f"{name}.auc": found[name] for name in scores}
-    named |= {name: found[f"lightgbm-{other}"] for name, other in PAIRS.items() if other in scores}
+    found, differences = _compare(test, scores, np.ones(len(test.bad)))
+    named = {f"{name}.auc": ranked.interval() for name, ranked in found.items()}
+    named |= {name: differences[f"lightgbm-{other}"] for name, other in PAIRS.items() if other in scores}
     if "served" in scores:
-        named["difference_served"] = found["lightgbm-served"]
+        named["difference_served"] = differences["lightgbm-served"]
     if "with_context" in scores:
-        named["difference_with_context"] = found["lightgbm-with_context"]
+        named["difference_with_context"] = differences["lightgbm-with_context"]
     for name, interval in named.items():
         figures |= figures_of_interval(f"{task}.{name}", interval)
     full, at_equal = "lightgbm-unconstrained", evaluation["equal_volume"]["difference"]

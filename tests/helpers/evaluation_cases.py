@@ -39,7 +39,6 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
         "seller": np.arange(rows) % max(rows * 4 // 5, 1),
         "day": 15_000 + np.arange(rows) * 100 // rows,
         "weight": np.ones(rows),
-        "loss": bad * rng.lognormal(0, 1, rows),
         "orders": orders,
         "tenure_days": rng.integers(0, 3000, rows).astype(float),
         "country": np.array(["DE", "FR", "IT", ""])[rng.integers(0, 4, rows)],
@@ -64,7 +63,6 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
         },
         "champion_points": points_of(blurred) if champion else None,
         "pair_day": np.zeros(rows, dtype=np.int64),
-        "resamples": 100,
     }
     return Case(**values | changed)
 

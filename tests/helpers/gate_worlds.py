@@ -12,7 +12,6 @@ from scoring.base.arrays import Floats
 from tests.helpers.evaluation_cases import POLICY, points_of
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.checks.effects import check_effects
-from training.checks.leakage import identical_rows
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case, Train
 from training.evaluation.figures import evaluate
@@ -23,7 +22,6 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study
 
-RESAMPLES = 100
 TRAIN = 2
 ERROR = 0.05
 """Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
@@ -85,12 +83,11 @@ def _mean_of(rate: float, spread: float) -> float:
 def judged(kind: str, bad_rows: int, seed: int, factor: float = 2.0) -> dict[str, Any]:
     """Return the gates' verdict on a good or broken model; `factor`: the size of a shift or miscalibration."""
     world = world_of(bad_rows, seed)
-    leak = ("outcome", "twins")[seed % 2] if kind == "leaked" else ""
-    rows = _snapshot(world, leak)
-    case = _case(world, rows, kind, leak, factor)
+    rows = _snapshot(world, knows_outcome=kind == "leaked")
+    case = _case(world, rows, kind, factor)
     study = _study(rows.x.shape[1])
     unrecorded = rows.take((world.told < RECORDED) & (np.arange(len(rows.bad)) < TRAIN * world.rows))
-    checks = [*check_effects(study, unrecorded), identical_rows(rows, study)]
+    checks = check_effects(study, unrecorded)
     evaluation = evaluate(case) | {"checks": {"data": [], "leakage": [check.as_dict() for check in checks]}}
     return judge(study.gates, evaluation, MEASURED)
 
@@ -102,22 +99,18 @@ def _study(width: int) -> Study:
     return restated(_STUDY, exposure={"reference_orders": None}, features=_STUDY.features[:width])
 
 
-def _snapshot(world: World, leak: str) -> Snapshot:
+def _snapshot(world: World, *, knows_outcome: bool) -> Snapshot:
     n, rng = len(world.bad), world.rng
     steps = ((0.7, 20), (1.0, 2), (1.5, 2))
     x = np.stack([np.rint(step * (world.told + rng.normal(0, noise, n))) for noise, step in steps], axis=1)
-    if leak == "outcome":
+    if knows_outcome:
         x[:, 0] = np.where(rng.random(n) < ERROR, 1 - world.bad, world.bad)
     day = np.where(np.arange(n) < TRAIN * world.rows, 19_000, 19_200)
-    seller, bad = np.arange(n), world.bad.copy()
-    if leak == "twins":
-        names = rng.choice(n - 1, n // 10, replace=False)
-        names = names[day[names] == day[names + 1]]
-        x[names + 1], bad[names + 1] = x[names], bad[names]
+    seller, bad = np.arange(n), world.bad
     text = np.full(n, "", dtype=object)
     zeros = np.zeros(n)
     return Snapshot(
-        x, bad, seller, day, world.orders, world.orders, zeros, np.zeros(n, dtype=bool), bad.astype(np.int8), np.ones(n), bad,
+        x, bad, seller, day, world.orders, world.orders, zeros, np.zeros(n, dtype=bool), bad.astype(np.int8), np.ones(n),
         np.full(n, 3.0), np.full(n, 800), text, text, np.zeros(n, dtype=bool),
     )  # fmt: skip
 
@@ -133,7 +126,7 @@ def _scaled(world: World, log_odds: Floats) -> Floats:
     return np.asarray(world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean))
 
 
-def _case(world: World, rows: Snapshot, kind: str, leak: str, factor: float) -> Case:
+def _case(world: World, rows: Snapshot, kind: str, factor: float) -> Case:
     test = np.arange(TRAIN * world.rows, len(world.bad))
     bad_train = float(world.bad[: TRAIN * world.rows].sum())
     noise = 3 / np.sqrt(bad_train)
@@ -141,7 +134,7 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str, factor: float) -> 
         name: _scaled(world, _blurred(world, more)) for name, more in (("unconstrained", noise), ("logistic", 0.25))
     }
     own = _broken(kind, world, _scaled(world, _blurred(world, BLUR if kind == "blurred" else noise)), factor)
-    if leak == "outcome":
+    if kind == "leaked":
         own += np.where(rows.x[:, 0] > 0, 1, -1) * np.log(1 / ERROR - 1)
     points, text = points_of(own), world.country[test].astype(int).astype(str)
     rng = np.random.default_rng([world.rows, 1])
@@ -151,7 +144,6 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str, factor: float) -> 
         seller=test * 4 // 5,
         day=rows.day[test],
         weight=np.ones(len(test)),
-        loss=rows.bad[test] * rng.lognormal(0, 0.7, len(test)),
         orders=world.orders[test],
         tenure_days=rng.integers(0, 2500, len(test)).astype(float),
         country=text,
@@ -169,7 +161,6 @@ def _case(world: World, rows: Snapshot, kind: str, leak: str, factor: float) -> 
         policy=POLICY,
         train=Train(rows.bad[: test[0]], np.arange(test[0]), points[: test[0]], rows.x[: test[0]]),
         seed=1,
-        resamples=RESAMPLES,
     )
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from scoring.base.enums import Harm, Kind
 from scoring.base.errors import ConfigurationWrong
@@ -11,7 +12,6 @@ from scoring.features.table import FEATURES
 from scoring.model.artifact import load
 from scoring.model.interval import default_prior
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, train
-from training.evaluation.ranking import auc
 from training.fitting.fit import fit_curves
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import join, snapshot
@@ -45,7 +45,7 @@ def test_training_gives_a_certified_model_with_its_lineage(table: LedgerTable, s
     evaluation = trained.evaluation
     assert evaluation["test"]["bad"] == int(trained.test.bad.sum()) >= 10
     assert evaluation["auc"]["lightgbm"]["value"] == pytest.approx(
-        auc(trained.test_scores["lightgbm"], trained.test.bad)
+        roc_auc_score(trained.test.bad, trained.test_scores["lightgbm"])
     )
     assert evaluation["auc"]["lightgbm"]["value"] > 0.7
     low, high = (evaluation["difference"]["lightgbm-logistic"][name] for name in ("low", "high"))
@@ -65,7 +65,7 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
 
     def ranked(what: LedgerTable) -> float:
         test = snapshot(what, study, test_point)
-        return auc(curves.raw(test.x), test.bad)
+        return float(roc_auc_score(test.bad, curves.raw(test.x)))
 
     shuffled = [
         ranked(read_export(_with_other_futures(market_export, tmp_path, test_point.day, seed))) for seed in range(6)

@@ -1,13 +1,12 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from scoring.base.arrays import Floats, first_of_runs, last_of_runs
 from scoring.base.enums import Category, Kind
-from scoring.base.time import DAY, format_day
+from scoring.base.time import DAY
 from scoring.entries.lifecycle import OPEN_STATUSES
 from scoring.features.facts import Facts
-from scoring.features.table import MAX_DAYS
 from training.checks.check import Check
 from training.evaluation.equal_volume import auc_at_equal_volume
 from training.evaluation.jeffreys import jeffreys_interval
@@ -45,8 +44,6 @@ MAX_UNDECIDED = 0.1
 UNDECIDED_DAYS = 365
 LEAST_SOLD = 10
 """Statements of exposure in each month beside a gap."""
-JUMP_DEVIATIONS = 4.0
-"""Standard errors within which a step of the share of bad rows is chance."""
 MAX_EXCLUDED = 0.2
 MAX_UNSEEN = 0.1
 
@@ -68,14 +65,11 @@ def data_checks(
     final = final or final_facts(table)
     return [
         report_before_occur(table),
-        future_dates(table),
         exposure_gaps(table),
         violations_without_exposure(final),
         repeated_incidents(table, final),
         never_decided(table),
         constant_features(study, observed),
-        features_out_of_range(study, observed),
-        base_rate_jump(observed),
         left_out(observed, exclusions),
         bad_left_out(observed, exclusions),
     ]
@@ -92,15 +86,6 @@ def report_before_occur(table: LedgerTable) -> Check:
     found = int((columns.report_time < happened).sum())
     ok = found <= MAX_MISDATED * len(happened)
     return Check("report_before_occur", ok, found, f"{found} entries were reported before they happened")
-
-
-def future_dates(table: LedgerTable) -> Check:
-    columns = table.columns
-    last = int(columns.report_time.max()) if len(columns.case) else 0
-    happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
-    found = int((happened > last).sum())
-    ok = found <= MAX_MISDATED * len(happened)
-    return Check("future_dates", ok, found, f"{found} entries happened after the last report of the ledger")
 
 
 def exposure_gaps(table: LedgerTable) -> Check:
@@ -200,62 +185,10 @@ def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
 _OF_CATEGORY = tuple(f"{category.name.lower()}_mass_" for category in Category)
 
 
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "share": (0.0, 1.0),
-    "days": (0.0, float(MAX_DAYS)),
-    "severity": (0.0, 4.0),
-    "level": (0.0, 4.0),
-}
-"""Least and largest value of a feature by its unit. Another unit begins at 0. A feature without unit is free."""
-
-
 def _find_extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, Floats]:
     parts = [part.x for part in observed if len(part.x)] or [np.zeros((1, len(study.features)))]
     low, high = np.min([x.min(axis=0) for x in parts], axis=0), np.max([x.max(axis=0) for x in parts], axis=0)
     return low, high
-
-
-def features_out_of_range(study: Study, observed: Sequence[Snapshot]) -> Check:
-    wrong, where = 0, []
-    lowest, highest = _find_extremes(study, observed)
-    for place, feature in enumerate(study.features):
-        unit = getattr(feature, "unit", None)
-        low, high = (-np.inf, np.inf) if unit is None else _RANGES.get(unit, (0.0, np.inf))
-        if -np.inf < lowest[place] >= low and np.inf > highest[place] <= high:
-            continue
-        found = sum(
-            int((~(np.isfinite(c) & (c >= low) & (c <= high))).sum()) for c in (p.x[:, place] for p in observed)
-        )
-        wrong += found
-        where += [feature.key] if found else []
-    sentence = f"{wrong} values are not finite or outside the range of their feature"
-    return Check("features_out_of_range", not wrong, wrong, sentence + (f": {', '.join(where[:3])}" if where else ""))
-
-
-def base_rate_jump(observed: Sequence[Snapshot]) -> Check:
-    """Note the factor between the shares of bad rows of successive points: the gate of calibration judges it.
-
-    Only steps of more than JUMP_DEVIATIONS standard errors count.
-    """
-    bad = np.array([part.bad.sum() for part in observed])
-    rows = np.array([max(len(part.bad), 1) for part in observed])
-    rate = bad / rows
-    pooled = (bad[1:] + bad[:-1]) / (rows[1:] + rows[:-1])
-    error = np.sqrt(pooled * (1 - pooled) * (1 / rows[1:] + 1 / rows[:-1]))
-    ratio = np.maximum(rate[1:], rate[:-1]) / np.maximum(np.minimum(rate[1:], rate[:-1]), 0.5 / rows[:-1])
-    jumps = np.where(np.abs(np.diff(rate)) > JUMP_DEVIATIONS * error, ratio, 1.0)
-    if not len(jumps) or jumps.max() <= 1:
-        return Check(
-            "base_rate_jump", True, 1.0, "the share of bad rows moves from point to point by no more than chance"
-        )
-    most = int(np.argmax(jumps))
-    day = format_day(int(observed[most + 1].day[0])) if len(observed[most + 1].day) else "the next point"
-    return Check(
-        "base_rate_jump",
-        True,
-        float(jumps[most]),
-        f"the share of bad rows goes from {rate[most]:.2%} to {rate[most + 1]:.2%} at {day}",
-    )
 
 
 def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:

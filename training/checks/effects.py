@@ -60,8 +60,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
     A proven excess fails, after Holm over the features; an unproven one asks for a signature, and so do too few rows.
     AUC is over the pairs that the study is judged by, in the better direction.
     """
-    if len(rows.bad) > SAMPLE:
-        rows = rows.take(np.sort(np.random.default_rng(study.model.seed).choice(len(rows.bad), SAMPLE, replace=False)))
+    rows = rows.sample(SAMPLE, study.model.seed)
     bad = int(rows.bad.sum())
     found = [_rank(study, rows, column) for column in rows.x.T]
     if bad < MIN_BAD or max(each.pairs for each in found) < MIN_PAIRS:

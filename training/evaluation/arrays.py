@@ -24,18 +24,6 @@ class Interval:
     high: float
 
     @staticmethod
-    def of(value: float, draws: Floats) -> "Interval":
-        """Return `value` with the percentile interval of bootstrap draws.
-
-        Draws that are not finite are left out; both ends are NaN if no draw is left.
-        """
-        known = draws[np.isfinite(draws)]
-        if not len(known):
-            return Interval(value, math.nan, math.nan)
-        low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-        return Interval(value, float(low), float(high))
-
-    @staticmethod
     def within(value: float, error: float) -> "Interval":
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 

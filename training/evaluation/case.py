@@ -8,8 +8,6 @@ from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, Labels, sigmoid
 from training.evaluation.equal_volume import EqualVolume
 from training.evaluation.equal_volume import at_equal_volume as compare_pairs
-from training.evaluation.ranking import HARM
-from training.evaluation.resampling import RESAMPLES
 
 CANDIDATE, CHAMPION, TWIN = "lightgbm", "champion", "unconstrained"
 WINDOW_VOLUME, PAST_VOLUME = "window_volume", "past_volume"
@@ -40,8 +38,6 @@ class Case:
     day: Ints
     """Observation day, in days since 1970."""
     weight: Floats
-    loss: Floats
-    """At least 0; 0 for good rows."""
     orders: Floats
     """Orders settled before the observation."""
     tenure_days: Floats
@@ -78,9 +74,6 @@ class Case:
     indeterminate: int = 0
     left: int = 0
     seed: int = 1
-    resamples: int = RESAMPLES
-    harm: float = HARM
-    """Share of the good rows that may be rejected when the recall of loss is read."""
 
     def scores(self) -> dict[str, Floats]:
         """Return each model's ranking scores of the test rows, in the order of MODELS, then by name; higher is worse.
@@ -100,6 +93,9 @@ class Case:
         return compare_pairs(
             scores, self.bad[rows], volume[rows], self.seller[rows], self.weight[rows], CANDIDATE, day[rows]
         )
+
+    def mean(self, values: Floats) -> float:
+        return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:
         """Return probabilities of bad by model, over the row's own exposure.

@@ -6,12 +6,12 @@ from scoring.base.arrays import Bools, Ints
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
-from training.evaluation.case import CANDIDATE, CHAMPION, Case
+from training.evaluation.arrays import Interval, sigmoid
+from training.evaluation.case import CANDIDATE, Case
 from training.evaluation.jeffreys import Rate, holm
 
 TIERS = (Tier.UNRATED, *RATED_TIERS)
 NAMES = [tier.name.lower() for tier in TIERS]
-REJECTED = 0.05
 
 
 def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
@@ -28,10 +28,12 @@ def grades(case: Case) -> list[dict[str, Any]]:
     tests.
 
     Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. Unrated rows are a tier of their own,
-    without a range of points.
+    without a range of points. `at_reference`: the observed rate, as if every seller had the reference exposure. It is
+    scaled by the rates predicted there and at each row's own exposure, and so is its interval. Worked: 5 % were bad, 6 %
+    predicted at their own exposure and 3 % at the reference exposure: 5 % x 3 / 6 = 2.5 %.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
-    p_bad = case.probabilities()[CANDIDATE]
+    p_bad, served = case.probabilities()[CANDIDATE], sigmoid(case.served[CANDIDATE])
     edges = [0, *(case.policy.cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
     rows: list[dict[str, Any]] = []
     for code, name in enumerate(NAMES):
@@ -43,7 +45,9 @@ def grades(case: Case) -> list[dict[str, Any]]:
         span = {"points_from": edges[code - 1], "points_to": edges[code] - 1} if code else {}
         empty = {"points_from": None, "points_to": None}
         shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}
-        rows.append({"tier": name, **empty, **span, **shown})
+        scale = float(case.weight[index] @ served[index] / (case.weight[index] @ p_bad[index]))
+        ends = (min(value * scale, 1.0) for value in (rate.observed, rate.low, rate.high))
+        rows.append({"tier": name, **empty, **span, **shown, "at_reference": Interval(*ends)})
     adjusted = holm(np.array([row[side] for row in rows for side in ("p_under", "p_over")]))
     for row, (under, over) in zip(rows, adjusted.reshape(-1, 2).tolist(), strict=True):
         row |= {"p_under_holm": under, "p_over_holm": over}
@@ -70,32 +74,3 @@ def migration(case: Case) -> dict[str, Any] | None:
         "same": float((moved == 0).mean()) if len(moved) else None,
         "within_one": float((moved <= 1).mean()) if len(moved) else None,
     }
-
-
-def swap(case: Case) -> dict[str, Any] | None:
-    """Compare the rated rows that candidate and champion reject at an equal share, in three groups; None if alone.
-
-    `in`: rejected by the champion, accepted by the candidate; `out`: the reverse; `kept`: accepted by both. Row counts
-    are unweighted, bad rates weighted by `case.weight`. Each model rejects as many rows as the champion has in the
-    lowest tier (5 % if it has none). The lowest points go first; at equal points, the higher served log-odds. A better
-    candidate has a higher bad rate in `out` than in `in`.
-    """
-    if case.champion_points is None:
-        return None
-    rated = np.flatnonzero(~case.unrated)
-    lowest = tier_codes(case.champion_points, case.unrated, case.policy)[rated] == 1
-    count = int(lowest.sum()) or round(REJECTED * len(rated))
-    rejected = {}
-    for model, points in ((CANDIDATE, case.points), (CHAMPION, case.champion_points)):
-        worst = np.lexsort((-case.served[model][rated], points[rated]))[:count]
-        rejected[model] = np.zeros(len(rated), dtype=bool)
-        rejected[model][worst] = True
-    new, old = rejected[CANDIDATE], rejected[CHAMPION]
-
-    def part(inside: Bools) -> dict[str, Any]:
-        bad, weight = case.bad[rated[inside]], case.weight[rated[inside]]
-        rate = float(weight @ bad / weight.sum()) if len(bad) else None
-        return {"rows": len(bad), "bad": int(bad.sum()), "bad_rate": rate}
-
-    share = count / len(rated) if len(rated) else None
-    return {"rejected_share": share, "in": part(old & ~new), "out": part(new & ~old), "kept": part(~old & ~new)}

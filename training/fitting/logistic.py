@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from scoring.base.arrays import Floats
+from scoring.base.arrays import Floats, Ints
+from training.evaluation.arrays import sigmoid
 from training.fitting.additive import log1p
 from training.fitting.fit import base_log_odds, offset
 from training.fitting.folds import folds
@@ -116,6 +117,24 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
             if np.abs(step).max() < 1e-9:
                 return LogisticFit(beta, hessian, ended=True)
     return LogisticFit(beta, hessian, ended=False)
+
+
+def fit_with_errors(
+    design: Floats, bad: Floats, start: Floats, weight: Floats, seller: Ints
+) -> tuple[Floats, Floats] | None:
+    """Fit without a penalty; return weights and their standard errors.
+
+    The errors count rows of one seller as one (Huber's sandwich). None if the rows leave the weights open, or if the
+    steps diverge.
+    """
+    fitted = fit_logistic(design, bad, start, weight, penalty=0.0)
+    if not fitted.ended:
+        return None
+    _, cluster = np.unique(seller, return_inverse=True)
+    gone = design * (weight * (bad - sigmoid(start + design @ fitted.beta)))[:, None]
+    by_seller = np.stack([np.bincount(cluster, weights=column) for column in gone.T], axis=1)
+    bread = np.linalg.inv(fitted.hessian)
+    return fitted.beta, np.sqrt(np.diag(bread @ (by_seller.T @ by_seller) @ bread))
 
 
 def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = None) -> tuple[float, float]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from scoring.base.arrays import Floats
 from scoring.features.table import at_reference
-from training.evaluation.arrays import ERRORS_95, sigmoid
+from training.checks.check import Check
+from training.evaluation.arrays import ERRORS_95
 from training.fitting.additive import slope_beside
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import Raw, log_exposure
-from training.fitting.logistic import fit_logistic
+from training.fitting.logistic import fit_with_errors
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
@@ -81,42 +82,23 @@ def _bound(value: float) -> float:
 
 def slope_beside_score(score: Floats, own: Floats, rows: Snapshot) -> tuple[float, float] | None:
     """Return (slope, standard error) of `own` in the log-odds of bad, fitted with a score and the log of earlier
-    orders.
-
-    The standard error counts rows of one seller as one (Huber's sandwich). None if the rows leave the slope open, or if
-    the steps diverge.
+    orders; None if the rows leave the slope open.
     """
     others = [column for column in (score, np.log1p(rows.orders)) if np.ptp(column) > 0]
     design = np.stack([np.ones(len(own)), *(column - column.mean() for column in (own, *others))], axis=1)
-    fitted = fit_logistic(design, rows.bad, np.zeros(len(own)), rows.weight, penalty=0.0)
-    if not fitted.ended:
-        return None
-    _, cluster = np.unique(rows.seller, return_inverse=True)
-    gone = design * (rows.weight * (rows.bad - sigmoid(design @ fitted.beta)))[:, None]
-    by_seller = np.stack([np.bincount(cluster, weights=column) for column in gone.T], axis=1)
-    bread = np.linalg.inv(fitted.hessian)
-    variance = bread @ (by_seller.T @ by_seller) @ bread
-    return float(fitted.beta[1]), float(np.sqrt(variance[1, 1]))
+    found = fit_with_errors(design, rows.bad, np.zeros(len(own)), rows.weight, rows.seller)
+    return None if found is None else (float(found[0][1]), float(found[1][1]))
 
 
-@dataclass(frozen=True, slots=True)
-class SlopeAtTest:
-    value: float
-    low: float
-    high: float
-    agrees: bool
-    text: str
-
-
-def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> SlopeAtTest | None:
-    """Compare the trained slope with the slope of the test rows; None if the test rows leave it open.
+def check_slope(slope: Slope, raw: Floats, test: Snapshot, study: Study) -> Check:
+    """Check that the trained slope agrees with the slope of the test rows, if these tell one.
 
     `raw`: the model's scores of the test rows. The slopes disagree if their distance exceeds both intervals' reach by
     more than MATERIAL.
     """
     found = slope_beside_score(raw, log_exposure(test.window_orders, study), test)
     if found is None:
-        return None
+        return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
     value, error = found
     own = 0.0 if slope.low is None or slope.high is None else (slope.high - slope.low) / (2 * ERRORS_95)
     low, high = value - ERRORS_95 * error, value + ERRORS_95 * error
@@ -125,6 +107,5 @@ def compare_with_test(slope: Slope, raw: Floats, test: Snapshot, study: Study) -
     span = f"(95 % interval {low:.3f} to {high:.3f})"
     finding = f"beside score and past orders, log-odds at test rise with {value:.3f} x ln(orders) {span}"
     verdict = "which agrees with" if agrees else "which contradicts"
-    return SlopeAtTest(
-        value, low, high, agrees, f"{finding}, {verdict} the slope of {slope.value:.3f} that was trained with"
-    )
+    text = f"{finding}, {verdict} the slope of {slope.value:.3f} that was trained with"
+    return Check("exposure_slope", agrees, round(value, 4), text, MATERIAL)

@@ -29,7 +29,7 @@ class GateEvidence:
     @property
     def has_champion(self) -> bool:
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
-        return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["paired"] and not of_another_label
+        return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["judged"]["difference"] and not of_another_label
 
     @property
     def reference(self) -> str:

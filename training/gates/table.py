@@ -52,8 +52,6 @@ class Gates:
     """By gate, without gates that are switched off."""
     segment_rows: int = 200
     """Least rows of a segment that is judged."""
-    harm_to_good: float = 0.05
-    """Share of good rows rejected when the recall of loss is read."""
 
 
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, widen_by_poisson
+from training.evaluation.equal_volume import between
 from training.evaluation.stability import Samples
 from training.monitoring.outcomes import (
     adapt_study_to_model,
@@ -35,7 +36,6 @@ from training.study.definition import MonitorTable, Study
 MAX_SELLERS = 20_000
 """Drawn by chance to measure drift: the index of two equal samples is then at most 0.001."""
 
-DRAWS = 500
 NOT_AT_EVENTS = (
     "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
     " compared in its evaluation alone"
@@ -151,11 +151,9 @@ def calibration(
         observed, expected = part.sum(axis=0).tolist()
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
-        draws = _draw_sums(part, study.model.seed)
-        with np.errstate(invalid="ignore"):
-            drawn = draws[:, 0] / draws[:, 1]
-        one_more = (observed / bad if bad else 1.0) / expected
-        ratio = widen_by_poisson(Interval.of(observed / expected, drawn), bad, one_more)
+        value, one_more = observed / expected, (observed / bad if bad else 1.0) / expected
+        influence = (part[:, 0] - value * part[:, 1]) / expected
+        ratio = widen_by_poisson(between(value, influence).cut(0.0, np.inf), bad, one_more)
         found = Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample)
         return replace(found, alert=_is_outside(ratio, limits))
 
@@ -177,9 +175,3 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
 
 def _is_outside(ratio: Interval, limits: MonitorTable) -> bool:
     return ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
-
-
-def _draw_sums(cells: Floats, seed: int) -> Floats:
-    kept = cells[(cells != 0).any(axis=1)]
-    rng = np.random.default_rng(seed)
-    return np.stack([rng.poisson(1.0, len(kept)) @ kept for _ in range(DRAWS)])

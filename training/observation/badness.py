@@ -26,11 +26,9 @@ class Counted:
     """1 for an incident; failed orders for a day's orders."""
     amount: Ints
     """Minor units of the study's currency."""
-    loss: Ints
-    """Severity weight."""
 
     def take(self, rows: Bools) -> "Counted":
-        return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows], self.loss[rows])
+        return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
 
     def by_case(self, cases: int) -> Ints:
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
@@ -46,12 +44,6 @@ def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bo
             match &= v.category == rule.category
         found |= match
     return found
-
-
-def severity_weights(study: Study) -> Ints:
-    """Return weights by severity; index 0, none, has weight 0."""
-    weights = study.constants.severity_weights
-    return np.array([0, *(weights[severity] for severity in sorted(weights))], dtype=np.int64)
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
@@ -71,23 +63,20 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
     return found
 
 
-def count_incidents(v: Violations, day: Ints, amount: Ints, study: Study) -> Counted:
-    """Return incidents with first day, largest amount and largest weight; violations are sorted by (case, incident)."""
+def count_incidents(v: Violations, day: Ints, amount: Ints) -> Counted:
+    """Return incidents with first day and largest amount; violations are sorted by (case, incident)."""
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
     return Counted(
         case=v.case[starts],
         day=np.minimum.reduceat(day, starts),
         number=np.ones(len(starts), dtype=np.int64),
         amount=np.maximum.reduceat(amount, starts),
-        loss=severity_weights(study)[np.maximum.reduceat(v.severity, starts)],
     )
 
 
-def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
+def count_failures(sold: Facts, final: Facts) -> Counted:
     """Return failed settled orders by case, day and product category: as many as `sold` states, at most as `final`
     states.
-
-    Each order weighs as a minor violation.
     """
     kinds = int(max(sold.exposure_product.max(initial=0), final.exposure_product.max(initial=0))) + 2
     first = int(min(sold.exposure_day.min(initial=0), final.exposure_day.min(initial=0)))
@@ -107,7 +96,6 @@ def count_failures(sold: Facts, final: Facts, study: Study) -> Counted:
         day=sold.exposure_day[some],
         number=number,
         amount=np.zeros(len(number), dtype=np.int64),
-        loss=number * severity_weights(study)[1],
     )
 
 

@@ -188,7 +188,7 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
     v, known = final.violations.take(matching), known[matching]
     amount = amounts(v, study, table)
     if study.bad.count == "service_failures":
-        every, happened = _date_failures(table, study, final)
+        every, happened = _date_failures(table, final)
     found: list[tuple[Ints, Ints, Ints]] = []
     for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
         if study.bad.count == "service_failures":
@@ -196,7 +196,7 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
             counted = every.take(inside)
         else:
             inside = (v.day >= start) & (v.day < end)
-            counted = count_incidents(v.take(inside), known[inside], amount[inside], study)
+            counted = count_incidents(v.take(inside), known[inside], amount[inside])
         orders = _count_orders(final, study, start, end)
         cut = market_cut(study, counted.by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
@@ -213,9 +213,9 @@ def _count_orders(final: Facts, study: Study, start: int, end: int) -> Ints:
     return sold.astype(np.int64)
 
 
-def _date_failures(table: LedgerTable, study: Study, final: Facts) -> tuple[Counted, Ints]:
+def _date_failures(table: LedgerTable, final: Facts) -> tuple[Counted, Ints]:
     """Return failed orders dated by the day when that many were known, and the days of settlement."""
-    counted = count_failures(final, final, study)
+    counted = count_failures(final, final)
     failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
     if not len(failed.day):
         return counted, counted.day

@@ -116,7 +116,6 @@ class LedgerTable:
     """Canonical content of the entries at `statement_rows`."""
     as_of: int
     digest: str
-    shown: pl.DataFrame
 
     @property
     def first_day(self) -> int:
@@ -187,12 +186,6 @@ def read_export(path: Path) -> LedgerTable:
         statements=content.gather(stated),
         as_of=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest_of(table),
-        shown=table.select(
-            *("entry_id", "kind", "occur_time", "report_time"),
-            violation_type=types,
-            harm=harms,
-            action=conduct.str.json_path_match("$.action"),
-        ),
     )
 
 
@@ -202,10 +195,6 @@ def _list_files(path: Path) -> list[Path]:
         return [path]
     commit = parse_json(sorted((path / "_export").glob("*.json"))[-1].read_bytes())
     return [path / file["path"] for file in commit["files"]]
-
-
-def entries_of(table: LedgerTable, seller: int) -> list[dict[str, Any]]:
-    return table.shown.filter(pl.Series(table.columns.case == seller)).to_dicts()
 
 
 _HARMS = {harm.name.lower(): int(harm) for harm in Harm}

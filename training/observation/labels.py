@@ -29,7 +29,6 @@ from training.observation.badness import (
     market_cut,
     matches,
     required_count,
-    severity_weights,
 )
 from training.observation.export import LedgerTable
 from training.observation.joining import find_places, spread
@@ -64,12 +63,6 @@ class Labels:
     """Arrays of shape (cases,)."""
 
     outcome: NDArray[np.int8]
-    loss: Floats
-    """Severity weight of what makes a case bad; 0 for others.
-
-    The sum of each matching incident's largest weight; a failed order weighs as a minor violation. For a suspension at
-    least the weight of the gravest violation behind it.
-    """
     window_orders: Floats
     inspected: Bools
 
@@ -96,7 +89,7 @@ def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: F
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
-    """Return each case's outcome, loss, orders and inspection in its window.
+    """Return each case's outcome, orders and inspection in its window.
 
     LEFT does not occur if the study keeps such sellers. `final`: from `final_facts`. `cut` is the market's threshold
     from `find_market_cut`; required if the table is a part of the market.
@@ -108,11 +101,9 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     left_day, orders = _count_sales(final, windows)
     enough = required_count(study, orders, cut)
     bad_day = bad_days(counted, enough, study)
-    loss = np.bincount(counted.case, weights=counted.loss, minlength=final.cases)
     if study.bad.suspended:
         truth_time = (windows.end + study.window.maturity_days) * DAY
-        suspended_day, cost = _find_suspended(mature, table, study, windows, truth_time)
-        bad_day, loss = np.minimum(bad_day, suspended_day), np.maximum(loss, cost)
+        bad_day = np.minimum(bad_day, _find_suspended(mature, table, windows, truth_time))
     is_bad = bad_day < NEVER
     has_left = ~is_bad & (left_day - windows.day < study.eligible.least_share * (windows.end - windows.day))
     outcome = np.where(is_bad, Outcome.BAD, Outcome.GOOD).astype(np.int8)
@@ -121,7 +112,6 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     outcome[_find_open_claims(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
     return Labels(
         outcome=outcome,
-        loss=np.where(is_bad, loss, 0.0),
         window_orders=orders.astype(np.float64),
         inspected=_find_inspected(table, windows, (windows.end + study.window.maturity_days) * DAY),
     )
@@ -130,12 +120,12 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
     v = mature.take(windows.hold(mature.case, mature.day))
     v = v.take(matches(v, study.bad.rules, table))
-    return count_incidents(v, v.day, amounts(v, study, table), study)
+    return count_incidents(v, v.day, amounts(v, study, table))
 
 
-def _count_failed(table: LedgerTable, study: Study, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
+def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
-    counted = count_failures(resolve(columns, truth_time, as_reported=True), final, study)
+    counted = count_failures(resolve(columns, truth_time, as_reported=True), final)
     inside = windows.hold(counted.case, counted.day)
     return counted.take(inside)
 
@@ -147,22 +137,18 @@ def _find_mature(
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
     if study.bad.count == "service_failures":
-        return mature, _count_failed(table, study, windows, final, truth_time)
+        return mature, _count_failed(table, windows, final, truth_time)
     return mature, _count_matching(mature, table, study, windows)
 
 
-def _find_suspended(
-    mature: Violations, table: LedgerTable, study: Study, windows: Windows, truth_time: Ints
-) -> tuple[Ints, Floats]:
-    """Return each case's first suspension in the window on a counted violation, else NEVER, and its gravest weight."""
-    first, cost = np.full(len(windows.day), NEVER), np.zeros(len(windows.day))
-    imposed, entry, place = pair_suspensions_with_violations(mature, table)
+def _find_suspended(mature: Violations, table: LedgerTable, windows: Windows, truth_time: Ints) -> Ints:
+    """Return the day of each case's first suspension in the window on a counted violation, else NEVER."""
+    first = np.full(len(windows.day), NEVER)
+    imposed, entry, _ = pair_suspensions_with_violations(mature, table)
     case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
     counts = (imposed.report_time[entry] < truth_time[case]) & windows.hold(case, day)
-    case, place = case[counts], place[counts]
-    np.minimum.at(first, case, day[counts])
-    np.maximum.at(cost, case, severity_weights(study)[mature.severity[place]].astype(np.float64))
-    return first, cost
+    np.minimum.at(first, case[counts], day[counts])
+    return first
 
 
 def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:

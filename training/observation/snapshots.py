@@ -57,7 +57,6 @@ class Snapshot:
     outcome: NDArray[np.int8]
     weight: Floats
     """1, unless the study weighs rows by orders."""
-    loss: Floats
     raw_count: Floats
     """Counted incidents of the last 24 months."""
     tenure_days: Ints
@@ -69,6 +68,13 @@ class Snapshot:
 
     def take(self, index: Bools | Ints) -> "Snapshot":
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def sample(self, most: int, seed: int) -> "Snapshot":
+        """Return at most `most` rows in order, drawn at random without replacement."""
+        if len(self.bad) <= most:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).choice(len(self.bad), most, replace=False))
+        return self.take(chosen.astype(np.int64))
 
     def settled(self) -> "Snapshot":
         known = self.outcome <= Outcome.BAD
@@ -162,7 +168,6 @@ def _observe_part(
         clean=known.sums.ever[0][kept] == 0,
         outcome=outcome,
         weight=np.ones(len(kept)),
-        loss=labels.loss[kept],
         raw_count=_count_raw(known.facts)[kept],
         tenure_days=known.sums.tenure_days[kept],
         country=_find_countries(table, known.facts)[kept],

@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from scoring.base.time import format_day, format_time
+from scoring.base.time import format_time
 from training.checks.check import Check
 from training.checks.data import check_volume, data_checks
 from training.checks.leakage import leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
 from training.observation.delay import DecisionDelay, decision_delay
-from training.observation.development import Development, Lift, development, lift
+from training.observation.development import Lift, development, lift
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sample_rows
+from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
 
-TRIANGLE_MONTHS = 24
 MAX_ROWS = 100_000
 
 
@@ -38,31 +37,14 @@ class LeakageChecked:
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
-    checks.append(check_volume(job.study, sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)))
+    checks.append(check_volume(job.study, observed.rows.sample(MAX_ROWS, job.study.model.seed)))
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)
     found = development(job.table, job.study, observed.final)
     raised = lift(found, job.study, float(np.average(observed.rows.bad, weights=observed.rows.weight)))
-    windows = len(observed.train_points) + len(observed.test_points)
-    labels = {
-        "decision_delay": asdict(delay),
-        "development": _show_development(found, raised),
-        "matured_windows": windows,
-    }
+    labels = {"decision_delay": asdict(delay), "development": asdict(raised)}
     return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_describe_delay(delay)}")
-
-
-def _show_development(curve: Development, raised: Lift) -> dict[str, Any]:
-    latest = slice(-TRIANGLE_MONTHS, None)
-    rows = curve.triangle[latest, :TRIANGLE_MONTHS]
-    return {
-        "factor": raised.factor,
-        "text": raised.text,
-        "months": [format_day(day) for day in curve.cohort[latest].tolist()],
-        "triangle": [[None if np.isnan(value) else value for value in row] for row in rows.tolist()],
-        "share": curve.share[:TRIANGLE_MONTHS].tolist(),
-    }
 
 
 def _describe_delay(delay: DecisionDelay) -> str:
@@ -78,8 +60,8 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     """Run the leakage checks; if it `is_look`, because a model will be judged there, log the look at the test window."""
     looks = _find_looks(job, observed, is_look=is_look)
     step(1, 2)
-    rows = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed)
-    test = sample_rows(observed.test, MAX_ROWS, job.study.model.seed)
+    rows = observed.rows.sample(MAX_ROWS, job.study.model.seed)
+    test = observed.test.sample(MAX_ROWS, job.study.model.seed)
     checks = leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""

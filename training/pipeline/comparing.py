@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoring.base.arrays import Floats, Ints
 from scoring.features import table as features
@@ -18,7 +17,6 @@ from training.evaluation.arrays import plain
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import counted, evaluate
 from training.evaluation.stability import Sellers, compare_with_today
-from training.evaluation.tiers import NAMES, tier_codes
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves
 from training.fitting.fit import at_reference, fit_full, offset
@@ -27,7 +25,7 @@ from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odd
 from training.observation.snapshots import Snapshot, features_of, find_active, join, known_at, snapshot
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sample_rows
+from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
 from training.study.definition import Study
 from training.study.words import other_label
@@ -49,15 +47,14 @@ class Compared:
     """By model, at the maturity, over each row's own exposure."""
     p_bad: Floats
     points: Ints
-    tiers: NDArray[np.str_]
     figures: dict[str, Any]
     summary: str
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
     study, scale, page = job.study, calibrated.scale, calibrated.page
-    as_it_was = sample_rows(observed.test, MAX_ROWS, study.model.seed)
-    rows = sample_rows(observed.rows, MAX_ROWS, study.model.seed)
+    as_it_was = observed.test.sample(MAX_ROWS, study.model.seed)
+    rows = observed.rows.sample(MAX_ROWS, study.model.seed)
     test = at_reference(as_it_was, study)
     raw = page.raw_score(test.x)
     own = offset(test, study)
@@ -100,8 +97,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         theirs = lineage_of(job.champion).get("definition", {})
         figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
-    tiers = np.array(NAMES)[tier_codes(points, case.unrated, job.policy)]
-    return Compared(test, case.scores(), log_odds, p_bad, points, tiers, figures, _summarize(figures))
+    return Compared(test, case.scores(), log_odds, p_bad, points, figures, _summarize(figures))
 
 
 def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
@@ -161,7 +157,6 @@ def _make_case(
         seller=test.seller,
         day=test.day,
         weight=test.weight,
-        loss=test.loss,
         orders=test.orders,
         tenure_days=test.tenure_days.astype(np.float64),
         country=test.country,
@@ -183,7 +178,6 @@ def _make_case(
         rankings=rankings,
         champion_points=champion_points,
         seed=job.study.model.seed,
-        harm=job.study.gates.harm_to_good,
         indeterminate=observed.test_exclusions.get("indeterminate", 0),
         left=observed.test_exclusions.get("left", 0),
     )
@@ -216,11 +210,11 @@ def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
     study = replace(job.study, features=(*FEATURES.values(), *declared), pairs=())
     most = MAX_ROWS // len(observed.train_points)
     parts = [
-        sample_rows(snapshot(job.table, study, point, observed.final), most, study.model.seed)
+        snapshot(job.table, study, point, observed.final).sample(most, study.model.seed)
         for point in observed.train_points
     ]
     rows, latest = join(parts), parts[-1]
-    some = sample_rows(rows, MAX_FITTED, study.model.seed)
+    some = rows.sample(MAX_FITTED, study.model.seed)
     x = at_reference(latest, study).x
     unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_full(part, study))
     intercept, slope = 0.0, 1.0

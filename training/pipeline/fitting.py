@@ -19,7 +19,7 @@ from training.fitting.fit import Raw, at_reference, base_log_odds, fit_curves, g
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sample_rows
+from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
 
 MAX_ROWS = 100_000
@@ -96,10 +96,10 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
     """
     seed = job.study.model.seed
     if isinstance(fitted.model, Curves):
-        latest = sample_rows(observed.parts[-1], MAX_ROWS, seed)
+        latest = observed.parts[-1].sample(MAX_ROWS, seed)
         found = _calibrate_curves(step, job, observed, fitted.model, latest, lift)
     else:
-        found = _move_base(job, fitted.model, sample_rows(observed.test, MAX_ROWS, seed), lift)
+        found = _move_base(job, fitted.model, observed.test.sample(MAX_ROWS, seed), lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)
     if len(np.unique(found.scale.points(found.page.raw_score(golden)))) < 2:
         raise ConfigurationWrong(
@@ -113,7 +113,7 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 def _calibrate_curves(
     step: Step, job: Job, observed: Observed, curves: Curves, latest: Snapshot, lift: float
 ) -> Calibrated:
-    raw = _score_unseen(step, job, sample_rows(observed.rows, MAX_FITTED, job.study.model.seed), latest)
+    raw = _score_unseen(step, job, observed.rows.sample(MAX_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < MIN_BAD:
         intercept, slope = 0.0, 1.0
         how = "as trained: too few bad sellers to leave a third of the sellers out"
@@ -130,7 +130,7 @@ def _calibrate_curves(
 
 def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
     """Return the curves in whole points, cut where the training rows lose least; a row counts p (1 - p) of its weight."""
-    rows, study = sample_rows(observed.rows, MAX_ROWS, job.study.model.seed), job.study
+    rows, study = observed.rows.sample(MAX_ROWS, job.study.model.seed), job.study
     p = sigmoid(curves.raw(rows.x) + offset(rows, study))
     reference = {
         place: feature.reference

@@ -1,126 +1,30 @@
 """Steps 8 and 9: the model's impact, and its gates."""
 
 import platform
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
-from scoring.base.arrays import Floats, Ints
-from scoring.base.enums import Kind
-from scoring.base.time import DAY, format_day
-from scoring.features.facts import Facts, resolve
-from scoring.features.fold import Folder
+from scoring.base.time import format_day
 from scoring.features.table import at_reference
 from scoring.model.artifact import ModelParts, load, pack
 from scoring.model.card import describe_page
-from scoring.model.page import Page, page_model_text
-from scoring.scores.reasons import rank_other_codes, rank_reason_codes
+from scoring.model.page import page_model_text
 from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
 from training.gates.evidence import Measured
 from training.gates.table import ADVISORY, HARD, judge
-from training.observation.export import LedgerTable, entries_of
-from training.observation.snapshots import Snapshot
 from training.pipeline.comparing import Compared
 from training.pipeline.fitting import Calibrated, Certified, calibrate_fit, fit
 from training.pipeline.job import Job, Sample
 from training.pipeline.observing import Observed, observe
 from training.pipeline.sloped import add_slope, find_slope
 from training.pipeline.steps import Step
-from training.study.definition import Study
 from training.study.words import describe_definition
-
-EndOf = Callable[[int], int]
-REASON_ROWS = 2_000
-MISSES = 20
-MISS_ENTRIES = 12
-
-
-def reason_frequencies(page: Page, study: Study, table: LedgerTable, test: Snapshot) -> list[dict[str, Any]]:
-    """Count the test rows that would have each reason code, among at most 2,000 evenly spread; most frequent first."""
-    chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(REASON_ROWS, len(test.bad))).astype(np.int64))
-    rows, folder = test.take(chosen), Folder(study.constants)
-    counts: Counter[str] = Counter()
-    for day in np.unique(rows.day).tolist():
-        sellers = rows.seller[rows.day == day]
-        facts = _resolve_sellers(table, sellers, day)
-        costly = rank_other_codes(folder.fold(facts), rows.x[rows.day == day], page, study.features)
-        for codes in (*rank_reason_codes(facts.violations, len(sellers)), *costly):
-            counts.update(codes)
-    return [
-        {"reason_code": code, "rows": count, "share": count / len(chosen)}
-        for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-
-
-def _resolve_sellers(table: LedgerTable, sellers: Ints, day: int) -> Facts:
-    place = np.full(table.columns.cases, -1, dtype=np.int64)
-    place[sellers] = np.arange(len(sellers))
-    theirs = table.columns.take(place[table.columns.case] >= 0)
-    columns = theirs.of_cases(place[theirs.case], len(sellers))
-    return resolve(columns, np.full(len(sellers), day * DAY), as_reported=True)
-
-
-def worst_misses(
-    table: LedgerTable, test: Snapshot, p_bad: Floats, points: Ints, tiers: NDArray[Any], end_of: EndOf
-) -> list[dict[str, Any]]:
-    """Return the rows whose outcome was furthest from the prediction, the worst first.
-
-    A table for each, with the latest `entries` of what was known when it was observed, and the first ones of its window
-    in `after`.
-    """
-    chance = np.where(test.bad > 0, p_bad, 1 - p_bad)
-    worst = np.lexsort((test.seller, chance))[:MISSES]
-    return [
-        {
-            "seller": table.sellers[int(test.seller[row])],
-            "observe": format_day(int(test.day[row])),
-            "points": int(points[row]),
-            "tier": str(tiers[row]),
-            "p_bad": float(p_bad[row]),
-            "bad": int(test.bad[row]),
-            **_list_entries(table, int(test.seller[row]), int(test.day[row]), end_of(int(test.day[row]))),
-        }
-        for row in worst.tolist()
-    ]
-
-
-def _list_entries(table: LedgerTable, seller: int, day: int, end: int) -> dict[str, list[Mapping[str, Any]]]:
-    """Return a seller's entries that are no exposure, in two lists of at most MISS_ENTRIES.
-
-    `entries`: what had happened and was reported before `day`, newest first; `after`: what happened from then to before
-    the `end` of the window, oldest first.
-    """
-    rows = [row for row in entries_of(table, seller) if row["kind"] != Kind.EXPOSURE]
-    known = [row for row in rows if max(row["occur_time"], row["report_time"]) < day * DAY]
-    after = [row for row in rows if day * DAY <= row["occur_time"] < end * DAY]
-    known.sort(key=lambda row: (-row["occur_time"], row["entry_id"]))
-    after.sort(key=lambda row: (row["occur_time"], row["entry_id"]))
-    return {
-        "entries": [_show_entry(row) for row in known[:MISS_ENTRIES]],
-        "after": [_show_entry(row) for row in after[:MISS_ENTRIES]],
-    }
-
-
-def _show_entry(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        "entry_id": row["entry_id"],
-        "kind": Kind(row["kind"]).name.lower(),
-        "day": format_day(row["occur_time"] // DAY),
-        "what": _describe_fact(row),
-    }
-
-
-def _describe_fact(row: Mapping[str, Any]) -> str:
-    parts: Sequence[str | None] = (row.get("violation_type"), row.get("harm"), row.get("action"))
-    return " ".join(part for part in parts if part)
-
 
 PARITY_ROWS = 50
 
@@ -149,7 +53,7 @@ def measure_impact(
 ) -> Impact:
     """Pack the model into an artifact with evaluation and lineage, and load it once, as a check.
 
-    Adds reasons, worst misses, the slope of exposure, certificate and page to the evaluation.
+    Adds the slope of exposure, certificate and page to the evaluation.
     """
     model = ModelParts(
         study=job.study.name,
@@ -164,16 +68,10 @@ def measure_impact(
         prior=fit_prior(job.table, job.study, observed.train_points[-1]),
         pairs=job.study.pairs,
     )
-    shown = {
-        "reasons": reason_frequencies(calibrated.page, job.study, job.table, compared.test),
-        "misses": worst_misses(
-            job.table, compared.test, compared.p_bad, compared.points, compared.tiers, job.study.window_end_of
-        ),
-    }
     step(1, 2)
     kept = ("algorithm", "trees", "promises")
     certificate = {key: certified.certificate[key] for key in kept if key in certified.certificate}
-    evaluation = compared.figures | shown | add_slope(job, calibrated, compared.test, checks)
+    evaluation = compared.figures | add_slope(job, calibrated, compared.test, checks)
     evaluation |= {"certificate": certificate, "page": describe_page(calibrated.page, job.study.features)}
     parts = pack(replace(model, evaluation=evaluation))
     load(parts)

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import format_day
 from scoring.features.facts import Facts
@@ -69,16 +67,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" ({test.bad.mean():.2%} bad)"
     )
     summary += f"; {chosen.why}" if chosen.why else ""
-    summary += _spell_unsold(_add_counts(left_out))
     return Observed(train_points, test_points, parts, rows, test, final, found, left_out, summary)
-
-
-def _spell_unsold(left_out: Mapping[str, int]) -> str:
-    bad = left_out.get("bad_without_orders_in_window", 0) + left_out.get("bad_with_too_few_orders", 0)
-    good = left_out.get("no_orders_in_window", 0) + left_out.get("too_few_orders_in_window", 0)
-    if not bad + good:
-        return ""
-    return f"; {bad + good:,} left out for want of orders in the window, {bad:,} of them bad"
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
@@ -110,11 +99,3 @@ def _add_counts(counts: list[Mapping[str, int]]) -> dict[str, int]:
     for part in counts:
         total.update(part)
     return {name: count for name, count in sorted(total.items()) if count}
-
-
-def sample_rows(rows: Snapshot, most: int, seed: int) -> Snapshot:
-    """Return at most `most` rows in order, drawn at random without replacement."""
-    if len(rows.bad) <= most:
-        return rows
-    chosen = np.sort(np.random.default_rng(seed).choice(len(rows.bad), most, replace=False))
-    return rows.take(chosen.astype(np.int64))

@@ -2,16 +2,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from training.checks.check import Check
 from training.evaluation.arrays import plain
 from training.fitting.crossfit import MAX_FITTED
 from training.fitting.fit import Raw, fit_curves
-from training.fitting.slope import CHAMPIONS, MATERIAL, STATED, Slope, SlopeAtTest, compare_with_test, estimate
+from training.fitting.slope import CHAMPIONS, STATED, Slope, check_slope, estimate
 from training.monitoring.outcomes import slope_of
 from training.observation.snapshots import Snapshot
 from training.pipeline.fitting import Calibrated
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, sample_rows
+from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
 from training.study.definition import Study
 
@@ -36,7 +35,7 @@ def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
         return Slope(slope_of(job.champion), CHAMPIONS)
     if study.exposure.slope is not None and (job.slope is None or job.slope.how == STATED):
         return Slope(study.exposure.slope, STATED)
-    rows = sample_rows(observed.rows, MAX_FITTED, study.model.seed)
+    rows = observed.rows.sample(MAX_FITTED, study.model.seed)
 
     def fit(fold: int, part: Snapshot, near: Study) -> Raw:
         step(fold, 3)
@@ -49,14 +48,8 @@ def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapp
     """Return the evaluation with the slope and a check of it on test rows with context at its reference."""
     if job.slope is None:
         return dict(evaluation)
-    at_test = compare_with_test(job.slope, calibrated.page.raw_score(test.x), test, job.study)
-    shown = asdict(job.slope) | {"text": job.slope.text, "at_test": None if at_test is None else asdict(at_test)}
+    check = check_slope(job.slope, calibrated.page.raw_score(test.x), test, job.study)
     checks = evaluation["checks"]
-    data = [*checks["data"], _check_slope(at_test).as_dict()]
+    data = [*checks["data"], check.as_dict()]
+    shown = asdict(job.slope) | {"text": job.slope.text}
     return {**evaluation, "checks": {**checks, "data": data}, "exposure_slope": plain(shown)}
-
-
-def _check_slope(at_test: SlopeAtTest | None) -> Check:
-    if at_test is None:
-        return Check("exposure_slope", True, 0.0, "the test rows do not say how bad rises with orders")
-    return Check("exposure_slope", at_test.agrees, round(at_test.value, 4), at_test.text, MATERIAL)

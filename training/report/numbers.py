@@ -55,9 +55,9 @@ def stacked(interval: Mapping[str, Any] | None, form: Any = number) -> Pair | Nu
     return Pair(value, f"{low} to {high}")
 
 
-def plural(amount: float, singular: str, many: str | None = None) -> str:
-    """Join number and noun: `plural(2, "row")` is "2 rows"; `many` is an irregular plural."""
-    return f"{count(amount)} {singular if amount == 1 else many or singular + 's'}"
+def plural(amount: float, singular: str) -> str:
+    """Join number and noun: `plural(2, "row")` is "2 rows"."""
+    return f"{count(amount)} {singular if amount == 1 else singular + 's'}"
 
 
 def listed(names: list[str], most: int = 6) -> str:

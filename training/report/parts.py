@@ -92,19 +92,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    name: str
-    value: str
-    interval: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tiles:
-    tiles: Sequence[Tile]
-
-
-@dataclass(frozen=True, slots=True)
 class Axis:
     low: float
     high: float
@@ -179,28 +166,12 @@ class Multiples:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    title: str
-    text: str
-    chip: Chip
-    rows: Sequence[tuple[str, str]]
-    more: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cards:
-    title: str
-    caption: str
-    cards: Sequence[Card]
-
-
-@dataclass(frozen=True, slots=True)
 class Missing:
     part: str
     why: str
 
 
-Block = Table | Text | Bullets | Facts | Command | Verdict | Tiles | Plots | Multiples | Cards | Missing
+Block = Table | Text | Bullets | Facts | Command | Verdict | Plots | Multiples | Missing
 
 
 @dataclass(frozen=True, slots=True)

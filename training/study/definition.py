@@ -254,10 +254,6 @@ class Study:
             return Observation(day, day + self.window.days)
         return Observation(day, _add_months(day, self.window.months or 0))
 
-    def window_end_of(self, day: int) -> int:
-        """Return the day after the window of an observation on `day`; at events each case has its own."""
-        return self.point_at(day).window_end
-
     def find_points(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
         """Return two lists, the training points and the test points, each in order.
 

@@ -249,7 +249,7 @@ def _read_model(part: Part) -> ModelTable:
 
 
 def read_gates(part: Part) -> Gates:
-    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and two settings."""
+    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and one setting."""
     limits: dict[str, float] = {}
     for gate in GATES:
         if part.data.get(gate.name) is not False:
@@ -258,11 +258,7 @@ def read_gates(part: Part) -> Gates:
             part.flag(gate.name)
         else:
             part.refuse(gate.name, "is hard and cannot be switched off")
-    return Gates(
-        limits,
-        segment_rows=part.number("segment_rows", 50, 5_000, Gates.segment_rows),
-        harm_to_good=part.decimal("harm_to_good", 0.001, 0.5, Gates.harm_to_good),
-    )
+    return Gates(limits, part.number("segment_rows", 50, 5_000, Gates.segment_rows))
 
 
 def _read_constants(part: Part) -> Constants:

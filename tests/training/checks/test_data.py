@@ -9,19 +9,14 @@ import pytest
 from scoring.base.enums import Action, Harm, Kind
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
-from scoring.features.table import Feature
 from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
-from training.checks.check import Check
 from training.checks.data import (
     bad_left_out,
-    base_rate_jump,
     constant_features,
     data_checks,
     exposure_gaps,
-    features_out_of_range,
-    future_dates,
     left_out,
     never_decided,
     repeated_incidents,
@@ -88,8 +83,8 @@ def test_a_sound_ledger_passes_every_check(
     narrow = [replace(part, x=part.x[:, kept]) for part in rows]
     found = data_checks(table, few, narrow, [point.exclusions for point in points])
     assert [check.check for check in found if not check.ok] == []
-    assert len(found) == 11
-    assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "text"}] * 11
+    assert len(found) == 8
+    assert [set(check.as_dict()) for check in found] == [{"check", "ok", "number", "text"}] * 8
 
 
 @pytest.mark.parametrize("kind", [Kind.VIOLATION, Kind.EXPOSURE])
@@ -101,13 +96,6 @@ def test_what_was_reported_before_it_happened_is_counted(
     found = report_before_occur(changed(folder, tmp_path, early.alias("report_time")))
     assert not found.ok
     assert found.number == (table.columns.kind == kind).sum()
-
-
-def test_what_happens_after_the_last_report_is_counted(folder: Path, table: LedgerTable, tmp_path: Path) -> None:
-    assert future_dates(table).ok
-    is_last = pl.col("sequence") == pl.col("sequence").filter(pl.col("kind") == Kind.EXPOSURE).max()
-    day = pl.when(is_last).then(pl.col("exposure_day") + 365_000).otherwise("exposure_day").alias("exposure_day")
-    assert future_dates(changed(folder, tmp_path, day)).number == 1
 
 
 def test_months_without_exposure_are_named(folder: Path, table: LedgerTable, tmp_path: Path) -> None:
@@ -175,47 +163,6 @@ def test_unreported_categories_are_no_constant_features(study: Study, rows: Sequ
     assert f"not counted: {sum(of_category)} of categories in which nobody is reported" in found.text
     x[:, of_category] = 1.0
     assert constant_features(study, [replace(rows[0], x=x)]).number == sum(of_category)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("exposure@1", 1.01),
-        ("exposure@1", np.nan),
-        ("tenure_days@1", -1.0),
-        ("tenure_days@1", 3651.0),
-        ("violation_rate_365d@1", -1.0),
-        ("incident_rate_ever@1", np.inf),
-        ("identity_level@1", 5.0),
-    ],
-)
-def test_values_that_a_unit_forbids_are_counted(study: Study, rows: Sequence[Snapshot], key: str, value: float) -> None:
-    assert features_out_of_range(study, rows).ok
-    x = rows[0].x.copy()
-    x[:2, [f.key for f in study.features].index(key)] = value
-    found = features_out_of_range(study, [replace(rows[0], x=x), *rows[1:]])
-    assert (found.ok, found.number) == (False, 2)
-    assert found.text.endswith(key)
-    assert any(isinstance(feature, Feature) for feature in study.features)
-
-
-def with_rate(rows: Snapshot, n: int, rate: float) -> Snapshot:
-    many = rows.take(np.zeros(n, dtype=np.int64))
-    return replace(many, bad=(np.arange(n) < rate * n).astype(np.float64))
-
-
-def test_a_base_rate_that_jumps_is_named_with_its_day(rows: Sequence[Snapshot]) -> None:
-    def found(n: int, *rates: float) -> Check:
-        return base_rate_jump([with_rate(part, n, rate) for part, rate in zip([*rows, rows[0]], rates, strict=False)])
-
-    jump = found(2000, 0.05, 0.1, 0.1)
-    assert (jump.ok, jump.number) == (True, pytest.approx(2.0))
-    assert jump.text.endswith("from 5.00% to 10.00% at 2025-01-31")
-    assert found(2000, 0.1, 0.05).number == pytest.approx(2.0)
-    assert found(20_000, 0.05, 0.065).number == pytest.approx(1.3)
-    assert found(40, 0.05, 0.1).number == 1.0
-    assert found(2000, 0.0, 0.1).number > 100
-    assert found(2000, 0.1).number == 1.0
 
 
 @pytest.mark.parametrize(("left", "ok"), [(2, True), (30, False)])

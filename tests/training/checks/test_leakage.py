@@ -5,22 +5,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from training.checks.leakage import (
-    agreement,
     duplicated_histories,
     features_at,
-    identical_rows,
     leakage_checks,
     rebuilt,
 )
-from training.evaluation.arrays import sigmoid
-from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join, snapshot
 from training.study.context import LOOK_BACK, ContextSource
@@ -52,7 +46,7 @@ def test_an_honest_training_passes_every_check(
     found = leakage_checks(table, study, train, test_rows)
     assert [check.check for check in found if not check.ok] == []
     assert [check.check for check in found] == [
-        "future_deleted", "single_feature", "all_features", "early_reports", "cliff", "duplicated_sellers", "identical_rows",
+        "future_deleted", "single_feature", "all_features", "early_reports", "cliff", "duplicated_sellers",
     ]  # fmt: skip
     assert leakage_checks(table, study, train, test_rows) == found
 
@@ -153,43 +147,6 @@ def test_a_short_history_is_nobodys_copy(
     copied = with_copies(market_export, tmp_path, short)
     everyone = np.arange(len(copied.sellers))
     assert duplicated_histories(copied, everyone, everyone).number == 0
-
-
-def test_two_sellers_with_the_same_features_are_found(train: Snapshot, study: Study) -> None:
-    assert identical_rows(train, study).ok
-    rich = train.take(train.raw_count >= 3)
-    some = rich.take(np.arange(0, len(rich.bad), 2))
-    copies = replace(some, seller=some.seller + 100_000)
-    found = identical_rows(join([rich, copies]), study)
-    assert not found.ok
-    assert found.number > 0.2
-    assert "agreement beyond chance 1.00" in found.text
-    later = replace(copies, day=copies.day + 1)
-    assert identical_rows(join([rich, later]), study).ok
-    rng = np.random.default_rng(3)
-    p_bad = sigmoid(Logistic(rich, study).log_odds(rich))
-    drawn = replace(rich, bad=(rng.random(len(rich.bad)) < p_bad).astype(float))
-    others = replace(drawn, seller=drawn.seller + 100_000, bad=(rng.random(len(rich.bad)) < p_bad).astype(float))
-    alike = identical_rows(join([drawn, others]), study)
-    assert alike.text.startswith("100.00%")
-    assert alike.ok, alike.text
-
-
-def test_agreement_beyond_chance_is_worked() -> None:
-    """Worked: 2 of 20 pairs disagree at a chance of 0.5: kappa 0.8 (0.28 to 1)."""
-    bad = np.array([0.0, 1.0] * 2 + [1.0, 1.0] * 9 + [0.0, 0.0] * 9)
-    found = agreement(np.arange(40) // 2, bad, np.full(40, 0.5), np.arange(40))
-    assert (found.observed, found.expected) == pytest.approx((0.9, 0.5))
-    kappa = found.kappa
-    assert (kappa.value, kappa.low, kappa.high) == pytest.approx((0.8, 0.2775, 1.0), abs=1e-4)
-
-
-@given(st.integers(2, 60), st.integers(0, 5), st.floats(0.05, 0.95))
-def test_names_of_one_seller_agree_wholly(pairs: int, seed: int, chance: float) -> None:
-    bad = np.repeat((np.random.default_rng(seed).random(pairs) < chance).astype(float), 2)
-    found = agreement(np.arange(2 * pairs) // 2, bad, np.full(2 * pairs, chance), np.arange(2 * pairs)).kappa
-    assert found.value == found.high == 1
-    assert found.low == pytest.approx(1 - 3.6889 / (2 * pairs * chance * (1 - chance)), abs=1e-3)
 
 
 def test_context_of_before_that_knows_the_future_is_a_leak(table: LedgerTable, study: Study, train: Snapshot) -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.equal_volume import at_equal_volume, auc_at_equal_volume, between
@@ -37,6 +38,14 @@ def test_it_is_the_share_of_such_pairs_in_order(drawn: Drawn) -> None:
         return
     assert found.value == pytest.approx(sum(w * c for w, c in pairs) / found.pairs, abs=1e-12)
     assert found.influence.sum() == pytest.approx(0, abs=1e-9)
+
+
+@given(rows)
+def test_at_one_volume_it_is_the_auc_that_others_compute(drawn: Drawn) -> None:
+    score, bad, _, weight = (np.array(column, dtype=float) for column in list(zip(*drawn, strict=True))[:4])
+    if 0 < bad.sum() < len(bad):
+        found = auc_at_equal_volume(score, bad, np.ones(len(bad)), np.arange(len(bad)), weight)
+        assert found.value == pytest.approx(roc_auc_score(bad, score, sample_weight=weight), rel=1e-12)
 
 
 @pytest.mark.long

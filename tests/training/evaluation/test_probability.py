@@ -7,8 +7,7 @@ from sklearn.metrics import log_loss
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.jeffreys import Rate, holm, jeffreys_interval, jeffreys_test
-from training.evaluation.probability import Recalibration, losses, tied_bins
-from training.evaluation.resampling import draw
+from training.evaluation.probability import losses, recalibrate, tied_bins
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -40,39 +39,35 @@ def test_parts_that_keep_ties_together_are_worked() -> None:
 
 def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
     z, bad = drawn(20_000, 11, 0.4, 0.7)
-    weight = 1.0 + (np.arange(20_000) % 3)
-    line = Recalibration(z, bad, weight)
-    assert line.slope == pytest.approx(0.7, abs=0.05)
+    weight, seller = 1.0 + (np.arange(20_000) % 3), np.arange(20_000)
+    slope, _ = recalibrate(z, bad, weight, seller)
+    assert slope.low < 0.7 < slope.high
     fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(z[:, None], bad, weight)
-    assert line.slope == pytest.approx(float(fitted.coef_[0, 0]), abs=1e-6)
+    assert slope.value == pytest.approx(float(fitted.coef_[0, 0]), abs=1e-6)
     shifted, bad = drawn(20_000, 12, 0.4, 1.0)
-    line = Recalibration(shifted, bad, np.ones(20_000))
-    assert line.intercept == pytest.approx(0.4, abs=0.06)
-    assert sigmoid(shifted + line.intercept).mean() == pytest.approx(bad.mean(), rel=1e-9)
+    _, intercept = recalibrate(shifted, bad, np.ones(20_000), seller)
+    assert intercept.low < 0.4 < intercept.high
+    assert sigmoid(shifted + intercept.value).mean() == pytest.approx(bad.mean(), rel=1e-9)
 
 
 def test_recalibration_has_no_line_where_none_fits_best() -> None:
-    z = np.array([-2.0, -1.0, 1.0, 2.0])
-    for score, bad in ((z, np.zeros(4)), (np.ones(4), np.array([0.0, 1, 0, 1])), (z, (z > 0).astype(float))):
-        assert np.isnan(Recalibration(score, bad, np.ones(4)).slope)
-    assert np.isnan(Recalibration(z, np.ones(4), np.ones(4)).intercept)
-    assert Recalibration(np.ones(4), np.array([0.0, 1, 0, 1]), np.ones(4)).intercept == pytest.approx(-1.0)
+    z, ones, seller = np.array([-2.0, -1.0, 1.0, 2.0]), np.ones(4), np.arange(4)
+    mixed = np.array([0.0, 1, 0, 1])
+    for score, bad in ((z, np.zeros(4)), (ones, mixed), (z, (z > 0).astype(float))):
+        assert np.isnan(recalibrate(score, bad, ones, seller)[0].value)
+    assert np.isnan(recalibrate(z, ones, ones, seller)[1].value)
+    assert recalibrate(ones, mixed, ones, seller)[1].value == pytest.approx(-1.0)
 
 
-def test_a_step_of_newton_stands_for_refitting_each_draw() -> None:
+def test_its_intervals_are_those_of_drawing_sellers() -> None:
     z, bad = drawn(1500, 3, 0.3, 0.8)
-    seller, line = np.arange(1500) // 2, Recalibration(z, bad, np.ones(1500))
-    draws = draw({}, {"m": line.terms()}, seller, np.ones(1500), bad, 9, 200)
-    slope, intercept = line.intervals(draws.sums["m"])
-    rng, refits = np.random.default_rng(9), []
-    for _ in range(200):
-        copies = np.bincount(rng.integers(0, 750, 750), minlength=750)[seller].astype(float)
-        again = Recalibration(z, bad, copies)
-        refits.append((again.slope, again.intercept))
-    for found, real in zip((slope, intercept), np.percentile(refits, [2.5, 97.5], axis=0).T, strict=True):
-        width = real[1] - real[0]
-        assert (found.low, found.high) == pytest.approx(tuple(real), abs=0.05 * width)
-        assert found.low < found.value < found.high
+    seller, ones, rng = np.arange(1500) // 2, np.ones(1500), np.random.default_rng(9)
+    drawn_lines = [
+        [line.value for line in recalibrate(z, bad, rng.multinomial(750, [1 / 750] * 750)[seller] * 1.0, seller)]
+        for _ in range(200)
+    ]
+    for found, spread in zip(recalibrate(z, bad, ones, seller), np.std(drawn_lines, axis=0), strict=True):
+        assert (found.high - found.low) / 3.92 == pytest.approx(spread, rel=0.15)
 
 
 def test_jeffreys_is_the_beta_distribution() -> None:

@@ -1,15 +1,13 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from scoring.base.enums import Tier
 from tests.helpers.evaluation_cases import POLICY, case_of
 from training.evaluation.arrays import groups_of, sigmoid
 from training.evaluation.case import Case
-from training.evaluation.ranking import auc
 from training.evaluation.segments import by_label, by_month, segments
-from training.evaluation.tiers import TIERS, grades, migration, swap, tier_codes
+from training.evaluation.tiers import TIERS, grades, migration, tier_codes
 
 
 def test_rows_are_grouped_by_key() -> None:
@@ -47,9 +45,9 @@ def test_a_segment_tells_of_its_own_rows_and_of_the_other_models() -> None:
     case = case_of(at_equal_volume=False)
     unseen, inside = segments(case)["sellers"][1], ~case.seen
     z, bad = {name: score[inside] for name, score in case.log_odds.items()}, case.bad[inside]
-    assert unseen["auc"].value == pytest.approx(auc(z["lightgbm"], bad))
-    assert unseen["auc_unconstrained"] == pytest.approx(auc(z["unconstrained"], bad))
-    assert unseen["auc_difference"].value == pytest.approx(unseen["auc"].value - auc(z["champion"], bad))
+    assert unseen["auc"].value == pytest.approx(roc_auc_score(bad, z["lightgbm"]))
+    assert unseen["auc_unconstrained"] == pytest.approx(roc_auc_score(bad, z["unconstrained"]))
+    assert unseen["auc_difference"].value == pytest.approx(unseen["auc"].value - roc_auc_score(bad, z["champion"]))
     assert unseen["auc_difference"].low < unseen["auc_difference"].value < unseen["auc_difference"].high
     assert unseen["predicted"] == pytest.approx(sigmoid(z["lightgbm"]).mean())
     assert segments(case_of(champion=False))["sellers"][1]["auc_difference"] is None
@@ -74,7 +72,9 @@ def test_months_are_those_of_the_observation_day() -> None:
     assert sum(row["rows"] for row in found) == len(case.bad)
     february = (case.day >= 15_006) & (case.day < 15_034)
     assert found[1]["rows"] == february.sum()
-    assert found[1]["auc"].value == pytest.approx(auc(case.log_odds["lightgbm"][february], case.bad[february]))
+    assert found[1]["auc"].value == pytest.approx(
+        roc_auc_score(case.bad[february], case.log_odds["lightgbm"][february])
+    )
 
 
 def two_models(points: list[int], champion: list[int], bad: list[int], unrated: list[int]) -> Case:
@@ -82,7 +82,7 @@ def two_models(points: list[int], champion: list[int], bad: list[int], unrated: 
     mine, theirs = np.array(points), np.array(champion)
     z = {"lightgbm": -mine / 72.0, "champion": -theirs / 72.0}
     outcome = np.array(bad, dtype=float)
-    arrays = {"bad": outcome, "loss": outcome, "unrated": np.isin(np.arange(rows), unrated)}
+    arrays = {"bad": outcome, "unrated": np.isin(np.arange(rows), unrated)}
     return case_of(rows=rows, points=mine, champion_points=theirs, log_odds=z, rankings={}, **arrays)
 
 
@@ -93,8 +93,7 @@ def test_tiers_are_the_policys() -> None:
     assert TIERS[tier_codes(np.array([900]), np.array([True]), POLICY)[0]] is Tier.UNRATED
 
 
-def test_migration_and_swap_are_worked() -> None:
-    """Six rated rows, each model rejects two: 0 by both, 1 by the champion alone, 2 by the candidate alone."""
+def test_migration_is_worked() -> None:
     case = two_models(
         points=[400, 650, 450, 550, 650, 750, 100],
         champion=[300, 450, 720, 550, 650, 750, 900],
@@ -105,25 +104,6 @@ def test_migration_and_swap_are_worked() -> None:
     assert moved["tiers"] == ["probation", "standard", "trusted", "exemplary"]
     assert moved["matrix"].tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]
     assert (moved["same"], moved["within_one"]) == pytest.approx((4 / 6, 4 / 6))
-    swapped = swap(case)
-    assert swapped["rejected_share"] == pytest.approx(2 / 6)
-    assert swapped["in"] == {"rows": 1, "bad": 0, "bad_rate": 0.0}
-    assert swapped["out"] == {"rows": 1, "bad": 1, "bad_rate": 1.0}
-    assert swapped["kept"] == {"rows": 3, "bad": 1, "bad_rate": pytest.approx(1 / 3)}
-
-
-def test_of_equal_points_the_higher_log_odds_are_rejected() -> None:
-    """Worked: the champion rejects rows 0 and 1; the candidate, with equal points for all rows, 3 and 2."""
-    case = two_models(points=[450] * 4, champion=[400, 400, 650, 650], bad=[0, 0, 1, 1], unrated=[])
-    served = {**case.served, "lightgbm": np.array([0.0, 1.0, 2.0, 3.0])}
-    found = swap(replace(case, served=served))
-    assert (found["out"]["bad"], found["in"]["rows"], found["in"]["bad"]) == (2, 2, 0)
-
-
-def test_a_champion_without_a_lowest_tier_rejects_a_twentieth() -> None:
-    found = swap(case_of(champion_points=np.full(3000, 900)))
-    assert found["rejected_share"] == pytest.approx(0.05, abs=0.001)
-    assert found["in"]["rows"] == found["out"]["rows"] > 0
 
 
 def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
@@ -137,3 +117,21 @@ def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
     for shift, side in ((-0.5, "p_under_holm"), (0.5, "p_over_holm")):
         found = grades(case_of(log_odds=z | {"lightgbm": z["lightgbm"] + shift}))
         assert min(row[side] for row in found) < 1e-4
+
+
+def test_grades_know_the_true_rate_whatever_a_seller_sells() -> None:
+    """Sellers of 600 points and more sell ten times the reference exposure."""
+    case = case_of(rows=40_000, champion=False)
+    served = dict(case.served)
+    own = served["lightgbm"] + np.where(case.points >= 600, np.log(10.0), 0.0)
+    bad = (np.random.default_rng(3).random(len(own)) < sigmoid(own)).astype(float)
+    case = case_of(rows=40_000, champion=False, bad=bad, log_odds=served | {"lightgbm": own}, served=served)
+    codes = tier_codes(case.points, case.unrated, POLICY)
+    found = grades(case)
+    for code, row in enumerate(found):
+        inside, rate = codes == code, row["at_reference"]
+        assert rate.low <= sigmoid(served["lightgbm"][inside]).mean() <= rate.high
+        assert rate.value == pytest.approx(
+            row["observed"] * sigmoid(served["lightgbm"][inside]).mean() / sigmoid(own[inside]).mean()
+        )
+    assert found[-1]["observed"] > 2 * found[-1]["at_reference"].value

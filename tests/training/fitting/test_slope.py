@@ -55,17 +55,17 @@ def test_the_slope_that_made_the_outcomes_is_found(study: Study, true: float) ->
     assert found.high is not None
     assert found.low <= true <= found.high
     assert 0.3 < found.high - found.low < 0.8
-    its = slopes.compare_with_test(
+    its = slopes.check_slope(
         found, raw(fit_curves(rows, restated(study, exposure={"slope": found.value})), test), test, study
     )
-    assert its.agrees
+    assert its.ok
     assert "agrees" in its.text
     if true < 1:
         stated = Slope(1.0, STATED)
-        its = slopes.compare_with_test(
+        its = slopes.check_slope(
             stated, raw(fit_curves(rows, restated(study, exposure={"slope": 1.0})), test), test, study
         )
-        assert not its.agrees
+        assert not its.ok
         assert "contradicts the slope of 1.000" in its.text
 
 
@@ -99,8 +99,8 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
     found = slope_beside_score(score, log_exposure(rows.window_orders, study), rows)
     reach = 1.96 * found[1] + MATERIAL
     for off, agrees in ((0.9, True), (1.1, False)):
-        its = slopes.compare_with_test(Slope(found[0] + off * reach, STATED), score, rows, study)
-        assert its.agrees is agrees
+        its = slopes.check_slope(Slope(found[0] + off * reach, STATED), score, rows, study)
+        assert its.ok is agrees
 
 
 def test_the_offset_of_a_row_is_its_exposure_times_the_slope(study: Study) -> None:

@@ -18,7 +18,7 @@ MEASURED = Measured(
 )
 
 CHECKS = {
-    "data": [{"check": "future_dates", "ok": True, "number": 0, "text": "nothing lies in the future"}],
+    "data": [{"check": "report_before_occur", "ok": True, "number": 0, "text": "nothing was reported early"}],
     "leakage": [
         {"check": "rebuilt", "ok": True, "number": 0, "text": "every feature is the same"},
         {"check": "single_feature", "ok": True, "number": 0.7, "text": "no feature tells it alone"},

@@ -25,7 +25,11 @@ def good() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("check", "gate", "signed", "passes"),
-    [("rebuilt", "leakage", False, False), ("rebuilt", "leakage", True, True), ("future_dates", "data", False, True)],
+    [
+        ("rebuilt", "leakage", False, False),
+        ("rebuilt", "leakage", True, True),
+        ("report_before_occur", "data", False, True),
+    ],
 )
 def test_a_leak_stops_a_model_and_a_doubt_is_to_be_signed_off(
     good: dict[str, Any], check: str, gate: str, signed: bool, passes: bool
@@ -224,9 +228,9 @@ def test_psi_asks_for_a_proven_shift_at_equal_tenure(
 
 
 def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:
-    table = tomllib.loads("ranking = 0.005\nmigration = 0.01\npsi = false\nsegment_rows = 300\nharm_to_good = 0.1")
+    table = tomllib.loads("ranking = 0.005\nmigration = 0.01\npsi = false\nsegment_rows = 300")
     gates = gates_of(table)
-    assert (gates.limits["ranking"], gates.segment_rows, gates.harm_to_good) == (0.005, 300, 0.1)
+    assert (gates.limits["ranking"], gates.segment_rows) == (0.005, 300)
     assert gates.limits["calibration"] == Gates().limits["calibration"]
     found = judged(good, gates=gates)
     assert "psi" not in found
@@ -247,7 +251,6 @@ def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, An
         ({"ranking": float("nan")}, r"gates\.ranking must be left out, or a number, .*, not nan"),
         ({"ranking": True}, r"gates\.ranking must be left out, or a number, .*, not true"),
         ({"segment_rows": 99.5}, r"gates\.segment_rows must be a whole number, 50 to 5,000, not 99\.5"),
-        ({"harm_to_good": 0}, r"gates\.harm_to_good must be left out, or a number, 0\.001 to 0\.5, not 0"),
         ({"psi": True, "ranking": []}, r"gates\.ranking must be .*, not a list; gates\.psi must be"),
         ({"log_loss": 0.01}, r"gates\.log_loss is not a part of a study"),
     ],

@@ -23,7 +23,6 @@ from training.observation import events
 from training.observation.events import find_event_cases
 from training.observation.export import LedgerTable
 from training.observation.snapshots import snapshot
-from training.pipeline.judging import worst_misses
 from training.study.context import ContextSource, EventPoints
 from training.study.definition import Observation, Study
 from training.study.loading import load_study
@@ -103,16 +102,6 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
     again = snapshot(table, study, span(study))
     for field in fields(seen):
         assert np.array_equal(getattr(seen, field.name), getattr(again, field.name)), field.name
-
-
-def test_a_miss_at_an_inspection_has_the_window_of_its_day(table: LedgerTable, study: Study) -> None:
-    seen = snapshot(table, study, span(study))
-    nobody = np.zeros(len(seen.bad)), np.zeros(len(seen.bad), dtype=np.int64), np.full(len(seen.bad), "standard")
-    found = worst_misses(table, seen, *nobody, study.window_end_of)
-    assert {parse_day(row["observe"]) for row in found} - {FIRST}
-    for row in found:
-        end = format_day(study.point_at(parse_day(row["observe"])).window_end)
-        assert all(row["observe"] <= entry["day"] < end for entry in row["after"])
 
 
 def test_two_inspections_of_a_day_are_one_point(table: LedgerTable, study: Study) -> None:

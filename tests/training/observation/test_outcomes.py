@@ -15,7 +15,6 @@ from scoring.base.enums import (
     Kind,
     MeasureKind,
     MeasureState,
-    Severity,
     Source,
 )
 from scoring.base.time import DAY
@@ -30,7 +29,7 @@ from training.observation.labels import Outcome
 from training.observation.snapshots import EligibleRows, snapshot
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
-from training.study.definition import BadRule, Observation, Study
+from training.study.definition import Observation, Study
 
 BEFORE, INSIDE = (OBSERVE - 10) * DAY, (OBSERVE + 10) * DAY
 
@@ -105,7 +104,6 @@ def test_a_suspension_counts_for_every_point_of_its_window(tmp_path: Path, study
     rows = observe_point(table_of(tmp_path, entries), at_events, span).rows
     assert rows.day.tolist() == list(days)
     assert rows.bad.tolist() == [0.0, 1.0, 1.0, 0.0]
-    assert rows.loss.tolist() == [0.0, 9.0, 9.0, 0.0]
 
 
 @pytest.mark.long
@@ -125,30 +123,6 @@ def test_a_suspension_by_a_policys_rule_makes_nobody_bad(tmp_path: Path, study: 
     fact = replace(cast(MeasureChanged, imposed.fact), measure="rule~week~suspension~0123456789abcdef")
     assert outcome(tmp_path / "person", study, *facts, imposed) is Outcome.BAD
     assert outcome(tmp_path / "rule", study, *facts, replace(imposed, fact=fact)) is Outcome.GOOD
-
-
-def test_a_suspension_costs_at_least_its_gravest_violation(tmp_path: Path, study: Study) -> None:
-    """Worked: a major violation weighs 9; with a critical one in the window, which weighs 27, it adds nothing."""
-    facts = [*standing("s"), breach("v", BEFORE), suspension(INSIDE, "v")]
-    assert observed(tmp_path / "one", study, facts).rows.loss.tolist() == [9.0]
-    worse = breach("w", INSIDE, harm=Harm.EXTREME)
-    assert observed(tmp_path / "two", study, [*facts, worse]).rows.loss.tolist() == [27.0]
-
-
-def test_a_bad_one_costs_the_gravest_of_each_matching_incident(tmp_path: Path, study: Study) -> None:
-    """Worked: two reports of one incident (9 and 27), one of another (9): 36; unmatched ones cost nothing."""
-    entries = [
-        *standing("clean"),
-        *standing("s"),
-        breach("v1", INSIDE, incident="fair"),
-        breach("v2", INSIDE, incident="fair", harm=Harm.EXTREME),
-        breach("v3", INSIDE + DAY, incident="market"),
-        breach("v4", INSIDE + DAY, incident="small", harm=Harm.LOW),
-    ]
-    assert observed(tmp_path / "bad", study, entries).rows.loss.tolist() == [0.0, 36.0]
-    twice = restated(study, bad={"at_least": 3})
-    rows = observed(tmp_path / "good", twice, entries).rows
-    assert (rows.bad.tolist(), rows.loss.tolist()) == ([0.0, 0.0], [0.0, 0.0])
 
 
 @pytest.mark.long
@@ -289,10 +263,3 @@ def test_inspected_is_who_was_drawn_at_random_in_the_window(
     fact = InspectionDone(InspectionResult.PASSED, InspectionMethod.TEST_BUY, source, ppm)
     rows = observed(tmp_path, study, [*standing("s"), Entry("n", "s", fact, moment, moment)]).rows
     assert rows.inspected.tolist() == [expected]
-
-
-def test_the_severities_of_a_study_weigh_the_loss(tmp_path: Path, study: Study) -> None:
-    """Worked: with 40 for a major violation, one costs 40."""
-    weights = dict(study.constants.severity_weights) | {Severity.MAJOR: 40, Severity.CRITICAL: 41}
-    heavy = restated(study, bad={"rules": (BadRule(),)}, constants=replace(study.constants, severity_weights=weights))
-    assert observed(tmp_path, heavy, [*standing("s"), breach("v", INSIDE)]).rows.loss.tolist() == [40.0]

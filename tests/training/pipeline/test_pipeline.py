@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 from scoring.base.errors import ConfigurationWrong
-from scoring.base.time import format_day
 from scoring.model.artifact import Artifact, load
 from tests.helpers.training_ledgers import POLICY, restated, train
 from tests.training.report import sample
 from training.gates.table import ADVISORY, HARD
 from training.observation.export import LedgerTable
-from training.observation.snapshots import snapshot
 from training.pipeline import comparing, judging, observing
 from training.pipeline.job import Job, Shell, Trained
-from training.pipeline.judging import spell_verdict, worst_misses
+from training.pipeline.judging import spell_verdict
 from training.pipeline.observing import Observed
 from training.pipeline.run import plan, run
 from training.pipeline.steps import NAMES, Step
@@ -115,7 +113,7 @@ def test_a_champion_with_other_features_is_compared_by_its_own(challenger: Train
 
 def test_the_report_leaves_out_only_what_needs_a_champion(trained: Trained, challenger: Trained) -> None:
     alone, beside = report_of(trained), report_of(challenger)
-    assert re.findall(r"<strong>([^<]+)</strong>: left out", alone) == ["Migration matrix", "Swap set"]
+    assert re.findall(r"<strong>([^<]+)</strong>: left out", alone) == ["Migration matrix"]
     assert 'class="missing"' not in beside
     for html in (alone, beside):
         assert "Jeffreys test of each grade" in html
@@ -138,20 +136,6 @@ def paths(value: Any, at: str = "") -> set[str]:
     if isinstance(value, dict):
         return {f"{at}.{key}" for key in value}.union(*(paths(part, f"{at}.{key}") for key, part in value.items()))
     return set().union(*(paths(part, f"{at}[]") for part in value)) if isinstance(value, list) else set()
-
-
-def test_the_worst_misses_part_what_was_known_from_what_came(table: LedgerTable, study: Study) -> None:
-    _, (point,) = study.find_points(table.as_of)
-    test = snapshot(table, study, point)
-    everybody = np.zeros(len(test.bad)), np.zeros(len(test.bad), dtype=np.int64), np.full(len(test.bad), "standard")
-    found = worst_misses(table, test, *everybody, lambda day: day + study.window.days)
-    assert found[0]["tier"] == "standard"
-    assert any(row["entries"] for row in found)
-    assert any(row["after"] for row in found)
-    end = format_day(point.window_end)
-    for row in found:
-        assert all(entry["day"] < row["observe"] for entry in row["entries"])
-        assert all(row["observe"] <= entry["day"] < end for entry in row["after"])
 
 
 @pytest.mark.long

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import format_day
 from scoring.model.artifact import load
 from tests.helpers.training_ledgers import POLICY, restated, train
-from training.evaluation.ranking import auc
 from training.monitoring.outcomes import lineage_of
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job, Trained
@@ -42,7 +42,7 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
     assert {"score_logistic", "score_points_rule", "score_raw_count", "score_unconstrained"} <= set(rows.columns)
     for name in ("lightgbm", "logistic", "points_rule"):
         score = rows[f"score_{name}"].to_numpy().astype(np.float64)
-        found = auc(score, bad, rows["weight"].to_numpy())
+        found = roc_auc_score(bad, score, sample_weight=rows["weight"].to_numpy())
         assert found == pytest.approx(trained.evaluation["auc"][name]["value"], abs=1e-9)
 
 

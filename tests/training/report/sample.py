@@ -5,19 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from scoring.base.time import format_day, parse_day
+from scoring.base.time import parse_day
 from scoring.features.table import FEATURES, Feature
 from scoring.model.card import describe_page
 from scoring.model.page import Page, Table
 from tests.helpers.evaluation_cases import case_of
 from tests.training.report.beside import certificate, gates, lineage
-from training.evaluation.arrays import sigmoid
 from training.evaluation.case import Case
 from training.evaluation.figures import evaluate
 
 Json = Any
-TIERS = ("probation", "standard", "trusted", "exemplary")
-CUT_OFFS = (0, 500, 600, 700, 1001)
 ROWS = 4000
 FIRST_DAY = parse_day("2025-01-01")
 DIGEST = "5f0c" + "9d" * 30
@@ -35,37 +32,6 @@ def page(features: Sequence[Feature]) -> Json:
         points = -np.round((260 * np.exp(-k / 9) + 4) * np.linspace(0, 1, len(edges) + 1) ** 0.6).astype(int)
         tables.append(Table((k,), (edges,), points[:: -1 if feature.direction > 0 else 1]))
     return describe_page(Page(745, tuple(tables)), features)
-
-
-def _misses(case: Case) -> Json:
-    log_odds, found = case.log_odds["lightgbm"], []
-    trusted = np.argsort(np.where(case.bad == 1, log_odds, np.inf))[:14]
-    distrusted = np.argsort(np.where(case.bad == 0, -log_odds, np.inf))[:6]
-    facts = (
-        "counterfeit_goods, harm high, confirmed",
-        "late_delivery, harm low",
-        "unsafe_product, harm high, appealed",
-    )
-    for k, row in enumerate([*trusted, *distrusted]):
-        name, points = f"v-{row:06d}", int(case.points[row])
-        after = {"entry_id": f"{name}-w", "kind": "violation", "day": "2025-06-30", "what": "unsafe_product extreme"}
-        entries = [
-            {"entry_id": f"{name}-{j}", "kind": "violation", "day": format_day(FIRST_DAY + 62 + 11 * j), "what": what}
-            for j, what in enumerate(facts)
-        ]
-        found.append(
-            {
-                "seller": f"s-{row:06d}",
-                "observe": "2025-05-20",
-                "points": points,
-                "p_bad": float(sigmoid(log_odds[row])),
-                "tier": TIERS[int(np.searchsorted(CUT_OFFS, points, "right")) - 1],
-                "bad": bool(case.bad[row]),
-                "entries": entries[: 1 + k % 3],
-                "after": [after] if case.bad[row] else [],
-            }
-        )
-    return found
 
 
 CHECKS = {
@@ -90,19 +56,16 @@ def _evaluation() -> dict[str, Json]:
         {"window": "2025-05-20", "time": f"2026-01-0{k}T09:12Z", "study_digest": f"{k}d12" * 16, "why": why}
         for k, why in ((4, "first training"), (5, "wider bad"))
     ]
-    shares = (("SERVICE", 0.31), ("QUALITY", 0.22), ("COUNTERFEIT", 0.07), ("SAFETY", 0.03))
     figures = evaluate(_case())
     figures["test"]["drawn_from"] = ROWS
     figures["train"]["auc"] = {"lightgbm": 0.86, "logistic": 0.8}
     return figures | {
         "importance": [{"feature": "exposure@1", "share": 0.6}, {"feature": "tenure_days@1", "share": 0.4}],
         "page": page([*FEATURES.values()]),
-        "reasons": [{"reason_code": f"{n}_CONFIRMED", "rows": int(ROWS * x), "share": x} for n, x in shares],
-        "misses": _misses(_case()),
         "looks": looks,
         "checks": CHECKS,
         "labels": {
-            "decision_delay": {"median_days": 19, "p95_days": 88, "p95_closed_only_days": 61, "open": 240},
+            "decision_delay": {"median_days": 19, "p95_days": 88, "open": 240},
             "development": {"factor": 1.043},
         },
         "certificate": {"algorithm": "tables@1", "trees": 17},

@@ -31,7 +31,6 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     hostile = poisoned(sample.parts(("log_loss", "psi")))
-    hostile["evaluation"]["misses"][0]["seller"] = "s" * 128
     hostile["evaluation"]["segments"]["country"][0]["name"] = "n" * 128
     pages = {"whole": sample.parts(), "hostile": hostile}
     folder = tmp_path_factory.mktemp("reports")

@@ -24,7 +24,6 @@ PLANS = (
         "Headline figures",
         "The model on sellers and days that it never saw, beside every baseline.",
         (
-            ("Headline figures", decision.headline),
             ("Judged pairs", ranking.judged),
             ("All pairs", ranking.all_pairs),
         ),
@@ -89,24 +88,11 @@ PLANS = (
         ),
     ),
     Plan(
-        "reasons",
-        "Reasons",
-        "The answers to sellers who ask for the cause.",
-        (("Reason frequencies", features.reasons),),
-    ),
-    Plan(
         "champion",
         "Champion against challenger",
         "The changes for sellers if this model takes over.",
-        (("Migration matrix", people.migration), ("Swap set", people.swap)),
+        (("Migration matrix", people.migration),),
     ),
-    Plan(
-        "misses",
-        "The worst misses",
-        "Where it was most wrong, with the ledger entries.",
-        (("Worst misses", people.worst),),
-    ),
-    Plan("limits", "Limits of this model", "", (("Limits", closing.limits),)),
     Plan("reproduce", "How to reproduce", "", (("Reproduction", closing.reproduce),)),
 )
 

@@ -1,6 +1,7 @@
 """Calibration: reliability, the figures of each model, and the grades."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from training.report.drawing import Scaled, axis, dot, short_percent, whisker
@@ -13,7 +14,7 @@ Json = Any
 
 
 def reliability(r: Reading) -> list[Block]:
-    """Draw the observed rate against the predicted one, in ten groups of equal size, with intervals."""
+    """Draw the observed rate against the predicted one, in up to ten groups, with intervals."""
     rows = r.evaluation["reliability"]
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
     y = axis(values, "observed", short_percent, zero=True)
@@ -27,7 +28,7 @@ def reliability(r: Reading) -> list[Block]:
     overall = misses(r.evaluation["predicted"], r.evaluation["base_rate"])
     title = f"{overall[0].upper()}{overall[1:]}; {agree} of {len(rows)} groups agree with what was observed"
     caption = (
-        "Reliability: ten groups by predicted probability, each with the 95 % interval of what was observed. On the dashed"
+        "Reliability: groups by predicted probability, each with the 95 % interval of what was observed. On the dashed"
         " line a prediction is true; above it, it was too low."
     )
     keys = [Key("round", "m-lightgbm", "observed, 95 %"), Key("line", "rule", "a true prediction")]
@@ -66,21 +67,26 @@ def _spell_slope(slope: Json) -> str:
 
 def grades(r: Reading) -> list[Block]:
     """Tabulate each tier: predicted and observed rate, and the rate at the reference exposure."""
-    rows, bands = r.evaluation["grades"], {row["tier"]: row for row in r.evaluation["bands"]}
-    scale = Scaled.of(bands.values())
+    rows = r.evaluation["grades"]
+    rated = [row for row in rows if row["points_from"] is not None]
+    apart = {
+        worse["tier"]: worse["at_reference"]["low"] > better["at_reference"]["high"]
+        for worse, better in pairwise(rated)
+    }
+    scale = Scaled.of(row["at_reference"] for row in rated)
     total = sum(row["rows"] for row in rows)
     cells: list[list[Cell]] = []
     for row in rows:
-        band = bands.get(row["tier"])
-        points = f"{count(band['points_from'])} to {count(band['points_to'])}" if band else "none"
+        is_rated = row["points_from"] is not None
+        points = f"{count(row['points_from'])} to {count(row['points_to'])}" if is_rated else "none"
         sizes: list[Cell] = [Pair(count(row["rows"]), percent(row["rows"] / total)), count(row["bad"])]
         served: list[Cell] = ["–", "–"]
-        if band and band["rate"] is not None:
-            served = [scale.cell(band["rate"], band["low"], band["high"], percent(band["rate"])), APART[band["apart"]]]
+        if is_rated:
+            served = [scale.draw(row["at_reference"], _spell_rate), APART[apart.get(row["tier"])]]
         rates: list[Cell] = [percent(row["predicted"]), percent(row["observed"]), _result(row)]
         cells.append([str(row["tier"]), Num(points), *sizes, *rates, *served])
     off = [str(row["tier"]) for row in rows if _result(row) != AGREES]
-    observed = [row["observed"] for row in rows if row["tier"] in bands]
+    observed = [row["observed"] for row in rated]
     title = f"Off in {listed(off)}" if off else "Every grade holds what it predicts"
     ordered = observed == sorted(observed, reverse=True)
     title += "; better grades are safer throughout" if ordered else "; but a better grade was not always safer"
@@ -92,6 +98,10 @@ def grades(r: Reading) -> list[Block]:
         " more."
     )
     return [Table(title, caption, (*head, *served_head), cells)]
+
+
+def _spell_rate(interval: Json) -> Num:
+    return percent(interval["value"])
 
 
 AGREES = Chip("good", "agrees")

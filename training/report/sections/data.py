@@ -116,7 +116,6 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
 DELAYS = {
     "median_days": "median delay of a decision",
     "p95_days": "95 % are decided after",
-    "p95_closed_only_days": "the same from closed cases alone, which flatters",
 }
 
 

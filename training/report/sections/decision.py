@@ -1,10 +1,10 @@
-"""First sections: the decision in ten lines and the next step, the headline figures, then the gates."""
+"""First sections: the decision in ten lines and the next step, then the gates."""
 
 import shlex
 from typing import Any
 
-from training.report.numbers import MODELS, count, general, listed, number, percent, plural, signed
-from training.report.parts import Block, Bullets, Cell, Chip, Command, Table, Tile, Tiles, Verdict
+from training.report.numbers import count, general, listed, number, percent, plural, signed
+from training.report.parts import Block, Bullets, Cell, Chip, Command, Table, Verdict
 from training.report.reading import Reading
 
 Json = Any
@@ -108,55 +108,6 @@ def _gate(gate: Json) -> list[Cell]:
     chip = Chip("good", "passed") if gate["ok"] else failed
     figures = [general(gate["number"]), general(gate["limit"])]
     return [str(gate["gate"]), str(gate["kind"]), chip, *figures, str(gate["text"])]
-
-
-def headline(r: Reading) -> list[Block]:
-    """Show as tiles the judged AUC, its leads, AUC over all pairs, level and recall of loss."""
-    e, judged = r.evaluation, r.evaluation["judged"]
-    auc, recall = judged["auc"]["lightgbm"], e["models"]["lightgbm"]["recall_of_loss"]
-    observed, predicted = e["base_rate"], e["predicted"]
-    alike = ", which sell about as much in the window" if judged["at_equal_volume"] else " observed on one day"
-    tiles = [
-        _tile(
-            "AUC at equal volume" if judged["at_equal_volume"] else "AUC of one day",
-            auc,
-            number,
-            f"over {plural(judged['pairs'], 'pair')} of a bad and a good seller{alike}: the figure that gates go by",
-        ),
-        *(
-            _tile(f"AUC above {MODELS[name]}", ahead, signed, _compare(ahead, MODELS[name]))
-            for name in ("logistic", "points_rule")
-            if (ahead := judged["difference"].get(f"lightgbm-{name}"))
-        ),
-        _tile("AUC over all pairs", e["auc"]["lightgbm"], number, "of all days and volumes, as served, out of time"),
-        Tile(
-            "Predicted bad, all together",
-            percent(predicted),
-            f"{percent(observed)} turned out bad",
-            misses(predicted, observed),
-        ),
-        _tile(
-            "Recall of loss",
-            recall,
-            percent,
-            "of all loss lies with the sellers it would stop, at the harm to good sellers that the study fixes",
-        ),
-    ]
-    return [Tiles(tiles)]
-
-
-def _tile(name: str, interval: Json, form: Any, text: str) -> Tile:
-    return Tile(name, form(interval["value"]), f"95 %: {form(interval['low'])} to {form(interval['high'])}", text)
-
-
-def _compare(interval: Json, whom: str) -> str:
-    if interval["low"] is None:
-        return f"cannot be compared with {whom}"
-    if interval["low"] > 0:
-        return f"better than {whom}: the whole interval lies above 0"
-    if interval["high"] < 0:
-        return f"worse than {whom}: the whole interval lies below 0"
-    return f"not told apart from {whom}: the interval holds 0"
 
 
 def misses(predicted: float, observed: float) -> str:

@@ -1,4 +1,4 @@
-"""Features: drift (PSI, CSI), the page that makes the points, and reasons given."""
+"""Features: drift (PSI, CSI), and the page that makes the points."""
 
 import math
 from itertools import pairwise
@@ -107,17 +107,3 @@ def _curve(table: Json, y: Axis) -> Plot:
     drawn = curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
     caption = f"{signed(min(points), 0)} points at most"
     return Plot(str(table["features"][0]), caption, x, y, [drawn], small=True)
-
-
-def reasons(r: Reading) -> list[Block]:
-    rows = r.evaluation["reasons"]
-    first = rows[0]
-    title = f"Given most often: {first['reason_code']}, to {percent(first['share'])} of sellers"
-    caption = (
-        "The number of sellers of the test that get each reason. A reason that nearly everybody gets explains nothing."
-    )
-    cells: list[list[Cell]] = [
-        [str(row["reason_code"]), bar(row["share"], first["share"], percent(row["share"])), count(row["rows"])]
-        for row in rows
-    ]
-    return [Table(title, caption, ("reason", "share of sellers", "sellers"), cells)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from training.report.drawing import Scaled, axis, curve, level, shares, short_percent
-from training.report.numbers import MODELS, listed, percent, plural, signed, spoken, stacked
+from training.report.numbers import MODELS, listed, percent, plural, signed, spoken
 from training.report.parts import Axis, Block, Cell, Key, Line, Mark, Plot, Plots, Table
 from training.report.reading import Absent, Reading
 
@@ -20,42 +20,39 @@ def judged(r: Reading) -> list[Block]:
     pairs = f"Over {plural(found['pairs'], 'pair')} of a bad and a good row of one day"
     if not found["at_equal_volume"]:
         caption = f"{pairs}: the study says that volume is not the question, or an answer to it."
-        return [_compare("Among sellers of one day", "AUC (95 %)", caption, found, {})]
+        return [_compare("Among sellers of one day", "AUC (95 %)", caption, found)]
     caption = (
         f"{pairs} whose settled orders in the window differ by a fifth at most. Who sells more is bad more often, so over"
         " all pairs a count of incidents is paid for knowing who sells much; here it is not, and volume alone is next to"
         " a coin."
     )
-    return [_compare("Between sellers of like volume", "AUC at equal volume (95 %)", caption, found, {})]
+    return [_compare("Between sellers of like volume", "AUC at equal volume (95 %)", caption, found)]
 
 
 def all_pairs(r: Reading) -> list[Block]:
-    """Tabulate the same over all pairs, with recall of loss."""
+    """Tabulate the same over all pairs."""
     caption = (
         "All on the same out-of-time rows, as served, at the reference exposure. Volume alone, in the window or before it,"
-        " says how much of an AUC is no trust at all. Sellers are drawn with replacement, the same draws for both models: an"
-        " interval that does not touch the dotted zero is a difference beyond chance."
+        " says how much of an AUC is no trust at all. An interval that does not touch the dotted zero is a difference beyond"
+        " chance."
     )
-    recalls: dict[str, Cell] = {
-        name: stacked(row["recall_of_loss"], percent) for name, row in r.evaluation["models"].items()
-    }
-    return [_compare("Over all pairs", "AUC (95 %)", caption, r.evaluation, {"recall of loss": recalls})]
+    return [_compare("Over all pairs", "AUC (95 %)", caption, r.evaluation)]
 
 
-def _compare(where: str, figure: str, caption: str, figures: Json, more: dict[str, dict[str, Cell]]) -> Table:
+def _compare(where: str, figure: str, caption: str, figures: Json) -> Table:
     auc = {name: figures["auc"][name] for name in MODELS if name in figures["auc"]}
     ahead = {name: d for name in auc if (d := figures["difference"].get(f"lightgbm-{name}"))}
     scale, apart = Scaled.of(auc.values()), Scaled.of(ahead.values(), rule=0.0)
     rows: list[list[Cell]] = []
     for name, interval in auc.items():
         lead = apart.draw(ahead.get(name), lambda d: spoken(d, 3, signed))
-        rows.append([MODELS[name], scale.draw(interval, spoken), lead, *(column[name] for column in more.values())])
+        rows.append([MODELS[name], scale.draw(interval, spoken), lead])
     known = {name: d for name, d in ahead.items() if d["low"] is not None}
     behind = [MODELS[name] for name, d in known.items() if d["low"] > 0]
     before = [MODELS[name] for name, d in known.items() if d["high"] < 0]
     title = f"{where} better than {listed(behind) if behind else 'no baseline'}"
     title += f", and worse than {listed(before)}, beyond chance" if before else ", beyond chance"
-    return Table(title, caption, ["model", figure, "candidate less it (95 %)", *more], rows)
+    return Table(title, caption, ("model", figure, "candidate less it (95 %)"), rows)
 
 
 def curves(r: Reading) -> list[Block]:
