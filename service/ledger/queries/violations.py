@@ -124,14 +124,18 @@ class ViolationQueries:
 
         Raises ViolationNotFound if it happened or was reported after the cut, or is another seller's.
         """
-        found = self.named(marketplace, [violation_id], cut).get(violation_id)
-        if found is None or (seller and found.seller != seller):
+        with self.clock.as_of(cut.sequence) as connection:
+            reader = RowReader(connection, marketplace, cut.sequence)
+            reports = reader.rows(_NAMED, [violation_id], observe_time=cut.observe_time)
+            # Another seller's violation must take no longer than a missing one, so it is left out before it is resolved.
+            views = resolve(reader, [report for report in reports if not seller or report.seller == seller])
+        if not views:
             raise ViolationNotFound(
                 f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"
                 " by the entry_id of its report",
                 {"violation": violation_id},
             )
-        return found
+        return views[0]
 
     def list(
         self,

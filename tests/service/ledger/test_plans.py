@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, event, text
 
-from scoring.base.errors import ExposureRevisionTaken
+from scoring.base.errors import ExposureRevisionTaken, ViolationNotFound
 from service.ledger.append import accounts, appending, following, known
 from service.ledger.clock.mending import Mending, Mendings, find_last_before
 from service.ledger.database.database import Database
@@ -106,6 +106,19 @@ def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, ba
         assert len(pages) == 1
         with ledger.database.read() as connection:
             assert "entry_of_seller" in str(FAULTS[backend](connection, *pages[0])[1])
+
+
+def test_anothers_violation_is_sought_as_a_missing_one(full_url: str) -> None:
+    """More queries would tell by their time that it exists."""
+    with Ledger.open(full_url) as ledger:
+        ledger.append(MARKET, [violation("w1"), identity("w2")])
+        cut = ledger.cut()
+        queries = []
+        for name in ("w1", "none"):
+            with listening(ledger) as asked, pytest.raises(ViolationNotFound):
+                ledger.violations.find(MARKET, name, cut, "s2")
+            queries.append([sql for sql, _ in asked])
+    assert queries[0] == queries[1] != []
 
 
 def test_a_time_before_a_mending_is_sought_once(full_url: str) -> None:
