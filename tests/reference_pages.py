@@ -68,7 +68,6 @@ WHERE = {
         "ledger checkpoint",
         "verify ledger",
         "verify audit",
-        "verify rescored",
         "train",
         "model monitor",
     ],

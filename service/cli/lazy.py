@@ -23,7 +23,7 @@ COMMANDS = {
     "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", ("operate",), False),
     "doctor": Row("Show the settings in force, and check everything that a server needs.", ("doctor",), False),
     "verify": Row(
-        "Verify the ledger, the audit file, a backup, rescored files, a loss certificate or a recovery.",
+        "Verify the ledger, the audit file, a backup, a loss certificate or a recovery.",
         ("verify",),
         False,
     ),

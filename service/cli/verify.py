@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound, SellertrustError, invalid
-from service.bootstrap import open_ledger, open_rescoring
+from scoring.base.errors import SellertrustError, invalid
+from service.bootstrap import open_ledger
 from service.cli.common import client
 from service.cli.options import Assumptions, OlderPolicies, PublicKey, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
@@ -18,48 +18,6 @@ if TYPE_CHECKING:
     from service.ledger.seals.verifying import VerificationReport
 
 
-def verify_generations(sample: int, output: Format) -> list[dict[str, Any]]:
-    """Verify all generations of the configured folder, `sample` answers of each (0: all); emit and return a row each."""
-    from service.files import find_exposure
-    from service.scores.book.generation_file import day_of
-
-    settings = load()
-    folder = settings.generations
-    if folder.exists() and (exposure := find_exposure(folder)):
-        raise ConfigurationWrong(exposure)
-    paths = sorted(path for path in folder.glob("*") if day_of(path.name) is not None)
-    if not paths:
-        say(f"{folder} holds no generation; make one by: sellertrust rescore")
-    with StepProgress() as progress:
-        rows = [_verify_generation(settings, path, sample, progress) for path in paths]
-    emit(rows, output)
-    return rows
-
-
-def _verify_generation(settings: Settings, path: Any, sample: int, progress: StepProgress) -> dict[str, Any]:
-    from service.scale.rescoring import find_differing
-    from service.scores.book.generation_file import GenerationDamaged, GenerationFile
-
-    row = {"generation": path.name, "state": "verified", "same": 0, "differ": 0}
-    try:
-        file = GenerationFile(path)
-        opened = open_rescoring(settings, file.head.model, file.head.policy)
-        with opened.ledger:
-            same, differing = find_differing(opened, file, sample, progress)
-    except GenerationDamaged as error:
-        say(
-            f"error: {path.name} is damaged: {error}; delete it, and make it anew: sellertrust rescore,"
-            " with the --day, --model and --policy that it was made with"
-        )
-        return row | {"state": "damaged"}
-    except (PolicyNotFound, ModelNotFound) as error:
-        say(f"{path.name}: not compared: {error.message}")
-        return row | {"state": "not compared"}
-    for name in differing:
-        say(f"error: {name}: differs from its recomputation in {path.name}")
-    return row | {"state": "differs" if differing else "verified", "same": same, "differ": len(differing)}
-
-
 app = typer.Typer()
 
 
@@ -67,7 +25,6 @@ class Subject(StrEnum):
     LEDGER = "ledger"
     AUDIT = "audit"
     BACKUP = "backup"
-    RESCORED = "rescored"
     CERTIFICATE = "certificate"
     RECOVERY = "recovery"
 
@@ -85,9 +42,6 @@ def verify(
         ),
     ] = None,
     public_key: Annotated[str | None, PublicKey] = None,
-    sample: Annotated[
-        int, typer.Option("--sample", min=0, help="Compare so many scores, drawn by chance; 0: every one.")
-    ] = 0,
     policy: Annotated[
         Path | None,
         typer.Option("--policy", metavar="POLICY", exists=True, dir_okay=False, help="The policy of the certificate."),
@@ -97,9 +51,9 @@ def verify(
     server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the ledger, the audit file, a backup, rescored files, a loss certificate or a recovery.
+    """Verify the ledger, the audit file, a backup, a loss certificate or a recovery.
 
-    Exit code 4 on a mismatch. With rescored, 3 if there is nothing to verify, and 5 if nothing could be compared.
+    Exit code 4 on a mismatch.
 
     ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
     mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
@@ -111,8 +65,6 @@ def verify(
     backup: restores FILE into a temporary ledger, which is deleted. That needs room for the whole ledger in the
     system's folder of temporary files (TMPDIR).
 
-    rescored: compares each file of `rescore` with its checksums, and its scores with the ledger.
-
     certificate: proves a loss certificate again, edge by edge, with code that shares nothing with its maker. It needs
     --policy. It lists what no file can prove: assumptions, grants by persons, and acceptances.
 
@@ -120,7 +72,7 @@ def verify(
     policy, champion, grants, key of pseudonyms, audit file.
     """
     check = _CHECKS[subject]
-    given: dict[str, Any] = {"file": file, "public_key": public_key, "sample": sample, "policy": policy}
+    given: dict[str, Any] = {"file": file, "public_key": public_key, "policy": policy}
     given |= {"assumptions": assumptions, "after": after, "server": server}
     taken = signature(check).parameters
     for name, value in given.items():
@@ -226,16 +178,6 @@ def _verify_backup(output: Format, file: Path | None) -> None:
     show_backup(file, manifest, output)
 
 
-def _verify_rescored(output: Format, sample: int) -> None:
-
-    rows = verify_generations(sample, output)
-    if any(row["state"] == "damaged" or row["differ"] for row in rows):
-        raise typer.Exit(Exit.REFUSED)
-    if not any(row["same"] for row in rows):
-        say("error: nothing was compared")
-        raise typer.Exit(Exit.UNAVAILABLE if rows else Exit.NOT_FOUND)
-
-
 def _verify_certificate(
     output: Format, file: Path | None, policy: Path | None, assumptions: Path | None, after: list[Path] | None
 ) -> None:
@@ -250,7 +192,6 @@ _CHECKS: dict[Subject, Callable[..., None]] = {
     Subject.LEDGER: _verify_ledger,
     Subject.AUDIT: _verify_audit,
     Subject.BACKUP: _verify_backup,
-    Subject.RESCORED: _verify_rescored,
     Subject.CERTIFICATE: _verify_certificate,
     Subject.RECOVERY: _verify_recovery,
 }

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
 from typing import NamedTuple
 
 from scoring.base.canonical import canonical_json, parse_json
@@ -21,15 +20,12 @@ from scoring.base.errors import (
     ModelNotFound,
     PolicyNotFound,
     PolicyRefused,
-    SellertrustError,
 )
 from scoring.base.time import DAY, format_time
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from service.contract.resource_names import parse_seller, seller_name
-from service.contract.scores import score_message
+from service.contract.resource_names import seller_name
 from service.files import make_private
-from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scale.export import Exported, export_entries, forget_foreign
 from service.scale.local import Line
@@ -50,7 +46,6 @@ from service.scale.task import read_part, read_receipt
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import (
     SUFFIX,
-    GenerationFile,
     GenerationHead,
     GenerationWriter,
     day_of,
@@ -60,7 +55,6 @@ from service.scores.book.generation_file import (
 from service.scores.scorer import Scorer
 from service.shared_files import Store
 
-PART = 1_000
 HEAD = "head.json"
 
 Progress = Callable[[str, int, int], None]
@@ -231,17 +225,6 @@ def _make_head(opened: Opened, days: int) -> GenerationHead:
     return GenerationHead(day, observe_time, end.known_time, end.sequence, chain.hex(), made_time, *digests)
 
 
-def _list_answers(
-    opened: Opened, cut: Cut, marketplace: str, sellers: Sequence[str]
-) -> Iterator[tuple[str, int, bytes]]:
-    """Yield (resource name, until in microseconds, TrustScore on the wire)."""
-    outcomes, _ = opened.scorer.scores(marketplace, sellers, cut)
-    for seller, outcome in zip(sellers, outcomes, strict=True):
-        if not isinstance(outcome, SellertrustError):
-            name = seller_name(marketplace, seller)
-            yield name, outcome.valid_until, score_message(name, outcome, None).SerializeToString()
-
-
 def _delete_older(folder: Path, first: int) -> None:
     for path in folder.iterdir():
         name, suffix, _ = path.name.partition(SUFFIX)
@@ -269,32 +252,3 @@ def _sweep_runs(store: Store, runs: Sequence[Run], first: int) -> None:
         )
         if is_old or is_attempt:
             store.delete(name)
-
-
-def find_differing(opened: Opened, file: GenerationFile, sample: int, progress: Progress) -> tuple[int, list[str]]:
-    """Recompute a generation's answers; return how many are the same, and the names of the sellers whose answer differs.
-
-    `opened` has the generation's model and policy. `sample` is a random number of answers; 0: all. Raises
-    GenerationDamaged if checksums fail; ConfigurationWrong for another ledger.
-    """
-    file.check()
-    head = file.head
-    chain = opened.ledger.seals.chain_at(head.sequence)
-    if chain is None or chain.hex() != head.chain:
-        raise ConfigurationWrong(f"{file.path.name} is of another ledger; delete it, or set SELLERTRUST_DATABASE_URL")
-    places = range(file.sellers)
-    drawn = sorted(SystemRandom().sample(places, sample)) if 0 < sample < file.sellers else places
-    differing: list[str] = []
-    for first in range(0, len(drawn), PART):
-        stored = dict(file.record(place) for place in drawn[first : first + PART])
-        by_marketplace: dict[str, list[str]] = {}
-        for name in stored:
-            marketplace, seller = parse_seller(name, "seller")
-            by_marketplace.setdefault(marketplace, []).append(seller)
-        recomputed: dict[str, bytes] = {}
-        for marketplace, sellers in by_marketplace.items():
-            answers = _list_answers(opened, head.cut, marketplace, sellers)
-            recomputed |= {name: body for name, _, body in answers}
-        differing += [name for name, answer in stored.items() if recomputed.get(name) != answer.body]
-        progress(file.path.name, min(first + PART, len(drawn)), len(drawn))
-    return len(drawn) - len(differing), differing

@@ -7,7 +7,7 @@ from scoring.entries.entry import Entry
 from service.ledger.store import Ledger
 from service.policy.policy_file import read_policy
 from service.registry.registry import Registry
-from service.scores.book.generation_file import Found, GenerationFile, GenerationWriter, pack_records
+from service.scores.book.generation_file import Found, GenerationFile, GenerationWriter
 from tests.helpers.builders import exposure, identity
 from tests.helpers.generations import opened_file, records
 from tests.helpers.models import publish
@@ -37,29 +37,6 @@ def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.long
-def test_generations_are_verified_against_the_ledger(shell: Shell) -> None:
-    path = Path(shell.json("rescore", "--processes", 1)["file"])
-    rows = {row["generation"]: row for row in shell.json("verify", "rescored")}
-    assert (rows[path.name]["state"], rows[path.name]["same"]) == ("verified", SELLERS)
-    sampled = shell.json("verify", "rescored", "--sample", 7)
-    assert {row["same"] for row in sampled} == {7}
-    file = opened_file(path)
-    answers = [(name, found.until, found.body) for name, found in records(file)]
-    forged = [(answers[0][0], answers[0][1], answers[1][2]), *answers[1:]]
-    with GenerationWriter(path.parent, file.head) as writer:
-        writer.add(pack_records(forged))
-        writer.finish()
-    table, said = shell("verify", "rescored", code=4)
-    assert f"{answers[0][0]}: differs from its recomputation" in said
-    assert "differs" in table
-    assert said.count("differs from its recomputation") == 1
-    data = bytearray(path.read_bytes())
-    data[100] ^= 1
-    path.write_bytes(data)
-    assert f"{path.name} is damaged" in shell("verify", "rescored", code=4)[1]
-
-
-@pytest.mark.long
 def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
     path = Path(shell.json("rescore", "--processes", 1)["file"])
     (path.parent / f"{path.name}.1.partial").write_bytes(b"begun")
@@ -69,15 +46,13 @@ def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
 
 
 @pytest.mark.long
-def test_what_cannot_be_rescored_or_verified_is_said(shell: Shell, tmp_path: Path) -> None:
+def test_what_cannot_be_rescored_is_said(shell: Shell, tmp_path: Path) -> None:
     assert "today or tomorrow" in shell.error(2, "rescore", "--day", "yesterday")
     assert "names no model" in shell.error(3, "rescore", "--model", "nobody")
     other = elsewhere(shell, tmp_path)
-    assert "sellertrust rescore" in shell.error(3, "verify", "rescored", **other)
     (tmp_path / "generations").mkdir(mode=0o755)
-    for command in (("rescore", "--processes", 1), ("verify", "rescored")):
-        assert "chmod 700" in shell.error(6, *command, **other)
-    assert "does not belong to verify rescored" in shell.error(2, "verify", "rescored", "--public-key", "aa")
+    assert "chmod 700" in shell.error(6, "rescore", "--processes", 1, **other)
+    assert "does not belong to verify audit" in shell.error(2, "verify", "audit", "--public-key", "aa")
 
 
 @pytest.mark.long
@@ -94,9 +69,6 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
     file = ROOT / "service" / "policy" / "tiers.toml"
     made = shell.json("rescore", "--policy", file, "--processes", 1, **elsewhere(shell, tmp_path))
     assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest
-    verify = ("verify", "rescored", "--sample", 3)
-    assert "not compared" in shell(*verify, **elsewhere(shell, tmp_path), code=5)[1]
-    shell(*verify, **elsewhere(shell, tmp_path), policy=file)
 
 
 @pytest.mark.long
