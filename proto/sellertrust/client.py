@@ -284,6 +284,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         at_least_sequence: int = 0,
         audience: "trust_score_service_pb2.Audience.ValueType" = trust_score_service_pb2.AUDIENCE_UNSPECIFIED,
         language: str = "",
+        past_days: Iterable[int] = (),
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
         """Return one seller's trust score with the facts behind every point; with an `audience`, also in plain words.
@@ -295,6 +296,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
             seller=seller_name(marketplace, seller),
             audience=audience,
             language=language,
+            past_days=past_days,
             **bounds(observe_time, known_time, at_least_sequence),
         )
         return invoke(self._scores.ExplainTrustScore, request, deadline_seconds or self._read_seconds)

@@ -4,12 +4,13 @@ Weight = round(2^40 * 2^(-age / half_life)). Integer sums do not depend on order
 equal to the last bit. Each artifact contains its tables.
 """
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import cache
 
 import numpy as np
 
-from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.base.arrays import Floats, Ints, first_of_runs
 
 HALF_LIVES = (7, 30, 90, 365)
 """In days."""
@@ -20,6 +21,14 @@ UNIT = 1 << UNIT_BITS
 
 EXPOSURE_BITS = 20
 """The weight of exposure is 2^20, so a day's product with bounded orders fits into 64 bits."""
+
+LIMB_BITS = 24
+
+DENSE = 2
+"""Products of whole matrices take no longer up to so many slots per fact."""
+
+CACHED = 60_000
+"""Values summed at once, to stay in the processor's cache."""
 
 _SPAN = UNIT_BITS + 1  # half-lives; from here on the weight is at most 1/2 of the last bit, which rounds to even: 0
 _EXTRA_BITS = 80
@@ -45,34 +54,46 @@ def decay_table(half_life: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-def exact_sums(values: Ints, group: Ints, groups: int) -> Floats:
-    """Return the sum of the values of each group, float64 of shape (groups,), rounded once.
+def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, largest: int) -> Floats:
+    """Return the exact sums of weight x amount by place, as limbs of shape (2, rows, P, places) for `join_limbs`.
 
-    `values`: int64 >= 0; `group`: of each value. Two limbs of 24 and 39 bits never wrap. `exact_sums([2**40, 1], [0,
-    0], 1) == [2**40 + 1]`.
+    `weight` >= 0: at most 2^46, of shape (rows, columns). `column` and `place`, by fact, and `amounts` >= 0, of shape
+    (P, facts). `largest`: a bound of weight x amount. `add_up([[2, 3, 5]], [0, 1, 2], [[10, 1, 1]], [0, 0, 2], 3, 50)`
+    is 23, 0, 5.
     """
-    high = np.bincount(group, weights=values >> 24, minlength=groups)
-    low = np.bincount(group, weights=values & 0xFFFFFF, minlength=groups)
-    return np.asarray(high * float(1 << 24) + low, dtype=np.float64)
-
-
-def sum_by_case(values: Ints | Bools, amounts: Ints | None, case: Ints, n: int, bits: int) -> Floats:
-    """Return the sums of `values`, times `amounts` if given, by case: exact, shape (..., n).
-
-    Rounded once to float64. `values` >= 0, shape (..., facts), are at most 2^bits; `case`, shape (facts,), is sorted.
-    `sum_by_case([[2, 3, 5]], [10, 1, 1], [0, 0, 2], 3, 3) == [[23, 0, 5]]`.
-    """
-    starts = np.flatnonzero(first_of_runs(case))
-    out = np.zeros((*values.shape[:-1], n))
-    if not len(starts):
+    (rows, columns), facts, kinds = weight.shape, len(column), len(amounts)
+    out = np.zeros((2, rows, kinds, places))
+    if not facts or not rows:
         return out
-    largest = 1 if amounts is None else int(amounts.max())
-    if (len(case) * largest) << bits < 1 << 63:
-        added = values if amounts is None else values * amounts
-        sums = np.add.reduceat(added, starts, axis=-1, dtype=np.int64)
-    else:
-        added = values.astype(np.int64) if amounts is None else values * amounts
-        high, low = (np.add.reduceat(limb, starts, axis=-1) for limb in (added >> 24, added & 0xFFFFFF))
-        sums = high * float(1 << 24) + low
-    out[..., case[starts]] = sums
+    fits = facts * largest < 1 << 63
+    if fits and columns * places <= DENSE * facts:
+        slots = column * places + place
+        table = np.stack([np.bincount(slots, own, columns * places).reshape(columns, places) for own in amounts], 1)
+        sums = weight @ table.reshape(columns, -1).astype(np.int64)
+        return np.stack(split_limbs(sums)).reshape(out.shape).astype(np.float64)
+    if (place[1:] < place[:-1]).any():
+        order = np.argsort(place, kind="stable")
+        column, amounts, place = column[order], amounts[:, order], place[order]
+    starts = np.flatnonzero(first_of_runs(place))
+    step = max(CACHED // facts, 1)
+    for first in range(0, rows, step):
+        of_facts = weight[first : first + step].take(column, axis=1)
+        for kind, own in enumerate(amounts):
+            values = of_facts * own
+            if fits:
+                high, low = split_limbs(np.add.reduceat(values, starts, axis=1))
+            else:
+                high, low = (np.add.reduceat(limb, starts, axis=1) for limb in split_limbs(values))
+            of_kind = out[:, first : first + step, kind]
+            of_kind[0][:, place[starts]], of_kind[1][:, place[starts]] = high, low
     return out
+
+
+def split_limbs(values: Ints) -> tuple[Ints, Ints]:
+    """Return the values above their lowest LIMB_BITS bits, and these bits; their sums never wrap."""
+    return values >> LIMB_BITS, values & ((1 << LIMB_BITS) - 1)
+
+
+def join_limbs(limbs: Floats | Sequence[Ints]) -> Floats:
+    """Return the values of limbs, high ones first, rounded once to float64."""
+    return np.asarray(limbs[0] * float(1 << LIMB_BITS) + limbs[1], dtype=np.float64)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs, reduce_runs
+from scoring.base.arrays import NEVER, Bools, Floats, Ints, first_of_runs, reduce_runs
 from scoring.base.enums import Category, Severity
-from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, decay_table, exact_sums, sum_by_case
+from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, add_up, decay_table, join_limbs
 from scoring.features.facts import Facts
 from scoring.features.findings import Finding
 from scoring.features.views import Views, view_at_one_time
@@ -33,14 +33,11 @@ RECENT_DAYS = 365
 MASS_BITS = UNIT_BITS + 6
 """A mass is at most 2^46: a severity weighs at most 63."""
 
+MIXED_CELLS = 1_000_000
+"""Values of facts compared at once: 8 MB."""
+
 SQUARE_BITS = 10
 """Weights are squared in steps of 2^-10."""
-
-CACHED = 60000
-"""Folded at once, to stay in the processor's cache."""
-
-SMALL = 4_096
-"""Up to so many ages, all half-lives are folded at once, else one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,25 +151,19 @@ class Folder:
 
     def _add_up_exposure(self, views: Views) -> tuple[Floats, Floats]:
         """Return orders and failures, decayed, of shape (2, half-lives, cases), and in all, of shape (2, cases)."""
-        age, case, n = views.exposure_age, views.exposure_case, views.facts.cases
-        decayed, total = np.empty((2, len(HALF_LIVES), len(age), n)), np.empty((2, len(age), n))
-        step = max(CACHED // max(len(case), 1), 1)
-        for first in range(0, len(age), step):
-            part = slice(first, first + step)
-            weight, is_seen = self._exposure_tables.take(age[part], axis=1, mode="clip"), age[part] < NEVER
-            for place, amounts in enumerate((views.exposure_orders, views.exposure_failures)):
-                decayed[place, :, part] = sum_by_case(weight, amounts, case, n, EXPOSURE_BITS)
-                total[place, part] = sum_by_case(is_seen, amounts, case, n, 0)
-        decayed /= float(1 << EXPOSURE_BITS)
-        return decayed.reshape(2, len(HALF_LIVES), -1), total.reshape(2, -1)
+        age, column = views.exposure_ages.table, views.exposure_ages.column
+        weight = np.concatenate([self._exposure_tables.take(age, axis=1, mode="clip"), (age < NEVER)[None]])
+        amounts = np.stack([views.exposure_orders, views.exposure_failures])
+        largest = int(amounts.max(initial=0)) << EXPOSURE_BITS
+        sums = _add_up_views(weight, column, amounts, views.exposure_case, views.facts.cases, largest)
+        return sums[:, :-1] / float(1 << EXPOSURE_BITS), sums[:, -1]
 
     def _fold_findings(self, views: Views) -> Floats:
-        n = views.facts.cases
-        shape = (len(FINDING_HALF_LIVES), len(Finding), views.number * n)
-        if not len(views.findings.case):
-            return np.zeros(shape)
-        weight = self._finding_tables.take(views.finding_age, axis=1, mode="clip")
-        return _sum_by_place(weight, views.findings.finding - 1, len(Finding), views.findings.case, n).reshape(shape)
+        n, found = views.facts.cases, views.findings
+        weight = self._finding_tables.take(views.finding_ages.table, axis=1, mode="clip")
+        place, once = (found.finding - 1) * n + found.case, np.ones((1, len(found.case)), dtype=np.int64)
+        [sums] = _add_up_views(weight, views.finding_ages.column, once, place, len(Finding) * n, UNIT)
+        return _split_places(sums, len(Finding), n) / UNIT
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Return, for the first n cases, sums of orders times squared decay, and of orders of the last 365 days.
@@ -182,13 +173,14 @@ class Folder:
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
         weight = self._size_tables.take(facts.observe_day[case] - facts.exposure_day[:count], axis=1, mode="clip")
-        squares, recent = sum_by_case(weight, orders, case, n, 2 * SQUARE_BITS)
+        largest = int(orders.max(initial=0)) << 2 * SQUARE_BITS
+        squares, recent = join_limbs(add_up(weight, np.arange(count), orders[None], case, n, largest))[:, 0]
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _fold_violations(self, views: Views, series: Floats) -> dict[str, Any]:
         """Fill in the series of masses and incidents; return the sums without decay by name."""
-        v, age, severity, n = views.violations, views.violation_age, views.severity, views.facts.cases
-        cases = len(age) * n
+        v, age, severity, n = views.violations, views.violation_ages.table, views.severity, views.facts.cases
+        column, several, cases = views.violation_ages.column, len(HALF_LIVES), views.number * n
         if not len(v.case):
             return {
                 "ever": np.zeros((len(FLOORS), cases)),
@@ -196,34 +188,60 @@ class Folder:
                 "worst": np.zeros(cases),
                 "days_since": np.full((len(SINCE), cases), NEVER, dtype=np.int64),
             }
-        by_incident = np.flatnonzero(first_of_runs(v.case, v.incident))
-        by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
-        incident_case = v.case[by_incident]
-        floors = severity >= np.array(FLOORS)[:, None, None]
+        weight = self._tables.take(age, axis=1, mode="clip")
+        worth = self._severity_weights[severity][None]
+        is_first, place = first_of_runs(v.case, v.incident, v.category), (v.category - 1) * n + v.case
+        [masses] = _add_up_largest(weight, column, worth, is_first, place, len(Category) * n)
+        series[:, : len(Category)] = _split_places(masses, len(Category), n) / UNIT
+        worth = np.concatenate([worth, severity >= np.array(FLOORS)[:, None, None]])
+        weight = np.concatenate([weight, [age < NEVER, age < RECENT_DAYS]])
+        sums = _add_up_largest(weight, column, worth, first_of_runs(v.case, v.incident), v.case, n)
         places = [ALL_CATEGORIES, *(FLOOR_PLACES[floor] for floor in FLOORS)]
-        step = len(HALF_LIVES) if age.size < SMALL else 1
-        for first in range(0, len(HALF_LIVES), step):
-            weight = self._tables[first : first + step].take(age, axis=1, mode="clip")
-            mass = weight * self._severity_weights[severity]
-            largest = reduce_runs(np.maximum, mass, by_category)
-            category, case = v.category[by_category] - 1, v.case[by_category]
-            part = series[first : first + step]
-            part[:, : len(Category)] = _sum_by_place(largest, category, len(Category), case, n)
-            counted = np.stack([mass, *(weight * floor for floor in floors)], axis=1)
-            masses = sum_by_case(reduce_runs(np.maximum, counted, by_incident), None, incident_case, n, MASS_BITS)
-            part[:, places] = masses.reshape(*masses.shape[:2], cases) / UNIT
+        series[:, places] = sums[:, :several].swapaxes(0, 1) / UNIT
+        ever, recent = sums[1:, several:].swapaxes(0, 1)
+        return {"ever": ever, "recent": recent[FLOORS.index(Severity.MINOR)], **_find_extremes(views)}
 
-        flags = np.stack([*(floors & (age < NEVER)), age < RECENT_DAYS])
-        counts = sum_by_case(reduce_runs(np.logical_or, flags, by_incident), None, incident_case, n, 0)
-        counts = counts.reshape(len(flags), cases)
-        severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
-        worst = -_least_by_case(np.where(age < WORST_DAYS, -severity, 0), v.case, n, 0)
-        return {
-            "ever": counts[:-1],
-            "recent": counts[-1],
-            "worst": worst.ravel().astype(np.float64),
-            "days_since": _least_by_case(severe, v.case, n, NEVER).reshape(len(SINCE), cases),
-        }
+
+def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, place: Ints, places: int) -> Floats:
+    """Return the sums over runs of the largest weight x worth of each, exact, of shape (P, tables, K x places).
+
+    `weight`: of shape (tables, K, columns); `worth`: (P, K or 1, facts). `is_first`: the facts that begin a run.
+    """
+    tables, number, columns = weight.shape
+    starts, run = np.flatnonzero(is_first), np.cumsum(is_first) - 1
+    is_odd = (column != column[starts][run]) | (worth != worth[:, :1]).any(axis=(0, 1))
+    is_mixed = reduce_runs(np.logical_or, is_odd, starts)
+    alone, amounts = ~is_mixed, reduce_runs(np.maximum, worth[:, 0], starts)
+    of_runs = column[starts][alone], amounts[:, alone], place[starts][alone]
+    limbs = add_up(weight.reshape(-1, columns), *of_runs, places, 1 << MASS_BITS)
+    limbs = limbs.reshape(2, tables, number, len(worth), places)
+    if is_mixed.any():
+        facts = np.flatnonzero(is_mixed[run])
+        starts, place = np.flatnonzero(is_first[facts]), place[starts][is_mixed]
+        once = np.arange(len(starts)), np.ones((1, len(starts)), dtype=np.int64)
+        of_facts = np.broadcast_to(worth[..., facts], (len(worth), number, len(facts)))
+        step = max(MIXED_CELLS // (tables * of_facts[:, 0].size), 1)
+        for first in range(0, number, step):
+            part = slice(first, first + step)
+            values = weight[:, None, part, column[facts]] * of_facts[:, part]
+            largest = np.maximum.reduceat(values, starts, axis=-1).reshape(-1, len(starts))
+            more = add_up(largest, *once, place, places, 1 << MASS_BITS)
+            limbs[:, :, part] += more.reshape(2, tables, len(worth), -1, places).swapaxes(2, 3)
+    return join_limbs(limbs).transpose(2, 0, 1, 3).reshape(len(worth), tables, -1)
+
+
+def _find_extremes(views: Views) -> dict[str, Any]:
+    """Return the worst severities and the days since the last violation, of each column's gravest violation."""
+    v, ages, n = views.violations, views.violation_ages, views.facts.cases
+    order = np.lexsort((ages.column, v.case))
+    case, column = v.case[order], ages.column[order]
+    starts = np.flatnonzero(first_of_runs(case, column))
+    severity = reduce_runs(np.maximum, views.severity[:, order], starts)
+    case, age = case[starts], ages.table[:, column[starts]]
+    severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
+    worst = -_least_by_case(np.where(age < WORST_DAYS, -severity, 0), case, n, 0)
+    days_since = _least_by_case(severe, case, n, NEVER).reshape(len(SINCE), -1)
+    return {"worst": worst.ravel().astype(np.float64), "days_since": days_since}
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
@@ -234,12 +252,18 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
     return stacked
 
 
-def _sum_by_place(values: Ints, place: Ints, places: int, case: Ints, n: int) -> Floats:
-    """Return the sums of weights, shape (P, K, facts), by place and case: exact, shape (P, places, K x n)."""
-    rows = values.shape[0] * values.shape[1]
-    slots = np.arange(rows)[:, None] * (places * n) + place * n + case
-    sums = exact_sums(values.ravel(), slots.ravel(), rows * places * n) / UNIT
-    return sums.reshape(*values.shape[:2], places, n).swapaxes(1, 2).reshape(len(values), places, -1)
+def _add_up_views(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, largest: int) -> Floats:
+    """Return the sums of weights of shape (tables, K, columns): exact, of shape (P, tables, K x places)."""
+    tables, number, columns = weight.shape
+    limbs = add_up(weight.reshape(tables * number, columns), column, amounts, place, places, largest)
+    sums = join_limbs(limbs).reshape(tables, number, len(amounts), places).transpose(2, 0, 1, 3)
+    return sums.reshape(len(amounts), tables, number * places)
+
+
+def _split_places(sums: Floats, places: int, n: int) -> Floats:
+    """Turn sums of shape (tables, K x places x n) into (tables, places, K x n)."""
+    number = sums.shape[1] // (places * n) if n else 0
+    return sums.reshape(len(sums), number, places, n).swapaxes(1, 2).reshape(len(sums), places, number * n)
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:

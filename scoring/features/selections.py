@@ -10,14 +10,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from scoring.base.arrays import NEVER, Ints, first_of_runs
-from scoring.features.decay import HALF_LIVES, UNIT
+from scoring.features.decay import HALF_LIVES, UNIT, join_limbs, split_limbs
 from scoring.features.facts import Facts
 from scoring.features.fold import FAILURES, SINCE, Folder, Sums
 
 PART = 4_096
 """Selections per part of the inputs: about 10 MB."""
-
-LIMB_BITS = 24  # as in `scoring.features.decay.exact_sums`
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class IncidentSums:
         """Return the sums of the selections, with all else from `history`, the sums of one case."""
         n = len(self)
         joined = history.map(lambda values: np.repeat(values, n, axis=-1), n)
-        masses = (self.high * float(1 << LIMB_BITS) + self.low) / UNIT
+        masses = join_limbs((self.high, self.low)) / UNIT
         joined.series[:, :FAILURES] = masses.T.reshape(len(HALF_LIVES), FAILURES, n)
         *ever, recent = self.counts.T.astype(np.float64)
         return replace(
@@ -110,8 +108,7 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
     masses = sums.series[:, :FAILURES].reshape(len(HALF_LIVES) * FAILURES, cases).T
     whole = (masses * UNIT).astype(np.int64)  # exact: one incident weighs less than 2^46
     each = IncidentSums(
-        high=whole >> LIMB_BITS,
-        low=whole & ((1 << LIMB_BITS) - 1),
+        *split_limbs(whole),
         counts=np.column_stack([*sums.ever, sums.recent]).astype(np.int64),
         worst=sums.worst.astype(np.int64)[:, None],
         days_since=sums.days_since.T,

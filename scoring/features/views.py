@@ -17,23 +17,33 @@ from scoring.features.violations import Violations, raise_severities, sort_viola
 
 
 @dataclass(frozen=True, slots=True)
+class Ages:
+    """Ages of facts in K views. Facts of one day that every view sees or misses alike share a column."""
+
+    table: Ints
+    """In whole days, NEVER if unseen; shape (K, columns)."""
+    column: Ints
+    """By fact."""
+
+
+@dataclass(frozen=True, slots=True)
 class Views:
-    """The facts of n sellers from K views. Ages are whole days, of shape (K, facts), NEVER if unseen."""
+    """The facts of n sellers from K views."""
 
     facts: Facts
     """Facts of the first view; only it has allegations, overrides and existence."""
     violations: Violations
     """Every violation that counts in some view, by (seller, incident, category)."""
-    violation_age: Ints
+    violation_ages: Ages
     severity: Ints
     """Shape (K, violations), or (1, violations) if equal in every view."""
     exposure_case: Ints
     """By seller, as orders, failures and their ages."""
     exposure_orders: Ints
     exposure_failures: Ints
-    exposure_age: Ints
+    exposure_ages: Ages
     findings: Findings
-    finding_age: Ints
+    finding_ages: Ages
     tenure_days: Ints
     """Shape (K, n), as `level` and `identity_row`."""
     level: Ints
@@ -50,18 +60,22 @@ def view_at_one_time(facts: Facts) -> Views:
     return Views(
         facts=facts,
         violations=v,
-        violation_age=(day[v.case] - v.day)[None],
+        violation_ages=_ages_at_one_time(day[v.case] - v.day),
         severity=v.severity[None],
         exposure_case=facts.exposure_case,
         exposure_orders=facts.exposure_orders,
         exposure_failures=facts.exposure_failures,
-        exposure_age=(day[facts.exposure_case] - facts.exposure_day)[None],
+        exposure_ages=_ages_at_one_time(day[facts.exposure_case] - facts.exposure_day),
         findings=facts.findings,
-        finding_age=(day[facts.findings.case] - facts.findings.day)[None],
+        finding_ages=_ages_at_one_time(day[facts.findings.case] - facts.findings.day),
         tenure_days=(day - facts.start_day)[None],
         level=facts.level[None],
         identity_row=facts.identity_row[None],
     )
+
+
+def _ages_at_one_time(age: Ints) -> Ages:
+    return Ages(age[None], np.arange(len(age)))
 
 
 def view_at_times(visible: Visible, times: Sequence[int]) -> Views:
@@ -77,44 +91,59 @@ def view_at_times(visible: Visible, times: Sequence[int]) -> Views:
     day, last_day = moments // DAY, (moments - 1) // DAY
 
     violations, kept = sort_violations(judged.reports, judged.counts | judged.is_open)
-    is_seen = violations.day <= last_day
     is_open = judged.is_open[kept]
-    if is_open.any():
-        is_seen[:-1] &= ~is_open
-    units = np.where(is_seen, judged.units_if_upheld()[kept], 0)
+    first, violation_column = _share_columns(violations.day, is_open)
+    is_seen = violations.day[first] <= last_day
+    is_seen[:-1] &= ~is_open[first]
+    violation_age = np.where(is_seen, day - violations.day[first], NEVER)
+    units = judged.units_if_upheld()[kept]
+    if units.any():
+        units = np.where(is_seen[:, violation_column], units, 0)
     severity = np.atleast_2d(raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept]))
-    in_first = violations.take(is_seen[0]) if is_open.any() else violations
-    facts = collect_facts(visible, now, replace(in_first, severity=severity[0][is_seen[0]]))
+    is_first = is_seen[0, violation_column]
+    in_first = violations.take(is_first) if is_open.any() else violations
+    facts = collect_facts(visible, now, replace(in_first, severity=severity[0][is_first]))
 
     start = first_days(cases, sold, visible.identities)
     has_start = start <= last_day
-    sold_age = day - sold.day
-    seen_sales = sold_age > 0
     findings = list_findings(visible.finding_entries)
-    seen_findings = findings.day <= last_day
-    if len(visible.controls.case):
+    is_passed = findings.finding == Finding.INSPECTION_PASSED
+    has_controls = len(visible.controls.case) > 0
+    sale, sale_column = _share_columns(sold.day, sold.case * has_controls)
+    found, finding_column = _share_columns(findings.day, is_passed, findings.case * has_controls)
+    sold_age = day - sold.day[sale]
+    seen_sales, seen_findings = sold_age > 0, findings.day[found] <= last_day
+    if has_controls:
         place = _find_last_before(visible.controls, moments)
         controlled = np.where(place < 0, np.iinfo(np.int32).min, visible.controls.occur_time[place] // DAY)
-        seen_sales &= sold.day >= controlled[:, sold.case]
-        is_passed = findings.finding == Finding.INSPECTION_PASSED
-        seen_findings &= ~is_passed | (findings.day >= controlled[:, findings.case])
+        seen_sales &= sold.day[sale] >= controlled[:, sold.case[sale]]
+        seen_findings &= ~is_passed[found] | (findings.day[found] >= controlled[:, findings.case[found]])
         start = np.maximum(start, controlled)
     level, identity_row = _find_identities(visible.identities, moments, facts)
     return Views(
         facts=facts,
         violations=violations,
-        violation_age=np.where(is_seen, day - violations.day, NEVER),
+        violation_ages=Ages(violation_age, violation_column),
         severity=severity,
         exposure_case=sold.case,
         exposure_orders=sold.orders,
         exposure_failures=sold.failures,
-        exposure_age=np.where(seen_sales, sold_age, NEVER),
+        exposure_ages=Ages(np.where(seen_sales, sold_age, NEVER), sale_column),
         findings=findings,
-        finding_age=np.where(seen_findings, day - findings.day, NEVER),
+        finding_ages=Ages(np.where(seen_findings, day - findings.day[found], NEVER), finding_column),
         tenure_days=np.where(has_start, day - start, 0),
         level=level,
         identity_row=identity_row,
     )
+
+
+def _share_columns(day: Ints, *marks: Ints | Bools) -> tuple[Ints, Ints]:
+    """Return the places of one fact for each day and marks, and the column of each fact."""
+    key = day
+    for mark in marks:
+        key = key * (mark.max(initial=0) + 1) + mark
+    _, first, column = np.unique(key, return_index=True, return_inverse=True)
+    return first, column
 
 
 def _find_identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[Ints, Ints]:

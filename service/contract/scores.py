@@ -134,6 +134,12 @@ def result_message(
     return result(seller=name, trust_score=score_message(name, outcome, stamp, freshness))
 
 
+def past_score_message(time: int, score: answer.TrustScore | None) -> trust_score_service_pb2.PastScore:
+    tier = None if score is None or score.tier is None else entry_pb2.Tier.ValueType(score.tier)
+    points = None if score is None else score.points
+    return trust_score_service_pb2.PastScore(observe_time=timestamp(time), tier=tier, points=points)
+
+
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:

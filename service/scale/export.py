@@ -85,7 +85,7 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
     """
     store.make_private()
     chain = ledger.seals.chain_at(cut.sequence)
-    mended = len(ledger.clock.mendings.as_of(cut.sequence))
+    mended = len(ledger.clock.list_mendings(cut.sequence))
     done = find_exported(store) or Exported(0, marketplace, 0, 0, cut.sequence, "", mended, ())
     if not _is_of(ledger, done, marketplace):
         raise ConfigurationWrong(

@@ -139,6 +139,19 @@ class Scorer:
             raise seller_not_found(marketplace, seller)
         return explanation, query.stamp
 
+    def past_scores(self, marketplace: str, seller: str, cut: Cut, times: Iterable[int]) -> Iterator[TrustScore | None]:
+        """Yield a seller's score at each time, in microseconds, by what the cut knows; all from one reading.
+
+        Without cautions. None: the seller was unknown then.
+        """
+        table, _ = self._ledger.facts.table(marketplace, [seller], cut)
+        for time in times:
+            at = replace(cut, observe_time=time)
+            query = self._make_query(marketplace, at, self.champion.artifact, self.policy.now)
+            known = resolve_sellers([seller], table, time)
+            core = answer_within_notice(known, query.artifact, query.policy, check=_check, served=query.served)
+            yield core.scores[0]
+
     def whole_answer(
         self,
         marketplace: str,

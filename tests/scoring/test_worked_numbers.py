@@ -12,7 +12,7 @@ from scoring.base.time import day_of, format_day, format_time, parse_day, parse_
 from scoring.entries.lifecycle import TRANSITIONS, allowed_actions, next_status
 from scoring.entries.violation_types import severity_of, violation_types
 from scoring.features.columns import columns_of
-from scoring.features.decay import HALF_LIVES, decay_table, exact_sums, sum_by_case
+from scoring.features.decay import HALF_LIVES, add_up, decay_table, join_limbs
 from scoring.features.facts import resolve
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
@@ -36,29 +36,25 @@ def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
     assert all(abs(a - b) <= 0.5 + 1e-3 for a, b in zip(decay_table(7), exact, strict=False))
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**50), st.integers(0, 3)), max_size=50))
-def test_sums_are_exact_whatever_the_order(items: list[tuple[int, int]]) -> None:
-    values = np.array([v for v, _ in items], dtype=np.int64)
-    group = np.array([g for _, g in items], dtype=np.int64)
-    sums = exact_sums(values, group, 4)
-    assert sums.tolist() == [float(sum(v for v, g in items if g == k)) for k in range(4)]
-    assert exact_sums(values[::-1], group[::-1], 4).tolist() == sums.tolist()
-
-
 @given(
     st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 2**42), st.integers(0, 3)), max_size=30),
     st.sampled_from([0, 30, 40, 42]),
+    st.booleans(),
 )
-@example([(2**20, 2**42 - 1, 1)] * 9 + [(2**20 - 1, 2**42, 3)], 0)
-def test_sums_of_products_by_case_are_exact_however_large(items: list[tuple[int, int, int]], smaller: int) -> None:
-    items = sorted(((weight, amount >> smaller, case) for weight, amount, case in items), key=lambda item: item[2])
-    weight, amount, case = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
-    sums = sum_by_case(weight[None], amount, case, 4, 20)
-    assert sums.tolist() == [[float(sum(w * a for w, a, c in items if c == k)) for k in range(4)]]
-    worked = sum_by_case(np.array([[2, 3, 5]]), np.array([10, 1, 1]), np.array([0, 0, 2]), 3, 3)
-    assert worked.tolist() == [[23, 0, 5]]
-    masses = sum_by_case(weight[None] << 26, None, case, 4, 46)
-    assert masses.tolist() == [[float(sum(w << 26 for w, _, c in items if c == k)) for k in range(4)]]
+@example([(2**20, 2**42 - 1, 1)] * 9 + [(2**20 - 1, 2**42, 3)], 0, False)
+@example([(2**20, 2, 1)] * 9 + [(2**20 - 1, 1, 3)], 0, True)
+def test_sums_of_products_are_exact_however_large(
+    items: list[tuple[int, int, int]], smaller: int, are_alike: bool
+) -> None:
+    """In any order, and also where facts share the column of their weight."""
+    items = [(items[0][0] if are_alike else weight, amount >> smaller, place) for weight, amount, place in items]
+    weight, amount, place = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
+    column = np.zeros(len(items), dtype=np.int64) if are_alike else np.arange(len(items))
+    largest = int(amount.max(initial=0)) << 20
+    sums = join_limbs(add_up(weight[None], column, amount[None], place, 4, largest))
+    assert sums.tolist() == [[[float(sum(w * a for w, a, p in items if p == k)) for k in range(4)]]]
+    worked = add_up(np.array([[2, 3, 5]]), np.arange(3), np.array([[10, 1, 1]]), np.array([0, 0, 2]), 3, 50)
+    assert join_limbs(worked).tolist() == [[[23, 0, 5]]]
 
 
 def test_the_worked_scale() -> None:

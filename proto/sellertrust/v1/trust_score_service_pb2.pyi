@@ -874,6 +874,7 @@ class ExplainTrustScoreRequest(_message.Message):
     AT_LEAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    PAST_DAYS_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`. Required."""
     at_least_sequence: _builtins.int
@@ -890,6 +891,12 @@ class ExplainTrustScoreRequest(_message.Message):
     def known_time(self) -> _timestamp_pb2.Timestamp:
         """As in GetTrustScoreRequest."""
 
+    @_builtins.property
+    def past_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """At most 60 numbers, each 1 to 3,650: `past_scores` has the UTC midnights so many days before the day of
+        `observe_time`. Not with another audience than AUDIENCE_STAFF.
+        """
+
     def __init__(
         self,
         *,
@@ -899,10 +906,11 @@ class ExplainTrustScoreRequest(_message.Message):
         at_least_sequence: _builtins.int = ...,
         audience: Global___Audience.ValueType = ...,
         language: _builtins.str = ...,
+        past_days: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_time", b"known_time", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "audience", b"audience", "known_time", b"known_time", "language", b"language", "observe_time", b"observe_time", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_sequence", b"at_least_sequence", "audience", b"audience", "known_time", b"known_time", "language", b"language", "observe_time", b"observe_time", "past_days", b"past_days", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -919,6 +927,7 @@ class ExplainTrustScoreResponse(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     THIN_FILE_FIELD_NUMBER: _builtins.int
     AUDIENCE_ANSWER_FIELD_NUMBER: _builtins.int
+    PAST_SCORES_FIELD_NUMBER: _builtins.int
     baseline_points: _builtins.int
     """The page's base, from its best rows; may be above 1000. Only if rated."""
     @_builtins.property
@@ -937,6 +946,10 @@ class ExplainTrustScoreResponse(_message.Message):
     def audience_answer(self) -> Global___AudienceAnswer:
         """The answer in plain words. Only with an `audience`."""
 
+    @_builtins.property
+    def past_scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastScore]:
+        """One for each of `past_days`, in their order."""
+
     def __init__(
         self,
         *,
@@ -945,16 +958,51 @@ class ExplainTrustScoreResponse(_message.Message):
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         thin_file: Global___ThinFile | None = ...,
         audience_answer: Global___AudienceAnswer | None = ...,
+        past_scores: _abc.Iterable[Global___PastScore] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "audience_answer", b"audience_answer", "baseline_points", b"baseline_points", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "audience_answer", b"audience_answer", "baseline_points", b"baseline_points", "reasons", b"reasons", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points", "audience_answer", b"audience_answer", "baseline_points", b"baseline_points", "past_scores", b"past_scores", "reasons", b"reasons", "thin_file", b"thin_file", "trust_score", b"trust_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_points: _TypeAlias = _typing.Literal["baseline_points"]  # noqa: Y015
     _WhichOneofArgType__baseline_points: _TypeAlias = _typing.Literal["_baseline_points", b"_baseline_points"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_points) -> _WhichOneofReturnType__baseline_points | None: ...
 
 Global___ExplainTrustScoreResponse: _TypeAlias = ExplainTrustScoreResponse  # noqa: Y015
+
+@_typing.final
+class PastScore(_message.Message):
+    """What GetTrustScore answers for a past time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVE_TIME_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    tier: _entry_pb2.Tier.ValueType
+    """Unspecified for a seller that was unknown then, or without a model."""
+    points: _builtins.int
+    """Only if rated."""
+    @_builtins.property
+    def observe_time(self) -> _timestamp_pb2.Timestamp:
+        """A UTC midnight."""
+
+    def __init__(
+        self,
+        *,
+        observe_time: _timestamp_pb2.Timestamp | None = ...,
+        tier: _entry_pb2.Tier.ValueType = ...,
+        points: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "observe_time", b"observe_time", "points", b"points"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "observe_time", b"observe_time", "points", b"points", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+
+Global___PastScore: _TypeAlias = PastScore  # noqa: Y015
 
 @_typing.final
 class AudienceAnswer(_message.Message):

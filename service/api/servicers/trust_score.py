@@ -3,6 +3,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from scoring.base.errors import FieldViolation, SellerNotFound, SellertrustError, TooStale, invalid
+from scoring.base.time import DAY
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce
@@ -14,6 +15,7 @@ from service.contract.resource_names import parse_marketplace, parse_seller, sel
 from service.contract.scores import (
     computed_freshness,
     explanation_message,
+    past_score_message,
     result_message,
     score_message,
     stamp_message,
@@ -26,6 +28,8 @@ from service.scores.book.wire import batch_result
 from service.scores.scorer import Scorer
 
 MAX_SELLERS = 1_000
+MAX_PAST_SCORES = 60
+MAX_PAST_DAYS = 3_650
 
 ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest | score_pb.ExplainTrustScoreRequest
 
@@ -90,6 +94,7 @@ class TrustScoreServicer:
         require_audience(request.audience)
         texts = Texts(request.language)
         cut, freshness = self._cut(request)
+        past_times = _read_past_times(request, cut)
         is_told = request.audience not in {score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_CHECKOUT}
         try:
             if is_told:
@@ -112,6 +117,8 @@ class TrustScoreServicer:
         if request.audience == score_pb.AUDIENCE_SELLER:
             response.ClearField("reasons")
             response.ClearField("baseline_points")
+        past = self._scorer.past_scores(marketplace, seller, cut, past_times)
+        response.past_scores.extend(map(past_score_message, past_times, past))
         return response
 
     def _cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
@@ -131,6 +138,16 @@ class TrustScoreServicer:
         max_staleness = optional_duration(request, "max_staleness")
         reach = partial(self._reads.reach, request.at_least_sequence)
         return ReadOptions(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
+
+
+def _read_past_times(request: score_pb.ExplainTrustScoreRequest, cut: Cut) -> list[int]:
+    """Return the midnights of `past_days` in microseconds."""
+    days = request.past_days
+    if days and request.audience not in {score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_STAFF}:
+        raise invalid("past_days", "is for staff; leave it out with another audience")
+    if len(days) > MAX_PAST_SCORES or not all(1 <= number <= MAX_PAST_DAYS for number in days):
+        raise invalid("past_days", f"must have at most {MAX_PAST_SCORES} numbers, each 1 to {MAX_PAST_DAYS:,}")
+    return [(cut.observe_time // DAY - number) * DAY for number in days]
 
 
 def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:

@@ -33,7 +33,7 @@ def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence
         raise invalid("entries", f"has {len(entries):,} entries; a simulation takes at most {MAX_SUPPOSED:,}")
     named = [_name_entry(entry, seller, index) for index, entry in enumerate(entries)]
     refuse_service_fields(named, imported=False)
-    present = Present(cut.observe_time - 1, mendings=tuple(clock.mendings.as_of(cut.sequence)))
+    present = Present(cut.observe_time - 1, mendings=clock.list_mendings(cut.sequence))
     items = prepare_batch(named, present.clock)
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)

@@ -1,7 +1,7 @@
 """The credit file of one seller: what the service answers about it, on one page."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -16,15 +16,15 @@ from sellertrust.requests import invoke, seller_name
 from sellertrust.v1.entry_pb2 import Action, Category, Entry, IdentityLevel, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Reason, Stamp, TrustScore
-from service.web.desk.calls import READ_SECONDS, found, part, patient, start
+from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
+from service.web.desk.calls import READ_SECONDS, found, part, start
 from service.web.desk.measure_words import measure_rows
 from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
 from service.web.frame.rendering import day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
 
 CURVE_WEEKS = 52
-CURVE_STEP_WEEKS = 4
+CURVE_DAYS = range(7 * CURVE_WEEKS, 0, -28)
 ENTRIES_ON_PAGE = 50
 MARKED_ENTRIES = 1_000
 """The curve shows decisions of these."""
@@ -105,12 +105,13 @@ class SellerPages:
 
     def show(self, visit: Visit) -> Response:
         seller, client, market = seller_of(visit), visit.visitor.client, self._marketplace
-        explaining = start(lambda: client.explain_trust_score(market, seller, deadline_seconds=READ_SECONDS))
+        explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
+        explaining = start(lambda: explain(deadline_seconds=READ_SECONDS))
         measuring = start(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
         listing = start(lambda: first_violations(client, market, seller))
         reading = start(lambda: first_entries(client, market, seller))
         answer = explaining.result()
-        samples = self._samples(client, seller, answer)
+        samples = _list_samples(answer)
         measures, violations, entries = part(measuring.result), part(listing.result), part(reading.result)
         score = answer.trust_score
         marks = mark_decisions(entries.value or (), samples[0].time)
@@ -154,18 +155,10 @@ class SellerPages:
         first = "?" if visit.asked("page") else ""
         return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
 
-    def _samples(self, client: Client, seller: str, answer: ExplainTrustScoreResponse) -> list[Sample]:
-        now = time_of(answer.trust_score.stamp.observe_time)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        times = [midnight - timedelta(weeks=week) for week in range(CURVE_WEEKS, 0, -CURVE_STEP_WEEKS)]
-        # One after another: the service computes few past scores at once, and refuses more.
-        past = [patient(partial(self._score_at, client, seller, time)) for time in times]
-        return [*past, _sample(now, answer.trust_score)]
 
-    def _score_at(self, client: Client, seller: str, time: datetime) -> Sample:
-        ask = partial(client.get_trust_score, self._marketplace, seller)
-        score = found(lambda: ask(observe_time=time, deadline_seconds=READ_SECONDS))
-        return Sample(time, None, "TIER_UNSPECIFIED") if score is None else _sample(time, score.message)
+def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
+    past = [_sample(time_of(one.observe_time), one) for one in answer.past_scores]
+    return [*past, _sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
 
 
 def first_violations(client: Client, marketplace: str, seller: str) -> list[Violation]:
@@ -242,7 +235,7 @@ def violation_row(violation: Violation, effects: Mapping[str, int]) -> Violation
     )
 
 
-def _sample(time: datetime, score: TrustScore) -> Sample:
+def _sample(time: datetime, score: TrustScore | PastScore) -> Sample:
     return Sample(time, score.points if score.HasField("points") else None, Tier.Name(score.tier))
 
 

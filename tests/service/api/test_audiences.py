@@ -2,6 +2,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.registry import starter
+from tests.helpers import builders
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.policies import GRADED
@@ -162,3 +164,29 @@ def test_the_command_explains_to_a_seller(running: Running, tmp_path: Path) -> N
     [found] = shell.json("score", "s1", "--for", "seller", "--language", "zh", "-m", MARKET)
     assert "满分" in found["audience_answer"]["sentences"][0]
     assert "seller, staff" in shell.error(2, "score", "s1", "--for", "nobody", "-m", MARKET)
+
+
+def test_past_scores_are_what_a_score_of_that_time_says(running: Running) -> None:
+    """Also before the seller was known, and where a later decision is known by now."""
+    known = [
+        builders.identity("i-past", "past", occur_time=builders.ago(300), report_time=builders.ago(300)),
+        builders.exposure(builders.TODAY - 200, "past", settled_orders=5_000, report_time=builders.ago(150)),
+        builders.violation("v-past", "past", occur_time=builders.ago(100), report_time=builders.ago(90)),
+        builders.status("v-past", entry_id="c-past", report_time=builders.ago(20)),
+    ]
+    running.ledger.append(MARKET, known, imported=True)
+    time, days = datetime.fromtimestamp(builders.TODAY * 86_400, UTC), [400, 299, 149, 95, 60, 10, 1]
+    with running.client() as client:
+        found = client.explain_trust_score(MARKET, "past", observe_time=time, past_days=days).past_scores
+        for number, past in zip(days, found, strict=True):
+            then = time - timedelta(days=number)
+            assert past.observe_time.ToDatetime(UTC) == then
+            if number == 400:
+                assert (past.tier, past.HasField("points")) == (0, False)
+                continue
+            one = client.get_trust_score(MARKET, "past", observe_time=then).message
+            assert (past.tier, past.points, past.HasField("points")) == (one.tier, one.points, one.HasField("points"))
+        assert len({past.points for past in found}) > 3
+        for wrong, audience in (([0], 0), ([3_651], 0), ([1] * 61, 0), ([1], SELLER), ([1], CHECKOUT)):
+            with pytest.raises(SellertrustCallError, match="past_days"):
+                client.explain_trust_score(MARKET, "past", past_days=wrong, audience=audience)
