@@ -1,16 +1,11 @@
-"""The loss certificate: its time, its statements about the shipped policies, and attempts to exceed its bounds.
+"""The loss certificate: its time, its statements about the shipped policies, and laxer terms for who is worse.
 
 By shipped policy: seconds to make and to prove the certificate, states, edges, the largest take by tier. Verdicts are 1
 or 0, `.most_minor` is the most that one name gets. `NAME.VERDICT.largest_stop_days`, `.smallest_wash_ppm`,
 `.smallest_identity_minor`: where the verdict turns, -1 for nowhere.
 
-`attackers.above_bound`: adaptive attackers in the simulated market that got more than the bound;
-`attackers.best_over_bound`: the best take over the smallest bound of the failed verdicts.
-
 `monotone.broken`: random policies that give one of two random sellers a laxer term on one of 23 later days, with one
 more or one worse violation.
-
-A quarter of an hour on an idle core.
 """
 
 import json
@@ -19,24 +14,22 @@ from collections.abc import Callable
 from itertools import islice
 from time import perf_counter
 
-from scoring.loss_certificate.certificate import VERDICTS, certify
+from scoring.loss_certificate.certificate import certify
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.sensitivity import find_sensitivity
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.loss_certificate.market import let_loose_in_market
 from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 from tests.scoring.monotone import draw_policies, find_laxer_day
 
 Say = Callable[[str], None]
 POLICIES = ("general", "ladder")
 ROUNDS = 5
-GENERATIONS, EACH = 10, 25
 MONOTONE, SELLERS = 1_000, 2
 
 
 def run(say: Say) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for part in (shipped, attackers, monotone):
+    for part in (shipped, monotone):
         began = perf_counter()
         found = part()
         say(f"{part.__name__}: {found} in {perf_counter() - began:.0f} s")
@@ -72,30 +65,6 @@ def shipped() -> dict[str, float]:
                 value = getattr(turns, key)
                 figures[f"{name}.{verdict}.{key}"] = -1 if value is None else value
     return figures
-
-
-def attackers() -> dict[str, float]:
-    assumptions = read_assumptions(SHIPPED_ASSUMPTIONS)
-    tried = above = 0
-    ratios = []
-    for name in POLICIES:
-        policy = policy_of(shipped_data(name))
-        verdicts = certify(policy, assumptions)["verdicts"]
-        for verdict, is_real in VERDICTS.items():
-            bound = verdicts[verdict]["most_minor"]
-            totals = [
-                total
-                for _, total, _ in let_loose_in_market(
-                    policy, assumptions, not is_real, GENERATIONS, EACH, seed=len(ratios)
-                )
-            ]
-            tried, above = tried + len(totals), above + sum(total > bound for total in totals)
-            ratios += [max(totals) / bound] if bound else []
-    return {
-        "attackers.tried": tried,
-        "attackers.above_bound": above,
-        "attackers.best_over_bound": round(min(ratios), 3),
-    }
 
 
 def monotone() -> dict[str, float]:

@@ -1,15 +1,17 @@
-"""Damage to certificates: one changed value, or a forgery of the whole; with a new digest, as a forger would."""
+"""Damage to certificates: one changed value or a false statement, with a new digest, as a forger would."""
 
 import copy
 import json
 import random
-from collections.abc import Callable
 from typing import Any
 
 from scoring.base.enums import MeasureKind, Tier
 from scoring.loss_certificate.certificate import certify, digest_certificate
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller
 from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
+
+
+SOURCES: list[Any] = [None, "", "  ", 0, [], {"by": "us"}]
 
 
 def to_be_altered() -> dict[str, Any]:
@@ -83,7 +85,7 @@ def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple
     text = f"{kind}: {name}"
     if kind == "source":
         found["assumptions"][part].pop("source")
-        if source := chance.choice([None, "", "  ", 0, [], {"by": "us"}]):
+        if source := chance.choice(SOURCES):
             found["assumptions"][part]["source"] = source
     elif kind == "section":
         where[name] = chance.choice([{}, 1, {"days": 1, "source": "cases"}, "x", [1]])
@@ -112,121 +114,3 @@ def misspell(policy: dict[str, Any], chance: random.Random) -> dict[str, Any]:
     else:
         part["note"] = 1
     return found
-
-
-Forger = Callable[[dict[str, Any], random.Random], None]
-
-
-def forge(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
-    found = copy.deepcopy(certificate)
-    forger = chance.choice(FORGERS)
-    forger(found, chance)
-    found["digest"] = digest_certificate(found)
-    return found, forger.__name__
-
-
-def _tables(found: dict[str, Any]) -> list[list[Any]]:
-    return [verdict[name] for verdict in found["verdicts"].values() for name in ("building", "running")]
-
-
-def _pick(found: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    picked: dict[str, Any] = found["verdicts"][chance.choice([*found["verdicts"]])]
-    return picked
-
-
-def leave_out_a_bucket(found: dict[str, Any], chance: random.Random) -> None:
-    place = chance.randrange(len(found["settled"]))
-    found["settled"].pop(place)
-    found["temptation_minor"].pop(place)
-    for verdict in found["verdicts"].values():
-        verdict["building"].pop(place)
-        for day in verdict["running"]:
-            day.pop(place)
-
-
-def leave_out_a_day(found: dict[str, Any], chance: random.Random) -> None:
-    for verdict in found["verdicts"].values():
-        place = chance.choice([0, -1])
-        verdict["running"].pop(place)
-        verdict["attack"]["days"].pop(place)
-    found["run_days"] -= 1
-
-
-def leave_out_deposits(found: dict[str, Any], _: random.Random) -> None:
-    found["deposits"] = found["deposits"][:1]
-    for verdict in found["verdicts"].values():
-        verdict["building"] = [[row[:1] for row in rows] for rows in verdict["building"]]
-
-
-def permute_states(found: dict[str, Any], chance: random.Random) -> None:
-    table = chance.choice(_tables(found))
-    rows = chance.choice([table, chance.choice(table)])
-    chance.shuffle(rows)
-
-
-def swap_tables(found: dict[str, Any], chance: random.Random) -> None:
-    first, second = found["verdicts"].values()
-    for name in chance.choice([("building",), ("running",), ("attack",), tuple(first)]):
-        first[name], second[name] = second[name], first[name]
-
-
-def lower_a_table(found: dict[str, Any], chance: random.Random) -> None:
-    verdict, parts = _pick(found, chance), chance.choice([0, 1, 2, 10])
-    for name in ("building", "running"):
-        verdict[name] = [
-            [[max(value - (value // parts if parts else 1), 0) for value in row] for row in rows]
-            for rows in verdict[name]
-        ]
-    if chance.random() < 0.5:
-        verdict["most_minor"], verdict["holds"] = 0, True
-
-
-def swap_currency(found: dict[str, Any], chance: random.Random) -> None:
-    found["currency"] = found["assumptions"]["currency"] = chance.choice(["USD", "JPY", "CNY", "eur"])
-
-
-def assume_less(found: dict[str, Any], chance: random.Random) -> None:
-    part, key = chance.choice([("stop", "days"), ("confirm", "days"), ("wash", "ppm"), ("identity", "minor"),
-        ("aged_account", "minor"), ("aged_account", "ppm"), ("runners", "count"), ("overturned", "ppm")])  # fmt: skip
-    found["assumptions"][part][key] += chance.choice([-1, 1, 1, 10**6, -(10**6)])
-
-
-def add_to_assumptions(found: dict[str, Any], chance: random.Random) -> None:
-    part = chance.choice(["carrier", "caution", "stop", "wash"])
-    rows = {"days": chance.randrange(1, 30), "ppm": chance.randrange(10**6), "source": "x"}
-    if part in ("stop", "wash"):
-        found["assumptions"][part]["by_product_category"] = {"toys": rows}
-    else:
-        found["assumptions"][part] = rows
-
-
-def attack_less(found: dict[str, Any], chance: random.Random) -> None:
-    attack = _pick(found, chance)["attack"]
-    day = chance.choice(attack["days"])
-    less = chance.randrange(1, 500)
-    day[chance.choice(["captured_minor", "released_minor"])] -= less
-    attack["run_cash_minor"] -= less
-
-
-def take_less(found: dict[str, Any], chance: random.Random) -> None:
-    takes = found["takes"]
-    for take in takes["by_tier"].values():
-        for key in take:
-            take[key] = take[key] // chance.choice([2, 3])
-    takes["largest"] = {key: max(take[key] for take in takes["by_tier"].values()) for key in takes["largest"]}
-    takes["runners_on_one_day"] = {key: value * takes["runners"] for key, value in takes["largest"].items()}
-
-
-def accept_more(found: dict[str, Any], chance: random.Random) -> None:
-    one = {
-        "verdict": chance.choice([*found["verdicts"], "granted", "all"]),
-        "by": "x",
-        "most_minor": chance.randrange(9),
-    }
-    found["accepted"] += [one] * chance.choice([1, 2])
-
-
-FORGERS: list[Forger] = [
-    *(leave_out_a_bucket, leave_out_a_day, leave_out_deposits, permute_states, swap_tables, lower_a_table),
-    *(swap_currency, assume_less, add_to_assumptions, attack_less, take_less, accept_more),
-]
