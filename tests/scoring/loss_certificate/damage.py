@@ -10,7 +10,6 @@ from scoring.loss_certificate.certificate import certify, digest_certificate
 from scoring.loss_certificate.exceptions import Granted, GrantedSeller
 from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
 
-
 SOURCES: list[Any] = [None, "", "  ", 0, [], {"by": "us"}]
 
 
