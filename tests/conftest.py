@@ -1,13 +1,22 @@
 """Shared by all tests: the mark of long tests, and expensive fixtures made once for all processes."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from tests.helpers import shared
+
+if TYPE_CHECKING:
+    from sellertrust.client import Client
+    from tests.helpers.servers import Running
 
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
 
@@ -38,3 +47,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """A server without a model, on a ledger of its own."""
+    from tests.helpers.servers import running_server  # slow to import
+
+    with running_server(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Client]:
+    with running.client() as found:
+        yield found

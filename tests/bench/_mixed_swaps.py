@@ -107,7 +107,6 @@ def run(show: Show, count: int = SWAPS) -> None:
 
 def _swaps(client: Client, registry: Registry, models: list[str], number: int) -> list[Callable[[], object]]:
     first, second = models
-    policies = client
     shipped = read_policy(SHIPPED_POLICY).digest
 
     def promote() -> None:
@@ -119,10 +118,10 @@ def _swaps(client: Client, registry: Registry, models: list[str], number: int) -
         _require(client.wait_for_model(first, timeout_seconds=60))
 
     def commit() -> None:
-        policies.commit_policy(OTHER_POLICY.read_text(), expected=shipped, **SAID)
+        client.commit_policy(OTHER_POLICY.read_text(), expected=shipped, **SAID)
 
     def roll_back_policy() -> None:
-        policies.rollback_policy(**SAID)
+        client.rollback_policy(**SAID)
 
     return [promote, commit, roll_back, roll_back_policy]
 

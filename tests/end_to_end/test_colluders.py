@@ -82,7 +82,6 @@ def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp
     with ExitStack() as stack:
         quiet = stack.enter_context(marketplace(backend, tmp_path / "quiet", past))
         client = stack.enter_context(marketplace(backend, tmp_path / "attacked", past))
-        review = client
         for one in (quiet, client):
             one.confirm_violation(MARKET, "real", **WHY)
         client.append_entries(MARKET, attack())
@@ -105,14 +104,14 @@ def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp
 
         # One bulk decision dismisses them, except a sample.
         bulk: dict[str, Any] = WHY | {"violation_types": ["counterfeit_goods"], "decision_id": "ring"}
-        shown = review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **bulk)
+        shown = client.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **bulk)
         assert shown.count == len(RING) * COMPLAINTS
-        done = review.decide_violations(
+        done = client.decide_violations(
             MARKET, entry_pb2.ACTION_DISMISS, **bulk, execute=True, expected_count=shown.count, etag=shown.etag
         )
         assert 20 < len(done.held_back) < 100
         assert (done.decided, done.remaining) == (shown.count - len(done.held_back), 0)
-        waiting = {item.violation.name for item in review.list_review_queue(MARKET) if item.held_back}
+        waiting = {item.violation.name for item in client.list_review_queue(MARKET) if item.held_back}
         assert waiting == {*done.held_back}
         now = datetime.now(UTC)
         assert answers(client, now, *ONLY_IF_UPHELD) == answers(quiet, now, *ONLY_IF_UPHELD)
@@ -124,7 +123,7 @@ def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp
         assert answers(client, now) == answers(quiet, now)
 
         # The ring has a record now; the honest brand has its own.
-        found = {one.name.rsplit("/", 1)[-1]: one for one in review.list_notifiers(MARKET)}
+        found = {one.name.rsplit("/", 1)[-1]: one for one in client.list_notifiers(MARKET)}
         assert set(found) == {*RING, "brand-1"}
         for notifier in RING:
             one = found[notifier]

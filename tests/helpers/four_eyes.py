@@ -65,9 +65,6 @@ class World:
             self._clients[name] = Client(self.address, **shown.options(), service_config="{}", deadline_seconds=60)
         return self._clients[name]
 
-    def proposals(self, name: str) -> Client:
-        return self(name)
-
     def by_token(self, name: str, token: Path) -> Client:
         self(name)
         both = self._clients[f"{name} {token}"] = Client(
@@ -82,14 +79,11 @@ class World:
     def raw_decide(self, name: str, request: DecideViolationsRequest) -> None:
         invoke(ReviewServiceStub(self(name).channel).DecideViolations, request, 60)
 
-    def review(self, name: str) -> Client:
-        return self(name)
-
     def propose(self, name: str, request: Any, **options: Any) -> Proposal:
-        return self.proposals(name).create_proposal(request, **SAID, **options)
+        return self(name).create_proposal(request, **SAID, **options)
 
     def approve(self, name: str, proposal: Proposal, **options: Any) -> Proposal:
-        return self.proposals(name).approve_proposal(proposal.name, proposal.digest, **(SAID | options))
+        return self(name).approve_proposal(proposal.name, proposal.digest, **(SAID | options))
 
     def agreed(self, request: Any, author: str = "anna", approver: str = "bert") -> Proposal:
         return self.approve(approver, self.propose(author, request))
@@ -144,7 +138,7 @@ def promotion(digest: str, **fields: Any) -> PromoteModelRequest:
 
 def bulk(world: World, decision_id: str = "d-1", **fields: Any) -> DecideViolationsRequest:
     asked = {"notifier": "brand-1", "decision_id": decision_id, **SAID, **fields}
-    shown = world.review("anna").decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **asked)
+    shown = world("anna").decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **asked)
     return decide_request(
         MARKET, entry_pb2.ACTION_DISMISS, **asked, execute=True, expected_count=shown.count, etag=shown.etag
     )

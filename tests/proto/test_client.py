@@ -27,7 +27,7 @@ from sellertrust.client import (
 )
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from tests.helpers.servers import MARKET, identity, ledger_stub, running_server, violation
+from tests.helpers.servers import MARKET, Running, identity, ledger_stub, running_server, violation
 from tests.helpers.worlds import artifact
 
 NOWHERE = "127.0.0.1:9"  # the discard port: no process listens there
@@ -79,7 +79,7 @@ def test_a_checkout_gets_unknown_where_there_is_no_server(caplog) -> None:
 
 
 @pytest.mark.long
-def test_each_cause_of_unknown_scores_is_logged_once(tmp_path: Path, caplog, monkeypatch) -> None:
+def test_each_cause_of_unknown_scores_is_logged_once(running: Running, client: Client, caplog, monkeypatch) -> None:
     def ask(client: Client, **asked: Any) -> None:
         for _ in range(20):
             assert client.get_trust_score(MARKET, "s-17", on_error="unknown", **asked).badge == "unknown"
@@ -87,13 +87,12 @@ def test_each_cause_of_unknown_scores_is_logged_once(tmp_path: Path, caplog, mon
     now = [1_000.0]
     monkeypatch.setattr("sellertrust.client.monotonic", lambda: now[0])
     caplog.set_level(logging.WARNING, "sellertrust.client")
-    with running_server(tmp_path) as running, running.client() as client:
-        ask(client)
-        ask(client, deadline_seconds=1e-6)
-        running.server.stop(grace_seconds=0)
-        ask(client)
-        now[0] += LOG_SECONDS
-        ask(client)
+    ask(client)
+    ask(client, deadline_seconds=1e-6)
+    running.server.stop(grace_seconds=0)
+    ask(client)
+    now[0] += LOG_SECONDS
+    ask(client)
     lines = [record.getMessage().removeprefix("trust score unknown: ") for record in caplog.records]
     assert lines == [
         "the server refused the call (NOT_FOUND SELLER_NOT_FOUND)",
@@ -103,24 +102,23 @@ def test_each_cause_of_unknown_scores_is_logged_once(tmp_path: Path, caplog, mon
     ]
 
 
-def test_a_checkout_gets_unknown_for_whatever_else_fails(tmp_path: Path, monkeypatch) -> None:
+def test_a_checkout_gets_unknown_for_whatever_else_fails(running: Running, client: Client, monkeypatch) -> None:
     def fail(*arguments: object) -> None:
         raise RuntimeError("unforeseen")
 
-    with running_server(tmp_path) as running, running.client() as client:
-        for seller in ("nobody", "", "no/id", "x" * 200, "half a pair \ud800", None):
-            score = client.get_trust_score(MARKET, seller, on_error="unknown")
-            assert (score.state, score.badge) == (UNKNOWN, "unknown"), seller
-            [result] = client.batch_get_trust_scores(MARKET, [seller], on_error="unknown")
-            assert result.trust_score.state == UNKNOWN
-        client.append_entries(MARKET, [identity("i", "s")])
-        known, unknown = client.batch_get_trust_scores(MARKET, ["s", "nobody"], on_error="unknown")
-        assert known.trust_score.stamp.ledger_sequence == 1
-        assert not unknown.trust_score.HasField("stamp")
-        monkeypatch.setattr(running.scorer, "scores", fail)
-        assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
-        client.close()
-        assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
+    for seller in ("nobody", "", "no/id", "x" * 200, "half a pair \ud800", None):
+        score = client.get_trust_score(MARKET, seller, on_error="unknown")
+        assert (score.state, score.badge) == (UNKNOWN, "unknown"), seller
+        [result] = client.batch_get_trust_scores(MARKET, [seller], on_error="unknown")
+        assert result.trust_score.state == UNKNOWN
+    client.append_entries(MARKET, [identity("i", "s")])
+    known, unknown = client.batch_get_trust_scores(MARKET, ["s", "nobody"], on_error="unknown")
+    assert known.trust_score.stamp.ledger_sequence == 1
+    assert not unknown.trust_score.HasField("stamp")
+    monkeypatch.setattr(running.scorer, "scores", fail)
+    assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
+    client.close()
+    assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
 
 
 def test_faults_of_the_program_are_raised_all_the_same() -> None:
@@ -163,15 +161,14 @@ def test_every_call_has_a_deadline_which_can_be_set(tmp_path: Path, monkeypatch)
 
 
 @pytest.mark.long
-def test_errors_are_decoded(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        with pytest.raises(SellertrustCallError) as missing:
-            client.get_trust_score(MARKET, "nobody")
-        with pytest.raises(SellertrustCallError) as wrong:
-            client.append_entries(MARKET, [violation("a b", "s", harm=0)])
-        running.ledger.close()
-        with pytest.raises(SellertrustCallError) as unavailable:
-            client.get_violation(MARKET, "v")
+def test_errors_are_decoded(running: Running, client: Client) -> None:
+    with pytest.raises(SellertrustCallError) as missing:
+        client.get_trust_score(MARKET, "nobody")
+    with pytest.raises(SellertrustCallError) as wrong:
+        client.append_entries(MARKET, [violation("a b", "s", harm=0)])
+    running.ledger.close()
+    with pytest.raises(SellertrustCallError) as unavailable:
+        client.get_violation(MARKET, "v")
     assert (missing.value.code, missing.value.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
     assert missing.value.metadata == {"seller": seller_name(MARKET, "nobody")}
     assert [field for field, _ in wrong.value.fields] == ["entries[0].entry_id", "entries[0].violation.harm"]
@@ -197,7 +194,7 @@ def test_points_of_an_unrated_seller_are_none(tmp_path: Path) -> None:
     assert (missing.trust_score, missing.error.reason) == (None, "SELLER_NOT_FOUND")
 
 
-def test_errors_of_asyncio_are_decoded(tmp_path: Path) -> None:
+def test_errors_of_asyncio_are_decoded(running: Running) -> None:
     async def ask(address: str) -> SellertrustCallError:
         async with grpc.aio.insecure_channel(address) as channel:
             request = trust_score_service_pb2.GetTrustScoreRequest(seller=seller_name(MARKET, "nobody"))
@@ -205,8 +202,7 @@ def test_errors_of_asyncio_are_decoded(tmp_path: Path) -> None:
                 await TrustScoreServiceStub(channel).GetTrustScore(request)  # type: ignore[misc]
             return SellertrustCallError.of(caught.value)
 
-    with running_server(tmp_path) as running:
-        error = asyncio.run(ask(running.address))
+    error = asyncio.run(ask(running.address))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
     assert error.message.startswith(f"No seller 'nobody' in marketplace '{MARKET}' has orders, an identity")
     assert error.metadata == {"seller": seller_name(MARKET, "nobody")}
@@ -245,32 +241,30 @@ def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:
             assert client.get_trust_score(MARKET, "s").seller  # a read is retried for less than a second
 
 
-def test_a_decision_that_is_retried_once_done_is_answered(tmp_path: Path) -> None:
+def test_a_decision_that_is_retried_once_done_is_answered(client: Client) -> None:
     """The client makes one entry id a call, so a message that gRPC sends twice is one decision."""
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("v", "s")])
-        sent: list[Any] = []
-        stub = ledger_stub(client).ConfirmViolation
+    client.append_entries(MARKET, [violation("v", "s")])
+    sent: list[Any] = []
+    stub = ledger_stub(client).ConfirmViolation
 
-        def twice(request: Any, timeout: float) -> Any:
-            sent.append(stub(request, timeout=timeout))
-            return stub(request, timeout=timeout)
+    def twice(request: Any, timeout: float) -> Any:
+        sent.append(stub(request, timeout=timeout))
+        return stub(request, timeout=timeout)
 
-        client._ledger.ConfirmViolation = twice  # as gRPC, which sends a message again
-        assert client.confirm_violation(MARKET, "v", actor="a", reason="r") == sent[0]
+    client._ledger.ConfirmViolation = twice  # as gRPC, which sends a message again
+    assert client.confirm_violation(MARKET, "v", actor="a", reason="r") == sent[0]
 
 
-def test_times_may_be_datetimes_of_any_zone_or_timestamps(tmp_path: Path) -> None:
+def test_times_may_be_datetimes_of_any_zone_or_timestamps(client: Client) -> None:
     moment = datetime.now(UTC) - timedelta(days=1)
     stamp = Timestamp()
     stamp.FromDatetime(moment)
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [identity("i", "s")])
-        for time_ in (moment, moment.astimezone(timezone(timedelta(hours=8))), stamp):
-            score = client.get_trust_score(MARKET, "s", observe_time=time_, on_error="unknown")
-            if score.HasField("stamp"):
-                assert score.stamp.observe_time == stamp
-            assert list(client.list_entries(MARKET, known_time=time_)) == []
+    client.append_entries(MARKET, [identity("i", "s")])
+    for time_ in (moment, moment.astimezone(timezone(timedelta(hours=8))), stamp):
+        score = client.get_trust_score(MARKET, "s", observe_time=time_, on_error="unknown")
+        if score.HasField("stamp"):
+            assert score.stamp.observe_time == stamp
+        assert list(client.list_entries(MARKET, known_time=time_)) == []
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ from service.api import stream_threads
 from service.ledger.store import Ledger
 from tests.helpers.databases import BACKENDS, database
 from tests.helpers.proxies import proxy_to
-from tests.helpers.servers import MARKET, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, identity, running_server, violation
 
 NOWHERE = "127.0.0.1:9"  # the discard port: no process listens there
 SERVE = """
@@ -47,19 +47,18 @@ def ids_of(batches: list[list[Entry]]) -> list[str]:
     return [entry.entry_id for batch in batches for entry in batch]
 
 
-def test_batches_are_acknowledged_in_order(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        batches = batches_of(10)
-        batches[4] = [violation("v w", "s")]
-        acknowledged = list(client.stream_entries(MARKET, batches))
-        assert [one.index for one in acknowledged] == list(range(10))
-        [refused] = [one for one in acknowledged if one.error]
-        assert (refused.index, refused.results, refused.sequence) == (4, [], 0)
-        assert refused.error.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert [field for field, _ in refused.error.fields] == ["entries[0].entry_id"]
-        assert acknowledged[-1].sequence == 45
-        assert [result.entry_id for result in acknowledged[-1].results] == ids_of(batches[-1:])
-        assert list(client.stream_entries(MARKET, [])) == []
+def test_batches_are_acknowledged_in_order(client: Client) -> None:
+    batches = batches_of(10)
+    batches[4] = [violation("v w", "s")]
+    acknowledged = list(client.stream_entries(MARKET, batches))
+    assert [one.index for one in acknowledged] == list(range(10))
+    [refused] = [one for one in acknowledged if one.error]
+    assert (refused.index, refused.results, refused.sequence) == (4, [], 0)
+    assert refused.error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [field for field, _ in refused.error.fields] == ["entries[0].entry_id"]
+    assert acknowledged[-1].sequence == 45
+    assert [result.entry_id for result in acknowledged[-1].results] == ids_of(batches[-1:])
+    assert list(client.stream_entries(MARKET, [])) == []
 
 
 @pytest.mark.long
@@ -150,23 +149,22 @@ def test_a_stream_moves_to_another_server_when_its_own_drains(tmp_path: Path) ->
         assert going.lines()
 
 
-def test_acknowledgements_come_while_batches_are_being_made(tmp_path: Path) -> None:
+def test_acknowledgements_come_while_batches_are_being_made(client: Client) -> None:
     taken, more = [], threading.Event()
 
     def feed() -> Iterator[list[Entry]]:
         yield from batches_of(3)
         more.wait(30)
 
-    with running_server(tmp_path) as running, running.client() as client:
-        for one in client.stream_entries(MARKET, feed()):
-            taken.append(one.index)
-            if len(taken) == 3:
-                more.set()
+    for one in client.stream_entries(MARKET, feed()):
+        taken.append(one.index)
+        if len(taken) == 3:
+            more.set()
     assert taken == [0, 1, 2]
 
 
 @pytest.mark.long
-def test_batches_are_read_only_a_few_ahead(tmp_path: Path) -> None:
+def test_batches_are_read_only_a_few_ahead(client: Client) -> None:
     made = 0
 
     def feed() -> Iterator[list[Entry]]:
@@ -175,15 +173,14 @@ def test_batches_are_read_only_a_few_ahead(tmp_path: Path) -> None:
             made += 1
             yield batch
 
-    with running_server(tmp_path) as running, running.client() as client:
-        stream = client.stream_entries(MARKET, feed())
-        for taken in range(1, 20):
-            next(stream)
-            time.sleep(0.01)
-            assert made <= taken + IN_FLIGHT + 1
-        stream.close()
-        time.sleep(0.2)
-        assert made < 100
+    stream = client.stream_entries(MARKET, feed())
+    for taken in range(1, 20):
+        next(stream)
+        time.sleep(0.01)
+        assert made <= taken + IN_FLIGHT + 1
+    stream.close()
+    time.sleep(0.2)
+    assert made < 100
 
 
 def test_what_batches_raise_is_raised_after_acknowledgements(tmp_path: Path) -> None:
@@ -230,7 +227,7 @@ def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) 
 
 
 @pytest.mark.long
-def test_a_stream_is_opened_anew_and_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
+def test_a_stream_is_opened_anew_and_goes_on_where_it_was(running: Running, client: Client, monkeypatch) -> None:
     monkeypatch.setattr(streams, "CONNECTION_SECONDS", 0.3)
 
     def feed() -> Iterator[list[Entry]]:
@@ -238,19 +235,17 @@ def test_a_stream_is_opened_anew_and_goes_on_where_it_was(tmp_path: Path, monkey
             time.sleep(0.06)
             yield batch
 
-    with running_server(tmp_path) as running, running.client() as client:
-        assert [one.error for one in client.stream_entries(MARKET, feed())] == [None] * 20
-        assert len(running.lines()) > 2
-        assert recorded(running.ledger) == ids_of(batches_of(20))
+    assert [one.error for one in client.stream_entries(MARKET, feed())] == [None] * 20
+    assert len(running.lines()) > 2
+    assert recorded(running.ledger) == ids_of(batches_of(20))
 
 
-def test_a_client_that_is_closed_ends_its_streams(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        client = running.client()
-        watch = client.watch_entries(MARKET)
-        next(watch)
-        closing = threading.Timer(0.3, client.close)
-        closing.start()
-        with pytest.raises(SellertrustCallError) as caught:
-            next(response for response in watch if response.entries)
-        assert caught.value.code is grpc.StatusCode.CANCELLED
+def test_a_client_that_is_closed_ends_its_streams(running: Running) -> None:
+    client = running.client()
+    watch = client.watch_entries(MARKET)
+    next(watch)
+    closing = threading.Timer(0.3, client.close)
+    closing.start()
+    with pytest.raises(SellertrustCallError) as caught:
+        next(response for response in watch if response.entries)
+    assert caught.value.code is grpc.StatusCode.CANCELLED

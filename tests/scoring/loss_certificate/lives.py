@@ -95,11 +95,6 @@ class Life:
         assert self.policy.trade is not None
         return count_run_days(self.policy.trade, self.assumptions)
 
-    def choose_season(self, number: int) -> None:
-        """Make today the first day of a season, by its number: a runner chooses the day, and waiting costs nothing."""
-        if seasons := self.policy.rule_book.seasons:
-            self.origin = seasons[number % len(seasons)].first_day - self.day
-
     def refill(self) -> None:
         asked = self.terms.deposit_minor
         self.cash, self.deposit = self.cash + self.deposit - asked, asked

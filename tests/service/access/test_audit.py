@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.client import SellertrustCallError
+from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.proposal_service_pb2 import GetProposalRequest, ListProposalsRequest
@@ -49,27 +49,27 @@ def test_lines_are_chained_and_a_change_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path) -> None:
+def test_privileged_calls_are_written_and_others_are_not(tmp_path: Path, client: Client) -> None:
     path = tmp_path / "audit.jsonl"
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("v-1", "s")])
-        client.confirm_violation(MARKET, "v-1", actor="court", reason="a secret")
-        client.get_violation(MARKET, "v-1")
-        refusal(client.confirm_violation, MARKET, "absent", actor="court", reason="so")
-        [first, done, second, failed] = [json.loads(line) for line in path.read_text().splitlines()]
-        assert (first["caller"], first["method"]) == ("local", "LedgerService/ConfirmViolation")
-        assert (first["rights"], first["acted"]["name"]) == (["decide"], f"marketplaces/{MARKET}/violations/v-1")
-        assert first["acted"]["entry_id"] == [*client.list_entries(MARKET, "s")][1].entry_id
-        assert (done["event"], done["call"], done["code"], done["sequence"]) == ("end", first["hash"], "OK", 2)
-        assert second["acted"]["name"].endswith("absent")
-        assert (failed["call"], failed["code"]) == (second["hash"], "NOT_FOUND")
-        assert "secret" not in path.read_text()
-        path.unlink()
-        path.mkdir()
-        assert refusal(
-            client.overturn_violation, MARKET, "v-1", actor="court", reason="so", deadline_seconds=1
-        ).code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-        assert len(client.get_violation(MARKET, "v-1").entries) == 2
+    client.append_entries(MARKET, [violation("v-1", "s")])
+    client.confirm_violation(MARKET, "v-1", actor="court", reason="a secret")
+    client.get_violation(MARKET, "v-1")
+    refusal(client.confirm_violation, MARKET, "absent", actor="court", reason="so")
+    [first, done, second, failed] = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (first["caller"], first["method"]) == ("local", "LedgerService/ConfirmViolation")
+    assert (first["rights"], first["acted"]["name"]) == (["decide"], f"marketplaces/{MARKET}/violations/v-1")
+    assert first["acted"]["entry_id"] == [*client.list_entries(MARKET, "s")][1].entry_id
+    assert (done["event"], done["call"], done["code"], done["sequence"]) == ("end", first["hash"], "OK", 2)
+    assert second["acted"]["name"].endswith("absent")
+    assert (failed["call"], failed["code"]) == (second["hash"], "NOT_FOUND")
+    assert "secret" not in path.read_text()
+    path.unlink()
+    path.mkdir()
+    assert refusal(client.overturn_violation, MARKET, "v-1", actor="court", reason="so", deadline_seconds=1).code in {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
+    assert len(client.get_violation(MARKET, "v-1").entries) == 2
 
 
 @pytest.mark.parametrize(
@@ -82,44 +82,41 @@ def test_a_file_that_cannot_be_gone_on_with_stops_the_start(tmp_path: Path, cont
         pass
 
 
-def test_every_batch_of_a_stream_is_audited(tmp_path: Path) -> None:
+def test_every_batch_of_a_stream_is_audited(tmp_path: Path, client: Client) -> None:
     path = tmp_path / "audit.jsonl"
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("v-1", "s")])
-        sent = []
-        for number, action in enumerate((entry_pb2.ACTION_CONFIRM, entry_pb2.ACTION_OVERTURN)):
-            entry = entry_pb2.Entry(entry_id=f"d-{number}")
-            entry.status.violation, entry.status.action = "v-1", action
-            entry.status.actor, entry.status.reason = "court", "so"
-            parent = "" if number else f"marketplaces/{MARKET}"
-            sent.append(ledger_service_pb2.StreamEntriesRequest(parent=parent, entries=[entry]))
-        answers = [*LedgerServiceStub(client.channel).StreamEntries(iter(sent))]
-        assert not any(answer.HasField("error") for answer in answers)
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        calls, ends = lines[::2], lines[1::2]
-        assert [line["acted"]["parent"] for line in calls] == [f"marketplaces/{MARKET}"] * 2
-        assert [line["acted"]["entries"] for line in calls] == [
-            [{"entry_id": "d-0", "kind": "status", "about": "v-1", "action": "confirm"}],
-            [{"entry_id": "d-1", "kind": "status", "about": "v-1", "action": "overturn"}],
-        ]
-        assert [(line["call"], line["code"]) for line in ends] == [(line["hash"], "OK") for line in calls]
-        assert [line["sequence"] for line in ends] == [2, 3]
+    client.append_entries(MARKET, [violation("v-1", "s")])
+    sent = []
+    for number, action in enumerate((entry_pb2.ACTION_CONFIRM, entry_pb2.ACTION_OVERTURN)):
+        entry = entry_pb2.Entry(entry_id=f"d-{number}")
+        entry.status.violation, entry.status.action = "v-1", action
+        entry.status.actor, entry.status.reason = "court", "so"
+        parent = "" if number else f"marketplaces/{MARKET}"
+        sent.append(ledger_service_pb2.StreamEntriesRequest(parent=parent, entries=[entry]))
+    answers = [*LedgerServiceStub(client.channel).StreamEntries(iter(sent))]
+    assert not any(answer.HasField("error") for answer in answers)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    calls, ends = lines[::2], lines[1::2]
+    assert [line["acted"]["parent"] for line in calls] == [f"marketplaces/{MARKET}"] * 2
+    assert [line["acted"]["entries"] for line in calls] == [
+        [{"entry_id": "d-0", "kind": "status", "about": "v-1", "action": "confirm"}],
+        [{"entry_id": "d-1", "kind": "status", "about": "v-1", "action": "overturn"}],
+    ]
+    assert [(line["call"], line["code"]) for line in ends] == [(line["hash"], "OK") for line in calls]
+    assert [line["sequence"] for line in ends] == [2, 3]
 
 
-def test_audit_says_what_bulk_decisions_and_refusals_came_to(tmp_path: Path) -> None:
+def test_audit_says_what_bulk_decisions_and_refusals_came_to(tmp_path: Path, client: Client) -> None:
     path = tmp_path / "audit.jsonl"
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
-        review = client
-        wanted = {"decision_id": "case-1", "actor": "a", "reason": "so", "seller": "s"}
-        shown = review.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **wanted)
-        review.decide_violations(
-            MARKET, entry_pb2.ACTION_DISMISS, **wanted, execute=True, expected_count=3, etag=shown.etag
-        )
-        batch = ledger_service_pb2.StreamEntriesRequest(parent=f"marketplaces/{MARKET}")
-        batch.entries.add(entry_id="d-1").status.SetInParent()
-        [answer] = LedgerServiceStub(client.channel).StreamEntries(iter([batch]))
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+    client.append_entries(MARKET, [violation(f"v-{number}", "s") for number in range(3)])
+    wanted = {"decision_id": "case-1", "actor": "a", "reason": "so", "seller": "s"}
+    shown = client.decide_violations(MARKET, entry_pb2.ACTION_DISMISS, **wanted)
+    client.decide_violations(
+        MARKET, entry_pb2.ACTION_DISMISS, **wanted, execute=True, expected_count=3, etag=shown.etag
+    )
+    batch = ledger_service_pb2.StreamEntriesRequest(parent=f"marketplaces/{MARKET}")
+    batch.entries.add(entry_id="d-1").status.SetInParent()
+    [answer] = LedgerServiceStub(client.channel).StreamEntries(iter([batch]))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
     dry, _, call, done, _, refused = lines
     assert (dry["acted"]["execute"], call["acted"]["execute"]) == (False, True)
     assert (call["acted"]["decision_id"], call["acted"]["action"]) == ("case-1", "dismiss")
@@ -202,16 +199,15 @@ def test_threads_and_files_share_one_chain(tmp_path: Path) -> None:
     assert verify_audit(tmp_path / "audit")[0] == len(written) == 200
 
 
-def test_a_line_of_long_names_does_not_fill_the_disk(tmp_path: Path) -> None:
+def test_a_line_of_long_names_does_not_fill_the_disk(tmp_path: Path, client: Client) -> None:
     path = tmp_path / "audit.jsonl"
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [violation("v-1", "s")])
-        entries = [entry_pb2.Entry(entry_id=f"{number}-{'x' * 5_000}", seller="y" * 5_000) for number in range(1_000)]
-        for entry in entries:
-            entry.override.SetInParent()
-        assert refusal(client.append_entries, MARKET, entries).code is grpc.StatusCode.INVALID_ARGUMENT
-        assert path.stat().st_size < 200_000
-        client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
+    client.append_entries(MARKET, [violation("v-1", "s")])
+    entries = [entry_pb2.Entry(entry_id=f"{number}-{'x' * 5_000}", seller="y" * 5_000) for number in range(1_000)]
+    for entry in entries:
+        entry.override.SetInParent()
+    assert refusal(client.append_entries, MARKET, entries).code is grpc.StatusCode.INVALID_ARGUMENT
+    assert path.stat().st_size < 200_000
+    client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
     assert verify_audit(path)[0] == 4
     file = AuditFile(path)
     file.write(text="z" * 1_000_000)
@@ -219,23 +215,21 @@ def test_a_line_of_long_names_does_not_fill_the_disk(tmp_path: Path) -> None:
     assert verify_audit(path)[0] == 6
 
 
-def test_no_text_of_callers_stands_in_place_of_an_id(tmp_path: Path) -> None:
+def test_no_text_of_callers_stands_in_place_of_an_id(tmp_path: Path, client: Client) -> None:
     path, prose, longest = tmp_path / "audit.jsonl", "Jo Doe of 1 Main Street", "i" * 128
-    with running_server(tmp_path) as running, running.client() as client:
-        wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}
-        review = client
-        for decision_id in (prose, "x" * 129, longest):
-            refusal(
-                review.decide_violations,
-                MARKET,
-                entry_pb2.ACTION_DISMISS,
-                **wanted,
-                decision_id=decision_id,
-                etag=prose,
-            )
-        entry = entry_pb2.Entry(entry_id=prose)
-        entry.status.violation, entry.status.action = prose, entry_pb2.ACTION_CONFIRM
-        refusal(client.append_entries, MARKET, [entry])
+    wanted = {"actor": "a", "reason": "so", "seller": longest, "execute": True, "expected_count": 1}
+    for decision_id in (prose, "x" * 129, longest):
+        refusal(
+            client.decide_violations,
+            MARKET,
+            entry_pb2.ACTION_DISMISS,
+            **wanted,
+            decision_id=decision_id,
+            etag=prose,
+        )
+    entry = entry_pb2.Entry(entry_id=prose)
+    entry.status.violation, entry.status.action = prose, entry_pb2.ACTION_CONFIRM
+    refusal(client.append_entries, MARKET, [entry])
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     *decisions, batch = [line["acted"] for line in lines if line["event"] == "call"]
     assert [acted["decision_id"] for acted in decisions] == ["malformed", "malformed", longest]

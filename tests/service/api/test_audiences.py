@@ -13,7 +13,7 @@ import service.contract.texts as texts_module
 from scoring.base.enums import Category, Severity, Source, Tier
 from scoring.model.artifact import load
 from scoring.scores.reasons import REASON_CODES
-from sellertrust.client import SellertrustCallError
+from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.registry import starter
@@ -54,10 +54,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_a_seller_reads_facts_rights_and_what_was_given_back(running: Running) -> None:
-    with running.client() as client:
-        found = client.explain_trust_score(MARKET, "s1", audience=SELLER)
-        plain = client.get_trust_score(MARKET, "s1").message
+def test_a_seller_reads_facts_rights_and_what_was_given_back(client: Client) -> None:
+    found = client.explain_trust_score(MARKET, "s1", audience=SELLER)
+    plain = client.get_trust_score(MARKET, "s1").message
     told = " ".join(found.audience_answer.sentences)
     assert f"is {plain.points} of 1,000 points" in told
     for fact in ("the owner of a right", "brand-1", "l-118", "Art. 9 EUTMR", "Software detected it", "appeal", "v3"):
@@ -72,13 +71,12 @@ def test_a_seller_reads_facts_rights_and_what_was_given_back(running: Running) -
     assert (back.violation, back.points > 0) == ("v3", True)
 
 
-def test_flags_are_what_scores_without_the_entries_say(running: Running) -> None:
-    with running.client() as client:
-        found = client.explain_trust_score(MARKET, "s1", audience=STAFF)
-        leads = {lead.reason_code: lead for lead in found.audience_answer.leads}
-        lead = leads["COUNTERFEIT_CONFIRMED"]
-        assert (lead.caused, lead.contestable, lead.points < 0) == (True, True, True)
-        without = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
+def test_flags_are_what_scores_without_the_entries_say(client: Client) -> None:
+    found = client.explain_trust_score(MARKET, "s1", audience=STAFF)
+    leads = {lead.reason_code: lead for lead in found.audience_answer.leads}
+    lead = leads["COUNTERFEIT_CONFIRMED"]
+    assert (lead.caused, lead.contestable, lead.points < 0) == (True, True, True)
+    without = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
     assert without.simulated.points - without.present.points == -lead.points
     assert len(found.audience_answer.leads) <= 4
     assert found.reasons
@@ -104,21 +102,19 @@ def test_staff_read_what_a_tier_means(tmp_path: Path) -> None:
             assert not other.HasField("tier_meaning")
 
 
-def test_a_checkout_gets_one_line(running: Running) -> None:
-    with running.client() as client:
-        found = client.explain_trust_score(MARKET, "s1", audience=CHECKOUT, language="zh")
+def test_a_checkout_gets_one_line(client: Client) -> None:
+    found = client.explain_trust_score(MARKET, "s1", audience=CHECKOUT, language="zh")
     assert len(found.audience_answer.sentences) == 1
     assert "标识" in found.audience_answer.sentences[0]
     assert not found.trust_score.HasField("points")
     assert not found.trust_score.reason_codes
 
 
-def test_a_missing_language_and_audience_are_named(running: Running) -> None:
-    with running.client() as client:
-        for fields, name in (({"audience": SELLER, "language": "xx"}, "language"), ({"audience": 9}, "audience")):
-            with pytest.raises(SellertrustCallError, match=name) as refused:
-                client.explain_trust_score(MARKET, "s1", **fields)
-            assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+def test_a_missing_language_and_audience_are_named(client: Client) -> None:
+    for fields, name in (({"audience": SELLER, "language": "xx"}, "language"), ({"audience": 9}, "audience")):
+        with pytest.raises(SellertrustCallError, match=name) as refused:
+            client.explain_trust_score(MARKET, "s1", **fields)
+        assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_each_audience_needs_its_own_right(tmp_path: Path) -> None:

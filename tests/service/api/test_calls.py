@@ -9,6 +9,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import FieldViolation, InvalidInput, LedgerUnavailable
+from sellertrust.client import Client
 from sellertrust.v1 import ledger_service_pb2, review_service_pb2, trust_score_service_pb2
 from service.api.approvals import Approvals
 from service.api.calls import Calls
@@ -18,7 +19,7 @@ from service.api.stream_threads import Streams
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import MARKET, call_bytes, exposure, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server, violation
 
 SERVICES: list[ServiceDescriptor] = [
     service
@@ -34,48 +35,44 @@ BROKEN = {
 }
 
 
-def test_bytes_that_are_no_request_are_invalid(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        for method in METHODS:
-            for what, data in BROKEN.items():
-                with pytest.raises(grpc.RpcError) as caught:
-                    call_bytes(running.address, method, data)
-                status = rpc_status.from_call(caught.value)
-                assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, (method, what)
-                details = BadRequest()
-                assert status.details[0].Unpack(details)
-                assert [wrong.field for wrong in details.field_violations] == ["request"]
-
-
-def test_every_call_is_counted_and_leaves_one_line(tmp_path: Path) -> None:
-    methods = [f"{s.name}/{m.name}" for file in FILES for s in file.services_by_name.values() for m in s.methods]
-    with running_server(tmp_path) as running:
-        for method in methods:
-            with pytest.raises(grpc.RpcError):
-                call_bytes(running.address, method, BROKEN["garbage"])
-        lines, counted = running.lines(), running.registry
-        assert [line["method"] for line in lines] == methods
-        assert all(line["code"] == "INVALID_ARGUMENT" and line["fields"] == ["request"] for line in lines)
-        assert all(
-            counted.get_sample_value("sellertrust_requests_total", {"method": name, "code": "INVALID_ARGUMENT"}) == 1
-            for name in methods
-        )
-
-
-def test_fields_of_a_newer_contract_are_ignored(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        data = ledger_service_pb2.ListEntriesRequest(parent=f"marketplaces/{MARKET}").SerializeToString()
-        call_bytes(running.address, "LedgerService/ListEntries", data + b"\xf8\x07\x01")
-
-
-def test_an_empty_request_names_the_name_that_is_missing(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        for method in METHODS:
+def test_bytes_that_are_no_request_are_invalid(running: Running) -> None:
+    for method in METHODS:
+        for what, data in BROKEN.items():
             with pytest.raises(grpc.RpcError) as caught:
-                call_bytes(running.address, method, b"")
-            field = caught.value.details().split(":")[0]
-            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-            assert field in {"parent", "name", "seller"}
+                call_bytes(running.address, method, data)
+            status = rpc_status.from_call(caught.value)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, (method, what)
+            details = BadRequest()
+            assert status.details[0].Unpack(details)
+            assert [wrong.field for wrong in details.field_violations] == ["request"]
+
+
+def test_every_call_is_counted_and_leaves_one_line(running: Running) -> None:
+    methods = [f"{s.name}/{m.name}" for file in FILES for s in file.services_by_name.values() for m in s.methods]
+    for method in methods:
+        with pytest.raises(grpc.RpcError):
+            call_bytes(running.address, method, BROKEN["garbage"])
+    lines, counted = running.lines(), running.registry
+    assert [line["method"] for line in lines] == methods
+    assert all(line["code"] == "INVALID_ARGUMENT" and line["fields"] == ["request"] for line in lines)
+    assert all(
+        counted.get_sample_value("sellertrust_requests_total", {"method": name, "code": "INVALID_ARGUMENT"}) == 1
+        for name in methods
+    )
+
+
+def test_fields_of_a_newer_contract_are_ignored(running: Running) -> None:
+    data = ledger_service_pb2.ListEntriesRequest(parent=f"marketplaces/{MARKET}").SerializeToString()
+    call_bytes(running.address, "LedgerService/ListEntries", data + b"\xf8\x07\x01")
+
+
+def test_an_empty_request_names_the_name_that_is_missing(running: Running) -> None:
+    for method in METHODS:
+        with pytest.raises(grpc.RpcError) as caught:
+            call_bytes(running.address, method, b"")
+        field = caught.value.details().split(":")[0]
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert field in {"parent", "name", "seller"}
 
 
 def test_a_method_that_does_not_exist_is_unimplemented(tmp_path: Path) -> None:
@@ -129,11 +126,10 @@ def test_a_request_is_one_line_with_a_pseudonym(tmp_path: Path) -> None:
     assert "seller-17" not in running.log.getvalue()
 
 
-def test_what_goes_wrong_with_the_log_does_not_reach_the_caller(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        running.log.close()
-        client.append_entries(MARKET, [identity("i", "s")])
-        running.server.log = make_log("json", "error")
+def test_what_goes_wrong_with_the_log_does_not_reach_the_caller(running: Running, client: Client) -> None:
+    running.log.close()
+    client.append_entries(MARKET, [identity("i", "s")])
+    running.server.log = make_log("json", "error")
 
 
 def test_a_method_without_an_implementation_stops_the_start() -> None:

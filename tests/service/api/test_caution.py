@@ -5,7 +5,7 @@ import pytest
 from scoring.base.enums import CautionSignal
 from scoring.caution.cautions import Caution
 from scoring.caution.flow_signals import Measured
-from sellertrust.client import seller_name
+from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
 from service.cli.scores import describe_reason
@@ -41,91 +41,88 @@ def plain(score: TrustScore) -> TrustScore:
     return found
 
 
-def test_a_report_sets_a_caution_and_its_dismissal_ends_it(running: Running) -> None:
-    with running.client() as client:
-        before = client.get_trust_score(MARKET, "s1")
-        client.append_entries(MARKET, [report("r", "s1")])
-        sequence = client.append_entries(MARKET, [exposure("other", "s2", 5, days=50)])[0].sequence
-        found = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence)
-        [caution] = found.cautions
-        assert (caution.rule, caution.reference) == ("grave-reports", "Seller terms 10.1: precautions")
-        assert (caution.signal, caution.case) == (CAUTION_SIGNAL_REPORTS, "grave-reports~r")
-        assert caution.end_time.seconds - caution.start_time.seconds == 3 * 86_400
-        assert caution.decide_by_time == caution.end_time
-        assert (caution.counted, caution.compared, [*caution.entries], caution.entries_omitted) == (100, 0, ["r"], 0)
-        assert client.get_trust_score(MARKET, "s1").cautions[0] == caution
-        mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
-        assert [*mine.trust_score.cautions] == [caution]
-        assert not other.trust_score.cautions
-        measures = client.evaluate_measures(MARKET, "s1")
-        assert [*measures.cautions] == [caution]
-        asked = [m for m in measures.measures if m.caution]
-        assert {(m.rule, m.kind, *m.entries) for m in asked} == {
-            ("grave-reports", entry_pb2.MEASURE_KIND_INTAKE_CAP, "r"),
-            ("grave-reports", entry_pb2.MEASURE_KIND_MANUAL_REVIEW, "r"),
-        }
-        assert measures.terms.intake_caps[0].limit == 0
-        titles = [one.title for one in client.list_statements_of_reasons(MARKET, "s1").statements]
-        assert any("You may add no new listings" in title for title in titles)
-        bare = plain(found)
-        bare.ClearField("cautions")
-        assert bare == plain(before)
-        client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
-        after = client.get_trust_score(MARKET, "s1")
-        assert plain(after) == plain(before)
-        assert not client.evaluate_measures(MARKET, "s1").cautions
-        times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
-        again = client.get_trust_score(MARKET, "s1", **times)
-        again.ClearField("freshness")
-        found.ClearField("freshness")
-        assert again.SerializeToString(deterministic=True) == found.SerializeToString(deterministic=True)
+def test_a_report_sets_a_caution_and_its_dismissal_ends_it(client: Client) -> None:
+    before = client.get_trust_score(MARKET, "s1")
+    client.append_entries(MARKET, [report("r", "s1")])
+    sequence = client.append_entries(MARKET, [exposure("other", "s2", 5, days=50)])[0].sequence
+    found = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence)
+    [caution] = found.cautions
+    assert (caution.rule, caution.reference) == ("grave-reports", "Seller terms 10.1: precautions")
+    assert (caution.signal, caution.case) == (CAUTION_SIGNAL_REPORTS, "grave-reports~r")
+    assert caution.end_time.seconds - caution.start_time.seconds == 3 * 86_400
+    assert caution.decide_by_time == caution.end_time
+    assert (caution.counted, caution.compared, [*caution.entries], caution.entries_omitted) == (100, 0, ["r"], 0)
+    assert client.get_trust_score(MARKET, "s1").cautions[0] == caution
+    mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
+    assert [*mine.trust_score.cautions] == [caution]
+    assert not other.trust_score.cautions
+    measures = client.evaluate_measures(MARKET, "s1")
+    assert [*measures.cautions] == [caution]
+    asked = [m for m in measures.measures if m.caution]
+    assert {(m.rule, m.kind, *m.entries) for m in asked} == {
+        ("grave-reports", entry_pb2.MEASURE_KIND_INTAKE_CAP, "r"),
+        ("grave-reports", entry_pb2.MEASURE_KIND_MANUAL_REVIEW, "r"),
+    }
+    assert measures.terms.intake_caps[0].limit == 0
+    titles = [one.title for one in client.list_statements_of_reasons(MARKET, "s1").statements]
+    assert any("You may add no new listings" in title for title in titles)
+    bare = plain(found)
+    bare.ClearField("cautions")
+    assert bare == plain(before)
+    client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
+    after = client.get_trust_score(MARKET, "s1")
+    assert plain(after) == plain(before)
+    assert not client.evaluate_measures(MARKET, "s1").cautions
+    times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
+    again = client.get_trust_score(MARKET, "s1", **times)
+    again.ClearField("freshness")
+    found.ClearField("freshness")
+    assert again.SerializeToString(deterministic=True) == found.SerializeToString(deterministic=True)
 
 
-def test_a_burst_of_disputes_sets_a_caution(running: Running) -> None:
-    with running.client() as client:
-        client.get_trust_score(MARKET, "s1")
-        entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))
-        entry.flow.CopyFrom(
-            entry_pb2.FlowStated(day=days_ago(1).date().isoformat(), delivered_orders=90, disputed_orders=30)
-        )
-        sequence = client.append_entries(MARKET, [entry])[0].sequence
-        [caution] = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence).cautions
-        assert (caution.rule, caution.signal) == ("disputed", CAUTION_SIGNAL_DISPUTED)
-        assert (caution.counted, caution.compared, [*caution.entries]) == (30, 90, ["f1"])
-        mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
-        assert [*mine.trust_score.cautions] == [caution]
-        assert not other.trust_score.cautions
-        assert [*client.explain_trust_score(MARKET, "s1").trust_score.cautions] == [caution]
-        held = client.evaluate_measures(MARKET, "s1")
-        assert [*held.cautions] == [caution]
-        assert held.terms.hold_days == 30
-        found = client.get_trust_score(MARKET, "s1")
-        entry.entry_id, entry.flow.revision, entry.flow.disputed_orders = "f2", 1, 3
-        client.append_entries(MARKET, [entry])
-        assert not client.get_trust_score(MARKET, "s1").cautions
-        times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
-        assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
+def test_a_burst_of_disputes_sets_a_caution(client: Client) -> None:
+    client.get_trust_score(MARKET, "s1")
+    entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))
+    entry.flow.CopyFrom(
+        entry_pb2.FlowStated(day=days_ago(1).date().isoformat(), delivered_orders=90, disputed_orders=30)
+    )
+    sequence = client.append_entries(MARKET, [entry])[0].sequence
+    [caution] = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence).cautions
+    assert (caution.rule, caution.signal) == ("disputed", CAUTION_SIGNAL_DISPUTED)
+    assert (caution.counted, caution.compared, [*caution.entries]) == (30, 90, ["f1"])
+    mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
+    assert [*mine.trust_score.cautions] == [caution]
+    assert not other.trust_score.cautions
+    assert [*client.explain_trust_score(MARKET, "s1").trust_score.cautions] == [caution]
+    held = client.evaluate_measures(MARKET, "s1")
+    assert [*held.cautions] == [caution]
+    assert held.terms.hold_days == 30
+    found = client.get_trust_score(MARKET, "s1")
+    entry.entry_id, entry.flow.revision, entry.flow.disputed_orders = "f2", 1, 3
+    client.append_entries(MARKET, [entry])
+    assert not client.get_trust_score(MARKET, "s1").cautions
+    times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
+    assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
 
 
-def test_the_queue_states_when_a_case_is_due(running: Running, tmp_path: Path) -> None:
-    with running.client() as client:
-        client.append_entries(
-            MARKET,
-            [
-                report("r", "s1"),
-                violation("other", "s1", violation_type="misleading_listing"),
-                violation("third", "s2"),
-            ],
-        )
-        [caution] = client.get_trust_score(MARKET, "s1").cautions
-        items = {item.violation.name.rsplit("/", 1)[-1]: item for item in client.list_review_queue(MARKET)}
-        assert (items["r"].decide_by_time, items["r"].case) == (caution.decide_by_time, caution.case)
-        assert [items[name].HasField("decide_by_time") or items[name].case for name in ("other", "third")] == ["", ""]
-        rows = {row["violation"]: row for row in shell_of(tmp_path, target=running.address).json("violation", "queue")}
-        assert rows["r"]["decide_by"] == caution.decide_by_time.ToJsonString()
-        assert rows["other"]["decide_by"] is None
-        client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
-        assert not any(item.case for item in client.list_review_queue(MARKET))
+def test_the_queue_states_when_a_case_is_due(running: Running, client: Client, tmp_path: Path) -> None:
+    client.append_entries(
+        MARKET,
+        [
+            report("r", "s1"),
+            violation("other", "s1", violation_type="misleading_listing"),
+            violation("third", "s2"),
+        ],
+    )
+    [caution] = client.get_trust_score(MARKET, "s1").cautions
+    items = {item.violation.name.rsplit("/", 1)[-1]: item for item in client.list_review_queue(MARKET)}
+    assert (items["r"].decide_by_time, items["r"].case) == (caution.decide_by_time, caution.case)
+    assert [items[name].HasField("decide_by_time") or items[name].case for name in ("other", "third")] == ["", ""]
+    rows = {row["violation"]: row for row in shell_of(tmp_path, target=running.address).json("violation", "queue")}
+    assert rows["r"]["decide_by"] == caution.decide_by_time.ToJsonString()
+    assert rows["other"]["decide_by"] is None
+    client.dismiss_violation(MARKET, "r", actor="staff", reason="their own goods")
+    assert not any(item.case for item in client.list_review_queue(MARKET))
 
 
 def test_a_caution_names_its_last_hundred_entries() -> None:
@@ -135,9 +132,8 @@ def test_a_caution_names_its_last_hundred_entries() -> None:
     assert describe_reason(shown) == "900 minor units were captured, 100 on average before"
 
 
-def test_the_command_line_shows_a_caution(running: Running, tmp_path: Path) -> None:
-    with running.client() as client:
-        client.append_entries(MARKET, [report("r", "s1")])
+def test_the_command_line_shows_a_caution(running: Running, client: Client, tmp_path: Path) -> None:
+    client.append_entries(MARKET, [report("r", "s1")])
     shell = shell_of(tmp_path, target=running.address)
     for arguments in (("score", "s1", "s2"), ("score", "s1", "--explain")):
         shown, _ = shell(*arguments)

@@ -57,7 +57,7 @@ def test_an_override_is_appended_once_approved(eyes: World) -> None:
     [first] = eyes("anna").append_entries(MARKET, request.entries, **named)
     [again] = eyes("robot").append_entries(MARKET, request.entries, **named)
     assert (first.already_present, again.already_present, first.sequence) == (False, True, again.sequence)
-    shown = eyes.proposals("carl").get_proposal(proposal.name)
+    shown = eyes("carl").get_proposal(proposal.name)
     assert shown.state == state("USED")
     assert [(step.state, step.principal, step.person, step.counts) for step in shown.steps] == [
         (state("OPEN"), "dns:anna.example", "anna", True),
@@ -73,7 +73,7 @@ def test_a_bulk_decision_is_carried_out_once_approved(eyes: World) -> None:
     request = bulk(eyes, sample_fraction=fraction)
     asked = {name: getattr(request, name) for name in ("notifier", "decision_id", "expected_count", "etag")}
     asked |= {**SAID, "execute": True, "sample_fraction": fraction}
-    decide = eyes.review("anna").decide_violations
+    decide = eyes("anna").decide_violations
     assert needs_approval(decide, MARKET, entry_pb2.ACTION_DISMISS, **asked)["right"] == "bulk_decide"
     proposal = eyes.agreed(request)
     done = decide(MARKET, entry_pb2.ACTION_DISMISS, **asked, proposal=proposal.name)
@@ -156,17 +156,17 @@ def test_proposals_are_listed_latest_first(eyes: World) -> None:
     digest = [publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1)][1]
     made = [eyes.propose("anna", overrides(override(f"o-{n}"))).name for n in range(3)]
     promoted = eyes.propose("anna", promotion(digest))
-    listed = eyes.proposals("bert").list_proposals(MARKET, page_size=2)
+    listed = eyes("bert").list_proposals(MARKET, page_size=2)
     assert [one.name for one in listed] == made[::-1]
-    assert [one.name for one in eyes.proposals("bert").list_proposals(MARKET)] == made[::-1]
-    assert [one.name for one in eyes.proposals("bert").list_proposals()] == [promoted.name]
+    assert [one.name for one in eyes("bert").list_proposals(MARKET)] == made[::-1]
+    assert [one.name for one in eyes("bert").list_proposals()] == [promoted.name]
     assert promoted.name.startswith("proposals/")
 
 
 def test_a_withdrawn_or_declined_proposal_lets_nothing_in(eyes: World) -> None:
     proposal = eyes.agreed(overrides())
-    withdrawn = eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
-    assert withdrawn == eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID)
+    withdrawn = eyes("carl").withdraw_proposal(proposal.name, **SAID)
+    assert withdrawn == eyes("carl").withdraw_proposal(proposal.name, **SAID)
     assert closed(eyes("anna").append_entries, MARKET, [override()], proposal=proposal.name) == "WITHDRAWN"
     assert closed(eyes.approve, "carl", proposal) == "WITHDRAWN"
 
@@ -213,7 +213,7 @@ def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
     refused(*failed, eyes.propose, "anna", promotion(second))
     unasked = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", promotion(second, override="Carl", sign_off="Dora"))
     assert unasked.fields[0][0] == "promote_model.sign_off"
-    assert [*eyes.proposals("anna").list_proposals()] == []
+    assert [*eyes("anna").list_proposals()] == []
     signed = eyes.agreed(promotion(second, override="Carl"))
     needs_approval(eyes("anna").promote_model, second, **SAID, override="Dora", proposal=signed.name)
     eyes("anna").promote_model(second, **SAID, override="Carl", proposal=signed.name)

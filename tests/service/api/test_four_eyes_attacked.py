@@ -66,7 +66,7 @@ def test_nobody_approves_its_own_proposal(eyes: World) -> None:
     assert eyes.approve("anna-laptop", hidden).persons_missing == 1
     for name, entry in ((proposal.name, override()), (hidden.name, override("o-2"))):
         needs_approval(eyes("anna").append_entries, MARKET, [entry], proposal=name)
-    assert len(eyes.proposals("anna").get_proposal(hidden.name).steps) == 2
+    assert len(eyes("anna").get_proposal(hidden.name).steps) == 2
     # After the file names the owner, the author and the approver are one person.
     eyes.rule(ALL, persons(**(PERSONS | {"anna": [*PERSONS["anna"], "dns:anna-secret.example"]})), FOUR_EYES)
     found = needs_approval(eyes("anna").append_entries, MARKET, [override("o-2")], proposal=hidden.name)
@@ -125,7 +125,7 @@ def test_nobody_learns_of_others_proposals_by_a_call(eyes: World) -> None:
     names = [f"marketplaces/{MARKET}/proposals/none", "marketplaces/other/proposals/none", "proposals/none"]
     names += [eyes.propose("anna", other).name, eyes.agreed(promotion(model)).name]
     names.append(eyes.propose("anna", overrides(override("o-8"))).name)
-    eyes.proposals("anna").withdraw_proposal(names[-1], **SAID)
+    eyes("anna").withdraw_proposal(names[-1], **SAID)
     answers = set()
     for name in names:
         call = (eyes("robot").append_entries, MARKET, [identity("i-1", "s-1")])
@@ -138,11 +138,11 @@ def test_nobody_learns_of_others_proposals_by_a_call(eyes: World) -> None:
 def test_what_was_looked_at_is_what_is_approved(eyes: World) -> None:
     proposal, other = (eyes.propose("anna", overrides(override(name))) for name in ("o-1", "o-2"))
     for digest in (other.digest, "", proposal.digest[:12]):
-        approve = eyes.proposals("bert").approve_proposal
+        approve = eyes("bert").approve_proposal
         error = refused("FAILED_PRECONDITION", "PROPOSAL_CLOSED", approve, proposal.name, digest, **SAID)
         assert error.metadata["state"] == "OUTDATED"
         assert "digest: is not that of this proposal; show it again" in str(error)
-    assert eyes.proposals("bert").get_proposal(proposal.name).persons_missing == 1
+    assert eyes("bert").get_proposal(proposal.name).persons_missing == 1
 
 
 WITHDRAWN = "SELECT sequence FROM entry WHERE kind = 1003 AND status = 4"
@@ -166,7 +166,7 @@ REVIVED = {
 def test_a_proposal_revived_in_the_database_lets_nothing_in(eyes: World, url: str, way: str, is_last: bool) -> None:
     proposal = eyes.agreed(overrides())
     used = eyes.agreed(overrides(override("o-2")))
-    eyes.proposals("anna").withdraw_proposal(proposal.name, **SAID)
+    eyes("anna").withdraw_proposal(proposal.name, **SAID)
     if not is_last:
         eyes("anna").append_entries(MARKET, [override("o-2")], proposal=used.name)
     with owner(url) as connection:
@@ -198,7 +198,7 @@ def test_an_expired_proposal_is_neither_approved_nor_used(eyes: World) -> None:
     eyes("anna").append_entries(MARKET, [override("o-2")], proposal=approved.name)
     eyes.clock.now += 1
     assert closed(eyes.approve, "bert", open_) == "EXPIRED"
-    assert closed(eyes.proposals("anna").withdraw_proposal, open_.name, **SAID) == "EXPIRED"
+    assert closed(eyes("anna").withdraw_proposal, open_.name, **SAID) == "EXPIRED"
     assert closed(eyes("anna").append_entries, MARKET, [override("o-2")], proposal=approved.name) == "EXPIRED"
 
 
@@ -243,7 +243,7 @@ def test_two_approvals_of_one_person_count_once(eyes: World) -> None:
         *(lambda name=name: eyes.approve(name, proposal) for name in ("anna", "anna-laptop", "anna", "bert"))
     )
     assert [error for error in found if isinstance(error, SellertrustCallError)] == []
-    shown = eyes.proposals("carl").get_proposal(proposal.name)
+    shown = eyes("carl").get_proposal(proposal.name)
     assert sorted(step.person for step in shown.steps if step.counts) == ["anna", "bert"]
     assert len(shown.steps) == 3
 
@@ -255,7 +255,7 @@ def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) ->
         proposal = eyes.agreed(overrides(entry))
         used, withdrawn = at_once(
             lambda entry=entry, proposal=proposal: eyes("anna").append_entries(MARKET, [entry], proposal=proposal.name),
-            lambda proposal=proposal: eyes.proposals("carl").withdraw_proposal(proposal.name, **SAID),
+            lambda proposal=proposal: eyes("carl").withdraw_proposal(proposal.name, **SAID),
         )
         names = [step.state for step in withdrawn.steps]
         assert (len(names) == 4) == (not isinstance(used, SellertrustCallError))
@@ -282,7 +282,7 @@ def test_a_bulk_decision_whose_selection_has_grown_is_refused(eyes: World) -> No
     request = bulk(eyes)
     proposal = eyes.agreed(request)
     eyes("robot").append_entries(MARKET, [violation("v-9", "s-1", notifier="brand-1")])
-    refused("FAILED_PRECONDITION", "SELECTION_CHANGED", eyes.proposals("anna").carry_out, proposal)
+    refused("FAILED_PRECONDITION", "SELECTION_CHANGED", eyes("anna").carry_out, proposal)
     narrower = bulk(eyes, "d-1", sample_fraction=0.9)
     narrower.proposal = proposal.name
     needs_approval(eyes.raw_decide, "anna", narrower)
@@ -305,7 +305,7 @@ def test_there_is_no_way_around_by_a_stream_or_a_correction(eyes: World) -> None
         needs_approval(eyes("anna").append_entries, MARKET, [correction(entry_id, **void)])
     eyes("anna").append_entries(MARKET, [correction("i-1", **void), identity("i-2", "s-1"), correction("i-2", **void)])
     voided = eyes.agreed(overrides(correction("o-1", **void)))
-    eyes.proposals("robot").carry_out(voided)
+    eyes("robot").carry_out(voided)
     assert "c-o-1" in [one.entry_id for one in eyes("anna").list_entries(MARKET)]
 
 
@@ -320,7 +320,7 @@ def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) ->
     proposal = eyes.agreed(overrides(secret))
     eyes("anna").append_entries(MARKET, [secret], proposal=proposal.name)
     eyes.ledger.erase(MARKET, "s-1", actor="op", entry_id="e-1")
-    shown = eyes.proposals("anna").get_proposal(proposal.name)
+    shown = eyes("anna").get_proposal(proposal.name)
     assert (shown.erased, shown.WhichOneof("request"), shown.digest) == (True, None, "")
     assert (shown.steps[0].principal, shown.steps[0].reason) == ("dns:anna.example", "")
     needs_approval(eyes("anna").append_entries, MARKET, [secret], proposal=proposal.name)
@@ -331,7 +331,7 @@ def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp
     with world(url, tmp_path) as eyes:
         proposal = eyes.agreed(overrides(override(reason="a-canary")))
         needs_approval(eyes("anna").append_entries, MARKET, [override(reason="b-canary")], proposal=proposal.name)
-        eyes.proposals("anna").withdraw_proposal(proposal.name, actor="a-1", reason="c-canary")
+        eyes("anna").withdraw_proposal(proposal.name, actor="a-1", reason="c-canary")
         assert "canary" not in eyes.log.getvalue() + eyes.audit.read_text()
         with eyes.ledger.database.read() as connection:
             rows = connection.exec_driver_sql("SELECT * FROM entry WHERE kind = 1003").all()

@@ -22,7 +22,7 @@ from service.contract.resource_names import parse_parent
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.helpers.granted import Granted, granted_server
 from tests.helpers.refusals import denied, refusal, refused
-from tests.helpers.servers import MARKET, call_bytes, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, call_bytes, identity, running_server, violation
 from tests.helpers.waiting import wait_until
 
 CUSTOMS = "spiffe://acme.example/ns/gateways/sa/customs"
@@ -258,14 +258,12 @@ def test_in_plain_text_no_token_is_believed(tmp_path: Path) -> None:
                     assert message in unknown(client.get_trust_score, MARKET, "s")
 
 
-def test_without_grants_whoever_reaches_loopback_is_local(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        with running.client() as client:
-            client.append_entries(MARKET, [violation("x-1", "s-2")])
-        with pytest.raises(grpc.RpcError) as caught:
-            call_bytes(running.address, "LedgerService/GetViolation", b"\xff")
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert {line["caller"] for line in running.lines()} == {"local"}
+def test_without_grants_whoever_reaches_loopback_is_local(running: Running, client: Client) -> None:
+    client.append_entries(MARKET, [violation("x-1", "s-2")])
+    with pytest.raises(grpc.RpcError) as caught:
+        call_bytes(running.address, "LedgerService/GetViolation", b"\xff")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert {line["caller"] for line in running.lines()} == {"local"}
 
 
 def test_who_is_granted_nothing_opens_no_stream(callers: Granted) -> None:

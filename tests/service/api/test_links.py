@@ -9,6 +9,7 @@ from scoring.base.errors import PolicyRefused
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.trade import ExposureStated
+from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.measure_service_pb2 import Measure, Terms
@@ -79,24 +80,22 @@ def test_measures_rest_on_a_link_and_end_with_it(running: Running) -> None:
     assert running.ledger.last()[0] == before + 2
 
 
-def test_a_letter_names_the_link_and_no_other_seller(running: Running) -> None:
+def test_a_letter_names_the_link_and_no_other_seller(running: Running, client: Client) -> None:
     entries = [*decided("l1", "wicked", "iban"), *decided("l2", "late", "iban"), confirmed("v1", "wicked")]
     running.ledger.append(MARKET, [builders.identity("i1", "late"), *entries])
-    with running.client() as client:
-        found = client.list_statements_of_reasons(MARKET, "late", audience=AUDIENCE_SELLER)
+    found = client.list_statements_of_reasons(MARKET, "late", audience=AUDIENCE_SELLER)
     assert len(found.statements) == 2
     assert all("shares a sign of who runs it" in one.text for one in found.statements)
     assert not any(name in str(found) for name in ("wicked", "l1", "v1"))
 
 
-def test_points_and_badge_never_move_by_a_link(running: Running) -> None:
+def test_points_and_badge_never_move_by_a_link(running: Running, client: Client) -> None:
     running.ledger.append(MARKET, [builders.identity("i1", "late"), sales("x1", "late")])
-    with running.client() as client:
-        before = client.get_trust_score(MARKET, "late")
-        running.ledger.append(
-            MARKET, [*decided("l1", "bad", "iban"), *decided("l2", "late", "iban"), confirmed("v1", "bad")]
-        )
-        after = client.get_trust_score(MARKET, "late", at_least_sequence=running.ledger.last()[0])
+    before = client.get_trust_score(MARKET, "late")
+    running.ledger.append(
+        MARKET, [*decided("l1", "bad", "iban"), *decided("l2", "late", "iban"), confirmed("v1", "bad")]
+    )
+    after = client.get_trust_score(MARKET, "late", at_least_sequence=running.ledger.last()[0])
     assert (after.state, after.points, after.tier, after.badge) == (
         before.state,
         before.points,
@@ -122,7 +121,7 @@ def test_new_accounts_of_a_banned_seller_are_one_newcomer(running: Running) -> N
     assert seen(running, "one")[0].value_caps[0].limit == grown
 
 
-def test_a_link_comes_over_grpc_and_its_cleartext_is_refused(running: Running) -> None:
+def test_a_link_comes_over_grpc_and_its_cleartext_is_refused(client: Client) -> None:
     stated = entry_pb2.LinkChanged(
         state=entry_pb2.LINK_STATE_OBSERVED,
         basis="shared",
@@ -133,13 +132,10 @@ def test_a_link_comes_over_grpc_and_its_cleartext_is_refused(running: Running) -
         verified=True,
     )
     name = f"marketplaces/{MARKET}/sellers/late"
-    with running.client() as client:
-        client.append_entries(
-            MARKET, [identity("i1", "late"), entry_pb2.Entry(entry_id="l1", seller=name, link=stated)]
-        )
-        stated.identifier = "someone@example.org"
-        with pytest.raises(Exception, match="keyed digest") as caught:
-            client.append_entries(MARKET, [entry_pb2.Entry(entry_id="l2", seller=name, link=stated)])
+    client.append_entries(MARKET, [identity("i1", "late"), entry_pb2.Entry(entry_id="l1", seller=name, link=stated)])
+    stated.identifier = "someone@example.org"
+    with pytest.raises(Exception, match="keyed digest") as caught:
+        client.append_entries(MARKET, [entry_pb2.Entry(entry_id="l2", seller=name, link=stated)])
     assert "someone" not in str(caught.value)
 
 
@@ -157,16 +153,14 @@ def test_a_policy_lets_no_link_suspend(measure: str) -> None:
         parse_policy_text(POLICY + rule)
 
 
-def test_staff_see_rings_and_a_certificate_of_each_term(running: Running) -> None:
+def test_staff_see_rings_and_a_certificate_of_each_term(running: Running, client: Client) -> None:
     entries = [*decided("l1", "bad", "iban"), *decided("l2", "late", "iban"), *decided("l3", "third", "iban")]
     running.ledger.append(MARKET, [builders.identity("i1", "late"), *entries, confirmed("v1", "bad")])
-    with running.client() as client:
-        network = client
-        assert network.refresh_links(MARKET).violator_count == 1
-        found = network.get_seller_network(MARKET, "late")
-        rings = network.list_rings(MARKET)
-        with pytest.raises(SellertrustCallError) as caught:
-            network.get_seller_network(MARKET, "stranger")
+    assert client.refresh_links(MARKET).violator_count == 1
+    found = client.get_seller_network(MARKET, "late")
+    rings = client.list_rings(MARKET)
+    with pytest.raises(SellertrustCallError) as caught:
+        client.get_seller_network(MARKET, "stranger")
     assert caught.value.reason == "SELLER_NOT_FOUND"
     [certificate] = found.certificates
     names = [f"marketplaces/{MARKET}/sellers/{name}" for name in ("late", "bad")]

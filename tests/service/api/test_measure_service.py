@@ -36,28 +36,27 @@ def confirm(client: Client, name: str) -> None:
     client.confirm_violation(MARKET, name, actor="staff", reason="seen")
 
 
-def test_a_confirmed_violation_has_its_measures(running: Running) -> None:
-    with running.client() as client:
-        client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
-        client.append_entries(
-            MARKET,
-            [violation("v1", "s1", harm=entry_pb.HARM_EXTREME), violation("v2", "s2", harm=entry_pb.HARM_EXTREME)],
-        )
-        before = client.evaluate_measures(MARKET, "s1")
-        assert not rules(before) & {"suspended-a-week", "new-listings-reviewed"}
-        confirm(client, "v1")
-        found = client.evaluate_measures(MARKET, "s1")
-        [held] = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_SUSPENSION]
-        assert (held.rule, held.reference) == ("suspended-a-week", "Seller terms 9.2: suspension")
-        assert held.current.suspension.days == 7
-        assert held.end_time.seconds - held.start_time.seconds == 7 * 86_400
-        assert held.entries[0] == "v1"
-        assert len(held.entries) == 2
-        assert (found.standing, found.terms.suspended) == (24, True)
-        assert [(part.points, list(part.entries)) for part in found.standing_parts] == [(24, list(held.entries))]
-        assert not rules(client.evaluate_measures(MARKET, "s2")) & {"suspended-a-week"}
-        client.overturn_violation(MARKET, "v1", actor="staff", reason="mistaken")
-        after = client.evaluate_measures(MARKET, "s1")
+def test_a_confirmed_violation_has_its_measures(client: Client) -> None:
+    client.append_entries(MARKET, [*sold("s1"), *sold("s2")])
+    client.append_entries(
+        MARKET,
+        [violation("v1", "s1", harm=entry_pb.HARM_EXTREME), violation("v2", "s2", harm=entry_pb.HARM_EXTREME)],
+    )
+    before = client.evaluate_measures(MARKET, "s1")
+    assert not rules(before) & {"suspended-a-week", "new-listings-reviewed"}
+    confirm(client, "v1")
+    found = client.evaluate_measures(MARKET, "s1")
+    [held] = [m for m in found.measures if m.kind == entry_pb.MEASURE_KIND_SUSPENSION]
+    assert (held.rule, held.reference) == ("suspended-a-week", "Seller terms 9.2: suspension")
+    assert held.current.suspension.days == 7
+    assert held.end_time.seconds - held.start_time.seconds == 7 * 86_400
+    assert held.entries[0] == "v1"
+    assert len(held.entries) == 2
+    assert (found.standing, found.terms.suspended) == (24, True)
+    assert [(part.points, list(part.entries)) for part in found.standing_parts] == [(24, list(held.entries))]
+    assert not rules(client.evaluate_measures(MARKET, "s2")) & {"suspended-a-week"}
+    client.overturn_violation(MARKET, "v1", actor="staff", reason="mistaken")
+    after = client.evaluate_measures(MARKET, "s1")
     for one in (before, after):
         one.ClearField("stamp")
     assert after == before
@@ -84,35 +83,32 @@ def test_restrictions_are_terms_by_the_default_policy_and_by_a_person(tmp_path: 
     assert (by_person.manual_review, by_person.search_demotion, by_person.campaign_exclusion) == (False, True, False)
 
 
-def test_an_answer_replays_from_its_stamp(running: Running) -> None:
-    with running.client() as client:
-        client.append_entries(MARKET, [*sold("s1", 700_000), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
-        confirm(client, "v1")
-        given = client.evaluate_measures(MARKET, "s1")
-        client.append_entries(MARKET, [violation("v2", "s1"), exposure("later", "s1", 9, days=50)])
-        client.overturn_violation(MARKET, "v1", actor="staff", reason="mistaken")
-        again = client.evaluate_measures(
-            MARKET, "s1", observe_time=given.stamp.observe_time, known_time=given.stamp.known_time
-        )
+def test_an_answer_replays_from_its_stamp(running: Running, client: Client) -> None:
+    client.append_entries(MARKET, [*sold("s1", 700_000), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
+    confirm(client, "v1")
+    given = client.evaluate_measures(MARKET, "s1")
+    client.append_entries(MARKET, [violation("v2", "s1"), exposure("later", "s1", 9, days=50)])
+    client.overturn_violation(MARKET, "v1", actor="staff", reason="mistaken")
+    again = client.evaluate_measures(
+        MARKET, "s1", observe_time=given.stamp.observe_time, known_time=given.stamp.known_time
+    )
     assert again.SerializeToString(deterministic=True) == given.SerializeToString(deterministic=True)
     assert given.stamp.policy_digest == running.scorer.made_by.policy
 
 
-def test_an_unknown_seller_and_a_wrong_name_are_named(running: Running) -> None:
-    with running.client() as client:
-        with pytest.raises(SellertrustCallError) as unknown:
-            client.evaluate_measures(MARKET, "nobody")
-        assert unknown.value.reason == "SELLER_NOT_FOUND"
-        with pytest.raises(SellertrustCallError, match="seller"):
-            client.evaluate_measures("a/b", "s1")
+def test_an_unknown_seller_and_a_wrong_name_are_named(client: Client) -> None:
+    with pytest.raises(SellertrustCallError) as unknown:
+        client.evaluate_measures(MARKET, "nobody")
+    assert unknown.value.reason == "SELLER_NOT_FOUND"
+    with pytest.raises(SellertrustCallError, match="seller"):
+        client.evaluate_measures("a/b", "s1")
 
 
 @pytest.mark.long
-def test_the_command_shows_measures_as_table_and_json(running: Running, tmp_path: Path) -> None:
+def test_the_command_shows_measures_as_table_and_json(running: Running, client: Client, tmp_path: Path) -> None:
     shell = shell_of(tmp_path, target=running.address)
-    with running.client() as client:
-        client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
-        confirm(client, "v1")
+    client.append_entries(MARKET, [*sold("s1"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
+    confirm(client, "v1")
     shown, _ = shell("measures", "s1", "-m", MARKET)
     assert "standing 24" in shown
     assert "suspended-a-week: Seller terms 9.2: suspension" in shown

@@ -29,93 +29,82 @@ def report(client: Client, entry_id: str, seller: str, marketplace: str = MARKET
     client.append_entries(marketplace, [entry])
 
 
-def test_an_erasure_by_call_takes_the_texts_alone(running: Running) -> None:
-    with running.client() as client:
-        report(client, "v-1", "s")
-        client.confirm_violation(MARKET, "v-1", actor="court", reason="a name in a text")
-        operations = client
-        done = operations.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1")
-        assert (done.sequence, done.entry_id) == (3, "e-1")
-        _, decision, erasure = client.list_entries(MARKET, "s")
-        assert (decision.status.reason, decision.status.action) == ("[erased]", entry_pb2.ACTION_CONFIRM)
-        assert (erasure.erasure.actor, erasure.erasure.ground) == ("officer", "Art. 17")
-        assert client.get_violation(MARKET, "v-1").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
-        report(client, "v-2", "s")
-        client.dismiss_violation(MARKET, "v-2", actor="court", reason="stated since")
-        assert operations.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1").sequence == 3
-        assert [*client.list_entries(MARKET, "s")][-1].status.reason == "stated since", "a retry erases no more"
+def test_an_erasure_by_call_takes_the_texts_alone(running: Running, client: Client) -> None:
+    report(client, "v-1", "s")
+    client.confirm_violation(MARKET, "v-1", actor="court", reason="a name in a text")
+    done = client.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1")
+    assert (done.sequence, done.entry_id) == (3, "e-1")
+    _, decision, erasure = client.list_entries(MARKET, "s")
+    assert (decision.status.reason, decision.status.action) == ("[erased]", entry_pb2.ACTION_CONFIRM)
+    assert (erasure.erasure.actor, erasure.erasure.ground) == ("officer", "Art. 17")
+    assert client.get_violation(MARKET, "v-1").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
+    report(client, "v-2", "s")
+    client.dismiss_violation(MARKET, "v-2", actor="court", reason="stated since")
+    assert client.erase_seller(MARKET, "s", actor="officer", ground="Art. 17", entry_id="e-1").sequence == 3
+    assert [*client.list_entries(MARKET, "s")][-1].status.reason == "stated since", "a retry erases no more"
     line = json.loads((running.database.parent / "audit.jsonl").read_text().splitlines()[2])
     assert line["rights"] == ["erase"]
     assert line["acted"] == {"entry_id": "e-1", "seller": f"marketplaces/{MARKET}/sellers/s"}
 
 
-def test_wrong_fields_of_an_erasure_are_named(running: Running) -> None:
-    with running.client() as client:
-        operations = client
-        absent = refusal(operations.erase_seller, MARKET, "nobody", actor="officer")
-        assert (absent.code, absent.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
-        report(client, "v-1", "s")
-        wrong = refusal(operations.erase_seller, MARKET, "s", actor="", ground="x" * 300)
-        assert [field for field, _ in wrong.fields] == ["actor", "ground"]
-        wrong = refusal(operations.mend_clock, MARKET, actor="", reason="so")
-        assert [field for field, _ in wrong.fields] == ["actor"]
+def test_wrong_fields_of_an_erasure_are_named(client: Client) -> None:
+    absent = refusal(client.erase_seller, MARKET, "nobody", actor="officer")
+    assert (absent.code, absent.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
+    report(client, "v-1", "s")
+    wrong = refusal(client.erase_seller, MARKET, "s", actor="", ground="x" * 300)
+    assert [field for field, _ in wrong.fields] == ["actor", "ground"]
+    wrong = refusal(client.mend_clock, MARKET, actor="", reason="so")
+    assert [field for field, _ in wrong.fields] == ["actor"]
 
 
-def test_a_clock_is_mended_by_call(running: Running) -> None:
-    with running.client() as client:
-        report(client, "v-1", "s")
-        operations = client
-        done = operations.mend_clock(MARKET, actor="ops", reason="the ledger rested", entry_id="c-1")
-        assert (done.sequence, done.entry_id) == (2, "c-1")
-        assert done.record_time.ToMicroseconds() > 0
-        ahead = refusal(
-            lambda: operations.mend_clock(
-                MARKET, actor="ops", reason="so", first_sequence=1, ahead_micros=3_600_000_000
+def test_a_clock_is_mended_by_call(client: Client) -> None:
+    report(client, "v-1", "s")
+    done = client.mend_clock(MARKET, actor="ops", reason="the ledger rested", entry_id="c-1")
+    assert (done.sequence, done.entry_id) == (2, "c-1")
+    assert done.record_time.ToMicroseconds() > 0
+    ahead = refusal(
+        lambda: client.mend_clock(MARKET, actor="ops", reason="so", first_sequence=1, ahead_micros=3_600_000_000)
+    )
+    assert ahead.code is grpc.StatusCode.INVALID_ARGUMENT
+    for first, micros in ((-1, 0), (0, 5), (1, -5), (1, 0), (2**62, 5), (1, 2**62)):
+        wrong = refusal(
+            lambda f=first, m=micros: client.mend_clock(
+                MARKET, actor="ops", reason="so", first_sequence=f, ahead_micros=m
             )
         )
-        assert ahead.code is grpc.StatusCode.INVALID_ARGUMENT
-        for first, micros in ((-1, 0), (0, 5), (1, -5), (1, 0), (2**62, 5), (1, 2**62)):
-            wrong = refusal(
-                lambda f=first, m=micros: operations.mend_clock(
-                    MARKET, actor="ops", reason="so", first_sequence=f, ahead_micros=m
-                )
-            )
-            assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT, (first, micros)
+        assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT, (first, micros)
 
 
-def test_the_audit_file_is_listed_and_verifies(running: Running) -> None:
-    with running.client() as client:
-        for number in range(5):
-            report(client, f"v-{number}", "s")
-            client.confirm_violation(MARKET, f"v-{number}", actor="court", reason="so")
-        audit = client
-        records = [*audit.list_audit_records(page_size=3)]
-        assert [record.event for record in records] == ["call", "end"] * 5
-        assert [record.line for record in records] == (running.database.parent / "audit.jsonl").read_text().splitlines()
-        before = GENESIS
-        for record in records:
-            stated, _, _ = record.line.rpartition(', "hash"')
-            assert record.hash == sha256((before + stated).encode()).hexdigest()
-            before = record.hash
-        call, end = records[:2]
-        assert (call.caller, call.method, call.parent) == (
-            "local",
-            "LedgerService/ConfirmViolation",
-            f"marketplaces/{MARKET}",
-        )
-        assert (end.code, end.call, end.parent) == ("OK", call.hash, f"marketplaces/{MARKET}")
-        found = audit.verify_audit()
-        assert (found.line_count, found.last_hash, found.problem) == (10, records[-1].hash, "")
+def test_the_audit_file_is_listed_and_verifies(running: Running, client: Client) -> None:
+    for number in range(5):
+        report(client, f"v-{number}", "s")
+        client.confirm_violation(MARKET, f"v-{number}", actor="court", reason="so")
+    records = [*client.list_audit_records(page_size=3)]
+    assert [record.event for record in records] == ["call", "end"] * 5
+    assert [record.line for record in records] == (running.database.parent / "audit.jsonl").read_text().splitlines()
+    before = GENESIS
+    for record in records:
+        stated, _, _ = record.line.rpartition(', "hash"')
+        assert record.hash == sha256((before + stated).encode()).hexdigest()
+        before = record.hash
+    call, end = records[:2]
+    assert (call.caller, call.method, call.parent) == (
+        "local",
+        "LedgerService/ConfirmViolation",
+        f"marketplaces/{MARKET}",
+    )
+    assert (end.code, end.call, end.parent) == ("OK", call.hash, f"marketplaces/{MARKET}")
+    found = client.verify_audit()
+    assert (found.line_count, found.last_hash, found.problem) == (10, records[-1].hash, "")
 
 
-def test_a_file_that_was_changed_is_found_by_the_call(running: Running) -> None:
+def test_a_file_that_was_changed_is_found_by_the_call(running: Running, client: Client) -> None:
     path = running.database.parent / "audit.jsonl"
-    with running.client() as client:
-        report(client, "v-1", "s")
-        client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
-        client.overturn_violation(MARKET, "v-1", actor="court", reason="so")
-        path.write_text(path.read_text().replace("OverturnViolation", "ConfirmViolation"))
-        found = client.verify_audit()
+    report(client, "v-1", "s")
+    client.confirm_violation(MARKET, "v-1", actor="court", reason="so")
+    client.overturn_violation(MARKET, "v-1", actor="court", reason="so")
+    path.write_text(path.read_text().replace("OverturnViolation", "ConfirmViolation"))
+    found = client.verify_audit()
     assert (found.line_count, found.problem.split(",")[0]) == (2, "line 3 was changed")
 
 
@@ -151,13 +140,12 @@ def test_an_auditor_of_one_marketplace_sees_no_line_of_another(tmp_path: Path) -
                 report(staff, name, "s", marketplace)
                 staff.review_violation(marketplace, name, actor="a", reason="so", entry_id=f"d-{name}")
         with callers("some") as some:
-            audit = some
-            own = [*audit.list_audit_records(MARKET, page_size=1)]
+            own = [*some.list_audit_records(MARKET, page_size=1)]
             assert [record.event for record in own] == ["call", "end"] * 2
             assert {record.parent for record in own} == {f"marketplaces/{MARKET}"}
-            for denied in (lambda: [*audit.list_audit_records("other")], lambda: [*audit.list_audit_records()]):
+            for denied in (lambda: [*some.list_audit_records("other")], lambda: [*some.list_audit_records()]):
                 assert refusal(denied).reason == "CALLER_NOT_GRANTED"
-            assert refusal(audit.verify_audit).reason == "CALLER_NOT_GRANTED"
+            assert refusal(some.verify_audit).reason == "CALLER_NOT_GRANTED"
             first = _page(some)
         with callers("seller") as seller:
             assert refusal(lambda: [*seller.list_audit_records(MARKET)]).metadata == {"right": "audit"}

@@ -13,6 +13,7 @@ from grpc import _server as inside
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.engine import pools
 from service.engine.call_pool import CallPool
@@ -157,11 +158,10 @@ def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
         nothing.set()
 
 
-def test_a_request_too_large_for_its_class_is_refused(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        with pytest.raises(grpc.RpcError, match="request: is larger than 1,048,576 bytes") as caught:
-            call_bytes(running.address, "TrustScoreService/GetTrustScore", b"x" * ((1 << 20) + 1), 20)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+def test_a_request_too_large_for_its_class_is_refused(running: Running) -> None:
+    with pytest.raises(grpc.RpcError, match="request: is larger than 1,048,576 bytes") as caught:
+        call_bytes(running.address, "TrustScoreService/GetTrustScore", b"x" * ((1 << 20) + 1), 20)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_connection_has_no_more_calls_at_a_time_than_it_may(tmp_path: Path) -> None:
@@ -210,21 +210,20 @@ def refuse_thread(*_: object, **__: object) -> None:
 
 
 @pytest.mark.long
-def test_a_call_that_has_ended_leaves_no_garbage(tmp_path: Path) -> None:
+def test_a_call_that_has_ended_leaves_no_garbage(client: Client) -> None:
     """Otherwise its memory and its connection slot would wait for the collector."""
 
     def states() -> int:
         return sum(isinstance(one, inside._RPCState) for one in gc.get_objects())
 
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [identity("i", "s")])
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(20):
-                client.get_trust_score(MARKET, "s", deadline_seconds=20)
-                client.get_trust_score(MARKET, "nobody", on_error="unknown")
-                list(client.list_entries(MARKET, "s"))
-            wait_until(lambda: states() < 5)
-        finally:
-            gc.enable()
+    client.append_entries(MARKET, [identity("i", "s")])
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            client.get_trust_score(MARKET, "s", deadline_seconds=20)
+            client.get_trust_score(MARKET, "nobody", on_error="unknown")
+            list(client.list_entries(MARKET, "s"))
+        wait_until(lambda: states() < 5)
+    finally:
+        gc.enable()

@@ -25,7 +25,7 @@ from service.engine import call_pool
 from service.engine.pools import POOLS
 from service.ledger.queries.violations import ViolationQueries
 from service.mechanism.recorder import Recorder
-from tests.helpers.servers import MARKET, identity, running_server
+from tests.helpers.servers import MARKET, Running, identity, running_server
 from tests.service.api.test_silent_database import SERVING, health_of
 
 STUCK = """
@@ -105,18 +105,15 @@ def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypa
         pass
 
 
-def test_a_method_without_a_pool_stops_the_start(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        calls = Calls(
-            make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print)
-        )
-        service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-        tail = running.tail
-        servicer = LedgerServicer(
-            running.ledger, tail, Reads(running.ledger, tail), Recorder(running.ledger, running.scorer)
-        )
-        with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
-            calls.handlers(service, servicer, {}, Streams(1, 1, ThreadPoolExecutor(2)))
+def test_a_method_without_a_pool_stops_the_start(running: Running) -> None:
+    calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print))
+    service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+    tail = running.tail
+    servicer = LedgerServicer(
+        running.ledger, tail, Reads(running.ledger, tail), Recorder(running.ledger, running.scorer)
+    )
+    with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
+        calls.handlers(service, servicer, {}, Streams(1, 1, ThreadPoolExecutor(2)))
 
 
 def test_every_method_is_of_a_class_that_limits_count() -> None:

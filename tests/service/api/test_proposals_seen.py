@@ -39,7 +39,7 @@ def eyes(url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def listed(eyes: World, name: str, marketplace: str = MARKET, page_size: int = 2) -> list[str]:
-    return [one.name for one in eyes.proposals(name).list_proposals(marketplace, page_size=page_size)]
+    return [one.name for one in eyes(name).list_proposals(marketplace, page_size=page_size)]
 
 
 def test_a_proposal_is_seen_by_who_may_do_or_approve_it(eyes: World) -> None:
@@ -47,9 +47,9 @@ def test_a_proposal_is_seen_by_who_may_do_or_approve_it(eyes: World) -> None:
     names = [one.name for one in reversed(made)]
     for name in ("bert", "robot", "second.staff"):
         assert listed(eyes, name) == names
-        assert eyes.proposals(name).get_proposal(names[0]).name == names[0]
+        assert eyes(name).get_proposal(names[0]).name == names[0]
     absent = f"marketplaces/{MARKET}/proposals/p-9"
-    modeller = eyes.proposals("modeller.staff")
+    modeller = eyes("modeller.staff")
     assert listed(eyes, "modeller.staff") == []
 
     def not_found(call: object, *arguments: str) -> str:
@@ -61,14 +61,14 @@ def test_a_proposal_is_seen_by_who_may_do_or_approve_it(eyes: World) -> None:
     options = SAID
     assert not_found(modeller.withdraw_proposal, made[0].name) == not_found(modeller.withdraw_proposal, absent)
     assert listed(eyes, "bert") == names
-    refused("PERMISSION_DENIED", "CALLER_NOT_GRANTED", eyes.proposals("elsewhere.staff").get_proposal, made[0].name)
+    refused("PERMISSION_DENIED", "CALLER_NOT_GRANTED", eyes("elsewhere.staff").get_proposal, made[0].name)
 
 
 def test_a_promotion_is_seen_by_who_may_promote(eyes: World) -> None:
     first, second = (publish(eyes.registry, parts=evaluated(number, 0.7)) for number in (0, 1))
     made: Proposal = eyes.propose("anna", promotion(second))
     assert listed(eyes, "modeller.staff", "") == [made.name]
-    assert eyes.proposals("modeller.staff").get_proposal(made.name).name == made.name
+    assert eyes("modeller.staff").get_proposal(made.name).name == made.name
     assert eyes.propose("bert", promotion(second), proposal_id="again").name == made.name, "it is open already"
     with pytest.raises(SellertrustCallError, match="is of the champion already"):
         eyes.propose("anna", promotion(first))

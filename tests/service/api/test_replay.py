@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from sellertrust.client import SellertrustCallError
+from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.helpers.policies import GRADED
@@ -27,33 +27,31 @@ def running(tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def test_any_old_answer_is_given_again(running: Running) -> None:
-    with running.client() as client:
-        remembered = client.get_trust_score(MARKET, "s1")
-        computed = client.explain_trust_score(MARKET, "s1").trust_score
-        measures = client.evaluate_measures(MARKET, "s1")
-        client.overturn_violation(MARKET, "v1", **SAID)
-        client.append_entries(MARKET, [violation("v2", "s1")])
-        now = client.get_trust_score(MARKET, "s1").message
-        for old in (remembered, computed, measures):
-            found = client.replay_trust_score(MARKET, "s1", old)
-            assert (found.state, list(found.differing)) == (answer_pb.REPLAY_STATE_SAME, [])
-            assert found.trust_score.points == remembered.points
-            [step] = [one for one in found.steps if one.ingredient == answer_pb.INGREDIENT_ENTRIES]
-            assert (step.points, step.now) == (now.points, str(now.stamp.ledger_sequence))
-        alone = client.replay_trust_score(MARKET, "s1", remembered.stamp)
+def test_any_old_answer_is_given_again(client: Client) -> None:
+    remembered = client.get_trust_score(MARKET, "s1")
+    computed = client.explain_trust_score(MARKET, "s1").trust_score
+    measures = client.evaluate_measures(MARKET, "s1")
+    client.overturn_violation(MARKET, "v1", **SAID)
+    client.append_entries(MARKET, [violation("v2", "s1")])
+    now = client.get_trust_score(MARKET, "s1").message
+    for old in (remembered, computed, measures):
+        found = client.replay_trust_score(MARKET, "s1", old)
+        assert (found.state, list(found.differing)) == (answer_pb.REPLAY_STATE_SAME, [])
+        assert found.trust_score.points == remembered.points
+        [step] = [one for one in found.steps if one.ingredient == answer_pb.INGREDIENT_ENTRIES]
+        assert (step.points, step.now) == (now.points, str(now.stamp.ledger_sequence))
+    alone = client.replay_trust_score(MARKET, "s1", remembered.stamp)
     assert alone.state == answer_pb.REPLAY_STATE_REPEATED
     assert alone.trust_score.points == remembered.points
 
 
-def test_an_altered_answer_or_core_is_never_unsaid(running: Running) -> None:
-    with running.client() as client:
-        old = client.get_trust_score(MARKET, "s1").message
-        old.points += 1
-        found = client.replay_trust_score(MARKET, "s1", old)
-        assert (found.state, list(found.differing)) == (answer_pb.REPLAY_STATE_DIFFERS, ["points"])
-        old.stamp.core_version = "0.0.1"
-        found = client.replay_trust_score(MARKET, "s1", old.stamp)
+def test_an_altered_answer_or_core_is_never_unsaid(client: Client) -> None:
+    old = client.get_trust_score(MARKET, "s1").message
+    old.points += 1
+    found = client.replay_trust_score(MARKET, "s1", old)
+    assert (found.state, list(found.differing)) == (answer_pb.REPLAY_STATE_DIFFERS, ["points"])
+    old.stamp.core_version = "0.0.1"
+    found = client.replay_trust_score(MARKET, "s1", old.stamp)
     assert found.state == answer_pb.REPLAY_STATE_DIFFERS
     [step] = [one for one in found.steps if one.ingredient == answer_pb.INGREDIENT_CORE]
     assert step.then == "0.0.1"
@@ -69,33 +67,30 @@ def test_an_altered_answer_or_core_is_never_unsaid(running: Running) -> None:
         ("ledger_sequence", 1, ""),
     ],
 )
-def test_a_stamp_that_cannot_be_replayed_is_refused(running: Running, field: str, value: object, reason: str) -> None:
-    with running.client() as client:
-        stamp = client.get_trust_score(MARKET, "s1").message.stamp
-        setattr(stamp, field, value)
-        with pytest.raises(SellertrustCallError) as refused:
-            client.replay_trust_score(MARKET, "s1", stamp)
+def test_a_stamp_that_cannot_be_replayed_is_refused(client: Client, field: str, value: object, reason: str) -> None:
+    stamp = client.get_trust_score(MARKET, "s1").message.stamp
+    setattr(stamp, field, value)
+    with pytest.raises(SellertrustCallError) as refused:
+        client.replay_trust_score(MARKET, "s1", stamp)
     assert refused.value.reason == reason
     assert reason or refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_stamp_of_the_future_or_of_another_seller_is_refused(running: Running) -> None:
-    with running.client() as client:
-        old = client.get_trust_score(MARKET, "s1").message
-        other = score_pb.TrustScore.FromString(old.SerializeToString())
-        other.seller = other.seller.replace("s1", "s2")
-        old.stamp.observe_time.seconds += 86_400
-        for answer in (old, other, score_pb.Stamp()):
-            with pytest.raises(SellertrustCallError) as refused:
-                client.replay_trust_score(MARKET, "s1", answer)
-            assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+def test_a_stamp_of_the_future_or_of_another_seller_is_refused(client: Client) -> None:
+    old = client.get_trust_score(MARKET, "s1").message
+    other = score_pb.TrustScore.FromString(old.SerializeToString())
+    other.seller = other.seller.replace("s1", "s2")
+    old.stamp.observe_time.seconds += 86_400
+    for answer in (old, other, score_pb.Stamp()):
+        with pytest.raises(SellertrustCallError) as refused:
+            client.replay_trust_score(MARKET, "s1", answer)
+        assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.long
-def test_the_command_takes_the_json_of_an_old_answer(running: Running, tmp_path: Path) -> None:
+def test_the_command_takes_the_json_of_an_old_answer(running: Running, client: Client, tmp_path: Path) -> None:
     shell, file = shell_of(tmp_path, target=running.address), tmp_path / "old.json"
-    with running.client() as client:
-        old = client.get_trust_score(MARKET, "s1").message
+    old = client.get_trust_score(MARKET, "s1").message
     file.write_text(json.dumps(MessageToDict(old, preserving_proto_field_name=True)))
     assert shell("replay", file)[0].startswith("same: ")
     file.write_text(json.dumps(shell.json("measures", "s1", "-m", MARKET)))

@@ -23,7 +23,7 @@ from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server
 from tests.helpers.callers import grant, write_grants
-from tests.helpers.servers import MARKET, identity, running_server, settings_of
+from tests.helpers.servers import MARKET, Running, identity, running_server, settings_of
 from tests.helpers.waiting import wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -56,14 +56,13 @@ def taken_port() -> Iterator[str]:
         yield f"127.0.0.1:{other.getsockname()[1]}"
 
 
-def test_health_is_told_of_the_server_and_of_each_service(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running:
-        for service in ("LedgerService", "ReviewService", "TrustScoreService"):
-            assert health_of(running.address, f"sellertrust.v1.{service}") == SERVING
-        assert health_of(running.address, "") == SERVING
-        with pytest.raises(grpc.RpcError) as caught:
-            health_of(running.address, "sellertrust.v1.NoService")
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+def test_health_is_told_of_the_server_and_of_each_service(running: Running) -> None:
+    for service in ("LedgerService", "ReviewService", "TrustScoreService"):
+        assert health_of(running.address, f"sellertrust.v1.{service}") == SERVING
+    assert health_of(running.address, "") == SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        health_of(running.address, "sellertrust.v1.NoService")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.long
@@ -208,20 +207,18 @@ def metrics_of(server: Server) -> str:
 
 
 @pytest.mark.long
-def test_work_that_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
-            late = [
-                pool.submit(client.append_entries, MARKET, [identity(f"i{n}", "s")], deadline_seconds=3.0)
-                for n in range(8)
-            ]
-            codes = {append.exception().code for append in late}
-            release(running.database)
-        assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
-        wait_until(lambda: len(running.lines()) == 8)
-        assert sum("turned_away" in line for line in running.lines()) == 6
-        assert len(list(client.list_entries(MARKET))) == 2
-        assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 8 + [LISTING]
+def test_work_that_nobody_waits_for_any_more_is_not_begun(running: Running, client: Client) -> None:
+    with holding_the_lock(running.database), ThreadPoolExecutor(8) as pool:
+        late = [
+            pool.submit(client.append_entries, MARKET, [identity(f"i{n}", "s")], deadline_seconds=3.0) for n in range(8)
+        ]
+        codes = {append.exception().code for append in late}
+        release(running.database)
+    assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    wait_until(lambda: len(running.lines()) == 8)
+    assert sum("turned_away" in line for line in running.lines()) == 6
+    assert len(list(client.list_entries(MARKET))) == 2
+    assert [line["method"] for line in running.lines()] == ["LedgerService/AppendEntries"] * 8 + [LISTING]
 
 
 LISTING = "LedgerService/ListEntries"

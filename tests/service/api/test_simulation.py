@@ -43,32 +43,30 @@ def facts_of(message: Message) -> Message:
     return message
 
 
-def test_a_simulation_is_what_the_append_then_gives(running: Running) -> None:
+def test_a_simulation_is_what_the_append_then_gives(running: Running, client: Client) -> None:
     tried = [
         (sold("s1")[1], {"day": days_ago(3).date().isoformat()}),
         (violation("v3", "s1", harm=entry_pb.HARM_EXTREME, source=entry_pb.SOURCE_COURT, final=True), {}),
     ]
-    with running.client() as client:
-        for number, (entry, fields) in enumerate(tried):
-            entry.entry_id = f"e{number}"
-            for name, value in fields.items():
-                setattr(entry.exposure, name, value)
-            before, end = client.evaluate_measures(MARKET, "s1"), running.ledger.last()[0]
-            found = client.simulate_trust_score(MARKET, "s1", [entry])
-            assert running.ledger.last()[0] == end
-            assert facts_of(found.present_measures) == facts_of(before)
-            client.append_entries(MARKET, [entry])
-            assert facts_of(found.simulated) == facts_of(client.get_trust_score(MARKET, "s1").message)
-            after = client.evaluate_measures(MARKET, "s1")
-            assert facts_of(found.simulated_measures) == facts_of(after)
+    for number, (entry, fields) in enumerate(tried):
+        entry.entry_id = f"e{number}"
+        for name, value in fields.items():
+            setattr(entry.exposure, name, value)
+        before, end = client.evaluate_measures(MARKET, "s1"), running.ledger.last()[0]
+        found = client.simulate_trust_score(MARKET, "s1", [entry])
+        assert running.ledger.last()[0] == end
+        assert facts_of(found.present_measures) == facts_of(before)
+        client.append_entries(MARKET, [entry])
+        assert facts_of(found.simulated) == facts_of(client.get_trust_score(MARKET, "s1").message)
+        after = client.evaluate_measures(MARKET, "s1")
+        assert facts_of(found.simulated_measures) == facts_of(after)
 
 
-def test_an_appeal_that_succeeds_gives_back_everything(running: Running) -> None:
-    with running.client() as client:
-        clean = client.get_trust_score(MARKET, "s2").message
-        found = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
-        client.overturn_violation(MARKET, "v1", **SAID)
-        after = client.get_trust_score(MARKET, "s1").message
+def test_an_appeal_that_succeeds_gives_back_everything(client: Client) -> None:
+    clean = client.get_trust_score(MARKET, "s2").message
+    found = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
+    client.overturn_violation(MARKET, "v1", **SAID)
+    after = client.get_trust_score(MARKET, "s1").message
     assert found.simulated.points > found.present.points
     assert (found.simulated.points, found.simulated.tier) == (after.points, after.tier)
     assert (found.simulated.points, found.simulated.counted_incidents) == (clean.points, 0)
@@ -76,14 +74,13 @@ def test_an_appeal_that_succeeds_gives_back_everything(running: Running) -> None
     assert not found.simulated.HasField("stamp")
 
 
-def test_clean_days_ahead_are_counted(running: Running) -> None:
+def test_clean_days_ahead_are_counted(client: Client) -> None:
     entries = [exposure("", "s1", 100, -day) for day in range(1, 61)]
-    with running.client() as client:
-        found = client.simulate_trust_score(MARKET, "s1", entries, observe_time=days_ago(-61))
-        waited = client.simulate_trust_score(MARKET, "s1", observe_time=days_ago(-61))
-        assert found.simulated.points >= waited.simulated.points >= found.present.points
-        with pytest.raises(SellertrustCallError, match="observe_time") as late:
-            client.simulate_trust_score(MARKET, "s1", observe_time=days_ago(-400))
+    found = client.simulate_trust_score(MARKET, "s1", entries, observe_time=days_ago(-61))
+    waited = client.simulate_trust_score(MARKET, "s1", observe_time=days_ago(-61))
+    assert found.simulated.points >= waited.simulated.points >= found.present.points
+    with pytest.raises(SellertrustCallError, match="observe_time") as late:
+        client.simulate_trust_score(MARKET, "s1", observe_time=days_ago(-400))
     assert late.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -111,14 +108,11 @@ def test_what_the_ledger_refuses_is_refused(running: Running, seller: str, entry
     }
 
 
-def test_nothing_hypothetical_is_recorded(running: Running) -> None:
-    with running.client() as client:
-        before = client.get_trust_score(MARKET, "s1").message
-        for _ in range(3):
-            client.simulate_trust_score(
-                MARKET, "s1", [violation("secret-v", "s1", incident="secret-i")], overturned=["v1"]
-            )
-        after = client.get_trust_score(MARKET, "s1").message
+def test_nothing_hypothetical_is_recorded(running: Running, client: Client) -> None:
+    before = client.get_trust_score(MARKET, "s1").message
+    for _ in range(3):
+        client.simulate_trust_score(MARKET, "s1", [violation("secret-v", "s1", incident="secret-i")], overturned=["v1"])
+    after = client.get_trust_score(MARKET, "s1").message
     assert facts_of(after) == facts_of(before)
     with running.ledger.database.read() as connection:
         rows = connection.execute(text("SELECT count(*) FROM entry WHERE entry_id LIKE 'secret%'")).scalar()

@@ -4,7 +4,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sellertrust.client import SellertrustCallError
+from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -42,24 +42,21 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_every_path_reaches_its_tier_on_its_day(running: Running) -> None:
-    with running.client() as client:
-        answers = {seller: client.find_tier_path(MARKET, seller) for seller in LIGHT}
-        assert all(found.paths for found in answers.values())
-        for seller, path, now in (
-            (seller, path, found.tier) for seller, found in answers.items() for path in found.paths
-        ):
-            reached, before = (
-                client.simulate_trust_score(
-                    MARKET, seller, acts(path, path.days), observe_time=days_ago(-days).replace(hour=0, minute=1)
-                ).simulated
-                for days in (path.days, path.days - 1)
-                if days > 0
-            )
-            assert reached.tier >= path.tier > now
-            assert reached.points == path.points
-            assert before.tier < path.tier
-            assert path.sentence
+def test_every_path_reaches_its_tier_on_its_day(client: Client) -> None:
+    answers = {seller: client.find_tier_path(MARKET, seller) for seller in LIGHT}
+    assert all(found.paths for found in answers.values())
+    for seller, path, now in ((seller, path, found.tier) for seller, found in answers.items() for path in found.paths):
+        reached, before = (
+            client.simulate_trust_score(
+                MARKET, seller, acts(path, path.days), observe_time=days_ago(-days).replace(hour=0, minute=1)
+            ).simulated
+            for days in (path.days, path.days - 1)
+            if days > 0
+        )
+        assert reached.tier >= path.tier > now
+        assert reached.points == path.points
+        assert before.tier < path.tier
+        assert path.sentence
 
 
 def acts(path: answer_pb.TierPath, days: int) -> list[entry_pb.Entry]:
@@ -77,40 +74,37 @@ def acts(path: answer_pb.TierPath, days: int) -> list[entry_pb.Entry]:
     return found
 
 
-def test_healing_is_what_a_later_score_says(running: Running) -> None:
-    with running.client() as client:
-        found = client.find_tier_path(MARKET, "s1")
-        assert len(found.healing) == 181
-        for days in (1, 30, 179):
-            later = client.simulate_trust_score(
-                MARKET, "s1", observe_time=days_ago(-days).replace(hour=0, minute=1)
-            ).simulated
-            healed = found.healing[days]
-            assert healed.day == days_ago(-days).date().isoformat()
-            assert (healed.points, healed.tier) == (later.points, later.tier)
+def test_healing_is_what_a_later_score_says(client: Client) -> None:
+    found = client.find_tier_path(MARKET, "s1")
+    assert len(found.healing) == 181
+    for days in (1, 30, 179):
+        later = client.simulate_trust_score(
+            MARKET, "s1", observe_time=days_ago(-days).replace(hour=0, minute=1)
+        ).simulated
+        healed = found.healing[days]
+        assert healed.day == days_ago(-days).date().isoformat()
+        assert (healed.points, healed.tier) == (later.points, later.tier)
 
 
-def test_an_appeal_stands_apart_with_its_tier(running: Running) -> None:
-    with running.client() as client:
-        found = client.find_tier_path(MARKET, "s1", audience=score_pb.AUDIENCE_SELLER, language="zh")
-        [appeal] = found.appeals
-        won = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
+def test_an_appeal_stands_apart_with_its_tier(client: Client) -> None:
+    found = client.find_tier_path(MARKET, "s1", audience=score_pb.AUDIENCE_SELLER, language="zh")
+    [appeal] = found.appeals
+    won = client.simulate_trust_score(MARKET, "s1", overturned=["v1"])
     assert appeal.entries[0] == "v1"
     assert appeal.points == won.simulated.points - won.present.points
     assert appeal.tier == won.simulated.tier
     assert all("起等级" in path.sentence for path in found.paths)
 
 
-def test_what_cannot_be_answered_is_named(running: Running) -> None:
-    with running.client() as client:
-        for seller, fields, code in (
-            ("nobody", {}, grpc.StatusCode.NOT_FOUND),
-            ("s1", {"language": "xx"}, grpc.StatusCode.INVALID_ARGUMENT),
-            ("s1", {"audience": score_pb.AUDIENCE_CHECKOUT}, grpc.StatusCode.INVALID_ARGUMENT),
-        ):
-            with pytest.raises(SellertrustCallError) as refused:
-                client.find_tier_path(MARKET, seller, **fields)
-            assert refused.value.code is code
+def test_what_cannot_be_answered_is_named(client: Client) -> None:
+    for seller, fields, code in (
+        ("nobody", {}, grpc.StatusCode.NOT_FOUND),
+        ("s1", {"language": "xx"}, grpc.StatusCode.INVALID_ARGUMENT),
+        ("s1", {"audience": score_pb.AUDIENCE_CHECKOUT}, grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        with pytest.raises(SellertrustCallError) as refused:
+            client.find_tier_path(MARKET, seller, **fields)
+        assert refused.value.code is code
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ import pytest
 
 from scoring.base.time import parse_time
 from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER
+from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.servicers.review import ReviewServicer
@@ -17,7 +18,7 @@ from tests.helpers.builders import Clock, status, violation
 from tests.helpers.callers import grant
 from tests.helpers.granted import granted_server
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import MARKET, days_ago, running_server
+from tests.helpers.servers import MARKET, days_ago
 from tests.helpers.servers import violation as reported
 
 Report = review_pb.GetTransparencyReportResponse
@@ -47,36 +48,34 @@ def test_a_report_shows_what_was_published_beside_what_is_known(tmp_path: Path) 
     assert [*report.not_from_ledger] == [*NOT_FROM_LEDGER]
 
 
-def test_a_report_over_grpc_and_its_files(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [reported(f"v{n}", "s") for n in range(6)])
-        client.append_entries(MARKET, [reported(f"c{n}", "s", source=entry_pb2.SOURCE_COURT) for n in range(2)])
-        year = f"{days_ago(0):%Y}"
-        report = client.get_transparency_report(MARKET, year)
-        assert (counts(report, "known")["notices"], counts(report, "known")["orders"]) == (6, 0)
-        assert not report.simulated
-        assert not report.HasField("publish_time")
-        rows = [*csv.DictReader(io.StringIO(write_csv(report)))]
-        assert {row["state"] for row in rows if row["figure"] in NOT_FROM_LEDGER} == {"not from the ledger"}
-        assert [row["count"] for row in rows if row["figure"] == "orders" and not row["dimension"]] == [""]
-        assert {row["figure"] for row in rows} == {*FIGURES, *NOT_FROM_LEDGER}
-        assert tuple(rows[0]) == COLUMNS
-        for language in ("en", "zh"):
-            page = write_html(report, "<script>alert(1)</script>", language, alone=True)
-            assert "<script" not in page
-            assert "SIMULATED" not in page
-        report.simulated = True
-        assert all("SIMULATED" in write_html(report, MARKET, language) for language in ("en", "zh"))
+def test_a_report_over_grpc_and_its_files(client: Client) -> None:
+    client.append_entries(MARKET, [reported(f"v{n}", "s") for n in range(6)])
+    client.append_entries(MARKET, [reported(f"c{n}", "s", source=entry_pb2.SOURCE_COURT) for n in range(2)])
+    year = f"{days_ago(0):%Y}"
+    report = client.get_transparency_report(MARKET, year)
+    assert (counts(report, "known")["notices"], counts(report, "known")["orders"]) == (6, 0)
+    assert not report.simulated
+    assert not report.HasField("publish_time")
+    rows = [*csv.DictReader(io.StringIO(write_csv(report)))]
+    assert {row["state"] for row in rows if row["figure"] in NOT_FROM_LEDGER} == {"not from the ledger"}
+    assert [row["count"] for row in rows if row["figure"] == "orders" and not row["dimension"]] == [""]
+    assert {row["figure"] for row in rows} == {*FIGURES, *NOT_FROM_LEDGER}
+    assert tuple(rows[0]) == COLUMNS
+    for language in ("en", "zh"):
+        page = write_html(report, "<script>alert(1)</script>", language, alone=True)
+        assert "<script" not in page
+        assert "SIMULATED" not in page
+    report.simulated = True
+    assert all("SIMULATED" in write_html(report, MARKET, language) for language in ("en", "zh"))
 
 
 @pytest.mark.parametrize(
     "period", ["", "26", "2026-13", "2026-1", "9999", "2026-01-01", "\uff11\uff19\uff19\uff19", "9000"]
 )
-def test_a_wrong_period_is_refused(tmp_path: Path, period: str) -> None:
-    with running_server(tmp_path) as running, running.client() as client:
-        client.append_entries(MARKET, [reported("v", "s")])
-        found = refusal(client.get_transparency_report, MARKET, period)
-        assert (found.code, found.fields[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, "period")
+def test_a_wrong_period_is_refused(client: Client, period: str) -> None:
+    client.append_entries(MARKET, [reported("v", "s")])
+    found = refusal(client.get_transparency_report, MARKET, period)
+    assert (found.code, found.fields[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, "period")
 
 
 def test_a_report_needs_its_own_right_over_the_marketplace(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import pytest
 
 from scoring.base.enums import Kind
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
+from sellertrust.client import Client
 from tests import contract
 from tests.helpers.builders import MARKET, confirmed
 from tests.helpers.databases import BACKENDS, database
 from tests.helpers.kinds import OF_SERVICE, ON_RECORD, every_entry, message_of
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import running_server
+from tests.helpers.servers import Running, running_server
 
 
 def test_every_field_of_every_kind_is_filled_in_some_entry() -> None:
@@ -47,7 +48,7 @@ def test_every_kind_is_listed_as_it_was_stated(backend: str, tmp_path: Path) -> 
 
 
 @pytest.mark.long
-def test_each_missing_required_field_is_named(tmp_path: Path) -> None:
+def test_each_missing_required_field_is_named(running: Running, client: Client) -> None:
     cases = []
     for kind, entry in every_entry():
         row = KINDS[kind]
@@ -64,19 +65,17 @@ def test_each_missing_required_field_is_named(tmp_path: Path) -> None:
             if need is Need.REQUIRED:
                 cases.append((message, f"entries[0].{name}"))
     assert len(cases) > 200
-    with running_server(tmp_path) as running, running.client() as client:
-        for message, path in cases:
-            error = refusal(client.append_entries, MARKET, [message])
-            assert path in [field for field, _ in error.fields], message
-        assert running.ledger.last() == (0, 0)
+    for message, path in cases:
+        error = refusal(client.append_entries, MARKET, [message])
+        assert path in [field for field, _ in error.fields], message
+    assert running.ledger.last() == (0, 0)
 
 
-def test_nobody_states_an_erasure(tmp_path: Path) -> None:
+def test_nobody_states_an_erasure(running: Running, client: Client) -> None:
     [erasure] = [message_of(entry, kind) for kind, entry in every_entry() if kind is Kind.ERASURE]
-    with running_server(tmp_path) as running, running.client() as client:
-        error = refusal(client.append_entries, MARKET, [erasure])
-        assert [field for field, _ in error.fields] == ["entries[0].erasure"]
-        running.ledger.append(MARKET, [confirmed("v1")])
-        running.ledger.erase(MARKET, "s1", actor="officer", ground="article 17", entry_id="e1")
-        _, listed = client.list_entries(MARKET)
+    error = refusal(client.append_entries, MARKET, [erasure])
+    assert [field for field, _ in error.fields] == ["entries[0].erasure"]
+    running.ledger.append(MARKET, [confirmed("v1")])
+    running.ledger.erase(MARKET, "s1", actor="officer", ground="article 17", entry_id="e1")
+    _, listed = client.list_entries(MARKET)
     assert (listed.erasure.actor, listed.erasure.ground) == ("officer", "article 17")

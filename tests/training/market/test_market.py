@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-import math
 from datetime import date
 from pathlib import Path
 
@@ -9,14 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import lognorm
 
 import training.market
 from training.market.files import write_market
 from training.market.parameters import BAD_FAITH, CLASSES, COUNTRIES, ECHOES, SOURCES, TYPES
 from training.market.records import CONFIRM, OVERTURN, Market
 from training.market.simulate import FRAMES, simulate
-from training.market.tables import draw_delays, tilted_harm
 
 START = date(2024, 11, 24)
 DAYS = 730
@@ -57,22 +54,6 @@ def test_the_first_sellers_do_not_depend_on_how_many_follow() -> None:
     assert fewer.decisions.equals(whole.decisions.filter(pl.col("violation") < fewer.violations.height))
     with pytest.raises(ValueError, match="at least one"):
         simulate(0, 100, START, seed=1)
-
-
-def test_exposure_is_recorded_only_on_days_that_have_any(market: Market) -> None:
-    exposure = market.exposure.join(market.identity, on="seller")
-
-    assert 150_000 <= exposure.height <= 250_000
-    assert exposure["settled_orders"].min() == 1
-    assert not exposure.select("seller", "day").is_duplicated().any()
-    assert exposure["day"].min() == 0
-    assert exposure["day"].max() == DAYS - 1
-    assert (exposure["day"] > exposure["join_day"]).all(), "nobody sells before it has an identity"
-    assert (exposure["units"] >= exposure["settled_orders"]).all()
-    assert exposure["value_minor"].dtype == pl.Int64
-    assert (exposure["value_minor"] > 0).all()
-    failed = exposure.select(pl.sum_horizontal("late", "cancelled", "not_received", "returned")).to_series()
-    assert (failed <= exposure["settled_orders"]).all()
 
 
 def test_violations_occur_on_exposure_and_are_reported_later(market: Market) -> None:
@@ -120,17 +101,6 @@ def test_final_verified_acts_alone_need_no_decision(market: Market) -> None:
     assert not arrived["bad_faith"].any()
 
 
-def test_volume_hazard_and_waits_have_heavy_tails(market: Market) -> None:
-    orders = market.exposure.group_by("seller").agg(pl.col("settled_orders").sum())["settled_orders"].sort()
-    hazard = market.truth["hazard_per_1000"].sort()
-    first = market.decisions.filter(pl.col("action") != OVERTURN)
-    wait = first["day"] - market.violations["report_day"].gather(first["violation"])
-
-    assert orders.tail(50).sum() > orders.sum() / 3
-    assert hazard.tail(250).sum() > hazard.sum() / 2
-    assert wait.quantile(0.95) > 8 * wait.median()
-
-
 def test_an_echo_shares_incident_harm_and_fate(market: Market) -> None:
     rows = market.violations.with_columns(status=pl.Series(status_at(market, 100_000)))
     echoes = rows.filter("echo").join(rows.filter(~pl.col("echo")), on=["seller", "incident"], suffix="_first")
@@ -146,23 +116,6 @@ def test_an_echo_shares_incident_harm_and_fate(market: Market) -> None:
         pairs = known.filter("echo").join(known, left_on=["seller", "incident"], right_on=["seller", "number"])
         decided = pairs.filter(pl.col("then") == CONFIRM)
         assert (decided["then_right"] == CONFIRM).all(), "no echo is confirmed before its primary"
-
-
-def test_a_harm_is_tilted_as_the_worked_number_says() -> None:
-    shares = tilted_harm((0.10, 0.40, 0.42, 0.08), 1.8)
-
-    assert shares[2] == pytest.approx(0.514022, abs=1e-6)
-    assert shares.sum() == pytest.approx(1.0)
-
-
-def test_delays_are_the_whole_days_of_a_log_normal() -> None:
-    """Worked: of a median of 9 days and sigma 0.8, 0.3012 % are over on the same day."""
-    drawn = draw_delays(np.random.default_rng(5), np.full(200_000, 9.0), np.full(200_000, 0.8))
-    probabilities = np.diff(lognorm(0.8, scale=9.0).cdf(np.arange(61)))
-
-    assert probabilities[0] == pytest.approx(0.003012, abs=1e-6)
-    seen = np.bincount(drawn, minlength=60)[:60] / 200_000
-    assert np.abs(seen - probabilities).max() < 4 * math.sqrt(probabilities.max() / 200_000)
 
 
 def test_files_hold_what_was_known_at_the_end_and_no_more(tmp_path: Path) -> None:
