@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import tempfile
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.helpers import shared
+from tests.helpers import limits, shared
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from sellertrust.client import Client
+    from tests.helpers.limits import Limit
     from tests.helpers.servers import Running
 
 LONG = "takes longer than the rest and repeats in full what a shorter test promises; run by ./dev test --all"
@@ -62,3 +66,14 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def client(running: Running) -> Iterator[Client]:
     with running.client() as found:
         yield found
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
+    def set_limits(where: ModuleType | str, **values: float) -> None:
+        module = importlib.import_module(where) if isinstance(where, str) else where
+        assert limits.find_wrong(module, [*values]) == []
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
+
+    return set_limits

@@ -17,6 +17,7 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from sellertrust.v1.entry_pb2 import Entry
 from service.api.server import FILES
 from tests import aio_stub
+from tests.helpers.limits import Limit
 from tests.helpers.models import artifact
 from tests.helpers.servers import MARKET, exposure, identity, running_server, violation
 
@@ -148,9 +149,8 @@ def test_one_call_answers_all_badges_of_a_seller(tmp_path: Path) -> None:
     client.close()
 
 
-def test_a_token_function_that_hangs_stops_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "TOKEN_SECONDS", 0.1)
-    monkeypatch.setattr(channels, "LOOK_SECONDS", 0.05)
+def test_a_token_function_that_hangs_stops_no_call(limit: Limit) -> None:
+    limit(channels, TOKEN_SECONDS=0.1, LOOK_SECONDS=0.05)
     tokens, hang, shown = iter(["one", "two"]), threading.Event(), []
 
     def token() -> str:

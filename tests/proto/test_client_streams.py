@@ -17,6 +17,7 @@ from sellertrust.v1.entry_pb2 import Entry
 from service.api import stream_threads
 from service.ledger.store import Ledger
 from tests.helpers.databases import BACKENDS, database
+from tests.helpers.limits import Limit
 from tests.helpers.proxies import proxy_to
 from tests.helpers.servers import MARKET, Running, identity, running_server, violation
 
@@ -62,8 +63,8 @@ def test_batches_are_acknowledged_in_order(client: Client) -> None:
 
 
 @pytest.mark.long
-def test_a_silent_source_opens_its_stream_with_its_first_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.1)
+def test_a_silent_source_opens_its_stream_with_its_first_batch(tmp_path: Path, limit: Limit) -> None:
+    limit(stream_threads, FIRST_MESSAGE_SECONDS=0.1)
 
     def source() -> Iterator[list[Entry]]:
         time.sleep(0.5)
@@ -227,8 +228,8 @@ def test_a_stream_that_cannot_be_had_fails_in_time_and_says_why(tmp_path: Path) 
 
 
 @pytest.mark.long
-def test_a_stream_is_opened_anew_and_goes_on_where_it_was(running: Running, client: Client, monkeypatch) -> None:
-    monkeypatch.setattr(streams, "CONNECTION_SECONDS", 0.3)
+def test_a_stream_is_opened_anew_and_goes_on_where_it_was(running: Running, client: Client, limit: Limit) -> None:
+    limit(streams, CONNECTION_SECONDS=0.3)
 
     def feed() -> Iterator[list[Entry]]:
         for batch in batches_of(20):

@@ -10,6 +10,7 @@ from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.scores.reasons import MAX_LISTED
 from tests.helpers.answers import explain, score, score_one
+from tests.helpers.limits import Limit
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, policy, sellers, violation
 from tests.scoring.test_promises import answer
 
@@ -73,11 +74,11 @@ def test_an_explanation_names_the_incidents_that_cost_most() -> None:
     assert (reason.incidents_omitted, reason.counted) == (7, MAX_LISTED + 7)
 
 
-def test_work_in_parts_has_an_equal_answer_and_ends_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_in_parts_has_an_equal_answer_and_ends_between_them(limit: Limit) -> None:
     rows = numbered([*HISTORY_OF_ORDERS, *allegations(600, Status.CONFIRMED)])
     at_once = explain(rows, "s", NOW, artifact(), policy())
     # Parts are of 4,096 incidents: a test of several parts would wait long.
-    monkeypatch.setattr("scoring.features.selections.PART", 50)
+    limit("scoring.features.selections", PART=50)
     asked: list[None] = []
     assert explain(rows, "s", NOW, artifact(), policy(), lambda: asked.append(None)) == at_once
     assert len(asked) > 12

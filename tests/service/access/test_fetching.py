@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from service.access import key_sets
 from service.access.key_sets import KeySource
 from tests.helpers.callers import Authority, public_jwk
+from tests.helpers.limits import Limit
 
 
 class Site:
@@ -142,11 +143,9 @@ def test_a_site_that_answers_badly_leaves_the_last_good_keys(
         b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n ",
     ],
 )
-def test_a_dripping_answer_is_given_up_at_one_deadline(
-    site: Site, monkeypatch: pytest.MonkeyPatch, dripped: bytes
-) -> None:
+def test_a_dripping_answer_is_given_up_at_one_deadline(site: Site, limit: Limit, dripped: bytes) -> None:
     # a deadline that a test can wait for
-    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
+    limit(key_sets, FETCH_SECONDS=1.5)
     told: list[str] = []
     source = KeySource(site.url, site.authority.ca, told.append)
     site.dripped = dripped
@@ -158,9 +157,9 @@ def test_a_dripping_answer_is_given_up_at_one_deadline(
 
 
 @pytest.mark.long
-def test_a_handshake_that_drips_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_handshake_that_drips_is_given_up_as_well(limit: Limit, tmp_path: Path) -> None:
     # a deadline that a test can wait for
-    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.5)
+    limit(key_sets, FETCH_SECONDS=1.5)
     told: list[str] = []
     is_over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:

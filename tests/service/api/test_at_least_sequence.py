@@ -17,6 +17,7 @@ from service.ledger.clock import tail
 from service.ledger.store import Ledger
 from tests.helpers.builders import identity as domain_identity
 from tests.helpers.databases import BACKENDS, database
+from tests.helpers.limits import Limit
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, identity, running_server, score_stub, violation
 
@@ -39,11 +40,9 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Clie
 
 @pytest.mark.long
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_a_read_sees_at_least_its_sequence(
-    tmp_path: Path, read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_sees_at_least_its_sequence(tmp_path: Path, read: Callable[..., Any], limit: Limit) -> None:
     # a margin that the machine's load does not use up
-    monkeypatch.setattr(tail, "MARGIN_SECONDS", 1.0)
+    limit(tail, MARGIN_SECONDS=1.0)
     with filled_server(tmp_path) as (_, client):
         assert read(client, at_least_sequence=2)
         began = time.monotonic()
@@ -90,9 +89,9 @@ def test_a_waiting_read_sees_what_is_appended_meanwhile(tmp_path: Path, backend:
 
 
 @pytest.mark.long
-def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monkeypatch) -> None:
+def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, limit: Limit) -> None:
     # a wait that a test can wait for
-    monkeypatch.setattr(tail, "WAIT_SECONDS", 0.5)
+    limit(tail, WAIT_SECONDS=0.5)
     with filled_server(tmp_path) as (_, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)
         began = time.monotonic()
@@ -103,9 +102,9 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, monk
 
 
 @pytest.mark.long
-def test_waiting_reads_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_reads_are_limited(tmp_path: Path, limit: Limit) -> None:
     # a margin that the machine's load does not use up
-    monkeypatch.setattr(tail, "MARGIN_SECONDS", 2.0)
+    limit(tail, MARGIN_SECONDS=2.0)
     with filled_server(tmp_path) as (_, client), ThreadPoolExecutor(12) as pool:
         asked = {"at_least_sequence": 100, "deadline_seconds": 6}
         waiting = [pool.submit(refusal, READS["GetTrustScore"], client, **asked) for _ in range(12)]

@@ -12,6 +12,7 @@ from structlog.processors import JSONRenderer
 from scoring.base.errors import ConfigurationWrong
 from service.api.telemetry import logs
 from service.api.telemetry.logs import Pseudonyms, load_or_make_key, make_log, redact, render_json
+from tests.helpers.limits import Limit
 
 SELLER = "marketplaces/acme/sellers/s-17"
 
@@ -107,9 +108,9 @@ def test_a_deferred_line_is_written_in_its_place(log_format: str) -> None:
     assert numbers == [*map(str, range(100))]
 
 
-def test_lines_beyond_the_limit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_beyond_the_limit_are_left_out_and_counted(limit: Limit) -> None:
     # ten lines in place of ten thousand
-    monkeypatch.setattr(logs, "MAX_LINES", 10)
+    limit(logs, MAX_LINES=10)
     stream = Stuck()
     log = make_log("json", "info", stream, is_deferred=True)
     log.info("first")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.api.telemetry import metrics
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, identity, running_server
 from tests.service.api.test_server import metrics_of
 
@@ -43,9 +44,9 @@ def test_500_half_requests_cost_no_threads(tmp_path: Path) -> None:
         assert "sellertrust_requests_total" in metrics_of(running.server)
 
 
-def test_a_half_request_is_ended_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_request_is_ended_in_time(tmp_path: Path, limit: Limit) -> None:
     # a deadline that a test can wait for
-    monkeypatch.setattr(metrics, "REQUEST_SECONDS", 0.3)
+    limit(metrics, REQUEST_SECONDS=0.3)
     with (
         running_server(tmp_path, metrics_address="127.0.0.1:0") as running,
         half_requests(running.server.metrics_address, 3) as sockets,

@@ -6,6 +6,7 @@ import pytest
 from service.api.telemetry.call_records import REFUSAL_LINES_A_SECOND, FewLines
 from service.engine import turnstile
 from tests.helpers.callers import TokenIssuer, write_grants
+from tests.helpers.limits import Limit
 from tests.helpers.servers import running_server
 
 
@@ -17,8 +18,8 @@ def test_lines_beyond_those_of_a_second_are_left_out_and_counted() -> None:
     assert [lines.take() for _ in range(2)] == [2, 0]
 
 
-def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turnstile, "PROMPT_REFUSALS", 1_000)
+def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path, limit: Limit) -> None:
+    limit(turnstile, PROMPT_REFUSALS=1_000)
     issuer = TokenIssuer(tmp_path)
     write_grants(tmp_path / "grants.toml", issuer.table())
     with running_server(tmp_path, grants=tmp_path / "grants.toml", tls="mesh") as running:

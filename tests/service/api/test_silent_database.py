@@ -24,6 +24,7 @@ from tests.helpers.builders import MARKET as MARKET_OF_LEDGERS
 from tests.helpers.builders import violation
 from tests.helpers.databases import database as new_database
 from tests.helpers.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
+from tests.helpers.limits import Limit
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, identity, running_server
 from tests.helpers.servers import violation as reported
@@ -168,10 +169,10 @@ def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgr
 
 @pytest.mark.long
 def test_appends_are_refused_before_absence_is_known(
-    tmp_path: Path, postgresql: HangingPostgresql, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgresql: HangingPostgresql, limit: Limit
 ) -> None:
     # an append gives up well before the follower knows of the absence
-    monkeypatch.setattr(tail, "WRITE_TICKS", 10)
+    limit(tail, WRITE_TICKS=10)
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
         last = client.append_entries(MARKET, [identity("i-seen", "seen"), identity("i-unseen", "unseen")])[-1].sequence
@@ -252,9 +253,9 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
 
 
 @pytest.mark.long
-def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, limit: Limit) -> None:
     # a wait that a test can wait for
-    monkeypatch.setattr(database, "WAIT_SECONDS", 1)
+    limit(database, WAIT_SECONDS=1)
     with (
         new_database("postgresql", tmp_path) as url,
         Ledger.open(url) as ledger,

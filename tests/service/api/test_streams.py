@@ -20,6 +20,7 @@ from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.api.servicers import entry_streams
 from service.ledger.clock import tail
 from tests.helpers.databases import BACKENDS, database
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 from tests.helpers.waiting import wait_until
 
@@ -133,7 +134,7 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, limit: Limit) -> None:
     with (
         database("postgresql", tmp_path) as url,
         running_server(tmp_path, database_url=url) as running,
@@ -153,7 +154,7 @@ def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pyt
         response = next(one for one in call if one.entries)
         assert ([entry.entry_id for entry in response.entries], response.sequence) == (["elsewhere"], sequence)
         # only an append may wake the watch
-        monkeypatch.setattr(tail, "POLL_SECONDS", 60)
+        limit(tail, POLL_SECONDS=60)
         time.sleep(0.3)
         began = time.monotonic()
         stub.AppendEntries(pb.AppendEntriesRequest(parent=PARENT, entries=[identity("here", "s")]))
@@ -162,10 +163,10 @@ def test_a_watch_catches_up_and_follows_appends(tmp_path: Path, monkeypatch: pyt
         writer.stdin.close()
 
 
-def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, monkeypatch) -> None:
+def test_a_watch_of_a_quiet_seller_moves_on_with_the_ledger(tmp_path: Path, limit: Limit) -> None:
     """Otherwise it would read the whole ledger again to resume."""
     # a heartbeat that a test can wait for
-    monkeypatch.setattr(entry_streams, "HEARTBEAT_SECONDS", 0.3)
+    limit(entry_streams, HEARTBEAT_SECONDS=0.3)
     with server_on("sqlite", tmp_path) as (_, stub):
         append = pb.AppendEntriesRequest(parent=PARENT, entries=[identity(f"i{n}", "busy") for n in range(5)])
         stub.AppendEntries(append)
@@ -222,9 +223,9 @@ def test_a_position_beyond_the_ledger_is_refused(tmp_path: Path) -> None:
         assert (info.reason, dict(info.metadata)) == ("SEQUENCE_NOT_REACHED", {"last_sequence": "0"})
 
 
-def test_a_page_of_a_watch_is_bounded_in_bytes(tmp_path: Path, monkeypatch) -> None:
+def test_a_page_of_a_watch_is_bounded_in_bytes(tmp_path: Path, limit: Limit) -> None:
     # twelve kilobytes in place of eight megabytes
-    monkeypatch.setattr(entry_streams, "MAX_PAGE_BYTES", 12_000)
+    limit(entry_streams, MAX_PAGE_BYTES=12_000)
     with server_on("sqlite", tmp_path) as (_, stub):
         entries = [identity(f"i{n}", "s") for n in range(500)]
         entries[250].identity.attributes.update({f"a{n}": "\N{GRINNING FACE}" * 128 for n in range(20)})

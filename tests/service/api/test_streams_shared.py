@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from sellertrust.v1 import ledger_service_pb2 as pb
 from service.api import stream_threads
 from service.api.server import STOP_SECONDS
+from tests.helpers.limits import Limit
 from tests.helpers.proxies import proxy_to
 from tests.helpers.servers import MARKET, identity
 from tests.helpers.waiting import wait_until
@@ -117,7 +118,7 @@ def test_a_draining_server_ends_its_streams(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, limit: Limit) -> None:
     nothing, more = threading.Event(), threading.Event()
 
     def sent() -> Iterator[pb.StreamEntriesRequest]:
@@ -133,8 +134,7 @@ def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, monkeypatch: 
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             wait_until(lambda: not running.server._streams._open)
         # a wait that a test can wait for
-        monkeypatch.setattr(stream_threads, "FIRST_MESSAGE_SECONDS", 0.2)
-        monkeypatch.setattr(stream_threads, "CHECK_SECONDS", 0.2)
+        limit(stream_threads, FIRST_MESSAGE_SECONDS=0.2, CHECK_SECONDS=0.2)
         begun = stub.StreamEntries(sent(), timeout=30)
         assert next(begun).acknowledgement.sequence == 1
         time.sleep(0.7)

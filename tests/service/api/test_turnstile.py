@@ -24,6 +24,7 @@ from service.engine.turnstile import (
 from service.limits import Limits
 from tests.helpers.callers import TokenIssuer, grant, write_grants
 from tests.helpers.granted import EVERY, Granted, granted_server
+from tests.helpers.limits import Limit
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, identity, running_server
 from tests.helpers.waiting import wait_until
@@ -129,9 +130,9 @@ def test_a_token_that_proves_nobody_is_held() -> None:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(limit: Limit) -> None:
     """Hold beyond FEW refusals a second instead of twenty, which a busy machine does not reach."""
-    monkeypatch.setattr(turnstile, "PROMPT_REFUSALS", FEW)
+    limit(turnstile, PROMPT_REFUSALS=FEW)
 
 
 @pytest.fixture

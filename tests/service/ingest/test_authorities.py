@@ -22,6 +22,7 @@ from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, ago, identity
 from tests.helpers.customs import HEADER, MATCH, REVOCATION, SEIZURE
+from tests.helpers.limits import Limit
 
 
 @pytest.fixture
@@ -290,10 +291,8 @@ def test_a_matched_row_that_is_no_entry_waits_on(ledger: Ledger, tmp_path: Path)
 
 
 @pytest.mark.parametrize("breaks_at", ["customs.csv", "other.csv"])
-def test_an_interrupted_import_queues_every_row(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
-) -> None:
-    monkeypatch.setattr(importing, "MAX_BATCH", 2)
+def test_an_interrupted_import_queues_every_row(ledger: Ledger, tmp_path: Path, limit: Limit, breaks_at: str) -> None:
+    limit(importing, MAX_BATCH=2)
     rows = [f"seizure,{number},{'EX-0' if number % 3 == 0 else 'EX-1'},,true" for number in range(12)]
     (tmp_path / "customs.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     (tmp_path / "other.csv").write_text("id\n1\n2\n3\n")

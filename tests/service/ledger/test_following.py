@@ -11,16 +11,17 @@ from service.ledger.seals import chain as seals
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, PRODUCT_REPORT, Clock, ago, listing, status, violation
 from tests.helpers.ledgers import back_up, restore, verify
+from tests.helpers.limits import Limit
 
 SELLERS = [f"s{number}" for number in range(10)]
 VIOLATIONS = {seller: derived_id("p1", seller) for seller in SELLERS}
 
 
 @pytest.fixture(autouse=True)
-def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _few_at_once(limit: Limit) -> None:
     """Make a recall of ten sellers take several appends; as shipped it takes thousands of sellers."""
-    monkeypatch.setattr(known, "CHUNK", 3)
-    monkeypatch.setattr(seals, "RUN", 4)
+    limit(known, CHUNK=3)
+    limit(seals, RUN=4)
 
 
 def listed(ledger: Ledger) -> None:

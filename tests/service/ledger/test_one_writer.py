@@ -17,6 +17,7 @@ from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, identity, violation
 from tests.helpers.ledgers import verify
+from tests.helpers.limits import Limit
 
 ROOT = Path(__file__).parents[3]
 SERVER = "import sys; from service.ledger.store import Ledger; l = Ledger.open(sys.argv[1], serving=True)"
@@ -95,9 +96,9 @@ def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> Non
 
 
 @pytest.mark.long
-def test_of_two_writing_commands_the_second_waits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_writing_commands_the_second_waits(file: Path, limit: Limit) -> None:
     url = f"sqlite:///{file}"
-    monkeypatch.setattr(one_writer, "COMMAND_PATIENCE_SECONDS", 0.3)  # saves 5 s
+    limit(one_writer, COMMAND_PATIENCE_SECONDS=0.3)  # saves 5 s
     with holding(url, COMMAND), Ledger.open(url) as second:
         with pytest.raises(ConfigurationWrong, match=r"another local command is writing to .* run this command again"):
             second.append(MARKET, [identity("ours")])

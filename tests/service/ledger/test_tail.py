@@ -6,6 +6,7 @@ import pytest
 from scoring.base.errors import LedgerUnavailable
 from service.ledger.clock import tail
 from service.ledger.clock.tail import Tail
+from tests.helpers.limits import Limit
 
 
 class Database:
@@ -44,15 +45,15 @@ def test_a_read_is_refused_while_the_end_is_unknown(
     end.close(30)
 
 
-def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, limit: Limit) -> None:
     """The next read would hang with the database; a recent answer needs no check."""
     end = Tail(database.ask, 1)
-    monkeypatch.setattr(tail, "ANSWERED_SECONDS", 60)
+    limit(tail, ANSWERED_SECONDS=60)
     end.note(7)
     database.is_there.clear()
     end.reach(7)
     assert database.asked == 0
-    monkeypatch.setattr(tail, "ANSWERED_SECONDS", 0)
+    limit(tail, ANSWERED_SECONDS=0)
     with pytest.raises(LedgerUnavailable):
         end.reach(7)
     end.reach(0)
@@ -60,12 +61,11 @@ def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, monke
     end.close(30)
 
 
-def test_a_database_that_always_takes_long_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "SMOOTHING", 1)
-    monkeypatch.setattr(tail, "USUAL_TIMES", 1_000)
+def test_a_database_that_always_takes_long_is_waited_for(database: Database, limit: Limit) -> None:
+    limit(tail, SMOOTHING=1, USUAL_TIMES=1_000)
     end = Tail(database.ask, 1)
     end.reach(7)
-    monkeypatch.setattr(tail, "ANSWERED_SECONDS", 0)
+    limit(tail, ANSWERED_SECONDS=0)
     end._usual_seconds = 0.3
     database.is_there.clear()
     timer = threading.Timer(0.3, database.is_there.set)

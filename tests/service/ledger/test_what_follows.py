@@ -44,6 +44,7 @@ from tests.helpers.builders import (
     violation,
 )
 from tests.helpers.ledgers import find_violation
+from tests.helpers.limits import Limit
 
 
 def facts(
@@ -125,8 +126,8 @@ def test_a_hundred_decisions_of_a_seller_wait_for_a_violation(ledger: Ledger) ->
     assert [row.target for row in rows if row.target is not None] == [f"d-s1-{n}" for n in range(MAX_WAITING)]
 
 
-def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "MAX_ROWS", 5)
+def test_one_batch_inserts_a_bounded_number_of_rows(ledger: Ledger, limit: Limit) -> None:
+    limit(batch, MAX_ROWS=5)
     ledger.append(MARKET, [listing(f"s{number}") for number in range(5)])
     with pytest.raises(InvalidInput, match=r"entries\[1\]: over 5 entries follow"):
         ledger.append(MARKET, [PRODUCT_REPORT, replace(PRODUCT_REPORT, entry_id="p2")])

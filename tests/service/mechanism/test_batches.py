@@ -8,6 +8,7 @@ from service.ledger.store import Ledger
 from service.mechanism import recorder, worker
 from service.mechanism.metrics import MechanismMetrics
 from tests.helpers.builders import MARKET, Clock, ago, exposure, identity, status
+from tests.helpers.limits import Limit
 from tests.helpers.recordings import Killed, Told, watched
 from tests.service.mechanism.test_recording import killed_after
 
@@ -15,8 +16,8 @@ SELLERS, BATCH = 50, 8
 
 
 @pytest.fixture
-def told(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Told:
-    monkeypatch.setattr(worker, "BATCH", BATCH)
+def told(ledger: Ledger, clock: Clock, limit: Limit) -> Told:
+    limit(worker, BATCH=BATCH)
     made = Told(ledger, clock)
     ledger.append(MARKET, [identity(f"i{n}", f"s{n:02}") for n in range(SELLERS)])
     ledger.append(MARKET, [Entry(f"l{n}", f"s{n:02}", ProductListed("lamp"), ago(30)) for n in range(SELLERS)])
@@ -33,10 +34,10 @@ def recorded(told: Told) -> list[list[tuple[str, str]]]:
     return [told.record(f"s{n:02}") for n in range(SELLERS)]
 
 
-def test_a_recall_is_evaluated_and_stated_in_batches(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recall_is_evaluated_and_stated_in_batches(told: Told, limit: Limit) -> None:
     recall(told)
     one, seen = watched(told)
-    monkeypatch.setattr(recorder, "MAX_BATCH", 3)
+    limit(recorder, MAX_BATCH=3)
     assert one.look() == SELLERS
     assert max(number for number, _ in seen) == BATCH
     assert [sum(n for n, at in seen if at == sequence) for sequence in sorted({at for _, at in seen})] == [SELLERS] * 2

@@ -15,6 +15,7 @@ from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, link, status
+from tests.helpers.limits import Limit
 from tests.helpers.recordings import RULES, Told, facts_of, history, recorded, watched
 
 EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
@@ -131,8 +132,8 @@ def test_a_policy_that_comes_back_is_recorded_again(told: Told) -> None:
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 70_000, 50_000]
 
 
-def test_a_long_pause_is_made_up_for_from_a_month_on(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "MAX_DAYS_LATE", 3)
+def test_a_long_pause_is_made_up_for_from_a_month_on(told: Told, limit: Limit) -> None:
+    limit(places, MAX_DAYS_LATE=3)
     text = EXPIRING.replace("50_000", "70_000")
     told.clock.now += DAY
     PolicyHistory(told.ledger).commit(
@@ -160,8 +161,8 @@ class Refusing:
 
 
 @pytest.fixture
-def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "FIRST_RETRY_SECONDS", 0.0)
+def no_wait(limit: Limit) -> None:
+    limit(refusals, FIRST_RETRY_SECONDS=0.0)
 
 
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str, object]:
@@ -242,9 +243,9 @@ def test_a_database_that_is_away_refuses_no_seller(ledger: Ledger, clock: Clock)
 
 
 def test_what_is_wrong_with_every_seller_ends_a_look(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch, limit: Limit
 ) -> None:
-    monkeypatch.setattr(refusals, "MAX_REFUSED", 2)
+    limit(refusals, MAX_REFUSED=2)
     told = Told(ledger, clock)
     told.append(*(identity(f"i{n}", f"s{n}") for n in range(4)))
     monkeypatch.setattr(told.worker._recorder, "record", fail)

@@ -12,6 +12,7 @@ from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute
 from tests.helpers.builders import MARKET, ago, status, violation
+from tests.helpers.limits import Limit
 
 DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
 REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
@@ -124,8 +125,10 @@ def test_a_call_goes_on_where_the_last_one_ended(ledger: Ledger) -> None:
     assert ledger.last()[0] == 51
 
 
-def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deciding, "BATCH", 8)
+def test_a_failure_between_batches_is_gone_on_from(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
+    limit(deciding, BATCH=8)
     ledger.append(MARKET, reported(20))
     append, calls = ledger.append, []
 

@@ -13,13 +13,14 @@ from service.scale.export import Exported, export_entries, find_exported
 from service.scale.layout import SCHEMA, find_bucket
 from service.shared_files import Store
 from tests.helpers.builders import MARKET, exposure, identity
+from tests.helpers.limits import Limit
 from tests.helpers.scale import fill
 from training.observation.export import read_export, write_export
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 60)
+def small(limit: Limit) -> None:
+    limit(export, ENTRIES_PER_BUCKET=60)
 
 
 def exported(ledger: Ledger, place: Path | str, marketplace: str = MARKET) -> Exported:
@@ -55,10 +56,9 @@ def test_a_folder_holds_what_one_file_does(ledger: Ledger, tmp_path: Path) -> No
         assert part.equals(part.sort("seller", "sequence"))
 
 
-def test_an_export_goes_on_where_it_ended(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_goes_on_where_it_ended(ledger: Ledger, tmp_path: Path, limit: Limit) -> None:
     """Interrupted after any span, repeated and grown, it holds each entry once; many files become one."""
-    monkeypatch.setattr(export, "SPAN_ROWS", 1)
-    monkeypatch.setattr(export, "MAX_FILES", 2)
+    limit(export, SPAN_ROWS=1, MAX_FILES=2)
 
     class Stopped(Exception):
         pass

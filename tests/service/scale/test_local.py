@@ -17,6 +17,7 @@ from service.scale.local import Line, run_locally
 from service.scale.rescoring import Run
 from service.scale.task import read_part
 from tests.helpers.builders import Clock
+from tests.helpers.limits import Limit
 from tests.helpers.scale import entry_files, fill, folder_of, planned
 from tests.helpers.waiting import wait_until
 
@@ -24,8 +25,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 40)
+def run(tmp_path: Path, limit: Limit) -> Iterator[Run]:
+    limit(export, ENTRIES_PER_BUCKET=40)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=Clock()) as ledger:
         fill(ledger, 8)
         yield planned(ledger, tmp_path / "scale")

@@ -21,6 +21,7 @@ from service.shared_files import Store
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.generations import in_process, opened_file, records, rescored, rescored_by
+from tests.helpers.limits import Limit
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
@@ -41,12 +42,10 @@ def fill(ledger: Ledger, sellers: int) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 1])
-def test_each_answer_is_that_of_its_seller_alone(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
-) -> None:
+def test_each_answer_is_that_of_its_seller_alone(ledger: Ledger, tmp_path: Path, limit: Limit, days: int) -> None:
     """Each answer equals its seller's single answer to the bit."""
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
-    monkeypatch.setattr(extract, "MAX_BATCH_ROWS", 8)
+    limit(export, ENTRIES_PER_BUCKET=8)
+    limit(extract, MAX_BATCH_ROWS=8)
     fill(ledger, 25)
     found = rescored(ledger, tmp_path, days)
     head = found.head
@@ -73,8 +72,8 @@ def test_a_generation_rests_on_nothing_later(ledger: Ledger, tmp_path: Path, clo
     assert list((tmp_path / "own").iterdir()) == []
 
 
-def test_progress_comes_to_all_sellers(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
+def test_progress_comes_to_all_sellers(ledger: Ledger, tmp_path: Path, limit: Limit) -> None:
+    limit(export, ENTRIES_PER_BUCKET=8)
     fill(ledger, 5)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     seen: list[tuple[str, int, int]] = []
@@ -117,11 +116,9 @@ def _stop_after(done: int) -> Driver:
     return run
 
 
-def test_a_midnight_in_the_middle_changes_no_answer(
-    ledger: Ledger, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_midnight_in_the_middle_changes_no_answer(ledger: Ledger, tmp_path: Path, clock: Clock, limit: Limit) -> None:
     """The run for the next day goes on when that day is today; today's run that midnight interrupts gives way."""
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
+    limit(export, ENTRIES_PER_BUCKET=8)
     fill(ledger, 9)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     own, other, store = tmp_path / "own", tmp_path / "other", Store(tmp_path / "scale")
@@ -137,11 +134,9 @@ def test_a_midnight_in_the_middle_changes_no_answer(
     assert dict(records(opened_file(found.path))) == dict(records(opened_file(whole.path)))
 
 
-def test_two_rescorings_at_once_give_one_generation(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_rescorings_at_once_give_one_generation(ledger: Ledger, tmp_path: Path, limit: Limit) -> None:
     """The second begins and ends while the first runs; both return the same answers."""
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 8)
+    limit(export, ENTRIES_PER_BUCKET=8)
     fill(ledger, 9)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     within = []

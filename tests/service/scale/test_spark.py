@@ -13,6 +13,7 @@ from service.scale.local import run_locally
 from service.scale.rescoring import Run
 from service.scale.task import read_part
 from tests.helpers.builders import Clock
+from tests.helpers.limits import Limit
 from tests.helpers.scale import entry_files, fill, folder_of, planned
 from tests.helpers.waiting import wait_until
 from tests.service.scale.test_local import Blocked, lines_of
@@ -64,9 +65,9 @@ def workers() -> list[int]:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(bool(_missing()), reason=_missing())
-def test_spark_gives_what_this_machine_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spark_gives_what_this_machine_does(tmp_path: Path, limit: Limit) -> None:
     """Killed workers cost time and never results; an altered file is an error with its words."""
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 60)
+    limit(export, ENTRIES_PER_BUCKET=60)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=Clock()) as ledger:
         fill(ledger, 10)
         here, there = planned(ledger, tmp_path / "here"), planned(ledger, tmp_path / "there")

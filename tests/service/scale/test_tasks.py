@@ -24,17 +24,18 @@ from service.scale.task import read_part, run_task
 from service.scores import extract
 from tests.helpers.books import known
 from tests.helpers.builders import MARKET, TODAY, Clock, confirmed, exposure
+from tests.helpers.limits import Limit
 from tests.helpers.policies import TIERS
 from tests.helpers.scale import GENERAL, entry_files, fill, folder_of, open_scorer, planned
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(limit: Limit) -> None:
     """Have several buckets, batches, and sellers with more allegations than are read."""
-    monkeypatch.setattr(export, "ENTRIES_PER_BUCKET", 100)
+    limit(export, ENTRIES_PER_BUCKET=100)
     for module in (facts, extract):
-        monkeypatch.setattr(module, "MAX_BATCH_ROWS", 60)
-    monkeypatch.setattr(extract, "MAX_ALLEGATIONS", 2)
+        limit(module, MAX_BATCH_ROWS=60)
+    limit(extract, MAX_ALLEGATIONS=2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -15,6 +15,7 @@ from service.call_context import current_call
 from service.ledger.queries import facts
 from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, score_stub, violation
 from tests.helpers.worlds import artifact
 
@@ -76,7 +77,7 @@ def noting(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: N
 
 
 def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Limit
 ) -> None:
     with filled_server(tmp_path) as (running, client):
         whole = answers(client)
@@ -88,7 +89,7 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
             client.confirm_violation(MARKET, name, actor="staff", reason="seen")
 
         read = noting(monkeypatch, append)
-        monkeypatch.setattr(facts, "MAX_BATCH_ROWS", 10)
+        limit(facts, MAX_BATCH_ROWS=10)
         assert answers(client) == whole
         assert len(read) > 2
         assert [seller for part, _ in read for seller in part] == [*SELLERS, "nobody"]
@@ -102,9 +103,9 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
 @pytest.mark.parametrize("leaving", ["CANCELLED", "DEADLINE_EXCEEDED"])
 @pytest.mark.parametrize("call", READS)
 def test_work_of_a_gone_caller_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, leaving: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Limit, call: str, leaving: str
 ) -> None:
-    monkeypatch.setattr(facts, "MAX_BATCH_ROWS", 1)
+    limit(facts, MAX_BATCH_ROWS=1)
     with filled_server(tmp_path) as (running, client):
         begun = threading.Event()
 
@@ -146,10 +147,8 @@ def test_a_seller_of_many_allegations_is_read_alone(tmp_path: Path, monkeypatch:
         assert whole.points_if_upheld <= found.points_if_upheld <= found.points
 
 
-def test_an_explanation_says_how_many_incidents_it_does_not_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scoring.scores.reasons.MAX_LISTED", 2)
+def test_an_explanation_says_how_many_incidents_it_does_not_name(tmp_path: Path, limit: Limit) -> None:
+    limit("scoring.scores.reasons", MAX_LISTED=2)
     with filled_server(tmp_path) as (_, client):
         [reason] = [r for r in client.explain_trust_score(MARKET, SELLERS[-1]).reasons if r.incidents]
         assert (len(reason.incidents), reason.incidents_omitted) == (2, len(SELLERS) - 1 - 2)

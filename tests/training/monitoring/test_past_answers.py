@@ -21,6 +21,7 @@ from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import Clock, confirmed, exposure, identity, status
+from tests.helpers.limits import Limit
 from tests.helpers.policies import GRADED, TIERS
 from tests.helpers.servers import running_server
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
@@ -169,12 +170,10 @@ def test_the_comparison_with_the_server_meets_every_state(market: Market, model:
 
 @pytest.mark.long
 @pytest.mark.parametrize("most", [1, 777])
-def test_parts_of_any_size_give_the_same_answers(
-    market: Market, model: Artifact, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_any_size_give_the_same_answers(market: Market, model: Artifact, most: int, limit: Limit) -> None:
     some = market.lived if most > 1 else first_sellers(market.lived, 30)
     whole = answers_at(some, model, policy(), DAYS[2])
-    monkeypatch.setattr(past_answers, "MAX_ENTRIES", most)
+    limit(past_answers, MAX_ENTRIES=most)
     parts = answers_at(some, model, policy(), DAYS[2])
     for name in ("points", "tier", "raw"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

@@ -18,6 +18,7 @@ from scoring.base.time import DAY, format_day, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.trade import InspectionDone
+from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from training.observation import events
 from training.observation.events import find_event_cases
@@ -85,9 +86,7 @@ def span(study: Study) -> Observation:
     return Observation(FIRST, study.point_at(LAST).window_end, LAST)
 
 
-def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
-    table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(table: LedgerTable, study: Study, limit: Limit) -> None:
     seen = snapshot(table, study, span(study))
     assert len(seen.bad) > 60
     assert 0 < seen.bad.sum() < len(seen.bad)
@@ -98,7 +97,7 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(
         for field in fields(seen):
             assert np.array_equal(getattr(at, field.name), getattr(same, field.name)), (field.name, day)
 
-    monkeypatch.setattr(events, "AT_ONCE", 5_000)
+    limit(events, AT_ONCE=5_000)
     again = snapshot(table, study, span(study))
     for field in fields(seen):
         assert np.array_equal(getattr(seen, field.name), getattr(again, field.name)), field.name

@@ -6,6 +6,7 @@ import pytest
 from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from tests.helpers.builders import exposure
+from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.observation import points as choosing
@@ -42,8 +43,8 @@ def weekly(folder: Path, end: int, begin: Entry, *bad: int) -> LedgerTable:
 
 
 @pytest.fixture
-def enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "ENOUGH_BAD", 5)
+def enough(limit: Limit) -> None:
+    limit(choosing, ENOUGH_BAD=5)
 
 
 @pytest.mark.usefixtures("enough")

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import snapshots
 from training.observation.chunks import split_sizes
@@ -27,13 +28,13 @@ def assert_same(found: Snapshot, wanted: Snapshot) -> None:
 @pytest.mark.parametrize("left", ["keep", "exclude"])
 @pytest.mark.parametrize("most", [1, 700, 5_000])
 def test_sellers_observed_in_parts_give_the_same_rows(
-    table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch, most: int, left: str
+    table: LedgerTable, study: Study, limit: Limit, most: int, left: str
 ) -> None:
     study = restated(study, eligible={"left": left})
     point = study.find_points(table.as_of)[0][0]
     whole = observe(table, study, point)
     assert len(whole.rows.bad) > 100
-    monkeypatch.setattr(snapshots, "AT_ONCE", most)
+    limit(snapshots, AT_ONCE=most)
     found = observe(table, study, point)
     assert found.exclusions == whole.exclusions
     assert_same(found.rows, whole.rows)

@@ -9,6 +9,7 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong
 from scoring.model.artifact import Artifact, load
+from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import POLICY, restated, train
 from tests.training.report import sample
 from training.gates.table import ADVISORY, HARD
@@ -52,11 +53,11 @@ def test_a_dry_run_says_what_would_be_trained(table: LedgerTable, study: Study) 
 
 @pytest.mark.long
 def test_figures_of_a_sample_say_what_it_was_drawn_from(
-    table: LedgerTable, study: Study, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    table: LedgerTable, study: Study, trained: Trained, limit: Limit
 ) -> None:
     whole = trained.evaluation
     assert whole["test"]["drawn_from"] == whole["test"]["rows"]
-    monkeypatch.setattr(comparing, "MAX_ROWS", 500)
+    limit(comparing, MAX_ROWS=500)
     found = train(table, study).evaluation
     assert {**found["train"], "auc": None} == {**whole["train"], "auc": None}
     assert (found["test"]["rows"], found["test"]["drawn_from"]) == (500, whole["test"]["rows"])

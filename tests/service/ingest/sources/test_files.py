@@ -15,6 +15,7 @@ from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.tables import csv_rows
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET
+from tests.helpers.limits import Limit
 from tests.helpers.payloads import bare, exposure, violation
 
 RULE = {
@@ -65,8 +66,8 @@ def ids(ledger: Ledger) -> list[str]:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "MAX_BATCH", 5)
+def small(limit: Limit) -> None:
+    limit(importing, MAX_BATCH=5)
 
 
 def test_parquet_gives_what_the_same_table_as_csv_gives(ledger: Ledger, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.brokers import PARTITIONS, kafka, produce
 from tests.helpers.builders import MARKET
+from tests.helpers.limits import Limit
 from tests.helpers.payloads import exposure, violation
 
 TOPIC = "facts"
@@ -90,8 +91,8 @@ def test_a_topic_that_is_not_there_is_said(servers: str, ledger: Ledger, tmp_pat
 
 
 @pytest.mark.long
-def test_servers_that_do_not_answer_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.ingest.sources.kafka.ANSWER_SECONDS", 0.5)
+def test_servers_that_do_not_answer_are_said(limit: Limit) -> None:
+    limit("service.ingest.sources.kafka", ANSWER_SECONDS=0.5)
     source = KafkaSource("127.0.0.1:1", TOPIC)
     with pytest.raises(SourceUnavailable, match="Kafka does not answer"):
         source.partitions()

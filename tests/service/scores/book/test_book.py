@@ -17,6 +17,7 @@ from service.scores.book import flights
 from service.scores.book.checking import Remembered
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, violation
+from tests.helpers.limits import Limit
 from tests.helpers.policies import GRADED
 from tests.helpers.worlds import artifact
 
@@ -204,8 +205,10 @@ def in_threads(number: int, work: Callable[[], object]) -> list[threading.Thread
     return threads
 
 
-def test_one_computation_a_seller_however_many_ask(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flights, "WAIT_SECONDS", 60)
+def test_one_computation_a_seller_however_many_ask(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
+    limit(flights, WAIT_SECONDS=60)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
         begun, go = blocked(over, monkeypatch)
@@ -218,8 +221,10 @@ def test_one_computation_a_seller_however_many_ask(ledger: Ledger, monkeypatch: 
         assert over.hits() == 7
 
 
-def test_who_has_waited_long_enough_computes_alone(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flights, "WAIT_SECONDS", 0.01)
+def test_who_has_waited_long_enough_computes_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
+    limit(flights, WAIT_SECONDS=0.01)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
         begun, go = blocked(over, monkeypatch)

@@ -7,11 +7,14 @@ from service.ledger.store import Ledger
 from service.scores.book import flights
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET
+from tests.helpers.limits import Limit
 from tests.service.scores.book.test_book import blocked, in_threads
 
 
-def test_a_caller_waits_no_longer_than_its_deadline(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flights, "WAIT_SECONDS", 600)
+def test_a_caller_waits_no_longer_than_its_deadline(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
+    limit(flights, WAIT_SECONDS=600)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
         begun, go = blocked(over, monkeypatch)

@@ -21,6 +21,7 @@ from service.scores.book.table import Answer, Table
 from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, Clock, ago, identity
 from tests.helpers.databases import database
+from tests.helpers.limits import Limit
 
 LISTED = [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for seller in ("a", "b", "c")]
 RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
@@ -86,8 +87,8 @@ def test_own_appends_are_noted_at_once(ledger: Ledger) -> None:
         assert over.book.follower.watermark == before
 
 
-def test_the_watermark_moves_once_all_are_marked(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.scores.book.follower.PAGE", 4)
+def test_the_watermark_moves_once_all_are_marked(ledger: Ledger, limit: Limit) -> None:
+    limit("service.scores.book.follower", PAGE=4)
     troubled, table = Troubled(ledger), Table(100)
     follower = Follower(cast(Ledger, troubled), table, Generations(table))
     follower.look()

@@ -23,6 +23,7 @@ from tests.helpers.books import known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
 from tests.helpers.databases import database
 from tests.helpers.generations import kept, look, rescored
+from tests.helpers.limits import Limit
 from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
 from tests.service.scores.book.test_book import HOUR, SELLERS
 
@@ -65,12 +66,12 @@ def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clo
 
 
 def test_an_answer_is_stale_until_later_entries_are_marked(
-    sold: Ledger, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    sold: Ledger, folder: Path, clock: Clock, limit: Limit
 ) -> None:
     rescored(sold, folder)
     clock.now += HOUR
     sold.append(MARKET, [confirmed("v1", "a")])
-    monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 0)
+    limit(follower, PAGES_OF_GENERATIONS=0)
     with opened(sold) as over:
         kept(over, folder)
         assert over.get("b").freshness.state == FRESHNESS_STATE_FRESH
@@ -80,19 +81,16 @@ def test_an_answer_is_stale_until_later_entries_are_marked(
         assert (stale.freshness.state, stale.freshness.age.seconds) == (FRESHNESS_STATE_STALE, 3_600)
         over.require_replay(stale)
         over.refuse(False)
-        monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 4)
+        limit(follower, PAGES_OF_GENERATIONS=4)
         over.book.follower.look()
         over.get("c")
         assert over.hits() == 1
 
 
-def test_very_many_entries_since_are_marked_over_several_looks(
-    sold: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_very_many_entries_since_are_marked_over_several_looks(sold: Ledger, folder: Path, limit: Limit) -> None:
     rescored(sold, folder)
     sold.append(MARKET, [violation(f"v{n}", "a", incident=f"v{n}") for n in range(7)])
-    monkeypatch.setattr(follower, "PAGES_OF_GENERATIONS", 1)
-    monkeypatch.setattr(follower, "PAGE", 3)
+    limit(follower, PAGES_OF_GENERATIONS=1, PAGE=3)
     with opened(sold) as over:
         kept(over, folder)
         [generation] = over.book.generations
