@@ -10,7 +10,6 @@ from tests.bench import (
     _mixed_swaps,
     _overload,
     _races,
-    _restarts,
 )
 from tests.helpers.databases import BACKENDS
 
@@ -49,16 +48,8 @@ def test_memory_does_not_grow_with_cancelled_calls() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_no_call_fails_while_two_servers_are_restarted() -> None:
-    found = figures_of(_restarts.run, 2)
-    assert (found["restarts.tries"], found["restarts.failed"], found["restarts.ended_badly"]) == (2, 0, 0)
-    assert found["restarts.calls"] > 10
-
-
-@pytest.mark.long
-@pytest.mark.timeout(300)
 def test_known_sellers_are_answered_without_the_database() -> None:
-    found = figures_of(_database_away.run, 8)
+    found = figures_of(_database_away.run, 4)
     assert found["chaos.hanging_database_checkouts"] > 10
     assert found["chaos.hanging_database_checkouts_failed"] == 0
     assert found["database_away.frozen.tries"] > 10
@@ -82,7 +73,7 @@ def test_answers_beside_writes_are_those_of_their_stamps(backend: str) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_answers_of_disagreeing_clocks_are_those_of_their_stamps() -> None:
-    found = figures_of(_clocks.run, 4, 8)
+    found = figures_of(_clocks.run, 2, 8)
     for name in ("sqlite.seconds", "sqlite.hours", "postgresql.seconds", "postgresql.hours"):
         assert found[f"clocks.{name}.tries"] > 5
         assert (found[f"clocks.{name}.differ"], found[f"clocks.{name}.behind"]) == (0, 0)

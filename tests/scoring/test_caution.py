@@ -238,7 +238,7 @@ def history(seen: Seen) -> list[FactRow]:
 
 
 @pytest.mark.long
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(SEEN)
 def test_reports_give_no_more_than_30_days_of_180(
     seen: Seen,

@@ -232,7 +232,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(worlds())
 def test_the_other_code_proves_every_certificate_and_its_attacks(
     world: World,

@@ -18,8 +18,6 @@ from service.policy.policy_file import parse_policy_text
 from service.web.network_picture import draw_network
 from tests.helpers import builders
 from tests.helpers.builders import MARKET, confirmed, link, status
-from tests.helpers.callers import grant
-from tests.helpers.granted import granted_server
 from tests.helpers.policies import TIERS
 from tests.helpers.servers import Running, identity, running_server
 
@@ -174,13 +172,3 @@ def test_staff_see_rings_and_a_certificate_of_each_term(running: Running, client
     picture = draw_network(found)
     assert ElementTree.fromstring(picture).tag.endswith("svg")
     assert picture.count("<line") == len(found.links)
-
-
-def test_the_network_needs_rights_of_its_own(tmp_path: Path) -> None:
-    with (
-        granted_server(tmp_path, grant("dns:desk.example", ["read_ledger"])) as called,
-        called("desk") as client,
-        pytest.raises(SellertrustCallError) as caught,
-    ):
-        client.list_rings(MARKET)
-    assert caught.value.metadata == {"right": "read_network"}

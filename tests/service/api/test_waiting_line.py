@@ -131,13 +131,6 @@ def test_expired_calls_say_nothing_of_work_times() -> None:
     assert world.line.is_late("S/M", world.now + 0.09, 4)
 
 
-def test_a_call_whose_caller_has_gone_is_not_begun() -> None:
-    world = World(QUICK)
-    gone = world.call(is_awaited=False)
-    world.line.add(gone)
-    assert world.line.take() == (None, [(gone, Cause.GONE)])
-
-
 def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: float) -> tuple[int, int, list[float]]:
     served = refused = 0
     waits: list[float] = []

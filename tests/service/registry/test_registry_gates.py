@@ -1,5 +1,4 @@
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +7,7 @@ import pytest
 from scoring.base.errors import ArtifactRefused, GatesFailed, InvalidInput
 from service.registry.moves import CHALLENGER, Figure
 from service.registry.registry import Registry
-from tests.helpers.models import ADVISORY, FOLDER, HARD, STORE, gate, gates_json, promote, publish
-
-
-@pytest.fixture(params=[FOLDER, STORE])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    return tmp_path / "registry" if request.param == FOLDER else f"memory://{uuid.uuid4().hex}/registry"
-
-
-@pytest.fixture
-def registry(place: Path | str) -> Registry:
-    return Registry(place)
+from tests.helpers.models import ADVISORY, HARD, gate, gates_json, promote, publish
 
 
 def test_a_model_that_passed_its_gates_is_promoted(registry: Registry) -> None:

@@ -1,7 +1,6 @@
 import json
 import shutil
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -16,18 +15,8 @@ from service.cli.models import _make_model_move_row
 from service.cli.output import Format
 from service.registry.moves import CHALLENGER, CHAMPION, PREVIOUS, parse_move
 from service.registry.registry import Registry
-from tests.helpers.models import FOLDER, HARD, STORE, evaluated, gate, gates_json, parts_of, promote, publish
+from tests.helpers.models import HARD, evaluated, gate, gates_json, parts_of, promote, publish
 from tests.helpers.worlds import artifact
-
-
-@pytest.fixture(params=[FOLDER, STORE])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    return tmp_path / "registry" if request.param == FOLDER else f"memory://{uuid.uuid4().hex}/registry"
-
-
-@pytest.fixture
-def registry(place: Path | str) -> Registry:
-    return Registry(place)
 
 
 def change(place: Path | str, name: str, data: bytes | None) -> None:
