@@ -30,26 +30,6 @@ def test_the_generated_pages_are_in_step_with_the_code() -> None:
     assert stale() == [], "run: python -m tests.docs_in_step --write"
 
 
-def test_a_stale_page_is_named_and_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-
-    def run(*arguments: str) -> tuple[int, list[str]]:
-        monkeypatch.setattr("sys.argv", ["docs_in_step", *arguments])
-        return docs_in_step.main(), capsys.readouterr().out.splitlines()
-
-    monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(docs_in_step, "dead_links", list)
-    assert len(run()[1]) == len(docs_in_step.pages())
-    assert run("--write") == (0, [])
-    assert run() == (0, [])
-    (tmp_path / "docs" / "reference" / "commands.md").write_text("# The command line\n")
-    assert run() == (
-        1,
-        ["docs/reference/commands.md is not what the code gives; run: python -m tests.docs_in_step --write"],
-    )
-
-
 def test_the_examples_of_entries_state_the_same() -> None:
     header, row = (line.split(",") for line in reference.KINDS_ROWS.splitlines())
     mapping = mapping_of(tomllib.loads(reference.KINDS_MAPPING))
@@ -112,16 +92,6 @@ def test_the_tour_is_at_most_1500_lines() -> None:
     assert 500 < count_lines((DOCS / "tour.md").read_text()) <= MAX_LINES
 
 
-def test_a_dead_link_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file, heading or path; links in code blocks are not followed."""
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "A.md").write_text(
-        "# One two\n[a](docs/b.md) [b](#one-two) [c](#three) `docs/d.md` `docs`\n```sh\n[d](e.md)\n```\n"
-    )
-    monkeypatch.setattr(docs_in_step, "DOCS", tmp_path / "docs")
-    assert docs_in_step.dead_links() == ["A.md: docs/b.md", "A.md: #three", "A.md: `docs/d.md`"]
-
-
 def test_the_readme_names_only_settings_that_exist() -> None:
     from service.settings import describe, load
 
@@ -182,14 +152,6 @@ def test_a_block_of_output_that_differs_fails(shown: str, near: float, tmp_path:
     follow(page, tmp_path / "second", update=True, near=near)
     assert "```text\n40 rows of 8\n```" in page.read_text()
     follow(page, tmp_path / "third", update=False)
-
-
-def test_a_command_of_a_page_that_fails_is_shown(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("```sh\necho nothing here\nfalse\ntouch ../later\n```\n")
-    with pytest.raises(AssertionError, match="nothing here"):
-        follow(page, tmp_path / "folder", update=False)
-    assert not (tmp_path / "later").exists()
 
 
 @pytest.mark.long

@@ -125,12 +125,6 @@ def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, m
     assert [*one.policies.list_policy_moves()] == []
 
 
-def test_a_season_that_covers_the_epoch_lowers_no_sum(one: Running) -> None:
-    season = '[[seasons]]\nname = "old"\nfrom = "1969-12-30"\nuntil = "1970-01-02"\ntimes_ppm = 100_000\n'
-    error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, LADDER.text + season, assumptions=ASSUMED)
-    assert error.metadata == {"losses": "against_faked_history=153980000 unconditional=159980000"}
-
-
 def limited(name: str, value: int, *measures: str) -> str:
     every = ", ".join([f'{{ kind = "value_cap", value_minor = {value} }}', *measures])
     rule = f'[[rules]]\nid = "{name}"\nreference = "Terms 2"\nmeasures = [{every}]\n'

@@ -70,13 +70,6 @@ def test_ten_thousand_entries_fit_in_one_message(client: Client) -> None:
     assert [result.sequence for result in results] == list(range(1, 10_001))
 
 
-def test_an_unknown_seller_is_not_found_in_so_many_words(client: Client) -> None:
-    for call in (client.get_trust_score, client.explain_trust_score):
-        error = refusal(call, MARKET, "nobody")
-        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "SELLER_NOT_FOUND")
-        assert error.metadata == {"seller": seller_name(MARKET, "nobody")}
-
-
 def test_an_unknown_violation_is_not_found(client: Client) -> None:
     errors = [refusal(decide, MARKET, "v", actor="a", reason="r") for decide in decisions(client).values()]
     errors.append(refusal(client.get_violation, MARKET, "v"))
