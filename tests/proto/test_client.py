@@ -27,6 +27,7 @@ from sellertrust.client import (
 )
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
+from tests.helpers.moments import before_call
 from tests.helpers.servers import MARKET, Running, identity, ledger_stub, running_server, violation
 from tests.helpers.worlds import artifact
 
@@ -102,8 +103,8 @@ def test_each_cause_of_unknown_scores_is_logged_once(running: Running, client: C
     ]
 
 
-def test_a_checkout_gets_unknown_for_whatever_else_fails(running: Running, client: Client, monkeypatch) -> None:
-    def fail(*arguments: object) -> None:
+def test_a_checkout_gets_unknown_for_whatever_else_fails(running: Running, client: Client) -> None:
+    def fail() -> None:
         raise RuntimeError("unforeseen")
 
     for seller in ("nobody", "", "no/id", "x" * 200, "half a pair \ud800", None):
@@ -115,7 +116,7 @@ def test_a_checkout_gets_unknown_for_whatever_else_fails(running: Running, clien
     known, unknown = client.batch_get_trust_scores(MARKET, ["s", "nobody"], on_error="unknown")
     assert known.trust_score.stamp.ledger_sequence == 1
     assert not unknown.trust_score.HasField("stamp")
-    monkeypatch.setattr(running.scorer, "scores", fail)
+    before_call(running.scorer, "scores", fail)
     assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
     client.close()
     assert client.get_trust_score(MARKET, "s", on_error="unknown").state == UNKNOWN
@@ -135,13 +136,9 @@ def test_a_closed_client_makes_no_call() -> None:
         client.get_trust_score(MARKET, "s")
 
 
-def test_every_call_has_a_deadline_which_can_be_set(tmp_path: Path, monkeypatch) -> None:
-
-    def sleep(*arguments: object) -> None:
-        time.sleep(3)
-
+def test_every_call_has_a_deadline_which_can_be_set(tmp_path: Path) -> None:
     with running_server(tmp_path, worker_threads=8) as running, Client(running.address) as client:
-        monkeypatch.setattr(running.scorer, "scores", sleep)
+        before_call(running.scorer, "scores", lambda: time.sleep(3))
         with Client(running.address, deadline_seconds=0.3) as hasty:
             took = {}
             for call, options, seconds in (

@@ -18,6 +18,7 @@ from service.api.server import FILES
 from service.api.stream_threads import Streams
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
+from tests.helpers.moments import before_call
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server, violation
 
@@ -81,13 +82,12 @@ def test_a_method_that_does_not_exist_is_unimplemented(tmp_path: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_an_unforeseen_error_tells_only_an_id(tmp_path: Path, monkeypatch) -> None:
-    def fail(*arguments: object) -> None:
+def test_an_unforeseen_error_tells_only_an_id(tmp_path: Path) -> None:
+    def fail() -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 
     with running_server(tmp_path) as running, running.client() as client:
-        # no request makes a scorer fail
-        monkeypatch.setattr(running.scorer, "scores", fail)
+        before_call(running.scorer, "scores", fail)
         refused_ = refusal(client.get_trust_score, MARKET, "seller-17")
         [line] = running.lines()
     error = refused_
@@ -154,13 +154,12 @@ def test_statuses_are_small_enough_for_any_client() -> None:
     assert "9999 more" in status.message or "9,999 more" in status.message
 
 
-def test_an_error_about_an_error_is_still_a_status(tmp_path: Path, monkeypatch) -> None:
-    def fail(*arguments: object) -> None:
+def test_an_error_about_an_error_is_still_a_status(tmp_path: Path) -> None:
+    def fail() -> None:
         raise LedgerUnavailable("no answer", {"metadata": 17})  # type: ignore[dict-item]
 
     with running_server(tmp_path, book_sellers=0) as running, running.client() as client:
-        # no request makes a scorer fail
-        monkeypatch.setattr(running.scorer, "scores", fail)
+        before_call(running.scorer, "scores", fail)
         error = refusal(client.get_trust_score, MARKET, "s")
     assert error.code is grpc.StatusCode.INTERNAL
     assert "TypeError" not in str(error)

@@ -19,6 +19,7 @@ from service.engine import pools
 from service.engine.call_pool import CallPool
 from service.engine.pools import Pool
 from service.engine.waiting_line import LineRules
+from tests.helpers.moments import before_call
 from tests.helpers.servers import MARKET, Running, call_bytes, identity, running_server
 from tests.helpers.waiting import wait_until
 
@@ -28,13 +29,8 @@ REQUEST = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s").Ser
 
 @contextmanager
 def blocked(running: Running) -> Iterator[threading.Event]:
-    release, scores = threading.Event(), running.scorer.scores
-
-    def wait(*arguments: object) -> object:
-        release.wait(30)
-        return scores(*arguments)  # type: ignore[arg-type]
-
-    running.scorer.scores = wait  # type: ignore[method-assign, assignment]
+    release = threading.Event()
+    before_call(running.scorer, "scores", lambda: release.wait(30))
     try:
         yield release
     finally:

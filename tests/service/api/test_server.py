@@ -23,6 +23,7 @@ from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server
 from tests.helpers.callers import grant, write_grants
+from tests.helpers.moments import before_call
 from tests.helpers.servers import MARKET, Running, identity, running_server, settings_of
 from tests.helpers.waiting import wait_until
 
@@ -86,18 +87,11 @@ IDENTITY = identity("i", "s")
 
 
 @pytest.mark.long
-def test_a_begun_call_is_answered_before_the_stop(tmp_path: Path, monkeypatch) -> None:
+def test_a_begun_call_is_answered_before_the_stop(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client, ThreadPoolExecutor(1) as pool:
         client.append_entries(MARKET, [identity("i", "s")])
-        begun, score = threading.Event(), running.scorer.scores
-
-        def slow(*arguments):
-            begun.set()
-            time.sleep(0.5)
-            return score(*arguments)
-
-        # work that lasts as long as the test says
-        monkeypatch.setattr(running.scorer, "scores", slow)
+        begun = threading.Event()
+        before_call(running.scorer, "scores", lambda: (begun.set(), time.sleep(0.5)))
         answer = pool.submit(client.get_trust_score, MARKET, "s", deadline_seconds=60)
         assert begun.wait(60)
         running.server.drain()

@@ -13,6 +13,7 @@ from sellertrust.v1 import ledger_service_pb2 as pb
 from service.api import stream_threads
 from service.api.server import STOP_SECONDS
 from tests.helpers.limits import Limit
+from tests.helpers.moments import before_call
 from tests.helpers.proxies import proxy_to
 from tests.helpers.servers import MARKET, identity
 from tests.helpers.waiting import wait_until
@@ -151,13 +152,12 @@ def test_a_ledger_that_is_away_ends_streams(tmp_path: Path) -> None:
         assert ended(stub.StreamEntries(iter([batch(identity("i", "s"))]))) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_an_unforeseen_error_of_a_stream_tells_only_an_id(tmp_path: Path, monkeypatch) -> None:
-    def fail(*arguments: object, **options: object) -> None:
+def test_an_unforeseen_error_of_a_stream_tells_only_an_id(tmp_path: Path) -> None:
+    def fail() -> None:
         raise RuntimeError("postgresql://trust:hunter2@db refused seller-17: SELECT * FROM entry")
 
     with server_on("sqlite", tmp_path) as (running, stub):
-        # no batch makes a ledger fail so
-        monkeypatch.setattr(running.ledger, "append", fail)
+        before_call(running.ledger, "append", fail)
         with pytest.raises(grpc.RpcError) as caught:
             list(stub.StreamEntries(iter([batch(identity("i", "seller-17"))])))
         assert caught.value.code() is grpc.StatusCode.INTERNAL

@@ -13,6 +13,7 @@ from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute
 from tests.helpers.builders import MARKET, ago, status, violation
 from tests.helpers.limits import Limit
+from tests.helpers.moments import before_call
 
 DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
 REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
@@ -125,20 +126,14 @@ def test_a_call_goes_on_where_the_last_one_ended(ledger: Ledger) -> None:
     assert ledger.last()[0] == 51
 
 
-def test_a_failure_between_batches_is_gone_on_from(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
-) -> None:
+def test_a_failure_between_batches_is_gone_on_from(ledger: Ledger, limit: Limit) -> None:
     limit(deciding, BATCH=8)
     ledger.append(MARKET, reported(20))
-    append, calls = ledger.append, []
 
-    def fail_the_second_time(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise ConnectionError
-        return append(*arguments, **options)
+    def fail() -> None:
+        raise ConnectionError
 
-    monkeypatch.setattr(ledger, "append", fail_the_second_time)
+    before_call(ledger, "append", fail, 2)
     with pytest.raises(ConnectionError):
         execute(ledger, MARKET, DISMISS, 20)
     assert ledger.last()[0] == 28
@@ -147,19 +142,11 @@ def test_a_failure_between_batches_is_gone_on_from(
 
 
 @pytest.mark.parametrize("action", [Action.CONFIRM, Action.REVIEW])
-def test_a_violation_decided_meanwhile_is_left_alone(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, action: Action
-) -> None:
+def test_a_violation_decided_meanwhile_is_left_alone(ledger: Ledger, action: Action) -> None:
     ledger.append(MARKET, reported(5))
     shown = dry_run(ledger, MARKET, DISMISS)
-    append, theirs = ledger.append, shown.others[0]
-
-    def come_second(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(ledger, "append", append)
-        append(MARKET, [status(theirs, action)])
-        return append(*arguments, **options)
-
-    monkeypatch.setattr(ledger, "append", come_second)
+    theirs = shown.others[0]
+    before_call(ledger, "append", lambda: ledger.append(MARKET, [status(theirs, action)]), 1)
     done = execute(ledger, MARKET, DISMISS, 5, shown.etag)
     assert (done.changed, done.remaining, done.decided) == ([theirs], 0, len(shown.others) - 1)
     wanted = Status.CONFIRMED if action is Action.CONFIRM else Status.UNDER_REVIEW

@@ -11,6 +11,7 @@ from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review.bulk_decisions import BulkDecision, dry_run, execute
 from tests.helpers.builders import MARKET, ago, status, violation
+from tests.helpers.moments import before_call
 
 DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
 OTHERWISE: dict[str, dict[str, Any]] = {
@@ -58,31 +59,18 @@ def test_a_decision_id_stands_for_one_decision(ledger: Ledger, way: str) -> None
     assert execute(ledger, MARKET, DISMISS, 10).remaining == 0
 
 
-def test_a_decision_id_stands_for_the_first_of_two(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_id_stands_for_the_first_of_two(ledger: Ledger) -> None:
     report(ledger, 10)
-    append, other = ledger.append, replace(DISMISS, reason="another")
-
-    def come_second(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(ledger, "append", append)
-        execute(ledger, MARKET, other, 10, limit=1)
-        return append(*arguments, **options)
-
-    monkeypatch.setattr(ledger, "append", come_second)
+    other = replace(DISMISS, reason="another")
+    before_call(ledger, "append", lambda: execute(ledger, MARKET, other, 10, limit=1), 1)
     with pytest.raises(EntryContentDiffers, match="case-9"):
         execute(ledger, MARKET, DISMISS, 10)
     assert ledger.last()[0] == 11
 
 
-def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger) -> None:
     report(ledger, 10)
-    append = ledger.append
-
-    def come_second(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(ledger, "append", append)
-        execute(ledger, MARKET, DISMISS, 10)
-        return append(*arguments, **options)
-
-    monkeypatch.setattr(ledger, "append", come_second)
+    before_call(ledger, "append", lambda: execute(ledger, MARKET, DISMISS, 10), 1)
     done = execute(ledger, MARKET, DISMISS, 10)
     assert (done.changed, done.remaining, ledger.last()[0]) == ([], 0, 20)
 

@@ -18,6 +18,7 @@ from service.scores.book.checking import Remembered
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, violation
 from tests.helpers.limits import Limit
+from tests.helpers.moments import before_call
 from tests.helpers.policies import GRADED
 from tests.helpers.worlds import artifact
 
@@ -185,16 +186,9 @@ def test_hits_are_recomputed_and_differences_counted(ledger: Ledger) -> None:
         assert book.tally.total("differed") == 1
 
 
-def blocked(over: Opened, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Event]:
+def blocked(over: Opened) -> tuple[threading.Semaphore, threading.Event]:
     begun, go = threading.Semaphore(0), threading.Event()
-    scores = over.scorer.scores
-
-    def waiting(*arguments: object) -> object:
-        begun.release()
-        assert go.wait(60)
-        return scores(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(over.scorer, "scores", waiting)
+    before_call(over.scorer, "scores", lambda: (begun.release(), go.wait(60)))
     return begun, go
 
 
@@ -205,13 +199,11 @@ def in_threads(number: int, work: Callable[[], object]) -> list[threading.Thread
     return threads
 
 
-def test_one_computation_a_seller_however_many_ask(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
-) -> None:
+def test_one_computation_a_seller_however_many_ask(ledger: Ledger, limit: Limit) -> None:
     limit(flights, WAIT_SECONDS=60)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
-        begun, go = blocked(over, monkeypatch)
+        begun, go = blocked(over)
         threads = in_threads(8, lambda: over.ask("a"))
         assert begun.acquire(timeout=30)
         go.set()
@@ -221,13 +213,11 @@ def test_one_computation_a_seller_however_many_ask(
         assert over.hits() == 7
 
 
-def test_who_has_waited_long_enough_computes_alone(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
-) -> None:
+def test_who_has_waited_long_enough_computes_alone(ledger: Ledger, limit: Limit) -> None:
     limit(flights, WAIT_SECONDS=0.01)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
-        begun, go = blocked(over, monkeypatch)
+        begun, go = blocked(over)
         threads = in_threads(2, lambda: over.ask("a"))
         assert begun.acquire(timeout=30)
         assert begun.acquire(timeout=30)
