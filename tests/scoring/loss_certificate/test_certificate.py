@@ -154,7 +154,11 @@ def test_a_deposit_that_is_not_lost_deters_nobody() -> None:
     rules = cap(1_000), rule("all", {"kind": "settlement_hold", "days": 1}, deposit)
     kept, early, drawn = (
         certified(toy(*rules, **trade))["verdicts"][REAL]
-        for trade in ({}, {"deposit_returned_after_days": 4}, {"deposit_is_refilled": False})
+        for trade in (
+            {"deposit_returned_after_days": 5},
+            {"deposit_returned_after_days": 4},
+            {"deposit_is_refilled": False},
+        )
     )
     assert kept["attack"]["deposit_minor"] == 3_900
     assert kept["holds"]
@@ -232,7 +236,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @pytest.mark.long
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_the_other_code_proves_every_certificate_and_its_attacks(
     world: World,
