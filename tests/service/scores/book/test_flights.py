@@ -11,13 +11,11 @@ from tests.helpers.limits import Limit
 from tests.service.scores.book.test_book import blocked, in_threads
 
 
-def test_a_caller_waits_no_longer_than_its_deadline(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
-) -> None:
+def test_a_caller_waits_no_longer_than_its_deadline(ledger: Ledger, limit: Limit) -> None:
     limit(flights, WAIT_SECONDS=600)
     ledger.append(MARKET, known("a"))
     with opened(ledger) as over:
-        begun, go = blocked(over, monkeypatch)
+        begun, go = blocked(over)
 
         def ask_in_time() -> None:
             token = begin_answering(Call(lambda: 0.05))
