@@ -1,7 +1,5 @@
 import threading
 
-import pytest
-
 from service.call_context import Call, begin_answering, end_answering
 from service.ledger.store import Ledger
 from service.scores.book import flights
