@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def resolve_variants(known: SellerFacts, variants: Sequence[Variant], observe_ti
     [seller] = known.sellers
     old, cases = known.table, len(variants)
     rows = [*old.rows, *(row for variant in variants for row in variant.added)]
-    entries = tabulate(rows, [seller]).columns
+    entries = old.columns if len(rows) == len(old.rows) else tabulate(rows, [seller]).columns
     places, case, added = [], [], len(old.rows)
     for number, variant in enumerate(variants):
         kept = np.ones(len(rows), dtype=np.bool_)
@@ -57,17 +58,17 @@ def _find_removed(rows: Sequence[FactRow], without: frozenset[str]) -> Bools:
 
 
 def _sales_of_variants(old: FactTable, seller: str, variants: Sequence[Variant]) -> EntryColumns | None:
-    if old.sales is None:
+    sales = old.sales
+    if sales is None:
         return None
-    parts = []
-    for number, variant in enumerate(variants):
-        found = [old.sales]
-        if variant.sold:
-            more = tabulate((), [seller], variant.sold).sales
-            found += [] if more is None else [more]
-        for sales in found:
-            nothing = np.zeros(len(sales.case), dtype=np.int64)
-            failures = nothing if variant.without_failures else sales.failures
-            parts.append(sales.with_columns(case=nothing + number, failures=failures))
-    names = [field.name for field in fields(EntryColumns) if field.name != "cases"]
-    return EntryColumns(len(variants), **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+    own = np.arange(len(sales.case))
+    added = tabulate((), [seller], [sale for variant in variants for sale in variant.sold]).sales
+    if added is not None and len(added.case):
+        names = [field.name for field in fields(EntryColumns) if field.name != "cases"]
+        sales = EntryColumns(1, **{n: np.concatenate([getattr(sales, n), getattr(added, n)]) for n in names})
+    ends = len(own) + np.cumsum([0, *(len(variant.sold) for variant in variants)])
+    places = [np.append(own, np.arange(*of_variant)) for of_variant in pairwise(ends.tolist())]
+    case = np.repeat(np.arange(len(variants)), [len(of_variant) for of_variant in places])
+    sales = sales.take(np.concatenate(places)).of_cases(case, len(variants))
+    keeps = np.array([not variant.without_failures for variant in variants])
+    return sales if keeps.all() else sales.with_columns(failures=sales.failures * keeps[case])
