@@ -92,7 +92,10 @@ def settle(call: Awaitable[Any]) -> Any:
 
 async def run(work: Callable[[], Result]) -> Result:
     """Run a body of `settle`s on this loop. Needs the extra `async`."""
-    import greenlet
+    try:
+        import greenlet
+    except ImportError as error:
+        raise ImportError("AsyncClient needs greenlet: pip install 'sellertrust-client[async]'") from error
 
     body = greenlet.greenlet(work)
     body.gr_context = greenlet.getcurrent().gr_context  # so that traces know the caller's span

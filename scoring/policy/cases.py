@@ -88,7 +88,10 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
 def _shown(name: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "none"
-    return "none" if value is None else show_aspect(name, value)
+    if value is None:
+        return "none"
+    text = show_aspect(name, value)
+    return f"{value:,} ({text})" if name == "suspension_days" and not text[0].isdigit() else text
 
 
 def _read_case(part: Part, now: int) -> Case:

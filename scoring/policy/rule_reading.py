@@ -203,8 +203,7 @@ def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Par
         if isinstance(measure, Suspension) and not rule.names_confirmed_facts:
             place.refuse(
                 "",
-                "suspends by a model or a tier alone; a suspension needs confirmed facts: state"
-                " standing.from of at least 1, or confirmed",
+                "suspends without confirmed facts: state standing.from of at least 1, or confirmed, in its rule",
             )
         if rule.condition(Quantity.LINK).least and isinstance(measure, Suspension | Waiver):
             place.refuse("", "must not rest on a link: a link suspends nobody, and waives nothing")

@@ -112,7 +112,8 @@ def path(
     for one in found.paths:
         write(wrap_line(f"  {one.sentence}"))
     if found.fixed:
-        write(f"  FIXED until {found.fixed_until_day or 'more than 540 days from now'}\n")
+        until = found.fixed_until_day or "more than 540 days from now"
+        write(f"  no act of the seller alone improves the tier before {until}\n")
     if found.stopped:
         write("  the seller has very many entries; not every way was searched\n")
     for appeal in found.appeals:

@@ -311,11 +311,10 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
     if figures["judged_by"] != "pairs at equal volume":
         return [f"Among sellers of one day {ranks}"]
     all_pairs, rule = (figures[name]["value"] for name in ("auc", "auc_points_rule"))
-    return [
-        f"Among sellers of like sales {ranks}",
-        f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %. There sales decide much:"
-        " who sells more is reported more.",
-    ]
+    everybody = f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %."
+    if figures["auc_window_volume"]["low"] > 0.5:
+        everybody += " There sales decide much: who sells more is reported more."
+    return [f"Among sellers of like sales {ranks}", everybody]
 
 
 _INTERVAL = {"value", "low", "high"}

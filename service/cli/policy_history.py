@@ -100,7 +100,7 @@ def commit(
     _report(done.move, done.serving_digest, output, found.rule_book.currency)
     days = max(found.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
     if days and not ground:
-        say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}")
+        say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}; all else acts now")
         say("`policy preview` counts these sellers")
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,16 @@ def target() -> Iterator[str]:
     with sellertrust.local() as client:
         client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1"), violation("v", "s1")])
         yield client.target
+
+
+def test_without_its_extra_a_call_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> None:
+        async with AsyncClient("127.0.0.1:1") as client:
+            await client.get_trust_score(MARKET, "s1")
+
+    monkeypatch.setitem(sys.modules, "greenlet", None)
+    with pytest.raises(ImportError, match=r"pip install 'sellertrust-client\[async\]'"):
+        asyncio.run(ask())
 
 
 def test_its_signatures_are_the_clients() -> None:

@@ -286,9 +286,10 @@ class Study:
                 )
         for point in test:
             if point.window_end + maturity_days > as_of:
+                named = "observation.test_to" if when.events else f"test point {format_day(point.day)}"
                 raise ConfigurationWrong(
-                    f"the window of test point {format_day(point.day)} and its maturity are not over by"
-                    f" {format_day(as_of)}, where the ledger ends; choose an earlier day"
+                    f"the window of {named} and its maturity are not over by {format_day(as_of)}, where the ledger"
+                    " ends; choose an earlier day"
                 )
         return train, test
 

@@ -238,7 +238,7 @@ def test_a_suspension_without_an_end_reads_for_good() -> None:
     breaches = [{"category": "counterfeit", "severity": "critical", "day": f"2026-02-2{n}"} for n in range(3)]
     case = {"name": "a", "points": 900, "violations": breaches, "expect": {"suspension_days": 7}}
     [outcome] = run_cases(shipped("graded"), parse_cases({"now": "2026-03-01", "cases": [case]}))
-    assert outcome.faults == ("suspension_days is for good, expected 7",)
+    assert outcome.faults == ("suspension_days is 1,000,000 (for good), expected 7",)
 
 
 @pytest.mark.parametrize("name", ["tiers", "general", "health", "ladder"])

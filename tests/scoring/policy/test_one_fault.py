@@ -116,7 +116,7 @@ def faults(text: str) -> tuple[str, ...]:
         (
             "standing = { from = 24 }",
             'tiers = ["probation"]',
-            "rules[suspended-a-week].measures[suspension] suspends by a model or a tier alone; a suspension needs con",
+            "rules[suspended-a-week].measures[suspension] suspends without confirmed facts: state standing.from",
         ),
         ('id = "trusted"', 'id = "standard"', "rules has two rules with the id standard"),
         ('id = "trusted"', 'name = "trusted"', "rules[3].id"),

@@ -159,6 +159,9 @@ def test_a_model_is_compared_in_plain_words() -> None:
     first, second = compare_plainly(ranked(0.879, 0.758, 0.866))
     assert first.endswith(" in 88 % of pairs (a points rule 76 %; logistic regression 87 %, not told apart).")
     assert second.startswith("Among all sellers: 82 %, a points rule 86 %.")
+    assert "sales decide much" in second
+    _, second = compare_plainly(ranked(0.879, 0.758, 0.866) | {"auc_window_volume": {"low": 0.5}})
+    assert second.endswith("a points rule 86 %.")
     first, _ = compare_plainly(ranked(0.879, 0.878, 0.910))
     assert first.endswith(" (a points rule 88 %, not told apart; logistic regression 91 %).")
     [only] = compare_plainly(ranked(0.879, 0.758, 0.866, "all pairs of a day"))

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.base.enums import Category, Harm, Severity
+from scoring.base.enums import Category, Harm, Kind, Severity
 from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import format_day, parse_day
 from scoring.features.table import FEATURES, Feature
 from tests.helpers.training_ledgers import STUDIES, restated
+from training.study.context import EventPoints
 from training.study.definition import BadRule, Study
 from training.study.loading import PAGE_FEATURES, load_study
 
@@ -347,6 +348,9 @@ def test_a_test_window_that_the_ledger_does_not_cover_is_refused(minimal: Study)
         ConfigurationWrong, match=r"of test point 2023-01-01 and its maturity are not over by 2023-07-09"
     ):
         stated.find_points(over - 1)
+    spans = EventPoints(Kind.INSPECTION, 0, 90, over - 90, over)
+    with pytest.raises(ConfigurationWrong, match=r"the window of observation.test_to and its maturity are not over"):
+        restated(stated, observation={"train": (), "test": (), "events": spans}).find_points(over)
 
 
 @given(
