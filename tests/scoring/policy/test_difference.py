@@ -102,7 +102,7 @@ def test_a_seller_is_answered_otherwise_iff_its_cell_changes(names: tuple[str, s
 
 
 @pytest.mark.long
-def test_policies_with_too_many_situations_differ_by_kind_of_measure() -> None:
+def test_too_many_situations_differ_by_kind_of_measure() -> None:
     before, after = shipped("general"), shipped("health")
     with pytest.raises(PolicyRefused, match="distinguish 376,320 situations"):
         compare(before, after)
