@@ -1,4 +1,4 @@
-"""The rights, and the right that each method needs. A method without a row stops the server's start."""
+"""The rights, and the right and the threads of each method. A method without a row stops the server's start."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from types import MappingProxyType
 from scoring.base.enums import Action, Kind
 from scoring.base.errors import PermissionDenied
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
+from service.engine.pools import Pool
 
 
 class Right(Enum):
@@ -90,18 +91,22 @@ class Scope(Enum):
 class MethodRow:
     right: Right
     scope: Scope
+    pool: Pool = Pool.SLOW
+    """Its threads. What can be answered without the database shares no pool with the rest: a database that hangs holds only
+    its own callers' threads.
+    """
     action: str = ""
     is_emergency: bool = False
 
 
 def _decision(action: str) -> MethodRow:
-    return MethodRow(Right.DECIDE, Scope.DECISION, action)
+    return MethodRow(Right.DECIDE, Scope.DECISION, Pool.WRITE, action)
 
 
 METHODS: Mapping[str, MethodRow] = MappingProxyType(
     {
-        "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER),
-        "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS),
+        "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER, Pool.READ),
+        "TrustScoreService/BatchGetTrustScores": MethodRow(Right.READ_SCORES, Scope.SELLERS, Pool.BATCH),
         "TrustScoreService/ExplainTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "AnswerService/SimulateTrustScore": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
         "AnswerService/FindTierPath": MethodRow(Right.EXPLAIN, Scope.AUDIENCE),
@@ -110,10 +115,10 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "MeasureService/EvaluateMeasures": MethodRow(Right.READ_MEASURES, Scope.MEASURES),
         "MeasureService/EvaluatePayout": MethodRow(Right.READ_MEASURES, Scope.SELLER),
         "MeasureService/GetRestitution": MethodRow(Right.READ_MEASURES, Scope.SELLER),
-        "LedgerService/AppendEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
-        "LedgerService/StreamEntries": MethodRow(Right.APPEND, Scope.ENTRIES),
+        "LedgerService/AppendEntries": MethodRow(Right.APPEND, Scope.ENTRIES, Pool.WRITE),
+        "LedgerService/StreamEntries": MethodRow(Right.APPEND, Scope.ENTRIES, Pool.STREAM),
         "LedgerService/ListEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT),
-        "LedgerService/WatchEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT),
+        "LedgerService/WatchEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT, Pool.STREAM),
         "LedgerService/GetViolation": MethodRow(Right.READ_LEDGER, Scope.VIOLATION),
         "LedgerService/ListViolations": MethodRow(Right.READ_LEDGER, Scope.PARENT),
         "LedgerService/ReviewViolation": _decision("review"),
@@ -124,35 +129,35 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "LedgerService/ReduceViolation": _decision("reduce"),
         "LedgerService/OverturnViolation": _decision("overturn"),
         "LedgerService/ReinstateViolation": _decision("reinstate"),
-        "LedgerService/EraseSeller": MethodRow(Right.ERASE, Scope.ERASED),
-        "LedgerService/MendClock": MethodRow(Right.OPERATE, Scope.SERVER),
-        "ReviewService/GetNotifier": MethodRow(Right.READ_LEDGER, Scope.NOTIFIER),
-        "ReviewService/ListNotifiers": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
-        "ReviewService/ListReviewQueue": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE),
-        "ReviewService/DecideViolations": MethodRow(Right.BULK_DECIDE, Scope.MARKETPLACE),
-        "ReviewService/GetTransparencyReport": MethodRow(Right.READ_REPORT, Scope.MARKETPLACE),
-        "ModelService/ListModels": MethodRow(Right.READ_MODELS, Scope.SERVER),
-        "ModelService/GetModel": MethodRow(Right.READ_MODELS, Scope.SERVER),
-        "ModelService/DiffModels": MethodRow(Right.READ_MODELS, Scope.SERVER),
-        "ModelService/ListModelMoves": MethodRow(Right.READ_MODELS, Scope.SERVER),
-        "ModelService/GetModelReport": MethodRow(Right.READ_MODELS, Scope.SERVER),
-        "ModelService/PromoteModel": MethodRow(Right.MODELS, Scope.SERVER),
-        "ModelService/RollbackModel": MethodRow(Right.MODELS, Scope.SERVER, is_emergency=True),
-        "PolicyService/GetPolicy": MethodRow(Right.READ_POLICIES, Scope.SERVER),
-        "PolicyService/ListPolicyMoves": MethodRow(Right.READ_POLICIES, Scope.SERVER),
-        "PolicyService/CommitPolicy": MethodRow(Right.POLICIES, Scope.SERVER),
-        "PolicyService/RollbackPolicy": MethodRow(Right.POLICIES, Scope.SERVER, is_emergency=True),
-        "ProposalService/CreateProposal": MethodRow(Right.PROPOSE, Scope.PROPOSED),
+        "LedgerService/EraseSeller": MethodRow(Right.ERASE, Scope.ERASED, Pool.WRITE),
+        "LedgerService/MendClock": MethodRow(Right.OPERATE, Scope.SERVER, Pool.WRITE),
+        "ReviewService/GetNotifier": MethodRow(Right.READ_LEDGER, Scope.NOTIFIER, Pool.REVIEW),
+        "ReviewService/ListNotifiers": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE, Pool.REVIEW),
+        "ReviewService/ListReviewQueue": MethodRow(Right.READ_LEDGER, Scope.MARKETPLACE, Pool.REVIEW),
+        "ReviewService/DecideViolations": MethodRow(Right.BULK_DECIDE, Scope.MARKETPLACE, Pool.REVIEW),
+        "ReviewService/GetTransparencyReport": MethodRow(Right.READ_REPORT, Scope.MARKETPLACE, Pool.REVIEW),
+        "ModelService/ListModels": MethodRow(Right.READ_MODELS, Scope.SERVER, Pool.MODEL),
+        "ModelService/GetModel": MethodRow(Right.READ_MODELS, Scope.SERVER, Pool.MODEL),
+        "ModelService/DiffModels": MethodRow(Right.READ_MODELS, Scope.SERVER, Pool.MODEL),
+        "ModelService/ListModelMoves": MethodRow(Right.READ_MODELS, Scope.SERVER, Pool.MODEL),
+        "ModelService/GetModelReport": MethodRow(Right.READ_MODELS, Scope.SERVER, Pool.MODEL),
+        "ModelService/PromoteModel": MethodRow(Right.MODELS, Scope.SERVER, Pool.MODEL),
+        "ModelService/RollbackModel": MethodRow(Right.MODELS, Scope.SERVER, Pool.MODEL, is_emergency=True),
+        "PolicyService/GetPolicy": MethodRow(Right.READ_POLICIES, Scope.SERVER, Pool.REVIEW),
+        "PolicyService/ListPolicyMoves": MethodRow(Right.READ_POLICIES, Scope.SERVER, Pool.REVIEW),
+        "PolicyService/CommitPolicy": MethodRow(Right.POLICIES, Scope.SERVER, Pool.REVIEW),
+        "PolicyService/RollbackPolicy": MethodRow(Right.POLICIES, Scope.SERVER, Pool.REVIEW, is_emergency=True),
+        "ProposalService/CreateProposal": MethodRow(Right.PROPOSE, Scope.PROPOSED, Pool.WRITE),
         "ProposalService/GetProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
         "ProposalService/ListProposals": MethodRow(Right.PROPOSE, Scope.PROPOSALS),
-        "ProposalService/ApproveProposal": MethodRow(Right.APPROVE, Scope.PROPOSAL),
-        "ProposalService/WithdrawProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL),
+        "ProposalService/ApproveProposal": MethodRow(Right.APPROVE, Scope.PROPOSAL, Pool.WRITE),
+        "ProposalService/WithdrawProposal": MethodRow(Right.PROPOSE, Scope.PROPOSAL, Pool.WRITE),
         "NetworkService/GetSellerNetwork": MethodRow(Right.READ_NETWORK, Scope.EVERY_SELLER),
-        "NetworkService/ListRings": MethodRow(Right.READ_NETWORK, Scope.MARKETPLACE),
-        "NetworkService/RefreshLinks": MethodRow(Right.REFRESH_LINKS, Scope.MARKETPLACE),
-        "NetworkService/ExportCase": MethodRow(Right.EXPORT_CASES, Scope.MARKETPLACE),
-        "AuditService/ListAuditRecords": MethodRow(Right.AUDIT, Scope.PROPOSALS),
-        "AuditService/VerifyAudit": MethodRow(Right.AUDIT, Scope.SERVER),
+        "NetworkService/ListRings": MethodRow(Right.READ_NETWORK, Scope.MARKETPLACE, Pool.REVIEW),
+        "NetworkService/RefreshLinks": MethodRow(Right.REFRESH_LINKS, Scope.MARKETPLACE, Pool.REVIEW),
+        "NetworkService/ExportCase": MethodRow(Right.EXPORT_CASES, Scope.MARKETPLACE, Pool.REVIEW),
+        "AuditService/ListAuditRecords": MethodRow(Right.AUDIT, Scope.PROPOSALS, Pool.MODEL),
+        "AuditService/VerifyAudit": MethodRow(Right.AUDIT, Scope.SERVER, Pool.MODEL),
     }
 )
 """Health is open to all and has no row."""

@@ -27,7 +27,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated, invalid
-from service.access.rights import require_rows
+from service.access.rights import METHODS, require_rows
 from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals
 from service.api.gate import Gate
@@ -39,7 +39,7 @@ from service.call_context import LATE_SECONDS, Call, begin_answering, end_answer
 from service.contract.wire_size import nested_batch, require_few_fields
 from service.engine.call_pool import taken_call
 from service.engine.handover import run_in_pool
-from service.engine.pools import POOLS, Pool
+from service.engine.pools import Pool
 
 DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
 """Stops automatic retries: a caller who asks for a fresh answer would otherwise see only the deadline."""
@@ -84,15 +84,14 @@ class Calls:
         self,
         service: ServiceDescriptor,
         servicer: object,
-        pools: Mapping[str, ThreadPoolExecutor],
+        pools: Mapping[Pool, ThreadPoolExecutor],
         streams: Streams,
     ) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """Return gRPC's handlers of `service` by method name, around the servicer's methods.
 
-        `pools` has the threads of each `Service/Method`; streaming methods use `streams`. Raises TypeError if a method
-        has no implementation, right or threads.
+        Streaming methods use `streams`. Raises TypeError if a method has no implementation or no row in `METHODS`.
         """
-        require_rows([_method_of(descriptor).name for descriptor in service.methods])
+        require_rows([_name_of(descriptor) for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         for descriptor in service.methods:
             implementation = getattr(servicer, descriptor.name, None)
@@ -102,13 +101,11 @@ class Calls:
             if method.gives_stream:
                 handlers[descriptor.name] = self._stream_handler(descriptor, method, implementation, streams)
                 continue
-            if method.name not in pools:
-                raise TypeError(f"{method.name} has no threads")
             behaviour = self._traced(descriptor, self._behaviour(method, implementation))
             find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
             is_traced = self._tracing is not None
             at_once = AtOnce(method, find, self._gate, self.records, is_traced) if find is not None else None
-            run_in_pool(behaviour, pools[method.name], method, at_once)
+            run_in_pool(behaviour, pools[METHODS[method.name].pool], method, at_once)
             handlers[descriptor.name] = _handler_of(descriptor, behaviour)
         return handlers
 
@@ -335,24 +332,26 @@ def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHand
     return grpc.unary_unary_rpc_method_handler(behaviour, None, None)
 
 
+def _name_of(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.name}/{method.name}"
+
+
 def _method_of(method: MethodDescriptor) -> Method:
-    name = f"{method.containing_service.name}/{method.name}"
+    name = _name_of(method)
     return Method(
         name=name,
         request_type=GetMessageClass(method.input_type),
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
-        call_class=_class_of(name, is_stream=method.server_streaming),
+        call_class=class_of(name),
         nested=nested_batch(method.input_type),
         has_entries="entries" in method.input_type.fields_by_name,
     )
 
 
-def _class_of(name: str, *, is_stream: bool) -> str:
+def class_of(name: str) -> str:
     """Return a method's class among the limits of callers. Reads of review count as slow."""
-    if is_stream:
-        return Pool.STREAM.value
-    pool = POOLS.get(name, Pool.SLOW)
+    pool = METHODS[name].pool
     return Pool.SLOW.value if pool in {Pool.REVIEW, Pool.BATCH} else pool.value
 
 

@@ -58,7 +58,7 @@ from service.api.telemetry.tracing import Tracing
 from service.api.tls_files import TlsFiles
 from service.engine.call_pool import CallPool
 from service.engine.handover import require_handover
-from service.engine.pools import MAX_MESSAGE_BYTES, POOLS, RULES, Pool, max_calls, threads_of
+from service.engine.pools import MAX_MESSAGE_BYTES, RULES, Pool, max_calls, threads_of
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
@@ -208,12 +208,11 @@ class Server:
         return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self._book.can_answer} if self._book else {})
 
     def _register(self, *servicers: object) -> list[str]:
-        pools = {method: self._pools[pool] for method, pool in POOLS.items()}
         names = []
         self.handlers: dict[str, Any] = {}
         for file, servicer in zip(FILES, servicers, strict=True):
             (service,) = file.services_by_name.values()
-            handlers = self._calls.handlers(service, servicer, pools, self._streams)
+            handlers = self._calls.handlers(service, servicer, self._pools, self._streams)
             self._grpc.add_registered_method_handlers(service.full_name, handlers)
             names.append(service.full_name)
             self.handlers |= {f"{service.name}/{name}": handler for name, handler in handlers.items()}

@@ -25,7 +25,7 @@ class Pool(Enum):
     MODEL = "model"
     """Models and the audit file: large files, processes and checks, without the database."""
     STREAM = "stream"
-    """Streams. Each holds a thread while it is open."""
+    """Streams. Each holds a thread while it is open (`stream_threads`)."""
     HEALTH = "health"
 
 
@@ -69,64 +69,3 @@ def threads_of(limits: Limits) -> dict[Pool, int]:
 def max_calls(limits: Limits) -> int:
     """Return the most calls at once: running, waiting, held or arriving."""
     return sum(threads_of(limits).values()) + sum(2 * rules.limit for rules in RULES.values()) + MAX_HELD
-
-
-POOLS: Mapping[str, Pool] = {
-    "TrustScoreService/GetTrustScore": Pool.READ,
-    "TrustScoreService/BatchGetTrustScores": Pool.BATCH,
-    "TrustScoreService/ExplainTrustScore": Pool.SLOW,
-    "AnswerService/SimulateTrustScore": Pool.SLOW,
-    "AnswerService/FindTierPath": Pool.SLOW,
-    "AnswerService/ReplayTrustScore": Pool.SLOW,
-    "AnswerService/ListStatementsOfReasons": Pool.SLOW,
-    "MeasureService/EvaluateMeasures": Pool.SLOW,
-    "MeasureService/EvaluatePayout": Pool.SLOW,
-    "MeasureService/GetRestitution": Pool.SLOW,
-    "LedgerService/AppendEntries": Pool.WRITE,
-    "LedgerService/ListEntries": Pool.SLOW,
-    "LedgerService/GetViolation": Pool.SLOW,
-    "LedgerService/ListViolations": Pool.SLOW,
-    "LedgerService/ReviewViolation": Pool.WRITE,
-    "LedgerService/ConfirmViolation": Pool.WRITE,
-    "LedgerService/DismissViolation": Pool.WRITE,
-    "LedgerService/WithdrawViolation": Pool.WRITE,
-    "LedgerService/AppealViolation": Pool.WRITE,
-    "LedgerService/ReduceViolation": Pool.WRITE,
-    "LedgerService/OverturnViolation": Pool.WRITE,
-    "LedgerService/ReinstateViolation": Pool.WRITE,
-    "LedgerService/EraseSeller": Pool.WRITE,
-    "LedgerService/MendClock": Pool.WRITE,
-    "ReviewService/GetNotifier": Pool.REVIEW,
-    "ReviewService/ListNotifiers": Pool.REVIEW,
-    "ReviewService/ListReviewQueue": Pool.REVIEW,
-    "ReviewService/DecideViolations": Pool.REVIEW,
-    "ReviewService/GetTransparencyReport": Pool.REVIEW,
-    "ModelService/ListModels": Pool.MODEL,
-    "ModelService/GetModel": Pool.MODEL,
-    "ModelService/DiffModels": Pool.MODEL,
-    "ModelService/PromoteModel": Pool.MODEL,
-    "ModelService/RollbackModel": Pool.MODEL,
-    "ModelService/ListModelMoves": Pool.MODEL,
-    "ModelService/GetModelReport": Pool.MODEL,
-    "PolicyService/GetPolicy": Pool.REVIEW,
-    "PolicyService/ListPolicyMoves": Pool.REVIEW,
-    "PolicyService/CommitPolicy": Pool.REVIEW,
-    "PolicyService/RollbackPolicy": Pool.REVIEW,
-    "ProposalService/CreateProposal": Pool.WRITE,
-    "ProposalService/GetProposal": Pool.SLOW,
-    "ProposalService/ListProposals": Pool.SLOW,
-    "ProposalService/ApproveProposal": Pool.WRITE,
-    "ProposalService/WithdrawProposal": Pool.WRITE,
-    "NetworkService/GetSellerNetwork": Pool.SLOW,
-    "NetworkService/ListRings": Pool.REVIEW,
-    "NetworkService/RefreshLinks": Pool.REVIEW,
-    "NetworkService/ExportCase": Pool.REVIEW,
-    "AuditService/ListAuditRecords": Pool.MODEL,
-    "AuditService/VerifyAudit": Pool.MODEL,
-}
-"""The pool of each method except streams (`stream_threads`). A server with a method that is missing here does not
-start.
-
-Methods that can answer without the database share no pool with others, so a database that hangs holds only its own
-callers' threads.
-"""

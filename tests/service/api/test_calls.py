@@ -18,6 +18,7 @@ from service.api.server import FILES
 from service.api.stream_threads import Streams
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
+from service.engine.pools import Pool
 from tests.helpers.moments import before_call
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server, violation
@@ -138,7 +139,7 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
             return request
 
     calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print))
-    pools = {"TrustScoreService/GetTrustScore": ThreadPoolExecutor(1)}
+    pools = {Pool.READ: ThreadPoolExecutor(1)}
     service = trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"]
     with pytest.raises(TypeError, match="BatchGetTrustScores"):
         calls.handlers(service, Partial(), pools, Streams(1, 1, ThreadPoolExecutor(2)))

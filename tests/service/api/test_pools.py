@@ -8,24 +8,16 @@ from typing import Any
 
 import grpc
 import pytest
-from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
-from sellertrust.v1 import entry_pb2, ledger_service_pb2
+from sellertrust.v1 import entry_pb2
 from service.access.limits import CLASSES
-from service.api.approvals import Approvals
-from service.api.calls import Calls, _class_of
-from service.api.gate import Gate
-from service.api.reads import Reads
-from service.api.servicers.ledger import LedgerServicer
-from service.api.stream_threads import Streams
-from service.api.telemetry.logs import Pseudonyms, make_log
+from service.access.rights import METHODS
+from service.api.calls import class_of
 from service.engine import call_pool
-from service.engine.pools import POOLS
 from service.ledger.queries.violations import ViolationQueries
-from service.mechanism.recorder import Recorder
-from tests.helpers.servers import MARKET, Running, identity, running_server
+from tests.helpers.servers import MARKET, identity, running_server
 from tests.service.api.test_silent_database import SERVING, health_of
 
 STUCK = """
@@ -105,20 +97,9 @@ def test_a_grpc_that_hands_no_call_over_stops_the_start(tmp_path: Path, monkeypa
         pass
 
 
-def test_a_method_without_a_pool_stops_the_start(running: Running) -> None:
-    calls = Calls(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", Gate(), Approvals(None, None, print))
-    service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-    tail = running.tail
-    servicer = LedgerServicer(
-        running.ledger, tail, Reads(running.ledger, tail), Recorder(running.ledger, running.scorer)
-    )
-    with pytest.raises(TypeError, match="LedgerService/AppendEntries has no threads"):
-        calls.handlers(service, servicer, {}, Streams(1, 1, ThreadPoolExecutor(2)))
-
-
 def test_every_method_is_of_a_class_that_limits_count() -> None:
     """Otherwise limits of the grants file would not count its calls."""
-    assert {_class_of(method, is_stream=False) for method in POOLS} == {*CLASSES} - {"stream"}
+    assert {class_of(method) for method in METHODS} == {*CLASSES}
 
 
 def test_a_watch_of_health_holds_no_thread(tmp_path: Path) -> None:
