@@ -7,7 +7,7 @@ from tests.bench._year.known import build_known
 from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms
 from tests.bench._year.trade import RunnerPlan, Trade, build_trade
 from tests.bench._year.year import YearResult, find_run_cases, run_year
-from tests.bench.year import policy_named
+from tests.bench.year import flat, policy_named
 from training.market.simulate import simulate
 
 DAYS = 500
@@ -37,6 +37,11 @@ def test_without_terms_a_runner_takes_everything(results: dict[str, YearResult])
     assert 3 <= careless.paid_days[0] <= 13
     assert careless.deposit_share == 0
     assert general.buyers_loss_minor <= general.taken_minor
+
+
+def test_figures_state_what_terms_avoid(results: dict[str, YearResult]) -> None:
+    found = flat(results)
+    assert found["general.avoided_minor"] > found["fixed_reserve.avoided_minor"] > found["none.avoided_minor"] == 0
 
 
 @pytest.mark.long

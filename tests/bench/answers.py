@@ -37,7 +37,7 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
     explain_ms: list[float] = []
     path_ms: list[float] = []
     for number in range(sellers):
-        rows = _make_seller(np.random.default_rng(number))
+        rows = make_seller(np.random.default_rng(number))
         answer = answer_whole(rows)
         began = perf_counter()
         forecasts = _explain(answer, found)
@@ -75,7 +75,7 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
     return figures
 
 
-def _make_seller(rng: np.random.Generator) -> list[FactRow]:
+def make_seller(rng: np.random.Generator) -> list[FactRow]:
     rows = [identity("i", TODAY - int(rng.integers(40, SPAN_DAYS)), int(rng.integers(1, 5)))]
     days = rng.choice(SPAN_DAYS - 2, 35, replace=False) + 1
     volume = int(rng.integers(1, 200))
@@ -151,7 +151,7 @@ def _compare_simulation(sellers: int) -> float:
     """Return the time with one hypothetical entry over that without."""
     plain = supposed = 0.0
     for number in range(sellers):
-        rows = _make_seller(np.random.default_rng(number))
+        rows = make_seller(np.random.default_rng(number))
         more = numbered([*rows, violation("if", TODAY - 2, 1, 2)])
         began = perf_counter()
         answer_whole(rows)

@@ -1,9 +1,12 @@
-"""The credit mechanism: the exact difference of two policies, and a preview.
+"""The credit mechanism: the exact difference of two policies, limits, the cost of measures, and a preview.
 
 `diff.cells`: situations in which the ladder and the general policy differ; `diff.wrong`: of `diff.checked` sellers,
-those about whom the difference is wrong. `preview_s`: seconds of a preview of the ladder for 100,000 sellers and
-300,000 entries on SQLite. `preview.sample_s`: seconds of the sample before it. `preview.moved`: sellers with other
-terms.
+those about whom the difference is wrong. `diff.by_kind.`: the same of the health policy, compared by kind of measure.
+`paid_ahead.above_limit`: days of `paid_ahead.histories` random histories on which young orders got more than the limit.
+`measures_over_score`: the time of a score with measures over that of a score alone.
+
+`preview_s`: seconds of a preview of the ladder for 100,000 sellers and 300,000 entries on SQLite. `preview.sample_s`:
+seconds of the sample before it. `preview.moved`: sellers with other terms.
 
 Five minutes on an idle core.
 """
@@ -13,25 +16,38 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import perf_counter
 
-from scoring.policy.difference import compare, find_changes
+import numpy as np
+
+from scoring.features.columns import tabulate
+from scoring.features.resolved import resolve_sellers
+from scoring.measures.in_force import evaluate_measures
+from scoring.policy.difference import Change, compare, find_changes
+from scoring.policy.measures import Terms
 from scoring.policy.rules import Settled
 from scoring.policy.sample import Sample
 from scoring.policy.space import Space
+from scoring.scores.score import compute_answer
 from tests.bench import _preview
+from tests.bench.answers import make_seller
 from tests.bench.year import policy_named
 from tests.helpers.policies import cell_of, direct, sample
+from tests.helpers.worlds import NOW, artifact
+from tests.helpers.young_orders import pay_daily
 
+PARTS = ("difference", "difference_by_kind", "limits", "measures", "preview")
 Say = Callable[[str], None]
-RANDOM_SELLERS, PREVIEWED = 10_000, 100_000
+RANDOM_SELLERS, PREVIEWED, HISTORIES, TIMED_SELLERS = 10_000, 100_000, 2_000, 300
 
 
-def run(say: Say) -> dict[str, float]:
-    figures = difference()
-    say(
-        f"{figures['diff.cells']:,.0f} cells differ, {figures['diff.wrong']:.0f} of {figures['diff.checked']:,.0f} wrong"
-    )
-    figures |= _preview.measure(PREVIEWED, policy_named("general"), policy_named("ladder"), _by_tenths(say))
-    say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
+def run(say: Say, only: str = "") -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for part in (difference, difference_by_kind, limits, measures):
+        if only in ("", part.__name__):
+            figures |= part()
+            say(str(figures))
+    if only in ("", "preview"):
+        figures |= _preview.measure(PREVIEWED, policy_named("general"), policy_named("ladder"), _by_tenths(say))
+        say(f"a preview of {figures['preview.sellers']:,.0f} sellers takes {figures['preview_s']} s")
     return figures
 
 
@@ -60,6 +76,50 @@ def difference() -> dict[str, float]:
         answers[cell_of(space, seller)] != (direct(before, seller), direct(after, seller)) for seller in sellers
     )
     return {"diff.cells": len(changes), "diff.s": round(took, 2), "diff.wrong": wrong, "diff.checked": len(sellers)}
+
+
+def difference_by_kind() -> dict[str, float]:
+    before, after = policy_named("general"), policy_named("health")
+    begin = perf_counter()
+    changes = [one for one in find_changes(before, after) if one.example is not None]
+    took = perf_counter() - begin
+    wrong = 0
+    for one in changes:
+        if (seller := one.example) is not None:
+            whole = Change("", direct(before, seller), direct(after, seller), seller)
+            wrong += not {*one.aspects()} <= {*whole.aspects()}
+    return {"diff.by_kind.cells": len(changes), "diff.by_kind.s": round(took, 2), "diff.by_kind.wrong": wrong}
+
+
+def limits(histories: int = HISTORIES) -> dict[str, float]:
+    chance, above = random.Random(28), 0
+    for _ in range(histories):
+        orders = [(chance.randrange(21), chance.randrange(10), chance.randint(1, 900)) for _ in range(8)]
+        terms = Terms(
+            hold_days=chance.randrange(6),
+            delivery_hold_days=chance.randrange(10),
+            reserve_ppm=chance.choice([0, 200_000]),
+            reserve_days=chance.randrange(31),
+            ahead_days=chance.randint(1, 25),
+            ahead_minor=chance.randrange(900),
+            ahead_ppm=chance.randrange(200_000),
+            ahead_at_most_minor=chance.randint(1, 1_200),
+        )
+        above += sum(one.young_minor > one.limit_minor for one in pay_daily(orders, terms, 60))
+    return {"paid_ahead.histories": histories, "paid_ahead.above_limit": above}
+
+
+def measures(sellers: int = TIMED_SELLERS) -> dict[str, float]:
+    policy, model, spent = policy_named("general"), artifact(), [0.0, 0.0]
+    for number in range(sellers):
+        known = resolve_sellers(["s"], tabulate(make_seller(np.random.default_rng(number)), ["s"]), NOW)
+        for place, with_measures in enumerate((False, True)):
+            begin = perf_counter()
+            core = compute_answer(known, model, policy, looks_back=with_measures)
+            if with_measures:
+                evaluate_measures(core, "m", {})
+            spent[place] += perf_counter() - begin
+    return {"measures_over_score": round(spent[1] / spent[0], 2), "score_ms": round(1e3 * spent[0] / sellers, 2)}
 
 
 def _edges(space: Space, example: Sample) -> Iterator[Sample]:

@@ -11,6 +11,7 @@ from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
 from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
 from scoring.policy.rules import Situation
 from tests.helpers.policies import shipped
+from tests.helpers.young_orders import pay_daily
 
 TERMS = Terms(hold_days=7, reserve_ppm=100_000, reserve_days=90)
 
@@ -151,17 +152,10 @@ def test_what_is_not_delivered_is_held_but_not_for_ever() -> None:
 def test_young_orders_never_get_more_than_their_limit(orders: list[tuple[int, int, int]], terms: Terms) -> None:
     """Orders of (capture day, days to the delivery, value), each paid as soon as it may; settled value grows daily."""
     paid = dict.fromkeys(range(len(orders)), 0)
-    for day in range(60):
-        limit = terms.find_ahead_limit(100 * day)
-        assert limit is not None
-        young = [place for place in paid if 0 <= day - orders[place][0] < terms.ahead_days]
-        for place, (capture_day, lag, value) in enumerate(orders):
-            if day < capture_day:
-                continue
-            others = sum(paid[other] for other in young if other != place)
-            confirmed = (capture_day + lag) * DAY
-            order = Order(value, capture_day, "", confirmed_time=confirmed, others_paid_minor=others)
-            found = pay_out(order, terms, day, ahead_limit_minor=limit)
+    for day, limit, young, payouts in pay_daily(orders, terms, 60):
+        assert young <= limit
+        for place, found in payouts.items():
+            capture_day, lag, value = orders[place]
             assert found.released_minor + found.held_minor == value
             assert found.released_minor >= paid[place]
             paid[place] = found.released_minor
@@ -169,7 +163,6 @@ def test_young_orders_never_get_more_than_their_limit(orders: list[tuple[int, in
                 terms.ahead_days, terms.hold_days, lag + terms.delivery_hold_days, terms.reserve_days
             ):
                 assert found.released_minor == value
-        assert sum(paid[place] for place in young) <= limit
 
 
 AHEAD = Terms(hold_days=3, ahead_days=17, ahead_minor=400)
