@@ -68,8 +68,8 @@ def answer_in(space: Space, place: int, cell: Cell) -> Answer:
 def find_changes(before: Policy, after: Policy) -> list[Change]:
     """List every cell whose tier, badge or terms change, in order; then sellers who change cells.
 
-    Sellers change cells by thin file and clear days (`scoring.policy.moved`). If the policies distinguish more than
-    MAX_CELLS together, tiers and badges are compared first, and then each kind of measure, in cells of its own.
+    Sellers change cells by thin file and clear days (`scoring.policy.moved`). Beyond MAX_CELLS, tiers and
+    badges come first, then each kind of measure, in cells of its own.
     """
     if len(_build(before, after)) <= MAX_CELLS:
         return _list_changes(before, after)
