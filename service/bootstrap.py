@@ -47,7 +47,7 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
     if clock is None:
         return Ledger.open(settings.database_url, create=create, serving=serving)
     ledger = Ledger.open(settings.database_url, create=create, serving=serving, clock=clock)
-    clock.go_on_after(ledger.last()[1])
+    clock.go_on_after(ledger.last().record_time)
     return ledger
 
 
@@ -229,7 +229,7 @@ def run_server(
         def begin(server: "Server") -> None:
             log, scorer = server.log, server.scorer
             log.info("ledger", **ledger.database.about())
-            for caution in ledger.cautions():
+            for caution in ledger.list_cautions():
                 log.warning("ledger caution", caution=caution)
             if not scorer.champion.digest:
                 log.warning(

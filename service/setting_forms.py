@@ -19,7 +19,7 @@ MESH = "mesh"
 ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 
 
-def is_address(text: str) -> str:
+def require_address(text: str) -> str:
     """Return an address HOST:PORT to listen on. Raises ValueError; the port may be 0."""
     match = ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
@@ -27,21 +27,21 @@ def is_address(text: str) -> str:
     return text
 
 
-def is_target(text: str) -> str:
+def require_target(text: str) -> str:
     # gRPC accepts other forms (dns:///, unix:), and takes an HTTP URL for a name that nothing resolves.
     if re.match(r"(?i)https?:", text):
         raise ValueError("must be HOST:PORT, without http://")
     return text
 
 
-def is_database(text: str) -> str:
+def require_database(text: str) -> str:
     """Return a database's URL, with the driver for PostgreSQL."""
     if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
         raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
     return text.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
-def is_readable_file(path: Path) -> Path:
+def require_readable_file(path: Path) -> Path:
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise ValueError("must be a file that this user can read")
     return path
@@ -51,7 +51,7 @@ def find_file(folder: Path | None, name: str) -> Path | None:
     return folder / name if folder is not None and (folder / name).exists() else None
 
 
-def is_tls(place: Path | str) -> Path | str:
+def require_tls(place: Path | str) -> Path | str:
     """Return `mesh`, or a folder with the certificate chain tls.crt and its key tls.key."""
     if str(place) == MESH:
         return MESH
@@ -60,7 +60,7 @@ def is_tls(place: Path | str) -> Path | str:
     return folder
 
 
-def is_credentials(folder: Path) -> Path:
+def require_credentials(folder: Path) -> Path:
     """Return a folder with a caller's ca.crt, tls.crt with tls.key, and token, each optional."""
     has_pair = [name for name in ("tls.crt", "tls.key") if (folder / name).exists()]
     _require_files(folder, *(("tls.crt", "tls.key", "ca.crt") if has_pair else ()))
@@ -75,7 +75,7 @@ def _require_files(folder: Path, *names: str) -> None:
             raise ValueError(f"must be a folder with {' and '.join(names)}; {name} is not there, or cannot be read")
 
 
-def is_marketplace(text: str) -> str:
+def require_marketplace(text: str) -> str:
     if not is_id(text):
         raise ValueError(f"must be {ID_FORM}")
     return text
@@ -85,7 +85,7 @@ def absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def is_registry(place: Path | str) -> Path | str:
+def require_registry(place: Path | str) -> Path | str:
     """Return a folder, or an object store's URL, for which fsspec needs another package."""
     text = str(place)
     if "://" not in text:
@@ -95,7 +95,7 @@ def is_registry(place: Path | str) -> Path | str:
     return text
 
 
-def is_socket(path: Path) -> Path:
+def require_socket(path: Path) -> Path:
     if not path.parent.is_dir():
         raise ValueError("must lie in a folder that is there")
     if len(os.fsencode(path)) > 100:  # the kernel's limit for an address
@@ -103,7 +103,7 @@ def is_socket(path: Path) -> Path:
     return path
 
 
-def lower(value: object) -> object:
+def lower_if_text(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
@@ -122,7 +122,7 @@ def default_data_dir() -> Path:
         raise ConfigurationWrong(f"this user has no home: set {PREFIX}DATA_DIR to a folder that keeps data") from None
 
 
-Address = Annotated[str, AfterValidator(is_address)]
-OptionalAddress = Annotated[str, AfterValidator(lambda text: text and is_address(text))]
+Address = Annotated[str, AfterValidator(require_address)]
+OptionalAddress = Annotated[str, AfterValidator(lambda text: text and require_address(text))]
 Folder = Annotated[Path, AfterValidator(absolute)]
-OptionalFile = Annotated[Path, AfterValidator(is_readable_file)] | None
+OptionalFile = Annotated[Path, AfterValidator(require_readable_file)] | None

@@ -30,14 +30,14 @@ from service.setting_forms import (
     absolute,
     default_data_dir,
     find_file,
-    is_credentials,
-    is_database,
-    is_marketplace,
-    is_registry,
-    is_socket,
-    is_target,
-    is_tls,
-    lower,
+    lower_if_text,
+    require_credentials,
+    require_database,
+    require_marketplace,
+    require_registry,
+    require_socket,
+    require_target,
+    require_tls,
     words,
 )
 
@@ -56,11 +56,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Folder = Field(default_factory=default_data_dir, description="Folder of the ledger and the models")
-    database_url: Annotated[str, AfterValidator(is_database)] = Field(
+    database_url: Annotated[str, AfterValidator(require_database)] = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'ledger.db'}",
         description="The ledger's database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
     )
-    registry: Annotated[Path | str, AfterValidator(is_registry)] = Field(
+    registry: Annotated[Path | str, AfterValidator(require_registry)] = Field(
         default_factory=lambda data: data["data_dir"] / "registry",
         description="Folder or URL (such as s3://BUCKET/REGISTRY) of the published models",
     )
@@ -70,7 +70,7 @@ class Settings(BaseModel):
         default="127.0.0.1:9464",
         description="Where Prometheus finds /metrics, in plain HTTP; empty to turn it off",
     )
-    tls: Annotated[Path | str, AfterValidator(is_tls)] | None = Field(
+    tls: Annotated[Path | str, AfterValidator(require_tls)] | None = Field(
         default=None,
         description="Folder with the server's tls.crt and tls.key, PEM, and client-ca.crt to require client"
         " certificates. Or mesh: a mesh ends TLS before the server, and only tokens name callers",
@@ -79,24 +79,24 @@ class Settings(BaseModel):
         default=None,
         description="File of grants, TOML; empty: all who reach a server on loopback may do everything",
     )
-    socket: Annotated[Path, AfterValidator(absolute), AfterValidator(is_socket)] | None = Field(
+    socket: Annotated[Path, AfterValidator(absolute), AfterValidator(require_socket)] | None = Field(
         default=None,
         description="Unix socket to listen on besides; through it this user may do everything; empty: none",
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower_if_text)] = Field(
         default="info", description="The least that is logged: debug, info, warning or error"
     )
     share_address: bool = Field(
         default=False,
         description="Whether other servers of this user may listen on the same address, to use more cores",
     )
-    marketplace: Annotated[str, AfterValidator(is_marketplace)] = Field(
+    marketplace: Annotated[str, AfterValidator(require_marketplace)] = Field(
         default="default", description="Marketplace that the command line means by default"
     )
-    target: Annotated[str, AfterValidator(is_target)] = Field(
+    target: Annotated[str, AfterValidator(require_target)] = Field(
         default="127.0.0.1:50051", description="Server that the command line asks"
     )
-    target_credentials: Annotated[Path, AfterValidator(absolute), AfterValidator(is_credentials)] | None = Field(
+    target_credentials: Annotated[Path, AfterValidator(absolute), AfterValidator(require_credentials)] | None = Field(
         default=None,
         description="Folder of PEM files for that server: ca.crt of the authorities to trust (without it: no TLS). Also,"
         " if the server asks for them: tls.crt and tls.key of the caller, and a bearer token in the file token",
@@ -151,25 +151,27 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
     Raises ConfigurationWrong with all unknown names and wrong values.
     """
-    given = {
+    variables = {
         name.upper(): value
         for name, value in (os.environ if environment is None else environment).items()
         if name.upper().startswith(PREFIX)
     }
-    unread = [_read_file(given, name) for name in given if given[name].startswith("@")]
-    problems = [*filter(None, unread)] + [_unknown(name) for name in sorted(given) if not _is_known(name, given[name])]
+    unread = [_read_file(variables, name) for name in variables if variables[name].startswith("@")]
+    problems = [*filter(None, unread)] + [
+        _unknown(name) for name in sorted(variables) if not _is_known(name, variables[name])
+    ]
     values = {
-        name: given[_variable(name)]
+        name: variables[_variable(name)]
         for name in VARIABLES
-        if given.get(_variable(name)) or (name == "metrics_address" and _variable(name) in given)
+        if variables.get(_variable(name)) or (name == "metrics_address" and _variable(name) in variables)
     }
     bad: set[str] = set()
     try:
         settings = _validate(values)
     except ValidationError as error:
-        found = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
-        bad = {str(e["loc"][0]) for e in found}
-        problems += [_bad_value(str(e["loc"][0]), values, e) for e in found]
+        errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        bad = {str(e["loc"][0]) for e in errors}
+        problems += [_bad_value(str(e["loc"][0]), values, e) for e in errors]
         settings = _validate({name: value for name, value in values.items() if name not in bad})
     problems += [text for names, text in _contradictions(settings) if not bad & names]
     if problems:

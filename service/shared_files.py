@@ -28,7 +28,7 @@ class Store:
             self._root = str(Path(unquote(urlsplit(text).path) if "://" in text else text).absolute())
             self.place = self._root
 
-    def below(self, name: str) -> Self:
+    def subfolder(self, name: str) -> Self:
         return type(self)(f"{self.place}/{name}")
 
     @property

@@ -59,12 +59,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
     cut_offs = "[cut_offs]\nstandard = 10\ntrusted = 20\nexemplary = 999\n"
     policy.write_text(re.sub(r"\[cut_offs\]\n(?:\w+ = \d+\n)+", cut_offs, SHIPPED_POLICY.read_text()))
     demo.make_room(place)
-    settings = demo.settings_of(place, POLICY=str(policy))
+    settings = demo.load_settings_of(place, POLICY=str(policy))
     write_files(1, place / "files")
     publish(open_registry(settings))
     with open_ledger(settings, create=True) as ledger:
         demo.import_history(ledger, place / "files")
-        return place, demo.show(settings, ledger)
+        return place, demo.run_story(settings, ledger)
 
 
 def test_the_story_ends_with_what_was_right(told: tuple[Path, Story]) -> None:

@@ -220,16 +220,16 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         with `on_error="raise"`.
         """
         on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
-        asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
+        read_options = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         name = seller_name(marketplace, seller)
 
         def ask() -> TrustScore:
-            request = trust_score_service_pb2.GetTrustScoreRequest(seller=name, **asked)
+            request = trust_score_service_pb2.GetTrustScoreRequest(seller=name, **read_options)
             seconds = deadline_seconds or self._read_seconds
             return TrustScore(invoke(self._scores.GetTrustScore, request, seconds).trust_score)
 
         try:
-            score = self._badges.get(name, ask) if use == "badge" and not asked else ask()
+            score = self._badges.get(name, ask) if use == "badge" and not read_options else ask()
         except Exception as error:
             if self._unknown.must_raise(on_error, error):
                 raise

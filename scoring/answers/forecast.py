@@ -97,7 +97,7 @@ class Forecasts:
         return any(int(points.max()) > int(points[0]) for points in found)
 
 
-def daily_volume(facts: Facts) -> int:
+def count_recent_orders(facts: Facts) -> int:
     recent = facts.exposure_day >= facts.observe_day[0] - VOLUME_DAYS
     return int(facts.exposure_orders[recent].sum())
 
@@ -115,7 +115,7 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
     """Yield the wait alone first, the cheapest courses first."""
-    trades = daily_volume(facts) > 0
+    trades = count_recent_orders(facts) > 0
     levels = [level for level in IdentityLevel if level > max(int(facts.level[0]), int(IdentityLevel.NONE))]
     yield Course()
     if trades:
@@ -169,16 +169,16 @@ def _follow(
 def _fold_courses(
     core: CoreAnswer,
     artifact: Artifact,
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     courses: Sequence[Course],
     base: Sequence[int],
     times: Ints,
 ) -> tuple[Sums, Ints]:
     """Return the sums of each course at midnights, and the row of its identity.
 
-    `known`: the facts of the bases; `base`: the place of each course's.
+    `seller_facts`: the facts of the bases; `base`: the place of each course's.
     """
-    n, views = len(known.sellers), known.view(times.tolist())
+    n, views = len(seller_facts.sellers), seller_facts.view(times.tolist())
     places = (np.arange(1, len(times) + 1)[:, None] * n + np.array(base)).ravel()
     sums = artifact.folder.fold_views(views).map(lambda values: values[..., places], len(places))
     stated = np.array([course.level or 0 for course in courses])
@@ -198,7 +198,7 @@ def _resolve_courses(core: CoreAnswer, courses: Sequence[Course], days: int) -> 
 
 def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
     known, facts = core.known, core.facts
-    today, total = known.observe_time // DAY, daily_volume(facts)
+    today, total = known.observe_time // DAY, count_recent_orders(facts)
     sold: list[SaleRow] = []
     if course.trades:
         ends = [(number * total) // VOLUME_DAYS for number in range(days + 1)]
@@ -225,7 +225,7 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
         days = {one.course: day for one in forecasts.all if (day := one.find_day(int(tier))) is not None}
         for course in sorted(days, key=lambda course: (days[course], course.acts)):
             if (points := _rescore(forecasts.core, course, days[course], tier, check)) is not None:
-                volume = daily_volume(forecasts.core.facts) / VOLUME_DAYS if course.trades else 0.0
+                volume = count_recent_orders(forecasts.core.facts) / VOLUME_DAYS if course.trades else 0.0
                 paths.append(TierPath(tier, course, days[course], points, volume))
                 break
     return paths

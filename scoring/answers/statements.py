@@ -72,8 +72,8 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     ]
     by_tier = [rules[one.rule] for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer, check) if by_tier else []
-    found = forecast(answer.core, check) if by_tier else None
-    paths = [] if found is None else find_paths(found, check)
+    forecasts = forecast(answer.core, check) if by_tier else None
+    paths = [] if forecasts is None else find_paths(forecasts, check)
     return [
         StatementOfReasons(
             measure=one,

@@ -24,10 +24,10 @@ class Variant:
     """Added exposure."""
 
 
-def resolve_variants(known: SellerFacts, variants: Sequence[Variant], observe_time: int) -> SellerFacts:
+def resolve_variants(seller_facts: SellerFacts, variants: Sequence[Variant], observe_time: int) -> SellerFacts:
     """Return the facts of each variant of one seller, one case each, at a time in microseconds."""
-    [seller] = known.sellers
-    old, cases = known.table, len(variants)
+    [seller] = seller_facts.sellers
+    old, cases = seller_facts.table, len(variants)
     rows = [*old.rows, *(row for variant in variants for row in variant.added)]
     entries = old.columns if len(rows) == len(old.rows) else tabulate(rows, [seller]).columns
     places, case, added = [], [], len(old.rows)
@@ -43,7 +43,7 @@ def resolve_variants(known: SellerFacts, variants: Sequence[Variant], observe_ti
     columns = entries.take(np.concatenate(places)).of_cases(np.concatenate(case), cases)
     table = FactTable(rows, columns, _sales_of_variants(old, seller, variants), old.products)
     names = [f"{seller}#{number}" for number in range(cases)]
-    omitted = dict.fromkeys(names, known.omitted[seller]) if seller in known.omitted else {}
+    omitted = dict.fromkeys(names, seller_facts.omitted[seller]) if seller in seller_facts.omitted else {}
     return resolve_sellers(names, table, observe_time, omitted)
 
 

@@ -44,8 +44,8 @@ def reduce_runs(combine: np.ufunc, values: NDArray[Any], starts: NDArray[np.intp
     """Combine the runs that begin at `starts` along the last axis; runs of one value each stay as they are."""
     if len(starts) == values.shape[-1]:
         return values
-    found: NDArray[Any] = combine.reduceat(values, starts, axis=-1)
-    return found
+    combined: NDArray[Any] = combine.reduceat(values, starts, axis=-1)
+    return combined
 
 
 def _changes(keys: tuple[NDArray[Any], ...]) -> Bools:

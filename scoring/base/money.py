@@ -46,15 +46,15 @@ def read_minor_units(data: Any, currency: str) -> Any:
     places = [(found, name) for name in found if str(name).endswith("_minor")]
     places += [(part, "below") for name in ("settled", "deposit") if isinstance(part := found.get(name), dict)]
     for part, name in places:
-        if isinstance(text := part.get(name), str) and find_currency(text):
+        if isinstance(text := part.get(name), str) and parse_currency(text):
             with suppress(ValueError):
                 part[name] = parse_amount(text, currency)
     return found
 
 
-def find_currency(text: str) -> str:
-    found = _UNITS.fullmatch(text)
-    return found[3] if found else ""
+def parse_currency(text: str) -> str:
+    match = _UNITS.fullmatch(text)
+    return match[3] if match else ""
 
 
 def _count_decimals(currency: str) -> int:

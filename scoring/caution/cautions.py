@@ -13,7 +13,7 @@ import numpy as np
 from scoring.base.arrays import NEVER, Bools
 from scoring.base.enums import CautionSignal, Kind, Source
 from scoring.base.time import DAY
-from scoring.caution.flow_signals import FlowTable, Measured, list_reached
+from scoring.caution.flow_signals import FlowTable, Measured, list_days_at_trigger
 from scoring.caution.history import (
     MAX_LATE_DAYS,
     KnownSigns,
@@ -62,7 +62,7 @@ class Caution:
 
 
 def find_cautions(
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     table: CautionTable,
     flows: Flows = NO_FLOWS,
     check: Callable[[], None] = lambda: None,
@@ -74,39 +74,39 @@ def find_cautions(
     parts. `among`: the sellers that are asked for, by default all.
     """
     if among is None:
-        chosen = _find_possible_cases(known, table)
-        chosen |= np.array([seller in flows for seller in known.sellers], dtype=np.bool_)
+        chosen = _find_possible_cases(seller_facts, table)
+        chosen |= np.array([seller in flows for seller in seller_facts.sellers], dtype=np.bool_)
     else:
-        chosen = np.array([seller in among for seller in known.sellers], dtype=np.bool_)
-    every = known.table.columns
-    found: dict[int, tuple[Caution, ...]] = {}
+        chosen = np.array([seller in among for seller in seller_facts.sellers], dtype=np.bool_)
+    every = seller_facts.table.columns
+    cautions_by_case: dict[int, tuple[Caution, ...]] = {}
     for case in np.flatnonzero(chosen).tolist():
         check()
         places = every.row[every.case == case].tolist()
-        changed = known.columns.take(known.columns.case == case)
-        signs = list_signs(changed, known.table.rows, places)
-        own = [known.table.rows[place] for place in places]
-        flow = flows.get(known.sellers[case], ())
-        if cautions := _find_cautions_of_seller(signs, own, known.observe_time, table, flow, check):
-            found[case] = cautions
-    return found
+        changed = seller_facts.columns.take(seller_facts.columns.case == case)
+        signs = list_signs(changed, seller_facts.table.rows, places)
+        own = [seller_facts.table.rows[place] for place in places]
+        flow = flows.get(seller_facts.sellers[case], ())
+        if cautions := _find_cautions_of_seller(signs, own, seller_facts.observe_time, table, flow, check):
+            cautions_by_case[case] = cautions
+    return cautions_by_case
 
 
-def _find_possible_cases(known: SellerFacts, table: CautionTable) -> Bools:
+def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bools:
     """Return whether a case's entries could set off a caution in force; never miss one."""
-    columns = known.table.columns
+    columns = seller_facts.table.columns
     found: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in table.rules):
         found[columns.case[columns.kind == Kind.CONTROL]] = True
         found |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
-    judged = known.visible.judged
+    judged = seller_facts.visible.judged
     seen = np.maximum(judged.reports.occur_time, judged.reports.report_time)
     weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
     for source, row in table.weights.items():
         weights[source], limits[source] = row.weight, row.at_most
     for rule in table.rules:
         if isinstance(asked := rule.trigger, Reports):
-            counts = judged.stands & (seen >= known.observe_time - (rule.days + asked.days) * DAY)
+            counts = judged.stands & (seen >= seller_facts.observe_time - (rule.days + asked.days) * DAY)
             counts &= (judged.severity >= asked.severity) & np.isin(judged.reports.category, [*asked.categories])
             sums = np.zeros((columns.cases, len(weights)), dtype=np.int64)
             sources = judged.reports.source[counts]
@@ -123,7 +123,7 @@ def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, caution_table: Ca
     first = choose_first_recent_day(observe_time, caution_table)
     table = FlowTable(flow, caution_table.currency, has_earlier=True)
     return any(
-        list_reached(table, rule.trigger, first)
+        list_days_at_trigger(table, rule.trigger, first)
         for rule in caution_table.rules
         if isinstance(rule.trigger, Burst | Jump)
     )
@@ -154,7 +154,7 @@ def _find_cautions_of_seller(
     stands = {sign.entry for sign in signs if sign.retracted == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
     places = {rule.id: place for place, rule in enumerate(table.rules)}
-    found = [
+    cautions = [
         Caution(
             rule=one.rule.id,
             reference=one.rule.reference,
@@ -168,4 +168,4 @@ def _find_cautions_of_seller(
         )
         for one, span in find_spans(table, replace(known, confirmed=confirmed), begun, observe_time, check)
     ]
-    return tuple(sorted(found, key=lambda caution: (places[caution.rule], caution.start)))
+    return tuple(sorted(cautions, key=lambda caution: (places[caution.rule], caution.start)))

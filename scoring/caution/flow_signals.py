@@ -68,7 +68,7 @@ def find_reached_days(
     `used_up`: days reached by earlier statements; no other day counts that shares days with one of them.
     """
     last = None
-    for day, measured in list_reached(table, trigger, first_day):
+    for day, measured in list_days_at_trigger(table, trigger, first_day):
         if day not in used_up and any(abs(day - one) < trigger.days for one in used_up):
             continue
         if last is None or day >= last + trigger.days:
@@ -94,7 +94,7 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
     return NEVER
 
 
-def list_reached(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
+def list_days_at_trigger(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
     found = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]

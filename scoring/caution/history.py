@@ -95,7 +95,7 @@ def choose_first_day(observe_time: int, table: CautionTable) -> int:
 
 
 def find_spans(
-    table: CautionTable, known: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
+    table: CautionTable, known_signs: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
 ) -> list[tuple[Onset, Span]]:
     """Return the cautions of `begun` in force at a time, each with its span, at most the days left when it began.
 
@@ -103,11 +103,11 @@ def find_spans(
     """
     standing = [one for one in begun if one.ended == NEVER]
     in_force = [one for one in standing if one.time <= observe_time < one.end]
-    if not any(_may_be_cut(one, known.confirmed) for one in in_force):
+    if not any(_may_be_cut(one, known_signs.confirmed) for one in in_force):
         return [(one, Span(one.time, one.end)) for one in in_force]
     by_flow = [one for one in begun if not one.signs]
-    served, since = _trace_earlier_spans(table, known, by_flow, check)
-    spans = _cut_to_days_left(standing, served, since, known.confirmed)
+    served, since = _trace_earlier_spans(table, known_signs, by_flow, check)
+    spans = _cut_to_days_left(standing, served, since, known_signs.confirmed)
     return [(one, span) for one, span in spans if span.start <= observe_time < span.end]
 
 
@@ -117,9 +117,11 @@ class OnsetsBySigns:
     A rule's onsets are found again only if fewer of its signs stand than before.
     """
 
-    def __init__(self, table: CautionTable, known: KnownSigns) -> None:
+    def __init__(self, table: CautionTable, known_signs: KnownSigns) -> None:
         self._table = table
-        self._signs = [(rule, _sort_signs(known.of_rules.get(rule.id, known.signs))) for rule in table.rules]
+        self._signs = [
+            (rule, _sort_signs(known_signs.of_rules.get(rule.id, known_signs.signs))) for rule in table.rules
+        ]
         self._signs = [(rule, _choose_signs(rule, signs, table)) for rule, signs in self._signs]
         self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
 
@@ -170,15 +172,15 @@ def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str,
     return {name: time for name, time in sorted(found.items(), key=itemgetter(1)) if time <= observe_time}
 
 
-def take_back_ended_cases(table: CautionTable, known: KnownSigns) -> KnownSigns:
+def take_back_ended_cases(table: CautionTable, known_signs: KnownSigns) -> KnownSigns:
     """Return the known facts, with the signs of ended cases taken back from the end on, for their rule alone.
 
     Later signs that repeat their facts are left out for that rule.
     """
     of_rules: dict[str, Sequence[Sign]] = {}
-    for name, time in known.ended.items():
+    for name, time in known_signs.ended.items():
         for rule in table.rules:
-            signs = of_rules.get(rule.id, known.signs)
+            signs = of_rules.get(rule.id, known_signs.signs)
             then = _sort_signs(sign for sign in signs if sign.time <= time < sign.retracted)
             for onset in _list_onsets_of_rule(rule, _choose_signs(rule, then, table), table):
                 if onset.case == name:
@@ -188,20 +190,20 @@ def take_back_ended_cases(table: CautionTable, known: KnownSigns) -> KnownSigns:
                         for sign in signs
                         if sign.time <= time or not sign.repeats(facts)
                     ]
-    return replace(known, of_rules=of_rules)
+    return replace(known_signs, of_rules=of_rules)
 
 
-def list_onsets_by_flow(caution_table: CautionTable, known: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
+def list_onsets_by_flow(caution_table: CautionTable, known_signs: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
     """Yield each moment at which flow reaches a rule's trigger, rule by rule, on unused days.
 
     By the statements that counted at `time`, by default the last. Days of ended cases set nothing else off.
     """
-    flow, ended = list_flow_as_of(known.flow, time), known.ended
+    flow, ended = list_flow_as_of(known_signs.flow, time), known_signs.ended
     table = FlowTable(flow, caution_table.currency)
     for rule in caution_table.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
             days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
-            for day in find_reached_days(table, rule.trigger, known.first_day, days):
+            for day in find_reached_days(table, rule.trigger, known_signs.first_day, days):
                 if day.known_time < (day.day + MAX_LATE_DAYS) * DAY:
                     ended_time = ended.get(name_case(rule.id, day.entries[-1]), NEVER)
                     end = min(ended_time, day.refunded_time)
@@ -277,24 +279,24 @@ def _list_onsets_by_reports(
 
 
 def _trace_earlier_spans(
-    table: CautionTable, known: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
+    table: CautionTable, known_signs: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
     """Return the spans under caution by earlier knowledge, and the last time at which it changed."""
     triggers = [rule.trigger for rule in table.rules if isinstance(rule.trigger, Burst | Jump)]
-    known = replace(known, flow=keep_latest_statements(known.flow, MAX_RESTATED))
-    signs = OnsetsBySigns(table, known)
-    changes = find_relevant_changes(known.flow, triggers, table.currency)
+    known_signs = replace(known_signs, flow=keep_latest_statements(known_signs.flow, MAX_RESTATED))
+    signs = OnsetsBySigns(table, known_signs)
+    changes = find_relevant_changes(known_signs.flow, triggers, table.currency)
     retractions = sorted({onset.retracted for onset in signs.list_onsets(0)} - {NEVER})
     first = max([0, *changes[:-MAX_TRACED], *retractions[:-MAX_TRACED]])
     served: list[Span] = []
     since = 0
     if changes:
-        by_flow = [*list_onsets_by_flow(table, known, 0)]
+        by_flow = [*list_onsets_by_flow(table, known_signs, 0)]
     while True:
         check()
         by_signs = (onset for onset in signs.list_onsets(since) if onset.imposes)
         found = [*by_signs, *(one for one in by_flow if one.ended > since)]
-        spans = _cut_to_days_left(found, served, since, known.confirmed)
+        spans = _cut_to_days_left(found, served, since, known_signs.confirmed)
         ends = {one.retracted for one, _ in spans if one.retracted < NEVER}
         next_change = bisect_right(changes, since)
         until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
@@ -305,7 +307,7 @@ def _trace_earlier_spans(
         served += [span for span in clipped if span.start < span.end]
         since = until
         if bisect_right(changes, until) > next_change:
-            by_flow = [*list_onsets_by_flow(table, known, since)]
+            by_flow = [*list_onsets_by_flow(table, known_signs, since)]
 
 
 def _cut_to_days_left(

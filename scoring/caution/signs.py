@@ -54,14 +54,16 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
     retractions = find_retraction_times([rows[place] for place in places])
     judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
-    found = []
+    signs = []
     named = (reports.row, reports.occur_time, reports.report_time, reports.category, judged.severity, reports.incident)
-    each = zip(*(column.tolist() for column in named), judged.is_reported.tolist(), judged.stands.tolist(), strict=True)
-    for place, occur, report, category, severity, incident, is_reported, stands in each:
+    rows_of_columns = zip(
+        *(column.tolist() for column in named), judged.is_reported.tolist(), judged.stands.tolist(), strict=True
+    )
+    for place, occur, report, category, severity, incident, is_reported, stands in rows_of_columns:
         if is_reported:
             row, seen = rows[place], max(occur, report) + 1
             retracted = NEVER if stands else max(retractions.get(row.entry_id, seen), seen)
-            found.append(
+            signs.append(
                 Sign(
                     seen, row.entry_id, retracted, "", category, severity, row.source or 0, incident, row.listing or ""
                 )
@@ -71,8 +73,8 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
         if row.kind == Kind.CONTROL:  # a violation is never void
             seen = max(row.occur_time, row.report_time) + 1
             retracted = max(retractions.get(row.entry_id, seen), seen)
-            found.append(Sign(seen, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
-    return [*found, *list_signs_of_control(columns, rows)]
+            signs.append(Sign(seen, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
+    return [*signs, *list_signs_of_control(columns, rows)]
 
 
 def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:

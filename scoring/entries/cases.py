@@ -147,9 +147,9 @@ class Cases:
 
         Raise LifecycleForbids for a new stop while the case of an ended stop is undecided.
         """
-        known = self.on_payouts.setdefault(entry.seller, [])
-        last = next(reversed(trace_stops(known)), None)
-        known.append(OnPayouts(entry.entry_id, time, fact))
+        changes = self.on_payouts.setdefault(entry.seller, [])
+        last = next(reversed(trace_stops(changes)), None)
+        changes.append(OnPayouts(entry.entry_id, time, fact))
         if fact.change is PayoutsChange.STOPPED:
             if last is not None and last.stands(time):
                 return None
@@ -159,7 +159,7 @@ class Cases:
                     {"status": "OPENED", "allowed": "decided"},
                     (*path, "payouts", "change"),
                 )
-            last = trace_stops(known)[-1]
+            last = trace_stops(changes)[-1]
             state, decide_by = CaseState.OPENED, last.end
         elif last is None or last.is_decided:
             return None

@@ -168,9 +168,9 @@ class Derivation:
         )
         violation = derived_id(report.entry_id, listing.seller)
         # An unsafe product is a breach from its listing on; now bounds the times of a fast clock.
-        occur, known = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
-        occur, known = min(occur, self._latest), min(known, self._latest)
-        entry = Entry(violation, listing.seller, fact, occur, max(known, occur), origin=report.entry_id)
+        occur, report_time = max(report.occur_time, listing.occur_time), max(report.report_time, listing.report_time)
+        occur, report_time = min(occur, self._latest), min(report_time, self._latest)
+        entry = Entry(violation, listing.seller, fact, occur, max(report_time, occur), origin=report.entry_id)
         self._append_derived(entry)
         by_seller[listing.seller] = violation
         self.repeat_decisions(report.entry_id, violation)

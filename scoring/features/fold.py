@@ -92,8 +92,8 @@ class Sums:
     level: Floats
 
     def decayed(self, place: int, half_life: int) -> Floats:
-        found: Floats = self.series[HALF_LIVES.index(half_life), place]
-        return found
+        sums: Floats = self.series[HALF_LIVES.index(half_life), place]
+        return sums
 
     def damped_orders(self, half_life: int) -> Floats:
         """Return the decayed orders plus `rate_damping`, which rates divide by."""

@@ -49,7 +49,7 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     wash, identity, aged, runners, overturned = (
         _sourced(root, name) for name in ("wash", "identity", "aged_account", "runners", "overturned")
     )
-    found = Assumptions(
+    assumptions = Assumptions(
         currency=root.code("currency", _CURRENCY, "the ISO 4217 code of all amounts, such as EUR"),
         stop_days=max([stop.number("days", 1, MAX_DAYS), *_by_category(stop, "days", 1, MAX_DAYS)]),
         confirm_days=confirm.number("days", 0, MAX_DAYS),
@@ -65,7 +65,7 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     root.refuse_what_is_left()
     if root.errors:
         raise CertificateRefused("the assumptions are unsound: " + "; ".join(root.errors))
-    return found
+    return assumptions
 
 
 def _sourced(root: Part, name: str) -> Part:

@@ -24,7 +24,7 @@ from scoring.loss_certificate.solving import (
     solve_stages,
 )
 from scoring.loss_certificate.states import States, build_stages, build_states
-from scoring.loss_certificate.takes import find_takes, find_temptation, largest_of
+from scoring.loss_certificate.takes import find_takes, find_temptation, join_largest
 from scoring.policy.policy import Policy, TradeLimits
 
 
@@ -74,8 +74,8 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
     best = max(range(len(options)), key=lambda number: options[number][0])
     total, (bucket, tenure, _) = options[best]
     rest = worth[bucket:, tenure:]
-    found = np.argwhere(rest == rest.max())[-1]
-    start = (bucket + int(found[0]), tenure + int(found[1]))
+    best_place = np.argwhere(rest == rest.max())[-1]
+    start = (bucket + int(best_place[0]), tenure + int(best_place[1]))
     run_cash = int(table.running[0][start])
     history = int(price[bucket] - price[start[0]])
     deposit = run_cash - int(gain[start])
@@ -154,7 +154,7 @@ def certify(
         for name, real in VERDICTS.items()
     }
     takes = find_takes(policy, states, assumptions)
-    largest = largest_of(takes.values())
+    largest = join_largest(takes.values())
     content = {
         "format": FORMAT,
         "policy": _name(policy),

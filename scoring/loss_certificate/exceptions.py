@@ -10,7 +10,7 @@ from scoring.base.time import format_time
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import build_states
-from scoring.loss_certificate.takes import Take, find_takes, largest_of
+from scoring.loss_certificate.takes import Take, find_takes, join_largest
 from scoring.policy.policy import Policy
 
 
@@ -48,15 +48,15 @@ def show_granted(
     if granted is None:
         return None
     stated = {(rule.id, measure.kind) for rule in policy.rule_book.rules for measure in rule.measures}
-    known: dict[frozenset[tuple[str, MeasureKind]], Take | None] = {}
+    take_of_lifted: dict[frozenset[tuple[str, MeasureKind]], Take | None] = {}
     shown = []
     for seller in granted.sellers:
         lifted = seller.lifted & stated
         if seller.tier is None and not lifted:
             continue
-        if lifted not in known:
-            known[lifted] = bound_take(policy, assumptions, lifted)
-        take = known[lifted]
+        if lifted not in take_of_lifted:
+            take_of_lifted[lifted] = bound_take(policy, assumptions, lifted)
+        take = take_of_lifted[lifted]
         shown.append(
             {
                 "marketplace": seller.marketplace,
@@ -92,6 +92,6 @@ def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tupl
     )
     without = replace(policy, rule_book=replace(policy.rule_book, rules=rules))
     try:
-        return largest_of(find_takes(without, build_states(without, assumptions), assumptions).values())
+        return join_largest(find_takes(without, build_states(without, assumptions), assumptions).values())
     except CertificateRefused:
         return None

@@ -30,7 +30,7 @@ def find_sensitivity(
 
 def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> Sensitivity:
     def still_holds(changed: Assumptions) -> bool:
-        return holds(policy, changed, history_is_real)
+        return is_proven(policy, changed, history_is_real)
 
     spared = _smallest(MAX_DAYS - 1, lambda days: still_holds(replace(assumptions, stop_days=MAX_DAYS - days)))
     return Sensitivity(
@@ -40,7 +40,7 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
     )
 
 
-def holds(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
+def is_proven(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
     states = build_states(policy, assumptions)
     return solve(states, assumptions, history_is_real).fresh <= find_allowed_loss(states.trade, history_is_real)
 

@@ -148,16 +148,16 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     for pieces in PIECES:
         rows = [[one for row in rows for one in row] for rows in zip(*grants, strict=True)]
         settled = _cut(rows, thresholds, run_days, pieces)
-        found = [
+        stages = [
             States(
                 settled, tuple(tenure), tuple(deposits), _spread(grant, thresholds, settled), run_days, trade, notice
             )
             for grant, notice in zip(grants, notices, strict=True)
         ]
-        if len(found[0]) <= MAX_STATES:
-            return found
+        if len(stages[0]) <= MAX_STATES:
+            return stages
     raise CertificateRefused(
-        f"a certificate of this policy has {len(found[0]):,} states, and at most {MAX_STATES:,} can be proven: state fewer"
+        f"a certificate of this policy has {len(stages[0]):,} states, and at most {MAX_STATES:,} can be proven: state fewer"
         " steps of settled value, or a shorter stop"
     )
 

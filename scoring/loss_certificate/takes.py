@@ -19,22 +19,22 @@ class Take:
     """Less held money and deposit; at least 0."""
 
 
-def largest_of(takes: Iterable[Take]) -> Take:
-    found = [*takes]
-    return Take(max(one.gross_minor for one in found), max(one.after_refunds_minor for one in found))
+def join_largest(takes: Iterable[Take]) -> Take:
+    all_takes = [*takes]
+    return Take(max(take.gross_minor for take in all_takes), max(take.after_refunds_minor for take in all_takes))
 
 
 def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:
     """Return the largest take by tier's name, with any history; the largest bounds every override."""
-    found = {}
+    takes = {}
     for tier in TIERS:
         of_tier = restrict_to_tier(states, policy, assumptions, tier)
         running = solve_running(of_tier, np.zeros(len(states.settled), dtype=np.int64), of_tier.bound_ahead(0))
         cap = max(one.cap_minor for row in of_tier.granted for one in row)
         net = int(find_run_gain(of_tier, running[0]).max())
         name = NO_TIER if tier is None else tier.name.lower()
-        found[name] = Take(cap * (states.run_days + states.notice_days), max(net, 0))
-    return found
+        takes[name] = Take(cap * (states.run_days + states.notice_days), max(net, 0))
+    return takes
 
 
 def find_temptation(states: States, running: Ints) -> Ints:

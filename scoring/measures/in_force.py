@@ -113,11 +113,11 @@ def evaluate_measures(
         raise ValueError("measures need an answer that looks back")
     evaluation = _Evaluation(policy, core.known.observe_time, core.past)
     earlier = [evaluate_measures(one.core, marketplace, beside, check) for one in core.earlier]
-    found: list[InForce | None] = []
+    in_force: list[InForce | None] = []
     for case, seller in enumerate(_list_sellers(core, marketplace, beside)):
         check()
         if seller is None:
-            found.append(None)
+            in_force.append(None)
             continue
         began = max((caution.start for caution in seller.score.cautions), default=-1)
         notices = [
@@ -125,8 +125,8 @@ def evaluate_measures(
             for one, of in zip(core.earlier, earlier, strict=True)
             if one.counts[case] and began < one.time and (before := of[case]) is not None
         ]
-        found.append(evaluation.evaluate(seller, notices))
-    return found
+        in_force.append(evaluation.evaluate(seller, notices))
+    return in_force
 
 
 def _combine_rules(in_force: InForce) -> Terms:
@@ -426,12 +426,12 @@ class _Evaluation:
         starts: list[int] = []
         ends: list[int] = []
         score, facts = seller.score, seller.list_facts(rule)
-        found, violations = [], facts
+        entry_ids, violations = [], facts
         if rule.tiers:
             override = seller.override
             if override is not None:
                 ends.append(override.until_time or 0)
-                found.append(override.entry_id)
+                entry_ids.append(override.entry_id)
             elif score.state is ScoreState.RATED and score.tier_points is not None:
                 is_bound = score.own_tier is not self.policy.tier(score.tier_points)
                 violations = [*(seller.with_points if is_bound else seller.established), *facts]
@@ -445,9 +445,9 @@ class _Evaluation:
             holding = [link for link in seller.links if link.percent >= least]
             starts.append(min(one.start for one in holding))
             ends.append(max(one.end for one in holding))
-            found += [one.entry_id for one in holding]
+            entry_ids += [one.entry_id for one in holding]
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
-        entries = tuple(dict.fromkeys([*found, *seller.list_entries(ordered)]))
+        entries = tuple(dict.fromkeys([*entry_ids, *seller.list_entries(ordered)]))
         return _Basis(max(starts, default=None), min(ends, default=None), facts, ordered, entries)
 
 

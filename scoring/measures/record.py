@@ -126,18 +126,18 @@ def list_changes(
     record states them already. Worked: a hold of 14 days, with one of 7 recorded, gives one update.
     """
     facts: dict[str, MeasureChanged] = {}
-    for one in wanted:
-        name = one.name
+    for wanted_measure in wanted:
+        name = wanted_measure.name
         before = record.active.get(name)
         state = MeasureState.IMPOSED if before is None else MeasureState.UPDATED
-        fact = _state_measure(name, one, state, policy, at_sequence, currency)
+        fact = _state_measure(name, wanted_measure, state, policy, at_sequence, currency)
         if before is None or _compared(before, time) != _compared(fact, time):
             facts[name] = fact
         else:
             facts[name] = before
-    found = [_lift(before, policy, at_sequence) for name, before in record.active.items() if name not in facts]
-    found += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
-    return [_entry_of(seller, fact, record.counts.get(fact.measure, 0) + 1, time) for fact in found]
+    changes = [_lift(before, policy, at_sequence) for name, before in record.active.items() if name not in facts]
+    changes += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
+    return [_entry_of(seller, fact, record.counts.get(fact.measure, 0) + 1, time) for fact in changes]
 
 
 def _state_measure(

@@ -67,7 +67,7 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
     first observation after the last time it was severed.
     """
     ordered = _sort_valid(statements)
-    found = []
+    holds = []
     for (seller, (identifier, other)), group in groupby(ordered, key=attrgetter("seller", "thing")):
         observed: LinkStatement | None = None
         since, last = (0, 0), LinkState.SEVERED
@@ -83,7 +83,7 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
             continue
         fact = observed.fact
         if fact.link_kind is not None and (fact.until is None or fact.until > time):
-            found.append(
+            holds.append(
                 Hold(
                     seller=seller,
                     kind=fact.link_kind,
@@ -97,7 +97,7 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
                     confirmed=last is LinkState.CONFIRMED,
                 )
             )
-    return found
+    return holds
 
 
 def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:

@@ -34,18 +34,18 @@ def find_contradictions(policy: Policy) -> list[str]:
     nor for UNRATED than for the lowest rated tier. Groups of one product category last at most MAX_GROUP_DAYS together.
     Too many situations are unsound, too.
     """
-    found = [
+    messages = [
         f"caution.rules must give no rule the id {rule.id}, which names the ledger's own cases"
         for rule in (policy.caution.rules if policy.caution else ())
         if rule.id in (PAYOUTS_RULE, LINK_RULE)
     ]
     if not policy.rule_book.rules:
-        return found
-    found += [*_find_long_groups(policy.rule_book)][:MAX_MESSAGES]
+        return messages
+    messages += [*_find_long_groups(policy.rule_book)][:MAX_MESSAGES]
     space = build_space(policy)
     if len(space) > MAX_CELLS:
         return [
-            *found,
+            *messages,
             f"rules tell {len(space):,} situations apart, and at most {MAX_CELLS:,} can be checked; state fewer"
             " different values of standing, incidents, steps and dates",
         ]
@@ -66,7 +66,7 @@ def find_contradictions(policy: Policy) -> list[str]:
                     f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
                     f" {space.describe(better)} (by {rules})"
                 )
-    return found + list(lax.values())[:MAX_MESSAGES]
+    return messages + list(lax.values())[:MAX_MESSAGES]
 
 
 def _find_long_groups(rules: RuleBook) -> Iterator[str]:

@@ -82,15 +82,17 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Operand, list[Step]]:
     operands = policy.rule_book.operands
-    found: dict[Operand, list[Step]] = {
+    steps_of_operands: dict[Operand, list[Step]] = {
         operand: trace_counter(violations, operand) for operand in operands if isinstance(operand, Counter)
     }
     if (table := policy.standing) is not None:
-        found[Quantity.STANDING] = trace_standing(violations, table)
+        steps_of_operands[Quantity.STANDING] = trace_standing(violations, table)
         for operand in operands:
             if isinstance(operand, Ladder):
-                found[operand] = trace_standing([v for v in violations if v.category in operand.categories], table)
-    return found
+                steps_of_operands[operand] = trace_standing(
+                    [v for v in violations if v.category in operand.categories], table
+                )
+    return steps_of_operands
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:

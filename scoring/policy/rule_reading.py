@@ -76,7 +76,7 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     Empty if the file states none. Errors are noted in `root` and not raised.
     """
     rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES, "id"))
-    rules = tuple(one for rule in rules for one in _complete_rule(rule, trade))
+    rules = tuple(complete_rule for rule in rules for complete_rule in _complete_rule(rule, trade))
     ids = [rule.id for rule in rules]
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
         root.refuse("rules", f"has two rules with the id {twice}")
@@ -109,9 +109,9 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
         tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
         stated = [one.days for one in rule.measures if isinstance(one, SettlementHold)]
-        held = [SettlementHold(days)] if (days := max(tail, *stated, 0)) else []
+        hold = [SettlementHold(days)] if (days := max(tail, *stated, 0)) else []
         others = [one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)]
-        rule = replace(rule, measures=(*others, *held, IntakeCap(0)))
+        rule = replace(rule, measures=(*others, *hold, IntakeCap(0)))
     yield rule
     deposit_minor = max((one.amount_minor for one in rule.measures if isinstance(one, Deposit)), default=0)
     if trade is not None and trade.deposit_is_refilled and deposit_minor:

@@ -56,12 +56,12 @@ def estimate_shares(plan: Plan, is_fake: Mapping[str, bool], errors: ErrorsOfTes
     """
     if errors.sensitivity + errors.specificity <= 1 or max(errors.sensitivity, errors.specificity) > 1:
         raise invalid("--sensitivity", "and --specificity are at most 1 each, and more than 1 together")
-    known = [one for one in plan.drawn if one.unit.listing in is_fake]
-    if not known:
+    inspected = [one for one in plan.drawn if one.unit.listing in is_fake]
+    if not inspected:
         raise invalid("PLAN", "has no result on record; append an inspection for each listing drawn")
-    found = []
-    for name in (ALL, *sorted({one.unit.category for one in known})):
-        tested = [one for one in known if name in (ALL, one.unit.category)]
+    shares = []
+    for name in (ALL, *sorted({one.unit.category for one in inspected})):
+        tested = [one for one in inspected if name in (ALL, one.unit.category)]
         frame = [unit for unit in plan.frame.units if name in (ALL, unit.category)]
         strata = join_strata(tested, frame)
         stratum = np.array([strata[one.unit.category] for one in tested])
@@ -73,8 +73,8 @@ def estimate_shares(plan: Plan, is_fake: Mapping[str, bool], errors: ErrorsOfTes
             weight = weigh(own / chance, stratum, sizes)
             if weight is not None:
                 value, low, high = map(errors.correct, find_interval(fake, chance, weight, stratum))
-                found.append(Share(name, by, value, low, high, len(tested), int(fake.sum())))
-    return found
+                shares.append(Share(name, by, value, low, high, len(tested), int(fake.sum())))
+    return shares
 
 
 def _size(unit: Unit, by: str) -> float:

@@ -83,22 +83,22 @@ class PastStates:
 
 
 def look_back(
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     artifact: Artifact,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[SellerPoints, PastTiers]:
     """Return the points of sellers, and the tiers at the last midnights; `check` may raise between parts."""
-    past = collect_past(known, policy)
-    points = find_points(known, artifact, policy, past.find_needed(policy), check)
-    return points, past.trace_tiers(known.observe_time, policy, points.midnights, points.is_thin)
+    past = collect_past(seller_facts, policy)
+    points = find_points(seller_facts, artifact, policy, past.find_needed(policy), check)
+    return points, past.trace_tiers(seller_facts.observe_time, policy, points.midnights, points.is_thin)
 
 
-def collect_past(known: SellerFacts, policy: Policy, back: int = LOOK_BACK_DAYS) -> PastStates:
+def collect_past(seller_facts: SellerFacts, policy: Policy, back: int = LOOK_BACK_DAYS) -> PastStates:
     """Return the states at today's midnight, those so many days back, and those that limit the tier of the last."""
-    days = known.observe_time // DAY - np.arange(back + _window(policy))
-    step = max(MAX_CELLS // max(len(known.table), 1), 1)
-    parts = [_collect_columns(known, days[begin : begin + step], policy) for begin in range(0, len(days), step)]
+    days = seller_facts.observe_time // DAY - np.arange(back + _window(policy))
+    step = max(MAX_CELLS // max(len(seller_facts.table), 1), 1)
+    parts = [_collect_columns(seller_facts, days[begin : begin + step], policy) for begin in range(0, len(days), step)]
     return PastStates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -106,10 +106,10 @@ def _window(policy: Policy) -> int:
     return max(policy.clear_days, 1)
 
 
-def _collect_columns(known: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
+def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
     """Return the columns of `PastStates` at the midnights that begin `days`."""
-    visible, cases = known.visible, known.columns.cases
-    shape, midnights, judged = (len(days), cases), days[:, None], known.visible.judged
+    visible, cases = seller_facts.visible, seller_facts.columns.cases
+    shape, midnights, judged = (len(days), cases), days[:, None], seller_facts.visible.judged
     began = np.minimum(first_days(cases, visible.sold, visible.identities), days[0])
     np.minimum.at(began, judged.reports.case[judged.stands], judged.reports.occur_time[judged.stands] // DAY)
     exists: Bools = midnights > began

@@ -63,16 +63,16 @@ def list_ended(
         [*((one, True) for one in by_policy), *((one, False) for one in by_model)], key=lambda one: one[0].time
     )
     serving = {True: by_policy[0].before if by_policy else policy, False: by_model[0].before if by_model else model}
-    found: dict[tuple[str, str], Ended] = {}
+    ended: dict[tuple[str, str], Ended] = {}
     for move, is_policy in moves:
         before = serving[False], serving[True]
         serving[is_policy] = move.after
         if move.is_immediate:
-            found.clear()
+            ended.clear()
             continue
         if days := max(find_days(before[1]), find_days(serving[True])):
-            found[before] = Ended(*before, move.time, -(-(move.time + days * DAY) // DAY) * DAY)
-    return [one for pair, one in found.items() if pair != (model, policy) and one.until > moves[-1][0].time]
+            ended[before] = Ended(*before, move.time, -(-(move.time + days * DAY) // DAY) * DAY)
+    return [one for pair, one in ended.items() if pair != (model, policy) and one.until > moves[-1][0].time]
 
 
 def _list_until(moves: Iterable[Move], after: str, time: int) -> list[Move]:
@@ -90,7 +90,7 @@ class Served(NamedTuple):
 
 
 def answer_within_notice(
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     artifact: Artifact | None,
     policy: Policy,
     cautions: Cautions = MappingProxyType({}),
@@ -100,13 +100,13 @@ def answer_within_notice(
     served: Sequence[Served] = (),
 ) -> CoreAnswer:
     """Return `answer`, with the tiers that sellers keep, and the answers by what was `served` before."""
-    core = compute_answer(known, artifact, policy, cautions, check, looks_back=looks_back)
+    core = compute_answer(seller_facts, artifact, policy, cautions, check, looks_back=looks_back)
     if not served:
         return core
     newest = _find_newest_facts(core)
     earlier = [
         Earlier(
-            compute_answer(known, one.artifact, one.policy, check=check, looks_back=looks_back),
+            compute_answer(seller_facts, one.artifact, one.policy, check=check, looks_back=looks_back),
             one.time,
             one.until,
             [time < one.time for time in newest],

@@ -45,7 +45,7 @@ class SellerPoints:
 
 
 def find_points(
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     artifact: Artifact,
     policy: Policy,
     is_needed: Bools | None = None,
@@ -56,15 +56,15 @@ def find_points(
     `is_needed`: the midnights to compute, of shape (midnights, n); by default the policy's clear days. `check`
     may raise between parts.
     """
-    n, found = len(known.sellers), known.table.midnights if is_needed is None else None
+    n, found = len(seller_facts.sellers), seller_facts.table.midnights if is_needed is None else None
     if is_needed is None:
         is_needed = np.ones((policy.clear_days, n), dtype=np.bool_) if found is None else found < 0
     days = np.flatnonzero(is_needed.any(axis=1))
-    step = max(MAX_CELLS // max(len(known.table), 1), policy.clear_days, 1)
+    step = max(MAX_CELLS // max(len(seller_facts.table), 1), policy.clear_days, 1)
     parts = []
     for begin in range(0, max(len(days), 1), step):
         check()
-        parts.append(_compute_part(known, artifact, days[begin : begin + step], is_needed, 0 if begin else ENDS))
+        parts.append(_compute_part(seller_facts, artifact, days[begin : begin + step], is_needed, 0 if begin else ENDS))
     first = parts[0]
     now, *_, upheld, low, high = first.points
     midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
@@ -90,9 +90,11 @@ class _PartOfDays:
     points: Ints
 
 
-def _compute_part(known: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, ends: int) -> _PartOfDays:
-    n = len(known.sellers)
-    views = known.view(((known.observe_time // DAY - days) * DAY).tolist())
+def _compute_part(
+    seller_facts: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, ends: int
+) -> _PartOfDays:
+    n = len(seller_facts.sellers)
+    views = seller_facts.view(((seller_facts.observe_time // DAY - days) * DAY).tolist())
     sums = artifact.folder.fold_views(views)
     if ends:
         sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
@@ -101,7 +103,7 @@ def _compute_part(known: SellerFacts, artifact: Artifact, days: Ints, is_needed:
     attributes = None
     if any(isinstance(feature, AttributeFeature) for feature in artifact.features):
         identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
-        attributes = attributes_of(known.table.rows, identity_row[is_chosen].tolist())
+        attributes = attributes_of(seller_facts.table.rows, identity_row[is_chosen].tolist())
     x = matrix(sums, artifact.features, attributes, chosen)
     raw = artifact.raw_score(x)
     points = np.zeros(is_chosen.shape, dtype=np.int64)

@@ -60,17 +60,19 @@ class Population:
         return found
 
 
-def observe(known: SellerFacts, marketplace: str, artifact: Artifact | None, policies: Sequence[Policy]) -> Population:
+def observe(
+    seller_facts: SellerFacts, marketplace: str, artifact: Artifact | None, policies: Sequence[Policy]
+) -> Population:
     points = None
     if artifact is None:
-        facts = known.view().facts
+        facts = seller_facts.view().facts
     else:
         widest = max(policies, key=lambda policy: policy.clear_days)
-        found = find_points(known, artifact, widest)
+        found = find_points(seller_facts, artifact, widest)
         facts, points = found.facts, np.concatenate([found.now[None], found.midnights])
     orders = np.zeros(facts.cases, dtype=np.int64)
     np.add.at(orders, facts.exposure_case, facts.exposure_orders)
-    return Population(marketplace, known, artifact, facts, orders, points)
+    return Population(marketplace, seller_facts, artifact, facts, orders, points)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,13 +160,13 @@ def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFe
 
 
 def compute_reasons(
-    known: SellerFacts, facts: Facts, artifact: Artifact, check: Callable[[], None]
+    seller_facts: SellerFacts, facts: Facts, artifact: Artifact, check: Callable[[], None]
 ) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
     `facts`: now. The reasons sum exactly to the points less the base. `check` may raise between parts.
     """
-    rows = known.table.rows
+    rows = seller_facts.table.rows
     [attributes] = attributes_of(rows, facts.identity_row.tolist())
     incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
     categories = sorted({incident.category for incident in incidents})
@@ -189,7 +189,7 @@ def compute_reasons(
     reasons = [_explain_loss(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
     if incidents:
         gains = (np.clip(add_up(sums.without_each()), 0, MAX_POINTS) - points).tolist()
-        effects = _build_effects(incidents, gains, facts.violations, known)
+        effects = _build_effects(incidents, gains, facts.violations, seller_facts)
         for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
             of_category = [effect for effect in effects if effect.category is category]
             listed = tuple(of_category[:MAX_LISTED])
@@ -244,9 +244,9 @@ def _cite_findings(reason: Reason, facts: Facts, rows: Sequence[FactRow], findin
 
 
 def _build_effects(
-    incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, known: SellerFacts
+    incidents: Sequence[Incident], gains: Sequence[int], violations: Violations, seller_facts: SellerFacts
 ) -> list[IncidentEffect]:
-    rows, corrected = known.table.rows, known.columns
+    rows, corrected = seller_facts.table.rows, seller_facts.columns
     names = list_coded_texts(rows)
     occur_time = dict(zip(corrected.row.tolist(), corrected.occur_time.tolist(), strict=True))
     entries = group_entries_by_violation([rows[row] for row in occur_time])

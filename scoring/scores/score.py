@@ -94,7 +94,7 @@ class _Common:
 
 
 def compute_answer(
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     artifact: Artifact | None,
     policy: Policy,
     cautions: Cautions = MappingProxyType({}),
@@ -109,28 +109,30 @@ def compute_answer(
     """
     check()
     if artifact is None:
-        facts = known.view().facts
-        scores = _build_unknown(_collect_common(known, facts, policy, cautions), facts, policy)
-        return CoreAnswer(known, artifact, policy, facts, scores, None)
+        facts = seller_facts.view().facts
+        scores = _build_unknown(_collect_common(seller_facts, facts, policy, cautions), facts, policy)
+        return CoreAnswer(seller_facts, artifact, policy, facts, scores, None)
     past = None
     if looks_back and any(rule.tiers for rule in policy.rule_book.rules):
-        points, past = look_back(known, artifact, policy, check)
+        points, past = look_back(seller_facts, artifact, policy, check)
     else:
-        points = find_points(known, artifact, policy, check=check)
+        points = find_points(seller_facts, artifact, policy, check=check)
     check()
-    scores = _build_scores(points, _collect_common(known, points.facts, policy, cautions), known, artifact, policy)
-    return CoreAnswer(known, artifact, policy, points.facts, scores, past, points.midnights)
+    scores = _build_scores(
+        points, _collect_common(seller_facts, points.facts, policy, cautions), seller_facts, artifact, policy
+    )
+    return CoreAnswer(seller_facts, artifact, policy, points.facts, scores, past, points.midnights)
 
 
-def _collect_common(known: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
+def _collect_common(seller_facts: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
     """Return the parts, with the allegations and times of the entries that a table omits."""
-    n = len(known.sellers)
+    n = len(seller_facts.sellers)
     incidents = count_incidents(facts.violations, n).tolist()
     standing = [None] * n if policy.standing is None else policy.standing.add_up(facts).tolist()
     allegations = facts.allegations.tolist()
-    until = hold_until(known.columns, facts, known.observe_time, known.table.sales).tolist()
-    for case, seller in enumerate(known.sellers):
-        if (omitted := known.omitted.get(seller)) is not None:
+    until = hold_until(seller_facts.columns, facts, seller_facts.observe_time, seller_facts.table.sales).tolist()
+    for case, seller in enumerate(seller_facts.sellers):
+        if (omitted := seller_facts.omitted.get(seller)) is not None:
             allegations[case] += omitted.allegations
             until[case] = min(until[case], omitted.unchanged_until)
     for case, found in cautions.items():
@@ -155,7 +157,7 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustS
 
 
 def _build_scores(
-    points: SellerPoints, common: _Common, known: SellerFacts, artifact: Artifact, policy: Policy
+    points: SellerPoints, common: _Common, seller_facts: SellerFacts, artifact: Artifact, policy: Policy
 ) -> list[TrustScore | None]:
     """Return one score per seller; a thin file without a counted violation is UNRATED."""
     facts, sums, n = points.facts, points.sums, points.facts.cases
@@ -198,7 +200,7 @@ def _build_scores(
                 tier=Tier(tier),
                 badge=policy.badges[tier],
                 reason_codes=reasons if row < 0 else (*reasons, OVERRIDDEN),
-                override="" if row < 0 else known.table.rows[row].entry_id,
+                override="" if row < 0 else seller_facts.table.rows[row].entry_id,
                 **common.state(case),
             )
         )

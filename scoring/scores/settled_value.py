@@ -46,7 +46,7 @@ def find_failure_rates(facts: Facts, table: FactTable, operands: Iterable[Operan
 
     3 failures of 70 orders are 42,857 ppm; with fewer orders than the rate asks for, 0.
     """
-    found: dict[FailureRate, Ints] = {}
+    ppm_of_rates: dict[FailureRate, Ints] = {}
     age = facts.observe_day[facts.exposure_case] - facts.exposure_day
     for rate in operands:
         if isinstance(rate, FailureRate):
@@ -54,8 +54,8 @@ def find_failure_rates(facts: Facts, table: FactTable, operands: Iterable[Operan
             case = facts.exposure_case[recent]
             orders = add_up_amounts(facts.exposure_orders[recent], case, facts.cases)
             failures = add_up_amounts(_count_failures(facts, table, rate)[recent], case, facts.cases)
-            found[rate] = np.where(orders >= rate.orders, failures * PPM // np.maximum(orders, 1), 0)
-    return found
+            ppm_of_rates[rate] = np.where(orders >= rate.orders, failures * PPM // np.maximum(orders, 1), 0)
+    return ppm_of_rates
 
 
 def count_good_orders(facts: Facts) -> Ints:

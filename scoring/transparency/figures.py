@@ -298,18 +298,18 @@ def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Val
         "precision": [flagged for _, flagged, _ in audits],
         "recall": [failed for failed, _, _ in audits],
     }
-    found = {}
+    values = {}
     for key, chosen in among.items():
         shown = show([Amount(sum(chosen))])
-        found[key] = Value(shown)
+        values[key] = Value(shown)
         if shown.count:
             places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
             hits = np.array([float(right[place]) for place in places])
             chance = np.array([audits[place][2] for place in places])
             weight = 1 / chance
             stratum = np.zeros(len(places), np.int64)
-            found[key] = Value(shown, *find_interval(hits, chance, weight / weight.sum(), stratum))
-    return found
+            values[key] = Value(shown, *find_interval(hits, chance, weight / weight.sum(), stratum))
+    return values
 
 
 def count(

@@ -98,11 +98,11 @@ def first_refused(
         raise ValueError("a call that asks for nothing")
     if not principals:
         return call[0]
-    held = [(who, grants.of(who.name)) for who in principals if who is not LOCAL]
-    for needed in call if held else ():
+    grants_of_principals = [(who, grants.of(who.name)) for who in principals if who is not LOCAL]
+    for needed in call if grants_of_principals else ():
         if needed.right in BOUND and not any(who.is_bound for who in principals):
             return needed
-        for who, granted in held:
+        for who, granted in grants_of_principals:
             if who.marketplaces is not None and not _holds(who.marketplaces, needed.marketplace or "*"):
                 return needed
             for grant in granted:

@@ -44,7 +44,7 @@ class Agreement:
         covered = {needed.right for rule in self.rules for needed in call if rule.covers(needed)}
         return min(covered, key=lambda right: right.value, default=None)
 
-    def hours(self, call: Sequence[NeededRight]) -> float:
+    def proposal_hours(self, call: Sequence[NeededRight]) -> float:
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
@@ -52,7 +52,7 @@ class Agreement:
         persons = {self.person_of[name] for name in caller.split() if name in self.person_of}
         return persons.pop() if len(persons) == 1 else ""
 
-    def names_of(self, principals: Iterable[str]) -> frozenset[str]:
+    def names_of_persons(self, principals: Iterable[str]) -> frozenset[str]:
         names = frozenset(principals)
         persons = {self.person_of[name] for name in names if name in self.person_of}
         return names.union(name for name, person in self.person_of.items() if person in persons)

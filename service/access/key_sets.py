@@ -160,19 +160,19 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
         raise ValueError("is no JSON Web Key Set") from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise ValueError(f"must list at most {MAX_KEYS} keys")
-    found: dict[str, Key] = {}
-    for one in listed:
-        if not isinstance(one, dict) or one.get("use", "sig") != "sig":
+    keys: dict[str, Key] = {}
+    for row in listed:
+        if not isinstance(row, dict) or row.get("use", "sig") != "sig":
             continue
-        if one.get("kty") == "oct" or "d" in one:
+        if row.get("kty") == "oct" or "d" in row:
             raise ValueError("holds a private or shared key")
-        name, algorithm = one.get("kid"), _algorithm_of(one)
+        name, algorithm = row.get("kid"), _algorithm_of(row)
         if not isinstance(name, str) or not 0 < len(name) <= 256 or algorithm is None:
             continue
-        if name in found:
+        if name in keys:
             raise ValueError("holds two keys of one id")
-        found[name] = Key(algorithm, _public_key(one, algorithm))
-    return MappingProxyType(found)
+        keys[name] = Key(algorithm, _public_key(row, algorithm))
+    return MappingProxyType(keys)
 
 
 def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:

@@ -29,7 +29,7 @@ MAX_REQUESTS = 65_536
 
 @runtime_checkable
 class AnswersAtOnce(Protocol):
-    def at_once(self, name: str) -> FindAtOnce | None:
+    def find_answer_at_once(self, method_name: str) -> FindAtOnce | None:
         """Return a finder of immediate answers; None if all calls need a thread."""
 
 

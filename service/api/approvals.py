@@ -100,7 +100,7 @@ class Approvals:
         kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
         unknown = corrected - kinds.keys()
-        recorded = self._ledger.entries.kinds(marketplace, sorted(unknown)) if unknown else {}
+        recorded = self._ledger.entries.find_kinds(marketplace, sorted(unknown)) if unknown else {}
         return any(kinds.get(name) == _OVERRIDE for name in corrected) or any(
             recorded.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
         )

@@ -36,7 +36,7 @@ from service.api.telemetry.call_records import CallRecords, Method, ServedCall
 from service.api.telemetry.logs import Log, Pseudonyms
 from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
-from service.contract.wire_size import nested_batch, require_few_fields
+from service.contract.wire_size import find_batch_field_number, require_few_fields
 from service.engine.call_pool import taken_call
 from service.engine.handover import run_in_pool
 from service.engine.pools import Pool
@@ -102,7 +102,7 @@ class Calls:
                 handlers[descriptor.name] = self._stream_handler(descriptor, method, implementation, streams)
                 continue
             behaviour = self._traced(descriptor, self._behaviour(method, implementation))
-            find = servicer.at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
+            find = servicer.find_answer_at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
             is_traced = self._tracing is not None
             at_once = AtOnce(method, find, self._gate, self.records, is_traced) if find is not None else None
             run_in_pool(behaviour, pools[METHODS[method.name].pool], method, at_once)
@@ -344,7 +344,7 @@ def _method_of(method: MethodDescriptor) -> Method:
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
         call_class=class_of(name),
-        nested=nested_batch(method.input_type),
+        nested=find_batch_field_number(method.input_type),
         has_entries="entries" in method.input_type.fields_by_name,
     )
 

@@ -86,7 +86,7 @@ class Caller:
     def name(self) -> str:
         return " ".join(self.names)
 
-    def visible(self, right: Right, marketplace: str) -> frozenset[str]:
+    def find_visible_sellers(self, right: Right, marketplace: str) -> frozenset[str]:
         found = self._visible.get((right, marketplace))
         if found is None:
             found = visible_sellers(self.principals, self.grants, right, marketplace)
@@ -212,7 +212,7 @@ class Gate:
         until = min(principal.expires for principal in found)
         if verified is not None:
             until = min(until, verified.until)
-        own_names = rules.agreement.names_of(principal.name for principal in found)
+        own_names = rules.agreement.names_of_persons(principal.name for principal in found)
         return _Known(Caller(tuple(found), own_names, rules.grants), rules, until, verified)
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
@@ -227,7 +227,7 @@ class Gate:
         row = METHODS[method]
         if row.scope is Scope.SELLER:  # in a tenth of the time: checkouts need this at each order
             marketplace, seller = seller_parts(request)
-            if seller and not caller.visible(row.right, marketplace).isdisjoint((seller, "*")):
+            if seller and not caller.find_visible_sellers(row.right, marketplace).isdisjoint((seller, "*")):
                 return None
         try:
             needed = list_needed_rights(row, request)
@@ -239,7 +239,7 @@ class Gate:
         if refused is None:
             return None
         is_of_many = row.scope in FILTERED and (row.scope is not Scope.PARENT or needed[0].seller is None)
-        visible = is_of_many and caller.visible(row.right, needed[0].marketplace)
+        visible = is_of_many and caller.find_visible_sellers(row.right, needed[0].marketplace)
         if not visible:
             is_bound = any(principal.is_bound for principal in caller.principals)
             raise not_granted(
@@ -340,7 +340,7 @@ class Gate:
             needed = list_needed_rights(row, request)
         except InvalidInput:
             return None
-        rights = {one.right for one in needed if one.right in BOUND}
+        rights = {needed_right.right for needed_right in needed if needed_right.right in BOUND}
         if method in READS and self._grants is not None and self._grants.rules.is_reader_kept(caller.names):
             rights.add(row.right)
         if not rights:

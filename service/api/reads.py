@@ -93,7 +93,7 @@ class Page:
     def after_number(self) -> int:
         return int(self.after or 0)
 
-    def token(self, after: object) -> str:
+    def make_token(self, after: object) -> str:
         body = _CUT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
         return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
 

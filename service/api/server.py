@@ -91,7 +91,7 @@ OPTIONS = (
 )
 
 
-def options_of(settings: Settings) -> tuple[tuple[str, int], ...]:
+def grpc_options(settings: Settings) -> tuple[tuple[str, int], ...]:
     return (
         *OPTIONS,
         # On by default, which would silently give a stale process half of the calls.
@@ -143,7 +143,7 @@ class Server:
         # At most half of the slow reads wait for a sequence, and a quarter of the scores; half of the scores may
         # compute.
         waiting = min(settings.limits.worker_threads // 2, settings.limits.slow_threads) // 2
-        self._tail = Tail(lambda: ledger.last()[0], readers=max(1, waiting))
+        self._tail = Tail(lambda: ledger.last().sequence, readers=max(1, waiting))
         audit = AuditFile(settings.audit_file)
         pseudonyms = self._pseudonyms = Pseudonyms(load_or_make_key(settings.pseudonym_key))
         self._grants = None if settings.grants is None else self._open_grants(settings.grants)
@@ -161,7 +161,7 @@ class Server:
             settings.limits.stream_threads, settings.limits.client_streams, self._pools[Pool.STREAM]
         )
         self._grpc = grpc.server(
-            self._pools[Pool.READ], options=options_of(settings), maximum_concurrent_rpcs=max_calls(settings.limits)
+            self._pools[Pool.READ], options=grpc_options(settings), maximum_concurrent_rpcs=max_calls(settings.limits)
         )
         reads = Reads(ledger, self._tail)
         self._book = self._make_book(ledger, scorer)
@@ -195,8 +195,8 @@ class Server:
             limits.book_fresh_seconds,
             limits.book_stale_hours * 3_600,
             max(1, limits.worker_threads // 2),
-            self._tail.note,
-            self._tail.restart,
+            self._tail.note_sequence,
+            self._tail.restart_after_loss,
             report,
             self.settings.generations,
             limits.slow_threads,

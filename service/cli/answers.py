@@ -104,26 +104,26 @@ def path(
     """Show the shortest way of a seller to each better tier. It is a forecast by today's rules."""
     audience = AUDIENCE_SELLER if for_seller else AUDIENCE_STAFF
     with client(marketplace) as (connection, where):
-        found = connection.find_tier_path(where, seller, audience=audience, language=language)
+        answer = connection.find_tier_path(where, seller, audience=audience, language=language)
     if output is Format.JSON:
-        emit_one(dict_of(found), output)
+        emit_one(dict_of(answer), output)
         return
-    write(f"now: tier {tier_text(found.tier)}; by today's rules:\n")
-    for one in found.paths:
+    write(f"now: tier {tier_text(answer.tier)}; by today's rules:\n")
+    for one in answer.paths:
         write(wrap_line(f"  {one.sentence}"))
-    if found.fixed:
-        until = found.fixed_until_day or "more than 540 days from now"
+    if answer.fixed:
+        until = answer.fixed_until_day or "more than 540 days from now"
         write(f"  no act of the seller alone improves the tier before {until}\n")
-    if found.stopped:
+    if answer.stopped:
         write("  the seller has very many entries; not every way was searched\n")
-    for appeal in found.appeals:
+    for appeal in answer.appeals:
         write(
             wrap_line(
                 f"  if the appeal about {appeal.entries[0]} succeeds: {appeal.points:+d}, {tier_text(appeal.tier)}"
             )
         )
-    if found.healing:
-        last = found.healing[-1]
+    if answer.healing:
+        last = answer.healing[-1]
         write(f"  if nothing new happens until {last.day}: {last.points} points, tier {tier_text(last.tier)}\n")
 
 

@@ -85,13 +85,13 @@ def plan_command(
     emit(
         [
             {
-                "listing": one.unit.listing,
-                "seller": one.unit.seller,
-                "category": one.unit.category,
-                "selection_probability_ppm": _count_ppm(one.probability_ppb),
+                "listing": draw.unit.listing,
+                "seller": draw.unit.seller,
+                "category": draw.unit.category,
+                "selection_probability_ppm": _count_ppm(draw.probability_ppb),
                 OF_PLAN: name_plan(described),
             }
-            for one in plan.drawn
+            for draw in plan.drawn
         ],
         output,
     )
@@ -175,7 +175,7 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
         for column in columns
         if column not in COLUMNS
     ]
-    wrong += [FieldViolation(("line 1",), f"lacks the column {one}") for one in NEEDED if one not in columns]
+    wrong += [FieldViolation(("line 1",), f"lacks the column {needed}") for needed in NEEDED if needed not in columns]
     if len(set(columns)) < len(columns):
         wrong.append(FieldViolation(("line 1",), "states a column twice"))
     wrong += [
@@ -244,7 +244,7 @@ def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str
     """
     drawn = {one.unit.listing: one for one in plan.drawn}
     sellers = sorted({one.unit.seller for one in plan.drawn})
-    found: dict[str, bool] = {}
+    failed_by_entry: dict[str, bool] = {}
     wrong = []
     with client(marketplace) as (connection, where), StepProgress() as progress:
         for place, seller in enumerate(sellers, 1):
@@ -257,7 +257,7 @@ def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str
                     wrong.append(
                         f"must state selection_probability_ppm {_count_ppm(one.probability_ppb)}, as the plan does"
                     )
-                elif found.setdefault(listing, fails) != fails:
+                elif failed_by_entry.setdefault(listing, fails) != fails:
                     wrong.append(f"contradicts another of listing {listing!r}; void the wrong one")
                 else:
                     continue
@@ -265,7 +265,7 @@ def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str
             progress("results", place, len(sellers))
     if wrong:
         raise InvalidInput([FieldViolation(("inspection",), text) for text in wrong])
-    return found
+    return failed_by_entry
 
 
 def _list_inspections(connection: Client, marketplace: str, seller: str, plan_id: str) -> Iterator[Entry]:

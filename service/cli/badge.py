@@ -10,7 +10,7 @@ from service.cli.common import write_address
 from service.cli.connecting import connect
 from service.cli.options import ReadyFile
 from service.cli.output import say
-from service.setting_forms import is_address
+from service.setting_forms import require_address
 from service.settings import host_and_port, load
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def serve(
     from service.web.words import SHIPPED_WORDS
 
     try:
-        is_address(address)
+        require_address(address)
     except ValueError as error:
         raise invalid("--address", str(error)) from None
     settings = load()
@@ -119,7 +119,7 @@ def _desk_options(
     from service.web.frame.clients import TokenClients
 
     try:
-        host = host_and_port(is_address(address))[0]
+        host = host_and_port(require_address(address))[0]
     except ValueError as error:
         raise invalid("--desk", str(error)) from None
     if tls is None and not is_loopback_host(host):

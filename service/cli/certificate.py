@@ -64,14 +64,14 @@ def certify(
     older = [read_policy(file) for file in after or []]
     seen, granted = _look_at_ledger() if ledger else (None, None)
     with StepProgress() as progress:
-        found = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
-    write_certificate(found, out)
+        certificate = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
+    write_certificate(certificate, out)
     if output is Format.JSON:
-        _show_as_json(found)
+        _show_as_json(certificate)
     else:
         limits = find_sensitivity(found_policy, assumed)
-        write("".join(map(wrap_line, list_lines(found, found_policy, assumed, limits))))
-    failed = making.list_failed(found)
+        write("".join(map(wrap_line, list_lines(certificate, found_policy, assumed, limits))))
+    failed = making.list_failed(certificate)
     for name in failed:
         say(f"error: {name} does not hold. Name who accepts it: --accept {name}=NAME")
     if failed or (seen is not None and _is_contradicted(assumed, seen)):
@@ -91,19 +91,19 @@ def check_certificate(
     stated = read_toml(assumptions) if assumptions is not None else None
     try:
         with StepProgress() as progress:
-            before = [read_toml(one) for one in older]
-            found = checking.check_certificate(data, certificate, stated, progress, before)
+            before = [read_toml(verdict_row) for verdict_row in older]
+            proof = checking.check_certificate(data, certificate, stated, progress, before)
     except NotProven as error:
         raise CertificateRefused(f"{file} is not proven: {error}") from None
     verdicts = certificate["verdicts"].items()
     emit_one(
-        {"digest": certificate["digest"], "states": found.states, "edges": found.edges}
-        | {name: "holds" if one["holds"] else "does not hold" for name, one in verdicts}
-        | ({"not_proven": [*found.not_proven]} if output is Format.JSON else {}),
+        {"digest": certificate["digest"], "states": proof.states, "edges": proof.edges}
+        | {name: "holds" if verdict_row["holds"] else "does not hold" for name, verdict_row in verdicts}
+        | ({"not_proven": [*proof.not_proven]} if output is Format.JSON else {}),
         output,
     )
-    say(f"proven: {format_count(found.states, 'state')}, {format_count(found.edges, 'edge')}")
-    for statement in found.not_proven:
+    say(f"proven: {format_count(proof.states, 'state')}, {format_count(proof.edges, 'edge')}")
+    for statement in proof.not_proven:
         say(f"not proven: {statement}")
     for statement in certificate["not_covered"]:
         say(f"not covered: {statement}")
@@ -114,7 +114,7 @@ def _look_at_ledger() -> tuple["Seen", "Granted"]:
 
     with open_ledger(load()) as ledger:
         cut = ledger.cut()
-        return ledger.runs.seen(cut), ledger.runs.granted(cut)
+        return ledger.runs.find_seen(cut), ledger.runs.find_granted(cut)
 
 
 def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:

@@ -41,7 +41,7 @@ def moment(text: str | None, option: str) -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
-def times_of(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
+def parse_times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
     return {"observe_time": moment(observe_time, "--observe-time"), "known_time": moment(known_time, "--known-time")}
 
 
@@ -54,13 +54,13 @@ def parse_option(option: str, words: type[Word], text: str) -> Word:
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
     wanted = {*names}
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():
         if entry.entry_id in wanted:
-            found[entry.entry_id] = entry
-            if len(found) == len(wanted):
+            entries[entry.entry_id] = entry
+            if len(entries) == len(wanted):
                 break
-    return found
+    return entries
 
 
 def write_address(ready_file: Path | None, address: str) -> None:

@@ -49,7 +49,7 @@ def run(folder: Path | None) -> None:
     """
     place = _folder_of_demo(folder)
     make_room(place)
-    settings, files = settings_of(place), place / "files"
+    settings, files = load_settings_of(place), place / "files"
     write(f"A market of {SELLERS:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
     began = time.monotonic()
     write_files(SELLERS, files)
@@ -58,7 +58,7 @@ def run(folder: Path | None) -> None:
         appended = import_history(ledger, files)
         write(f"  ledger  {appended:,} entries from six files, no row rejected\n")
         _train(settings)
-        show(settings, ledger)
+        run_story(settings, ledger)
     say(f"\n{time.monotonic() - began:.0f} s")
     say(f"Go on: {_command()} demo --serve{'' if folder is None else f' --folder {folder}'}")
 
@@ -70,7 +70,7 @@ def import_history(ledger: Ledger, files: Path) -> int:
     )
 
 
-def show(settings: Settings, ledger: Ledger) -> Story:
+def run_story(settings: Settings, ledger: Ledger) -> Story:
     place = settings.data_dir
     with _serving(settings, ledger) as client:
         return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, place / "files")[1], place)
@@ -84,7 +84,7 @@ def serve(folder: Path | None) -> None:
     place = _folder_of_demo(folder)
     if not (place / OUTCOME).exists():
         run(folder)
-    settings = settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
+    settings = load_settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
         greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, place)))  # noqa: E731
         run_server(settings, greet)
@@ -215,7 +215,7 @@ def _folder_of_demo(folder: Path | None) -> Path:
     return (folder or load({}).data_dir / "demo").absolute()
 
 
-def settings_of(place: Path, **given: str) -> Settings:
+def load_settings_of(place: Path, **given: str) -> Settings:
     values = {"DATA_DIR": str(place), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
     return load({f"{PREFIX}{name}": value for name, value in (values | given).items()})
 

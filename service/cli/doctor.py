@@ -74,7 +74,7 @@ def _ledger(settings: Settings) -> str:
     with open_ledger(settings) as ledger:
         sequence, _ = ledger.last()
         found = [f"{name} {value}" for name, value in ledger.database.about().items()]
-        return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.cautions()])
+        return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.list_cautions()])
 
 
 def _measures(settings: Settings) -> str:
@@ -103,7 +103,7 @@ def _policy(settings: Settings) -> str:
         return f"{of_file}, of the file; whether another one is committed is not known without the ledger"
     with ledger:
         history = PolicyHistory(ledger)
-        last = history.last()
+        last = history.find_last_move()
         committed = None if last is None else history.load(last.digest)
     if committed is None:
         return f"{of_file}, of the file, since none is committed"

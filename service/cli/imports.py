@@ -8,7 +8,7 @@ import typer
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.parts import parse_toml
 from service.bootstrap import is_absent, open_ledger
-from service.cli.models import now
+from service.cli.models import now_micros
 from service.cli.options import Marketplace, Rejects
 from service.cli.output import WAITS, Exit, Format, emit, format_count, say
 from service.cli.progress import StepProgress
@@ -110,9 +110,9 @@ def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace
         ledger = stack.enter_context(open_ledger(settings, create=is_absent(settings)))
         progress = stack.enter_context(StepProgress())
         if mapping is None:
-            report = import_entries(ledger, marketplace, path, progress, dry_now=now())
+            report = import_entries(ledger, marketplace, path, progress, dry_now=now_micros())
         else:
-            report = import_files(ledger, mapping, data, progress, dry_now=now())
+            report = import_files(ledger, mapping, data, progress, dry_now=now_micros())
     emit(report.spans.rows(), Format.TABLE)
     _warn_of_doubt(report)
     if report.unmatched:

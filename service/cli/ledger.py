@@ -15,7 +15,7 @@ from sellertrust.requests import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
-from service.cli.common import client, times_of
+from service.cli.common import client, parse_times
 from service.cli.connecting import PATIENCE_SECONDS
 from service.cli.options import KnownTime, Limit, Marketplace, NewFile, ObserveTime, OfSeller, Propose, require_place
 from service.cli.output import (
@@ -134,7 +134,7 @@ def list_entries(
     With JSON, ledger append and ledger import read each line as an entry. --follow resumes broken connections, and
     shows at its end where to resume.
     """
-    times = times_of(observe_time, known_time)
+    times = parse_times(observe_time, known_time)
     if after and not follow:
         raise invalid("--after", "belongs to --follow")
     if follow and (everything or any(times.values())):
@@ -144,8 +144,8 @@ def list_entries(
             _follow(connection, where, seller, after)
             return
         size = 1000 if everything else min(limit + 1, 1000)
-        found = connection.list_entries(where, seller=seller, page_size=size, **times)
-        entries = found if everything else cut_to_limit(limit, found)
+        all_entries = connection.list_entries(where, seller=seller, page_size=size, **times)
+        entries = all_entries if everything else cut_to_limit(limit, all_entries)
         if output is Format.JSON:
             for entry in entries:
                 write(_json_line(entry))
@@ -193,7 +193,7 @@ def export_command(
     """
     settings = load()
     where = marketplace or settings.marketplace
-    times = times_of(observe_time, known_time).values()
+    times = parse_times(observe_time, known_time).values()
     observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
     if not target.endswith(".parquet"):
         _export_folder(settings, target, where, is_bounded=bool(observe or known))
@@ -306,8 +306,8 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
     try:
         with StepProgress() as progress:
             progress("append", 0, len(objects))
-            made = (_entries(batch, marketplace) for batch in batches)
-            for done in connection.stream_entries(marketplace, made, patience_seconds=PATIENCE_SECONDS):
+            entry_batches = (_entries(batch, marketplace) for batch in batches)
+            for done in connection.stream_entries(marketplace, entry_batches, patience_seconds=PATIENCE_SECONDS):
                 batch = batches[done.index]
                 present = sum(result.already_present for result in done.results)
                 row["entries"] += len(batch)

@@ -70,8 +70,8 @@ def show(
 
     With --against it shows where two models differ, and their evaluations side by side.
     """
-    asked = {"--against": against is not None, "--card": card, "--report": report is not None}
-    stated = [name for name, is_stated in asked.items() if is_stated]
+    options = {"--against": against is not None, "--card": card, "--report": report is not None}
+    stated = [name for name, is_stated in options.items() if is_stated]
     if len(stated) > 1:
         raise invalid(stated[1], f"does not belong to {stated[0]}; leave out one of them")
     with _open_models(server) as models:
@@ -83,23 +83,23 @@ def show(
             report.write_bytes(html)
             say(f"{len(html):,} bytes written to {report}")
             return
-        found = _read_model(models, model)
+        shown_model = _read_model(models, model)
     if card:
-        write(found.card)
+        write(shown_model.card)
         return
-    evaluation, certificate = json.loads(found.evaluation_json), json.loads(found.certificate_json)
+    evaluation, certificate = json.loads(shown_model.evaluation_json), json.loads(shown_model.certificate_json)
     row: dict[str, Any] = {
-        "digest": found.digest,
-        "aliases": list(found.aliases),
-        **json.loads(found.lineage_json),
+        "digest": shown_model.digest,
+        "aliases": list(shown_model.aliases),
+        **json.loads(shown_model.lineage_json),
         **(figures_of(evaluation) if evaluation else {}),
-        "baseline_points": found.baseline_points,
+        "baseline_points": shown_model.baseline_points,
         "certificate": f"{certificate['algorithm']}, {certificate['trees']} trees",
-        "promises_given_up": list(found.promises_given_up),
-        "gates": found.gates,
-        **{f"gate {gate.gate}": _gate_text(gate.ok, gate.hard, gate.text) for gate in found.gate_results},
-        "report": found.has_report,
-        "features": list(found.features),
+        "promises_given_up": list(shown_model.promises_given_up),
+        "gates": shown_model.gates,
+        **{f"gate {gate.gate}": _gate_text(gate.ok, gate.hard, gate.text) for gate in shown_model.gate_results},
+        "report": shown_model.has_report,
+        "features": list(shown_model.features),
     }
     if output is Format.JSON:
         row["evaluation"] = evaluation
@@ -340,5 +340,5 @@ def login_name() -> str:
         return "unnamed"
 
 
-def now() -> int:
+def now_micros() -> int:
     return time.time_ns() // 1000

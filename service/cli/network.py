@@ -125,13 +125,13 @@ def export_command(
             reason=reason,
         )
         if not proposal:
-            made = connection.create_proposal(request, actor=actor, reason=reason)
-            say(f"{made.name} is proposed; another person approves it: sellertrust proposal decide")
+            new_proposal = connection.create_proposal(request, actor=actor, reason=reason)
+            say(f"{new_proposal.name} is proposed; another person approves it: sellertrust proposal decide")
             return
-        found = connection.get_proposal(proposal_name(proposal.rpartition("/")[2], where))
-        if found.WhichOneof("request") != "export_case":
+        approved = connection.get_proposal(proposal_name(proposal.rpartition("/")[2], where))
+        if approved.WhichOneof("request") != "export_case":
             raise invalid("--proposal", "is of another request")
-        done = cast(ExportCaseResponse, connection.carry_out(found))
+        done = cast(ExportCaseResponse, connection.carry_out(approved))
     signed = {name: getattr(done, name) for name in ("bundle", "signature", "public_key")}
     (folder / "case.json").write_text(json.dumps(signed), encoding="utf-8")
     (folder / "case.html").write_text(done.html, encoding="utf-8")

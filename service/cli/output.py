@@ -174,13 +174,13 @@ class Column(NamedTuple):
     text: Callable[..., str] | None = None
 
     def cell(self, row: Mapping[str, Any]) -> Any:
-        values = [row.get(name) for name in self.names]
+        values = [row.get(name) for name in self.field_names]
         if None in values:
             return None
         return values[0] if self.text is None else self.text(*values)
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def field_names(self) -> tuple[str, ...]:
         return self.fields or (self.heading,)
 
 
@@ -213,7 +213,7 @@ def emit(
     for row in zip(*cells, strict=True):
         table.add_row(*map(_cell_text, row))
     print_table(table)
-    if hidden := [name for name in fields if not any(name in column.names for column in shown)]:
+    if hidden := [name for name in fields if not any(name in column.field_names for column in shown)]:
         say(wrap_line(f"not shown: {', '.join(hidden)}; show them with -o json", sys.stderr).rstrip("\n"))
 
 

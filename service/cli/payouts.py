@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
-from scoring.base.money import find_currency, format_amount, parse_amount
+from scoring.base.money import format_amount, parse_amount, parse_currency
 from scoring.base.time import parse_time
 from scoring.entries.field_types import FLAG, is_id, parse_word
 from sellertrust.errors import SellertrustCallError
@@ -59,13 +59,13 @@ def payouts(
             seller = fields["seller"]
             others: dict[str, Any] = {} if is_stated else {AHEAD: ahead[seller]}
             try:
-                found = connection.evaluate_payout(where, **fields, **others)
+                payout = connection.evaluate_payout(where, **fields, **others)
             except SellertrustCallError as error:
                 error.message = f"line {line}{', ' if error.fields else ': '}{error.message}"
                 error.fields = [(f"line {line}, {path}", description) for path, description in error.fields]
                 raise
-            ahead[seller] += found.paid_ahead_minor
-            rows.append(_row(name, seller, found, is_delivered=fields.get("delivered", False)))
+            ahead[seller] += payout.paid_ahead_minor
+            rows.append(_row(name, seller, payout, is_delivered=fields.get("delivered", False)))
             progress("payouts", len(rows), len(orders))
     emit(rows if output is Format.JSON else [_in_units(row) for row in rows], output, COLUMNS)
     if output is Format.TABLE:
@@ -153,7 +153,7 @@ def _read_row(line: int, row: dict[Any, Any], wrong: list[FieldViolation]) -> di
     if None in row or None in row.values():
         wrong.append(FieldViolation((f"line {line}",), "has more or fewer cells than the first line"))
         return {}
-    currency = row.get("currency") or find_currency(row["captured_minor"])
+    currency = row.get("currency") or parse_currency(row["captured_minor"])
     fields: dict[str, Any] = {"currency": currency}
     for name, text in row.items():
         if name in FIELDS and (text or name in NEEDED):

@@ -65,15 +65,15 @@ def commit(
     from service.policy.certificate_file import read_assumptions_text
     from service.policy.policy_file import parse_policy_text, read_policy
 
-    found, who = read_policy(policy), actor or login_name()
+    new_policy, who = read_policy(policy), actor or login_name()
     assumed = "" if assumptions is None else read_assumptions_text(assumptions)
-    losses = _read_losses(accept_loss or [], found.rule_book.currency)
+    losses = _read_losses(accept_loss or [], new_policy.rule_book.currency)
     ground = ImmediateGround.Value(f"IMMEDIATE_GROUND_{(immediate.value if immediate else 'unspecified').upper()}")
     with client() as (connection, _):
         replaced = connection.get_policy(expected or "head").policy
         if proposes:
             request = CommitPolicyRequest(
-                text=found.text,
+                text=new_policy.text,
                 expected=policy_name(replaced.digest),
                 actor=who,
                 reason=reason,
@@ -85,7 +85,7 @@ def commit(
             return
         try:
             done = connection.commit_policy(
-                found.text,
+                new_policy.text,
                 actor=who,
                 reason=reason,
                 expected=replaced.digest,
@@ -94,11 +94,11 @@ def commit(
                 immediate=ground,
             )
         except SellertrustCallError as error:
-            if remedy := _list_accepting(error.metadata.get("losses", ""), found.rule_book.currency):
+            if remedy := _list_accepting(error.metadata.get("losses", ""), new_policy.rule_book.currency):
                 error.add_note(f"if you accept it, add {remedy}")
             raise
-    _report(done.move, done.serving_digest, output, found.rule_book.currency)
-    days = max(found.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
+    _report(done.move, done.serving_digest, output, new_policy.rule_book.currency)
+    days = max(new_policy.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
     if days and not ground:
         say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}; all else acts now")
         say("`policy preview` counts these sellers")
@@ -142,12 +142,12 @@ def show(
             ]
             emit(rows, output)
             return
-        found = connection.get_policy(policy)
-    shown, commit = found.policy, found.commit
+        response = connection.get_policy(policy)
+    shown, commit = response.policy, response.commit
     if output is Format.JSON:
         row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
-        moved = _make_policy_move_row(commit, output) if found.HasField("commit") else None
-        emit_one(row | {"is_served": shown.digest == found.serving_digest, "commit": moved}, output)
+        moved = _make_policy_move_row(commit, output) if response.HasField("commit") else None
+        emit_one(row | {"is_served": shown.digest == response.serving_digest, "commit": moved}, output)
         return
     say(f"{shown.policy_name} version {shown.policy_version}, digest {shown.digest}")
     if commit.certificate:

@@ -75,7 +75,7 @@ def _make_question(
     from service.policy.policy_file import load_policy, read_policy
     from service.policy.preview import Question
 
-    last = PolicyHistory(ledger).last()
+    last = PolicyHistory(ledger).find_last_move()
     before = (
         read_policy(against) if against else PolicyHistory(ledger).load(last.digest) if last else load_policy(settings)
     )
@@ -130,7 +130,7 @@ def _print_preview(question: "Question", result: "Preview") -> None:
             emit(rows[:SHOWN], Format.TABLE)
         if len(rows) > SHOWN:
             say(f"and {len(rows) - SHOWN:,} more, with -o json")
-    stopped, freed = result.stopped_by(new=True), result.stopped_by(new=False)
+    stopped, freed = result.list_stopped_only_by(new=True), result.list_stopped_only_by(new=False)
     looked = format_count(len(result.violations), "violation")
     omitted = f" ({result.violations_omitted:,} earlier ones not looked at)" if result.violations_omitted else ""
     since = as_json["since"]

@@ -87,10 +87,10 @@ def decide(
         if outcome is Outcome.APPROVE:
             present = connection.get_proposal(name).digest
             whole = present if present.startswith(digest) else digest.ljust(64, "0")
-            found = connection.approve_proposal(name, whole, actor=actor, reason=reason)
+            proposal_after = connection.approve_proposal(name, whole, actor=actor, reason=reason)
         else:
-            found = connection.withdraw_proposal(name, actor=actor, reason=reason)
-    emit_one(proposal_row(found, output), output)
+            proposal_after = connection.withdraw_proposal(name, actor=actor, reason=reason)
+    emit_one(proposal_row(proposal_after, output), output)
 
 
 @app.command("carry-out")

@@ -51,16 +51,16 @@ def rescore(
     try:
         with StepProgress() as progress:
             where = Store(store or settings.scale)
-            found = write_generation(opened, settings.generations, where, DAYS.index(day), driver, progress)
+            generation = write_generation(opened, settings.generations, where, DAYS.index(day), driver, progress)
     finally:
         opened.ledger.close()
     row = {
-        "file": str(found.path),
-        "sellers": found.sellers,
-        "sequence": found.head.sequence,
-        "model": found.head.model,
-        "policy": found.head.policy,
-        "bytes": found.path.stat().st_size,
+        "file": str(generation.path),
+        "sellers": generation.sellers,
+        "sequence": generation.head.sequence,
+        "model": generation.head.model,
+        "policy": generation.head.policy,
+        "bytes": generation.path.stat().st_size,
         "seconds": round(time.monotonic() - began, 1),
     }
     emit_one(row, output)

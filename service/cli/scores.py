@@ -65,8 +65,8 @@ def score(
     reader = parse_option("--for", Audience, audience) if audience else 0
     with client(marketplace) as (connection, where):
         if explain or reader:
-            asked = {"observe_time": observe, "known_time": known, "audience": reader, "language": language}
-            missing = _explain(connection, where, sellers, output, **asked)
+            request_options = {"observe_time": observe, "known_time": known, "audience": reader, "language": language}
+            missing = _explain(connection, where, sellers, output, **request_options)
         else:
             found = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
             results = [one.message for one in found]

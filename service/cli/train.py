@@ -11,7 +11,7 @@ from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from scoring.model.promises import broken_promises
 from service.bootstrap import open_registry
-from service.cli.models import compare_plainly, figures_of, format_estimates, login_name, now
+from service.cli.models import compare_plainly, figures_of, format_estimates, login_name, now_micros
 from service.cli.options import Export
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
@@ -112,13 +112,13 @@ def make_job(
     shell = Shell(
         parity=None if export else partial(count_differing_rows, settings, study.marketplace),
         looks=settings.data_dir / "training" / "looks.jsonl",
-        now=now(),
+        now=now_micros(),
     )
     return Job(table, study, load_policy(settings), champion, recalibrate=recalibrate, verify=verify, shell=shell)
 
 
 def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> "Artifact | None":
-    from training.monitoring.outcomes import lineage_of
+    from training.monitoring.outcomes import read_lineage
 
     registry = open_registry(settings)
     digest = registry.champion()
@@ -127,7 +127,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
             raise ConfigurationWrong("there is no champion to recalibrate; train without --recalibrate first")
         return None
     champion = registry.load(digest)
-    its = lineage_of(champion).get("marketplace", study.marketplace)
+    its = read_lineage(champion).get("marketplace", study.marketplace)
     if its == study.marketplace:
         return champion
     apart = "one registry a marketplace (SELLERTRUST_REGISTRY) keeps them apart"
@@ -151,7 +151,9 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
     row["digest"] = sha256(trained.parts["manifest.json"]).hexdigest()
     stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
     serves = registry.champion()
-    is_champion = publish and (serves == row["digest"] or (serves is None and takes_over(trained.gates, job.study)))
+    is_champion = publish and (
+        serves == row["digest"] or (serves is None and becomes_champion(trained.gates, job.study))
+    )
     page = render(**stated, gates=trained.gates, digest=row["digest"], is_champion=is_champion).encode()
     if publish:
         gates = json.dumps(trained.gates, indent=1, sort_keys=True).encode()
@@ -160,14 +162,14 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
             attachments={"gates.json": gates, "report.html": page},
             actor=login_name(),
             reason=f"trained by {job.study.name}",
-            now=now(),
+            now=now_micros(),
         )
         row["alias"] = "champion" if registry.champion() == row["digest"] else "challenger"
     row["seconds"] = dict(trained.seconds)
     return row
 
 
-def takes_over(gates: Mapping[str, Any], study: "Study") -> bool:
+def becomes_champion(gates: Mapping[str, Any], study: "Study") -> bool:
     return all(gate["ok"] for gate in gates["gates"]) and not broken_promises(study.features)
 
 

@@ -72,23 +72,23 @@ def verify(
     policy, champion, grants, key of pseudonyms, audit file.
     """
     check = _CHECKS[subject]
-    given: dict[str, Any] = {"file": file, "public_key": public_key, "policy": policy}
-    given |= {"assumptions": assumptions, "after": after, "server": server}
+    options: dict[str, Any] = {"file": file, "public_key": public_key, "policy": policy}
+    options |= {"assumptions": assumptions, "after": after, "server": server}
     taken = signature(check).parameters
-    for name, value in given.items():
+    for name, value in options.items():
         if value and name not in taken:
             shown = "FILE" if name == "file" else f"--{name.replace('_', '-')}"
             raise invalid(shown, f"does not belong to verify {subject}; leave it out")
-    check(output, **{name: value for name, value in given.items() if name in taken})
+    check(output, **{name: value for name, value in options.items() if name in taken})
 
 
 def _verify_recovery(output: Format, file: Path | None, public_key: str | None) -> None:
     from service.cli.doctor import CHECKS, run_checks
 
     def ledger(_: Settings) -> str:
-        row, found = _compare_ledger(file, public_key)
-        if found.faults:
-            raise SellertrustError(f"entry {found.faults[0].sequence}: {found.faults[0].problem}")
+        row, report = _compare_ledger(file, public_key)
+        if report.faults:
+            raise SellertrustError(f"entry {report.faults[0].sequence}: {report.faults[0].problem}")
         return f"{row['entries']:,} entries, {row['checkpoints']} checkpoints, chain {row['chain'][:12]}"
 
     def audit(settings: Settings) -> str:
@@ -107,7 +107,7 @@ def _verify_recovery(output: Format, file: Path | None, public_key: str | None) 
     emit(rows, output)
     failed = [row for row in rows if not row["ok"]]
     for row in failed:
-        say(f"error: {row['check']}: {row['found']}")
+        say(f"error: {row['check']}: {row['report']}")
     if failed:
         raise typer.Exit(Exit.REFUSED)
 

@@ -14,7 +14,7 @@ from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
 from sellertrust.v1.measure_service_pb2 import GetRestitutionResponse
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import client, find_entries, moment, parse_option, times_of
+from service.cli.common import client, find_entries, moment, parse_option, parse_times
 from service.cli.connecting import describe_empty
 from service.cli.options import (
     Actor,
@@ -121,15 +121,15 @@ def show(
     """Show one violation, and the possible decisions."""
     known = moment(known_time, "--known-time")
     with client(marketplace) as (connection, where):
-        found = connection.get_violation(where, violation, known_time=known)
-        seller = found.seller.rsplit("/", 1)[-1]
+        shown_violation = connection.get_violation(where, violation, known_time=known)
+        seller = shown_violation.seller.rsplit("/", 1)[-1]
         if restitution:
             show_restitution(connection.get_restitution(where, seller, violation), output)
             return
         # Reports of a product have no seller, whose entries could be searched.
-        entries = find_entries(connection, where, seller, found.entries) if seller else {}
-    row = row_of(found, FIELDS)
-    its_entries = [entries[name] for name in found.entries if name in entries]
+        entries = find_entries(connection, where, seller, shown_violation.entries) if seller else {}
+    row = row_of(shown_violation, FIELDS)
+    its_entries = [entries[name] for name in shown_violation.entries if name in entries]
     for entry in its_entries:
         if entry.HasField("violation"):
             row = dict_of(entry.violation) | row
@@ -169,7 +169,7 @@ def list_violations(
             statuses=statuses,
             notifier=notifier,
             page_size=min(limit + 1, 1000),
-            **times_of(observe_time, known_time),
+            **parse_times(observe_time, known_time),
         )
         rows = [row_of(violation, FIELDS) for violation in cut_to_limit(limit, found)]
     emit(rows, output, COLUMNS)
@@ -188,7 +188,7 @@ def queue(
     Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
     """
     with client(marketplace) as (connection, where):
-        times = times_of(observe_time, known_time)
+        times = parse_times(observe_time, known_time)
         found = connection.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
         rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
         cases = connection.list_cases(where)

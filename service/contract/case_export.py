@@ -20,7 +20,7 @@ from service.contract.entries import entry_message
 from service.contract.resource_names import parse_marketplace, seller_of
 from service.ledger.queries.seals import Proof
 from service.ledger.records import RecordedEntry, ViolationView
-from service.ledger.seals.chain import chain_of
+from service.ledger.seals.chain import extend_chain
 from service.ledger.seals.merkle import node_hash
 
 FORMAT = "sellertrust.case@1"
@@ -43,8 +43,8 @@ def case_of(request: pb.ExportCaseRequest) -> Case:
     """Raise InvalidInput for each wrong field."""
     marketplace = parse_marketplace(request.parent, "parent")
     wrong = []
-    known = {int(one): one for one in AUTHORITIES}
-    if request.authority not in known:
+    authorities = {int(one): one for one in AUTHORITIES}
+    if request.authority not in authorities:
         wrong.append(
             FieldViolation(
                 ("authority",), f"must be one of {', '.join(one.name.lower() for one in sorted(AUTHORITIES))}"
@@ -63,7 +63,7 @@ def case_of(request: pb.ExportCaseRequest) -> Case:
     if wrong:
         raise InvalidInput(wrong)
     sellers = tuple(seller_of(name, marketplace, ("sellers", n)) for n, name in enumerate(request.sellers))
-    authority = known[request.authority]
+    authority = authorities[request.authority]
     return Case(marketplace, sellers, authority, request.legal_basis, request.actor, request.reason)
 
 
@@ -165,4 +165,4 @@ def _is_proven(proof: Mapping[str, Any]) -> bool:
         pair = (node, bytes.fromhex(other)) if side == "right" else (bytes.fromhex(other), node)
         node = node_hash(*pair)
     before, first, last = bytes.fromhex(proof["chain_before"]), proof["first_sequence"], proof["last_sequence"]
-    return bool(first <= proof["sequence"] <= last and chain_of(before, node, first, last).hex() == proof["chain"])
+    return bool(first <= proof["sequence"] <= last and extend_chain(before, node, first, last).hex() == proof["chain"])

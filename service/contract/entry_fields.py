@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoring.base.errors import FieldViolation, InvalidInput
-from scoring.base.money import find_currency, parse_amount
+from scoring.base.money import parse_amount, parse_currency
 from scoring.base.time import format_time
 from scoring.entries.field_types import FactField, parse_minor_units
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
@@ -67,7 +67,7 @@ def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts:
             raise ValueError("states no key. Write attributes.KEY=value.")
         values.setdefault(field.name, {})[key] = text
     elif parse is parse_minor_units:
-        stated = find_currency(text)
+        stated = parse_currency(text)
         values[field.name] = parse_amount(text, texts.get("currency", stated))
         if stated:
             values.setdefault("currency", stated)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 
-from scoring.answers.forecast import daily_volume
+from scoring.answers.forecast import count_recent_orders
 from scoring.answers.statements import StatementOfReasons
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import AUTHORITIES, Automation
@@ -171,7 +171,7 @@ class _Letters:
         if isinstance(statement.measure.current, Suspension) and statement.measure.current.until_plan:
             return self._say("letter.plan")
         if statement.path is not None:
-            orders, today = daily_volume(self._whole.core.facts), self._time // DAY
+            orders, today = count_recent_orders(self._whole.core.facts), self._time // DAY
             return path_message(statement.path, orders, today, self._texts).sentence
         if any(view.status in COUNTING_STATUSES for view in views) and statement.caution is None:
             return self._say("letter.appeal")

@@ -14,8 +14,8 @@ from scoring.model.promises import broken_promises
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.resource_names import model_name
 from service.registry.figures import FigureRow, features_of, flatten, headline_figures
-from service.registry.gates import NEVER_OVERRIDDEN, GateResult, verdict
-from service.registry.moves import Move, aliases_of, figure_of
+from service.registry.gates import NEVER_OVERRIDDEN, GateResult, judge_gates
+from service.registry.moves import Move, aliases_of, find_figure
 from service.registry.registry import Registry
 
 
@@ -31,7 +31,7 @@ def model_message(registry: Registry, digest: str, moves: list[Move], *, whole: 
         _fill_in(message, parts, registry.gates(digest, moves), whole=whole)
     except (ArtifactRefused, OverflowError, RecursionError, ValueError):
         return model_pb.Model(name=message.name, digest=digest, aliases=aliases, damaged=True)
-    message.has_report = figure_of(moves, digest, "report_sha256") is not None
+    message.has_report = find_figure(moves, digest, "report_sha256") is not None
     return message
 
 
@@ -45,7 +45,7 @@ def _fill_in(
     message.ledger_entries = int(lineage.get("ledger_entries") or 0)
     message.features.extend(features_of(manifest))
     message.promises_given_up.extend(promise.name for promise in broken_promises(pinned_features(manifest)))
-    message.gates = verdict(gates)
+    message.gates = judge_gates(gates)
     message.gate_results.extend(map(_gate_message, gates or ()))
     if not whole:
         message.figures.update({name: float(value) for name, value in headline_figures(parts).items()})

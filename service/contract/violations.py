@@ -12,7 +12,7 @@ from service.ledger.records import ViolationView
 
 
 def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
-    """Convert the statuses to list by. Raises InvalidInput for unspecified or unknown ones, as in `statuses[2]`."""
+    """Convert the statuses of a filter. Raises InvalidInput for unspecified or unknown ones."""
     known = Status.__members__.values()
     names = ", ".join(status.name.lower() for status in known)
     wrong = [

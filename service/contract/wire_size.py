@@ -17,7 +17,7 @@ _BATCH_FIELD = "append_entries"
 """The field of a proposal that holds a whole AppendEntries request."""
 
 
-def nested_batch(request: Descriptor) -> int:
+def find_batch_field_number(request: Descriptor) -> int:
     field = request.fields_by_name.get(_BATCH_FIELD)
     return 0 if field is None else field.number
 

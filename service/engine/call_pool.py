@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import grpc
 
@@ -21,6 +21,12 @@ from service.engine.waiting_line import Cause, LineRules, TurnedAway, WaitingLin
 
 LOOK_SECONDS = 0.2
 """The interval between checks for late requests and for held calls that are due."""
+
+
+class PoolCounts(NamedTuple):
+    waiting: int
+    running: int
+    calls_of_connection: dict[str, int]
 
 
 class Observer(Protocol):
@@ -68,10 +74,10 @@ class CallPool(ThreadPoolExecutor):
         self._watch = threading.Thread(target=self._end_overdue_calls, name=f"{name}-requests", daemon=True)
         self._watch.start()
 
-    def counts(self) -> tuple[int, int, dict[str, int]]:
+    def counts(self) -> PoolCounts:
         of_connection = Counter(call.connection for call in list(self._here.values()))
         with self._lock:
-            return len(self._line) + len(self._receiving), self._running, dict(of_connection)
+            return PoolCounts(len(self._line) + len(self._receiving), self._running, dict(of_connection))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue a call of gRPC, or run any other function in a thread; return its future.

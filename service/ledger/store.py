@@ -13,7 +13,7 @@ from service.ledger.append.policy_moves import PolicyMoves
 from service.ledger.append.proposals import Proposals
 from service.ledger.append.supposing import suppose
 from service.ledger.clock import mending
-from service.ledger.clock.ledger_clock import LedgerClock, last_entry
+from service.ledger.clock.ledger_clock import LastEntry, LedgerClock, last_entry
 from service.ledger.clock.server_clock import REST, SKEW, ServerClock, clock_ahead_caution, time_at_end, wall_clock
 from service.ledger.database.database import CONFLICT, Database
 from service.ledger.database.rights import require_rights
@@ -106,14 +106,14 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def cautions(self) -> list[str]:
-        end = self.clock.end()
+    def list_cautions(self) -> list[str]:
+        end = self.clock.read_end()
         ahead = end.record_time - self.clock.server.now(end.clock)
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
-    def last(self) -> tuple[int, int]:
-        end = self.clock.end()
-        return end.sequence, end.record_time
+    def last(self) -> LastEntry:
+        end = self.clock.read_end()
+        return LastEntry(end.sequence, end.record_time)
 
     def append(
         self,
@@ -141,7 +141,7 @@ class Ledger:
         appending.refuse_service_fields(
             entries, imported=imported, by_rule=as_recorded is not None, in_bulk=as_seen is not None
         )
-        end = self.clock.end()
+        end = self.clock.read_end()
         present = self.clock.present(end)
         # A valid entry stays valid after the clock was put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
@@ -180,12 +180,12 @@ class Ledger:
 
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
         while True:
-            before = self.clock.present(self.clock.end())
+            before = self.clock.present(self.clock.read_end())
             with self.clock.locked(before) as (connection, present):
                 left = following.find_unfinished_among(RowReader(connection, marketplace), [entry_id])
                 if not left:
                     return
-                following.follow_on(connection, left[0], present)
+                following.derive_next(connection, left[0], present)
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> AppendedEntry:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
@@ -195,7 +195,7 @@ class Ledger:
         """
         appending.require_marketplace_id(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))
-        return erase(self.database, marketplace, entry, self.clock.present(self.clock.end()))
+        return erase(self.database, marketplace, entry, self.clock.present(self.clock.read_end()))
 
     def mend_clock(
         self, marketplace: str, *, actor: str, reason: str, first_sequence: int = 0, ahead: int = 0, entry_id: str
@@ -208,7 +208,7 @@ class Ledger:
         """
         appending.require_marketplace_id(marketplace)
         stated = ClockMended(actor, reason, first_sequence, ahead)
-        before = self.clock.server.present(self.clock.end().clock)
+        before = self.clock.server.present(self.clock.read_end().clock)
         item = prepare(Entry(entry_id, "", stated), before.clock)
         with self.clock.locked(before) as (connection, locked):
             present = locked
@@ -217,7 +217,7 @@ class Ledger:
                 last = last_entry(connection)[0]
                 mending.require_possible(connection, mending.load_mendings(connection), stated, last, present.clock)
                 # Otherwise a stamp would name two cuts.
-                span = mending.read_span(connection, first_sequence, last)
+                span = mending.read_record_times(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
             [appended] = appending.append_batch(reader, [item], present).results
         return appended
@@ -230,7 +230,7 @@ class Ledger:
         If that is longer ago than REST, it is the default. The cut's `known_time` is just after its last `record_time`,
         so the same two times always give the same cut. Raises InvalidInput for a future time.
         """
-        end = self.clock.end()
+        end = self.clock.read_end()
         sequence, record_time = end.sequence, end.record_time
         clock = self.clock.server.now(end.clock)
         mendings = self.clock.mendings

@@ -83,7 +83,7 @@ class Recorder:
         self._ledger = ledger
         self._scorer = scorer
 
-    def policy_moves(self, since: int, until: int) -> list[int]:
+    def list_policy_move_times(self, since: int, until: int) -> list[int]:
         policy = self._scorer.policy
         moves = policy.move_times(since, until)  # it records the policy that was served already
         return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
@@ -165,15 +165,15 @@ class Recorder:
         followed, evaluated = self._ledger.positions.find(SOURCE, 0), self._ledger.positions.find(TIME_SOURCE, 0)
         times: set[int] = set()
         if evaluated is not None:
-            times.update(list_times(evaluated, now.observe_time - 1, self.policy_moves))
+            times.update(list_times(evaluated, now.observe_time - 1, self.list_policy_move_times))
         if followed is not None:
-            changes = self._ledger.changes.of_seller(marketplace, seller, followed - 1, now.sequence)
+            changes = self._ledger.changes.list_of_seller(marketplace, seller, followed - 1, now.sequence)
             times.update(change.record_time for change in changes if change.kind in DECIDING)
         yield from (self._ledger.cut(time + 1, time + 1) for time in sorted(times))
         yield now
 
     def _read(self, marketplace: str, sellers: Sequence[str]) -> _Read:
-        until = self._ledger.clock.end().sequence
+        until = self._ledger.clock.read_end().sequence
         found = self._ledger.measures.list_stated(marketplace, sellers, until)
         return _Read({seller: _Known.of(stated) for seller, stated in found.items()}, until)
 

@@ -63,17 +63,17 @@ class Refusals:
         """Note a rejected seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused."""
         if seller not in self._held and len(self._held) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
-        found = self._held.setdefault(seller, Refused(0.0))
-        if not found.missed:
-            found.missed.append(missed)
+        refused = self._held.setdefault(seller, Refused(0.0))
+        if not refused.missed:
+            refused.missed.append(missed)
             self._mark(seller, is_refused=True)
-        found.due = monotonic() + min(FIRST_RETRY_SECONDS * 2**found.tries, LAST_RETRY_SECONDS)
-        found.tries += 1
+        refused.due = monotonic() + min(FIRST_RETRY_SECONDS * 2**refused.tries, LAST_RETRY_SECONDS)
+        refused.tries += 1
         self.count += 1
 
     def list_due(self) -> list[tuple[Seller, Refused]]:
         now = monotonic()
-        return [(seller, found) for seller, found in self._held.items() if found.due <= now]
+        return [(seller, refused) for seller, refused in self._held.items() if refused.due <= now]
 
     def remove(self, seller: Seller) -> None:
         if self._held.pop(seller, None) is not None:

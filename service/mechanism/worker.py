@@ -124,7 +124,9 @@ class MechanismWorker:
 
     def _follow_midnights_and_moves(self, now: Cut) -> bool:
         since = self._ledger.positions.find(TIME_SOURCE, 0)
-        for time in () if since is None else list_times(since, now.observe_time - 1, self._recorder.policy_moves):
+        for time in (
+            () if since is None else list_times(since, now.observe_time - 1, self._recorder.list_policy_move_times)
+        ):
             then = self._ledger.cut(time + 1, time + 1)
             if not self._follow_entries(then.sequence) or not self._record_every_seller(then, f"{SOURCE}:every:{time}"):
                 return False
@@ -162,7 +164,7 @@ class MechanismWorker:
         done = self._done = max(begin - 1, self._done)
         while done < last:
             page = _whole_appends(self._ledger.changes.list(done, last, PAGE), last)
-            own = self._ledger.changes.find_by_rule(page[0].sequence, page[-1].sequence)
+            own = self._ledger.changes.find_sequences_by_rule(page[0].sequence, page[-1].sequence)
             for marketplace, sellers, cut, following in _list_evaluated(page, own):
                 if self._stop.is_set():
                     return False

@@ -14,16 +14,16 @@ from service.ledger.store import Ledger
 def read_cautions(
     ledger: Ledger,
     marketplace: str,
-    known: SellerFacts,
+    seller_facts: SellerFacts,
     cut: Cut,
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> Cautions:
-    """Return the cautions in force at a cut; `known`: sellers' facts at its time."""
-    stated, time, sellers = policy.caution, known.observe_time, known.sellers
+    """Return the cautions in force at a cut."""
+    stated, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
     if stated is None:
         return {}
-    by_others = find_cautions(known, stated, check=check)
+    by_others = find_cautions(seller_facts, stated, check=check)
     if not stated.flow_days:
         return by_others
     recent = ledger.measures.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
@@ -36,4 +36,4 @@ def read_cautions(
         return {}
     flows = ledger.measures.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
     without = {case: cautions for case, cautions in by_others.items() if sellers[case] not in flows}
-    return {**without, **find_cautions(known, stated, flows, check, flows)}
+    return {**without, **find_cautions(seller_facts, stated, flows, check, flows)}

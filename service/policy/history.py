@@ -44,10 +44,10 @@ class PolicyHistory:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def last(self) -> PolicyMove | None:
-        return self._ledger.policies.last()
+    def find_last_move(self) -> PolicyMove | None:
+        return self._ledger.policies.find_last()
 
-    def moves(self, after: int, count: int) -> Sequence[PolicyMove]:
+    def list_moves(self, after: int, count: int) -> Sequence[PolicyMove]:
         return self._ledger.policies.list(after, count)
 
     def load(self, digest: str) -> Policy:
@@ -56,7 +56,7 @@ class PolicyHistory:
         Raises PolicyNotFound if it was never served; PolicyRefused if its text was changed, or this release cannot read
         it.
         """
-        text = self._ledger.policies.text(digest)
+        text = self._ledger.policies.find_text(digest)
         if text is None:
             raise _not_found(digest, "no policy of this digest was committed")
         policy = parse_policy_text(text, was_committed=True)
@@ -66,7 +66,7 @@ class PolicyHistory:
 
     def resolve(self, name: str) -> str:
         """Return the whole digest for a prefix of at least MIN_BEGINNING digits. Raises PolicyNotFound."""
-        found = self._ledger.policies.digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
+        found = self._ledger.policies.list_digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
         if len(found) != 1:
             problem = "names several policies" if found else "names no policy"
             raise _not_found(name, f"{name[:80]!r} {problem}; see: sellertrust policy show --history")
@@ -99,7 +99,7 @@ class PolicyHistory:
 
         is_done = partial(_is_done, digest=policy.digest, expected=expected, approval=approval)
         stated, loss = assumptions or self.assumptions(), NO_CHECK
-        if not is_done(known := self.moves(0, 2**31)):  # a proof may take long
+        if not is_done(known := self.list_moves(0, 2**31)):  # a proof may take long
             list_served = partial(self._list_served, known, served=served)
             loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted, list_served)
 
@@ -112,7 +112,7 @@ class PolicyHistory:
             if is_unchecked or is_moved or (not assumptions and _last_assumptions(moves) != loss.assumptions):
                 raise PolicyMoved(_COMMITTED_MEANWHILE, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
-            made = NewMove(
+            new_move = NewMove(
                 PolicyAction.COMMITTED,
                 policy.digest,
                 actor,
@@ -127,7 +127,7 @@ class PolicyHistory:
                 immediate=immediate,
                 assumptions_content=stated or None,
             )
-            return [made] if moves or not served.text else [first, made]
+            return [new_move] if moves or not served.text else [first, new_move]
 
         return self._ledger.policies.move(principal, decide)
 
@@ -139,7 +139,7 @@ class PolicyHistory:
         `assumptions`: by default the last committed ones; without any it checks nothing.
         """
         stated = assumptions or self.assumptions()
-        list_served = partial(self._list_served, self.moves(0, 2**31), served=served)
+        list_served = partial(self._list_served, self.list_moves(0, 2**31), served=served)
         check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
 
     def _list_served(
@@ -152,14 +152,16 @@ class PolicyHistory:
         return [(self.load(move.digest), end) for move, end in zip(moves, ends, strict=True) if end + days > today]
 
     def _look_at_granted(self) -> Granted:
-        return self._ledger.runs.granted(self._ledger.cut())
+        return self._ledger.runs.find_granted(self._ledger.cut())
 
     def assumptions(self) -> str:
-        digest = _last_assumptions(self.moves(0, 2**31))
-        return (self._ledger.policies.assumptions(digest) or "") if digest else ""
+        digest = _last_assumptions(self.list_moves(0, 2**31))
+        return (self._ledger.policies.find_assumptions(digest) or "") if digest else ""
 
-    def committed(self, digest: str) -> PolicyMove | None:
-        found = [m for m in self.moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
+    def find_commit(self, digest: str) -> PolicyMove | None:
+        found = [
+            m for m in self.list_moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK
+        ]
         return found[-1] if found else None
 
     def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
@@ -170,10 +172,10 @@ class PolicyHistory:
         if another than `policy` is served, or one was moved meanwhile.
         """
         check_actor_and_reason(actor=actor, reason=reason)
-        known = self.moves(0, 2**31)
+        moves_before = self.list_moves(0, 2**31)
         loss = NO_CHECK
-        if to := list_replaced(known)[-1:]:
-            loss = state_sequence(partial(self.load, *to), self.assumptions(), partial(self._list_served, known))
+        if to := list_replaced(moves_before)[-1:]:
+            loss = state_sequence(partial(self.load, *to), self.assumptions(), partial(self._list_served, moves_before))
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if policy and _is_taken_back(moves, policy):
@@ -186,10 +188,10 @@ class PolicyHistory:
             if not replaced:
                 problem = "the present policy replaced none that the history knows; commit the one that is to be served"
                 raise _not_found(HEAD, problem)
-            if len(moves) != len(known):
+            if len(moves) != len(moves_before):
                 problem = "the policy was moved meanwhile; look at the history, and roll back again"
                 raise PolicyMoved(problem, {"policy": head})
-            made = NewMove(
+            new_move = NewMove(
                 PolicyAction.ROLLED_BACK,
                 replaced[-1],
                 actor,
@@ -198,12 +200,12 @@ class PolicyHistory:
                 sequence=loss.sequence,
                 owed_until=loss.owed_until,
             )
-            return [made]
+            return [new_move]
 
         return self._ledger.policies.move(principal, decide)
 
-    def basis(self, served: Policy) -> dict[str, str]:
-        return basis_of(self.moves(0, 2**31), served)
+    def find_basis(self, served: Policy) -> dict[str, str]:
+        return basis_of(self.list_moves(0, 2**31), served)
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:

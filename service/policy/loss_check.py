@@ -76,19 +76,19 @@ def check_loss(
     served = list_served(_count_owing_days(assumed))
     try:
         older, until = _list_policies_of_runs(served, assumed)
-        found = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
+        certificate = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
     try:
-        found = accept(found, dict.fromkeys(sums.keys() - {RAISED}, actor))
+        certificate = accept(certificate, dict.fromkeys(sums.keys() - {RAISED}, actor))
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
     try:
         texts = [read_policy_data(one.text) for one in (*older, policy)]
-        check_certificate(texts[-1], found, assumed.data, _require_caller, texts[:-1])
+        check_certificate(texts[-1], certificate, assumed.data, _require_caller, texts[:-1])
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
-    losses = list_losses(found) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
+    losses = list_losses(certificate) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
     lost = {name: most for name, most in losses.items() if most is not None}
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:
@@ -104,9 +104,13 @@ def check_loss(
             "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
             {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
         )
-    sequence = found["sequence"]["most_minor"] if older else {}
+    sequence = certificate["sequence"]["most_minor"] if older else {}
     return LossCheck(
-        found["digest"], digest_assumptions(assumed.data), tuple(sorted(lost.items())), tuple(sequence.items()), until
+        certificate["digest"],
+        digest_assumptions(assumed.data),
+        tuple(sorted(lost.items())),
+        tuple(sequence.items()),
+        until,
     )
 
 

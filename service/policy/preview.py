@@ -108,7 +108,7 @@ class Preview:
             return f"nobody sells {', '.join(sorted(unsold))}"
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
-    def stopped_by(self, *, new: bool) -> list[PastViolation]:
+    def list_stopped_only_by(self, *, new: bool) -> list[PastViolation]:
         return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
 
 
@@ -135,27 +135,27 @@ def preview(
 ) -> Preview:
     """Return the changes for all, or for about `most` sellers, evenly by id."""
     rules = question.after.rule_book.rules
-    found = Preview(
+    result = Preview(
         rules=Counter(dict.fromkeys((rule.id for rule in rules), 0)),
         unsold={rule.id: rule.product_categories for rule in rules},
     )
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
-    found.recorded = sum(map(len, sellers.values()))
+    result.recorded = sum(map(len, sellers.values()))
     if most is not None:
-        sellers = {name: all_[:: max(found.recorded // most, 1)] for name, all_ in sellers.items()}
+        sellers = {name: all_[:: max(result.recorded // most, 1)] for name, all_ in sellers.items()}
     total, done = sum(map(len, sellers.values())), 0
     for marketplace, names in sellers.items():
         for part in _list_parts(ledger, marketplace, names):
-            _place_part(ledger, marketplace, part, question, found, happened)
+            _place_part(ledger, marketplace, part, question, result, happened)
             progress("sellers", done := done + len(part), total)
     happened.sort(reverse=True)
-    found.violations_omitted = max(len(happened) - question.max_violations, 0)
+    result.violations_omitted = max(len(happened) - question.max_violations, 0)
     looked = happened[: question.max_violations]
     for number, one in enumerate(looked, 1):
-        found.violations.append(_look_back(ledger, question, *one))
+        result.violations.append(_look_back(ledger, question, *one))
         progress("violations of the past", number, len(looked))
-    return found
+    return result
 
 
 def _sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
@@ -201,8 +201,8 @@ def _place_part(
         entry = table.rows[row]
         happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
     then = question.since_day * DAY
-    known = resolve_as_reported(sellers, table, then)
-    people, before, after = _place_both(ledger, marketplace, known, question)
+    sellers_then = resolve_as_reported(sellers, table, then)
+    people, before, after = _place_both(ledger, marketplace, sellers_then, question)
     good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
     changes = _Changes(before, after)
     hurt = good & changes.stricter
@@ -212,27 +212,27 @@ def _place_part(
 
 
 def _place_both(
-    ledger: Ledger, marketplace: str, known: SellerFacts, question: Question
+    ledger: Ledger, marketplace: str, seller_facts: SellerFacts, question: Question
 ) -> tuple[Population, Placed, Placed]:
-    people = observe(known, marketplace, question.artifact, question.policies())
-    cut = replace(question.cut, observe_time=known.observe_time)
+    people = observe(seller_facts, marketplace, question.artifact, question.policies())
+    cut = replace(question.cut, observe_time=seller_facts.observe_time)
     needs_deposits = any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies())
-    guilty = (known.sellers[case] for case in np.flatnonzero(find_guilty(people.facts)).tolist())
-    stated = ledger.measures.of_sellers(marketplace, [*(known.sellers if needs_deposits else guilty)], cut)
+    guilty = (seller_facts.sellers[case] for case in np.flatnonzero(find_guilty(people.facts)).tolist())
+    stated = ledger.measures.of_sellers(marketplace, [*(seller_facts.sellers if needs_deposits else guilty)], cut)
     placed = []
     for policy in question.policies():
         deposits = np.zeros(people.facts.cases, dtype=np.int64)
-        for case, seller in enumerate(known.sellers):
+        for case, seller in enumerate(seller_facts.sellers):
             if seller in stated:
                 deposits[case] = stated[seller].deposit.held_in(policy.rule_book.currency)
         one = place(policy, people, deposits)
         if policy.caution is not None:
-            cautions = read_cautions(ledger, marketplace, known, cut, policy)
+            cautions = read_cautions(ledger, marketplace, seller_facts, cut, policy)
             there = {case: found for case, found in cautions.items() if people.exists[case]}
             one = add_cautions(policy, one, marketplace, there)
         placed.append(one)
     if lifted := [seller for seller, of in stated.items() if of.lifts]:
-        cases = [known.sellers.index(seller) for seller in lifted]
+        cases = [seller_facts.sellers.index(seller) for seller in lifted]
         evaluated = _evaluate(ledger, question, marketplace, lifted, cut, question.policies())
         placed = [_put(one, cases, found) for one, found in zip(placed, evaluated, strict=True)]
     before, after = placed
@@ -367,7 +367,7 @@ def _tier(number: int) -> str:
 def _look_back(
     ledger: Ledger, question: Question, time: int, marketplace: str, seller: str, violation: str
 ) -> PastViolation:
-    cut, policies = replace(question.cut, observe_time=time), [*map(keep_stopping, question.policies())]
+    cut, policies = replace(question.cut, observe_time=time), [*map(keep_stopping_rules, question.policies())]
     evaluated = _evaluate(ledger, question, marketplace, [seller], cut, policies)
     stopped = [one is not None and _stops(one.terms) for [one] in evaluated]
     return PastViolation(marketplace, seller, violation, time, *stopped)
@@ -388,7 +388,7 @@ def _evaluate(
         yield evaluate_measures(given, marketplace, beside)
 
 
-def keep_stopping(policy: Policy) -> Policy:
+def keep_stopping_rules(policy: Policy) -> Policy:
     rules = [
         rule
         for rule in policy.rule_book.rules

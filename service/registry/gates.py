@@ -42,7 +42,7 @@ class GateResult:
     overridable: bool
 
 
-def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
+def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
     """Parse `gates.json`; None if the file is missing.
 
     Raises ArtifactRefused if it cannot be read, repeats a gate, or lacks the hard gates of the promises.
@@ -69,7 +69,7 @@ def gates_of(data: bytes | None) -> tuple[GateResult, ...] | None:
     return gates
 
 
-def verdict(gates: Sequence[GateResult] | None) -> str:
+def judge_gates(gates: Sequence[GateResult] | None) -> str:
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
@@ -102,7 +102,7 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     for field, name, needed in (("override", override, hard), ("sign_off", sign_off, advisory)):
         if name and not needed:
             raise invalid(field, "must be left out: no gate that failed asks for it")
-    figures = {"gates": verdict(gates)}
+    figures = {"gates": judge_gates(gates)}
     if hard:
         figures |= {"override": override, "overridden": ",".join(hard)}
     if advisory:

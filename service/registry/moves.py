@@ -46,7 +46,7 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-def line_of(move: Move) -> bytes:
+def encode_move(move: Move) -> bytes:
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
@@ -71,7 +71,7 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
     return aliases
 
 
-def figure_of(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
+def find_figure(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 

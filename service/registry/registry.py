@@ -32,7 +32,7 @@ from scoring.model.artifact import (
 from scoring.model.promises import broken_promises, is_freed
 from service.call_context import Approval, current_call
 from service.registry.figures import headline_figures
-from service.registry.gates import GATES, GateResult, allow, gates_of, verdict
+from service.registry.gates import GATES, GateResult, allow, judge_gates, parse_gates
 from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
@@ -41,7 +41,7 @@ from service.registry.moves import (
     Move,
     aliases_of,
     check_actor_and_reason,
-    figure_of,
+    find_figure,
 )
 from service.registry.storage import Storage
 
@@ -75,7 +75,7 @@ def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
     return {
         "champion": champion,
         "champion_moves": moved,
-        GATES_FIGURE: str(figure_of(moves, digest, GATES_FIGURE) or ""),
+        GATES_FIGURE: str(find_figure(moves, digest, GATES_FIGURE) or ""),
     }
 
 
@@ -95,7 +95,7 @@ _CHANGED = {
 }
 
 
-def is_done_by(moves: Sequence[Move], proposal: str) -> bool:
+def is_proposal_done(moves: Sequence[Move], proposal: str) -> bool:
     return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
 
 
@@ -150,17 +150,17 @@ class Registry:
         check_actor_and_reason(actor=actor, reason=reason)
         beside = dict(attachments or {})
         _check_attachments(beside)
-        gates = gates_of(beside.get(GATES))
+        gates = parse_gates(beside.get(GATES))
         digest = _verify_whole(parts)
         artifact = open_verified(parts, digest)
-        figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": verdict(gates)}
+        figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": judge_gates(gates)}
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
-        known = {name: parts[name] for name in (MANIFEST, *PARTS)}
+        stored_parts = {name: parts[name] for name in (MANIFEST, *PARTS)}
 
         def decide(moves: list[Move]) -> Move:
-            if self.read(digest) != known:
+            if self.read(digest) != stored_parts:
                 kept = self._storage.read(digest, ATTACHMENTS)
-                self._storage.store(digest, known)
+                self._storage.store(digest, stored_parts)
                 self._storage.attach(digest, kept)
             self._storage.attach(digest, beside)
             may_be = _is_allowed(gates) and not broken_promises(artifact.features)
@@ -193,7 +193,7 @@ class Registry:
         self._allowed(digest, self.history(), override, sign_off)
 
         def decide(moves: list[Move]) -> Move | None:
-            if approval is not None and is_done_by(moves, approval.proposal):
+            if approval is not None and is_proposal_done(moves, approval.proposal):
                 return None
             # The gates may have been replaced meanwhile.
             stated = self._allowed(digest, moves, override, sign_off)
@@ -205,7 +205,7 @@ class Registry:
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion())
 
-    def basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
+    def find_promotion_basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
         self._require_promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
@@ -234,7 +234,7 @@ class Registry:
             if is_emergency:
                 refuse_return(moves)
             self.content(digest)
-            stated: dict[str, Figure] = {"gates": figure_of(moves, digest, "gates") or "none", "rollback": "yes"}
+            stated: dict[str, Figure] = {"gates": find_figure(moves, digest, "gates") or "none", "rollback": "yes"}
             return self._champion_move(moves, digest, actor, reason, now, stated)
 
         move = self._storage.append(decide)
@@ -282,7 +282,7 @@ class Registry:
         Raises ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
         """
         data = self._storage.read(digest, [name]).get(name)
-        stated = figure_of(self.history() if moves is None else moves, digest, _sha_name(name))
+        stated = find_figure(self.history() if moves is None else moves, digest, _sha_name(name))
         if data is None and stated is None:
             raise ModelNotFound(f"model {digest[:12]} was published without {name}", {"model": digest})
         if data is None or sha256(data).hexdigest() != stated:
@@ -293,7 +293,7 @@ class Registry:
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
         """Return the gates, or None. Raises ArtifactRefused if altered."""
         try:
-            return gates_of(self.attachment(digest, GATES, moves))
+            return parse_gates(self.attachment(digest, GATES, moves))
         except ModelNotFound:
             return None
 
@@ -338,7 +338,7 @@ class Registry:
     def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
-        sha = figure_of(moves, digest, _sha_name(GATES))
+        sha = find_figure(moves, digest, _sha_name(GATES))
         stated = allow(gates, override, sign_off, served=served)
         return {**stated, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 

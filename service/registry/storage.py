@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scoring.base.errors import ArtifactRefused, ConfigurationWrong
 from scoring.model.artifact import MANIFEST
-from service.registry.moves import Move, is_digest, line_of, parse_move
+from service.registry.moves import Move, encode_move, is_digest, parse_move
 from service.shared_files import Store
 
 MAX_PART_BYTES = 256 << 20
@@ -92,7 +92,7 @@ class Storage:
                 move = decide(moves)
                 if move is None:
                     return None
-                if self._store.create(_name_move((numbers[-1] if numbers else 0) + 1), line_of(move)):
+                if self._store.create(_name_move((numbers[-1] if numbers else 0) + 1), encode_move(move)):
                     return move
         raise ConfigurationWrong(f"{self.place} has been written to all the time by others; try again")
 

@@ -279,18 +279,18 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) 
     while True:
         page = ledger.violations.select(marketplace, cut, decision.selection, after, _PAGE)
         of_products = [report.violation for report in page if report.state.kind is Kind.PRODUCT_VIOLATION]
-        reached = ledger.violations.derived(marketplace, cut.sequence, of_products)
+        reached = ledger.violations.find_derived(marketplace, cut.sequence, of_products)
         names = [report.violation for report in page] + [name for names in reached.values() for name in names]
-        changes = ledger.violations.decisions(marketplace, cut.sequence, names)
+        changes = ledger.violations.find_decisions(marketplace, cut.sequence, names)
         for report in page:
             sellers = reached.get(report.violation, ())
-            found = _state_before(prefix, report, changes.get(report.violation, ()))
-            if found is None or found.status not in wanted:
+            selected = _state_before(prefix, report, changes.get(report.violation, ()))
+            if selected is None or selected.status not in wanted:
                 continue
-            if not found.done and any(is_held_back_for_person(changes.get(name, ())) for name in sellers):
+            if not selected.done and any(is_held_back_for_person(changes.get(name, ())) for name in sellers):
                 continue
             count += 1
-            yield replace(found, lot=_lot(report), reach=len(sellers))
+            yield replace(selected, lot=_lot(report), reach=len(sellers))
         if count > MAX_SELECTED:
             raise invalid(
                 "violation_types", f"and the other conditions select over {MAX_SELECTED:,}; state more of them"

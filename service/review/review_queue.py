@@ -15,10 +15,10 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
     It reads the `limit` newest of safety, and as many others.
     """
-    found = [
+    newest_of_notifiers = [
         ledger.violations.list_open(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)
     ]
-    waiting = [violation for newest in found for violation in newest[:limit]]
+    waiting = [violation for newest in newest_of_notifiers for violation in newest[:limit]]
     names = {violation.notifier for violation in waiting if violation.notifier}
     judged = {name: assess(records) for name, records in ledger.notifiers.records(marketplace, cut, names).items()}
     orders = ledger.sellers.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
@@ -35,10 +35,10 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
         )
         for violation in waiting
     ]
-    return rank_items(items), any(len(newest) > limit for newest in found)
+    return rank_items(items), any(len(newest) > limit for newest in newest_of_notifiers)
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
-    histories = ledger.violations.decisions(marketplace, cut.sequence, names)
+    histories = ledger.violations.find_decisions(marketplace, cut.sequence, names)
     return {name for name, changes in histories.items() if is_held_back_for_person(changes)}

@@ -139,7 +139,7 @@ def read_manifest(data: bytes, place: str) -> Manifest:
         if (stated["format"], stated["version"], stated["hash"]) != (FORMAT, VERSION, HASH):
             raise ConfigurationWrong(f"{name} is of another version; plan the run again: sellertrust task plan")
         head = {field: kind(stated[field]) for field, kind in GenerationHead.__annotations__.items()}
-        found = Manifest(
+        manifest = Manifest(
             marketplace=str(stated["marketplace"]),
             entries=str(stated["entries"]),
             buckets=int(stated["buckets"]),
@@ -151,13 +151,13 @@ def read_manifest(data: bytes, place: str) -> Manifest:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationWrong(f"{name} cannot be read ({type(error).__name__}); plan the run again") from None
-    files = [file.path for task in found.tasks for file in task.files]
-    buckets = [task.bucket for task in found.tasks]
+    files = [file.path for task in manifest.tasks for file in task.files]
+    buckets = [task.bucket for task in manifest.tasks]
     if len(set(files)) < len(files) or len(set(buckets)) < len(buckets):
         raise ConfigurationWrong(f"{name} names a file or a bucket twice; plan the run again")
-    if found.digest != stated["digest"] or [task.line for task in found.tasks] != [*range(1, len(lines) + 1)]:
+    if manifest.digest != stated["digest"] or [task.line for task in manifest.tasks] != [*range(1, len(lines) + 1)]:
         raise ConfigurationWrong(f"{name} was altered: its digest is another; plan the run again")
-    return found
+    return manifest
 
 
 def _encode_task(task: Task) -> bytes:

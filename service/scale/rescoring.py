@@ -42,7 +42,7 @@ from service.scale.manifest import (
     make_manifest,
     read_manifest,
 )
-from service.scale.task import read_part, read_receipt
+from service.scale.task import read_receipt, read_scores_of_task
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import (
     SUFFIX,
@@ -101,11 +101,11 @@ def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Drive
     progress("rescore", len(lines) - len(pending), len(lines))
     for done in driver(pending, max((run.manifest.memory_bytes for run in runs), default=0)):
         progress("rescore", len(lines) - len(pending) + done, len(lines))
-    found = write_generation(folder, head, runs, progress)
-    store.below(f"runs/{_name_run(head)}").delete(HEAD)
+    rescored = write_generation(folder, head, runs, progress)
+    store.subfolder(f"runs/{_name_run(head)}").delete(HEAD)
     _delete_older(folder, head.day - days - 1)
     _sweep_runs(store, runs, head.day - days - 1)
-    return found
+    return rescored
 
 
 def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tuple[GenerationHead, list[Run]]:
@@ -115,15 +115,15 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
         raise ConfigurationWrong("there is no model to score with; publish one: sellertrust train ... --publish")
     store.make_private()
     head = _make_head(opened, days)
-    of_day = store.below(f"runs/{_name_run(head)}")
+    of_day = store.subfolder(f"runs/{_name_run(head)}")
     if not of_day.exists(HEAD):
         plan = uuid.uuid4().hex
         names = list(opened.ledger.sellers.list_marketplaces())
         for marketplace in names:
-            entries = store.below(f"entries/{marketplace}")
+            entries = store.subfolder(f"entries/{marketplace}")
             forget_foreign(opened.ledger, entries, marketplace)
             exported = export_entries(opened.ledger, entries, marketplace, head.cut, progress)
-            run = of_day.below(f"{plan}/{marketplace}")
+            run = of_day.subfolder(f"{plan}/{marketplace}")
             manifest = make_manifest(exported, entries.place, head, *_find_earlier(opened, store, exported, head))
             write_run(run, manifest, artifact, opened.scorer.policy.now)
             write_served(run, head, opened.scorer)
@@ -135,7 +135,7 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
     if planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
         of_day.delete(HEAD)  # another release or ledger planned it
         return plan_runs(opened, store, days, progress)
-    places = [of_day.below(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
+    places = [of_day.subfolder(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
     return planned, [Run(place, read_manifest(place.read(MANIFEST), place.place)) for place in places]
 
 
@@ -143,13 +143,13 @@ def _find_earlier(
     opened: Opened, store: Store, exported: Exported, head: GenerationHead
 ) -> tuple[Earlier | None, dict[int, tuple[str, str]]]:
     """Return a finished run of the day before that made its answers as `head` does, and its parts by bucket."""
-    before = store.below(f"runs/{_name_run(head._replace(day=head.day - 1))}")
+    before = store.subfolder(f"runs/{_name_run(head._replace(day=head.day - 1))}")
     for name in before.list("") if not head.notice else ():
         plan, *rest = name.split("/", 1)
         if rest != [f"{exported.marketplace}/{MANIFEST}"]:
             continue
         with suppress(ConfigurationWrong):  # it is of another version, or not finished
-            run = before.below(f"{plan}/{exported.marketplace}")
+            run = before.subfolder(f"{plan}/{exported.marketplace}")
             found = read_manifest(run.read(MANIFEST), run.place)
             chain = opened.ledger.seals.chain_at(found.head.sequence)
             is_same = (found.buckets, found.mended, *found.head[6:]) == (exported.buckets, exported.mended, *head[6:])
@@ -193,7 +193,7 @@ def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], pr
     with GenerationWriter(folder, head) as writer:
         for store, manifest in runs:
             for task in manifest.tasks:
-                part = read_part(store, manifest, task)
+                part = read_scores_of_task(store, manifest, task)
                 answers = part.select("seller", "valid_until", "answer").iter_rows()
                 writer.add(
                     pack_records(
@@ -208,7 +208,7 @@ def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], pr
 def _make_head(opened: Opened, days: int) -> GenerationHead:
     ledger, scorer = opened
     made_by = scorer.made_by
-    ledger.clock.end()
+    ledger.clock.read_end()
     day, settled = ledger.clock.now() // DAY + days, ledger.clock.settled()
     end = ledger.cut()
     made_time = end.known_time if settled is None else settled

@@ -151,8 +151,8 @@ def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
     return receipt
 
 
-def read_part(store: Store, manifest: Manifest, task: Task) -> pl.DataFrame:
-    """Return the part of a line. Raises ConfigurationWrong if its receipt does not tell the truth."""
+def read_scores_of_task(store: Store, manifest: Manifest, task: Task) -> pl.DataFrame:
+    """Raise ConfigurationWrong if the receipt contradicts the file."""
     receipt = read_receipt(store, manifest, task)
     try:
         return _read_whole(store, receipt.part, receipt.sha256)

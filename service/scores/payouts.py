@@ -49,7 +49,7 @@ class Payouts:
         if terms.delivery_hold_days and order.confirmed_time is None:
             order = replace(order, untracked_day=order.capture_day + count_untracked_days(at_capture.trade))
         stops = trace_stops(
-            self._ledger.measures.of_seller(marketplace, seller, cut).on_payouts,
+            self._ledger.measures.read_seller_terms(marketplace, seller, cut).on_payouts,
             lambda violation: self._counts_against(marketplace, seller, violation, cut),
         )
         stopped = [Stopped(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
@@ -132,7 +132,7 @@ class Payouts:
                 {"status": view.status.name, "allowed": "overturn"},
                 ("violation",),
             )
-        known = self._ledger.measures.of_seller(marketplace, seller, cut)
+        known = self._ledger.measures.read_seller_terms(marketplace, seller, cut)
         [rows] = self._ledger.facts.table(marketplace, [seller], cut)[0].rows_by_case()
         statements = apply_corrections(known.statements, rows)
         spans = list_stood_on(violation, statements, find_times_away(violation, rows))

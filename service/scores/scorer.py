@@ -187,7 +187,9 @@ class Scorer:
             answer=answer,
             leads=leads,
             given_back=list_given_back(answer, _check),
-            violations=self._ledger.violations.named(marketplace, [e for lead in leads for e in lead.entries], cut),
+            violations=self._ledger.violations.find_views(
+                marketplace, [e for lead in leads for e in lead.entries], cut
+            ),
             fixed=fixed,
             fixed_until=find_first_better_day(forecasts, _check) if fixed and forecasts is not None else None,
         )

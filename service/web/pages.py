@@ -31,12 +31,12 @@ class Award(NamedTuple):
     checked: datetime
 
 
-def link_badge(award: Award, look: Look) -> str:
+def write_badge_link(award: Award, look: Look) -> str:
     page = f"/badge/{award.marketplace}/{award.seller}.html?lang={look.language}"
-    return f'<a class="badge" href="{escape(page)}">{show_picture(award.badge, award.wording, look)}</a>'
+    return f'<a class="badge" href="{escape(page)}">{write_picture(award.badge, award.wording, look)}</a>'
 
 
-def show_picture(badge: str, wording: Wording, look: Look) -> str:
+def write_picture(badge: str, wording: Wording, look: Look) -> str:
     width, height = look.box()
     picture = f"/picture/{escape(badge)}.svg?lang={look.language}&amp;size={look.size}&amp;form={look.form}"
     return (
@@ -54,7 +54,7 @@ def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], 
         _TEXTS["shop"][language],
         cards="\n".join(_card(member, awards.get(member.seller), language) for member in CAST),
         lines="\n".join(_line(member, awards.get(member.seller), language) for member in CAST),
-        legend="\n".join(f"<p>{show_picture(badge, wording, look)}</p>" for badge, wording in words.items()),
+        legend="\n".join(f"<p>{write_picture(badge, wording, look)}</p>" for badge, wording in words.items()),
         count=str(len(CAST)),
         delivery_price=_euro(DELIVERY_MINOR),
         sum=_euro(sum(member.price_minor for member in CAST) + DELIVERY_MINOR),
@@ -68,7 +68,7 @@ def record_page(award: Award | None, language: str) -> str:
     title = heading = texts["none"]
     lead = ""
     if award is not None:
-        title, heading = award.wording.labels[language], show_picture(award.badge, award.wording, Look(language, 24))
+        title, heading = award.wording.labels[language], write_picture(award.badge, award.wording, Look(language, 24))
         lead = f"<p>{texts['lead'].format(seller=_strong(award.seller))}</p>"
         checked = award.checked.astimezone(UTC)
         time = f'<time datetime="{checked:%Y-%m-%dT%H:%MZ}">{_format_time(checked, language)}</time>'
@@ -91,7 +91,7 @@ def _fill(name: str, language: str, texts: Mapping[str, str], **values: str) -> 
 
 def _card(member: Member, award: Award | None, language: str) -> str:
     about, drawing = _TEXTS["goods"][member.seller][language], DRAWINGS[member.seller]
-    badge = "" if award is None else link_badge(award, Look(language, 16))
+    badge = "" if award is None else write_badge_link(award, Look(language, 16))
     return (
         f'<li class="card"><div class="goods {member.seller}"><svg viewBox="0 0 320 240" aria-hidden="true">{drawing}'
         f'</svg></div><div class="words"><h2>{_item(member, language)}</h2><p class="about">{escape(about)}</p>'
@@ -101,7 +101,7 @@ def _card(member: Member, award: Award | None, language: str) -> str:
 
 
 def _line(member: Member, award: Award | None, language: str) -> str:
-    badge = "" if award is None else f" {link_badge(award, Look(language, 16, form='mark'))}"
+    badge = "" if award is None else f" {write_badge_link(award, Look(language, 16, form='mark'))}"
     return (
         f'<li><span class="item">{_item(member, language)}</span><span class="price">{_euro(member.price_minor)}</span>'
         f'<span class="shop-name">{_shop_name(member, language)}{badge}</span></li>'

@@ -64,11 +64,11 @@ class Market(NamedTuple):
         self.milliseconds.append(1_000 * (perf_counter() - begin))
 
     def cases(self, seller: str) -> list[int]:
-        stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
+        stated = self.ledger.measures.read_seller_terms(MARKET, seller, self.ledger.cut()).cases
         return [one.start for one in list_links(stated, self.ledger.cut().observe_time) if one.percent >= FROM_PERCENT]
 
     def was_warned(self, seller: str) -> int | None:
-        stated = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).cases
+        stated = self.ledger.measures.read_seller_terms(MARKET, seller, self.ledger.cut()).cases
         opened = [one for one in stated if one.fact.state is CaseState.OPENED]
         return min((one.occur_time for one in opened if one.fact.strength_ppm >= 10_000 * FROM_PERCENT), default=None)
 
@@ -202,7 +202,7 @@ def _evade(market: Market, accounts: int = 4) -> dict[str, float]:
     newcomer = dict(policy.rule_book.terms(Situation(None)).value_caps)[""]
     sold = 0
     for name in names:
-        stated = market.ledger.measures.of_seller(MARKET, name, market.ledger.cut()).cases
+        stated = market.ledger.measures.read_seller_terms(MARKET, name, market.ledger.cut()).cases
         [held] = list_links(stated, market.ledger.cut().observe_time)
         situation = replace(Situation(None), shared_by=held.fact.accounts)
         sold += dict(policy.rule_book.terms(situation).value_caps)[""]
@@ -211,8 +211,8 @@ def _evade(market: Market, accounts: int = 4) -> dict[str, float]:
 
 def _overturn(market: Market) -> dict[str, float]:
     cut = market.ledger.cut()
-    sellers = sorted({one.seller for one in market.ledger.links.every(MARKET, cut)})
-    violators = market.ledger.links.violators(MARKET, sellers, cut)
+    sellers = sorted({one.seller for one in market.ledger.links.list_holds(MARKET, cut)})
+    violators = market.ledger.links.find_violators(MARKET, sellers, cut)
     for one in violators.values():
         market.append(status(one.violation, Action.OVERTURN))
     left = sum(bool(market.cases(seller)) for seller in sellers)

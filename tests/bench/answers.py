@@ -6,7 +6,14 @@ from time import perf_counter
 
 import numpy as np
 
-from scoring.answers.forecast import Forecasts, TierPath, daily_volume, find_first_better_day, find_paths, forecast
+from scoring.answers.forecast import (
+    Forecasts,
+    TierPath,
+    count_recent_orders,
+    find_first_better_day,
+    find_paths,
+    forecast,
+)
 from scoring.answers.leads import find_leads, list_given_back
 from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
@@ -52,7 +59,7 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY) -> dict[str, float]:
             found["with_path"] += bool(paths)
         for path in paths:
             found["path.tried"] += 1
-            found["path.failed"] += not _reaches(rows, path, daily_volume(answer.core.facts))
+            found["path.failed"] += not _reaches(rows, path, count_recent_orders(answer.core.facts))
         if number % 10 == 0:
             _check_statements(rows, found)
         if number % 1_000 == 999:

@@ -25,11 +25,11 @@ from scipy.special import betaincinv
 from tests.bench._real_data import chicago, imported, toronto
 from tests.helpers.gate_worlds import BROKEN, judged
 from tests.helpers.training_ledgers import STUDIES
-from training.checks.data import data_checks
-from training.checks.leakage import cut_before, leakage_checks
+from training.checks.data import run_data_checks
+from training.checks.leakage import cut_before, run_leakage_checks
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
-from training.observation.snapshots import join, observe
+from training.observation.snapshots import join_snapshots, observe
 from training.study.definition import Study
 from training.study.loading import load_study
 
@@ -125,10 +125,10 @@ def _check_worlds(table: Any, study: Study) -> Iterator[set[str]]:
         world = replace(cut_before(table, sellers, table.as_of), sellers=[table.sellers[s] for s in sellers.tolist()])
         final, points = final_facts(world), choose_points(world, study)
         seen = [observe(world, study, point, final) for point in (*points.train, *points.test)]
-        every = [each.rows.settled() for each in seen]
+        every = [each.rows.with_known_outcome() for each in seen]
         split = len(points.train)
-        leaks = leakage_checks(world, study, join(every[:split]), join(every[split:]))
-        data = data_checks(world, study, every, [each.exclusions for each in seen], final)
+        leaks = run_leakage_checks(world, study, join_snapshots(every[:split]), join_snapshots(every[split:]))
+        data = run_data_checks(world, study, every, [each.exclusions for each in seen], final)
         kinds = {"leak": leaks, "data": data}
         yield {
             name for kind, checks in kinds.items() for c in checks if not c.ok for name in (kind, f"{kind}.{c.check}")

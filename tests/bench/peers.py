@@ -28,7 +28,7 @@ from scoring.model.artifact import Artifact
 from scoring.scores.points import find_points
 from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.api.server import Server, options_of
+from service.api.server import Server, grpc_options
 from service.api.telemetry.logs import make_log
 from service.api.tls_files import TlsFiles
 from service.bootstrap import build_scorer
@@ -226,7 +226,7 @@ def _echo(settings: Settings, answer: bytes, files: TlsFiles | None) -> Iterator
         count[0] += 1
         return answer
 
-    server = grpc.server(ThreadPoolExecutor(settings.limits.worker_threads), options=options_of(settings))
+    server = grpc.server(ThreadPoolExecutor(settings.limits.worker_threads), options=grpc_options(settings))
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behave)
     server.add_registered_method_handlers(SERVICE, {"GetTrustScore": handler})
     where = "127.0.0.1:0"

@@ -17,7 +17,7 @@ from training.fitting.fit import fit_curves
 from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
 from training.observation.points import choose_points
-from training.observation.snapshots import Snapshot, join, snapshot
+from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
 from training.pipeline.job import Trained
 from training.study.definition import Study
 from training.study.loading import load_study
@@ -45,8 +45,8 @@ def run(say: Say) -> dict[str, float]:
                 study = load_study(STUDIES / f"{task}.toml")
                 trained = train(table, study)
                 points = choose_points(table, study)
-                rows = join([snapshot(table, study, point) for point in points.train])
-                test = join([snapshot(table, study, point) for point in points.test])
+                rows = join_snapshots([observe_known_outcomes(table, study, point) for point in points.train])
+                test = join_snapshots([observe_known_outcomes(table, study, point) for point in points.test])
                 found = _scores(trained, study, rows, test)
                 if city == "chicago":
                     found |= {"city": _city(data, table, test, figures), **scores}
@@ -71,7 +71,7 @@ def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> d
         "past_volume_alone": test.orders,
     }
     if study.context:
-        found |= {"lightgbm": fit_curves(rows, study).raw(test.x), "served": found["lightgbm"]}
+        found |= {"lightgbm": fit_curves(rows, study).raw_scores(test.x), "served": found["lightgbm"]}
     return found
 
 

@@ -44,7 +44,7 @@ from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, re
 from service.scale.local import Line, run_locally
 from service.scale.manifest import Earlier, make_manifest
 from service.scale.rescoring import Run, write_generation, write_run
-from service.scale.task import read_part, read_receipt
+from service.scale.task import read_receipt, read_scores_of_task
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
 from service.scores.extract import COLUMNS, Extract
@@ -138,7 +138,7 @@ def _compare(ledger: Ledger, folder: Path, exported: Exported, cut: Cut) -> dict
     scorer = build_scorer(ledger, read_policy(SHIPPED_POLICY), Shelf(artifact()))
     differ = sellers = 0
     for task in run.manifest.tasks:
-        for seller, body in read_part(*run, task).select("seller", "answer").iter_rows():
+        for seller, body in read_scores_of_task(*run, task).select("seller", "answer").iter_rows():
             [score], _ = scorer.scores(MARKET, [seller], cut)
             assert not isinstance(score, SellertrustError)
             differ += score_message(seller_name(MARKET, seller), score, None).SerializeToString() != body

@@ -69,7 +69,7 @@ class Told:
             self.ledger.append(MARKET, [entry])
 
     def statements(self, seller: str = SELLER) -> list[MeasureChanged]:
-        found = self.ledger.measures.of_seller(MARKET, seller, self.ledger.cut()).statements
+        found = self.ledger.measures.read_seller_terms(MARKET, seller, self.ledger.cut()).statements
         return [one.fact for one in found if one.fact.rule]
 
     def record(self, seller: str = SELLER) -> list[tuple[str, str]]:

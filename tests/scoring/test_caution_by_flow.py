@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, choose_first_recent_day, may_be_set_off
-from scoring.caution.flow_signals import FlowTable, find_relevant_changes, list_reached
+from scoring.caution.flow_signals import FlowTable, find_relevant_changes, list_days_at_trigger
 from scoring.caution.history import MAX_RESTATED, MAX_TRACED, choose_first_day
 from scoring.entries.flow import FlowDay, Superseded, keep_latest_statements, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
@@ -257,7 +257,7 @@ def test_a_time_matters_if_what_reaches_a_trigger_changes(
         days.append(one)
 
     def reached(moment: int) -> list[int]:
-        return [day for day, _ in list_reached(FlowTable(as_known(days, moment), "EUR"), trigger, 0)]
+        return [day for day, _ in list_days_at_trigger(FlowTable(as_known(days, moment), "EUR"), trigger, 0)]
 
     times = sorted(old.until_time for one in days for old in one.before)
     assert find_relevant_changes(days, [trigger], "EUR") == [t for t in times if reached(t) != reached(t - 1)]

@@ -232,7 +232,7 @@ class Place:
         """Compare a seller without violations with the laxer answer of all that was served and whose notice runs."""
         cut, model = self.ledger.cut(), self.scorer.champion.artifact
         served = [(model, self.scorer.policy.now)]
-        moves = self.scorer.policy.history.moves(0, 99)
+        moves = self.scorer.policy.history.list_moves(0, 99)
         promoted = self.shelves.since or 0
         for old, new in pairwise(moves):
             policies = [self.scorer.policy.find(move.digest) for move in (old, new)]

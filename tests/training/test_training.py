@@ -14,7 +14,7 @@ from scoring.model.interval import default_prior
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, train
 from training.fitting.fit import fit_curves
 from training.observation.export import LedgerTable, read_export
-from training.observation.snapshots import join, snapshot
+from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import Trained
 from training.study.definition import BadRule, Study
 from training.study.loading import load_study
@@ -61,11 +61,11 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
     table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
     train_points, (test_point,) = study.find_points(table.as_of)
-    curves = fit_curves(join([snapshot(table, study, point) for point in train_points]), study)
+    curves = fit_curves(join_snapshots([observe_known_outcomes(table, study, point) for point in train_points]), study)
 
     def ranked(what: LedgerTable) -> float:
-        test = snapshot(what, study, test_point)
-        return float(roc_auc_score(test.bad, curves.raw(test.x)))
+        test = observe_known_outcomes(what, study, test_point)
+        return float(roc_auc_score(test.bad, curves.raw_scores(test.x)))
 
     shuffled = [
         ranked(read_export(_with_other_futures(market_export, tmp_path, test_point.day, seed))) for seed in range(6)

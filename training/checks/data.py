@@ -10,7 +10,7 @@ from scoring.features.facts import Facts
 from training.checks.check import Check
 from training.evaluation.equal_volume import auc_at_equal_volume
 from training.evaluation.jeffreys import jeffreys_interval
-from training.fitting.folds import mix
+from training.fitting.folds import mix_bits
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
 from training.observation.snapshots import Exclusions, Snapshot
@@ -48,7 +48,7 @@ MAX_EXCLUDED = 0.2
 MAX_UNSEEN = 0.1
 
 
-def data_checks(
+def run_data_checks(
     table: LedgerTable,
     study: Study,
     observed: Sequence[Snapshot],
@@ -64,14 +64,14 @@ def data_checks(
     """
     final = final or final_facts(table)
     return [
-        report_before_occur(table),
-        exposure_gaps(table),
-        violations_without_exposure(final),
-        repeated_incidents(table, final),
-        never_decided(table),
-        constant_features(study, observed),
-        left_out(observed, exclusions),
-        bad_left_out(observed, exclusions),
+        check_report_before_occur(table),
+        check_exposure_gaps(table),
+        check_violations_without_exposure(final),
+        check_repeated_incidents(table, final),
+        check_never_decided(table),
+        check_constant_features(study, observed),
+        check_left_out(observed, exclusions),
+        check_bad_left_out(observed, exclusions),
     ]
 
 
@@ -79,7 +79,7 @@ def _exceeds(count: float, total: float, limit: float) -> bool:
     return total > 0 and jeffreys_interval(count, total)[0] > limit
 
 
-def report_before_occur(table: LedgerTable) -> Check:
+def check_report_before_occur(table: LedgerTable) -> Check:
     """Check that hardly any entry was reported before it happened (an exposure: before its day)."""
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
@@ -88,7 +88,7 @@ def report_before_occur(table: LedgerTable) -> Check:
     return Check("report_before_occur", ok, found, f"{found} entries were reported before they happened")
 
 
-def exposure_gaps(table: LedgerTable) -> Check:
+def check_exposure_gaps(table: LedgerTable) -> Check:
     """Check that every month between busy months with exposure has some: a gap suggests a missing file."""
     sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
     if not len(sold.day):
@@ -109,7 +109,7 @@ def exposure_gaps(table: LedgerTable) -> Check:
     return Check("exposure_gaps", not len(missing), len(missing), sentence)
 
 
-def violations_without_exposure(final: Facts) -> Check:
+def check_violations_without_exposure(final: Facts) -> Check:
     """Check that at most MAX_UNSOLD of the sellers with counted violations never settled an order.
 
     Otherwise two files may name the same sellers differently.
@@ -126,15 +126,15 @@ def violations_without_exposure(final: Facts) -> Check:
     )
 
 
-def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
+def check_repeated_incidents(table: LedgerTable, final: Facts) -> Check:
     """Note the share of incidents with counted violations that share seller, time, category and harm with another."""
     v = final.violations
     times = np.zeros(len(table.harm), dtype=np.int64)
     times[table.columns.row] = table.columns.occur_time
     code = np.zeros(len(v.case), dtype=np.uint64)
     for part in (v.case, times[v.row], v.category, table.harm[v.row]):
-        code = mix(code ^ part.astype(np.uint64))
-    _, first = np.unique(mix(code ^ v.incident.astype(np.uint64)), return_index=True)
+        code = mix_bits(code ^ part.astype(np.uint64))
+    _, first = np.unique(mix_bits(code ^ v.incident.astype(np.uint64)), return_index=True)
     _, place, number = np.unique(code[first], return_inverse=True, return_counts=True)
     share = float((number[place] > 1).mean()) if len(place) else 0.0
     return Check(
@@ -146,7 +146,7 @@ def repeated_incidents(table: LedgerTable, final: Facts) -> Check:
     )
 
 
-def never_decided(table: LedgerTable) -> Check:
+def check_never_decided(table: LedgerTable) -> Check:
     """Check that at most MAX_UNDECIDED of the violations reported over UNDECIDED_DAYS ago are still open."""
     columns = table.columns.take(
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
@@ -164,7 +164,7 @@ def never_decided(table: LedgerTable) -> Check:
     )
 
 
-def constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
+def check_constant_features(study: Study, observed: Sequence[Snapshot]) -> Check:
     """Note the features that have the same value in every row.
 
     Masses of categories without any report are not counted.
@@ -191,7 +191,7 @@ def _find_extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, 
     return low, high
 
 
-def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
+def check_bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
     """Check that at most MAX_UNSEEN of the bad sellers are left out for lack of settled orders in the window.
 
     Sellers with fewer orders than the study demands are only mentioned in the text.
@@ -212,7 +212,7 @@ def bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions])
     return Check("bad_left_out", not is_much, share, text)
 
 
-def left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
+def check_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
     """Check that at most MAX_EXCLUDED of the eligible rows are indeterminate or left."""
     total = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})

@@ -62,12 +62,12 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
     """
     rows = rows.sample(SAMPLE, study.model.seed)
     bad = int(rows.bad.sum())
-    found = [_rank(study, rows, column) for column in rows.x.T]
-    if bad < MIN_BAD or max(each.pairs for each in found) < MIN_PAIRS:
+    ranked = [_rank(study, rows, column) for column in rows.x.T]
+    if bad < MIN_BAD or max(comparison.pairs for comparison in ranked) < MIN_PAIRS:
         text = f"not judged: {bad} bad training rows have no record before, and {MIN_BAD} in {MIN_PAIRS:,} pairs are needed"
         return [Check(name, False, bad, text, MIN_BAD, signed=True) for name in ("single_feature",)]
-    strength = np.nan_to_num([max(each.value, 1 - each.value) for each in found], nan=0.5)
-    proven = holm(np.array([_p_value(each) for each in found])) < ALPHA
+    strength = np.nan_to_num([max(comparison.value, 1 - comparison.value) for comparison in ranked], nan=0.5)
+    proven = holm(np.array([_p_value(comparison) for comparison in ranked])) < ALPHA
     best = int(np.argmax(strength))
     over = [study.features[place].key for place in np.flatnonzero(strength > MAX_AUC)]
     text = f"{study.features[best].key} alone ranks {bad} bad sellers without a record with AUC {strength[best]:.3f}"

@@ -16,18 +16,18 @@ from training.checks.check import Check
 from training.checks.effects import check_effects, rank_by_all, take_unrecorded
 from training.evaluation.equal_volume import EqualVolume, between
 from training.evaluation.jeffreys import holm
-from training.fitting.folds import mix
-from training.observation.badness import matches
+from training.fitting.folds import mix_bits
+from training.observation.badness import match_rules
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
-from training.observation.snapshots import Snapshot, features_of, join, known_at
+from training.observation.snapshots import Snapshot, features_of, join_snapshots, known_at
 from training.study.definition import Observation, Study
 
 MIN_ENTRIES = 5
 MAX_SHARE = 0.01
 
 
-def duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
+def check_duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> Check:
     """Check that at most MAX_SHARE of the tested sellers have the history of a training seller with another id.
 
     `train`, `test`: codes of sellers, in any order and number.
@@ -63,11 +63,11 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     times = np.where(entries.kind == Kind.EXPOSURE, entries.day * DAY, entries.occur_time)
     code = np.zeros(len(entries.case), dtype=np.uint64)
     for part in (entries.kind, times, entries.category, entries.severity, entries.product, entries.orders):
-        code = mix(code ^ part.astype(np.uint64))
+        code = mix_bits(code ^ part.astype(np.uint64))
     found = np.zeros(columns.cases, dtype=np.uint64)
     np.add.at(found, entries.case, code)
     number = np.bincount(entries.case, minlength=columns.cases)
-    found = mix(mix(found) ^ _hash_identities(table))
+    found = mix_bits(mix_bits(found) ^ _hash_identities(table))
     return np.where(number >= MIN_ENTRIES, found, np.uint64(0))
 
 
@@ -78,7 +78,7 @@ def _hash_identities(table: LedgerTable) -> NDArray[np.uint64]:
     keys = [(table.stated.country[row], *sorted(table.attributes.get(row, {}).items())) for row in rows.row.tolist()]
     code = np.array([texts.setdefault(key, len(texts)) for key in keys], dtype=np.uint64)
     found = np.zeros(columns.cases, dtype=np.uint64)
-    np.add.at(found, rows.case, mix(code))
+    np.add.at(found, rows.case, mix_bits(code))
     return found
 
 
@@ -93,7 +93,7 @@ ALPHA = 0.025
 DRAWS = 200
 
 
-def early_reports(table: LedgerTable, study: Study) -> Check:
+def check_early_reports(table: LedgerTable, study: Study) -> Check:
     """Check that reports, by kind and source, and bad ones keep their rate in the last 45 days of sales.
 
     The ratio of the last 45 days to the 45 before is compared with up to six earlier cuts. Resampled sellers and the
@@ -112,18 +112,18 @@ def early_reports(table: LedgerTable, study: Study) -> Check:
     names = _name_groups(table, rows)
     groups = {name: names == name for name in np.unique(names).tolist()}
     groups["violations that make bad"] = np.isin(rows, _find_what_makes_bad(table, study))
-    found: list[tuple[str, float, float]] = []
+    ratios: list[tuple[str, float, float]] = []
     for group, members in groups.items():
         inside = members & (back < spans)
         _, seller = np.unique(columns.case[rows[inside]], return_inverse=True)
         counts = np.zeros((seller.max(initial=-1) + 1, spans))
         np.add.at(counts, (seller, back[inside]), 1.0)
         if counts[:, 1].sum() >= LEAST_REPORTS:
-            found.append((group, *_compare_end(counts)))
-    if not found:
+            ratios.append((group, *_compare_end(counts)))
+    if not ratios:
         return Check(name, True, 1.0, f"fewer than {LEAST_REPORTS} reports of any kind and source in {SPAN_DAYS} days")
-    proven = holm(np.array([p for _, _, p in found])) < ALPHA
-    thin = [(ratio, group) for (group, ratio, _), is_proven in zip(found, proven, strict=True) if is_proven]
+    proven = holm(np.array([p for _, _, p in ratios])) < ALPHA
+    thin = [(ratio, group) for (group, ratio, _), is_proven in zip(ratios, proven, strict=True) if is_proven]
     least, group = min(thin, default=(1.0, ""))
     if least >= MAX_THIN:
         return Check(name, True, round(least, 4), f"the last {SPAN_DAYS} days hold as many reports as before", MAX_THIN)
@@ -136,7 +136,7 @@ def early_reports(table: LedgerTable, study: Study) -> Check:
 
 def _find_what_makes_bad(table: LedgerTable, study: Study) -> Ints:
     violations = final_facts(table).violations
-    return violations.row[matches(violations, study.bad.rules, table)]
+    return violations.row[match_rules(violations, study.bad.rules, table)]
 
 
 def _name_groups(table: LedgerTable, rows: Ints) -> NDArray[np.str_]:
@@ -175,25 +175,27 @@ MAX_FALL, PROVEN_FALL = 0.05, 0.02
 """AUC that may be lost by the longest lag, and its lower bound."""
 
 
-def leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
+def run_leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
     return [
-        rebuilt(table, study, join([train, test])),
+        check_rebuilt_features(table, study, join_snapshots([train, test])),
         *check_effects(study, take_unrecorded(table, study, train)),
-        early_reports(table, study),
-        cliff(table, study, train),
-        duplicated_histories(table, train.seller, test.seller),
+        check_early_reports(table, study),
+        check_early_cliff(table, study, train),
+        check_duplicated_histories(table, train.seller, test.seller),
     ]
 
 
 Build = Callable[[LedgerTable, Study, Observation], Floats]
 
 
-def features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
+def compute_features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
     everyone = np.arange(table.columns.cases, dtype=np.int64)
     return features_of(known_at(table, study, point), table, study, point, everyone)
 
 
-def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
+def check_rebuilt_features(
+    table: LedgerTable, study: Study, rows: Snapshot, build: Build = compute_features_at
+) -> Check:
     """Check that sampled rows keep their features, bit by bit, if `build` reads no entries from the point on.
 
     Context of the window is left out. The number counts rows that differ.
@@ -220,7 +222,7 @@ def rebuilt(table: LedgerTable, study: Study, rows: Snapshot, build: Build = fea
     return Check("future_deleted", differing == 0, differing, sentence + (f": {names}" if names else ""), 0)
 
 
-def cliff(table: LedgerTable, study: Study, rows: Snapshot, build: Build = features_at) -> Check:
+def check_early_cliff(table: LedgerTable, study: Study, rows: Snapshot, build: Build = compute_features_at) -> Check:
     """Check that features read up to 60 days earlier rank nearly as well, by models of their own.
 
     If facts are dated early, reading earlier loses them. It looks at the last training day, at sellers older than the

@@ -24,10 +24,10 @@ class Interval:
     high: float
 
     @staticmethod
-    def within(value: float, error: float) -> "Interval":
+    def from_error(value: float, error: float) -> "Interval":
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
-    def cut(self, least: float, most: float) -> "Interval":
+    def clip(self, least: float, most: float) -> "Interval":
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 

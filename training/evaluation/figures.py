@@ -25,8 +25,8 @@ def evaluate(case: Case) -> dict[str, Any]:
     shares = {name: Shares.of(score, case.bad, case.weight) for name, score in scores.items() if name not in VOLUMES}
     base_rate = case.mean(case.bad)
     found = {
-        "train": counted(case.train.bad, case.train.seller),
-        "test": counted(case.bad, case.seller)
+        "train": count_rows(case.train.bad, case.train.seller),
+        "test": count_rows(case.bad, case.seller)
         | {
             "indeterminate": case.indeterminate,
             "left": case.left,
@@ -109,5 +109,5 @@ def stability(case: Case) -> dict[str, Any]:
     return {"score": asdict(score), "features": features}
 
 
-def counted(bad: Floats, seller: Any) -> dict[str, int]:
+def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}

@@ -65,7 +65,7 @@ class Rate:
         low, high = jeffreys_interval(observed * rows, rows)
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
-    def test(self) -> tuple[float, float]:
+    def find_p_values(self) -> tuple[float, float]:
         return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:

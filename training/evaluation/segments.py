@@ -88,10 +88,10 @@ def evaluate_segment(case: Case, predicted: Mapping[str, Floats], name: str, ind
     aucs: dict[str, Any] = {}
     differences: dict[str, Interval] = {}
     if has_enough:
-        found, differences = case.compare(
+        scores_by_model, differences = case.compare(
             {model: case.served[model][index] for model in rates}, index, at_equal_volume=case.at_equal_volume
         )
-        aucs = {model: score.interval() for model, score in found.items()}
+        aucs = {model: score.interval() for model, score in scores_by_model.items()}
     return {
         "name": name,
         **candidate.shown(),

@@ -120,11 +120,11 @@ def compare_with_today(judged: Sellers, today: Sellers, seed: int) -> dict[str, 
         weight = first.sum(axis=1) / np.maximum(second.sum(axis=1), 1e-12) * (second.sum(axis=1) > 0)
         return psi(first.sum(axis=0), second.sum(axis=0)), psi(first.sum(axis=0), weight @ second)
 
-    found = measure(np.ones(len(sellers)))
+    measured = measure(np.ones(len(sellers)))
     rng = np.random.default_rng(seed)
     draws = np.array([measure(rng.poisson(1.0, len(sellers)).astype(np.float64)) for _ in range(RESAMPLES)])
     low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
     return {
-        name: Interval(found[k], 2 * found[k] - float(high[k]), 2 * found[k] - float(low[k]))
+        name: Interval(measured[k], 2 * measured[k] - float(high[k]), 2 * measured[k] - float(low[k]))
         for k, name in enumerate(("all", "alike"))
     }

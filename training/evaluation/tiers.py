@@ -41,7 +41,7 @@ def grades(case: Case) -> list[dict[str, Any]]:
         if not len(index):
             continue
         rate = Rate.of(index, p_bad, case.bad, case.weight, case.seller)
-        under, over = rate.test()
+        under, over = rate.find_p_values()
         span = {"points_from": edges[code - 1], "points_to": edges[code] - 1} if code else {}
         empty = {"points_from": None, "points_to": None}
         shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}

@@ -25,7 +25,7 @@ class Curve:
     edges: tuple[Floats, ...]
     values: Floats
 
-    def raw(self, x: Floats) -> Floats:
+    def raw_scores(self, x: Floats) -> Floats:
         return np.asarray(self.values[find_rows(self.features, self.edges, x)], dtype=np.float64)
 
 
@@ -36,8 +36,8 @@ class Curves:
     constant: float
     curves: tuple[Curve, ...]
 
-    def raw(self, x: Floats) -> Floats:
-        return self.constant + sum((curve.raw(x) for curve in self.curves), np.zeros(len(x)))
+    def raw_scores(self, x: Floats) -> Floats:
+        return self.constant + sum((curve.raw_scores(x) for curve in self.curves), np.zeros(len(x)))
 
 
 def add_up_trees(
@@ -68,7 +68,7 @@ def add_up_trees(
         if step is not None:
             x = np.zeros((len(values), columns))
             x[:, features[0]] = grid[0]
-            values = values + step.raw(x)
+            values = values + step.raw_scores(x)
         curves.append(Curve(features, tuple(edges), values))
     return Curves(constant, tuple(curves))
 
@@ -103,7 +103,7 @@ def tabulate(
     for curve in model.curves:
         if curve.features[0] in reference:
             at = np.full((1, x.shape[1]), reference[curve.features[0]])
-            constant += slope * float(curve.raw(at)[0])
+            constant += slope * float(curve.raw_scores(at)[0])
             continue
         edges, values = _cut_curve(curve, x, weight)
         best = float(values.min())

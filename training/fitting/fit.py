@@ -90,7 +90,7 @@ def fit_full(rows: Snapshot, study: Study) -> Raw:
 
     def raw(x: Floats) -> Floats:
         found = np.asarray(booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
-        return base + sum((step.raw(x) for step in steps), found)
+        return base + sum((step.raw_scores(x) for step in steps), found)
 
     return raw
 
@@ -98,7 +98,7 @@ def fit_full(rows: Snapshot, study: Study) -> Raw:
 def _fit_start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
     own = offset(rows, study)
     steps = fit_additive(rows.x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
-    return steps, sum((step.raw(rows.x) for step in steps), own)
+    return steps, sum((step.raw_scores(rows.x) for step in steps), own)
 
 
 def _count_rounds(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:

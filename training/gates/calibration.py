@@ -15,7 +15,7 @@ MOST_LEFT = 0.25
 NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
-def calibration(evidence: GateEvidence) -> tuple[GateFinding, ...]:
+def find_level_and_slope_ratios(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find how far level and slope are from 1, as ratios of at least 1."""
     return _judge_level(evidence), _judge_slope(evidence)
 
@@ -47,14 +47,14 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
 
     If a proven drift of the base rate since training explains it, a failure asks for a signature.
     """
-    found = evidence.evaluation["models"][CANDIDATE]["calibration"]
-    if not found["observed"] or not found["predicted"]:
+    level = evidence.evaluation["models"][CANDIDATE]["calibration"]
+    if not level["observed"] or not level["predicted"]:
         return GateFinding(None, "No row is bad, or none was predicted to be.")
-    ratio = found["observed"] / found["predicted"]
-    spread = half_width(found["intercept"]) * (1 - found["observed"])
+    ratio = level["observed"] / level["predicted"]
+    spread = half_width(level["intercept"]) * (1 - level["observed"])
     ends = {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
     text = (
-        f"{_describe_share(evidence, found['observed'])} where {found['predicted']:.2%} were predicted: {ratio:.3f}"
+        f"{_describe_share(evidence, level['observed'])} where {level['predicted']:.2%} were predicted: {ratio:.3f}"
         f" times{interval_text(ends)}."
     )
     drift = _find_drift(evidence)
@@ -91,14 +91,14 @@ def _describe_share(evidence: GateEvidence, observed: float) -> str:
     return f"{observed:.2%} of the rows by weight ({by_number:.2%} by number) are bad"
 
 
-def segments(evidence: GateEvidence) -> tuple[GateFinding, ...]:
+def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the tiers and segments whose predicted rate is proven to be off; the first finding counts them.
 
     Each has the ratio of observed and predicted, either way. Only segments with enough rows are judged, and with a
     champion only those that are further out than the champion on the same rows.
     """
     judged = [(kind, row) for kind, row in _list_groups(evidence) if row["rows"] >= evidence.segment_rows]
-    found = []
+    findings = []
     for kind, row in judged:
         champion = row.get("predicted_champion") if evidence.has_champion else None
         ratio, spread = row_ratio(row), row_spread(row, len(judged))
@@ -108,14 +108,14 @@ def segments(evidence: GateEvidence) -> tuple[GateFinding, ...]:
             f"{kind} {row.get('name') or row['tier']} has {row['observed']:.2%} bad where {row['predicted']:.2%} were"
             f" predicted, {ratio:.2f} times off."
         )
-        found.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True))
+        findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True))
     groups = f"{len(judged)} tiers and segments with enough rows"
-    if not found:
+    if not findings:
         return (GateFinding(1.0, f"None of {groups} is predicted off beyond chance."),)
-    first = GateFinding(1.0, f"{len(found)} of {groups} are predicted off beyond chance.", passes=FACTOR)
-    found.sort(key=lambda finding: -(finding.number or 0))
+    first = GateFinding(1.0, f"{len(findings)} of {groups} are predicted off beyond chance.", passes=FACTOR)
+    findings.sort(key=lambda finding: -(finding.number or 0))
     remedy = "See whether training had such sellers: later training points, or features.without."
-    return first, *found[:-1], replace(found[-1], remedy=remedy)
+    return first, *findings[:-1], replace(findings[-1], remedy=remedy)
 
 
 def _list_groups(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any]]]:

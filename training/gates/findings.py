@@ -11,7 +11,7 @@ from training.evaluation.jeffreys import holm
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 
 
-def certificate(evidence: GateEvidence) -> GateFinding:
+def count_given_up_promises(evidence: GateEvidence) -> GateFinding:
     """Count the promises that the study gives up. A model that breaks its certificate is refused before it is judged."""
     lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
     if lost:
@@ -23,7 +23,8 @@ def certificate(evidence: GateEvidence) -> GateFinding:
     return GateFinding(0, "Every table is monotone in every constrained feature.")
 
 
-def parity(evidence: GateEvidence) -> GateFinding:
+def count_parity_mismatches(evidence: GateEvidence) -> GateFinding:
+    """Count rows whose features in training and at a server differ in any bit."""
     rows, differing = evidence.measured.parity_rows, evidence.measured.parity_mismatches
     if differing is None or rows <= 0:
         return GateFinding(None, "No row was compared: features read as a server reads them.")
@@ -32,11 +33,11 @@ def parity(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def leakage(evidence: GateEvidence) -> GateFinding:
+def count_failed_leakage_checks(evidence: GateEvidence) -> GateFinding:
     return _count_failed_checks(evidence, "leakage")
 
 
-def data(evidence: GateEvidence) -> GateFinding:
+def count_failed_data_checks(evidence: GateEvidence) -> GateFinding:
     return _count_failed_checks(evidence, "data")
 
 
@@ -52,7 +53,7 @@ def _count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
     return GateFinding(len(wrong), text, by_person=all(row.get("signed") for row in wrong))
 
 
-def reproducible(evidence: GateEvidence) -> GateFinding:
+def count_other_digests(evidence: GateEvidence) -> GateFinding:
     """Count the digests of repeated trainings beyond the first; no number if trained once."""
     digests = evidence.measured.digests
     if len(digests) < 2:
@@ -66,7 +67,7 @@ MIN_PAIRS, MIN_BAD = 1_000, 40
 """Fewer pairs, or fewer bad rows in a pair, are not judged."""
 
 
-def ranking(evidence: GateEvidence) -> tuple[GateFinding, ...]:
+def find_lost_auc(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the AUC lost against the champion or, without one, logistic regression; then in segments where it is proven.
 
     AUC is over the pairs that the study is judged by.
@@ -80,7 +81,7 @@ def ranking(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     text = f"Over {judged['pairs']:,.0f} {pairs} the AUC is {own['value']:.3f}"
     side = "below" if paired["value"] < 0 else "above"
     remedy = "Train again with more points or other features, or keep what ranks better."
-    found = GateFinding(
+    finding = GateFinding(
         -paired["value"],
         f"{text}, {abs(paired['value']):.3f} {side} {_name_model(other)}'s{interval_text(paired)}.",
         half_width(paired),
@@ -88,9 +89,9 @@ def ranking(evidence: GateEvidence) -> tuple[GateFinding, ...]:
         remedy=remedy,
     )
     if own["low"] > 0.5:
-        return found, *_rank_segments(evidence)
+        return finding, *_rank_segments(evidence)
     chance = f"{text}{interval_text(own)}, not proven to rank better than chance."
-    return GateFinding(None, chance, by_person=own["value"] > 0.5, remedy=remedy), found
+    return GateFinding(None, chance, by_person=own["value"] > 0.5, remedy=remedy), finding
 
 
 def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
@@ -126,7 +127,8 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
     return float(ndtr((figure["value"] - base) / error)) if error > 0 else float(figure["value"] >= base)
 
 
-def migration(evidence: GateEvidence) -> GateFinding:
+def find_share_moved_far(evidence: GateEvidence) -> GateFinding:
+    """Find the share of rated rows that move by more than one tier from the champion's."""
     shares = evidence.evaluation["migration"]
     if shares is None or shares["within_one"] is None:
         return GateFinding(None, "There is no champion whose tiers could change.")
@@ -134,7 +136,7 @@ def migration(evidence: GateEvidence) -> GateFinding:
     return GateFinding(far, f"{far:.2%} of the rated rows move by more than one tier, {1 - shares['same']:.2%} at all.")
 
 
-def psi(evidence: GateEvidence) -> GateFinding:
+def find_psi_bound(evidence: GateEvidence) -> GateFinding:
     """Find the lower bound of the population stability index (PSI) from the judged rows to today's sellers.
 
     It is the lesser of two bounds: of all sellers, and at equal tenure and volume, so that growth alone never fails.

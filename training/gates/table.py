@@ -31,16 +31,16 @@ class Gate:
 
 
 GATES = (
-    Gate("certificate", HARD, 0, 0, 0, figures.certificate, overridable=False),
-    Gate("parity", HARD, 0, 0, 0, figures.parity, overridable=False),
-    Gate("reproducible", HARD, 0, 0, 0, figures.reproducible),
-    Gate("leakage", HARD, 0, 0, 0, figures.leakage),
-    Gate("ranking", HARD, 0.03, 0, 0.1, figures.ranking),
-    Gate("calibration", HARD, 1.33, 1.05, 2, calibration.calibration),
-    Gate("segments", HARD, 1.33, 1.05, 3, calibration.segments),
-    Gate("migration", ADVISORY, 0.05, 0, 1, figures.migration),
-    Gate("psi", ADVISORY, 0.1, 0, 10, figures.psi),
-    Gate("data", ADVISORY, 0, 0, 0, figures.data),
+    Gate("certificate", HARD, 0, 0, 0, figures.count_given_up_promises, overridable=False),
+    Gate("parity", HARD, 0, 0, 0, figures.count_parity_mismatches, overridable=False),
+    Gate("reproducible", HARD, 0, 0, 0, figures.count_other_digests),
+    Gate("leakage", HARD, 0, 0, 0, figures.count_failed_leakage_checks),
+    Gate("ranking", HARD, 0.03, 0, 0.1, figures.find_lost_auc),
+    Gate("calibration", HARD, 1.33, 1.05, 2, calibration.find_level_and_slope_ratios),
+    Gate("segments", HARD, 1.33, 1.05, 3, calibration.find_segments_off),
+    Gate("migration", ADVISORY, 0.05, 0, 1, figures.find_share_moved_far),
+    Gate("psi", ADVISORY, 0.1, 0, 10, figures.find_psi_bound),
+    Gate("data", ADVISORY, 0, 0, 0, figures.count_failed_data_checks),
 )
 
 

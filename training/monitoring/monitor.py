@@ -20,17 +20,17 @@ from training.evaluation.equal_volume import between
 from training.evaluation.stability import Samples
 from training.monitoring.outcomes import (
     adapt_study_to_model,
-    is_mature,
+    has_final_outcomes,
+    keep_reported_before,
     last_training_day,
     outcome,
-    reported_before,
     training_points,
 )
-from training.monitoring.past_answers import answers_at
+from training.monitoring.past_answers import find_past_answers
 from training.monitoring.results import Calibration, Drift, MonitorReport
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
-from training.observation.snapshots import Snapshot, join, snapshot
+from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
 from training.study.definition import MonitorTable, Study
 
 MAX_SELLERS = 20_000
@@ -53,9 +53,9 @@ def monitor(
     limits = study.monitor
     study = adapt_study_to_model(study, artifact)
     day = table.as_of if as_of is None else as_of
-    table = replace(reported_before(table, day), as_of=day)
+    table = replace(keep_reported_before(table, day), as_of=day)
     final = final_facts(table)
-    reference, today = _observe_reference(table, study, artifact, final), population(table, study, day, final)
+    reference, today = _observe_reference(table, study, artifact, final), observe_ahead(table, study, day, final)
     if not len(today.seller):
         raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
     score, features = drift(reference, today, artifact, limits, study.model.seed)
@@ -75,8 +75,8 @@ def monitor(
     )
 
 
-def population(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
-    return snapshot(table, study.ahead(), study.point_at(day), final)
+def observe_ahead(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
+    return observe_known_outcomes(table, study.ahead(), study.point_at(day), final)
 
 
 def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
@@ -87,7 +87,7 @@ def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, fin
     days = [day for day, _ in training_points(artifact)]
     if not days:
         raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
-    found = join([population(table, study, day, final) for day in days])
+    found = join_snapshots([observe_ahead(table, study, day, final) for day in days])
     if not len(found.seller):
         raise ConfigurationWrong(
             f"the ledger knows nobody of the days that model {artifact.digest[:12]} was trained on; give the export it was"
@@ -139,7 +139,7 @@ def calibration(
     cells = np.zeros((table.columns.cases, len(Tier) + 1, 2))
     rows, bad_rows = np.zeros((2, len(Tier) + 1), dtype=np.int64)
     for day in days:
-        answers, seen = answers_at(table, artifact, policy, day), outcome(table, study, day, final)
+        answers, seen = find_past_answers(table, artifact, policy, day), outcome(table, study, day, final)
         expected = seen.expected(artifact, answers.raw[seen.seller])
         tier = answers.tier[seen.seller]
         np.add.at(cells, (seen.seller, tier), seen.weight[:, None] * np.stack([seen.bad, expected], axis=1))
@@ -153,7 +153,7 @@ def calibration(
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
         value, one_more = observed / expected, (observed / bad if bad else 1.0) / expected
         influence = (part[:, 0] - value * part[:, 1]) / expected
-        ratio = widen_by_poisson(between(value, influence).cut(0.0, np.inf), bad, one_more)
+        ratio = widen_by_poisson(between(value, influence).clip(0.0, np.inf), bad, one_more)
         found = Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample)
         return replace(found, alert=_is_outside(ratio, limits))
 
@@ -167,7 +167,7 @@ def calibration(
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     """Return at most `points` mature days, `step_days` apart, the newest first."""
     first = table.first_day
-    latest = next((day for day in range(table.as_of, first, -1) if is_mature(table, study, day)), None)
+    latest = next((day for day in range(table.as_of, first, -1) if has_final_outcomes(table, study, day)), None)
     if latest is None:
         return []
     return list(range(latest, first, -study.observation.step_days))[:points]

@@ -11,7 +11,7 @@ from scoring.model.scale import Scale
 from training.evaluation.arrays import sigmoid
 from training.fitting.fit import offset
 from training.observation.export import LedgerTable
-from training.observation.snapshots import snapshot
+from training.observation.snapshots import observe_known_outcomes
 from training.study.definition import Study
 
 
@@ -44,10 +44,10 @@ def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
 
     They refer to the maturity of its own labels; its lineage records the lift of calibration, 0 if none.
     """
-    return at_maturity(artifact.scale, float(lineage_of(artifact).get("calibration_lift", 0.0)), raw)
+    return at_maturity(artifact.scale, float(read_lineage(artifact).get("calibration_lift", 0.0)), raw)
 
 
-def is_mature(table: LedgerTable, study: Study, day: int) -> bool:
+def has_final_outcomes(table: LedgerTable, study: Study, day: int) -> bool:
     return study.point_at(day).window_end + study.window.maturity_days <= table.as_of
 
 
@@ -56,11 +56,11 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = No
 
     `final`: from `training.observation.labels.final_facts`.
     """
-    seen = snapshot(table, study, study.point_at(day), final)
+    seen = observe_known_outcomes(table, study, study.point_at(day), final)
     return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
 
 
-def reported_before(table: LedgerTable, day: int) -> LedgerTable:
+def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
@@ -96,12 +96,12 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
 
 def slope_of(artifact: Artifact) -> float:
     """Return the slope of exposure in the model's lineage; 1 without it."""
-    return float(lineage_of(artifact).get("slope") or 1.0)
+    return float(read_lineage(artifact).get("slope") or 1.0)
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:
     """Return (observation day, day after its window) of the model's training points, in its lineage's order."""
-    points: list[dict[str, Any]] = lineage_of(artifact).get("train", [])
+    points: list[dict[str, Any]] = read_lineage(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
 
 
@@ -109,6 +109,6 @@ def last_training_day(artifact: Artifact) -> int:
     return max((window_end for _, window_end in training_points(artifact)), default=0)
 
 
-def lineage_of(artifact: Artifact) -> dict[str, Any]:
+def read_lineage(artifact: Artifact) -> dict[str, Any]:
     lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
     return lineage

@@ -37,7 +37,7 @@ class Answers:
     """Raw score, float64, also of the unrated; NaN of the absent."""
 
 
-def answers_at(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> Answers:
+def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> Answers:
     asked = _Question(table.attributes, artifact, policy, day * DAY)
     parts = [_answer(columns, asked) for _, columns in split_by_sellers(table.columns, MAX_ENTRIES)]
     names = Answers.__dataclass_fields__

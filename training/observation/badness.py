@@ -30,20 +30,20 @@ class Counted:
     def take(self, rows: Bools) -> "Counted":
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
 
-    def by_case(self, cases: int) -> Ints:
+    def count_by_case(self, cases: int) -> Ints:
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
-def matches(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    found = np.zeros(len(v.case), dtype=bool)
+def match_rules(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
+    matching = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
         if rule.violation_type is not None:
             match &= table.violation_type[v.row] == rule.violation_type
         if rule.category is not None:
             match &= v.category == rule.category
-        found |= match
-    return found
+        matching |= match
+    return matching
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:

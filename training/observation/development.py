@@ -19,7 +19,7 @@ from training.observation.badness import (
     count_failures,
     count_incidents,
     market_cut,
-    matches,
+    match_rules,
     required_count,
 )
 from training.observation.export import LedgerTable
@@ -184,7 +184,7 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
     """Return (case, window index, day) when enough was known to be bad, without sellers with too few orders in the
     window.
     """
-    matching = np.flatnonzero(matches(final.violations, study.bad.rules, table))
+    matching = np.flatnonzero(match_rules(final.violations, study.bad.rules, table))
     v, known = final.violations.take(matching), known[matching]
     amount = amounts(v, study, table)
     if study.bad.count == "service_failures":
@@ -198,7 +198,7 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
             inside = (v.day >= start) & (v.day < end)
             counted = count_incidents(v.take(inside), known[inside], amount[inside])
         orders = _count_orders(final, study, start, end)
-        cut = market_cut(study, counted.by_case(final.cases), orders)
+        cut = market_cut(study, counted.count_by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
         found.append((case, np.full(len(case), place), day[case]))

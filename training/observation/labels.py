@@ -27,7 +27,7 @@ from training.observation.badness import (
     count_failures,
     count_incidents,
     market_cut,
-    matches,
+    match_rules,
     required_count,
 )
 from training.observation.export import LedgerTable
@@ -54,7 +54,7 @@ class Windows:
     day: Ints
     end: Ints
 
-    def hold(self, case: Ints, day: Ints) -> Bools:
+    def contain(self, case: Ints, day: Ints) -> Bools:
         return (day >= self.day[case]) & (day < self.end[case])
 
 
@@ -85,7 +85,7 @@ def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: F
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
     _, counted = _find_mature(columns, table, study, windows, final)
     _, orders = _count_sales(final, windows)
-    return market_cut(study, counted.by_case(final.cases), orders)
+    return market_cut(study, counted.count_by_case(final.cases), orders)
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
@@ -118,15 +118,15 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
-    v = mature.take(windows.hold(mature.case, mature.day))
-    v = v.take(matches(v, study.bad.rules, table))
+    v = mature.take(windows.contain(mature.case, mature.day))
+    v = v.take(match_rules(v, study.bad.rules, table))
     return count_incidents(v, v.day, amounts(v, study, table))
 
 
 def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final)
-    inside = windows.hold(counted.case, counted.day)
+    inside = windows.contain(counted.case, counted.day)
     return counted.take(inside)
 
 
@@ -146,7 +146,7 @@ def _find_suspended(mature: Violations, table: LedgerTable, windows: Windows, tr
     first = np.full(len(windows.day), NEVER)
     imposed, entry, _ = pair_suspensions_with_violations(mature, table)
     case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
-    counts = (imposed.report_time[entry] < truth_time[case]) & windows.hold(case, day)
+    counts = (imposed.report_time[entry] < truth_time[case]) & windows.contain(case, day)
     np.minimum.at(first, case[counts], day[counts])
     return first
 
@@ -176,7 +176,7 @@ def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
 
 def _count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
     """Return the day after the last settled order in the window (the first day without one), and the orders."""
-    inside = windows.hold(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
+    inside = windows.contain(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]
     orders = np.bincount(case, weights=final.exposure_orders[inside], minlength=final.cases)
     left_day = windows.day.copy()
@@ -202,7 +202,7 @@ def _find_open_claims(
 def _find_inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
     inspections = _list_after_corrections(table, Kind.INSPECTION)
     drawn = table.stated.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
-    drawn &= windows.hold(inspections.case, inspections.occur_time // DAY)
+    drawn &= windows.contain(inspections.case, inspections.occur_time // DAY)
     found = np.zeros(len(windows.day), dtype=bool)
     found[inspections.case[drawn]] = True
     return found

@@ -37,19 +37,19 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     if study.observation.test or study.observation.events is not None:
         return Points(train, test, "")
     final = final or final_facts(table)
-    found: list[int] = []
+    bad_rows: list[int] = []
     days: list[int] = []
-    while len(found) < MAX_TRIED:
+    while len(bad_rows) < MAX_TRIED:
         day = test[0].day - len(days) * study.observation.step_days
         tried = study.find_points(table.as_of, day)
-        if found and tried[0][0].day <= table.first_day:
+        if bad_rows and tried[0][0].day <= table.first_day:
             break
         days.append(day)
-        found.append(count_bad(table, study, tried[1][0], final))
-        if found[-1] >= ENOUGH_BAD:
-            chosen = next(place for place, bad in enumerate(found) if bad * WORTH_GOING_BACK >= found[-1])
-            return Points(*study.find_points(table.as_of, days[chosen]), _spell(days, found, chosen))
-    return Points(train, test, _spell(days, found, 0))
+        bad_rows.append(count_bad(table, study, tried[1][0], final))
+        if bad_rows[-1] >= ENOUGH_BAD:
+            chosen = next(place for place, bad in enumerate(bad_rows) if bad * WORTH_GOING_BACK >= bad_rows[-1])
+            return Points(*study.find_points(table.as_of, days[chosen]), _spell(days, bad_rows, chosen))
+    return Points(train, test, _spell(days, bad_rows, 0))
 
 
 def _spell(days: list[int], bad: list[int], chosen: int) -> str:

@@ -76,7 +76,7 @@ class Snapshot:
         chosen = np.sort(np.random.default_rng(seed).choice(len(self.bad), most, replace=False))
         return self.take(chosen.astype(np.int64))
 
-    def settled(self) -> "Snapshot":
+    def with_known_outcome(self) -> "Snapshot":
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
@@ -93,8 +93,10 @@ class KnownFacts:
     sums: Sums
 
 
-def snapshot(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> Snapshot:
-    return observe(table, study, point, final).rows.settled()
+def observe_known_outcomes(
+    table: LedgerTable, study: Study, point: Observation, final: Facts | None = None
+) -> Snapshot:
+    return observe(table, study, point, final).rows.with_known_outcome()
 
 
 def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> EligibleRows:
@@ -122,14 +124,14 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
     cut = find_market_cut(table, study, _windows_at(table.columns.cases, point), final)
-    found = 0
+    bad = 0
     for cases, columns in split_by_sellers(table.columns, AT_ONCE):
         part, theirs = replace(table, columns=columns), final.part(cases)
         labels = label(part, study, _windows_at(columns.cases, point), theirs, cut)
         known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
         keep, _ = _find_eligible(study, point, columns, known, theirs, labels)
-        found += int((keep & (labels.outcome == Outcome.BAD)).sum())
-    return found
+        bad += int((keep & (labels.outcome == Outcome.BAD)).sum())
+    return bad
 
 
 AT_ONCE = 100_000
@@ -150,28 +152,28 @@ def _weigh_by_orders(found: EligibleRows, study: Study) -> EligibleRows:
 def _observe_part(
     table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float
 ) -> EligibleRows:
-    known = known_at(table, study, point)
+    facts_then = known_at(table, study, point)
     windows = _windows_at(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
-    keep, exclusions = _find_eligible(study, point, table.columns, known.facts, final, labels)
+    keep, exclusions = _find_eligible(study, point, table.columns, facts_then.facts, final, labels)
     kept = np.flatnonzero(keep).astype(np.int64)
     outcome = labels.outcome[kept]
     exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
     rows = Snapshot(
-        x=features_of(known, table, study, point, kept),
+        x=features_of(facts_then, table, study, point, kept),
         bad=(outcome == Outcome.BAD).astype(np.float64),
         seller=kept + first,
         day=windows.day[kept],
         window_orders=labels.window_orders[kept],
-        orders=known.sums.total_orders[kept],
-        rule_points=_add_rule_points(known.facts, study)[kept],
-        clean=known.sums.ever[0][kept] == 0,
+        orders=facts_then.sums.total_orders[kept],
+        rule_points=_add_rule_points(facts_then.facts, study)[kept],
+        clean=facts_then.sums.ever[0][kept] == 0,
         outcome=outcome,
         weight=np.ones(len(kept)),
-        raw_count=_count_raw(known.facts)[kept],
-        tenure_days=known.sums.tenure_days[kept],
-        country=_find_countries(table, known.facts)[kept],
-        product_category=_find_product_categories(table, known.facts)[kept],
+        raw_count=_count_raw(facts_then.facts)[kept],
+        tenure_days=facts_then.sums.tenure_days[kept],
+        country=_find_countries(table, facts_then.facts)[kept],
+        product_category=_find_product_categories(table, facts_then.facts)[kept],
         inspected=labels.inspected[kept],
     )
     return EligibleRows(rows, exclusions)
@@ -204,10 +206,10 @@ def _join_parts(parts: list[EligibleRows]) -> EligibleRows:
     exclusions: Counter[str] = Counter()
     for part in parts:
         exclusions.update(part.exclusions)
-    return EligibleRows(join([part.rows for part in parts]), dict(exclusions))
+    return EligibleRows(join_snapshots([part.rows for part in parts]), dict(exclusions))
 
 
-def join(snapshots: list[Snapshot]) -> Snapshot:
+def join_snapshots(snapshots: list[Snapshot]) -> Snapshot:
     if len(snapshots) == 1:
         return snapshots[0]
     names = Snapshot.__dataclass_fields__

@@ -8,8 +8,8 @@ import numpy as np
 
 from scoring.base.time import format_time
 from training.checks.check import Check
-from training.checks.data import check_volume, data_checks
-from training.checks.leakage import leakage_checks
+from training.checks.data import check_volume, run_data_checks
+from training.checks.leakage import run_leakage_checks
 from training.checks.look_log import Look, earlier_looks, log_look
 from training.observation.delay import DecisionDelay, decision_delay
 from training.observation.development import Lift, development, lift
@@ -36,7 +36,7 @@ class LeakageChecked:
 
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
-    checks = data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
+    checks = run_data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(check_volume(job.study, observed.rows.sample(MAX_ROWS, job.study.model.seed)))
     step(1, 3)
     delay = decision_delay(job.table)
@@ -62,7 +62,7 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     step(1, 2)
     rows = observed.rows.sample(MAX_ROWS, job.study.model.seed)
     test = observed.test.sample(MAX_ROWS, job.study.model.seed)
-    checks = leakage_checks(job.table, job.study, rows, test)
+    checks = run_leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""
     return LeakageChecked(checks, looks, _spell(checks) + seen)

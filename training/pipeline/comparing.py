@@ -15,14 +15,21 @@ from scoring.model.scale import Scale
 from training.checks.leakage import cut_before
 from training.evaluation.arrays import plain
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
-from training.evaluation.figures import counted, evaluate
+from training.evaluation.figures import count_rows, evaluate
 from training.evaluation.stability import Sellers, compare_with_today
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves
 from training.fitting.fit import at_reference, fit_full, offset
 from training.fitting.logistic import Logistic, calibrate
-from training.monitoring.outcomes import at_maturity, lineage_of, served_log_odds, slope_of, study_of_model
-from training.observation.snapshots import Snapshot, features_of, find_active, join, known_at, snapshot
+from training.monitoring.outcomes import at_maturity, read_lineage, served_log_odds, slope_of, study_of_model
+from training.observation.snapshots import (
+    Snapshot,
+    features_of,
+    find_active,
+    join_snapshots,
+    known_at,
+    observe_known_outcomes,
+)
 from training.pipeline.fitting import Calibrated, Fitted
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed
@@ -79,7 +86,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         PAST_VOLUME: test.orders,
     }
     if study.context and isinstance(fitted.model, Curves):
-        rankings[WITH_CONTEXT] = fitted.model.raw(as_it_was.x)
+        rankings[WITH_CONTEXT] = fitted.model.raw_scores(as_it_was.x)
     seen = at_reference(rows, study)
     trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(seen.x)), seen.x)
     case = _make_case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
@@ -88,13 +95,13 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     learned = replace(learned, window_orders=seen.window_orders, pair_day=_find_pair_day(study, seen))
     ranked = {CANDIDATE: page.raw_score(seen.x), "logistic": logistic.served(seen)}
     again, _ = learned.compare(ranked, at_equal_volume=study.at_equal_volume)
-    figures["train"] = counted(observed.rows.bad, observed.rows.seller)
+    figures["train"] = count_rows(observed.rows.bad, observed.rows.seller)
     figures["train"]["auc"] = plain({name: found.value for name, found in again.items()})
     figures["today"] = _compare_with_today(job, page, scale, test, points)
     figures["importance"] = _measure_importance(page, study, test)
     figures["test"]["drawn_from"] = len(observed.test.bad)
     if job.champion is not None:
-        theirs = lineage_of(job.champion).get("definition", {})
+        theirs = read_lineage(job.champion).get("definition", {})
         figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     return Compared(test, case.scores(), log_odds, p_bad, points, figures, _summarize(figures))
@@ -210,10 +217,10 @@ def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
     study = replace(job.study, features=(*FEATURES.values(), *declared), pairs=())
     most = MAX_ROWS // len(observed.train_points)
     parts = [
-        snapshot(job.table, study, point, observed.final).sample(most, study.model.seed)
+        observe_known_outcomes(job.table, study, point, observed.final).sample(most, study.model.seed)
         for point in observed.train_points
     ]
-    rows, latest = join(parts), parts[-1]
+    rows, latest = join_snapshots(parts), parts[-1]
     some = rows.sample(MAX_FITTED, study.model.seed)
     x = at_reference(latest, study).x
     unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_full(part, study))
@@ -225,7 +232,9 @@ def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
 
 
 def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
-    rows = join([snapshot(job.table, study, point, observed.final) for point in observed.test_points])
+    rows = join_snapshots(
+        [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.test_points]
+    )
     place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
     return rows.x[[place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)]]
 

@@ -64,7 +64,7 @@ def fit(step: Step, job: Job, observed: Observed) -> Fitted:
             " choose others by features.with of the study"
         )
     curves = fit_curves(observed.rows, job.study, step)
-    if len(np.unique(curves.raw(golden_rows(observed.rows)))) < 2:
+    if len(np.unique(curves.raw_scores(golden_rows(observed.rows)))) < 2:
         raise ConfigurationWrong(
             "the model says the same of every seller: nothing in the features tells bad from good, or too few rows are"
             " in a leaf; widen the bad definition, import more, or lower min_data_in_leaf in model.parameters of the study"
@@ -131,7 +131,7 @@ def _calibrate_curves(
 def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
     """Return the curves in whole points, cut where the training rows lose least; a row counts p (1 - p) of its weight."""
     rows, study = observed.rows.sample(MAX_ROWS, job.study.model.seed), job.study
-    p = sigmoid(curves.raw(rows.x) + offset(rows, study))
+    p = sigmoid(curves.raw_scores(rows.x) + offset(rows, study))
     reference = {
         place: feature.reference
         for place, feature in enumerate(study.features)
@@ -149,7 +149,7 @@ def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Flo
         def count_rounds(done: int, total: int) -> None:
             step(fold * total + done, FOLDS * total)
 
-        return fit_curves(part, job.study, count_rounds).raw
+        return fit_curves(part, job.study, count_rounds).raw_scores
 
     return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.model.seed, fitted)
 

@@ -14,7 +14,7 @@ from training.evaluation.equal_volume import auc_at_equal_volume
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import at_reference, fit_full
 from training.observation.labels import Windows, find_market_cut
-from training.observation.snapshots import join, snapshot
+from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed
 from training.pipeline.steps import Step
@@ -78,8 +78,8 @@ def _find_share(job: Job, observed: Observed, study: Study) -> float:
 
 def _rank(job: Job, observed: Observed, study: Study) -> dict[str, Any]:
     study = replace(study, model=replace(study.model, rounds=ROUNDS), pairs=())
-    parts = [snapshot(job.table, study, point, observed.final) for point in observed.train_points]
-    rows = join(parts).sample(MAX_ROWS, study.model.seed)
+    parts = [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.train_points]
+    rows = join_snapshots(parts).sample(MAX_ROWS, study.model.seed)
     found: dict[str, Any] = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
     x = at_reference(rows, study).x
     raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(at_reference(part, study), study))

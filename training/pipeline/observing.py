@@ -9,7 +9,7 @@ from scoring.base.time import format_day
 from scoring.features.facts import Facts
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
-from training.observation.snapshots import Snapshot, join
+from training.observation.snapshots import Snapshot, join_snapshots
 from training.observation.snapshots import observe as observe_sellers
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
@@ -49,16 +49,16 @@ def observe(step: Step, job: Job) -> Observed:
     chosen = choose_points(job.table, job.study, final)
     train_points, test_points = chosen.train, chosen.test
     points = [*train_points, *test_points]
-    found: list[Snapshot] = []
+    snapshots: list[Snapshot] = []
     left_out: list[Mapping[str, int]] = []
     for done, point in enumerate(points):
         step(done, len(points))
         seen = observe_sellers(job.table, job.study, point, final)
-        found.append(seen.rows.settled())
+        snapshots.append(seen.rows.with_known_outcome())
         left_out.append(seen.exclusions)
     split = len(train_points)
-    parts = found[:split]
-    rows, test = join(parts), join(found[split:])
+    parts = snapshots[:split]
+    rows, test = join_snapshots(parts), join_snapshots(snapshots[split:])
     for name, of_part, part in (("training", train_points, rows), ("test", test_points, test)):
         _check_enough(name, of_part, part, job)
     summary = (
@@ -67,7 +67,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" ({test.bad.mean():.2%} bad)"
     )
     summary += f"; {chosen.why}" if chosen.why else ""
-    return Observed(train_points, test_points, parts, rows, test, final, found, left_out, summary)
+    return Observed(train_points, test_points, parts, rows, test, final, snapshots, left_out, summary)
 
 
 def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:

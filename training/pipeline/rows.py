@@ -5,7 +5,7 @@ import polars as pl
 
 from scoring.base.errors import ConfigurationWrong, invalid
 from training.observation.export import LedgerTable
-from training.observation.snapshots import join
+from training.observation.snapshots import join_snapshots
 from training.pipeline.job import Job, Trained
 from training.pipeline.observing import observe
 from training.pipeline.steps import Step, show_nothing
@@ -42,7 +42,7 @@ def design_matrix(job: Job) -> pl.DataFrame:
     feature of the study by its key, with the actual context.
     """
     observed = observe(Step("snapshot", show_nothing), job)
-    rows = join([observed.rows, observed.test])
+    rows = join_snapshots([observed.rows, observed.test])
     columns: dict[str, object] = {
         "split": np.repeat(["train", "test"], [len(observed.rows.bad), len(observed.test.bad)]),
         "seller": [job.table.sellers[code] for code in rows.seller.tolist()],

@@ -39,7 +39,7 @@ def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
 
     def fit(fold: int, part: Snapshot, near: Study) -> Raw:
         step(fold, 3)
-        return fit_curves(part, near).raw
+        return fit_curves(part, near).raw_scores
 
     return estimate(rows, study.with_exposure_slope(None), fit)
 

@@ -42,24 +42,24 @@ def _round_step(rough: float) -> float:
     return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
 
 
-def shares(label: str) -> Axis:
+def share_axis(label: str) -> Axis:
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
-def curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
+def draw_curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
     points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
     return Line("M" + "L".join(points), style)
 
 
-def dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
+def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
     return Dot(x.at(at), 100 - y.at(value), "m-lightgbm", says)
 
 
-def whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str) -> Mark:
+def draw_whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str) -> Mark:
     return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), "whisker", says)
 
 
-def level(value: float, y: Axis) -> Rule:
+def draw_level(value: float, y: Axis) -> Rule:
     return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), "rule")
 
 
@@ -95,6 +95,6 @@ class Scaled:
         return self.cell(interval["value"], interval["low"], interval["high"], form(interval), mark)
 
 
-def bar(value: float, most: float, text: str) -> Bar:
+def draw_bar(value: float, most: float, text: str) -> Bar:
     """Return a cell with `text` and a bar that is full at `most`; empty below 0, or if `most` is 0."""
     return Bar(text, min(max(value / most if most else 0.0, 0.0), 1.0))

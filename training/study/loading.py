@@ -75,24 +75,24 @@ DEFAULTED: Mapping[str, str] = {
 
 def refuse_wrong_parameters(part: Part) -> None:
     part.skip_others()
-    given, ours, breaking = set(part.data), _names(OURS), _names(BREAKING)
-    if theirs := sorted(given & ours):
+    stated, ours, breaking = set(part.data), _names(OURS), _names(BREAKING)
+    if theirs := sorted(stated & ours):
         part.refuse(
             "",
             f"may not set {', '.join(theirs)}: the certificate rests on what training sets; trees and seed are model.rounds"
             " and model.seed",
         )
-    if unproven := sorted(given & breaking):
+    if unproven := sorted(stated & breaking):
         part.refuse(
             "",
             f"may not set {', '.join(unproven)}: training has no rows to stop early by, reads no other file, and takes no"
             " trees that cannot be proven monotone; leave it out",
         )
-    for name in sorted(given - _known()):
+    for name in sorted(stated - _known()):
         near = get_close_matches(name, sorted(_known() - ours - breaking), 1)
         part.refuse(name, "is no parameter of LightGBM" + (f"; did you mean {near[0]}?" if near else ""))
     for name, others in DEFAULTED.items():
-        for other in given.intersection(others.split()):
+        for other in stated.intersection(others.split()):
             part.refuse("", f"must write {name} for {other}")
     if part.data.get("boosting", "gbdt") != "gbdt":
         part.refuse("boosting", "may only be gbdt: other trees do not add up to log-odds")

@@ -18,22 +18,26 @@ from scoring.loss_certificate.independent.world import (
     Terms,
     Unbounded,
     World,
-    awaiting,
-    complete,
+    add_implied_rules,
     digest_of,
-    name_of,
+    identify_policy,
+    name_awaiting_rule,
     need,
-    whole,
+    require_whole,
 )
 
 GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_within"}
 
 
-def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
-    table = world.grant((tier,), world.settled, world.tenure)
+def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
+    table = world.list_laxest_terms((tier,), world.settled, world.tenure)
     ahead = world.paid_on_young(table, is_free=True)
     [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]), ahead)
-    net = max(value[b][j] - world.lost(terms.deposit) for b, row in enumerate(table) for j, terms in enumerate(row))
+    net = max(
+        value[b][j] - world.find_lost_deposit(terms.deposit)
+        for b, row in enumerate(table)
+        for j, terms in enumerate(row)
+    )
     gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
 
@@ -41,7 +45,7 @@ def take_of_tier(world: World, tier: str | None) -> dict[str, int]:
 def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
     """Return the last bucket that a run's day leads to from each, by the farthest policy."""
     rows = [
-        [[world.farthest(terms, b) for terms in row] for b, row in enumerate(table)]
+        [[world.find_farthest_bucket(terms, b) for terms in row] for b, row in enumerate(table)]
         for world, table in zip(worlds, tables, strict=True)
     ]
     return _most_of_each(rows)
@@ -71,7 +75,7 @@ def _solve_run(
                 [
                     max(
                         0,
-                        world.released(terms, day)
+                        world.find_released(terms, day)
                         + max(
                             ahead[to][older] - grown[to] + grown[b]
                             for to in range(b, reach[b][j] + 1)
@@ -86,9 +90,9 @@ def _solve_run(
     return found
 
 
-def largest_of(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    found = [*takes]
-    return {key: max(take[key] for take in found) for key in ("gross_minor", "after_refunds_minor")}
+def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    all_takes = [*takes]
+    return {key: max(take[key] for take in all_takes) for key in ("gross_minor", "after_refunds_minor")}
 
 
 def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str, int]) -> None:
@@ -96,7 +100,7 @@ def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str
     if granted is None:
         return
     need(set(granted) == {"sequence", "sellers"}, "what persons granted has other parts")
-    whole(granted["sequence"])
+    require_whole(granted["sequence"])
     names = [(one["marketplace"], one["seller"]) for one in granted["sellers"]]
     need(names == sorted(set(names)), "sellers that persons granted something are not in order, or not once each")
     known = {(rule["id"], measure["kind"]) for rule in world.policy.get("rules", ()) for measure in rule["measures"]}
@@ -118,7 +122,9 @@ def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str
 
 def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
     rules = world.policy.get("rules", ())
-    gone = {*lifted} | {(rule["id"], "deposit") for rule in rules if (awaiting(rule["id"]), "value_cap") in lifted}
+    gone = {*lifted} | {
+        (rule["id"], "deposit") for rule in rules if (name_awaiting_rule(rule["id"]), "value_cap") in lifted
+    }
     rules = [
         {**rule, "measures": [m for m in rule["measures"] if (rule["id"], m["kind"]) not in gone]} for rule in rules
     ]
@@ -126,7 +132,7 @@ def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> 
         without = World({**world.policy, "rules": rules}, stated)
     except Unbounded:
         return None
-    return largest_of(take_of_tier(without, tier) for tier in TIERS)
+    return join_largest(find_take_of_tier(without, tier) for tier in TIERS)
 
 
 def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
@@ -142,13 +148,13 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
     if len(policies) == 1:
         need(sequence is None, "the certificate counts policies before its own, which are not at hand")
         return
-    alone = [World(complete(policy), certificate["assumptions"]) for policy in policies]
+    alone = [World(add_implied_rules(policy), certificate["assumptions"]) for policy in policies]
     worlds, before = (
         [World(one.policy, certificate["assumptions"], among) for one in among] for among in (alone, alone[:-1])
     )
     verdicts = {"against_faked_history": False, "unconditional": True}
     found = {
-        "older": [name_of(policy) for policy in policies[:-1]],
+        "older": [identify_policy(policy) for policy in policies[:-1]],
         "run_days": worlds[0].days,
         "most_minor": {name: _most_of(worlds, is_real) for name, is_real in verdicts.items()},
         "before_minor": {name: _most_of(before, is_real) for name, is_real in verdicts.items()},
@@ -159,7 +165,7 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
 def _most_of(worlds: Sequence[World], is_real: bool) -> int:
     last, most = worlds[-1], 0
     after: list[list[list[int]]] = []
-    price, buckets = last.price(is_real), range(len(last.settled))
+    price, buckets = last.list_history_costs(is_real), range(len(last.settled))
     cheapest = [
         min(cost + max(price[b] - price[start], 0) for start in buckets for cost in entry_costs(last, start, 0))
         for b in buckets
@@ -173,7 +179,7 @@ def _most_of(worlds: Sequence[World], is_real: bool) -> int:
             [*map(min, old, (terms.deposit for terms in row))] for old, row in zip(asked, world.terms, strict=True)
         ]
         gains = (
-            gain - last.lost(deposit) - cheapest[b]
+            gain - last.find_lost_deposit(deposit) - cheapest[b]
             for b in buckets
             for gain, deposit in zip(found[0][b], asked[b], strict=True)
         )
@@ -216,7 +222,7 @@ def check_certificate(
     try:
         _check_frame(policy, certificate, assumptions)
         check_sequence([*older, policy], certificate)
-        world = World(complete(policy), certificate["assumptions"])
+        world = World(add_implied_rules(policy), certificate["assumptions"])
         world.compare(certificate)
         return _check_all(world, certificate, progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -254,7 +260,7 @@ def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> N
     need(certificate["format"] == FORMAT, f"the certificate is not of the form {FORMAT}")
     content = {key: value for key, value in certificate.items() if key != "digest"}
     need(certificate["digest"] == digest_of(content), "the certificate was altered: its digest is another")
-    need(certificate["policy"] == name_of(policy), "the certificate is of another policy")
+    need(certificate["policy"] == identify_policy(policy), "the certificate is of another policy")
     need(
         certificate["currency"] == certificate["assumptions"]["currency"] == policy.get("currency"),
         "the certificate, its assumptions and the policy are not in one currency",
@@ -271,7 +277,7 @@ def _check_verdict(
     world: World, name: str, verdict: Data, is_real: bool, progress: Callable[[str, int, int], None] | None
 ) -> int:
     """Prove every state's value and the most that can be taken; return the number of edges that were tried."""
-    price, running, building = world.price(is_real), verdict["running"], verdict["building"]
+    price, running, building = world.list_history_costs(is_real), verdict["running"], verdict["building"]
     sizes = (len(world.settled), len(world.tenure))
     need(_shape(running) == (world.days, *sizes), f"{name} lacks a state of a run")
     need(_shape(building) == (*sizes, len(world.deposits)), f"{name} lacks a state")
@@ -297,7 +303,9 @@ def _check_verdict(
     _require_same(verdict["most_minor"], most, f"{name}, fresh")
     need(verdict["holds"] is (most <= (world.most_loss if is_real else 0)), f"{name} does not hold as stated")
     gains_at_once = [
-        running[0][b][j] - world.lost(terms.deposit) for b, row in enumerate(world.terms) for j, terms in enumerate(row)
+        running[0][b][j] - world.find_lost_deposit(terms.deposit)
+        for b, row in enumerate(world.terms)
+        for j, terms in enumerate(row)
     ]
     gain_after_building = max(
         b[j][k] - world.deposits[k] for b in building for j in range(sizes[1]) for k in range(len(world.deposits))
@@ -331,12 +339,12 @@ def _check_run_day(world: World, name: str, running: Any, day: int, price: Seque
     for b, row in enumerate(world.terms):
         for j, terms in enumerate(row):
             later = range(j, min(j + 2, len(row)))
-            reached = range(b, world.farthest(terms, b) + 1)
+            reached = range(b, world.find_farthest_bucket(terms, b) + 1)
             best = max(following[to][older] - grown[to] + grown[b] for to in reached for older in later)
             edges += len(reached) * len(later) + 1
             value = running[day][b][j]
             _require_same(
-                value, max(0, world.released(terms, day) + best), f"{name}, day {day} of a run, bucket {b}, {j}"
+                value, max(0, world.find_released(terms, day) + best), f"{name}, day {day} of a run, bucket {b}, {j}"
             )
             need(b == 0 or value >= running[day][b - 1][j], f"{name}: a refund pays on day {day} of a run")
     return edges
@@ -375,14 +383,18 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
     need(-attack["entry_cash_minor"] in bought and entered <= start[0], f"{name}: the attack has no such entry")
     _require_same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")
     _require_same(
-        attack["deposit_minor"], world.lost(world.terms[start[0]][start[1]].deposit), f"{name}, the attack's deposit"
+        attack["deposit_minor"],
+        world.find_lost_deposit(world.terms[start[0]][start[1]].deposit),
+        f"{name}, the attack's deposit",
     )
     for day, ((b, j), (to, older), step) in enumerate(zip(places, places[1:], days, strict=False)):
         terms = world.terms[b][j]
         grown = price[to] - price[b] if day < world.claim_days else 0
-        need(b <= to <= world.farthest(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere")
+        need(
+            b <= to <= world.find_farthest_bucket(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere"
+        )
         _require_same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
-        _require_same(step["released_minor"], world.released(terms, day), f"{name}, day {day} of the attack")
+        _require_same(step["released_minor"], world.find_released(terms, day), f"{name}, day {day} of the attack")
         _require_same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
         cash += step["released_minor"] - grown
     ended, aged = places[-1]
@@ -395,10 +407,13 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
 
 def _check_figures(world: World, certificate: Data) -> None:
     running = certificate["verdicts"]["unconditional"]["running"]
-    found = [[running[0][b][j] - world.lost(t.deposit) for j, t in enumerate(row)] for b, row in enumerate(world.terms)]
+    found = [
+        [running[0][b][j] - world.find_lost_deposit(t.deposit) for j, t in enumerate(row)]
+        for b, row in enumerate(world.terms)
+    ]
     need(certificate["temptation_minor"] == found, "the temptation is not what a run brings less the deposit")
-    by_tier = {"none" if tier is None else tier: take_of_tier(world, tier) for tier in TIERS}
-    largest = largest_of(by_tier.values())
+    by_tier = {"none" if tier is None else tier: find_take_of_tier(world, tier) for tier in TIERS}
+    largest = join_largest(by_tier.values())
     takes = {
         "by_tier": by_tier,
         "largest": largest,

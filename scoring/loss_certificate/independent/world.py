@@ -78,7 +78,7 @@ def digest_of(content: Data) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def name_of(policy: Data) -> Data:
+def identify_policy(policy: Data) -> Data:
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
@@ -103,13 +103,13 @@ def need(holds: bool, text: str) -> None:
         raise NotProven(text)
 
 
-def whole(value: object, least: int = 0) -> int:
+def require_whole(value: object, least: int = 0) -> int:
     if type(value) is not int or value < least:
         raise NotProven(f"{value!r} must be a whole number of at least {least}")
     return value
 
 
-def complete(policy: Data) -> Data:
+def add_implied_rules(policy: Data) -> Data:
     trade, rules = policy["trade"], []
     for rule in policy.get("rules", ()):
         measures = list(rule["measures"])
@@ -122,11 +122,11 @@ def complete(policy: Data) -> Data:
         asked = max((m["amount_minor"] for m in measures if m["kind"] == "deposit"), default=0)
         if asked and trade.get("deposit_is_refilled", False):
             below, nothing = {"below": asked}, [{"kind": "value_cap", "value_minor": 0}]
-            rules.append({**rule, "id": awaiting(rule["id"]), "measures": nothing, "deposit": below})
+            rules.append({**rule, "id": name_awaiting_rule(rule["id"]), "measures": nothing, "deposit": below})
     return {**policy, "rules": rules}
 
 
-def awaiting(rule: str) -> str:
+def name_awaiting_rule(rule: str) -> str:
     return f"{rule[:49]}-awaits-deposit"
 
 
@@ -139,13 +139,16 @@ class World:
         need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
         _check_assumptions(stated)
         self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
-        stop = [whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
-        days: int = self.trade["delivery_promise_days"] + max(stop) + whole(stated["confirm"]["days"])
-        self.carrier = min(whole(stated.get("carrier", {"days": 0})["days"]), 180)
-        self.wash = min([whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
-        self.identity = whole(stated["identity"]["minor"])
-        self.aged = whole(stated["aged_account"]["minor"]), whole(stated["aged_account"]["ppm"])
-        self.runners, self.overturned = whole(stated["runners"]["count"], 1), whole(stated["overturned"]["ppm"])
+        stop = [require_whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
+        days: int = self.trade["delivery_promise_days"] + max(stop) + require_whole(stated["confirm"]["days"])
+        self.carrier = min(require_whole(stated.get("carrier", {"days": 0})["days"]), 180)
+        self.wash = min([require_whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
+        self.identity = require_whole(stated["identity"]["minor"])
+        self.aged = require_whole(stated["aged_account"]["minor"]), require_whole(stated["aged_account"]["ppm"])
+        self.runners, self.overturned = (
+            require_whole(stated["runners"]["count"], 1),
+            require_whole(stated["overturned"]["ppm"]),
+        )
         together = (self, *beside)
         self.days: int = max([days, *(one.days for one in beside)])
         self.claim_days: int = min([self.trade["claim_days"], *(one.claim_days for one in beside)])
@@ -158,13 +161,15 @@ class World:
         beside_all = {"group", "deposit", "failure_rate", "linked", "good_orders"}
         self.rules = [rule for rule in policy.get("rules", ()) if not beside_all & {*rule}]
         self.notice = self._count_notice_days(days)
-        values, ages = (sorted({0}.union(*axis)) for axis in zip(*(one.thresholds() for one in together), strict=True))
+        values, ages = (
+            sorted({0}.union(*axis)) for axis in zip(*(one.list_thresholds() for one in together), strict=True)
+        )
         self.tenure: Sequence[int] = ages
-        grants = zip(*(one.grant(TIERS, values, ages) for one in together), strict=True)
+        grants = zip(*(one.list_laxest_terms(TIERS, values, ages) for one in together), strict=True)
         rows = [[terms for row in rows for terms in row] for rows in grants]
         self.deposits: Sequence[int] = sorted({0, *(terms.deposit for row in rows for terms in row)})
         self.settled: Sequence[int] = self._cut(values, rows)
-        self.terms = self.grant(TIERS, self.settled, ages)
+        self.terms = self.list_laxest_terms(TIERS, self.settled, ages)
 
     def _count_notice_days(self, run_days: int) -> int:
         most, rules = 0, self.policy.get("rules", ())
@@ -192,8 +197,10 @@ class World:
     def count_states(self) -> int:
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
-    def grant(self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]) -> list[list[Terms]]:
-        values, days = self.thresholds()
+    def list_laxest_terms(
+        self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]
+    ) -> list[list[Terms]]:
+        values, days = self.list_thresholds()
         known: dict[tuple[int, int], Terms] = {}
         table = []
         for top in (*settled[1:], HIGH):
@@ -219,7 +226,7 @@ class World:
                 break
         return sorted(edges)
 
-    def thresholds(self) -> tuple[list[int], list[int]]:
+    def list_thresholds(self) -> tuple[list[int], list[int]]:
         values = {step["settled_minor"] for rule in self.rules for m in rule["measures"] for step in m.get("grows", ())}
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
@@ -303,24 +310,24 @@ class World:
             found.append(sums)
         return found
 
-    def released(self, terms: Terms, day: int) -> int:
+    def find_released(self, terms: Terms, day: int) -> int:
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
         held = 0 if age >= terms.reserve else terms.cap * terms.ppm // MILLION - terms.cap // self.smallest
         return terms.cap - max(held, 0)
 
-    def price(self, is_real: bool) -> list[int]:
+    def list_history_costs(self, is_real: bool) -> list[int]:
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
-    def farthest(self, terms: Terms, bucket: int) -> int:
+    def find_farthest_bucket(self, terms: Terms, bucket: int) -> int:
         """Return the highest bucket of settled value that one day's sales reach from `bucket`."""
         if bucket + 1 == len(self.settled):
             return bucket
         place = bisect_right(self.settled, self.settled[bucket + 1] - 1 + terms.cap) - 1
         return min(place + 1, len(self.settled) - 1)
 
-    def lost(self, deposit: int) -> int:
+    def find_lost_deposit(self, deposit: int) -> int:
         return deposit if self.refilled and not self.comes_back else 0
 
 
@@ -391,4 +398,4 @@ def _is_on_facts(rule: Data) -> bool:
 
 
 def _of_categories(part: Data, name: str, least: int) -> Iterator[int]:
-    return (whole(row[name], least) for row in part.get("by_product_category", {}).values())
+    return (require_whole(row[name], least) for row in part.get("by_product_category", {}).values())

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scoring.answers.forecast import daily_volume, find_first_better_day, find_paths, forecast
+from scoring.answers.forecast import count_recent_orders, find_first_better_day, find_paths, forecast
 from scoring.answers.leads import list_appeals
 from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
@@ -86,7 +86,7 @@ class AnswerServicer:
         forecasts, explanation = forecast(answer.core, check), explain(answer.core, check)
         if forecasts is None or explanation is None:  # there is no model
             return response
-        today, orders = answer.stamp.observe_time // DAY, daily_volume(answer.core.facts)
+        today, orders = answer.stamp.observe_time // DAY, count_recent_orders(answer.core.facts)
         response.paths.extend(path_message(path, orders, today, texts) for path in find_paths(forecasts, check))
         response.healing.extend(healing_messages(forecasts.wait, today))
         response.appeals.extend(appeal_messages(list_appeals(answer, explanation, check)))
@@ -119,17 +119,17 @@ class AnswerServicer:
         answer = self._scorer.whole_answer(marketplace, seller, cut)
         for_seller = request.audience == score_pb.AUDIENCE_SELLER
         stated = list_statements(answer, current_call().require_caller)
-        stated = [one for one in stated if one.bar is None or not for_seller]
+        stated = [statement for statement in stated if statement.bar is None or not for_seller]
         if request.measure:
-            stated = [one for one in stated if one.measure.measure == request.measure]
+            stated = [statement for statement in stated if statement.measure.measure == request.measure]
             if not stated:
                 raise MeasureNotFound(
                     f"no measure {request.measure!r} restricts this seller now; it was lifted, ended, or is not on record",
                     {"measure": request.measure},
                     ("measure",),
                 )
-        names = {name for one in stated for name in one.violations}
-        violations = self._ledger.violations.named(marketplace, names, cut)
+        names = {name for statement in stated for name in statement.violations}
+        violations = self._ledger.violations.find_views(marketplace, names, cut)
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(answer.stamp))
         if not request.measure and (notice := notice_letter(answer, texts, self._laws)) is not None:
             response.statements.append(notice)
@@ -169,8 +169,8 @@ class AnswerServicer:
                 case _:
                     made_by = served
             if before != now:
-                found = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
-                steps.append((ingredient, before, now, found))
+                answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
+                steps.append((ingredient, before, now, answer))
         return steps
 
     def _cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:

@@ -31,7 +31,7 @@ class AuditServicer:
         with _readable():
             found = read_page(self._audit.path, marketplace, page.after, page.limit)
             records = [record_message(line.text, line.content) for line in found.lines]
-        token = page.token(found.after) if found.after else ""
+        token = page.make_token(found.after) if found.after else ""
         return pb.ListAuditRecordsResponse(records=records, next_page_token=token)
 
     def VerifyAudit(self, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:

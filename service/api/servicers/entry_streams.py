@@ -70,7 +70,7 @@ class EntryStreams:
                 response.error.CopyFrom(item_error(error))
                 counts["refused"] += 1
             else:
-                self._tail.note(response.acknowledgement.sequence)
+                self._tail.note_sequence(response.acknowledgement.sequence)
                 counts["items"] += len(appended)
             yield response
 
@@ -83,7 +83,7 @@ class EntryStreams:
         position, (last, _) = self._begin_watch(request), self._ledger.last()
         if position > last:
             raise sequence_not_reached_error("after_sequence", position, last)
-        self._tail.note(last)
+        self._tail.note_sequence(last)
         call, answered = current_call(), -inf
         while call.is_active():
             if self._tail.losses > losses:
@@ -125,7 +125,7 @@ class EntryStreams:
         return SequenceNotReached(
             "the ledger has lost entries that were sent, so another may stand at each sequence; watch again from an"
             " entry that it still holds, or from 0",
-            {"last_sequence": str(self._ledger.last()[0])},
+            {"last_sequence": str(self._ledger.last().sequence)},
             (field,),
         )
 

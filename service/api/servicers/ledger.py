@@ -46,7 +46,7 @@ class LedgerServicer(EntryStreams):
         marketplace = parse_marketplace(request.parent, "parent")
         self._tail.require_answering()
         response = appended_response(self._append(marketplace, request.entries))
-        self._tail.note(response.sequence)
+        self._tail.note_sequence(response.sequence)
         return response
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
@@ -60,14 +60,14 @@ class LedgerServicer(EntryStreams):
         entries = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
         more = len(entries) < len(found)
         return ledger_pb.ListEntriesResponse(
-            entries=entries, next_page_token=page.token(entries[-1].sequence) if more else ""
+            entries=entries, next_page_token=page.make_token(entries[-1].sequence) if more else ""
         )
 
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
         marketplace, violation = parse_violation(request.name, "name")
         cut = self._reads.cut(request)
         view = self._ledger.violations.find(marketplace, violation, cut)
-        recorded = self._ledger.entries.named(marketplace, view.entries, cut)
+        recorded = self._ledger.entries.list_by_id(marketplace, view.entries, cut)
         return ledger_pb.GetViolationResponse(
             violation=violation_message(marketplace, view),
             recorded=[entry_message(marketplace, entry) for entry in recorded],
@@ -90,7 +90,7 @@ class LedgerServicer(EntryStreams):
         )
         return ledger_pb.ListViolationsResponse(
             violations=[violation_message(parent.marketplace, view) for view in found],
-            next_page_token="" if following is None else page.token(following),
+            next_page_token="" if following is None else page.make_token(following),
         )
 
     ReviewViolation = _method_of(Action.REVIEW)
@@ -106,7 +106,7 @@ class LedgerServicer(EntryStreams):
         name, entry_id = parse_seller(request.seller, "seller"), request.entry_id or uuid.uuid4().hex
         with _of_this_request():
             done = self._ledger.erase(*name, actor=request.actor, ground=request.ground, entry_id=entry_id)
-        self._tail.note(done.sequence)
+        self._tail.note_sequence(done.sequence)
         return ledger_pb.EraseSellerResponse(sequence=done.sequence, entry_id=done.entry_id)
 
     def MendClock(self, request: ledger_pb.MendClockRequest) -> ledger_pb.MendClockResponse:
@@ -120,7 +120,7 @@ class LedgerServicer(EntryStreams):
                 ahead=request.ahead_micros,
                 entry_id=request.entry_id or uuid.uuid4().hex,
             )
-        self._tail.note(done.sequence)
+        self._tail.note_sequence(done.sequence)
         record_time = timestamp(done.record_time)
         return ledger_pb.MendClockResponse(sequence=done.sequence, entry_id=done.entry_id, record_time=record_time)
 
@@ -139,7 +139,7 @@ class LedgerServicer(EntryStreams):
         )
         with _of_this_request():
             [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
-        self._tail.note(done.sequence)
+        self._tail.note_sequence(done.sequence)
         view = self._ledger.violations.find(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
         return response(violation=violation_message(marketplace, view), sequence=done.sequence)
 

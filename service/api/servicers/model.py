@@ -34,7 +34,7 @@ class ModelServicer:
         shown = digests[: page.limit]
         return model_pb.ListModelsResponse(
             models=[model_message(registry, digest, moves, whole=False) for digest in shown],
-            next_page_token=page.token(shown[-1]) if len(digests) > len(shown) else "",
+            next_page_token=page.make_token(shown[-1]) if len(digests) > len(shown) else "",
         )
 
     def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:
@@ -90,7 +90,7 @@ class ModelServicer:
         moves = registry.history()
         return model_pb.ListModelMovesResponse(
             moves=[move_message(number, move) for number, move in enumerate(moves[begin:end], begin + 1)],
-            next_page_token=page.token(end) if len(moves) > end else "",
+            next_page_token=page.make_token(end) if len(moves) > end else "",
         )
 
     def GetModelReport(self, request: model_pb.GetModelReportRequest) -> model_pb.GetModelReportResponse:

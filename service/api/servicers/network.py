@@ -45,7 +45,7 @@ class NetworkServicer:
         self._reads.reach(request.at_least_sequence)
         cut = self._ledger.cut()
         surroundings = self._ledger.links.find_surroundings(marketplace, [seller], cut, max(steps, 2))
-        cases = self._ledger.measures.of_seller(marketplace, seller, cut).cases
+        cases = self._ledger.measures.read_seller_terms(marketplace, seller, cut).cases
         links = list_links(cases, cut.observe_time)
         if len(surroundings.steps) == 1 and not links:
             raise SellerNotFound(f"nothing links the seller {seller!r} to another", {"seller": request.seller})
@@ -53,7 +53,7 @@ class NetworkServicer:
         response = network_message(marketplace, seller, surroundings._replace(steps=near))
         if links:
             measures = self._scorer.measures_with_and_without_links(marketplace, seller, cut)
-            precision = self._ledger.links.precision(marketplace, cut)
+            precision = self._ledger.links.find_precision(marketplace, cut)
             response.certificates.extend(
                 certificate_message(marketplace, seller, link, surroundings, precision, *measures) for link in links
             )
@@ -65,13 +65,13 @@ class NetworkServicer:
         limit = _number(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
         least = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
         cut, links = self._ledger.cut(), self._ledger.links
-        rings = find_rings(links.every(marketplace, cut), max(least, 2), cut.observe_time)
-        violators = links.violators(marketplace, [name for ring in rings for name in ring.sellers], cut)
+        rings = find_rings(links.list_holds(marketplace, cut), max(least, 2), cut.observe_time)
+        violators = links.find_violators(marketplace, [name for ring in rings for name in ring.sellers], cut)
         ranked = sorted(
             ((sum(name in violators for name in ring.sellers), len(ring.sellers), ring) for ring in rings),
             key=lambda ranked: (-ranked[0], -ranked[1], ranked[2].sellers),
         )
-        precision = links.precision(marketplace, cut)
+        precision = links.find_precision(marketplace, cut)
         months = list_months(*links.cases(marketplace, cut))
         return pb.ListRingsResponse(
             rings=[
@@ -79,7 +79,7 @@ class NetworkServicer:
                 for count, _, ring in ranked[:limit]
             ],
             ring_count=len(rings),
-            months=month_messages(months, self._ledger.sellers.count(marketplace) if months else 0, precision),
+            months=month_messages(months, self._ledger.sellers.count_sellers(marketplace) if months else 0, precision),
             precisions=precision_messages(precision),
             currency=self._scorer.policy.now.rule_book.currency,
         )

@@ -16,7 +16,7 @@ class PolicyServicer:
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         found = self._served.find(parse_policy_name(request.name, "name"))
-        move = self._served.history.committed(found.digest)
+        move = self._served.history.find_commit(found.digest)
         return pb.GetPolicyResponse(
             policy=policy_message(found),
             serving_digest=self._served.now.digest,
@@ -25,11 +25,11 @@ class PolicyServicer:
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
         page = page_of(request, is_number)
-        found = self._served.history.moves(page.after_number, page.limit + 1)
+        found = self._served.history.list_moves(page.after_number, page.limit + 1)
         shown = found[: page.limit]
         return pb.ListPolicyMovesResponse(
             moves=map(move_message, shown),
-            next_page_token=page.token(shown[-1].number) if len(found) > len(shown) else "",
+            next_page_token=page.make_token(shown[-1].number) if len(found) > len(shown) else "",
         )
 
     def CommitPolicy(self, request: pb.CommitPolicyRequest) -> pb.CommitPolicyResponse:

@@ -55,7 +55,7 @@ class ProposalServicer:
             content,
             principal=current_call().caller,
             seller=seller,
-            hours=self._approvals.agreement.hours(rights),
+            hours=self._approvals.agreement.proposal_hours(rights),
         )
         return pb.CreateProposalResponse(proposal=self._message(proposal))
 
@@ -74,7 +74,7 @@ class ProposalServicer:
         shown = cut_to_message([self._message(proposal) for proposal in visible[:limit]])
         is_last = len(shown) == len(visible)
         return pb.ListProposalsResponse(
-            proposals=shown, next_page_token="" if is_last else page.token(visible[len(shown) - 1].number)
+            proposals=shown, next_page_token="" if is_last else page.make_token(visible[len(shown) - 1].number)
         )
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:
@@ -154,7 +154,7 @@ class ProposalServicer:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
         digest = self._registry.resolve(parse_model(promotion.name, "name"))
         try:
-            basis = self._registry.basis(digest, promotion.override, promotion.sign_off)
+            basis = self._registry.find_promotion_basis(digest, promotion.override, promotion.sign_off)
             if basis["champion"] == digest:
                 raise invalid("name", f"is of the champion already, {digest[:12]}")
             return basis
@@ -169,7 +169,7 @@ class ProposalServicer:
 
         For a new one, raises what its loss certificate would raise at execution.
         """
-        basis = self._policy.history.basis(self._policy.configured)
+        basis = self._policy.history.find_basis(self._policy.configured)
         head = basis["policy"]
         if request.commit_policy.expected != policy_name(head) and not self._is_recorded(request.proposal_id):
             problem = f"the policy {head[:12]} is served, and not the expected one; compare with it and propose anew"

@@ -49,7 +49,7 @@ class ReviewServicer:
         found = self._ledger.notifiers.records(marketplace, page.cut, names[:limit])
         return review_pb.ListNotifiersResponse(
             notifiers=[notifier_message(marketplace, name, assess(found[name])) for name in names if name in found],
-            next_page_token=page.token(names[limit - 1]) if len(names) > limit else "",
+            next_page_token=page.make_token(names[limit - 1]) if len(names) > limit else "",
         )
 
     def ListReviewQueue(self, request: review_pb.ListReviewQueueRequest) -> review_pb.ListReviewQueueResponse:
@@ -58,12 +58,12 @@ class ReviewServicer:
         items, is_truncated = review_queue(self._ledger, marketplace, page.cut)
         begin = page.after_number
         end = begin + page.limit
-        views = self._ledger.violations.named(marketplace, [item.violation for item in items[begin:end]], page.cut)
+        views = self._ledger.violations.find_views(marketplace, [item.violation for item in items[begin:end]], page.cut)
         at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
         cautions = self._undecided(marketplace, sorted({view.seller for view in views.values()}), at)
         response = review_pb.ListReviewQueueResponse(
             items=queue_messages(marketplace, items[begin:end], views, cautions),
-            next_page_token=page.token(end) if end < len(items) else "",
+            next_page_token=page.make_token(end) if end < len(items) else "",
             truncated=is_truncated,
         )
         if begin == 0:
@@ -76,7 +76,7 @@ class ReviewServicer:
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
         found: dict[str, list[Caution]] = {}
         for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
-            stated = self._ledger.measures.of_seller(marketplace, seller, cut).cases
+            stated = self._ledger.measures.read_seller_terms(marketplace, seller, cut).cases
             confirmed = {one.fact.case for one in stated if one.fact.state is CaseState.CONFIRMED}
             found[seller] = [caution for caution in cautions if caution.case not in confirmed]
         return found

@@ -55,8 +55,8 @@ class TrustScoreServicer:
         score = score_message(request.seller, outcome, stamp_message(stamp), freshness)
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
-    def at_once(self, name: str) -> FindAtOnce | None:
-        return self._find_score if name == "GetTrustScore" and self._book is not None else None
+    def find_answer_at_once(self, method_name: str) -> FindAtOnce | None:
+        return self._find_score if method_name == "GetTrustScore" and self._book is not None else None
 
     def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
         if self._book is None or not _is_of_now(request):

@@ -233,11 +233,11 @@ def _condition(part: Part, dates: Dates) -> Test:
     `{column}`, or `{ column = "...", plus_days = 3 }`).
     """
     column = column_of(part)
-    asked = [name for name in _OPERATORS if part.value(name) is not None]
-    if len(asked) != 1:
+    operator_names = [name for name in _OPERATORS if part.value(name) is not None]
+    if len(operator_names) != 1:
         part.refuse("", f"must give column and one of {', '.join(_OPERATORS)}")
         return lambda _: False
-    (name,) = asked
+    (name,) = operator_names
     operator, operand = _OPERATORS[name], part.value(name)
     is_moment = name in ("before", "after")
     fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))

@@ -125,9 +125,9 @@ def parse_dates(part: Part, usual: Dates) -> Dates:
         if any(_HOURS.search(form) and "%z" not in form for form in formats):
             part.refuse("dates", 'has times; add their offset from UTC, such as offset = "+00:00"')
         return Dates(tuple(formats))
-    found = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
-    if found is None or int(found[2]) > 23 or int(found[3]) > 59:
+    offset_match = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
+    if offset_match is None or int(offset_match[2]) > 23 or int(offset_match[3]) > 59:
         part.refuse("dates.offset", 'must be an offset from UTC such as "+00:00" or "-03:00"')
         return usual
-    minutes = int(found[2]) * 60 + int(found[3])
-    return Dates(tuple(formats), timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)))
+    minutes = int(offset_match[2]) * 60 + int(offset_match[3])
+    return Dates(tuple(formats), timezone(timedelta(minutes=-minutes if offset_match[1] == "-" else minutes)))

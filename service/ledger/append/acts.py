@@ -38,7 +38,7 @@ class ActWriter:
     @classmethod
     @contextmanager
     def open(cls, clock: LedgerClock, marketplace: str = "") -> Iterator[Self]:
-        with clock.locked(clock.present(clock.end())) as (connection, present):
+        with clock.locked(clock.present(clock.read_end())) as (connection, present):
             yield cls(RowReader(connection, marketplace), present)
 
     def append(self, acts: Sequence[NewAct], *, principal: str, seller: str = "", not_before: int = 0) -> None:

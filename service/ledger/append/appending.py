@@ -32,7 +32,7 @@ from service.ledger.queries.entries import read_first_and_last_id
 from service.ledger.queries.positions import record_position
 from service.ledger.queries.violations import read_decisions
 from service.ledger.records import AppendedEntry, AsSeen, Position
-from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, plain_of, read_keys
+from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, read_keys, remove_sealed
 
 _E = ENTRY.c
 _KNOWN = select(
@@ -129,24 +129,24 @@ def append_batch(
     With the entry's index it raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or
     PermissionDenied for the caller's own reports; also an error of `database.CONFLICT` for a taken revision.
     """
-    known = _read_known(reader, batch)
-    fresh = [item for item in batch if item.entry.entry_id not in known]
-    repeated_ids = [item.entry.entry_id for item in batch if item.kind in _FOLLOWED and item.entry.entry_id in known]
+    recorded = _read_known(reader, batch)
+    fresh = [item for item in batch if item.entry.entry_id not in recorded]
+    repeated_ids = [item.entry.entry_id for item in batch if item.kind in _FOLLOWED and item.entry.entry_id in recorded]
     sequence, last_time = last_entry(reader.connection)
     now = time_at_end(present.clock, last_time)
     if last_time > now:
-        _refuse_future(batch, known, now)
+        _refuse_future(batch, recorded, now)
     refuse_own_reports(reader, fresh)
     new_batch = Batch.load_known(reader, fresh, sequence + 1, last_time, present)
-    results = _add_all(reader, batch, known, new_batch)
+    results = _add_all(reader, batch, recorded, new_batch)
     new_entries = new_batch.derivation.new_entries
     sequence += new_batch.insert(reader)
     if moved := find_moved(reader, new_entries):
         sequence += follow_links(reader, moved, present)
     unfinished = new_batch.known.unfinished
     positions = [position_after(reader.marketplace, entry_id, reached) for entry_id, reached in unfinished.items()]
-    for one in positions if position is None else [*positions, position]:
-        record_position(reader.connection, one, sequence)
+    for source_position in positions if position is None else [*positions, position]:
+        record_position(reader.connection, source_position, sequence)
     return BatchResult(results, [*unfinished, *(left.entry_id for left in find_unfinished_among(reader, repeated_ids))])
 
 
@@ -285,7 +285,7 @@ def _find_resealed_duplicates(
         _, seller, content = stored[item.entry.entry_id]
         key_id, key = key_id_of(content), keys.get(seller)
         if key_id and (key is None or key.key_id != key_id):
-            if plain_of(content) == item.content:
+            if remove_sealed(content) == item.content:
                 resealed[index] = True
         elif key_id and key and keyed_digest(key, item.digest) == known[item.entry.entry_id].digest:
             resealed[index] = False

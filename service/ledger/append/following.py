@@ -67,7 +67,7 @@ def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[U
     return [_unfinished_of(*row) for row in reader.rows(_OPEN.where(among(_P.source)), names)]
 
 
-def follow_on(connection: Connection, left: Unfinished, present: Present) -> None:
+def derive_next(connection: Connection, left: Unfinished, present: Present) -> None:
     sequence, last_time = last_entry(connection)
     reader = RowReader(connection, left.marketplace)
     batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)

@@ -95,7 +95,7 @@ def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Itera
     roots = {*moved, *_find_causes(reader, moved)}
     while True:
         around = read_surroundings(reader, roots, time, 4)
-        reached = around.within(2)
+        reached = around.list_within_steps(2)
         terms = find_terms(reached, around.graph, around.violators, time)
         suspended = {term.violator for term in terms if term.is_suspended}
         if suspended <= roots:
@@ -188,7 +188,7 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshe
             acting.append([NewAct(Act.PRECISION, {"decided": decided})], principal=principal)
     moved, appended = sorted({*violators, *cases}), 0
     for begin in range(0, len(moved), REFRESHED_AT_ONCE):
-        with clock.locked(clock.present(clock.end())) as (connection, present):
+        with clock.locked(clock.present(clock.read_end())) as (connection, present):
             part = moved[begin : begin + REFRESHED_AT_ONCE]
             appended += follow_links(RowReader(connection, marketplace), part, present)
     return Refreshed(len(statements), len(violators), appended)

@@ -10,14 +10,14 @@ from sqlalchemy import Connection, bindparam, select
 
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import is_act
+from service.ledger.database.expressions import act_clause
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Act
 
 _E = ENTRY.c
 _PAGE = (
     select(ENTRY)
-    .where(is_act(Act.POLICY), _E.marketplace == "")
+    .where(act_clause(Act.POLICY), _E.marketplace == "")
     .order_by(_E.sequence)
     .limit(bindparam("count"))
     .offset(bindparam("after"))
@@ -88,7 +88,7 @@ class PolicyMoves:
                 moves = _read_moves(connection)
         return moves[-1]
 
-    def last(self) -> PolicyMove | None:
+    def find_last(self) -> PolicyMove | None:
         moves = self.list()
         return moves[-1] if moves else None
 
@@ -96,15 +96,15 @@ class PolicyMoves:
         with self.clock.database.read() as connection:
             return _read_moves(connection, after, count)
 
-    def text(self, digest: str) -> str | None:
+    def find_text(self, digest: str) -> str | None:
         with self.clock.database.read() as connection:
             return _read_text(connection, _POLICY, digest)
 
-    def assumptions(self, digest: str) -> str | None:
+    def find_assumptions(self, digest: str) -> str | None:
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
-    def digests(self, beginning: str) -> Sequence[str]:
+    def list_digests(self, beginning: str) -> Sequence[str]:
         first = f"{_POLICY}/{beginning}"
         names = self.clock.database.rows(_NAMES, first=first, end=f"{first}g")
         return [name.removeprefix(f"{_POLICY}/") for (name,) in names]

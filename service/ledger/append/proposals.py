@@ -19,14 +19,14 @@ from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCa
 from scoring.base.time import SECOND
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, ONLY_HERE, among, is_act
+from service.ledger.database.expressions import HERE, ONLY_HERE, act_clause, among
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Act
 from service.ledger.seals.sealed_texts import SellerKey, keyed_digest, read_keys, read_or_make_keys, unseal
 
 _E = ENTRY.c
-_IS_STEP = is_act(Act.PROPOSAL)
+_IS_STEP = act_clause(Act.PROPOSAL)
 _STEPS = select(ENTRY).where(HERE, among(_E.target), _E.kind == int(Act.PROPOSAL)).order_by(_E.target, _E.sequence)
 _TARGETS = (
     select(_E.target)
@@ -149,9 +149,9 @@ class Proposals:
         forbids it. Raises ProposalNotFound.
         """
         with ActWriter.open(self.clock, marketplace) as acting:
-            found = _load_one(acting.reader, proposal, acting.now)
-            if not check(found):
-                return found
+            stored = _load_one(acting.reader, proposal, acting.now)
+            if not check(stored):
+                return stored
             new = NewAct(
                 Act.PROPOSAL,
                 {"step": step.name.lower()},
@@ -159,7 +159,7 @@ class Proposals:
                 status=int(step),
                 sealed={"actor": actor, "reason": reason},
             )
-            acting.append([new], principal=principal, seller=found.seller)
+            acting.append([new], principal=principal, seller=stored.seller)
             return _load_one(acting.reader, proposal, acting.now)
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
@@ -201,7 +201,7 @@ class Proposals:
         return ""
 
     def _read_now(self) -> int:
-        return self.clock.server.now(self.clock.end().clock)
+        return self.clock.server.now(self.clock.read_end().clock)
 
 
 def _target(proposal: str) -> str:

@@ -26,6 +26,13 @@ _ENDS = {
 }
 
 
+class LastEntry(NamedTuple):
+    """Zeros without an entry."""
+
+    sequence: int
+    record_time: int
+
+
 class LedgerEnd(NamedTuple):
     sequence: int
     record_time: int
@@ -64,7 +71,7 @@ class LedgerClock:
         """Return a time, in microseconds, before which later reads see all records; None during a write."""
         return self.database.read_settled_clock(None if self._follows_database else partial(self.server.now, None))
 
-    def end(self) -> LedgerEnd:
+    def read_end(self) -> LedgerEnd:
         with self.database.read() as connection:
             sequence, record_time, mended, clock = connection.execute(_ENDS[self._follows_database]).one()
             end = LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
@@ -89,8 +96,8 @@ class LedgerClock:
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
         """Return those that a cut at a sequence knows."""
         if sequence > self._known[0]:
-            self.end()
-        return self.mendings.as_of(sequence)
+            self.read_end()
+        return self.mendings.list_before(sequence)
 
     def rows_up_to(self, sequence: int, query: Executable, **values: Any) -> Sequence[Any]:
         """Return a query's rows; its parameter `last` is the sequence."""
@@ -132,6 +139,6 @@ class LedgerClock:
         return None if clock is None else clock + steady_clock() - seen
 
 
-def last_entry(connection: Connection) -> tuple[int, int]:
+def last_entry(connection: Connection) -> LastEntry:
     row = connection.execute(_LAST).first()
-    return (0, 0) if row is None else (row[0], row[1])
+    return LastEntry(0, 0) if row is None else LastEntry(*row)

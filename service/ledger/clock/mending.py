@@ -68,7 +68,7 @@ class Mendings(NamedTuple):
     through: int = 0
     all: tuple[Mending, ...] = ()
 
-    def as_of(self, sequence: int) -> tuple[Mending, ...]:
+    def list_before(self, sequence: int) -> tuple[Mending, ...]:
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
@@ -79,7 +79,9 @@ def load_mendings(connection: Connection) -> Mendings:
         through = row.sequence
         if fact.ahead_micros:
             first, last = fact.first_sequence, through - 1
-            found.append(Mending(first, last, fact.ahead_micros, row.record_time, read_span(connection, first, last)))
+            found.append(
+                Mending(first, last, fact.ahead_micros, row.record_time, read_record_times(connection, first, last))
+            )
     return Mendings(through, tuple(found))
 
 
@@ -176,7 +178,7 @@ def _read_before(connection: Connection, known_time: int, first: int, last: int)
     return (0, 0) if row is None else (row[0], row[1])
 
 
-def read_span(connection: Connection, first: int, last: int) -> tuple[int, int]:
+def read_record_times(connection: Connection, first: int, last: int) -> tuple[int, int]:
     return _record_time_of(connection, first), _record_time_of(connection, last)
 
 

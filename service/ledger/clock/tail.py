@@ -57,14 +57,14 @@ class Tail:
         self._usual_seconds = 0.0
         self._answered = float("-inf")
 
-    def note(self, sequence: int) -> None:
+    def note_sequence(self, sequence: int) -> None:
         with self._lock:
             self._answered = monotonic()
             if sequence > self._last:
                 self._last = sequence
                 self._moved.notify_all()
 
-    def restart(self, sequence: int) -> None:
+    def restart_after_loss(self, sequence: int) -> None:
         with self._lock:
             self._last = sequence
             self.losses += 1
@@ -181,7 +181,7 @@ class Tail:
                 self._is_asking, self._urgent = True, False
             began = monotonic()
             try:
-                self.note(self._ask())
+                self.note_sequence(self._ask())
                 self._usual_seconds += SMOOTHING * (monotonic() - began - self._usual_seconds)
             except Exception as error:  # noqa: BLE001 (whatever it is, those that wait learn that there is no answer)
                 with self._lock:

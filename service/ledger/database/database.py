@@ -235,10 +235,10 @@ class Database:
                 "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c plan_cache_mode=force_generic_plan"
                 f" {settings} {self.url.query.get('options', '')}",
             }
-        given = set(self.url.query) - {"options"}
+        url_options = set(self.url.query) - {"options"}
         engine = create_engine(
             self.url,
-            connect_args={name: value for name, value in arguments.items() if name not in given},
+            connect_args={name: value for name, value in arguments.items() if name not in url_options},
             pool_size=connections,
             max_overflow=0,
             pool_timeout=WAIT_SECONDS,

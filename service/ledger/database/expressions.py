@@ -118,7 +118,7 @@ def of_kind(kind: Kind) -> TextClause:
     return text(f"kind = {int(kind)}")
 
 
-def is_act(act: Act) -> TextClause:
+def act_clause(act: Act) -> TextClause:
     return text(f"{ACTING} AND kind = {int(act)}")
 
 

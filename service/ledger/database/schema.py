@@ -83,7 +83,7 @@ def upgrade_to(connection: Connection, version: str) -> None:
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
     found = version_of(connection)
-    if found is not None and not knows_version(found):
+    if found is not None and not is_known_version(found):
         return
     if connection.dialect.name == "postgresql":
         lift_limits(connection)
@@ -104,7 +104,7 @@ def version_of(connection: Connection) -> str | None:
     return context.get_current_revision()
 
 
-def knows_version(version: str) -> bool:
+def is_known_version(version: str) -> bool:
     return any(script.revision == version for script in _scripts().walk_revisions())
 
 
@@ -136,10 +136,10 @@ def _state(connection: Connection) -> SchemaState:
     version = version_of(connection)
     if version is None:
         return SchemaState.ABSENT
-    if knows_version(version):
+    if is_known_version(version):
         return SchemaState.CURRENT if version == newest_version() else SchemaState.BEHIND
     writable_by = _writable_by(connection, version)
-    return SchemaState.CURRENT if writable_by and knows_version(writable_by) else SchemaState.UNKNOWN
+    return SchemaState.CURRENT if writable_by and is_known_version(writable_by) else SchemaState.UNKNOWN
 
 
 def _writable_by(connection: Connection, version: str) -> str | None:

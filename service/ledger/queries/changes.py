@@ -42,10 +42,10 @@ class ChangeQueries:
     def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
         return [Change(*row) for row in self.clock.database.rows(_AFTER, after=after, last=last, limit=limit)]
 
-    def find_by_rule(self, first: int, last: int) -> frozenset[int]:
+    def find_sequences_by_rule(self, first: int, last: int) -> frozenset[int]:
         return frozenset(sequence for (sequence,) in self.clock.database.rows(_BY_RULE, first=first, last=last))
 
-    def of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[Change]:
+    def list_of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[Change]:
         values = {"marketplace": marketplace, "seller": seller, "after": after, "last": last, "limit": _ALL}
         return [Change(*row) for row in self.clock.database.rows(_OF_SELLER, **values)]
 

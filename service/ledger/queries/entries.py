@@ -64,7 +64,7 @@ class EntryQueries:
             rows = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
             return _open_texts(RowReader(connection, marketplace), rows)
 
-    def named(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
+    def list_by_id(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
         """Return entries by their ids, as of the cut, by sequence, with sealed texts opened."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
@@ -88,7 +88,7 @@ class EntryQueries:
                 return
             after = rows[-1][0]
 
-    def kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
+    def find_kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
         return dict(map(tuple, self.clock.database.rows(_KINDS, marketplace=marketplace, names=ids)))
 
     def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:

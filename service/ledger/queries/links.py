@@ -28,7 +28,7 @@ from scoring.network.terms import LEAST_CAUSE, Violator
 from scoring.policy.history import find_decision_times
 from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, is_act, only
+from service.ledger.database.expressions import HERE, UP_TO_LAST, act_clause, among, among_kinds, only
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import CASES, COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.resolving import fold_states
@@ -71,7 +71,7 @@ _ABOUT = RECORDED.where(
 _MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
     _E.seller, _E.sequence
 )
-_PRECISION = select(_E.content).where(HERE, is_act(Act.PRECISION), UP_TO_LAST).order_by(_E.sequence.desc()).limit(1)
+_PRECISION = select(_E.content).where(HERE, act_clause(Act.PRECISION), UP_TO_LAST).order_by(_E.sequence.desc()).limit(1)
 _CASES_OF_LINKS = (
     select(_E.seller, _E.target, _E.record_time)
     .where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"), UP_TO_LAST)
@@ -91,7 +91,7 @@ class Surroundings(NamedTuple):
     steps: Mapping[str, int]
     """Links to the nearest requested seller."""
 
-    def within(self, most: int) -> list[str]:
+    def list_within_steps(self, most: int) -> list[str]:
         return [seller for seller, steps in self.steps.items() if steps <= most]
 
 
@@ -103,16 +103,16 @@ class LinkQueries:
         with self.clock.as_of(cut.sequence) as connection:
             return read_surroundings(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time, steps)
 
-    def every(self, marketplace: str, cut: Cut) -> list[Hold]:
+    def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
             return find_holds(read_every(reader), cut.observe_time)
 
-    def violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
+    def find_violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
         with self.clock.as_of(cut.sequence) as connection:
             return read_violators(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time)
 
-    def precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
+    def find_precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
         with self.clock.as_of(cut.sequence) as connection:
             return read_precision(RowReader(connection, marketplace, cut.sequence))
 

@@ -97,7 +97,7 @@ class AsRecorded(NamedTuple):
 class MeasureQueries:
     clock: LedgerClock
 
-    def of_seller(self, marketplace: str, seller: str, cut: Cut) -> SellerTerms:
+    def read_seller_terms(self, marketplace: str, seller: str, cut: Cut) -> SellerTerms:
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
     def of_sellers(

@@ -58,7 +58,7 @@ class RunQueries:
     violations: ViolationQueries
     measures: MeasureQueries
 
-    def seen(self, cut: Cut) -> Seen:
+    def find_seen(self, cut: Cut) -> Seen:
         cases: list[RunCase] = []
         confirmed = overturned = 0
         for marketplace in self.sellers.list_marketplaces():
@@ -69,7 +69,7 @@ class RunQueries:
             cases += self._list_cases(marketplace, cut, standing)
         return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
-    def granted(self, cut: Cut) -> Granted:
+    def find_granted(self, cut: Cut) -> Granted:
         """Return the overrides in force at a cut, and the measures that persons lifted, in all marketplaces."""
         found: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
@@ -77,7 +77,7 @@ class RunQueries:
             tiers = {seller: (Tier(tier), until) for seller, tier, until in overrides}
             tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
             lifts = {
-                name: read_lifted(self.measures.of_seller(marketplace, name, cut).lifts)
+                name: read_lifted(self.measures.read_seller_terms(marketplace, name, cut).lifts)
                 for (name,) in self.clock.rows_as_of(cut, _LIFTED, marketplace=marketplace)
             }
             for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
@@ -89,7 +89,7 @@ class RunQueries:
         names = [name for (name,) in self.clock.rows_as_of(cut, _REPORTS, marketplace=marketplace)]
         found: list[ViolationView] = []
         for first in range(0, len(names), MAX_NAMES):
-            views = self.violations.named(marketplace, names[first : first + MAX_NAMES], cut)
+            views = self.violations.find_views(marketplace, names[first : first + MAX_NAMES], cut)
             found += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
         return found
 
@@ -100,7 +100,7 @@ class RunQueries:
             starts[view.seller] = min(starts.get(view.seller, day), day)
         found = []
         for seller, start in starts.items():
-            stops = trace_stops(self.measures.of_seller(marketplace, seller, cut).on_payouts)
+            stops = trace_stops(self.measures.read_seller_terms(marketplace, seller, cut).on_payouts)
             is_stopped = bool(stops) and stops[-1].stands(cut.observe_time)
             found.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
         return found

@@ -57,7 +57,7 @@ class SellerQueries:
         found = self.clock.database.rows(_SELLERS, marketplace=marketplace, after=after, limit=limit)
         return [seller for (seller,) in found]
 
-    def count(self, marketplace: str) -> int:
+    def count_sellers(self, marketplace: str) -> int:
         [(number,)] = self.clock.database.rows(_COUNT, marketplace=marketplace, after="", limit=MAX_SELLERS)
         return int(number)
 

@@ -162,7 +162,7 @@ class ViolationQueries:
         after = reports[limit - 1][0] if len(reports) > limit else None
         return [view for view in views if not statuses or view.status in statuses], after
 
-    def named(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
+    def find_views(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
             reports = reader.rows(_NAMED, names, observe_time=cut.observe_time)
@@ -178,7 +178,7 @@ class ViolationQueries:
             OpenViolation._make((*columns, Source[source.upper()], Status(status))) for *columns, source, status in rows
         ]
 
-    def decisions(
+    def find_decisions(
         self, marketplace: str, sequence: int, names: Collection[str]
     ) -> Mapping[str, Sequence[RecordedChange]]:
         with self.clock.database.read() as connection:
@@ -211,12 +211,12 @@ class ViolationQueries:
             for row in self.clock.rows_as_of(cut, query, marketplace=marketplace)
         ]
 
-    def derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
-        found: dict[str, list[str]] = {}
+    def find_derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        violations_of_reports: dict[str, list[str]] = {}
         with self.clock.database.read() as connection:
             for report, violation in RowReader(connection, marketplace, sequence).rows(_DERIVED, names):
-                found.setdefault(report, []).append(violation)
-        return found
+                violations_of_reports.setdefault(report, []).append(violation)
+        return violations_of_reports
 
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:

@@ -24,7 +24,7 @@ from scoring.base.time import format_time
 from service.files import sync_folder
 from service.ledger.database.database import Database
 from service.ledger.database.rights import KEYS
-from service.ledger.database.schema import knows_version, newer_schema_error, version_of
+from service.ledger.database.schema import is_known_version, newer_schema_error, version_of
 from service.ledger.database.tables import SEAL, TableBase
 from service.ledger.seals.chain import GENESIS, LAST_SEAL
 
@@ -97,7 +97,7 @@ def ledger_tables(connection: Connection) -> dict[str, Table]:
     return found
 
 
-def member_of(table: str) -> str:
+def name_member(table: str) -> str:
     return f"{table}.jsonl"
 
 
@@ -105,7 +105,7 @@ def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> 
     version = version_of(connection)
     if version is None:
         raise _no_ledger_error()
-    if not knows_version(version):
+    if not is_known_version(version):
         raise newer_schema_error()
     tables = ledger_tables(connection)
     left_out = [name for name in tables if without_keys and name == KEYS]
@@ -134,7 +134,7 @@ def _write_archive(connection: Connection, manifest: Manifest, staging: Path, pr
     with os.fdopen(descriptor, "wb") as raw:
         with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, table in manifest.tables.items():
-                with archive.open(member_of(name), "w", force_zip64=True) as member:
+                with archive.open(name_member(name), "w", force_zip64=True) as member:
                     table.sha256 = _write_rows(connection, name, table, member, progress)
             with archive.open(MANIFEST, "w") as member:
                 member.write(manifest.model_dump_json(indent=1).encode())

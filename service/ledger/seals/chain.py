@@ -59,10 +59,10 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
         "first_sequence": first,
         "last_sequence": last,
         "root": root,
-        "chain": chain_of(before, root, first, last),
+        "chain": extend_chain(before, root, first, last),
         "leaves": b"".join(leaf[:LEAF_PREFIX_BYTES] for leaf in leaves),
     }
 
 
-def chain_of(before: bytes, root: bytes, first: int, last: int) -> bytes:
+def extend_chain(before: bytes, root: bytes, first: int, last: int) -> bytes:
     return sha256(before + root + _RANGE.pack(first, last)).digest()

@@ -80,16 +80,16 @@ def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
         raise invalid("FILE", f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationWrong(f"the checkpoints {path} cannot be read") from None
-    found = []
+    checkpoints = []
     for number, line in enumerate(lines, 1):
         try:
             stated = parse_json(line)
             message = _message(stated["sequence"], stated["chain"], stated["time"])
             key.verify(bytes.fromhex(stated["signature"]), message)
-            found.append((int(stated["sequence"]), bytes.fromhex(stated["chain"])))
+            checkpoints.append((int(stated["sequence"]), bytes.fromhex(stated["chain"])))
         except (ValueError, KeyError, TypeError, InvalidSignature):
             raise SellertrustError(f"line {number} of {path} is damaged or was not signed by this key") from None
-    return found
+    return checkpoints
 
 
 def _message(sequence: int, chain: str, time: str) -> bytes:

@@ -21,8 +21,8 @@ from scoring.base.progress import Progress
 from service.ledger.database.database import CONFLICT, Database, insert_rows, lift_limits
 from service.ledger.database.drivers import driver_errors
 from service.ledger.database.rights import KEYS
-from service.ledger.database.schema import knows_version, newest_version, upgrade_to, version_of
-from service.ledger.seals.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, member_of
+from service.ledger.database.schema import is_known_version, newest_version, upgrade_to, version_of
+from service.ledger.seals.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, name_member
 from service.ledger.seals.verifying import verify
 
 _CHUNK = 1 << 20
@@ -93,7 +93,7 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
         manifest = Manifest.model_validate_json(text)
     except ValueError:
         raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
-    if not knows_version(manifest.schema_version):
+    if not is_known_version(manifest.schema_version):
         raise BackupRefused(
             f"{file} is of a newer release, with the schema {manifest.schema_version}; restore it by that release"
         )
@@ -104,8 +104,8 @@ def _check_digests(archive: zipfile.ZipFile, manifest: Manifest, file: Path, pro
     for name, table in manifest.tables.items():
         digest, done = sha256(), 0
         try:
-            size = archive.getinfo(member_of(name)).file_size
-            with _open_member(archive, member_of(name)) as member:
+            size = archive.getinfo(name_member(name)).file_size
+            with _open_member(archive, name_member(name)) as member:
                 while data := member.read(_CHUNK):
                     digest.update(data)
                     done += len(data)
@@ -113,7 +113,7 @@ def _check_digests(archive: zipfile.ZipFile, manifest: Manifest, file: Path, pro
             if digest.hexdigest() != table.sha256:
                 raise ValueError("its SHA-256 is not the one of the manifest")
         except _DAMAGE as error:
-            raise _damage_error(file, member_of(name), error) from None
+            raise _damage_error(file, name_member(name), error) from None
         progress(f"check {name}", size, size)
 
 
@@ -152,18 +152,18 @@ def _load_table(
 ) -> None:
     done = 0
     progress(f"restore {name}", 0, about.rows)
-    with _open_member(archive, member_of(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
+    with _open_member(archive, name_member(name)) as packed, BufferedReader(packed, _CHUNK) as member:  # type: ignore[type-var]
         while lines := _read_lines(member, name):
             try:
                 insert_rows(connection, name, tuple(about.columns), _parse_rows(lines, about))
             except _NO_ROW:
                 raise _handmade_error(
-                    f"the backup's {member_of(name)} holds a row that the schema refuses, after line {done}"
+                    f"the backup's {name_member(name)} holds a row that the schema refuses, after line {done}"
                 ) from None
             done += len(lines)
             progress(f"restore {name}", min(done, about.rows), about.rows)
     if done != about.rows:
-        raise BackupRefused(f"the backup's {member_of(name)} has {done:,} rows, and its manifest says {about.rows:,}")
+        raise BackupRefused(f"the backup's {name_member(name)} has {done:,} rows, and its manifest says {about.rows:,}")
 
 
 def _read_lines(member: IO[bytes], name: str) -> list[bytes]:
@@ -172,7 +172,7 @@ def _read_lines(member: IO[bytes], name: str) -> list[bytes]:
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
         size += len(line)
         if len(line) > _LINE_BYTES:
-            raise _handmade_error(f"the backup's {member_of(name)} has a line of more than {_LINE_BYTES:,} bytes")
+            raise _handmade_error(f"the backup's {name_member(name)} has a line of more than {_LINE_BYTES:,} bytes")
         lines.append(line)
     return lines
 

@@ -76,7 +76,7 @@ def key_id_of(content: str) -> str:
     return found[1] if found else ""
 
 
-def plain_of(content: str) -> str:
+def remove_sealed(content: str) -> str:
     return _SEALED.sub("}", content)
 
 

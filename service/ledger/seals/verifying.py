@@ -17,7 +17,7 @@ from scoring.base.enums import Kind
 from service.ledger.database.expressions import Texts, among
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
-from service.ledger.seals.chain import GENESIS, LEAF_PREFIX_BYTES, chain_of, leaf_of
+from service.ledger.seals.chain import GENESIS, LEAF_PREFIX_BYTES, extend_chain, leaf_of
 from service.ledger.seals.merkle import merkle_root
 from service.ledger.seals.sealed_texts import SellerKey, key_id_of, unseal
 
@@ -137,7 +137,7 @@ class _SealWalk:
             keys.note_row(row)
             self.seen += 1
             self.reached = sequence
-        following = chain_of(self.chain, merkle_root(leaves), first, last)
+        following = extend_chain(self.chain, merkle_root(leaves), first, last)
         if (
             root != merkle_root(leaves)
             or stated_chain != following

@@ -27,7 +27,7 @@ from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.generations import Generations
 from service.scores.book.keeper import Keeper
 from service.scores.book.read_options import ReadOptions
-from service.scores.book.stale import LastKnown, Standing, require_young, unknown_body
+from service.scores.book.stale import LastKnown, Standing, encode_unknown_score, require_young
 from service.scores.book.stamps import Stamps
 from service.scores.book.table import Answer, Table
 from service.scores.scorer import Scorer
@@ -140,7 +140,7 @@ class Book:
                 busy = error
         if busy is None:
             self._require_reached(options.sequence)
-        found: dict[str, bytes] = {}
+        messages: dict[str, bytes] = {}
         now, made_by = self._now(), self._scorer.made_by
         names = [seller_name(marketplace, seller) for seller in sellers]
         standings = self._last_known.of_one_day(names, made_by, now, options.max_staleness)
@@ -149,14 +149,14 @@ class Book:
         for seller, name, standing in zip(sellers, names, standings, strict=True):
             try:
                 require_young(standing, options.max_staleness)
-                found[seller] = wire.batch_score(name, *self._without_ledger(name, standing))
+                messages[seller] = wire.batch_score(name, *self._without_ledger(name, standing))
             except SellertrustError as error:
-                found[seller] = wire.batch_result(result_message(name, error, None))
-        return found
+                messages[seller] = wire.batch_result(result_message(name, error, None))
+        return messages
 
     def _hear(self, changes: Sequence[Change]) -> None:
         mark_changes(self.table, self.generations, changes)
-        self._appended = (self.table.life, changes[-1].sequence)
+        self._appended = (self.table.clear_count, changes[-1].sequence)
         self.follower.wake()
 
     def _is_fresh(self) -> bool:
@@ -203,7 +203,7 @@ class Book:
         self.tally.add("hit")
         if self.checker.is_free:
             self.checker.offer(Remembered(name, answer.body, answer.made_by, Cut(observe_time, known_time, sequence)))
-        fields = self._stamps.remembered(sequence, known_time, answer.made_by, observe_time, beat)
+        fields = self._stamps.encode_remembered(sequence, known_time, answer.made_by, observe_time, beat)
         return wire.score_response(answer.body, fields)
 
     def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
@@ -256,7 +256,7 @@ class Book:
 
     def _begin_computation(self, options: ReadOptions) -> "Computation":
         """Choose a cut that has the caller's sequence, and find the time up to which an answer there has everything."""
-        life, beat = self.table.life, self.follower.heartbeat
+        clear_count, beat = self.table.clear_count, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             settled = beat.time
         else:
@@ -266,14 +266,14 @@ class Book:
         cut = replace(cut, observe_time=self._clamp_to_current_day(cut.observe_time))
         doubt = self._ledger.clock.doubt()
         as_of = cut.known_time if doubt else max(settled, cut.known_time)
-        return Computation(life, cut, min(as_of, cut.observe_time), doubt, options.max_staleness)
+        return Computation(clear_count, cut, min(as_of, cut.observe_time), doubt, options.max_staleness)
 
     def _computed(self, name: str, options: ReadOptions) -> bytes:
         marketplace, seller = parse_seller(name, "seller")
         begun = self._begin_computation(options)
         self.tally.add("miss")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], begun.cut)
-        fields = self._stamps.computed(begun.cut, stamp, begun.as_of)
+        fields = self._stamps.encode_computed(begun.cut, stamp, begun.as_of)
         return wire.score_response(*self._finish(name, outcome, stamp, begun, fields))
 
     def _finish(
@@ -300,12 +300,14 @@ class Book:
         if wanted and not self.follower.has(wanted):
             with self.batch_seats.require():
                 options.reach()
-        life, appended = self._appended
-        needed = max(wanted, appended if life == self.table.life else 0)
+        clear_count, appended = self._appended
+        needed = max(wanted, appended if clear_count == self.table.clear_count else 0)
         found = None
         if self._is_fresh() and (self.follower.has(needed) or self.follower.reach(needed, CATCH_UP_SECONDS)):
-            life, beat, mark = self.table.life, self.follower.heartbeat, self.follower.watermark
-            found = None if mark is None or beat is None else self._batch_at(life, beat, mark, marketplace, sellers)
+            clear_count, beat, mark = self.table.clear_count, self.follower.heartbeat, self.follower.watermark
+            found = (
+                None if mark is None or beat is None else self._batch_at(clear_count, beat, mark, marketplace, sellers)
+            )
         if found is None:
             with self.batch_seats.require():
                 self.tally.add("miss", len(sellers))
@@ -313,7 +315,7 @@ class Book:
         return found
 
     def _batch_at(
-        self, life: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
+        self, clear_count: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
         """Return results as of the watermark; None if model or policy changed, or records are ahead of the clock."""
         made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
@@ -331,29 +333,31 @@ class Book:
         cut = Cut(observe_time, mark.known_time, mark.sequence)
         answers = {seller: answer for seller, answer in answers.items() if observe_time < answer.until}
         missing = [seller for seller in sellers if seller not in answers]
-        found: dict[str, bytes] = {}
+        messages: dict[str, bytes] = {}
         if missing:
             with self.batch_seats.require():
-                computed, others_by = self._compute_batch(marketplace, missing, Computation(life, cut, beat.time))
+                computed, others_by = self._compute_batch(
+                    marketplace, missing, Computation(clear_count, cut, beat.time)
+                )
             if others_by != made_by:
                 return None
-            found.update(computed)
-        fields = self._stamps.remembered(mark.sequence, mark.known_time, made_by, observe_time, beat)
+            messages.update(computed)
+        fields = self._stamps.encode_remembered(mark.sequence, mark.known_time, made_by, observe_time, beat)
         for seller, answer in answers.items():
             answer.is_used = True
-            found[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
+            messages[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
         if answers and self.checker.is_free:
             seller, answer = choice(list(answers.items()))  # noqa: S311
             self.checker.offer(Remembered(seller_name(marketplace, seller), answer.body, made_by, cut))
         self.tally.add("hit", len(answers))
         self.tally.add("miss", len(missing))
-        return found
+        return messages
 
     def _compute_batch(
         self, marketplace: str, sellers: Sequence[str], begun: "Computation"
     ) -> tuple[Mapping[str, bytes], MadeBy]:
         outcomes, stamp = self._scorer.scores(marketplace, sellers, begun.cut)
-        fields, message = self._stamps.computed(begun.cut, stamp, begun.as_of), stamp_message(stamp)
+        fields, message = self._stamps.encode_computed(begun.cut, stamp, begun.as_of), stamp_message(stamp)
         found: dict[str, bytes] = {}
         for seller, outcome in zip(sellers, outcomes, strict=True):
             name = seller_name(marketplace, seller)
@@ -372,7 +376,7 @@ class Book:
         if stamp.model_digest and cut.known_time <= cut.observe_time:
             answer = Answer(body, stamp.made_by, cut.sequence, cut.known_time, cut.observe_time, score.valid_until)
             answer.as_of = begun.as_of
-            self.table.store(name, answer, begun.life)
+            self.table.store(name, answer, begun.clear_count)
         return body
 
     def _reaches(self, wanted: int) -> bool:
@@ -392,10 +396,10 @@ class Book:
     def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
         if standing is None:
             self.tally.add("unknown")
-            body = unknown_body(name, self._scorer.unknown_badge)
+            body = encode_unknown_score(name, self._scorer.unknown_badge)
             return body, wire.freshness_field(FreshnessState.UNKNOWN, None)
         self.tally.add("stale")
-        return standing.body, self._stamps.stale(standing)
+        return standing.body, self._stamps.encode_stale(standing)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
         marketplace, seller = parse_seller(name, "seller")
@@ -408,7 +412,7 @@ class Book:
 class Computation(NamedTuple):
     """Times in microseconds."""
 
-    life: int
+    clear_count: int
     cut: Cut
     as_of: int
     """The cut has everything recorded before this time."""

@@ -157,7 +157,7 @@ class Follower:
         return Beat(began, time, doubt)
 
     def _look(self) -> None:
-        before, tip = self.watermark, self._ledger.clock.end()
+        before, tip = self.watermark, self._ledger.clock.read_end()
         if before is None:
             self._restart(tip)
         else:
@@ -171,7 +171,7 @@ class Follower:
                 )
                 self.watermark = self.heartbeat = None
                 self._forget(UNKNOWN)
-                tip = self._ledger.clock.end()
+                tip = self._ledger.clock.read_end()
                 self._restart(tip)
                 self._lost(tip.sequence)
             elif tip.sequence > before.sequence:
@@ -196,8 +196,8 @@ class Follower:
             generation, after, last = self._joining[0]
             page = self._page(after, last) if after < last else []
             mark_epochs(self._table, page)
-            for name, sequence in sellers_of(page):
-                generation.end(name, sequence)
+            for name, sequence in find_last_sequences(page):
+                generation.end_answer(name, sequence)
             self._joining[0] = Joining(generation, page[-1].sequence if page else last, last)
             if self._joining[0].after >= last:
                 generation.is_complete = True
@@ -259,8 +259,8 @@ def mark_changes(table: Table, generations: Generations, changes: Sequence[Chang
     So an answer that moves into the table meanwhile is marked there.
     """
     mark_epochs(table, changes)
-    entries = sellers_of(changes)
-    generations.mark(entries)
+    entries = find_last_sequences(changes)
+    generations.end_answers(entries)
     table.mark(entries)
 
 
@@ -270,6 +270,6 @@ def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
             table.start_epoch(change.sequence)
 
 
-def sellers_of(changes: Sequence[Change]) -> list[tuple[str, int]]:
-    found = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
-    return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in found.items()]
+def find_last_sequences(changes: Sequence[Change]) -> list[tuple[str, int]]:
+    last_sequences = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
+    return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in last_sequences.items()]

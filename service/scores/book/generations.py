@@ -27,7 +27,7 @@ class Generation:
         self.problem = ""
         self._ended = bytearray(file.sellers)
 
-    def end(self, name: str, sequence: int) -> None:
+    def end_answer(self, name: str, sequence: int) -> None:
         if sequence <= self.head.sequence or self.problem:
             return
         try:
@@ -36,7 +36,7 @@ class Generation:
         except (GenerationDamaged, OSError) as error:
             self.problem = str(error)
 
-    def holds(self, found: Found) -> bool:
+    def is_exact(self, found: Found) -> bool:
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:
@@ -49,7 +49,7 @@ class Generation:
             self.problem = str(error)
             return None
 
-    def answer(self, found: Found) -> Answer:
+    def make_answer(self, found: Found) -> Answer:
         head = self.head
         answer = Answer(found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until)
         answer.as_of = min(head.made_time, head.observe_time)
@@ -84,21 +84,21 @@ class Generations:
         with self._lock:
             self._all = ()
 
-    def mark(self, entries: Sequence[tuple[str, int]]) -> None:
+    def end_answers(self, entries: Sequence[tuple[str, int]]) -> None:
         for generation in self._all:
             for name, sequence in entries:
-                generation.end(name, sequence)
+                generation.end_answer(name, sequence)
 
     def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> Answer | None:
         """Return a seller's exact answer for a time (microseconds), model and policy, after keeping it in the table,
         or None.
         """
-        life, key = self._table.life, (observe_time // DAY, made_by)
+        clear_count, key = self._table.clear_count, (observe_time // DAY, made_by)
         generation = next((other for other in self._all if other.is_complete and other.key == key), None)
         found = None if generation is None else generation.find(name)
         if generation is None or found is None:
             return None
-        return self._table.adopt(name, generation.answer(found), lambda: generation.holds(found), life)
+        return self._table.adopt(name, generation.make_answer(found), lambda: generation.is_exact(found), clear_count)
 
     def latest(self, name: str, made_by: MadeBy, now: int, day: int | None = None) -> Answer | None:
         """Return a seller's latest answer by a model and policy, at most as late as `now` (microseconds), exact or
@@ -111,8 +111,8 @@ class Generations:
             is_meant = is_meant and day in {None, generation.head.day}
             found = generation.find(name) if is_meant else None
             if found is not None:
-                answer = generation.answer(found)
-                answer.last = 0 if generation.holds(found) else UNKNOWN
+                answer = generation.make_answer(found)
+                answer.last = 0 if generation.is_exact(found) else UNKNOWN
                 return answer
         return None
 

@@ -127,6 +127,6 @@ def require_young(
     raise TooStale(text, {"age_seconds": seconds})
 
 
-def unknown_body(name: str, badge: str) -> bytes:
+def encode_unknown_score(name: str, badge: str) -> bytes:
     state = pb.ScoreState.ValueType(ScoreState.UNKNOWN)
     return pb.TrustScore(seller=name, state=state, badge=badge).SerializeToString()

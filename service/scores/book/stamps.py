@@ -16,18 +16,20 @@ class Stamps:
         self._rest: tuple[tuple[int, int, MadeBy], bytes] = ((-1, 0, MadeBy("", "")), b"")
         self._fresh: tuple[Beat | None, bytes] = (None, b"")
 
-    def computed(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
+    def encode_computed(self, cut: Cut, stamp: Stamp, as_of: int) -> bytes:
         rest = self._rest_of(cut.sequence, cut.known_time, stamp.made_by)
         return wire.stamp_field(rest, cut.observe_time) + wire.freshness_field(FreshnessState.FRESH, as_of)
 
-    def remembered(self, sequence: int, known_time: int, made_by: MadeBy, observe_time: int, beat: Beat) -> bytes:
+    def encode_remembered(
+        self, sequence: int, known_time: int, made_by: MadeBy, observe_time: int, beat: Beat
+    ) -> bytes:
         known, fresh = self._fresh
         if known is not beat:
             fresh = wire.freshness_field(FreshnessState.FRESH, beat.time)
             self._fresh = (beat, fresh)
         return wire.stamp_field(self._rest_of(sequence, known_time, made_by), observe_time) + fresh
 
-    def stale(self, standing: Standing) -> bytes:
+    def encode_stale(self, standing: Standing) -> bytes:
         cut = standing.cut
         rest = self._rest_of(cut.sequence, cut.known_time, standing.made_by)
         freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)
@@ -37,6 +39,8 @@ class Stamps:
         key, rest = self._rest
         if key == (sequence, known_time, made_by):
             return rest
-        rest = wire.stamp_rest(Stamp(0, known_time, sequence, made_by.model, made_by.policy, CORE_VERSION))
+        rest = wire.encode_stamp_without_time(
+            Stamp(0, known_time, sequence, made_by.model, made_by.policy, CORE_VERSION)
+        )
         self._rest = ((sequence, known_time, made_by), rest)
         return rest

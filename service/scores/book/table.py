@@ -47,7 +47,7 @@ class Table:
         self._lock = threading.Lock()
         self.epoch = 0
         """The newest entry about every seller: no earlier answer is exact."""
-        self.life = 0
+        self.clear_count = 0
         """Times that the table was emptied for another ledger; a computation reads it first."""
         self.dropped = self.evicted = self.late = self.adopted = 0
         """Answers that an entry ended; evicted; stored although they lack a known entry; taken from a generation."""
@@ -76,13 +76,13 @@ class Table:
         with self._lock:
             self.epoch = max(self.epoch, sequence)
 
-    def store(self, name: str, answer: Answer, life: int) -> None:
-        """Remember an answer, unless the table was cleared since its computation began (`life` of then).
+    def store(self, name: str, answer: Answer, clear_count: int) -> None:
+        """Remember an answer, unless the table was cleared since its computation began (`clear_count` of then).
 
         A newer answer of the same day, model and policy stays.
         """
         with self._lock:
-            if life != self.life or self._capacity == 0:
+            if clear_count != self.clear_count or self._capacity == 0:
                 return
             known = self._answers.get(name)
             if known is None:
@@ -96,13 +96,14 @@ class Table:
             if len(self._answers) > self._capacity:
                 self._evict()
 
-    def adopt(self, name: str, answer: Answer, is_unmarked: Callable[[], bool], life: int) -> Answer | None:
-        """Replace a remembered answer by a generation's, and return it; None if it lacks a marked entry.
+    def adopt(self, name: str, answer: Answer, is_unmarked: Callable[[], bool], clear_count: int) -> Answer | None:
+        """Replace a remembered answer by a generation's, and return it; None if a mark, an epoch or
+        a clearing since `clear_count` ended it.
 
         `is_unmarked` is evaluated while nothing can be marked here.
         """
         with self._lock:
-            if life != self.life or answer.at < self.epoch or not is_unmarked():
+            if clear_count != self.clear_count or answer.at < self.epoch or not is_unmarked():
                 return None
             known = self._answers.get(name)
             # `last` may be the floor alone; no entry is later than `at`, whatever it says.
@@ -119,7 +120,7 @@ class Table:
         Running computations are not stored.
         """
         with self._lock:
-            self.life += 1
+            self.clear_count += 1
             self.dropped += len(self._answers)
             self._answers.clear()
             self._absent.clear()

@@ -50,7 +50,7 @@ _SCORE, _RESULTS = _tag(pb.GetTrustScoreResponse, "trust_score"), _tag(pb.BatchG
 _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_score")
 
 
-def stamp_rest(stamp: Stamp) -> bytes:
+def encode_stamp_without_time(stamp: Stamp) -> bytes:
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()

@@ -39,9 +39,9 @@ class BulkPages:
         self._journal = journal
 
     def show(self, visit: Visit) -> Response:
-        given = {name: visit.asked(name) for name in _FIELDS}
+        given = {name: visit.query_value(name) for name in _FIELDS}
         if given["reverses"]:
-            earlier = next((one for one in self._journal.bulk() if one["decision_id"] == given["reverses"]), None)
+            earlier = next((one for one in self._journal.list_bulk() if one["decision_id"] == given["reverses"]), None)
             if earlier is not None and earlier["action"] in REVERSED:
                 given["action"], given["status"] = REVERSED[earlier["action"]]
         return self._form(visit, given)
@@ -55,39 +55,39 @@ class BulkPages:
             problems=problems,
             actions=ACTIONS,
             reversible=REVERSED,
-            earlier=self._journal.bulk()[:20],
+            earlier=self._journal.list_bulk()[:20],
         )
 
     def preview(self, visit: Visit) -> Response:
-        given = {name: visit.field(name) for name in _FIELDS}
+        form = {name: visit.form_value(name) for name in _FIELDS}
         problems = [
             (name, text)
             for name, text in (("action", "Choose what to do"), ("reason", "Give the reason"))
-            if not given[name]
+            if not form[name]
         ]
         times: dict[str, Any] = {}
         for field, name in (("reported_from", "since"), ("reported_before", "before")):
             try:
-                times |= {field: datetime.fromisoformat(given[name]).replace(tzinfo=UTC)} if given[name] else {}
+                times |= {field: datetime.fromisoformat(form[name]).replace(tzinfo=UTC)} if form[name] else {}
             except ValueError:
                 problems.append((name, "Write a day as 2026-06-30"))
-        if problems or given["action"] not in ACTIONS:
-            return self._form(visit, given, problems or [("action", "Choose what to do")])
-        action = Action.Value(f"ACTION_{given['action'].upper()}")
-        statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{given['status'].upper()}")] if given["status"] else []
+        if problems or form["action"] not in ACTIONS:
+            return self._form(visit, form, problems or [("action", "Choose what to do")])
+        action = Action.Value(f"ACTION_{form['action'].upper()}")
+        statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{form['status'].upper()}")] if form["status"] else []
         request = decide_request(
             self._marketplace,
             action,
             actor=visit.visitor.actor,
-            reason=given["reason"],
+            reason=form["reason"],
             decision_id=new_id(),
-            violation_types=[one.strip() for one in given["types"].split(",") if one.strip()],
-            notifier=given["notifier"],
-            seller=given["seller"],
-            listing=given["listing"],
-            right=given["right"],
+            violation_types=[one.strip() for one in form["types"].split(",") if one.strip()],
+            notifier=form["notifier"],
+            seller=form["seller"],
+            listing=form["listing"],
+            right=form["right"],
             statuses=statuses,
-            reverses=given["reverses"],
+            reverses=form["reverses"],
             **times,
         )
         outcome = visit.visitor.client.decide(request)
@@ -96,12 +96,12 @@ class BulkPages:
             "bulk_preview.html",
             request=MessageToJson(request, indent=None),
             outcome=outcome,
-            given=given,
+            given=form,
         )
 
     def execute(self, visit: Visit) -> Response:
         try:
-            request = Parse(visit.field("request"), DecideViolationsRequest())
+            request = Parse(visit.form_value("request"), DecideViolationsRequest())
         except ParseError:
             raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
         request.actor, request.execute = visit.visitor.actor, True

@@ -49,7 +49,7 @@ def part(call: Callable[[], Any]) -> Part:
         return Part(None, explain(error))
 
 
-def found(call: Callable[[], T]) -> T | None:
+def none_if_not_found(call: Callable[[], T]) -> T | None:
     try:
         return call()
     except SellertrustCallError as error:

@@ -101,30 +101,30 @@ class CasePages:
             without="" if unshown is None else BY_EVIDENCE.key,
             groups=group_choices(allowed | {"review"}),
             severities=SEVERITIES[: violation.severity - 1] if "reduce" in allowed else (),
-            given={field: visit.field(field) for field in ("choice", "words", "severity")},
+            given={field: visit.form_value(field) for field in ("choice", "words", "severity")},
             problems=problems,
-            left=self._queue.left(visit.visitor),
+            left=self._queue.count_left(visit.visitor),
         )
 
     def find(self, visit: Visit) -> Response:
         """Take the first step's answer."""
         name, violation, recorded = self._case(visit)
-        choice = next((one for one in CHOICES if one.key == visit.field("choice")), None)
-        words, problems = visit.field("words"), []
+        choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
+        words, problems = visit.form_value("words"), []
         if choice is None:
             problems.append(("finding", "Choose what you found"))
         elif choice is BY_EVIDENCE and (obstacle := self._evidence_obstacle(visit, name, report_of(recorded))):
             problems.append((f"choice-{choice.key}", f"{obstacle.title}. {obstacle.text}"))
         elif choice.action == "review" and not words:
             problems.append(("words", "Write what information is missing"))
-        elif choice.action == "reduce" and visit.field("severity") not in SEVERITIES:
+        elif choice.action == "reduce" and visit.form_value("severity") not in SEVERITIES:
             problems.append(("severity", "Choose the severity that remains"))
         if len(words) > MAX_REASON or any(ord(letter) < 32 for letter in words):
             problems.append(("words", f"Write one line of at most {MAX_REASON} characters"))
         if problems or choice is None:
             return self.show(visit, problems)
         actor = visit.visitor.actor
-        severity = visit.field("severity") if choice.action == "reduce" else ""
+        severity = visit.form_value("severity") if choice.action == "reduce" else ""
         try:
             finding = Finding(name, actor, choice.action, words or choice.reason, severity)
             if choice.action == "review":
@@ -172,18 +172,18 @@ class CasePages:
         return None
 
     def hand_on(self, visit: Visit) -> Response:
-        name, to = self._case(visit)[0], working_name(visit.field("to"))
+        name, to = self._case(visit)[0], working_name(visit.form_value("to"))
         actor, holder = visit.visitor.actor, self._journal.case(name).claimed_by
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
         try:
-            if visit.field("what") == "release":
+            if visit.form_value("what") == "release":
                 self._journal.release(name)
             else:
                 self._journal.claim(name, to or actor, by_other=holder == actor)
         except Taken as taken:
             raise not_yours(taken) from None
-        return redirect("/queue" if visit.field("what") == "release" or to else f"/cases/{name}")
+        return redirect("/queue" if visit.form_value("what") == "release" or to else f"/cases/{name}")
 
     # --- the consequence
 
@@ -201,16 +201,16 @@ class CasePages:
             words=ACTION_WORDS,
             effect=effect,
             obstacle=self._obstacle(visit, finding, effect, report_of(recorded)),
-            linked=self._queue.linked(visit.visitor, seller, name)[:10] if seller else (),
+            linked=self._queue.list_linked(visit.visitor, seller, name)[:10] if seller else (),
             decision_id=new_id(),
         )
 
     def decide(self, visit: Visit) -> Response:
         name, violation, recorded = self._case(visit)
-        decision_id, actor = visit.field("id"), visit.visitor.actor
+        decision_id, actor = visit.form_value("id"), visit.visitor.actor
         if not is_id(decision_id) or not decision_id.startswith("desk-"):
             raise Problem(400, "This form is out of date", "Open the case again and send the form from there.")
-        if self._journal.decision(decision_id) is not None:  # sent twice
+        if self._journal.find_decision(decision_id) is not None:  # sent twice
             return self._go_on(visit)
         finding, case = self._finding(visit, name), self._journal.case(name)
         effect = self._effect(visit.visitor.client, violation, finding)
@@ -219,7 +219,7 @@ class CasePages:
         others = [vote for vote in case.votes.values() if vote.actor != actor]
         agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
         try:
-            if (effect.is_grave or others or visit.field("what") == "escalate") and not agreeing:
+            if (effect.is_grave or others or visit.form_value("what") == "escalate") and not agreeing:
                 self._journal.vote(finding)
             else:
                 deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
@@ -236,17 +236,17 @@ class CasePages:
 
     def undo(self, visit: Visit) -> Response:
         try:
-            decision = self._journal.undo(visit.part("decision"), visit.visitor.actor)
+            decision = self._journal.undo(visit.path_value("decision"), visit.visitor.actor)
         except Taken as taken:
             raise Problem(409, "This can no longer be undone", f"{taken.text}.") from None
         return redirect(f"/cases/{decision.violation}")
 
     def _go_on(self, visit: Visit) -> Response:
-        row = self._queue.next_row(visit.visitor)
+        row = self._queue.claim_next(visit.visitor)
         return redirect("/queue" if row is None else f"/cases/{row.id}")
 
     def _case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
-        name = visit.part("violation")
+        name = visit.path_value("violation")
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
         client = visit.visitor.client

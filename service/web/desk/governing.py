@@ -34,31 +34,31 @@ class ModelPages:
         return visit.page("models.html", models=models, moves=moves.result())
 
     def show(self, visit: Visit) -> Response:
-        answer = visit.visitor.client.get_model(visit.part("model"))
+        answer = visit.visitor.client.get_model(visit.path_value("model"))
         return visit.page(
             "model.html", model=answer.model, serving=answer.serving_digest, figures=_figures(answer.model)
         )
 
     def report(self, visit: Visit) -> Response:
-        html = visit.visitor.client.get_model_report(visit.part("model"))
+        html = visit.visitor.client.get_model_report(visit.path_value("model"))
         return Response(html, headers=HEADERS | {"Content-Security-Policy": REPORT_POLICY}, media_type="text/html")
 
     def promote(self, visit: Visit) -> Response:
-        model, actor, reason = visit.part("model"), visit.visitor.actor, _reason(visit)
+        model, actor, reason = visit.path_value("model"), visit.visitor.actor, _reason(visit)
         request = PromoteModelRequest(
-            name=model_name(model), actor=actor, reason=reason, sign_off=visit.field("sign_off")
+            name=model_name(model), actor=actor, reason=reason, sign_off=visit.form_value("sign_off")
         )
         client = visit.visitor.client
         proposed = propose_if_needed(
             visit,
             request,
-            lambda: client.promote_model(model, actor=actor, reason=reason, sign_off=visit.field("sign_off")),
+            lambda: client.promote_model(model, actor=actor, reason=reason, sign_off=visit.form_value("sign_off")),
         )
         return proposed or redirect("/models")
 
     def roll_back(self, visit: Visit) -> Response:
         visit.visitor.client.rollback_model(
-            actor=visit.visitor.actor, reason=_reason(visit), champion=visit.field("champion")
+            actor=visit.visitor.actor, reason=_reason(visit), champion=visit.form_value("champion")
         )
         return redirect("/models")
 
@@ -67,7 +67,7 @@ class PolicyPages:
     def show(self, visit: Visit) -> Response:
         client = visit.visitor.client
         moves = start(lambda: _latest(client.list_policy_moves()))
-        asked = visit.asked("policy") or "head"
+        asked = visit.query_value("policy") or "head"
         answer = client.get_policy(asked)
         return visit.page(
             "policy.html",
@@ -80,8 +80,8 @@ class PolicyPages:
 
     def commit(self, visit: Visit) -> Response:
         text = visit.form.get("text", [""])[0].replace("\r\n", "\n")
-        losses = _losses(visit.field("losses"))
-        actor, reason, expected = visit.visitor.actor, _reason(visit), visit.field("expected")
+        losses = _losses(visit.form_value("losses"))
+        actor, reason, expected = visit.visitor.actor, _reason(visit), visit.form_value("expected")
         request = CommitPolicyRequest(text=text, actor=actor, reason=reason, expected=policy_name(expected))
         for verdict, sum_minor in losses.items():
             request.accepted_losses.add(verdict=verdict, sum_minor=sum_minor)
@@ -94,7 +94,7 @@ class PolicyPages:
 
     def roll_back(self, visit: Visit) -> Response:
         visit.visitor.client.rollback_policy(
-            actor=visit.visitor.actor, reason=_reason(visit), policy=visit.field("policy")
+            actor=visit.visitor.actor, reason=_reason(visit), policy=visit.form_value("policy")
         )
         return redirect("/policy")
 
@@ -114,9 +114,9 @@ class ProposalPages:
         return visit.page("proposals.html", proposals=proposals, problem=problem, state=ProposalState.Name, asks=_asks)
 
     def act(self, visit: Visit) -> Response:
-        client, name, what = visit.visitor.client, visit.field("name"), visit.field("what")
+        client, name, what = visit.visitor.client, visit.form_value("name"), visit.form_value("what")
         if what == "approve":
-            digest = visit.field("digest")
+            digest = visit.form_value("digest")
             client.approve_proposal(name, digest, actor=visit.visitor.actor, reason=_reason(visit))
         elif what == "withdraw":
             client.withdraw_proposal(name, actor=visit.visitor.actor, reason=_reason(visit))
@@ -140,8 +140,8 @@ class OperationsPages:
             health={name: call.result() for name, call in health.items()},
             champion=champion,
             queue=queue,
-            waiting=len(self._journal.due()),
-            pending=sum(one.state == "pending" for one in self._journal.decisions()),
+            waiting=len(self._journal.list_due()),
+            pending=sum(one.state == "pending" for one in self._journal.list_decisions()),
         )
 
     @staticmethod
@@ -160,7 +160,7 @@ def _latest(moves: Iterable[Move]) -> list[Move]:
 
 
 def _reason(visit: Visit) -> str:
-    reason = visit.field("reason")
+    reason = visit.form_value("reason")
     if not reason:
         raise Problem(400, "A reason is missing", "Go back and state the reason: it is recorded beside your name.")
     return reason

@@ -114,12 +114,12 @@ class Journal:
             case = self._cases.get(violation, Case())
             return replace(case, claimed_by=case.claimed_by if case.claimed_until > self._clock() else "")
 
-    def decisions(self) -> list[Decision]:
+    def list_decisions(self) -> list[Decision]:
         """Return decisions, the latest first."""
         with self._lock:
             return list(reversed(self._decisions.values()))
 
-    def decision(self, name: str) -> Decision | None:
+    def find_decision(self, name: str) -> Decision | None:
         with self._lock:
             return self._decisions.get(name)
 
@@ -132,7 +132,7 @@ class Journal:
             ]
             return {one.violation for one in decided if one.state in ("pending", "sent")}
 
-    def due(self) -> list[Decision]:
+    def list_due(self) -> list[Decision]:
         now = self._clock()
         with self._lock:
             return [
@@ -142,7 +142,7 @@ class Journal:
     def seconds_left(self, decision: Decision) -> float:
         return max(0.0, decision.due - self._clock())
 
-    def bulk(self) -> list[dict[str, Any]]:
+    def list_bulk(self) -> list[dict[str, Any]]:
         with self._lock:
             return list(reversed(self._bulk.values()))
 

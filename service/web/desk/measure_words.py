@@ -47,28 +47,32 @@ def describe_value(value: MeasureValue, currency: str) -> str:
     kind = value.WhichOneof("value")
     if kind is None:
         return ""
-    one = getattr(value, kind)
-    where = f" in {one.product_category}" if getattr(one, "product_category", "") else ""
+    measure_value = getattr(value, kind)
+    where = f" in {measure_value.product_category}" if getattr(measure_value, "product_category", "") else ""
     texts = {
-        "deposit": lambda: f"{money(one.amount_minor, currency)} to be placed",
-        "settlement_hold": lambda: f"{one.days} days after the capture",
-        "delivery_hold": lambda: f"{one.days} days after the delivery",
-        "rolling_reserve": lambda: f"{one.ppm / 10_000:g} % of each order for {one.days} days",
-        "value_cap": lambda: f"{money(one.value_minor, currency)} a day{where}",
-        "listing_cap": lambda: f"{number(one.listings) if one.listings else 'no'} open listings{where}",
+        "deposit": lambda: f"{money(measure_value.amount_minor, currency)} to be placed",
+        "settlement_hold": lambda: f"{measure_value.days} days after the capture",
+        "delivery_hold": lambda: f"{measure_value.days} days after the delivery",
+        "rolling_reserve": lambda: f"{measure_value.ppm / 10_000:g} % of each order for {measure_value.days} days",
+        "value_cap": lambda: f"{money(measure_value.value_minor, currency)} a day{where}",
+        "listing_cap": lambda: (
+            f"{number(measure_value.listings) if measure_value.listings else 'no'} open listings{where}"
+        ),
         "intake_cap": lambda: (
-            f"{number(one.new_listings)} new listings a day{where}" if one.new_listings else f"no new listings{where}"
+            f"{number(measure_value.new_listings)} new listings a day{where}"
+            if measure_value.new_listings
+            else f"no new listings{where}"
         ),
         "paid_ahead_limit": lambda: (
-            f"at most {money(one.at_most_minor, currency)} on orders younger than {one.days} days"
+            f"at most {money(measure_value.at_most_minor, currency)} on orders younger than {measure_value.days} days"
         ),
-        "waiver": lambda: f"exempts from {word(MeasureKind.Name(one.waives)).lower()}",
+        "waiver": lambda: f"exempts from {word(MeasureKind.Name(measure_value.waives)).lower()}",
         "suspension": lambda: (
             "closes the account"
-            if one.terminates
+            if measure_value.terminates
             else "until a plan of action is accepted"
-            if one.until_plan
-            else f"{one.days} days"
+            if measure_value.until_plan
+            else f"{measure_value.days} days"
         ),
     }
     return texts[kind]()

@@ -56,6 +56,13 @@ class Queue(NamedTuple):
         return time_of(self.score.stamp.observe_time) + timedelta(seconds=time.monotonic() - self.made)
 
 
+class Summary(NamedTuple):
+    violations: int
+    open_cases: int
+    overdue_cases: int
+    score: TrustScore | None
+
+
 class QueuePages:
     def __init__(self, marketplace: str, journal: Journal) -> None:
         self._marketplace = marketplace
@@ -67,9 +74,9 @@ class QueuePages:
     def show(self, visit: Visit) -> Response:
         queue, rows = self._rows(visit.visitor)
         chosen = [row for row in rows if _is_asked(visit, row)]
-        if visit.asked("sort") == "reported":
+        if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
-        page = int(visit.asked("page")) if visit.asked("page").isdecimal() else 1
+        page = int(visit.query_value("page")) if visit.query_value("page").isdecimal() else 1
         shown = chosen[(page - 1) * PAGE : page * PAGE]
         return visit.page(
             "queue.html",
@@ -84,14 +91,14 @@ class QueuePages:
             cases=queue.cases[:20],
             open_cases=queue.open_cases,
             categories=sorted({row.category for row in rows}),
-            asked={name: visit.asked(name) for name in ("category", "seller", "who", "sort")},
+            asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort")},
         )
 
     def take_next(self, visit: Visit) -> Response:
-        row = self.next_row(visit.visitor)
+        row = self.claim_next(visit.visitor)
         return redirect("/queue?done=1") if row is None else redirect(f"/cases/{row.id}")
 
-    def next_row(self, visitor: Visitor) -> Row | None:
+    def claim_next(self, visitor: Visitor) -> Row | None:
         for row in self._rows(visitor)[1]:
             if row.claimed_by not in ("", visitor.actor) or row.waiting:
                 continue
@@ -104,15 +111,15 @@ class QueuePages:
             return row
         return None
 
-    def left(self, visitor: Visitor) -> int:
+    def count_left(self, visitor: Visitor) -> int:
         return len(self._rows(visitor)[1])
 
-    def linked(self, visitor: Visitor, seller: str, violation: str) -> list[Row]:
+    def list_linked(self, visitor: Visitor, seller: str, violation: str) -> list[Row]:
         return [row for row in self._rows(visitor)[1] if row.seller == seller and row.id != violation]
 
-    def summary(self, visitor: Visitor) -> tuple[int, int, int, TrustScore | None]:
+    def summary(self, visitor: Visitor) -> Summary:
         queue, rows = self._rows(visitor)
-        return len(rows), queue.open_cases, sum(case.overdue for case in queue.cases), queue.score
+        return Summary(len(rows), queue.open_cases, sum(case.overdue for case in queue.cases), queue.score)
 
     def now(self, visitor: Visitor) -> datetime:
         return self._queue(visitor).now()
@@ -185,10 +192,10 @@ def deadline_of(violation: Violation) -> datetime | None:
 
 
 def _is_asked(visit: Visit, row: Row) -> bool:
-    who = visit.asked("who")
+    who = visit.query_value("who")
     return (
-        visit.asked("category") in ("", row.category)
-        and visit.asked("seller") in ("", row.seller)
+        visit.query_value("category") in ("", row.category)
+        and visit.query_value("seller") in ("", row.seller)
         and (who != "mine" or row.claimed_by == visit.visitor.actor)
         and (who != "free" or not (row.claimed_by or row.waiting))
         and (who != "waiting" or bool(row.waiting))

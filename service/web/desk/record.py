@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED
 from sellertrust.v1.ledger_service_pb2 import Violation
-from service.web.desk.calls import READ_SECONDS, found, start
+from service.web.desk.calls import READ_SECONDS, none_if_not_found, start
 from service.web.desk.journal import Journal
 from service.web.frame.visits import Visit
 
@@ -32,14 +32,16 @@ class RecordPages:
         self._journal = journal
 
     def show(self, visit: Visit) -> Response:
-        mine = [one for one in self._journal.decisions() if visit.visitor.actor in one.actor.split("~")]
+        mine = [one for one in self._journal.list_decisions() if visit.visitor.actor in one.actor.split("~")]
         confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None
         if len(confirmed) >= LEAST_CASES:
             client = visit.visitor.client
 
             def ask(name: str) -> Violation | None:
-                return found(lambda: client.get_violation(self._marketplace, name, deadline_seconds=READ_SECONDS))
+                return none_if_not_found(
+                    lambda: client.get_violation(self._marketplace, name, deadline_seconds=READ_SECONDS)
+                )
 
             asked = [start(partial(ask, one.violation)) for one in confirmed]
             violations = [one for call in asked if (one := call.result()) is not None]

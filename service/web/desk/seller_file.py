@@ -17,7 +17,7 @@ from sellertrust.v1.entry_pb2 import Action, Category, Entry, IdentityLevel, Sev
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
-from service.web.desk.calls import READ_SECONDS, found, part, start
+from service.web.desk.calls import READ_SECONDS, none_if_not_found, part, start
 from service.web.desk.measure_words import measure_rows
 from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
 from service.web.frame.rendering import day, last, redirect, time_of, word
@@ -87,15 +87,18 @@ class SellerPages:
         self._marketplace = marketplace
 
     def search(self, visit: Visit) -> Response:
-        asked = visit.asked("q")
+        """Redirect to the seller that has the exact id asked for, or a violation with it."""
+        asked = visit.query_value("q")
         if not asked:
             return visit.page("search.html", asked="", problems=[], marketplace=self._marketplace)
         if not is_id(asked):
             return self._not_found(visit, asked, f"An id is {ID_FORM}")
         client = visit.visitor.client
-        if found(lambda: client.get_trust_score(self._marketplace, asked, deadline_seconds=READ_SECONDS)):
+        if none_if_not_found(lambda: client.get_trust_score(self._marketplace, asked, deadline_seconds=READ_SECONDS)):
             return redirect(f"/sellers/{quote(asked)}")
-        violation = found(lambda: client.get_violation(self._marketplace, asked, deadline_seconds=READ_SECONDS))
+        violation = none_if_not_found(
+            lambda: client.get_violation(self._marketplace, asked, deadline_seconds=READ_SECONDS)
+        )
         if violation is not None and violation.seller:
             return redirect(f"/sellers/{quote(last(violation.seller))}#v-{quote(asked)}")
         return self._not_found(visit, asked, f"No seller and no violation has the id {asked}")
@@ -147,12 +150,14 @@ class SellerPages:
     def entries(self, visit: Visit) -> Response:
         seller = seller_of(visit)
         request = ListEntriesRequest(
-            parent=seller_name(self._marketplace, seller), page_size=ENTRIES_ON_PAGE, page_token=visit.asked("page")
+            parent=seller_name(self._marketplace, seller),
+            page_size=ENTRIES_ON_PAGE,
+            page_token=visit.query_value("page"),
         )
         answer = invoke(LedgerServiceStub(visit.visitor.client.channel).ListEntries, request, READ_SECONDS)
         rows = [(entry, entry.WhichOneof("fact") or "", _fact_text(entry)) for entry in answer.entries]
         following = f"?{urlencode({'page': answer.next_page_token})}" if answer.next_page_token else ""
-        first = "?" if visit.asked("page") else ""
+        first = "?" if visit.query_value("page") else ""
         return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
 
 
@@ -258,7 +263,7 @@ def _fact_text(entry: Entry) -> str:
 
 
 def seller_of(visit: Visit) -> str:
-    seller = visit.part("seller")
+    seller = visit.path_value("seller")
     if not is_id(seller):
         raise Problem(404, "This is no seller's id", f"An id is {ID_FORM}.")
     return seller

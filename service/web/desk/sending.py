@@ -51,7 +51,7 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            for decision in self._journal.due():
+            for decision in self._journal.list_due():
                 try:
                     self.send(decision)
                 except Exception as error:  # noqa: BLE001 the other decisions do not wait

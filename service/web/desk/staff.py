@@ -49,7 +49,7 @@ class ProxySignIn:
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError):
             raise _INVALID from None
         if self._until.get(token, 0.0) > time.time():
-            client = self.clients.client(token)
+            client = self.clients.find_or_make(token)
         elif verified := self.clients.verify(token):
             client = verified
             self._until = {name: end for name, end in self._until.items() if end > time.time()} | {token: until}
@@ -61,7 +61,7 @@ class ProxySignIn:
     def client_of(self, person: str) -> Client | None:
         """Return a client with the person's last token since the start, if any."""
         token = self._tokens.get(person)
-        return None if token is None else self.clients.client(token)
+        return None if token is None else self.clients.find_or_make(token)
 
     def sign_in(self, request: Request) -> Response:
         text = "The proxy in front of the desk passes on a bearer token of each person, and this request had none."
@@ -94,8 +94,12 @@ class CodeSignIn:
 
     def page(self, visit: Visit) -> Response:
         if visit.request.method == "GET":
-            return self._form(visit, visit.asked("code"), "", visit.asked("next"))
-        code, name, after = visit.field("code"), working_name(visit.field("name")), _inside(visit.field("next"))
+            return self._form(visit, visit.query_value("code"), "", visit.query_value("next"))
+        code, name, after = (
+            visit.form_value("code"),
+            working_name(visit.form_value("name")),
+            _inside(visit.form_value("next")),
+        )
         problems = []
         if not hmac.compare_digest(code.encode(), self.code.encode()):
             problems.append(("code", "This is not the code that the command printed"))

@@ -21,7 +21,7 @@ class WhatIfPages:
         self._marketplace = marketplace
 
     def simulate(self, visit: Visit) -> Response:
-        seller, violation, action = seller_of(visit), visit.asked("violation"), visit.asked("action")
+        seller, violation, action = seller_of(visit), visit.query_value("violation"), visit.query_value("action")
         if action not in SUPPOSED or not violation:
             raise Problem(400, "Choose what to suppose", "Open the seller's file and follow a link beside a violation.")
         entry = Entry(seller=seller_name(self._marketplace, seller))
@@ -41,7 +41,7 @@ class WhatIfPages:
 
     def replay(self, visit: Visit) -> Response:
         seller = seller_of(visit)
-        given = {name: visit.asked(name) for name in STAMP_FIELDS}
+        given = {name: visit.query_value(name) for name in STAMP_FIELDS}
         shown: dict[str, Any] = {"seller": seller, "given": given, "ingredient": Ingredient.Name}
         if not any(given.values()):
             return visit.page("replay.html", **shown, answer=None, state="", problems=[])
@@ -54,11 +54,11 @@ class WhatIfPages:
         return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
-        seller, reason = seller_of(visit), visit.field("reason")
+        seller, reason = seller_of(visit), visit.form_value("reason")
         if not reason:
             raise Problem(400, "A reason is missing", "Go back and state the reason: the seller reads it.")
         visit.visitor.client.end_case(
-            self._marketplace, seller, visit.field("case"), actor=visit.visitor.actor, reason=reason
+            self._marketplace, seller, visit.form_value("case"), actor=visit.visitor.actor, reason=reason
         )
         return redirect(f"/sellers/{seller}")
 

@@ -21,14 +21,15 @@ _PERMITTED_OR_NOT = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUN
 
 @dataclass
 class TokenClients:
-    """Thread-safe. `make` returns the client of a token; an old one is closed when another is made."""
+    """Thread-safe. `make` returns the client of a token; old ones are closed."""
 
     make: Callable[[str], Client]
     _made: dict[str, tuple[float, Client]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _checked_until: float = 0.0
 
-    def client(self, token: str) -> Client:
+    def find_or_make(self, token: str) -> Client:
+        """Raise Problem if too many people are signed in."""
         digest, now = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
         with self._lock:
             for old in [name for name, (made, _) in self._made.items() if now - made > CLIENT_SECONDS]:
@@ -44,7 +45,7 @@ class TokenClients:
 
         Raises SellertrustCallError without an answer, and Problem if the server would refuse no token.
         """
-        client, is_accepted = self.client(token), False
+        client, is_accepted = self.find_or_make(token), False
         try:
             is_accepted = _authenticates(client) and self._checks_tokens()
         finally:
@@ -55,7 +56,7 @@ class TokenClients:
     def _checks_tokens(self) -> bool:
         """Seldom ask: the server holds off whoever shows it many wrong tokens."""
         if time.monotonic() >= self._checked_until:
-            if _authenticates(self.client("none")):
+            if _authenticates(self.find_or_make("none")):
                 raise Problem(503, "The server checks no tokens", "Give it a file of grants with an issuer of tokens.")
             self._checked_until = time.monotonic() + CHECKED_SECONDS
         return True

@@ -78,16 +78,16 @@ class Visit:
     csrf: str
     context: Mapping[str, Any] = field(default_factory=dict)
 
-    def field(self, name: str) -> str:
+    def form_value(self, name: str) -> str:
         return self.form.get(name, [""])[0].strip()
 
-    def file_of(self, name: str) -> bytes:
+    def form_file(self, name: str) -> bytes:
         return self.form.get(name, [""])[0].encode("latin-1", "replace")
 
-    def asked(self, name: str) -> str:
+    def query_value(self, name: str) -> str:
         return self.request.query_params.get(name, "").strip()
 
-    def part(self, name: str) -> str:
+    def path_value(self, name: str) -> str:
         return str(self.request.path_params[name])
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:

@@ -36,18 +36,18 @@ class ReportPages:
         ]
 
     def page(self, visit: Visit) -> Response:
-        html = write_html(self._find(visit), visit.part("marketplace"), language_of(visit.request))
+        html = write_html(self._find(visit), visit.path_value("marketplace"), language_of(visit.request))
         return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
     def csv(self, visit: Visit) -> Response:
-        name = f"report-{visit.part('period')}.csv"
+        name = f"report-{visit.path_value('period')}.csv"
         body = write_csv(self._find(visit))
         return Response(
             body, headers=HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}, media_type="text/csv"
         )
 
     def _find(self, visit: Visit) -> Report:
-        key = marketplace, period = visit.part("marketplace"), visit.part("period")
+        key = marketplace, period = visit.path_value("marketplace"), visit.path_value("period")
         if not is_id(marketplace) or len(period) > len("2026-03"):
             raise Problem(
                 404, "There is no such report", "Its address is /report/MARKETPLACE/2026.html or 2026-03.html."

@@ -116,8 +116,8 @@ class SellerPages:
         """Show whose page the link opens; a press opens it, so that no other site signs a reader in unseen."""
         seller = _name_in(visit.request)
         if visit.request.method == "GET":
-            return page(visit, "seller_sign_in.html", token=visit.asked("token"), problems=[])
-        token = visit.field("token")
+            return page(visit, "seller_sign_in.html", token=visit.query_value("token"), problems=[])
+        token = visit.form_value("token")
         client = self.tokens.verify(token) if self.tokens and _TOKEN.fullmatch(token) else None
         if client is None:
             return self._refuse_token(visit)
@@ -145,7 +145,7 @@ class SellerPages:
     def show(self, visit: Visit) -> Response:
         found = _Answers(visit)
         chart = _draw(found.path, TEXTS[language_of(visit.request)]["healing"])
-        done, digest = visit.asked("done"), visit.asked("digest")
+        done, digest = visit.query_value("done"), visit.query_value("digest")
         notice = TEXTS[language_of(visit.request)].get(f"done_{done}", "") if done in _FORMS else ""
         is_digest = len(digest) == 64 and digest.isalnum()
         return page(
@@ -159,7 +159,10 @@ class SellerPages:
 
     def letter(self, visit: Visit) -> Response:
         found = visit.visitor.client.list_statements_of_reasons(
-            *_ids(visit), audience=AUDIENCE_SELLER, language=language_of(visit.request), measure=visit.part("measure")
+            *_ids(visit),
+            audience=AUDIENCE_SELLER,
+            language=language_of(visit.request),
+            measure=visit.path_value("measure"),
         )
         return page(visit, "seller_letter.html", statement=found.statements[0])
 
@@ -173,14 +176,14 @@ class SellerPages:
     def form(self, name: str, visit: Visit) -> Response:
         """Show a form, or record what the seller sent by it. The hidden `once` makes a second press harmless."""
         about = _FORMS[name]
-        typed = "/".join(visit.field(key) for key in ("once", about, "reason", "file"))
+        typed = "/".join(visit.form_value(key) for key in ("once", about, "reason", "file"))
         sent = visit.visitor.actor, name, hashlib.sha256(typed.encode()).hexdigest()
         if visit.request.method == "POST" and (place := self._sent.get(sent)):
             return redirect(place)
         found = _Answers(visit)
         known = found.measures if about == "measure" else found.violations
-        values = {key: visit.field(key) or visit.asked(key) for key in (about, "reason")}
-        values["once"] = visit.field("once") or secrets.token_hex(16)
+        values = {key: visit.form_value(key) or visit.query_value(key) for key in (about, "reason")}
+        values["once"] = visit.form_value("once") or secrets.token_hex(16)
         if visit.request.method == "GET":
             return _form_page(visit, name, known, values)
         problems = [] if values[about] in known else [(about, f"{about}_wrong")]
@@ -189,9 +192,9 @@ class SellerPages:
         if len(values["reason"]) > MAX_REASON:
             problems.append(("reason", "reason_long"))
         digest = ""
-        if not problems and (name == "evidence" or visit.file_of("file")):
+        if not problems and (name == "evidence" or visit.form_file("file")):
             try:
-                digest = self.evidence.keep(*_ids(visit), visit.file_of("file"))
+                digest = self.evidence.keep(*_ids(visit), visit.form_file("file"))
             except ValueError as error:
                 problems.append(("file", str(error)))
         if problems:
@@ -337,7 +340,7 @@ def _form_page(
 
 
 def _ids(visit: Visit) -> tuple[str, str]:
-    return visit.part("marketplace"), visit.part("seller")
+    return visit.path_value("marketplace"), visit.path_value("seller")
 
 
 def _name_in(request: Request) -> str:

@@ -135,7 +135,7 @@ def test_both_codes_count_the_same_days_of_a_notice() -> None:
         except CertificateRefused:
             days = -1
         try:
-            again = independent.World(independent.complete(data), stated()).notice
+            again = independent.World(independent.add_implied_rules(data), stated()).notice
         except independent.Unbounded:
             again = -1
         assert days == again, data

@@ -199,7 +199,7 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
     ]  # fmt: skip
     agreement = found.agreement(GrantList())
     override, decide = NeededRight(Right.OVERRIDE, "acme"), NeededRight(Right.BULK_DECIDE, "acme")
-    assert (agreement.hours([override]), agreement.hours([override, decide])) == (24, 1.5)
+    assert (agreement.proposal_hours([override]), agreement.proposal_hours([override, decide])) == (24, 1.5)
     assert agreement.find_right_needing_two([decide, override]) is Right.BULK_DECIDE
     assert (
         agreement.find_right_needing_two([NeededRight(Right.OVERRIDE, "other"), NeededRight(Right.DECIDE, "acme")])

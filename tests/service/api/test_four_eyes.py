@@ -87,7 +87,7 @@ def test_a_model_is_promoted_by_its_approved_proposal_once(eyes: World) -> None:
     first, second = (publish(eyes.registry, parts=evaluated(n, 0.7)) for n in (0, 1))
     assert needs_approval(eyes("anna").promote_model, second, **SAID)["right"] == "models"
     proposal = eyes.agreed(promotion(second))
-    gates = eyes.registry.basis(second)["gates_sha256"]
+    gates = eyes.registry.find_promotion_basis(second)["gates_sha256"]
     assert dict(proposal.basis) == {"champion": first, "champion_moves": "1", "gates_sha256": gates}
     for _ in range(2):
         done = eyes("robot").promote_model(second, **SAID, proposal=proposal.name)

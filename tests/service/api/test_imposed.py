@@ -191,7 +191,7 @@ def test_the_service_does_not_record_measures_of_persons(known: Ledger) -> None:
     recorder = Recorder(known, build_scorer(known, parse_policy_text(POLICY)))
     known.append(MARKET, [stated("h1", HOLD, days=60)])
     recorder.record(MARKET, [SELLER], known.cut())
-    statements = known.measures.of_seller(MARKET, SELLER, known.cut()).statements
+    statements = known.measures.read_seller_terms(MARKET, SELLER, known.cut()).statements
     assert [one.entry_id for one in statements if not one.fact.rule] == ["h1"]
     assert "m-settlement_hold" not in {one.fact.measure for one in statements if one.fact.rule}
     assert {one.fact.rule for one in statements} == {"", "all", "guilty"}

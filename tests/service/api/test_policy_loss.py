@@ -81,7 +81,7 @@ def test_later_commits_are_certified_by_committed_assumptions(one: Running) -> N
 
 
 def assumed_by(one: Running, done: CommitPolicyResponse) -> str:
-    move = one.ledger.policies.last()
+    move = one.ledger.policies.find_last()
     assert move is not None
     assert move.certificate == done.move.certificate != ""
     return move.assumptions

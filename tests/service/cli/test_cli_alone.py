@@ -252,7 +252,9 @@ def test_record_times_that_ran_ahead_are_put_right_by_a_command(bare: Shell) -> 
     assert row["sequence"] == 2
     assert parse_time(row["record_time"]) < ahead.record_time
     with Ledger.open(url) as ledger:
-        assert ledger.cautions() == [caution for caution in ledger.cautions() if "ahead of the clock" not in caution]
+        assert ledger.list_cautions() == [
+            caution for caution in ledger.list_cautions() if "ahead of the clock" not in caution
+        ]
         [found] = ledger.entries.list("default", ledger.cut())
         assert found.record_time == ahead.record_time - 3600 * SECOND
 

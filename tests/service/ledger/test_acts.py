@@ -47,7 +47,7 @@ def test_acts_are_in_no_list_and_no_export_of_facts(ledger: Ledger) -> None:
         (2, PolicyAction.COMMITTED, SECOND),
         (3, PolicyAction.ROLLED_BACK, FIRST),
     ]
-    assert ledger.policies.digests("a") == [FIRST]
+    assert ledger.policies.list_digests("a") == [FIRST]
 
 
 def test_an_act_is_refused_while_the_clock_is_in_doubt(url: str, clock: Clock) -> None:

@@ -16,7 +16,7 @@ from service.ledger.database.schema import (
     SchemaState,
 )
 from service.ledger.database.tables import TableBase
-from service.ledger.seals.backup import member_of
+from service.ledger.seals.backup import name_member
 from service.ledger.seals.restore import rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
@@ -184,7 +184,7 @@ def test_keys_are_left_out_on_request(filled: str, tmp_path: Path) -> None:
     made = back_up(filled, tmp_path / "backup", without_keys=True)
     assert made.left_out == [KEYS]
     with zipfile.ZipFile(tmp_path / "backup") as archive:
-        assert member_of(KEYS) not in archive.namelist()
+        assert name_member(KEYS) not in archive.namelist()
     with database("sqlite", tmp_path, empty=True) as target:
         restore(target, tmp_path / "backup")
         with Ledger.open(target, clock=Clock()) as keyless, Ledger.open(filled, clock=Clock()) as whole:

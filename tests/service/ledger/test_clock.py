@@ -147,10 +147,10 @@ def test_a_fast_clock_moves_answers_by_the_skew_alone(url: str, twin: Ledger, cl
 def test_the_operator_is_warned_of_record_times_that_run_ahead(url: str, clock: Clock) -> None:
     run_ahead(url)
     with Ledger.open(url, clock=clock) as ledger:
-        [warning] = [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
+        [warning] = [caution for caution in ledger.list_cautions() if "ahead of the clock" in caution]
         assert "mend-clock" in warning
         clock.now = NOW + TEN_YEARS
-        assert not [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
+        assert not [caution for caution in ledger.list_cautions() if "ahead of the clock" in caution]
 
 
 def test_a_record_ahead_lets_nobody_state_the_future(url: str, clock: Clock) -> None:
@@ -207,7 +207,7 @@ def test_mending_brings_the_answers_back(url: str, twin: Ledger, clock: Clock) -
         assert min(exported) == NOW - DAY
         assert max(exported) <= clock.now
         assert verify(ledger, ledger.seals.last()).faults == ()
-        assert not [caution for caution in ledger.cautions() if "ahead of the clock" in caution]
+        assert not [caution for caution in ledger.list_cautions() if "ahead of the clock" in caution]
 
 
 @pytest.mark.long
@@ -267,7 +267,9 @@ def test_what_links_bring_follows_from_mended_times(url: str, twin: Ledger, cloc
         found = []
         for one in (ledger, twin):
             one.append(MARKET, [link("l3", "late", "iban"), link("l4", "late", "iban", state=LinkState.CONFIRMED)])
-            found.append([(it.occur_time, it.fact) for it in one.measures.of_seller(MARKET, "late", one.cut()).cases])
+            found.append(
+                [(it.occur_time, it.fact) for it in one.measures.read_seller_terms(MARKET, "late", one.cut()).cases]
+            )
         assert found[0] == found[1] != []
 
 

@@ -67,7 +67,7 @@ def test_a_database_for_tests_says_so_and_the_operator_is_told(tmp_path: Path) -
         with Ledger.open(relaxed, serving=True) as ledger:
             ledger.append(MARKET, [violation("v1")])
             assert ledger.database.about()["fsync"] == "off"
-            assert [caution for caution in ledger.cautions() if "can be lost" in caution]
+            assert [caution for caution in ledger.list_cautions() if "can be lost" in caution]
         with closing(Database(relaxed)) as place, place.read() as connection:
             found = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in ("work_mem", "statement_timeout")]
             assert found == ["7MB", "30s"]
@@ -76,4 +76,4 @@ def test_a_database_for_tests_says_so_and_the_operator_is_told(tmp_path: Path) -
 def test_a_sqlite_ledger_is_as_safe_as_its_file(tmp_path: Path) -> None:
     with database("sqlite", tmp_path) as url, Ledger.open(url) as ledger:
         assert ledger.database.about()["synchronous"] == "full"
-        assert not [caution for caution in ledger.cautions() if "lost" in caution]
+        assert not [caution for caution in ledger.list_cautions() if "lost" in caution]

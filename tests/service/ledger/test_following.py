@@ -29,7 +29,7 @@ def listed(ledger: Ledger) -> None:
 
 
 def stands(ledger: Ledger) -> dict[str, Status]:
-    found = ledger.violations.named(MARKET, VIOLATIONS.values(), ledger.cut())
+    found = ledger.violations.find_views(MARKET, VIOLATIONS.values(), ledger.cut())
     return {seller: found[name].status for seller, name in VIOLATIONS.items() if name in found}
 
 
@@ -132,4 +132,4 @@ def test_two_recalls_in_one_batch_reach_everybody(ledger: Ledger) -> None:
     ledger.append(MARKET, [PRODUCT_REPORT, replace(PRODUCT_REPORT, entry_id="p2")])
     assert stands(ledger) == dict.fromkeys(SELLERS, Status.ALLEGED)
     others = [derived_id("p2", seller) for seller in SELLERS]
-    assert len(ledger.violations.named(MARKET, others, ledger.cut())) == len(SELLERS)
+    assert len(ledger.violations.find_views(MARKET, others, ledger.cut())) == len(SELLERS)

@@ -18,7 +18,7 @@ OBSERVED, CONFIRMED, SEVERED = LinkState.OBSERVED, LinkState.CONFIRMED, LinkStat
 
 
 def last_case(ledger: Ledger, seller: str = "late") -> CaseChanged | None:
-    terms = ledger.measures.of_seller(MARKET, seller, ledger.cut())
+    terms = ledger.measures.read_seller_terms(MARKET, seller, ledger.cut())
     fact = terms.cases[-1].fact if terms.cases else None
     return None if fact is None or fact.state is CaseState.WITHDRAWN else fact
 
@@ -95,7 +95,7 @@ def test_a_suspension_counts_as_long_as_it_stands(
 
 def list_accounts(ledger: Ledger) -> list[int]:
     """Return the accounts of each open case of `late`, about a suspended violator."""
-    cases = {one.fact.case: one.fact for one in ledger.measures.of_seller(MARKET, "late", ledger.cut()).cases}
+    cases = {one.fact.case: one.fact for one in ledger.measures.read_seller_terms(MARKET, "late", ledger.cut()).cases}
     return [one.accounts for one in cases.values() if one.state is CaseState.OPENED]
 
 
@@ -202,7 +202,7 @@ def test_a_link_withdrawn_later_ends_a_case_that_still_runs(ledger: Ledger, cloc
     linked(ledger, confirmed("v1", "bad"))
     clock.now += days * DAY
     ledger.append(MARKET, [correction("l2")])
-    stated = [one.fact.state for one in ledger.measures.of_seller(MARKET, "late", ledger.cut()).cases]
+    stated = [one.fact.state for one in ledger.measures.read_seller_terms(MARKET, "late", ledger.cut()).cases]
     assert stated == [CaseState.OPENED, *([CaseState.WITHDRAWN] if days < MAX_CAUSE_DAYS else [])]
     assert ledger.refresh_links(MARKET).cases == 0
 

@@ -85,7 +85,7 @@ class History:
 def stated(ledger: Ledger) -> Terms:
     found: Terms = set()
     for seller in SELLERS:
-        cases = ledger.measures.of_seller(MARKET, seller, ledger.cut()).cases
+        cases = ledger.measures.read_seller_terms(MARKET, seller, ledger.cut()).cases
         last = {one.fact.case: one for one in cases}
         for name, one in last.items():
             if one.fact.state is CaseState.OPENED:
@@ -96,16 +96,16 @@ def stated(ledger: Ledger) -> Terms:
 
 
 def is_suspended(ledger: Ledger, seller: str, cut: Cut) -> bool:
-    statements = ledger.measures.of_seller(MARKET, seller, cut).statements
+    statements = ledger.measures.read_seller_terms(MARKET, seller, cut).statements
     asked = ImpositionContext(cut.observe_time, NO_RULES, MARKET)
     return any(list_imposed(statements, fact_rows(ledger, seller, cut=cut), asked))
 
 
 def at_once(ledger: Ledger) -> Terms:
     cut = ledger.cut()
-    low = {kind: one.low_ppm for kind, one in ledger.links.precision(MARKET, cut).items()}
-    graph = Graph.of(ledger.links.every(MARKET, cut), low)
-    found = ledger.links.violators(MARKET, SELLERS, cut).items()
+    low = {kind: one.low_ppm for kind, one in ledger.links.find_precision(MARKET, cut).items()}
+    graph = Graph.of(ledger.links.list_holds(MARKET, cut), low)
+    found = ledger.links.find_violators(MARKET, SELLERS, cut).items()
     violators = {seller: one._replace(is_suspended=is_suspended(ledger, seller, cut)) for seller, one in found}
     terms = find_terms(SELLERS, graph, violators, cut.observe_time)
     return {

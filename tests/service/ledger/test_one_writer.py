@@ -177,5 +177,5 @@ def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pyt
     monkeypatch.setattr("fcntl.flock", refused)  # no test machine has such a folder
     with Ledger.open(f"sqlite:///{file}", serving=True) as ledger:
         ledger.append(MARKET, [violation("v1")])
-        assert [caution for caution in ledger.cautions() if "no file locks" in caution]
+        assert [caution for caution in ledger.list_cautions() if "no file locks" in caution]
     assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]

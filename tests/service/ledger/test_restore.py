@@ -13,7 +13,7 @@ from scoring.base.enums import Action
 from scoring.base.errors import BackupRefused
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import SchemaState
-from service.ledger.seals.backup import MANIFEST, member_of
+from service.ledger.seals.backup import MANIFEST, name_member
 from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, confirmed, exposure, status
@@ -36,16 +36,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cell(table: str, column: int, value: Any) -> Change:
     def change(members: Members) -> None:
-        first, *others = members[member_of(table)].splitlines(keepends=True)
+        first, *others = members[name_member(table)].splitlines(keepends=True)
         row = json.loads(first)
         row[column] = value
-        members[member_of(table)] = b"".join([json.dumps(row).encode() + b"\n", *others])
+        members[name_member(table)] = b"".join([json.dumps(row).encode() + b"\n", *others])
 
     return change
 
 
 def rows(table: str, text: bytes) -> Change:
-    return lambda members: members.update({member_of(table): text})
+    return lambda members: members.update({name_member(table): text})
 
 
 def manifest(change: Callable[[Any], Any]) -> Change:
@@ -111,8 +111,8 @@ def forge(file: Path, to: Path, change: Change) -> None:
     with suppress(ValueError, KeyError, RecursionError, TypeError):
         stated = json.loads(members[MANIFEST])
         for name, table in stated["tables"].items():
-            table["sha256"] = sha256(members[member_of(name)]).hexdigest()
-            table["rows"] = members[member_of(name)].count(b"\n")
+            table["sha256"] = sha256(members[name_member(name)]).hexdigest()
+            table["rows"] = members[name_member(name)].count(b"\n")
         members[MANIFEST] = json.dumps(stated).encode()
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
@@ -133,7 +133,7 @@ def test_a_forged_backup_is_refused_by_its_fault(file: Path, tmp_path: Path, bac
 
 @pytest.mark.long
 def test_what_unpacks_to_any_size_is_refused_in_bounded_memory(file: Path, tmp_path: Path) -> None:
-    for name, match in ((MANIFEST, "its manifest is longer than"), (member_of("entry"), "SHA-256")):
+    for name, match in ((MANIFEST, "its manifest is longer than"), (name_member("entry"), "SHA-256")):
         bomb = tmp_path / name
         with zipfile.ZipFile(file) as sound, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
             for other in sound.namelist():

@@ -19,7 +19,7 @@ def test_a_run_lasts_until_payouts_were_stopped(ledger: Ledger) -> None:
     run_of(ledger, "seller-of-fakes", TODAY - 9, TODAY - 8, "counterfeit_goods")
     name = run_of(ledger, "cleared", TODAY - 9, TODAY - 8)
     ledger.append(MARKET, [status(name, Action.OVERTURN)])
-    seen = ledger.runs.seen(ledger.cut())
+    seen = ledger.runs.find_seen(ledger.cut())
     assert set(seen.cases) == {
         RunCase(TODAY - 20, TODAY - 12),
         RunCase(TODAY - 9, None),
@@ -35,5 +35,5 @@ def test_lifts_of_cautions_and_of_unknown_names_are_read(ledger: Ledger) -> None
         for number, name in enumerate((of_rule, of_caution, "rule~x", "rule~a~b~c"))
     ]
     ledger.append(MARKET, lifts)
-    [granted] = ledger.runs.granted(ledger.cut()).sellers
+    [granted] = ledger.runs.find_granted(ledger.cut()).sellers
     assert granted.lifted == {(rule, MeasureKind.SETTLEMENT_HOLD) for rule in ("hold", "caution~jump")}

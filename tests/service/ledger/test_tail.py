@@ -49,7 +49,7 @@ def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, limit
     """The next read would hang with the database; a recent answer needs no check."""
     end = Tail(database.ask, 1)
     limit(tail, ANSWERED_SECONDS=60)
-    end.note(7)
+    end.note_sequence(7)
     database.is_there.clear()
     end.reach(7)
     assert database.asked == 0

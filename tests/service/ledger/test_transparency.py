@@ -82,7 +82,7 @@ def own_reports(ledger: Ledger, listed: list[RecordedEntry]) -> dict[str, Any]:
         for one in listed
         if KIND_OF[type(one.entry.fact)] in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION) and not one.entry.origin
     ]
-    return ledger.violations.named(MARKET, names, ledger.cut())
+    return ledger.violations.find_views(MARKET, names, ledger.cut())
 
 
 @settings(max_examples=80, deadline=None, phases=[Phase.generate])

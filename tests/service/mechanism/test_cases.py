@@ -45,7 +45,7 @@ def decided(state: CaseState, case: str = REPORTED, name: str = "d1", seller: st
 
 
 def states(told: Told) -> list[tuple[str, str]]:
-    found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).cases
+    found = told.ledger.measures.read_seller_terms(MARKET, SELLER, told.ledger.cut()).cases
     return [(one.fact.case, one.fact.state.name.lower()) for one in found]
 
 

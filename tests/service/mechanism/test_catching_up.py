@@ -30,7 +30,7 @@ def told(ledger: Ledger, clock: Clock) -> Told:
 
 
 def dated(told: Told) -> list[tuple[str, str, int]]:
-    found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
+    found = told.ledger.measures.read_seller_terms(MARKET, SELLER, told.ledger.cut()).statements
     return [(one.fact.rule, one.fact.state.name.lower(), one.occur_time) for one in found if one.fact.rule]
 
 
@@ -102,7 +102,7 @@ def test_links_are_refreshed_each_day(told: Told) -> None:
 
     def look(worker: MechanismWorker) -> int:
         worker.look()
-        return len(told.ledger.measures.of_seller(MARKET, "late", told.ledger.cut()).cases)
+        return len(told.ledger.measures.read_seller_terms(MARKET, "late", told.ledger.cut()).cases)
 
     assert look(told.worker) == 0
     told.clock.now += DAY

@@ -80,7 +80,7 @@ def test_a_record_on_demand_is_the_one_that_the_worker_makes(
             assert told.statements("other")[1:] == []
         else:
             told.another().look()
-        found = told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
+        found = told.ledger.measures.read_seller_terms(MARKET, SELLER, told.ledger.cut()).statements
         dated = [(one.fact.rule, one.fact.state.name, one.occur_time) for one in found]
         after = told.another()
         assert (after.look() > 0) == on_demand

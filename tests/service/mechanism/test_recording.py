@@ -181,7 +181,7 @@ def test_only_the_service_states_what_rules_ask_for(told: Told) -> None:
         told.append(Entry("x", SELLER, plain))
     [entry_id] = [
         one.entry_id
-        for one in told.ledger.measures.of_seller(MARKET, SELLER, told.ledger.cut()).statements
+        for one in told.ledger.measures.read_seller_terms(MARKET, SELLER, told.ledger.cut()).statements
         if one.fact == mine
     ]
     with pytest.raises(InvalidInput, match="measures of rules the opposite change"):

@@ -15,7 +15,7 @@ from service.ledger.store import Ledger
 from service.scale import export, local
 from service.scale.local import Line, run_locally
 from service.scale.rescoring import Run
-from service.scale.task import read_part
+from service.scale.task import read_scores_of_task
 from tests.helpers.builders import Clock
 from tests.helpers.limits import Limit
 from tests.helpers.scale import entry_files, fill, folder_of, planned
@@ -37,7 +37,7 @@ def lines_of(run: Run) -> list[Line]:
 
 
 def answers(run: Run) -> list[bytes]:
-    return [row for task in run.manifest.tasks for row in read_part(*run, task)["answer"]]
+    return [row for task in run.manifest.tasks for row in read_scores_of_task(*run, task)["answer"]]
 
 
 class Blocked:

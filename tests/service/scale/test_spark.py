@@ -11,7 +11,7 @@ from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.local import run_locally
 from service.scale.rescoring import Run
-from service.scale.task import read_part
+from service.scale.task import read_scores_of_task
 from tests.helpers.builders import Clock
 from tests.helpers.limits import Limit
 from tests.helpers.scale import entry_files, fill, folder_of, planned
@@ -46,7 +46,7 @@ def start(run: Run) -> "subprocess.Popen[str]":
 
 
 def read_answers(run: Run) -> list[bytes]:
-    parts = [read_part(*run, task) for task in run.manifest.tasks]
+    parts = [read_scores_of_task(*run, task) for task in run.manifest.tasks]
     return [row for part in parts for row in part["answer"]]
 
 

@@ -20,7 +20,7 @@ from service.scale import export
 from service.scale.layout import SCHEMA
 from service.scale.manifest import MANIFEST, POLICY
 from service.scale.rescoring import Run
-from service.scale.task import read_part, run_task
+from service.scale.task import read_scores_of_task, run_task
 from service.scores import extract
 from tests.helpers.books import known
 from tests.helpers.builders import MARKET, TODAY, Clock, confirmed, exposure
@@ -56,7 +56,7 @@ def _compare(ledger: Ledger, run: Run) -> int:
     for task in run.manifest.tasks:
         run_task(run.store.place, task.line)
         for seller, points, tier, body in (
-            read_part(*run, task).select("seller", "points", "tier", "answer").iter_rows()
+            read_scores_of_task(*run, task).select("seller", "points", "tier", "answer").iter_rows()
         ):
             [score], _ = scorer.scores(MARKET, [seller], run.manifest.head.cut)
             assert not isinstance(score, SellertrustError)
@@ -93,7 +93,9 @@ def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path
     first = planned(ledger, tmp_path / "scale")
     for task in first.manifest.tasks:
         receipt = run_task(first.store.place, task.line)
-        zeros = read_part(*first, task).with_columns(pl.lit([0] * 14).cast(pl.List(pl.Int64)).alias("midnights"))
+        zeros = read_scores_of_task(*first, task).with_columns(
+            pl.lit([0] * 14).cast(pl.List(pl.Int64)).alias("midnights")
+        )
         zeros.write_parquet(folder_of(first) / receipt.part)
         digest = sha256((folder_of(first) / receipt.part).read_bytes()).hexdigest()
         first.store.write(task.receipt, json.dumps(receipt._asdict() | {"sha256": digest}).encode())
@@ -103,7 +105,7 @@ def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path
     found: dict[str, list[int]] = {}
     for task in run.manifest.tasks:
         run_task(run.store.place, task.line)
-        found |= dict(read_part(*run, task).select("seller", "midnights").iter_rows())
+        found |= dict(read_scores_of_task(*run, task).select("seller", "midnights").iter_rows())
     assert found["old"][0] > 0
     assert found["old"][1:] == [0] * 13
     assert min(found["new"]) > 0
@@ -188,7 +190,7 @@ def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> 
     receipt = run_task(run.store.place, 1)
     _alter(folder_of(run) / receipt.part)
     with pytest.raises(ConfigurationWrong, match="delete it, and run line 1"):
-        read_part(*run, run.manifest.task(1))
+        read_scores_of_task(*run, run.manifest.task(1))
     run.store.write(run.manifest.task(2).receipt, json.dumps(receipt._asdict()).encode())
     with pytest.raises(ConfigurationWrong, match="no receipt of this run"):
         run_task(run.store.place, 2)
@@ -214,7 +216,7 @@ def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> No
     kept = 0
     for task in run.manifest.tasks:
         run_task(run.store.place, task.line)
-        for seller, body in read_part(*run, task).select("seller", "answer").iter_rows():
+        for seller, body in read_scores_of_task(*run, task).select("seller", "answer").iter_rows():
             [score], _ = scorer.scores(MARKET, [seller], run.manifest.head.cut)
             assert not isinstance(score, SellertrustError)
             assert score_message(seller_name(MARKET, seller), score, None).SerializeToString() == body

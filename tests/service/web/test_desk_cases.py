@@ -178,9 +178,9 @@ def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) ->
         with closing(sender):
             sender.start()
             until = time.monotonic() + PATIENCE_SECONDS
-            while len(journal.due()) > 1 and time.monotonic() < until:
+            while len(journal.list_due()) > 1 and time.monotonic() < until:
                 threading.Event().wait(0.05)
-        assert [one.state for one in reversed(journal.decisions())] == ["pending"] + 4 * ["sent"]
+        assert [one.state for one in reversed(journal.list_decisions())] == ["pending"] + 4 * ["sent"]
 
 
 def test_a_damaged_line_loses_no_decision(tmp_path: Path) -> None:
@@ -372,10 +372,10 @@ def test_a_remembered_queue_is_that_of_its_person(
     first, second = (Visitor("", "", client, person) for person in ("first", "second"))
     with closing(Journal(tmp_path / "desk.jsonl")) as journal:
         pages = QueuePages(MARKET, journal)
-        before = pages.left(first)
+        before = pages.count_left(first)
         report(client, "own-1")
-        assert pages.left(second) == before + 1
-        assert pages.left(first) == before
+        assert pages.count_left(second) == before + 1
+        assert pages.count_left(first) == before
 
 
 def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from tests.helpers.training_ledgers import restated
 from training.checks.effects import check_effects, take_unrecorded
-from training.checks.leakage import cliff, early_reports
+from training.checks.leakage import check_early_cliff, check_early_reports
 from training.evaluation.arrays import sigmoid
 from training.observation.export import LedgerTable, read_export
-from training.observation.snapshots import Snapshot, join, snapshot
+from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
 from training.study.definition import Observation, Study
 
 ROWS = 4000
@@ -90,23 +90,23 @@ def moved(market_export: Path, folder: Path, share: float, *times: str) -> Ledge
 def test_reports_that_are_all_dated_early_thin_the_end(
     market_export: Path, table: LedgerTable, study: Study, tmp_path: Path
 ) -> None:
-    assert early_reports(table, study).ok
-    found = early_reports(moved(market_export, tmp_path, 1.0, "report_time", "occur_time"), study)
+    assert check_early_reports(table, study).ok
+    found = check_early_reports(moved(market_export, tmp_path, 1.0, "report_time", "occur_time"), study)
     assert (found.ok, found.signed) == (False, False)
     assert "the last 45 days hold 0% of the reports" in found.text
-    assert early_reports(moved(market_export, tmp_path, 0.3, "report_time", "occur_time"), study).ok
+    assert check_early_reports(moved(market_export, tmp_path, 0.3, "report_time", "occur_time"), study).ok
 
 
 def test_a_young_file_has_no_end_to_compare(table: LedgerTable, study: Study) -> None:
     young = replace(table, columns=table.columns.take(table.columns.report_time > (table.as_of - 200) * DAY))
-    assert early_reports(young, study).ok
-    assert "too short a time" in early_reports(young, study).text
+    assert check_early_reports(young, study).ok
+    assert "too short a time" in check_early_reports(young, study).text
 
 
 @pytest.mark.parametrize(("cliff_at", "step"), [(7, "from 0 to 7"), (60, "from 30 to 60")])
 def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at: int, step: str) -> None:
     [point] = study.find_points(table.as_of)[0][-1:]
-    rows = snapshot(table, study, point)
+    rows = observe_known_outcomes(table, study, point)
     rng = np.random.default_rng(4)
     rows = replace(rows, bad=(rng.random(len(rows.bad)) < 0.2).astype(float))
     old = rows.tenure_days >= 60
@@ -119,14 +119,14 @@ def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at:
 
     leaking = replace(rows, x=rows.x.copy())
     leaking.x[old] = build(table, study, point)
-    found = cliff(table, study, leaking, build)
+    found = check_early_cliff(table, study, leaking, build)
     assert (found.ok, found.signed) == (False, True)
     assert f"most of it {step} days" in found.text
-    assert cliff(table, study, rows).ok
+    assert check_early_cliff(table, study, rows).ok
 
 
 def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) -> None:
-    rows = join([snapshot(table, study, point) for point in study.find_points(table.as_of)[0]])
+    rows = join_snapshots([observe_known_outcomes(table, study, point) for point in study.find_points(table.as_of)[0]])
     clean = take_unrecorded(table, study, rows)
     columns = table.columns
     told = {

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from training.checks.leakage import (
-    duplicated_histories,
-    features_at,
-    leakage_checks,
-    rebuilt,
+    check_duplicated_histories,
+    check_rebuilt_features,
+    compute_features_at,
+    run_leakage_checks,
 )
 from training.observation.export import LedgerTable, read_export
-from training.observation.snapshots import Snapshot, join, snapshot
+from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
 from training.study.context import LOOK_BACK, ContextSource
 from training.study.definition import Observation, Study
 
@@ -27,7 +27,7 @@ def points(table: LedgerTable, study: Study) -> tuple[list[Observation], list[Ob
 
 
 def observed(table: LedgerTable, study: Study, points: Sequence[Observation]) -> Snapshot:
-    return join([snapshot(table, study, point) for point in points])
+    return join_snapshots([observe_known_outcomes(table, study, point) for point in points])
 
 
 @pytest.fixture(scope="module")
@@ -43,34 +43,34 @@ def test_rows(table: LedgerTable, study: Study, points: tuple[list[Observation],
 def test_an_honest_training_passes_every_check(
     table: LedgerTable, study: Study, train: Snapshot, test_rows: Snapshot
 ) -> None:
-    found = leakage_checks(table, study, train, test_rows)
+    found = run_leakage_checks(table, study, train, test_rows)
     assert [check.check for check in found if not check.ok] == []
     assert [check.check for check in found] == [
         "future_deleted", "single_feature", "all_features", "early_reports", "cliff", "duplicated_sellers",
     ]  # fmt: skip
-    assert leakage_checks(table, study, train, test_rows) == found
+    assert run_leakage_checks(table, study, train, test_rows) == found
 
 
 def test_a_feature_that_looks_ahead_is_found(
     table: LedgerTable, study: Study, train: Snapshot, points: tuple[list[Observation], list[Observation]]
 ) -> None:
-    assert rebuilt(table, study, train).ok
+    assert check_rebuilt_features(table, study, train).ok
     column = [feature.key for feature in study.features].index("exposure@1")
     ahead = []
     for point in points[0]:
-        later = features_at(table, study, replace(point, day=point.day + 1))
+        later = compute_features_at(table, study, replace(point, day=point.day + 1))
         rows = train.take(train.day == point.day)
         x = rows.x.copy()
         x[:, column] = later[rows.seller, column]
         ahead.append(replace(rows, x=x))
-    found = rebuilt(table, study, join(ahead))
+    found = check_rebuilt_features(table, study, join_snapshots(ahead))
     assert not found.ok
     assert found.number > 100
     assert found.text.endswith(": exposure@1")
 
     x = train.x.copy()
     x[0, column] = np.nextafter(x[0, column], 2)
-    assert rebuilt(table, study, replace(train, x=x)).number == 1
+    assert check_rebuilt_features(table, study, replace(train, x=x)).number == 1
 
 
 @pytest.mark.parametrize("time", ["occur_time", "report_time"])
@@ -80,7 +80,7 @@ def test_a_feature_built_of_the_future_is_found(
     def build(table: LedgerTable, study: Study, point: Observation) -> NDArray[np.float64]:
         columns = table.columns.take(table.columns.kind == Kind.VIOLATION)
         columns = columns.take(getattr(columns, time) < (point.day + 10) * DAY)
-        x = features_at(table, study, point)
+        x = compute_features_at(table, study, point)
         x[:, 5] = np.bincount(columns.case, minlength=columns.cases)
         return x
 
@@ -88,10 +88,10 @@ def test_a_feature_built_of_the_future_is_found(
     built = [
         replace(part, x=build(table, study, point)[part.seller]) for part, point in zip(rows, points[0], strict=True)
     ]
-    found = rebuilt(table, study, join(built), build)
+    found = check_rebuilt_features(table, study, join_snapshots(built), build)
     assert not found.ok
     assert found.text.endswith(f": {study.features[5].key}")
-    assert rebuilt(table, study, train).ok
+    assert check_rebuilt_features(table, study, train).ok
 
 
 def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
@@ -117,20 +117,20 @@ def test_a_seller_under_two_ids_in_training_and_test_is_found(
     train, test = (observed(copied, study, part) for part in points)
     is_copy = np.char.startswith(np.array(copied.sellers), "copy-")
     originals, copies = train.take(~is_copy[train.seller]), test.take(is_copy[test.seller])
-    found = duplicated_histories(copied, originals.seller, test.seller)
+    found = check_duplicated_histories(copied, originals.seller, test.seller)
     assert not found.ok
     trained = {copied.sellers[code] for code in originals.seller}
     twins = [code for code in copies.seller if copied.sellers[code].removeprefix("copy-") in trained]
     assert len(twins) > 20
     assert found.number == pytest.approx(len(twins) / len(test.bad))
     assert "copy-" in found.text
-    assert not duplicated_histories(copied, train.seller, copies.seller).ok
-    assert duplicated_histories(table, train.seller[:0], test.seller[:0]).ok
+    assert not check_duplicated_histories(copied, train.seller, copies.seller).ok
+    assert check_duplicated_histories(table, train.seller[:0], test.seller[:0]).ok
 
     elsewhere = pl.col("content").str.replace('"country":"[A-Z]+"', '"country":"AQ"')
     moved = with_copies(market_export, tmp_path, chosen, content=elsewhere)
     train, test = (observed(moved, study, part) for part in points)
-    assert duplicated_histories(moved, train.seller, test.seller).number == 0
+    assert check_duplicated_histories(moved, train.seller, test.seller).number == 0
 
 
 def test_a_short_history_is_nobodys_copy(
@@ -146,7 +146,7 @@ def test_a_short_history_is_nobodys_copy(
     assert short
     copied = with_copies(market_export, tmp_path, short)
     everyone = np.arange(len(copied.sellers))
-    assert duplicated_histories(copied, everyone, everyone).number == 0
+    assert check_duplicated_histories(copied, everyone, everyone).number == 0
 
 
 def test_context_of_before_that_knows_the_future_is_a_leak(table: LedgerTable, study: Study, train: Snapshot) -> None:
@@ -155,8 +155,12 @@ def test_context_of_before_that_knows_the_future_is_a_leak(table: LedgerTable, s
         ContextSource("watched", "detections_per_month", 0.0),
     )
     rows = replace(train, x=np.column_stack([train.x, np.full(len(train.bad), 5.0)]))
-    assert rebuilt(table, replace(study, context=(window,), features=(*study.features, *window.features)), rows).ok
-    found = rebuilt(table, replace(study, context=(before,), features=(*study.features, *before.features)), rows)
+    assert check_rebuilt_features(
+        table, replace(study, context=(window,), features=(*study.features, *window.features)), rows
+    ).ok
+    found = check_rebuilt_features(
+        table, replace(study, context=(before,), features=(*study.features, *before.features)), rows
+    )
     assert found.text.endswith(": context.watched@1")
 
 
@@ -168,4 +172,4 @@ def test_honest_context_of_before_survives_the_deletion(
     with_context = replace(study, context=tuple(sources), features=features)
     rows = observed(table, with_context, points[0])
     assert len(np.unique(rows.x[:, -3])) > 2
-    assert rebuilt(table, with_context, rows).ok
+    assert check_rebuilt_features(table, with_context, rows).ok

@@ -40,8 +40,8 @@ def test_every_step_goes_the_way_of_its_feature_or_not_at_all(rows: Snapshot) ->
 
 def test_the_model_is_the_sum_of_the_steps(rows: Snapshot, study: Study) -> None:
     steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, DIRECTIONS)
-    total = np.sum([step.raw(rows.x) for step in steps], axis=0)
-    scores = fit_curves(rows, study).raw(rows.x)
+    total = np.sum([step.raw_scores(rows.x) for step in steps], axis=0)
+    scores = fit_curves(rows, study).raw_scores(rows.x)
 
     assert np.ptp(scores - total) < 1e-12
     assert np.ptp(total) > 1

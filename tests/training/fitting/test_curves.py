@@ -61,15 +61,17 @@ def test_curves_are_the_trees_added_up(rows: Snapshot, pair: list[list[int]]) ->
     trees = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     curves = add_up_trees(0.25, [], trees, 0.5, 3)
     expected = 0.25 + booster.predict(x, raw_score=True, num_threads=1) / 2
-    assert np.abs(curves.raw(x) - expected).max() < 1e-12
+    assert np.abs(curves.raw_scores(x) - expected).max() < 1e-12
     assert {curve.features for curve in curves.curves} <= {(0,), (1,), (2,), *map(tuple, pair)}
     assert [curve.features for curve in curves.curves if len(curve.features) > 1] == [*map(tuple, pair)]
 
 
 def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study) -> None:
-    members = [fit_curves(rows, restated(study, model={"seed": study.model.seed + k})).raw(rows.x) for k in range(5)]
+    members = [
+        fit_curves(rows, restated(study, model={"seed": study.model.seed + k})).raw_scores(rows.x) for k in range(5)
+    ]
     together = fit_curves(rows, restated(study, model={"seeds": 5}))
-    assert np.abs(together.raw(rows.x) - np.mean(members, axis=0)).max() < 1e-12
+    assert np.abs(together.raw_scores(rows.x) - np.mean(members, axis=0)).max() < 1e-12
     assert np.abs(members - np.mean(members, axis=0)).max() > 1e-3
 
 
@@ -82,7 +84,7 @@ def test_a_page_is_the_curves_in_whole_points(rows: Snapshot, study: Study) -> N
     page = tabled(curves, rows.x)
     assert certify(page, DIRECTIONS)["trees"] == len(page.tables) == 3
     assert all(2 <= table.points.size <= MAX_STEPS and table.points.max() == 0 for table in page.tables)
-    off = POINTS_PER_LOGIT * (Scale(page.base).log_odds(page.raw_score(rows.x)) - curves.raw(rows.x))
+    off = POINTS_PER_LOGIT * (Scale(page.base).log_odds(page.raw_score(rows.x)) - curves.raw_scores(rows.x))
     assert np.abs(off).mean() < 10
     stepped = Curves(-1.0, (Curve((1,), (np.array([3.0, 5.0]),), np.array([0.3, 0.1, 0.1])),))
     exact = tabled(stepped, rows.x)
@@ -137,14 +139,14 @@ def test_what_directions_forbid_is_not_learned_and_not_certified(rows: Snapshot,
     with pytest.raises(ArtifactRefused, match="the table of tenure_days@1 moves"):
         certify(tabled(fit_curves(rows, free), rows.x), DIRECTIONS)
     worst = np.array([[0.0, tenure, 0.5] for tenure in (100.0, 500.0, 900.0)])
-    assert (np.diff(fit_curves(rows, study).raw(worst)) <= 0).all()
+    assert (np.diff(fit_curves(rows, study).raw_scores(worst)) <= 0).all()
     assert (np.diff(fit_full(rows, study)(worst)) <= 0).all()
 
 
 def test_a_row_counts_by_its_weight(rows: Snapshot, study: Study) -> None:
     weight = np.where(rows.bad > 0, 3.0, 1.0)
     heavy = fit_curves(replace(rows, weight=weight), study)
-    mean = np.average(1 / (1 + np.exp(-heavy.raw(rows.x))), weights=weight)
+    mean = np.average(1 / (1 + np.exp(-heavy.raw_scores(rows.x))), weights=weight)
     assert mean == pytest.approx(np.average(rows.bad, weights=weight), abs=0.05)
     assert mean > rows.bad.mean() + 0.1
 

@@ -38,11 +38,11 @@ def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:
 
 
 def fit(_: int, part: Snapshot, near: Study) -> Raw:
-    return fit_curves(part, near).raw
+    return fit_curves(part, near).raw_scores
 
 
 def raw(curves: Curves, rows: Snapshot) -> Floats:
-    return curves.raw(rows.x)
+    return curves.raw_scores(rows.x)
 
 
 @pytest.mark.parametrize("true", [0.0, 0.4, 1.0])

@@ -11,7 +11,7 @@ import pytest
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ConfigurationWrong, GatesFailed
 from service.registry.gates import allow
-from service.registry.gates import gates_of as registered
+from service.registry.gates import parse_gates as registered
 from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, gates_of, judged, shifted, today
 from training.gates.evidence import GateFinding, Verdict

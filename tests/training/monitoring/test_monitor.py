@@ -15,10 +15,10 @@ from tests.helpers.worlds import policy
 from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
 from training.fitting.fit import offset
 from training.monitoring.monitor import mature_days, monitor
-from training.monitoring.outcomes import lineage_of, slope_of
+from training.monitoring.outcomes import read_lineage, slope_of
 from training.monitoring.results import CHECKS, MonitorReport
 from training.observation.export import LedgerTable, read_export
-from training.observation.snapshots import snapshot
+from training.observation.snapshots import observe_known_outcomes
 from training.pipeline.job import Job
 from training.pipeline.run import run
 from training.study.context import EventPoints
@@ -87,8 +87,8 @@ def test_matured_calibration_is_observed_over_expected(world: World, study: Stud
     assert found.days == tuple(days)
     assert days[0] + 90 + study.window.maturity_days == world.table.as_of
     assert days[0] - days[1] == study.observation.step_days
-    rows = [snapshot(world.table, study, study.point_at(day)) for day in days]
-    scale, lift = world.model.scale, lineage_of(world.model)["calibration_lift"]
+    rows = [observe_known_outcomes(world.table, study, study.point_at(day)) for day in days]
+    scale, lift = world.model.scale, read_lineage(world.model)["calibration_lift"]
     sloped = study.with_exposure_slope(slope_of(world.model))
     expected = sum(
         r.weight @ sigmoid(scale.log_odds(world.model.raw_score(r.x)) - lift + offset(r, sloped)) for r in rows

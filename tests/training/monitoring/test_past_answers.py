@@ -27,7 +27,7 @@ from tests.helpers.servers import running_server
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
 from training.monitoring import past_answers
-from training.monitoring.past_answers import ABSENT, Answers, answers_at
+from training.monitoring.past_answers import ABSENT, Answers, find_past_answers
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job
 from training.pipeline.run import run
@@ -137,7 +137,7 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, **set
 def test_the_answers_of_a_past_day_are_the_servers(market: Market, model: Artifact, day: int) -> None:
     asked = served(market.folder / "lived", model, market.lived.sellers, day)
     for table in (market.lived, market.imported):
-        given = answers_at(table, model, policy(), day)
+        given = find_past_answers(table, model, policy(), day)
         np.testing.assert_array_equal(given.points, asked.points)
         np.testing.assert_array_equal(given.tier, asked.tier)
 
@@ -154,15 +154,15 @@ def test_a_standing_bounds_them_as_it_bounds_a_server(
     path.write_text(text.replace("[standing.at_most]", types + "[standing.at_most]"))
     general = parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
     asked = served(market.folder / "lived", model, market.lived.sellers, day, policy=path)
-    given = answers_at(market.lived, model, general, day)
+    given = find_past_answers(market.lived, model, general, day)
     np.testing.assert_array_equal(given.tier, asked.tier)
-    assert int((given.tier != answers_at(market.lived, model, policy(), day).tier).sum()) >= 5
+    assert int((given.tier != find_past_answers(market.lived, model, policy(), day).tier).sum()) >= 5
 
 
 @pytest.mark.long
 def test_the_comparison_with_the_server_meets_every_state(market: Market, model: Artifact) -> None:
     """All tiers but the best, and the absent; otherwise agreement would prove little."""
-    seen = [answers_at(market.lived, model, policy(), day) for day in DAYS]
+    seen = [find_past_answers(market.lived, model, policy(), day) for day in DAYS]
     assert set(np.concatenate([a.tier for a in seen]).tolist()) >= {ABSENT, *Tier} - {Tier.EXEMPLARY}
     held = market.lived.sellers.index("held")
     assert [a.tier[held] == Tier.STANDARD for a in seen][:2] == [False, True]
@@ -172,9 +172,9 @@ def test_the_comparison_with_the_server_meets_every_state(market: Market, model:
 @pytest.mark.parametrize("most", [1, 777])
 def test_parts_of_any_size_give_the_same_answers(market: Market, model: Artifact, most: int, limit: Limit) -> None:
     some = market.lived if most > 1 else first_sellers(market.lived, 30)
-    whole = answers_at(some, model, policy(), DAYS[2])
+    whole = find_past_answers(some, model, policy(), DAYS[2])
     limit(past_answers, MAX_ENTRIES=most)
-    parts = answers_at(some, model, policy(), DAYS[2])
+    parts = find_past_answers(some, model, policy(), DAYS[2])
     for name in ("points", "tier", "raw"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 

@@ -53,7 +53,7 @@ def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, ask
     early = sold("s", 15, OBSERVE + 1)
     assert seen(tmp_path / "a", how, early, *standing("s", orders=0)[:1], *incidents(3)).rows.bad.tolist() == [1.0]
     found = seen(tmp_path / "b", how, early, *standing("s", orders=0)[:1], *incidents(2))
-    assert (found.exclusions["left"], found.rows.settled().bad.tolist()) == (1, [])
+    assert (found.exclusions["left"], found.rows.with_known_outcome().bad.tolist()) == (1, [])
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, res
 from tests.training.observation.test_events import inspection
 from tests.training.observation.test_labels import OBSERVE, standing
 from training.observation.export import LedgerTable
-from training.observation.snapshots import join, snapshot
+from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import Trained
 from training.study.context import ContextSource
 from training.study.definition import Study
@@ -46,7 +46,7 @@ def sources(*context: ContextSource, study: Study | None = None) -> Study:
 def seen(folder: Path, context: ContextSource, *entries: Entry) -> list[list[float]]:
     study = sources(context)
     table = table_of(folder, [*standing("clean"), *standing("s"), *entries])
-    rows = snapshot(table, study, study.point_at(OBSERVE))
+    rows = observe_known_outcomes(table, study, study.point_at(OBSERVE))
     return rows.x[:, len(study.features) - len(context.features) :].tolist()
 
 
@@ -163,7 +163,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
         train_points, test_points = study.find_points(table.as_of)
         entries: list[Entry] = []
         for point in (*train_points, *test_points):
-            plain = snapshot(table, study, point)
+            plain = observe_known_outcomes(table, study, point)
             for code, bad in zip(plain.seller.tolist(), plain.bad.tolist(), strict=True):
                 strict = bad or code % 7 == 0
                 name = f"n-{point.day}-{code}"
@@ -213,7 +213,9 @@ def test_no_context_differs_between_sellers_when_serving(world: World) -> None:
     ]
     assert artifact.features == study.features
     assert artifact.baseline[context].tolist() == [0.0, 1.0, 0.0]
-    seen = join([snapshot(table, study, point) for point in study.find_points(table.as_of)[1]]).x
+    seen = join_snapshots(
+        [observe_known_outcomes(table, study, point) for point in study.find_points(table.as_of)[1]]
+    ).x
     served = at_reference(seen, artifact.features)
     assert (served[:, context] == [0.0, 1.0, 0.0]).all()
     assert len(np.unique(seen[:, context], axis=0)) > 1

@@ -23,7 +23,7 @@ from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, res
 from training.observation import events
 from training.observation.events import find_event_cases
 from training.observation.export import LedgerTable
-from training.observation.snapshots import snapshot
+from training.observation.snapshots import observe_known_outcomes
 from training.study.context import ContextSource, EventPoints
 from training.study.definition import Observation, Study
 from training.study.loading import load_study
@@ -87,18 +87,18 @@ def span(study: Study) -> Observation:
 
 
 def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(table: LedgerTable, study: Study, limit: Limit) -> None:
-    seen = snapshot(table, study, span(study))
+    seen = observe_known_outcomes(table, study, span(study))
     assert len(seen.bad) > 60
     assert 0 < seen.bad.sum() < len(seen.bad)
     assert seen.x[seen.seller == 2, -1].tolist().count(1.0) == int((seen.day[seen.seller == 2] <= FIRST + 5).sum()) > 0
     for day in np.unique(seen.day).tolist():
-        at, plain = seen.take(seen.day == day), snapshot(table, study, study.point_at(day))
+        at, plain = seen.take(seen.day == day), observe_known_outcomes(table, study, study.point_at(day))
         same = plain.take(np.isin(plain.seller, at.seller))
         for field in fields(seen):
             assert np.array_equal(getattr(at, field.name), getattr(same, field.name)), (field.name, day)
 
     limit(events, AT_ONCE=5_000)
-    again = snapshot(table, study, span(study))
+    again = observe_known_outcomes(table, study, span(study))
     for field in fields(seen):
         assert np.array_equal(getattr(seen, field.name), getattr(again, field.name)), field.name
 
@@ -119,7 +119,7 @@ def test_a_span_without_an_inspection_is_refused(table: LedgerTable, study: Stud
     empty = Observation(FIRST - 400, FIRST - 300, FIRST - 301)
     wanted = f"the ledger has no inspection from {format_day(FIRST - 400)} to {format_day(FIRST - 301)}: import"
     with pytest.raises(ConfigurationWrong, match=wanted):
-        snapshot(table, study, empty)
+        observe_known_outcomes(table, study, empty)
 
 
 def test_the_training_days_are_cut_into_spans_before_the_test(study: Study) -> None:

@@ -11,7 +11,7 @@ from scoring.entries.entry import Entry
 from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from training.fitting.fit import baseline_seller, golden_rows
-from training.observation.snapshots import Snapshot, snapshot
+from training.observation.snapshots import Snapshot, observe_known_outcomes
 from training.study.definition import BadRule, Study
 
 OBSERVE = parse_day("2025-01-01")
@@ -35,7 +35,7 @@ def breach(entry_id: str, moment: int, *, reported: int | None = None, **fields:
 
 def observe(folder: Path, study: Study, *entries: Entry) -> Snapshot:
     everything = [*standing("clean"), *standing("s"), *entries]
-    return snapshot(table_of(folder, everything), study, study.point_at(OBSERVE))
+    return observe_known_outcomes(table_of(folder, everything), study, study.point_at(OBSERVE))
 
 
 def is_bad(folder: Path, study: Study, *entries: Entry) -> bool:
@@ -150,7 +150,7 @@ def test_only_known_sellers_that_sell_are_observed(tmp_path: Path, study: Study)
     table = table_of(tmp_path, entries)
 
     def observed(how: Study) -> list[str]:
-        return [table.sellers[code] for code in snapshot(table, how, how.point_at(OBSERVE)).seller]
+        return [table.sellers[code] for code in observe_known_outcomes(table, how, how.point_at(OBSERVE)).seller]
 
     assert observed(study) == ["a"]
     free = restated(study, exposure={"reference_orders": None})
@@ -192,7 +192,7 @@ def test_the_baseline_is_the_median_clean_established_seller(tmp_path: Path, stu
     for seller, orders in (("a", 0), ("b", 300), ("c", 500)):
         entries += standing(seller)
         entries.append(exposure(OBSERVE - 50, seller, settled_orders=orders, report_time=(OBSERVE - 49) * DAY))
-    rows = snapshot(table_of(tmp_path, entries), study, study.point_at(OBSERVE))
+    rows = observe_known_outcomes(table_of(tmp_path, entries), study, study.point_at(OBSERVE))
     assert rows.orders.tolist() == [0.0, 300.0, 500.0, 0.0]
     assert rows.clean.tolist() == [True, True, True, False]
     expected = np.median(rows.x[[1, 2]], axis=0)

@@ -26,7 +26,7 @@ from tests.helpers.builders import exposure, identity, status, violation
 from tests.helpers.training_ledgers import restated, table_of
 from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.labels import Outcome
-from training.observation.snapshots import EligibleRows, snapshot
+from training.observation.snapshots import EligibleRows, observe_known_outcomes
 from training.observation.snapshots import observe as observe_point
 from training.study.context import EventPoints
 from training.study.definition import Observation, Study
@@ -147,7 +147,7 @@ def test_closed_with_open_claims_is_indeterminate(
     found = observed(tmp_path, study, [known(), *sales("s", last), claim, *decision])
     assert found.rows.outcome.tolist() == [expected]
     assert found.exclusions["indeterminate"] == (expected is Outcome.INDETERMINATE)
-    assert len(found.rows.settled().bad) == (expected is Outcome.GOOD)
+    assert len(found.rows.with_known_outcome().bad) == (expected is Outcome.GOOD)
 
 
 @pytest.mark.long
@@ -174,7 +174,7 @@ def test_who_leaves_early_is_kept_or_left_out_as_stated(
     left_out = observed(tmp_path / "out", how, entries)
     assert left_out.rows.outcome.tolist() == [Outcome.LEFT if has_left else Outcome.GOOD]
     assert left_out.exclusions["left"] == has_left
-    learned = snapshot(table_of(tmp_path / "learned", entries), how, how.point_at(OBSERVE))
+    learned = observe_known_outcomes(table_of(tmp_path / "learned", entries), how, how.point_at(OBSERVE))
     assert learned.outcome.tolist() == [Outcome.GOOD] * (not has_left)
     third = observed(tmp_path / "third", restated(study, eligible={"left": "exclude", "least_share": 1 / 3}), entries)
     assert third.rows.outcome.tolist() == [Outcome.GOOD]

@@ -13,7 +13,7 @@ from training.observation import points as choosing
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
-from training.observation.snapshots import count_bad, snapshot
+from training.observation.snapshots import count_bad, observe_known_outcomes
 from training.study.definition import BadRule, Study
 
 
@@ -113,4 +113,4 @@ def test_bad_rows_are_counted_as_the_snapshot_holds_them(
 ) -> None:
     how = restated(study, **asks)
     point = how.point_at(table.as_of - 300)
-    assert count_bad(table, how, point, final_facts(table)) == snapshot(table, how, point).bad.sum() > 3
+    assert count_bad(table, how, point, final_facts(table)) == observe_known_outcomes(table, how, point).bad.sum() > 3

@@ -13,7 +13,7 @@ from tests.helpers.training_ledgers import POLICY, restated, train
 from training.gates.evidence import GateEvidence, Measured
 from training.monitoring.outcomes import adapt_study_to_model, slope_of, study_of_model
 from training.observation.export import LedgerTable
-from training.observation.snapshots import snapshot
+from training.observation.snapshots import observe_known_outcomes
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, fit
 from training.pipeline.job import Job, Trained
@@ -40,7 +40,7 @@ def knowing(study: Study, *context: ContextSource) -> Study:
 def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
     """Return the champion's log-odds of the test rows, each over its own exposure; `study` is the champion's own."""
     (point,) = study.find_points(table.as_of)[1]
-    rows = snapshot(table, study, point)
+    rows = observe_known_outcomes(table, study, point)
     assert rows.seller.tolist() == trained.test.seller.tolist()
     raw = champion.raw_score(at_reference(rows.x, champion.features))
     own = np.log(np.maximum(rows.window_orders, 1.0) / champion.manifest["reference_exposure"])
@@ -102,7 +102,7 @@ def test_a_model_without_context_is_watched_by_a_study_with_some(
 ) -> None:
     seen = adapt_study_to_model(knowing(study, WATCHED), plain)
     (point,) = seen.find_points(table.as_of)[1]
-    assert snapshot(table, seen, point).x.shape[1] == len(plain.features)
+    assert observe_known_outcomes(table, seen, point).x.shape[1] == len(plain.features)
 
 
 @pytest.mark.long

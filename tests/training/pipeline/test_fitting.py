@@ -12,7 +12,7 @@ from training.fitting.crossfit import FOLDS
 from training.fitting.fit import fit_curves, offset
 from training.fitting.folds import folds
 from training.fitting.logistic import calibrate
-from training.observation.snapshots import Snapshot, join
+from training.observation.snapshots import Snapshot, join_snapshots
 from training.pipeline.fitting import Calibrated, calibrate_fit, fit
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed, observe
@@ -45,7 +45,7 @@ def calibrated(job: Job, observed: Observed) -> Calibrated:
 
 def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> Observed:
     parts = [replace(part, **{name: made(part) for name, made in columns.items()}) for part in observed.parts]
-    return replace(observed, parts=parts, rows=join(parts))
+    return replace(observed, parts=parts, rows=join_snapshots(parts))
 
 
 @pytest.mark.long
@@ -59,7 +59,7 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
         observed, x=lambda part: lots[part.seller], bad=lambda part: (folds(part.seller, 4, 5) == 0).astype(float)
     )
     *earlier, latest = drawn.parts
-    of_own = fit_curves(join(earlier), by_heart.study).raw(latest.x)
+    of_own = fit_curves(join_snapshots(earlier), by_heart.study).raw_scores(latest.x)
     assert calibrate(of_own, latest.bad, np.zeros(len(latest.bad)))[1] > 0.5
     try:
         spread = np.ptp(calibrated(by_heart, drawn).page.raw_score(latest.x))

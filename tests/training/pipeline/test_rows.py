@@ -9,7 +9,7 @@ from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import format_day
 from scoring.model.artifact import load
 from tests.helpers.training_ledgers import POLICY, restated, train
-from training.monitoring.outcomes import lineage_of
+from training.monitoring.outcomes import read_lineage
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job, Trained
 from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
@@ -37,7 +37,7 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
     np.testing.assert_array_equal(rows["orders_in_window"], test.window_orders)
     bad = rows["bad"].to_numpy().astype(np.float64)
     raw = model.raw_score(test.x)
-    log_odds = model.scale.log_odds(raw) - lineage_of(model)["calibration_lift"]
+    log_odds = model.scale.log_odds(raw) - read_lineage(model)["calibration_lift"]
     np.testing.assert_allclose(rows["score_lightgbm"], log_odds, rtol=1e-12)
     assert {"score_logistic", "score_points_rule", "score_raw_count", "score_unconstrained"} <= set(rows.columns)
     for name in ("lightgbm", "logistic", "points_rule"):

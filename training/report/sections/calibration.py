@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from training.report.drawing import Scaled, axis, dot, short_percent, whisker
+from training.report.drawing import Scaled, axis, draw_dot, draw_whisker, short_percent
 from training.report.numbers import MODELS, Num, count, listed, number, percent, signed, spoken, stacked
 from training.report.parts import Block, Cell, Chip, Key, Line, Mark, Pair, Plot, Plots, Table
 from training.report.reading import Reading
@@ -22,8 +22,8 @@ def reliability(r: Reading) -> list[Block]:
     marks: list[Mark] = [Line("M0 100L100 0", "rule")]
     for row in rows:
         says = f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])} of {count(row['rows'])}"
-        marks.append(whisker(row["predicted"], row["low"], row["high"], x, y, says))
-        marks.append(dot(row["predicted"], row["observed"], x, y, says))
+        marks.append(draw_whisker(row["predicted"], row["low"], row["high"], x, y, says))
+        marks.append(draw_dot(row["predicted"], row["observed"], x, y, says))
     agree = sum(row["low"] <= row["predicted"] <= row["high"] for row in rows)
     overall = misses(r.evaluation["predicted"], r.evaluation["base_rate"])
     title = f"{overall[0].upper()}{overall[1:]}; {agree} of {len(rows)} groups agree with what was observed"

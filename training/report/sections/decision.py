@@ -52,8 +52,8 @@ def ten_lines(r: Reading) -> list[Block]:
             f"On the rows it learned from the AUC is {number(trained['lightgbm'])}: {_overfits(trained, auc)}."
         )
     lines.append(f"It predicted {percent(e['predicted'])} bad, and {percent(e['base_rate'])} were.")
-    held = sum(bool(row["ok"]) for row in leaks)
-    lines.append(f"{held} of {plural(len(leaks), 'leak check')} hold: whether a feature knows what came later.")
+    passed = sum(bool(row["ok"]) for row in leaks)
+    lines.append(f"{passed} of {plural(len(leaks), 'leak check')} hold: whether a feature knows what came later.")
     if (moved := e["migration"]) and moved["same"] is not None:
         lines.append(f"{percent(1 - moved['same'])} of the rated sellers would change their tier.")
     return [Bullets(lines)]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from scoring.features.table import FEATURES
-from training.report.drawing import Scaled, axis, bar, curve
+from training.report.drawing import Scaled, axis, draw_bar, draw_curve
 from training.report.numbers import count, general, listed, number, percent, plural, signed
 from training.report.parts import Axis, Block, Cell, Chip, Facts, Multiples, Plot, Table, Text
 from training.report.reading import Reading
@@ -79,7 +79,9 @@ def page(r: Reading) -> list[Block]:
 def importance(r: Reading) -> list[Block]:
     rows = r.evaluation["importance"]
     most = rows[0]["share"]
-    cells: list[list[Cell]] = [[str(row["feature"]), bar(row["share"], most, percent(row["share"]))] for row in rows]
+    cells: list[list[Cell]] = [
+        [str(row["feature"]), draw_bar(row["share"], most, percent(row["share"]))] for row in rows
+    ]
     title = f"Most is decided by {listed([str(row['feature']) for row in rows], 3)}"
     caption = "Each feature's part of the spread of points over the test rows. It says nothing of causes."
     return [Table(title, caption, ("feature", "share of the spread"), cells)]
@@ -88,7 +90,7 @@ def importance(r: Reading) -> list[Block]:
 def _rows(table: Json) -> Table:
     names, most = " and ".join(table["features"]), -min(table["points"])
     rows: list[list[Cell]] = [
-        [row, bar(-points, most, str(points))] for row, points in zip(table["rows"], table["points"], strict=True)
+        [row, draw_bar(-points, most, str(points))] for row, points in zip(table["rows"], table["points"], strict=True)
     ]
     return Table("", "", (names, "points"), rows, fold=f"{names}: {plural(len(rows), 'row')}")
 
@@ -104,6 +106,6 @@ def _curve(table: Json, y: Axis) -> Plot:
 
     xs = [place(value) for low, high in pairwise(ends) for value in (low, high)]
     x = Axis(min(xs), max(xs), "", [(place(edge), general(edge)) for edge in sorted({edges[0], edges[-1]})])
-    drawn = curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
+    drawn = draw_curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
     caption = f"{signed(min(points), 0)} points at most"
     return Plot(str(table["features"][0]), caption, x, y, [drawn], small=True)

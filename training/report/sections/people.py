@@ -63,16 +63,16 @@ def _segment(name: str, rows: list[Json]) -> Table:
 
 def migration(r: Reading) -> list[Block]:
     """Tabulate how many sellers move between the champion's and the candidate's tiers."""
-    if (found := r.evaluation["migration"]) is None:
+    if (moves := r.evaluation["migration"]) is None:
         raise Absent("there was no champion to compare with when this model was trained")
-    tiers, matrix = [str(tier) for tier in found["tiers"]], found["matrix"]
+    tiers, matrix = [str(tier) for tier in moves["tiers"]], moves["matrix"]
     rows: list[list[Cell]] = []
     for k, (tier, row) in enumerate(zip(tiers, matrix, strict=True)):
         total = sum(row) or 1
         rows.append([tier, *[Heat(f"{count(v)} · {percent(v / total)}", v / total, j == k) for j, v in enumerate(row)]])
     up = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j > k)
     down = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j < k)
-    title = f"{percent(found['same'])} keep their tier, {percent(found['within_one'])} move by at most one"
+    title = f"{percent(moves['same'])} keep their tier, {percent(moves['within_one'])} move by at most one"
     caption = (
         "Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay."
         f" {count(up)} sellers rise and {count(down)} fall: look for weight far from the outline."

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from training.report.drawing import Scaled, axis, curve, level, shares, short_percent
+from training.report.drawing import Scaled, axis, draw_curve, draw_level, share_axis, short_percent
 from training.report.numbers import MODELS, listed, percent, plural, signed, spoken
 from training.report.parts import Axis, Block, Cell, Key, Line, Mark, Plot, Plots, Table
 from training.report.reading import Absent, Reading
@@ -61,16 +61,16 @@ def curves(r: Reading) -> list[Block]:
 
 def _precision(r: Reading) -> Plot:
     found, rate = r.evaluation["curves"]["precision"], r.evaluation["base_rate"]
-    x, y = shares("bad sellers found"), axis([0.0, 1.0], "bad among those flagged", short_percent)
+    x, y = share_axis("bad sellers found"), axis([0.0, 1.0], "bad among those flagged", short_percent)
     marks, keys = _lines(found, x, y)
     title = f"To find half of the bad, {percent(found['lightgbm']['y'][49])} of those flagged are bad"
     caption = "Precision by recall: what a reviewer meets on the way down the list; the dashed line is the rate of all."
-    return Plot(title, caption, x, y, [level(rate, y), *marks], keys)
+    return Plot(title, caption, x, y, [draw_level(rate, y), *marks], keys)
 
 
 def _roc(r: Reading) -> Plot:
     auc = r.evaluation["auc"]
-    x, y = shares("good sellers flagged"), shares("bad sellers found")
+    x, y = share_axis("good sellers flagged"), share_axis("bad sellers found")
     marks, keys = _lines(r.evaluation["curves"]["roc"], x, y)
     ahead = auc["lightgbm"]["value"] - auc["logistic"]["value"]
     title = (
@@ -86,5 +86,5 @@ def _roc(r: Reading) -> Plot:
 
 def _lines(figures: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
     drawn = [name for name in DRAWN if name in figures]
-    marks: list[Mark] = [curve(figures[name]["x"], figures[name]["y"], x, y, f"m-{name}") for name in drawn]
+    marks: list[Mark] = [draw_curve(figures[name]["x"], figures[name]["y"], x, y, f"m-{name}") for name in drawn]
     return marks, [Key("line", f"m-{name}", MODELS[name]) for name in reversed(drawn)]

@@ -29,7 +29,9 @@ RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, S
 
 def kept(table: Table, *sellers: str, at: int) -> None:
     for seller in sellers:
-        table.store(seller_name(MARKET, seller), Answer(b"", MadeBy("model", "policy"), at, at, at, 2**62), table.life)
+        table.store(
+            seller_name(MARKET, seller), Answer(b"", MadeBy("model", "policy"), at, at, at, 2**62), table.clear_count
+        )
 
 
 def exact(table: Table, *sellers: str) -> list[bool]:
@@ -49,9 +51,9 @@ class Troubled:
     def doubt(self) -> int:
         return self.ledger.clock.doubt()
 
-    def end(self) -> LedgerEnd:
+    def read_end(self) -> LedgerEnd:
         self.trouble("end")
-        return self.ledger.clock.end()
+        return self.ledger.clock.read_end()
 
     def chain_at(self, sequence: int) -> bytes | None:
         self.trouble("chain_at")
@@ -175,7 +177,7 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         place, table = Troubled(ledger), Table(10)
         follower = Follower(cast(Ledger, place), table, Generations(table))
         follower.look()
-        life = table.life
+        clear_count = table.clear_count
         kept(table, "a", at=2)
         place.ledger = restored
         follower.look()
@@ -184,7 +186,7 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         assert follower.watermark is not None
         assert follower.watermark[:2] == restored.last()
         under_way = Answer(b"", MadeBy("model", "policy"), 2, 2, 2, 2**62)
-        table.store(seller_name(MARKET, "a"), under_way, life)
+        table.store(seller_name(MARKET, "a"), under_way, clear_count)
         assert len(table) == 0
         kept(table, "c", at=restored.last()[0])
         assert exact(table, "c") == [True]

@@ -5,7 +5,7 @@ from scoring.base.time import SECOND
 from scoring.scores.answer import Stamp
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.contract.scores import stamp_message
-from service.scores.book.wire import stamp_field, stamp_rest, varint
+from service.scores.book.wire import encode_stamp_without_time, stamp_field, varint
 
 TIMES = st.integers(SECOND, 4_000_000_000 * SECOND)
 
@@ -16,7 +16,7 @@ TIMES = st.integers(SECOND, 4_000_000_000 * SECOND)
 @example((1 << 35) * SECOND + 268_435, 1)
 def test_a_stamp_that_is_joined_is_the_stamp_whatever_its_time(observe_time: int, sequence: int) -> None:
     stamp = Stamp(observe_time, observe_time, sequence, "m" * 64, "p" * 64, "c")
-    joined = stamp_field(stamp_rest(stamp), observe_time)
+    joined = stamp_field(encode_stamp_without_time(stamp), observe_time)
     whole = pb.TrustScore(stamp=stamp_message(stamp))
     assert pb.TrustScore.FromString(joined) == whole
     assert len(joined) == whole.ByteSize(), "nothing is written twice or at length"
