@@ -60,6 +60,18 @@ def test_other_content_under_a_known_id_is_refused_and_named(ledger: Ledger) -> 
     assert ids(ledger) == ["v1"]
 
 
+def test_other_content_under_an_id_of_the_same_batch_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(EntryContentDiffers, match=r"entries\[1\]\.entry_id"):
+        ledger.append(MARKET, [violation("v1", harm=Harm.HIGH), violation("v1", harm=Harm.LOW)])
+    assert ledger.last() == (0, 0)
+
+
+def test_the_same_id_in_another_marketplace_is_another_entry(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1", harm=Harm.HIGH)])
+    [done] = ledger.append("other", [violation("v1", harm=Harm.LOW)])
+    assert (done.sequence, done.already_present) == (2, False)
+
+
 def test_one_wrong_entry_of_many_refuses_them_all(ledger: Ledger) -> None:
     batch = [identity(f"i{n}") for n in range(30)]
     batch[17] = violation("v17", violation_type="no_such_type", occur_time=NOW + MAX_AHEAD + 1)
