@@ -285,7 +285,6 @@ class Derivation:
         return state
 
     def _change_balance(self, fact: DepositChanged | ClaimChanged, seller: str, path: FieldPath) -> None:
-        """Change deposit and claim, or raise BalanceForbids."""
         balances, path = self._context, (*path, FIELD_OF[KIND_OF[type(fact)]])
         if isinstance(fact, DepositChanged):
             deposit = balances.deposits.get(seller, DepositAccount())

@@ -19,7 +19,6 @@ def read_cautions(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> Cautions:
-    """Return the cautions in force at a cut."""
     stated, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
     if stated is None:
         return {}

@@ -180,7 +180,6 @@ def _observe_part(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
-    """Return facts and sums from reports before the observation point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 

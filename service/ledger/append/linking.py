@@ -116,7 +116,6 @@ def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
 
 
 def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[str, _CaseStatement]]:
-    """Return by seller, then by case of a link, the last statement."""
     by_seller: dict[str, dict[str, _CaseStatement]] = {}
     for row in reader.rows(_CASES, sellers):
         if row.target.startswith(f"{LINK_RULE}~"):

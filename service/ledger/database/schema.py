@@ -99,7 +99,6 @@ def upgrade_to(connection: Connection, version: str) -> None:
 
 
 def version_of(connection: Connection) -> str | None:
-    """Return the schema's version, or None."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 

@@ -77,7 +77,6 @@ class SealQueries:
         return found
 
     def prove(self, sequences: Sequence[int]) -> list[Proof]:
-        """Return the proof of each entry, by sequence."""
         found: list[Proof] = []
         leaves: list[bytes] = []
         first = last = 0
@@ -96,7 +95,6 @@ class SealQueries:
         return next(((row[0], bytes(row[1])) for row in self.clock.database.rows(LAST_SEAL)), (0, GENESIS))
 
     def chain_at(self, sequence: int) -> bytes | None:
-        """Return the chain of the seal that ends with a sequence, or None."""
         if sequence == 0:
             return GENESIS
         last, chain = self._seal_over(sequence)
