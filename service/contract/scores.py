@@ -135,7 +135,7 @@ def result_message(
 
 
 def past_score_message(time: int, score: answer.TrustScore | None) -> trust_score_service_pb2.PastScore:
-    tier = None if score is None or score.tier is None else entry_pb2.Tier.ValueType(score.tier)
+    tier = entry_pb2.TIER_UNSPECIFIED if score is None or score.tier is None else entry_pb2.Tier.ValueType(score.tier)
     points = None if score is None else score.points
     return trust_score_service_pb2.PastScore(observe_time=timestamp(time), tier=tier, points=points)
 

@@ -150,7 +150,6 @@ def _repeat(entries: Path, folder: Path, exported: Exported, copies: int) -> Exp
     """Write the exported entries so many times, each time under other names and later sequences."""
     base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA]))
     store = Store(folder / "entries")
-    store.make()
     rows = len(base) * copies
     buckets = 1 << (rows // 200_000).bit_length()
     sellers, last = base["seller"].unique(), int(base["sequence"].to_numpy().max())
