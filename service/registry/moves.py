@@ -19,8 +19,7 @@ from scoring.entries.field_types import describe_line_error
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
-ALIASES = (CHAMPION, CHALLENGER, PREVIOUS, "shadow")
-"""Nothing moves `shadow` any more; earlier logs may hold it."""
+ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 
 Figure = str | int | float
 MAX_NAME, MAX_REASON = 128, 500
