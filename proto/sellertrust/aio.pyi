@@ -244,6 +244,7 @@ class AsyncClient:
         at_least_sequence: int = 0,
         audience: trust_score_service_pb2.Audience.ValueType = trust_score_service_pb2.AUDIENCE_UNSPECIFIED,
         language: str = "",
+        past_days: Iterable[int] = (),
         deadline_seconds: float | None = None,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse: ...
     async def export_case(

@@ -107,7 +107,7 @@ def _verify_recovery(output: Format, file: Path | None, public_key: str | None) 
     emit(rows, output)
     failed = [row for row in rows if not row["ok"]]
     for row in failed:
-        say(f"error: {row['check']}: {row['report']}")
+        say(f"error: {row['check']}: {row['found']}")
     if failed:
         raise typer.Exit(Exit.REFUSED)
 
