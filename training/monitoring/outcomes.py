@@ -96,7 +96,8 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
 
 def slope_of(artifact: Artifact) -> float:
     """Return the slope of exposure in the model's lineage; 1 without it."""
-    return float(read_lineage(artifact).get("slope") or 1.0)
+    slope = read_lineage(artifact).get("slope")
+    return 1.0 if slope is None else float(slope)
 
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:

@@ -178,7 +178,7 @@ class CasePages:
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
         try:
             if visit.form_value("what") == "release":
-                self._journal.release(name)
+                self._journal.release(name, actor)
             else:
                 self._journal.claim(name, to or actor, by_other=holder == actor)
         except Taken as taken:

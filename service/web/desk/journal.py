@@ -160,8 +160,10 @@ class Journal:
         until = self._clock() + CLAIM_SECONDS
         self._write({"kind": "claim", "violation": violation, "actor": actor, "until": until})
 
-    def release(self, violation: str) -> None:
+    def release(self, violation: str, actor: str) -> None:
+        """Give a case back. Raises Taken if another person holds it."""
         with self._lock:
+            self._claim(violation, actor)
             self._write({"kind": "claim", "violation": violation, "actor": "", "until": 0.0})
 
     def note_opened(self, violation: str, actor: str) -> None:

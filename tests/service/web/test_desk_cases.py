@@ -384,8 +384,13 @@ def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
         journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", ""))
         journal.claim("case-1", "reviewer-2")
     for _ in range(2):
-        with closing(Journal(path)) as journal, pytest.raises(Taken):
-            journal.claim("case-1", "reviewer-3")
+        with closing(Journal(path)) as journal:
+            for act in (journal.claim, journal.release):
+                with pytest.raises(Taken):
+                    act("case-1", "reviewer-3")
+    with closing(Journal(path)) as journal:
+        journal.release("case-1", "reviewer-2")
+        journal.claim("case-1", "reviewer-3")
 
 
 @pytest.mark.parametrize(
