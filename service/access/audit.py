@@ -83,6 +83,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def is_next_line(text: bytes, before: str) -> bool:
+    """Return whether a line's hash is right; `before`: the hash before it, or GENESIS."""
     stated = text[: -len(_END % GENESIS.encode())]
     return text == stated + _END % _hash_of(before, stated).encode()
 

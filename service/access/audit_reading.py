@@ -28,6 +28,7 @@ class AuditVerdict(NamedTuple):
 
 
 def is_place(text: str) -> bool:
+    """Return whether a text is a line's place: offset in bytes, `-`, hash."""
     begins, _, name = text.partition("-")
     return begins.isdecimal() and len(begins) <= 18 and len(name) == 64 and not name.strip("0123456789abcdef")
 
@@ -35,8 +36,9 @@ def is_place(text: str) -> bool:
 def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
     """Return the next lines of an audit file, at most `limit`, of one marketplace or (empty) of all.
 
-    `after` is a line's place, or empty for the beginning. If another line is there, since the file was moved away, the
-    page begins with the first line. Raises OSError if the file cannot be read, ValueError for a malformed line.
+    It stops early at 20,000 lines read, or 4 MB. `after` is a line's place, or empty for the beginning. If another line
+    is there, since the file was moved away, the page begins with the first line. Raises OSError if the file cannot be
+    read, ValueError for a malformed line.
     """
     found: list[AuditLine] = []
     if not path.exists():  # it was moved away, and no line was written since
@@ -58,7 +60,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
 
 
 def verify_lines(lines: Iterable[bytes]) -> AuditVerdict:
-    """Return the number of valid lines, the last hash, and the next line's problem."""
+    """Return the number of valid lines, the last hash, and the next line's problem or ""."""
     before, count = GENESIS, 0
     for number, text in enumerate(lines, 1):
         try:
@@ -86,6 +88,7 @@ def verify_audit(path: Path) -> tuple[int, str]:
 
 
 def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield lines that begin before the byte `size`."""
     while file.tell() < size and (text := file.readline()):
         yield text
 

@@ -48,12 +48,17 @@ class Grant:
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def to(self, principal: str) -> "Grant":
+        """Return the grant with OWN replaced by the seller at the end of the principal's name.
+
+        It is `s-1` for `jwt:ISSUER#seller/s-1`.
+        """
         if self.sellers != OWN:
             return self
         subject = principal.partition("#")[2]  # a further # belongs to it
         return replace(self, sellers=frozenset({re.split("[/:]", subject)[-1]}))
 
     def covers(self, needed: NeededRight) -> bool:
+        """Return whether this grant alone suffices; a call about all sellers needs `EVERY`."""
         right, marketplace, seller, kind, source, notifier, entry_id, action = needed
         return (
             right in self.rights
@@ -75,7 +80,7 @@ def _holds(limit: frozenset[str], value: str) -> bool:
 
 
 class GrantList:
-    """Thread-safe."""
+    """Thread-safe. `of` returns a principal's grants."""
 
     def __init__(self, grants: Iterable[Grant] = ()) -> None:
         self.all = tuple(grants)
@@ -145,6 +150,7 @@ def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> b
 
 
 def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
+    """Return whether each principal has one of the rights somewhere."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

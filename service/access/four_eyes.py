@@ -30,6 +30,7 @@ class FourEyes:
     hours: float = DEFAULT_HOURS
 
     def covers(self, needed: NeededRight) -> bool:
+        """Return whether two persons must agree to it."""
         return needed.right in self.rights and not self.marketplaces.isdisjoint({"*", needed.marketplace or "*"})
 
 
@@ -48,11 +49,12 @@ class Agreement:
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def person(self, caller: str) -> str:
-        """Return the person of a caller's principals; "" if they show none or two."""
+        """Return the person of a caller's principals, which have blanks between them; "" if they show none or two."""
         persons = {self.person_of[name] for name in caller.split() if name in self.person_of}
         return persons.pop() if len(persons) == 1 else ""
 
     def names_of_persons(self, principals: Iterable[str]) -> frozenset[str]:
+        """Return the principals, and all other names of their persons."""
         names = frozenset(principals)
         persons = {self.person_of[name] for name in names if name in self.person_of}
         return names.union(name for name, person in self.person_of.items() if person in persons)

@@ -29,6 +29,7 @@ class Rules:
     readers_kept: tuple[Pattern, ...] = ()
 
     def is_reader_kept(self, principals: Iterable[str]) -> bool:
+        """Return whether the audit file records the principals' reads."""
         return any(pattern.matches(name) for name in principals for pattern in self.readers_kept)
 
 

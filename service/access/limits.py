@@ -78,6 +78,7 @@ class Limits:
         self._of: Callable[[str], tuple[tuple[Limit, str], ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
+        """Return new limits with the same accounts."""
         return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:

@@ -77,6 +77,7 @@ def is_issuer(text: str) -> bool:
 
 
 def is_principal(text: str) -> bool:
+    """Return whether it is a principal's name, no pattern."""
     if text == LOCAL.name:
         return True
     try:
@@ -100,7 +101,6 @@ class Pattern:
 
 
 def _make_pattern_regex(text: str) -> str:
-    """Return the regular expression of the names that a pattern matches. Raises ValueError if it is malformed."""
     scheme, _, rest = text.partition(":")
     exact = text.replace("*", "x")
     match scheme:

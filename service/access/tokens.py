@@ -47,6 +47,7 @@ class VerifiedToken:
 
     @property
     def is_current(self) -> bool:
+        """Return whether its issuer's keys are unchanged."""
         return self.generation == self.source.generation
 
 

@@ -158,7 +158,7 @@ def _list_assumptions(assumptions: dict[str, Any], currency: str) -> Iterator[st
 
 
 def format_value(name: str, value: int, currency: str) -> str:
-    """Return a number by the unit in its name: days, a share, an amount or a count."""
+    """Return a number by the unit in its name: `format_value("wash_ppm", 50_000, "EUR") == "5 %"`."""
     if isinstance(value, bool):
         return str(value).lower()
     unit = name.rpartition("_")[2]

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
+    """Yield a client and the marketplace's id."""
     settings = load()
     with connect(settings, target) as connection:
         yield connection, marketplace or settings.marketplace
@@ -53,6 +54,7 @@ def parse_option(option: str, words: type[Word], text: str) -> Word:
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
+    """Return a seller's entries by id, without unknown ids."""
     wanted = {*names}
     entries: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():

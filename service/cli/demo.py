@@ -216,6 +216,7 @@ def _folder_of_demo(folder: Path | None) -> Path:
 
 
 def load_settings_of(place: Path, **given: str) -> Settings:
+    """Return a demo's settings, `given` included, without the environment."""
     values = {"DATA_DIR": str(place), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
     return load({f"{PREFIX}{name}": value for name, value in (values | given).items()})
 

@@ -33,6 +33,7 @@ def doctor(output: Output = Format.TABLE) -> None:
 
 
 def run_checks(checks: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """Return a row of each check; errors become texts."""
     return [_run_check(name, check, settings) for name, check in checks.items()]
 
 

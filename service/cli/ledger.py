@@ -285,7 +285,7 @@ def _describe_incomplete(line: int, error: json.JSONDecodeError) -> str:
 
 
 def read_entries(file: Path, marketplace: str) -> list[Entry]:
-    """Return the entries of a file, or of stdin. Raises InvalidInput."""
+    """Return the entries of a file, or of stdin (`-`). Raises InvalidInput."""
     return _entries(_read_objects(file), marketplace)
 
 

@@ -231,7 +231,7 @@ def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
 
 
 def move_row(move: messages.ModelMove | PolicyMove, fields: str, output: Format) -> dict[str, Any]:
-    """Return a move with the named fields, `actor`, `reason` and `digest` among them.
+    """Return a move's fields; `fields` must name `actor`, `reason` and `digest`.
 
     A table shortens the digest to 12 characters, and escapes control characters in actor and reason.
     """

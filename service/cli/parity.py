@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def count_differing_rows(settings: Settings, marketplace: str, sample: "Sample") -> int:
+    """Return how many rows differ, in any bit, from the ledger's."""
     differing = 0
     with open_ledger(settings) as ledger:
         cut = ledger.cut()

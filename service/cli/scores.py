@@ -193,6 +193,7 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
+    """Write an explanation; `override`: tier, actor, until, reason and entry."""
     row = explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:

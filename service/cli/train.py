@@ -96,11 +96,7 @@ def make_job(
     recalibrate: bool = False,
     verify: bool = True,
 ) -> "Job":
-    """Read an export into memory, and prepare the job.
-
-    `export`: its file; None: made of the ledger, in the data folder. Raises EntryNotFound if the ledger has no entries
-    of the study's marketplace.
-    """
+    """Read an export into memory, and prepare the job; `export` and EntryNotFound as in `table_of`."""
     from service.cli.parity import count_differing_rows
     from training.monitoring.outcomes import study_of_model
     from training.pipeline.job import Job, Shell
@@ -141,7 +137,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
 
 
 def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish: bool) -> dict[str, Any]:
-    """Make the report, publish if asked; return a summary as JSON."""
+    """Make the report, publish if asked; return figures, failed gates, digest, and `alias` if published."""
     from training.report.page import render
 
     row: dict[str, Any] = {"study": job.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
@@ -170,6 +166,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
 
 
 def becomes_champion(gates: Mapping[str, Any], study: "Study") -> bool:
+    """Return whether all gates pass, also advisory ones, and no promise is given up."""
     return all(gate["ok"] for gate in gates["gates"]) and not broken_promises(study.features)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def study_of(path: Path) -> "ReadStudy":
-    """Load the study in a file, or the shipped study of that name. Raises ConfigurationWrong."""
+    """Load a file, or the shipped study of its name if there is no file. Raises ConfigurationWrong."""
     from training.study.loading import load_study
 
     shipped = Path(__file__).parents[2] / "training" / "studies" / path.name
@@ -20,7 +20,7 @@ def study_of(path: Path) -> "ReadStudy":
 
 
 def table_of(settings: Settings, marketplace: str, export: Path | None, progress: Progress) -> "LedgerTable":
-    """Return a marketplace's export, from `export` or made of the ledger in the data folder.
+    """Return a marketplace's export, from `export`; None: made of the ledger, in the data folder.
 
     Raises EntryNotFound if the ledger has no entries of the marketplace.
     """

@@ -36,6 +36,7 @@ class Receiver(Protocol):
 
 
 def is_handed_over(arguments: tuple[Any, ...]) -> bool:
+    """Return whether arguments of `submit` are of a gRPC call."""
     return len(arguments) == 7 and hasattr(arguments[1], "call_details")
 
 
@@ -83,6 +84,7 @@ class GrpcCall(WaitingCall):
 
     @property
     def connection(self) -> str:
+        """Return the client's address: `ipv4:10.0.0.7:51234`."""
         return str(self._event.call.peer().decode("ascii", "replace"))
 
     @property
@@ -150,6 +152,7 @@ class GrpcCall(WaitingCall):
             self._note_end()
 
     def set_ended(self) -> None:
+        """Note that the call is over, and call the callback."""
         self.has_ended = True
         self._note_end()
 

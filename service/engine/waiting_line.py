@@ -155,6 +155,7 @@ class WaitingLine:
         return turned_away
 
     def note_work(self, method: str, seconds: float) -> None:
+        """Record how many seconds a call of a method worked."""
         self._seconds[method] = _averaged(self._seconds.get(method, 0.0), seconds)
 
     def _note_turn(self, now: float, number: int) -> None:

@@ -1,1 +1,0 @@
-"""The model registry: immutable artifacts by digest, and an append-only log of alias moves."""

@@ -26,6 +26,7 @@ class FigureRow:
 
 
 def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
+    """Return `auc` and `log_loss`, if the evaluation states them."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
     found = {name: _at(evaluation, place) for name, place in places.items()}
@@ -33,6 +34,7 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the features' keys."""
     return [_key(row) for row in manifest["features"]]
 
 
@@ -87,7 +89,7 @@ def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
-    """Return one level with dotted names.
+    """Return one level with dotted names: `{"a": {"b": 1}}` becomes `{"a.b": 1}`.
 
     Lists become JSON text if `with_lists`; otherwise they are left out.
     """

@@ -70,6 +70,7 @@ def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
 
 
 def judge_gates(gates: Sequence[GateResult] | None) -> str:
+    """Return `passed`, `failed` if a hard gate failed, or `none`."""
     if gates is None:
         return "none"
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"

@@ -1,7 +1,4 @@
-"""Moves of aliases: the lines of the log.
-
-`previous` is not stored: it is the champion before the present one in the log.
-"""
+"""Moves of aliases: the lines of the log."""
 
 import json
 import re
@@ -60,6 +57,10 @@ def parse_move(line: bytes) -> Move:
 
 
 def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
+    """Return digests by alias after the moves, oldest first.
+
+    `previous` is not stored: it is the champion before the present one.
+    """
     aliases: dict[str, str] = {}
     for move in moves:
         before = aliases.get(CHAMPION)
@@ -71,6 +72,7 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def find_figure(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
+    """Return a model's latest figure of that name."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 

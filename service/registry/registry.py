@@ -96,6 +96,7 @@ _CHANGED = {
 
 
 def is_proposal_done(moves: Sequence[Move], proposal: str) -> bool:
+    """Return whether the proposal made a champion."""
     return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
 
 
@@ -120,7 +121,10 @@ _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
 class Registry:
-    """A unique beginning of a digest, at least 6 characters, names a model."""
+    """Needs whole digests; `promote` and `resolve` also take aliases, or unique beginnings of at least 6 characters.
+
+    `now` is in microseconds.
+    """
 
     def __init__(self, place: Path | str) -> None:
         self._storage = Storage(place)
@@ -206,6 +210,7 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def find_promotion_basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
+        """Return a promotion's basis. Raises GatesFailed, PromiseGivenUp, ArtifactRefused or InvalidInput."""
         self._require_promotable(digest)
         self._allowed(digest, moves := self.history(), override, sign_off)
         return basis_of(moves, digest)
@@ -241,6 +246,7 @@ class Registry:
         return move.digest if move else str(self.champion())
 
     def champion(self) -> str | None:
+        """Return the champion's digest, or None."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
@@ -273,7 +279,7 @@ class Registry:
         return found[0]
 
     def read(self, digest: str) -> dict[str, bytes]:
-        """Return a model's parts by name, unverified."""
+        """Return a model's parts by name, unverified; {} if unknown."""
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
     def attachment(self, digest: str, name: str, moves: list[Move] | None = None) -> bytes:
@@ -291,7 +297,7 @@ class Registry:
         return data
 
     def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
-        """Return the gates, or None. Raises ArtifactRefused if altered."""
+        """Return a model's published gates, or None. Raises ArtifactRefused if altered."""
         try:
             return parse_gates(self.attachment(digest, GATES, moves))
         except ModelNotFound:
@@ -300,7 +306,7 @@ class Registry:
     def content(self, digest: str) -> dict[str, bytes]:
         """Return parts by name, compared with the digest, without LightGBM.
 
-        Raises ArtifactRefused if a part is missing or altered.
+        Raises ArtifactRefused if a part is missing or altered, or the model unknown.
         """
         return self._read_verified(digest, verify_content)
 

@@ -45,7 +45,7 @@ class Storage:
         return sorted(name[1] for name in names if name[2:] == [MANIFEST] and is_digest(name[1]))
 
     def read(self, digest: str, names: Iterable[str]) -> dict[str, bytes]:
-        """Return a model's stored parts by name. Raises ArtifactRefused if a part exceeds MAX_PART_BYTES."""
+        """Return a model's parts that are stored, by name. Raises ArtifactRefused if a part exceeds MAX_PART_BYTES."""
         parts = {}
         for name in names:
             path = f"models/{digest}/{name}"

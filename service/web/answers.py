@@ -44,14 +44,14 @@ _FILES = "public, max-age=300, stale-if-error=86400"
 
 @dataclass(frozen=True)
 class Finished:
-    """A response, and the answer to readers who have it."""
+    """A response, and status 304 for readers who have it."""
 
     whole: Response
     unchanged: Response
     etag: str
 
     def to(self, if_none_match: str) -> Response:
-        """Return the response for If-None-Match; "" if absent."""
+        """Return the response for If-None-Match ("" if absent): a 304 if it has our ETag or `*`."""
         if if_none_match and (if_none_match.strip() == "*" or self.etag in if_none_match):
             return self.unchanged
         return self.whole
@@ -75,20 +75,19 @@ def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> C
 
 
 def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
+    """Return Content-Language, and Vary if Accept-Language decided it."""
     return {"Content-Language": language} | ({"Vary": "Accept-Language"} if is_negotiated else {})
 
 
 class Pictures:
-    """Pictures by look, whether its language was negotiated, badge and age.
-
-    All sellers without a badge have the same picture. A badge without words counts as none.
-    """
+    """Pictures by look, whether its language was negotiated, badge and age."""
 
     def __init__(self, words: Mapping[str, Wording]) -> None:
         self._words = words
         self._made: dict[tuple[Look, bool, str | None, Age], Finished] = {}
 
     def of(self, look: Look, is_negotiated: bool, badge: str, age: Age) -> Finished:
+        """Return a badge's picture; the same empty one if it has no words."""
         key = look, is_negotiated, badge if badge in self._words else None, age
         found = self._made.get(key)
         if found is None:
@@ -106,6 +105,7 @@ class Pictures:
 
 
 def refuse(status: int, field: str, problem: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an error as JSON: `{"error": {"field": ..., "problem": ...}}`."""
     body = json.dumps({"error": {"field": field, "problem": problem}}) + "\n"
     stated = EMBEDDED | {"Cache-Control": "no-store"} | dict(headers or {})
     return Response(body, status_code=status, headers=stated, media_type="application/json")

@@ -130,7 +130,7 @@ class Badges:
         return len(self._sellers.rows) + len(self._strangers.rows)
 
     def kept(self, seller: Seller) -> Row | None:
-        """Return a badge asked for within FRESH_SECONDS."""
+        """Return a badge asked for within FRESH_SECONDS, else None."""
         row = self._row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
             return None
@@ -141,7 +141,7 @@ class Badges:
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
-        """Return each badge: new, else the last one, else None. Takes at most one call's time."""
+        """Return each badge in order: new, else the last one, else None. Takes at most one call's time."""
         began = self._clock()
         flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
         if flights:

@@ -22,6 +22,8 @@ def bounded_protocol(
     max_connections: int = MAX_CONNECTIONS,
     connection_seconds: float = CONNECTION_SECONDS,
 ) -> type[H11Protocol]:
+    """Return uvicorn's protocol with bounds; `oldest_first` gets its open connections."""
+
     class BoundedProtocol(H11Protocol):
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -58,10 +60,7 @@ def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
 
 
 async def require_bounds(address: tuple[str, int], connections: dict[H11Protocol, None]) -> None:
-    """Raise ConfigurationWrong unless a connection to the server is bounded.
-
-    Another release of uvicorn could lose the bounds.
-    """
+    """Connect; raise ConfigurationWrong if the protocol's `connections` stay empty."""
     _, writer = await asyncio.open_connection(*address)
     try:
         for _ in range(CHECK_TRIES):

@@ -1,5 +1,3 @@
-"""The reader's language, from `?lang=` or the header Accept-Language."""
-
 from datetime import date
 from functools import lru_cache
 
@@ -19,6 +17,7 @@ def match_language(tag: str) -> str | None:
 
 
 def language_of(request: Request) -> str:
+    """Return the reader's language, from `?lang=` or the header Accept-Language."""
     asked = match_language(request.query_params.get("lang", ""))
     return asked or accepted_language(request.headers.get("accept-language", ""))
 

@@ -9,7 +9,10 @@ COLOURS = {"asked": "#1f5fbf", "violator": "#b3261e", "other": "#5f6368", "link"
 
 
 def draw_network(network: GetSellerNetworkResponse) -> str:
-    """Draw sellers and links. Violators are squares; suspended sellers, and the seller in the middle, are filled."""
+    """Draw sellers and links as SVG.
+
+    Violators are squares; suspended sellers, and the seller in the middle, are filled.
+    """
     places = _place(network)
     parts = []
     for link in network.links:

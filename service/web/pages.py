@@ -62,7 +62,7 @@ def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], 
 
 
 def record_page(award: Award | None, language: str) -> str:
-    """Return the page behind a badge; all sellers without a badge have the same page."""
+    """Return the page behind a badge; None: the same page for all sellers without one."""
     texts = _TEXTS["record"][language]
     rows = [("none_title", texts["none_text"])]
     title = heading = texts["none"]

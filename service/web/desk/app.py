@@ -43,7 +43,7 @@ class DeskOptions(NamedTuple):
     """Folder or URL; empty: none is shown."""
 
     def link(self, address: str) -> str:
-        """Return the link for a browser on this machine, or the desk's address behind the proxy."""
+        """Return the link to a desk at `address`: with the code on this machine, https behind a proxy."""
         if isinstance(self.sign_in, CodeSignIn):
             return f"http://{address}/sign-in?code={self.sign_in.code}"
         return f"https://{address}"

@@ -100,6 +100,7 @@ class BulkPages:
         )
 
     def execute(self, visit: Visit) -> Response:
+        """Decide up to 100,000 violations, or propose it."""
         try:
             request = Parse(visit.form_value("request"), DecideViolationsRequest())
         except ParseError:

@@ -23,7 +23,7 @@ class Part(NamedTuple):
 
 
 def start(call: Callable[[], T]) -> "Future[T]":
-    """Make a call in another thread. It waits for no other such call: all threads could wait."""
+    """Make a call as `patient` does, in another thread. It must not wait for another one: all threads could wait."""
     return _CALLS.submit(patient, call)
 
 
@@ -40,7 +40,7 @@ def patient(call: Callable[[], T]) -> T:
 
 
 def part(call: Callable[[], Any]) -> Part:
-    """Return a call's answer; a refusal leaves the rest of the page, an absent service does not."""
+    """Return a call's answer, or its refusal as a problem; an absent service raises."""
     try:
         return Part(call(), None)
     except SellertrustCallError as error:

@@ -107,7 +107,7 @@ class CasePages:
         )
 
     def find(self, visit: Visit) -> Response:
-        """Take the first step's answer."""
+        """Record what the visitor found; `review` puts the case aside."""
         name, violation, recorded = self._case(visit)
         choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
         words, problems = visit.form_value("words"), []
@@ -172,6 +172,7 @@ class CasePages:
         return None
 
     def hand_on(self, visit: Visit) -> Response:
+        """Release the case, claim it, or assign it to the form's `to`."""
         name, to = self._case(visit)[0], working_name(visit.form_value("to"))
         actor, holder = visit.visitor.actor, self._journal.case(name).claimed_by
         if to and not is_id(to):
@@ -206,6 +207,7 @@ class CasePages:
         )
 
     def decide(self, visit: Visit) -> Response:
+        """Begin the undo window, or keep a vote if a second person must agree."""
         name, violation, recorded = self._case(visit)
         decision_id, actor = visit.form_value("id"), visit.visitor.actor
         if not is_id(decision_id) or not decision_id.startswith("desk-"):
@@ -297,7 +299,7 @@ def group_choices(allowed: Collection[str]) -> Mapping[str, Sequence[Choice]]:
 
 
 def report_of(recorded: Sequence[Entry]) -> ViolationReported:
-    """Return the report; of a product's violation what both kinds of reports state."""
+    """Return the first entry's report; of a product's violation what both kinds of reports state."""
     report = recorded[0]
     if report.WhichOneof("fact") == "violation":
         return report.violation
@@ -308,6 +310,7 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
 
 
 def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
+    """Return (time, text) of the seller's appeals and contested attributions."""
     found = []
     for entry in recorded:
         kind = entry.WhichOneof("fact")

@@ -24,6 +24,7 @@ class Effect:
 
 
 def effect_of(answer: SimulateTrustScoreResponse) -> Effect:
+    """Compare measures. `sum_minor`: how much the deposit rises and the paid-ahead limit falls."""
     before, after = answer.present_measures, answer.simulated_measures
     old, new = _in_words(before.measures, before.currency), _in_words(after.measures, after.currency)
     moved = max(0, after.terms.deposit_minor - before.terms.deposit_minor)

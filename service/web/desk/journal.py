@@ -109,7 +109,7 @@ class Journal:
     # --- reading
 
     def case(self, violation: str) -> Case:
-        """Return a case as it stands: a claim that is over is none."""
+        """Return a case, empty if unknown, without a claim that is over."""
         with self._lock:
             case = self._cases.get(violation, Case())
             return replace(case, claimed_by=case.claimed_by if case.claimed_until > self._clock() else "")
@@ -124,7 +124,7 @@ class Journal:
             return self._decisions.get(name)
 
     def decided(self) -> set[str]:
-        """Return decided violations that a remembered queue may still list."""
+        """Return violations decided lately, which a remembered queue may still list."""
         since = self._clock() - QUEUE_SECONDS
         with self._lock:
             decided = [
@@ -149,7 +149,10 @@ class Journal:
     # --- writing
 
     def claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
-        """Claim or assign a case. Raises Taken if another person holds it, unless that person hands it on."""
+        """Claim or assign a case.
+
+        Raises Taken if another person holds it, unless its holder hands it on (`by_other`).
+        """
         with self._lock:
             self._claim(violation, actor, by_other=by_other)
 
@@ -172,7 +175,10 @@ class Journal:
                 self._write({"kind": "opened", "violation": violation, "actor": actor})
 
     def record_finding(self, finding: Finding) -> None:
-        """Record the first step. Raises Taken if this reviewer found something before, or another works on the case."""
+        """Record the first step, and claim the case.
+
+        Raises Taken if this reviewer found something before, or another works on the case.
+        """
         with self._lock:
             self._require_open(finding.violation)
             case = self._cases.get(finding.violation, Case())
@@ -189,6 +195,7 @@ class Journal:
             self._write({"kind": "vote", **asdict(finding)})
 
     def wait_for_information(self, violation: str, text: str) -> None:
+        """Put a case aside until a claim; `text`: what is missing."""
         with self._lock:
             self._write({"kind": "waiting", "violation": violation, "text": text})
 
@@ -216,6 +223,7 @@ class Journal:
             return self._decisions[name]
 
     def settle(self, name: str, state: str, problem: str = "") -> None:
+        """Record a decision as `sent` or `refused`."""
         with self._lock:
             self._write({"kind": "state", "id": name, "state": state, "problem": problem})
 
@@ -224,6 +232,7 @@ class Journal:
             self._write({"kind": "bulk", **fields})
 
     def new_deadline(self) -> float:
+        """Return an undo window's end, in seconds since 1970."""
         return self._clock() + UNDO_SECONDS
 
     # --- the file

@@ -99,6 +99,7 @@ class QueuePages:
         return redirect("/queue?done=1") if row is None else redirect(f"/cases/{row.id}")
 
     def claim_next(self, visitor: Visitor) -> Row | None:
+        """Claim and return the first case that the visitor may work on, else None."""
         for row in self._rows(visitor)[1]:
             if row.claimed_by not in ("", visitor.actor) or row.waiting:
                 continue
@@ -112,9 +113,11 @@ class QueuePages:
         return None
 
     def count_left(self, visitor: Visitor) -> int:
+        """Return the number of undecided violations, at most MOST."""
         return len(self._rows(visitor)[1])
 
     def list_linked(self, visitor: Visitor, seller: str, violation: str) -> list[Row]:
+        """Return the seller's other undecided violations."""
         return [row for row in self._rows(visitor)[1] if row.seller == seller and row.id != violation]
 
     def summary(self, visitor: Visitor) -> Summary:
@@ -177,9 +180,10 @@ class QueuePages:
 
 
 def deadline_of(violation: Violation) -> datetime | None:
-    """Return when a report of safety must be handled: two working days for an authority's order, three for a notice.
+    """Return when a report of safety must be handled, None for others.
 
-    Regulation (EU) 2023/988, article 22; weekends are no working days, public holidays are not known here.
+    An authority's order has two working days, a notice three: Regulation (EU) 2023/988, article 22. Public holidays
+    count as working days here, weekends do not.
     """
     if violation.category != CATEGORY_SAFETY:
         return None

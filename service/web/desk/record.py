@@ -1,5 +1,3 @@
-"""A reviewer's own record, for the reviewer alone."""
-
 from functools import partial
 from math import sqrt
 from typing import NamedTuple
@@ -32,6 +30,7 @@ class RecordPages:
         self._journal = journal
 
     def show(self, visit: Visit) -> Response:
+        """Show the visitor's own decisions, and the share of confirmations taken back later."""
         mine = [one for one in self._journal.list_decisions() if visit.visitor.actor in one.actor.split("~")]
         confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None

@@ -167,6 +167,7 @@ def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
 
 
 def first_violations(client: Client, marketplace: str, seller: str) -> list[Violation]:
+    """Return up to MARKED_ENTRIES violations, the latest report first."""
     listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
 
@@ -177,6 +178,7 @@ def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
+    """Return marks from `begin` on, the earliest first."""
     marks = []
     for entry in entries:
         time = time_of(entry.occur_time)
@@ -195,7 +197,7 @@ def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
 
 
 def waterfall(answer: ExplainTrustScoreResponse) -> list[Step]:
-    """Return steps from the page's base that add up to the points."""
+    """Return steps from the page's base that add up to the points, or [] without a base."""
     if not answer.HasField("baseline_points"):
         return []
     total = base = answer.baseline_points
@@ -218,12 +220,13 @@ def _describe_count(reason: Reason) -> str:
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
-    """Return where bars begin, so that small steps show."""
+    """Return the points where bars begin, so that small steps show."""
     lost = sum(-reason.points for reason in answer.reasons)
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 
 
 def violation_row(violation: Violation, effects: Mapping[str, int]) -> ViolationRow:
+    """Return a row; `effects`: by entry, points that an overturn gives back."""
     return ViolationRow(
         violation,
         last(violation.name),

@@ -58,6 +58,7 @@ class Sender:
                     self._report(f"a decision waits: {type(error).__name__}")
 
     def send(self, decision: Decision) -> None:
+        """Send and settle a decision, unless the service fails or no client is there."""
         client = self._client_of(decision.person)
         if client is None:
             return

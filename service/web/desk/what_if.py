@@ -64,7 +64,7 @@ class WhatIfPages:
 
 
 def read_stamp(fields: Mapping[str, str]) -> Stamp:
-    """Return a stamp from its parts as text. Raises ValueError."""
+    """Return a stamp from texts by STAMP_FIELDS. Raises ValueError."""
     stamp = Stamp(
         ledger_sequence=int(fields["ledger_sequence"]),
         model_digest=fields["model_digest"],

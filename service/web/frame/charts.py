@@ -31,6 +31,7 @@ class Mark(NamedTuple):
 
 
 def draw_curve(samples: Sequence[Sample], marks: Sequence[Mark], summary: str) -> Markup:
+    """Draw points over time, from two or more samples in order; screen readers get `summary`."""
     begin, end = samples[0].time, samples[-1].time
     rated = [sample for sample in samples if sample.points is not None]
     low, high = _bounds([sample.points or 0 for sample in rated])

@@ -29,7 +29,7 @@ class TokenClients:
     _checked_until: float = 0.0
 
     def find_or_make(self, token: str) -> Client:
-        """Raise Problem if too many people are signed in."""
+        """Return a token's unverified client. Raises Problem if too many people are signed in."""
         digest, now = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
         with self._lock:
             for old in [name for name, (made, _) in self._made.items() if now - made > CLIENT_SECONDS]:

@@ -62,9 +62,11 @@ class FormGuard:
         self._secret = secrets.token_bytes(32)
 
     def token(self, key: str) -> str:
+        """Return the token that a visitor's forms must send."""
         return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
     def require(self, request: Request, key: str, token: str) -> None:
+        """Raise Problem unless a form of our site has the token."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site != "same-origin" or not hmac.compare_digest(self.token(key), token):
             raise Problem(403, "This form is out of date", "Open the page again and send the form from there.")
@@ -72,6 +74,8 @@ class FormGuard:
 
 @dataclass(frozen=True)
 class Visit:
+    """A request. Texts of forms and queries are stripped; "" if absent."""
+
     request: Request
     visitor: Visitor
     form: Mapping[str, list[str]]
@@ -138,6 +142,8 @@ class Site:
     def route(
         self, path: str, handle: Handle, methods: Sequence[str] = ("GET",), most_bytes: int = MAX_FORM_BYTES
     ) -> Route:
+        """Return a route that refuses longer bodies, and a POST without our token."""
+
         async def endpoint(request: Request) -> Response:
             body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request, most_bytes)
             return await run_in_threadpool(self._answer, request, handle, body)
@@ -261,6 +267,7 @@ class Sessions:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, actor: str, client: Client) -> str:
+        """Open a session and return its name, for the cookie."""
         name = secrets.token_urlsafe(32)
         with self._lock:
             self._held[name] = time.monotonic() + self.seconds, Visitor(name, actor, client)
@@ -282,6 +289,9 @@ class Sessions:
 
 
 def cookie(name: str, value: str, *, secure: bool, ends: timedelta | None = None) -> str:
-    """Return a Set-Cookie header for a cookie that scripts cannot read and other sites' forms do not send."""
+    """Return a Set-Cookie header for a cookie that scripts cannot read and other sites' forms do not send.
+
+    `ends`: its lifetime; 0 deletes it, None: until the browser closes.
+    """
     end = "" if ends is None else f"; Max-Age={int(ends.total_seconds())}"
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{end}{'; Secure' if secure else ''}"

@@ -16,7 +16,7 @@ class EvidenceFolder:
     folder: Path
 
     def keep(self, marketplace: str, seller: str, content: bytes) -> str:
-        """Keep a document under its SHA-256; a repeat changes nothing.
+        """Keep a PDF, PNG or JPEG; return its SHA-256 in hex. A repeat changes nothing.
 
         Raises ValueError with the key of a text: `file_missing`, `file_wrong` or `file_many`.
         """

@@ -69,6 +69,7 @@ def _rows(value: Value) -> Iterator[tuple[object, ...]]:
 
 
 def write_html(report: Report, marketplace: str, language: str = "en", *, alone: bool = False) -> str:
+    """Return the page; `alone`: with the stylesheet inside."""
     view = _View(report, language)
     style = STYLESHEET.decode() if alone else ""
     return (

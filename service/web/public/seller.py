@@ -1,5 +1,3 @@
-"""The seller's page, a plain client of the service."""
-
 import hashlib
 import re
 import secrets
@@ -174,7 +172,10 @@ class SellerPages:
         return Response(body, headers=headers, media_type="application/json")
 
     def form(self, name: str, visit: Visit) -> Response:
-        """Show a form, or record what the seller sent by it. The hidden `once` makes a second press harmless."""
+        """Show the form `appeal`, `complaint` or `evidence`, or record what it sent.
+
+        The hidden `once` makes a second press harmless.
+        """
         about = _FORMS[name]
         typed = "/".join(visit.form_value(key) for key in ("once", about, "reason", "file"))
         sent = visit.visitor.actor, name, hashlib.sha256(typed.encode()).hexdigest()
@@ -266,6 +267,10 @@ class Place:
         self.language = language or language_of(request)
 
     def link(self, rest: str = "", **values: str) -> str:
+        """Return a path below the seller's page; `rest` begins with "/" or is "".
+
+        The query has `values` and the language.
+        """
         parts = (self._request.path_params["marketplace"], self.seller)
         path = "/".join(quote(str(part), safe="") for part in parts)
         return f"/my/{path}{quote(rest)}?{urlencode(values | {'lang': self.language})}"
@@ -274,6 +279,7 @@ class Place:
         return day_in(self.language, value.ToDatetime(UTC))
 
     def date(self, text: str) -> str:
+        """Return a day such as `2026-03-03` in words."""
         return day_in(self.language, date.fromisoformat(text))
 
     def tier(self, tier: "Tier.ValueType") -> str:
@@ -283,6 +289,7 @@ class Place:
         return Tier.Name(tier).lower()
 
     def other_language(self) -> str:
+        """Return the link to the seller's page in the other language."""
         other = "en" if self.language == "zh" else "zh"
         return Place(self._request, other).link()
 
