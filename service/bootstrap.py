@@ -52,6 +52,7 @@ def open_ledger(settings: Settings, *, create: bool = False, serving: bool = Fal
 
 
 def is_absent(settings: Settings) -> bool:
+    """Return whether the SQLite file is missing; False for PostgreSQL."""
     url = settings.database_url
     return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
 

@@ -64,6 +64,7 @@ _CURRENT: ContextVar[Call] = ContextVar("call")
 
 
 def current_call() -> Call:
+    """Return the current call; outside of one, a new call that may show no seller."""
     return _CURRENT.get(None) or Call()
 
 

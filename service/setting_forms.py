@@ -29,6 +29,7 @@ def require_address(text: str) -> str:
 
 def require_target(text: str) -> str:
     # gRPC accepts other forms (dns:///, unix:), and takes an HTTP URL for a name that nothing resolves.
+    """Return gRPC's target. Raises ValueError only for an HTTP URL."""
     if re.match(r"(?i)https?:", text):
         raise ValueError("must be HOST:PORT, without http://")
     return text
@@ -108,7 +109,7 @@ def lower_if_text(value: object) -> object:
 
 
 def words(value: object) -> object:
-    """Return the words of a text with commas; none of `none`."""
+    """Return the words between commas; none of `none`: `words("dsa, p2b") == ["dsa", "p2b"]`."""
     return [one.strip() for one in value.split(",") if one.strip() != "none"] if isinstance(value, str) else value
 
 

@@ -114,15 +114,16 @@ class Settings(BaseModel):
 
     @property
     def pseudonym_key(self) -> Path:
-        """Return the path of the secret key of the log's pseudonyms."""
         return self.data_dir / "pseudonym-key"
 
     @property
     def generations(self) -> Path:
+        """Return the folder of rescored answers."""
         return self.data_dir / "generations"
 
     @property
     def scale(self) -> Path:
+        """Return the folder of exports and runs."""
         return self.data_dir / "scale"
 
     @property
@@ -130,9 +131,11 @@ class Settings(BaseModel):
         return self.tls == MESH
 
     def server_file(self, name: str) -> Path | None:
+        """Return a file of the TLS folder, if there."""
         return find_file(self.tls if isinstance(self.tls, Path) else None, name)
 
     def target_file(self, name: str) -> Path | None:
+        """Return a file of the caller's credentials, if there."""
         return find_file(self.target_credentials, name)
 
 

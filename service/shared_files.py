@@ -90,6 +90,7 @@ class Store:
         return True
 
     def list(self, under: str) -> list[str]:
+        """Return the names of all files below a folder, at any depth, sorted."""
         if self._fs:
             self._fs.invalidate_cache()
             found = [str(path) for path in self._fs.find(self._path(under).rstrip("/"))]

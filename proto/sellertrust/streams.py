@@ -82,7 +82,6 @@ class Patience:
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def _may_be_temporary(self, error: SellertrustCallError) -> bool:
-        """Return whether an error may be temporary, so that the stream is reopened."""
         if self._closed.is_set():
             return False
         if error.reason == "TOO_MANY_CALLS":  # the place of the broken stream may not be free yet
@@ -236,5 +235,4 @@ def watch_entries(
 
 
 def _ended_early() -> SellertrustCallError:
-    """Return the error for a stream that the server ended before answering all batches."""
     return SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream before it was done")

@@ -16,6 +16,8 @@ Result = TypeVar("Result")
 
 
 class Threads:
+    """Waits by blocking the thread."""
+
     @staticmethod
     def result(future: "Future[Result]") -> Result:
         return future.result()
@@ -38,6 +40,8 @@ class Threads:
 
 
 class Loop(Threads):
+    """Waits on the event loop, in a body of `run`."""
+
     @staticmethod
     def result(future: "Future[Result]") -> Result:
         found: Result = settle(asyncio.wrap_future(future))

@@ -48,7 +48,7 @@ class Approvals:
         return Agreement() if self._grants is None else self._grants.rules.agreement
 
     def require(self, caller: str, method: str, request: Message) -> Approval | None:
-        """Return the approval that lets a granted request in, if it needs one.
+        """Return the approval that lets a granted request in, if it needs one, and mark its proposal as used.
 
         Raises ApprovalRequired, ProposalClosed, InvalidInput about `proposal`. A request that names a proposal must
         match it even if it needs no approval. Proposals and dry runs need none.

@@ -318,7 +318,6 @@ class _CallScope:
         return self._calls.records.failure(error, self._served.request)
 
     def _record_refusal(self, error: Exception) -> None:
-        """Let the gate count a refusal; further calls may then be held."""
         if isinstance(error, Unauthenticated | PermissionDenied):
             method = self._served.method
             self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)

@@ -4,7 +4,7 @@ import gc
 def freeze_loaded_objects() -> None:
     """Collect garbage once, and exempt all loaded objects (LightGBM, SQLAlchemy, protobuf) from later collections.
 
-    Also collects young objects less often, since facts hold no cycles: collection took 20 % of an append of 10,000.
+    Also collects young objects less often, since facts hold no cycles.
     """
     gc.collect()
     gc.freeze()

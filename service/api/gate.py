@@ -87,6 +87,7 @@ class Caller:
         return " ".join(self.names)
 
     def find_visible_sellers(self, right: Right, marketplace: str) -> frozenset[str]:
+        """Return ids; `*` means all sellers."""
         found = self._visible.get((right, marketplace))
         if found is None:
             found = visible_sellers(self.principals, self.grants, right, marketplace)
@@ -290,6 +291,7 @@ class Gate:
     def record_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
+        """Tell the turnstile of a call beyond a limit; `weight`: its cost in refused calls."""
         token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note_refusal(method, caller.name, str(context.peer()), token, seconds, weight)
 

@@ -99,6 +99,7 @@ class Health(Collector):
         self._thread.start()
 
     def drain(self) -> None:
+        """Report NOT_SERVING for good."""
         self._is_ending.set()
         self._servicer.enter_graceful_shutdown()
 

@@ -5,7 +5,7 @@ from service.settings import host_and_port
 
 
 def listening_error(address: str, variable: str) -> ConfigurationWrong:
-    """Open HOST:PORT again to find the reason why it cannot be opened. `variable`: the setting of the address."""
+    """Return why HOST:PORT cannot be opened, by opening it again. `variable`: the setting of the address."""
     host, port = host_and_port(address)
     reason = "another process was listening there"
     try:

@@ -38,6 +38,7 @@ class Reads:
         return self._ledger.clock.doubt()
 
     def reach(self, sequence: int) -> None:
+        """Wait until the ledger holds a sequence; raises as `cut`."""
         self._tail.reach(sequence)
 
     def cut(self, request: Any) -> Cut:
@@ -94,6 +95,7 @@ class Page:
         return int(self.after or 0)
 
     def make_token(self, after: object) -> str:
+        """Return the next page's token; `after`: this page's last id or sequence."""
         body = _CUT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
         return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
 
@@ -135,6 +137,7 @@ def page_of(
 
 
 def is_number(text: str) -> bool:
+    """Return whether a text is 1 to 18 digits."""
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 

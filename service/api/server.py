@@ -336,7 +336,6 @@ class Server:
             )
 
     def _require_names(self, grants: GrantsFile) -> None:
-        """Raise ConfigurationWrong if grants cannot identify callers."""
         settings = self.settings
         has_other_door = settings.socket is not None and is_loopback(settings.address)
         if not settings.server_file("client-ca.crt") and not grants.rules.has_issuers and not has_other_door:
@@ -346,10 +345,7 @@ class Server:
             )
 
     def _open_grants(self, path: Path) -> GrantsFile:
-        """Return the grants file.
-
-        Raises ConfigurationWrong without subjects of tokens, since the error may be logged.
-        """
+        """Raises ConfigurationWrong without subjects of tokens, since the error may be logged."""
         try:
             return GrantsFile(path, self._report_grants)
         except ConfigurationWrong as error:

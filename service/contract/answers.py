@@ -65,6 +65,7 @@ def path_message(path: TierPath, orders: int, today: int, texts: Texts) -> answe
 
 
 def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDay]:
+    """Yield each forecast day from `today` (UTC day since 1970) on."""
     for days, (points, tier) in enumerate(zip(wait.points.tolist(), wait.tiers.tolist(), strict=True)):
         yield answer_pb.HealingDay(day=format_day(today + days), points=points, tier=tier)
 
@@ -80,6 +81,7 @@ def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.Appea
 
 
 def sum_deposit(answer: WholeAnswer) -> int:
+    """Return the largest deposit in effect, in minor units; 0 without any."""
     return max(
         (
             measure.current.amount_minor
@@ -91,6 +93,7 @@ def sum_deposit(answer: WholeAnswer) -> int:
 
 
 def list_differing(old: Message, new: Message) -> list[str]:
+    """Return the top-level fields that differ; skips freshness and stamp."""
     return [
         field.name
         for field in new.DESCRIPTOR.fields
@@ -109,6 +112,7 @@ def replay_message(
     then: Stamp,
     steps: Sequence[tuple[Ingredient, str, str, WholeAnswer]],
 ) -> answer_pb.ReplayTrustScoreResponse:
+    """Return a replay's response. `steps`: (ingredient, its old and new value, the answer with the new one)."""
     score = score_message(name, replay.score, stamp_message(replay.stamp))
     measures = measures_message(name, replay.in_force, replay.policy, replay.stamp)
     kind = request.WhichOneof("answer")

@@ -53,7 +53,9 @@ def score_for_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
 
 
 def measures_for_seller(response: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
-    """Leave out signals of cautions; their measures stay, without the rule and its entries."""
+    """Clear signals of cautions in the message itself; return it. Their measures stay, without the rule and its
+    entries.
+    """
     response.ClearField("cautions")
     for measure in response.measures:
         if measure.caution:
@@ -74,6 +76,7 @@ class Told:
 
 
 def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts) -> score_pb.ExplainTrustScoreResponse:
+    """Return a copy with only seller, state, tier, badge, stamp, freshness and one sentence."""
     score = response.trust_score
     kept = score_pb.TrustScore(seller=score.seller, state=score.state, tier=score.tier, badge=score.badge)
     kept.stamp.CopyFrom(score.stamp)
@@ -86,6 +89,7 @@ def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts)
 
 
 def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.AudienceAnswer:
+    """Return an answer in plain words; `for_regulator`: without what the seller can do."""
     until = format_day(told.answer.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
     sentences = [_tell_score(told.answer.score, texts)]
     if (notice := told.answer.score.notice) is not None:
@@ -219,6 +223,7 @@ def _tell_measure(measure: MeasureInForce, currency: str, texts: Texts) -> str:
 
 
 def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
+    """Return a measure's effect, such as `You may have no open listings`."""
     name = measure.kind.name
     values: dict[str, object] = {"days": getattr(measure, "days", 0)}
     category = getattr(measure, "product_category", "")

@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 
 class FieldErrors:
+    """Collects wrong fields of several conversions for one InvalidInput."""
+
     def __init__(self) -> None:
         self.fields: list[FieldViolation] = []
 
@@ -31,8 +33,8 @@ class FieldErrors:
 def time_of(message: Timestamp, field: str | FieldPath) -> int:
     """Return a Timestamp in microseconds since 1970, truncated.
 
-    Raises InvalidInput for `field` outside 1970 to 9999 or with malformed `nanos`. Clients in Go and Java send
-    nanoseconds. Truncation moves no event into the future, and equal texts stay equal entries.
+    Raises InvalidInput for `field` outside 1970 to 9999 or with malformed `nanos`. Truncation moves no event into the
+    future, and equal texts stay equal entries.
     """
     if not 0 <= message.nanos < 1_000_000_000:
         raise invalid(field, "must have nanos of 0 to 999,999,999")

@@ -171,6 +171,7 @@ def _list_rights_to_append(marketplace: str, entries: Any) -> list[NeededRight]:
 
 
 def has_privileged(entries: Any) -> bool:
+    """Return whether an entry's kind needs a right of `BOUND`."""
     return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 
@@ -211,5 +212,6 @@ def _bulk_action(row: MethodRow, request: Any) -> str | None:
 
 
 def action_name(number: int) -> str:
+    """Return an action's name in grants, such as `confirm`; `*` if unset or unknown."""
     names = entry_pb2.Action.DESCRIPTOR.values_by_number
     return names[number].name.removeprefix("ACTION_").lower() if number in names and number else "*"

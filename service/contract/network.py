@@ -17,6 +17,7 @@ MAX_MONTHS = 12
 
 
 def network_message(marketplace: str, seller: str, surroundings: Surroundings) -> pb.GetSellerNetworkResponse:
+    """Return the MAX_SELLERS nearest sellers and all links between them, however weak."""
     response = pb.GetSellerNetworkResponse()
     ordered = sorted(surroundings.steps.items(), key=lambda item: (item[1], item[0] != seller, item[0]))[:MAX_SELLERS]
     for name, steps in ordered:
@@ -55,6 +56,7 @@ def certificate_message(
     measures: InForce,
     measures_without_links: InForce,
 ) -> pb.LinkCertificate:
+    """Return a link's path of sellers, and terms with and without links."""
     fact = link.fact
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
     hops = {

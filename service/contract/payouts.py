@@ -90,6 +90,7 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
 
 
 def restitution_message(seller: str, restitution: Restitution) -> measure_pb.GetRestitutionResponse:
+    """Return a restitution as a message; `seller`: a resource name."""
     return measure_pb.GetRestitutionResponse(
         seller=seller,
         violation=restitution.violation,

@@ -59,6 +59,7 @@ def policy_name(policy: str) -> str:
 
 
 def parse_marketplace(name: str, field: str | FieldPath) -> str:
+    """Parse `marketplaces/M` into M; like all parsers here, raises InvalidInput about `field`."""
     return _parse_top(name, field, "marketplaces", MARKETPLACE_FORM)
 
 

@@ -26,7 +26,7 @@ class Texts:
         self._sentences = known[self.language]
 
     def say(self, key: str, **values: object) -> str:
-        """Return a sentence; `key`: such as `score` or `reason.FEW_ORDERS`."""
+        """Return a sentence with `values` filled in; `key`: such as `score` or `reason.FEW_ORDERS`."""
         found: Any = self._sentences
         for part in key.split("."):
             found = found[part]
@@ -47,4 +47,5 @@ class Texts:
 
 
 def day_text(time: int) -> str:
+    """Return the UTC day of a time in microseconds: `2026-04-02`."""
     return format_day(time // DAY)

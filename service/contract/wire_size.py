@@ -18,6 +18,7 @@ _BATCH_FIELD = "append_entries"
 
 
 def find_batch_field_number(request: Descriptor) -> int:
+    """Return the number of a proposal's field with a batch, else 0."""
     field = request.fields_by_name.get(_BATCH_FIELD)
     return 0 if field is None else field.number
 

@@ -84,6 +84,7 @@ class Recorder:
         self._scorer = scorer
 
     def list_policy_move_times(self, since: int, until: int) -> list[int]:
+        """Return the times (microseconds) of moves to another policy after `since`, up to `until`."""
         policy = self._scorer.policy
         moves = policy.move_times(since, until)  # it records the policy that was served already
         return [time for time in moves if policy.digest_at(time) != policy.digest_at(time + 1)]
@@ -212,7 +213,6 @@ class Recorder:
     def _evaluate_measures(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, SellerTerms]
     ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
-        """Yield each seller's measures due on record and cautions in force, at a cut."""
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return

@@ -40,6 +40,8 @@ class Refused:
 
 
 class Refusals:
+    """Sellers whose statements were rejected, each with its next try."""
+
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._held: dict[Seller, Refused] = {}
@@ -87,10 +89,12 @@ class Refusals:
 
 
 def name_refused(seller: Seller) -> str:
+    """Return the source of a rejected seller's position."""
     return PREFIX + "/".join(seller)
 
 
 def read_refused(ledger: Ledger) -> list[Seller]:
+    """Return the sellers whose position is odd: rejected."""
     found: Mapping[str, int] = ledger.positions.list(PREFIX)
     named = (name.partition("/") for name, number in found.items() if number % 2)
     return [(marketplace, seller) for marketplace, _, seller in named]

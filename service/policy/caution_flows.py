@@ -19,6 +19,7 @@ def read_cautions(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> Cautions:
+    """Return the cautions in force by case (place of the seller), without cases that have none."""
     stated, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
     if stated is None:
         return {}

@@ -48,6 +48,7 @@ class PolicyHistory:
         return self._ledger.policies.find_last()
 
     def list_moves(self, after: int, count: int) -> Sequence[PolicyMove]:
+        """Return at most `count` moves after number `after`, oldest first."""
         return self._ledger.policies.list(after, count)
 
     def load(self, digest: str) -> Policy:
@@ -155,10 +156,12 @@ class PolicyHistory:
         return self._ledger.runs.find_granted(self._ledger.cut())
 
     def assumptions(self) -> str:
+        """Return the TOML text of the last committed assumptions, or ""."""
         digest = _last_assumptions(self.list_moves(0, 2**31))
         return (self._ledger.policies.find_assumptions(digest) or "") if digest else ""
 
     def find_commit(self, digest: str) -> PolicyMove | None:
+        """Return the last move to a digest, except rollbacks."""
         found = [
             m for m in self.list_moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK
         ]
@@ -205,6 +208,7 @@ class PolicyHistory:
         return self._ledger.policies.move(principal, decide)
 
     def find_basis(self, served: Policy) -> dict[str, str]:
+        """Return what a proposed commit relies on: the served digest and the number of moves."""
         return basis_of(self.list_moves(0, 2**31), served)
 
 

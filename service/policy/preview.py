@@ -95,6 +95,7 @@ class Preview:
     hurt_examples: list[Moved] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
+        """Return (kind, name, counts), by kind, then by most sellers."""
         order = list(dict.fromkeys(kind for kind, _ in self.segments))
         rows = [(kind, name, counts) for (kind, name), counts in self.segments.items()]
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
@@ -109,6 +110,7 @@ class Preview:
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
     def list_stopped_only_by(self, *, new: bool) -> list[PastViolation]:
+        """Return the violations that only the new policy would have stopped, or without `new`, only the old one."""
         return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
 
 
@@ -127,6 +129,7 @@ class Question:
         return self.before, self.after
 
     def list_values(self) -> set[str]:
+        """Return the currencies and failures that either policy reads."""
         return list_values(self.policies()) | {policy.rule_book.currency for policy in self.policies()} - {""}
 
 
@@ -389,6 +392,7 @@ def _evaluate(
 
 
 def keep_stopping_rules(policy: Policy) -> Policy:
+    """Return a policy with only the rules that stop a seller or waive."""
     rules = [
         rule
         for rule in policy.rule_book.rules

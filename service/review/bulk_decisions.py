@@ -99,15 +99,18 @@ class BulkOutcome:
 
     @property
     def decided(self) -> int:
+        """Count the decided violations, without the sample."""
         return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
 
     @property
     def remaining(self) -> int:
+        """Count the entries still to append, also for the sample."""
         gone = self.appended.union(self.changed)
         return sum(one.is_to_do and one.violation not in gone for one in self.selected)
 
     @property
     def reach(self) -> int:
+        """Count the sellers' violations that products' violations decide."""
         return sum(one.reach for one in self.selected if not one.held_back)
 
 
@@ -128,6 +131,7 @@ def prefix_of_id(decision_id: str) -> str:
 
 
 def own_prefix_of(decision: BulkDecision) -> str:
+    """Return how its entry ids begin, by id and parameters."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
@@ -217,7 +221,6 @@ def execute(
 
 
 def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
-    """Raise EntryContentDiffers if another decision has this id."""
     prefix = prefix_of(decision)
     for name in ledger.entries.first_and_last_id(marketplace, prefix, prefix + "g"):
         if not name.startswith(own_prefix_of(decision)):

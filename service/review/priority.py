@@ -40,4 +40,5 @@ class QueueItem:
 
 
 def rank_items(items: Iterable[QueueItem]) -> list[QueueItem]:
+    """Sort items: safety first, then by priority, then the oldest."""
     return sorted(items, key=lambda item: (not item.is_safety, -item.priority, item.sequence))

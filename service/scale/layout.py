@@ -45,6 +45,7 @@ def find_bucket(seller: str, buckets: int) -> int:
 
 
 def make_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return exported rows with the columns of SCHEMA, without sealed texts."""
     frame = pl.DataFrame(rows, schema=LEDGER_SCHEMA, orient="row")
     content = pl.col("content").str.replace(r',"sealed":"[^"]*"', "")
     is_read = pl.col("kind").is_in([int(Kind.VIOLATION), int(Kind.INSPECTION)])

@@ -101,7 +101,7 @@ def make_manifest(
     earlier: Earlier | None = None,
     parts: Mapping[int, tuple[str, str]] = MappingProxyType({}),
 ) -> Manifest:
-    """`parts`: of the earlier run, by bucket, with their SHA-256."""
+    """Plan a task for each bucket that has files. `parts`: of the earlier run, by bucket, with their SHA-256."""
     of_bucket: dict[int, list[EntryFile]] = {}
     for file in exported.files:
         of_bucket.setdefault(file.bucket, []).append(file)

@@ -152,7 +152,7 @@ def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
 
 
 def read_scores_of_task(store: Store, manifest: Manifest, task: Task) -> pl.DataFrame:
-    """Raise ConfigurationWrong if the receipt contradicts the file."""
+    """Return a task's rows, one per seller. Raises ConfigurationWrong if the receipt contradicts the file."""
     receipt = read_receipt(store, manifest, task)
     try:
         return _read_whole(store, receipt.part, receipt.sha256)
@@ -243,6 +243,7 @@ def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterat
 
 
 def list_scores(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[str, str, TrustScore]]:
+    """Yield (resource name, id, score) of sellers with a score."""
     outcomes, stamp = scorer.scores(manifest.marketplace, sellers, manifest.head.cut)
     if stamp.notice != manifest.head.notice:
         raise ConfigurationWrong("the run holds other moves of policies or models than its manifest; plan it again")

@@ -47,7 +47,10 @@ class Answered(NamedTuple):
 
 
 class Scorer:
-    """Answers with the served policy and champion. Thread-safe, without state between calls."""
+    """Answers with the served policy and champion. Thread-safe, without state between calls.
+
+    Reading methods raise CallerGone or DeadlinePassed if the caller no longer waits.
+    """
 
     def __init__(self, ledger: Ledger, policy: ServedPolicy, champion: Champion) -> None:
         self._ledger = ledger
@@ -59,6 +62,7 @@ class Scorer:
 
     @property
     def made_by(self) -> MadeBy:
+        """Return the served model and policy, and the notice of earlier ones."""
         known, (policies, models) = self._known, self._changes
         model, policy = self.champion.digest, self.policy.now.digest
         if known.policies is not policies or known.models is not models or known.made_by[:2] != (model, policy):
@@ -102,8 +106,7 @@ class Scorer:
     ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
-        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. Raises CallerGone
-        or DeadlinePassed if the caller no longer waits.
+        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised.
         """
         query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
         found: list[TrustScore | SellertrustError] = []
@@ -130,8 +133,7 @@ class Scorer:
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
 
-        Raises SellerNotFound if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer
-        waits.
+        Raises SellerNotFound if the seller has no valid entries.
         """
         query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
         explanation = explain(self._answer([seller], query), _check)
@@ -163,8 +165,7 @@ class Scorer:
     ) -> WholeAnswer:
         """Return one seller's score and measures from one reading, with hypothetical entries.
 
-        `made_by`: other than the served model and policy. Raises SellerNotFound; CallerGone or DeadlinePassed if the
-        caller no longer waits.
+        `made_by`: other than the served model and policy. Raises SellerNotFound.
         """
         artifact, policy = made_by or (self.champion.artifact, self.policy.now)
         query = replace(self._make_query(marketplace, cut, artifact, policy), supposed=supposed)
@@ -176,6 +177,7 @@ class Scorer:
         return WholeAnswer(core, in_force, stated.statements, policy, query.stamp, stated.notices)
 
     def tell(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
+        """Return what `told_message` takes, and the explanation. Raises SellerNotFound."""
         answer = self.whole_answer(marketplace, seller, cut)
         explanation = explain(answer.core, _check)
         if explanation is None:
@@ -201,7 +203,7 @@ class Scorer:
         """Return (measures in force for one seller, their policy, the stamp).
 
         By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. Raises SellerNotFound
-        if the seller has no valid entries; CallerGone or DeadlinePassed if the caller no longer waits.
+        if the seller has no valid entries.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         query = self._make_query(marketplace, cut, artifact, policy or self.policy.now)
@@ -251,7 +253,7 @@ class Scorer:
         return answer, evaluate_measures(answer, query.marketplace, beside, _check)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
-        """Return each seller's cautions by the served policy; {} if the policy has none."""
+        """Return the cautions in force by the served policy, by seller; others are left out."""
         policy = self.policy.now
         found: dict[str, tuple[Caution, ...]] = {}
         if policy.caution is None or not sellers:

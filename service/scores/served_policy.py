@@ -76,6 +76,7 @@ class ServedPolicy:
         return before[-1].digest if before else now.digest
 
     def move_times(self, since: int, until: int) -> list[int]:
+        """Refresh; return the times (microseconds) of moves after `since`, up to `until`."""
         with suppress(PolicyRefused):
             self.refresh()
         return [move.move_time for move in self.moves if since < move.move_time <= until]

@@ -49,6 +49,8 @@ _ENDS_OF_APPEALS = {int(Action.REDUCE), int(Action.OVERTURN)}
 
 
 class AnswerServicer:
+    """Handlers, documented in `answer_service.proto`."""
+
     def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, recorder: Recorder, laws: Sequence[str]) -> None:
         self._ledger = ledger
         self._scorer = scorer

@@ -22,6 +22,8 @@ def _readable() -> Iterator[None]:
 
 
 class AuditServicer:
+    """Handlers, documented in `audit_service.proto`."""
+
     def __init__(self, audit: AuditFile) -> None:
         self._audit = audit
 

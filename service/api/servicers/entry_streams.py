@@ -33,9 +33,9 @@ ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
 
 
 class EntryStreams:
-    """LedgerService's streams. At most one appends and one reads at a time.
+    """LedgerService's streams, documented in `ledger_service.proto`. At most one appends and one reads at a time.
 
-    So any number of streams takes at most two calls' share of the core, the ledger's lock and its connections.
+    So all streams take at most two calls' share of core, lock and connections.
     """
 
     def __init__(self, ledger: Ledger, tail: Tail, recorder: Recorder) -> None:
@@ -151,7 +151,7 @@ def list_sellers(parent: Parent) -> Collection[str] | None:
 
 
 def cut_to_message(items: list[M]) -> list[M]:
-    """Return the first items that fit, at least one (AIP-158 allows short pages)."""
+    """Return the first items that fit into MAX_PAGE_BYTES, at least one (AIP-158 allows short pages)."""
     total = 0
     for place, item in enumerate(items):
         total += item.ByteSize()

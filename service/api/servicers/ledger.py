@@ -38,6 +38,8 @@ def _method_of(action: Action) -> DecideViolation:
 
 
 class LedgerServicer(EntryStreams):
+    """Handlers, documented in `ledger_service.proto`."""
+
     def __init__(self, ledger: Ledger, tail: Tail, reads: Reads, recorder: Recorder) -> None:
         super().__init__(ledger, tail, recorder)
         self._reads = reads

@@ -9,6 +9,8 @@ from service.scores.scorer import Scorer
 
 
 class MeasureServicer:
+    """Handlers, documented in `measure_service.proto`."""
+
     def __init__(self, scorer: Scorer, payouts: Payouts, reads: Reads, recorder: Recorder) -> None:
         self._scorer = scorer
         self._payouts = payouts

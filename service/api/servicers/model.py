@@ -14,7 +14,10 @@ from service.registry.registry import REPORT, Registry
 
 
 class ModelServicer:
-    """`serving` returns the model in use; `refresh` adopts a move at once."""
+    """Handlers, documented in `model_service.proto`.
+
+    `serving` returns the model in use; `refresh` adopts a move at once.
+    """
 
     def __init__(
         self,

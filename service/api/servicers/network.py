@@ -32,6 +32,8 @@ DEFAULT_SIZE = 3
 
 
 class NetworkServicer:
+    """Handlers, documented in `network_service.proto`."""
+
     def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, key: Path) -> None:
         """Sign cases with the key of the file `key`, made if absent."""
         self._key = key
@@ -110,7 +112,6 @@ class NetworkServicer:
         )
 
     def _add_up_settled(self, marketplace: str, sellers: tuple[str, ...], cut: Cut) -> int:
-        """Return the value that sellers settled, in the policy's currency; 0 if it has none."""
         currency, total = self._scorer.policy.now.rule_book.currency, 0
         for batch in self._ledger.facts.batches(marketplace, sellers) if currency else ():
             table, omitted = self._ledger.facts.table(marketplace, batch, cut, [currency])

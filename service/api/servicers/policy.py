@@ -11,6 +11,8 @@ from service.scores.served_policy import ServedPolicy
 
 
 class PolicyServicer:
+    """Handlers, documented in `policy_service.proto`."""
+
     def __init__(self, served: ServedPolicy) -> None:
         self._served = served
 

@@ -25,6 +25,8 @@ MAX_CASES = 1_000
 
 
 class ReviewServicer:
+    """Handlers, documented in `review_service.proto`."""
+
     def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
         self._ledger = ledger
         self._scorer = scorer

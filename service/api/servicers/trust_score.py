@@ -35,6 +35,8 @@ ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresReque
 
 
 class TrustScoreServicer:
+    """Handlers, documented in `trust_score_service.proto`."""
+
     def __init__(self, scorer: Scorer, reads: Reads, book: Book | None = None) -> None:
         self._scorer = scorer
         self._reads = reads
@@ -141,7 +143,6 @@ class TrustScoreServicer:
 
 
 def _read_past_times(request: score_pb.ExplainTrustScoreRequest, cut: Cut) -> list[int]:
-    """Return the midnights of `past_days` in microseconds."""
     days = request.past_days
     if days and request.audience not in {score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_STAFF}:
         raise invalid("past_days", "is for staff; leave it out with another audience")

@@ -255,6 +255,7 @@ class CallRecords:
         )
 
     def pseudonym_of(self, request: Message) -> str:
+        """Return the pseudonym of a request's only seller, else ""."""
         names = {*_sellers(request)}
         return self._pseudonyms(*names) if len(names) == 1 else ""
 
@@ -294,7 +295,6 @@ def _code_of_refusal(pool: str, cause: Cause) -> str:
 
 @cache
 def _code_name(number: int) -> str:
-    """Return the name of a code: `_code_name(5) == "NOT_FOUND"`."""
     return str(code_pb2.Code.Name(code_pb2.Code.ValueType(number)))
 
 

@@ -18,6 +18,7 @@ class PlainCounter(Collector):
         registry.register(self)
 
     def add(self, *values: str) -> None:
+        """Count 1 for these values of the labels, in order."""
         self._counts.add(values)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
@@ -64,5 +65,4 @@ class PlainHistogram(Collector):
 
 
 def _text(bound: float) -> str:
-    """Return a bound in Prometheus' form: `_text(1) == "1.0"`."""
     return str(float(bound))

@@ -38,6 +38,7 @@ class _CallDetails(NamedTuple):
 
 
 def is_wanted() -> bool:
+    """Return whether the environment names a collector of traces."""
     return os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and any(map(os.environ.get, ENDPOINTS))
 
 
@@ -90,7 +91,7 @@ class Tracing:
         }
 
     def watch(self, readers: Engine, writer: Engine) -> None:
-        """Make a span of each statement and transaction within a call. Rows that are copied in are of the transaction."""
+        """Make a span of each statement and transaction within a call."""
         trace, system = self._trace, {"db.system.name": writer.dialect.name}
 
         def begin(name: str, **attributes: str) -> Any:

@@ -99,14 +99,16 @@ class Book:
             self.keeper.close(seconds)
 
     def can_answer(self) -> bool:
+        """Return whether it can answer without the database: it holds answers, current in the last `stale_seconds`."""
         return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
 
     def get(self, name: str, options: ReadOptions) -> bytes:
         """Return a seller's serialized GetTrustScoreResponse, remembered or computed.
 
-        `name` is the resource name. Raises InvalidInput, naming `seller`; SellerNotFound if the seller has no valid
-        entries; TooStale if the only answer is too old. Raises LedgerUnavailable if the database is away and the
-        sequence is unknown; ServerBusy if too many others compute.
+        `name` is the resource name. While the database is away, a seller without a remembered answer gets an unknown
+        score, with unknown freshness; with `max_staleness`, TooStale. Raises InvalidInput, naming `seller`;
+        SellerNotFound if the seller has no valid entries; TooStale if the only answer is too old. Raises
+        LedgerUnavailable if the database is away and the sequence is unknown; ServerBusy if too many others compute.
         """
         found = self._remembered(name, options.sequence)
         if found is not None:
@@ -207,7 +209,6 @@ class Book:
         return wire.score_response(answer.body, fields)
 
     def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
-        """Return whether an answer has this model and policy and lacks no known entry."""
         return answer.made_by == made_by and self.table.is_exact(answer)
 
     def _observe_time(self, record_time: int) -> int:
@@ -227,7 +228,6 @@ class Book:
         return observe_time
 
     def _stale(self, name: str, options: ReadOptions) -> bytes:
-        """Return the last known answer, as stale. Raises ServerBusy if the caller accepts none."""
         parse_seller(name, "seller")
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
         if not _is_taken(standing, options):

@@ -56,6 +56,7 @@ class Checker:
         self._samples.put(remembered)
 
     def check(self, remembered: Remembered) -> bool:
+        """Recompute an answer; return False if it differs."""
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.made_by:
             return True

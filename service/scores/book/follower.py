@@ -265,11 +265,13 @@ def mark_changes(table: Table, generations: Generations, changes: Sequence[Chang
 
 
 def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
+    """Start an epoch at changes that concern all sellers."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)
 
 
 def find_last_sequences(changes: Sequence[Change]) -> list[tuple[str, int]]:
+    """Return (resource name, last sequence) of each seller among the changes."""
     last_sequences = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
     return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in last_sequences.items()]

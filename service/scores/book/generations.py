@@ -28,6 +28,7 @@ class Generation:
         self._ended = bytearray(file.sellers)
 
     def end_answer(self, name: str, sequence: int) -> None:
+        """Note an entry: the seller's answer is no longer exact, if the entry is later."""
         if sequence <= self.head.sequence or self.problem:
             return
         try:
@@ -37,6 +38,7 @@ class Generation:
             self.problem = str(error)
 
     def is_exact(self, found: Found) -> bool:
+        """Return whether no entry ended an answer; False until all marks are there."""
         return self.is_complete and not self._ended[found.place] and not self.problem
 
     def find(self, name: str) -> Found | None:

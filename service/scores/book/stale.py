@@ -24,6 +24,7 @@ class Standing(NamedTuple):
 
     @property
     def made_for(self) -> tuple[int, MadeBy]:
+        """Return (day since 1970, model and policy)."""
         return self.cut.observe_time // DAY, self.made_by
 
 

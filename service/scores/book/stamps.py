@@ -10,7 +10,7 @@ from service.scores.book.stale import Standing
 
 
 class Stamps:
-    """Thread-safe: the shared part is replaced whole."""
+    """Serializes stamp and freshness; times in microseconds. Thread-safe: the shared part is replaced whole."""
 
     def __init__(self) -> None:
         self._rest: tuple[tuple[int, int, MadeBy], bytes] = ((-1, 0, MadeBy("", "")), b"")

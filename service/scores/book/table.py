@@ -59,6 +59,7 @@ class Table:
         return self._answers.get(name)
 
     def is_exact(self, answer: Answer) -> bool:
+        """Return whether no known entry is later than an answer."""
         return answer.last <= answer.at >= self.epoch
 
     def mark(self, entries: Iterable[tuple[str, int]]) -> None:
@@ -73,6 +74,7 @@ class Table:
                     answer.last = sequence
 
     def start_epoch(self, sequence: int) -> None:
+        """Note an entry about all sellers: no earlier answer is exact."""
         with self._lock:
             self.epoch = max(self.epoch, sequence)
 

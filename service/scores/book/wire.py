@@ -14,10 +14,7 @@ from service.contract.scores import freshness_message, stamp_message
 
 
 def varint(number: int) -> bytes:
-    """Encode an integer, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`.
-
-    Unrolled for usual sizes.
-    """
+    """Encode an integer, at least 0, as protobuf's varint: `varint(300) == bytes((0xAC, 0x02))`."""
     if number < 1 << 7:
         return _SHORT[number]
     if number < 1 << 14:
@@ -77,6 +74,7 @@ def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | No
 
 
 def score_response(body: bytes, rest: bytes) -> bytes:
+    """Serialize a response; `body`: the TrustScore, `rest`: its stamp and freshness."""
     return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
 
 
