@@ -22,7 +22,7 @@ MUCH, SOME = 0.75, 0.55
 def check_volume(study: Study, rows: Snapshot) -> Check:
     """Note how the orders in the window rank bad from good within a day, over training rows; it always holds.
 
-    The lower bound of the AUC decides which remedy the text names.
+    `number` is the AUC, 0.5 without a pair. Its lower bound decides which remedy the text names.
     """
     ones = np.ones(len(rows.bad))
     found = auc_at_equal_volume(rows.window_orders, rows.bad, ones, rows.seller, rows.weight, rows.day).interval()
@@ -59,8 +59,8 @@ def run_data_checks(
 
     A share fails if the whole 95 % interval lies above its limit. Some checks are notes: they always hold.
 
-    `observed`: the settled rows of each observation point, in order; `exclusions`: of each point, the number of rows
-    left out, by reason; `final`: from `final_facts`.
+    `observed`: each observation point's rows with a known outcome; `exclusions`: each point's numbers of rows left out,
+    by reason; `final`: from `final_facts`.
     """
     final = final or final_facts(table)
     return [
@@ -80,7 +80,7 @@ def _exceeds(count: float, total: float, limit: float) -> bool:
 
 
 def check_report_before_occur(table: LedgerTable) -> Check:
-    """Check that hardly any entry was reported before it happened (an exposure: before its day)."""
+    """Check that at most 1 in 1,000 entries was reported before it happened (an exposure: before its day)."""
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     found = int((columns.report_time < happened).sum())
@@ -89,7 +89,7 @@ def check_report_before_occur(table: LedgerTable) -> Check:
 
 
 def check_exposure_gaps(table: LedgerTable) -> Check:
-    """Check that every month between busy months with exposure has some: a gap suggests a missing file."""
+    """Check that every month between busy ones (10 statements) has exposure: a gap suggests a missing file."""
     sold = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.orders > 0))
     if not len(sold.day):
         return Check("exposure_gaps", False, 0, "the ledger has no exposure: rates per order cannot be told")
@@ -110,7 +110,7 @@ def check_exposure_gaps(table: LedgerTable) -> Check:
 
 
 def check_violations_without_exposure(final: Facts) -> Check:
-    """Check that at most MAX_UNSOLD of the sellers with counted violations never settled an order.
+    """Check that at most 20 % of the sellers with counted violations never settled an order.
 
     Otherwise two files may name the same sellers differently.
     """
@@ -147,7 +147,7 @@ def check_repeated_incidents(table: LedgerTable, final: Facts) -> Check:
 
 
 def check_never_decided(table: LedgerTable) -> Check:
-    """Check that at most MAX_UNDECIDED of the violations reported over UNDECIDED_DAYS ago are still open."""
+    """Check that at most 10 % of the violations reported over 365 days ago are still open."""
     columns = table.columns.take(
         np.isin(table.columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (table.columns.status > 0)
     )
@@ -192,7 +192,7 @@ def _find_extremes(study: Study, observed: Sequence[Snapshot]) -> tuple[Floats, 
 
 
 def check_bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that at most MAX_UNSEEN of the bad sellers are left out for lack of settled orders in the window.
+    """Check that at most 10 % of the bad sellers are left out for lack of settled orders in the window.
 
     Sellers with fewer orders than the study demands are only mentioned in the text.
     """
@@ -213,7 +213,7 @@ def check_bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclus
 
 
 def check_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that at most MAX_EXCLUDED of the eligible rows are indeterminate or left."""
+    """Check that at most 20 % of the eligible rows are indeterminate or left."""
     total = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})
     }

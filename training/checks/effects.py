@@ -55,10 +55,11 @@ def take_unrecorded(table: LedgerTable, study: Study, rows: Snapshot) -> Snapsho
 
 
 def check_effects(study: Study, rows: Snapshot) -> list[Check]:
-    """Check that features, alone and in a small model, rank unrecorded sellers with an AUC of at most MAX_AUC.
+    """Check that features, alone and in a small model, rank unrecorded sellers with an AUC of at most 0.8.
 
     A proven excess fails, after Holm over the features; an unproven one asks for a signature, and so do too few rows.
-    AUC is over the pairs that the study is judged by, in the better direction.
+    `rows`: from `take_unrecorded`. AUC is over the pairs that the study is judged by; of one feature, in the better
+    direction.
     """
     rows = rows.sample(SAMPLE, study.model.seed)
     bad = int(rows.bad.sum())
@@ -82,7 +83,10 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
 
 
 def rank_by_all(study: Study, rows: Snapshot) -> EqualVolume | None:
-    """Return how a small model of all features ranks sellers that it was not fitted on; None with too few bad rows."""
+    """Return the AUC of a small model of all features, each seller scored by a model not fitted on it.
+
+    None with too few bad rows.
+    """
     if rows.bad.sum() < MIN_BAD:
         return None
 

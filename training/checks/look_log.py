@@ -14,6 +14,8 @@ from scoring.base.time import format_day, parse_day
 
 @dataclass(frozen=True, slots=True)
 class Look:
+    """A look at a test window, from `first_day` to the day before `end_day`."""
+
     time: str
     """An RFC 3339 text in UTC."""
     marketplace: str
@@ -25,6 +27,7 @@ class Look:
     why: str
 
     def as_dict(self) -> dict[str, str]:
+        """Return what the report shows of the look; `window` is like "2024-01-01 to 2024-03-31"."""
         window = f"{format_day(self.first_day)} to {format_day(self.end_day - 1)}"
         return {
             "window": window,

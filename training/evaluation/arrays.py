@@ -28,6 +28,7 @@ class Interval:
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def clip(self, least: float, most: float) -> "Interval":
+        """Return the interval with its ends moved into [least, most]; the value stays."""
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 
@@ -69,7 +70,7 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON can hold it: numbers keep 12 digits, null if not finite."""
+    """Return tables, arrays and intervals as JSON values: numbers keep 12 digits, null if not finite."""
     if isinstance(value, Interval):
         return plain(value.as_dict())
     if isinstance(value, Mapping):

@@ -86,7 +86,11 @@ class Case:
     def compare(
         self, scores: Mapping[str, Floats], index: Ints | None = None, *, at_equal_volume: bool = True
     ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-        """Return `at_equal_volume` of scores, of the rows at `index`; else over all pairs of a day."""
+        """Return each score's AUC, and the candidate's leads (`lightgbm-OTHER`), over pairs of one day.
+
+        `scores` are of the rows at `index` alone (None: of all). `at_equal_volume`: pairs are also of like window
+        volume.
+        """
         rows = np.arange(len(self.bad)) if index is None else index
         volume = self.window_orders if at_equal_volume else np.ones(len(self.bad))
         day = self.day if self.pair_day is None else self.pair_day
@@ -95,6 +99,7 @@ class Case:
         )
 
     def mean(self, values: Floats) -> float:
+        """Return the mean by `weight`."""
         return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:

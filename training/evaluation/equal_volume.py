@@ -31,8 +31,8 @@ class EqualVolume:
 def between(value: float, influence: Floats) -> Interval:
     """Return a figure with its 95 % interval by the infinitesimal jackknife, with sellers as clusters.
 
-    The variance is the sum of squared influences. To first order it equals the bootstrap's, which would take minutes.
-    Worked: 0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
+    `influence`: the figure's change for one more copy of each seller. The variance is the sum of its squares. Worked:
+    0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
     """
     return Interval.from_error(value, float(np.sqrt((influence**2).sum())))
 
@@ -44,10 +44,10 @@ def auc_at_equal_volume(
 
     The larger volume of a pair is at most 6/5 of the smaller. A higher score is worse; ties count one half. A pair
     counts by the product of its rows' weights. `seller`: code of each row's seller. `day`: pairs are of one day; None:
-    of any. Without a pair: NaN, 0 and zeros. O(n log n).
+    of any. Without a pair: NaN, 0 and zeros.
 
     Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad. 10 pairs with 12 alone, in order,
-    and 100 has no partner: 1.0. With 11 instead of 13 the bad row loses its other pair: 0.5.
+    and 100 has no partner: 1.0.
     """
     weight = np.ones(len(bad)) if weight is None else weight
     sellers, cluster = np.unique(seller, return_inverse=True)
@@ -82,7 +82,7 @@ def at_equal_volume(
     candidate: str,
     day: Ints | None = None,
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC, and the candidate's differences (`candidate-other`), with paired intervals."""
+    """Return each score's AUC, and the candidate's leads (`candidate-other`), with paired intervals."""
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
     own = found[candidate]
     differences = {

@@ -66,6 +66,7 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def find_p_values(self) -> tuple[float, float]:
+        """Return the p-values of `jeffreys_test` over the effective rows."""
         return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
@@ -73,10 +74,10 @@ class Rate:
 
 
 def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
-    """Return the rows over the design effect: the variance of the rate by seller over the variance of as many
-    independent rows.
+    """Return the rows over the design effect: the variance of the rate by seller over its variance for independent
+    rows.
 
-    At most the number of rows. If the rate has no variance, also at most Kish's (sum w)^2 / sum w^2 of sellers.
+    At most the number of rows; without variance Kish's (sum w)^2 / sum w^2 of sellers.
     """
     _, cluster = np.unique(seller, return_inverse=True)
     by_seller = np.bincount(cluster, weights=weight)

@@ -1,7 +1,6 @@
 """Compare the distributions of test and training rows: PSI and CSI with critical values for these samples.
 
-The customary limits of 0.1 and 0.25 ignore the sample size. With 200 rows chance alone passes 0.1; with a million rows
-0.001 is a difference.
+The customary limits of 0.1 and 0.25 ignore the sample size.
 """
 
 from dataclasses import dataclass
@@ -59,9 +58,8 @@ class Samples:
         """Return the stability index of one column, over quantile bins of the reference; `reference` has the shape
         (n,), `other` (m,).
 
-        The critical value is a multiplier bootstrap by seller, as if both samples had one source. Each draw gives every
-        seller a normal weight; its index is the second-order form, sum of d^2 / share. For independent rows this is
-        chi-square: with 10 bins and 1,000 rows twice, critical = 16.9 x (1/1000 + 1/1000) = 0.034.
+        The critical value is a multiplier bootstrap by seller, as if both samples had one source. Worked: with 10 bins
+        and 1,000 independent rows twice it is 16.9 x (1/1000 + 1/1000) = 0.034.
         """
         edges = edges_of(reference)
         binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)
@@ -101,7 +99,7 @@ def compare_with_today(judged: Sellers, today: Sellers, seed: int) -> dict[str, 
     """Return the stability index of the points from the judged rows to today's sellers.
 
     `all`: as they are; `alike`: today's rows weighted to the judged rows' tenure and orders, in quarters. Intervals are
-    from sellers resampled, less the bootstrap's bias: chance alone makes an index positive.
+    from sellers resampled, less the bootstrap's bias.
     """
     edges = edges_of(judged.points.astype(np.float64))
     bounds = [np.quantile(values, np.arange(1, QUARTERS) / QUARTERS) for values in (judged.tenure_days, judged.orders)]

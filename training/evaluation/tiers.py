@@ -24,13 +24,12 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
 
 
 def grades(case: Case) -> list[dict[str, Any]]:
-    """Return a table for each tier that has rows: points, predicted and observed rate weighted by `case.weight`,
-    tests.
+    """Return a table for each tier that has rows: points, predicted and observed rate weighted by `case.weight`, tests.
 
     Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. Unrated rows are a tier of their own,
-    without a range of points. `at_reference`: the observed rate, as if every seller had the reference exposure. It is
-    scaled by the rates predicted there and at each row's own exposure, and so is its interval. Worked: 5 % were bad, 6 %
-    predicted at their own exposure and 3 % at the reference exposure: 5 % x 3 / 6 = 2.5 %.
+    without a range of points. `at_reference`: the observed rate and its interval, as if every seller had the reference
+    exposure. Worked: 5 % were bad, 6 % predicted at their own exposure and 3 % at the reference exposure: 5 % x 3 / 6 =
+    2.5 %.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
     p_bad, served = case.probabilities()[CANDIDATE], sigmoid(case.served[CANDIDATE])

@@ -1,7 +1,5 @@
 """The additive start of a model: each feature's own contribution to the log-odds, as a step function, before LightGBM
 adds trees.
-
-On little data it ranks better than trees alone.
 """
 
 from collections.abc import Sequence
@@ -48,7 +46,7 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Fit `own` unpenalised, together with all features; return its slope."""
+    """Fit `own` (log exposure, say) unpenalised, with all features; return its slope in the log-odds of bad."""
     some = _thin_rows(len(x))
     columns = _make_columns(x[some], directions)
     design = np.column_stack([columns.design, own[some] * UNPENALISED])
@@ -79,10 +77,7 @@ class _Columns:
 
 
 def _make_columns(x: Floats, directions: Sequence[int]) -> _Columns:
-    """Return the columns to fit for the rows `x`; each knot is a quantile of its feature, at most KNOTS.
-
-    `directions`: as for `fit_additive`. A feature that is the same in all rows gets no columns.
-    """
+    """Return the columns to fit for the rows `x`; each knot is a quantile of its feature, at most KNOTS."""
     knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
     used = [place for place, values in enumerate(knots) if len(values) > 1]
     tables = [_make_table(x[:, place], knots[place]) for place in used]

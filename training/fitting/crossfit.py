@@ -23,7 +23,7 @@ def cross_fit(
     """Return raw scores of the rows `scored`, each by a model that was not fitted on its seller.
 
     `x`: the inputs of `scored`. `fit` gets the fold, from 0, and the `rows` of the other folds, and returns a scorer.
-    None if a model would have fewer than MIN_BAD bad rows.
+    None if a model would have fewer than 10 bad rows.
     """
     fold_of_row, fold_of_scored = folds(rows.seller, FOLDS, seed), folds(scored.seller, FOLDS, seed)
     if min(rows.bad[fold_of_row != fold].sum() for fold in range(FOLDS)) < MIN_BAD:

@@ -37,6 +37,7 @@ class Curves:
     curves: tuple[Curve, ...]
 
     def raw_scores(self, x: Floats) -> Floats:
+        """Return each row's log-odds before calibration."""
         return self.constant + sum((curve.raw_scores(x) for curve in self.curves), np.zeros(len(x)))
 
 
@@ -96,7 +97,8 @@ def tabulate(
 ) -> Page:
     """Return the page of a calibrated model: logit p = intercept + slope x raw, in whole points.
 
-    Curves are cut to MAX_STEPS with the least loss over the weighted rows `x`. `reference`: by column, the fixed value
+    Points are deductions from each curve's best value, which goes into the base. Curves are cut to MAX_STEPS with the
+    least loss over the rows `x`; `weight`: each row's weight times p (1 - p). `reference`: by column, the fixed value
     of a context feature when served; its points go into the base.
     """
     tables, constant = [], intercept + slope * model.constant
@@ -133,9 +135,9 @@ def _cut_curve(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, .
 
 
 def segments(values: Floats, weight: Floats, most: int) -> Ints:
-    """Return the beginnings of at most so many segments of values, with the least weighted squares about their means.
+    """Return the first places of at most `most` runs of values, with the least weighted squares about their means.
 
-    Worked: 1, 1, 5, 6 in two segments begin at 0 and 2.
+    Worked: 1, 1, 5, 6 in two runs begin at 0 and 2.
     """
     n = len(values)
     if n <= most:

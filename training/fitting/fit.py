@@ -62,14 +62,16 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
 
 
 def at_reference(rows: Snapshot, study: Study) -> Snapshot:
+    """Return the rows with context as when served."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
 def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> Curves:
     """Fit the monotone model of the page; its raw score is the log-odds of bad over the reference exposure.
 
-    Rows must be in canonical order. LightGBM's trees follow the additive start. With `study.seeds` above 1 the model is
-    the mean of so many. `done` is called with progress after each round.
+    Rows must be sorted by (point, seller). LightGBM's trees follow the additive start. With `study.model.seeds` above 1
+    the model is the mean of so many. `done` is called with progress after each round. ConfigurationWrong if LightGBM
+    rejects the study's parameters.
     """
     steps, start = _fit_start(rows, study)
     together = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
@@ -115,8 +117,7 @@ def _fit_one(
 ) -> lightgbm.Booster:
     """Fit one LightGBM model from `start`, the log-odds that each row has already; its score has no constant.
 
-    `together`: the features that one tree may use; None: any. Raises ConfigurationWrong if LightGBM rejects the study's
-    parameters.
+    `together`: the features that one tree may use; None: any.
     """
     parameters = {
         **DEFAULTS,
@@ -145,7 +146,7 @@ _PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
 
 
 def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
-    """Return the constant c that makes the mean of sigmoid(start + c) the base rate, by Newton's method.
+    """Return the constant c that makes the mean of sigmoid(start + c) the base rate.
 
     Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
     """

@@ -1,7 +1,4 @@
-"""Logistic regression on the logarithms of the model's own columns: the baseline that a model must beat.
-
-Without logarithms a few large sellers dominate a regression, with log-odds beyond 1,000.
-"""
+"""Logistic regression on the logarithms of the model's own columns: the baseline that a model must beat."""
 
 from dataclasses import dataclass
 
@@ -50,6 +47,7 @@ class Logistic:
         return np.asarray(self._design(rows) @ self._beta, dtype=np.float64)
 
     def log_odds(self, rows: Snapshot) -> Floats:
+        """Return the log-odds of bad over each row's own exposure."""
         return self.served(rows) + offset(rows, self._study)
 
     def _design(self, rows: Snapshot) -> Floats:
@@ -90,7 +88,7 @@ def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, pen
     """Fit a logistic regression with a ridge penalty, by Newton's method.
 
     The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the
-    rows bad, no column but the constant, all start at 1: [-1]. One thread, so that bits do not depend on the machine.
+    rows bad, no column but the constant, all start at 1: [-1].
     """
     factors = np.full(design.shape[1], 2 * penalty)
     factors[0] = 0.0

@@ -17,6 +17,7 @@ MAX_SELLERS = 100_000
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
+    """Return `find_prior` of what was known at the point."""
     columns = table.columns
     step = max(columns.cases // MAX_SELLERS, 1)
     if step > 1:
@@ -51,8 +52,7 @@ def find_prior(facts: Facts, sums: Sums, constants: Constants) -> Prior:
 def fit_gamma(events: Floats, orders: Floats) -> tuple[float, float] | None:
     """Fit a Gamma distribution of sellers' events per order by maximum likelihood; return its (shape, rate in orders).
 
-    Both arrays have the shape (n,), orders above 0. It needs an event, else None. Worked: of 20,000 sellers whose rates
-    are Gamma(0.3, 100 orders), in 500 orders each, it is within 5 % of both.
+    Both arrays have the shape (n,), orders above 0. It needs an event, else None.
     """
     if not events.sum():
         return None

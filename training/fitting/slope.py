@@ -2,7 +2,7 @@
 
 Score and slope compensate for each other, so the estimate has two steps. The first fits the slope together with each
 feature's contribution. The second uses models with that slope that have not seen the seller, together with earlier
-orders. In 3,000 rows it found -0.03, 0.40 and 0.99 for slopes of 0, 0.4 and 1.
+orders.
 """
 
 from collections.abc import Callable

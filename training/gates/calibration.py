@@ -16,12 +16,14 @@ NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
 
 def find_level_and_slope_ratios(evidence: GateEvidence) -> tuple[GateFinding, ...]:
-    """Find how far level and slope are from 1, as ratios of at least 1."""
+    """Find two ratios of at least 1: observed over predicted rate, and the calibration slope, or their inverse.
+
+    Worked: slopes of 0.8 and 1.25 both give 1.25. A number needs rates, or a slope, above 0.
+    """
     return _judge_level(evidence), _judge_slope(evidence)
 
 
 def _judge_slope(evidence: GateEvidence) -> GateFinding:
-    """Return the slope or its inverse: 0.8 and 1.25 both count 1.25. It has a number only if the slope is above 0."""
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
@@ -43,10 +45,7 @@ def _describe_slope(slope: Mapping[str, Any]) -> str:
 
 
 def _judge_level(evidence: GateEvidence) -> GateFinding:
-    """Return the ratio of the observed and the predicted rate; no number if either is 0.
-
-    If a proven drift of the base rate since training explains it, a failure asks for a signature.
-    """
+    """Ask for a signature if a proven drift of the base rate since training explains a failure."""
     level = evidence.evaluation["models"][CANDIDATE]["calibration"]
     if not level["observed"] or not level["predicted"]:
         return GateFinding(None, "No row is bad, or none was predicted to be.")
@@ -92,7 +91,7 @@ def _describe_share(evidence: GateEvidence, observed: float) -> str:
 
 
 def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
-    """Find the tiers and segments whose predicted rate is proven to be off; the first finding counts them.
+    """Find the tiers and segments whose predicted rate is proven to be off, the worst first, after a count in words.
 
     Each has the ratio of observed and predicted, either way. Only segments with enough rows are judged, and with a
     champion only those that are further out than the champion on the same rows.
@@ -124,7 +123,8 @@ def _list_groups(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def row_spread(row: Mapping[str, Any], questions: int) -> float:
-    """Return the distance of a row's observed rate to the end of its interval towards the predicted rate, as logarithm.
+    """Return the distance of a tier's or segment's observed rate to the end of its interval towards the predicted rate,
+    as logarithm.
 
     Jeffreys' interval, widened for two-sided `questions` (Bonferroni). Worked: 40 of 400 bad where 5 % were predicted,
     one question: the interval begins at 0.0735, and the logarithm of 0.101 / 0.0735 is 0.318.
@@ -139,7 +139,7 @@ def row_spread(row: Mapping[str, Any], questions: int) -> float:
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
-    """Return observed over predicted bad rows or, if below 1, the inverse.
+    """Return observed over predicted bad rows of a tier or segment or, if below 1, the inverse.
 
     Both are counted in independent rows, plus half a row. `predicted` replaces the row's own predicted rate. Worked: 9
     bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.

@@ -28,12 +28,13 @@ class GateEvidence:
 
     @property
     def has_champion(self) -> bool:
+        """Return whether a champion of the same label was compared."""
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["judged"]["difference"] and not of_another_label
 
     @property
     def reference(self) -> str:
-        """Return the champion's name, else the logistic regression's."""
+        """Return the model to compare with: the champion's name, else the logistic regression's."""
         return CHAMPION if self.has_champion else "logistic"
 
 
@@ -60,7 +61,7 @@ class GateFinding:
         A number on the right side of its reference (0, or the ratio 1) passes. Near the limit it is undecided: below it
         by as much as the spread exceeds half of the limit, above it a quarter. Worked, for a limit of 0.03 with 50 bad
         rows and a spread of 0.03: losses from 0.015 to 0.0525 are undecided. A loss of 0.02 needs 50 x (0.03 / 0.025)^2
-        = 72 bad rows. A loss of 0.06 fails, and 0.01 passes.
+        = 72 bad rows.
         """
         if self.number is None or not math.isfinite(self.number):
             return Verdict(ok=None, signed=self.by_person)
@@ -87,11 +88,12 @@ class Verdict:
 
     @property
     def rank(self) -> int:
+        """Return 2 if it passes, 1 if a person decides, 0 if it fails or was not measured."""
         return 2 if self.ok else 1 if self.signed else 0
 
 
 def segments_of(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (kind, figures) of every segment of the evaluation, without kinds of one segment."""
+    """Return (kind, figures) of every segment of the evaluation, without kinds of one segment: ("country", {...})."""
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 
 
@@ -103,6 +105,7 @@ def half_width(interval: Mapping[str, Any]) -> float:
 
 
 def interval_text(interval: Mapping[str, Any]) -> str:
+    """Return text like " (95 % interval 0.790 to 0.834)"; empty if an end is unknown."""
     if interval["low"] is None or interval["high"] is None:
         return ""
     return f" (95 % interval {interval['low']:.3f} to {interval['high']:.3f})"

@@ -24,7 +24,7 @@ def count_given_up_promises(evidence: GateEvidence) -> GateFinding:
 
 
 def count_parity_mismatches(evidence: GateEvidence) -> GateFinding:
-    """Count rows whose features in training and at a server differ in any bit."""
+    """Count rows whose features in training and at a server differ in any bit; a number needs a compared row."""
     rows, differing = evidence.measured.parity_rows, evidence.measured.parity_mismatches
     if differing is None or rows <= 0:
         return GateFinding(None, "No row was compared: features read as a server reads them.")
@@ -34,10 +34,15 @@ def count_parity_mismatches(evidence: GateEvidence) -> GateFinding:
 
 
 def count_failed_leakage_checks(evidence: GateEvidence) -> GateFinding:
+    """Count the leakage checks that failed; a number needs a check.
+
+    If a signature is enough for each, a failure asks for one.
+    """
     return _count_failed_checks(evidence, "leakage")
 
 
 def count_failed_data_checks(evidence: GateEvidence) -> GateFinding:
+    """Count the data checks that failed, as `count_failed_leakage_checks`."""
     return _count_failed_checks(evidence, "data")
 
 
@@ -70,7 +75,8 @@ MIN_PAIRS, MIN_BAD = 1_000, 40
 def find_lost_auc(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the AUC lost against the champion or, without one, logistic regression; then in segments where it is proven.
 
-    AUC is over the pairs that the study is judged by.
+    AUC is over the pairs that the study is judged by. A gain is below 0. The first number needs enough pairs and bad
+    rows, and proof that the candidate ranks better than chance.
     """
     judged, other = evidence.evaluation["judged"], evidence.reference
     pairs = "pairs at equal volume" if judged["at_equal_volume"] else "pairs of one day"
@@ -128,7 +134,7 @@ def _p_below(figure: Mapping[str, Any], base: float) -> float:
 
 
 def find_share_moved_far(evidence: GateEvidence) -> GateFinding:
-    """Find the share of rated rows that move by more than one tier from the champion's."""
+    """Find the share of rated rows that move by more than one tier; a number needs a champion."""
     shares = evidence.evaluation["migration"]
     if shares is None or shares["within_one"] is None:
         return GateFinding(None, "There is no champion whose tiers could change.")

@@ -1,7 +1,4 @@
-"""The gates that a candidate must pass to become champion, each with its number and its limit.
-
-A study's table `[gates]` may move limits within bounds and switch off advisory gates, never hard ones.
-"""
+"""The gates that a candidate must pass to become champion, each with its number and its limit."""
 
 import math
 from collections.abc import Callable, Mapping

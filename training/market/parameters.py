@@ -17,8 +17,7 @@ LEVELS: tuple[str, ...] = ("basic", "business", "enhanced")
 class DelayDays:
     """A delay in whole days: the floor of a log-normal number of days; 0 is the same UTC day.
 
-    Because of the floor, knowledge before a day depends on whole days alone, and its probability is an exact sum. At
-    `sigma` 1.3 the 95th percentile is 8.5 times the median.
+    Because of the floor, the probability of knowledge before a day is an exact sum.
     """
 
     median_days: float
@@ -93,8 +92,7 @@ class Echo:
     """A second report, by an authority, of the same goods: it shares incident, harm and fate, and is never known
     earlier.
 
-    A coin independent of the class decides its existence, so it adds no information, and the exact posterior leaves
-    echoes out.
+    Its existence does not depend on the class, so the exact posterior leaves echoes out.
     """
 
     type: str

@@ -1,7 +1,6 @@
 """Simulate a marketplace: sellers, their exposure and service failures, and (in `breaches`) their violations.
 
-Each block of BLOCK_SELLERS has a generator seeded by (seed, block number). So a market of n sellers begins every larger
-market with the same seed, days and start.
+Each block of BLOCK_SELLERS has a generator seeded by (seed, block number).
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ BLOCK_SELLERS = 250
 def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
     """Simulate a market of `sellers` sellers over `days` days from `start`.
 
-    The same arguments give the same market. The first n sellers do not depend on later ones. About 200,000 exposure
-    rows come from 5,000 sellers and 730 days. Raises ValueError for less than one seller or day.
+    The same arguments give the same market. The first n sellers do not depend on later ones. Raises ValueError for less
+    than one seller or day.
     """
     if sellers < 1:
         raise ValueError("no sellers: ask for at least one")

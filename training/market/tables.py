@@ -46,8 +46,8 @@ class Tables:
 def tilted_harm(harm: Iterable[float], tilt: float) -> Floats:
     """Return shares of harm after shifting them towards worse harm by `tilt`: float64 [H].
 
-    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the products are 0.10, 0.72,
-    1.3608, 0.46656. Their sum is 2.64736, so the share of `high` is 0.514022.
+    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the share of `high` is 1.3608 /
+    2.64736 = 0.514022.
     """
     raw = np.array(list(harm), dtype=np.float64)
     raw = raw * tilt ** np.arange(len(raw), dtype=np.float64)

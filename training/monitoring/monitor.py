@@ -1,7 +1,6 @@
 """Monitor a model: drift of its score and features, and calibration on mature windows.
 
-Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored. Drift
-compares sellers of that day with sellers of the model's training points, as known then.
+Everything is recomputed from the ledger's export with the knowledge of one day, so any past day can be monitored.
 """
 
 from dataclasses import replace
@@ -45,7 +44,7 @@ NOT_AT_EVENTS = (
 def monitor(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, as_of: int | None = None
 ) -> MonitorReport:
-    """Measure drift and calibration of a model with the knowledge of day `as_of`, by default the table's last day.
+    """Measure drift and calibration of a model by what was reported before day `as_of`, by default the table's.
 
     Raises ConfigurationWrong if the study is another model's, if the model lacks its training points, or if no seller
     was known.
@@ -76,14 +75,11 @@ def monitor(
 
 
 def observe_ahead(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
+    """Observe a day's sellers without demands on the window, which may lie ahead."""
     return observe_known_outcomes(table, study.ahead(), study.point_at(day), final)
 
 
 def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
-    """Return the snapshots of the model's training points.
-
-    Raises ConfigurationWrong if it lacks them, or if no seller was known then.
-    """
     days = [day for day, _ in training_points(artifact)]
     if not days:
         raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
@@ -99,7 +95,7 @@ def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, fin
 def drift(
     reference: Snapshot, today: Snapshot, artifact: Artifact, limits: MonitorTable, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
-    """Return drifts of the score and, the largest first, of features.
+    """Return drifts of the score and, the largest first, of features, between at most 20,000 sellers each.
 
     A drift alerts above both the critical value and the threshold in `limits`.
     """
@@ -130,7 +126,7 @@ def calibration(
     """Compare observed with expected bad sellers in the latest mature windows.
 
     Returns (all sellers together, by name of the tier at the beginning of the window), weighted as the study weighs its
-    rows.
+    rows. All windows but the newest begin after the last training window.
     """
     learned = last_training_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
@@ -165,7 +161,7 @@ def calibration(
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
-    """Return at most `points` mature days, `step_days` apart, the newest first."""
+    """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first."""
     first = table.first_day
     latest = next((day for day in range(table.as_of, first, -1) if has_final_outcomes(table, study, day)), None)
     if latest is None:

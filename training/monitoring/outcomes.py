@@ -48,19 +48,21 @@ def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
 
 
 def has_final_outcomes(table: LedgerTable, study: Study, day: int) -> bool:
+    """Return whether the day's window and maturity are over at the table's end."""
     return study.point_at(day).window_end + study.window.maturity_days <= table.as_of
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
-    """Return the outcomes, by training's label, of the sellers observed on `day`, whose window must be mature.
+    """Return the known outcomes, by training's label, of the sellers observed on `day`, whose window must be mature.
 
-    `final`: from `training.observation.labels.final_facts`.
+    `final`: from `final_facts`.
     """
     seen = observe_known_outcomes(table, study, study.point_at(day), final)
     return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
 
 
 def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
+    """Return the table without later reports; `as_of` stays."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 
@@ -107,6 +109,7 @@ def training_points(artifact: Artifact) -> list[tuple[int, int]]:
 
 
 def last_training_day(artifact: Artifact) -> int:
+    """Return the day after the last training window; 0 without training points."""
     return max((window_end for _, window_end in training_points(artifact)), default=0)
 
 

@@ -1,5 +1,3 @@
-"""A model's answers about every seller on a past day, as a server gave them for `observe_time` = `known_time` = the day."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,6 +36,7 @@ class Answers:
 
 
 def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> Answers:
+    """Return the answers about every seller as a server gave them for `observe_time` = `known_time` = the day."""
     asked = _Question(table.attributes, artifact, policy, day * DAY)
     parts = [_answer(columns, asked) for _, columns in split_by_sellers(table.columns, MAX_ENTRIES)]
     names = Answers.__dataclass_fields__
@@ -66,7 +65,6 @@ class _Question:
 
 
 def _answer(columns: EntryColumns, asked: _Question) -> Answers:
-    """Return the points (-1 if not rated), tiers and raw scores of the sellers of `columns` at the question's moment."""
     policy, artifact = asked.policy, asked.artifact
     columns = columns.take(columns.report_time < asked.moment)
     facts = asked.resolve(columns, asked.moment)

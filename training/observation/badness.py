@@ -31,10 +31,12 @@ class Counted:
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
 
     def count_by_case(self, cases: int) -> Ints:
+        """Return the sum of `number` by case, shape (cases,)."""
         return np.bincount(self.case, weights=self.number, minlength=cases).astype(np.int64)
 
 
 def match_rules(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
+    """Return which violations match any of the rules."""
     matching = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
@@ -64,7 +66,10 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
 
 
 def count_incidents(v: Violations, day: Ints, amount: Ints) -> Counted:
-    """Return incidents with first day and largest amount; violations are sorted by (case, incident)."""
+    """Return each incident with the first `day` and largest `amount` of its violations.
+
+    Violations must be sorted by (case, incident).
+    """
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
     return Counted(
         case=v.case[starts],
@@ -134,7 +139,7 @@ def required_count(study: Study, orders: Ints, cut: float) -> Ints:
 
 
 def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
-    """Return the day on which each case reached `enough` and any needed amount; else NEVER."""
+    """Return the day on which each case reached `enough`, from `required_count`, and any needed amount; else NEVER."""
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]
     starts = first_of_runs(case)

@@ -25,7 +25,7 @@ class DecisionDelay:
 
 
 def decision_delay(table: LedgerTable) -> DecisionDelay:
-    """Estimate by Kaplan and Meier, with open violations censored at the table's end.
+    """Estimate the days from report to decision by Kaplan and Meier; open violations are censored at the table's end.
 
     Violations confirmed on arrival are left out.
     """

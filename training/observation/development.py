@@ -1,8 +1,4 @@
-"""Growth of labels: the share of finally bad sellers that is known at the maturity.
-
-The development triangle shows how much calibration must be lifted. It counts sellers, from the day on which enough was
-known of each.
-"""
+"""Growth of labels: the share of finally bad sellers that is known at the maturity."""
 
 from dataclasses import dataclass, replace
 

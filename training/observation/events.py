@@ -32,7 +32,7 @@ class MovedCases:
 def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[MovedCases]:
     """Yield a span's events in parts of bounded memory, by (day, seller), moved to one observation point.
 
-    ConfigurationWrong without an event.
+    Each event is a case of the part's table; `seller` and `day` are the original. ConfigurationWrong without an event.
     """
     seller, day = find_event_cases(table, study, span)
     if not len(day):

@@ -32,6 +32,7 @@ class Stated:
 
 
 def read_stated(table: pl.DataFrame) -> Stated:
+    """Return countries, random inspections and suspensions by row of the export."""
     table = table.select("kind", "status", "violation", "content").with_row_index("row")
     identities = table.filter(pl.col("kind") == Kind.IDENTITY)
     texts = identities["content"].str.json_path_match("$.country").fill_null("")
@@ -124,7 +125,7 @@ class LedgerTable:
         return int(reports.min() // DAY) if len(reports) else self.as_of
 
     def read_stated(self, rows: Ints, path: str) -> pl.Series:
-        """Return texts at a JSON path of what `rows` state; null without."""
+        """Return texts at a JSON path (`$.source`) of violations, inspections or measures; null without."""
         return self.statements.gather(np.searchsorted(self.statement_rows, rows)).str.json_path_match(path)
 
 

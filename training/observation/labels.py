@@ -68,7 +68,7 @@ class Labels:
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Resolve all entries, in one way for all observation points.
+    """Return the facts by all that is known, later corrections included, in one way for all observation points.
 
     Changes of control are left out: orders count in the window in which they were sold.
     """
@@ -79,7 +79,7 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the `badness.market_cut` of the table; infinity without a share."""
+    """Return the `badness.market_cut` of the table: the least rate among the worst; infinity without a share."""
     if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])

@@ -31,7 +31,7 @@ RULE_EXPIRY_DAYS = 180
 RAW_COUNT_DAYS = 730
 
 Exclusions = Mapping[str, int]
-"""Excluded rows by the first reason that applies.
+"""Numbers of rows by the first reason that applies; `indeterminate` and `left` ones stay observed.
 
 Reasons: `no_orders_in_window`, `bad_without_orders_in_window`, `too_few_orders_in_window`, `bad_with_too_few_orders`,
 `not_active_before`, `not_active_in_window`, `indeterminate` (left with open claims), `left` (before enough of the
@@ -77,6 +77,7 @@ class Snapshot:
         return self.take(chosen.astype(np.int64))
 
     def with_known_outcome(self) -> "Snapshot":
+        """Return the rows that are good or bad."""
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
@@ -96,13 +97,15 @@ class KnownFacts:
 def observe_known_outcomes(
     table: LedgerTable, study: Study, point: Observation, final: Facts | None = None
 ) -> Snapshot:
+    """Return the rows of `observe` that are good or bad."""
     return observe(table, study, point, final).rows.with_known_outcome()
 
 
 def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> EligibleRows:
     """Observe each eligible seller at a point, or at a span's events.
 
-    `final`: from `final_facts`.
+    Indeterminate and left sellers are among `rows`, with `bad` 0, and in `exclusions`. `observe_known_outcomes` drops
+    them. `final`: from `final_facts`; not used for a span.
     """
     if point.last_day is not None:
         return _weigh_by_orders(
@@ -123,6 +126,7 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
+    """Return the number of eligible bad sellers, as `observe` finds them."""
     cut = find_market_cut(table, study, _windows_at(table.columns.cases, point), final)
     bad = 0
     for cases, columns in split_by_sellers(table.columns, AT_ONCE):
@@ -180,12 +184,13 @@ def _observe_part(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
+    """Return each seller's facts as reported before the point."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 
 
 def features_of(facts: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> Floats:
-    """Return the model input, shape (n, features), with the actual context."""
+    """Return the model input of `cases`, shape (n, features), with the actual context."""
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
@@ -209,6 +214,7 @@ def _join_parts(parts: list[EligibleRows]) -> EligibleRows:
 
 
 def join_snapshots(snapshots: list[Snapshot]) -> Snapshot:
+    """Join the rows of one or more snapshots, in order."""
     if len(snapshots) == 1:
         return snapshots[0]
     names = Snapshot.__dataclass_fields__

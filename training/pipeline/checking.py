@@ -36,6 +36,7 @@ class LeakageChecked:
 
 
 def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
+    """Run the data checks; measure the delay of decisions, and the lift for what is unknown at the maturity."""
     checks = run_data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(check_volume(job.study, observed.rows.sample(MAX_ROWS, job.study.model.seed)))
     step(1, 3)
@@ -97,6 +98,7 @@ def _spell(checks: Sequence[Check]) -> str:
 
 
 def merge_checks(data: DataChecked, leakage: LeakageChecked) -> dict[str, Any]:
+    """Return JSON values: `checks` (data, leakage), `labels`, `looks`."""
     checks = {
         name: [check.as_dict() for check in found.checks] for name, found in (("data", data), ("leakage", leakage))
     }

@@ -59,6 +59,7 @@ class Compared:
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
+    """Score the test rows by candidate, twin, baselines and champion, and evaluate them."""
     study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = observed.test.sample(MAX_ROWS, study.model.seed)
     rows = observed.rows.sample(MAX_ROWS, study.model.seed)

@@ -91,8 +91,7 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
     """Calibrate the model on the latest training point, and round it to whole points.
 
     Each seller is scored by a model that never saw it; context is at its reference. A recalibration fits its one number
-    on the test rows: no earlier outcome shows a drift of the base rate. `lift` is added to the log-odds,
-    because some bad sellers are unknown at the maturity. ConfigurationWrong if all golden rows get the same points.
+    on the test rows. `lift` is added to the log-odds. ConfigurationWrong if all golden rows get the same points.
     """
     seed = job.study.model.seed
     if isinstance(fitted.model, Curves):
@@ -129,7 +128,6 @@ def _calibrate_curves(
 
 
 def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
-    """Return the curves in whole points, cut where the training rows lose least; a row counts p (1 - p) of its weight."""
     rows, study = observed.rows.sample(MAX_ROWS, job.study.model.seed), job.study
     p = sigmoid(curves.raw_scores(rows.x) + offset(rows, study))
     reference = {
@@ -141,9 +139,6 @@ def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, s
 
 
 def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
-    """Return raw scores of the latest training point by models that never saw the seller; None with too few bad
-    sellers.
-    """
 
     def fitted(fold: int, part: Snapshot) -> Raw:
         def count_rounds(done: int, total: int) -> None:

@@ -86,6 +86,7 @@ def _describe_migration(evaluation: Mapping[str, Any]) -> str:
 
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
+    """Judge the model by its gates; if `job.verify`, train again to compare digests."""
     sample = _draw_sample(job, observed)
     mismatches = job.shell.parity(sample) if job.shell.parity else None
     digests = _find_digests(step, job, calibrated)
@@ -99,6 +100,7 @@ def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated
 
 
 def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line like "failed: ranking; to be signed: psi" or "all 10 passed"."""
     failed, unsigned = ([g["gate"] for g in gates if g["kind"] == kind and not g["ok"]] for kind in (HARD, ADVISORY))
     if not failed and not unsigned:
         return f"all {len(gates)} passed"

@@ -32,7 +32,8 @@ class Suggested:
 def suggest_labels(step: Step, job: Job, observed: Observed) -> Suggested:
     """Rank by each label at equal volume, with small models of the other sellers, on the training points.
 
-    Best first in what it asks of the reader: a rate, then `[exposure]`, then a freed direction; last the study's own.
+    The label that asks least of the reader comes first: a rate, then `[exposure]`, then a freed direction; last the
+    study's own. `auc` is None with too few bad rows.
     """
     choices = list(_list_choices(job, observed))
     rows = []

@@ -45,7 +45,9 @@ def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
 
 
 def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evaluation with the slope and a check of it on test rows with context at its reference."""
+    """Return the evaluation with the slope, if the job has one, and a check of it on test rows with context at its
+    reference.
+    """
     if job.slope is None:
         return dict(evaluation)
     check = check_slope(job.slope, calibrated.page.raw_score(test.x), test, job.study)

@@ -43,10 +43,12 @@ def _round_step(rough: float) -> float:
 
 
 def share_axis(label: str) -> Axis:
+    """Return an axis from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
 def draw_curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
+    """Draw a line through points in units of the axes; `style` is a CSS class."""
     points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
     return Line("M" + "L".join(points), style)
 
@@ -56,6 +58,7 @@ def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
 
 
 def draw_whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str) -> Mark:
+    """Draw an upright line at `at`, from `low` to `high`."""
     return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), "whisker", says)
 
 
@@ -75,6 +78,7 @@ class Scaled:
 
     @staticmethod
     def of(intervals: Iterable[Mapping[str, Any] | None], rule: float | None = None) -> "Scaled":
+        """Return the scale of the ends (low, high) of all intervals; None is skipped."""
         return Scaled((row[end] for row in intervals if row for end in ("low", "high")), rule)
 
     def cell(

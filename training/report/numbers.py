@@ -13,7 +13,7 @@ class Num(str):
 
 
 def number(value: float | None, digits: int = 3) -> Num:
-    """Format with `digits` decimals and a true minus: `number(0.81249)` is "0.812"."""
+    """Format with `digits` decimals and a true minus: `number(0.81249)` is "0.812"; None is a dash."""
     return Num(UNKNOWN if value is None else f"{value:.{digits}f}".replace("-", "−"))
 
 
@@ -23,6 +23,7 @@ def signed(value: float | None, digits: int = 3) -> Num:
 
 
 def count(value: float | None) -> Num:
+    """Format as a whole number: "1,234"."""
     return Num(UNKNOWN if value is None else f"{round(value):,}".replace("-", "−"))
 
 
@@ -36,6 +37,7 @@ def percent(value: float | None) -> Num:
 
 
 def general(value: float | None) -> Num:
+    """Format with four significant digits: "0.01235"; from 10,000 on as a whole number: "12,346"."""
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 
@@ -48,7 +50,7 @@ def spoken(interval: Mapping[str, Any] | None, digits: int = 3, form: Any = numb
 
 
 def stacked(interval: Mapping[str, Any] | None, form: Any = number) -> Pair | Num:
-    """Format an interval in two lines, for a narrow column."""
+    """Format an interval in two lines, for a narrow column: "0.812" over "0.790 to 0.834"."""
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
     value, low, high = (form(interval[key]) for key in ("value", "low", "high"))

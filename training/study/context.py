@@ -34,6 +34,7 @@ class ContextSource:
 
     @property
     def looks_back(self) -> bool:
+        """Return whether it is known at the point, not only in the window."""
         return self.source in LOOK_BACK
 
     @property
@@ -60,6 +61,7 @@ class EventPoints:
 
 
 def read_context(root: Part) -> tuple[ContextSource, ...]:
+    """Read the list `[[context]]`; note errors in `root`."""
     return tuple(map(_read_source, root.list_of_parts("context", MAX_DECLARED, "name")))
 
 

@@ -1,5 +1,3 @@
-"""A checked study: data, observation points, window, bad definition, model and gates."""
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -29,14 +27,17 @@ _VIOLATION_TYPES = frozenset(key for _, table in TABLES for key in table)
 
 
 def decimal(least: float, most: float, default: float) -> Any:
+    """Return the field of a number; `default` if left out."""
     return stated(lambda part, name: part.decimal(name, least, most, default), default)
 
 
 def optional_whole(most: int = MAX_NUMBER) -> Any:
+    """Return the field of a whole number of at least 1; None if left out."""
     return stated(lambda part, name: part.number(name, 1, most) if name in part else None, None)
 
 
 def optional_decimal(least: float, most: float) -> Any:
+    """Return the field of a number; None if left out."""
     return stated(lambda part, name: part.decimal(name, least, most, least) if name in part else None, None)
 
 
@@ -50,6 +51,7 @@ def flag(default: bool) -> Any:
 
 
 def word_of(words: tuple[str, ...]) -> Any:
+    """Return the field of one of `words`; the first if left out."""
     return stated(lambda part, name: part.word(name, words, words[0]), words[0])
 
 
@@ -219,11 +221,15 @@ class Study:
 
     @property
     def is_rate(self) -> bool:
+        """Return whether `bad.share` or `bad.worst` is stated."""
         return self.bad.share is not None or self.bad.worst is not None
 
     @property
     def at_equal_volume(self) -> bool:
-        """Return whether rankings are judged between sellers of like volume: a count, or points by volume."""
+        """Return whether rankings are judged between sellers of like volume.
+
+        They are if orders are chances to be bad, and bad is a count or a direction is freed.
+        """
         is_free = any(is_freed(feature) for feature in self.features)
         return self.bad.volume == "chance" and (is_free or not self.is_rate)
 
@@ -250,6 +256,7 @@ class Study:
         )
 
     def point_at(self, day: int) -> Observation:
+        """Return a day's point; with months, `window_end` is the same day of a later month."""
         if self.window.days is not None:
             return Observation(day, day + self.window.days)
         return Observation(day, _add_months(day, self.window.months or 0))

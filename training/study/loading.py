@@ -74,6 +74,7 @@ DEFAULTED: Mapping[str, str] = {
 
 
 def refuse_wrong_parameters(part: Part) -> None:
+    """Note errors for parameters that LightGBM lacks or that a study may not set."""
     part.skip_others()
     stated, ours, breaking = set(part.data), _names(OURS), _names(BREAKING)
     if theirs := sorted(stated & ours):

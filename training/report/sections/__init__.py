@@ -104,7 +104,7 @@ class ReportFault(RuntimeWarning):
 def build(reading: Reading) -> list[Section]:
     """Build every section of the report, in order; a sentence replaces a part that is left out.
 
-    A program error leaves out one part and never costs the trained model. It warns: tests treat warnings as errors.
+    A program error leaves out one part, with a `ReportFault` warning.
     """
     return [
         Section(p.key, p.title, p.lead, [block for name, part in p.parts for block in _blocks(name, part, reading)])

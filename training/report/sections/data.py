@@ -21,6 +21,7 @@ LINEAGE = {
 
 
 def lineage(r: Reading) -> list[Block]:
+    """List the model's origin: study, ledger, parameters, versions."""
     rows = [(name, str(r.lineage[key])) for key, name in LINEAGE.items()]
     stated, versions = (
         ", ".join(f"{key} {value}" for key, value in r.lineage[part].items()) for part in ("parameters", "versions")
@@ -30,6 +31,7 @@ def lineage(r: Reading) -> list[Block]:
 
 
 def definitions(r: Reading) -> list[Block]:
+    """List what bad is, the window, and who is eligible."""
     d = r.lineage["definition"]
     asks = [*([f"at least {d['bad_at_least']}"] if d["bad_at_least"] != 1 else []), *d["bad_asks"]]
     reference = d["reference_exposure"]
@@ -138,6 +140,7 @@ def labels(r: Reading) -> list[Block]:
 
 
 def looks(r: Reading) -> list[Block]:
+    """Tabulate earlier looks at the test window."""
     rows = r.evaluation["looks"]
     if not rows:
         return [Text("The test window was never looked at before.")]

@@ -44,6 +44,7 @@ def psi(r: Reading) -> list[Block]:
 
 
 def certificate(r: Reading) -> list[Block]:
+    """Tabulate the direction in which each feature provably moves the score."""
     c = r.certificate
     directions = c["directions"]
     bound = sum(1 for direction in directions.values() if direction)
@@ -77,6 +78,7 @@ def page(r: Reading) -> list[Block]:
 
 
 def importance(r: Reading) -> list[Block]:
+    """Tabulate each feature's share of the spread of points."""
     rows = r.evaluation["importance"]
     most = rows[0]["share"]
     cells: list[list[Cell]] = [

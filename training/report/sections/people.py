@@ -37,6 +37,7 @@ def segments(r: Reading) -> list[Block]:
 
 
 def months(r: Reading) -> list[Block]:
+    """Tabulate AUC and rates by month; a sentence for one month."""
     rows = [{"name": row["month"], **row} for row in r.evaluation["by_month"]]
     if len(rows) == 1:
         return [Text(f"All test rows were observed in {rows[0]['name']}: one month is no trend.", quiet=True)]
@@ -62,7 +63,10 @@ def _segment(name: str, rows: list[Json]) -> Table:
 
 
 def migration(r: Reading) -> list[Block]:
-    """Tabulate how many sellers move between the champion's and the candidate's tiers."""
+    """Tabulate how many sellers move between the champion's and the candidate's tiers.
+
+    Raises Absent without a champion.
+    """
     if (moves := r.evaluation["migration"]) is None:
         raise Absent("there was no champion to compare with when this model was trained")
     tiers, matrix = [str(tier) for tier in moves["tiers"]], moves["matrix"]

@@ -13,7 +13,10 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "w
 
 
 def judged(r: Reading) -> list[Block]:
-    """Tabulate AUC and the candidate's lead on every model, over the pairs that the study is judged by."""
+    """Tabulate AUC and the candidate's lead on every model, over the pairs that the study is judged by.
+
+    Raises Absent without a pair.
+    """
     found = r.evaluation["judged"]
     if found["auc"]["lightgbm"]["value"] is None:
         raise Absent("no bad and good seller of this test were observed on one day and sold about as much")
@@ -30,7 +33,7 @@ def judged(r: Reading) -> list[Block]:
 
 
 def all_pairs(r: Reading) -> list[Block]:
-    """Tabulate the same over all pairs."""
+    """Tabulate AUC and the candidate's lead on every model, over all pairs."""
     caption = (
         "All on the same out-of-time rows, as served, at the reference exposure. Volume alone, in the window or before it,"
         " says how much of an AUC is no trust at all. An interval that does not touch the dotted zero is a difference beyond"
@@ -56,6 +59,7 @@ def _compare(where: str, figure: str, caption: str, figures: Json) -> Table:
 
 
 def curves(r: Reading) -> list[Block]:
+    """Draw each model's ROC and precision."""
     return [Plots([_roc(r), _precision(r)])]
 
 
