@@ -74,6 +74,7 @@ class Spans:
                 span.last = happened
 
     def rows(self) -> list[dict[str, object]]:
+        """Return per kind its key, number, and first and last time (RFC 3339 or None)."""
         return [
             {
                 "kind": KINDS[kind].key,
@@ -86,7 +87,7 @@ class Spans:
 
     @property
     def doubt(self) -> str:
-        """Return why the times are implausible, with many entries before 1990; "" if they are not."""
+        """Return a warning if over 1 % of the times lie before 1990; else ""."""
         if self.early <= MAX_EARLY * self.timed:
             return ""
         return (
@@ -116,7 +117,7 @@ def import_files(
     progress: Progress,
     dry_now: int | None = None,
 ) -> ImportReport:
-    """Import every file of a mapping found below `data`.
+    """Import every file of a mapping found below `data`; the report lists rejected and unmatched rows.
 
     Raises InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is
     imported then. `dry_now` appends nothing and checks each entry as of this time.
@@ -151,6 +152,7 @@ def import_entries(
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
+    """Import (line, row) pairs in place of the files' own rows."""
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.rejects_of(file.path):

@@ -34,9 +34,10 @@ def with_matches(
     reject: Reject,
     unmatched: list[UnmatchedRow],
 ) -> Iterator[tuple[int, Row]]:
-    """Yield (line, row) with the match's columns; list rows without a match in `unmatched`.
+    """Yield (line, row) with the match's columns, if any; list rows without a match in `unmatched`.
 
     A recorded match wins over identifiers; otherwise the row could later become another entry with the same id.
+    Unreadable rows go to `reject`.
     """
     attributes = {identifier.attribute for identifier in file.identifiers}
     index = IdentityIndex(ledger.identities.in_force(marketplace, ledger.cut()), attributes)

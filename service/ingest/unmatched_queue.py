@@ -1,7 +1,4 @@
-"""The queue of rows without a seller: a CSV file in which a person fills in the sellers.
-
-Rows leave for a file of matched rows when a person's rows are imported, or a later import finds the seller.
-"""
+"""The queue of rows without a seller: a CSV file in which a person fills in the sellers."""
 
 import csv
 import io
@@ -28,6 +25,7 @@ HEADER = ("file", "line", "reason", "candidates", "seller", "verified", "decided
 def import_and_queue(
     ledger: Ledger, mapping: ForeignMapping, data: Path, queue: Path, progress: Progress
 ) -> ImportReport:
+    """Import the files and the queued rows that now match; rewrite the queue."""
     waiting = read_queue(queue, mapping)
     report = import_files(ledger, mapping, data, progress)
     fresh = {_key(row) for row in report.unmatched}
@@ -41,7 +39,7 @@ def import_and_queue(
 
 
 def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> ImportReport:
-    """Import filled-in rows and record them beside the queue.
+    """Import filled-in rows and move them to `NAME.matched.csv` beside the queue; wrong answers are rejects.
 
     Raises InvalidInput without the file, ConfigurationWrong if it is no queue.
     """

@@ -105,6 +105,8 @@ class ReportOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
+    """The number of a notifier's reports by outcome."""
+
     upheld: int = 0
     overturned: int = 0
     dismissed: int = 0

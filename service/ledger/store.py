@@ -1,5 +1,3 @@
-"""The ledger: appends entries, and reads them as of any time."""
-
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -165,14 +163,16 @@ class Ledger:
         return results
 
     def suppose(self, marketplace: str, seller: str, entries: Sequence[Entry], cut: Cut) -> Supposed:
+        """Return what an append would record; it only reads."""
         return suppose(self.clock, marketplace, seller, entries, cut)
 
     def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.Refreshed:
-        """Measure precision anew, and state what time alone changed. Raises InvalidInput."""
+        """Measure precision anew, and state what time alone changed in cases. Raises InvalidInput."""
         appending.require_marketplace_id(marketplace)
         return linking.refresh(self.clock, marketplace, principal=principal)
 
     def finish(self) -> None:
+        """Append the consequences that interrupted appends left out."""
         with self.database.read() as connection:
             left = following.find_unfinished(connection)
         for one in left:
@@ -190,8 +190,8 @@ class Ledger:
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> AppendedEntry:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.
 
-        The role needs the right to delete from `seller_key`. Raises InvalidInput; SellerNotFound if the seller has no
-        entry; LedgerUnavailable if SQLite's journal still holds the key: then a retry finishes.
+        Raises ErasureRefused if the role may not delete from `seller_key`; SellerNotFound if the seller has no entry;
+        InvalidInput. LedgerUnavailable: SQLite's journal still holds the key, and a retry finishes.
         """
         appending.require_marketplace_id(marketplace)
         entry = Entry(entry_id, seller, SellerErased(actor, ground))

@@ -31,6 +31,7 @@ def cell(row: Row, column: str) -> str:
 
 
 def column_of(part: Part, name: str = "column") -> str:
+    """Return the column under `name`; "" after an error, which `part` notes."""
     stated = part.value(name)
     if isinstance(stated, str) and stated:
         return stated
@@ -57,14 +58,13 @@ _DAY = ":day"
 
 
 class Reading(NamedTuple):
-    """The reader of a field's values."""
-
     field: str
     dates: Dates = PLAIN
     find_problem: Callable[[str], str | None] = lambda _constant: None
     """Returns why the field refuses a constant; None if it takes it."""
 
     def read_constant(self, part: Part, name: str, value: object) -> str:
+        """Return a constant as text (True: "true"); `part` notes why the field refuses it."""
         text = _text(value)
         if text.strip() and (problem := self.find_problem(text.strip())):
             part.refuse(name, f"cannot be used: {problem}")
@@ -74,7 +74,7 @@ class Reading(NamedTuple):
 def value_of(part: Part, name: str, reading: Reading) -> Value:
     """Compile a mapping's value into a function from row to text.
 
-    It is a constant, a text with `{COLUMN}`, or a table.
+    It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table.
     """
     stated = part.value(name)
     if isinstance(stated, Mapping):
@@ -206,7 +206,7 @@ MAX_CONDITIONS = 100
 
 
 def whole(value: Decimal) -> str:
-    """Round halves to even: `whole(Decimal("58.9") * 100) == "5890"`."""
+    """Return the rounded number's text, halves to even: `whole(Decimal("2.5")) == "2"`."""
     return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 

@@ -1,8 +1,7 @@
 """Finds a foreign row's seller by recorded identifiers, as `[match]` of a mapping states. Pure.
 
-Two identifiers are the same if they have the same letters and digits (`normalise`). The first identifier that any
-seller has decides. If several sellers have it, a person decides. A match is verified if its identifier says `verified =
-true` and the seller's identity was verified at level business or better.
+If several sellers have an identifier, a person decides. A match is verified if its identifier says `verified = true`
+and the seller's identity was verified at level business or better.
 """
 
 import unicodedata
@@ -24,6 +23,7 @@ class Match(NamedTuple):
     verified: bool
 
     def columns(self) -> dict[str, str]:
+        """Return `{"@seller": "s1", "@verified": "true"}`."""
         return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
 
 

@@ -98,7 +98,6 @@ class Join:
 
 
 def joins_of(part: Part) -> tuple[Join, ...]:
-    """Read a file's joins."""
     found = []
     for one in part.list_of_parts("join", MAX_JOINS):
         path, on = one.text("path", 1), column_of(one, "on")
@@ -196,6 +195,8 @@ class Count:
 
 
 class Tally:
+    """Counts distinct texts, unless empty, or adds up numbers."""
+
     def __init__(self) -> None:
         self._seen: set[str] = set()
         self._sum = Decimal(0)
@@ -245,6 +246,7 @@ class MappedFile:
 
     @property
     def matched(self) -> "MappedFile":
+        """Return the file with only the rules that need the row's seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
@@ -374,6 +376,7 @@ class Rule:
         self._first_line: dict[tuple[str, ...], int] = {}
 
     def states(self, name: str) -> bool:
+        """Return whether the field has a value that is no count."""
         return name in self._values
 
     def may_apply(self, row: Row) -> bool:
@@ -384,7 +387,7 @@ class Rule:
         return (read_or_none(self._values[name], row) or "").strip()
 
     def read_row(self, row: Row) -> Entry | None:
-        """Return the row's entry, if the rule applies and makes one of it. Raises RowRejected."""
+        """Return the row's entry; None if a condition fails or the rule only counts rows. Raises RowRejected."""
         if self.needs_match and SELLER not in row:
             return None
         for test in self._when:
@@ -408,6 +411,7 @@ class Rule:
             read_or_none(read, row)
 
     def name_report(self, row: Row, error: RowRejected) -> RowRejected:
+        """Return the error, with the id if the rule makes a report."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = self.read_id("entry_id", row) if is_report else ""
         return ReportRejected(str(error), name) if name else error

@@ -1,6 +1,6 @@
 """Reads a source into the ledger, each message's fact once.
 
-The position is committed with the entries. A message that cannot be appended goes to the reject file first.
+A message that cannot be appended goes to the reject file first.
 """
 
 import time

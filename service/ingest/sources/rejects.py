@@ -29,7 +29,7 @@ class RejectFile:
             self._file.close()
 
     def write(self, source: str, messages: Sequence[Message], reasons: Mapping[int, str]) -> None:
-        """Write messages with a reason; wait until they are on disk. Raises ConfigurationWrong."""
+        """Append messages with a reason, by index, as JSON lines; wait for the disk. Raises ConfigurationWrong."""
         if not reasons:
             return
         lines = [

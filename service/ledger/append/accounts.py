@@ -42,6 +42,7 @@ _NO_NEW_FACTS = frozenset(
 
 
 def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+    """Add the recorded deposits and claims that `fresh` changes."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in reader.rows(_DEPOSITS, sellers):
@@ -53,6 +54,7 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+    """Add the recorded measures and complaints that `fresh` names."""
     entries = [item.entry for item in fresh if is_contest(item.entry.fact)]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
@@ -81,7 +83,7 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add the last statement about each decided case.
+    """Add the last state of each case that `fresh` names, and its seller's statements on payouts.
 
     An unrecorded case is open if its namesake entry is of the same seller.
     """

@@ -38,6 +38,7 @@ class ActWriter:
     @classmethod
     @contextmanager
     def open(cls, clock: LedgerClock, marketplace: str = "") -> Iterator[Self]:
+        """Take the ledger's lock for acts; `marketplace` "" means all. Raises ClockInDoubt."""
         with clock.locked(clock.present(clock.read_end())) as (connection, present):
             yield cls(RowReader(connection, marketplace), present)
 

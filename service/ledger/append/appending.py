@@ -126,8 +126,9 @@ def append_batch(
 ) -> BatchResult:
     """Append the unrecorded entries, in order, and those derived from them; the caller locks and commits.
 
-    With the entry's index it raises EntryContentDiffers, ViolationNotFound, EntryNotFound, LifecycleForbids, or
-    PermissionDenied for the caller's own reports; also an error of `database.CONFLICT` for a taken revision.
+    Returns one result per entry. With the entry's index it raises EntryContentDiffers, ViolationNotFound,
+    EntryNotFound, LifecycleForbids, or PermissionDenied for the caller's own reports; also an error of
+    `database.CONFLICT` for a taken revision.
     """
     recorded = _read_known(reader, batch)
     fresh = [item for item in batch if item.entry.entry_id not in recorded]
@@ -170,7 +171,7 @@ def _add_all(
 
 
 def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
-    """Raise PermissionDenied for decisions about the caller's own reports, before the lock: tries hold up no one."""
+    """Raise PermissionDenied for decisions about the caller's own reports, before the lock, which others need."""
     if may_decide_own(batch):
         with database.read() as connection:
             reader = RowReader(connection, marketplace)
@@ -179,7 +180,7 @@ def refuse_own_early(database: Database, marketplace: str, batch: Sequence[Prepa
 
 
 def find_overtaken(reader: RowReader, seen: AsSeen) -> set[str]:
-    """Return the ids of a bulk decision's entries whose violations got another decision.
+    """Return the ids of unrecorded entries in `seen` whose violations got another decision since.
 
     Raises EntryContentDiffers if another bulk decision has the id.
     """

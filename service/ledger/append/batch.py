@@ -20,7 +20,7 @@ MAX_ROWS = 50_000
 
 
 def insert_sealed(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
-    """Insert consecutive rows and their seals; texts, by the row's index, are encrypted."""
+    """Insert consecutive rows and their seals; texts, by the row's index, are first encrypted in the rows."""
     seal_texts(reader, rows, texts)
     insert_entries(reader.connection, rows)
     seal(reader.connection, rows[0][PLACE["sequence"]], [leaf_of(row) for row in rows])
@@ -48,14 +48,15 @@ class Batch:
     def load_known(
         cls, reader: RowReader, fresh: Sequence[PreparedEntry], first: int, last_time: int, present: Present
     ) -> Self:
+        """Return an empty batch that knows what `fresh` refers to."""
         with read_mended_times(reader.connection, present.mendings):
             known = load_known(reader, fresh)
         return cls(reader.marketplace, known, first, last_time, present)
 
     def add(self, item: PreparedEntry, index: int) -> AppendedEntry:
-        """Add an entry and those derived from it; return its sequence and state.
+        """Add an entry and those derived from it; return its sequence and state. `insert` writes them.
 
-        Raises the errors of `Derivation.process` with the entry's `index`.
+        Raises the errors of `Derivation.process` with the entry's `index`; InvalidInput beyond MAX_ROWS.
         """
         sequence = self._first + len(self.derivation.new_entries)
         new = self.derivation.process(item, ("entries", index))

@@ -50,10 +50,12 @@ class Unfinished(NamedTuple):
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
+    """Return the progress of an entry's consequences; `sequence` 0: all are derived."""
     return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 
 def find_unfinished(connection: Connection) -> list[Unfinished]:
+    """Return the entries whose consequences are not all derived."""
     return [_unfinished_of(*row) for row in connection.execute(_OPEN)]
 
 
@@ -68,6 +70,7 @@ def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[U
 
 
 def derive_next(connection: Connection, left: Unfinished, present: Present) -> None:
+    """Append an entry's consequences for the next `known.CHUNK` sellers."""
     sequence, last_time = last_entry(connection)
     reader = RowReader(connection, left.marketplace)
     batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)

@@ -62,7 +62,7 @@ class KnownContext(DerivationContext):
 
 
 def load_known(reader: RowReader, fresh: Sequence[PreparedEntry]) -> KnownContext:
-    """Load at most CHUNK consequences of an entry; note the rest as `unfinished`."""
+    """Load what `fresh` refers to, with at most CHUNK consequences of an entry; note the rest as `unfinished`."""
     context = KnownContext()
     entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
     facts = [entry.fact for entry in entries]
@@ -123,6 +123,7 @@ def _load_reports_of_listed(reader: RowReader, context: KnownContext, fresh: Seq
 def load_reached_sellers(
     reader: RowReader, context: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
+    """Add the recorded violations derived from (report, seller) pairs."""
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in reader.rows(_NAMED, ids):
         report, seller = ids[row.entry_id]
@@ -130,6 +131,7 @@ def load_reached_sellers(
 
 
 def load_listings(reader: RowReader, product: str, after: int = 0) -> tuple[list[Listing], int]:
+    """Return the next CHUNK listings, and the last one's sequence (0 at the end)."""
     rows = _next_of(reader, product, Kind.PRODUCT, after)
     found = [Listing(row.seller, row.occur_time, row.report_time, read_fact(row)) for row in rows[:CHUNK]]
     return found, rows[CHUNK - 1].sequence if len(rows) > CHUNK else 0

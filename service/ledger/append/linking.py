@@ -1,7 +1,6 @@
 """After each append that may change links, the ledger states what they now bring each seller.
 
-So a term begins and ends with its path and cause, in one transaction. `refresh` states what time alone changes, and
-measures the precision of each kind of link.
+So a term begins and ends with its path and cause, in one transaction. `refresh` states what time alone changes.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -83,6 +82,7 @@ def _suspends(new: NewEntry) -> bool:
 
 
 def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
+    """State what links now bring sellers around `moved`; return the number of entries."""
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(reader.connection, present.mendings):
@@ -171,7 +171,7 @@ class Refreshed(NamedTuple):
 
 
 def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshed:
-    """State every case as the links are now, and measure the precision of each kind."""
+    """State every case as the links are now; record each kind's precision if it changed."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
         statements = read_every(reader)

@@ -1,5 +1,3 @@
-"""No caller decides its own report."""
-
 from collections.abc import Collection, Sequence
 
 from scoring.base.enums import Action, Attribution, Kind
@@ -26,6 +24,7 @@ _WAITING = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS), _
 
 
 def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
+    """Return whether it decides anything, by a known caller who is not exempt."""
     return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 
 

@@ -93,6 +93,7 @@ class PolicyMoves:
         return moves[-1] if moves else None
 
     def list(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
+        """Return up to `count` moves, oldest first, without the first `after` ones."""
         with self.clock.database.read() as connection:
             return _read_moves(connection, after, count)
 
@@ -105,6 +106,7 @@ class PolicyMoves:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
     def list_digests(self, beginning: str) -> Sequence[str]:
+        """Return the policies' digests with this beginning."""
         first = f"{_POLICY}/{beginning}"
         names = self.clock.database.rows(_NAMES, first=first, end=f"{first}g")
         return [name.removeprefix(f"{_POLICY}/") for (name,) in names]

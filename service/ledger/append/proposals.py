@@ -93,6 +93,7 @@ class Proposal:
 
     @property
     def digest(self) -> str:
+        """Return the request's SHA-256 in hexadecimal; "" once erased."""
         return "" if self.content is None else sha256(self.content.request).hexdigest()
 
     @property
@@ -114,8 +115,8 @@ class Proposals:
     ) -> Proposal:
         """Record a proposal; return its present state, or the state of an open proposal with the same request.
 
-        Raises EntryContentDiffers if another proposal has the id; TooManyCalls if the caller, or all callers together,
-        have too many open.
+        It expires after `hours`; the key of `seller` seals it. Raises EntryContentDiffers if another proposal has the
+        id; TooManyCalls if the caller, or all callers together, have too many open.
         """
         with ActWriter.open(self.clock, marketplace) as acting:
             for found in _load(acting.reader, [proposal], acting.now):
@@ -163,6 +164,7 @@ class Proposals:
             return _load_one(acting.reader, proposal, acting.now)
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
+        """Return its present state. Raises ProposalNotFound."""
         now = self._read_now()
         with self.clock.database.read() as connection:
             return _load_one(RowReader(connection, marketplace), proposal, now)

@@ -25,7 +25,8 @@ SUPPOSABLE = (COUNTING_KINDS - {Kind.CASE}) | {Kind.DEPOSIT, Kind.MEASURE, Kind.
 def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence[Entry], cut: Cut) -> Supposed:
     """Return what would be recorded if entries of a seller were appended just before the cut's `observe_time`.
 
-    It only reads. Raises as `Ledger.append`, and InvalidInput for another seller and for kinds outside SUPPOSABLE.
+    It only reads. Entries need no id. Raises as `Ledger.append`, and InvalidInput for another seller and for kinds
+    outside SUPPOSABLE.
     """
     if not entries:
         return NOTHING_SUPPOSED

@@ -65,6 +65,7 @@ class LedgerClock:
         return self.server.now(self._extrapolate())
 
     def doubt(self) -> int:
+        """Return how old an answer may be, in microseconds; 0 without doubt."""
         return self.server.doubt(self._extrapolate(), self._end_seen[2])
 
     def settled(self) -> int | None:
@@ -72,6 +73,7 @@ class LedgerClock:
         return self.database.read_settled_clock(None if self._follows_database else partial(self.server.now, None))
 
     def read_end(self) -> LedgerEnd:
+        """Read the last entry (zeros without one), new corrections, and PostgreSQL's clock if it counts."""
         with self.database.read() as connection:
             sequence, record_time, mended, clock = connection.execute(_ENDS[self._follows_database]).one()
             end = LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
@@ -89,18 +91,19 @@ class LedgerClock:
 
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
+        """Open a read with times as corrected at a sequence, later entries included."""
         known = self.list_mendings(sequence)
         with self.database.read() as connection, mending.read_mended_times(connection, known):
             yield connection
 
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
-        """Return those that a cut at a sequence knows."""
+        """Return the corrections that a cut at a sequence knows."""
         if sequence > self._known[0]:
             self.read_end()
         return self.mendings.list_before(sequence)
 
     def rows_up_to(self, sequence: int, query: Executable, **values: Any) -> Sequence[Any]:
-        """Return a query's rows; its parameter `last` is the sequence."""
+        """Return a query's rows, with times as corrected at the sequence, its parameter `last`."""
         with self.as_of(sequence) as connection:
             return connection.execute(query, {"last": sequence, **values}).all()
 

@@ -69,10 +69,12 @@ class Mendings(NamedTuple):
     all: tuple[Mending, ...] = ()
 
     def list_before(self, sequence: int) -> tuple[Mending, ...]:
+        """Return the corrections recorded up to and with this sequence."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
 def load_mendings(connection: Connection) -> Mendings:
+    """Return the recorded corrections, oldest first, unless they only vouch for the clock."""
     found, through = [], 0
     for row in connection.execute(_MENDINGS).all():
         fact: ClockMended = read_fact(row)
@@ -125,7 +127,7 @@ def find_last_before(connection: Connection, mendings: Mendings, known_time: int
 
 
 def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
-    """Return a query of corrected times.
+    """Return the query with corrected times in place of recorded ones.
 
     Record times between a mending's `first` and `last` go back by its `ahead`. Occur and report times of those entries
     become the corrected record time if they equal the recorded one or lie after `stated_time`.
@@ -149,6 +151,7 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
+    """Correct the times that the connection reads inside the block."""
     if not mendings:
         yield
         return

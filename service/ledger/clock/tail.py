@@ -65,6 +65,7 @@ class Tail:
                 self._moved.notify_all()
 
     def restart_after_loss(self, sequence: int) -> None:
+        """Go back to `sequence`, count the loss, and wake callers."""
         with self._lock:
             self._last = sequence
             self.losses += 1

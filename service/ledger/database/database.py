@@ -126,7 +126,7 @@ class Database:
     def read_settled_clock(self, clock: Callable[[], int] | None) -> int | None:
         """Return a time, in microseconds: all entries recorded before it are committed. None during a write.
 
-        `clock`: PostgreSQL's own if None, which SQLite lacks.
+        `clock` gives the time; None means PostgreSQL's own clock. SQLite needs one.
         """
         # The clock first, then the lock: a later holder of the lock reads a later clock.
         with self.read() as connection:
@@ -149,6 +149,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
+        """Open a read of one moment, without time limits."""
         with self._translate_errors(), self._readers.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
@@ -177,6 +178,7 @@ class Database:
             _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
 
     def about(self) -> dict[str, str]:
+        """Return `database`, `version` and settings of durability."""
         if self.is_sqlite:
             return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
         with self.read() as connection:
@@ -213,6 +215,7 @@ class Database:
             return []
 
     def close(self) -> None:
+        """Close the connections and release the lock; later calls raise LedgerUnavailable."""
         self._closed = True
         self._readers.dispose()
         self._writer.dispose()
@@ -277,6 +280,7 @@ class Database:
 
 
 def lift_limits(connection: Connection) -> None:
+    """Lift PostgreSQL's time limits for this transaction."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     raw: Any = connection.connection.driver_connection

@@ -119,6 +119,7 @@ def of_kind(kind: Kind) -> TextClause:
 
 
 def act_clause(act: Act) -> TextClause:
+    """Return the condition `kind > 1000 AND kind = 1001`."""
     return text(f"{ACTING} AND kind = {int(act)}")
 
 
@@ -128,6 +129,7 @@ def among_kinds(*kinds: Kind) -> ColumnElement[bool]:
 
 
 def read_content(key: str) -> ColumnElement[str]:
+    """Return the expression of a top-level value in the JSON content."""
     return _Member(ENTRY.c.content, literal_column(f"'{key}'"))
 
 

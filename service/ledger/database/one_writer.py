@@ -36,7 +36,7 @@ class WriterLock:
         """False: the system lacks locks, and every process is admitted."""
 
     def share(self) -> None:
-        """Take the lock for local commands. Raises ConfigurationWrong while another process has it."""
+        """Take the lock for this process's local commands. Raises ConfigurationWrong while another process has it."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
                 return
@@ -50,6 +50,7 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
+        """Take the lock alone. Raises ConfigurationWrong if it is taken."""
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)

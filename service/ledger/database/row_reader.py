@@ -23,7 +23,7 @@ class RowReader:
     last: int = 2**63 - 1
 
     def rows(self, query: Select[Any], names: Collection[str], **values: Any) -> Sequence[Any]:
-        """Return rows about the names; without names no query is made."""
+        """Return the rows of a query of `marketplace`, `last` and `names`; without names no query is made."""
         if not names:
             return ()
         named = {"marketplace": self.marketplace, "last": self.last, "names": list(names)}
@@ -31,4 +31,5 @@ class RowReader:
 
 
 def read_fact(row: Any) -> Any:
+    """Return the fact in a row's content, without sealed texts."""
     return entry_from_content(row.entry_id, row.content).fact

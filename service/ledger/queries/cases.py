@@ -63,7 +63,7 @@ class CaseQueries:
         return [_case_of(row) for row in self.clock.rows_as_of(cut, _OPEN, marketplace=marketplace, limit=limit)]
 
     def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
-        """Return (open cases, those overdue at `now`, in microseconds)."""
+        """Return (open cases, those overdue at `now`, in microseconds), by default of all marketplaces."""
         query = _COUNTS if marketplace is None else _COUNTS_HERE
         [(open_cases, overdue)] = self.clock.rows_as_of(cut, query, now=now, marketplace=marketplace)
         return open_cases, overdue

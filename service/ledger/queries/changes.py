@@ -40,6 +40,7 @@ class ChangeQueries:
     clock: LedgerClock
 
     def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
+        """Return the next `limit` entries after `after` up to `last`, acts included."""
         return [Change(*row) for row in self.clock.database.rows(_AFTER, after=after, last=last, limit=limit)]
 
     def find_sequences_by_rule(self, first: int, last: int) -> frozenset[int]:

@@ -57,7 +57,7 @@ class EntryQueries:
     ) -> Sequence[RecordedEntry]:
         """Return a page of entries as of the cut, by sequence, with sealed texts opened.
 
-        The next page begins after the last entry's sequence.
+        Acts are left out; `sellers` None means all. The next page begins after the last entry's sequence.
         """
         with self.clock.as_of(cut.sequence) as connection:
             query = select_page(_ENTRIES, sellers, after_sequence, limit)
@@ -65,7 +65,7 @@ class EntryQueries:
             return _open_texts(RowReader(connection, marketplace), rows)
 
     def list_by_id(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
-        """Return entries by their ids, as of the cut, by sequence, with sealed texts opened."""
+        """Return the recorded entries among ids, up to the cut's sequence, in order, with sealed texts opened."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
             found = sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence)
@@ -74,7 +74,7 @@ class EntryQueries:
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, by sequence, after one.
+        """Yield lists of at most `chunk` rows of EXPORT_COLUMNS, without acts, by sequence, beyond `after`.
 
         If `bounded`, only entries that occurred and were reported before the cut's `observe_time`.
         """

@@ -157,7 +157,7 @@ class FactQueries:
         return tabulate(rows, sellers, [sale[:width] for sale in sold], by_name), omitted
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Split sellers into batches that fit in memory; a seller with very many allegations is alone."""
+        """Split sellers, in order, into batches that fit in memory; a seller with very many allegations is alone."""
         if len(sellers) == 1:
             yield sellers
             return

@@ -57,7 +57,7 @@ class IdentityQueries:
             )
 
     def stated_by(self, marketplace: str, ids: Sequence[str]) -> dict[str, IdentifierMatch]:
-        """Return, by entry id, its seller and whether its identifier was verified."""
+        """Return, by recorded id, its seller and whether its identifier was verified (None if the kind lacks it)."""
         return {
             row.entry_id: IdentifierMatch(
                 row.seller,

@@ -113,11 +113,12 @@ class LinkQueries:
             return read_violators(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time)
 
     def find_precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
+        """Return the last recorded precision; empty before a first `Ledger.refresh_links`."""
         with self.clock.as_of(cut.sequence) as connection:
             return read_precision(RowReader(connection, marketplace, cut.sequence))
 
     def cases(self, marketplace: str, cut: Cut) -> tuple[list[Case], dict[str, list[int]]]:
-        """Return the first statement of each case of a link, and when violations of their sellers were confirmed."""
+        """Return the first statement of each case of a link, and when their sellers' violations were confirmed."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
             first: dict[tuple[str, str], Case] = {}
@@ -182,7 +183,10 @@ def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
 
 
 def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> dict[str, Violator]:
-    """Return sellers with a confirmed violation of their own that reaches others, each with its latest."""
+    """Return sellers with a confirmed violation of their own that reaches others, each with its latest.
+
+    `time` (microseconds) decides who is suspended.
+    """
     found = {
         seller: max((one.time, one.violation) for one in of if one.reaches)
         for seller, of in read_established(reader, sellers).items()
@@ -201,6 +205,7 @@ class Established(NamedTuple):
 
 
 def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[Established]]:
+    """Return the sellers' counting violations, without those derived from products' reports."""
     names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
     rows = reader.rows(_ABOUT, names)
     of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}

@@ -88,7 +88,7 @@ class AsRecorded(NamedTuple):
     until: int
 
     def holds(self, connection: Connection, marketplace: str) -> bool:
-        """Return whether no statement about them was recorded since."""
+        """Return whether no measure or case of the sellers was stated after the sequence `until`."""
         values = {"marketplace": marketplace, "sellers": list(self.sellers), "until": self.until}
         return connection.execute(_STATED_SINCE, values).first() is None
 
@@ -103,13 +103,13 @@ class MeasureQueries:
     def of_sellers(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, supposed: Sequence[TermStatement] = ()
     ) -> dict[str, SellerTerms]:
-        """Return by seller what was stated by the cut, and what is supposed besides."""
+        """Return each seller's terms as of the cut, with `supposed` statements added."""
         stated = self.list_stated(marketplace, sellers, cut.sequence)
         last = replace(cut, sequence=max([cut.sequence, *(one.sequence for one in supposed)]))
         return {seller: select_terms([*of, *supposed], last) for seller, of in stated.items()}
 
     def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[TermStatement]]:
-        """Return by seller the entries about measures, deposits, payouts and cases, in order."""
+        """Return by seller, in order, the entries about measures, deposits, payouts and cases up to a sequence."""
         found: dict[str, list[TermStatement]] = {seller: [] for seller in sellers}
         for row in self.clock.rows_up_to(until, _ON_TERMS, marketplace=marketplace, sellers=list(sellers)):
             if row.kind in _TERMS:

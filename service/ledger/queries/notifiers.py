@@ -43,6 +43,6 @@ class NotifierQueries:
         }
 
     def list(self, marketplace: str, after: str, count: int) -> Sequence[str]:
-        """Return up to `count` notifiers' ids after `after`, ascending; "" comes first."""
+        """Return up to `count` notifiers' ids after `after`, ascending; "" is before all."""
         found = self.clock.database.rows(_NOTIFIERS, marketplace=marketplace, after=after, limit=count)
         return [notifier for (notifier,) in found]

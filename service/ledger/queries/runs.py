@@ -59,6 +59,7 @@ class RunQueries:
     measures: MeasureQueries
 
     def find_seen(self, cut: Cut) -> Seen:
+        """Return a case per seller with confirmed violations of RUN_TYPES, in all marketplaces."""
         cases: list[RunCase] = []
         confirmed = overturned = 0
         for marketplace in self.sellers.list_marketplaces():

@@ -67,7 +67,8 @@ class SealQueries:
     ) -> VerificationReport:
         """Check every entry, or those from `first`, which begins a seal, against seals and checkpoints.
 
-        `checkpoints`: (sequence, chain). `progress` gets (done, total). The result names a mismatch.
+        `checkpoints`: (sequence, chain). `progress` gets (done, total). Entries lost since this process read them are a
+        mismatch, too.
         """
         seen = self.clock.seen_sequence
         found = verify(self.clock.database.rows, checkpoints, progress, first)
@@ -77,6 +78,7 @@ class SealQueries:
         return found
 
     def prove(self, sequences: Sequence[int]) -> list[Proof]:
+        """Return a proof for each sequence, ascending; all must be recorded."""
         found: list[Proof] = []
         leaves: list[bytes] = []
         first = last = 0
@@ -95,6 +97,7 @@ class SealQueries:
         return next(((row[0], bytes(row[1])) for row in self.clock.database.rows(LAST_SEAL)), (0, GENESIS))
 
     def chain_at(self, sequence: int) -> bytes | None:
+        """Return the chain of the seal that ends at a sequence; GENESIS at 0."""
         if sequence == 0:
             return GENESIS
         last, chain = self._seal_over(sequence)

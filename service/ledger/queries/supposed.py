@@ -1,4 +1,4 @@
-"""Hypothetical entries as reads of the ledger would return them; no database holds them."""
+"""Hypothetical entries as reads of the ledger would return them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ NOTHING_SUPPOSED = Supposed()
 
 
 def read_supposed(rows: Iterable[Sequence[Any]]) -> Supposed:
-    """Sort rows of the table of entries by what reads them."""
+    """Sort rows of the table of entries into exposure, other kinds for scores, and terms."""
     facts: list[FactRow] = []
     sales: list[SaleRow] = []
     terms: list[TermStatement] = []

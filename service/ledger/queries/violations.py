@@ -151,8 +151,8 @@ class ViolationQueries:
         """Return a page of violations by the sequence of reports, and the next page's `after_sequence` (None at the
         end).
 
-        A page looks at `limit` violations and returns those that have one of the `statuses`, if given. No correction
-        moves a violation into the cut or out of it.
+        A page looks at `limit` violations and returns those that have one of the `statuses`, if given. Reports about
+        products are left out; `sellers` None means all. No correction moves a violation into the cut or out of it.
         """
         reports_of = _REPORTS.where(_of_notifier(notifier)) if notifier else _REPORTS
         query = select_page(reports_of, sellers, after_sequence, limit + 1)
@@ -163,6 +163,7 @@ class ViolationQueries:
         return [view for view in views if not statuses or view.status in statuses], after
 
     def find_views(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
+        """Return the violations that the cut sees, by id, products' reports included."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
             reports = reader.rows(_NAMED, names, observe_time=cut.observe_time)
@@ -212,6 +213,7 @@ class ViolationQueries:
         ]
 
     def find_derived(self, marketplace: str, sequence: int, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return the derived violations by product's report, up to a sequence."""
         violations_of_reports: dict[str, list[str]] = {}
         with self.clock.database.read() as connection:
             for report, violation in RowReader(connection, marketplace, sequence).rows(_DERIVED, names):

@@ -65,4 +65,5 @@ def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, An
 
 
 def extend_chain(before: bytes, root: bytes, first: int, last: int) -> bytes:
+    """Return SHA-256(before || root || first || last), numbers in 8 bytes, big-endian."""
     return sha256(before + root + _RANGE.pack(first, last)).digest()

@@ -67,8 +67,8 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
     """Return a file's verified checkpoints, as (sequence, chain).
 
-    Raises InvalidInput if `public_key` is not 64 hexadecimal digits; SellertrustError if a line is damaged or not
-    signed by it.
+    Raises InvalidInput if the file is missing or `public_key` is not 64 hexadecimal digits; SellertrustError if a line
+    is damaged or not signed by it.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))

@@ -31,7 +31,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def merkle_path(leaves: Sequence[bytes], place: int) -> tuple[tuple[bool, bytes], ...]:
-    """Return the nodes that lead from a leaf to the root: whether each is on the right, and its hash."""
+    """Return the nodes that lead from a leaf (by index) to the root: whether each is on the right, and its hash."""
     level, path = list(leaves), []
     while len(level) > 1:
         other = place ^ 1

@@ -1,5 +1,3 @@
-"""Restores a backup, in one transaction, into a database without a ledger or with an empty one."""
-
 import sqlite3
 import struct
 import tempfile
@@ -42,7 +40,7 @@ _NO_ROW: tuple[type[Exception], ...] = (
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
-    """Restore a backup into an empty ledger, in one transaction; return its manifest.
+    """Restore a backup into an empty ledger or a database without one, in one transaction; return its manifest.
 
     Raises BackupRefused if the file is damaged, is of a newer release, or fails its verification, or if the ledger has
     any content.

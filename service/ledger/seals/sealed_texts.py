@@ -34,6 +34,7 @@ class SellerKey(NamedTuple):
 
 
 def read_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, SellerKey]:
+    """Return the keys by seller, without erased ones."""
     return {seller: SellerKey(key_id, bytes(secret)) for seller, key_id, secret in reader.rows(_KEYS, sellers)}
 
 
@@ -51,7 +52,7 @@ def read_or_make_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, 
 
 
 def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
-    """Encrypt texts in the content of their rows, in place; insert missing keys.
+    """Encrypt texts in the content of their rows, and key the digests, in place; insert missing keys.
 
     `texts`: canonical JSON by the row's index.
     """
