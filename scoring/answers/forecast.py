@@ -37,6 +37,7 @@ class Course:
 
     @property
     def acts(self) -> int:
+        """Return how many acts it takes, 0 to 2."""
         return self.trades + (self.level is not None)
 
 
@@ -49,6 +50,7 @@ class Forecast:
     points: Ints
 
     def find_day(self, tier: int) -> int | None:
+        """Return the first day ahead, from 1, with at least `tier`, if any."""
         reached = np.flatnonzero(self.tiers[1:] >= tier)
         return int(reached[0]) + 1 if len(reached) else None
 
@@ -77,6 +79,7 @@ class Forecasts:
 
     @property
     def tier(self) -> int:
+        """Return the number of today's tier without a notice, or 0."""
         [score] = self.core.scores
         return int(score.own_tier or 0) if score else 0
 
@@ -98,6 +101,7 @@ class Forecasts:
 
 
 def count_recent_orders(facts: Facts) -> int:
+    """Return the orders of a single case settled in VOLUME_DAYS."""
     recent = facts.exposure_day >= facts.observe_day[0] - VOLUME_DAYS
     return int(facts.exposure_orders[recent].sum())
 
@@ -114,7 +118,7 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
-    """Yield the wait alone first, the cheapest courses first."""
+    """Yield the cheapest courses first."""
     trades = count_recent_orders(facts) > 0
     levels = [level for level in IdentityLevel if level > max(int(facts.level[0]), int(IdentityLevel.NONE))]
     yield Course()
@@ -217,7 +221,9 @@ def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
 
 
 def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> list[TierPath]:
-    """Return the shortest course to each better tier, the nearest tier first; each is scored again on its day."""
+    """Return the shortest course to each better tier in reach, the nearest tier first; a score of its day confirms
+    each.
+    """
     paths: list[TierPath] = []
     for tier in Tier:
         if tier <= forecasts.tier:

@@ -1,5 +1,3 @@
-"""The leading reasons of an answer, each tested by scores without it."""
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,7 +71,8 @@ def find_leads(
 ) -> list[Lead]:
     """Return the leading reasons: reasons of the tier first, then the costliest.
 
-    Their flags are computed from scores without each one.
+    The first `most` are tested by scores without each. A reason is left out if the answer without its entries does not
+    change as said. `check` may raise between parts.
     """
     leads = sorted(
         list_reasons(answer, explanation),
@@ -97,6 +96,10 @@ def find_leads(
 
 
 def list_reasons(answer: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
+    """Yield each reason of the points, incidents one by one, then of the tier, untested.
+
+    Incidents that cost no points are left out.
+    """
     score, rows = answer.score, answer.core.known.table.rows
     ends = {entry: part.until for part in answer.in_force.standing_parts for entry in part.entries}
     status = _last_statuses(rows)
@@ -193,7 +196,9 @@ class AppealEffect:
 def list_appeals(
     answer: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
 ) -> list[AppealEffect]:
-    """Return the incidents open to appeal, those with the largest effect first, at most MAX_LEADS."""
+    """Return points and tier without each incident open to or under appeal, the largest effect first, at most
+    MAX_LEADS.
+    """
     leads = [lead for lead in list_reasons(answer, explanation) if lead.contestable and lead.category is not None]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
     scores = _score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
@@ -210,7 +215,7 @@ def list_appeals(
 
 
 def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
-    """Return the confirmed violations that were overturned later, and the points that this gave back."""
+    """Return confirmed violations overturned later, at most MAX_GIVEN_BACK, and the points that this gave back."""
     confirmed: dict[str, FactRow] = {}
     taken_back: dict[str, list[str]] = {}
     for row in sorted(answer.core.known.table.rows, key=lambda row: row.sequence):

@@ -46,7 +46,7 @@ class StatementOfReasons:
 
     @property
     def contest_until(self) -> int | None:
-        """Return the end of the time to contest it, in microseconds; it begins with the record."""
+        """Return the end of the time to contest it, in microseconds; None if unrecorded."""
         if self.statement is None:
             return None
         sent = 0 if self.notice is None else self.notice.record_time
@@ -103,7 +103,6 @@ def _find_bar(bar: MeasureStatement | None, time: int) -> MeasureStatement | Non
 
 
 def _restricts(measure: MeasureInForce, rule: Rule | None) -> bool:
-    """Return whether a measure restricts the seller; `rule`: the present rule that imposed it."""
     is_fully_placed = isinstance(measure.current, Deposit) and not measure.current.amount_minor
     if not measure.has_effect or isinstance(measure.current, Waiver) or is_fully_placed:
         return False

@@ -19,6 +19,7 @@ def field_name(path: FieldPath) -> str:
 
 
 def split_item(path: FieldPath) -> tuple[int | None, FieldPath]:
+    """Return (17, ("harm",)) for `("entries", 17, "harm")`; for a path without an index (None, path)."""
     if len(path) > 1 and isinstance(path[1], int):
         return path[1], path[2:]
     return None, path
@@ -275,6 +276,7 @@ class PolicyRefused(SellertrustError):
         super().__init__(f"{text}:{lines}" if faults else text)
 
     def of(self, file: object) -> "PolicyRefused":
+        """Return the error with the file's name before its text."""
         found = PolicyRefused(f"{file}: {self.text}")
         found.faults = self.faults
         return found

@@ -53,6 +53,7 @@ def read_minor_units(data: Any, currency: str) -> Any:
 
 
 def parse_currency(text: str) -> str:
+    """Return the currency of an amount such as `50,400.00 EUR`, or ""."""
     match = _UNITS.fullmatch(text)
     return match[3] if match else ""
 

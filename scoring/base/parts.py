@@ -65,6 +65,7 @@ class Part:
         return name in self.data
 
     def refuse(self, name: str, text: str) -> None:
+        """Note the error `PATH.NAME text`, unless this part is missing."""
         self._read.add(name)
         if self.is_missing:
             return
@@ -85,6 +86,7 @@ class Part:
         return least
 
     def decimal(self, name: str, least: float, most: float, default: float) -> float:
+        """Read a number from `least` to `most`, also with a fraction."""
         value = self.value(name)
         if value is None:
             return default
@@ -106,6 +108,7 @@ class Part:
         return ""
 
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
+        """Read a text that `pattern` matches in full. `what`: names it in the error."""
         value = self.value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
@@ -122,6 +125,7 @@ class Part:
             return 0
 
     def flag(self, name: str) -> bool:
+        """Read true or false, by default false."""
         value = self.value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
@@ -146,6 +150,7 @@ class Part:
         return found
 
     def names(self, name: str, is_name: Callable[[str], bool], what: str) -> list[str]:
+        """Read a list of one or more texts; leave out those that `is_name` refuses. `what`: names them in the error."""
         value = self.value(name)
         items = value if isinstance(value, list) else []
         found = [item for item in items if isinstance(item, str) and is_name(item)]
@@ -191,6 +196,7 @@ class Part:
         return self._make_part(value, name)
 
     def optional_part(self, name: str) -> "Part":
+        """Return a table within this part, empty if missing."""
         return self.part(name) if name in self else self._make_part({}, name)
 
     def list_of_parts(self, name: str, most: int, named_by: str = "") -> list["Part"]:
@@ -225,9 +231,11 @@ class Part:
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
 
     def skip_others(self) -> None:
+        """Count all other values as read."""
         self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:
+        """Note an error for each unread value, also in parts within."""
         for name in [str(name) for name in self.data if name not in self._read]:
             known = sorted(self._read | self._known)
             remedy = ""
@@ -240,6 +248,7 @@ class Part:
             part.refuse_what_is_left()
 
     def value(self, name: str) -> Any:
+        """Return a value unchecked, and count it as read; None if missing."""
         self._read.add(name)
         return self.data.get(name)
 
@@ -253,6 +262,7 @@ class Part:
 
 
 def stated(read: Callable[[Part, str], Any], default: Any = MISSING) -> Any:
+    """Return a dataclass field that `read_fields` fills by `read(part, name)`."""
     return field(default=default, metadata={"read": read})
 
 
@@ -262,6 +272,7 @@ def whole(least: int, most: int, default: int | None = None) -> Any:
 
 
 def member_of(members: Iterable[IntEnum], default: IntEnum | None = None) -> Any:
+    """Return the field of one of `members`, as `whole`."""
     return stated(lambda part, name: part.member(name, members, default))
 
 
@@ -270,6 +281,7 @@ def optional_text() -> Any:
 
 
 def read_fields(kind: type[T], part: Part, **known: Any) -> T:
+    """Return a `kind` with its fields of `stated` read; `known`: the other fields."""
     declared = [f for f in fields(kind) if f.name not in known and "read" in f.metadata]  # type: ignore[arg-type]
     return kind(**known, **{f.name: f.metadata["read"](part, f.name) for f in declared})
 

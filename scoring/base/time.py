@@ -41,6 +41,7 @@ def format_day(day: int) -> str:
 
 
 def is_date(text: str) -> bool:
+    """Return whether the text looks like `YYYY-MM-DD`."""
     return _DATE.fullmatch(text) is not None
 
 

@@ -57,7 +57,7 @@ class Caution:
 
     @property
     def case(self) -> str:
-        """Return `RULE~ENTRY`, always the same."""
+        """Return its case's id, `RULE~ENTRY`, always the same."""
         return name_case(self.rule, self.entries[-1])
 
 
@@ -68,10 +68,9 @@ def find_cautions(
     check: Callable[[], None] = lambda: None,
     among: Container[str] | None = None,
 ) -> Mapping[int, tuple[Caution, ...]]:
-    """Return the cautions in force, by case; cases without one are left out.
+    """Return the cautions in force by case, in the order of the rules, then by start; cases without one are left out.
 
-    `flows`: since `choose_first_day`, by seller. In the order of the rules, then by start. `check` may raise between
-    parts. `among`: the sellers that are asked for, by default all.
+    `flows`: since `choose_first_day`, by seller. `check` may raise between parts. `among`: the sellers, by default all.
     """
     if among is None:
         chosen = _find_possible_cases(seller_facts, table)
@@ -116,10 +115,12 @@ def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bool
 
 
 def choose_first_recent_day(observe_time: int, table: CautionTable) -> int:
+    """Return the first day of flow (since 1970-01-01) that `may_be_set_off` needs."""
     return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - table.flow_days
 
 
 def may_be_set_off(flow: Sequence[FlowDay], observe_time: int, caution_table: CautionTable) -> bool:
+    """Return whether recent flow of a seller reaches a trigger, as each caution by flow that is in force requires."""
     first = choose_first_recent_day(observe_time, caution_table)
     table = FlowTable(flow, caution_table.currency, has_earlier=True)
     return any(

@@ -59,6 +59,7 @@ class Onset(NamedTuple):
 
     @property
     def end(self) -> int:
+        """Return when its caution ends at the latest."""
         return self.time + self.rule.days * DAY
 
     @property
@@ -126,7 +127,7 @@ class OnsetsBySigns:
         self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
 
     def list_onsets(self, since: int = NEVER - 1) -> list[Onset]:
-        """Return the onsets rule by rule, from signs not taken back by `since`; by default never taken back."""
+        """Return the onsets rule by rule, from signs not taken back by `since`; by default never."""
         found: list[Onset] = []
         for rule, signs in self._signs:
             standing = [sign for sign in signs if sign.retracted > since]
@@ -164,6 +165,7 @@ def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], table: Cauti
 
 
 def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
+    """Return by case since when it counts as ended, in microseconds, the earliest first, up to `observe_time`."""
     found = {
         row.target: max(row.occur_time, row.report_time) + 1
         for row in rows

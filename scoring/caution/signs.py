@@ -95,7 +95,7 @@ def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Ite
 
 
 def find_retraction_times(rows: Sequence[FactRow]) -> dict[str, int]:
-    """Return when the ledger's source learned that an entry is void, or a violation retracted or another seller's."""
+    """Return by id when its source learned that an entry is void, or a violation retracted or another seller's."""
     times: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.sequence):
         if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:

@@ -50,6 +50,7 @@ class PayoutStop(NamedTuple):
     is_decided: bool = False
 
     def stands(self, time: int) -> bool:
+        """Return whether it has not ended at a time."""
         return self.end is None or time < self.end
 
 

@@ -50,6 +50,7 @@ _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
+    """Yield (name, error) of each field that is wrong by itself."""
     values_of, rules = _RULES[type(fact)]
     for (name, required, describe_error, missing_text), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:
@@ -69,7 +70,6 @@ def initial_status(fact: ViolationReported | ProductViolationReported) -> Status
 
 
 def _build_rule(field: FactField) -> tuple[str, bool, Callable[[Any], str | None], str]:
-    """Return (name, required, error of a value, error of a missing value) of a field."""
     describe_error = field.shape.describe_error
 
     def describe_sentence_error(value: str) -> str | None:

@@ -89,6 +89,7 @@ class Contests:
     """By violation, the (actor, authenticated caller) of each decision."""
 
     def state_measure(self, fact: MeasureChanged, seller: str, record_time: int, caller: str) -> None:
+        """Record a measure's state, its deciders, and since when it can be contested."""
         before = self.measures.get(fact.measure)
         actors, callers, violations = {fact.actor}, {caller} - {""}, {*fact.violations}
         if before is not None:
@@ -181,6 +182,7 @@ class Contests:
         self.mark_decided(fact.complaint, entry.entry_id)
 
     def lift_measure(self, entry: Entry, fact: ComplaintDecided) -> Entry | None:
+        """Lift the measure of an upheld complaint; return the entry that states this, if it was in force."""
         name = self.complaints[fact.complaint].measure
         measure = self.measures[name]
         if fact.outcome is not ComplaintOutcome.UPHELD or measure.state is MeasureState.LIFTED:

@@ -187,7 +187,6 @@ class Derivation:
                 )
 
     def _apply_fact(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
-        """Apply a fact to the recorded data that it concerns; return its entry, with the seller it is about."""
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
             owner = self._find_corrected_seller(fact, seller, path)

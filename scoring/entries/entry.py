@@ -234,6 +234,7 @@ def is_by_rule(fact: Fact) -> bool:
 
 
 def derive_entry(origin: Entry, about: str, fact: Fact) -> Entry:
+    """Return the ledger's own entry about `origin`'s seller; `about`: makes its id."""
     entry_id = derived_id(origin.entry_id, about)
     return Entry(entry_id, origin.seller, fact, origin.occur_time, origin.report_time, origin=origin.entry_id)
 

@@ -132,6 +132,7 @@ class ViolationState:
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
+    """Return whether the last decision, in order, waits for a person."""
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 

@@ -99,6 +99,7 @@ def category_of_type(number: int) -> Category:
 
 
 def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
+    """Return the types by name that are in force at a time in microseconds."""
     for since, table in reversed(TABLES):
         if since <= occur_time:
             return table

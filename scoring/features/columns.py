@@ -96,6 +96,7 @@ class EntryColumns:
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
+        """Return the entries with other cases; `case`: by entry."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_columns(self, **columns: Ints) -> "EntryColumns":
@@ -159,6 +160,7 @@ def columns_of(rows: Iterable[FactRow], sellers: Iterable[str]) -> EntryColumns:
 
 
 def list_coded_texts(rows: Iterable[FactRow]) -> list[str]:
+    """Return the texts of `entry`, `incident` and `target` by code, as of `columns_of`."""
     texts = (text for row in rows for text in (row.incident, row.entry_id, row.target) if text is not None)
     return list(dict.fromkeys(texts))
 
@@ -193,6 +195,7 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def rows_by_case(self) -> list[list[FactRow]]:
+        """Return each case's rows, by sequence."""
         found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
         for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
             found[case].append(self.rows[row])

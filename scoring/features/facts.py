@@ -55,6 +55,7 @@ class Facts:
     override_until: Ints
 
     def part(self, cases: slice) -> "Facts":
+        """Return the facts of a slice of the cases, then numbered from 0."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -80,6 +81,7 @@ _BY_CASE = (
 
 
 def kind_mask(*kinds: Kind) -> Bools:
+    """Return an array by a kind's number: True for `kinds`."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
@@ -243,7 +245,6 @@ def _find_control_days(changes: EntryColumns) -> Ints:
 
 
 def _find_overrides(overrides: EntryColumns, observe_time: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return, by case, tier (0: none), row and end of the override in force."""
     tier, row, until = (np.full(overrides.cases, nothing, dtype=np.int64) for nothing in (0, -1, NEVER))
     if len(overrides.case):
         in_force = overrides.until > observe_time[overrides.case]
@@ -269,7 +270,6 @@ def _sort_by_case(entries: EntryColumns, *keys: str) -> EntryColumns:
 
 
 def _find_identities(identities: EntryColumns) -> tuple[Ints, Ints]:
-    """Return, by case, level and row of the identity in force."""
     level = np.zeros(identities.cases, dtype=np.int64)
     row = np.full(identities.cases, -1, dtype=np.int64)
     level[identities.case] = identities.level  # the last assignment wins

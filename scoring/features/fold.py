@@ -92,6 +92,7 @@ class Sums:
     level: Floats
 
     def decayed(self, place: int, half_life: int) -> Floats:
+        """Return one of `series` by case: `decayed(FAILURES, 90)` of failed orders, with a half-life of 90 days."""
         sums: Floats = self.series[HALF_LIVES.index(half_life), place]
         return sums
 
@@ -101,6 +102,7 @@ class Sums:
         return found
 
     def map(self, change: Callable[[NDArray[Any]], NDArray[Any]], cases: int) -> "Sums":
+        """Return the sums with each array changed; `cases`: their number afterwards."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {name: change(value) for name, value in values.items() if isinstance(value, np.ndarray)}
         return Sums(**values | changed | {"cases": cases})
@@ -127,6 +129,7 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts) -> Sums:
+        """Return the sums of each case at its observe time."""
         return self.fold_views(view_at_one_time(facts))
 
     def fold_views(self, views: Views) -> Sums:
@@ -178,7 +181,6 @@ class Folder:
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _fold_violations(self, views: Views, series: Floats) -> dict[str, Any]:
-        """Fill in the series of masses and incidents; return the sums without decay by name."""
         v, age, severity, n = views.violations, views.violation_ages.table, views.severity, views.facts.cases
         column, several, cases = views.violation_ages.column, len(HALF_LIVES), views.number * n
         if not len(v.case):
@@ -231,7 +233,6 @@ def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, pl
 
 
 def _find_extremes(views: Views) -> dict[str, Any]:
-    """Return the worst severities and the days since the last violation, of each column's gravest violation."""
     v, ages, n = views.violations, views.violation_ages, views.facts.cases
     order = np.lexsort((ages.column, v.case))
     case, column = v.case[order], ages.column[order]

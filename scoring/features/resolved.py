@@ -23,6 +23,7 @@ class SellerFacts:
     visible: Visible
 
     def view(self, midnights: Sequence[int] = ()) -> Views:
+        """Return views now, at each of `midnights` (microseconds), and now with open allegations upheld."""
         return view_at_times(self.visible, [self.observe_time, *midnights, self.observe_time])
 
 
@@ -32,6 +33,7 @@ def resolve_sellers(
     observe_time: int,
     omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
 ) -> SellerFacts:
+    """Resolve the facts of `sellers`, the table's cases, at a time; decisions reported later count, too."""
     columns = apply_changes(table.columns)
     now = np.full(columns.cases, observe_time, dtype=np.int64)
     visible = find_visible(columns, now, reported_before=observe_time, sales=table.sales)

@@ -57,6 +57,7 @@ class IncidentSums:
         )
 
     def without_each(self) -> "IncidentSums":
+        """Return, from incidents alone, the selections of all others, in the same order."""
         return IncidentSums(
             high=self.high.sum(axis=0) - self.high,
             low=self.low.sum(axis=0) - self.low,
@@ -66,6 +67,7 @@ class IncidentSums:
         )
 
     def parts(self) -> Iterator["IncidentSums"]:
+        """Yield the selections in order, at most PART at once."""
         for begin in range(0, len(self), PART):
             yield IncidentSums(*(getattr(self, f.name)[begin : begin + PART] for f in fields(self)))
 

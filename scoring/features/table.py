@@ -256,6 +256,7 @@ class AttributeFeature:
 
     @property
     def key(self) -> str:
+        """Return `attribute.NAME@1`, or `attribute.NAME=TEXT@1`."""
         return f"attribute.{self.attribute}{'' if self.equals is None else '=' + self.equals}@1"
 
     def value(self, text: str | None) -> float:

@@ -51,6 +51,7 @@ class Views:
 
     @property
     def number(self) -> int:
+        """Return K."""
         return len(self.tenure_days)
 
 

@@ -1,5 +1,3 @@
-"""Violations from their entries: status, severity, and whether they count."""
-
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -50,6 +48,7 @@ class Judged(NamedTuple):
 
     @property
     def counts(self) -> Bools:
+        """Return which are reported, and confirmed, appealed or reduced."""
         found: Bools = self.is_reported & _COUNTS[self.status]
         return found
 
@@ -60,6 +59,7 @@ class Judged(NamedTuple):
 
     @property
     def stands(self) -> Bools:
+        """Return which are reported, and count or are open."""
         found: Bools = self.is_reported & _STANDS[self.status]
         return found
 
@@ -68,6 +68,7 @@ class Judged(NamedTuple):
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
     def list_retracted(self) -> set[tuple[int, int]]:
+        """Return (case, violation's code) of dismissed, withdrawn or overturned ones."""
         gone = self.reports.take(~_STANDS[self.status])
         return set(zip(gone.case.tolist(), gone.violation.tolist(), strict=True))
 

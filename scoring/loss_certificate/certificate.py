@@ -1,5 +1,3 @@
-"""A loss certificate as data."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -94,7 +92,6 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
 
 
 def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[tuple[RunDay, ...], tuple[int, int]]:
-    """Return the days of the best run, and its last (bucket, tenure)."""
     released = find_released_by_run_day(states)
     bucket, tenure = start
     days = []
@@ -254,7 +251,7 @@ def _show_days(progress: Progress, verdict: str, _: str, done: int, total: int) 
 
 
 def find_allowed_loss(trade: TradeLimits, history_is_real: bool) -> int:
-    """Return the most, in minor units, that one name may get for a verdict to hold."""
+    """Return the most, in minor units, that one name may get for a verdict to hold; 0 unless real trade counts."""
     return trade.most_loss_minor if history_is_real else 0
 
 

@@ -41,6 +41,10 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
 
 
 def is_proven(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
+    """Return whether a fresh name can get at most the allowed loss.
+
+    With `history_is_real` by the verdict `unconditional`, else by `against_faked_history`, which allows none.
+    """
     states = build_states(policy, assumptions)
     return solve(states, assumptions, history_is_real).fresh <= find_allowed_loss(states.trade, history_is_real)
 

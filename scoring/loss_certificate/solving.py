@@ -65,7 +65,7 @@ def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
 
 
 def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[int, int, int], int]]:
-    """Yield (state, cash): new, then each account that can be bought."""
+    """Return (state, cash): new, then each account that can be bought; cash is negative."""
     found: list[tuple[tuple[int, int, int], int]] = []
     for bucket, row in enumerate(states.granted):
         for tenure, granted in enumerate(row):

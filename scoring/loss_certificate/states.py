@@ -61,6 +61,7 @@ NOTHING_AHEAD = Ahead()
 
 
 def find_laxest(limits: Iterable[Ahead]) -> Ahead:
+    """Return the largest amounts and the shortest hold."""
     minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
     return Ahead(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
@@ -217,6 +218,7 @@ def _always_beside(other: Rule, rule: Rule) -> bool:
 
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
+    """Return the states with the terms of one tier; None: of no model."""
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_by_bucket(policy, assumptions, thresholds, tenure, (tier,))
     return replace(states, granted=_spread(by_threshold, thresholds, states.settled))
@@ -237,7 +239,6 @@ def _grant_by_bucket(
 
 
 def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
-    """Raise CertificateRefused with every reason."""
     book = policy.rule_book
     wrong = []
     if policy.trade is None:
@@ -301,7 +302,6 @@ def _grant(
 
 
 def _find_payouts(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, Ahead]:
-    """Return the release of orders that are no longer young, and the limit on young orders."""
     release = schedule_release(terms, carrier_days, hold_limit_days)
     young_days = min(terms.ahead_days, hold_limit_days)
     if young_days <= release.hold_days:

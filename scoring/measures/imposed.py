@@ -1,5 +1,3 @@
-"""Measures that persons impose beside the rules."""
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -106,7 +104,6 @@ def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
 
 
 def _find_retracted_violations(rows: Iterable[FactRow]) -> set[str]:
-    """Return violations dismissed, withdrawn or overturned, or attributed to somebody else."""
     status: dict[str, int] = {}
     elsewhere: dict[str, bool] = {}
     for row in _by_sequence(rows):

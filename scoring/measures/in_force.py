@@ -1,5 +1,3 @@
-"""Measures in force for a seller, each with its rule, its times and the entries behind it."""
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -136,7 +134,6 @@ def _combine_rules(in_force: InForce) -> Terms:
 
 
 def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
-    """Yield the inputs of rules for each seller, in order; an unscored seller gives None."""
     known, facts, policy = core.known, core.facts, core.policy
     rows_of = known.table.rows_by_case()
     established = establish(facts, known.table.rows, rows_of, known.observe_time)
@@ -452,7 +449,6 @@ class _Evaluation:
 
 
 def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[StandingPart, ...]:
-    """Return the standing points of each incident that has any, most points first."""
     if table is None:
         return ()
     by_incident: dict[int, list[Established]] = {}

@@ -36,6 +36,7 @@ class MeasureInForce:
 
     @property
     def has_effect(self) -> bool:
+        """Return whether it has an effect once begun."""
         return not self.waived and not self.lifted
 
     def has_begun(self, observe_time: int) -> bool:

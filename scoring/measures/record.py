@@ -96,6 +96,7 @@ def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
 
 
 def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
+    """Return the record of rules' measures by one seller's statements, by sequence."""
     active: dict[str, MeasureChanged] = {}
     counts: dict[str, int] = {}
     at_sequence = last_time = 0

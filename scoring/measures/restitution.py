@@ -119,7 +119,6 @@ def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn
 
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
-    """Return the spans in which measures rested on a violation, open ones last; `statements`: by sequence."""
     open_spans: dict[str, StoodOn] = {}
     found: list[StoodOn] = []
     for statement in statements:
@@ -143,7 +142,6 @@ def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list
 
 
 def _find_own_end(span: StoodOn) -> int | None:
-    """Return when a measure ends by its last statement, in microseconds, if it does."""
     value = span.values[-1]
     return None if value.stated.until is None else max(value.stated.until, value.begin)
 

@@ -1,5 +1,3 @@
-"""Reviews and listings while a notice runs: a rule's measure is as lax as it was before the move."""
-
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple

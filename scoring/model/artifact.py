@@ -120,6 +120,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
+    """Return an artifact, ready to score; raise ArtifactRefused unless it verifies."""
     return open_verified(parts, verify(parts))
 
 
@@ -176,6 +177,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
+    """Raise ArtifactRefused if all golden vectors have equal scores or points."""
     golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")
@@ -183,7 +185,6 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """Turn every error of a damaged part into ArtifactRefused."""
     try:
         yield
     except (
@@ -230,7 +231,6 @@ def _read_page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
-    """Return whether a value is a JSON number from `least` to `most`; booleans are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 

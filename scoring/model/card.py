@@ -12,6 +12,7 @@ BAR = 24
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
+    """Return the page as JSON values, its rows in words."""
     tables = []
     for table in page.tables:
         mine = [features[place] for place in table.features]
@@ -44,11 +45,11 @@ def _define(feature: AnyFeature) -> str:
 
 
 def write_card(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> str:
+    """Return the card as plain text. `page`: from `describe_page`; `manifest` and `digest`: the artifact's."""
     return "\n".join(_list_card_lines(page, manifest, digest)) + "\n"
 
 
 def _list_card_lines(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> Iterator[str]:
-    """Yield the card's lines. `page`: from `describe_page`; `manifest` and `digest`: the artifact's."""
     tables, constants = page["tables"], manifest["constants"]
     yield f"Model {digest}"
     yield f"Study {manifest['study']}, release {manifest['core_version']}"

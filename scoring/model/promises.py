@@ -31,10 +31,12 @@ FREEABLE: Mapping[str, str] = MappingProxyType({"exposure": "exposure", "tenure_
 
 
 def free_direction(feature: Feature) -> Feature:
+    """Return the feature without its promised direction."""
     return replace(feature, direction=0)
 
 
 def is_freed(feature: AnyFeature) -> bool:
+    """Return whether it gave up its promised direction."""
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 

@@ -164,7 +164,12 @@ class Graph:
         return hold.strength_ppm if hold.confirmed else min(hold.strength_ppm, self.low_ppm.get(hold.kind, 0))
 
     def hops(self, seller: str, least_ppm: int = 1) -> list[Hop]:
-        """Return the links of a seller to others, of at least a strength."""
+        """Return a seller's links of at least a strength: to stated sellers, and to earlier holders of the same
+        identifier.
+
+        A hold that a person confirmed links to later holders, too. Unverified holds, hubs and kinds SHARED_BY_NATURE
+        link none.
+        """
         found = []
         for mine in self.holds.get(seller, ()):
             if mine.kind in SHARED_BY_NATURE or not mine.verified:

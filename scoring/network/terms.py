@@ -28,6 +28,7 @@ class Violator(NamedTuple):
 
     @property
     def until(self) -> int:
+        """Return when its violation stops to reach others."""
         return self.time + MAX_CAUSE_DAYS * DAY
 
 

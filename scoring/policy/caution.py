@@ -73,6 +73,7 @@ class Burst:
 
     @property
     def window_days(self) -> int:
+        """Return how many days it looks at."""
         return self.days + self.grace_days
 
 
@@ -93,6 +94,7 @@ class Jump:
 
     @property
     def window_days(self) -> int:
+        """Return how many days it looks at."""
         return self.days + self.before_days
 
 

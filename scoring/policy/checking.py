@@ -112,7 +112,6 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
 
 
 def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule, Suspension]]]:
-    """Return the terms of a seller and its suspensions, waived ones included."""
     applied = rules.apply(seller)
     suspensions = [(one.rule, one.stated) for one in applied if isinstance(one.stated, Suspension)]
     return combine(one.current for one in applied if not one.waived), suspensions

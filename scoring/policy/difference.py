@@ -61,6 +61,7 @@ def _build(before: Policy, after: Policy) -> Space:
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
+    """Return the answer in a cell by the policy at `place`."""
     policy, seller = space.policies[place], space.situation(place, cell)
     return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
 
@@ -168,7 +169,6 @@ def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
 
 
 def _pick_day(space: Space) -> int:
-    """Return the last day before a reset, if any."""
     tables = (policy.standing for policy in space.policies if policy.standing is not None)
     return next((int(table.find_reset_after(0)) - 1 for table in tables if table.reset is not None), 0)
 
@@ -203,7 +203,6 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
 
 
 def _find_expired(space: Space) -> Breach:
-    """Return a breach that no longer counts for a standing or a counter."""
     expiries = [policy.standing.expiry_days for policy in space.policies if policy.standing is not None]
     days = [axis.operand.days for axis in space.axes if isinstance(axis.operand, Counter)]
     return Breach(Category.SERVICE, Severity.MINOR, max(0, *expiries, *days))

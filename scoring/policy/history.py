@@ -81,6 +81,7 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Operand, list[Step]]:
+    """Return the steps of each standing and count that the policy asks for."""
     operands = policy.rule_book.operands
     steps_of_operands: dict[Operand, list[Step]] = {
         operand: trace_counter(violations, operand) for operand in operands if isinstance(operand, Counter)
@@ -96,6 +97,7 @@ def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Opera
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
+    """Return the steps of a standing."""
     return _trace(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 
@@ -109,11 +111,13 @@ def add_up_incident(violations: Iterable[Established], table: StandingTable) -> 
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
+    """Return the steps of a count of incidents."""
     mine = [violation for violation in violations if matches(violation, counter)]
     return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
 def matches(violation: Established, counter: Counter) -> bool:
+    """Return whether category and severity count, at any age."""
     return violation.category in counter.categories and violation.severity >= counter.severity
 
 

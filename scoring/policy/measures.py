@@ -97,6 +97,7 @@ class Terms:
         return Terms(**values, closes_in_days=max(notices) if len(notices) == 2 else None)
 
     def list_changes(self, after: "Terms") -> list[str]:
+        """Return changes such as `hold_days 7 -> 14`."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
         return [
             f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
@@ -235,6 +236,7 @@ class ValueCap:
 
     @property
     def terms(self) -> Terms:
+        """Return its terms without steps."""
         return Terms(value_caps=((self.product_category, self.value_minor),))
 
     def after(self, settled_minor: int) -> "ValueCap":
@@ -312,10 +314,12 @@ class Suspension:
 
     @property
     def terminates(self) -> bool:
+        """Return whether it closes the account."""
         return self.days == FOR_GOOD
 
     @property
     def until_plan(self) -> bool:
+        """Return whether it waits for a plan of action."""
         return self.days == UNTIL_PLAN
 
     def find_start(self, begun: int | None) -> int | None:

@@ -19,6 +19,7 @@ class Moved(NamedTuple):
 
 
 def find_moved(space: Space) -> Iterator[Moved]:
+    """Yield sellers whom thin file or clear days of two policies move to another cell."""
     for cell in space.cells():
         if cell.tier is None and cell.points is None:
             yield from _find_thin(space, cell)

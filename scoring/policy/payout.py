@@ -185,7 +185,6 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
 
 
 def _find_delivery_age(order: Order) -> int:
-    """Return the days from an order's capture to its delivery, from which holds after the delivery count."""
     if order.confirmed_time is not None:
         return order.confirmed_time // DAY - order.capture_day
     return 0 if order.untracked_day is None else order.untracked_day - order.capture_day

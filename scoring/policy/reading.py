@@ -1,5 +1,3 @@
-"""Reading a policy from the data of its TOML file. One error names every wrong part."""
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -67,7 +65,6 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
 
 
 def _refuse_unearned_badges(part: Part, badges: Mapping[Tier | None, str]) -> None:
-    """Note a badge of UNRATED sellers that rated sellers must earn."""
     earned = {badges[tier] for tier in RATED_TIERS[1:]} - {badges[RATED_TIERS[0]], "none", ""}
     for tier, name in ((Tier.UNRATED, "unrated"), (None, "unknown")):
         if (badge := badges[tier]) in earned:

@@ -1,5 +1,3 @@
-"""Reading the rules of a policy. Each error names the path of the wrong value."""
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -97,6 +97,7 @@ def is_of_facts(operand: Operand) -> bool:
 
 
 def is_worse_with_more(operand: Operand) -> bool:
+    """Return whether more of it is worse: of confirmed facts, failures, a link."""
     return is_of_facts(operand) or isinstance(operand, FailureRate) or operand is Quantity.LINK
 
 
@@ -162,6 +163,7 @@ class Rule:
         )
 
     def holds(self, seller: "Situation") -> bool:
+        """Return whether the tier is among `tiers`, if any are stated, and every condition holds."""
         return (not self.tiers or seller.tier in self.tiers) and all(
             condition.holds(seller) for condition in self.conditions
         )
@@ -212,9 +214,7 @@ class Situation:
         )
 
     def value(self, operand: Operand) -> int:
-        """Return the situation's value of what a rule asks; 0 of a count, a settled value or a rate that it does not
-        state.
-        """
+        """Return the value that a rule asks for; 0 if it is not stated."""
         if isinstance(operand, Counter | Ladder):
             return self.incidents.get(operand, 0)
         if isinstance(operand, Settled):
@@ -273,6 +273,7 @@ class RuleBook:
 
     @property
     def operands(self) -> set[Operand]:
+        """Return every number that conditions, growing limits and seasons ask for."""
         return {operand for operand, _ in self.list_edges()}
 
     def apply(self, seller: Situation) -> list[Applied]:

@@ -52,6 +52,7 @@ class Sample:
     good_orders: int = 0
 
     def situation(self, policy: Policy) -> Situation:
+        """Return the situation, with the policy's tier if none is set."""
         established = [breach.establish(self.day) for breach in self.breaches]
         time = self.day * DAY
         values = {operand: value_at(steps, time) for operand, steps in trace_facts(established, policy).items()}

@@ -56,6 +56,7 @@ class Axis(NamedTuple):
         return find_last_of_range(self.values, first)
 
     def describe(self, value: int) -> str:
+        """Return the range that begins at `value`, as `standing 12 or more`."""
         shown = show_range(self.values, value)
         match self.operand:
             case Counter():
@@ -83,19 +84,18 @@ class Space:
     thin: tuple[tuple[int, ...], ...]
 
     def __len__(self) -> int:
-        """Return the number of cells. Impossible ones count, too, except by `points`, `tiers` and `thin`.
-
-        Only sellers with points have a choice of `thin`, and sellers whose tier a person set have no points.
-        """
+        """Return the number of cells, with some that no seller can be in."""
         sellers = len(self.tiers) + (len(self.points) - 1) * len(self.thin)
         return sellers * math.prod(len(axis.values) for axis in self.axes) * len(self.marketplaces)
 
     @property
     def fact_axes(self) -> tuple[Axis, ...]:
+        """Return the first axes, of confirmed violations."""
         return tuple(axis for axis in self.axes if is_of_facts(axis.operand))
 
     @property
     def tenures(self) -> tuple[int, ...]:
+        """Return the least tenure of each range, in days."""
         return next((axis.values for axis in self.axes if axis.operand is Quantity.TENURE), (0,))
 
     def cells(self) -> Iterator[Cell]:
@@ -115,7 +115,6 @@ class Space:
                 yield cell
 
     def _is_possible(self, cell: Cell) -> bool:
-        """Return whether a seller can be in a cell, as far as points, tier and confirmed violations show."""
         if cell.tier is not None and cell.points != 0:
             return False  # a tier set by a person ignores points: one cell is enough
         if cell.points is None and self.has_violations(cell):
@@ -127,6 +126,7 @@ class Space:
         return any(cell.values[: len(self.fact_axes)])
 
     def values_by(self, place: int, cell: Cell) -> Mapping[Operand, int]:
+        """Return a cell's values of what the policy at `place` asks for."""
         of_axes = zip(self.axes, cell.values, strict=True)
         return {axis.operand: value for axis, value in of_axes if place in axis.places}
 
@@ -142,6 +142,7 @@ class Space:
         return None
 
     def situation(self, place: int, cell: Cell) -> Situation:
+        """Return a cell's situation by the policy at `place`."""
         policy, values, tier = self.policies[place], self.values_by(place, cell), cell.tier
         if tier is None:
             standing = values.get(Quantity.STANDING, 0)
@@ -149,6 +150,7 @@ class Space:
         return Situation.of_values(tier, values, cell.marketplace, rated_by_violation=place in cell.thin)
 
     def describe_points(self, points: int) -> str:
+        """Return the band that begins at `points`, as `points 500 to 599`."""
         return f"points {show_range(self.points[1:], points, MAX_POINTS)}"
 
     def describe(self, cell: Cell) -> str:

@@ -40,6 +40,7 @@ class StandingTable:
         return expiry if self.reset is None else np.minimum(expiry, self.find_reset_after(day))
 
     def find_reset_after(self, day: Any) -> Any:
+        """Return the first yearly reset after a day; takes and returns as `find_expiry`."""
         month, of_month = map(int, (self.reset or "01-01").split("-"))
         years = np.asarray(day, dtype="datetime64[D]").astype("datetime64[Y]")
         months = (years + 1).astype("datetime64[M]") + (month - 1)
@@ -48,11 +49,13 @@ class StandingTable:
         return np.where(this > day, this, following)
 
     def points_of(self, violation_type: int, category: int, severity: int) -> int:
+        """Return one violation's points, by its type if stated, else its category."""
         row = self.types.get(violation_type) or self.points[Category(category)]
         return row[Severity(severity)]
 
     @property
     def key(self) -> tuple[object, ...]:
+        """Return what decides standings, to compare tables."""
         return (self.points, self.types, self.expiry_days, self.incident_cap, self.reset)
 
     def best_tier(self, standing: int) -> Tier:

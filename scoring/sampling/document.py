@@ -33,7 +33,7 @@ def name_plan(described: Mapping[str, Any]) -> str:
 
 
 def read_plan(described: Any, frame: Frame) -> Plan:
-    """Raise InvalidInput unless it is a plan over this frame."""
+    """Return the plan; raise InvalidInput unless it is over this frame."""
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise invalid("PLAN", f"is no plan of test buys ({FORMAT}); make one: sellertrust audit plan")
     if described["frame_digest"] != frame.digest:

@@ -32,7 +32,7 @@ class Frame:
 
 
 def make_frame(units: Sequence[Unit]) -> Frame:
-    """Raise InvalidInput if there is no unit, or for a listing that is stated twice."""
+    """Return the frame. Raise InvalidInput if there is no unit, or for a listing that is stated twice."""
     if not units:
         raise InvalidInput([FieldViolation(("FRAME",), "holds no listing")])
     ordered = tuple(sorted(units, key=lambda unit: unit.listing))

@@ -1,5 +1,3 @@
-"""The tiers of sellers at past midnights, by the knowledge of now."""
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -107,7 +105,6 @@ def _window(policy: Policy) -> int:
 
 
 def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
-    """Return the columns of `PastStates` at the midnights that begin `days`."""
     visible, cases = seller_facts.visible, seller_facts.columns.cases
     shape, midnights, judged = (len(days), cases), days[:, None], seller_facts.visible.judged
     began = np.minimum(first_days(cases, visible.sold, visible.identities), days[0])

@@ -54,6 +54,7 @@ class Population:
         return [str(name) for name in names[np.where(sold.any(axis=1), sold.argmax(axis=1), -1)]]
 
     def sells(self, product_category: str) -> Bools:
+        """Return who has exposure in a product category."""
         found = np.zeros(self.facts.cases, dtype=np.bool_)
         codes = [code for code, name in enumerate(self.known.table.products) if name == product_category]
         found[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
@@ -63,6 +64,7 @@ class Population:
 def observe(
     seller_facts: SellerFacts, marketplace: str, artifact: Artifact | None, policies: Sequence[Policy]
 ) -> Population:
+    """Return the sellers with all that `place` needs for any of `policies`."""
     points = None
     if artifact is None:
         facts = seller_facts.view().facts
@@ -191,6 +193,7 @@ def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Map
 
 
 def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
+    """Return how many incidents each of the first n cases has by a counter."""
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     counts = np.isin(v.category, [int(c) for c in counter.categories]) & (v.severity >= int(counter.severity))

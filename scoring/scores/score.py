@@ -1,5 +1,3 @@
-"""Trust scores and explanations of sellers, from their resolved facts."""
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
@@ -84,7 +82,6 @@ class _Common:
     """The first time at which the score may differ, in microseconds."""
 
     def state(self, case: int) -> dict[str, Any]:
-        """Return the fields of a seller's score that do not depend on its points."""
         return {
             "open_allegations": self.allegations[case],
             "valid_until": self.valid_until[case],
@@ -125,7 +122,6 @@ def compute_answer(
 
 
 def _collect_common(seller_facts: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
-    """Return the parts, with the allegations and times of the entries that a table omits."""
     n = len(seller_facts.sellers)
     incidents = count_incidents(facts.violations, n).tolist()
     standing = [None] * n if policy.standing is None else policy.standing.add_up(facts).tolist()
@@ -159,7 +155,6 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustS
 def _build_scores(
     points: SellerPoints, common: _Common, seller_facts: SellerFacts, artifact: Artifact, policy: Policy
 ) -> list[TrustScore | None]:
-    """Return one score per seller; a thin file without a counted violation is UNRATED."""
     facts, sums, n = points.facts, points.sums, points.facts.cases
     # Thin days count too: else a late order of that day could add a low day.
     lowest = np.min([points.now, *points.midnights[: policy.clear_days]], axis=0)

@@ -1,5 +1,3 @@
-"""The settled value of sellers by product category, and their service failures, for growing caps and some rules."""
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Decide a seller's tier, now and at past midnights."""
-
 from typing import Any
 
 import numpy as np

@@ -127,6 +127,7 @@ class Period:
 
     @property
     def months(self) -> range:
+        """Return its months, counted from January of the year 0."""
         return range(self.first, self.first + self.count)
 
     @property
@@ -135,16 +136,17 @@ class Period:
 
     @property
     def end(self) -> int:
-        """The time after its last microsecond."""
+        """Return the time after its last microsecond."""
         return start_of_month(self.first + self.count)
 
     @property
     def publish_time(self) -> int:
+        """Return when its report is due, in microseconds."""
         return start_of_month(self.first + self.count + MONTHS_TO_PUBLISH)
 
 
 def parse_period(text: str) -> Period:
-    """Raise InvalidInput unless it is a year from 1970 to 9998, or a month of one."""
+    """Return the period; raise InvalidInput unless it is a year from 1970 to 9998, or a month of one."""
     year, _, month = text.partition("-")
     is_year = len(year) == 4 and year.isascii() and year.isdigit() and 1970 <= int(year) <= 9998
     if is_year and text == year:
@@ -155,6 +157,7 @@ def parse_period(text: str) -> Period:
 
 
 def start_of_month(month: int) -> int:
+    """Return its begin, in microseconds: `start_of_month(1970 * 12) == 0`."""
     return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()) * SECOND
 
 
@@ -228,7 +231,7 @@ class Tally:
         """(failed, reported by software, probability of its draw)."""
 
     def add(self, key: str, time: int, cells: Mapping[str, str], amount: int = 1) -> None:
-        """Count in the month of a time (microseconds), if it is in the period."""
+        """Count a figure (`key`), and its cells by split, in the month of a time (microseconds) of the period."""
         month = _month_of(time)
         if month in self.period.months:
             self._totals[key, month] += amount
@@ -236,10 +239,12 @@ class Tally:
                 self._cells[key, month, name, cell] += amount
 
     def add_hours(self, key: str, since: int, until: int) -> None:
+        """Record the hours of a case that began in the period; times in microseconds."""
         if _month_of(since) in self.period.months:
             self._hours.setdefault(key, []).append(max(until - since, 0) / HOUR)
 
     def add_seller(self, time: int, seller: str) -> None:
+        """Record that a measure reached a seller, once a month."""
         self._sellers.setdefault(_month_of(time), set()).add(seller)
 
     def amounts(self, key: str) -> list[Amount]:
@@ -260,6 +265,7 @@ class Tally:
         ]
 
     def show(self) -> dict[str, Value]:
+        """Return each figure by key, with small numbers hidden."""
         found = {
             key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
         }
@@ -409,7 +415,6 @@ def _count_terms(tally: Tally, rows: Sequence[ReportRow]) -> None:
 
 
 def _correct(rows: Iterable[ReportRow], corrected: Mapping[str | None, ReportRow]) -> Iterator[ReportRow]:
-    """Yield the rows that are not void, at their last corrected times."""
     for row in rows:
         correction = corrected.get(row.entry_id)
         if correction is None:
@@ -429,5 +434,5 @@ def _month_of_day(day: int) -> int:
 
 
 def format_month(month: int) -> str:
-    """`format_month(2014 * 12) == "2014-01"`."""
+    """Return it as text: `format_month(2014 * 12) == "2014-01"`."""
     return f"{month // 12:04}-{month % 12 + 1:02}"

@@ -31,6 +31,7 @@ class Amount:
 
     @property
     def is_small(self) -> bool:
+        """Return whether it must be hidden."""
         return 0 < self.total < LEAST
 
 

@@ -30,6 +30,7 @@ GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_withi
 
 
 def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
+    """Return the most that a run takes at a tier: `gross_minor`, `after_refunds_minor`."""
     table = world.list_laxest_terms((tier,), world.settled, world.tenure)
     ahead = world.paid_on_young(table, is_free=True)
     [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]), ahead)
@@ -43,7 +44,6 @@ def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
 
 
 def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
-    """Return the last bucket that a run's day leads to from each, by the farthest policy."""
     rows = [
         [[world.find_farthest_bucket(terms, b) for terms in row] for b, row in enumerate(table)]
         for world, table in zip(worlds, tables, strict=True)
@@ -91,6 +91,7 @@ def _solve_run(
 
 
 def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the largest of each sum."""
     all_takes = [*takes]
     return {key: max(take[key] for take in all_takes) for key in ("gross_minor", "after_refunds_minor")}
 

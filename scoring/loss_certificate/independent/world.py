@@ -110,6 +110,7 @@ def require_whole(value: object, least: int = 0) -> int:
 
 
 def add_implied_rules(policy: Data) -> Data:
+    """Return the policy with what its rules imply: holds at a termination, no sales before a deposit."""
     trade, rules = policy["trade"], []
     for rule in policy.get("rules", ()):
         measures = list(rule["measures"])
@@ -200,6 +201,7 @@ class World:
     def list_laxest_terms(
         self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]
     ) -> list[list[Terms]]:
+        """Return the laxest terms of `tiers` at each bucket's upper end: a row by settled value, a column by tenure."""
         values, days = self.list_thresholds()
         known: dict[tuple[int, int], Terms] = {}
         table = []
@@ -227,6 +229,7 @@ class World:
         return sorted(edges)
 
     def list_thresholds(self) -> tuple[list[int], list[int]]:
+        """Return (settled values, days of tenure) that change terms."""
         values = {step["settled_minor"] for rule in self.rules for m in rule["measures"] for step in m.get("grows", ())}
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
@@ -311,6 +314,7 @@ class World:
         return found
 
     def find_released(self, terms: Terms, day: int) -> int:
+        """Return the most paid out of a run day's orders before the stop."""
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
@@ -318,6 +322,7 @@ class World:
         return terms.cap - max(held, 0)
 
     def list_history_costs(self, is_real: bool) -> list[int]:
+        """Return the cost of a history by bucket; 0 if it is real."""
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
     def find_farthest_bucket(self, terms: Terms, bucket: int) -> int:
@@ -328,11 +333,11 @@ class World:
         return min(place + 1, len(self.settled) - 1)
 
     def find_lost_deposit(self, deposit: int) -> int:
+        """Return what a run loses of a deposit: all or 0."""
         return deposit if self.refilled and not self.comes_back else 0
 
 
 def _most_on_young(limits: Iterable[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    """Return the largest of each part of some limits, and the earliest day."""
     plain, ppm, most, first_day = zip(*limits, strict=True)
     return max(plain), max(ppm), max(most), min(first_day)
 
