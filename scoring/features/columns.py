@@ -208,7 +208,10 @@ def tabulate(
     sold: Sequence[SaleRow] | None = None,
     values: Mapping[str, Sequence[int]] = NO_VALUES,
 ) -> FactTable:
-    """Turn rows into a table; `sold`: exposure outside the rows; `values`: of `sold` by currency."""
+    """Turn rows into a table, by case: a seller's place in `sellers`, which has all of `rows` (else KeyError) and `sold`.
+
+    `sold`: exposure outside the rows; `values`: by currency, one for each of `sold`.
+    """
     if sold is None:
         return FactTable(rows, columns_of(rows, sellers))
     by_currency = {currency: np.array(of_sales, dtype=np.int64) for currency, of_sales in values.items()}

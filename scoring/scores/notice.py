@@ -99,7 +99,7 @@ def answer_within_notice(
     looks_back: bool = False,
     served: Sequence[Served] = (),
 ) -> CoreAnswer:
-    """Return `answer`, with the tiers that sellers keep, and the answers by what was `served` before."""
+    """Return `compute_answer`'s answer, with the tiers that sellers keep and the answers by what was `served` before."""
     core = compute_answer(seller_facts, artifact, policy, cautions, check, looks_back=looks_back)
     if not served:
         return core

@@ -43,9 +43,9 @@ AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
 
 
 def run(folder: Path | None) -> None:
-    """Make a marketplace in `folder` (default: in the data folder), and tell the story on stdout.
+    """Make a marketplace in `folder` (default: `demo` in the data folder, the environment aside), and tell the story.
 
-    Renames an earlier demo in the folder.
+    Renames a folder with an earlier demo. Raises ConfigurationWrong for a folder with other files.
     """
     place = _folder_of_demo(folder)
     make_room(place)

@@ -134,7 +134,7 @@ class WaitingLine:
     def take(self) -> tuple[WaitingCall | None, TurnedAway]:
         """Remove the next call; return it, or None, and the calls refused on the way, each with its cause.
 
-        Refused are calls whose deadline has passed or that no one awaits.
+        Refused are calls that no one awaits, that cannot end before their deadline, or that CoDel turns away.
         """
         turned_away: TurnedAway = []
         now, found = self._clock(), None

@@ -76,7 +76,7 @@ class Ledger:
         SQLite file, and finishes interrupted appends. Another `clock` than the machine's replaces PostgreSQL's too.
 
         Raises ConfigurationWrong for a bad URL, missing rights, or a file that another server has; LedgerVersionUnknown
-        unless this release can write the schema.
+        without a ledger there, or unless this release can write its schema.
         """
         database = Database(url)
         try:

@@ -78,6 +78,7 @@ class Refusals:
         return [(seller, refused) for seller, refused in self._held.items() if refused.due <= now]
 
     def remove(self, seller: Seller) -> None:
+        """Forget a held seller, also in the ledger, once its measures are recorded."""
         if self._held.pop(seller, None) is not None:
             self._mark(seller, is_refused=False)
 

@@ -213,6 +213,7 @@ class PolicyHistory:
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
+    """Return what a proposed commit rests on: the present digest and the number of all moves. Other values close it."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
 
 

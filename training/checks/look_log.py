@@ -71,8 +71,8 @@ def read_looks(path: Path) -> list[Look]:
 def earlier_looks(path: Path, look: Look) -> list[Look]:
     """Return the looks of other studies of the marketplace at windows that overlap `look`'s, in order.
 
-    The same study with other parameters counts as another study. Looks after the study's own first look are left out,
-    so that a repeated study finds the same looks.
+    The same study with other parameters counts as another study. Looks after the study's own first look at this
+    window are left out, so that a repeated study finds the same looks. Raises ConfigurationWrong as `read_looks`.
     """
     before = []
     for past in read_looks(path):

@@ -59,7 +59,7 @@ def columns_of(path: Path) -> list[str]:
 
 
 def advise_commas(columns: Sequence[str]) -> str:
-    """Return advice if semicolons or tabs separate the columns, else ""."""
+    """Return ". Separate the columns by commas", to end a sentence with, if they are separated otherwise; else ""."""
     alone = columns[0] if len(columns) == 1 else ""
     return ". Separate the columns by commas" if ";" in alone or "\t" in alone else ""
 

@@ -199,13 +199,13 @@ def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> di
 class Established(NamedTuple):
     violation: str
     time: int
-    """In microseconds."""
+    """Since when it counts without a break, in microseconds."""
     reaches: bool
     """Whether it reaches linked sellers."""
 
 
 def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[Established]]:
-    """Return the sellers' counting violations, without those derived from products' reports."""
+    """Return the counting violations by seller, without those derived from products' reports; absent if none."""
     names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
     rows = reader.rows(_ABOUT, names)
     of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}

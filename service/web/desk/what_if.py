@@ -54,6 +54,7 @@ class WhatIfPages:
         return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
+        """Record the form's decision that a caution's suspicion is false; then show the seller's file."""
         seller, reason = seller_of(visit), visit.form_value("reason")
         if not reason:
             raise Problem(400, "A reason is missing", "Go back and state the reason: the seller reads it.")
