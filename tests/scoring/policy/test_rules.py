@@ -62,7 +62,7 @@ def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
 def test_no_tier_alone_suspends() -> None:
     book = shipped("graded").rule_book
     assert all(book.terms(Situation(tier)).suspension_days == 0 for tier in (None, *Tier))
-    assert "a suspension needs confirmed facts" in refused(rule("x", SUSPENDED))
+    assert "suspends without confirmed facts" in refused(rule("x", SUSPENDED))
     policy_of(rule("x", SUSPENDED, tiers=["probation"], standing={"from": 1}))
 
 
