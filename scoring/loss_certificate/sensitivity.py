@@ -30,7 +30,7 @@ def find_sensitivity(
 
 def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> Sensitivity:
     def still_holds(changed: Assumptions) -> bool:
-        return is_proven(policy, changed, history_is_real)
+        return holds_verdict(policy, changed, history_is_real)
 
     spared = _smallest(MAX_DAYS - 1, lambda days: still_holds(replace(assumptions, stop_days=MAX_DAYS - days)))
     return Sensitivity(
@@ -40,7 +40,7 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
     )
 
 
-def is_proven(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
+def holds_verdict(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
     """Return whether a fresh name can get at most the allowed loss.
 
     With `history_is_real` by the verdict `unconditional`, else by `against_faked_history`, which allows none.

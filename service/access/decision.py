@@ -47,7 +47,7 @@ class Grant:
     def names(self, principal: str) -> bool:
         return any(pattern.matches(principal) for pattern in self.principals)
 
-    def to(self, principal: str) -> "Grant":
+    def with_own_seller(self, principal: str) -> "Grant":
         """Return the grant with OWN replaced by the seller at the end of the principal's name.
 
         It is `s-1` for `jwt:ISSUER#seller/s-1`.
@@ -87,7 +87,7 @@ class GrantList:
         self.of: Callable[[str], tuple[Grant, ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
     def _find(self, principal: str) -> tuple[Grant, ...]:
-        return tuple(grant.to(principal) for grant in self.all if grant.names(principal))
+        return tuple(grant.with_own_seller(principal) for grant in self.all if grant.names(principal))
 
 
 def first_refused(

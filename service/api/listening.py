@@ -4,7 +4,7 @@ from scoring.base.errors import ConfigurationWrong
 from service.settings import host_and_port
 
 
-def listening_error(address: str, variable: str) -> ConfigurationWrong:
+def probe_listening_error(address: str, variable: str) -> ConfigurationWrong:
     """Return why HOST:PORT cannot be opened, by opening it again. `variable`: the setting of the address."""
     host, port = host_and_port(address)
     reason = "another process was listening there"

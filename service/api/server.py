@@ -38,7 +38,7 @@ from service.api.approvals import Approvals
 from service.api.calls import Calls
 from service.api.gate import Gate
 from service.api.health import Health
-from service.api.listening import listening_error
+from service.api.listening import probe_listening_error
 from service.api.reads import Reads
 from service.api.servicers.answer import AnswerServicer
 from service.api.servicers.audit import AuditServicer
@@ -318,7 +318,7 @@ class Server:
                 files = TlsFiles(folder, self.log)
                 port = self._grpc.add_secure_port(address, files.credentials())
         except RuntimeError:
-            raise listening_error(address, "SELLERTRUST_ADDRESS") from None
+            raise probe_listening_error(address, "SELLERTRUST_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{port}"
 
     def _listen_locally(self, path: Path) -> None:
@@ -362,5 +362,5 @@ class Server:
         try:
             self._metrics = MetricsPort(host, port, self._registry)
         except OSError:
-            raise listening_error(address, "SELLERTRUST_METRICS_ADDRESS") from None
+            raise probe_listening_error(address, "SELLERTRUST_METRICS_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{self._metrics.port}"

@@ -130,7 +130,7 @@ def _print_preview(question: "Question", result: "Preview") -> None:
             emit(rows[:SHOWN], Format.TABLE)
         if len(rows) > SHOWN:
             say(f"and {len(rows) - SHOWN:,} more, with -o json")
-    stopped, freed = result.list_stopped_only_by(new=True), result.list_stopped_only_by(new=False)
+    stopped, freed = result.list_stopped_only(by_new=True), result.list_stopped_only(by_new=False)
     looked = format_count(len(result.violations), "violation")
     omitted = f" ({result.violations_omitted:,} earlier ones not looked at)" if result.violations_omitted else ""
     since = as_json["since"]

@@ -39,8 +39,8 @@ def rescore(
     It exports entries and scores them in tasks, as task plan does. The scores also stay as Parquet in the store. An
     interrupted command goes on when you repeat it.
     """
+    from service.scale import rescoring
     from service.scale.drivers import find_driver
-    from service.scale.rescoring import rescore as write_generation
     from service.shared_files import Store
 
     settings = load()
@@ -51,7 +51,7 @@ def rescore(
     try:
         with StepProgress() as progress:
             where = Store(store or settings.scale)
-            generation = write_generation(opened, settings.generations, where, DAYS.index(day), driver, progress)
+            generation = rescoring.rescore(opened, settings.generations, where, DAYS.index(day), driver, progress)
     finally:
         opened.ledger.close()
     row = {

@@ -12,7 +12,7 @@ from scoring.scores.answer import Stamp
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
-from service.contract.audiences import measures_for_seller, score_for_seller
+from service.contract.audiences import hide_cautions_from_seller, hide_from_seller
 from service.contract.measures import measures_message
 from service.contract.scores import score_message, stamp_message
 from service.contract.texts import Texts
@@ -28,8 +28,8 @@ def simulation_message(
     scores, measures = [], []
     for one in (present, simulated):
         score, found = score_message(name, one.score, None), unstamped_measures(name, one)
-        scores.append(score_for_seller(score) if for_seller else score)
-        measures.append(measures_for_seller(found) if for_seller else found)
+        scores.append(hide_from_seller(score) if for_seller else score)
+        measures.append(hide_cautions_from_seller(found) if for_seller else found)
     return answer_pb.SimulateTrustScoreResponse(
         seller=name,
         present=scores[0],
@@ -80,7 +80,7 @@ def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.Appea
         )
 
 
-def sum_deposit(answer: WholeAnswer) -> int:
+def find_largest_deposit(answer: WholeAnswer) -> int:
     """Return the largest deposit in effect, in minor units; 0 without any."""
     return max(
         (

@@ -45,14 +45,14 @@ def require_audience(audience: int, known: Iterable[int] = tuple(score_pb.Audien
         raise invalid("audience", "is none of those that this method answers")
 
 
-def score_for_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
+def hide_from_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
     """Clear what sellers must not see, in the message itself; return it."""
     for field in _KEPT_FROM_SELLERS:
         score.ClearField(field)  # type: ignore[arg-type]
     return score
 
 
-def measures_for_seller(response: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
+def hide_cautions_from_seller(response: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
     """Clear signals of cautions in the message itself; return it. Their measures stay, without the rule and its
     entries.
     """

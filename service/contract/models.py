@@ -14,7 +14,7 @@ from scoring.model.promises import broken_promises
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.resource_names import model_name
 from service.registry.figures import FigureRow, features_of, flatten, headline_figures
-from service.registry.gates import NEVER_OVERRIDDEN, GateResult, judge_gates
+from service.registry.gates import NEVER_OVERRIDDEN, GateResult, word_of_gates
 from service.registry.moves import Move, aliases_of, find_figure
 from service.registry.registry import Registry
 
@@ -45,7 +45,7 @@ def _fill_in(
     message.ledger_entries = int(lineage.get("ledger_entries") or 0)
     message.features.extend(features_of(manifest))
     message.promises_given_up.extend(promise.name for promise in broken_promises(pinned_features(manifest)))
-    message.gates = judge_gates(gates)
+    message.gates = word_of_gates(gates)
     message.gate_results.extend(map(_gate_message, gates or ()))
     if not whole:
         message.figures.update({name: float(value) for name, value in headline_figures(parts).items()})

@@ -89,10 +89,10 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
     )
 
 
-def restitution_message(seller: str, restitution: Restitution) -> measure_pb.GetRestitutionResponse:
-    """Return a restitution as a message; `seller`: a resource name."""
+def restitution_message(name: str, restitution: Restitution) -> measure_pb.GetRestitutionResponse:
+    """Return a restitution as a message; `name`: the seller's resource name."""
     return measure_pb.GetRestitutionResponse(
-        seller=seller,
+        seller=name,
         violation=restitution.violation,
         status=entry_pb2.ViolationStatus.ValueType(restitution.status),
         items=[

@@ -109,9 +109,9 @@ class Preview:
             return f"nobody sells {', '.join(sorted(unsold))}"
         return "nobody" if count == 0 else "everybody" if count == self.sellers else ""
 
-    def list_stopped_only_by(self, *, new: bool) -> list[PastViolation]:
-        """Return the violations that only the new policy would have stopped, or without `new`, only the old one."""
-        return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == new]
+    def list_stopped_only(self, *, by_new: bool) -> list[PastViolation]:
+        """Return the violations that only the new policy would have stopped, or without `by_new`, only the old one."""
+        return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == by_new]
 
 
 @dataclass(frozen=True, slots=True)

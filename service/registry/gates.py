@@ -69,7 +69,7 @@ def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
     return gates
 
 
-def judge_gates(gates: Sequence[GateResult] | None) -> str:
+def word_of_gates(gates: Sequence[GateResult] | None) -> str:
     """Return `passed`, `failed` if a hard gate failed, or `none`."""
     if gates is None:
         return "none"
@@ -103,7 +103,7 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     for field, name, needed in (("override", override, hard), ("sign_off", sign_off, advisory)):
         if name and not needed:
             raise invalid(field, "must be left out: no gate that failed asks for it")
-    figures = {"gates": judge_gates(gates)}
+    figures = {"gates": word_of_gates(gates)}
     if hard:
         figures |= {"override": override, "overridden": ",".join(hard)}
     if advisory:

@@ -32,7 +32,7 @@ from scoring.model.artifact import (
 from scoring.model.promises import broken_promises, is_freed
 from service.call_context import Approval, current_call
 from service.registry.figures import headline_figures
-from service.registry.gates import GATES, GateResult, allow, judge_gates, parse_gates
+from service.registry.gates import GATES, GateResult, allow, parse_gates, word_of_gates
 from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
@@ -157,7 +157,7 @@ class Registry:
         gates = parse_gates(beside.get(GATES))
         digest = _verify_whole(parts)
         artifact = open_verified(parts, digest)
-        figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": judge_gates(gates)}
+        figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": word_of_gates(gates)}
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
         stored_parts = {name: parts[name] for name in (MANIFEST, *PARTS)}
 

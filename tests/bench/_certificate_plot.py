@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.sensitivity import find_sensitivity, is_proven
+from scoring.loss_certificate.sensitivity import find_sensitivity, holds_verdict
 from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
@@ -44,7 +44,7 @@ def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
         while low < high:
             ppm = (low + high) // 2
             priced = replace(assumptions, stop_days=days, wash_ppm=ppm, aged_account_ppm=ppm)
-            low, high = (low, ppm) if is_proven(policy, priced, history_is_real=False) else (ppm + 1, high)
+            low, high = (low, ppm) if holds_verdict(policy, priced, history_is_real=False) else (ppm + 1, high)
         found += [(float(days), low / 10_000)] if low <= PPM else []
     return found
 

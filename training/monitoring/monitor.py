@@ -21,8 +21,8 @@ from training.monitoring.outcomes import (
     adapt_study_to_model,
     has_final_outcomes,
     keep_reported_before,
-    last_training_day,
     outcome,
+    training_end_day,
     training_points,
 )
 from training.monitoring.past_answers import find_past_answers
@@ -128,7 +128,7 @@ def calibration(
     Returns (all sellers together, by name of the tier at the beginning of the window), weighted as the study weighs its
     rows. All windows but the newest begin after the last training window.
     """
-    learned = last_training_day(artifact)
+    learned = training_end_day(artifact)
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
     if not days or not len(table.columns.case):
         return Calibration((), 0, 0, 0.0, None, why_not="no window is over"), {}

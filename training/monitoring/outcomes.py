@@ -108,7 +108,7 @@ def training_points(artifact: Artifact) -> list[tuple[int, int]]:
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
 
 
-def last_training_day(artifact: Artifact) -> int:
+def training_end_day(artifact: Artifact) -> int:
     """Return the day after the last training window; 0 without training points."""
     return max((window_end for _, window_end in training_points(artifact)), default=0)
 

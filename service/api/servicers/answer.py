@@ -21,11 +21,11 @@ from service.api.reads import Reads
 from service.call_context import current_call
 from service.contract.answers import (
     appeal_messages,
+    find_largest_deposit,
     healing_messages,
     path_message,
     replay_message,
     simulation_message,
-    sum_deposit,
 )
 from service.contract.audiences import require_audience
 from service.contract.entries import entries_of
@@ -81,7 +81,7 @@ class AnswerServicer:
         response = answer_pb.FindTierPathResponse(
             seller=request.seller,
             tier=entry_pb2.Tier.ValueType(answer.score.tier or 0),
-            deposit_minor=sum_deposit(answer),
+            deposit_minor=find_largest_deposit(answer),
             currency=answer.policy.rule_book.currency,
             stamp=stamp_message(answer.stamp),
         )

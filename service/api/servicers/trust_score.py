@@ -9,7 +9,7 @@ from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.audiences import add_meaning, checkout_message, require_audience, score_for_seller, told_message
+from service.contract.audiences import add_meaning, checkout_message, hide_from_seller, require_audience, told_message
 from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import (
@@ -115,7 +115,7 @@ class TrustScoreServicer:
             if request.audience == score_pb.AUDIENCE_STAFF:
                 add_meaning(response.audience_answer, told.answer, texts)
             else:
-                score_for_seller(response.trust_score)
+                hide_from_seller(response.trust_score)
         if request.audience == score_pb.AUDIENCE_SELLER:
             response.ClearField("reasons")
             response.ClearField("baseline_points")

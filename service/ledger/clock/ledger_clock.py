@@ -100,7 +100,7 @@ class LedgerClock:
         """Return the corrections that a cut at a sequence knows."""
         if sequence > self._known[0]:
             self.read_end()
-        return self.mendings.list_before(sequence)
+        return self.mendings.list_up_to(sequence)
 
     def rows_up_to(self, sequence: int, query: Executable, **values: Any) -> Sequence[Any]:
         """Return a query's rows, with times as corrected at the sequence, its parameter `last`."""

@@ -197,7 +197,7 @@ class Follower:
             page = self._page(after, last) if after < last else []
             mark_epochs(self._table, page)
             for name, sequence in find_last_sequences(page):
-                generation.end_answer(name, sequence)
+                generation.end_answer_if_any(name, sequence)
             self._joining[0] = Joining(generation, page[-1].sequence if page else last, last)
             if self._joining[0].after >= last:
                 generation.is_complete = True

@@ -27,7 +27,7 @@ class Generation:
         self.problem = ""
         self._ended = bytearray(file.sellers)
 
-    def end_answer(self, name: str, sequence: int) -> None:
+    def end_answer_if_any(self, name: str, sequence: int) -> None:
         """Note an entry: the seller's answer is no longer exact, if the entry is later."""
         if sequence <= self.head.sequence or self.problem:
             return
@@ -89,7 +89,7 @@ class Generations:
     def end_answers(self, entries: Sequence[tuple[str, int]]) -> None:
         for generation in self._all:
             for name, sequence in entries:
-                generation.end_answer(name, sequence)
+                generation.end_answer_if_any(name, sequence)
 
     def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> Answer | None:
         """Return a seller's exact answer for a time (microseconds), model and policy, after keeping it in the table,

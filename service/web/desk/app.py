@@ -18,7 +18,7 @@ from service.web.desk.cases import CasePages
 from service.web.desk.governing import ModelPages, OperationsPages, PolicyPages, ProposalPages
 from service.web.desk.journal import Journal
 from service.web.desk.queue import QueuePages
-from service.web.desk.record import RecordPages
+from service.web.desk.record import OwnRecordPages
 from service.web.desk.seller_file import SellerPages
 from service.web.desk.sending import Sender
 from service.web.desk.staff import CodeSignIn, ProxySignIn
@@ -84,12 +84,12 @@ class Desk:
             site.route("/cases/{violation}/find", cases.find, post),
             site.route("/cases/{violation}/open", cases.open_evidence, post),
             site.route("/cases/{violation}/evidence", cases.evidence_file),
-            site.route("/cases/{violation}/hand-on", cases.hand_on, post),
+            site.route("/cases/{violation}/hand-on", cases.change_claim, post),
             site.route("/cases/{violation}/consequence", cases.consequence),
             site.route("/cases/{violation}/decide", cases.decide, post),
             site.route("/decisions/{decision}/undo", cases.undo, post),
             *self._governing_routes(site, market, queue),
-            site.route("/record", RecordPages(market, self.journal).show),
+            site.route("/record", OwnRecordPages(market, self.journal).show),
         ]
         if isinstance(sign_in, CodeSignIn):
             everybody = Site(lambda _: Visitor("", "", client), sign_in.sign_in, report)

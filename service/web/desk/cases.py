@@ -171,7 +171,7 @@ class CasePages:
             return Problem(409, "Open the evidence before you decide", "Press o on the page of the case.")
         return None
 
-    def hand_on(self, visit: Visit) -> Response:
+    def change_claim(self, visit: Visit) -> Response:
         """Release the case, claim it, or assign it to the form's `to`."""
         name, to = self._case(visit)[0], working_name(visit.form_value("to"))
         actor, holder = visit.visitor.actor, self._journal.case(name).claimed_by

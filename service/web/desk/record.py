@@ -24,7 +24,7 @@ class Share(NamedTuple):
     high: int
 
 
-class RecordPages:
+class OwnRecordPages:
     def __init__(self, marketplace: str, journal: Journal) -> None:
         self._marketplace = marketplace
         self._journal = journal

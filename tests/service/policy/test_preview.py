@@ -155,14 +155,14 @@ def test_a_violation_that_a_caution_would_have_stopped_is_named(ledger: Ledger) 
         ledger.append(MARKET, [violation(name, "guilty", **known)], imported=True)
     after = cautious(reports={"weight": 100, "days": 14})
     found = looked(ledger, NEWCOMERS, after, since_day=TODAY - 90)
-    assert [v.violation for v in found.list_stopped_only_by(new=True)] == ["v-2"]
+    assert [v.violation for v in found.list_stopped_only(by_new=True)] == ["v-2"]
     disputed = {"of": "disputed", "share_ppm": 150_000, "orders": 20, "days": 7}
     by_flow = cautious(burst=disputed)
-    assert looked(ledger, NEWCOMERS, by_flow, since_day=TODAY - 90).list_stopped_only_by(new=True) == []
+    assert looked(ledger, NEWCOMERS, by_flow, since_day=TODAY - 90).list_stopped_only(by_new=True) == []
     flow = FlowStated(TODAY - 12, delivered_orders=90, disputed_orders=30)
     ledger.append(MARKET, [Entry("f-1", "guilty", flow, report_time=ago(11))], imported=True)
     found = looked(ledger, NEWCOMERS, by_flow, since_day=TODAY - 90)
-    assert [v.violation for v in found.list_stopped_only_by(new=True)] == ["v-2"]
+    assert [v.violation for v in found.list_stopped_only(by_new=True)] == ["v-2"]
 
 
 def test_only_stopping_rules_decide_whether_one_stops(ledger: Ledger) -> None:
@@ -203,12 +203,12 @@ def test_violations_are_named_by_what_was_known_then(ledger: Ledger) -> None:
         ("v-2", False, True),
         ("v-1", False, False),
     ]
-    assert found.list_stopped_only_by(new=True) == [PastViolation(MARKET, "guilty", "v-2", ago(10), False, True)]
-    assert found.list_stopped_only_by(new=False) == []
+    assert found.list_stopped_only(by_new=True) == [PastViolation(MARKET, "guilty", "v-2", ago(10), False, True)]
+    assert found.list_stopped_only(by_new=False) == []
     swapped = looked(ledger, after, before, since_day=TODAY - 90)
-    assert [v.violation for v in swapped.list_stopped_only_by(new=False)] == ["v-2"]
+    assert [v.violation for v in swapped.list_stopped_only(by_new=False)] == ["v-2"]
     served = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 7}, standing={"from": 1}))
-    assert looked(ledger, before, served, since_day=TODAY - 90).list_stopped_only_by(new=True) == []
+    assert looked(ledger, before, served, since_day=TODAY - 90).list_stopped_only(by_new=True) == []
     few = looked(ledger, before, after, since_day=TODAY - 90, max_violations=1)
     assert ([v.violation for v in few.violations], few.violations_omitted) == (["v-2"], 1)
 
@@ -231,7 +231,7 @@ def test_a_decision_that_was_made_since_is_not_known_then(ledger: Ledger) -> Non
     before = policy_of(rule("x", hold(3)))
     after = policy_of(rule("x", hold(3)), rule("out", {"kind": "suspension", "days": 90}, standing={"from": 1}))
     found = looked(ledger, before, after)
-    assert [v.violation for v in found.list_stopped_only_by(new=True)] == ["v-2"]
+    assert [v.violation for v in found.list_stopped_only(by_new=True)] == ["v-2"]
     assert found.violations[0] == PastViolation(MARKET, "old-1", "w-2", ago(3), False, False)
     ledger.append(MARKET, [status("w-2", Action.APPEAL), status("w-2", Action.OVERTURN)])
     found = looked(ledger, before, after)

@@ -84,7 +84,7 @@ PLANS = (
         (
             ("The page", features.page),
             ("Importance", features.importance),
-            ("Certificate", features.certificate),
+            ("Certificate", features.list_directions),
         ),
     ),
     Plan(

@@ -43,7 +43,7 @@ def psi(r: Reading) -> list[Block]:
     return blocks
 
 
-def certificate(r: Reading) -> list[Block]:
+def list_directions(r: Reading) -> list[Block]:
     """Tabulate the direction in which each feature provably moves the score."""
     c = r.certificate
     directions = c["directions"]
