@@ -78,7 +78,7 @@ class Forecasts:
         return self.all[0]
 
     @property
-    def tier(self) -> int:
+    def tier_number(self) -> int:
         """Return the number of today's tier without a notice, or 0."""
         [score] = self.core.scores
         return int(score.own_tier or 0) if score else 0
@@ -87,12 +87,12 @@ class Forecasts:
     def is_fixed(self) -> bool:
         """Return whether no act gives a better tier sooner than a wait; False in the best tier."""
         acting = (one.course for one in self.all if one.course.acts)
-        return self.tier < max(Tier) and not any(self.reaches_better_tier(course) for course in acting)
+        return self.tier_number < max(Tier) and not any(self.reaches_better_tier(course) for course in acting)
 
     def reaches_better_tier(self, course: Course) -> bool:
         """Return whether a course reaches a better tier in the days ahead; sooner than a wait if it takes acts."""
-        found = [one.find_day(self.tier + 1) for one in self.all if one.course == course]
-        waited = self.wait.find_day(self.tier + 1)
+        found = [one.find_day(self.tier_number + 1) for one in self.all if one.course == course]
+        waited = self.wait.find_day(self.tier_number + 1)
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
     def gains_points(self, course: Course) -> bool:
@@ -226,7 +226,7 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
     """
     paths: list[TierPath] = []
     for tier in Tier:
-        if tier <= forecasts.tier:
+        if tier <= forecasts.tier_number:
             continue
         days = {one.course: day for one in forecasts.all if (day := one.find_day(int(tier))) is not None}
         for course in sorted(days, key=lambda course: (days[course], course.acts)):
@@ -248,6 +248,6 @@ def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Cal
 def find_first_better_day(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> int | None:
     """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
     wait = forecasts.wait
-    if wait.find_day(forecasts.tier + 1) is None:
+    if wait.find_day(forecasts.tier_number + 1) is None:
         [wait] = _follow(forecasts.core, forecasts.artifact, [Course()], MAX_WAITS * HORIZON_DAYS, check, every=False)
-    return wait.find_day(forecasts.tier + 1)
+    return wait.find_day(forecasts.tier_number + 1)

@@ -75,7 +75,7 @@ def find_leads(
     change as said. `check` may raise between parts.
     """
     leads = sorted(
-        list_reasons(answer, explanation),
+        list_untested_leads(answer, explanation),
         key=lambda lead: (lead.reason_code not in _OF_TIER, lead.points, lead.reason_code),
     )[:most]
     without = [_without(lead) for lead in leads]
@@ -95,7 +95,7 @@ def find_leads(
     return found
 
 
-def list_reasons(answer: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
+def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
     """Yield each reason of the points, incidents one by one, then of the tier, untested.
 
     Incidents that cost no points are left out.
@@ -199,7 +199,9 @@ def list_appeals(
     """Return points and tier without each incident open to or under appeal, the largest effect first, at most
     MAX_LEADS.
     """
-    leads = [lead for lead in list_reasons(answer, explanation) if lead.contestable and lead.category is not None]
+    leads = [
+        lead for lead in list_untested_leads(answer, explanation) if lead.contestable and lead.category is not None
+    ]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
     scores = _score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
     status = _last_statuses(answer.core.known.table.rows)

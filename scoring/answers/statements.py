@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scoring.answers.forecast import TierPath, find_paths, forecast
-from scoring.answers.leads import Lead, list_reasons
+from scoring.answers.leads import Lead, list_untested_leads
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import NOTICE_STATES, Automation, MeasureState, Tier
 from scoring.base.time import DAY
@@ -40,7 +40,7 @@ class StatementOfReasons:
     """That keeps the letter from the seller."""
 
     @property
-    def is_credit_risk(self) -> bool:
+    def is_by_rule_without_violation(self) -> bool:
         """Return whether a rule imposed it, on grounds other than violations."""
         return not self.violations and bool(self.measure.rule)
 
@@ -128,7 +128,7 @@ def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> lis
     found = (
         []
         if explanation is None
-        else [reason for reason in list_reasons(answer, explanation) if reason.category is None]
+        else [reason for reason in list_untested_leads(answer, explanation) if reason.category is None]
     )
     orders, days = int(facts.exposure_orders.sum()), int(facts.observe_day[0] - facts.start_day[0])
     if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):

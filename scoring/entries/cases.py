@@ -49,7 +49,7 @@ class PayoutStop(NamedTuple):
     """None once the stop is confirmed."""
     is_decided: bool = False
 
-    def stands(self, time: int) -> bool:
+    def lasts_past(self, time: int) -> bool:
         """Return whether it has not ended at a time."""
         return self.end is None or time < self.end
 
@@ -66,7 +66,7 @@ def trace_stops(stops: Iterable[OnPayouts], stands: Callable[[str], bool] = lamb
         last = found.pop() if found else None
         if isinstance(fact, PayoutsChanged) and fact.change is PayoutsChange.STOPPED:
             begins = PayoutStop(name_case(PAYOUTS_RULE, entry_id), time, time + DECISION_DAYS * DAY)
-            found += [begins] if last is None else [last] if last.stands(time) else [last, begins]
+            found += [begins] if last is None else [last] if last.lasts_past(time) else [last, begins]
         elif last is not None and isinstance(fact, PayoutsChanged):
             found.append(last._replace(end=min(time, last.end or time), is_decided=True))
         elif last is not None and isinstance(fact, CaseChanged):
@@ -78,10 +78,10 @@ def _apply_case(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable
     """Return a stop after a statement about its case; confirmed after its end, it begins again."""
     if fact.state is CaseState.CONFIRMED and any(map(stands, fact.violations)):
         confirmed = stop._replace(end=None, is_decided=True)
-        return [confirmed] if stop.stands(time) else [stop, confirmed._replace(begin=time)]
+        return [confirmed] if stop.lasts_past(time) else [stop, confirmed._replace(begin=time)]
     if fact.state is CaseState.ENDED:
         return [stop._replace(end=min(time, stop.end or time), is_decided=True)]
-    return [stop._replace(end=fact.decide_by)] if fact.state is CaseState.EXTENDED and stop.stands(time) else [stop]
+    return [stop._replace(end=fact.decide_by)] if fact.state is CaseState.EXTENDED and stop.lasts_past(time) else [stop]
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class Cases:
 
     def _check_extension(self, seller: str, fact: CaseChanged, time: int, path: FieldPath) -> None:
         stops = trace_stops(self.on_payouts.get(seller, ()))
-        if not stops or stops[-1].case != fact.case or not stops[-1].stands(time):
+        if not stops or stops[-1].case != fact.case or not stops[-1].lasts_past(time):
             raise LifecycleForbids(
                 f"{fact.case!r} is no case of a stop of payouts that stands; only such a case is extended",
                 {"status": "OVER", "allowed": "stopped"},
@@ -152,7 +152,7 @@ class Cases:
         last = next(reversed(trace_stops(changes)), None)
         changes.append(OnPayouts(entry.entry_id, time, fact))
         if fact.change is PayoutsChange.STOPPED:
-            if last is not None and last.stands(time):
+            if last is not None and last.lasts_past(time):
                 return None
             if last is not None and not last.is_decided:
                 raise LifecycleForbids(

@@ -84,7 +84,9 @@ def find_released_by_run_day(states: States) -> Ints:
     """
     smallest, ages = states.trade.smallest_order_minor, range(states.run_days - 1, -1, -1)
     numbers = {grant: number for number, grant in enumerate({grant for row in states.granted for grant in row})}
-    by_number = np.array([[grant.find_released(age, smallest) for age in ages] for grant in numbers], dtype=np.int64)
+    by_number = np.array(
+        [[grant.find_most_released(age, smallest) for age in ages] for grant in numbers], dtype=np.int64
+    )
     number_of_state = [[numbers[grant] for grant in row] for row in states.granted]
     released: Ints = np.moveaxis(by_number[number_of_state], 2, 0)
     return released

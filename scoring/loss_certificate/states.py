@@ -76,7 +76,7 @@ class Granted:
     """The release of orders that are no longer young."""
     ahead: Ahead = NOTHING_AHEAD
 
-    def find_released(self, age_days: int, smallest_order_minor: int) -> int:
+    def find_most_released(self, age_days: int, smallest_order_minor: int) -> int:
         """Return the most that is paid out of a full day's orders by an age in days; small orders round each reserve."""
         return self.cap_minor - self.release.find_held(self.cap_minor, age_days, self.cap_minor // smallest_order_minor)
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.policy import Policy
-from scoring.policy.space import Cell, Space, find_last_of_range
+from scoring.policy.space import Cell, Space, find_last_value
 
 
 class Moved(NamedTuple):
@@ -32,7 +32,7 @@ def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
     for place, policy in enumerate(space.policies):
         other = space.policies[1 - place]
         tenure = max(known, other.thin_file_days)
-        if tenure > find_last_of_range(space.tenures, known) or not policy.is_thin(other.thin_file_orders, tenure):
+        if tenure > find_last_value(space.tenures, known) or not policy.is_thin(other.thin_file_orders, tenure):
             continue
         where = (
             f"fewer than {policy.thin_file_orders:,} settled orders or {policy.thin_file_days:,} days of tenure, at least"

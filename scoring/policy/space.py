@@ -51,9 +51,9 @@ class Axis(NamedTuple):
     """The policies with this axis; policies with equal tables of standing share one."""
     values: tuple[int, ...]
 
-    def find_last(self, first: int) -> int:
-        """Return the last value of the range that begins at `first`, as `find_last_of_range`."""
-        return find_last_of_range(self.values, first)
+    def find_last_value(self, first: int) -> int:
+        """Return the last value of the range that begins at `first`, as the function of this name."""
+        return find_last_value(self.values, first)
 
     def describe(self, value: int) -> str:
         """Return the range that begins at `value`, as `standing 12 or more`."""
@@ -110,7 +110,7 @@ class Space:
             Cell, itertools.product(self.points, self.tiers, values, self.marketplaces, self.thin)
         ):
             if self._is_possible(cell) and all(
-                cell.values[narrow] <= self.axes[wide].find_last(cell.values[wide]) for narrow, wide in nested
+                cell.values[narrow] <= self.axes[wide].find_last_value(cell.values[wide]) for narrow, wide in nested
             ):
                 yield cell
 
@@ -133,7 +133,7 @@ class Space:
     def find_thin_file(self, cell: Cell) -> tuple[int, int] | None:
         """Return (settled orders, days of tenure) in a cell that make a file thin for `cell.thin` alone, if any."""
         first = self.values_by(0, cell).get(Quantity.TENURE, 0)
-        last = find_last_of_range(self.tenures, first)
+        last = find_last_value(self.tenures, first)
         days = sorted({first, *(policy.thin_file_days for policy in self.policies)})
         for orders in sorted({0, *(policy.thin_file_orders for policy in self.policies)}):
             for tenure in days:
@@ -240,7 +240,7 @@ def _find_thin(policies: Sequence[Policy], orders: int, tenure: int) -> tuple[in
     return tuple(place for place, policy in enumerate(policies) if policy.is_thin(orders, tenure))
 
 
-def find_last_of_range(values: Sequence[int], first: int) -> int:
+def find_last_value(values: Sequence[int], first: int) -> int:
     """Return the last value of the range that begins at `first`, just before the next of `values`, which rise.
 
     The last range ends at 2**63 - 1. Raises ValueError if no range begins at `first`.
@@ -251,7 +251,7 @@ def find_last_of_range(values: Sequence[int], first: int) -> int:
 
 def show_range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
     """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`."""
-    last = find_last_of_range([value for value in values if value is not None], first)
+    last = find_last_value([value for value in values if value is not None], first)
     if last == 2**63 - 1:
         return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"
     return f"{first:,} to {last:,}" if last > first else f"{first:,}"

@@ -209,7 +209,7 @@ def _list_bounds(
     tiers = policy.tiers_with_standing(lowest, standing)
     bounds = {
         LIMIT: artifact.page.base - points.raw > MAX_POINTS,
-        STANDING: tiers != policy.tiers(lowest),
+        STANDING: tiers != policy.tier_numbers(lowest),
         CLEAR_DAYS_PENDING: tiers != policy.tiers_with_standing(points.now, standing),
     }
     flags = zip(*(found.tolist() for found in bounds.values()), strict=True)

@@ -48,7 +48,7 @@ class Agreement:
     def proposal_hours(self, call: Sequence[NeededRight]) -> float:
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
-    def person(self, caller: str) -> str:
+    def find_person(self, caller: str) -> str:
         """Return the person of a caller's principals, which have blanks between them; "" if they show none or two."""
         persons = {self.person_of[name] for name in caller.split() if name in self.person_of}
         return persons.pop() if len(persons) == 1 else ""
@@ -69,7 +69,7 @@ class Agreement:
         seen: list[str] = []
         for taken in proposal.steps:
             needed = needed_rights.get(taken.step)
-            person = self.person(taken.principal) if needed else ""
+            person = self.find_person(taken.principal) if needed else ""
             is_new = bool(needed and person) and person not in seen
             counts = is_new and first_refused(self._principals(taken.principal), self.grants, needed or ()) is None
             seen.append(person if counts else "")

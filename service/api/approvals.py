@@ -76,7 +76,7 @@ class Approvals:
         """
         agreement = self.agreement
         behind = agreement.persons_behind(proposal, _list_rights_of(proposal))
-        shown = [agreement.person(taken.principal) for taken in proposal.steps]
+        shown = [agreement.find_person(taken.principal) for taken in proposal.steps]
         return list(zip(shown, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:

@@ -115,7 +115,7 @@ def _champion(settings: Settings) -> str:
     from service.registry.starter import STARTER_DIGEST
 
     registry = open_registry(settings)
-    champion = registry.champion()
+    champion = registry.champion_digest()
     if champion is None and registry.digests():
         raise SellertrustError(
             "no published model is champion, so scores are unknown; make one: sellertrust model promote challenger"

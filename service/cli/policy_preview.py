@@ -80,7 +80,7 @@ def _make_question(
         read_policy(against) if against else PolicyHistory(ledger).load(last.digest) if last else load_policy(settings)
     )
     registry = open_registry(settings)
-    champion = registry.champion()
+    champion = registry.champion_digest()
     if champion is None:
         say("there is no champion: without a model no seller has a tier, and only rules on confirmed facts hold")
     cut = ledger.cut()

@@ -117,7 +117,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
     from training.monitoring.outcomes import read_lineage
 
     registry = open_registry(settings)
-    digest = registry.champion()
+    digest = registry.champion_digest()
     if digest is None:
         if recalibrate:
             raise ConfigurationWrong("there is no champion to recalibrate; train without --recalibrate first")
@@ -146,7 +146,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
         row[f"failed_{kind}"] = broken
     row["digest"] = sha256(trained.parts["manifest.json"]).hexdigest()
     stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
-    serves = registry.champion()
+    serves = registry.champion_digest()
     is_champion = publish and (
         serves == row["digest"] or (serves is None and becomes_champion(trained.gates, job.study))
     )
@@ -160,7 +160,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish:
             reason=f"trained by {job.study.name}",
             now=now_micros(),
         )
-        row["alias"] = "champion" if registry.champion() == row["digest"] else "challenger"
+        row["alias"] = "champion" if registry.champion_digest() == row["digest"] else "challenger"
     row["seconds"] = dict(trained.seconds)
     return row
 

@@ -86,7 +86,7 @@ class _Letters:
             reason_codes=[reason.reason_code for reason in statement.reasons],
             automation=answer_pb.Automation.ValueType(statement.decided_by),
             automated_detection=not is_hidden and any(view.automated for view in views),
-            credit_risk=statement.is_credit_risk,
+            credit_risk=statement.is_by_rule_without_violation,
             contest_until_time=None if until is None else timestamp(until),
             alike=[other.measure for other in statement.alike],
             next_action=action,

@@ -75,7 +75,7 @@ class CallPool(ThreadPoolExecutor):
         self._watch.start()
 
     def counts(self) -> PoolCounts:
-        of_connection = Counter(call.connection for call in list(self._here.values()))
+        of_connection = Counter(call.peer_address for call in list(self._here.values()))
         with self._lock:
             return PoolCounts(len(self._line) + len(self._receiving), self._running, dict(of_connection))
 
@@ -101,7 +101,7 @@ class CallPool(ThreadPoolExecutor):
         with self._lock:
             turned_away = self._line.clear()
             turned_away += [(call, Cause.STOPPING) for _, call in self._held]
-            self._turnstile.stop_holding([call.connection for _, call in self._held])
+            self._turnstile.stop_holding([call.peer_address for _, call in self._held])
             self._held.clear()
         self._turn_away(turned_away)
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
@@ -109,7 +109,7 @@ class CallPool(ThreadPoolExecutor):
     def _take_over(self, call: GrpcCall) -> None:
         """Receive a call's request, then queue the call. The caller holds the condition of the call's state."""
         self._here[id(call)] = call
-        call.caller = self._turnstile.find_held(call.method, call.connection, call.metadata)
+        call.caller = self._turnstile.find_held(call.method, call.peer_address, call.metadata)
         if call.caller:
             self._hold_call(call)
         elif call.at_once is None and self._line.is_late(
@@ -123,7 +123,7 @@ class CallPool(ThreadPoolExecutor):
 
     def _hold_call(self, call: GrpcCall) -> None:
         """Refuse a call later, but so that the refusal arrives before its deadline."""
-        seconds = self._turnstile.start_holding(call.connection)
+        seconds = self._turnstile.start_holding(call.peer_address)
         if not seconds:
             self._turn_away([(call, Cause.LIMIT)])
             return
@@ -225,7 +225,7 @@ class CallPool(ThreadPoolExecutor):
                 if over:
                     gone = {id(call) for call in over}
                     self._held = deque(one for one in self._held if id(one[1]) not in gone)
-                    self._turnstile.stop_holding([call.connection for call in over])
+                    self._turnstile.stop_holding([call.peer_address for call in over])
             unsent = [
                 call
                 for call in list(self._receiving.values())

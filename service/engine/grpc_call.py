@@ -83,7 +83,7 @@ class GrpcCall(WaitingCall):
         self._on_end: list[Callable[[Any], object]] = []
 
     @property
-    def connection(self) -> str:
+    def peer_address(self) -> str:
         """Return the client's address: `ipv4:10.0.0.7:51234`."""
         return str(self._event.call.peer().decode("ascii", "replace"))
 

@@ -26,7 +26,7 @@ from service.contract.entries import ListedEntry
 from service.files import owner_only_opener
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
-from service.ingest.partial_append import AppendCounts, accept, format_field_error
+from service.ingest.partial_append import AppendCounts, append_partially, format_field_error
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
@@ -207,7 +207,7 @@ class _Run:
         return csv_rows(raw, path.name, self._reject, header)
 
     def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]]) -> Items:
-        if file.matched.rules:
+        if file.with_match_rules_only.rules:
             unmatched = self.report.unmatched
             rows = with_matches(self._ledger, self._marketplace, file, rows, self._reject, unmatched)
         yield from file.entries(rows)
@@ -260,7 +260,7 @@ class _Run:
             return
         lines = [line for line, _ in batch]
         entries = [entry for _, entry in batch]
-        done = accept(self._ledger, self._marketplace, entries, rows=lines, begun=self._begun)
+        done = append_partially(self._ledger, self._marketplace, entries, rows=lines, begun=self._begun)
         for index, reason in done.refused.items():
             self._reject(lines[index], reason)
         self.report.add(done)

@@ -51,7 +51,7 @@ def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
     return f"{field}: {description}; that of the {kind} " + (f"has {odd}" if odd else "is empty or too long")
 
 
-def accept(
+def append_partially(
     ledger: Ledger,
     marketplace: str,
     entries: Sequence[Entry],

@@ -119,7 +119,7 @@ def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow
             if row.file == file.path
         ]
         if numbered:
-            chosen.append((file.matched, numbered))
+            chosen.append((file.with_match_rules_only, numbered))
     return import_rows(ledger, mapping.marketplace, chosen)
 
 

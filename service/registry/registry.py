@@ -207,7 +207,7 @@ class Registry:
             return self._champion_move(moves, digest, actor, reason, now, stated)
 
         move = self._storage.append(decide)
-        return move.digest if move else str(self.champion())
+        return move.digest if move else str(self.champion_digest())
 
     def find_promotion_basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
         """Return a promotion's basis. Raises GatesFailed, PromiseGivenUp, ArtifactRefused or InvalidInput."""
@@ -243,9 +243,9 @@ class Registry:
             return self._champion_move(moves, digest, actor, reason, now, stated)
 
         move = self._storage.append(decide)
-        return move.digest if move else str(self.champion())
+        return move.digest if move else str(self.champion_digest())
 
-    def champion(self) -> str | None:
+    def champion_digest(self) -> str | None:
         """Return the champion's digest, or None."""
         return self.aliases().get(CHAMPION)
 

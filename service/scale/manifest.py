@@ -52,7 +52,7 @@ class Task:
     """The part of the bucket in the earlier run, and its SHA-256."""
 
     @property
-    def receipt(self) -> str:
+    def receipt_path(self) -> str:
         return f"{RECEIPTS}/{self.line:06d}.json"
 
 

@@ -96,7 +96,7 @@ def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Drive
         Line(run.store.place, task.line)
         for run in runs
         for task in run.manifest.tasks
-        if not run.store.exists(task.receipt)
+        if not run.store.exists(task.receipt_path)
     ]
     progress("rescore", len(lines) - len(pending), len(lines))
     for done in driver(pending, max((run.manifest.memory_bytes for run in runs), default=0)):

@@ -113,12 +113,12 @@ def run_task(place: str, line: int) -> Receipt:
     """
     run = open_run(place)
     task = run.manifest.task(line)
-    if run.store.exists(task.receipt):
+    if run.store.exists(task.receipt_path):
         return read_receipt(run.store, run.manifest, task)
     data, sellers = _score_task(run, task)
     part = f"{SCORES}/bucket={task.bucket:04d}/{uuid.uuid4().hex}.parquet"
     receipt = Receipt(line, run.manifest.digest, part, run.store.write(part, data), sellers, len(data))
-    if run.store.create(task.receipt, canonical_json(receipt._asdict())):
+    if run.store.create(task.receipt_path, canonical_json(receipt._asdict())):
         return receipt
     run.store.delete(part)
     return read_receipt(run.store, run.manifest, task)
@@ -143,11 +143,13 @@ def _open_run(place: str, data: bytes) -> OpenRun:
 def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
     """Raises ConfigurationWrong if it is of another run or line, or cannot be read."""
     try:
-        receipt = Receipt(**parse_json(store.read(task.receipt)))
+        receipt = Receipt(**parse_json(store.read(task.receipt_path)))
     except (ValueError, TypeError):
         receipt = None
     if receipt is None or (receipt.line, receipt.manifest) != (task.line, manifest.digest):
-        raise ConfigurationWrong(f"{store.place}/{task.receipt} is no receipt of this run; delete it, and run the line")
+        raise ConfigurationWrong(
+            f"{store.place}/{task.receipt_path} is no receipt of this run; delete it, and run the line"
+        )
     return receipt
 
 
@@ -158,7 +160,7 @@ def read_scores_of_task(store: Store, manifest: Manifest, task: Task) -> pl.Data
         return _read_whole(store, receipt.part, receipt.sha256)
     except ConfigurationWrong as error:
         raise ConfigurationWrong(
-            f"{error.message}: {task.receipt} does not state its part as it is; delete it, and run line {task.line}"
+            f"{error.message}: {task.receipt_path} does not state its part as it is; delete it, and run line {task.line}"
         ) from None
 
 

@@ -79,7 +79,7 @@ class Champion:
         """
         registry = self.registry
         with self._changing:
-            champion = registry.champion() if registry else None
+            champion = registry.champion_digest() if registry else None
             if registry is None or champion is None:
                 return False
             changes = _list_changes(registry.history())

@@ -61,7 +61,7 @@ class Payouts:
             settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
         limit = terms.find_ahead_limit(settled)
         payout = pay_out(order, terms, day, currency, hold_limit, stopped, limit)
-        last = stops[-1] if stops and stops[-1].stands((day + 1) * DAY - 1) else None
+        last = stops[-1] if stops and stops[-1].lasts_past((day + 1) * DAY - 1) else None
         caps = dict(first.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
         return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, capture_stamp, stamp)

@@ -176,7 +176,7 @@ class Scorer:
         stated = terms[seller]
         return WholeAnswer(core, in_force, stated.statements, policy, query.stamp, stated.notices)
 
-    def tell(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
+    def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
         """Return what `told_message` takes, and the explanation. Raises SellerNotFound."""
         answer = self.whole_answer(marketplace, seller, cut)
         explanation = explain(answer.core, _check)

@@ -122,7 +122,7 @@ def _check_worlds(table: Any, study: Study) -> Iterator[set[str]]:
     everyone = table.columns.cases
     for _ in range(WORLDS):
         sellers = np.sort(rng.permutation(everyone)[: everyone // 2])
-        world = replace(cut_before(table, sellers, table.as_of), sellers=[table.sellers[s] for s in sellers.tolist()])
+        world = replace(cut_before(table, sellers, table.end_day), sellers=[table.sellers[s] for s in sellers.tolist()])
         final, points = final_facts(world), choose_points(world, study)
         seen = [observe(world, study, point, final) for point in (*points.train, *points.test)]
         every = [each.rows.with_known_outcome() for each in seen]

@@ -41,7 +41,7 @@ class Shelf(Registry):
     def __init__(self, artifact: Any) -> None:
         self._artifact = artifact
 
-    def champion(self) -> str:
+    def champion_digest(self) -> str:
         return str(self._artifact.digest)
 
     def load(self, digest: str) -> Any:
@@ -51,10 +51,10 @@ class Shelf(Registry):
         return {}
 
     def digests(self) -> list[str]:
-        return [self.champion()]
+        return [self.champion_digest()]
 
     def history(self) -> list[Move]:
-        return [Move("champion", self.champion(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
+        return [Move("champion", self.champion_digest(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 
 
 def append_messages_alone(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[AppendedEntry]:

@@ -18,7 +18,7 @@ from scoring.model.artifact import Artifact, ModelParts, load, pack
 from scoring.model.page import Page
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from training.fitting.curves import add_up_trees, tabulate
+from training.fitting.curves import add_up_trees, make_page
 
 TODAY = parse_day("2026-03-01")
 NOW = TODAY * DAY + 12 * 3600 * 1_000_000
@@ -157,7 +157,7 @@ def page_of(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], ro
     booster = lightgbm.train(parameters, lightgbm.Dataset(x, bad), rounds)
     trees = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     curves = add_up_trees(0.0, [], trees, 1.0, len(features))
-    return tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), {})
+    return make_page(curves, 0.0, 1.0, x, np.ones(len(x)), {})
 
 
 def certified(x: np.ndarray, bad: np.ndarray, features: tuple[AnyFeature, ...], rounds: int) -> Artifact:

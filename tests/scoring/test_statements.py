@@ -25,6 +25,6 @@ def test_without_all_its_grounds_a_measure_ends(rows: list[FactRow]) -> None:
         assert one.violations or one.reasons or one.conditions
         by_facts = rules[one.measure.rule].names_confirmed_facts
         assert one.decided_by is (Automation.PARTIAL if by_facts else Automation.FULL)
-        assert one.is_credit_risk is not bool(one.violations)
+        assert one.is_by_rule_without_violation is not bool(one.violations)
         for other in one.alike:
             assert other.current.kind is one.measure.current.kind

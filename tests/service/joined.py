@@ -63,7 +63,7 @@ class Shelves(Shelf):
         super().__init__(model)
         self.since: int | None = None
 
-    def champion(self) -> str | None:  # type: ignore[override]
+    def champion_digest(self) -> str | None:  # type: ignore[override]
         return None if self.since is None else str(self._artifact.digest)
 
     def history(self) -> list[Move]:

@@ -63,4 +63,4 @@ def test_a_registry_with_a_model_keeps_it(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     own = publish(registry)
     publish_starter(registry, 0)
-    assert (registry.champion(), registry.digests()) == (own, [own])
+    assert (registry.champion_digest(), registry.digests()) == (own, [own])

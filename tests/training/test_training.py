@@ -60,7 +60,7 @@ def test_training_gives_a_certified_model_with_its_lineage(table: LedgerTable, s
 def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
     table: LedgerTable, market_export: Path, study: Study, tmp_path: Path
 ) -> None:
-    train_points, (test_point,) = study.find_points(table.as_of)
+    train_points, (test_point,) = study.find_points(table.end_day)
     curves = fit_curves(join_snapshots([observe_known_outcomes(table, study, point) for point in train_points]), study)
 
     def ranked(what: LedgerTable) -> float:
@@ -127,6 +127,6 @@ def test_an_empty_export_is_too_little_to_learn_from(tmp_path: Path, study: Stud
     (tmp_path / "empty").mkdir()
     with market_ledger(tmp_path, 1, days=2) as ledger:
         empty = exported(ledger, "elsewhere", tmp_path / "empty")
-    assert (empty.sellers, empty.as_of) == ([], 0)
+    assert (empty.sellers, empty.end_day) == ([], 0)
     with pytest.raises(ConfigurationWrong, match="the training points hold 0 rows"):
         train(empty, study)

@@ -153,7 +153,7 @@ def check_never_decided(table: LedgerTable) -> Check:
     )
     columns = columns.take(np.lexsort((columns.sequence, columns.violation)))
     status = columns.status[last_of_runs(columns.violation)]
-    is_old = columns.report_time[first_of_runs(columns.violation)] < (table.as_of - UNDECIDED_DAYS) * DAY
+    is_old = columns.report_time[first_of_runs(columns.violation)] < (table.end_day - UNDECIDED_DAYS) * DAY
     undecided, old = int(np.isin(status[is_old], list(OPEN_STATUSES)).sum()), int(is_old.sum())
     share = undecided / max(old, 1)
     return Check(

@@ -101,7 +101,7 @@ def check_early_reports(table: LedgerTable, study: Study) -> Check:
     """
     name, columns = "early_reports", table.columns
     sold = columns.day[(columns.kind == Kind.EXPOSURE) & (columns.orders > 0)]
-    end = int(sold.max()) + 1 if len(sold) else table.as_of
+    end = int(sold.max()) + 1 if len(sold) else table.end_day
     reports = np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS, Kind.INSPECTION)) & (columns.report_time < end * DAY)
     rows = np.flatnonzero(reports)
     first = int(columns.report_time[rows].min() // DAY) if len(rows) else end

@@ -92,7 +92,7 @@ def _evaluate_tree(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
     return np.where(axes[node["split_feature"]] <= node["threshold"], left, right)
 
 
-def tabulate(
+def make_page(
     model: Curves, intercept: float, slope: float, x: Floats, weight: Floats, reference: Mapping[int, float]
 ) -> Page:
     """Return the page of a calibrated model: logit p = intercept + slope x raw, in whole points.

@@ -61,7 +61,7 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
     return np.asarray(np.log(np.maximum(window_orders, 1.0) / study.exposure.reference_orders))
 
 
-def at_reference(rows: Snapshot, study: Study) -> Snapshot:
+def rows_at_reference(rows: Snapshot, study: Study) -> Snapshot:
     """Return the rows with context as when served."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 

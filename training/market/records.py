@@ -46,7 +46,7 @@ class Market:
     """
 
     @property
-    def sellers(self) -> int:
+    def seller_count(self) -> int:
         return self.identity.height
 
 

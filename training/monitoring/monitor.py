@@ -51,8 +51,8 @@ def monitor(
     """
     limits = study.monitor
     study = adapt_study_to_model(study, artifact)
-    day = table.as_of if as_of is None else as_of
-    table = replace(keep_reported_before(table, day), as_of=day)
+    day = table.end_day if as_of is None else as_of
+    table = replace(keep_reported_before(table, day), end_day=day)
     final = final_facts(table)
     reference, today = _observe_reference(table, study, artifact, final), observe_ahead(table, study, day, final)
     if not len(today.seller):
@@ -163,7 +163,7 @@ def calibration(
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first."""
     first = table.first_day
-    latest = next((day for day in range(table.as_of, first, -1) if has_final_outcomes(table, study, day)), None)
+    latest = next((day for day in range(table.end_day, first, -1) if has_final_outcomes(table, study, day)), None)
     if latest is None:
         return []
     return list(range(latest, first, -study.observation.step_days))[:points]

@@ -49,7 +49,7 @@ def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
 
 def has_final_outcomes(table: LedgerTable, study: Study, day: int) -> bool:
     """Return whether the day's window and maturity are over at the table's end."""
-    return study.point_at(day).window_end + study.window.maturity_days <= table.as_of
+    return study.point_at(day).window_end + study.window.maturity_days <= table.end_day
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
@@ -62,7 +62,7 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = No
 
 
 def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
-    """Return the table without later reports; `as_of` stays."""
+    """Return the table without later reports; `end_day` stays."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 

@@ -96,18 +96,18 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     first, last = int(windows.month[0]), int(windows.month[-1])
     ends = np.zeros(last - first + 1, dtype=np.int64)
     np.maximum.at(ends, windows.month - first, windows.end)
-    most = int(np.clip((table.as_of - ends[0]) / MONTH_DAYS, 0, MAX_AGE_MONTHS))
+    most = int(np.clip((table.end_day - ends[0]) / MONTH_DAYS, 0, MAX_AGE_MONTHS))
     ages = np.arange(most + 1)
     at_age = np.ceil(days / MONTH_DAYS).astype(np.int64)
     counts = np.zeros((len(ends), most + 1))
     inside = at_age <= most
     np.add.at(counts, (windows.month[place[inside]] - first, at_age[inside]), 1)
-    triangle = np.where(ends[:, None] + ages * MONTH_DAYS <= table.as_of, counts.cumsum(axis=1), np.nan)
+    triangle = np.where(ends[:, None] + ages * MONTH_DAYS <= table.end_day, counts.cumsum(axis=1), np.nan)
     share = _find_shares(triangle, MIN_COHORT * overlap)
     seen = np.maximum((~np.isnan(triangle)).sum(axis=1) - 1, 0)
     latest = np.nan_to_num(triangle[np.arange(len(ends)), seen])
     cohort = np.arange(first, last + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    soon = days[(days <= MONTH_DAYS) & (windows.end[place] + MONTH_DAYS <= table.as_of)]
+    soon = days[(days <= MONTH_DAYS) & (windows.end[place] + MONTH_DAYS <= table.end_day)]
     early = _find_first_month(soon, share, MIN_COHORT * overlap)
     return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9), early, overlap)
 
@@ -144,7 +144,7 @@ def _list_windows(table: LedgerTable, study: Study) -> _Windows:
     month = int(happened.min().astype("datetime64[D]").astype("datetime64[M]").astype(np.int64))
     found: list[tuple[int, int, int]] = []
     day = _first_day(month)
-    while (window_end := study.point_at(day).window_end) <= table.as_of:
+    while (window_end := study.point_at(day).window_end) <= table.end_day:
         found.append((day, window_end, month))
         day = window_end
         if day >= _first_day(month + 1):

@@ -115,14 +115,15 @@ class LedgerTable:
     """Rows of violations, inspections and measures, ascending."""
     statements: pl.Series
     """Canonical content of the entries at `statement_rows`."""
-    as_of: int
+    end_day: int
+    """The day after the last one with an entry; 0 without entries."""
     digest: str
 
     @property
     def first_day(self) -> int:
-        """Return the first day with a report other than identities, else `as_of`. Identities may be years older."""
+        """Return the first day with a report other than identities, else `end_day`. Identities may be years older."""
         reports = self.columns.report_time[self.columns.kind != Kind.IDENTITY]
-        return int(reports.min() // DAY) if len(reports) else self.as_of
+        return int(reports.min() // DAY) if len(reports) else self.end_day
 
     def read_stated(self, rows: Ints, path: str) -> pl.Series:
         """Return texts at a JSON path (`$.source`) of violations, inspections or measures; null without."""
@@ -185,7 +186,7 @@ def read_export(path: Path) -> LedgerTable:
         stated=read_stated(table),
         statement_rows=stated.astype(np.int64),
         statements=content.gather(stated),
-        as_of=int(happened.max()) + 1 if len(table) else 0,
+        end_day=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest_of(table),
     )
 

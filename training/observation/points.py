@@ -32,7 +32,7 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     bad rows; the choice is the latest candidate with two thirds of them. Without enough, the latest candidate. `final`:
     from `final_facts`. ConfigurationWrong if the ledger is too short for one point.
     """
-    train, test = study.find_points(table.as_of)
+    train, test = study.find_points(table.end_day)
     if study.observation.test or study.observation.events is not None:
         return Points(train, test, "")
     final = final or final_facts(table)
@@ -40,14 +40,14 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     days: list[int] = []
     while len(bad_rows) < MAX_TRIED:
         day = test[0].day - len(days) * study.observation.step_days
-        tried = study.find_points(table.as_of, day)
+        tried = study.find_points(table.end_day, day)
         if bad_rows and tried[0][0].day <= table.first_day:
             break
         days.append(day)
         bad_rows.append(count_bad(table, study, tried[1][0], final))
         if bad_rows[-1] >= ENOUGH_BAD:
             chosen = next(place for place, bad in enumerate(bad_rows) if bad * WORTH_GOING_BACK >= bad_rows[-1])
-            return Points(*study.find_points(table.as_of, days[chosen]), _spell(days, bad_rows, chosen))
+            return Points(*study.find_points(table.end_day, days[chosen]), _spell(days, bad_rows, chosen))
     return Points(train, test, _spell(days, bad_rows, 0))
 
 

@@ -19,7 +19,7 @@ from training.evaluation.figures import count_rows, evaluate
 from training.evaluation.stability import Sellers, compare_with_today
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves
-from training.fitting.fit import at_reference, fit_full, offset
+from training.fitting.fit import fit_full, offset, rows_at_reference
 from training.fitting.logistic import Logistic, calibrate
 from training.monitoring.outcomes import at_maturity, read_lineage, served_log_odds, slope_of, study_of_model
 from training.observation.snapshots import (
@@ -63,7 +63,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = observed.test.sample(MAX_ROWS, study.model.seed)
     rows = observed.rows.sample(MAX_ROWS, study.model.seed)
-    test = at_reference(as_it_was, study)
+    test = rows_at_reference(as_it_was, study)
     raw = page.raw_score(test.x)
     own = offset(test, study)
     served = {CANDIDATE: at_maturity(scale, calibrated.lift, raw)}
@@ -88,7 +88,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     }
     if study.context and isinstance(fitted.model, Curves):
         rankings[WITH_CONTEXT] = fitted.model.raw_scores(as_it_was.x)
-    seen = at_reference(rows, study)
+    seen = rows_at_reference(rows, study)
     trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(seen.x)), seen.x)
     case = _make_case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
     figures = evaluate(case)
@@ -117,7 +117,7 @@ def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, poin
 
     If test rows need orders in the window, today's sellers need some in as many days before.
     """
-    study, end = job.study, job.study.point_at(job.table.as_of)
+    study, end = job.study, job.study.point_at(job.table.end_day)
     everyone = np.arange(job.table.columns.cases, dtype=np.int64)
     if len(everyone) > MAX_ROWS:
         everyone = np.sort(np.random.default_rng(study.model.seed).permutation(len(everyone))[:MAX_ROWS])
@@ -223,7 +223,7 @@ def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
     ]
     rows, latest = join_snapshots(parts), parts[-1]
     some = rows.sample(MAX_FITTED, study.model.seed)
-    x = at_reference(latest, study).x
+    x = rows_at_reference(latest, study).x
     unseen = cross_fit(some, latest, x, study.model.seed, lambda _, part: fit_full(part, study))
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= MIN_BAD:

@@ -14,8 +14,8 @@ from scoring.model.promises import broken_promises, state_promises
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from training.evaluation.arrays import sigmoid
 from training.fitting.crossfit import FOLDS, MAX_FITTED, MIN_BAD, cross_fit
-from training.fitting.curves import Curves, tabulate
-from training.fitting.fit import Raw, at_reference, base_log_odds, fit_curves, golden_rows, offset
+from training.fitting.curves import Curves, make_page
+from training.fitting.fit import Raw, base_log_odds, fit_curves, golden_rows, offset, rows_at_reference
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
@@ -135,7 +135,7 @@ def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, s
         for place, feature in enumerate(study.features)
         if isinstance(feature, features.ContextFeature)
     }
-    return tabulate(curves, intercept, slope, rows.x, rows.weight * p * (1 - p), reference)
+    return make_page(curves, intercept, slope, rows.x, rows.weight * p * (1 - p), reference)
 
 
 def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
@@ -146,11 +146,11 @@ def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Flo
 
         return fit_curves(part, job.study, count_rounds).raw_scores
 
-    return cross_fit(rows, latest, at_reference(latest, job.study).x, job.study.model.seed, fitted)
+    return cross_fit(rows, latest, rows_at_reference(latest, job.study).x, job.study.model.seed, fitted)
 
 
 def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
-    raw = champion.raw_score(at_reference(latest, job.study).x)
+    raw = champion.raw_score(rows_at_reference(latest, job.study).x)
     moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift
     base = champion.page.base - round(POINTS_PER_LOGIT * moved)
     summary = f"base {base} instead of {champion.page.base} points, by the test rows; the tables as they were"

@@ -146,7 +146,7 @@ def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, A
         "marketplace": study.marketplace,
         "ledger_digest": table.digest,
         "ledger_entries": len(table.columns.case),
-        "ledger_as_of": format_day(table.as_of),
+        "ledger_as_of": format_day(table.end_day),
         "train": spell(observed.train_points),
         "test": spell(observed.test_points),
         "rounds": study.model.rounds,

@@ -12,7 +12,7 @@ from scoring.model.promises import FREEABLE, free_direction
 from training.evaluation.arrays import plain
 from training.evaluation.equal_volume import auc_at_equal_volume
 from training.fitting.crossfit import cross_fit
-from training.fitting.fit import at_reference, fit_full
+from training.fitting.fit import fit_full, rows_at_reference
 from training.observation.labels import Windows, find_market_cut
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import Job
@@ -82,8 +82,8 @@ def _rank(job: Job, observed: Observed, study: Study) -> dict[str, Any]:
     parts = [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.train_points]
     rows = join_snapshots(parts).sample(MAX_ROWS, study.model.seed)
     found: dict[str, Any] = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
-    x = at_reference(rows, study).x
-    raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(at_reference(part, study), study))
+    x = rows_at_reference(rows, study).x
+    raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(rows_at_reference(part, study), study))
     if raw is not None:
         day = None if study.observation.events is not None else rows.day
         ranked = auc_at_equal_volume(raw, rows.bad, rows.window_orders, rows.seller, rows.weight, day)

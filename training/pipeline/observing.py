@@ -64,7 +64,7 @@ def observe(step: Step, job: Job) -> Observed:
     for name, of_part, part in (("training", train_points, rows), ("test", test_points, test)):
         _check_enough(name, of_part, part, job)
     summary = (
-        f"as of {format_day(job.table.as_of)}, ledger {job.table.digest[:12]}, {len(points)} of {len(points)} windows"
+        f"as of {format_day(job.table.end_day)}, ledger {job.table.digest[:12]}, {len(points)} of {len(points)} windows"
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
         f" ({test.bad.mean():.2%} bad)"
     )

@@ -36,7 +36,7 @@ def percent(value: float | None) -> Num:
     return Num(f"{value * 100:.{digits}f} %".replace("-", "−"))
 
 
-def general(value: float | None) -> Num:
+def significant(value: float | None) -> Num:
     """Format with four significant digits: "0.01235"; from 10,000 on as a whole number: "12,346"."""
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 

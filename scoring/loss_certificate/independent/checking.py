@@ -75,7 +75,7 @@ def _solve_run(
                 [
                     max(
                         0,
-                        world.find_released(terms, day)
+                        world.find_most_released(terms, day)
                         + max(
                             ahead[to][older] - grown[to] + grown[b]
                             for to in range(b, reach[b][j] + 1)
@@ -345,7 +345,9 @@ def _check_run_day(world: World, name: str, running: Any, day: int, price: Seque
             edges += len(reached) * len(later) + 1
             value = running[day][b][j]
             _require_same(
-                value, max(0, world.find_released(terms, day) + best), f"{name}, day {day} of a run, bucket {b}, {j}"
+                value,
+                max(0, world.find_most_released(terms, day) + best),
+                f"{name}, day {day} of a run, bucket {b}, {j}",
             )
             need(b == 0 or value >= running[day][b - 1][j], f"{name}: a refund pays on day {day} of a run")
     return edges
@@ -395,7 +397,7 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
             b <= to <= world.find_farthest_bucket(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere"
         )
         _require_same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
-        _require_same(step["released_minor"], world.find_released(terms, day), f"{name}, day {day} of the attack")
+        _require_same(step["released_minor"], world.find_most_released(terms, day), f"{name}, day {day} of the attack")
         _require_same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
         cash += step["released_minor"] - grown
     ended, aged = places[-1]

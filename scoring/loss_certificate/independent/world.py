@@ -313,7 +313,7 @@ class World:
             found.append(sums)
         return found
 
-    def find_released(self, terms: Terms, day: int) -> int:
+    def find_most_released(self, terms: Terms, day: int) -> int:
         """Return the most paid out of a run day's orders before the stop."""
         age = self.days - 1 - day
         if age < terms.hold:

@@ -81,7 +81,7 @@ class ProposalServicer:
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:
         check_proposal_fields(request)
-        person = self._approvals.agreement.person(current_call().caller)
+        person = self._approvals.agreement.find_person(current_call().caller)
 
         def adds_person(proposal: Proposal) -> bool:
             if not person:

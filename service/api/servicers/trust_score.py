@@ -100,7 +100,7 @@ class TrustScoreServicer:
         is_told = request.audience not in {score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_CHECKOUT}
         try:
             if is_told:
-                told, explanation = self._scorer.tell(marketplace, seller, cut)
+                told, explanation = self._scorer.gather_told(marketplace, seller, cut)
                 stamp = told.answer.stamp
             else:
                 explanation, stamp = self._scorer.explain(marketplace, seller, cut)

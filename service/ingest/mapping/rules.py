@@ -245,7 +245,7 @@ class MappedFile:
     joins: tuple[Join, ...] = ()
 
     @property
-    def matched(self) -> "MappedFile":
+    def with_match_rules_only(self) -> "MappedFile":
         """Return the file with only the rules that need the row's seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
@@ -255,7 +255,7 @@ class MappedFile:
         An unreadable id is "".
         """
         numbered = {**row, "line": str(line)}
-        applied = [rule for rule in self.matched.rules if rule.may_apply(numbered)]
+        applied = [rule for rule in self.with_match_rules_only.rules if rule.may_apply(numbered)]
         return tuple(
             rule.read_id(name, numbered) for name in ("entry_id", "violation") for rule in applied if rule.states(name)
         )
@@ -266,7 +266,7 @@ class MappedFile:
         asked = _ColumnRecorder()
         for rule in self.rules:
             rule.read_all(asked)
-        for identifier in self.identifiers if self.matched.rules else ():
+        for identifier in self.identifiers if self.with_match_rules_only.rules else ():
             read_or_none(identifier.value, asked)
         brought = {name for join in self.joins for name in join.take}
         return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from scoring.base.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
 from scoring.entries.entry import Entry
-from service.ingest.partial_append import AppendCounts, AppendResult, accept
+from service.ingest.partial_append import AppendCounts, AppendResult, append_partially
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile
 from service.ingest.sources.source import Message, Source
@@ -144,7 +144,7 @@ class Feed:
         def append() -> AppendResult | None:
             if not self._is_kept(last.partition):
                 return None
-            return accept(
+            return append_partially(
                 *(self._ledger, self._marketplace, entries, position),
                 lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
             )

@@ -49,7 +49,7 @@ class ActWriter:
         """
         sequence, last_time = last_entry(self.reader.connection)
         record_time = self._present.record_time(last_time)
-        time = max(self._present.dates(record_time), not_before)
+        time = max(self._present.default_time(record_time), not_before)
         rows: list[Row] = []
         for number, new in enumerate(acts, sequence + 1):
             name = new.act.name.lower()

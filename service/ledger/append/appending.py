@@ -21,7 +21,7 @@ from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.append.batch import Batch
 from service.ledger.append.following import find_unfinished_among, position_after
 from service.ledger.append.linking import find_moved, follow_links
-from service.ledger.append.own_reports import may_decide_own, refuse_own_reports
+from service.ledger.append.own_reports import needs_own_report_check, refuse_own_reports
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
 from service.ledger.database.database import Database
@@ -172,7 +172,7 @@ def _add_all(
 
 def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
     """Raise PermissionDenied for decisions about the caller's own reports, before the lock, which others need."""
-    if may_decide_own(batch):
+    if needs_own_report_check(batch):
         with database.read() as connection:
             reader = RowReader(connection, marketplace)
             known = _read_known(reader, batch)

@@ -38,7 +38,7 @@ class Batch:
         self._marketplace = marketplace
         self._first = first
         self._record_time = present.record_time(last_time)
-        self._date = present.dates(self._record_time)
+        self._date = present.default_time(self._record_time)
         caller, own_names = current_call().caller, current_call().own_names
         self._principal = caller or None
         stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)

@@ -23,7 +23,7 @@ _STATED = RECORDED.where(HERE, among(_E.entry_id), among_kinds(*sorted(_REPORTS)
 _WAITING = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS), _E.status.is_(None))
 
 
-def may_decide_own(batch: Sequence[PreparedEntry]) -> bool:
+def needs_own_report_check(batch: Sequence[PreparedEntry]) -> bool:
     """Return whether it decides anything, by a known caller who is not exempt."""
     return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 

@@ -50,7 +50,7 @@ class Present(NamedTuple):
                 record_time = last + 2
         return record_time
 
-    def dates(self, record_time: int) -> int:
+    def default_time(self, record_time: int) -> int:
         """Return the time for an entry's missing times.
 
         It is the record time, unless that is more than SKEW ahead of the clock: then the clock.

@@ -102,6 +102,6 @@ class RunQueries:
         found = []
         for seller, start in starts.items():
             stops = trace_stops(self.measures.read_seller_terms(marketplace, seller, cut).on_payouts)
-            is_stopped = bool(stops) and stops[-1].stands(cut.observe_time)
+            is_stopped = bool(stops) and stops[-1].lasts_past(cut.observe_time)
             found.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
         return found

@@ -111,7 +111,7 @@ class SellerPages:
         explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
         explaining = start(lambda: explain(deadline_seconds=READ_SECONDS))
         measuring = start(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
-        listing = start(lambda: first_violations(client, market, seller))
+        listing = start(lambda: violations_latest_first(client, market, seller))
         reading = start(lambda: first_entries(client, market, seller))
         answer = explaining.result()
         samples = _list_samples(answer)
@@ -166,7 +166,7 @@ def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
     return [*past, _sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
 
 
-def first_violations(client: Client, marketplace: str, seller: str) -> list[Violation]:
+def violations_latest_first(client: Client, marketplace: str, seller: str) -> list[Violation]:
     """Return up to MARKED_ENTRIES violations, the latest report first."""
     listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)

@@ -212,7 +212,7 @@ def test_persons_and_what_needs_two_of_them_are_read(tmp_path: Path) -> None:
         "dns:x.example",
         "",
     )
-    assert [agreement.person(caller) for caller in shown] == ["anna", "bert", "", "", ""]
+    assert [agreement.find_person(caller) for caller in shown] == ["anna", "bert", "", "", ""]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_generation_may_be_of_another_than_the_champion(shell: Shell, tmp_path
     registry = Registry(Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry")
     other = publish(registry, 3)
     made = shell.json("rescore", "--model", other[:10], "--processes", 1, **elsewhere(shell, tmp_path))
-    assert GenerationFile(Path(made["file"])).head.model == other != registry.champion()
+    assert GenerationFile(Path(made["file"])).head.model == other != registry.champion_digest()
 
 
 @pytest.mark.long

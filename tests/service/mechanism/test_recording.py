@@ -246,7 +246,7 @@ def test_two_workers_at_once_state_each_change_once(
 
 class _Promoted(Shelf):
     def history(self) -> list[Move]:
-        return [Move("champion", self.champion(), "a-1", "the first", format_time(NOW))]
+        return [Move("champion", self.champion_digest(), "a-1", "the first", format_time(NOW))]
 
 
 def test_the_model_before_a_promotion_is_none(ledger: Ledger) -> None:

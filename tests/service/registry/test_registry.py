@@ -73,7 +73,7 @@ def test_a_damaged_move_of_a_folder_is_named(registry: Registry) -> None:
     for damage in (b"champion: me\n", move.read_bytes()[:-9], b""):
         move.write_bytes(damage)
         with pytest.raises(ConfigurationWrong, match=r"moves/000000001\.json of the registry is damaged; remove it"):
-            Registry(registry.place).champion()
+            Registry(registry.place).champion_digest()
 
 
 def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> None:
@@ -119,7 +119,7 @@ def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, 
     model.write_bytes(whole[:-1])
     with pytest.raises(ArtifactRefused):
         promote(registry, second)
-    assert registry.champion() == first
+    assert registry.champion_digest() == first
 
     model.write_bytes(whole)
     promote(registry, second)

@@ -58,7 +58,7 @@ def test_past_certificate_and_parity_nobody_gets(registry: Registry, fixed: dict
     digest = publish(registry, 1, attachments={"gates.json": gates_json(fixed, HARD)})
     with pytest.raises(GatesFailed, match=f"{fixed['gate']} cannot be overridden"):
         promote(registry, digest, override="dora", sign_off="")
-    assert registry.champion() == champion
+    assert registry.champion_digest() == champion
 
 
 @pytest.mark.parametrize("name", ["certificate", "parity"])
@@ -108,7 +108,7 @@ def test_a_model_without_gates_takes_a_person(registry: Registry) -> None:
     figures = registry.history()[-1].figures
     assert (figures["gates"], figures["override"], figures["overridden"]) == ("none", "dora", "gates.json")
     promote(registry, first)
-    assert registry.champion() == first
+    assert registry.champion_digest() == first
     assert "override" not in registry.history()[-1].figures
 
 
@@ -117,10 +117,10 @@ def test_the_first_model_whose_gates_hold_is_champion(registry: Registry) -> Non
     publish(registry, attachments=None)
     publish(registry, 1, attachments={"gates.json": gates_json(HARD)})
     publish(registry, 1, attachments=None)
-    assert registry.champion() is None
+    assert registry.champion_digest() is None
     third = publish(registry, 2)
     publish(registry, 3)
-    assert registry.champion() == third
+    assert registry.champion_digest() == third
 
 
 class Slow(Registry):
@@ -136,7 +136,7 @@ def test_gates_published_meanwhile_are_asked(registry: Registry, place: Path | s
     first, second = publish(registry), publish(registry, 1)
     with pytest.raises(GatesFailed, match="calibration"):
         promote(Slow(place), second)
-    assert registry.champion() == first
+    assert registry.champion_digest() == first
 
 
 @pytest.mark.parametrize("failed", [HARD, ADVISORY])
@@ -145,4 +145,4 @@ def test_a_first_model_may_wait_for_a_person(registry: Registry, failed: dict[st
     digest = publish(registry, attachments={"gates.json": gates_json(failed)})
     assert registry.aliases() == {CHALLENGER: digest}
     promote(registry, digest, **({"override": "dora"} if failed is HARD else {"sign_off": "dora"}))
-    assert registry.champion() == digest
+    assert registry.champion_digest() == digest

@@ -81,7 +81,7 @@ def test_a_killed_process_costs_time_and_never_results(run: Run) -> None:
     assert [*run_locally(lines, 1, 1)] == [*range(1, len(lines) + 1)]
     expected = answers(run)
     for task in run.manifest.tasks:
-        (folder_of(run) / task.receipt).unlink()
+        (folder_of(run) / task.receipt_path).unlink()
     blocked, done = Blocked(entry_files(run.manifest)[0]), []
     thread = threading.Thread(target=lambda: done.extend(run_locally(lines, 2, 1)))
     thread.start()

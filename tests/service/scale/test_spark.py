@@ -85,7 +85,7 @@ def test_spark_gives_what_this_machine_does(tmp_path: Path, limit: Limit) -> Non
     assert read_answers(there) == expected
     assert len(expected) == 10
     for task in there.manifest.tasks:
-        (folder_of(there) / task.receipt).unlink()
+        (folder_of(there) / task.receipt_path).unlink()
     entry_files(there.manifest)[0].write_bytes(b"")
     said, log = start(there).communicate(timeout=250)
     assert "is not the file that was exported" in log

@@ -77,13 +77,13 @@ def test_answers_roll_over_to_the_next_day(ledger: Ledger, tmp_path: Path, clock
     run = planned(ledger, tmp_path / "scale", days)
     assert run.manifest.earlier is not None
     assert _compare(ledger, run) == 40
-    rolled = [run.store.read(run.manifest.task(task.line).receipt) for task in run.manifest.tasks]
+    rolled = [run.store.read(run.manifest.task(task.line).receipt_path) for task in run.manifest.tasks]
     for task in run.manifest.tasks:
         assert task.earlier
         (Path(run.manifest.earlier.place) / task.earlier[0]).unlink()
-        (folder_of(run) / task.receipt).unlink()
+        (folder_of(run) / task.receipt_path).unlink()
         run_task(run.store.place, task.line)
-    anew = [run.store.read(task.receipt) for task in run.manifest.tasks]
+    anew = [run.store.read(task.receipt_path) for task in run.manifest.tasks]
     assert [json.loads(one)["sha256"] for one in rolled] == [json.loads(one)["sha256"] for one in anew]
 
 
@@ -98,7 +98,7 @@ def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path
         )
         zeros.write_parquet(folder_of(first) / receipt.part)
         digest = sha256((folder_of(first) / receipt.part).read_bytes()).hexdigest()
-        first.store.write(task.receipt, json.dumps(receipt._asdict() | {"sha256": digest}).encode())
+        first.store.write(task.receipt_path, json.dumps(receipt._asdict() | {"sha256": digest}).encode())
     clock.now += DAY
     ledger.append(MARKET, [exposure(TODAY - 3, "new", settled_orders=9, revision=9)])
     run = planned(ledger, tmp_path / "scale")
@@ -118,11 +118,11 @@ def test_a_repeated_task_changes_nothing(ledger: Ledger, tmp_path: Path) -> None
     first = run_task(run.store.place, 1)
     assert run_task(run.store.place, 1) == first
     task = run.manifest.task(1)
-    data, receipt = run.store.read(task.receipt), folder_of(run) / task.receipt
+    data, receipt = run.store.read(task.receipt_path), folder_of(run) / task.receipt_path
     receipt.unlink()
     other = run_task(run.store.place, 1)
     assert (other.part != first.part, other.sha256) == (True, first.sha256)
-    assert not run.store.create(task.receipt, data)
+    assert not run.store.create(task.receipt_path, data)
     assert json.loads(receipt.read_bytes())["part"] == other.part
 
 
@@ -152,7 +152,7 @@ def test_a_broken_file_of_entries_is_refused(
     break_file(entry_files(run.manifest)[0])
     with pytest.raises(ConfigurationWrong, match=said):
         run_task(run.store.place, 1)
-    assert not run.store.exists(run.manifest.task(1).receipt)
+    assert not run.store.exists(run.manifest.task(1).receipt_path)
 
 
 def _edit(path: Path, change: Callable[[list[bytes]], None]) -> None:
@@ -191,7 +191,7 @@ def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> 
     _alter(folder_of(run) / receipt.part)
     with pytest.raises(ConfigurationWrong, match="delete it, and run line 1"):
         read_scores_of_task(*run, run.manifest.task(1))
-    run.store.write(run.manifest.task(2).receipt, json.dumps(receipt._asdict()).encode())
+    run.store.write(run.manifest.task(2).receipt_path, json.dumps(receipt._asdict()).encode())
     with pytest.raises(ConfigurationWrong, match="no receipt of this run"):
         run_task(run.store.place, 2)
     other = planned(ledger, tmp_path / "other")

@@ -47,7 +47,7 @@ def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
 @pytest.mark.long
 def test_a_file_made_beforehand_answers_in_every_process(pair: Pair) -> None:
     registry = Registry(pair.folder / "registry")
-    first, second = registry.champion() or "", publish(registry, 3)
+    first, second = registry.champion_digest() or "", publish(registry, 3)
     files = {model: made(pair, model) for model in (first, second)}
     for model in (second, first):
         switch(pair, registry, model)
@@ -63,7 +63,7 @@ def test_a_file_made_beforehand_answers_in_every_process(pair: Pair) -> None:
 @pytest.mark.long
 def test_a_damaged_file_is_set_aside_once_for_all(pair: Pair) -> None:
     registry = Registry(pair.folder / "registry")
-    first, third = registry.champion() or "", publish(registry, 5)
+    first, third = registry.champion_digest() or "", publish(registry, 5)
     file = made(pair, third)
     switch(pair, registry, third)
     before = answers_of(pair)

@@ -98,14 +98,14 @@ def test_reports_that_are_all_dated_early_thin_the_end(
 
 
 def test_a_young_file_has_no_end_to_compare(table: LedgerTable, study: Study) -> None:
-    young = replace(table, columns=table.columns.take(table.columns.report_time > (table.as_of - 200) * DAY))
+    young = replace(table, columns=table.columns.take(table.columns.report_time > (table.end_day - 200) * DAY))
     assert check_early_reports(young, study).ok
     assert "too short a time" in check_early_reports(young, study).text
 
 
 @pytest.mark.parametrize(("cliff_at", "step"), [(7, "from 0 to 7"), (60, "from 30 to 60")])
 def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at: int, step: str) -> None:
-    [point] = study.find_points(table.as_of)[0][-1:]
+    [point] = study.find_points(table.end_day)[0][-1:]
     rows = observe_known_outcomes(table, study, point)
     rng = np.random.default_rng(4)
     rows = replace(rows, bad=(rng.random(len(rows.bad)) < 0.2).astype(float))
@@ -126,7 +126,9 @@ def test_a_cliff_is_named_and_signed(table: LedgerTable, study: Study, cliff_at:
 
 
 def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) -> None:
-    rows = join_snapshots([observe_known_outcomes(table, study, point) for point in study.find_points(table.as_of)[0]])
+    rows = join_snapshots(
+        [observe_known_outcomes(table, study, point) for point in study.find_points(table.end_day)[0]]
+    )
     clean = take_unrecorded(table, study, rows)
     columns = table.columns
     told = {

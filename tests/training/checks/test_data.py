@@ -129,7 +129,7 @@ def test_incidents_that_were_told_twice_are_told(table: LedgerTable, tmp_path: P
 
 def test_old_allegations_that_nobody_decided_are_told(table: LedgerTable, tmp_path: Path) -> None:
     assert check_never_decided(table).number == 0
-    end = table.as_of
+    end = table.end_day
     old, young = (
         [violation(f"{name}{n}", f"s{n}", occur_time=day * DAY) for n in range(20)]
         for name, day in (("old", end - 366), ("young", end - 364))

@@ -23,7 +23,7 @@ from training.study.definition import Observation, Study
 
 @pytest.fixture(scope="module")
 def points(table: LedgerTable, study: Study) -> tuple[list[Observation], list[Observation]]:
-    return study.find_points(table.as_of)
+    return study.find_points(table.end_day)
 
 
 def observed(table: LedgerTable, study: Study, points: Sequence[Observation]) -> Snapshot:

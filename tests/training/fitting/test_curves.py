@@ -13,7 +13,7 @@ from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from tests.helpers.training_ledgers import STUDIES, restated
-from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, segments, tabulate
+from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, make_page, segments
 from training.fitting.fit import fit_curves, fit_full
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -76,7 +76,7 @@ def test_several_seeds_are_one_model_of_their_mean(rows: Snapshot, study: Study)
 
 
 def tabled(curves: Curves, x: Floats, reference: dict[int, float] | None = None):
-    return tabulate(curves, 0.0, 1.0, x, np.ones(len(x)), reference or {})
+    return make_page(curves, 0.0, 1.0, x, np.ones(len(x)), reference or {})
 
 
 def test_a_page_is_the_curves_in_whole_points(rows: Snapshot, study: Study) -> None:

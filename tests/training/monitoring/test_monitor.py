@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, study: Study) -> World:
     folder = tmp_path_factory.mktemp("world")
     with market_ledger(folder, 1500) as ledger:
         table = exported(ledger, "demo", folder)
-    export, day = folder / "export.parquet", table.as_of - 230
+    export, day = folder / "export.parquet", table.end_day - 230
     trained = run(Job(cut(export, folder, day), study, policy(), verify=False))
     return World(export, table, load(trained.parts), day)
 
@@ -85,7 +85,7 @@ def test_matured_calibration_is_observed_over_expected(world: World, study: Stud
     report = look(world, study)
     found, days = report.matured, mature_days(world.table, study, 2)
     assert found.days == tuple(days)
-    assert days[0] + 90 + study.window.maturity_days == world.table.as_of
+    assert days[0] + 90 + study.window.maturity_days == world.table.end_day
     assert days[0] - days[1] == study.observation.step_days
     rows = [observe_known_outcomes(world.table, study, study.point_at(day)) for day in days]
     scale, lift = world.model.scale, read_lineage(world.model)["calibration_lift"]

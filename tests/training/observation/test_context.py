@@ -160,7 +160,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
     )
     with market_ledger(folder, 500) as ledger:
         table = exported(ledger, "demo", folder)
-        train_points, test_points = study.find_points(table.as_of)
+        train_points, test_points = study.find_points(table.end_day)
         entries: list[Entry] = []
         for point in (*train_points, *test_points):
             plain = observe_known_outcomes(table, study, point)
@@ -187,7 +187,7 @@ def test_training_sees_context_and_serving_never_does(world: World) -> None:
     # world is small: without its reference the ratio would be far off, and chance alone moves it by a third.
     assert 0.7 < trained.evaluation["predicted"] / trained.evaluation["base_rate"] < 1.4
     seller = table.sellers[0]
-    now = (table.as_of + 1) * DAY
+    now = (table.end_day + 1) * DAY
 
     def answers() -> tuple[object, object]:
         rows, _ = ledger.facts.table("demo", [seller], ledger.cut())
@@ -195,7 +195,7 @@ def test_training_sees_context_and_serving_never_does(world: World) -> None:
 
     before = answers()
     assert before[0] != [None]
-    day = table.as_of
+    day = table.end_day
     fact = MeasureChanged("m", MeasureKind.SETTLEMENT_HOLD, MeasureState.IMPOSED, "staff", "held")
     watched = [inspection(f"w{k}", seller, day - k, inspector=STRICT) for k in range(20)]
     ledger.append("demo", [*watched, Entry("m", seller, fact, day * DAY, day * DAY)], imported=True)
@@ -214,7 +214,7 @@ def test_no_context_differs_between_sellers_when_serving(world: World) -> None:
     assert artifact.features == study.features
     assert artifact.baseline[context].tolist() == [0.0, 1.0, 0.0]
     seen = join_snapshots(
-        [observe_known_outcomes(table, study, point) for point in study.find_points(table.as_of)[1]]
+        [observe_known_outcomes(table, study, point) for point in study.find_points(table.end_day)[1]]
     ).x
     served = at_reference(seen, artifact.features)
     assert (served[:, context] == [0.0, 1.0, 0.0]).all()

@@ -43,7 +43,7 @@ def test_open_cases_are_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     reported = rng.uniform(LAST - 300, LAST, 1500)
     table = table_of(tmp_path, cases(reported, rng.exponential(90, 1500)))
-    found = decision_delay(replace(table, as_of=LAST))
+    found = decision_delay(replace(table, end_day=LAST))
     assert found.median_days == pytest.approx(90 * np.log(2), rel=0.1)
     assert found.p95_days == pytest.approx(90 * np.log(20), rel=0.1)
     assert found.decided + found.open == 1500
@@ -52,7 +52,7 @@ def test_open_cases_are_counted(tmp_path: Path) -> None:
 
 def test_what_is_too_often_open_is_not_guessed(tmp_path: Path) -> None:
     days, delays = np.full(5, LAST - 10.0), np.array([1.0, 1, 99, 99, 99])
-    found = decision_delay(replace(table_of(tmp_path, cases(days, delays)), as_of=LAST))
+    found = decision_delay(replace(table_of(tmp_path, cases(days, delays)), end_day=LAST))
     assert (found.median_days, found.p95_days) == (None, None)
     assert (found.decided, found.open) == (2, 3)
 
@@ -67,8 +67,8 @@ def test_only_what_needed_a_decision_has_a_delay(tmp_path: Path) -> None:
         status("c0", Action.OVERTURN, occur_time=round(day + 90) * DAY),
     ]
     table = table_of(tmp_path, entries)
-    found = decision_delay(replace(table, as_of=LAST))
+    found = decision_delay(replace(table, end_day=LAST))
     assert (found.decided, found.withdrawn, found.open) == (2, 1, 0)
     assert (found.median_days, found.p95_days) == (20.0, None)
-    earlier = decision_delay(replace(table, as_of=LAST - 85))
+    earlier = decision_delay(replace(table, end_day=LAST - 85))
     assert (earlier.decided, earlier.withdrawn, earlier.open) == (1, 0, 2)

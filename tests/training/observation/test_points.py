@@ -51,7 +51,7 @@ def enough(limit: Limit) -> None:
 def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short: Study) -> None:
     table = fading(tmp_path, 2, 0, 6)
     found = choose_points(table, short)
-    latest = short.find_points(table.as_of)[1][0].day
+    latest = short.find_points(table.end_day)[1][0].day
     assert found.test == [short.point_at(latest - 7)]
     assert [point.window_end <= found.test[0].day for point in found.train] == [True, True]
     assert found.why == (
@@ -63,12 +63,12 @@ def test_the_test_point_is_the_latest_with_enough_bad_rows(tmp_path: Path, short
 @pytest.mark.usefixtures("enough")
 def test_the_latest_point_is_taken_if_it_has_enough(tmp_path: Path, short: Study) -> None:
     table = fading(tmp_path / "a", 7, 3)
-    found, latest = choose_points(table, short), short.find_points(table.as_of)
+    found, latest = choose_points(table, short), short.find_points(table.end_day)
     assert (found.train, found.test) == latest
     assert found.why == f"test point {format_day(latest[1][0].day)} is the latest with 5 bad rows (7)"
     few = fading(tmp_path / "b", 2, 0, 4)
     found = choose_points(few, short)
-    assert (found.train, found.test) == short.find_points(few.as_of)
+    assert (found.train, found.test) == short.find_points(few.end_day)
     assert "has 2 bad rows and not the 5 that a comparison needs; none of " in found.why
     assert found.why.endswith("earlier ones has so many, 4 at most")
 
@@ -76,7 +76,7 @@ def test_the_latest_point_is_taken_if_it_has_enough(tmp_path: Path, short: Study
 @pytest.mark.usefixtures("enough")
 def test_it_does_not_go_back_for_a_few_bad_rows_more(tmp_path: Path, short: Study) -> None:
     table = fading(tmp_path, 4, 1, 5)
-    found, latest = choose_points(table, short), short.find_points(table.as_of)
+    found, latest = choose_points(table, short), short.find_points(table.end_day)
     assert (found.train, found.test) == latest
     day = latest[1][0].day
     assert found.why == (
@@ -90,14 +90,14 @@ def test_how_long_sellers_exist_makes_no_ledger_older(tmp_path: Path, short: Stu
     table = weekly(tmp_path, end, exposure(end - 45, "s0", report_time=(end - 44) * DAY - 1), 1, 0, 0, 0, 6)
     assert table.first_day == end - 45
     found = choose_points(table, short)
-    assert (found.train, found.test) == short.find_points(table.as_of)
+    assert (found.train, found.test) == short.find_points(table.end_day)
     assert "none of 2 earlier ones has so many" in found.why
 
 
 def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:
     stated = restated(study, observation={"train": ("2024-05-01",), "test": ("2025-02-01",)}, bad={"at_least": 1000})
     found = choose_points(table, stated)
-    assert ((found.train, found.test), found.why) == (stated.find_points(table.as_of), "")
+    assert ((found.train, found.test), found.why) == (stated.find_points(table.end_day), "")
 
 
 @pytest.mark.parametrize(
@@ -112,5 +112,5 @@ def test_bad_rows_are_counted_as_the_snapshot_holds_them(
     table: LedgerTable, study: Study, asks: dict[str, object]
 ) -> None:
     how = restated(study, **asks)
-    point = how.point_at(table.as_of - 300)
+    point = how.point_at(table.end_day - 300)
     assert count_bad(table, how, point, final_facts(table)) == observe_known_outcomes(table, how, point).bad.sum() > 3

@@ -31,7 +31,7 @@ def test_sellers_observed_in_parts_give_the_same_rows(
     table: LedgerTable, study: Study, limit: Limit, most: int, left: str
 ) -> None:
     study = restated(study, eligible={"left": left})
-    point = study.find_points(table.as_of)[0][0]
+    point = study.find_points(table.end_day)[0][0]
     whole = observe(table, study, point)
     assert len(whole.rows.bad) > 100
     limit(snapshots, AT_ONCE=most)

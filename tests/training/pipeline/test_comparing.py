@@ -39,7 +39,7 @@ def knowing(study: Study, *context: ContextSource) -> Study:
 
 def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
     """Return the champion's log-odds of the test rows, each over its own exposure; `study` is the champion's own."""
-    (point,) = study.find_points(table.as_of)[1]
+    (point,) = study.find_points(table.end_day)[1]
     rows = observe_known_outcomes(table, study, point)
     assert rows.seller.tolist() == trained.test.seller.tolist()
     raw = champion.raw_score(at_reference(rows.x, champion.features))
@@ -101,7 +101,7 @@ def test_a_model_without_context_is_watched_by_a_study_with_some(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
     seen = adapt_study_to_model(knowing(study, WATCHED), plain)
-    (point,) = seen.find_points(table.as_of)[1]
+    (point,) = seen.find_points(table.end_day)[1]
     assert observe_known_outcomes(table, seen, point).x.shape[1] == len(plain.features)
 
 

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
-from training.report.numbers import count, general, listed, number, plural
+from training.report.numbers import count, listed, number, plural, significant
 from training.report.parts import Block, Cell, Chip, Facts, Table, Text
 from training.report.reading import Reading
 
@@ -110,7 +110,7 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
     cells: list[list[Cell]] = []
     for row in rows:
         chip = Chip("good", "passed") if row["ok"] else Chip("bad", "failed")
-        figures = [general(row["number"]), general(row.get("threshold"))]
+        figures = [significant(row["number"]), significant(row.get("threshold"))]
         cells.append([str(row["check"]), chip, *figures, str(row["text"])])
     return Table(title, caption, ("check", "result", "number", "threshold", "what it says"), cells)
 

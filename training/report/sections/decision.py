@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from training.report.numbers import count, general, listed, number, percent, plural, signed
+from training.report.numbers import count, listed, number, percent, plural, signed, significant
 from training.report.parts import Block, Bullets, Cell, Chip, Command, Table, Verdict
 from training.report.reading import Reading
 
@@ -106,7 +106,7 @@ def gates(r: Reading) -> list[Block]:
 def _gate(gate: Json) -> list[Cell]:
     failed = Chip("bad", "failed") if gate["kind"] == "hard" else Chip("warn", "to sign")
     chip = Chip("good", "passed") if gate["ok"] else failed
-    figures = [general(gate["number"]), general(gate["limit"])]
+    figures = [significant(gate["number"]), significant(gate["limit"])]
     return [str(gate["gate"]), str(gate["kind"]), chip, *figures, str(gate["text"])]
 
 

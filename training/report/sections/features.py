@@ -6,7 +6,7 @@ from typing import Any
 
 from scoring.features.table import FEATURES
 from training.report.drawing import Scaled, axis, draw_bar, draw_curve
-from training.report.numbers import count, general, listed, number, percent, plural, signed
+from training.report.numbers import count, listed, number, percent, plural, signed, significant
 from training.report.parts import Axis, Block, Cell, Chip, Facts, Multiples, Plot, Table, Text
 from training.report.reading import Reading
 
@@ -107,7 +107,7 @@ def _curve(table: Json, y: Axis) -> Plot:
         return math.copysign(math.log1p(abs(value) / unit), value)
 
     xs = [place(value) for low, high in pairwise(ends) for value in (low, high)]
-    x = Axis(min(xs), max(xs), "", [(place(edge), general(edge)) for edge in sorted({edges[0], edges[-1]})])
+    x = Axis(min(xs), max(xs), "", [(place(edge), significant(edge)) for edge in sorted({edges[0], edges[-1]})])
     drawn = draw_curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
     caption = f"{signed(min(points), 0)} points at most"
     return Plot(str(table["features"][0]), caption, x, y, [drawn], small=True)
