@@ -114,6 +114,7 @@ def words(value: object) -> object:
 
 
 def default_data_dir() -> Path:
+    """Return the data folder in the user's home; it need not exist. Raises ConfigurationWrong without a home."""
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
     if base.is_absolute():
         return base / "sellertrust"

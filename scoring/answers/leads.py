@@ -217,7 +217,10 @@ def list_appeals(
 
 
 def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
-    """Return confirmed violations overturned later, at most MAX_GIVEN_BACK, and the points that this gave back."""
+    """Return confirmed violations overturned later, and the points (0 or more) that each gave back.
+
+    The earliest MAX_GIVEN_BACK overturns, in order.
+    """
     confirmed: dict[str, FactRow] = {}
     taken_back: dict[str, list[str]] = {}
     for row in sorted(answer.core.known.table.rows, key=lambda row: row.sequence):

@@ -276,6 +276,7 @@ def _write_feature(feature: AnyFeature) -> dict[str, object]:
 
 
 def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
+    """Return the features in the order of the model's inputs. Raises ArtifactRefused for one unknown here."""
     return tuple(map(_read_feature, manifest["features"]))
 
 

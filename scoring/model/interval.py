@@ -71,7 +71,7 @@ def default_prior(constants: Constants) -> Prior:
 
 
 def severity_grain(weights: Floats) -> float:
-    """Return the mean square of weights over their mean: `severity_grain([1, 3, 9, 27]) == 20.5`."""
+    """Return the mean square of weights over their mean: `severity_grain(np.array([1, 3, 9, 27])) == 20.5`."""
     return float((weights * weights).sum() / weights.sum())
 
 

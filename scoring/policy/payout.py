@@ -73,9 +73,9 @@ class Release(NamedTuple):
     """Days after the capture for which the reserved share is held."""
 
     def find_held(self, value_minor: int, age_days: int, rounded_minor: int = 0) -> int:
-        """Return the held part of a value, in minor units, some days after its capture.
+        """Return the held part of a value, in minor units, some days after its capture; a reserve is rounded down.
 
-        `rounded_minor`: largest error of a reserve that is rounded down for each of many orders.
+        `rounded_minor`: what rounding loses at most if the value is of many orders; the result is less by this much.
         """
         if age_days < self.hold_days:
             return value_minor

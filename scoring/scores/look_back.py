@@ -69,7 +69,10 @@ class PastStates:
         return needed
 
     def trace_tiers(self, observe_time: int, policy: Policy, points: Ints, is_thin: Bools) -> PastTiers:
-        """Return the tiers by the points, and by whether the file was thin, at the same midnights."""
+        """Return the tiers at these midnights, but for the earliest `clear_days - 1`, which only limit later tiers.
+
+        `points`, and `is_thin` (whether the file was thin): at all these midnights, of shape (midnights, sellers).
+        """
         lowest = np.lib.stride_tricks.sliding_window_view(points, _window(policy), axis=0).min(axis=-1)
         last = slice(len(lowest))
         is_rated, override = self.is_guilty[last] | ~is_thin[last], self.override[last]

@@ -326,10 +326,11 @@ def count(
     inspections: Iterable[ReportRow],
     corrections: Iterable[ReportRow],
 ) -> Tally:
-    """Count the figures of a period from entries, each kind by sequence.
+    """Count the figures of a period from entries, each kind by sequence; entries outside the period count nothing.
 
-    `cases`: reports, decisions, attributions. `terms`: measures, complaints, their decisions. Violations that the
-    ledger derived from a product's do not count beside it.
+    `cases`: reports, decisions, attributions; whole for each violation of the period and each seller inspected in it.
+    `terms`: measures, complaints, their decisions. `corrections`: of terms and inspections. Violations that the ledger
+    derived from a product's do not count beside it.
     """
     tally = Tally(period, exposed)
     corrected = {row.target: row for row in corrections}

@@ -258,7 +258,7 @@ def rights_of(method: str) -> frozenset[Right]:
 
 
 def require_rows(methods: Iterable[str]) -> None:
-    """Raise TypeError if a method or a kind of entry has no row."""
+    """Raise TypeError if a kind of entry, or a method such as "TrustScoreService/GetTrustScore", has no row."""
     missing = [method for method in methods if method not in METHODS]
     missing += [f"entries of the kind {row.key}" for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND]
     if missing:

@@ -94,6 +94,7 @@ class Health(Collector):
         server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
     def start(self) -> None:
+        """Report all services SERVING at once, and begin to check the ledger a probe's pause later."""
         for service in (OVERALL_HEALTH, *self._services):
             self._servicer.set(service, HealthCheckResponse.SERVING)
         self._thread.start()

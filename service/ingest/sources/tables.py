@@ -37,9 +37,9 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the columns of a CSV, CSV.gz or Parquet file; empty if it is no table.
+    """Return the columns of a CSV, CSV.gz or Parquet file that text can hold; empty if it is missing or no table.
 
-    Raises ModuleNotFoundError without polars.
+    Lists, structures and bytes of Parquet are left out. Raises ModuleNotFoundError for Parquet without polars.
     """
     if path.suffix == ".parquet":
         import polars as pl

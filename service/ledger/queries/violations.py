@@ -182,6 +182,7 @@ class ViolationQueries:
     def find_decisions(
         self, marketplace: str, sequence: int, names: Collection[str]
     ) -> Mapping[str, Sequence[RecordedChange]]:
+        """Return the changes of status and attribution up to a sequence, by violation; those without any are missing."""
         with self.clock.database.read() as connection:
             return read_decisions(RowReader(connection, marketplace, sequence), names)
 

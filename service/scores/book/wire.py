@@ -69,6 +69,7 @@ def _time_field(time: int) -> bytes:
 
 
 def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | None = None) -> bytes:
+    """Serialize a TrustScore's freshness; time and age in microseconds, None is unset."""
     data = freshness_message(state, as_of_time, age).SerializeToString()
     return b"".join((_FRESHNESS, varint(len(data)), data))
 

@@ -190,7 +190,7 @@ class Journal:
             self._write({"kind": "finding", **asdict(finding)})
 
     def vote(self, finding: Finding) -> None:
-        """Keep a finding for comparison, and give the case back."""
+        """Keep a finding for comparison, and end the case's claim, whoever holds it."""
         with self._lock:
             self._write({"kind": "vote", **asdict(finding)})
 
