@@ -239,7 +239,7 @@ class ModelMove(_message.Message):
     number: _builtins.int
     """From 1."""
     alias: _builtins.str
-    """`champion`, `challenger` or `shadow`; `previous` follows from `champion`."""
+    """`champion` or `challenger`; `previous` follows from `champion`."""
     model: _builtins.str
     """`models/{digest}` from then on."""
     actor: _builtins.str

@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class ModelServiceStub(object):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
-    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. All servers of a registry follow a move within a second, after they verified the model.
+    requests, `challenger` is the latest trained model, `previous` was champion before. All servers of a registry follow a
+    move within a second, after they verified the model.
     """
 
     def __init__(self, channel):
@@ -76,8 +76,8 @@ class ModelServiceStub(object):
 
 class ModelServiceServicer(object):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
-    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. All servers of a registry follow a move within a second, after they verified the model.
+    requests, `challenger` is the latest trained model, `previous` was champion before. All servers of a registry follow a
+    move within a second, after they verified the model.
     """
 
     def ListModels(self, request, context):
@@ -183,8 +183,8 @@ def add_ModelServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
-    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. All servers of a registry follow a move within a second, after they verified the model.
+    requests, `challenger` is the latest trained model, `previous` was champion before. All servers of a registry follow a
+    move within a second, after they verified the model.
     """
 
     @staticmethod

@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class ModelServiceStub:
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
-    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. All servers of a registry follow a move within a second, after they verified the model.
+    requests, `challenger` is the latest trained model, `previous` was champion before. All servers of a registry follow a
+    move within a second, after they verified the model.
     """
 
     @_typing.overload
@@ -63,8 +63,8 @@ class ModelServiceStub:
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
-    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. All servers of a registry follow a move within a second, after they verified the model.
+    requests, `challenger` is the latest trained model, `previous` was champion before. All servers of a registry follow a
+    move within a second, after they verified the model.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -94,8 +94,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads the model registry and moves its aliases. A model is immutable; its digest is its name. `champion` answers
-    requests, `challenger` is the latest trained model, `shadow` is scored beside the champion, `previous` was champion
-    before. All servers of a registry follow a move within a second, after they verified the model.
+    requests, `challenger` is the latest trained model, `previous` was champion before. All servers of a registry follow a
+    move within a second, after they verified the model.
     """
 
     @_abc_1.abstractmethod

@@ -153,7 +153,9 @@ def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None
             model.write_bytes(b"")
             move = dict.fromkeys(("alias", "actor", "reason"), CHAMPION)
             file = Path(registry.place) / "moves" / f"{len(registry.history()) + 1:09d}.json"
-            file.write_text(json.dumps(move | {"digest": second, "time": "2026-03-01T12:00:00Z"}))
+            staged = file.parent.parent / "staged.json"
+            staged.write_text(json.dumps(move | {"digest": second, "time": "2026-03-01T12:00:00Z"}))
+            staged.rename(file)
             wait_until(lambda n=times: len(reports) == n)
             time.sleep(0.1)
             assert len(reports) == times
