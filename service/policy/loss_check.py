@@ -63,8 +63,8 @@ def check_loss(
     returns each policy served in them with its last UTC day, the oldest first, the present policy last.
 
     Raises LossNotAccepted naming each failed verdict, and RAISED if `most_loss_minor` rises, unless its sum or more is
-    accepted. Raises InvalidInput for
-    invalid `assumptions`, for a policy without a proven certificate, and for an accepted verdict that has not failed.
+    accepted. Raises InvalidInput for invalid `assumptions`, for a policy without a proven certificate, and for an
+    accepted verdict that has not failed.
     """
     sums = dict(accepted)
     if not assumptions:
@@ -92,18 +92,7 @@ def check_loss(
     lost = {name: most for name, most in losses.items() if most is not None}
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:
-        sentences = [_describe_loss(name, most, assumed.currency) for name, most in refused.items()]
-        sentences += [
-            f"only {format_amount(sums[name], assumed.currency)} of {name} is accepted"
-            for name in refused
-            if name in sums
-        ]
-        if older:
-            sentences.append(f"runs that began under policies before count until {format_day(until)}")
-        raise LossNotAccepted(
-            "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
-            {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
-        )
+        raise _not_accepted(refused, sums, assumed.currency, until if older else None)
     sequence = certificate["sequence"]["most_minor"] if older else {}
     return LossCheck(
         certificate["digest"],
@@ -111,6 +100,22 @@ def check_loss(
         tuple(sorted(lost.items())),
         tuple(sequence.items()),
         until,
+    )
+
+
+def _not_accepted(
+    refused: Mapping[str, int | None], sums: Mapping[str, int], currency: str, until: int | None
+) -> LossNotAccepted:
+    """Return the error that names each refused verdict and its loss, None for any. `sums`: the accepted ones."""
+    sentences = [_describe_loss(name, most, currency) for name, most in refused.items()]
+    sentences += [
+        f"only {format_amount(sums[name], currency)} of {name} is accepted" for name in refused if name in sums
+    ]
+    if until is not None:
+        sentences.append(f"runs that began under policies before count until {format_day(until)}")
+    return LossNotAccepted(
+        "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
+        {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
     )
 
 
