@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,7 +99,11 @@ def place(seller: str, marketplace: str = "acme", more: str = "") -> str:
 
 
 def wait_for_pictures(page: Page) -> None:
-    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)", timeout=60_000)
+    """`wait_for_function` evaluates a string in the page as soon as it must poll; the pages' policy forbids that."""
+    deadline = time.monotonic() + 60
+    while not page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)"):
+        assert time.monotonic() < deadline, "a picture did not load within a minute"
+        page.wait_for_timeout(20)
 
 
 def alts(page: Page) -> list[str | None]:
