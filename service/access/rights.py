@@ -224,8 +224,13 @@ MAY_BE_WRITTEN = READS | {
     name for name, row in METHODS.items() if row.right in BOUND or row.scope in {Scope.ENTRIES, Scope.PROPOSED}
 }
 
-NEEDING_TWO = frozenset({Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE, Right.EXPORT_CASES})
-"""A grants file may put them under four eyes."""
+NEEDING_TWO = frozenset(
+    {
+        *(Right.MODELS, Right.POLICIES, Right.OVERRIDE, Right.BULK_DECIDE, Right.EXPORT_CASES),
+        Right.IMPOSE_MEASURES,
+    }
+)
+"""A grants file may put them under four eyes; of measures, suspensions and closures alone."""
 
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES, Right.OPERATE})
 """A grant covers every marketplace."""

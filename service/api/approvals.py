@@ -14,12 +14,13 @@ from google.protobuf.message import Message
 from scoring.base.enums import Kind
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
+from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
-from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
+from service.access.rights import METHODS, NEEDING_TWO, Right, Scope
 from service.call_context import LOCAL_CALLER, Approval, current_call
-from service.contract.needed_rights import list_needed_rights
+from service.contract.needed_rights import find_right_to_append, list_needed_rights
 from service.contract.proposals import is_request, request_of
 from service.contract.resource_names import parse_marketplace, parse_proposal, proposal_name
 from service.ledger.append.proposals import Proposal, Step
@@ -27,8 +28,6 @@ from service.ledger.store import Ledger
 
 _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
-
-_FACTS_NEEDING_TWO = {_CORRECTION, *(KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in NEEDING_TWO)}
 
 MAX_PROVEN = 1_000
 
@@ -86,12 +85,14 @@ class Approvals:
         agreement, row = self.agreement, METHODS[method]
         if not agreement.rules:
             return None
-        appends = row.scope is Scope.ENTRIES
-        if appends and _FACTS_NEEDING_TWO.isdisjoint(entry.WhichOneof("fact") for entry in request.entries):
+        if row.scope is not Scope.ENTRIES:
+            return agreement.find_right_needing_two(list_needed_rights(row, request))
+        entries = [entry for entry in request.entries if _may_need_two(entry)]
+        if not entries:
             return None
-        right = agreement.find_right_needing_two(list_needed_rights(row, request))
-        if right is None and appends:  # to correct an override needs as many persons as to make it
-            marketplace = parse_marketplace(request.parent, "parent")
+        marketplace = parse_marketplace(request.parent, "parent")
+        right = agreement.find_right_needing_two([find_right_to_append(marketplace, entry) for entry in entries])
+        if right is None:  # to correct an override needs as many persons as to make it
             override = agreement.find_right_needing_two([NeededRight(Right.OVERRIDE, marketplace)])
             return override if override and self._corrects_override(marketplace, request.entries) else None
         return right
@@ -164,6 +165,14 @@ class Approvals:
                 f" was sealed ({found.mismatch.problem}); run `sellertrust verify ledger`, then propose it anew"
             )
             raise ProposalClosed(text, {"proposal": named, "state": "ALTERED"})
+
+
+def _may_need_two(entry: entry_pb2.Entry) -> bool:
+    """Return whether a rule of four eyes can cover an entry: of measures, a suspension that is not lifted."""
+    measure = entry.measure
+    suspends = measure.measure_kind == entry_pb2.MEASURE_KIND_SUSPENSION
+    lifts = measure.state == entry_pb2.MEASURE_STATE_LIFTED
+    return entry.WhichOneof("fact") in {_OVERRIDE, _CORRECTION} or (suspends and not lifts)
 
 
 def require_open(proposal: Proposal) -> None:

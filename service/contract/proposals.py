@@ -36,7 +36,7 @@ STATES = {
     Step.WITHDRAWN: Pb.PROPOSAL_STATE_WITHDRAWN,
 }
 _FIELDS = {method: field for field, method in PROPOSABLE.items()}
-_OVERRIDING = frozenset({"override", "correction"})
+_PROPOSABLE_FACTS = frozenset({"override", "correction", "measure"})
 M = TypeVar("M", bound=Message)
 
 
@@ -129,8 +129,9 @@ def _check_entries(request: Any, now: int) -> str:
     wrong: list[FieldViolation] = []
     for index, entry in enumerate(request.entries):
         path: FieldPath = ("entries", index)
-        if entry.WhichOneof("fact") not in _OVERRIDING:
-            wrong.append(FieldViolation((*path, "fact"), "must be an override, or the correction of one"))
+        if entry.WhichOneof("fact") not in _PROPOSABLE_FACTS:
+            text = "must be an override, the correction of one, or a measure"
+            wrong.append(FieldViolation((*path, "fact"), text))
         elif not entry.seller or entry.seller != request.entries[0].seller:
             wrong.append(
                 FieldViolation((*path, "seller"), "must be the same in all entries: propose each seller's own")

@@ -29,7 +29,7 @@ from tests.helpers.worlds import policy
 
 EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions", "marketplaces")}
 RIGHTS = ["append", "decide", "bulk_decide", "override", "models", "read_models", "read_ledger", "propose", "approve"]
-RIGHTS += ["policies", "read_policies", "export_cases"]
+RIGHTS += ["policies", "read_policies", "export_cases", "impose_measures"]
 PERSONS = {
     "anna": ["dns:anna.example", "dns:anna-laptop.example"],
     "bert": ["dns:bert.example"],

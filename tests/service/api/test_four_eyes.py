@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,31 @@ def test_only_what_the_grants_file_says_needs_two(url: str, tmp_path: Path) -> N
         assert needs_approval(eyes("anna").append_entries, MARKET, [override("o-3")], proposal=proposal.name)
         missing = {"proposal": f"{PARENT}/proposals/none"}
         needs_approval(eyes("anna").append_entries, MARKET, [override("o-3")], **missing)
+
+
+def test_one_person_neither_suspends_nor_closes_a_seller(url: str, tmp_path: Path) -> None:
+    rules = '[[four_eyes]]\nrights = ["impose_measures"]\nmarketplaces = ["*"]\n'
+    with world(url, tmp_path, ALL, persons(**PERSONS), rules) as eyes:
+        eyes("robot").append_entries(MARKET, [violation("v-1", "s-1")])
+        eyes("carl").confirm_violation(MARKET, "v-1", **SAID)
+        eyes("anna").append_entries(MARKET, [measure("m-1", "MANUAL_REVIEW")])
+        closure = measure("m-2", "SUSPENSION", violations=["v-1"])
+        assert needs_approval(eyes("anna").append_entries, MARKET, [closure])["right"] == "impose_measures"
+        mixed = [measure("m-3", "MANUAL_REVIEW"), closure]
+        stream = lambda: next(iter(eyes("anna").stream_entries(MARKET, [mixed])))  # noqa: E731
+        refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", stream)
+        eyes("anna").carry_out(eyes.agreed(overrides(closure)))
+        eyes("anna").append_entries(MARKET, [measure("m-2", "SUSPENSION", "LIFTED")])
+
+
+def measure(name: str, kind: str, change: str = "IMPOSED", **fields: Any) -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=f"{name}-{change}", seller=override().seller)
+    kinds = {
+        "measure_kind": entry_pb2.MeasureKind.Value(f"MEASURE_KIND_{kind}"),
+        "state": entry_pb2.MeasureState.Value(f"MEASURE_STATE_{change}"),
+    }
+    entry.measure.CopyFrom(entry_pb2.MeasureChanged(measure=name, **kinds, **SAID, **fields))
+    return entry
 
 
 def test_gates_and_sign_offs_are_asked_for_all_the_same(eyes: World) -> None:
