@@ -36,21 +36,16 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-FEW_BAD = 30
-"""Number of bad sellers below which a bootstrap's interval is too narrow."""
+def bound_sum(weights: Floats) -> Interval:
+    """Return the sum of the weights of bad sellers, shape (n,) and above 0, with Fay and Feuer's gamma interval.
 
-
-def widen_by_poisson(ratio: Interval, bad_count: int, increment: float) -> Interval:
-    """Widen a ratio's interval to cover the Poisson interval of its count, if fewer than FEW_BAD are bad.
-
-    `increment`: how much one bad seller adds to the ratio. The Poisson interval is Garwood's exact 95 % one. Worked: 0
-    of 0.4 expected is 0 (0 to 9.22).
+    It suits few sellers: it is never below 0, and longer above than below. Equal weights give Garwood's exact Poisson
+    interval. Worked: five of weight 1 are 5 (1.62 to 11.67), and none are 0 (0 to 3.69).
     """
-    if bad_count >= FEW_BAD:
-        return ratio
-    low = increment * float(gammaincinv(bad_count, (1 - LEVEL) / 2)) if bad_count else 0.0
-    high = increment * float(gammaincinv(bad_count + 1, (1 + LEVEL) / 2))
-    return Interval(ratio.value, float(np.fmin(low, ratio.low)), float(np.fmax(high, ratio.high)))
+    total, square, largest = float(weights.sum()), float(weights @ weights), float(weights.max(initial=0.0)) or 1.0
+    low = square / total * float(gammaincinv(total**2 / square, (1 - LEVEL) / 2)) if total else 0.0
+    more, square = total + largest, square + largest**2
+    return Interval(total, low, square / more * float(gammaincinv(more**2 / square, (1 + LEVEL) / 2)))
 
 
 def sigmoid(log_odds: Floats) -> Floats:

@@ -12,9 +12,9 @@ from scoring.base.time import DAY
 from scoring.model.artifact import Artifact, load
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
-from training.evaluation.arrays import FEW_BAD, Interval, sigmoid, widen_by_poisson
+from training.evaluation.arrays import sigmoid
 from training.fitting.fit import offset
-from training.monitoring.monitor import mature_days, monitor
+from training.monitoring.monitor import FEW_BAD, find_ratio, mature_days, monitor
 from training.monitoring.outcomes import read_lineage, slope_of
 from training.monitoring.results import CHECKS, MonitorReport
 from training.observation.export import LedgerTable, read_export
@@ -100,6 +100,7 @@ def test_matured_calibration_is_observed_over_expected(world: World, study: Stud
     assert found.ratio.low < found.ratio.value < found.ratio.high
     tiers = report.tiers.values()
     assert sum(tier.bad for tier in tiers) == found.bad
+    assert min(tier.ratio.low for tier in tiers if tier.bad) > 0
     assert sum(tier.expected for tier in tiers) == pytest.approx(expected)
 
 
@@ -131,20 +132,24 @@ def test_ignored_features_alert_nobody_and_are_shown(world: World, study: Study)
 
 @pytest.mark.parametrize("expected", [0.1, 0.4, 2.0, 10.0])
 def test_an_interval_of_few_bad_ones_holds_the_truth(expected: float) -> None:
-    for bad in range(40):
-        point = Interval(bad / expected, bad / expected, bad / expected)
-        held = widen_by_poisson(point, min(bad, FEW_BAD - 1), 1 / expected)
-        assert held.high > held.low
-    chance = poisson(expected)
-    missed = sum(
-        chance.pmf(bad)
-        for bad in range(FEW_BAD)
-        if not (held := widen_by_poisson(Interval(bad / expected, np.nan, np.nan), bad, 1 / expected)).low
-        <= 1
-        <= held.high
-    )
+    chance, missed = poisson(expected), 0.0
+    for bad in range(FEW_BAD):
+        observed = (np.arange(FEW_BAD) < bad).astype(float)
+        found = find_ratio(observed, np.full(FEW_BAD, expected / FEW_BAD))
+        assert found.low < found.high
+        missed += 0 if found.low <= 1 <= found.high else chance.pmf(bad)
     assert missed <= 0.05
-    assert widen_by_poisson(Interval(0.0, 0.0, 0.0), 0, 1 / 0.4).high == pytest.approx(9.222, abs=0.001)
+    assert find_ratio(np.zeros(4), np.full(4, 0.1)).high == pytest.approx(9.222, abs=0.001)
+
+
+def test_five_bad_sellers_do_not_leave_a_ratio_of_zero() -> None:
+    """Two of them were bad in two windows each, so the five rows tell less than five sellers would."""
+    alone = find_ratio(np.array([1.0] * 5 + [0] * 95), np.full(100, 0.068))
+    again = find_ratio(np.array([2.0, 2, 1] + [0] * 97), np.full(100, 0.068))
+    assert alone.value == again.value == pytest.approx(5 / 6.8)
+    assert (alone.low, alone.high) == pytest.approx((0.2387, 1.7159), abs=1e-4)
+    assert 0.1 < again.low < alone.low
+    assert again.high > alone.high
 
 
 def test_nobody_bad_of_less_than_one_expected_alerts_nobody(world: World, study: Study, tmp_path: Path) -> None:
