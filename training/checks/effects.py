@@ -3,6 +3,8 @@
 An honest feature knows little of them. One that knows the outcome ranks them nearly as well as all others.
 """
 
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 from scipy.special import ndtr
@@ -58,8 +60,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
     """Check that features, alone and in a small model, rank unrecorded sellers with an AUC of at most 0.8.
 
     A proven excess fails, after Holm over the features; an unproven one asks for a signature, and so do too few rows.
-    `rows`: from `take_unrecorded`. AUC is over the pairs that the study is judged by; of one feature, in the better
-    direction.
+    `rows`: from `take_unrecorded`. AUC is over the pairs that the study is judged by, in the better direction.
     """
     rows = rows.sample(SAMPLE, study.model.seed)
     bad = int(rows.bad.sum())
@@ -67,7 +68,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
     if bad < MIN_BAD or max(comparison.pairs for comparison in ranked) < MIN_PAIRS:
         text = f"not judged: {bad} bad training rows have no record before, and {MIN_BAD} in {MIN_PAIRS:,} pairs are needed"
         return [Check(name, False, bad, text, MIN_BAD, signed=True) for name in ("single_feature",)]
-    strength = np.nan_to_num([max(comparison.value, 1 - comparison.value) for comparison in ranked], nan=0.5)
+    strength = np.nan_to_num([comparison.value for comparison in ranked], nan=0.5)
     proven = holm(np.array([_p_value(comparison) for comparison in ranked])) < ALPHA
     best = int(np.argmax(strength))
     over = [study.features[place].key for place in np.flatnonzero(strength > MAX_AUC)]
@@ -85,7 +86,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
 def rank_by_all(study: Study, rows: Snapshot) -> EqualVolume | None:
     """Return the AUC of a small model of all features, each seller scored by a model not fitted on it.
 
-    None with too few bad rows.
+    None with too few bad rows. An AUC below 0.5 is turned round: 0.1 tells as much of the outcome as 0.9.
     """
     if rows.bad.sum() < MIN_BAD:
         return None
@@ -102,10 +103,10 @@ def rank_by_all(study: Study, rows: Snapshot) -> EqualVolume | None:
 def _rank(study: Study, rows: Snapshot, score: Floats) -> EqualVolume:
     volume = rows.window_orders if study.at_equal_volume else np.ones(len(rows.bad))
     day = None if study.observation.events is not None else rows.day
-    return auc_at_equal_volume(score, rows.bad, volume, rows.seller, rows.weight, day)
+    ranked = auc_at_equal_volume(score, rows.bad, volume, rows.seller, rows.weight, day)
+    return replace(ranked, value=1 - ranked.value, influence=-ranked.influence) if ranked.value < 0.5 else ranked
 
 
 def _p_value(comparison: EqualVolume) -> float:
     error = float(np.sqrt((comparison.influence**2).sum()))
-    above = max(comparison.value, 1 - comparison.value) - MAX_AUC
-    return float(ndtr(-above / max(error, 1e-12)))
+    return float(ndtr((MAX_AUC - comparison.value) / max(error, 1e-12)))

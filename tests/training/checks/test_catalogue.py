@@ -13,6 +13,8 @@ from tests.helpers.training_ledgers import restated
 from training.checks.effects import check_effects, take_unrecorded
 from training.checks.leakage import check_early_cliff, check_early_reports
 from training.evaluation.arrays import sigmoid
+from training.fitting.crossfit import FOLDS
+from training.fitting.folds import folds
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
 from training.study.definition import Observation, Study
@@ -142,3 +144,18 @@ def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) 
     assert 0 < len(clean.bad) < len(rows.bad)
     failed = restated(study, bad={"count": "service_failures", "rules": ()})
     assert len(take_unrecorded(table, failed, rows).bad) < len(clean.bad)
+
+
+def test_a_model_that_ranks_turned_round_knows_as_much(study: Study) -> None:
+    """In each third of the sellers two features mean the opposite of what they mean elsewhere: AUC near 0."""
+    rows = unrecorded(study)
+    fold = folds(rows.seller, FOLDS, study.model.seed)
+    x = rows.x.copy()
+    noise = np.random.default_rng(6).normal(size=(ROWS, 3))
+    for column, (same, opposite) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        sign = np.where(fold == same, 1, np.where(fold == opposite, -1, 0))
+        x[:, column] = 6 * sign * (rows.bad - 0.5) + noise[:, column]
+    single, every = check_effects(study, replace(rows, x=x))
+    assert single.ok
+    assert every.number > 0.8
+    assert (every.ok, every.signed) == (False, False)
