@@ -15,7 +15,6 @@ Twenty minutes on two idle cores; worlds begin at a seed that no choice looked a
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -122,7 +121,7 @@ def _check_worlds(table: Any, study: Study) -> Iterator[set[str]]:
     everyone = table.columns.cases
     for _ in range(WORLDS):
         sellers = np.sort(rng.permutation(everyone)[: everyone // 2])
-        world = replace(cut_before(table, sellers, table.end_day), sellers=[table.sellers[s] for s in sellers.tolist()])
+        world = cut_before(table, sellers, table.end_day)
         final, points = final_facts(world), choose_points(world, study)
         seen = [observe(world, study, point, final) for point in (*points.train, *points.test)]
         every = [each.rows.with_known_outcome() for each in seen]

@@ -260,8 +260,9 @@ def check_early_cliff(table: LedgerTable, study: Study, rows: Snapshot, build: B
 
 
 def cut_before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
-    """Keep only `sellers` (ascending codes, then numbered from 0) and entries that happened and were reported before a
-    day. The table's list of names stays whole.
+    """Return the table of `sellers` (ascending codes, then numbered from 0) as it was when `day` began.
+
+    It keeps entries that happened and were reported before. `digest` still names the whole ledger.
     """
     columns = table.columns
     place = np.full(columns.cases, -1)
@@ -269,4 +270,9 @@ def cut_before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
     kept = (place[columns.case] >= 0) & (happened < day * DAY) & (columns.report_time < day * DAY)
     columns = columns.take(kept)
-    return replace(table, columns=columns.of_cases(place[columns.case], len(sellers)))
+    return replace(
+        table,
+        columns=columns.of_cases(place[columns.case], len(sellers)),
+        sellers=[table.sellers[code] for code in sellers.tolist()],
+        end_day=min(day, table.end_day),
+    )

@@ -13,6 +13,7 @@ from training.checks.leakage import (
     check_duplicated_histories,
     check_rebuilt_features,
     compute_features_at,
+    cut_before,
     run_leakage_checks,
 )
 from training.observation.export import LedgerTable, read_export
@@ -71,6 +72,15 @@ def test_a_feature_that_looks_ahead_is_found(
     x = train.x.copy()
     x[0, column] = np.nextafter(x[0, column], 2)
     assert check_rebuilt_features(table, study, replace(train, x=x)).number == 1
+
+
+def test_a_cut_table_names_its_own_sellers_and_day(table: LedgerTable) -> None:
+    day = table.end_day - 100
+    cut = cut_before(table, np.array([3, 5]), day)
+    assert cut.sellers == [table.sellers[3], table.sellers[5]]
+    assert cut.end_day == day
+    mine = table.columns.take((table.columns.case == 5) & (table.columns.report_time < day * DAY))
+    assert cut.columns.row[cut.columns.case == 1].tolist() == mine.row.tolist()
 
 
 @pytest.mark.parametrize("time", ["occur_time", "report_time"])
