@@ -97,6 +97,13 @@ def test_a_lift_of_the_level_changes_what_is_served_alone(table: LedgerTable, st
     assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"], rel=0.01)
 
 
+@pytest.mark.parametrize(("stated", "slope"), [(0.0, 0.0), (0.5, 0.5), (None, 1.0)])
+def test_a_models_slope_of_zero_stays_zero(study: Study, plain: Artifact, stated: float | None, slope: float) -> None:
+    lineage = json.loads(plain.parts["lineage.json"]) | {"slope": stated}
+    model = Artifact(plain.manifest, plain.parts | {"lineage.json": json.dumps(lineage).encode()}, plain.digest)
+    assert study_of_model(study, model).exposure.slope == slope
+
+
 def test_a_model_without_context_is_watched_by_a_study_with_some(
     table: LedgerTable, study: Study, plain: Artifact
 ) -> None:
