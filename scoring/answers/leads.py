@@ -219,7 +219,7 @@ def list_appeals(
 def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
     """Return confirmed violations overturned later, and the points (0 or more) that each gave back.
 
-    The earliest MAX_GIVEN_BACK overturns, in order.
+    The latest MAX_GIVEN_BACK overturns, oldest first.
     """
     confirmed: dict[str, FactRow] = {}
     taken_back: dict[str, list[str]] = {}
@@ -231,9 +231,10 @@ def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
             taken_back.pop(row.violation, None)
         elif row.status == Status.OVERTURNED and row.violation in confirmed:
             taken_back[row.violation] = [row.entry_id]
-    variants = [Variant(without=frozenset(entries)) for entries in taken_back.values()]
+    latest = [*taken_back.items()][-MAX_GIVEN_BACK:]
+    scores = _score_variants(answer, [Variant(without=frozenset(entries)) for _, entries in latest], check)
     now = answer.score.points or 0
     return [
         GivenBack(violation, max(now - (score.points or 0), 0) if score is not None else 0)
-        for violation, score in zip(taken_back, _score_variants(answer, variants[:MAX_GIVEN_BACK], check), strict=False)
+        for (violation, _), score in zip(latest, scores, strict=True)
     ]

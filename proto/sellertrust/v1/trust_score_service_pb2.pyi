@@ -1033,7 +1033,7 @@ class AudienceAnswer(_message.Message):
 
     @_builtins.property
     def given_back(self) -> _containers.RepeatedCompositeFieldContainer[Global___GivenBack]:
-        """Confirmed violations that were overturned, at most 20."""
+        """Confirmed violations that were overturned: the latest 20, oldest first."""
 
     @_builtins.property
     def tier_meaning(self) -> Global___TierMeaning:

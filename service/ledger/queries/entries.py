@@ -38,7 +38,7 @@ _EXPORT = (
 _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
     HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end")
 )
-_NAMED = _ENTRIES.where(HERE, among(_E.entry_id), UP_TO_LAST)
+_NAMED = _ENTRIES.where(HERE, among(_E.entry_id), *AS_OF_CUT)
 _KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
@@ -65,10 +65,10 @@ class EntryQueries:
             return _open_texts(RowReader(connection, marketplace), rows)
 
     def list_by_id(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
-        """Return the recorded entries among ids, up to the cut's sequence, in order, with sealed texts opened."""
+        """Return the entries among ids, as of the cut, by sequence, with sealed texts opened."""
         with self.clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, cut.sequence)
-            found = sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence)
+            found = sorted(reader.rows(_NAMED, names, observe_time=cut.observe_time), key=lambda row: row.sequence)
             return _open_texts(reader, found)
 
     def export(

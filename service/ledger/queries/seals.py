@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from scoring.base.errors import EntryNotFound
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY, SEAL
 from service.ledger.seals.chain import GENESIS, LAST_SEAL, leaf_of
@@ -11,15 +12,7 @@ from service.ledger.seals.merkle import merkle_path
 from service.ledger.seals.verifying import Mismatch, VerificationReport, verify
 
 _SEAL_AT = (
-    select(SEAL.c.last_sequence, SEAL.c.chain)
-    .where(SEAL.c.first_sequence <= bindparam("sequence"))
-    .order_by(SEAL.c.first_sequence.desc())
-    .limit(1)
-)
-
-
-_COVERING = (
-    select(SEAL.c.first_sequence, SEAL.c.last_sequence, SEAL.c.root, SEAL.c.chain)
+    select(SEAL.c.first_sequence, SEAL.c.last_sequence, SEAL.c.chain)
     .where(SEAL.c.first_sequence <= bindparam("sequence"))
     .order_by(SEAL.c.first_sequence.desc())
     .limit(1)
@@ -78,16 +71,18 @@ class SealQueries:
         return found
 
     def prove(self, sequences: Sequence[int]) -> list[Proof]:
-        """Return a proof for each sequence, ascending; all must be recorded."""
+        """Return a proof for each sequence, ascending. Raises EntryNotFound for one that is not recorded."""
         found: list[Proof] = []
         leaves: list[bytes] = []
-        first = last = 0
+        first, last = 1, 0
         before = chain = GENESIS
         for sequence in sorted(sequences):
             if sequence > last:
-                [(first, last, _, stated)] = self.clock.database.rows(_COVERING, sequence=sequence)
-                before, chain = (self._seal_over(first - 1)[1] if first > 1 else GENESIS), bytes(stated)
+                first, last, chain = self._seal_over(sequence)
+                before = self._seal_over(first - 1)[2]
                 leaves = [leaf_of(row) for row in self.clock.database.rows(_SEALED, first=first, last=last)]
+            if not first <= sequence <= last:
+                raise EntryNotFound(f"no entry has the sequence {sequence}; name a recorded one")
             path = merkle_path(leaves, sequence - first)
             found.append(Proof(sequence, leaves[sequence - first], path, first, last, before, chain))
         return found
@@ -98,16 +93,15 @@ class SealQueries:
 
     def chain_at(self, sequence: int) -> bytes | None:
         """Return the chain of the seal that ends at a sequence; GENESIS at 0."""
-        if sequence == 0:
-            return GENESIS
-        last, chain = self._seal_over(sequence)
+        _, last, chain = self._seal_over(sequence)
         return chain if last == sequence else None
 
     def chain_over(self, sequence: int) -> bytes | None:
         """Return the chain of the seal that holds a sequence, or None: of the whole append that it belongs to."""
-        last, chain = self._seal_over(sequence)
+        _, last, chain = self._seal_over(sequence)
         return chain if last >= sequence else None
 
-    def _seal_over(self, sequence: int) -> tuple[int, bytes]:
+    def _seal_over(self, sequence: int) -> tuple[int, int, bytes]:
+        """Return (first sequence, last sequence, chain) of the last seal that begins by then; (1, 0, GENESIS) if none."""
         rows = self.clock.database.rows(_SEAL_AT, sequence=sequence)
-        return next(((last, bytes(chain)) for last, chain in rows), (0, GENESIS))
+        return next(((first, last, bytes(chain)) for first, last, chain in rows), (1, 0, GENESIS))

@@ -190,7 +190,7 @@ class Journal:
             self._write({"kind": "finding", **asdict(finding)})
 
     def vote(self, finding: Finding) -> None:
-        """Keep a finding for comparison, and end the case's claim, whoever holds it."""
+        """Keep a finding for comparison, and end this reviewer's claim to the case."""
         with self._lock:
             self._write({"kind": "vote", **asdict(finding)})
 
@@ -260,7 +260,8 @@ class Journal:
                 case.finding = case.finding | {given["actor"]: _made(Finding, given)}
             case "vote":
                 case.votes = case.votes | {given["actor"]: _made(Finding, given)}
-                case.claimed_by, case.claimed_until = "", 0.0
+                if case.claimed_by == given["actor"]:
+                    case.claimed_by, case.claimed_until = "", 0.0
             case "waiting":
                 case.claimed_by, case.claimed_until, case.waiting = "", 0.0, given["text"]
             case "decision":

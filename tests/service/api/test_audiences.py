@@ -71,6 +71,16 @@ def test_a_seller_reads_facts_rights_and_what_was_given_back(client: Client) -> 
     assert (back.violation, back.points > 0) == ("v3", True)
 
 
+def test_the_latest_overturns_are_given_back(client: Client) -> None:
+    names = [f"back-{n}" for n in range(21)]
+    client.append_entries(MARKET, [identity("i-s2", "s2"), *(violation(name, "s2") for name in names)])
+    for name in names:
+        client.confirm_violation(MARKET, name, **SAID)
+        client.overturn_violation(MARKET, name, **SAID)
+    found = client.explain_trust_score(MARKET, "s2", audience=SELLER).audience_answer
+    assert [one.violation for one in found.given_back] == names[1:]
+
+
 def test_flags_are_what_scores_without_the_entries_say(client: Client) -> None:
     found = client.explain_trust_score(MARKET, "s1", audience=STAFF)
     leads = {lead.reason_code: lead for lead in found.audience_answer.leads}

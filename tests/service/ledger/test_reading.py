@@ -42,6 +42,21 @@ def test_a_clock_that_lags_a_little_hides_nothing(ledger: Ledger, clock: Clock) 
     assert ids(ledger, ledger.cut(observe_time=NOW + 1, known_time=NOW + 1)) == ["v1"]
 
 
+def test_entries_named_by_id_are_those_that_the_cut_sees(ledger: Ledger, clock: Clock) -> None:
+    ledger.append(MARKET, [violation("early", occur_time=ago(5)), violation("late", occur_time=ago(1))])
+    clock.now = NOW + 2
+    ledger.append(MARKET, [status("early")])
+    names = ["early", "late", f"{status('early').entry_id}", "absent"]
+    cut = ledger.cut(observe_time=ago(3))
+
+    def found(cut: Cut) -> list[str]:
+        return [one.entry.entry_id for one in ledger.entries.list_by_id(MARKET, names, cut)]
+
+    assert found(ledger.cut()) == names[:3]
+    assert found(cut) == ids(ledger, cut)
+    assert found(ledger.cut(known_time=NOW + 1)) == names[:2]
+
+
 def test_known_time_is_a_sequence(ledger: Ledger, clock: Clock) -> None:
     for n, now in enumerate([NOW, NOW, NOW + 5, NOW + 5, NOW + 9]):
         clock.now = now

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from scoring.base.errors import SellertrustError
+from scoring.base.errors import EntryNotFound, SellertrustError
 from service.ledger.database.database import Database
 from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
 from service.ledger.seals.merkle import leaf_hash, merkle_root, node_hash
@@ -47,6 +47,15 @@ def fill(ledger: Ledger, entries: int = 60) -> None:
         ]
         ledger.append(MARKET, batch)
         number += len(batch)
+
+
+def test_every_recorded_entry_is_proven_and_no_other(ledger: Ledger) -> None:
+    fill(ledger)
+    last = ledger.last().sequence
+    assert [proof.sequence for proof in ledger.seals.prove(range(1, last + 1))] == [*range(1, last + 1)]
+    for absent in (0, last + 1):
+        with pytest.raises(EntryNotFound, match=f"no entry has the sequence {absent}"):
+            ledger.seals.prove([1, absent])
 
 
 def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, url: str) -> None:

@@ -40,6 +40,20 @@ def test_a_dry_run_appends_nothing(ledger: Ledger) -> None:
     assert ledger.last()[0] == 47
 
 
+@pytest.mark.parametrize("sample_fraction", [1e-9, 1.0])
+def test_what_remains_is_the_entries_still_to_append(ledger: Ledger, sample_fraction: float) -> None:
+    """Each entry counts once. Of the sample only alleged violations get one."""
+    ledger.append(MARKET, [*reported(8), *(status(f"v{n}", Action.REVIEW) for n in range(3))])
+    decision = replace(DISMISS, sample_fraction=sample_fraction)
+    shown = dry_run(ledger, MARKET, decision)
+    marked = [name for name in shown.held_back if name not in ("v0", "v1", "v2")]
+    assert shown.remaining == len(shown.others) + len(marked)
+    before = ledger.last().sequence
+    assert execute(ledger, MARKET, decision, 8, limit=shown.remaining - 1).remaining == 1
+    assert execute(ledger, MARKET, decision, 8).remaining == 0
+    assert ledger.last().sequence == before + shown.remaining
+
+
 def test_all_are_decided_but_a_sample(ledger: Ledger) -> None:
     ledger.append(MARKET, [*reported(40), *reported(5, "other", "w")])
     shown = dry_run(ledger, MARKET, DISMISS)

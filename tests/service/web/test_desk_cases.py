@@ -393,6 +393,18 @@ def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
         journal.claim("case-1", "reviewer-3")
 
 
+def test_a_vote_ends_no_claim_of_another_person(tmp_path: Path) -> None:
+    path = tmp_path / "desk.jsonl"
+    with closing(Journal(path)) as journal:
+        journal.claim("case-1", "reviewer-2")
+        journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", ""))
+        assert journal.case("case-1").claimed_by == "reviewer-2"
+        journal.vote(Finding("case-1", "reviewer-2", "confirm", "seen", ""))
+        journal.claim("case-1", "reviewer-3")
+    with closing(Journal(path)) as journal:
+        assert journal.case("case-1").claimed_by == "reviewer-3"
+
+
 @pytest.mark.parametrize(
     ("source", "recorded", "deadline"),
     [("CUSTOMS", "2026-07-03T12:00:00Z", "2026-07-07"), ("BUYER", "2026-07-03T12:00:00Z", "2026-07-08")],
