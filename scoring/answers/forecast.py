@@ -13,9 +13,9 @@ from scoring.features.columns import FactRow, SaleRow
 from scoring.features.facts import Facts
 from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
-from scoring.features.table import AttributeFeature, matrix
 from scoring.model.artifact import Artifact
 from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past
+from scoring.scores.points import compute_chosen_points
 from scoring.scores.score import CoreAnswer, compute_answer
 
 HORIZON_DAYS = LOOK_BACK_DAYS
@@ -61,7 +61,6 @@ class TierPath:
     course: Course
     days: int
     points: int
-    orders_a_day: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +156,8 @@ def _follow(
         times = (known.observe_time // DAY - part) * DAY
         sums, identity_row = _fold_courses(core, artifact, known, courses, base, times)
         is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
-        chosen = np.flatnonzero(is_needed[part])
-        attributes = None
-        if any(isinstance(feature, AttributeFeature) for feature in artifact.features):
-            attributes = attributes_of(known.table.rows, identity_row[chosen].tolist())
-        x = matrix(sums, artifact.features, attributes, chosen)
-        scored = np.zeros(is_needed[part].shape, dtype=np.int64)
-        scored[is_needed[part]] = artifact.scale.points(artifact.raw_score(x))
-        points[part] = scored
+        identity_row = identity_row.reshape(len(part), -1)
+        *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, known.table.rows)
     tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
     by_day = slice(days, None, -1)
     return [Forecast(course, tiers[by_day, case], points[by_day, case]) for case, course in enumerate(courses)]
@@ -231,8 +224,7 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
         days = {one.course: day for one in forecasts.all if (day := one.find_day(int(tier))) is not None}
         for course in sorted(days, key=lambda course: (days[course], course.acts)):
             if (points := _rescore(forecasts.core, course, days[course], tier, check)) is not None:
-                volume = count_recent_orders(forecasts.core.facts) / VOLUME_DAYS if course.trades else 0.0
-                paths.append(TierPath(tier, course, days[course], points, volume))
+                paths.append(TierPath(tier, course, days[course], points))
                 break
     return paths
 

@@ -5,85 +5,67 @@ severity and days since take the extreme. Worked: incidents of mass 3, 9 and 27 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Ints, first_of_runs
 from scoring.features.decay import HALF_LIVES, UNIT, join_limbs, split_limbs
 from scoring.features.facts import Facts
-from scoring.features.fold import FAILURES, SINCE, Folder, Sums
+from scoring.features.fold import FAILURES, Folder, Sums
 
 PART = 4_096
 """Selections per part of the inputs: about 10 MB."""
 
 
+MASSES = len(HALF_LIVES) * FAILURES
+NONE_LEAST = np.array([0, NEVER, NEVER])
+"""`IncidentSums.least` without an incident."""
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentSums:
-    high: Ints
-    """Masses in 2^-40 above the lowest 24 bits; shape (n, masses)."""
-    low: Ints
-    """The lowest 24 bits of the masses, so no sum wraps."""
-    counts: Ints
-    """Incidents of each lowest severity, and recent ones; shape (n, 4)."""
-    worst: Ints
-    """The worst recent severity, or 0; shape (n, 1)."""
-    days_since: Ints
-    """Days since the last incident, and since the last major one, or NEVER; shape (n, 2)."""
+    """Of n selections; no sum wraps."""
 
-    def __len__(self) -> int:
-        return len(self.high)
+    added: Ints
+    """Masses in 2^-40 without their lowest 24 bits; these bits; incidents by lowest severity; recent ones; shape (n, 2 x
+    MASSES + 4).
+    """
+    least: Ints
+    """Minus the worst recent severity, and days since the last incident and the last major one; shape (n, 3)."""
 
     def of_subsets(self, group: Ints, groups: int) -> "IncidentSums":
         """Return the sums of every subset of groups of incidents: 2^groups selections.
 
         `group`: of each incident. Selection s has the groups whose bits are set in s.
         """
-        bits = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
-        width = 2 * self.high.shape[1] + self.counts.shape[1]
-        added, worst = (np.zeros((groups, columns), dtype=np.int64) for columns in (width, 1))
-        days_since = np.full((groups, len(SINCE)), NEVER, dtype=np.int64)
-        np.add.at(added, group, np.hstack([self.high, self.low, self.counts]))
-        np.maximum.at(worst, group, self.worst)
-        np.minimum.at(days_since, group, self.days_since)
-        chosen = bits[:, :, None] > 0
-        high, low, counts = np.split(bits @ added, [self.high.shape[1], 2 * self.high.shape[1]], axis=1)
-        return IncidentSums(
-            high=high,
-            low=low,
-            counts=counts,
-            worst=np.where(chosen, worst, 0).max(axis=1, initial=0),
-            days_since=np.where(chosen, days_since, NEVER).min(axis=1, initial=NEVER),
-        )
+        chosen = np.arange(1 << groups)[:, None] >> np.arange(groups) & 1
+        added, least = np.zeros((groups, self.added.shape[1]), dtype=np.int64), np.tile(NONE_LEAST, (groups, 1))
+        np.add.at(added, group, self.added)
+        np.minimum.at(least, group, self.least)
+        of_chosen = np.where(chosen[:, :, None] > 0, least, NONE_LEAST).min(axis=1, initial=NEVER)
+        return IncidentSums(chosen @ added, np.minimum(of_chosen, NONE_LEAST))
 
     def without_each(self) -> "IncidentSums":
         """Return, from incidents alone, the selections of all others, in the same order."""
-        return IncidentSums(
-            high=self.high.sum(axis=0) - self.high,
-            low=self.low.sum(axis=0) - self.low,
-            counts=self.counts.sum(axis=0) - self.counts,
-            worst=_find_largest_of_others(self.worst, 0),
-            days_since=-_find_largest_of_others(-self.days_since, -NEVER),
-        )
+        return IncidentSums(self.added.sum(axis=0) - self.added, _find_least_of_others(self.least))
 
     def parts(self) -> Iterator["IncidentSums"]:
         """Yield the selections in order, at most PART at once."""
-        for begin in range(0, len(self), PART):
-            yield IncidentSums(*(getattr(self, f.name)[begin : begin + PART] for f in fields(self)))
+        for begin in range(0, len(self.added), PART):
+            part = slice(begin, begin + PART)
+            yield IncidentSums(self.added[part], self.least[part])
 
     def joined_with(self, history: Sums) -> Sums:
         """Return the sums of the selections, with all else from `history`, the sums of one case."""
-        n = len(self)
+        n = len(self.added)
         joined = history.map(lambda values: np.repeat(values, n, axis=-1), n)
-        masses = join_limbs((self.high, self.low)) / UNIT
-        joined.series[:, :FAILURES] = masses.T.reshape(len(HALF_LIVES), FAILURES, n)
-        *ever, recent = self.counts.T.astype(np.float64)
+        high, low, counts = np.split(self.added, [MASSES, 2 * MASSES], axis=1)
+        joined.series[:, :FAILURES] = (join_limbs((high, low)) / UNIT).T.reshape(len(HALF_LIVES), FAILURES, n)
+        *ever, recent = counts.T.astype(np.float64)
+        worst, days_since = -self.least[:, 0], self.least[:, 1:].T
         return replace(
-            joined,
-            ever=np.array(ever),
-            recent=recent,
-            worst=self.worst[:, 0].astype(np.float64),
-            days_since=self.days_since.T,
+            joined, ever=np.array(ever), recent=recent, worst=worst.astype(np.float64), days_since=days_since
         )
 
 
@@ -107,20 +89,15 @@ def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums
         findings=facts.findings.take(slice(0)),
     )
     sums = folder.fold(alone)
-    masses = sums.series[:, :FAILURES].reshape(len(HALF_LIVES) * FAILURES, cases).T
-    whole = (masses * UNIT).astype(np.int64)  # exact: one incident weighs less than 2^46
-    each = IncidentSums(
-        *split_limbs(whole),
-        counts=np.column_stack([*sums.ever, sums.recent]).astype(np.int64),
-        worst=sums.worst.astype(np.int64)[:, None],
-        days_since=sums.days_since.T,
-    )
-    return each, history
+    whole = (sums.series[:, :FAILURES].reshape(MASSES, cases).T * UNIT).astype(np.int64)  # exact: one is below 2^46
+    counts = np.column_stack([*sums.ever, sums.recent]).astype(np.int64)
+    least = np.column_stack([-sums.worst.astype(np.int64), *sums.days_since])
+    return IncidentSums(np.hstack([*split_limbs(whole), counts]), least), history
 
 
-def _find_largest_of_others(values: Ints, nothing: int) -> Ints:
+def _find_least_of_others(values: Ints) -> Ints:
     if len(values) < 2:
-        return np.full_like(values, nothing)
-    second, first = np.partition(values, len(values) - 2, axis=0)[-2:]
-    largest: Ints = np.where(values == first, second, first)
-    return largest
+        return np.broadcast_to(NONE_LEAST, values.shape)
+    least, second = np.partition(values, 1, axis=0)[:2]
+    of_others: Ints = np.where(values == least, second, least)
+    return of_others

@@ -1,12 +1,13 @@
 """The points of sellers now, at past midnights, with allegations upheld, and at both ends of their own rates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
 from scoring.base.time import DAY
+from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
 from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
@@ -99,13 +100,27 @@ def _compute_part(
     if ends:
         sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
     is_chosen = np.pad(is_needed[days], ((1, 1 + ends), (0, 0)), constant_values=True)
-    chosen = np.flatnonzero(is_chosen)
+    identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
+    return _PartOfDays(
+        days,
+        views.facts,
+        sums,
+        *compute_chosen_points(artifact, sums, is_chosen, identity_row, seller_facts.table.rows),
+    )
+
+
+def compute_chosen_points(
+    artifact: Artifact, sums: Sums, is_chosen: Bools, identity_row: Ints, rows: Sequence[FactRow]
+) -> tuple[Floats, Floats, Ints]:
+    """Return (the model's input, the raw scores) of the chosen cases, and the points of all, 0 if not chosen.
+
+    `is_chosen`, `identity_row` (the place in `rows`, or -1) and the points have one shape, in the order of `sums`.
+    """
     attributes = None
     if any(isinstance(feature, AttributeFeature) for feature in artifact.features):
-        identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
-        attributes = attributes_of(seller_facts.table.rows, identity_row[is_chosen].tolist())
-    x = matrix(sums, artifact.features, attributes, chosen)
+        attributes = attributes_of(rows, identity_row[is_chosen].tolist())
+    x = matrix(sums, artifact.features, attributes, np.flatnonzero(is_chosen))
     raw = artifact.raw_score(x)
     points = np.zeros(is_chosen.shape, dtype=np.int64)
     points[is_chosen] = artifact.scale.points(raw)
-    return _PartOfDays(days, views.facts, sums, x, raw, points)
+    return x, raw, points
