@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import NOTICE_STATES, ComplaintOutcome, MeasureKind, MeasureState
@@ -164,7 +164,8 @@ class Contests:
             )
         measure = self.measures[complaint.measure]
         deciders = {one for violation in measure.violations for one in self.deciders.get(violation, ())}
-        if fact.actor in {complaint.filed_by, *measure.actors, *(actor for actor, _ in deciders)}:
+        actors = (complaint.filed_by, *measure.actors, *(actor for actor, _ in deciders))
+        if fact.actor in {person for actor in actors for person in (actor, *actor.split("~"))}:
             did = "filed the complaint" if fact.actor == complaint.filed_by else "decided about the measure before"
             raise ContestForbids(
                 f"{fact.actor!r} {did}; another person decides about the complaint",
@@ -172,8 +173,7 @@ class Contests:
                 (*path, "actor"),
             )
         callers = (complaint.caller, *measure.callers, *(caller for _, caller in deciders))
-        before = " ".join(callers).split()
-        if not own_names.isdisjoint(before):
+        if any(not own_names.isdisjoint(_names_of_person(caller)) for caller in callers):
             raise ContestForbids(
                 "the caller filed the complaint or decided about the measure before; let another caller decide",
                 {"why": "SAME_PERSON"},
@@ -190,3 +190,9 @@ class Contests:
         self.measures[name] = replace(measure, state=MeasureState.LIFTED)
         stated = MeasureChanged(name, measure.kind, MeasureState.LIFTED, fact.actor, fact.reason, ground=fact.ground)
         return derive_entry(entry, name, stated)
+
+
+def _names_of_person(caller: str) -> Sequence[str]:
+    """Return the names of a caller that show a person: its tokens, beside which a certificate shows a shared process."""
+    names = caller.split()
+    return [name for name in names if name.startswith("jwt:")] or names

@@ -463,6 +463,7 @@ class ListReviewQueueResponse(_message.Message):
     CASES_FIELD_NUMBER: _builtins.int
     OPEN_CASES_FIELD_NUMBER: _builtins.int
     OVERDUE_CASES_FIELD_NUMBER: _builtins.int
+    COMPLAINTS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     truncated: _builtins.bool
@@ -481,6 +482,12 @@ class ListReviewQueueResponse(_message.Message):
         `case` decides one.
         """
 
+    @_builtins.property
+    def complaints(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
+        """Undecided complaints about measures, the first filed first: at most 1,000, only on the first page. An entry of kind
+        `complaint_decision` decides one.
+        """
+
     def __init__(
         self,
         *,
@@ -490,10 +497,11 @@ class ListReviewQueueResponse(_message.Message):
         cases: _abc.Iterable[Global___OpenCase] | None = ...,
         open_cases: _builtins.int = ...,
         overdue_cases: _builtins.int = ...,
+        complaints: _abc.Iterable[_entry_pb2.Entry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "items", b"items", "next_page_token", b"next_page_token", "open_cases", b"open_cases", "overdue_cases", b"overdue_cases", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "complaints", b"complaints", "items", b"items", "next_page_token", b"next_page_token", "open_cases", b"open_cases", "overdue_cases", b"overdue_cases", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from scoring.entries.field_types import is_id
 from scoring.transparency.figures import Period, parse_period
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.reads import Reads, is_number
+from service.contract.entries import entry_message
 from service.contract.resource_names import parse_marketplace, parse_notifier
 from service.contract.review import case_messages, decision_of, notifier_message, outcome_message, queue_messages
 from service.contract.transparency import report_message
@@ -21,7 +22,7 @@ from service.review.review_queue import review_queue
 from service.scores.scorer import Scorer
 
 MAX_CASES = 1_000
-"""Open cases that are listed, earliest deadline first."""
+"""Open cases that are listed, earliest deadline first; and complaints."""
 
 
 class ReviewServicer:
@@ -72,6 +73,8 @@ class ReviewServicer:
             now = page.cut.observe_time if request.HasField("observe_time") else self._ledger.clock.now()
             cases = self._ledger.cases.list_open(marketplace, page.cut, MAX_CASES)
             response.cases.extend(case_messages(marketplace, cases, now))
+            complaints = self._ledger.entries.list_undecided_complaints(marketplace, page.cut, MAX_CASES)
+            response.complaints.extend(entry_message(marketplace, one) for one in complaints)
             response.open_cases, response.overdue_cases = self._ledger.cases.count_open(page.cut, now, marketplace)
         return response
 

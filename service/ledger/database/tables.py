@@ -22,6 +22,7 @@ ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
 FLOWING = f"kind = {int(Kind.FLOW)}"
 _TERMS = (Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CLAIM, Kind.COMPLAINT, Kind.COMPLAINT_DECISION, Kind.CASE)
 CASES = f"kind = {int(Kind.CASE)}"
+COMPLAINTS = f"kind = {int(Kind.COMPLAINT)}"
 ON_TERMS = f"kind IN ({', '.join(str(int(kind)) for kind in _TERMS)})"
 FACTS, ACTING = "kind < 1000", "kind > 1000"
 LATER = f"kind > {int(max(Kind))} AND {FACTS}"

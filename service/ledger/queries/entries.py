@@ -2,7 +2,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, text
+from sqlalchemy import Select, bindparam, exists, func, select, text
 
 from scoring.base.enums import Kind
 from scoring.entries.entry import entry_from_content
@@ -10,7 +10,7 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, SEEN, SELLERS, UP_TO_LAST, among
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import require_known
-from service.ledger.database.tables import ENTRY, FACTS
+from service.ledger.database.tables import COMPLAINTS, ENTRY, FACTS
 from service.ledger.records import Cut, RecordedEntry
 from service.ledger.seals.sealed_texts import SellerKey, key_id_of, read_keys, unseal
 
@@ -39,6 +39,22 @@ _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
     HERE, _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end")
 )
 _NAMED = _ENTRIES.where(HERE, among(_E.entry_id), *AS_OF_CUT)
+_DECISION = ENTRY.alias("decision").c
+_COMPLAINTS = (
+    _ENTRIES.where(
+        HERE,
+        text(f"entry.{COMPLAINTS}"),
+        UP_TO_LAST,
+        ~exists().where(
+            _DECISION.marketplace == _E.marketplace,
+            *(_DECISION.target.is_not(None), _DECISION.target == _E.entry_id),
+            *(_DECISION.seller == _E.seller, _DECISION.kind == int(Kind.COMPLAINT_DECISION)),
+            _DECISION.sequence <= bindparam("last"),
+        ),
+    )
+    .order_by(_E.sequence)
+    .limit(bindparam("limit"))
+)
 _KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
@@ -70,6 +86,13 @@ class EntryQueries:
             reader = RowReader(connection, marketplace, cut.sequence)
             found = sorted(reader.rows(_NAMED, names, observe_time=cut.observe_time), key=lambda row: row.sequence)
             return _open_texts(reader, found)
+
+    def list_undecided_complaints(self, marketplace: str, cut: Cut, limit: int) -> Sequence[RecordedEntry]:
+        """Return the first `limit` complaints that no decision names up to the cut, by sequence."""
+        values = {"marketplace": marketplace, "last": cut.sequence, "limit": limit}
+        with self.clock.as_of(cut.sequence) as connection:
+            rows = connection.execute(_COMPLAINTS, values)
+            return _open_texts(RowReader(connection, marketplace), rows)
 
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0

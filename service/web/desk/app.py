@@ -15,6 +15,7 @@ from starlette.routing import Route
 from sellertrust.client import Client
 from service.web.desk.bulk import BulkPages
 from service.web.desk.cases import CasePages
+from service.web.desk.complaints import ComplaintPages
 from service.web.desk.governing import ModelPages, OperationsPages, PolicyPages, ProposalPages
 from service.web.desk.journal import Journal
 from service.web.desk.queue import QueuePages
@@ -37,6 +38,7 @@ class DeskOptions(NamedTuple):
     sign_in: SignIn
     marketplace: str
     journal: Path
+    """In its folder, `papers` holds texts that the desk shows beside the policy."""
     tls: Path | None = None
     """Folder with tls.crt, tls.key, and client-ca.crt of the proxy in front; None on loopback."""
     evidence: str = ""
@@ -68,6 +70,7 @@ class Desk:
         sellers, queue = SellerPages(market), QueuePages(market, self.journal)
         what_if = WhatIfPages(market)
         cases = CasePages(market, self.journal, queue, options.evidence)
+        complaints = ComplaintPages(market, queue)
         post = ("POST",)
         routes = [
             *file_routes(),
@@ -80,6 +83,8 @@ class Desk:
             site.route("/sellers/{seller}/caution", what_if.end_caution, post),
             site.route("/queue", queue.show),
             site.route("/queue/next", queue.take_next, post),
+            site.route("/complaints/{complaint}", complaints.show),
+            site.route("/complaints/{complaint}", complaints.decide, post),
             site.route("/cases/{violation}", cases.show),
             site.route("/cases/{violation}/find", cases.find, post),
             site.route("/cases/{violation}/open", cases.open_evidence, post),
@@ -88,7 +93,7 @@ class Desk:
             site.route("/cases/{violation}/consequence", cases.consequence),
             site.route("/cases/{violation}/decide", cases.decide, post),
             site.route("/decisions/{decision}/undo", cases.undo, post),
-            *self._governing_routes(site, market, queue),
+            *self._governing_routes(site, options, queue),
             site.route("/record", OwnRecordPages(market, self.journal).show),
         ]
         if isinstance(sign_in, CodeSignIn):
@@ -99,9 +104,10 @@ class Desk:
             ]
         return routes
 
-    def _governing_routes(self, site: Site, market: str, queue: QueuePages) -> list[Route]:
-        bulk, models, policy = BulkPages(market, self.journal), ModelPages(), PolicyPages()
-        proposals, post = ProposalPages(market), ("POST",)
+    def _governing_routes(self, site: Site, options: DeskOptions, queue: QueuePages) -> list[Route]:
+        bulk, models = BulkPages(options.marketplace, self.journal), ModelPages()
+        policy, proposals = PolicyPages(options.journal.parent / "papers"), ProposalPages(options.marketplace)
+        post = ("POST",)
         return [
             site.route("/bulk", bulk.show),
             site.route("/bulk/preview", bulk.preview, post),
@@ -112,6 +118,7 @@ class Desk:
             site.route("/models/{model}/report", models.report),
             site.route("/models/{model}/promote", models.promote, post),
             site.route("/policy", policy.show),
+            site.route("/policy/papers/{paper}", policy.paper),
             site.route("/policy/commit", policy.commit, post),
             site.route("/policy/roll-back", policy.roll_back, post),
             site.route("/proposals", proposals.list),

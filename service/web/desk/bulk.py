@@ -8,8 +8,8 @@ from starlette.responses import Response
 from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest, DecideViolationsResponse
-from service.web.desk.acting import propose_if_needed
-from service.web.desk.journal import Journal, new_id
+from service.web.desk.acting import new_entry_id, propose_if_needed
+from service.web.desk.journal import Journal
 from service.web.frame.rendering import redirect
 from service.web.frame.visits import Problem, Visit
 
@@ -80,7 +80,7 @@ class BulkPages:
             action,
             actor=visit.visitor.actor,
             reason=form["reason"],
-            decision_id=new_id(),
+            decision_id=new_entry_id(),
             violation_types=[one.strip() for one in form["types"].split(",") if one.strip()],
             notifier=form["notifier"],
             seller=form["seller"],

@@ -14,6 +14,7 @@ from sellertrust.v1.entry_pb2 import (
     ACTION_APPEAL,
     ACTION_REVIEW,
     ATTRIBUTION_CONTESTED,
+    VIOLATION_STATUS_APPEALED,
     Action,
     Entry,
     Severity,
@@ -21,10 +22,11 @@ from sellertrust.v1.entry_pb2 import (
 )
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF
+from service.web.desk.acting import new_entry_id
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.effects import Effect, effect_of
 from service.web.desk.evidence import FILE_POLICY, File, read_evidence
-from service.web.desk.journal import Decision, Finding, Journal, Taken, new_id
+from service.web.desk.journal import Decision, Finding, Journal, Taken
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
 from service.web.desk.staff import working_name
 from service.web.frame.rendering import HEADERS, last, redirect
@@ -115,6 +117,8 @@ class CasePages:
             problems.append(("finding", "Choose what you found"))
         elif choice is BY_EVIDENCE and (obstacle := self._evidence_obstacle(visit, name, report_of(recorded))):
             problems.append((f"choice-{choice.key}", f"{obstacle.title}. {obstacle.text}"))
+        elif violation.status == VIOLATION_STATUS_APPEALED and visit.visitor.actor in deciders_of(recorded):
+            problems.append(("finding", "You decided this case before. Another person decides about the appeal"))
         elif choice.action == "review" and not words:
             problems.append(("words", "Write what information is missing"))
         elif choice.action == "reduce" and visit.form_value("severity") not in SEVERITIES:
@@ -139,7 +143,7 @@ class CasePages:
         """Put the case aside; an alleged one goes under review, so that the seller can read what is missing."""
         self._journal.wait_for_information(finding.violation, finding.reason)
         if ACTION_REVIEW in violation.allowed_actions:
-            self._journal.decide(self._decision(visit, violation, finding, finding.actor, new_id()))
+            self._journal.decide(self._decision(visit, violation, finding, finding.actor, new_entry_id()))
         return self._go_on(visit)
 
     def open_evidence(self, visit: Visit) -> Response:
@@ -203,7 +207,7 @@ class CasePages:
             effect=effect,
             obstacle=self._obstacle(visit, finding, effect, report_of(recorded)),
             linked=self._queue.list_linked(visit.visitor, seller, name)[:10] if seller else (),
-            decision_id=new_id(),
+            decision_id=new_entry_id(),
         )
 
     def decide(self, visit: Visit) -> Response:
@@ -307,6 +311,17 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
     return ViolationReported(
         **{name: stated[name] for name in stated if name in ViolationReported.DESCRIPTOR.fields_by_name}
     )
+
+
+def deciders_of(recorded: Sequence[Entry]) -> set[str]:
+    """Return the names of all who decided about a violation; `a~b` are two."""
+    decisions = [one.status for one in recorded if one.WhichOneof("fact") == "status"]
+    return {
+        name
+        for decision in decisions
+        if decision.action not in (ACTION_APPEAL, ACTION_REVIEW)
+        for name in decision.actor.split("~")
+    }
 
 
 def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:

@@ -1,7 +1,9 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -13,7 +15,7 @@ from sellertrust.requests import policy_name
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
 from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
-from service.web.desk.acting import propose_if_needed
+from service.web.desk.acting import propose_if_needed, require_reason
 from service.web.desk.calls import part, start
 from service.web.desk.journal import Journal
 from service.web.desk.queue import QueuePages
@@ -44,7 +46,7 @@ class ModelPages:
         return Response(html, headers=HEADERS | {"Content-Security-Policy": REPORT_POLICY}, media_type="text/html")
 
     def promote(self, visit: Visit) -> Response:
-        model, actor, reason = visit.path_value("model"), visit.visitor.actor, _reason(visit)
+        model, actor, reason = visit.path_value("model"), visit.visitor.actor, require_reason(visit)
         request = PromoteModelRequest(
             name=model_name(model), actor=actor, reason=reason, sign_off=visit.form_value("sign_off")
         )
@@ -58,12 +60,16 @@ class ModelPages:
 
     def roll_back(self, visit: Visit) -> Response:
         visit.visitor.client.rollback_model(
-            actor=visit.visitor.actor, reason=_reason(visit), champion=visit.form_value("champion")
+            actor=visit.visitor.actor, reason=require_reason(visit), champion=visit.form_value("champion")
         )
         return redirect("/models")
 
 
+@dataclass(frozen=True)
 class PolicyPages:
+    papers: Path
+    """Folder of `*.txt`, such as what `policy preview` and `policy certify` printed; it may be absent."""
+
     def show(self, visit: Visit) -> Response:
         client = visit.visitor.client
         moves = start(lambda: _latest(client.list_policy_moves()))
@@ -76,12 +82,22 @@ class PolicyPages:
             moves=moves.result(),
             action=PolicyAction.Name,
             is_head=asked == "head",
+            papers=sorted(self._list_papers()),
         )
+
+    def paper(self, visit: Visit) -> Response:
+        path = self._list_papers().get(visit.path_value("paper"))
+        if path is None:
+            raise Problem(404, "There is no such paper", f"The desk shows the text files in {self.papers}.")
+        return visit.page("paper.html", name=path.name, text=path.read_text(encoding="utf-8", errors="replace"))
+
+    def _list_papers(self) -> dict[str, Path]:
+        return {path.name: path for path in self.papers.glob("*.txt")}
 
     def commit(self, visit: Visit) -> Response:
         text = visit.form.get("text", [""])[0].replace("\r\n", "\n")
         losses = _losses(visit.form_value("losses"))
-        actor, reason, expected = visit.visitor.actor, _reason(visit), visit.form_value("expected")
+        actor, reason, expected = visit.visitor.actor, require_reason(visit), visit.form_value("expected")
         request = CommitPolicyRequest(text=text, actor=actor, reason=reason, expected=policy_name(expected))
         for verdict, sum_minor in losses.items():
             request.accepted_losses.add(verdict=verdict, sum_minor=sum_minor)
@@ -94,7 +110,7 @@ class PolicyPages:
 
     def roll_back(self, visit: Visit) -> Response:
         visit.visitor.client.rollback_policy(
-            actor=visit.visitor.actor, reason=_reason(visit), policy=visit.form_value("policy")
+            actor=visit.visitor.actor, reason=require_reason(visit), policy=visit.form_value("policy")
         )
         return redirect("/policy")
 
@@ -117,9 +133,9 @@ class ProposalPages:
         client, name, what = visit.visitor.client, visit.form_value("name"), visit.form_value("what")
         if what == "approve":
             digest = visit.form_value("digest")
-            client.approve_proposal(name, digest, actor=visit.visitor.actor, reason=_reason(visit))
+            client.approve_proposal(name, digest, actor=visit.visitor.actor, reason=require_reason(visit))
         elif what == "withdraw":
-            client.withdraw_proposal(name, actor=visit.visitor.actor, reason=_reason(visit))
+            client.withdraw_proposal(name, actor=visit.visitor.actor, reason=require_reason(visit))
         elif what == "carry-out":
             client.carry_out(client.get_proposal(name))
         return redirect("/proposals")
@@ -157,13 +173,6 @@ class OperationsPages:
 
 def _latest(moves: Iterable[Move]) -> list[Move]:
     return list(reversed(deque(moves, MOVES)))
-
-
-def _reason(visit: Visit) -> str:
-    reason = visit.form_value("reason")
-    if not reason:
-        raise Problem(400, "A reason is missing", "Go back and state the reason: it is recorded beside your name.")
-    return reason
 
 
 def _losses(text: str) -> dict[str, int]:

@@ -7,7 +7,6 @@ still be undone; later ones are sent under the same entry id, which the ledger r
 import fcntl
 import json
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,10 +113,11 @@ class Journal:
             case = self._cases.get(violation, Case())
             return replace(case, claimed_by=case.claimed_by if case.claimed_until > self._clock() else "")
 
-    def list_decisions(self) -> list[Decision]:
-        """Return decisions, the latest first."""
+    def list_decisions(self, actor: str = "") -> list[Decision]:
+        """Return decisions, the latest first; of `actor` those that it took alone or with a second person."""
         with self._lock:
-            return list(reversed(self._decisions.values()))
+            found = reversed(self._decisions.values())
+            return [one for one in found if not actor or actor in one.actor.split("~")]
 
     def find_decision(self, name: str) -> Decision | None:
         with self._lock:
@@ -322,7 +322,3 @@ def _read_events(path: Path) -> Iterator[dict[str, Any]]:
         except ValueError:
             if number < len(lines):
                 raise ConfigurationWrong(f"line {number} of {path} is damaged; restore the file") from None
-
-
-def new_id() -> str:
-    return f"desk-{secrets.token_hex(12)}"

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from scoring.base.enums import AUTHORITIES, Source
 from sellertrust.scores import TrustScore
-from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, Category, ViolationStatus
+from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category, Entry, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import Violation
-from sellertrust.v1.review_service_pb2 import OpenCase, QueueItem
+from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
 from service.web.desk.calls import start
 from service.web.desk.journal import Journal, Taken
 from service.web.frame.rendering import last, redirect, time_of
@@ -44,9 +44,8 @@ class Row(NamedTuple):
 class Queue(NamedTuple):
     made: float
     items: Sequence[QueueItem]
-    cases: Sequence[OpenCase]
-    open_cases: int
-    has_more: bool
+    first_page: ListReviewQueueResponse
+    """Its cautions' cases and complaints."""
     score: TrustScore | None
     """A score that shows the freshness of answers and the service's time (a demo's clock stands still)."""
 
@@ -60,6 +59,7 @@ class Summary(NamedTuple):
     violations: int
     open_cases: int
     overdue_cases: int
+    complaints: int
     score: TrustScore | None
 
 
@@ -86,10 +86,12 @@ class QueuePages:
             page_number=page,
             next=_address(visit, page + 1) if len(chosen) > page * PAGE else "",
             first=_address(visit, 1) if page > 1 else "",
-            has_more=queue.has_more,
+            has_more=len(queue.items) == MOST,
             most=MOST,
-            cases=queue.cases[:20],
-            open_cases=queue.open_cases,
+            cases=queue.first_page.cases[:20],
+            open_cases=queue.first_page.open_cases,
+            complaints=queue.first_page.complaints[:20],
+            open_complaints=len(queue.first_page.complaints),
             categories=sorted({row.category for row in rows}),
             asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort")},
         )
@@ -100,8 +102,11 @@ class QueuePages:
 
     def claim_next(self, visitor: Visitor) -> Row | None:
         """Claim and return the first case that the visitor may work on, else None."""
+        own = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
         for row in self._rows(visitor)[1]:
             if row.claimed_by not in ("", visitor.actor) or row.waiting:
+                continue
+            if row.violation.status == VIOLATION_STATUS_APPEALED and row.id in own:
                 continue
             if visitor.actor in self._journal.case(row.id).votes:
                 continue
@@ -122,7 +127,12 @@ class QueuePages:
 
     def summary(self, visitor: Visitor) -> Summary:
         queue, rows = self._rows(visitor)
-        return Summary(len(rows), queue.open_cases, sum(case.overdue for case in queue.cases), queue.score)
+        page = queue.first_page
+        return Summary(len(rows), page.open_cases, page.overdue_cases, len(page.complaints), queue.score)
+
+    def complaints(self, visitor: Visitor) -> Sequence[Entry]:
+        """Return the first 1,000 undecided complaints."""
+        return self._queue(visitor).first_page.complaints
 
     def now(self, visitor: Visitor) -> datetime:
         return self._queue(visitor).now()
@@ -170,13 +180,13 @@ class QueuePages:
         made, review = time.monotonic(), visitor.client
         found = review.list_review_queue(self._marketplace, page_size=MOST, deadline_seconds=QUEUE_CALL_SECONDS)
         items = list(islice(found, MOST))
-        cases = review.list_cases(self._marketplace, deadline_seconds=QUEUE_CALL_SECONDS)
+        first_page = review.list_cases(self._marketplace, deadline_seconds=QUEUE_CALL_SECONDS)
         sellers = [item.violation.seller for item in items if item.violation.seller]
         score = None
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=QUEUE_CALL_SECONDS)
-        return Queue(made, items, list(cases.cases), cases.open_cases, len(items) == MOST, score)
+        return Queue(made, items, first_page, score)
 
 
 def deadline_of(violation: Violation) -> datetime | None:

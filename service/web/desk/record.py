@@ -31,7 +31,7 @@ class OwnRecordPages:
 
     def show(self, visit: Visit) -> Response:
         """Show the visitor's own decisions, and the share of confirmations taken back later."""
-        mine = [one for one in self._journal.list_decisions() if visit.visitor.actor in one.actor.split("~")]
+        mine = self._journal.list_decisions(visit.visitor.actor)
         confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None
         if len(confirmed) >= LEAST_CASES:

@@ -8,6 +8,7 @@ from sellertrust.requests import seller_name
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState
 from sellertrust.v1.entry_pb2 import Action, Entry
 from sellertrust.v1.trust_score_service_pb2 import Stamp
+from service.web.desk.acting import require_reason
 from service.web.desk.effects import effect_of
 from service.web.desk.seller_file import SUPPOSED, seller_of
 from service.web.frame.rendering import redirect
@@ -55,12 +56,8 @@ class WhatIfPages:
 
     def end_caution(self, visit: Visit) -> Response:
         """Record the form's decision that a caution's suspicion is false; then show the seller's file."""
-        seller, reason = seller_of(visit), visit.form_value("reason")
-        if not reason:
-            raise Problem(400, "A reason is missing", "Go back and state the reason: the seller reads it.")
-        visit.visitor.client.end_case(
-            self._marketplace, seller, visit.form_value("case"), actor=visit.visitor.actor, reason=reason
-        )
+        seller, case, actor = seller_of(visit), visit.form_value("case"), visit.visitor.actor
+        visit.visitor.client.end_case(self._marketplace, seller, case, actor=actor, reason=require_reason(visit))
         return redirect(f"/sellers/{seller}")
 
 

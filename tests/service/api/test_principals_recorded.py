@@ -16,7 +16,8 @@ from tests.helpers.servers import MARKET, violation
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Granted]:
     rights = ["append", "decide", "bulk_decide", "read_ledger", "impose_measures", "decide_complaints"]
     anna = '[[persons]]\nperson = "anna"\nprincipals = ["dns:a.example", "dns:laptop.example"]\n'
-    with granted_server(tmp_path_factory.mktemp("recorded"), grant("dns:*.example", rights, **EVERY), anna) as callers:
+    grants = [grant(who, rights, **EVERY) for who in ("dns:*.example", "jwt:https://login.example#*")]
+    with granted_server(tmp_path_factory.mktemp("recorded"), *grants, anna) as callers:
         yield callers
 
 
@@ -134,6 +135,26 @@ def test_a_complaint_is_decided_by_another_person(callers: Granted) -> None:
         for client in (a, b, laptop):
             assert refusal(client.append_entries, MARKET, [decided]).metadata["why"] == "SAME_PERSON"
         c.append_entries(MARKET, [decided])
+
+
+def test_a_token_beside_a_shared_certificate_is_the_person(callers: Granted) -> None:
+    """At a desk all persons share its certificate: whoever imposed a measure does not decide, another person does."""
+    seller = f"marketplaces/{MARKET}/sellers/s"
+    imposed, filed, decided = (entry_pb2.Entry(entry_id=f"t-{number}", seller=seller) for number in range(3))
+    imposed.measure.measure, imposed.measure.actor, imposed.measure.reason = "t-m", "staff-1", "so"
+    imposed.measure.measure_kind = entry_pb2.MEASURE_KIND_MANUAL_REVIEW
+    imposed.measure.state = entry_pb2.MEASURE_STATE_IMPOSED
+    filed.complaint.measure, filed.complaint.reason = "t-m", "we paid"
+    stated = decided.complaint_decision
+    stated.complaint, stated.reason, stated.actor = "t-1", "so", "staff-2"
+    stated.outcome = entry_pb2.COMPLAINT_OUTCOME_REJECTED
+    tokens = {name: callers.issuer.token_file(name) for name in ("eve", "fred")}
+    with callers("desk", token=tokens["eve"]) as eve, callers("desk", token=tokens["fred"]) as fred:
+        with callers("b") as b:
+            eve.append_entries(MARKET, [imposed])
+            b.append_entries(MARKET, [filed])
+        assert refusal(eve.append_entries, MARKET, [decided]).metadata["why"] == "SAME_PERSON"
+        fred.append_entries(MARKET, [decided])
 
 
 def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:

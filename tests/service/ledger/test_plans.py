@@ -58,6 +58,7 @@ def ask_everything(ledger: Ledger) -> None:
         ledger.entries.list(MARKET, cut, sellers=sellers, after_sequence=17)
         ledger.violations.list(MARKET, ledger.cut(), sellers=sellers, after_sequence=17)
     ledger.violations.list(MARKET, ledger.cut(), notifier="brand-7", after_sequence=17)
+    ledger.entries.list_undecided_complaints(MARKET, cut, 7)
     find_violation(ledger, "w1")
     ledger.facts.count(MARKET, ["s1", "s2"])
     ledger.sellers.list(MARKET, "s1", 3)

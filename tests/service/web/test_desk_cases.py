@@ -11,7 +11,17 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
-from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, HARM_EXTREME, Source, ViolationStatus
+from sellertrust.requests import seller_name
+from sellertrust.v1.entry_pb2 import (
+    CATEGORY_SAFETY,
+    HARM_EXTREME,
+    MEASURE_KIND_MANUAL_REVIEW,
+    MEASURE_STATE_IMPOSED,
+    Entry,
+    MeasureChanged,
+    Source,
+    ViolationStatus,
+)
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.web.desk import journal, queue
 from service.web.desk.journal import Decision, Finding, Journal, Taken
@@ -26,7 +36,7 @@ from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
 from tests.helpers.worlds import artifact
 
-BY_EVIDENCE, TRUE, UNTRUE, UNCLEAR = "1", "2", "4", "9"
+BY_EVIDENCE, TRUE, UNTRUE, WRONG, UNCLEAR = "1", "2", "4", "7", "9"
 PICTURE = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 DIGEST = hashlib.sha256(PICTURE).hexdigest()
 
@@ -245,6 +255,37 @@ def test_a_suspension_needs_opened_evidence_and_two(
     second.post("/cases/grave-1/open")
     decide(second, "grave-1", TRUE)
     wait_for(client, "grave-1", "CONFIRMED")
+
+
+def test_another_person_decides_an_appeal(desk: Site, client: Client) -> None:
+    report(client, "appeal-1")
+    client.confirm_violation(MARKET, "appeal-1", actor="reviewer-3~reviewer-1", reason="seen")
+    client.appeal_violation(MARKET, "appeal-1", actor="seller", reason="It is genuine.")
+    first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
+    assert find(first, "appeal-1", WRONG) == 400
+    assert b"Another person decides" in first.post("/cases/appeal-1/find", {"choice": WRONG}).body
+    assert find(second, "appeal-1", WRONG) == 303
+
+
+def test_another_person_decides_a_complaint(desk: Site, client: Client) -> None:
+    imposed, filed = (Entry(entry_id=name, seller=seller_name(MARKET, "good")) for name in ("m-1", "complaint-1"))
+    imposed.measure.CopyFrom(MeasureChanged(measure="m-1", actor="reviewer-3~reviewer-1", reason="seen"))
+    imposed.measure.measure_kind, imposed.measure.state = MEASURE_KIND_MANUAL_REVIEW, MEASURE_STATE_IMPOSED
+    filed.complaint.measure, filed.complaint.reason = "m-1", "<b>We sell our own goods.</b>"
+    client.append_entries(MARKET, [imposed, filed])
+    place, given = "/complaints/complaint-1", {"outcome": "uphold", "reason": "They are its own goods."}
+    first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
+    assert b'href="/complaints/complaint-1"' in first.get("/queue").body
+    assert b"&lt;b&gt;We sell our own goods." in first.get(place).body
+    refused = first.post(place, given | {"id": "desk-c-1"})
+    assert (refused.status, b"another person decides about the complaint" in refused.body) == (409, True)
+    second.get(place)
+    assert second.post(place, given | {"id": "desk-c-2", "reason": ""}).status == 400
+    assert [second.post(place, given | {"id": "desk-c-2"}).status for _ in range(2)] == [303, 303]
+    until = time.monotonic() + PATIENCE_SECONDS
+    while b"/complaints/" in second.get("/queue").body:
+        assert time.monotonic() < until
+    assert "m-1" not in [one.measure for one in client.evaluate_measures(MARKET, "good").measures]
 
 
 def test_another_spelling_of_a_name_is_no_second_person(desk: Site, client: Client) -> None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from service.registry.registry import Registry
 from tests.helpers.desk_sites import desk_site, person
 from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.servers import running_server
 from tests.service.api.test_model_service import served
 
 
@@ -31,3 +33,16 @@ def test_a_model_is_promoted_and_rolled_back_by_buttons(tmp_path: Path) -> None:
         assert client.get_model("champion").model.digest == first
         assert "reviewer-1" in someone.get("/models").body.decode()
         assert b"the champion" in someone.get("/operations").body
+
+
+def test_previews_and_certificates_are_served_beside_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "preview of May.txt").write_text("12 sellers <b>move</b>")
+    (tmp_path / "secret.txt").write_text("a secret")
+    with running_server(tmp_path) as running, running.client() as client, desk_site(client, tmp_path) as site:
+        someone = person(site)
+        [link] = re.findall(r'href="(/policy/papers/[^"]+)"', someone.get("/policy").body.decode())
+        shown = someone.get(link)
+        assert (shown.status, b"12 sellers &lt;b&gt;move" in shown.body) == (200, True)
+        for path in ("secret.txt", "..%2fsecret.txt", "%2e%2e%2fsecret.txt", "none.txt"):
+            assert someone.get(f"/policy/papers/{path}").status == 404

@@ -1,4 +1,4 @@
-"""An index of the links of sellers."""
+"""Indexes of links between sellers, and of complaints."""
 
 from alembic import op
 
@@ -7,3 +7,4 @@ revision, down_revision, writable_by = "0101", "0100", "0100"
 
 def upgrade() -> None:
     op.execute("CREATE INDEX entry_links ON entry (marketplace, seller, sequence) WHERE kind = 14")
+    op.execute("CREATE INDEX entry_complaints ON entry (marketplace, sequence) WHERE kind = 26")
