@@ -50,6 +50,7 @@ class TrustScore(_View):
     tier_points: int | None
     tier: "Tier.ValueType"
     badge: str
+    band: str
     p_bad: float | None
     standing: int | None
     counted_incidents: int

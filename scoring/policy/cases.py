@@ -68,6 +68,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     found |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
     found |= {
         "tier": seller.tier.name.lower() if seller.tier else "none",
+        "band": policy.find_band(seller.tier, case.seller.points or 0),
         "standing": seller.standing,
         "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
         "deposit_minor": max(terms.deposit_minor - seller.deposit_minor, 0),
@@ -151,6 +152,8 @@ def _read_expected(part: Part) -> dict[str, Any]:
     expected: dict[str, Any] = {name: part.number(name, 0, MAX_VALUE) for name in EXPECTED_NUMBERS if name in part}
     if "tier" in part:
         expected["tier"] = part.member("tier", Tier).name.lower()
+    if "band" in part:
+        expected["band"] = part.text("band", 1)
     expected |= {name: part.flag(name) for name in _FLAGS if name in part}
     if "rules" in part:
         expected["rules"] = sorted(part.texts("rules"))

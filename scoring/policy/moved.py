@@ -69,6 +69,8 @@ def list_part_changes(before: Policy, after: Policy) -> list[str]:
 def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
     yield "clear_days", f"{policy.clear_days:,}"
     yield "notice_days", f"{policy.notice_days:,}"
+    for name, least in policy.bands:
+        yield f"cut_offs.bands[{name}].from", f"{least:,}"
     yield "thin_file.settled_orders", f"{policy.thin_file_orders:,}"
     yield "thin_file.tenure_days", f"{policy.thin_file_days:,}"
     if policy.standing is not None:

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,12 +43,21 @@ def count_untracked_days(trade: TradeLimits | None) -> int:
     return UNTRACKED_DAYS + (0 if trade is None else trade.delivery_promise_days)
 
 
+class Band(NamedTuple):
+    """A named range of points within a tier, up to the next band or the tier's end."""
+
+    name: str
+    least_points: int
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     name: str
     version: int
     cut_offs: Mapping[Tier, int]
     """Lowest points of each rated tier but the lowest one."""
+    bands: tuple[Band, ...]
+    """By rising points: none, or one from the lowest points of each tier on and any more, MAX_BANDS in all."""
     thin_file_orders: int
     """Settled orders below which a seller without a confirmed violation is UNRATED."""
     thin_file_days: int
@@ -77,6 +86,15 @@ class Policy:
     def tier(self, points: int) -> Tier:
         """Return the tier of points by the cut-offs: with 500, 600, 700, `tier(599) is Tier.STANDARD`."""
         return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
+
+    def find_band(self, tier: Tier | None, points: int) -> str:
+        """Return the name of the tier's band with these points, else of its nearest; empty if the tier has none.
+
+        With bronze from 450 and gold from 500 in TRUSTED, which ends at 599, a TRUSTED seller of 700 points is gold.
+        """
+        of_tier = [band for band in self.bands if self.tier(band.least_points) is tier]
+        reached = [band for band in of_tier if band.least_points <= points] or of_tier[:1]
+        return reached[-1].name if reached else ""
 
     def tier_with_standing(self, points: int, standing: int) -> Tier:
         """Return the tier of points, lowered to the best tier that a standing allows.

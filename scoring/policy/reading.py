@@ -13,7 +13,7 @@ from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.caution_reading import read_caution
 from scoring.policy.checking import find_contradictions
-from scoring.policy.policy import Policy, TradeLimits
+from scoring.policy.policy import Band, Policy, TradeLimits
 from scoring.policy.rule_reading import MAX_STANDING, read_rules
 from scoring.policy.standing import StandingTable
 
@@ -21,6 +21,8 @@ MAX_CLEAR_DAYS = MAX_POLICY_NOTICE_DAYS = 60
 MAX_STANDING_POINTS = 1_000
 MAX_EXPIRY_DAYS = 3_660
 
+MAX_BANDS = 9
+"""Most bands of all tiers together."""
 MAX_THIN = MAX_VERSION = 1_000_000_000
 _EACH_YEAR = re.compile("(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31")
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
@@ -43,6 +45,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         name=root.text("name"),
         version=root.number("version", -MAX_VERSION, MAX_VERSION),
         cut_offs=MappingProxyType({t: cut_offs.number(t.name.lower(), 1, MAX_POINTS) for t in RATED_TIERS[1:]}),
+        bands=_read_bands(cut_offs),
         thin_file_orders=thin.number("settled_orders", 0, MAX_THIN),
         thin_file_days=thin.number("tenure_days", 0, MAX_THIN),
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
@@ -62,6 +65,21 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
     if root.errors:
         raise PolicyRefused("the policy is unsound", root.errors)
     return replace(policy, digest=sha256(canonical_json(data)).hexdigest())
+
+
+def _read_bands(cut_offs: Part) -> tuple[Band, ...]:
+    parts = cut_offs.list_of_parts("bands", MAX_BANDS, "name")
+    bands = tuple(Band(part.text("name", 1), part.number("from", 0, MAX_POINTS)) for part in parts)
+    names, starts = [band.name for band in bands], [band.least_points for band in bands]
+    for part, name in zip(parts, names, strict=True):
+        if name.lower() in {tier.name.lower() for tier in Tier} or names.count(name) > 1:
+            part.refuse("name", f'"{name}" is taken by a tier or another band; state a name of its own')
+    if starts != sorted(set(starts)):
+        cut_offs.refuse("bands", "must rise from band to band")
+    tiers = {0, *(cut_offs.data.get(tier.name.lower()) for tier in RATED_TIERS[1:])}
+    if bands and not tiers <= {*starts}:
+        cut_offs.refuse("bands", "must have a band from 0 and one from each cut-off")
+    return bands
 
 
 def _refuse_unearned_badges(part: Part, badges: Mapping[Tier | None, str]) -> None:

@@ -55,6 +55,8 @@ class TrustScore:
     It is the tier of an override while one is in force. A `notice` keeps a better one. None if the state is UNKNOWN.
     """
     badge: str
+    band: str = ""
+    """The policy's name of the band of `tier_points` within `tier`; empty if the policy names none."""
     points: int | None = None
     points_low: int | None = None
     """At the bad end of the 90 % interval of the seller's own rates."""

@@ -113,7 +113,7 @@ def answer_within_notice(
         )
         for one in served
     ]
-    scores = [_keep_tier(score, earlier, case) for case, score in enumerate(core.scores)]
+    scores = [_keep_tier(policy, score, earlier, case) for case, score in enumerate(core.scores)]
     return replace(core, scores=scores, earlier=earlier)
 
 
@@ -133,7 +133,7 @@ def _find_newest_facts(core: CoreAnswer) -> list[int]:
     return newest
 
 
-def _keep_tier(score: TrustScore | None, earlier: Sequence[Earlier], case: int) -> TrustScore | None:
+def _keep_tier(policy: Policy, score: TrustScore | None, earlier: Sequence[Earlier], case: int) -> TrustScore | None:
     if score is None or score.tier is None or score.override:
         return score
     kept = [
@@ -145,4 +145,10 @@ def _keep_tier(score: TrustScore | None, earlier: Sequence[Earlier], case: int) 
     if not better:
         return score
     tier, until = max(tier for tier, _ in kept), min(better)
-    return replace(score, tier=tier, notice=Notice(score.tier, until), reason_codes=(*score.reason_codes, NOTICE))
+    return replace(
+        score,
+        tier=tier,
+        band=policy.find_band(tier, score.tier_points or 0),
+        notice=Notice(score.tier, until),
+        reason_codes=(*score.reason_codes, NOTICE),
+    )

@@ -81,6 +81,8 @@ def observe(
 class Placed:
     tier: Ints
     """Numbers of tiers, or NO_TIER."""
+    tier_points: Ints
+    """The lowest points that count for the tier, 0 unless rated."""
     terms: Sequence[Terms]
     terms_of: Ints
     """By seller, the index of its terms."""
@@ -100,7 +102,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     n = people.facts.cases
     settled = add_up_settled(people.facts, people.known.table, policy.rule_book.currency)
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts)
-    tier = _find_tiers(policy, people, standing)
+    tier, tier_points = _find_tiers(policy, people, standing)
     rules = policy.rule_book.rules
     axes = [axis for axis in build_space(policy).axes if axis.operand is not Quantity.DAY]
     values: dict[Operand, Ints] = {
@@ -148,7 +150,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
         left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
         terms_of[case] = terms.setdefault(left, len(terms))
-    return Placed(tier, [*terms], terms_of, terms_of, by_rule, settled)
+    return Placed(tier, tier_points, [*terms], terms_of, terms_of, by_rule, settled)
 
 
 def _find_closures(
@@ -201,13 +203,15 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
     return np.bincount(mine.case[first_of_runs(mine.case, mine.incident)], minlength=n).astype(np.int64)
 
 
-def _find_tiers(policy: Policy, people: Population, standing: Ints) -> Ints:
+def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Ints, Ints]:
     facts = people.facts
     if people.points is None:
-        return np.zeros(facts.cases, dtype=np.int64)
+        nothing = np.zeros(facts.cases, dtype=np.int64)
+        return nothing, nothing
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
     is_rated = find_guilty(facts) | ~policy.is_thin(people.orders, people.tenure_days)
-    return decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
+    tier = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
+    return tier, np.where(is_rated, lowest, 0)
 
 
 def _find_reached_edges(edges: Sequence[int], values: Ints) -> Ints:

@@ -25,6 +25,7 @@ from service.cli.measures import kind_text, value_text
 from service.cli.options import Language, Marketplace, Seller
 from service.cli.output import Exit, Format, Output, emit, emit_one, wrap_line, write
 from service.cli.rows import dict_of
+from service.cli.scores import name_tier
 
 simulation, way, again, reasons = typer.Typer(), typer.Typer(), typer.Typer(), typer.Typer()
 
@@ -78,7 +79,7 @@ def _print_simulation(simulation: SimulateTrustScoreResponse) -> None:
 
 def _score_text(score: TrustScore) -> str:
     points = f"{score.points} points, " if score.HasField("points") else ""
-    return f"{points}tier {tier_text(score.tier)}, badge {score.badge}"
+    return f"{points}tier {name_tier(tier_text(score.tier), score.band)}, badge {score.badge}"
 
 
 def tier_text(tier: "Tier.ValueType") -> str:

@@ -113,7 +113,7 @@ def _list_segments(question: "Question", result: "Preview", times: float = 1) ->
     return rows
 
 
-_TABLES = ("segments", "changes", "tiers", "rules", "examples", "hurt_examples")
+_TABLES = ("segments", "changes", "tiers", "bands", "rules", "examples", "hurt_examples")
 
 
 def _print_preview(question: "Question", result: "Preview") -> None:
@@ -152,7 +152,10 @@ def _preview_as_json(question: "Question", result: "Preview") -> dict[str, Any]:
         "sequence": question.cut.sequence,
         "sellers": result.sellers,
         "segments": [{"by": kind, "segment": name, **counts} for kind, name, counts in result.segment_rows()],
-        "tiers": [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(result.tiers.items())],
+        **{
+            name: [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(pairs.items())]
+            for name, pairs in (("tiers", result.tiers), ("bands", result.bands))
+        },
         "changes": [{"change": name, "sellers": count} for name, count in result.aspects.most_common()],
         "rules": [{"rule": name, "sellers": count, "note": note} for name, count, note in result.rule_rows()],
         "examples": [asdict(example) for example in result.examples],

@@ -39,8 +39,13 @@ _LEVELS = {value: name.removeprefix("IDENTITY_LEVEL_").lower() for name, value i
 _INDENT = 33
 
 
+def name_tier(tier: str, band: str) -> str:
+    """Return text such as `trusted (gold)`; without a band the tier alone."""
+    return f"{tier} ({band})" if band else tier
+
+
 COLUMNS = (
-    *(Column("seller"), Column("tier"), Column("badge")),
+    *(Column("seller"), Column("tier", ("tier", "band"), name_tier), Column("badge")),
     Column("points", ("points", "points_low", "points_high"), "{} ({}-{})".format),
     Column("incidents", ("incidents", "open"), "{}, {} open".format),
     Column("reasons"),
@@ -124,8 +129,9 @@ def _override(connection: Client, marketplace: str, seller: str, score: TrustSco
 
 
 FIELDS = (
-    "seller state points points_low points_high tier standing badge p_bad incidents=counted_incidents open=open_allegations"
-    " reasons=reason_codes model=stamp.model_digest observe_time=stamp.observe_time freshness=freshness.state"
+    "seller state points points_low points_high tier band standing badge p_bad incidents=counted_incidents"
+    " open=open_allegations reasons=reason_codes model=stamp.model_digest observe_time=stamp.observe_time"
+    " freshness=freshness.state"
 )
 
 
@@ -198,7 +204,7 @@ def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
         head.append(f"{row['points']} points (90 %: {row['points_low']} to {row['points_high']})")
-        head.append(f"tier {row['tier']}, badge {row['badge']}")
+        head.append(f"tier {name_tier(row['tier'], row['band'])}, badge {row['badge']}")
     write(", ".join(head) + "\n")
     explained = {reason["reason_code"] for reason in row.get("explanation", ())}
     if others := [code for code in row["reasons"].split() if code not in explained]:

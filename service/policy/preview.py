@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoring.base.arrays import Ints
+from scoring.base.arrays import Bools, Ints
 from scoring.base.enums import Tier
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
@@ -80,6 +80,8 @@ class Preview:
     """
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By (before, after)."""
+    bands: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Likewise, if a policy names bands; `none` for a seller without one."""
     aspects: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     """Sellers by the new policy's rule, of caution as `caution~ID`; for a group's rule, sellers in its category."""
@@ -320,10 +322,19 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
         for place_, name in enumerate(codes.tolist()):
             segment = totals.segments.setdefault((kind, name), Counter())
             segment.update({what: int(by_name[place_]) for what, by_name in sums.items()})
+    if any(policy.bands for policy in question.policies()):
+        both = zip(question.policies(), (changes.before, changes.after), strict=True)
+        before, after = ([*_list_bands(policy, placed, there)] for policy, placed in both)
+        totals.bands.update(zip(before, after, strict=True))
     for (old, new), number in _pairs(tiers[0][there], tiers[1][there]):
         totals.tiers[_tier(old), _tier(new)] += number
     for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[there], return_counts=True)), strict=True):
         totals.aspects.update(dict.fromkeys(changes.aspects[pair], number))
+
+
+def _list_bands(policy: Policy, placed: Placed, there: Bools) -> Iterator[str]:
+    for tier, points in zip(placed.tier[there].tolist(), placed.tier_points[there].tolist(), strict=True):
+        yield policy.find_band(None if tier == NO_TIER else Tier(tier), points) or "none"
 
 
 def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:

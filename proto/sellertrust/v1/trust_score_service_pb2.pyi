@@ -276,6 +276,7 @@ class TrustScore(_message.Message):
     STANDING_FIELD_NUMBER: _builtins.int
     CAUTIONS_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
     seller: _builtins.str
     """`marketplaces/{marketplace}/sellers/{seller}`."""
     state: Global___ScoreState.ValueType
@@ -309,6 +310,10 @@ class TrustScore(_message.Message):
     standing: _builtins.int
     """The sum of confirmed violations by the policy's table, without a model: 0 without any, higher is worse. Only if the
     policy has this table.
+    """
+    band: _builtins.str
+    """The policy's name of the band of `tier_points` within `tier`, such as `gold`. Empty if the policy names no bands, or
+    not rated.
     """
     @_builtins.property
     def reason_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -357,10 +362,11 @@ class TrustScore(_message.Message):
         standing: _builtins.int | None = ...,
         cautions: _abc.Iterable[Global___Caution] | None = ...,
         notice: Global___TierNotice | None = ...,
+        band: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "freshness", b"freshness", "notice", b"notice", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "stamp", b"stamp", "standing", b"standing", "tier_points", b"tier_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "cautions", b"cautions", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "notice", b"notice", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad", "_points", b"_points", "_points_high", b"_points_high", "_points_if_upheld", b"_points_if_upheld", "_points_low", b"_points_low", "_standing", b"_standing", "_tier_points", b"_tier_points", "badge", b"badge", "band", b"band", "cautions", b"cautions", "counted_incidents", b"counted_incidents", "freshness", b"freshness", "notice", b"notice", "open_allegations", b"open_allegations", "override", b"override", "p_bad", b"p_bad", "points", b"points", "points_high", b"points_high", "points_if_upheld", b"points_if_upheld", "points_low", b"points_low", "reason_codes", b"reason_codes", "seller", b"seller", "stamp", b"stamp", "standing", b"standing", "state", b"state", "tier", b"tier", "tier_points", b"tier_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__p_bad: _TypeAlias = _typing.Literal["p_bad"]  # noqa: Y015
     _WhichOneofArgType__p_bad: _TypeAlias = _typing.Literal["_p_bad", b"_p_bad"]  # noqa: Y015

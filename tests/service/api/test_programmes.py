@@ -1,6 +1,7 @@
 """Terms of real programmes, as TOML alone, from outside."""
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,22 @@ def served(tmp_path: Path, rules: str, table: str = "[standing]") -> Iterator[Cl
     policy.write_text(text.replace("[standing]", table) + rules)
     with running_server(tmp_path, artifact=artifact(), policy=policy) as server, server.client() as client:
         yield client
+
+
+def test_a_programme_has_nine_named_tiers(tmp_path: Path) -> None:
+    names = ("clay", "iron", "tin", "bronze", "silver", "gold", "jade", "ruby", "opal")
+    starts = [0, *tomllib.loads(TIERS.read_text(encoding="utf-8"))["cut_offs"].values()]
+    starts = sorted([*starts, *(start + 1 for start in starts), 1000])
+    rows = [*zip(names, starts, strict=True)]
+    bands = "".join(f'[[cut_offs.bands]]\nname = "{name}"\nfrom = {start}\n' for name, start in rows)
+    with served(tmp_path, bands) as client:
+        client.append_entries(MARKET, [identity("i", "s"), sold("x", "s", settled_orders=5_000), identity("j", "new")])
+        score = client.get_trust_score(MARKET, "s")
+        band = [name for name, start in rows if start <= score.tier_points][-1]
+        assert (score.band, client.get_trust_score(MARKET, "new").band) == (band, "")
+        shell = shell_of(tmp_path / "shell", target=client.target)
+        assert f"({band})" in shell("score", "s")[0]
+        assert f"({band}), badge" in shell("score", "s", "--explain")[0]
 
 
 def list_rules(client: Client, seller: str) -> set[str]:
@@ -295,7 +312,7 @@ BAD_INPUT: dict[str, tuple[Callable[[Client], Any], str, str]] = {
     "a sixth tier": (
         lambda client: commit(client, old="[thin_file]", new="gold = 900\n[thin_file]"),
         "text",
-        "cut_offs.gold is not a part of a policy; cut_offs has exemplary, standard, trusted",
+        "cut_offs.gold is not a part of a policy; cut_offs has bands, exemplary, standard, trusted",
     ),
 }  # fmt: skip
 """(call, field, part of its problem and remedy)."""

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,20 @@ def segment(found: Preview, kind: str, name: str) -> dict[str, int]:
 
 
 NEWCOMERS = policy_of(rule("new", hold(7), tiers=["unrated"]))
+
+
+def test_sellers_are_counted_by_band(ledger: Ledger) -> None:
+    cut_offs = data()["cut_offs"]
+    starts = {"clay": 0, "tin": cut_offs["standard"], "gold": cut_offs["trusted"], "ruby": cut_offs["exemplary"]}
+    bands = [{"name": name, "from": least} for name, least in starts.items()]
+    found = looked(ledger, policy_of(), policy_of(cut_offs=cut_offs | {"bands": bands}))
+    names = dict(zip(["probation", "standard", "trusted", "exemplary"], starts, strict=True))
+    expected = Counter()
+    for (_, tier), count in found.tiers.items():
+        expected["none", names.get(tier, "none")] += count
+    assert found.bands == expected
+    assert found.bands["none", "none"] == 1, "an unrated seller has no band"
+    assert not looked(ledger, policy_of(), policy_of()).bands
 
 
 def test_the_sellers_whom_a_policy_moves_are_counted_by_segment(ledger: Ledger) -> None:
