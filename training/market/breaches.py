@@ -1,16 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from training.market.parameters import (
-    BAD_FAITH,
-    CLASSES,
-    ECHOES,
-    LISTINGS_PER_SIZE,
-    SOURCES,
-    TRUE_CONFIRMED_SHARE,
-    Echo,
-)
+from training.market.parameters import BAD_FAITH, PARAMETERS, column
 from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW, Drawn
 from training.market.tables import Calendar, Flags, Ints, Tables, draw_delays, draw_index
 
@@ -30,10 +25,10 @@ def draw_breaches(
     """
     seller, day = exposure["seller"], exposure["day"]
     thousands = exposure["settled_orders"] / 1000.0
-    multiplier = np.array([[1.0, c.spree_multiplier] for c in CLASSES])
-    regime = multiplier[drawn.seller_class[seller], drawn.spree[seller, calendar.month[day]]]
+    in_spree = drawn.spree[seller, calendar.month[day]] == 1
+    regime = np.where(in_spree, column("classes", "spree_multiplier")[drawn.seller_class[seller]], 1.0)
     true_rate = drawn.hazard[seller] * regime * calendar.hazard_season[day] * thousands
-    false_rate = BAD_FAITH.per_thousand_orders * thousands + BAD_FAITH.per_active_day
+    false_rate = BAD_FAITH["per_thousand_orders"] * thousands + BAD_FAITH["per_active_day"]
     true_row = np.repeat(np.arange(len(day)), rng.poisson(true_rate))
     false_row = np.repeat(np.arange(len(day)), rng.poisson(false_rate))
     row = np.concatenate([true_row, false_row])
@@ -43,12 +38,12 @@ def draw_breaches(
     violations |= _draw_marks(rng, tables, drawn.seller_class[seller[row]], bad_faith)
     violations |= _draw_reports(rng, violations)
     violations |= _draw_fates(rng, violations, bad_faith)
-    listings = 1 + np.floor(LISTINGS_PER_SIZE * np.exp(drawn.size)).astype(np.int64)
+    listings = 1 + np.floor(PARAMETERS["sellers"]["listings_per_size"] * np.exp(drawn.size)).astype(np.int64)
     violations["listing"] = rng.integers(0, listings[violations["seller"]])
     violations["bad_faith"] = bad_faith.astype(np.int64)
     violations["primary"] = np.arange(len(row))
     violations["echo"] = np.zeros(len(row), dtype=np.int64)
-    for echo in ECHOES:
+    for echo in PARAMETERS["echoes"]:
         echoes = _draw_echoes(rng, tables, violations, echo)
         violations = {name: np.concatenate([column, echoes[name]]) for name, column in violations.items()}
     violations["notifier"] = _draw_notifiers(rng, violations)
@@ -69,13 +64,10 @@ def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, ba
 
 def _draw_reports(rng: np.random.Generator, violations: Columns) -> Columns:
     source, occur_day = violations["source"], violations["occur_day"]
-    delays = [s.report for s in SOURCES]
-    report_day = occur_day + draw_delays(
-        rng, np.array([d.median_days for d in delays])[source], np.array([d.sigma for d in delays])[source]
-    )
+    report_day = occur_day + draw_delays(rng, column("sources", "report")[source])
     occur_second = np.floor(rng.random(len(source)) * OCCUR_END).astype(np.int64)
-    final = rng.random(len(source)) < np.array([s.final_share for s in SOURCES])[source]
-    verified = rng.random(len(source)) < np.array([s.verified_share for s in SOURCES])[source]
+    final = rng.random(len(source)) < column("sources", "final_share")[source]
+    verified = rng.random(len(source)) < column("sources", "verified_share")[source]
     return {
         "occur_second": occur_second,
         "report_day": report_day,
@@ -90,36 +82,33 @@ def _draw_fates(rng: np.random.Generator, violations: Columns, bad_faith: Flags)
 
     The days are meaningless for fates without these acts.
     """
-    source, bad = violations["source"], BAD_FAITH
     on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
-    confirmed = TRUE_CONFIRMED_SHARE
-    overturned = bad.confirmed_share * bad.overturned_share
+    confirmed, wrongly = PARAMETERS["true_confirmed_share"], BAD_FAITH["confirmed_share"]
+    overturned = wrongly * BAD_FAITH["overturned_share"]
     true_shares = np.array([confirmed, 1.0 - confirmed, 0.0, 0.0])
-    false_shares = np.array([bad.confirmed_share - overturned, bad.dismissed_share, bad.withdrawn_share, overturned])
+    other_shares = BAD_FAITH["dismissed_share"], BAD_FAITH["withdrawn_share"]
+    false_shares = np.array([wrongly - overturned, *other_shares, overturned])
     fate = CONFIRMED + draw_index(rng, np.where(bad_faith[:, None], false_shares, true_shares))
     fate = np.where(on_arrival, ON_ARRIVAL, fate)
-    delays = [s.decision for s in SOURCES]
-    wait = draw_delays(
-        rng, np.array([d.median_days for d in delays])[source], np.array([d.sigma for d in delays])[source]
-    )
+    wait = draw_delays(rng, column("sources", "decision")[violations["source"]])
     decision_day = violations["report_day"] + np.where(on_arrival, 0, wait)
-    appeal = draw_delays(rng, np.full(len(source), bad.appeal.median_days), np.full(len(source), bad.appeal.sigma))
+    appeal = draw_delays(rng, np.tile(np.array(BAD_FAITH["appeal"]), (len(fate), 1)))
     return {"fate": fate, "decision_day": decision_day, "overturn_day": decision_day + 1 + appeal}
 
 
-def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Echo) -> Columns:
+def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Mapping[str, Any]) -> Columns:
     """Draw second reports: reported no earlier, and decided alike on a day fixed by both."""
     is_primary = (
-        (violations["type"] == tables.type_names.index(echo.type))
-        & (violations["source"] == tables.source_names.index(echo.source))
+        (violations["type"] == tables.type_names.index(echo["type"]))
+        & (violations["source"] == tables.source_names.index(echo["source"]))
         & (violations["echo"] == 0)
     )
-    row = np.nonzero(is_primary & (rng.random(len(is_primary)) < echo.share))[0]
+    row = np.nonzero(is_primary & (rng.random(len(is_primary)) < echo["share"]))[0]
     first = {name: column[row] for name, column in violations.items()}
-    report_day = first["report_day"] + rng.integers(0, echo.latest_days + 1, len(row))
+    report_day = first["report_day"] + rng.integers(0, echo["latest_days"] + 1, len(row))
     return first | {
-        "type": np.full(len(row), tables.type_names.index(echo.echo_type)),
-        "source": np.full(len(row), tables.source_names.index(echo.echo_source)),
+        "type": np.full(len(row), tables.type_names.index(echo["echo_type"])),
+        "source": np.full(len(row), tables.source_names.index(echo["echo_source"])),
         "report_day": report_day,
         "report_second": _draw_later_second(rng, report_day, first["report_day"], first["report_second"], ECHO_END),
         "final": np.zeros(len(row), dtype=np.int64),
@@ -132,8 +121,8 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
 
 
 def _draw_notifiers(rng: np.random.Generator, violations: Columns) -> Ints:
-    crowd = np.array([s.notifiers for s in SOURCES])[violations["source"]]
-    liars = np.ceil(BAD_FAITH.notifier_share * crowd).astype(np.int64)
+    crowd = column("sources", "notifiers")[violations["source"]]
+    liars = np.ceil(BAD_FAITH["notifier_share"] * crowd).astype(np.int64)
     lying = violations["bad_faith"] == 1
     place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
     # A prime step spreads the liars over the numbers of every source.

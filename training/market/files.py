@@ -8,7 +8,7 @@ from typing import IO, cast
 
 import polars as pl
 
-from training.market.parameters import COUNTRIES, CURRENCY, HARMS, LEVELS, SOURCES, TYPES
+from training.market.parameters import PARAMETERS, column
 from training.market.records import ACTIONS, Market
 
 GZIP_LEVEL = 1
@@ -41,7 +41,7 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
             "settled_orders",
             "units",
             "value_minor",
-            pl.lit(CURRENCY).alias("currency"),
+            pl.lit(PARAMETERS["currency"]).alias("currency"),
             "late",
             "cancelled",
             "not_received",
@@ -53,22 +53,22 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
         market.identity.select(
             _seller(),
             _time(market.start, "join_day", "join_second").alias("verified_at"),
-            _name("level", LEVELS),
-            _name("country", [country for country, _ in COUNTRIES]),
+            _name("level", PARAMETERS["levels"]),
+            _name("country", PARAMETERS["countries"]),
         ),
     )
 
 
 def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
-    sources = [s.name for s in SOURCES]
+    sources = column("sources", "name").tolist()
     return violations.select(
         _numbered("v", "number").alias("violation_id"),
         _seller(),
         _numbered("i", "incident").alias("incident_id"),
         _time(market.start, "occur_day", "occur_second").alias("occurred_at"),
         _time(market.start, "report_day", "report_second").alias("reported_at"),
-        _name("type", [t.name for t in TYPES]),
-        _name("harm", HARMS),
+        _name("type", column("types", "name").tolist()),
+        _name("harm", PARAMETERS["harms"]),
         _name("source", sources),
         pl.concat_str(_name("source", sources), pl.lit("-"), _digits("notifier", 5)).alias("notifier"),
         "final",

@@ -12,25 +12,7 @@ import numpy as np
 import polars as pl
 
 from training.market.breaches import draw_breaches
-from training.market.parameters import (
-    ACTIVE_MEDIAN,
-    ACTIVE_SIGMA,
-    CLASSES,
-    COUNTRIES,
-    DAY_SHAPE,
-    EXTRA_MEDIAN,
-    EXTRA_SIGMA,
-    EXTRA_SPREAD,
-    LIFETIME_DAYS,
-    PRICE_DAY_SIGMA,
-    PRICE_MEDIAN_MINOR,
-    PRICE_SIGMA,
-    UNITS_PER_ORDER_EXTRA,
-    VETERAN_DAYS,
-    VETERAN_SHARE,
-    BetaRate,
-    SellerClass,
-)
+from training.market.parameters import PARAMETERS, column
 from training.market.records import Drawn, Market
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
@@ -92,33 +74,31 @@ def _simulate_block(
 
 
 def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> Drawn:
-    n, days, classes = BLOCK_SELLERS, len(calendar.month), CLASSES
-    veteran = rng.random(n) < VETERAN_SHARE
-    join_day = np.where(veteran, rng.integers(-VETERAN_DAYS, 0, n), rng.integers(0, days, n))
-    lifetime = np.ceil(rng.exponential(LIFETIME_DAYS, n)).astype(np.int64)
-    prior = np.array([[c.share_newcomer for c in classes], [c.share_veteran for c in classes]])
+    n, days, stated = BLOCK_SELLERS, len(calendar.month), PARAMETERS["sellers"]
+    veteran = rng.random(n) < stated["veteran_share"]
+    join_day = np.where(veteran, rng.integers(-stated["veteran_days"], 0, n), rng.integers(0, days, n))
+    lifetime = np.ceil(rng.exponential(stated["lifetime_days"], n)).astype(np.int64)
+    prior = np.stack([column("classes", "share_newcomer"), column("classes", "share_veteran")])
     seller_class = draw_index(rng, prior[veteran.astype(np.int64)])
-    shape = np.array([c.hazard_shape for c in classes])[seller_class]
-    mean = np.array([c.hazard_mean for c in classes])[seller_class]
-    countries = np.array([share for _, share in COUNTRIES])
+    shape, mean = (column("classes", name)[seller_class] for name in ("hazard_shape", "hazard_mean"))
+    countries = np.array(list(PARAMETERS["countries"].values()))
     return Drawn(
         join_day=join_day,
         # Veterans have not left before the start: their time to leave counts from there.
         leave_day=np.maximum(join_day, 0) + lifetime,
         seller_class=seller_class,
         hazard=rng.gamma(shape) * mean / shape,
-        level=draw_index(rng, np.array([c.levels for c in classes])[seller_class]),
+        level=draw_index(rng, column("classes", "levels")[seller_class]),
         country=draw_index(rng, np.broadcast_to(countries, (n, len(countries)))),
         size=rng.standard_normal(n),
-        spree=_draw_sprees(rng, classes, seller_class, calendar.months),
-        failure_rates=_draw_failure_rates(rng, classes, seller_class),
+        spree=_draw_sprees(rng, seller_class, calendar.months),
+        failure_rates=_draw_failure_rates(rng, seller_class),
     )
 
 
-def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints, months: int) -> Ints:
+def _draw_sprees(rng: np.random.Generator, seller_class: Ints, months: int) -> Ints:
     """Draw the regime of every month [n, months], the first from the chain's stationary distribution."""
-    begins = np.array([c.spree_start for c in classes])[seller_class]
-    ends = np.array([c.spree_end for c in classes])[seller_class]
+    begins, ends = (column("classes", name)[seller_class] for name in ("spree_start", "spree_end"))
     chance = rng.random((len(seller_class), months))
     spree = np.zeros((len(seller_class), months), dtype=np.int64)
     spree[:, 0] = chance[:, 0] < begins / (begins + ends)
@@ -127,19 +107,20 @@ def _draw_sprees(rng: np.random.Generator, classes: tuple[SellerClass, ...], sel
     return spree
 
 
-def _draw_failure_rates(rng: np.random.Generator, classes: tuple[SellerClass, ...], seller_class: Ints) -> Floats:
-    rates = np.empty((len(seller_class), 4))
-    for kind in range(4):
-        kinds: list[BetaRate] = [(c.cancelled, c.not_received, c.late, c.returned)[kind] for c in classes]
-        mean = np.array([r.mean for r in kinds])[seller_class]
-        concentration = np.array([r.concentration for r in kinds])[seller_class]
-        rates[:, kind] = rng.beta(mean * concentration, (1.0 - mean) * concentration)
+FAILURES = ("cancelled", "not_received", "late", "returned")
+
+
+def _draw_failure_rates(rng: np.random.Generator, seller_class: Ints) -> Floats:
+    rates = np.empty((len(seller_class), len(FAILURES)))
+    for place, kind in enumerate(FAILURES):
+        mean, concentration = column("classes", kind)[seller_class].T
+        rates[:, place] = rng.beta(mean * concentration, (1.0 - mean) * concentration)
     return rates
 
 
 def _draw_active_days(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> Flags:
-    day = np.arange(len(calendar.month))
-    rate = ACTIVE_MEDIAN * np.exp(ACTIVE_SIGMA * drawn.size)
+    day, stated = np.arange(len(calendar.month)), PARAMETERS["volume"]
+    rate = stated["active_median"] * np.exp(stated["active_sigma"] * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
     there = (day > drawn.join_day[:, None]) & (day < drawn.leave_day[:, None])
     return np.asarray(sells & there)
@@ -148,24 +129,22 @@ def _draw_active_days(rng: np.random.Generator, drawn: Drawn, calendar: Calendar
 def _draw_exposure(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> dict[str, Ints]:
     seller, day = np.nonzero(_draw_active_days(rng, drawn, calendar))
     own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
-    extra = EXTRA_MEDIAN * np.exp(EXTRA_SIGMA * drawn.size + EXTRA_SPREAD * own_extra)
-    price = PRICE_MEDIAN_MINOR * np.exp(PRICE_SIGMA * own_price)
-    busy = rng.gamma(DAY_SHAPE, size=len(seller)) / DAY_SHAPE
+    stated = PARAMETERS["volume"]
+    extra = stated["extra_median"] * np.exp(stated["extra_sigma"] * drawn.size + stated["extra_spread"] * own_extra)
+    price = stated["price_median_minor"] * np.exp(stated["price_sigma"] * own_price)
+    busy = rng.gamma(stated["day_shape"], size=len(seller)) / stated["day_shape"]
     orders = 1 + rng.poisson(extra[seller] * calendar.volume[day] * busy)
-    units = orders + rng.poisson(UNITS_PER_ORDER_EXTRA * orders)
-    value = units * price[seller] * np.exp(PRICE_DAY_SIGMA * rng.standard_normal(len(seller)))
-    failed, left = [], orders
-    for kind in range(4):
-        failed.append(rng.binomial(left, drawn.failure_rates[seller, kind]))
-        left = left - failed[-1]
+    units = orders + rng.poisson(stated["units_per_order_extra"] * orders)
+    value = units * price[seller] * np.exp(stated["price_day_sigma"] * rng.standard_normal(len(seller)))
+    failed, left = {}, orders
+    for place, kind in enumerate(FAILURES):
+        failed[kind] = rng.binomial(left, drawn.failure_rates[seller, place])
+        left = left - failed[kind]
     return {
         "seller": seller,
         "day": day,
         "settled_orders": orders,
         "units": units,
         "value_minor": np.maximum(np.rint(value), 1.0).astype(np.int64),
-        "late": failed[2],
-        "cancelled": failed[0],
-        "not_received": failed[1],
-        "returned": failed[3],
+        **{kind: failed[kind] for kind in ("late", "cancelled", "not_received", "returned")},
     }

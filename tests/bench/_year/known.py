@@ -14,7 +14,7 @@ from scoring.policy.standing import StandingTable
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import Trade
 from tests.bench._year.year import Known
-from training.market.parameters import SOURCES, TYPES
+from training.market.parameters import column
 from training.market.records import Market
 from training.market.tables import Floats, Ints
 
@@ -81,8 +81,8 @@ def _find_counted(report: FactRow, decided: list[FactRow], first_day: int) -> tu
 
 def _list_rows(market: Market, first_day: int) -> dict[int, list[FactRow]]:
     found: dict[int, list[FactRow]] = defaultdict(list)
-    types = [one.name for one in TYPES]
-    sources = [Source[one.name.upper()] for one in SOURCES]
+    types = column("types", "name").tolist()
+    sources = [Source[name.upper()] for name in column("sources", "name")]
     names: list[tuple[int, str]] = []
     for number, row in enumerate(market.violations.iter_rows(named=True)):
         seller, name = row["seller"], f"v{number}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import training.market
 from training.market.files import write_market
-from training.market.parameters import BAD_FAITH, CLASSES, COUNTRIES, ECHOES, SOURCES, TYPES
+from training.market.parameters import BAD_FAITH, PARAMETERS, column
 from training.market.records import CONFIRM, OVERTURN, Market
 from training.market.simulate import FRAMES, simulate
 
@@ -158,23 +158,24 @@ def test_files_are_the_same_bytes_again(tmp_path: Path) -> None:
 
 
 def test_the_shares_of_the_market_add_up() -> None:
+    types, classes = PARAMETERS["types"], PARAMETERS["classes"]
     shares = [
-        [c.share_veteran for c in CLASSES],
-        [c.share_newcomer for c in CLASSES],
-        [share for _, share in COUNTRIES],
-        [BAD_FAITH.dismissed_share, BAD_FAITH.withdrawn_share, BAD_FAITH.confirmed_share],
-        [share for _, share in BAD_FAITH.types],
-        BAD_FAITH.harm,
-        *(shares for c in CLASSES for shares in (c.types, c.levels)),
-        *(shares for t in TYPES for shares in (t.harm, [share for _, share in t.sources])),
-        *([share for _, share in pairs] for _, pairs in BAD_FAITH.sources),
+        column("classes", "share_veteran"),
+        column("classes", "share_newcomer"),
+        PARAMETERS["countries"].values(),
+        [BAD_FAITH[f"{fate}_share"] for fate in ("dismissed", "withdrawn", "confirmed")],
+        BAD_FAITH["types"].values(),
+        BAD_FAITH["harm"],
+        *(row[name] for row in classes for name in ("types", "levels")),
+        *(part for row in types for part in (row["harm"], row["sources"].values())),
+        *(row.values() for row in BAD_FAITH["sources"].values()),
     ]
     assert [sum(part) for part in shares] == pytest.approx([1.0] * len(shares))
-    authorities = {source.name for source in SOURCES if source.final_share > 0}
-    assert not authorities & {source for _, pairs in BAD_FAITH.sources for source, _ in pairs}, (
+    authorities = {row["name"] for row in PARAMETERS["sources"] if row["final_share"] > 0}
+    assert not authorities & {source for row in BAD_FAITH["sources"].values() for source in row}, (
         "a final act is in good faith"
     )
-    assert {echo.source for echo in ECHOES} <= authorities, "only acts of authorities have echoes"
+    assert {echo["source"] for echo in PARAMETERS["echoes"]} <= authorities, "only acts of authorities have echoes"
 
 
 def test_the_market_shares_no_code_with_the_score() -> None:
@@ -187,6 +188,7 @@ def test_the_market_shares_no_code_with_the_score() -> None:
         "gzip",
         "math",
         "pathlib",
+        "tomllib",
     }
     for path in Path(training.market.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
