@@ -1,7 +1,7 @@
 """The ledger's export as Parquet: training's only source."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import Bools, Ints
 from scoring.base.canonical import parse_json
-from scoring.base.enums import Harm, Kind, MeasureKind, MeasureState, Source
+from scoring.base.enums import Category, Harm, Kind, MeasureKind, MeasureState, Severity, Source, Status
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
@@ -156,10 +156,17 @@ def read_export(path: Path) -> LedgerTable:
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
+    twice = table["sequence"].filter(table["sequence"].is_duplicated())
+    if len(twice):
+        raise ConfigurationWrong(
+            f"{path} mixes rows of several ledgers: sequence {twice[0]} stands twice; export each marketplace by itself"
+        )
     table = table.select(*SCHEMA).filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     types = conduct.str.json_path_match("$.violation_type")
+    harms = conduct.str.json_path_match("$.harm")
+    _refuse_what_is_unknown(path, table, {"violation_type": (types, TYPE_NUMBERS), "harm": (harms, _HARMS)})
     columns = EntryColumns(
         cases=len(sellers),
         case=_number_texts(table["seller"]),
@@ -174,7 +181,6 @@ def read_export(path: Path) -> LedgerTable:
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
-    harms = conduct.str.json_path_match("$.harm")
     stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=columns,
@@ -189,6 +195,26 @@ def read_export(path: Path) -> LedgerTable:
         end_day=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest_of(table),
     )
+
+
+def _refuse_what_is_unknown(
+    path: Path, table: pl.DataFrame, texts: Mapping[str, tuple[pl.Series, Collection[str]]]
+) -> None:
+    """Raise ConfigurationWrong for a value of a later release: it would count for nothing, in silence."""
+    of_violations = table.filter(pl.col("kind").is_in([Kind.VIOLATION, Kind.STATUS]))
+    numbers = {"category": Category, "severity": Severity, "status": Status}
+    stated: dict[str, tuple[pl.Series, Collection[Any]]] = {
+        "kind": (table["kind"], list(Kind)),
+        **{name: (of_violations[name], [0, *known]) for name, known in numbers.items()},
+        **texts,
+    }
+    for name, (values, known) in stated.items():
+        unknown = sorted(set(values.drop_nulls().unique()) - set(known))
+        if unknown:
+            raise ConfigurationWrong(
+                f"{path} holds the {name} {unknown[0]}, which this release does not know: train by the release that wrote"
+                " the export, or by a later one"
+            )
 
 
 def _list_files(path: Path) -> list[Path]:

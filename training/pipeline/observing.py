@@ -61,8 +61,13 @@ def observe(step: Step, job: Job) -> Observed:
     split = len(train_points)
     parts = snapshots[:split]
     rows, test = join_snapshots(parts), join_snapshots(snapshots[split:])
-    for name, of_part, part in (("training", train_points, rows), ("test", test_points, test)):
-        _check_enough(name, of_part, part, job)
+    _check_enough("training", train_points, rows, left_out[:split], job)
+    _check_enough("test", test_points, test, left_out[split:], job)
+    if rows.window_orders.any() and not test.window_orders.any():
+        raise ConfigurationWrong(
+            "no order is settled in the windows of the test points, and some are in those of training: import exposure up to"
+            f" {format_day(max(point.window_end for point in test_points))}, or state earlier points in observation.test"
+        )
     summary = (
         f"as of {format_day(job.table.end_day)}, ledger {job.table.digest[:12]}, {len(points)} of {len(points)} windows"
         f" mature; {len(rows.bad):,} training rows ({rows.bad.mean():.2%} bad), {len(test.bad):,} to test"
@@ -72,7 +77,9 @@ def observe(step: Step, job: Job) -> Observed:
     return Observed(train_points, test_points, parts, rows, test, final, snapshots, left_out, summary)
 
 
-def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job) -> None:
+def _check_enough(
+    name: str, points: list[Observation], part: Snapshot, left_out: list[Mapping[str, int]], job: Job
+) -> None:
     bad = int(part.bad.sum())
     if min(bad, len(part.bad) - bad) >= MIN_OF_EACH:
         return
@@ -85,13 +92,17 @@ def _check_enough(name: str, points: list[Observation], part: Snapshot, job: Job
             f" {format_day(days[0])} on: shorten the window, the maturity or the embargo of the study, ask for fewer"
             " points, or import what came before"
         )
+    elif bad >= MIN_OF_EACH:
+        remedy = "nearly everybody is bad: shorten the window of the study, or ask for more in its bad definition"
     else:
         remedy = (
             f"the ledger goes back to {format_day(first)}, before the first of these points, {format_day(days[0])}: widen"
             " the window, the bad definition or the eligible sellers of the study, or import more"
         )
+    reasons = [f"{count:,} {why.replace('_', ' ')}" for why, count in _add_counts(left_out).items()]
+    others = f"; left out: {', '.join(reasons)}" if reasons else ""
     raise ConfigurationWrong(
-        f"the {name} points hold {len(part.bad)} rows (a seller at a point), {bad} of them bad; at least"
+        f"the {name} points hold {len(part.bad)} rows (a seller at a point{others}), {bad} of them bad; at least"
         f" {MIN_OF_EACH} bad and {MIN_OF_EACH} good ones are needed: {remedy}"
     )
 

@@ -107,7 +107,9 @@ def test_a_feature_built_of_the_future_is_found(
 def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
     rows = pl.read_parquet(market_export)
     copies = rows.filter(pl.col("seller").is_in(list(sellers))).with_columns(
-        *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")], **changed
+        pl.col("sequence") + len(rows),
+        *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")],
+        **changed,
     )
     pl.concat([rows, copies]).write_parquet(folder / "copies.parquet")
     return read_export(folder / "copies.parquet")

@@ -142,8 +142,8 @@ def test_files_hold_what_was_known_at_the_end_and_no_more(tmp_path: Path) -> Non
     assert tables["exposure"]["value_minor"].sum() == market.exposure["value_minor"].sum()
     assert tables["identity"]["seller_id"].to_list() == [f"s-{n:06d}" for n in range(600)]
     ids = [violations[name] for name in ("violation_id", "incident_id", "notifier", "listing", "seller_id")]
-    for column in (*ids, decisions["decision_id"], decisions["actor"], decisions["reason"]):
-        assert column.str.contains(r"^[A-Za-z0-9._~:-]{1,128}$").all()
+    for texts in (*ids, decisions["decision_id"], decisions["actor"], decisions["reason"]):
+        assert texts.str.contains(r"^[A-Za-z0-9._~:-]{1,128}$").all()
 
 
 def test_files_are_the_same_bytes_again(tmp_path: Path) -> None:
