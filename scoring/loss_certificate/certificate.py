@@ -22,7 +22,7 @@ from scoring.loss_certificate.solving import (
     solve_stages,
 )
 from scoring.loss_certificate.states import States, build_stages, build_states
-from scoring.loss_certificate.takes import find_takes, find_temptation, join_largest
+from scoring.loss_certificate.takes import find_takes, join_largest
 from scoring.policy.policy import Policy, TradeLimits
 
 
@@ -167,7 +167,7 @@ def certify(
             name: _show_verdict(table, states.trade) | {"attack": asdict(find_attack(states, assumptions, table))}
             for name, table in tables.items()
         },
-        "temptation_minor": find_temptation(states, tables["unconditional"].running).tolist(),
+        "temptation_minor": find_run_gain(states, tables["unconditional"].running[0]).tolist(),
         "takes": {
             "by_tier": {name: asdict(take) for name, take in takes.items()},
             "largest": asdict(largest),
@@ -223,8 +223,8 @@ def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     sequence = certificate["sequence"] or {"most_minor": {}, "before_minor": {}}
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
     most |= {name: sum_ for name, sum_ in sequence["most_minor"].items() if sum_ > sequence["before_minor"][name]}
-    allowed = {name: certificate["most_loss_minor"] if is_real else 0 for name, is_real in VERDICTS.items()}
-    found: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_ > allowed[name]}
+    allowed = certificate["most_loss_minor"]
+    found: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_ > allowed * VERDICTS[name]}
     beyond = [one["most"] for one in (certificate[GRANTED] or {"sellers": ()})["sellers"] if not one["is_within"]]
     if beyond:
         found[GRANTED] = None if None in beyond else max(most["after_refunds_minor"] for most in beyond)

@@ -3,7 +3,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.base.arrays import Ints
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.solving import find_run_gain, solve_running
 from scoring.loss_certificate.states import TIERS, States, restrict_to_tier
@@ -36,8 +35,3 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
         name = NO_TIER if tier is None else tier.name.lower()
         takes[name] = Take(cap * (states.run_days + states.notice_days), max(net, 0))
     return takes
-
-
-def find_temptation(states: States, running: Ints) -> Ints:
-    """Return a run's gain from each state, less the lost deposit; (buckets, tenures). `running`: with real trade."""
-    return np.asarray(find_run_gain(states, running[0]))

@@ -1,7 +1,7 @@
 """The points of sellers now, at past midnights, with allegations upheld, and at both ends of their own rates."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,51 +62,29 @@ def find_points(
         is_needed = np.ones((policy.clear_days, n), dtype=np.bool_) if found is None else found < 0
     days = np.flatnonzero(is_needed.any(axis=1))
     step = max(MAX_CELLS // max(len(seller_facts.table), 1), policy.clear_days, 1)
-    parts = []
+    midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
+    now_in_first: list[SellerPoints] = []
     for begin in range(0, max(len(days), 1), step):
         check()
-        parts.append(_compute_part(seller_facts, artifact, days[begin : begin + step], is_needed, 0 if begin else ENDS))
-    first = parts[0]
-    now, *_, upheld, low, high = first.points
-    midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
-    for part in parts:
-        views = slice(n, (len(part.days) + 1) * n)
-        midnights[part.days] = part.points[1 : len(part.days) + 1]
-        thin = policy.is_thin(part.sums.total_orders[views], part.sums.tenure_days[views])
-        is_thin[part.days] = thin.reshape(-1, n)
-    if found is not None:
-        midnights = np.where(is_needed, midnights, found)
-    return SellerPoints(first.facts, first.sums, first.x[:n], first.raw[:n], now, upheld, low, high, midnights, is_thin)
-
-
-@dataclass(frozen=True, slots=True)
-class _PartOfDays:
-    days: Ints
-    facts: Facts
-    sums: Sums
-    """Now, the midnights, with allegations upheld, and the ends."""
-    x: Floats
-    raw: Floats
-    """As `x`, without midnights that were not asked for."""
-    points: Ints
-
-
-def _compute_part(
-    seller_facts: SellerFacts, artifact: Artifact, days: Ints, is_needed: Bools, ends: int
-) -> _PartOfDays:
-    n = len(seller_facts.sellers)
-    views = seller_facts.view(((seller_facts.observe_time // DAY - days) * DAY).tolist())
-    sums = artifact.folder.fold_views(views)
-    if ends:
-        sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
-    is_chosen = np.pad(is_needed[days], ((1, 1 + ends), (0, 0)), constant_values=True)
-    identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
-    return _PartOfDays(
-        days,
-        views.facts,
-        sums,
-        *compute_chosen_points(artifact, sums, is_chosen, identity_row, seller_facts.table.rows),
-    )
+        part = days[begin : begin + step]
+        views = seller_facts.view(((seller_facts.observe_time // DAY - part) * DAY).tolist())
+        sums = artifact.folder.fold_views(views)
+        past = slice(n, (len(part) + 1) * n)
+        is_thin[part] = policy.is_thin(sums.total_orders[past], sums.tenure_days[past]).reshape(-1, n)
+        ends = 0 if begin else ENDS
+        if ends:
+            sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
+        is_chosen = np.pad(is_needed[part], ((1, 1 + ends), (0, 0)), constant_values=True)
+        identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
+        x, raw, points = compute_chosen_points(artifact, sums, is_chosen, identity_row, seller_facts.table.rows)
+        midnights[part] = points[1 : len(part) + 1]
+        if not begin:
+            now, *_, upheld, low, high = points
+            now_in_first.append(
+                SellerPoints(views.facts, sums, x[:n], raw[:n], now, upheld, low, high, midnights, is_thin)
+            )
+    [first] = now_in_first
+    return first if found is None else replace(first, midnights=np.where(is_needed, midnights, found))
 
 
 def compute_chosen_points(

@@ -1,6 +1,7 @@
 """The figures of the public report, counted from entries along the parts of Regulation (EU) 2024/2835."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from scoring.transparency.hiding import LEAST, Amount, Shown, show
 
 HOUR = 3_600 * SECOND
 PPM = 1_000_000
+_PERIOD = re.compile("([0-9]{4})(?:-(0[1-9]|1[0-2]))?")
 MONTHS_TO_PUBLISH = 2
 """Article 2 of the regulation."""
 
@@ -147,13 +149,11 @@ class Period:
 
 def parse_period(text: str) -> Period:
     """Return the period; raise InvalidInput unless it is a year from 1970 to 9998, or a month of one."""
-    year, _, month = text.partition("-")
-    is_year = len(year) == 4 and year.isascii() and year.isdigit() and 1970 <= int(year) <= 9998
-    if is_year and text == year:
-        return Period(text, int(year) * 12, 12)
-    if is_year and len(month) == 2 and month.isascii() and month.isdigit() and 1 <= int(month) <= 12:
-        return Period(text, int(year) * 12 + int(month) - 1, 1)
-    raise invalid("period", "must be a year such as 2026, or a month such as 2026-03")
+    stated = _PERIOD.fullmatch(text)
+    if stated is None or not 1970 <= int(stated[1]) <= 9998:
+        raise invalid("period", "must be a year such as 2026, or a month such as 2026-03")
+    january = int(stated[1]) * 12
+    return Period(text, january, 12) if stated[2] is None else Period(text, january + int(stated[2]) - 1, 1)
 
 
 def start_of_month(month: int) -> int:
@@ -298,22 +298,19 @@ def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Val
     """
     if any(count < LEAST for count in Counter((failed, flagged) for failed, flagged, _ in audits).values()):
         return dict.fromkeys(("accuracy", "precision", "recall"), Value(Shown(ShownState.HIDDEN)))
-    right = [failed == flagged for failed, flagged, _ in audits]
     among = {
-        "accuracy": [True] * len(audits),
-        "precision": [flagged for _, flagged, _ in audits],
-        "recall": [failed for failed, _, _ in audits],
+        "accuracy": audits,
+        "precision": [audit for audit in audits if audit[1]],
+        "recall": [audit for audit in audits if audit[0]],
     }
     values = {}
     for key, chosen in among.items():
-        shown = show([Amount(sum(chosen))])
+        shown = show([Amount(len(chosen))])
         values[key] = Value(shown)
         if shown.count:
-            places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
-            hits = np.array([float(right[place]) for place in places])
-            chance = np.array([audits[place][2] for place in places])
-            weight = 1 / chance
-            stratum = np.zeros(len(places), np.int64)
+            failed, flagged, chance = np.array(chosen, dtype=np.float64).T
+            weight, stratum = 1 / chance, np.zeros(len(chosen), dtype=np.int64)
+            hits = (failed == flagged).astype(np.float64)
             values[key] = Value(shown, *find_interval(hits, chance, weight / weight.sum(), stratum))
     return values
 

@@ -34,13 +34,17 @@ def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     table = world.list_laxest_terms((tier,), world.settled, world.tenure)
     ahead = world.paid_on_young(table, is_free=True)
     [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]), ahead)
-    net = max(
-        value[b][j] - world.find_lost_deposit(terms.deposit)
-        for b, row in enumerate(table)
-        for j, terms in enumerate(row)
-    )
+    net = max(map(max, _without_deposits(world, table, value)))
     gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
+
+
+def _without_deposits(world: World, table: list[list[Terms]], gains: list[list[int]]) -> list[list[int]]:
+    """Return a run's gain from each state, less the deposit that it loses."""
+    return [
+        [gain - world.find_lost_deposit(terms.deposit) for terms, gain in zip(*rows, strict=True)]
+        for rows in zip(table, gains, strict=True)
+    ]
 
 
 def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
@@ -64,30 +68,38 @@ def _solve_run(
     after: Sequence[Any] = (),
 ) -> list[list[list[int]]]:
     """Return the rest of a run's gain on each day, and `ahead` after it; `after`: under later policies."""
-    ages = range(len(table[0]))
     found = [ahead]
     for day in range(world.days - 1, -1, -1):
-        grown = price if day < world.claim_days else [0] * len(price)
-        ahead = _most_of_each([found[0], *after[day + 1 : day + 2]])
-        found.insert(
-            0,
-            [
-                [
-                    max(
-                        0,
-                        world.find_most_released(terms, day)
-                        + max(
-                            ahead[to][older] - grown[to] + grown[b]
-                            for to in range(b, reach[b][j] + 1)
-                            for older in ages[j : j + 2]
-                        ),
-                    )
-                    for j, terms in enumerate(row)
-                ]
-                for b, row in enumerate(table)
-            ],
-        )
+        following = _most_of_each([found[0], *after[day + 1 : day + 2]])
+        found.insert(0, _solve_day(world, table, price, reach, following, day))
     return found
+
+
+def _solve_day(
+    world: World,
+    table: list[list[Terms]],
+    price: Sequence[int],
+    reach: list[list[int]],
+    following: Sequence[Sequence[int]],
+    day: int,
+) -> list[list[int]]:
+    """Return the most that a run still gains from each state on a day, by its best edge to the `following` table."""
+    grown = price if day < world.claim_days else [0] * len(price)
+    return [
+        [
+            max(
+                0,
+                world.find_most_released(terms, day)
+                + max(
+                    value - grown[to] + grown[b]
+                    for to in range(b, reach[b][j] + 1)
+                    for value in following[to][j : j + 2]
+                ),
+            )
+            for j, terms in enumerate(row)
+        ]
+        for b, row in enumerate(table)
+    ]
 
 
 def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -199,7 +211,6 @@ ATTACK = {
     *("entered_with_minor", "entry_cash_minor", "deposit_minor", "history_cash_minor", "days", "run_cash_minor"),
     *("ended_with_minor", "ended_after_days", "ahead_minor"),
 }
-RUN_DAY = {"settled_minor", "tenure_days", "captured_minor", "released_minor", "washed_minor"}
 
 
 class Checked(NamedTuple):
@@ -285,9 +296,16 @@ def _check_verdict(
     need(
         verdict["ahead"] == world.paid_on_young(world.terms, is_real), f"{name}: payouts on young orders are not these"
     )
-    edges = 0
+    reach = _find_reach([world], [world.terms])
+    edges = world.days * sum(
+        (last - b + 1) * len(row[j : j + 2]) + 1 for b, row in enumerate(reach) for j, last in enumerate(row)
+    )
     for day in range(world.days):
-        edges += _check_run_day(world, name, [*running, verdict["ahead"]], day, price)
+        best = _solve_day(world, world.terms, price, reach, [*running, verdict["ahead"]][day + 1], day)
+        for b, (stated, own) in enumerate(zip(running[day], best, strict=True)):
+            _require_same(stated, own, f"{name}, day {day} of a run, bucket {b}")
+        refunds_pay = any(less > more for rows in itertools.pairwise(best) for less, more in zip(*rows, strict=True))
+        need(not refunds_pay, f"{name}: a refund pays on day {day} of a run")
         if progress is not None:
             progress(f"check {name}", day + 1, world.days)
     for bucket, tenure, deposit in itertools.product(*map(range, _shape(building))):
@@ -303,15 +321,11 @@ def _check_verdict(
     most = max(0, *gains_fresh)
     _require_same(verdict["most_minor"], most, f"{name}, fresh")
     need(verdict["holds"] is (most <= (world.most_loss if is_real else 0)), f"{name} does not hold as stated")
-    gains_at_once = [
-        running[0][b][j] - world.find_lost_deposit(terms.deposit)
-        for b, row in enumerate(world.terms)
-        for j, terms in enumerate(row)
-    ]
+    gain_at_once = max(0, *map(max, _without_deposits(world, world.terms, running[0])))
     gain_after_building = max(
         b[j][k] - world.deposits[k] for b in building for j in range(sizes[1]) for k in range(len(world.deposits))
     )
-    _require_same(gain_after_building, max(0, *gains_at_once), f"{name}, the best state")
+    _require_same(gain_after_building, gain_at_once, f"{name}, the best state")
     _require_same(max(0, _check_attack(world, name, verdict, price)), most, f"{name}, the attack")
     return edges + len(gains_fresh)
 
@@ -328,29 +342,9 @@ def _shape(table: Any) -> tuple[int, int, int]:
     return size
 
 
-def _require_same(stated: object, best: int, where: str) -> None:
+def _require_same(stated: object, best: object, where: str) -> None:
     if stated != best:
         raise NotProven(f"{where}: {stated} is stated, and its best edge gives {best}")
-
-
-def _check_run_day(world: World, name: str, running: Any, day: int, price: Sequence[int]) -> int:
-    following = running[day + 1]
-    grown = price if day < world.claim_days else [0] * len(price)
-    edges = 0
-    for b, row in enumerate(world.terms):
-        for j, terms in enumerate(row):
-            later = range(j, min(j + 2, len(row)))
-            reached = range(b, world.find_farthest_bucket(terms, b) + 1)
-            best = max(following[to][older] - grown[to] + grown[b] for to in reached for older in later)
-            edges += len(reached) * len(later) + 1
-            value = running[day][b][j]
-            _require_same(
-                value,
-                max(0, world.find_most_released(terms, day) + best),
-                f"{name}, day {day} of a run, bucket {b}, {j}",
-            )
-            need(b == 0 or value >= running[day][b - 1][j], f"{name}: a refund pays on day {day} of a run")
-    return edges
 
 
 def _edges_before_a_run(
@@ -376,7 +370,7 @@ def _edges_before_a_run(
 def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) -> int:
     attack = verdict["attack"]
     days = attack["days"]
-    need(set(attack) == ATTACK and all(set(day) == RUN_DAY for day in days), f"{name}: the attack has other parts")
+    need(set(attack) == ATTACK, f"{name}: the attack has other parts")
     need(len(days) == world.days, f"{name}: the attack does not end with the stop")
     places = [(world.settled.index(d["settled_minor"]), world.tenure.index(d["tenure_days"])) for d in days]
     places.append((world.settled.index(attack["ended_with_minor"]), world.tenure.index(attack["ended_after_days"])))
@@ -396,9 +390,14 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
         need(
             b <= to <= world.find_farthest_bucket(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere"
         )
-        _require_same(step["captured_minor"], terms.cap, f"{name}, day {day} of the attack")
-        _require_same(step["released_minor"], world.find_most_released(terms, day), f"{name}, day {day} of the attack")
-        _require_same(step["washed_minor"], world.settled[to] - world.settled[b], f"{name}, day {day} of the attack")
+        found = {
+            "settled_minor": world.settled[b],
+            "tenure_days": world.tenure[j],
+            "captured_minor": terms.cap,
+            "released_minor": world.find_most_released(terms, day),
+            "washed_minor": world.settled[to] - world.settled[b],
+        }
+        _require_same(step, found, f"{name}, day {day} of the attack")
         cash += step["released_minor"] - grown
     ended, aged = places[-1]
     _require_same(attack["ahead_minor"], verdict["ahead"][ended][aged], f"{name}, the attack's payouts on young orders")
@@ -410,11 +409,8 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
 
 def _check_figures(world: World, certificate: Data) -> None:
     running = certificate["verdicts"]["unconditional"]["running"]
-    found = [
-        [running[0][b][j] - world.find_lost_deposit(t.deposit) for j, t in enumerate(row)]
-        for b, row in enumerate(world.terms)
-    ]
-    need(certificate["temptation_minor"] == found, "the temptation is not what a run brings less the deposit")
+    temptation = _without_deposits(world, world.terms, running[0])
+    need(certificate["temptation_minor"] == temptation, "the temptation is not what a run brings less the deposit")
     by_tier = {"none" if tier is None else tier: find_take_of_tier(world, tier) for tier in TIERS}
     largest = join_largest(by_tier.values())
     takes = {
