@@ -13,6 +13,8 @@ from tests.bench import (
 )
 from tests.helpers.databases import BACKENDS
 
+pytestmark = pytest.mark.long
+
 
 def figures_of(run, *arguments: float) -> dict[str, float]:
     figures: dict[str, float] = {}
@@ -20,7 +22,6 @@ def figures_of(run, *arguments: float) -> dict[str, float]:
     return figures
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_at_five_times_the_load_health_is_answered() -> None:
     """So are checkouts beside slow reads."""
@@ -36,7 +37,6 @@ def test_at_five_times_the_load_health_is_answered() -> None:
     assert found["slow_reads.checkouts_failed"] == 0
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_memory_does_not_grow_with_cancelled_calls() -> None:
     found = figures_of(_cancelled.run, 3_000, 3)
@@ -46,7 +46,6 @@ def test_memory_does_not_grow_with_cancelled_calls() -> None:
     assert found["cancelled.growth_mb"] < 50
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_known_sellers_are_answered_without_the_database() -> None:
     found = figures_of(_database_away.run, 4)
@@ -60,7 +59,6 @@ def test_known_sellers_are_answered_without_the_database() -> None:
     assert found["database_away.stopped.sequence_not_refused"] == 0
 
 
-@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_answers_beside_writes_are_those_of_their_stamps(backend: str) -> None:
@@ -70,7 +68,6 @@ def test_answers_beside_writes_are_those_of_their_stamps(backend: str) -> None:
     assert [figures[f"race.{what}"] for what in ("differ", "behind", "failed", "refused", "not_found")] == [0] * 5
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_answers_of_disagreeing_clocks_are_those_of_their_stamps() -> None:
     found = figures_of(_clocks.run, 2, 8)
@@ -82,7 +79,6 @@ def test_answers_of_disagreeing_clocks_are_those_of_their_stamps() -> None:
     assert found["clocks.postgresql.seconds.refused"] == 0
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_no_call_fails_at_midnight() -> None:
     found = figures_of(_midnight.run, 5, 60)
@@ -95,7 +91,6 @@ def test_no_call_fails_at_midnight() -> None:
     assert found["midnight.without_generation.miss"] > 5
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_no_answer_is_of_two_models_or_policies() -> None:
     found = figures_of(_mixed_swaps.run, 8)

@@ -18,6 +18,8 @@ from service.policy.policy_file import SHIPPED_POLICY
 from tests.helpers.hanging_postgresql import hanging_postgresql
 from tests.helpers.shells import MARKET, Shell, serving, shell_of
 
+pytestmark = pytest.mark.long
+
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 LATER = TODAY + timedelta(days=8)
@@ -46,7 +48,6 @@ def _sell_while_the_server_is_killed(shell: Shell, folder: Path) -> tuple[list[s
     return seen
 
 
-@pytest.mark.long
 def test_no_outage_blocks_a_buyer_or_pays_a_cent_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with hanging_postgresql() as postgresql:
         shell = shell_of(tmp_path, database_url=postgresql.urls["tcp"], policy=SHIPPED_POLICY)
@@ -82,7 +83,6 @@ def test_no_outage_blocks_a_buyer_or_pays_a_cent_wrong(tmp_path: Path, capsys: p
             }
 
 
-@pytest.mark.long
 def test_the_story_of_the_example_runs() -> None:
     done = subprocess.run([sys.executable, "examples/checkout/shop.py"], capture_output=True, text=True, check=True)
     assert "day 7: o-1 is paid 129.00 EUR" in done.stdout

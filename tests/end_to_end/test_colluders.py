@@ -20,6 +20,8 @@ from tests.helpers.policies import GRADED
 from tests.helpers.servers import MARKET, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
+pytestmark = pytest.mark.long
+
 GENERAL = GRADED
 SELLERS = [f"clean-{n}" for n in range(100)]
 RING = [f"ring-{n:02}" for n in range(50)]
@@ -75,7 +77,6 @@ def answers(client: Client, moment: datetime, *without: str) -> dict[str, TrustS
     return {result.seller: result.trust_score for result in results}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp_path: Path) -> None:
     past = history()
@@ -132,7 +133,6 @@ def test_a_ring_of_notifiers_moves_nothing_and_leaves_no_trace(backend: str, tmp
         assert found["brand-1"].reliability > found["brand-1"].prior_reliability
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_answer_depends_on_who_reported(backend: str, tmp_path: Path) -> None:
     found = []

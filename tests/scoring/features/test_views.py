@@ -16,6 +16,8 @@ from tests.scoring.test_decisions import with_units
 from tests.scoring.test_promises import UNITS
 from tests.scoring.test_validity import ESTABLISHED, TIMES, around
 
+pytestmark = pytest.mark.long
+
 DECISIONS = st.lists(
     st.tuples(st.integers(0, 11), st.sampled_from([*Status]), st.integers(TODAY - 30, TODAY - 1)), max_size=12
 )
@@ -80,7 +82,6 @@ def apart(rows: list[FactRow], names: list[str]) -> FactTable:
     return tabulate([row for row in rows if row.kind != Kind.EXPOSURE], names, sold)
 
 
-@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[list[FactRow]], now: int) -> None:
@@ -100,7 +101,6 @@ def test_exposure_that_is_read_apart_is_seen_as_among_the_others(stated: list[li
     assert found[0] == found[1]
 
 
-@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(files(), min_size=1, max_size=3), TIMES)
 def test_views_at_once_are_what_each_sees_by_itself(stated: list[list[FactRow]], now: int) -> None:

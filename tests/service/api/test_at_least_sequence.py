@@ -21,6 +21,8 @@ from tests.helpers.limits import Limit
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, Running, identity, running_server, score_stub, violation
 
+pytestmark = pytest.mark.long
+
 READS: dict[str, Callable[..., Any]] = {
     "GetTrustScore": lambda client, **asked: client.get_trust_score(MARKET, "s", **asked),
     "BatchGetTrustScores": lambda client, **asked: client.batch_get_trust_scores(MARKET, ["s"], **asked),
@@ -38,7 +40,6 @@ def filled_server(folder: Path, **settings: Any) -> Iterator[tuple[Running, Clie
         yield running, client
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_a_read_sees_at_least_its_sequence(tmp_path: Path, read: Callable[..., Any], limit: Limit) -> None:
     # a margin that the machine's load does not use up
@@ -66,7 +67,6 @@ def test_a_read_sees_at_least_its_sequence(tmp_path: Path, read: Callable[..., A
         assert read(client, **asked | {"at_least_sequence": 2})
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_waiting_read_sees_what_is_appended_meanwhile(tmp_path: Path, backend: str) -> None:
     with (
@@ -88,7 +88,6 @@ def test_a_waiting_read_sees_what_is_appended_meanwhile(tmp_path: Path, backend:
             assert waiting.result().stamp.ledger_sequence == sequence
 
 
-@pytest.mark.long
 def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, limit: Limit) -> None:
     # a wait that a test can wait for
     limit(tail, WAIT_SECONDS=0.5)
@@ -101,7 +100,6 @@ def test_without_a_deadline_a_read_waits_for_a_bounded_time(tmp_path: Path, limi
         assert 0.4 < time.monotonic() - began < 8
 
 
-@pytest.mark.long
 def test_waiting_reads_are_limited(tmp_path: Path, limit: Limit) -> None:
     # a margin that the machine's load does not use up
     limit(tail, MARGIN_SECONDS=2.0)
@@ -116,7 +114,6 @@ def test_waiting_reads_are_limited(tmp_path: Path, limit: Limit) -> None:
         assert client.get_trust_score(MARKET, "s", at_least_sequence=2).seller
 
 
-@pytest.mark.long
 def test_a_waiting_read_ends_with_its_server_or_caller(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         request = score_pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s", at_least_sequence=9)

@@ -11,6 +11,7 @@ from scoring.base.time import SECOND
 from sellertrust.client import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
+from sellertrust.v1.proposal_service_pb2 import Proposal
 from service.ledger.queries.seals import SealQueries
 from tests.helpers.callers import TokenIssuer, grant
 from tests.helpers.four_eyes import (
@@ -33,7 +34,8 @@ from tests.helpers.four_eyes import (
 from tests.helpers.models import evaluated, gate, gates_json, publish
 from tests.helpers.refusals import denied, refused
 from tests.helpers.servers import MARKET, identity, violation
-from tests.service.ledger.test_seals import owner
+from tests.scoring.model.test_artifact import giving_up
+from tests.service.ledger.test_verifying import owner
 
 
 @pytest.fixture
@@ -337,3 +339,64 @@ def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp
             rows = connection.exec_driver_sql("SELECT * FROM entry WHERE kind = 1003").all()
         assert len(rows) == 3
         assert "canary" not in str(rows)
+
+
+RULES = (
+    grant("dns:modeller.staff.example", ["models", "read_models", "propose"], marketplaces=["*"]),
+    grant("dns:second.staff.example", ["propose", "approve"]),
+    grant("dns:elsewhere.staff.example", ["override", "propose", "approve"], marketplaces=["other"], entry_ids=["*"]),
+    persons(**PERSONS),
+    FOUR_EYES,
+)
+
+
+@pytest.fixture
+def office(url: str, tmp_path: Path) -> Iterator[World]:
+    with world(url, tmp_path, ALL, *RULES) as found:
+        yield found
+
+
+def listed(office: World, name: str, marketplace: str = MARKET, page_size: int = 2) -> list[str]:
+    return [one.name for one in office(name).list_proposals(marketplace, page_size=page_size)]
+
+
+def test_a_proposal_is_seen_by_who_may_do_or_approve_it(office: World) -> None:
+    made = [office.propose("anna", overrides(override(f"o-{n}")), proposal_id=f"p-{n}") for n in range(5)]
+    names = [one.name for one in reversed(made)]
+    for name in ("bert", "robot", "second.staff"):
+        assert listed(office, name) == names
+        assert office(name).get_proposal(names[0]).name == names[0]
+    absent = f"marketplaces/{MARKET}/proposals/p-9"
+    modeller = office("modeller.staff")
+    assert listed(office, "modeller.staff") == []
+
+    def not_found(call: object, *arguments: str) -> str:
+        assert callable(call)
+        return refused("NOT_FOUND", "PROPOSAL_NOT_FOUND", call, *arguments, **options).message.replace("p-9", "p-0")
+
+    options: dict[str, str] = {}
+    assert not_found(modeller.get_proposal, made[0].name) == not_found(modeller.get_proposal, absent)
+    options = SAID
+    assert not_found(modeller.withdraw_proposal, made[0].name) == not_found(modeller.withdraw_proposal, absent)
+    assert listed(office, "bert") == names
+    refused("PERMISSION_DENIED", "CALLER_NOT_GRANTED", office("elsewhere.staff").get_proposal, made[0].name)
+
+
+def test_a_promotion_is_seen_by_who_may_promote(office: World) -> None:
+    first, second = (publish(office.registry, parts=evaluated(number, 0.7)) for number in (0, 1))
+    made: Proposal = office.propose("anna", promotion(second))
+    assert listed(office, "modeller.staff", "") == [made.name]
+    assert office("modeller.staff").get_proposal(made.name).name == made.name
+    assert office.propose("bert", promotion(second), proposal_id="again").name == made.name, "it is open already"
+    with pytest.raises(SellertrustCallError, match="is of the champion already"):
+        office.propose("anna", promotion(first))
+
+
+def test_a_refused_model_is_not_proposed(office: World, tmp_path: Path) -> None:
+    publish(office.registry, parts=evaluated(0, 0.7))
+    untrue = publish(office.registry, parts=dict(giving_up().parts))
+    refused("FAILED_PRECONDITION", "PROMISE_GIVEN_UP", office.propose, "anna", promotion(untrue))
+    damaged = publish(office.registry, parts=evaluated(1, 0.7))
+    part = tmp_path / "registry" / "models" / damaged / "model.txt"
+    part.write_bytes(part.read_bytes()[:-9])
+    refused("FAILED_PRECONDITION", "MODEL_REFUSED", office.propose, "anna", promotion(damaged))

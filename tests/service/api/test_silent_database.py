@@ -31,6 +31,8 @@ from tests.helpers.servers import violation as reported
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
+pytestmark = pytest.mark.long
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE = 60.0
@@ -71,7 +73,6 @@ def health_of(address: str, service: str = "") -> int:
         return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=60).status)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: HangingPostgresql, kind: str) -> None:
     def within(connect: Any, statement: str) -> None:
@@ -106,7 +107,6 @@ def test_no_statement_waits_for_ever_for_a_database_that_hangs(postgresql: Hangi
         place.close()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_calls_are_answered_while_the_database_hangs(tmp_path: Path, postgresql: HangingPostgresql, kind: str) -> None:
     with running_server(tmp_path, database_url=postgresql.urls[kind], book_sellers=0) as running:
@@ -129,7 +129,6 @@ def test_calls_are_answered_while_the_database_hangs(tmp_path: Path, postgresql:
         assert running.lines("ledger answers again")
 
 
-@pytest.mark.long
 def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with running_server(tmp_path, **settings) as running, running.client(service_config={}) as client:
@@ -167,7 +166,6 @@ def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgr
         assert client.get_trust_score(MARKET, "known", max_staleness="fresh").points == before.points
 
 
-@pytest.mark.long
 def test_appends_are_refused_before_absence_is_known(
     tmp_path: Path, postgresql: HangingPostgresql, limit: Limit
 ) -> None:
@@ -197,7 +195,6 @@ def test_appends_are_refused_before_absence_is_known(
                 assert client.get_trust_score(MARKET, "seen").freshness.state != score_pb.FRESHNESS_STATE_UNKNOWN
 
 
-@pytest.mark.long
 def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path, postgresql: HangingPostgresql) -> None:
     settings: Any = {"database_url": postgresql.urls["socket"], "artifact": artifact()}
     with (
@@ -232,7 +229,6 @@ def test_calls_that_hang_leave_threads_to_those_without_database(tmp_path: Path,
             assert not all(call.done() for call in calls)
 
 
-@pytest.mark.long
 def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: HangingPostgresql) -> None:
     command = [sys.executable, "-c", SERVE, str(tmp_path), postgresql.urls["socket"]]
     with (
@@ -252,7 +248,6 @@ def test_sigterm_ends_a_server_whose_database_hangs(tmp_path: Path, postgresql: 
     assert '"event": "stopped"' in log
 
 
-@pytest.mark.long
 def test_a_stopped_writer_does_not_hold_the_lock_for_ever(tmp_path: Path, limit: Limit) -> None:
     # a wait that a test can wait for
     limit(database, WAIT_SECONDS=1)

@@ -35,6 +35,8 @@ from tests.helpers.shells import serving, shell_of
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
+pytestmark = pytest.mark.long
+
 
 @dataclass
 class Standby:
@@ -110,7 +112,6 @@ def pair() -> Iterator[Pair]:
             yield Pair(primary, standby, url + "&target_session_attrs=read-write")
 
 
-@pytest.mark.long
 def test_what_was_remembered_of_lost_entries_is_dropped(pair: Pair, tmp_path: Path) -> None:
     with (
         running_server(tmp_path, artifact=artifact(), database_url=pair.url) as running,
@@ -165,7 +166,6 @@ def test_what_was_remembered_of_lost_entries_is_dropped(pair: Pair, tmp_path: Pa
         assert client.get_trust_score(MARKET, "s1", at_least_sequence=lost).points == found.points
 
 
-@pytest.mark.long
 def test_files_made_of_lost_entries_are_refused(pair: Pair, tmp_path: Path) -> None:
     publish(Registry(tmp_path / "registry"))
     shell = shell_of(tmp_path, database_url=pair.url, policy=TIERS)
@@ -193,7 +193,6 @@ def test_files_made_of_lost_entries_are_refused(pair: Pair, tmp_path: Path) -> N
     assert shell.json("rescore")["sellers"] == 2
 
 
-@pytest.mark.long
 def test_a_feed_reads_again_what_was_lost(pair: Pair, tmp_path: Path) -> None:
     with kafka() as servers, Ledger.open(pair.url) as ledger:
         produce(servers, "facts", [(0, fact(number)) for number in range(3)])
@@ -215,7 +214,6 @@ def test_a_feed_reads_again_what_was_lost(pair: Pair, tmp_path: Path) -> None:
         assert shell.json("ledger", "feed", url, "--once")["appended"] == 0
 
 
-@pytest.mark.long
 def test_measures_that_were_lost_are_recorded_again(pair: Pair) -> None:
     clock = Clock()
     with Ledger.open(pair.url, clock=clock) as ledger:

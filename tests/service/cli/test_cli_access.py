@@ -8,8 +8,9 @@ from service.api.telemetry.logs import Pseudonyms
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
 from tests.helpers.shells import MARKET, bare_shell, lines_of, serving, shell_of
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.long
+
 def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> None:
     shell = bare_shell(tmp_path)
     rows = {row["method"]: row for row in shell.json("access")}
@@ -28,7 +29,6 @@ def test_the_table_of_rights_and_what_one_caller_is_granted(tmp_path: Path) -> N
         assert "is no principal" in shell.error(2, "access", "--principal", garbage, grants=path)
 
 
-@pytest.mark.long
 def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None:
     path = tmp_path / "grants.toml"
     write_grants(path, grant("dns:*.example", ["read_scores"]))
@@ -40,7 +40,6 @@ def test_who_has_the_key_of_the_log_finds_a_caller_in_it(tmp_path: Path) -> None
     assert "in the log it is dns:a.example" in shell("access", "--principal", "dns:a.example")[1]
 
 
-@pytest.mark.long
 def test_the_doctor_checks_a_grants_file_as_a_server(tmp_path: Path) -> None:
     shell, path = bare_shell(tmp_path), tmp_path / "grants.toml"
     limits = '[[limits]]\nprincipals = ["dns:*.example"]\ncalls_per_second = 2.5\nclasses = ["read"]\n'
@@ -54,7 +53,6 @@ def test_the_doctor_checks_a_grants_file_as_a_server(tmp_path: Path) -> None:
     assert "grants[0].rights" in found["found"]
 
 
-@pytest.mark.long
 def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -> None:
     authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
     path = tmp_path / "grants.toml"
@@ -78,7 +76,6 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
         assert "holds no token" in said
 
 
-@pytest.mark.long
 def test_a_caller_beyond_its_limit_is_told_to_wait(tmp_path: Path) -> None:
     authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     limit = '[[limits]]\nprincipals = ["dns:a.example"]\ncalls_per_second = 0.001\n'

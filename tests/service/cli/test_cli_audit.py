@@ -8,6 +8,8 @@ import pytest
 from tests.helpers.servers import running_server
 from tests.helpers.shells import Shell, bare_shell, days_ago, lines_of
 
+pytestmark = pytest.mark.long
+
 SELLERS = ("s-1", "s-2", "s-3")
 SEED = "lottery of 3 May: 4 8 15 16 23 42"
 
@@ -44,7 +46,6 @@ def inspection(one: dict[str, str], result: str, **changes: object) -> str:
     return json.dumps(entry | {"inspection": fields}) + "\n"
 
 
-@pytest.mark.long
 def test_a_share_of_fakes_that_anybody_can_check(market: tuple[Shell, Path], tmp_path: Path) -> None:
     shell, listings = market
     frame, drawn = drawn_plan(shell, listings)
@@ -74,7 +75,6 @@ def test_a_share_of_fakes_that_anybody_can_check(market: tuple[Shell, Path], tmp
     assert "was not signed" in shell.error(4, "audit", "check", frame, "--public-key", "00" * 32)
 
 
-@pytest.mark.long
 def test_results_must_be_of_the_plan(market: tuple[Shell, Path]) -> None:
     shell, listings = market
     frame, drawn = drawn_plan(shell, listings)
@@ -102,7 +102,6 @@ def test_results_must_be_of_the_plan(market: tuple[Shell, Path]) -> None:
     assert whole["high"] == 1
 
 
-@pytest.mark.long
 def test_a_wrong_frame_or_budget_is_refused(market: tuple[Shell, Path], tmp_path: Path) -> None:
     shell, listings = market
     frame, _ = drawn_plan(shell, listings)

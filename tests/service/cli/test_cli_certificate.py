@@ -19,11 +19,12 @@ from tests.helpers.policies import GRADED
 from tests.helpers.runs import run_of
 from tests.helpers.shells import bare_shell
 
+pytestmark = pytest.mark.long
+
 GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 ACCEPTED = ("--accept", "unconditional=r.head")
 
 
-@pytest.mark.long
 def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) -> None:
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     asked = ("policy", "certify", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS, "--out", out)
@@ -73,7 +74,6 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     assert "DOES NOT HOLD if a run began under a policy before: one name gets 1,849,800.00 EUR" in in_a_run
 
 
-@pytest.mark.long
 def test_a_certified_policy_shows_contradicted_assumptions(tmp_path: Path) -> None:
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     with Ledger.open(load({"SELLERTRUST_DATA_DIR": str(tmp_path)}).database_url, create=True) as ledger:
@@ -88,7 +88,6 @@ def test_a_certified_policy_shows_contradicted_assumptions(tmp_path: Path) -> No
     assert out.exists()
 
 
-@pytest.mark.long
 def test_what_persons_granted_is_certified_with_the_policy(tmp_path: Path) -> None:
     shell, out = bare_shell(tmp_path), tmp_path / "loss.json"
     later = int(time.time() + 86_400) * 1_000_000
@@ -120,7 +119,6 @@ def test_what_persons_granted_is_certified_with_the_policy(tmp_path: Path) -> No
     assert "granted has no sum to accept: nothing bounds a day of a seller whose limit was lifted" in fault
 
 
-@pytest.mark.long
 def test_what_is_not_proven_is_refused_with_its_fault(tmp_path: Path) -> None:
     shell, out, wrong = bare_shell(tmp_path), tmp_path / "loss.json", tmp_path / "wrong.toml"
     stated = SHIPPED_ASSUMPTIONS.read_text()

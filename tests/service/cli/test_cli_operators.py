@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.shells import MARKET, Shell, serving, shell_of
 
+pytestmark = pytest.mark.long
+
 REPORT = {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}
 
 
@@ -26,7 +28,6 @@ def target_of(shell: Shell) -> str:
     return shell.environment["SELLERTRUST_TARGET"]
 
 
-@pytest.mark.long
 def test_a_server_erases_and_mends_while_it_serves(shell: Shell) -> None:
     said = ("--actor", "officer")
     assert "a server has" in shell("ledger", "erase", "s", *said, code=(2, 3, 4, 5, 6))[1]
@@ -40,7 +41,6 @@ def test_a_server_erases_and_mends_while_it_serves(shell: Shell) -> None:
     assert "SELLER_NOT_FOUND" in shell.error(3, "ledger", "erase", "nobody", *said, "--server", target_of(shell))
 
 
-@pytest.mark.long
 def test_the_audit_file_is_listed_and_verified(shell: Shell) -> None:
     listed = shell("access", "--audit", "-o", "json")[0].splitlines()
     path = Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "audit.jsonl"

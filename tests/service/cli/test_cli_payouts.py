@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.servers import Running, running_server
+from scoring.base.enums import MeasureKind, MeasureState
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from tests.helpers.builders import confirmed
+from tests.helpers.servers import MARKET, Running, running_server
 from tests.helpers.shells import Shell, bare_shell, lines_of
+from tests.helpers.worlds import artifact
+from tests.service.api.test_payouts import POLICY
+
+pytestmark = pytest.mark.long
 
 RULES = """
 [[rules]]
@@ -44,7 +53,6 @@ def written(folder: Path, *lines: str) -> Path:
     return file
 
 
-@pytest.mark.long
 def test_a_file_of_orders_is_paid_within_the_limit(asked: tuple[Shell, Running], tmp_path: Path) -> None:
     shell, _ = asked
     delivered = f"true,{YOUNG}T12:00:00Z,carrier"
@@ -77,7 +85,6 @@ def test_a_file_of_orders_is_paid_within_the_limit(asked: tuple[Shell, Running],
     assert [(row["held"], row["currency"]) for row in shell.json("payouts", by_amount)] == [(10_000, "EUR")]
 
 
-@pytest.mark.long
 def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], tmp_path: Path) -> None:
     shell, _ = asked
     head = "seller,capture_day,captured_minor,currency"
@@ -109,7 +116,6 @@ def test_a_wrong_cell_is_named_by_line_and_column(asked: tuple[Shell, Running], 
     )
 
 
-@pytest.mark.long
 def test_the_binding_measure_of_several_is_marked(asked: tuple[Shell, Running]) -> None:
     shell, _ = asked
     shown = shell("measures", "s-1")[0]
@@ -122,3 +128,58 @@ def test_the_binding_measure_of_several_is_marked(asked: tuple[Shell, Running]) 
         "value    9.00 EUR a day": True,
         "value    5.00 EUR a day of toys": False,
     }
+
+
+SAID = ("--actor", "ops-1", "--reason", "a known maker")
+
+
+@pytest.fixture
+def terms(tmp_path: Path) -> Iterator[tuple[Shell, Running]]:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY)
+    with running_server(tmp_path, artifact=artifact(), policy=path) as running:
+        shell = bare_shell(tmp_path)
+        shell.environment |= {"SELLERTRUST_TARGET": running.address}
+        shell("ledger", "append", "-", stdin=lines_of("s-1"))
+        yield shell, running
+
+
+def test_an_override_is_set_shown_and_ended_by_whom_and_why(terms: tuple[Shell, Running]) -> None:
+    shell, _ = terms
+    [before] = shell.json("score", "s-1")
+    until = (datetime.now(UTC) + timedelta(days=30)).isoformat(timespec="seconds")
+    said = ("actor=ops-1", "reason=a known maker")
+    shell("ledger", "append", "override", "seller=s-1", "tier=probation", f"until={until}", *said, "entry_id=o1")
+    [score] = shell.json("score", "s-1")
+    assert score["tier"].lower() == "probation" != before["tier"].lower()
+    assert f"tier probation was set by ops-1 until {until[:10]}" in shell("score", "s-1", "--explain")[0]
+    [explained] = shell.json("score", "s-1", "--explain")
+    row = explained["override"]
+    assert (row["tier"], row["actor"], row["reason"]) == ("probation", "ops-1", "a known maker")
+    assert row["until"].startswith(until[:19])
+    shell("ledger", "append", "correction", "entry=o1", "correction=void", "actor=ops-2", "reason=checked")
+    [after] = shell.json("score", "s-1")
+    assert after["tier"] == before["tier"]
+    assert "override" not in shell.json("score", "s-1", "--explain")[0]
+    stated = ("ledger", "append", "override", "seller=s-1")
+    assert "'good' is unknown. Use unrated" in shell.error(2, *stated, "tier=good", f"until={until}", *said)
+    assert "366 days" in shell.error(2, *stated, "tier=trusted", "until=2999-01-01", *said)
+
+
+def test_restitution_is_shown_after_an_overturn(terms: tuple[Shell, Running]) -> None:
+    shell, running = terms
+    now = running.ledger.cut().observe_time
+    fact = MeasureChanged("m1", MeasureKind.MANUAL_REVIEW, MeasureState.IMPOSED, "staff", "so", violations=("v1",))
+    running.ledger.append(
+        MARKET, [confirmed("v1", "s-1", occur_time=now - 9 * DAY), Entry("m1", "s-1", fact, now - 5 * DAY)]
+    )
+    assert "'v1' is confirmed" in shell.error(4, "violation", "show", "v1", "--restitution")
+    shell("violation", "decide", "v1", "overturn", *SAID)
+    shown = shell("violation", "show", "v1", "--restitution")[0]
+    assert shown.startswith("v1: overturned; 2 measures stood on it"), "the person's, and the policy's that was due"
+    assert "manual_review" in shown
+    assert [
+        item["days"]
+        for item in shell.json("violation", "show", "v1", "--restitution")["items"]
+        if item["measure"] == "m1"
+    ] == [6]

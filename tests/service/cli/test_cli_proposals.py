@@ -13,6 +13,8 @@ from tests.helpers.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
 from tests.helpers.models import evaluated, publish
 from tests.helpers.shells import MARKET, Shell, serving, shell_of
 
+pytestmark = pytest.mark.long
+
 Connect = Callable[[str], Shell]
 SAID = ("--actor", "a-1", "--reason", "so")
 
@@ -47,7 +49,6 @@ def override(tmp_path: Path, entry_id: str) -> Path:
     return file
 
 
-@pytest.mark.long
 def test_an_override_is_proposed_approved_and_carried_out(shell: Connect, tmp_path: Path) -> None:
     anna, bert = shell("anna"), shell("bert")
     file = override(tmp_path, "o-1")
@@ -75,7 +76,6 @@ def test_an_override_is_proposed_approved_and_carried_out(shell: Connect, tmp_pa
     assert "error" in bert.error(3, "proposal", "show", "none")
 
 
-@pytest.mark.long
 def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
     anna, bert = shell("anna"), shell("bert")
     registry = Registry(Path(anna.environment["SELLERTRUST_DATA_DIR"]) / "registry")

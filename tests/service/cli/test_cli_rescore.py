@@ -13,6 +13,8 @@ from tests.helpers.generations import opened_file, records
 from tests.helpers.models import publish
 from tests.helpers.shells import MARKET, ROOT, Shell, bare_shell
 
+pytestmark = pytest.mark.long
+
 SELLERS = 1_203
 
 
@@ -36,7 +38,6 @@ def elsewhere(shell: Shell, folder: Path) -> dict[str, object]:
     return {"data_dir": folder, "database_url": f"sqlite:///{data}/ledger.db", "registry": f"{data}/registry"}
 
 
-@pytest.mark.long
 def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
     path = Path(shell.json("rescore", "--processes", 1)["file"])
     (path.parent / f"{path.name}.1.partial").write_bytes(b"begun")
@@ -45,7 +46,6 @@ def test_what_a_killed_rescore_left_is_deleted(shell: Shell) -> None:
         assert [left.name for left in path.parent.glob("*.partial")] == [f"{path.name}.{os.getpid()}.partial"]
 
 
-@pytest.mark.long
 def test_what_cannot_be_rescored_is_said(shell: Shell, tmp_path: Path) -> None:
     assert "today or tomorrow" in shell.error(2, "rescore", "--day", "yesterday")
     assert "names no model" in shell.error(3, "rescore", "--model", "nobody")
@@ -55,7 +55,6 @@ def test_what_cannot_be_rescored_is_said(shell: Shell, tmp_path: Path) -> None:
     assert "does not belong to verify audit" in shell.error(2, "verify", "audit", "--public-key", "aa")
 
 
-@pytest.mark.long
 def test_a_generation_may_be_of_another_than_the_champion(shell: Shell, tmp_path: Path) -> None:
     registry = Registry(Path(shell.environment["SELLERTRUST_DATA_DIR"]) / "registry")
     other = publish(registry, 3)
@@ -63,7 +62,6 @@ def test_a_generation_may_be_of_another_than_the_champion(shell: Shell, tmp_path
     assert GenerationFile(Path(made["file"])).head.model == other != registry.champion_digest()
 
 
-@pytest.mark.long
 def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path: Path) -> None:
     assert f"{tmp_path / 'no.toml'} cannot be read" in shell.error(6, "rescore", "--policy", tmp_path / "no.toml")
     file = ROOT / "service" / "policy" / "tiers.toml"
@@ -71,7 +69,6 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
     assert GenerationFile(Path(made["file"])).head.policy == made["policy"] == read_policy(file).digest
 
 
-@pytest.mark.long
 def test_any_engine_may_run_the_lines_of_a_plan(shell: Shell, tmp_path: Path) -> None:
     """Lines run one by one by the command; rescore takes them over, and writes the file of one command."""
     own = ("--store", tmp_path / "scale")
@@ -92,7 +89,6 @@ def answer_of(record: tuple[str, Found]) -> tuple[str, bytes]:
     return record[0], record[1].body
 
 
-@pytest.mark.long
 def test_an_export_to_a_folder_adds_what_is_new(shell: Shell, tmp_path: Path) -> None:
     for _ in range(2):
         assert f"{2 * SELLERS:,} entries" in shell("ledger", "export", tmp_path / "entries")[1]

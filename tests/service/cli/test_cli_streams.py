@@ -10,6 +10,8 @@ import pytest
 from tests.helpers.processes import COMMAND
 from tests.helpers.shells import Shell, lines_of
 
+pytestmark = pytest.mark.long
+
 
 def identities(prefix: str, count: int) -> list[str]:
     fact = '"occur_time": "2026-01-01T00:00:00Z", "identity": {"level": "business"}'
@@ -27,7 +29,6 @@ def running(shell: Shell, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
-@pytest.mark.long
 def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "entries.jsonl"
     file.write_text("\n".join(identities("long", 12_345)))
@@ -46,7 +47,6 @@ def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Pa
     assert "append: done in" in told
 
 
-@pytest.mark.long
 def test_a_stream_names_refused_lines_and_appends_the_rest(shell: Shell) -> None:
     lines = ["", *identities("part", 10_500)]
     lines[1_205] = lines[1_205].replace("part-1204", "part 1204")
@@ -62,7 +62,6 @@ def test_a_stream_names_refused_lines_and_appends_the_rest(shell: Shell) -> None
     assert "2,000 entries are recorded" in told
 
 
-@pytest.mark.long
 def test_a_watch_prints_entries_and_says_where_to_go_on(shell: Shell) -> None:
     [*_, before] = shell.json("ledger", "append", "-", stdin=lines_of("seen", "v-seen"))
     options = ("--seller", "seen", "--after", before["sequence"] - 1, "-o", "json")
@@ -81,7 +80,6 @@ def test_a_watch_prints_entries_and_says_where_to_go_on(shell: Shell) -> None:
         assert "interrupted" not in stderr
 
 
-@pytest.mark.long
 def test_a_watch_ends_with_its_reader(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("tabled", "v-tabled"))
     with running(shell, "ledger", "list", "--follow", "--seller", "tabled") as watch:

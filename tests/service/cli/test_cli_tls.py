@@ -5,6 +5,8 @@ import pytest
 
 from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
 
+pytestmark = pytest.mark.long
+
 CERTIFICATES = Path(__file__).parents[1] / "certificates"
 CA, SERVER, SERVER_KEY, CLIENT, CLIENT_KEY = (
     CERTIFICATES / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
@@ -20,7 +22,6 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell_of(folder / "data", target=address)
 
 
-@pytest.mark.long
 def test_every_asking_command_shows_the_client_certificate(asking: Shell) -> None:
     asking("ledger", "append", "-", stdin=lines_of("s", "v-1"), **SHOWN)
     (found,) = asking.json("violation", "list", **SHOWN)
@@ -31,7 +32,6 @@ def test_every_asking_command_shows_the_client_certificate(asking: Shell) -> Non
     assert checks["server"] == {"check": "server", "ok": True, "found": f"{target}: serving"}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "problem", "remedy"),
     [
@@ -61,7 +61,6 @@ def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
     assert remedy in checks["server"]["found"]
 
 
-@pytest.mark.long
 def test_plain_text_and_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:
     with serving(shell_of(tmp_path / "data"), tmp_path) as address:
         plain = shell_of(tmp_path / "data", target=address)

@@ -14,8 +14,8 @@ from scoring.base.enums import (
     MeasureState,
     Source,
 )
-from scoring.base.errors import ClockInDoubt, InvalidInput
-from scoring.base.time import DAY, SECOND, format_day
+from scoring.base.errors import ClockInDoubt, ConfigurationWrong, InvalidInput
+from scoring.base.time import DAY, SECOND, format_day, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.conduct import ProductViolationReported
@@ -23,6 +23,8 @@ from scoring.entries.kinds.decisions import ClockMended, MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintFiled
 from scoring.entries.kinds.trade import InspectionDone
 from scoring.transparency.figures import parse_period
+from service.bootstrap import open_ledger
+from service.ledger.clock.demo_clock import MARKER
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, ServerClock, wall_clock
 from service.ledger.database.database import Database
 from service.ledger.records import Cut
@@ -43,6 +45,7 @@ from tests.helpers.builders import (
 )
 from tests.helpers.databases import database
 from tests.helpers.ledgers import verify
+from tests.helpers.servers import settings_of
 from tests.helpers.worlds import artifact, policy
 
 TEN_YEARS = 3652 * DAY
@@ -359,3 +362,31 @@ def test_what_follows_is_dated_by_the_right_clock(ledger: Ledger, clock: Clock) 
     }
     assert all(view.report_time <= clock.now for view in views)
     assert verify(ledger).faults == ()
+
+
+NOON = "2026-06-30T12:00:00Z"
+START = parse_time(NOON)
+MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
+
+
+def test_a_demo_ledger_opened_again_goes_on(tmp_path: Path) -> None:
+    settings = settings_of(data_dir=tmp_path)
+    (tmp_path / MARKER).write_text("2026-06-30T13:00:00Z")
+    with open_ledger(settings, create=True) as ledger:
+        [first] = ledger.append("demo", [identity(entry_id="identity-1", occur_time=START)])
+        assert HOUR <= first.record_time - START < HOUR + MINUTE
+    (tmp_path / MARKER).write_text(NOON)
+    with open_ledger(settings) as ledger:
+        cut = ledger.cut()
+        assert first.record_time < cut.known_time <= cut.observe_time < START + HOUR + 2 * MINUTE
+        [second] = ledger.append("demo", [identity(entry_id="identity-2", occur_time=START)])
+    assert first.record_time < second.record_time < START + HOUR + 2 * MINUTE
+
+
+def test_a_demo_marker_without_a_time_is_refused(tmp_path: Path) -> None:
+    """Otherwise a demo of an earlier release would give other answers each day."""
+    (tmp_path / MARKER).touch()
+    with pytest.raises(
+        ConfigurationWrong, match=r"holds no time such as 2026-06-30T12:00:00Z\. Make the demo's data again"
+    ):
+        open_ledger(settings_of(data_dir=tmp_path), create=True)

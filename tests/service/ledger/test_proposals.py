@@ -1,18 +1,20 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
+from scoring.base.errors import ClockInDoubt, EntryContentDiffers, ProposalNotFound, TooManyCalls
+from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
 from service.ledger.append.proposals import Content, Proposal, Proposals, Step
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
-from tests.helpers.builders import MARKET, NOW, Clock, exposure
+from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
 from tests.helpers.ledgers import back_up, restore
 from tests.service.ledger.test_plans import FAULTS, listening
 from tests.service.ledger.test_schema import writing
-from tests.service.ledger.test_seals import owner
+from tests.service.ledger.test_verifying import owner
 
 CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
 
@@ -156,3 +158,53 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
             assert faults == []
             assert "entry_acts" in str(plan)
             assert "entry_of_target" in str(FAULTS[backend](connection, *steps)[1])
+
+
+FIRST, SECOND = "a" * 64, "b" * 64
+
+
+def move(ledger: Ledger, action: PolicyAction, digest: str, content: str | None = None) -> PolicyMove:
+    made = NewMove(action, digest, "a-1", "so", content=content)
+
+    def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
+        return [made]
+
+    return ledger.policies.move("dns:anna.example", decide)
+
+
+def fill(ledger: Ledger) -> None:
+    """Sequences 1 and 2 are facts, 3 to 7 the policy, 8 to 12 proposals: one used, one withdrawn; 13 is a fact."""
+    ledger.append(MARKET, [identity(), exposure()])
+    move(ledger, PolicyAction.COMMITTED, FIRST, "one")
+    move(ledger, PolicyAction.COMMITTED, SECOND, "two")
+    move(ledger, PolicyAction.ROLLED_BACK, FIRST)
+    for name, last in (("p-1", Step.USED), ("p-2", Step.WITHDRAWN)):
+        content = Content("LedgerService/AppendEntries", name.encode(), "a-1", "so", {})
+        ledger.proposals.propose(MARKET, name, content, principal="dns:anna.example", seller="s1", hours=1)
+        if last is Step.USED:
+            ledger.proposals.take_step(MARKET, name, Step.APPROVED, principal="dns:bert.example", check=lambda _: True)
+        ledger.proposals.take_step(MARKET, name, last, principal="dns:anna.example", check=lambda _: True)
+    ledger.append(MARKET, [exposure(15_000, entry_id="last")])
+
+
+def test_acts_are_in_no_list_and_no_export_of_facts(ledger: Ledger) -> None:
+    fill(ledger)
+    cut = ledger.cut()
+    assert [one.sequence for one in ledger.entries.list(MARKET, cut)] == [1, 2, 13]
+    assert [row[0] for rows in ledger.entries.export(MARKET, cut) for row in rows] == [1, 2, 13]
+    assert ledger.sellers.list_marketplaces() == [MARKET]
+    assert [change.sequence for change in ledger.changes.list(0, 99, 99)] == [*range(1, 14)]
+    assert [(one.number, one.action, one.digest) for one in ledger.policies.list(1, 2)] == [
+        (2, PolicyAction.COMMITTED, SECOND),
+        (3, PolicyAction.ROLLED_BACK, FIRST),
+    ]
+    assert ledger.policies.list_digests("a") == [FIRST]
+
+
+def test_an_act_is_refused_while_the_clock_is_in_doubt(url: str, clock: Clock) -> None:
+    with Ledger.open(url, clock=clock) as ledger:
+        ledger.append(MARKET, [exposure()])
+        clock.now += 10 * 365 * 86_400_000_000
+        with pytest.raises(ClockInDoubt):
+            move(ledger, PolicyAction.COMMITTED, sha256(b"x").hexdigest(), "x")
+        assert ledger.policies.list() == []

@@ -1,17 +1,26 @@
+import errno
+import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from scoring.base.enums import Action, Status
-from scoring.base.errors import LifecycleForbids
+from scoring.base.errors import ConfigurationWrong, LifecycleForbids
+from service.ledger.database import one_writer
+from service.ledger.database.one_writer import WriterLock
+from service.ledger.database.schema import upgrade
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
+from tests.helpers.ledgers import verify
+from tests.helpers.limits import Limit
 
 ROOT = Path(__file__).parents[3]
 
@@ -95,3 +104,164 @@ def test_processes_share_a_database(url: str) -> None:
         found = recorded(ledger)
         assert_gapless(found)
         assert len(found) == 1 + 2 * 25 * 3 + 25 + 1
+
+
+SERVER = "import sys; from service.ledger.store import Ledger; l = Ledger.open(sys.argv[1], serving=True)"
+COMMAND = (
+    "import sys; from service.ledger.store import Ledger; from tests.helpers.builders import *; l = Ledger.open(sys.argv[1]);"
+    " l.append(MARKET, [identity('theirs')])"
+)
+
+
+@contextmanager
+def holding(url: str, work: str) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-c", f"{work}; print(1, flush=True); sys.stdin.read(); l.close()", url]
+    holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "1\n"
+        yield holder
+    finally:
+        holder.kill()
+        holder.wait()
+        for pipe in (holder.stdin, holder.stdout):
+            assert pipe
+            pipe.close()
+
+
+def server(url: str) -> "AbstractContextManager[subprocess.Popen[str]]":
+    return holding(url, SERVER)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "ledger.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.mark.long
+def test_beside_a_server_others_read_and_do_not_write(file: Path) -> None:
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+    with server(f"sqlite:///{file}"):
+        for url in (f"sqlite:///{file}", f"sqlite:///{link}"):
+            with Ledger.open(url) as ledger:
+                with pytest.raises(ConfigurationWrong, match=r"sellertrust ledger append.*or stop it"):
+                    ledger.append(MARKET, [violation("v1")])
+                assert verify(ledger).mismatch is None
+                assert ledger.entries.list(MARKET, ledger.cut()) == []
+            with pytest.raises(ConfigurationWrong, match="sellertrust ledger append"):
+                upgrade(url)
+            with pytest.raises(ConfigurationWrong, match=r"another server has .* stop it"):
+                Ledger.open(url, serving=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_dies_leaves_no_lock(file: Path, end: int) -> None:
+    url = f"sqlite:///{file}"
+    with server(url) as holder:
+        os.kill(holder.pid, end)
+        holder.wait()
+        with Ledger.open(url) as ledger:
+            ledger.append(MARKET, [violation("v1")])
+        Ledger.open(url, serving=True).close()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+@pytest.mark.long
+def test_a_server_does_not_start_while_a_local_command_writes(file: Path) -> None:
+    url = f"sqlite:///{file}"
+    with Ledger.open(url) as local, Ledger.open(url) as other:
+        local.append(MARKET, [violation("v1")])
+        other.append(MARKET, [violation("v2")])
+        with pytest.raises(ConfigurationWrong, match=r"another local command is writing .* start the server again"):
+            Ledger.open(url, serving=True)
+    Ledger.open(url, serving=True).close()
+
+
+@pytest.mark.long
+def test_of_two_writing_commands_the_second_waits(file: Path, limit: Limit) -> None:
+    url = f"sqlite:///{file}"
+    limit(one_writer, COMMAND_PATIENCE_SECONDS=0.3)  # saves 5 s
+    with holding(url, COMMAND), Ledger.open(url) as second:
+        with pytest.raises(ConfigurationWrong, match=r"another local command is writing to .* run this command again"):
+            second.append(MARKET, [identity("ours")])
+        assert second.last()[0] == 1
+
+
+@pytest.mark.long
+def test_a_local_command_goes_on_when_the_one_it_waits_for_ends(file: Path) -> None:
+    url = f"sqlite:///{file}"
+    with holding(url, COMMAND) as first, Ledger.open(url) as second:
+        assert first.stdin
+        ending = threading.Timer(1.5 * one_writer.PATIENCE_SECONDS, first.stdin.close)
+        ending.start()
+        second.append(MARKET, [identity("ours")])
+        ending.join()
+        assert second.last()[0] == 2
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+def test_who_only_read_does_not_keep_a_server_from_starting(file: Path) -> None:
+    with Ledger.open(f"sqlite:///{file}") as reader, Ledger.open(f"sqlite:///{file}", serving=True) as serving:
+        serving.append(MARKET, [violation("v1")])
+        assert reader.last()[0] == 1
+
+
+def test_a_ledger_that_is_closed_is_one_file_again(file: Path) -> None:
+    """A removed lock file would admit a server beside other holders in the process."""
+    with Ledger.open(f"sqlite:///{file}") as first:
+        first.append(MARKET, [violation("v1")])
+        with Ledger.open(f"sqlite:///{file}") as second:
+            second.append(MARKET, [violation("v2")])
+        assert file.with_name("ledger.db.lock").exists()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+@pytest.mark.long
+def test_a_lock_whose_file_was_removed_meanwhile_is_no_lock(file: Path) -> None:
+    before, after = WriterLock(file), WriterLock(file)
+
+    class Late(WriterLock):
+        def _open_file(self) -> int | None:
+            descriptor = super()._open_file()
+            before.release()
+            after.claim()
+            return descriptor
+
+    before.claim()
+    with pytest.raises(ConfigurationWrong, match="another server"):
+        Late(file).claim()
+    after.release()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+@pytest.mark.long
+def test_a_lock_is_held_until_its_file_is_removed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its holder would remove the file of the next holder."""
+    lock, unlink = WriterLock(file), Path.unlink
+
+    def try_and_unlink(path: Path) -> None:
+        with pytest.raises(ConfigurationWrong, match="another server"):
+            WriterLock(file).claim()
+        unlink(path)
+
+    lock.claim()
+    monkeypatch.setattr(Path, "unlink", try_and_unlink)  # another process tries at this very moment
+    lock.release()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]
+
+
+def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In folders that refuse them, as some network file systems do."""
+
+    def refused(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr("fcntl.flock", refused)  # no test machine has such a folder
+    with Ledger.open(f"sqlite:///{file}", serving=True) as ledger:
+        ledger.append(MARKET, [violation("v1")])
+        assert [caution for caution in ledger.list_cautions() if "no file locks" in caution]
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.db"]

@@ -1,16 +1,19 @@
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
-from scoring.base.enums import Kind
+from scoring.base.enums import Action, Kind
+from scoring.base.errors import LedgerUnavailable, SellerNotFound
 from scoring.entries.incidents import derived_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.ledger.database.tables import SELLER_KEY
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
-from tests.helpers.builders import MARKET, SELLER, exposure, violation
+from tests.helpers.builders import MARKET, SELLER, confirmed, exposure, status, violation
 from tests.helpers.kinds import ON_RECORD, every_entry
 from tests.helpers.ledgers import verify
 
@@ -120,3 +123,27 @@ def test_erased_entries_of_each_kind_still_read(ledger: Ledger, kind: Kind) -> N
             if field.shape.sealed and gone:
                 expected = "[erased]" if field.required else ""
             assert getattr(found.entry.fact, field.name) == expected
+
+
+def test_an_erasure_of_an_unknown_seller_is_refused(ledger: Ledger) -> None:
+    ledger.append("other", [confirmed("v1", "s2")])
+    with pytest.raises(SellerNotFound, match="No seller 's2' in marketplace"):
+        ledger.erase(MARKET, "s2", actor="officer", entry_id="e1")
+    assert ledger.last()[0] == 1
+    ledger.erase("other", "s2", actor="officer", entry_id="e1")
+    assert ledger.erase("other", "s2", actor="officer", entry_id="e1").already_present
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_an_erasure_held_up_is_finished_by_a_retry(ledger: Ledger, url: str) -> None:
+    ledger.append(MARKET, [confirmed("v1"), status("v1", Action.APPEAL)])
+    key = key_of(ledger, "s1")
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        with pytest.raises(LedgerUnavailable, match=r"is on record .* the entry id e1"):
+            ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
+        assert key in bytes_of(url)
+    assert ledger.erase(MARKET, "s1", actor="officer", entry_id="e1").already_present
+    assert key not in bytes_of(url)

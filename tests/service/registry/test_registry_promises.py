@@ -7,7 +7,7 @@ from service.registry.figures import FigureRow, compare_models
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
 from tests.helpers.worlds import artifact
-from tests.scoring.model.test_promises import giving_up
+from tests.scoring.model.test_artifact import giving_up
 from tests.service.registry.test_registry import promote, publish, registry
 
 __all__ = ["registry"]

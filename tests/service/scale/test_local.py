@@ -21,6 +21,8 @@ from tests.helpers.limits import Limit
 from tests.helpers.scale import entry_files, fill, folder_of, planned
 from tests.helpers.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -75,7 +77,6 @@ def children() -> list[int]:
     return [int(pid) for path in found for pid in path.read_text().split()]
 
 
-@pytest.mark.long
 def test_a_killed_process_costs_time_and_never_results(run: Run) -> None:
     lines, before = lines_of(run), set(children())
     assert [*run_locally(lines, 1, 1)] == [*range(1, len(lines) + 1)]
@@ -95,7 +96,6 @@ def test_a_killed_process_costs_time_and_never_results(run: Run) -> None:
     assert answers(run) == expected
 
 
-@pytest.mark.long
 def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that die again and again are an error, too."""
     entry_files(run.manifest)[0].write_bytes(b"")
@@ -106,7 +106,6 @@ def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.Mon
         list(run_locally(lines_of(run), 2, 1))
 
 
-@pytest.mark.long
 def test_processes_end_with_their_parent(run: Run) -> None:
     """A killed parent cannot notify them."""
     blocked = Blocked(entry_files(run.manifest)[0])

@@ -12,6 +12,8 @@ from tests.helpers.models import promote, publish
 from tests.helpers.waiting import wait_until
 from tests.service.shared_address.conftest import NUMBERS, Pair, ask
 
+pytestmark = pytest.mark.long
+
 OPEN, ADOPTED = "sellertrust_book_generations", "sellertrust_book_adopted_total"
 COMPUTED = "sellertrust_book_answers_total"
 HELD = range(0, SELLERS, 4)
@@ -44,7 +46,6 @@ def scores_in(file: GenerationFile) -> dict[str, TrustScore]:
     return {name: TrustScore.FromString(answer.body) for name, answer in records(file)}
 
 
-@pytest.mark.long
 def test_a_file_made_beforehand_answers_in_every_process(pair: Pair) -> None:
     registry = Registry(pair.folder / "registry")
     first, second = registry.champion_digest() or "", publish(registry, 3)
@@ -60,7 +61,6 @@ def test_a_file_made_beforehand_answers_in_every_process(pair: Pair) -> None:
     assert not answers.items() <= scores_in(files[second]).items()
 
 
-@pytest.mark.long
 def test_a_damaged_file_is_set_aside_once_for_all(pair: Pair) -> None:
     registry = Registry(pair.folder / "registry")
     first, third = registry.champion_digest() or "", publish(registry, 5)

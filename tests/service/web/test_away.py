@@ -15,13 +15,14 @@ from tests.helpers.badge_sites import Site, badge_site, filled_server
 from tests.helpers.proxies import Proxy
 from tests.helpers.servers import PATIENCE_SECONDS, running_server
 
+pytestmark = pytest.mark.long
+
 
 def badge(site: Site, seller: str) -> str | None:
     found = json.loads(site.get(f"/badge/acme.json?seller={seller}").body)["badges"].get(seller)
     return found and found["badge"]
 
 
-@pytest.mark.long
 def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(badges, "FRESH_SECONDS", 0.0)
     with filled_server(tmp_path) as running:
@@ -47,7 +48,6 @@ def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypa
             assert site.reports[1] == "the server answers again"
 
 
-@pytest.mark.long
 def test_health_is_that_of_the_server_now(tmp_path: Path) -> None:
     with running_server(tmp_path) as running:
         proxy = Proxy(running.address)
@@ -68,7 +68,6 @@ def server_of(site: Site) -> str:
     return str(json.loads(site.get("/health").body)["server"])
 
 
-@pytest.mark.long
 def test_a_silent_server_keeps_no_badge_from_being_shown() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
@@ -85,7 +84,6 @@ def test_a_silent_server_keeps_no_badge_from_being_shown() -> None:
         assert server_of(site) == "away"
 
 
-@pytest.mark.long
 def test_the_report_of_a_server_that_is_away_names_no_seller() -> None:
     with Client("127.0.0.1:1", deadline_seconds=0.2) as client, badge_site(client) as site:
         site.get("/badge/acme/wang-fang.svg")

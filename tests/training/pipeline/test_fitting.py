@@ -20,6 +20,8 @@ from training.pipeline.run import run, show_nothing
 from training.pipeline.steps import Step
 from training.study.loading import load_study
 
+pytestmark = pytest.mark.long
+
 
 def turned(observed: Observed) -> Observed:
     seed = load_study(STUDIES / "marketplace.toml").model.seed
@@ -48,7 +50,6 @@ def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> 
     return replace(observed, parts=parts, rows=join_snapshots(parts))
 
 
-@pytest.mark.long
 def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed: Observed) -> None:
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
     by_heart = replace(
@@ -68,7 +69,6 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
     assert spread < 0.2 * POINTS_PER_LOGIT * np.ptp(of_own)
 
 
-@pytest.mark.long
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observed) -> None:
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.parts[-1], calibrated(job, weighted)
@@ -76,7 +76,6 @@ def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.long
 def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observed) -> None:
     champion = load(run(job).parts)
     """By the test rows, the latest outcomes."""
@@ -88,7 +87,6 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
     assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.long
 def test_a_calibration_that_makes_all_alike_is_refused(job: Job, observed: Observed) -> None:
     fitted = fit(Step("4", show_nothing), job, observed)
     assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).page.rows > 10
