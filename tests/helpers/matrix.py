@@ -13,29 +13,20 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from sellertrust.client import Client
-from sellertrust.v1 import answer_service_pb2 as answer_pb
-from sellertrust.v1 import audit_service_pb2 as audit_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
-from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from sellertrust.v1 import measure_service_pb2 as measure_pb
-from sellertrust.v1 import model_service_pb2 as model_pb
-from sellertrust.v1 import network_service_pb2 as network_pb
-from sellertrust.v1 import policy_service_pb2 as policy_pb
-from sellertrust.v1 import proposal_service_pb2 as proposal_pb
-from sellertrust.v1 import review_service_pb2 as review_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.api.server import FILES
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.helpers.servers import MARKET, days_ago, identity, running_server, violation
 
 PARENT = f"marketplaces/{MARKET}"
 SELLER = f"{PARENT}/sellers/s-1"
-VIOLATION = f"{PARENT}/violations/v-1"
 
 
-def _append(entry: entry_pb.Entry) -> ledger_pb.AppendEntriesRequest:
-    return ledger_pb.AppendEntriesRequest(parent=PARENT, entries=[entry])
+Fields = dict[str, Any]
 
 
 def _entry(key: str, **facts: Any) -> entry_pb.Entry:
@@ -47,192 +38,144 @@ def _entry(key: str, **facts: Any) -> entry_pb.Entry:
     return entry
 
 
-_SAID: dict[str, Any] = {"actor": "a", "reason": "so"}
-_REPORT = violation("m-violation", "s-1", notifier="brand-1")
-CALLS: dict[str, Message] = {
-    "TrustScoreService/GetTrustScore": score_pb.GetTrustScoreRequest(seller=SELLER),
-    "TrustScoreService/BatchGetTrustScores": score_pb.BatchGetTrustScoresRequest(parent=PARENT, sellers=[SELLER]),
-    "TrustScoreService/ExplainTrustScore": score_pb.ExplainTrustScoreRequest(seller=SELLER),
-    "AnswerService/SimulateTrustScore": answer_pb.SimulateTrustScoreRequest(seller=SELLER),
-    "AnswerService/SimulateTrustScore for a seller": answer_pb.SimulateTrustScoreRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
-    ),
-    "TrustScoreService/ExplainTrustScore for a seller": score_pb.ExplainTrustScoreRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
-    ),
-    "TrustScoreService/ExplainTrustScore for a regulator": score_pb.ExplainTrustScoreRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_REGULATOR
-    ),
-    "TrustScoreService/ExplainTrustScore for a checkout": score_pb.ExplainTrustScoreRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_CHECKOUT
-    ),
-    "AnswerService/FindTierPath": answer_pb.FindTierPathRequest(seller=SELLER),
-    "AnswerService/FindTierPath for a seller": answer_pb.FindTierPathRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
-    ),
-    "AnswerService/ReplayTrustScore": answer_pb.ReplayTrustScoreRequest(seller=SELLER),
-    "AnswerService/ListStatementsOfReasons": answer_pb.ListStatementsOfReasonsRequest(seller=SELLER),
-    "AnswerService/ListStatementsOfReasons for a seller": answer_pb.ListStatementsOfReasonsRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_SELLER
-    ),
-    "AnswerService/ListStatementsOfReasons for a regulator": answer_pb.ListStatementsOfReasonsRequest(
-        seller=SELLER, audience=score_pb.AUDIENCE_REGULATOR
-    ),
-    "MeasureService/EvaluateMeasures": measure_pb.EvaluateMeasuresRequest(seller=SELLER),
-    "MeasureService/EvaluateMeasures policy": measure_pb.EvaluateMeasuresRequest(seller=SELLER, policy="policies/head"),
-    "MeasureService/EvaluatePayout": measure_pb.EvaluatePayoutRequest(seller=SELLER, capture_day="2026-01-01"),
-    "MeasureService/GetRestitution": measure_pb.GetRestitutionRequest(seller=SELLER, violation="v-1"),
-    "LedgerService/AppendEntries": _append(_REPORT),
-    "LedgerService/AppendEntries identity": _append(identity("m-identity", "s-1")),
-    "LedgerService/AppendEntries status": _append(_entry("status", violation="v-1", action=2, **_SAID)),
-    "LedgerService/AppendEntries attribution": _append(_entry("attribution", violation="v-1", outcome=2, **_SAID)),
-    "LedgerService/AppendEntries correction": _append(_entry("correction", entry="v-1", **_SAID)),
-    "LedgerService/AppendEntries case": _append(_entry("case", case="r~v-1", state=3, **_SAID)),
-    "LedgerService/AppendEntries override": _append(_entry("override", **_SAID)),
-    "LedgerService/AppendEntries measure": _append(_entry("measure")),
-    "LedgerService/AppendEntries payouts": _append(_entry("payouts", **_SAID)),
-    "LedgerService/AppendEntries flow": _append(_entry("flow")),
-    "LedgerService/AppendEntries deposit": _append(_entry("deposit", actor="a")),
-    "LedgerService/AppendEntries claim": _append(_entry("claim", actor="a")),
-    "LedgerService/AppendEntries complaint": _append(_entry("complaint", reason="so")),
-    "LedgerService/AppendEntries complaint_decision": _append(_entry("complaint_decision", **_SAID)),
-    "LedgerService/StreamEntries": ledger_pb.StreamEntriesRequest(parent=PARENT, entries=[_REPORT]),
-    "LedgerService/ListEntries": ledger_pb.ListEntriesRequest(parent=PARENT),
-    "LedgerService/ListEntries of a seller": ledger_pb.ListEntriesRequest(parent=SELLER),
-    "LedgerService/WatchEntries": ledger_pb.WatchEntriesRequest(parent=PARENT),
-    "LedgerService/GetViolation": ledger_pb.GetViolationRequest(name=VIOLATION),
-    "LedgerService/ListViolations": ledger_pb.ListViolationsRequest(parent=PARENT),
-    "LedgerService/ReviewViolation": ledger_pb.ReviewViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/ConfirmViolation": ledger_pb.ConfirmViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/DismissViolation": ledger_pb.DismissViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/WithdrawViolation": ledger_pb.WithdrawViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/AppealViolation": ledger_pb.AppealViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/ReduceViolation": ledger_pb.ReduceViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/OverturnViolation": ledger_pb.OverturnViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/ReinstateViolation": ledger_pb.ReinstateViolationRequest(name=VIOLATION, **_SAID),
-    "LedgerService/EraseSeller": ledger_pb.EraseSellerRequest(seller=SELLER, actor="a", entry_id="m-erase"),
-    "LedgerService/MendClock": ledger_pb.MendClockRequest(parent=PARENT, **_SAID),
-    "AuditService/ListAuditRecords": audit_pb.ListAuditRecordsRequest(parent=PARENT),
-    "AuditService/ListAuditRecords of everything": audit_pb.ListAuditRecordsRequest(),
-    "AuditService/VerifyAudit": audit_pb.VerifyAuditRequest(),
-    "NetworkService/GetSellerNetwork": network_pb.GetSellerNetworkRequest(seller=SELLER),
-    "NetworkService/ListRings": network_pb.ListRingsRequest(parent=PARENT),
-    "NetworkService/ExportCase": network_pb.ExportCaseRequest(
-        parent=PARENT, sellers=[SELLER], authority=entry_pb.SOURCE_CUSTOMS, legal_basis="law 1", **_SAID
-    ),
-    "NetworkService/RefreshLinks": network_pb.RefreshLinksRequest(parent=PARENT),
-    "ReviewService/GetNotifier": review_pb.GetNotifierRequest(name=f"{PARENT}/notifiers/brand-1"),
-    "ReviewService/ListNotifiers": review_pb.ListNotifiersRequest(parent=PARENT),
-    "ReviewService/ListReviewQueue": review_pb.ListReviewQueueRequest(parent=PARENT),
-    "ReviewService/DecideViolations": review_pb.DecideViolationsRequest(
-        parent=PARENT, decision_id="m-bulk", action=entry_pb.ACTION_DISMISS, **_SAID
-    ),
-    "ModelService/ListModels": model_pb.ListModelsRequest(),
-    "ModelService/GetModel": model_pb.GetModelRequest(name="models/champion"),
-    "ModelService/DiffModels": model_pb.DiffModelsRequest(first="models/champion", second="models/previous"),
-    "ModelService/ListModelMoves": model_pb.ListModelMovesRequest(),
-    "ReviewService/GetTransparencyReport": review_pb.GetTransparencyReportRequest(parent=PARENT, period="2026"),
-    "ModelService/GetModelReport": model_pb.GetModelReportRequest(name="models/champion"),
-    "ModelService/PromoteModel": model_pb.PromoteModelRequest(name="models/challenger", **_SAID),
-    "ModelService/RollbackModel": model_pb.RollbackModelRequest(**_SAID),
-    "PolicyService/GetPolicy": policy_pb.GetPolicyRequest(name="policies/head"),
-    "PolicyService/ListPolicyMoves": policy_pb.ListPolicyMovesRequest(),
-    "PolicyService/CommitPolicy": policy_pb.CommitPolicyRequest(
-        text="name = 1", expected=f"policies/{'0' * 64}", **_SAID
-    ),
-    "PolicyService/RollbackPolicy": policy_pb.RollbackPolicyRequest(**_SAID),
-    "ProposalService/CreateProposal": proposal_pb.CreateProposalRequest(
-        proposal_id="m-p", append_entries=_append(_entry("override", **_SAID)), **_SAID
-    ),
-    "ProposalService/CreateProposal of a promotion": proposal_pb.CreateProposalRequest(
-        proposal_id="m-p", promote_model=model_pb.PromoteModelRequest(name="models/challenger", **_SAID), **_SAID
-    ),
-    "ProposalService/GetProposal": proposal_pb.GetProposalRequest(name=f"{PARENT}/proposals/p-1"),
-    "ProposalService/GetProposal of a promotion": proposal_pb.GetProposalRequest(name="proposals/p-1"),
-    "ProposalService/ListProposals": proposal_pb.ListProposalsRequest(parent=PARENT),
-    "ProposalService/ListProposals of promotions": proposal_pb.ListProposalsRequest(),
-    "ProposalService/ApproveProposal": proposal_pb.ApproveProposalRequest(name=f"{PARENT}/proposals/p-1", **_SAID),
-    "ProposalService/WithdrawProposal": proposal_pb.WithdrawProposalRequest(name=f"{PARENT}/proposals/p-1", **_SAID),
-}
-"""A valid request of each method, and of each kind of entry with its own right."""
+def _append(*entries: entry_pb.Entry) -> Fields:
+    return _OF_MARKETPLACE | {"entries": entries}
 
-_SCORES = {"TrustScoreService/GetTrustScore", "TrustScoreService/BatchGetTrustScores"}
-_LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerService/ListViolations"}
-_OPEN_TO = {
-    "read_scores": _SCORES | {"TrustScoreService/ExplainTrustScore for a checkout"},
+
+_SAID: Fields = {"actor": "a", "reason": "so"}
+_REPORT = violation("m-violation", "s-1", notifier="brand-1")
+_OF_MARKETPLACE: Fields = {"parent": PARENT}
+_OF_SELLER: Fields = {"seller": SELLER}
+_TO_SELLER = _OF_SELLER | {"audience": score_pb.AUDIENCE_SELLER}
+_TO_REGULATOR = _OF_SELLER | {"audience": score_pb.AUDIENCE_REGULATOR}
+_OF_VIOLATION = {"name": f"{PARENT}/violations/v-1"}
+_OF_PROPOSAL = {"name": f"{PARENT}/proposals/p-1"}
+_CHAMPION = {"name": "models/champion"}
+_CHALLENGER = {"name": "models/challenger", **_SAID}
+_OPEN_TO: dict[str, dict[str, Fields]] = {
+    "read_scores": {
+        "TrustScoreService/GetTrustScore": _OF_SELLER,
+        "TrustScoreService/BatchGetTrustScores": _OF_MARKETPLACE | {"sellers": [SELLER]},
+        "TrustScoreService/ExplainTrustScore for a checkout": _OF_SELLER | {"audience": score_pb.AUDIENCE_CHECKOUT},
+    },
     "explain": {
-        "TrustScoreService/ExplainTrustScore",
-        *(f"AnswerService/{method}" for method in ("SimulateTrustScore", "FindTierPath", "ReplayTrustScore")),
-        "AnswerService/ListStatementsOfReasons",
+        "TrustScoreService/ExplainTrustScore": _OF_SELLER,
+        "AnswerService/SimulateTrustScore": _OF_SELLER,
+        "AnswerService/FindTierPath": _OF_SELLER,
+        "AnswerService/ReplayTrustScore": _OF_SELLER,
+        "AnswerService/ListStatementsOfReasons": _OF_SELLER,
     },
     "read_own": {
-        "TrustScoreService/ExplainTrustScore for a seller",
-        "AnswerService/SimulateTrustScore for a seller",
-        "AnswerService/FindTierPath for a seller",
-        "AnswerService/ListStatementsOfReasons for a seller",
+        "TrustScoreService/ExplainTrustScore for a seller": _TO_SELLER,
+        "AnswerService/SimulateTrustScore for a seller": _TO_SELLER,
+        "AnswerService/FindTierPath for a seller": _TO_SELLER,
+        "AnswerService/ListStatementsOfReasons for a seller": _TO_SELLER,
     },
     "read_statements": {
-        "TrustScoreService/ExplainTrustScore for a regulator",
-        "AnswerService/ListStatementsOfReasons for a regulator",
+        "TrustScoreService/ExplainTrustScore for a regulator": _TO_REGULATOR,
+        "AnswerService/ListStatementsOfReasons for a regulator": _TO_REGULATOR,
     },
     "read_measures": {
-        f"MeasureService/{method}" for method in ("EvaluateMeasures", "EvaluatePayout", "GetRestitution")
+        "MeasureService/EvaluateMeasures": _OF_SELLER,
+        "MeasureService/EvaluatePayout": _OF_SELLER | {"capture_day": "2026-01-01"},
+        "MeasureService/GetRestitution": _OF_SELLER | {"violation": "v-1"},
     },
     "read_ledger": {
-        *_LISTS,
-        "LedgerService/ListEntries of a seller",
-        "LedgerService/GetViolation",
-        "ReviewService/GetNotifier",
-        "ReviewService/ListNotifiers",
-        "ReviewService/ListReviewQueue",
+        "LedgerService/ListEntries": _OF_MARKETPLACE,
+        "LedgerService/WatchEntries": _OF_MARKETPLACE,
+        "LedgerService/ListViolations": _OF_MARKETPLACE,
+        "LedgerService/ListEntries of a seller": {"parent": SELLER},
+        "LedgerService/GetViolation": _OF_VIOLATION,
+        "ReviewService/GetNotifier": {"name": f"{PARENT}/notifiers/brand-1"},
+        "ReviewService/ListNotifiers": _OF_MARKETPLACE,
+        "ReviewService/ListReviewQueue": _OF_MARKETPLACE,
     },
     "append": {
-        "LedgerService/AppendEntries",
-        *(f"LedgerService/AppendEntries {kind}" for kind in ("identity", "flow", "deposit", "claim", "complaint")),
-        "LedgerService/StreamEntries",
+        "LedgerService/AppendEntries": _append(_REPORT),
+        "LedgerService/AppendEntries identity": _append(identity("m-identity", "s-1")),
+        "LedgerService/AppendEntries flow": _append(_entry("flow")),
+        "LedgerService/AppendEntries deposit": _append(_entry("deposit", actor="a")),
+        "LedgerService/AppendEntries claim": _append(_entry("claim", actor="a")),
+        "LedgerService/AppendEntries complaint": _append(_entry("complaint", reason="so")),
+        "LedgerService/StreamEntries": _append(_REPORT),
     },
     "decide": {
-        "LedgerService/AppendEntries status",
-        "LedgerService/AppendEntries attribution",
-        "LedgerService/AppendEntries correction",
-        "LedgerService/AppendEntries case",
-        "LedgerService/ReviewViolation",
-        "LedgerService/ConfirmViolation",
-        "LedgerService/DismissViolation",
-        "LedgerService/WithdrawViolation",
-        "LedgerService/AppealViolation",
-        "LedgerService/ReduceViolation",
-        "LedgerService/OverturnViolation",
-        "LedgerService/ReinstateViolation",
+        "LedgerService/AppendEntries status": _append(_entry("status", violation="v-1", action=2, **_SAID)),
+        "LedgerService/AppendEntries attribution": _append(_entry("attribution", violation="v-1", outcome=2, **_SAID)),
+        "LedgerService/AppendEntries correction": _append(_entry("correction", entry="v-1", **_SAID)),
+        "LedgerService/AppendEntries case": _append(_entry("case", case="r~v-1", state=3, **_SAID)),
+        **{
+            f"LedgerService/{action}Violation": _OF_VIOLATION | _SAID
+            for action in ("Review", "Confirm", "Dismiss", "Withdraw", "Appeal", "Reduce", "Overturn", "Reinstate")
+        },
     },
-    "bulk_decide": {"ReviewService/DecideViolations"},
-    "override": {"LedgerService/AppendEntries override"},
-    "impose_measures": {"LedgerService/AppendEntries measure", "LedgerService/AppendEntries payouts"},
-    "decide_complaints": {"LedgerService/AppendEntries complaint_decision"},
+    "bulk_decide": {
+        "ReviewService/DecideViolations": {
+            "parent": PARENT, "decision_id": "m-bulk", "action": entry_pb.ACTION_DISMISS, **_SAID,
+        },
+    },
+    "override": {"LedgerService/AppendEntries override": _append(_entry("override", **_SAID))},
+    "impose_measures": {
+        "LedgerService/AppendEntries measure": _append(_entry("measure")),
+        "LedgerService/AppendEntries payouts": _append(_entry("payouts", **_SAID)),
+    },
+    "decide_complaints": {
+        "LedgerService/AppendEntries complaint_decision": _append(_entry("complaint_decision", **_SAID)),
+    },
     "read_models": {
-        "ModelService/ListModels",
-        "ModelService/GetModel",
-        "ModelService/DiffModels",
-        "ModelService/ListModelMoves",
-        "ModelService/GetModelReport",
+        "ModelService/ListModels": {},
+        "ModelService/GetModel": _CHAMPION,
+        "ModelService/DiffModels": {"first": "models/champion", "second": "models/previous"},
+        "ModelService/ListModelMoves": {},
+        "ModelService/GetModelReport": _CHAMPION,
     },
-    "models": {"ModelService/PromoteModel", "ModelService/RollbackModel"},
-    "read_policies": {"PolicyService/GetPolicy", "PolicyService/ListPolicyMoves"},
-    "policies": {"PolicyService/CommitPolicy", "PolicyService/RollbackPolicy"},
+    "models": {"ModelService/PromoteModel": _CHALLENGER, "ModelService/RollbackModel": _SAID},
+    "read_policies": {"PolicyService/GetPolicy": {"name": "policies/head"}, "PolicyService/ListPolicyMoves": {}},
+    "policies": {
+        "PolicyService/CommitPolicy": {"text": "name = 1", "expected": f"policies/{'0' * 64}", **_SAID},
+        "PolicyService/RollbackPolicy": _SAID,
+    },
     "propose": {
-        "ProposalService/GetProposal",
-        "ProposalService/ListProposals",
-        "ProposalService/WithdrawProposal",
+        "ProposalService/GetProposal": _OF_PROPOSAL,
+        "ProposalService/ListProposals": _OF_MARKETPLACE,
+        "ProposalService/WithdrawProposal": _OF_PROPOSAL | _SAID,
     },
-    "approve": {"ProposalService/ApproveProposal"},
-    "read_report": {"ReviewService/GetTransparencyReport"},
-    "audit": {"AuditService/ListAuditRecords"},
-    "read_network": {"NetworkService/GetSellerNetwork", "NetworkService/ListRings"},
-    "export_cases": {"NetworkService/ExportCase"},
-    "refresh_links": {"NetworkService/RefreshLinks"},
-    "erase": {"LedgerService/EraseSeller"},
-    "operate": {"LedgerService/MendClock"},
+    "approve": {"ProposalService/ApproveProposal": _OF_PROPOSAL | _SAID},
+    "read_report": {"ReviewService/GetTransparencyReport": _OF_MARKETPLACE | {"period": "2026"}},
+    "audit": {"AuditService/ListAuditRecords": _OF_MARKETPLACE},
+    "read_network": {"NetworkService/GetSellerNetwork": _OF_SELLER, "NetworkService/ListRings": _OF_MARKETPLACE},
+    "export_cases": {
+        "NetworkService/ExportCase": {
+            "parent": PARENT, "sellers": [SELLER], "authority": entry_pb.SOURCE_CUSTOMS, "legal_basis": "law 1", **_SAID,
+        },
+    },
+    "refresh_links": {"NetworkService/RefreshLinks": _OF_MARKETPLACE},
+    "erase": {"LedgerService/EraseSeller": _OF_SELLER | {"actor": "a", "entry_id": "m-erase"}},
+    "operate": {"LedgerService/MendClock": _OF_MARKETPLACE | _SAID},
+}  # fmt: skip
+"""By right, the calls that it opens by itself, with the fields of a valid request."""
+_PROPOSED = "ProposalService/CreateProposal"
+_BEYOND_ONE_RIGHT: dict[str, Fields] = {
+    "MeasureService/EvaluateMeasures policy": _OF_SELLER | {"policy": "policies/head"},
+    "AuditService/ListAuditRecords of everything": {},
+    "AuditService/VerifyAudit": {},
+    _PROPOSED: {"proposal_id": "m-p", "append_entries": _append(_entry("override", **_SAID)), **_SAID},
+    f"{_PROPOSED} of a promotion": {"proposal_id": "m-p", "promote_model": _CHALLENGER, **_SAID},
+    "ProposalService/GetProposal of a promotion": {"name": "proposals/p-1"},
+    "ProposalService/ListProposals of promotions": {},
 }
+
+
+def _request(call: str, fields: Fields) -> Message:
+    service, method = call.partition(" ")[0].split("/")
+    [described] = [file.services_by_name[service] for file in FILES if service in file.services_by_name]
+    return GetMessageClass(described.methods_by_name[method].input_type)(**fields)
+
+
+CALLS: dict[str, Message] = {
+    call: _request(call, fields) for calls in (*_OPEN_TO.values(), _BEYOND_ONE_RIGHT) for call, fields in calls.items()
+}
+_LISTS = {"LedgerService/ListEntries", "LedgerService/WatchEntries", "LedgerService/ListViolations"}
 _TOKEN_MAY = {
     "read_scores",
     "explain",
@@ -250,7 +193,6 @@ _TOKEN_MAY = {
     "refresh_links",
 }
 """Rights that a token carries without a certificate."""
-_PROPOSED = "ProposalService/CreateProposal"
 _EVERY = {name: ["*"] for name in ("kinds", "sources", "notifiers", "entry_ids", "actions")}
 _OF_SERVER = {"read_models", "models", "read_policies", "policies", "operate"}
 _OF_MARKET = [right for right in _OPEN_TO if right not in _OF_SERVER]
@@ -299,22 +241,21 @@ def _grants() -> str:
 
 
 def _wanted_of_wrong(name: str) -> set[str]:
-    market = set().union(*(_OPEN_TO[right] for right in _OF_MARKET)) | {_PROPOSED}
+    market = {_PROPOSED}.union(*(_OPEN_TO[right] for right in _OF_MARKET))
     match name:
         case "marketplace":
             return set()
         case "seller":
             return _LISTS
         case "kind":
-            return market - _OPEN_TO["append"]
+            return market - {*_OPEN_TO["append"]}
         case "source" | "notifier":
             return market - {"LedgerService/AppendEntries", "LedgerService/StreamEntries"}
         case "id":
             written = {call for call in market if "AppendEntries" in call or "StreamEntries" in call}
             return market - written - {_PROPOSED, "LedgerService/EraseSeller"}
         case "action":
-            decisions = _OPEN_TO["decide"] | _OPEN_TO["bulk_decide"]
-            return (market - decisions) | {"LedgerService/AppealViolation"}
+            return market - {*_OPEN_TO["decide"], *_OPEN_TO["bulk_decide"]} | {"LedgerService/AppealViolation"}
     raise AssertionError(name)
 
 
@@ -357,7 +298,7 @@ def _certificates(authority: Authority, folder: Path) -> dict[str, tuple[dict[st
     }
     for right, calls in _OPEN_TO.items():
         shown = authority.certificate(dns=[f"{right.replace('_', '-')}.example"])
-        found[f"{right} alone"] = (shown.options(), calls, "denied")
+        found[f"{right} alone"] = (shown.options(), {*calls}, "denied")
     auditor = authority.certificate(dns=["auditor.example"])
     found["audit of every marketplace"] = (auditor.options(), {call for call in CALLS if "Audit" in call}, "denied")
     for wrong in ("marketplace", "seller", "kind", "source", "notifier", "id", "action"):
@@ -378,7 +319,7 @@ def _tokens(issuer: TokenIssuer) -> dict[str, tuple[str, set[str], str]]:
         "token without a grant": (issuer.token("stranger"), set(), "denied"),
     }
     for right, calls in _OPEN_TO.items():
-        is_open = calls if right in _TOKEN_MAY else set()
+        is_open = {*calls} if right in _TOKEN_MAY else set()
         found[f"{right} alone, by token"] = (issuer.token(right), is_open, "denied")
     return found
 
