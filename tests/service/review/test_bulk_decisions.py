@@ -267,7 +267,7 @@ def test_dismissed_violations_are_taken_up_if_asked(ledger: Ledger) -> None:
     assert done.decided == len(done.others) > 30
 
 
-SAMPLED = BulkDecision("case-9", Action.SAMPLED, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
+SAMPLED = BulkDecision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
 OTHERWISE: dict[str, dict[str, Any]] = {
     "action": {"action": Action.CONFIRM},
     "actor": {"actor": "staff-8"},
@@ -332,7 +332,7 @@ def test_two_calls_of_one_decision_at_once_are_one(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("before", "action", "after"),
     [
-        (Action.REVIEW, Action.SAMPLED, Status.UNDER_REVIEW),
+        (Action.REVIEW, Action.DISMISS, Status.UNDER_REVIEW),
         (Action.CONFIRM, Action.OVERTURN, Status.CONFIRMED),
     ],
 )
@@ -367,9 +367,9 @@ def test_a_product_waits_for_a_seller_held_back(ledger: Ledger) -> None:
     selection = Selection(violation_types=("unsafe_product",))
     shown = [dry_run(ledger, MARKET, replace(SAMPLED, selection=selection, sample_fraction=n)) for n in (0.01, 1.0)]
     assert {(one.reach, "p" in one.held_back) for one in shown} == {(30, False), (0, True)}
-    of_seller = BulkDecision("one", Action.SAMPLED, "a", "r", "", replace(selection, seller="s3"))
+    of_seller = BulkDecision("one", Action.DISMISS, "a", "r", "", replace(selection, seller="s3"))
     [held] = execute(ledger, MARKET, of_seller, 1).held_back
     wide = replace(SAMPLED, selection=selection)
     assert "p" not in [one.violation for one in dry_run(ledger, MARKET, wide).selected]
-    ledger.append(MARKET, [status(held, Action.SAMPLED, "person")])
+    ledger.append(MARKET, [status(held, Action.DISMISS, "person")])
     assert "p" in [one.violation for one in dry_run(ledger, MARKET, wide).selected]
