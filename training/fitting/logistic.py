@@ -31,7 +31,6 @@ class Logistic:
     """
 
     def __init__(self, rows: Snapshot, study: Study) -> None:
-        self._study = study
         columns = log1p(rows.x)
         self._range = columns.min(axis=0), columns.max(axis=0)
         self._middle = np.average(columns, axis=0, weights=rows.weight)
@@ -45,10 +44,6 @@ class Logistic:
     def served(self, rows: Snapshot) -> Floats:
         """Return the log-odds of bad over the reference exposure."""
         return np.asarray(self._design(rows) @ self._beta, dtype=np.float64)
-
-    def log_odds(self, rows: Snapshot) -> Floats:
-        """Return the log-odds of bad over each row's own exposure."""
-        return self.served(rows) + offset(rows, self._study)
 
     def _design(self, rows: Snapshot) -> Floats:
         columns = np.clip(log1p(rows.x), *self._range)

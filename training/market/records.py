@@ -45,10 +45,6 @@ class Market:
     A final act with a verified identifier has no decision.
     """
 
-    @property
-    def seller_count(self) -> int:
-        return self.identity.height
-
 
 @dataclass(frozen=True)
 class Drawn:

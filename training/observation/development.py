@@ -232,14 +232,11 @@ def _find_known_days(table: LedgerTable, final: Facts) -> Ints:
     by_row = np.zeros(len(table.harm), dtype=np.int64)
     by_row[columns.row] = columns.violation
     counting = columns.take(np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED))
-    counting = counting.take(np.lexsort((counting.report_time, counting.violation)))
-    place = find_places(counting.violation, by_row[v.row])
+    confirmed = np.full(int(columns.violation.max(initial=-1)) + 1, NEVER)
+    np.minimum.at(confirmed, counting.violation, counting.report_time)
     reported = np.zeros(len(table.harm), dtype=np.int64)
     reported[columns.row] = columns.report_time
-    if not len(counting.violation):
-        return np.full(len(v.row), NEVER // DAY)
-    known = np.where(place >= 0, np.maximum(counting.report_time[place], reported[v.row]), NEVER)
-    return np.asarray(known // DAY, dtype=np.int64)
+    return np.asarray(np.maximum(confirmed[by_row[v.row]], reported[v.row]) // DAY, dtype=np.int64)
 
 
 def _find_first_month(days: Ints, share: Floats, least: float) -> Floats:

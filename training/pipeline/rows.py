@@ -5,7 +5,7 @@ import polars as pl
 
 from scoring.base.errors import ConfigurationWrong, invalid
 from training.observation.export import LedgerTable
-from training.observation.snapshots import join_snapshots
+from training.observation.snapshots import Snapshot, join_snapshots
 from training.pipeline.job import Job, Trained
 from training.pipeline.observing import observe
 from training.pipeline.steps import Step, show_nothing
@@ -20,19 +20,24 @@ def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
     are as served (reference exposure and context). `p_bad` is over the row's own exposure, known at the maturity.
     `score_NAME` is a model's served ranking, higher is worse.
     """
-    test = trained.test
-    columns: dict[str, object] = {
-        "seller": [table.sellers[code] for code in test.seller.tolist()],
-        "observe_day": pl.Series(test.day.astype(np.int32)).cast(pl.Date),
-        "bad": test.bad.astype(np.int8),
-        "weight": test.weight,
-        "orders_before": test.orders.astype(np.int64),
-        "orders_in_window": test.window_orders.astype(np.int64),
-        "points": trained.test_points.astype(np.int64),
-        "p_bad": trained.test_p_bad,
+    columns = _describe_rows(table, trained.test)
+    orders = {
+        "orders_before": trained.test.orders.astype(np.int64),
+        "orders_in_window": columns.pop("orders_in_window"),
     }
+    answers = {"points": trained.test_points.astype(np.int64), "p_bad": trained.test_p_bad}
     scores = {f"score_{name}": score for name, score in trained.test_scores.items()}
-    return pl.DataFrame({**columns, **scores})
+    return pl.DataFrame({**columns, **orders, **answers, **scores})
+
+
+def _describe_rows(table: LedgerTable, rows: Snapshot) -> dict[str, object]:
+    return {
+        "seller": [table.sellers[code] for code in rows.seller.tolist()],
+        "observe_day": pl.Series(rows.day.astype(np.int32)).cast(pl.Date),
+        "bad": rows.bad.astype(np.int8),
+        "weight": rows.weight,
+        "orders_in_window": rows.window_orders.astype(np.int64),
+    }
 
 
 def design_matrix(job: Job) -> pl.DataFrame:
@@ -43,15 +48,9 @@ def design_matrix(job: Job) -> pl.DataFrame:
     """
     observed = observe(Step("snapshot", show_nothing), job)
     rows = join_snapshots([observed.rows, observed.test])
-    columns: dict[str, object] = {
-        "split": np.repeat(["train", "test"], [len(observed.rows.bad), len(observed.test.bad)]),
-        "seller": [job.table.sellers[code] for code in rows.seller.tolist()],
-        "observe_day": pl.Series(rows.day.astype(np.int32)).cast(pl.Date),
-        "bad": rows.bad.astype(np.int8),
-        "weight": rows.weight,
-        "orders_in_window": rows.window_orders.astype(np.int64),
-    }
-    return pl.DataFrame(columns | {f.key: rows.x[:, k] for k, f in enumerate(job.study.features)})
+    split = {"split": np.repeat(["train", "test"], [len(observed.rows.bad), len(observed.test.bad)])}
+    inputs = {feature.key: rows.x[:, k] for k, feature in enumerate(job.study.features)}
+    return pl.DataFrame({**split, **_describe_rows(job.table, rows), **inputs})
 
 
 def check_rows_file(file: Path, option: str = "--rows") -> None:

@@ -60,7 +60,7 @@ class Trade:
 def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Trade:
     plan = plan or RunnerPlan()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    n, days, names = market.seller_count, market.days, market.exposure
+    n, days, names = market.identity.height, market.days, market.exposure
     place = (names["seller"].to_numpy(), names["day"].to_numpy())
     grids = []
     for column in ("settled_orders", "value_minor", "not_received", "returned"):

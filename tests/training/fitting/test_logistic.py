@@ -47,7 +47,6 @@ def test_own_exposure_is_beside_what_is_fitted() -> None:
     fitted = Logistic(rows, study)
     found = fitted.served(rows)
     assert found == pytest.approx(fitted.served(replace(rows, window_orders=np.ones(len(sold)))))
-    assert fitted.log_odds(rows) == pytest.approx(found + own)
     assert np.average(1 / (1 + np.exp(-found - own))) == pytest.approx(bad.mean(), rel=1e-3)
     assert found.mean() == pytest.approx(-2.5, abs=0.3)
 
@@ -56,7 +55,7 @@ def test_a_seller_far_out_does_not_lead_it() -> None:
     rows = rows_of()
     x = rows.x.copy()
     x[0] = 1e6
-    found = Logistic(replace(rows, x=x), restated(STUDY, exposure={"reference_orders": None})).log_odds(
+    found = Logistic(replace(rows, x=x), restated(STUDY, exposure={"reference_orders": None})).served(
         replace(rows, x=x)
     )
     assert np.abs(found).max() < 50
@@ -69,9 +68,9 @@ def test_a_nearly_constant_column_says_nothing_far_out() -> None:
     fitted = Logistic(replace(rows, x=x), study)
     far = x.copy()
     far[:, 0] = 5.0
-    assert fitted.log_odds(replace(rows, x=far)) == pytest.approx(fitted.log_odds(replace(rows, x=x)))
+    assert fitted.served(replace(rows, x=far)) == pytest.approx(fitted.served(replace(rows, x=x)))
     far[:, 1:] *= 1000
-    assert np.abs(fitted.log_odds(replace(rows, x=far))).max() < 20
+    assert np.abs(fitted.served(replace(rows, x=far))).max() < 20
 
 
 def test_the_penalty_is_chosen_on_sellers_left_out() -> None:
@@ -79,13 +78,13 @@ def test_the_penalty_is_chosen_on_sellers_left_out() -> None:
     rng = np.random.default_rng(5)
     few = rows.take(np.arange(400))
     noise = replace(few, x=rng.normal(0, 1, few.x.shape) ** 2, bad=(rng.random(400) < 0.1).astype(float))
-    spread = np.ptp(Logistic(noise, study).log_odds(noise))
+    spread = np.ptp(Logistic(noise, study).served(noise))
     strong = replace(noise, bad=(noise.x[:, 0] > 1.5).astype(float))
-    assert spread < 1 < np.ptp(Logistic(strong, study).log_odds(strong))
+    assert spread < 1 < np.ptp(Logistic(strong, study).served(strong))
 
 
 def test_a_row_counts_in_the_logistic_regression_by_its_weight() -> None:
     rows = rows_of()
     rows = replace(rows, weight=np.where(rows.bad > 0, 3.0, 1.0))
-    p = 1 / (1 + np.exp(-Logistic(rows, restated(STUDY, exposure={"reference_orders": None})).log_odds(rows)))
+    p = 1 / (1 + np.exp(-Logistic(rows, restated(STUDY, exposure={"reference_orders": None})).served(rows)))
     assert rows.weight @ rows.bad / (rows.weight @ p) == pytest.approx(1, abs=1e-3)

@@ -16,8 +16,8 @@ STUDY = 'name = "s"\nmarketplace = "m"\n[window]\ndays = 90\n[bad]\nany = [{ har
 
 def test_every_name_of_what_training_sets_is_known() -> None:
     """A forgotten name would override a parameter that the certificate depends on."""
-    for name, others in {**OURS, **BREAKING, **DEFAULTED}.items():
-        assert {name, *others.split()} == _ConfigAliases.get(name)
+    for name in (*OURS, *BREAKING, *DEFAULTED):
+        assert name in _ConfigAliases._get_all_param_aliases()
 
 
 @pytest.mark.parametrize(
