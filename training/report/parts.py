@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 
 @dataclass(frozen=True, slots=True)
 class Chip:
@@ -66,13 +68,6 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Bullets:
     items: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    rows: Sequence[tuple[str, str]]
-    """(term, value)."""
-    code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +166,7 @@ class Missing:
     why: str
 
 
-Block = Table | Text | Bullets | Facts | Command | Verdict | Plots | Multiples | Missing
+Block = Table | Text | Bullets | Verdict | Plots | Multiples | Missing | Markup
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from jinja2 import TemplateError
+
+from training.report.environment import open_templates
 from training.report.parts import Block, Missing, Section
 from training.report.reading import Absent, Reading
-from training.report.sections import calibration, closing, data, decision, features, people, ranking
+from training.report.sections import calibration, data, decision, features, people, ranking
 
 Build = Callable[[Reading], list[Block]]
 
@@ -19,15 +23,21 @@ class Plan:
     parts: Sequence[tuple[str, Build]]
 
 
+ROOMS = {room.__name__.rpartition(".")[2]: room for room in (calibration, data, decision, features, people, ranking)}
+
+
+def _find_part(place: str) -> Build:
+    """Return the function at a place such as "data.windows"; "text.NAME" is a macro of `text.html.j2`."""
+    room, name = place.split(".")
+    if room != "text":
+        return cast("Build", getattr(ROOMS[room], name))
+    return lambda reading: [getattr(open_templates().get_template("text.html.j2").module, name)(reading)]
+
+
 def _read_plans() -> tuple[Plan, ...]:
-    rooms = {
-        room.__name__.rpartition(".")[2]: room
-        for room in (calibration, closing, data, decision, features, people, ranking)
-    }
     found = []
     for row in tomllib.loads(Path(__file__).with_name("sections.toml").read_text(encoding="utf-8"))["sections"]:
-        places = {name: place.split(".") for name, place in row["parts"].items()}
-        parts = [(name, getattr(rooms[room], function)) for name, (room, function) in places.items()]
+        parts = [(name, _find_part(place)) for name, place in row["parts"].items()]
         found.append(Plan(row["key"], row["title"], row.get("lead", ""), parts))
     return tuple(found)
 
@@ -55,7 +65,7 @@ def _blocks(name: str, part: Build, reading: Reading) -> list[Block]:
         return part(reading)
     except Absent as absent:
         return [Missing(name, str(absent))]
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError) as error:
         fault = f"this program failed on it ({type(error).__name__}: {error})"
         warnings.warn(f"the report lacks its part {name!r}: {fault}", ReportFault, stacklevel=2)
         return [Missing(name, f"{fault}; please report it: the figures are in evaluation.json")]

@@ -1,57 +1,13 @@
-"""The data: its origin, definitions, observation points and checks."""
+"""The data: observation points, exclusions, checks and looks."""
 
 from datetime import date, timedelta
 from typing import Any
 
-from training.report.numbers import count, listed, number, plural, significant
-from training.report.parts import Block, Cell, Chip, Facts, Table, Text
+from training.report.numbers import count, listed, plural, significant
+from training.report.parts import Block, Cell, Chip, Table, Text
 from training.report.reading import Reading
 
 Json = Any
-LINEAGE = {
-    "study": "study",
-    "study_digest": "study digest",
-    "ledger_as_of": "ledger as of",
-    "ledger_digest": "ledger digest",
-    "ledger_entries": "entries of the ledger",
-    "rounds": "boosting rounds",
-    "seed": "seed",
-    "calibration": "calibration",
-}
-
-
-def lineage(r: Reading) -> list[Block]:
-    """List the model's origin: study, ledger, parameters, versions."""
-    rows = [(name, str(r.lineage[key])) for key, name in LINEAGE.items()]
-    stated, versions = (
-        ", ".join(f"{key} {value}" for key, value in r.lineage[part].items()) for part in ("parameters", "versions")
-    )
-    rows.append(("parameters set by the study", stated or "none: the defaults of the release"))
-    return [Facts([*rows, ("scoring core", str(r.manifest["core_version"])), ("libraries", versions)], code=True)]
-
-
-def definitions(r: Reading) -> list[Block]:
-    """List what bad is, the window, and who is eligible."""
-    d = r.lineage["definition"]
-    asks = [*([f"at least {d['bad_at_least']}"] if d["bad_at_least"] != 1 else []), *d["bad_asks"]]
-    reference = d["reference_exposure"]
-    rows = [
-        ("bad", "; or ".join(d["bad"]) + (f" ({', and '.join(asks)})" if asks else "")),
-        (
-            "reference exposure",
-            "none: bad counts over the window, whatever the seller sells"
-            if reference is None
-            else f"{count(reference)} settled orders: p_bad is the chance of bad over so many",
-        ),
-        ("performance window", str(d["window"])),
-        ("maturity", f"{plural(d['maturity_days'], 'day')} after the window before truth is read"),
-        ("eligible sellers", "; ".join(d["eligible"])),
-    ]
-    if d["weigh_by"] == "orders":
-        rows.append(("weights", "by settled orders in the window: an order counts as much as any other"))
-    if slope := r.lineage["exposure_slope"]:
-        rows.append(("slope of exposure", f"{slope}; beside a seller's own orders alone, never in an answer"))
-    return [Facts(rows)]
 
 
 def windows(r: Reading) -> list[Block]:
@@ -113,30 +69,6 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
         figures = [significant(row["number"]), significant(row.get("threshold"))]
         cells.append([str(row["check"]), chip, *figures, str(row["text"])])
     return Table(title, caption, ("check", "result", "number", "threshold", "what it says"), cells)
-
-
-DELAYS = {
-    "median_days": "median delay of a decision",
-    "p95_days": "95 % are decided after",
-}
-
-
-def labels(r: Reading) -> list[Block]:
-    """List the delay of decisions, the number still open, and the correction of labels for them."""
-    delay, factor = (r.evaluation["labels"][part] for part in ("decision_delay", "development"))
-    rows = [
-        (name, "not reached yet" if delay[key] is None else plural(round(delay[key]), "day"))
-        for key, name in DELAYS.items()
-    ]
-    rows.append(("cases still open", count(delay["open"])))
-    rows.append(
-        (
-            "development to the ultimate level",
-            f"× {number(factor['factor'])} on the odds, for sellers that are found bad after the maturity. It raises p_bad as"
-            " served. Predictions on this page are for the maturity, like the labels",
-        )
-    )
-    return [Facts(rows)]
 
 
 def looks(r: Reading) -> list[Block]:

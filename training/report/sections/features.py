@@ -7,7 +7,7 @@ from typing import Any
 from scoring.features.table import FEATURES
 from training.report.drawing import Scaled, axis, draw_bar, draw_curve
 from training.report.numbers import count, listed, number, percent, plural, signed, significant
-from training.report.parts import Axis, Block, Cell, Chip, Facts, Multiples, Plot, Table, Text
+from training.report.parts import Axis, Block, Cell, Chip, Multiples, Plot, Table
 from training.report.reading import Reading
 
 Json = Any
@@ -45,21 +45,14 @@ def psi(r: Reading) -> list[Block]:
 
 def list_directions(r: Reading) -> list[Block]:
     """Tabulate the direction in which each feature provably moves the score."""
-    c = r.certificate
-    directions = c["directions"]
-    bound = sum(1 for direction in directions.values() if direction)
-    text = (
-        f"Proven exactly over {plural(c['trees'], 'table')}: in {bound} of {len(directions)} features the score moves one way"
-        " only. A model for which this cannot be proven is not served. The proof covers the text of this SHA-256."
-    )
-    proof = Facts([("algorithm", c["algorithm"]), ("model text, SHA-256", c["model_sha256"])], code=True)
+    directions = r.certificate["directions"]
     rows: list[list[Cell]] = []
     for key, direction in directions.items():
         known = FEATURES.get(key)
         meaning = (known.unit, known.definition) if known else ("attribute", "an attribute")
         rows.append([key, ARROWS[direction], *meaning])
     fold = f"Show all {plural(len(rows), 'feature')} with their directions, and how facts become them"
-    return [Text(text), proof, Table("", "", ("feature", "direction", "unit", "definition"), rows, fold)]
+    return [Table("", "", ("feature", "direction", "unit", "definition"), rows, fold)]
 
 
 def page(r: Reading) -> list[Block]:

@@ -1,0 +1,43 @@
+"""The templates of a report, with the functions that they call."""
+
+import shlex
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from training.report import numbers
+from training.report.parts import Table
+
+
+@cache
+def open_templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals.update(kind=_kind, pos=_per_cent, quote=shlex.quote)
+    templates.globals.update(count=numbers.count, number=numbers.number, plural=numbers.plural)
+    templates.filters.update(breakable=_breakable, prose=_prose)
+    return templates
+
+
+def _kind(thing: object) -> str:
+    return type(thing).__name__.lower()
+
+
+def _per_cent(value: float) -> str:
+    return f"{value:.4g}%"
+
+
+def _breakable(text: str) -> Markup:
+    return Markup("_<wbr>").join(text.split("_"))
+
+
+def _prose(table: Table) -> bool:
+    """Return whether a table has sentences beside its first column; phones then stack its rows."""
+    return any(type(cell) is str and len(cell) > 34 for row in table.rows for cell in row[1:])
