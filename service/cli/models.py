@@ -334,6 +334,7 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def login_name() -> str:
+    """Return the name of the user who runs this process, "unnamed" without one."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
@@ -341,4 +342,5 @@ def login_name() -> str:
 
 
 def now_micros() -> int:
+    """Return the present in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -15,7 +15,7 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from training.checks.check import Check
 from training.checks.effects import check_effects, rank_by_all, take_unrecorded
-from training.evaluation.equal_volume import EqualVolume, between
+from training.evaluation.equal_volume import EqualVolume, estimate_by_jackknife
 from training.evaluation.jeffreys import holm
 from training.fitting.folds import mix_bits
 from training.observation.badness import match_rules
@@ -241,7 +241,7 @@ def check_early_cliff(table: LedgerTable, study: Study, rows: Snapshot, build: B
         if ranked is None:
             return Check(name, True, 0.0, "too few bad rows to compare features read earlier")
         found.append(ranked)
-    fall = between(found[0].value - found[-1].value, found[0].influence - found[-1].influence)
+    fall = estimate_by_jackknife(found[0].value - found[-1].value, found[0].influence - found[-1].influence)
     steps = [one.value - other.value for one, other in pairwise(found)]
     most = int(np.argmax(steps))
     read = ", ".join(f"{each.value:.3f} {lag} days earlier" for each, lag in zip(found[1:], LAGS, strict=True))

@@ -25,6 +25,7 @@ class Interval:
 
     @staticmethod
     def from_error(value: float, error: float) -> "Interval":
+        """Return the interval of 1.96 standard errors on both sides."""
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def clip(self, least: float, most: float) -> "Interval":
@@ -64,14 +65,14 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
     return [(key[part[0]], part) for part in np.split(order, starts[1:]) if len(part)]
 
 
-def plain(value: Any) -> Any:
+def to_json_values(value: Any) -> Any:
     """Return tables, arrays and intervals as JSON values: numbers keep 12 digits, null if not finite."""
     if isinstance(value, Interval):
-        return plain(value.as_dict())
+        return to_json_values(value.as_dict())
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): to_json_values(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [plain(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
+        return [to_json_values(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

@@ -25,13 +25,15 @@ class EqualVolume:
     """Change of the value for one more copy of each seller, shape (sellers,), in the order of the sellers' codes."""
 
     def interval(self) -> Interval:
-        return between(self.value, self.influence).clip(0.0, 1.0)
+        """Return the value with its 95 % interval by sellers, within 0 and 1."""
+        return estimate_by_jackknife(self.value, self.influence).clip(0.0, 1.0)
 
 
-def between(value: float, influence: Floats) -> Interval:
-    """Return a figure with its 95 % interval by the infinitesimal jackknife, with sellers as clusters.
+def estimate_by_jackknife(value: float, influence: Floats) -> Interval:
+    """Return a figure with its 95 % interval, all rows of a seller taken as one.
 
-    `influence`: the figure's change for one more copy of each seller. The variance is the sum of its squares. Worked:
+    `influence`: the figure's change for one more copy of each seller, shape (sellers,); the variance is the sum of its
+    squares (infinitesimal jackknife). Worked:
     0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
     """
     return Interval.from_error(value, float(np.sqrt((influence**2).sum())))
@@ -86,7 +88,7 @@ def at_equal_volume(
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
     own = found[candidate]
     differences = {
-        f"{candidate}-{name}": between(own.value - other.value, own.influence - other.influence)
+        f"{candidate}-{name}": estimate_by_jackknife(own.value - other.value, own.influence - other.influence)
         for name, other in found.items()
         if name != candidate
     }

@@ -5,11 +5,11 @@ import numpy as np
 
 from scoring.base.arrays import Floats
 from training.evaluation import curves, segments, tiers
-from training.evaluation.arrays import plain
+from training.evaluation.arrays import to_json_values
 from training.evaluation.case import CANDIDATE, VOLUMES, Case
 from training.evaluation.curves import Shares
-from training.evaluation.equal_volume import at_equal_volume, between
-from training.evaluation.probability import losses, recalibrate
+from training.evaluation.equal_volume import at_equal_volume, estimate_by_jackknife
+from training.evaluation.probability import log_losses, recalibrate
 from training.evaluation.stability import Samples
 
 
@@ -50,19 +50,19 @@ def evaluate(case: Case) -> dict[str, Any]:
         "psi": stability(case),
         "migration": tiers.migration(case),
     }
-    result: dict[str, Any] = plain(found)
+    result: dict[str, Any] = to_json_values(found)
     return result
 
 
 def _describe_probabilities(case: Case, name: str) -> dict[str, Any]:
     log_odds, p_bad = case.log_odds[name], case.probabilities()[name]
     slope, intercept = recalibrate(log_odds, case.bad, case.weight, case.seller)
-    lost = losses(log_odds, case.bad)
+    lost = log_losses(log_odds, case.bad)
     log_loss = case.mean(lost)
     _, cluster = np.unique(case.seller, return_inverse=True)
     influence = np.bincount(cluster, weights=case.weight * (lost - log_loss)) / case.weight.sum()
     return {
-        "log_loss": between(log_loss, influence),
+        "log_loss": estimate_by_jackknife(log_loss, influence),
         "brier": case.mean((p_bad - case.bad) ** 2),
         "calibration": {
             "slope": slope,
@@ -110,4 +110,5 @@ def stability(case: Case) -> dict[str, Any]:
 
 
 def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
+    """Return `rows`, `bad` rows and distinct `sellers`."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}

@@ -29,7 +29,7 @@ def jeffreys_test(predicted: float, bad: float, rows: float) -> tuple[float, flo
 
 
 def holm(p_values: Floats) -> Floats:
-    """Return Holm's adjusted p-values, shape (n,); NaN marks no test and stays NaN.
+    """Return p-values adjusted for n questions at once, by Holm, shape (n,); NaN marks no test and stays NaN.
 
     Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06.
     """
@@ -70,6 +70,7 @@ class Rate:
         return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
+        """Return all but the effective rows, by name."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 

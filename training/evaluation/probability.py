@@ -9,10 +9,10 @@ from training.fitting.logistic import fit_with_errors
 BINS = 10
 
 
-def losses(log_odds: Floats, bad: Floats) -> Floats:
-    """Return the log-loss of each row: -ln of the predicted probability of its outcome.
+def log_losses(log_odds: Floats, bad: Floats) -> Floats:
+    """Return the log-loss of each row, shape (n,): -ln of the probability that was predicted for its outcome.
 
-    Worked: log-odds 0: ln 2.
+    `bad` is 0 or 1. Worked: log-odds 0 lose ln 2 = 0.693, whatever the outcome.
     """
     return np.asarray(np.logaddexp(0.0, log_odds) - bad * log_odds)
 

@@ -46,7 +46,10 @@ def fit_additive(
 
 
 def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Fit `own` (log exposure, say) unpenalised, with all features; return its slope in the log-odds of bad."""
+    """Return the slope of `own` in the log-odds of bad, fitted together with all features.
+
+    `own`: a number of each row, such as ln(orders), shape (n,); it alone has no penalty.
+    """
     some = _thin_rows(len(x))
     columns = _make_columns(x[some], directions)
     design = np.column_stack([columns.design, own[some] * UNPENALISED])

@@ -9,7 +9,7 @@ import numpy as np
 
 from scoring.base.arrays import Floats
 from training.fitting.fit import Raw
-from training.fitting.folds import folds
+from training.fitting.folds import assign_folds
 from training.observation.snapshots import Snapshot
 
 FOLDS = 3
@@ -25,7 +25,7 @@ def cross_fit(
     `x`: the inputs of `scored`. `fit` gets the fold, from 0, and the `rows` of the other folds, and returns a scorer.
     None if a model would have fewer than 10 bad rows.
     """
-    fold_of_row, fold_of_scored = folds(rows.seller, FOLDS, seed), folds(scored.seller, FOLDS, seed)
+    fold_of_row, fold_of_scored = assign_folds(rows.seller, FOLDS, seed), assign_folds(scored.seller, FOLDS, seed)
     if min(rows.bad[fold_of_row != fold].sum() for fold in range(FOLDS)) < MIN_BAD:
         return None
     raw = np.zeros(len(scored.bad))

@@ -26,6 +26,7 @@ class Curve:
     values: Floats
 
     def raw_scores(self, x: Floats) -> Floats:
+        """Return what the curve adds to each row's log-odds of bad, for `x` of shape (n, all features)."""
         return np.asarray(self.values[find_rows(self.features, self.edges, x)], dtype=np.float64)
 
 
@@ -126,7 +127,7 @@ def _cut_curve(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, .
     is_pair = values.ndim > 1
     for axis, place in enumerate(curve.features):
         profile = np.average(values, axis=1 - axis, weights=shares[1 - axis]) if is_pair else values
-        starts = segments(profile, shares[axis], PAIR_STEPS if is_pair else MAX_STEPS)
+        starts = split_into_runs(profile, shares[axis], PAIR_STEPS if is_pair else MAX_STEPS)
         own = np.expand_dims(shares[axis], 1 - axis) if is_pair else shares[axis]
         values = np.add.reduceat(values * own, starts, axis=axis) / np.add.reduceat(own, starts, axis=axis)
         shares[axis] = np.add.reduceat(shares[axis], starts)
@@ -134,7 +135,7 @@ def _cut_curve(curve: Curve, x: Floats, weight: Floats) -> tuple[tuple[Floats, .
     return tuple(edges), values
 
 
-def segments(values: Floats, weight: Floats, most: int) -> Ints:
+def split_into_runs(values: Floats, weight: Floats, most: int) -> Ints:
     """Return the first places of at most `most` runs of values, with the least weighted squares about their means.
 
     Worked: 1, 1, 5, 6 in two runs begin at 0 and 2.

@@ -62,7 +62,7 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
 
 
 def rows_at_reference(rows: Snapshot, study: Study) -> Snapshot:
-    """Return the rows with context as when served."""
+    """Return the rows with every context feature at its reference, which serving uses for all sellers."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 

@@ -6,8 +6,8 @@ from scoring.base.arrays import Ints
 Words = NDArray[np.uint64]
 
 
-def folds(seller: Ints, k: int, seed: int) -> Ints:
-    """Return the fold, 0 to k - 1, of each row, by a hash of the seller's code and the seed."""
+def assign_folds(seller: Ints, k: int, seed: int) -> Ints:
+    """Return the fold, 0 to k - 1, of each row. All rows of a seller are in one, by a hash of its code and the seed."""
     start = mix_bits(np.full(1, seed % (1 << 64), dtype=np.uint64))
     return (mix_bits(seller.astype(np.uint64) ^ start) % np.uint64(k)).astype(np.int64)
 

@@ -9,7 +9,7 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import sigmoid
 from training.fitting.additive import log1p
 from training.fitting.fit import base_log_odds, offset
-from training.fitting.folds import folds
+from training.fitting.folds import assign_folds
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
@@ -55,7 +55,7 @@ def _choose_penalty(design: Floats, rows: Snapshot, start: Floats, seed: int) ->
     """Return the penalty with the least held-out log-loss; the middle one with too few bad rows."""
     tried = np.sort(np.random.default_rng(seed).permutation(len(design))[:MAX_TRIED])
     design, bad, start, weight = design[tried], rows.bad[tried], start[tried], rows.weight[tried]
-    fold = folds(rows.seller[tried], FOLDS, seed)
+    fold = assign_folds(rows.seller[tried], FOLDS, seed)
     if any(not 0 < bad[fold != k].sum() < (fold != k).sum() for k in range(FOLDS)):
         return PENALTIES[len(PENALTIES) // 2]
 

@@ -17,7 +17,7 @@ MAX_SELLERS = 100_000
 
 
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
-    """Return `find_prior` of what was known at the point."""
+    """Fit the prior distribution of sellers' rates by what was known at the point, on at most 100,000 sellers."""
     columns = table.columns
     step = max(columns.cases // MAX_SELLERS, 1)
     if step > 1:

@@ -43,6 +43,7 @@ class Slope:
 
     @property
     def text(self) -> str:
+        """Return a sentence: "log-odds rise with 0.812 x ln(orders), as the study states"."""
         span = "" if self.low is None or self.high is None else f" (95 % interval {self.low:.3f} to {self.high:.3f})"
         return f"log-odds rise with {self.value:.3f} x ln(orders){span}, {_HOW[self.how]}"
 

@@ -77,6 +77,7 @@ class Calendar:
 
     @property
     def months(self) -> int:
+        """Return the number of calendar months that the days touch."""
         return int(self.month[-1]) + 1
 
 

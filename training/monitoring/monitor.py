@@ -15,7 +15,7 @@ from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, bound_sum
-from training.evaluation.equal_volume import between
+from training.evaluation.equal_volume import estimate_by_jackknife
 from training.evaluation.stability import Samples
 from training.monitoring.outcomes import (
     adapt_study_to_model,
@@ -180,5 +180,5 @@ def find_ratio(observed: Floats, expected: Floats) -> Interval:
     value = counted.value / total
     square = float(observed @ observed)
     if square and counted.value**2 / square >= FEW_BAD:
-        return between(value, (observed - value * expected) / total).clip(0.0, np.inf)
+        return estimate_by_jackknife(value, (observed - value * expected) / total).clip(0.0, np.inf)
     return Interval(value, counted.low / total, counted.high / total)

@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scoring.base.time import format_day
-from training.evaluation.arrays import Interval, plain
+from training.evaluation.arrays import Interval, to_json_values
 
 CHECKS = ("score_psi", "feature_csi", "calibration_matured")
 
@@ -51,8 +51,9 @@ class MonitorReport:
         return dict(zip(CHECKS, found, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
+        """Return JSON values, days as texts like "2025-11-18", with `alerts`."""
         row = asdict(self)
         for found in (row["matured"], *row["tiers"].values()):
             found["days"] = [format_day(day) for day in found["days"]]
-        shown: dict[str, Any] = plain({**row, "as_of": format_day(self.as_of), "alerts": self.alerts})
+        shown: dict[str, Any] = to_json_values({**row, "as_of": format_day(self.as_of), "alerts": self.alerts})
         return shown

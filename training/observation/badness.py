@@ -28,6 +28,7 @@ class Counted:
     """Minor units of the study's currency."""
 
     def take(self, rows: Bools) -> "Counted":
+        """Return what a mask chooses."""
         return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
 
     def count_by_case(self, cases: int) -> Ints:
@@ -49,7 +50,7 @@ def match_rules(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -
 
 
 def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
-    """Return minor units, 0 without an amount; all 0 if the study needs none.
+    """Return each violation's stated amount in minor units, 0 without; all 0 if the study asks for none.
 
     ConfigurationWrong for another currency: there is no exchange rate.
     """

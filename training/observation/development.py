@@ -19,7 +19,7 @@ from training.observation.badness import (
     required_count,
 )
 from training.observation.export import LedgerTable
-from training.observation.joining import find_places, spread
+from training.observation.joining import find_places, list_ranges
 from training.observation.labels import final_facts, pair_suspensions_with_violations
 from training.study.definition import Study
 
@@ -76,7 +76,7 @@ class _Windows:
         """Return each pair of a day and a window around it, as two index arrays."""
         first = np.searchsorted(self.end, day, side="right")
         count = np.maximum(np.searchsorted(self.start, day, side="right") - first, 0)
-        return spread(first, count)
+        return list_ranges(first, count)
 
 
 def development(table: LedgerTable, study: Study, final: Facts | None = None) -> Development:

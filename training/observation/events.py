@@ -15,7 +15,7 @@ from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
 from training.observation.chunks import split_sizes
 from training.observation.export import LedgerTable
-from training.observation.joining import spread
+from training.observation.joining import list_ranges
 from training.study.definition import Observation, Study
 
 AT_ONCE = 1_000_000
@@ -64,7 +64,7 @@ def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tup
 
 def _copy_later(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
     """Return for each case a copy of `count` rows from `first`, `days` later."""
-    case, index = spread(first, count)
+    case, index = list_ranges(first, count)
     later = days[case]
     values = {f.name: getattr(columns, f.name)[index] for f in fields(columns) if f.name not in ("cases", "case")}
     for name in ("occur_time", "report_time"):

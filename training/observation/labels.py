@@ -31,7 +31,7 @@ from training.observation.badness import (
     required_count,
 )
 from training.observation.export import LedgerTable
-from training.observation.joining import find_places, spread
+from training.observation.joining import find_places, list_ranges
 from training.study.definition import Study
 
 EVER = np.iinfo(np.int64).max // DAY * DAY
@@ -55,6 +55,7 @@ class Windows:
     end: Ints
 
     def contain(self, case: Ints, day: Ints) -> Bools:
+        """Return which days lie in the window of their case; both arguments have the shape (n,)."""
         return (day >= self.day[case]) & (day < self.end[case])
 
 
@@ -79,7 +80,10 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the `badness.market_cut` of the table: the least rate among the worst; infinity without a share."""
+    """Return the rate of breaches over orders from which a seller is among the worst `bad.worst` of the market.
+
+    Infinity if the study states no share, or if nobody is among them.
+    """
     if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
@@ -89,7 +93,7 @@ def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: F
 
 
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
-    """Return each case's outcome, orders and inspection in its window.
+    """Return what became of each seller: outcome, settled orders and random inspection in its window.
 
     LEFT does not occur if the study keeps such sellers. `final`: from `final_facts`. `cut` is the market's threshold
     from `find_market_cut`; required if the table is a part of the market.
@@ -160,7 +164,7 @@ def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple
     imposed = _list_after_corrections(table, Kind.MEASURE)
     suspension, report = table.stated.suspensions.T
     first, end = (np.searchsorted(suspension, imposed.row, side) for side in ("left", "right"))
-    entry, pair = spread(first, end - first)
+    entry, pair = list_ranges(first, end - first)
     span = int(max(v.row.max(initial=0), report.max(initial=0))) + 1
     place = find_places(v.case * span + v.row, imposed.case[entry] * span + report[pair])
     return imposed, entry[place >= 0], place[place >= 0]

@@ -67,6 +67,7 @@ class Snapshot:
     inspected: Bools
 
     def take(self, index: Bools | Ints) -> "Snapshot":
+        """Return the rows that a mask or places choose."""
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def sample(self, most: int, seed: int) -> "Snapshot":
@@ -184,7 +185,7 @@ def _observe_part(
 
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
-    """Return each seller's facts as reported before the point."""
+    """Return each seller's facts as reported before the point, with their sums, for all cases of the table."""
     facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 

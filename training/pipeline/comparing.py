@@ -13,7 +13,7 @@ from scoring.model.artifact import Artifact
 from scoring.model.page import Page
 from scoring.model.scale import Scale
 from training.checks.leakage import cut_before
-from training.evaluation.arrays import plain
+from training.evaluation.arrays import to_json_values
 from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
 from training.evaluation.figures import count_rows, evaluate
 from training.evaluation.stability import Sellers, compare_with_today
@@ -59,7 +59,10 @@ class Compared:
 
 
 def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
-    """Score the test rows by candidate, twin, baselines and champion, and evaluate them."""
+    """Score at most 100,000 test rows by candidate, twin, baselines and champion, and evaluate them.
+
+    The points of today's sellers are compared too.
+    """
     study, scale, page = job.study, calibrated.scale, calibrated.page
     as_it_was = observed.test.sample(MAX_ROWS, study.model.seed)
     rows = observed.rows.sample(MAX_ROWS, study.model.seed)
@@ -97,7 +100,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
     ranked = {CANDIDATE: page.raw_score(seen.x), "logistic": logistic.served(seen)}
     again, _ = learned.compare(ranked, at_equal_volume=study.at_equal_volume)
     figures["train"] = count_rows(observed.rows.bad, observed.rows.seller)
-    figures["train"]["auc"] = plain({name: found.value for name, found in again.items()})
+    figures["train"]["auc"] = to_json_values({name: found.value for name, found in again.items()})
     figures["today"] = _compare_with_today(job, page, scale, test, points)
     figures["importance"] = _measure_importance(page, study, test)
     figures["test"]["drawn_from"] = len(observed.test.bad)
@@ -136,14 +139,14 @@ def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, poin
     sums, now = known.sums, scale.points(page.raw_score(x))
     today = Sellers(now, everyone[cases], sums.tenure_days[cases].astype(np.float64), sums.total_orders[cases])
     judged = Sellers(points, test.seller, test.tenure_days.astype(np.float64), test.orders)
-    return {"rows": len(cases), "psi": plain(compare_with_today(judged, today, study.model.seed))}
+    return {"rows": len(cases), "psi": to_json_values(compare_with_today(judged, today, study.model.seed))}
 
 
 def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[str, Any]]:
     spread = page.parts(test.x).std(axis=0)
     shares = spread / max(spread.sum(), 1e-12)
     order = np.argsort(-shares, kind="stable").tolist()
-    return [plain({"feature": study.features[k].key, "share": shares[k]}) for k in order if shares[k] > 0]
+    return [to_json_values({"feature": study.features[k].key, "share": shares[k]}) for k in order if shares[k] > 0]
 
 
 def _make_case(

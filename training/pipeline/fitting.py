@@ -48,6 +48,7 @@ class Calibrated:
 
     @property
     def scale(self) -> Scale:
+        """Return the scale between raw scores, points and log-odds, from the page's base."""
         return Scale(self.page.base)
 
 

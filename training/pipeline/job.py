@@ -71,4 +71,5 @@ class Trained:
 
     @property
     def passed(self) -> bool:
+        """Return whether every hard gate is ok; advisory ones may still ask for a signature."""
         return bool(self.gates["passed"])

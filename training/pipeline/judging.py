@@ -86,7 +86,7 @@ def _describe_migration(evaluation: Mapping[str, Any]) -> str:
 
 
 def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
-    """Judge the model by its gates; if `job.verify`, train again to compare digests."""
+    """Judge the model by its gates: read 50 test rows as a server does and, if `job.verify`, train a second time."""
     sample = _draw_sample(job, observed)
     mismatches = job.shell.parity(sample) if job.shell.parity else None
     digests = _find_digests(step, job, calibrated)

@@ -9,7 +9,7 @@ import numpy as np
 
 from scoring.features.table import Feature
 from scoring.model.promises import FREEABLE, free_direction
-from training.evaluation.arrays import plain
+from training.evaluation.arrays import to_json_values
 from training.evaluation.equal_volume import auc_at_equal_volume
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import fit_full, rows_at_reference
@@ -88,5 +88,5 @@ def _rank(job: Job, observed: Observed, study: Study) -> dict[str, Any]:
         day = None if study.observation.events is not None else rows.day
         ranked = auc_at_equal_volume(raw, rows.bad, rows.window_orders, rows.seller, rows.weight, day)
         if ranked.pairs:
-            found |= {"auc": plain(ranked.interval()), "pairs": round(ranked.pairs)}
+            found |= {"auc": to_json_values(ranked.interval()), "pairs": round(ranked.pairs)}
     return found

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from training.evaluation.arrays import plain
+from training.evaluation.arrays import to_json_values
 from training.fitting.crossfit import MAX_FITTED
 from training.fitting.fit import Raw, fit_curves
 from training.fitting.slope import CHAMPIONS, STATED, Slope, check_slope, estimate
@@ -54,4 +54,4 @@ def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapp
     checks = evaluation["checks"]
     data = [*checks["data"], check.as_dict()]
     shown = asdict(job.slope) | {"text": job.slope.text}
-    return {**evaluation, "checks": {**checks, "data": data}, "exposure_slope": plain(shown)}
+    return {**evaluation, "checks": {**checks, "data": data}, "exposure_slope": to_json_values(shown)}

@@ -18,12 +18,14 @@ def short_percent(value: float) -> str:
     return f"{round(value * 100, 3):g} %"
 
 
-def plain(value: float) -> str:
+def short_number(value: float) -> str:
     """Format a number for an axis, at most six digits, with a true minus: "1,200", "0.25"."""
     return f"{round(value, 6):,g}".replace("-", "−")
 
 
-def axis(values: Iterable[float | None], label: str, form: Form = plain, about: int = 5, zero: bool = False) -> Axis:
+def axis(
+    values: Iterable[float | None], label: str, form: Form = short_number, about: int = 5, zero: bool = False
+) -> Axis:
     """Return an axis between round numbers that contains all values; ignores None, needs one value.
 
     `about` is the rough number of steps; `zero` includes zero; `form` formats ticks.
@@ -54,6 +56,7 @@ def draw_curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style
 
 
 def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
+    """Draw a dot at the values `at` and `value` of the axes."""
     return Dot(x.at(at), 100 - y.at(value), "m-lightgbm", says)
 
 
@@ -63,6 +66,7 @@ def draw_whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str
 
 
 def draw_level(value: float, y: Axis) -> Rule:
+    """Draw a line across the plot at a value of `y`."""
     return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), "rule")
 
 

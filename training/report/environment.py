@@ -13,6 +13,7 @@ from training.report.parts import Table
 
 @cache
 def open_templates() -> Environment:
+    """Return the one environment of all templates, made at the first call; it escapes every text."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,

@@ -39,6 +39,7 @@ class ContextSource:
 
     @property
     def features(self) -> tuple[ContextFeature, ...]:
+        """Return one feature for a number, and one of 0 or 1 for each text of `one_of`."""
         if self.one_of is None:
             return (ContextFeature(self.name, reference=float(self.reference)),)
         return tuple(

@@ -47,6 +47,7 @@ def optional_texts(is_text: Callable[[str], bool], what: str) -> Any:
 
 
 def flag(default: bool) -> Any:
+    """Return the field of true or false."""
     return stated(lambda part, name: part.flag(name) if name in part else default, default)
 
 

@@ -14,7 +14,7 @@ from training.checks.effects import check_effects, take_unrecorded
 from training.checks.leakage import check_early_cliff, check_early_reports
 from training.evaluation.arrays import sigmoid
 from training.fitting.crossfit import FOLDS
-from training.fitting.folds import folds
+from training.fitting.folds import assign_folds
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
 from training.study.definition import Observation, Study
@@ -149,7 +149,7 @@ def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) 
 def test_a_model_that_ranks_turned_round_knows_as_much(study: Study) -> None:
     """In each third of the sellers two features mean the opposite of what they mean elsewhere: AUC near 0."""
     rows = unrecorded(study)
-    fold = folds(rows.seller, FOLDS, study.model.seed)
+    fold = assign_folds(rows.seller, FOLDS, study.model.seed)
     x = rows.x.copy()
     noise = np.random.default_rng(6).normal(size=(ROWS, 3))
     for column, (same, opposite) in enumerate([(0, 1), (0, 2), (1, 2)]):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from training.evaluation.arrays import sigmoid
-from training.evaluation.equal_volume import at_equal_volume, auc_at_equal_volume, between
+from training.evaluation.equal_volume import at_equal_volume, auc_at_equal_volume, estimate_by_jackknife
 
 row = st.tuples(
     st.integers(-4, 4), st.booleans(), st.integers(0, 30), st.integers(1, 4), st.integers(0, 8), st.integers(0, 2)
@@ -16,7 +16,7 @@ Drawn = list[tuple[int, bool, int, int, int, int]]
 
 def test_an_interval_adds_up_what_each_seller_moves() -> None:
     """Worked: 0.6 with influences 0.03 and -0.04: a standard error of 0.05."""
-    found = between(0.6, np.array([0.03, -0.04]))
+    found = estimate_by_jackknife(0.6, np.array([0.03, -0.04]))
     assert (found.low, found.high) == (pytest.approx(0.502, abs=1e-4), pytest.approx(0.698, abs=1e-4))
 
 
@@ -76,7 +76,7 @@ def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
 def test_an_interval_does_not_leave_what_an_auc_can_be() -> None:
     score, bad = np.array([4.0, 3.0, 2.5, 1.0, 2.0, 3.5]), np.array([1, 1, 1, 0, 0, 0])
     found = auc_at_equal_volume(score, bad, np.full(6, 100.0), np.arange(6))
-    free = between(found.value, found.influence)
+    free = estimate_by_jackknife(found.value, found.influence)
     assert free.high > 1
     assert (found.interval().low, found.interval().high) == (free.low, 1.0)
     worst = auc_at_equal_volume(-score, bad, np.full(6, 100.0), np.arange(6)).interval()

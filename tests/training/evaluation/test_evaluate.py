@@ -6,9 +6,9 @@ import pytest
 
 from scoring.base.canonical import canonical_json
 from tests.helpers.evaluation_cases import case_of
-from training.evaluation.arrays import plain, sigmoid
+from training.evaluation.arrays import sigmoid, to_json_values
 from training.evaluation.figures import evaluate
-from training.evaluation.probability import losses
+from training.evaluation.probability import log_losses
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def found() -> dict[str, Any]:
 def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None:
     assert canonical_json(found) == canonical_json(evaluate(case_of()))
     assert json.loads(canonical_json(found)) == found
-    assert plain({"a": float("nan"), "b": np.float64(1 / 3), "c": np.arange(2)}) == {
+    assert to_json_values({"a": float("nan"), "b": np.float64(1 / 3), "c": np.arange(2)}) == {
         "a": None,
         "b": 0.333333333333,
         "c": [0, 1],
@@ -56,7 +56,7 @@ def test_figures_of_probabilities_are_means_over_rows(found: dict[str, Any]) -> 
     case = case_of()
     for name in ("lightgbm", "champion"):
         z, figures = case.log_odds[name], found["models"][name]
-        assert figures["log_loss"]["value"] == pytest.approx(losses(z, case.bad).mean(), rel=1e-9)
+        assert figures["log_loss"]["value"] == pytest.approx(log_losses(z, case.bad).mean(), rel=1e-9)
         assert figures["log_loss"]["low"] < figures["log_loss"]["value"] < figures["log_loss"]["high"]
         assert figures["calibration"]["predicted"] == pytest.approx(sigmoid(z).mean())
 

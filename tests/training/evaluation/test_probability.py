@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.jeffreys import Rate, holm, jeffreys_interval, jeffreys_test
-from training.evaluation.probability import losses, recalibrate, tied_bins
+from training.evaluation.probability import log_losses, recalibrate, tied_bins
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -21,9 +21,9 @@ def drawn(rows: int, seed: int, intercept: float = 0.0, slope: float = 1.0) -> t
 def test_log_loss_is_what_others_compute() -> None:
     """Worked: log-odds 0 cost ln 2."""
     z, bad = drawn(500, 1)
-    assert losses(np.zeros(2), np.array([0.0, 1.0])).tolist() == [np.log(2)] * 2
-    assert losses(z, bad).mean() == pytest.approx(log_loss(bad, sigmoid(z)), rel=1e-9)
-    assert losses(np.array([-800.0, 800.0]), np.array([1.0, 1.0])).tolist() == [800.0, 0.0]
+    assert log_losses(np.zeros(2), np.array([0.0, 1.0])).tolist() == [np.log(2)] * 2
+    assert log_losses(z, bad).mean() == pytest.approx(log_loss(bad, sigmoid(z)), rel=1e-9)
+    assert log_losses(np.array([-800.0, 800.0]), np.array([1.0, 1.0])).tolist() == [800.0, 0.0]
 
 
 def test_parts_that_keep_ties_together_are_worked() -> None:

@@ -13,7 +13,7 @@ from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from tests.helpers.training_ledgers import STUDIES, restated
-from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, make_page, segments
+from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, make_page, split_into_runs
 from training.fitting.fit import fit_curves, fit_full
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -121,14 +121,14 @@ def test_edges_have_few_digits_and_move_nobody(rows: Snapshot) -> None:
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_segments_lose_least(values: list[int], most: int, chance) -> None:
     """Against every other cut. Worked: 1, 1, 5, 6 in two begin at 0 and 2."""
-    assert segments(np.array([1.0, 1, 5, 6]), np.ones(4), 2).tolist() == [0, 2]
+    assert split_into_runs(np.array([1.0, 1, 5, 6]), np.ones(4), 2).tolist() == [0, 2]
     own, weight = np.array(values, dtype=float), np.array([chance.randint(1, 9) for _ in values], dtype=float)
 
     def lost(starts: list[int]) -> float:
         parts = np.split(np.arange(len(own)), starts[1:])
         return sum(float(weight[p] @ (own[p] - np.average(own[p], weights=weight[p])) ** 2) for p in parts)
 
-    found = segments(own, weight, most).tolist()
+    found = split_into_runs(own, weight, most).tolist()
     assert len(found) == min(most, len(own))
     for others in combinations(range(1, len(own)), len(found) - 1):
         assert lost(found) <= lost([0, *others]) + 1e-6

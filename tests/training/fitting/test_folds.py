@@ -4,7 +4,7 @@ import pytest
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import parse_day
 from tests.helpers.training_ledgers import STUDIES, restated
-from training.fitting.folds import folds
+from training.fitting.folds import assign_folds
 from training.study.loading import load_study
 
 MARKETPLACE = load_study(STUDIES / "marketplace.toml")
@@ -12,12 +12,12 @@ MARKETPLACE = load_study(STUDIES / "marketplace.toml")
 
 def test_folds_hold_whole_sellers_and_are_alike_in_size() -> None:
     seller = np.repeat(np.arange(20_000), 3)
-    found = folds(seller, 5, 7)
+    found = assign_folds(seller, 5, 7)
     assert (found.reshape(-1, 3) == found[::3, None]).all()
     np.testing.assert_allclose(np.bincount(found[::3]) / 20_000, 0.2, atol=0.01)
-    np.testing.assert_array_equal(folds(seller[30:], 5, 7), found[30:])
-    assert folds(np.arange(8), 4, 1).tolist() == [2, 2, 3, 3, 3, 3, 2, 2]
-    assert 0.7 < (folds(seller, 5, 8) != found).mean() < 0.9
+    np.testing.assert_array_equal(assign_folds(seller[30:], 5, 7), found[30:])
+    assert assign_folds(np.arange(8), 4, 1).tolist() == [2, 2, 3, 3, 3, 3, 2, 2]
+    assert 0.7 < (assign_folds(seller, 5, 8) != found).mean() < 0.9
 
 
 def test_an_embargo_puts_days_between_training_and_test() -> None:

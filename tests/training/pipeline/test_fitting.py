@@ -10,7 +10,7 @@ from scoring.model.scale import POINTS_PER_LOGIT
 from tests.helpers.training_ledgers import POLICY, STUDIES, exported, market_ledger, restated
 from training.fitting.crossfit import FOLDS
 from training.fitting.fit import fit_curves, offset
-from training.fitting.folds import folds
+from training.fitting.folds import assign_folds
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot, join_snapshots
 from training.pipeline.fitting import Calibrated, calibrate_fit, fit
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 
 def turned(observed: Observed) -> Observed:
     seed = load_study(STUDIES / "marketplace.toml").model.seed
-    return changed(observed, bad=lambda part: np.abs(part.bad - (folds(part.seller, FOLDS, seed) == 0)))
+    return changed(observed, bad=lambda part: np.abs(part.bad - (assign_folds(part.seller, FOLDS, seed) == 0)))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,9 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
     )
     lots = np.random.default_rng(5).normal(size=(500, observed.rows.x.shape[1]))
     drawn = changed(
-        observed, x=lambda part: lots[part.seller], bad=lambda part: (folds(part.seller, 4, 5) == 0).astype(float)
+        observed,
+        x=lambda part: lots[part.seller],
+        bad=lambda part: (assign_folds(part.seller, 4, 5) == 0).astype(float),
     )
     *earlier, latest = drawn.parts
     of_own = fit_curves(join_snapshots(earlier), by_heart.study).raw_scores(latest.x)

@@ -29,6 +29,7 @@ def windows(r: Reading) -> list[Block]:
 
 
 def exclusions(r: Reading) -> list[Block]:
+    """Tabulate how many rows were left out, by reason, with a sentence on the test's."""
     rows, test = r.lineage["exclusions"], r.evaluation["test"]
     total = sum(row["rows"] for row in rows)
     table = Table(
@@ -48,11 +49,13 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def data_checks(r: Reading) -> list[Block]:
+    """Tabulate result, number and text of each check of the data."""
     caption = "Look for anything not passed, and at the numbers next to it."
     return [_checks(r.evaluation["checks"]["data"], "data check", caption)]
 
 
 def leakage_checks(r: Reading) -> list[Block]:
+    """Tabulate the checks for leaks, as `data_checks`."""
     caption = (
         "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
         " its threshold."
