@@ -95,6 +95,7 @@ class Forecasts:
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
     def gains_points(self, course: Course) -> bool:
+        """Return whether points ever rise above those of today."""
         found = [one.points for one in self.all if one.course == course]
         return any(int(points.max()) > int(points[0]) for points in found)
 
@@ -140,7 +141,7 @@ def _follow(
 ) -> list[Forecast]:
     """Return the days of each course; without `every`, points are 0 where they change no tier.
 
-    Facts are folded once for the courses that trade, once for the others: a verified identity changes a level alone.
+    Courses that trade share one fold, the others another: a verified identity changes a level alone.
     """
     bases = list(dict.fromkeys(Course(one.trades) for one in courses))
     base = [bases.index(Course(one.trades)) for one in courses]
@@ -171,10 +172,7 @@ def _fold_courses(
     base: Sequence[int],
     times: Ints,
 ) -> tuple[Sums, Ints]:
-    """Return the sums of each course at midnights, and the row of its identity.
-
-    `seller_facts`: the facts of the bases; `base`: the place of each course's.
-    """
+    """Return the sums of each course at midnights, and the row of its identity; `base`: the place of its base."""
     n, views = len(seller_facts.sellers), seller_facts.view(times.tolist())
     places = (np.arange(1, len(times) + 1)[:, None] * n + np.array(base)).ravel()
     sums = artifact.folder.fold_views(views).map(lambda values: values[..., places], len(places))
@@ -230,7 +228,7 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
 
 
 def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
-    """Return the points on the day if the tier is then reached, by a score of that day alone."""
+    """Return the points on the day if a score of it alone has the tier."""
     known = _resolve_courses(core, [course], days)
     [score] = compute_answer(known, core.artifact, core.policy, check=check).scores
     reached = score is not None and score.tier is not None and score.tier >= tier

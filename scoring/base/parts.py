@@ -75,6 +75,7 @@ class Part:
         self.errors.append(f"{place} {text}" if place else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
+        """Read a whole number from `least` to `most`; a missing one gives `default`."""
         value = self.value(name)
         if value is None and default is not None:
             return default
@@ -166,6 +167,7 @@ class Part:
         return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
+        """Read one or more different members by their names in lower case."""
         by_name = {member.name.lower(): member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 
@@ -182,6 +184,7 @@ class Part:
         return first, last
 
     def texts(self, name: str) -> list[str]:
+        """Read a list of texts, which may be empty."""
         value = self.value(name)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
@@ -277,6 +280,7 @@ def member_of(members: Iterable[IntEnum], default: IntEnum | None = None) -> Any
 
 
 def optional_text() -> Any:
+    """Return the field of a text that is "" if left out."""
     return stated(lambda part, name: part.text(name, 1) if name in part else "", "")
 
 

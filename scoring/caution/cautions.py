@@ -1,4 +1,4 @@
-"""Caution: the fast signal from all facts, alleged or confirmed; docs/explanation/mechanism.md explains it.
+"""Caution: the fast signal from all facts, alleged or confirmed.
 
 It begins when a visible fact completes a rule's trigger on facts that the rule has not used. A report taken back counts
 as never made, also in the past; but past days under caution count toward the 30 of 180 without a confirmed violation.
@@ -138,9 +138,9 @@ def _find_cautions_of_seller(
     flow: Sequence[FlowDay],
     check: Callable[[], None],
 ) -> tuple[Caution, ...]:
-    """Return one seller's cautions in force at `observe_time`, in the order of the rules, then by start.
+    """Return one seller's cautions in force, as `find_cautions`.
 
-    `signs` and `rows` are the seller's; `flow`: since `choose_first_day`. Worked: a rule asks for reports that weigh 100
+    Worked: a rule asks for reports that weigh 100
     in 14 days, and lasts 3 days. Customs' report (weight 100) of 1 March sets it off until 4 March; one of 2 March
     sets it off again, until 5 March.
     """

@@ -59,7 +59,7 @@ class Onset(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Return when its caution ends at the latest."""
+        """Return when its caution ends at the latest, in microseconds."""
         return self.time + self.rule.days * DAY
 
     @property

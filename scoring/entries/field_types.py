@@ -55,6 +55,7 @@ def is_id(text: str) -> bool:
 
 
 def list_names(words: type[IntEnum]) -> str:
+    """Return the names of the members as text: "low, medium, high, extreme"."""
     return ", ".join(name.lower() for name in words.__members__)
 
 
@@ -263,6 +264,7 @@ _EMPTY: Mapping[str, object] = {"text": "", "id": "", "count": 0, "flag": False,
 
 
 def fact_fields(fact: type) -> tuple[FactField, ...]:
+    """Return the fields of a fact by their numbers in the contract."""
     declared = [
         FactField(f.name, required=f.default is MISSING and f.default_factory is MISSING, **f.metadata)
         for f in fields(fact)

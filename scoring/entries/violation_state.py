@@ -1,6 +1,6 @@
 """The state of one violation, for appends, reads, bulk decisions and the queue.
 
-The fold computes the same over columns, and the parity gate independently. Property tests check that all are equal.
+The fold computes the same over columns, and the parity gate independently.
 """
 
 from collections.abc import Iterable
@@ -60,10 +60,12 @@ class ViolationState:
 
     @property
     def is_of_another_seller(self) -> bool:
+        """Return whether an attribution to another seller was accepted."""
         return self.attribution is Attribution.ACCEPTED
 
     @property
     def is_retracted(self) -> bool:
+        """Return whether it counts as never reported."""
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":

@@ -53,7 +53,7 @@ def find_final_incidents(reports: EntryColumns, changes: EntryColumns, judged: J
 def _apply_moves(
     reports: EntryColumns, moves: EntryColumns, regroupings: EntryColumns, retracted: Collection[tuple[int, int]]
 ) -> EntryColumns:
-    """Return the reports, each with the incident that the corrections of its time moved it to.
+    """Move reports to the incidents of their corrected weeks.
 
     A move does not undo an earlier merge or split. `retracted`: (case, code) of violations whose splits do not count.
     """

@@ -1,7 +1,6 @@
 """The frozen decay tables: the weight of a fact by its age in whole UTC days, as integers.
 
-Weight = round(2^40 * 2^(-age / half_life)). Integer sums do not depend on order, shards or engines, so all folds are
-equal to the last bit. Each artifact contains its tables.
+Weight = round(2^40 * 2^(-age / half_life)). Each artifact contains its tables.
 """
 
 from collections.abc import Sequence

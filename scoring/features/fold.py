@@ -1,7 +1,6 @@
 """The fold: from facts to exact integer sums, vectorised over cases.
 
-Per incident, category and half-life the largest severity weight x decay counts. So one incident counts once, and a
-confirmation moves no sum between categories or dates.
+Per incident, category and half-life the largest severity weight x decay counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,6 @@
 """Sums of many selections of one seller's incidents, from the sums of each incident, without a fold per selection.
 
-A selection contains an incident fully or not at all, and sums are whole numbers of 2^-40, so all are exact. Worst
-severity and days since take the extreme. Worked: incidents of mass 3, 9 and 27 sum to 39; without the second 30.
+A selection contains an incident fully or not at all, and sums are whole numbers of 2^-40, so all are exact.
 """
 
 from collections.abc import Iterator

@@ -3,8 +3,7 @@
 A feature is `name@version`, with a function over the fold's sums. Definitions are never changed or removed, so old
 models replay.
 
-Direction +1: a higher value never lowers points; -1: never raises them; 0: free. A further confirmed violation never
-moves a feature in its good direction; clean orders move features only in it.
+Direction +1: a higher value never lowers points; -1: never raises them; 0: free.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -293,6 +292,7 @@ class ContextFeature:
 
     @property
     def key(self) -> str:
+        """Return `context.NAME@1`, or `context.NAME=TEXT@1`."""
         return f"context.{self.context}{'' if self.equals is None else '=' + self.equals}@1"
 
 

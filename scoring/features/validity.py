@@ -24,7 +24,7 @@ def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: En
     Exposure waits only for its report, and exposure of today or later for midnight.
 
     Worked: it is noon of day 1 (129,600 s). An override lasts until 18:00 (151,200 s). An inspection of 15:00 (140,400
-    s) is reported at 14:00. The answer is 140,400.000001 s; without the inspection 151,200 s, without both 172,800 s.
+    s) is reported at 14:00. The answer is 140,400.000001 s.
     """
     today = observe_time // DAY
     until = np.minimum(facts.override_until[: columns.cases], (today + 1) * DAY)

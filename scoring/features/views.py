@@ -51,7 +51,7 @@ class Views:
 
     @property
     def number(self) -> int:
-        """Return K."""
+        """Return K, the number of views."""
         return len(self.tenure_days)
 
 

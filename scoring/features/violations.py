@@ -54,6 +54,7 @@ class Judged(NamedTuple):
 
     @property
     def is_open(self) -> Bools:
+        """Return which are reported, and alleged or under review."""
         found: Bools = self.is_reported & _IS_OPEN[self.status]
         return found
 

@@ -199,7 +199,6 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
             )
     by_name = [{"verdict": name, "by": by, "most_minor": losses[name]} for name, by in sorted(accepted.items())]
     content = {**certificate, "accepted": by_name}
-    # Equal to the certificate that is read again.
     return content | {"digest": digest_certificate(content)}
 
 

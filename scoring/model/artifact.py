@@ -78,6 +78,7 @@ class Artifact:
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the points, 0 to 1000, int64 of shape (n,), for inputs (n, features)."""
         return self.scale.points(self.raw_score(x))
 
 

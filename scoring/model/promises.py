@@ -1,7 +1,4 @@
-"""The promises of a model's certificate, and those that a study has given up by freeing a feature's direction.
-
-A model that gives up a promise can never be champion.
-"""
+"""The promises of a model's certificate, and those that a study has given up by freeing a feature's direction."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +38,7 @@ def is_freed(feature: AnyFeature) -> bool:
 
 
 def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
+    """Return the promises that rest on a freed direction."""
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]
 

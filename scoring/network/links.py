@@ -1,8 +1,7 @@
 """The links of sellers.
 
 A hold is a seller's live link to an identifier, or to another seller. Two sellers hold one identifier in common. The
-later is linked to the earlier: taking up an identifier says nothing about who had it before. If a person confirmed a
-hold, its seller is linked to all who share it.
+later is linked to the earlier: taking up an identifier says nothing about who had it before.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -148,6 +147,7 @@ class Graph:
     def of(
         cls, holds: Iterable[Hold], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
     ) -> "Graph":
+        """Group holds by seller and by identifier."""
         by_seller: dict[str, list[Hold]] = {}
         holders: dict[str, list[Hold]] = {}
         for hold in holds:
@@ -157,6 +157,7 @@ class Graph:
         return cls(by_seller, holders, low_ppm, crowded)
 
     def is_hub(self, identifier: str) -> bool:
+        """Return whether more than MAX_SHARING hold it, or it is `crowded`."""
         return identifier in self.crowded or len(self.holders.get(identifier, ())) > MAX_SHARING
 
     def bound(self, hold: Hold) -> int:

@@ -28,7 +28,7 @@ class Violator(NamedTuple):
 
     @property
     def until(self) -> int:
-        """Return when its violation stops to reach others."""
+        """Return when its violation stops to reach others, in microseconds."""
         return self.time + MAX_CAUSE_DAYS * DAY
 
 

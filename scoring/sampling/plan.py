@@ -1,6 +1,6 @@
 """The plan: each listing's probability of a draw, and the listings that a public seed draws.
 
-All arithmetic is in integers, so everybody draws the same listings from the same frame and seed.
+All arithmetic is in integers.
 """
 
 from collections.abc import Sequence

@@ -90,9 +90,9 @@ def find_points(
 def compute_chosen_points(
     artifact: Artifact, sums: Sums, is_chosen: Bools, identity_row: Ints, rows: Sequence[FactRow]
 ) -> tuple[Floats, Floats, Ints]:
-    """Return (the model's input, the raw scores) of the chosen cases, and the points of all, 0 if not chosen.
+    """Return (input, raw scores) of the chosen cases, and the points of all, 0 if not chosen.
 
-    `is_chosen`, `identity_row` (the place in `rows`, or -1) and the points have one shape, in the order of `sums`.
+    `is_chosen`, `identity_row` (place in `rows`, or -1) and the points have one shape, in the order of `sums`.
     """
     attributes = None
     if any(isinstance(feature, AttributeFeature) for feature in artifact.features):

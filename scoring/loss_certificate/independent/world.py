@@ -79,6 +79,7 @@ def digest_of(content: Data) -> str:
 
 
 def identify_policy(policy: Data) -> Data:
+    """Return its name, version and digest."""
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
@@ -104,6 +105,7 @@ def need(holds: bool, text: str) -> None:
 
 
 def require_whole(value: object, least: int = 0) -> int:
+    """Return the number; raise NotProven unless it is whole and at least `least`."""
     if type(value) is not int or value < least:
         raise NotProven(f"{value!r} must be a whole number of at least {least}")
     return value
@@ -128,6 +130,7 @@ def add_implied_rules(policy: Data) -> Data:
 
 
 def name_awaiting_rule(rule: str) -> str:
+    """Return the id of the rule that forbids sales before the deposit of `rule`."""
     return f"{rule[:49]}-awaits-deposit"
 
 
