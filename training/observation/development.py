@@ -20,8 +20,8 @@ from training.observation.badness import (
 )
 from training.observation.export import LedgerTable
 from training.observation.joining import find_places, list_ranges
-from training.observation.labels import final_facts, pair_suspensions_with_violations
-from training.study.definition import Study
+from training.observation.labels import count_sales, final_facts, pair_suspensions_with_violations, windows_at
+from training.study.definition import Observation, Study
 
 MONTH_DAYS = 365.25 / 12
 MAX_AGE_MONTHS = 36
@@ -193,20 +193,12 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
         else:
             inside = (v.day >= start) & (v.day < end)
             counted = count_incidents(v.take(inside), known[inside], amount[inside])
-        orders = _count_orders(final, study, start, end)
+        _, orders = count_sales(final, windows_at(final.cases, Observation(start, end)))
         cut = market_cut(study, counted.count_by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
         found.append((case, np.full(len(case), place), day[case]))
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
-
-
-def _count_orders(final: Facts, study: Study, start: int, end: int) -> Ints:
-    if not study.orders_needed:
-        return np.zeros(final.cases, dtype=np.int64)
-    inside = (final.exposure_day >= start) & (final.exposure_day < end)
-    sold = np.bincount(final.exposure_case[inside], weights=final.exposure_orders[inside], minlength=final.cases)
-    return sold.astype(np.int64)
 
 
 def _date_failures(table: LedgerTable, final: Facts) -> tuple[Counted, Ints]:

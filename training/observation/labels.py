@@ -32,7 +32,7 @@ from training.observation.badness import (
 )
 from training.observation.export import LedgerTable
 from training.observation.joining import find_places, list_ranges
-from training.study.definition import Study
+from training.study.definition import Observation, Study
 
 EVER = np.iinfo(np.int64).max // DAY * DAY
 
@@ -68,6 +68,11 @@ class Labels:
     inspected: Bools
 
 
+def windows_at(cases: int, point: Observation) -> Windows:
+    """Return the point's window for each of `cases` sellers."""
+    return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
+
+
 def final_facts(table: LedgerTable) -> Facts:
     """Return the facts by all that is known, later corrections included, in one way for all observation points.
 
@@ -88,7 +93,7 @@ def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: F
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
     _, counted = _find_mature(columns, table, study, windows, final)
-    _, orders = _count_sales(final, windows)
+    _, orders = count_sales(final, windows)
     return market_cut(study, counted.count_by_case(final.cases), orders)
 
 
@@ -102,7 +107,7 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
         cut = find_market_cut(table, study, windows, final)
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
     mature, counted = _find_mature(columns, table, study, windows, final)
-    left_day, orders = _count_sales(final, windows)
+    left_day, orders = count_sales(final, windows)
     enough = required_count(study, orders, cut)
     bad_day = bad_days(counted, enough, study)
     if study.bad.suspended:
@@ -178,7 +183,7 @@ def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
     return columns.take(np.argsort(columns.row, kind="stable"))
 
 
-def _count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
+def count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
     """Return the day after the last settled order in the window (the first day without one), and the orders."""
     inside = windows.contain(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[inside]

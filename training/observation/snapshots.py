@@ -22,7 +22,7 @@ from training.observation.chunks import split_by_sellers
 from training.observation.context import fill_context
 from training.observation.events import MovedCases, move_cases
 from training.observation.export import LedgerTable
-from training.observation.labels import EVER, Labels, Outcome, Windows, final_facts, find_market_cut, label
+from training.observation.labels import EVER, Labels, Outcome, final_facts, find_market_cut, label, windows_at
 from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
@@ -117,7 +117,7 @@ def observe(table: LedgerTable, study: Study, point: Observation, final: Facts |
 
 def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts) -> EligibleRows:
     """Observe in parts of bounded memory; weights by orders come later."""
-    everyone = _windows_at(table.columns.cases, point)
+    everyone = windows_at(table.columns.cases, point)
     cut = find_market_cut(table, study, everyone, final)
     parts = []
     for cases, columns in split_by_sellers(table.columns, AT_ONCE):
@@ -128,11 +128,11 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
     """Return the number of eligible bad sellers, as `observe` finds them."""
-    cut = find_market_cut(table, study, _windows_at(table.columns.cases, point), final)
+    cut = find_market_cut(table, study, windows_at(table.columns.cases, point), final)
     bad = 0
     for cases, columns in split_by_sellers(table.columns, AT_ONCE):
         part, theirs = replace(table, columns=columns), final.part(cases)
-        labels = label(part, study, _windows_at(columns.cases, point), theirs, cut)
+        labels = label(part, study, windows_at(columns.cases, point), theirs, cut)
         known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
         keep, _ = _find_eligible(study, point, columns, known, theirs, labels)
         bad += int((keep & (labels.outcome == Outcome.BAD)).sum())
@@ -140,10 +140,6 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
 
 
 AT_ONCE = 100_000
-
-
-def _windows_at(cases: int, point: Observation) -> Windows:
-    return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
 
 def _weigh_by_orders(found: EligibleRows, study: Study) -> EligibleRows:
@@ -158,7 +154,7 @@ def _observe_part(
     table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float
 ) -> EligibleRows:
     facts_then = known_at(table, study, point)
-    windows = _windows_at(table.columns.cases, point)
+    windows = windows_at(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
     keep, exclusions = _find_eligible(study, point, table.columns, facts_then.facts, final, labels)
     kept = np.flatnonzero(keep).astype(np.int64)

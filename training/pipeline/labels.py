@@ -13,7 +13,7 @@ from training.evaluation.arrays import to_json_values
 from training.evaluation.equal_volume import auc_at_equal_volume
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import fit_full, rows_at_reference
-from training.observation.labels import Windows, find_market_cut
+from training.observation.labels import find_market_cut, windows_at
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import Job
 from training.pipeline.observing import Observed
@@ -71,8 +71,7 @@ def _find_share(job: Job, observed: Observed, study: Study) -> float:
     """Return the least share of breaches over orders that makes about as many sellers bad as the study, in two digits."""
     rate = min(max(float(observed.rows.bad.mean()), 1e-6), 1.0)
     worst = replace(study, bad=replace(study.bad, worst=rate, share=None, at_least=1))
-    point, cases = observed.train_points[-1], job.table.columns.cases
-    windows = Windows(np.full(cases, point.day), np.full(cases, point.window_end))
+    windows = windows_at(job.table.columns.cases, observed.train_points[-1])
     cut = find_market_cut(job.table, worst, windows, observed.final)
     return float(f"{cut:.2g}") if math.isfinite(cut) else 0.0
 
