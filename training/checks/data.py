@@ -55,12 +55,11 @@ def run_data_checks(
     exclusions: Sequence[Exclusions],
     final: Facts | None = None,
 ) -> list[Check]:
-    """Run all checks of a ledger's export and of the rows observed in it, in the order of the report.
+    """Run all checks of a ledger and of the rows observed in it, in the order of the report.
 
-    A share fails if the whole 95 % interval lies above its limit. Some checks are notes: they always hold.
+    A share fails if the whole 95 % interval lies above its limit. Notes always hold.
 
-    `observed`: each observation point's rows with a known outcome; `exclusions`: each point's numbers of rows left out,
-    by reason; `final`: from `final_facts`.
+    `observed`, `exclusions`: of each observation point, the rows with a known outcome and the numbers left out.
     """
     final = final or final_facts(table)
     return [

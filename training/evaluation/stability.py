@@ -22,8 +22,7 @@ class Shift:
 
 
 def edges_of(reference: Floats, bins: int = BINS) -> Floats:
-    """Return the upper edges (inclusive) of quantile bins, of all but the last bin: distinct quantiles of the
-    reference.
+    """Return the inclusive upper edges of quantile bins but the last: distinct quantiles of the reference.
 
     If many rows share the lowest value, lower values have a bin of their own. Worked: 1 to 10 in two bins: [5.5]; 0, 0,
     0, 1 in two bins: [just below 0, 0].
