@@ -14,11 +14,10 @@ from training.evaluation.stability import Samples
 
 
 def evaluate(case: Case) -> dict[str, Any]:
-    """Compute all figures of a candidate's evaluation, as plain JSON.
+    """Compute all figures of a candidate's evaluation, as JSON values.
 
-    AUCs, curves, means and bad rates weight each row by `case.weight`; counts of rows, their shares, and drift do not.
-    Intervals are tables of value, low and high (95 %), by seller. Numbers have 12 digits; null marks an undefined
-    figure.
+    AUCs, curves, means and bad rates weight each row by `case.weight`; counts and drift do not. Intervals are tables of
+    value, low and high (95 %), by seller. Null marks an undefined figure.
     """
     scores = case.scores()
     auc, difference = at_equal_volume(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight, CANDIDATE)

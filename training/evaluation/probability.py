@@ -18,8 +18,7 @@ def log_losses(log_odds: Floats, bad: Floats) -> Floats:
 
 
 def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
-    """Split rows by value into up to `bins` parts of nearly equal numbers; return their indices, smallest values
-    first.
+    """Split rows by value into up to `bins` parts of nearly equal size; return their indices, smallest values first.
 
     Equal values are in one part. Each cut goes to the nearest place where the value changes, the lower of two equally
     near. Worked: 1, 1, 1, 2, 3, 3 in three bins: 1, 1, 1 and 2 and 3, 3.

@@ -54,8 +54,7 @@ class Samples:
         self._first, self._second = cluster[: len(reference_seller)], cluster[len(reference_seller) :]
 
     def shift(self, reference: Floats, other: Floats, seed: int | list[int]) -> Shift:
-        """Return the stability index of one column, over quantile bins of the reference; `reference` has the shape
-        (n,), `other` (m,).
+        """Return the stability index of one column over quantile bins of `reference`, shape (n,); `other` has (m,).
 
         The critical value is a multiplier bootstrap by seller, as if both samples had one source. Worked: with 10 bins
         and 1,000 independent rows twice it is 16.9 x (1/1000 + 1/1000) = 0.034.

@@ -1,8 +1,7 @@
 """Estimate the slope of exposure: how much the log-odds of bad rise with the logarithm of a row's own orders.
 
-Score and slope compensate for each other, so the estimate has two steps. The first fits the slope together with each
-feature's contribution. The second uses models with that slope that have not seen the seller, together with earlier
-orders.
+Score and slope compensate for each other. So a first step fits the slope beside each feature, and a second beside
+earlier orders and models with that slope that have not seen the seller.
 """
 
 from collections.abc import Callable

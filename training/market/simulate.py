@@ -23,8 +23,8 @@ BLOCK_SELLERS = 250
 def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
     """Simulate a market of `sellers` sellers over `days` days from `start`.
 
-    The same arguments give the same market. The first n sellers do not depend on later ones. Raises ValueError for less
-    than one seller or day.
+    The same arguments give the same market, whose first sellers do not depend on later ones. ValueError for less than
+    one seller or day.
     """
     if sellers < 1:
         raise ValueError("no sellers: ask for at least one")

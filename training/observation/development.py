@@ -84,8 +84,7 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
 
     share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
     last age with MIN_COHORT bad sellers (times the windows around a day) no growth is assumed. Sellers count if they
-    are bad by today's knowledge, from the day when the window was over and enough was known. `final`: from
-    `final_facts`.
+    are bad by today's knowledge, from the day when the window was over and enough was known.
     """
     windows = _list_windows(table, study)
     place, days = _find_known_sellers(table, study, windows, final or final_facts(table))

@@ -27,10 +27,9 @@ class Points:
 def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
     """Return the study's points, or choose the latest test point with enough bad rows.
 
-    Without stated points, candidates go back by `step_days` from the latest point whose window and maturity are over.
-    At most MAX_TRIED are tried, while the first training point is after `LedgerTable.first_day`. The search ends at 50
-    bad rows; the choice is the latest candidate with two thirds of them. Without enough, the latest candidate. `final`:
-    from `final_facts`. ConfigurationWrong if the ledger is too short for one point.
+    Without stated points, candidates go back by `step_days` from the latest point whose window and maturity are over,
+    at most MAX_TRIED and within the ledger. The search ends at 50 bad rows; the latest candidate with two thirds of
+    them is chosen, or the latest of all. ConfigurationWrong if the ledger is too short for one point.
     """
     train, test = study.find_points(table.end_day)
     if study.observation.test or study.observation.events is not None:

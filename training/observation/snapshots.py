@@ -105,8 +105,8 @@ def observe_known_outcomes(
 def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> EligibleRows:
     """Observe each eligible seller at a point, or at a span's events.
 
-    Indeterminate and left sellers are among `rows`, with `bad` 0, and in `exclusions`. `observe_known_outcomes` drops
-    them. `final`: from `final_facts`; not used for a span.
+    Indeterminate and left sellers are among `rows`, with `bad` 0, and in `exclusions`. `final`: from `final_facts`; not
+    used for a span.
     """
     if point.last_day is not None:
         return _weigh_by_orders(

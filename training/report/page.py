@@ -22,9 +22,8 @@ def render(
 ) -> str:
     """Return a model's report as a page of HTML; equal input gives equal bytes.
 
-    `manifest`, `evaluation`, `lineage` and `certificate` are the artifact's parts (parsed JSON), `gates` those beside
-    it, `digest` the artifact's. `is_champion`: nothing is left to promote. A part that fails by an error of this program
-    is named, with a `ReportFault` warning.
+    The artifact's parts, `digest` and `gates` are parsed JSON. `is_champion`: nothing is left to promote. A part that
+    fails by an error of this program is named, with a `ReportFault` warning.
     """
     reading = Reading(manifest, evaluation, lineage, certificate, gates, digest, is_champion)
     template = open_templates().get_template("page.html.j2")
