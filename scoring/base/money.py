@@ -16,6 +16,11 @@ def format_amount(minor: int, currency: str) -> str:
     return f"{'-' if minor < 0 else ''}{units:,}{fraction} {currency}".rstrip()
 
 
+def show_amount(minor: int, currency: str) -> str:
+    """Return `format_amount`'s text, or minor units such as `5,040,000` if no currency is known."""
+    return format_amount(minor, currency) if currency else f"{minor:,}"
+
+
 def parse_amount(text: str, currency: str) -> int:
     """Parse `50,400.00 EUR`, or minor units in digits alone.
 

@@ -31,6 +31,8 @@ class MeasureInForce:
     """Then it is no part of an order's lasting terms."""
     reaches_earlier_orders: bool = False
     """True on confirmed facts, and for cautions while they last."""
+    notice_until: int | None = None
+    """Until when it is laxer because of a move's notice, in microseconds; None if no notice changes it."""
     violations: tuple[str, ...] = ()
     """By the day they happened."""
 

@@ -80,18 +80,18 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
         *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
         *(f"failure_rates has {rate}, for which no rule asks" for rate in odd),
     ] + [
-        f"{name} is {_shown(name, found[name])}, expected {_shown(name, value)}"
+        f"{name} is {_shown(name, found[name], book.currency)}, expected {_shown(name, value, book.currency)}"
         for name, value in case.expected.items()
         if found[name] != value
     ]
 
 
-def _shown(name: str, value: object) -> str:
+def _shown(name: str, value: object, currency: str) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "none"
     if value is None:
         return "none"
-    text = show_aspect(name, value)
+    text = show_aspect(name, value, currency)
     return f"{value:,} ({text})" if name == "suspension_days" and not text[0].isdigit() else text
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.money import show_amount
 from scoring.entries.cases import LINK_RULE, PAYOUTS_RULE
 from scoring.policy.measures import (
     MAX_GROUP_DAYS,
@@ -108,7 +109,8 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
     stricter = better.strictness(categories)
     for aspect, value in worse.strictness(categories).items():
         if value < stricter[aspect]:
-            yield aspect, _shown(aspect, value), _shown(aspect, stricter[aspect])
+            currency = space.currency
+            yield aspect, _shown(aspect, value, currency), _shown(aspect, stricter[aspect], currency)
 
 
 def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule, Suspension]]]:
@@ -145,10 +147,8 @@ def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
     )
 
 
-def _shown(aspect: str, value: int) -> str:
-    if not aspect.endswith("]"):
-        return show_aspect(aspect, value)
-    return "none" if -value == NO_CAP else f"{-value:,}"
+def _shown(aspect: str, value: int, currency: str) -> str:
+    return show_aspect(aspect, abs(value), currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Oddity:
     """A probable mistake in a sound policy."""
 
     kind: str
-    """`shadowed`, `overlap`, `gap` or `newcomers`."""
+    """`shadowed`, `overlap`, `gap`, `newcomers` or `reach`."""
     rule: str
     """Empty for a gap and for newcomers."""
     text: str
@@ -199,7 +199,21 @@ def find_oddities(policy: Policy) -> list[Oddity]:
         ),
         *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(bare)),
         *_find_large_newcomers(book),
+        *_find_far_reaching(book),
     ]
+
+
+def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
+    for rule in book.rules:
+        asked = [one.operand for one in rule.conditions if isinstance(one.operand, Settled)]
+        kinds = [one.kind.name.lower() for one in rule.measures if not getattr(one, "product_category", "")]
+        if (
+            not rule.secures
+            and kinds
+            and (named := ", ".join(one.product_category for one in asked if one.product_category))
+        ):
+            text = f"{', '.join(kinds)} reach sellers who never sell {named}, too; state limits of its product category"
+            yield Oddity("reach", rule.id, text)
 
 
 def _is_implied(applied: Applied) -> bool:
@@ -213,5 +227,5 @@ def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
     new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))
     if new >= most:
-        value = "any value" if new == NO_CAP else f"{new:,} minor units"
+        value = "any value" if new == NO_CAP else show_amount(new, book.currency)
         yield Oddity("newcomers", "", f"a new name may sell {value} a day, as much as the best: no value_cap grows")

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
@@ -22,6 +22,7 @@ class Answer:
     tier: Tier | None
     badge: str
     terms: Terms
+    currency: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Change:
                 str(getattr(getattr(a, name), "name", getattr(a, name))).lower() for a in (self.before, self.after)
             )
             found += [f"{name} {one} -> {other}"] if one != other else []
-        return found + self.before.terms.list_changes(self.after.terms)
+        return found + self.before.terms.list_changes(self.after.terms, (self.before.currency, self.after.currency))
 
 
 def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answer, Answer]]]:
@@ -63,7 +64,7 @@ def _build(before: Policy, after: Policy) -> Space:
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
     """Return the answer in a cell by the policy at `place`."""
     policy, seller = space.policies[place], space.situation(place, cell)
-    return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller))
+    return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller), policy.rule_book.currency)
 
 
 def find_changes(before: Policy, after: Policy) -> list[Change]:
@@ -78,7 +79,7 @@ def find_changes(before: Policy, after: Policy) -> list[Change]:
     for kind in MeasureKind:
         for one in _list_changes(_keep(before, kind), _keep(after, kind)):
             if one.before.terms != one.after.terms:
-                found.append(replace(one, after=replace(one.before, terms=one.after.terms)))
+                found.append(replace(one, after=replace(one.after, tier=one.before.tier, badge=one.before.badge)))
     return found
 
 
@@ -199,6 +200,7 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
         orders,
         failure_ppm=seller.failure_ppm,
         good_orders=seller.good_orders,
+        currency=space.currency,
     )
 
 

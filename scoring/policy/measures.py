@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from scoring.base.enums import MeasureKind
+from scoring.base.money import show_amount
 from scoring.base.parts import member_of, optional_text, read_fields, stated, whole
 from scoring.base.time import DAY
 
@@ -96,11 +97,13 @@ class Terms:
             values[name] = tuple((of, max(cap, caps[of])) for of, cap in getattr(self, name) if of in caps)
         return Terms(**values, closes_in_days=max(notices) if len(notices) == 2 else None)
 
-    def list_changes(self, after: "Terms") -> list[str]:
-        """Return changes such as `hold_days 7 -> 14`."""
+    def list_changes(self, after: "Terms", currencies: tuple[str, str]) -> list[str]:
+        """Return changes such as `hold_days 7 -> 14`; `currencies`: of sums before and after."""
         pairs = ((name, getattr(self, name), getattr(after, name)) for name in Terms.__dataclass_fields__)
         return [
-            f"{name} {show_aspect(name, old)} -> {show_aspect(name, new)}" for name, old, new in pairs if old != new
+            f"{name} {show_aspect(name, old, currencies[0])} -> {show_aspect(name, new, currencies[1])}"
+            for name, old, new in pairs
+            if old != new
         ]
 
     def strictness(self, categories: Iterable[str]) -> dict[str, int]:
@@ -355,19 +358,24 @@ Valued = (
 Measure = Valued | Unvalued
 
 
-def show_aspect(name: str, value: object) -> str:
-    """Return the value of an aspect as text: caps as `all: 5,000 toys: 900`, a termination as `for good`."""
+_OF_SUSPENSION = {FOR_GOOD: "for good", UNTIL_PLAN: "until a plan is accepted"}
+
+
+def show_aspect(name: str, value: Any, currency: str) -> str:
+    """Return the value of an aspect as text: sums as `50.00 EUR`, caps as `all: 5,000 toys: 900`."""
+    is_sum = name.endswith("_minor") or name.partition("[")[0] in ("value_cap", "value_caps")
     if isinstance(value, tuple):
-        return " ".join(f"{category or 'all'}: {cap:,}" for category, cap in value) or "none"
-    if name == "suspension_days" and value == FOR_GOOD:
-        return "for good"
-    if name == "suspension_days" and value == UNTIL_PLAN:
-        return "until a plan is accepted"
+        caps = ((category or "all", show_aspect(name, cap, currency)) for category, cap in value)
+        return " ".join(f"{category}: {cap}" for category, cap in caps) or "none"
+    if name == "suspension_days" and value in _OF_SUSPENSION:
+        return _OF_SUSPENSION[value]
     if value is None:
         return "never"
     if value == NO_CAP:
         return "none"
-    return f"{value:,}" if type(value) is int else str(value).lower()
+    if type(value) is not int:
+        return str(value).lower()
+    return show_amount(value, currency) if is_sum else f"{value:,}"
 
 
 def combine(measures: Iterable[Measure]) -> Terms:

@@ -3,6 +3,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
+from scoring.base.money import show_amount
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.policy import Policy
 from scoring.policy.space import Cell, Space, find_last_value
@@ -67,6 +68,7 @@ def list_part_changes(before: Policy, after: Policy) -> list[str]:
 
 
 def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
+    currency = policy.rule_book.currency
     yield "clear_days", f"{policy.clear_days:,}"
     yield "notice_days", f"{policy.notice_days:,}"
     for name, least in policy.bands:
@@ -80,29 +82,31 @@ def _list_values(policy: Policy) -> Iterator[tuple[str, str]]:
             if number in policy.standing.types
         }
         table = replace(policy.standing, at_most={}, types={})
-        yield from _flatten("standing", table)
-        yield from _flatten("standing.types", types)
-    yield from _flatten("trade", policy.trade)
-    yield from _flatten("caution", policy.caution)
-    yield "currency", policy.rule_book.currency or "none"
+        yield from _flatten("standing", table, currency)
+        yield from _flatten("standing.types", types, currency)
+    yield from _flatten("trade", policy.trade, currency)
+    yield from _flatten("caution", policy.caution, currency)
+    yield "currency", currency or "none"
 
 
-def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flatten(path: str, value: Any, currency: str) -> Iterator[tuple[str, str]]:
     if is_dataclass(value):
         if kind := getattr(value, "kind", None):
             yield path, kind.name.lower()
         for one in fields(value):
-            yield from _flatten(f"{path}.{one.name}", getattr(value, one.name))
+            yield from _flatten(f"{path}.{one.name}", getattr(value, one.name), currency)
     elif isinstance(value, Mapping):
         for key, one in value.items():
-            yield from _flatten(f"{path}.{_show(key)}", one)
+            yield from _flatten(f"{path}.{_show(key)}", one, currency)
     elif isinstance(value, tuple):
         for place, one in enumerate(value):
-            yield from _flatten(f"{path}[{getattr(one, 'id', None) or _show(getattr(one, 'kind', place))}]", one)
+            yield from _flatten(
+                f"{path}[{getattr(one, 'id', None) or _show(getattr(one, 'kind', place))}]", one, currency
+            )
     elif isinstance(value, frozenset):
         yield path, ", ".join(sorted(map(_show, value)))
     elif value is not None:
-        yield path, _show(value)
+        yield path, show_amount(value, currency) if path.endswith("_minor") else _show(value)
 
 
 def _show(value: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import Category, Severity, Tier
+from scoring.base.money import show_amount
 from scoring.base.time import DAY, format_day
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.history import Established, trace_facts, value_at
@@ -50,6 +51,8 @@ class Sample:
     """(days ago, points) at an earlier day-end with other points, if any."""
     failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
     good_orders: int = 0
+    currency: str = ""
+    """In which sums are shown; empty for minor units."""
 
     def situation(self, policy: Policy) -> Situation:
         """Return the situation, with the policy's tier if none is set."""
@@ -94,14 +97,14 @@ class Sample:
         parts += [f"{self.orders:,} settled orders"] if self.orders is not None else []
         parts += describe_breaches(self.breaches)
         parts += [
-            f"settled {value:,}" + (f" of {name}" if name else "")
+            f"settled {show_amount(value, self.currency)}" + (f" of {name}" if name else "")
             for name, value in self.settled_minor.items()
             if value
         ]
         parts += [f"{value:,} {rate}" for rate, value in self.failure_ppm.items() if value]
         parts += [f"{self.good_orders:,} good orders since"] if self.good_orders else []
         parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []
-        parts += [f"deposit of {self.deposit_minor:,} placed"] if self.deposit_minor else []
+        parts += [f"deposit of {show_amount(self.deposit_minor, self.currency)} placed"] if self.deposit_minor else []
         parts += [f"on {format_day(self.day)}"] if self.day else []
         return ", ".join(parts)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.money import show_amount
 from scoring.base.time import format_day
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, FailureRate, Ladder, Operand, Quantity, Settled, Situation, is_of_facts
@@ -55,9 +56,10 @@ class Axis(NamedTuple):
         """Return the last value of the range that begins at `first`, as the function of this name."""
         return find_last_value(self.values, first)
 
-    def describe(self, value: int) -> str:
-        """Return the range that begins at `value`, as `standing 12 or more`."""
-        shown = show_range(self.values, value)
+    def describe(self, value: int, currency: str = "") -> str:
+        """Return the range that begins at `value`, as `standing 12 or more`; `currency`: of sums."""
+        is_sum = isinstance(self.operand, Settled) or self.operand is Quantity.DEPOSIT
+        shown = show_range(self.values, value, currency=currency if is_sum else "")
         match self.operand:
             case Counter():
                 return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.operand)}"
@@ -87,6 +89,12 @@ class Space:
         """Return the number of cells, with some that no seller can be in."""
         sellers = len(self.tiers) + (len(self.points) - 1) * len(self.thin)
         return sellers * math.prod(len(axis.values) for axis in self.axes) * len(self.marketplaces)
+
+    @property
+    def currency(self) -> str:
+        """Return the currency of all policies, or "" if they differ."""
+        currencies = {policy.rule_book.currency for policy in self.policies}
+        return currencies.pop() if len(currencies) == 1 else ""
 
     @property
     def fact_axes(self) -> tuple[Axis, ...]:
@@ -163,7 +171,7 @@ class Space:
         else:
             parts.append(self.describe_points(cell.points))
         for axis, value in zip(self.axes, cell.values, strict=True):
-            parts.append(axis.describe(value) + self._name_policy(axis.places))
+            parts.append(axis.describe(value, self.currency) + self._name_policy(axis.places))
         if len(self.marketplaces) > 1:
             parts.append(f"marketplace {cell.marketplace}" if cell.marketplace else "another marketplace")
         if cell.thin:
@@ -249,9 +257,15 @@ def find_last_value(values: Sequence[int], first: int) -> int:
     return values[place] - 1 if place < len(values) else 2**63 - 1
 
 
-def show_range(values: Sequence[int | None], first: int, most: int | None = None) -> str:
-    """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`."""
-    last = find_last_value([value for value in values if value is not None], first)
+def show_range(values: Sequence[int | None], first: int, most: int | None = None, currency: str = "") -> str:
+    """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`.
+
+    `currency`: of values in minor units, shown in units; else empty.
+    """
+    last: int | None = find_last_value([value for value in values if value is not None], first)
     if last == 2**63 - 1:
-        return f"{first:,} to {most:,}" if most is not None else f"{first:,} or more"
-    return f"{first:,} to {last:,}" if last > first else f"{first:,}"
+        last = most
+    shown = show_amount(first, currency)
+    if last is None:
+        return f"{shown} or more"
+    return f"{shown} to {show_amount(last, currency)}" if last > first or last == most else shown

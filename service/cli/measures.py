@@ -147,6 +147,7 @@ def _row(measure: Measure, currency: str, *, is_binding: bool) -> dict[str, str]
 def _notes(measure: Measure) -> list[str]:
     notes = ["waived"] if measure.waived else []
     notes += ["caution"] if measure.caution else []
+    notes += [f"notice until {_time(measure.notice_end_time)}"] if measure.HasField("notice_end_time") else []
     return [*notes, f"lifted by {measure.lifted}"] if measure.lifted else notes
 
 

@@ -54,6 +54,7 @@ def _measure_message(measure: MeasureInForce) -> measure_service_pb2.Measure:
         caution=measure.is_of_caution,
         measure=measure.measure,
         lifted=measure.lifted,
+        notice_end_time=None if measure.notice_until is None else timestamp(measure.notice_until),
     )
 
 

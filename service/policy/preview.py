@@ -189,7 +189,7 @@ def _place_part(
     people, before, after = _place_both(ledger, marketplace, now, question)
     there = people.exists
     totals.sellers += int(there.sum())
-    changes = _Changes(before, after)
+    changes = _Changes(before, after, question)
     _count(totals, people, changes, question)
     totals.rules.update(after.by_rule)
     for named in totals.unsold.values():
@@ -209,7 +209,7 @@ def _place_part(
     sellers_then = resolve_as_reported(sellers, table, then)
     people, before, after = _place_both(ledger, marketplace, sellers_then, question)
     good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
-    changes = _Changes(before, after)
+    changes = _Changes(before, after, question)
     hurt = good & changes.stricter
     totals.good += int(good.sum())
     totals.hurt += int(hurt.sum())
@@ -256,12 +256,13 @@ def _put(placed: Placed, cases: Sequence[int], found: Sequence[InForce | None]) 
 
 
 class _Changes:
-    def __init__(self, before: Placed, after: Placed) -> None:
+    def __init__(self, before: Placed, after: Placed, question: Question) -> None:
         self.before, self.after = before, after
         self.pair = before.terms_of * len(after.terms) + after.terms_of
         shown = np.unique(self.pair).tolist()
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
-        self.aspects = {pair: tuple(old.list_changes(new)) for pair, (old, new) in both.items()}
+        currencies = question.before.rule_book.currency, question.after.rule_book.currency
+        self.aspects = {pair: tuple(old.list_changes(new, currencies)) for pair, (old, new) in both.items()}
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
         by_rules = [*zip(before.by_rules_of.tolist(), after.by_rules_of.tolist(), strict=True)]
         waiting = {pair: _compare(before.terms[pair[0]], after.terms[pair[1]]).waits for pair in {*by_rules}}

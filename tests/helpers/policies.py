@@ -108,7 +108,9 @@ def breach(chance: random.Random) -> Breach:
 
 def direct(policy: Policy, seller: Sample) -> Answer:
     situation = seller.situation(policy)
-    return Answer(situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation))
+    return Answer(
+        situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation), policy.rule_book.currency
+    )
 
 
 def rule(name: str, *measures: dict[str, Any], **conditions: Any) -> dict[str, Any]:

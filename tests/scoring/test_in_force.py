@@ -420,7 +420,11 @@ def test_tiers_reviews_and_listings_wait() -> None:
     assert (found.terms.listing_caps, found.terms.manual_review) == ((("", 500),), False)
     assert (own.terms.listing_caps, own.terms.manual_review) == ((("", 200),), True)
     [review] = [one for one in found.measures if one.current.kind is MeasureKind.MANUAL_REVIEW]
-    assert review.start == UNTIL
+    assert review.start == review.notice_until == UNTIL
+    [listed] = [one for one in found.measures if one.current.kind is MeasureKind.LISTING_CAP]
+    assert (listed.start, listed.notice_until) == (None, UNTIL)
+    assert {one.notice_until for one in found.measures} == {UNTIL, None}
+    assert {one.notice_until for one in own.measures} == {None}
 
 
 @pytest.mark.parametrize(

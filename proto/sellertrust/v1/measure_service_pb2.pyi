@@ -584,6 +584,7 @@ class Measure(_message.Message):
     CAUTION_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
     LIFTED_FIELD_NUMBER: _builtins.int
+    NOTICE_END_TIME_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """Empty if a person imposed it."""
     reference: _builtins.str
@@ -630,6 +631,10 @@ class Measure(_message.Message):
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The entries behind it, at most 1,000; none for too little history."""
 
+    @_builtins.property
+    def notice_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until then a move's notice keeps it laxer, or away. Not set without such a notice."""
+
     def __init__(
         self,
         *,
@@ -647,10 +652,11 @@ class Measure(_message.Message):
         caution: _builtins.bool = ...,
         measure: _builtins.str = ...,
         lifted: _builtins.str = ...,
+        notice_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "end_time", b"end_time", "original", b"original", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "end_time", b"end_time", "notice_end_time", b"notice_end_time", "original", b"original", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caution", b"caution", "current", b"current", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "kind", b"kind", "legal_ground", b"legal_ground", "lifted", b"lifted", "measure", b"measure", "original", b"original", "reference", b"reference", "rule", b"rule", "start_time", b"start_time", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caution", b"caution", "current", b"current", "end_time", b"end_time", "entries", b"entries", "entries_omitted", b"entries_omitted", "kind", b"kind", "legal_ground", b"legal_ground", "lifted", b"lifted", "measure", b"measure", "notice_end_time", b"notice_end_time", "original", b"original", "reference", b"reference", "rule", b"rule", "start_time", b"start_time", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

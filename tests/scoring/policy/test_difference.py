@@ -234,7 +234,7 @@ def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
 
 
 def test_a_suspension_without_an_end_reads_for_good() -> None:
-    assert Terms().list_changes(Terms(suspension_days=FOR_GOOD)) == ["suspension_days 0 -> for good"]
+    assert Terms().list_changes(Terms(suspension_days=FOR_GOOD), ("", "")) == ["suspension_days 0 -> for good"]
     breaches = [{"category": "counterfeit", "severity": "critical", "day": f"2026-02-2{n}"} for n in range(3)]
     case = {"name": "a", "points": 900, "violations": breaches, "expect": {"suspension_days": 7}}
     [outcome] = run_cases(shipped("graded"), parse_cases({"now": "2026-03-01", "cases": [case]}))
@@ -262,7 +262,7 @@ def test_a_case_may_state_the_deposit_that_is_placed() -> None:
     assert run_cases(policy, parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == ()
     case["deposit_placed_minor"] = 699
     assert run_cases(policy, parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == (
-        "deposit_minor is 301, expected 300",
+        "deposit_minor is 3.01 EUR, expected 3.00 EUR",
         "hold_days is 30, expected 0",
         "rules is all, unsecured, expected all",
     )
@@ -322,3 +322,23 @@ def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:
         "cases[b].expect.colour is not a part of a case",
     ):
         assert fault in str(refused.value)
+
+
+def test_sums_are_shown_in_units() -> None:
+    toys = {"below": 900, "product_category": "toys"}
+    before, after = (
+        policy_of(rule("d", {"kind": "deposit", "amount_minor": sum_}, settled=toys), rule("c", *caps), currency="JOD")
+        for sum_, caps in ((500, [value_cap(9)]), (700, [value_cap(1_234_000)]))
+    )
+    changes = find_changes(before, after)
+    aspects = {aspect for one in changes for aspect in one.aspects()}
+    assert aspects == {"deposit_minor 0.500 JOD -> 0.700 JOD", "value_caps all: 0.009 JOD -> all: 1,234.000 JOD"}
+    assert any("settled value 0.900 JOD or more of toys" in one.where for one in changes)
+    assert any("settled 0.900 JOD of toys" in str(one.example) for one in changes)
+    trade = {"delivery_promise_days": 7, "claim_days": 30, "deposit_returned_after_days": 60}
+    parts = [policy_of(trade=trade | {"smallest_order_minor": least}, currency="EUR") for least in (100, 250)]
+    assert list_part_changes(*parts) == ["trade.smallest_order_minor 1.00 EUR -> 2.50 EUR"]
+
+
+def value_cap(limit: int) -> dict[str, Any]:
+    return {"kind": "value_cap", "value_minor": limit}

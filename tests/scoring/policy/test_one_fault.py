@@ -64,7 +64,7 @@ def faults(text: str) -> tuple[str, ...]:
             'rules[newcomers].reference must be given as text of 1 to 500 printable characters, not "  "',
         ),
         ("standard = 380", "standard = 650", "cut_offs must rise from tier to tier"),
-        ("exemplary = 600", "exemplary = 600\npremium = 700", "cut_offs has exemplary, standard, trusted"),
+        ("exemplary = 600", "exemplary = 600\npremium = 700", "cut_offs has bands, exemplary, standard, trusted"),
         (
             '{ kind = "settlement_hold", days = 14 }',
             '{ kind = "settlement_hold", days = 181 }',

@@ -209,11 +209,11 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         ),
         (
             [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, deposit={"below": 90}), rule("y", HOLD)],
-            "hold_days is 0 with unrated, standing 0 to 1, deposit placed 0 to 89, and 7 with",
+            "hold_days is 0 with unrated, standing 0 to 1, deposit placed 0.00 EUR to 0.89 EUR, and 7 with",
         ),
         (
             [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, settled={"below": 90}), rule("y", HOLD)],
-            "hold_days is 0 with unrated, standing 0 to 1, settled value 0 to 89, and 7 with",
+            "hold_days is 0 with unrated, standing 0 to 1, settled value 0.00 EUR to 0.89 EUR, and 7 with",
         ),
         (
             [
@@ -231,7 +231,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
                 rule("a", {"kind": "value_cap", "value_minor": 9}, tiers=["unrated", "probation"]),
                 rule("b", {"kind": "value_cap", "value_minor": 5, "product_category": "toys"}, tiers=["standard"]),
             ],
-            "value_caps[toys] is 9 with",
+            "value_caps[toys] is 0.09 EUR with",
         ),
         (
             [rule("x", {"kind": "waiver", "waives": "settlement_hold"}, standing={"from": 2}), rule("y", HOLD)],
@@ -351,6 +351,16 @@ def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
     assert {len(found) for found in tiers.values()} == {1}
 
 
+def test_a_deposit_for_a_product_category_is_doubted() -> None:
+    watches, deposit = {"below": 900, "product_category": "watches"}, {"kind": "deposit", "amount_minor": 500}
+    far = find_oddities(policy_of(rule("all", HOLD), rule("watches", deposit, settled=watches)))
+    [one] = [odd for odd in far if odd.kind == "reach"]
+    assert (one.rule, one.text[:48]) == ("watches", "deposit reach sellers who never sell watches, to")
+    cap = {"kind": "value_cap", "value_minor": 500, "product_category": "watches"}
+    near = find_oddities(policy_of(rule("all", HOLD), rule("watches", cap, settled=watches)))
+    assert "reach" not in {odd.kind for odd in near}
+
+
 def test_what_is_stated_in_vain_is_shown() -> None:
     odd = find_oddities(
         policy_of(
@@ -446,8 +456,8 @@ def test_a_season_is_in_a_difference_on_its_days_alone() -> None:
         (0, parse_day("2026-11-01"), parse_day("2026-11-13"))
     ]
     assert {aspect for one in changes for aspect in one.aspects()} == {
-        "value_caps all: 333 -> all: 499",
-        "value_caps all: 2,000 -> all: 3,000",
+        "value_caps all: 3.33 EUR -> all: 4.99 EUR",
+        "value_caps all: 20.00 EUR -> all: 30.00 EUR",
     }
     assert all("from 2026-11-01" in one.where for one in changes)
 

@@ -11,7 +11,7 @@ from tests.scoring.policy.test_rules import HOLD, refused
     ("caps", "shown"),
     [
         ([], "any value"),
-        ([{"kind": "value_cap", "value_minor": 700}], "700 minor units"),
+        ([{"kind": "value_cap", "value_minor": 700}], "7.00 EUR"),
         ([{"kind": "value_cap", "value_minor": 700, "product_category": "toys"}], "any value"),
         ([{"kind": "value_cap", "value_minor": 700, "grows": [{"settled_minor": 9, "value_minor": 800}]}], None),
     ],

@@ -5,12 +5,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from scoring.base.errors import PolicyRefused
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2 as entry_pb
-from sellertrust.v1.policy_service_pb2 import IMMEDIATE_GROUND_DANGER, CommitPolicyRequest, PolicyAction
+from sellertrust.v1.policy_service_pb2 import (
+    IMMEDIATE_GROUND_DANGER,
+    CommitPolicyRequest,
+    PolicyAction,
+    RollbackPolicyRequest,
+)
+from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from service.api.server import Server
 from service.bootstrap import build_scorer, follow_moves
 from service.ledger.append import policy_moves
@@ -29,6 +36,7 @@ from tests.helpers.four_eyes import (
 from tests.helpers.policies import GRADED
 from tests.helpers.refusals import refused, refused_fields
 from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
+from tests.helpers.shells import shell_of
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
@@ -124,7 +132,7 @@ measures = [{ kind = "listing_cap", listings = 5 }]
 """With a notice of 15 days."""
 
 
-def test_a_stricter_policy_waits_for_its_notice(two: tuple[Running, Running]) -> None:
+def test_a_stricter_policy_waits_for_its_notice(two: tuple[Running, Running], tmp_path: Path) -> None:
     one, other = two
     one.client.append_entries(MARKET, [identity("j", "s2"), exposure("y", "s2", 5_000)])
     one.commit(GENERAL.text, TIERS.digest)
@@ -139,7 +147,9 @@ def test_a_stricter_policy_waits_for_its_notice(two: tuple[Running, Running]) ->
     waiting = other.client.evaluate_measures(MARKET, "s2")
     assert (waiting.tier, waiting.notice) == (found.tier, found.notice)
     [cap] = [measure for measure in waiting.measures if measure.rule == "few"]
-    assert cap.start_time == found.notice.end_time
+    assert cap.start_time == cap.notice_end_time == found.notice.end_time
+    shell = shell_of(tmp_path / "shell", target=other.client.target)
+    assert f"notice until {cap.notice_end_time.ToJsonString()[:16]}Z" in shell("measures", "s2")[0]
     assert 5 not in {stated.limit for stated in waiting.terms.listing_caps}
     assert waiting.terms.reserve_ppm == 50_000  # of the tier `standard`: money does not wait
     assert refused_fields(one.commit, STRICT, strict, immediate=9) == ["immediate"]
@@ -192,6 +202,43 @@ def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
     one.commit(LADDER.text, TIERS.digest)
     assert one.policies.rollback_policy(**SAID).serving_digest == TIERS.digest
     refused("NOT_FOUND", "POLICY_NOT_FOUND", one.policies.rollback_policy, **SAID)
+
+
+@pytest.mark.long
+def test_a_rollback_beside_another_is_refused(two: tuple[Running, Running]) -> None:
+    """While the history is locked, both servers read it; the second that writes finds it moved."""
+    two[0].commit(GENERAL.text, TIERS.digest)
+    two[0].commit(LADDER.text, GENERAL.digest)
+    is_locked, ends = threading.Event(), threading.Event()
+
+    def hold(_: object) -> list[Any]:
+        is_locked.set()
+        ends.wait(60)
+        return []
+
+    made, refusals = [], []
+
+    def roll_back(running: Running) -> None:
+        try:
+            stub = PolicyServiceStub(running.client.channel)
+            made.append(stub.RollbackPolicy(RollbackPolicyRequest(**SAID)).serving_digest)
+        except grpc.RpcError as error:
+            refusals.append((error.code(), error.details()))
+
+    threads = [threading.Thread(target=two[0].ledger.policies.move, args=("", hold))]
+    threads[0].start()
+    assert is_locked.wait(60)
+    threads += [threading.Thread(target=roll_back, args=(running,)) for running in two]
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(3)
+    ends.set()
+    for thread in threads:
+        thread.join()
+    assert made == [GENERAL.digest]
+    moved = "the policy was moved meanwhile; look at the history, and roll back again"
+    assert refusals == [(grpc.StatusCode.FAILED_PRECONDITION, moved)]
+    assert len([*two[0].policies.list_policy_moves()]) == 4
 
 
 @pytest.mark.long

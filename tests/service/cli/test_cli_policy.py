@@ -71,7 +71,7 @@ def test_two_policies_are_compared_situation_by_situation(tmp_path: Path) -> Non
     sizes = [int(line.split()[0].replace(",", "")) for line in out.splitlines() if " situations: " in line]
     assert sizes == sorted(sizes, reverse=True)
     assert 5 < len(sizes) <= 17
-    assert "; ahead_days 0 -> 17; ahead_minor none -> 19,900; ahead_ppm" in " ".join(out.split())
+    assert "; ahead_days 0 -> 17; ahead_minor none -> 199.00 EUR; ahead_ppm" in " ".join(out.split())
     assert "others (-o json)" in out
     assert "values of caution.rules[grave-reports], such as caution.rules[grave-reports].id none" in shown
     edited.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 7"))
