@@ -8,9 +8,11 @@ from sellertrust.client import SellertrustCallError
 
 
 def refusal(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> SellertrustCallError:
-    with pytest.raises(SellertrustCallError) as caught:
+    """Return the error of a call, by the client or by a bare stub."""
+    with pytest.raises((SellertrustCallError, grpc.RpcError)) as caught:
         call(*arguments, **options)
-    return caught.value
+    error = caught.value
+    return error if isinstance(error, SellertrustCallError) else SellertrustCallError.of(error)
 
 
 def refused(

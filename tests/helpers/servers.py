@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import CollectorRegistry
 
 from sellertrust.client import Client, seller_name
@@ -35,6 +37,7 @@ from service.settings import Settings, load
 from tests.tls_folders import with_folders
 
 MARKET = "acme"
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
 class Shelf(Registry):
@@ -109,6 +112,10 @@ class Running:
     def hold_nobody(self) -> None:
         self.gate.turnstile.find_held = lambda *_: ""  # type: ignore[method-assign]
 
+    def value(self, name: str, **labels: str) -> float:
+        """Return a sample of our metrics; 0 if there is none."""
+        return self.registry.get_sample_value(f"sellertrust_{name}", labels) or 0
+
     def lines(self, event: str = "request") -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
         return [line for line in lines if line["event"] == event]
@@ -134,6 +141,13 @@ def running_server(folder: Path, *, artifact: Any = None, **settings: str | Path
         scorer = build_scorer(ledger, load_policy(configuration), None if artifact is None else Shelf(artifact))
         with Server(configuration, ledger, scorer, log=make_log("json", "debug", log)) as server:
             yield Running(server, ledger, scorer, database, log)
+
+
+def health_of(address: str, service: str = "") -> int:
+    name = f"sellertrust.v1.{service}" if service else ""
+    with grpc.insecure_channel(address) as channel:
+        found = HealthStub(channel).Check(HealthCheckRequest(service=name), timeout=PATIENCE_SECONDS)
+    return int(found.status)
 
 
 def call_bytes(address: str, method: str, data: bytes, seconds: float = PATIENCE_SECONDS) -> bytes:

@@ -1,6 +1,4 @@
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from service.ledger.queries.seals import SealQueries
 from tests.helpers.callers import TokenIssuer, grant
+from tests.helpers.databases import BACKENDS
 from tests.helpers.four_eyes import (
     ALL,
     EVERY,
@@ -32,6 +31,7 @@ from tests.helpers.four_eyes import (
     world,
 )
 from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.moments import at_once
 from tests.helpers.refusals import denied, refused
 from tests.helpers.servers import MARKET, identity, violation
 from tests.scoring.model.test_artifact import giving_up
@@ -42,20 +42,6 @@ from tests.service.ledger.test_verifying import owner
 def eyes(url: str, tmp_path: Path) -> Iterator[World]:
     with world(url, tmp_path) as found:
         yield found
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    ready = threading.Barrier(len(calls))
-
-    def call(one: Callable[[], Any]) -> Any:
-        ready.wait()
-        try:
-            return one()
-        except SellertrustCallError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return [*threads.map(call, calls)]
 
 
 @pytest.mark.long
@@ -239,6 +225,7 @@ def test_whoever_is_no_person_any_more_counts_no_more(eyes: World) -> None:
     eyes("robot").append_entries(MARKET, [override()], **use)
 
 
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_two_approvals_of_one_person_count_once(eyes: World) -> None:
     proposal = eyes.propose("robot", overrides())
     found = at_once(
@@ -251,6 +238,7 @@ def test_two_approvals_of_one_person_count_once(eyes: World) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_a_withdrawal_and_a_use_at_once_come_one_after_the_other(eyes: World) -> None:
     for number in range(4):
         entry = override(f"o-{number}")
@@ -329,7 +317,7 @@ def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) ->
     assert closed(eyes.approve, "carl", shown) == "ERASED"
 
 
-def test_what_is_proposed_is_sealed_and_never_logged(url: str, backend: str, tmp_path: Path) -> None:
+def test_what_is_proposed_is_sealed_and_never_logged(url: str, tmp_path: Path) -> None:
     with world(url, tmp_path) as eyes:
         proposal = eyes.agreed(overrides(override(reason="a-canary")))
         needs_approval(eyes("anna").append_entries, MARKET, [override(reason="b-canary")], proposal=proposal.name)

@@ -11,6 +11,7 @@ from sellertrust.client import Client
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.store import Ledger
 from tests.helpers.builders import confirmed as domain_confirmed
+from tests.helpers.databases import BACKENDS
 from tests.helpers.filled_server import SELLERS, filled_server
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, exposure
@@ -34,6 +35,7 @@ HELD_SECONDS = 1.5
 
 @pytest.mark.long
 @pytest.mark.parametrize("is_own", [True, False], ids=["own", "of_another"])
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_no_answer_claims_what_is_being_committed(url: str, tmp_path: Path, is_own: bool) -> None:
     with filled_server(tmp_path, database_url=url) as (running, client), Ledger.open(url) as other:
         writer = running.ledger if is_own else other
@@ -136,12 +138,10 @@ def test_the_metrics_have_what_the_book_counts(tmp_path: Path) -> None:
     with filled_server(tmp_path) as (running, client):
         for _ in range(3):
             client.get_trust_score(MARKET, "s1")
-        registry = running.registry
-        value = registry.get_sample_value
-        assert value("sellertrust_book_answers_total", {"how": "hit"}) == 2
-        assert value("sellertrust_book_answers_total", {"how": "miss"}) == 1
-        assert value("sellertrust_book_sellers") == 1
-        assert value("sellertrust_book_recomputed_total", {"outcome": "differed"}) == 0
+        assert [running.value("book_answers_total", how=how) for how in ("hit", "miss")] == [2, 1]
+        assert running.value("book_sellers") == 1
+        recomputed = running.registry.get_sample_value("sellertrust_book_recomputed_total", {"outcome": "differed"})
+        assert recomputed == 0
         client.append_entries(MARKET, [exposure("more", "s1", days=40)])
-        assert value("sellertrust_book_dropped_total") == 1
-        assert value("sellertrust_book_age_seconds") is not None
+        assert running.value("book_dropped_total") == 1
+        assert running.registry.get_sample_value("sellertrust_book_age_seconds") is not None

@@ -10,7 +10,6 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.trade import ExposureStated
 from sellertrust.client import Client
-from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.measure_service_pb2 import Measure, Terms
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER
@@ -19,6 +18,7 @@ from service.web.network_picture import draw_network
 from tests.helpers import builders
 from tests.helpers.builders import MARKET, confirmed, link, status
 from tests.helpers.policies import TIERS
+from tests.helpers.refusals import refused
 from tests.helpers.servers import Running, identity, running_server
 
 RULES = """
@@ -157,9 +157,7 @@ def test_staff_see_rings_and_a_certificate_of_each_term(running: Running, client
     assert client.refresh_links(MARKET).violator_count == 1
     found = client.get_seller_network(MARKET, "late")
     rings = client.list_rings(MARKET)
-    with pytest.raises(SellertrustCallError) as caught:
-        client.get_seller_network(MARKET, "stranger")
-    assert caught.value.reason == "SELLER_NOT_FOUND"
+    refused("NOT_FOUND", "SELLER_NOT_FOUND", client.get_seller_network, MARKET, "stranger")
     [certificate] = found.certificates
     names = [f"marketplaces/{MARKET}/sellers/{name}" for name in ("late", "bad")]
     assert (list(certificate.sellers), list(certificate.entries)) == (names, ["l2", "l1", "v1"])

@@ -173,9 +173,7 @@ def test_refused_calls_are_all_counted_and_logged_sparingly(tmp_path: Path, limi
                 with pytest.raises(grpc.RpcError):
                     method(b"", timeout=60)
         lines = running.lines()
-        counted = running.registry.get_sample_value(
-            "sellertrust_requests_total", {"method": "LedgerService/GetViolation", "code": "UNAUTHENTICATED"}
-        )
+        counted = running.value("requests_total", method="LedgerService/GetViolation", code="UNAUTHENTICATED")
     assert counted == 300
     assert len(lines) + sum(line.get("left_out", 0) for line in lines) <= 300
     assert len(lines) >= REFUSAL_LINES_A_SECOND

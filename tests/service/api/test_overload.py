@@ -10,10 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc import _server as inside
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
 
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
@@ -28,8 +25,8 @@ from service.engine.pools import Pool
 from service.engine.waiting_line import LineRules
 from tests.helpers.callers import Authority, grant, write_grants
 from tests.helpers.moments import before_call
-from tests.helpers.refusals import refusal
-from tests.helpers.servers import MARKET, Running, call_bytes, exposure, identity, running_server
+from tests.helpers.refusals import denied, refused
+from tests.helpers.servers import MARKET, SERVING, Running, call_bytes, exposure, health_of, identity, running_server
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
@@ -52,22 +49,13 @@ def ask(channel: grpc.Channel, seconds: float | None = 20) -> Any:
     return method.future(REQUEST, timeout=seconds)
 
 
-def value(running: Running, name: str, **labels: str) -> float:
-    return running.registry.get_sample_value(f"sellertrust_{name}", labels) or 0
-
-
 def durations(running: Running, method: str, code: str) -> float:
     labels = {"rpc_method": method, "rpc_response_status_code": code}
     return running.registry.get_sample_value("rpc_server_call_duration_seconds_count", labels) or 0
 
 
 def unsent(running: Running) -> float:
-    return value(running, "turned_away_total", pool="read", cause="unsent")
-
-
-def health(address: str) -> int:
-    with grpc.insecure_channel(address) as channel:
-        return int(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20).status)
+    return running.value("turned_away_total", pool="read", cause="unsent")
 
 
 @pytest.fixture
@@ -89,50 +77,42 @@ def test_calls_beyond_the_line_are_refused_and_counted(tmp_path: Path) -> None:
         client.append_entries(MARKET, [identity("i", "s")])
         with blocked(running) as release:
             running_calls = [ask(channel) for _ in range(2)]
-            wait_until(lambda: value(running, "calls", pool="read", state="running") == 2)
+            wait_until(lambda: running.value("calls", pool="read", state="running") == 2)
             waiting = [ask(channel) for _ in range(9)]
             wait_until(lambda: sum(call.done() for call in waiting) == 6)
             refused = [call for call in waiting if call.done()]
-            wait_until(lambda: value(running, "calls", pool="read", state="waiting") == 3)
-            wait_until(lambda: value(running, "connections") == 1)
-            wait_until(lambda: value(running, "connection_calls") == 5)
-            assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
+            wait_until(lambda: running.value("calls", pool="read", state="waiting") == 3)
+            wait_until(lambda: running.value("connections") == 1)
+            wait_until(lambda: running.value("connection_calls") == 5)
+            assert health_of(running.address) == SERVING
             release.set()
             assert all(call.result() for call in running_calls)
             assert all(call.result() for call in waiting if call not in refused)
         for call in refused:
-            assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            info, retry = ErrorInfo(), RetryInfo()
-            details = rpc_status.from_call(call).details
-            assert details[0].Unpack(info)
-            assert details[1].Unpack(retry)
-            assert info.reason == "TOO_MANY_CALLS"
-            assert retry.retry_delay.ToTimedelta().total_seconds() > 0
-        method = "TrustScoreService/GetTrustScore"
-        wait_until(lambda: value(running, "requests_total", method=method, code="OK") == 5)
-        wait_until(lambda: value(running, "requests_total", method=method, code="RESOURCE_EXHAUSTED") == 6)
-        wait_until(lambda: value(running, "turned_away_total", pool="read", cause="full") == 6)
-        wait_until(lambda: value(running, "wait_seconds_count", pool="read") == 11)
-        wait_until(lambda: value(running, "connections") == 0)
+            assert (refused("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS", call.result).retry_delay or 0) > 0
+        wait_until(lambda: running.value("requests_total", method=METHOD, code="OK") == 5)
+        wait_until(lambda: running.value("requests_total", method=METHOD, code="RESOURCE_EXHAUSTED") == 6)
+        wait_until(lambda: running.value("turned_away_total", pool="read", cause="full") == 6)
+        wait_until(lambda: running.value("wait_seconds_count", pool="read") == 11)
+        wait_until(lambda: running.value("connections") == 0)
 
 
 def test_calls_that_expire_while_waiting_are_not_begun(tmp_path: Path) -> None:
     with running_server(tmp_path, worker_threads=1) as running, grpc.insecure_channel(running.address) as channel:
         with blocked(running) as release:
             first = ask(channel)
-            wait_until(lambda: value(running, "calls", pool="read", state="running") == 1)
+            wait_until(lambda: running.value("calls", pool="read", state="running") == 1)
             late = [ask(channel, 0.2) for _ in range(5)]
             left = ask(channel)
-            wait_until(lambda: value(running, "calls", pool="read", state="waiting") == 6)
+            wait_until(lambda: running.value("calls", pool="read", state="waiting") == 6)
             left.cancel()
             assert {call.code() for call in late} == {grpc.StatusCode.DEADLINE_EXCEEDED}
             release.set()
         assert first.code() is grpc.StatusCode.NOT_FOUND
-        method = "TrustScoreService/GetTrustScore"
-        wait_until(lambda: value(running, "requests_total", method=method, code="DEADLINE_EXCEEDED") == 5)
-        wait_until(lambda: value(running, "requests_total", method=method, code="CANCELLED") == 1)
-        wait_until(lambda: durations(running, method, "NOT_FOUND") == 1)
-        wait_until(lambda: value(running, "turned_away_total", pool="read", cause="deadline") == 5)
+        wait_until(lambda: running.value("requests_total", method=METHOD, code="DEADLINE_EXCEEDED") == 5)
+        wait_until(lambda: running.value("requests_total", method=METHOD, code="CANCELLED") == 1)
+        wait_until(lambda: durations(running, METHOD, "NOT_FOUND") == 1)
+        wait_until(lambda: running.value("turned_away_total", pool="read", cause="deadline") == 5)
         turned_away = [line.get("turned_away") for line in running.lines()]
         assert sorted(filter(None, turned_away)) == ["deadline"] * 5 + ["gone"]
 
@@ -155,9 +135,9 @@ def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
         check = "/grpc.health.v1.Health/Check"
         stream: Any = channel.stream_stream
         half = [stream(method)(silent(), timeout=20) for method in (GET, watch, check) for _ in range(5)]
-        wait_until(lambda: value(running, "calls", pool="read", state="waiting") + unsent(running) == 5)
+        wait_until(lambda: running.value("calls", pool="read", state="waiting") + unsent(running) == 5)
         assert client.get_trust_score(MARKET, "s", deadline_seconds=20).seller
-        assert health(running.address) == health_pb2.HealthCheckResponse.SERVING
+        assert health_of(running.address) == SERVING
         assert {call.code() for call in half} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         assert {call.details() for call in half} == {"the request did not arrive within 1 s of its call"}
         wait_until(lambda: unsent(running) == 5)
@@ -165,9 +145,9 @@ def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
 
 
 def test_a_request_too_large_for_its_class_is_refused(running: Running) -> None:
-    with pytest.raises(grpc.RpcError, match="request: is larger than 1,048,576 bytes") as caught:
-        call_bytes(running.address, "TrustScoreService/GetTrustScore", b"x" * ((1 << 20) + 1), 20)
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    request = b"x" * ((1 << 20) + 1)
+    error = refused("INVALID_ARGUMENT", "", call_bytes, running.address, METHOD, request, 20)
+    assert "request: is larger than 1,048,576 bytes" in error.message
 
 
 def test_a_connection_has_no_more_calls_at_a_time_than_it_may(tmp_path: Path) -> None:
@@ -180,7 +160,7 @@ def test_a_connection_has_no_more_calls_at_a_time_than_it_may(tmp_path: Path) ->
         assert ask(channel).result()
         with blocked(running) as release:
             calls = [ask(channel) for _ in range(20)]
-            wait_until(lambda: value(running, "connection_calls") == 4)
+            wait_until(lambda: running.value("connection_calls") == 4)
             assert client.channel is not channel
             release.set()
             assert all(call.result() for call in calls)
@@ -250,7 +230,7 @@ def remembering(folder: Path, **settings: Any) -> Iterator[Running]:
 
 
 def count(running: Running, code: str = "OK") -> float:
-    return value(running, "requests_total", method=METHOD, code=code)
+    return running.value("requests_total", method=METHOD, code=code)
 
 
 def test_a_remembered_score_needs_no_thread(tmp_path: Path) -> None:
@@ -262,14 +242,14 @@ def test_a_remembered_score_needs_no_thread(tmp_path: Path) -> None:
         other = pb.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/t").SerializeToString()
         method: Any = channel.unary_unary(GET)
         unknown = method.future(other, timeout=60)
-        wait_until(lambda: value(running, "calls", pool="read", state="running") == 1)
+        wait_until(lambda: running.value("calls", pool="read", state="running") == 1)
         assert all(ask(channel).result() for _ in range(20))
         assert not unknown.done()
         assert count(running) == 21
         assert durations(running, METHOD, "OK") == 21
-        assert value(running, "wait_seconds_count", pool="read") == 22
-        assert value(running, "calls", pool="read", state="waiting") == 0
-        wait_until(lambda: value(running, "connection_calls") == 1)
+        assert running.value("wait_seconds_count", pool="read") == 22
+        assert running.value("calls", pool="read", state="waiting") == 0
+        wait_until(lambda: running.value("connection_calls") == 1)
 
 
 def test_a_known_caller_needs_no_thread(tmp_path: Path) -> None:
@@ -285,7 +265,7 @@ def test_a_known_caller_needs_no_thread(tmp_path: Path) -> None:
         client.get_trust_score(MARKET, "s")
         with blocked(running):
             unknown = pool.submit(local_client.get_trust_score, MARKET, "t", deadline_seconds=60, on_error="unknown")
-            wait_until(lambda: value(running, "calls", pool="read", state="running") == 1)
+            wait_until(lambda: running.value("calls", pool="read", state="running") == 1)
             assert all(client.get_trust_score(MARKET, "s", deadline_seconds=20).points for _ in range(5))
             assert not unknown.done()
             assert {line["caller"] for line in running.lines()[-5:]} == {"dns:a.example"}
@@ -315,17 +295,11 @@ def test_a_remembered_score_is_told_to_granted_callers_alone(tmp_path: Path) -> 
             for _ in range(3):
                 assert a.get_trust_score(MARKET, "s").points
                 for other in (b, c):
-                    assert (
-                        refusal(other.get_trust_score, MARKET, "s", deadline_seconds=10).code
-                        is grpc.StatusCode.PERMISSION_DENIED
-                    )
+                    denied(other.get_trust_score, MARKET, "s", deadline_seconds=10)
             write_grants(path, grant(everyone[0], ["read_scores"], sellers=["t"]), granted[1])
             wait_until(lambda: "grants taken over" in running.log.getvalue())
             assert b.get_trust_score(MARKET, "s").points
-            assert (
-                refusal(a.get_trust_score, MARKET, "s", deadline_seconds=LOOK_SECONDS + 10).code
-                is grpc.StatusCode.PERMISSION_DENIED
-            )
+            denied(a.get_trust_score, MARKET, "s", deadline_seconds=LOOK_SECONDS + 10)
         assert count(running, "PERMISSION_DENIED") == 7
 
 
@@ -364,7 +338,7 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monke
             patched.setattr(GrpcCall, "_send", fail)
             assert ask(channel).code() is grpc.StatusCode.CANCELLED
         assert ask(channel).result()
-        wait_until(lambda: value(running, "connections") == 0)
+        wait_until(lambda: running.value("connections") == 0)
 
 
 @pytest.mark.long
@@ -418,18 +392,15 @@ def test_at_most_half_of_the_threads_compute(
 ) -> None:
     with half_computing(tmp_path) as (running, client):
         for _ in range(10):
-            error = refusal(client.get_trust_score, MARKET, "c", deadline_seconds=20)
-            assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY")
+            error = refused("UNAVAILABLE", "SERVER_BUSY", client.get_trust_score, MARKET, "c", deadline_seconds=20)
             assert error.retry_delay == 1
             found = client.get_trust_score(MARKET, "known", deadline_seconds=20)
             assert found.freshness.state == pb.FRESHNESS_STATE_FRESH
-        method = "TrustScoreService/GetTrustScore"
-        wait_until(lambda: value(running, "requests_total", method=method, code="UNAVAILABLE") == 10)
+        wait_until(lambda: running.value("requests_total", method=METHOD, code="UNAVAILABLE") == 10)
 
 
 def test_scores_of_stated_times_take_half_of_the_threads(tmp_path: Path) -> None:
     times = {"known_time": datetime(2020, 1, 1, tzinfo=UTC)}
     with half_computing(tmp_path, **times) as (_, client):
-        with pytest.raises(SellertrustCallError, match="SERVER_BUSY"):
-            client.get_trust_score(MARKET, "known", deadline_seconds=20, **times)
+        refused("UNAVAILABLE", "SERVER_BUSY", client.get_trust_score, MARKET, "known", deadline_seconds=20, **times)
         assert client.get_trust_score(MARKET, "known", deadline_seconds=20).points

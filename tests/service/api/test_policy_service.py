@@ -24,6 +24,7 @@ from service.ledger.append import policy_moves
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text, read_policy
 from service.scores.scorer import Scorer
+from tests.helpers.databases import BACKENDS
 from tests.helpers.four_eyes import (
     ALL,
     PERSONS,
@@ -205,6 +206,7 @@ def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_a_rollback_beside_another_is_refused(two: tuple[Running, Running]) -> None:
     """While the history is locked, both servers read it; the second that writes finds it moved."""
     two[0].commit(GENERAL.text, TIERS.digest)
@@ -242,6 +244,7 @@ def test_a_rollback_beside_another_is_refused(two: tuple[Running, Running]) -> N
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_of_simultaneous_commits_one_is_made(two: tuple[Running, Running]) -> None:
     made, failed = [], []
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
@@ -17,8 +19,7 @@ from service.access.rights import METHODS
 from service.api.calls import class_of
 from service.engine import call_pool
 from service.ledger.queries.violations import ViolationQueries
-from tests.helpers.servers import MARKET, identity, running_server
-from tests.service.api.test_silent_database import SERVING, health_of
+from tests.helpers.servers import MARKET, NOT_SERVING, SERVING, health_of, identity, running_server
 
 STUCK = """
 import sys, threading
@@ -103,12 +104,9 @@ def test_every_method_is_of_a_class_that_limits_count() -> None:
 
 
 def test_a_watch_of_health_holds_no_thread(tmp_path: Path) -> None:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
     with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        watches = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(50)]
+        watches = [HealthStub(channel).Watch(HealthCheckRequest(), timeout=60) for _ in range(50)]
         assert [next(watch).status for watch in watches] == [SERVING] * 50
         assert health_of(running.address) == SERVING
         running.server._health.drain()
-        assert {next(watch).status for watch in watches} == {health_pb2.HealthCheckResponse.NOT_SERVING}
+        assert {next(watch).status for watch in watches} == {NOT_SERVING}

@@ -9,11 +9,9 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from scoring.base.errors import LedgerUnavailable
 from sellertrust.client import Client
-from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.ledger.clock import tail
@@ -26,15 +24,13 @@ from tests.helpers.databases import database as new_database
 from tests.helpers.hanging_postgresql import KINDS, HangingPostgresql, hanging_postgresql
 from tests.helpers.limits import Limit
 from tests.helpers.refusals import refusal
-from tests.helpers.servers import MARKET, identity, running_server
+from tests.helpers.servers import MARKET, NOT_SERVING, SERVING, health_of, identity, running_server
 from tests.helpers.servers import violation as reported
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
 pytestmark = pytest.mark.long
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE = 60.0
 
 SERVE = """
@@ -65,12 +61,6 @@ def postgresql() -> Iterator[HangingPostgresql]:
     with hanging_postgresql() as server:
         upgrade(server.urls["socket"])
         yield server
-
-
-def health_of(address: str, service: str = "") -> int:
-    with grpc.insecure_channel(address) as channel:
-        request = health_pb2.HealthCheckRequest(service=f"sellertrust.v1.{service}" if service else "")
-        return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=60).status)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,8 +146,8 @@ def test_remembered_sellers_are_answered_without_database(tmp_path: Path, postgr
                 error = refusal(client.get_trust_score, MARKET, "known", **asked)
                 assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
                 assert error.retry_delay == 1
-            with pytest.raises(SellertrustCallError, match="LEDGER_UNAVAILABLE"):
-                client.append_entries(MARKET, [identity("late", "known")], deadline_seconds=PATIENCE)
+            error = refusal(client.append_entries, MARKET, [identity("late", "known")], deadline_seconds=PATIENCE)
+            assert error.reason == "LEDGER_UNAVAILABLE"
             wait_until(lambda: health_of(running.address, "LedgerService") == NOT_SERVING)
             assert health_of(running.address, "ReviewService") == NOT_SERVING
             assert health_of(running.address, "TrustScoreService") == SERVING

@@ -10,8 +10,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_status import rpc_status
 
 from sellertrust.client import MAX_MESSAGE_BYTES
 from sellertrust.v1 import entry_pb2
@@ -25,6 +23,7 @@ from tests.helpers.databases import BACKENDS, database
 from tests.helpers.limits import Limit
 from tests.helpers.moments import before_call
 from tests.helpers.proxies import proxy_to
+from tests.helpers.refusals import refusal, refused
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 from tests.helpers.waiting import wait_until
 
@@ -72,9 +71,7 @@ def ids_of(responses: Iterator[Any], count: int) -> list[str]:
 
 
 def ended(call: Any) -> grpc.StatusCode:
-    with pytest.raises(grpc.RpcError) as caught:
-        list(call)
-    return caught.value.code()
+    return refusal(list, call).code
 
 
 @pytest.mark.long
@@ -131,9 +128,7 @@ def test_a_stream_of_nowhere_ends_before_anything_is_recorded(tmp_path: Path) ->
         both = {"resume_token": "1-0123456789abcdef", "after_sequence": 1}
         for fields in ({"parent": "sellers/s"}, {"after_sequence": -1}, {"page_size": -1}, {"resume_token": "1"}, both):
             request = pb.WatchEntriesRequest(**({"parent": PARENT} | fields))
-            with pytest.raises(grpc.RpcError) as caught:
-                next(stub.WatchEntries(request))
-            assert caught.value.details().startswith(next(iter(fields)))
+            assert refusal(next, stub.WatchEntries(request)).message.startswith(next(iter(fields)))
         assert running.ledger.last()[0] == 0
 
 
@@ -219,12 +214,8 @@ def test_a_resumed_watch_loses_and_repeats_nothing(tmp_path: Path) -> None:
 
 def test_a_position_beyond_the_ledger_is_refused(tmp_path: Path) -> None:
     with server_on("sqlite", tmp_path) as (_, stub):
-        with pytest.raises(grpc.RpcError) as caught:
-            watching(stub, after=17)
-        info = ErrorInfo()
-        assert rpc_status.from_call(caught.value).details[0].Unpack(info)
-        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert (info.reason, dict(info.metadata)) == ("SEQUENCE_NOT_REACHED", {"last_sequence": "0"})
+        error = refused("FAILED_PRECONDITION", "SEQUENCE_NOT_REACHED", watching, stub, after=17)
+        assert error.metadata == {"last_sequence": "0"}
 
 
 def test_a_page_of_a_watch_is_bounded_in_bytes(tmp_path: Path, limit: Limit) -> None:
@@ -250,8 +241,7 @@ def test_a_stream_too_many_is_refused_at_once(tmp_path: Path) -> None:
         calls = [watching(stub)[0] for _ in range(3)]
         for call in [stub.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)) for _ in range(20)]:
             assert ended(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
-        with pytest.raises(grpc.RpcError, match="3 streams are open"):
-            next(stub.StreamEntries(iter([batch(identity("i", "s"))])))
+        assert "3 streams are open" in refusal(next, stub.StreamEntries(iter([batch(identity("i", "s"))]))).message
         with running.client() as client:
             client.append_entries(MARKET, [identity("i", "s")])
             assert client.get_trust_score(MARKET, "s").seller
@@ -268,12 +258,9 @@ def test_one_client_cannot_hold_all_streams(tmp_path: Path) -> None:
         stub_of(elsewhere.address) as other,
     ):
         calls = [watching(one)[0] for one in (stub, second)]
-        with pytest.raises(grpc.RpcError, match="2 streams of this client") as caught:
-            next(second.WatchEntries(pb.WatchEntriesRequest(parent=PARENT)))
-        status = rpc_status.from_call(caught.value)
-        info = ErrorInfo()
-        assert status.details[0].Unpack(info)
-        assert (info.reason, dict(info.metadata)) == ("TOO_MANY_CALLS", {"limit": "2"})
+        error = refusal(watching, second)
+        assert "2 streams of this client" in error.message
+        assert (error.reason, error.metadata) == ("TOO_MANY_CALLS", {"limit": "2"})
         held = [watching(other)[0] for _ in range(2)]
         calls[0].cancel()
         wait_until(lambda: "CANCELLED" in [line["code"] for line in running.lines()])
@@ -334,12 +321,7 @@ def test_a_draining_server_ends_its_streams(tmp_path: Path) -> None:
         running.server.drain()
         assert time.monotonic() - began < STOP_SECONDS
         for call in (append, *watches):
-            with pytest.raises(grpc.RpcError) as caught:
-                next(call)
-            info = ErrorInfo()
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-            assert rpc_status.from_call(caught.value).details[0].Unpack(info)
-            assert info.reason == "SERVER_STOPPING"
+            refused("UNAVAILABLE", "SERVER_STOPPING", next, call)
         silent.set()
 
 
@@ -355,9 +337,8 @@ def test_a_stream_without_a_first_message_is_ended(tmp_path: Path, limit: Limit)
     with server_on("sqlite", tmp_path, stream_threads=1, client_streams=1) as (running, stub):
         for _ in range(2):
             never = stub.StreamEntries(iter(lambda: nothing.wait(30) and None, None), timeout=20)
-            with pytest.raises(grpc.RpcError, match="the request did not arrive within 1 s of its call") as caught:
-                next(never)
-            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            error = refused("DEADLINE_EXCEEDED", "", next, never)
+            assert "the request did not arrive within 1 s of its call" in error.message
             wait_until(lambda: not running.server._streams._open)
         # a wait that a test can wait for
         limit(stream_threads, FIRST_MESSAGE_SECONDS=0.2, CHECK_SECONDS=0.2)
@@ -383,15 +364,11 @@ def test_an_unforeseen_error_of_a_stream_tells_only_an_id(tmp_path: Path) -> Non
 
     with server_on("sqlite", tmp_path) as (running, stub):
         before_call(running.ledger, "append", fail)
-        with pytest.raises(grpc.RpcError) as caught:
-            list(stub.StreamEntries(iter([batch(identity("i", "seller-17"))])))
-        assert caught.value.code() is grpc.StatusCode.INTERNAL
-        info = ErrorInfo()
-        assert rpc_status.from_call(caught.value).details[0].Unpack(info)
+        error = refused("INTERNAL", "INTERNAL", list, stub.StreamEntries(iter([batch(identity("i", "seller-17"))])))
         for secret in ("SELECT", "hunter2", "RuntimeError", "seller-17"):
-            assert secret not in caught.value.details() + str(info)
+            assert secret not in str(error) + repr(error.metadata)
         [line] = running.lines()
-        assert line["error_id"] == info.metadata["error_id"]
+        assert line["error_id"] == error.metadata["error_id"]
         assert "RuntimeError" in line["exception"]
         assert "seller-17" not in running.log.getvalue()
 
@@ -402,9 +379,7 @@ def test_streams_are_counted(tmp_path: Path) -> None:
         call, _ = watching(stub)
         wait_until(lambda: bool(running.lines()))
 
-        def value(name: str, **labels: str) -> float | None:
-            return running.registry.get_sample_value(f"sellertrust_{name}", labels)
-
+        value = running.value
         append, watch = "LedgerService/StreamEntries", "LedgerService/WatchEntries"
         assert value("stream_messages_total", method=append, direction="received") == 2
         assert value("stream_messages_total", method=watch, direction="sent") == 1

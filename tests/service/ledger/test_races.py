@@ -4,8 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
 from tests.helpers.ledgers import verify
 from tests.helpers.limits import Limit
+from tests.helpers.moments import at_once
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,20 +44,6 @@ def assert_gapless(found: list[RecordedEntry]) -> None:
     assert [one.sequence for one in found] == list(range(1, len(found) + 1))
     times = [one.record_time for one in found]
     assert times == sorted(times)
-
-
-def at_once(*calls: Callable[[], object]) -> list[object]:
-    together = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return call()
-        except Exception as error:  # noqa: BLE001 (the caller looks at it)
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(run, calls))
 
 
 def test_of_contradicting_decisions_one_wins(url: str, clock: Clock) -> None:
