@@ -8,11 +8,13 @@ from sellertrust.client import SellertrustCallError
 
 
 def refusal(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> SellertrustCallError:
-    """Return the error of a call, by the client or by a bare stub."""
-    with pytest.raises((SellertrustCallError, grpc.RpcError)) as caught:
+    try:
         call(*arguments, **options)
-    error = caught.value
-    return error if isinstance(error, SellertrustCallError) else SellertrustCallError.of(error)
+    except SellertrustCallError as error:
+        return error
+    except grpc.RpcError as error:  # of a bare stub
+        return SellertrustCallError.of(error)
+    pytest.fail("the call was not refused")
 
 
 def refused(

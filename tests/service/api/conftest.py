@@ -1,4 +1,4 @@
-"""Tests of the servicers run on SQLite. What is written or locked otherwise on PostgreSQL is asked of the ledger."""
+"""Tests here run on SQLite; those of the ledger cover PostgreSQL."""
 
 import pytest
 
