@@ -21,7 +21,7 @@ from scoring.base.time import DAY, format_day
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.features.resolved import resolve_sellers
-from scoring.measures.in_force import InForce
+from scoring.measures.in_force import Beside, InForce
 from scoring.measures.in_force import evaluate_measures as evaluate
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
@@ -29,7 +29,7 @@ from scoring.policy.measures import Deposit, Suspension, Terms
 from scoring.policy.policy import Policy
 from scoring.scores.notice import Ended, Move, Served, answer_within_notice, list_ended
 from scoring.scores.settled_value import list_values
-from tests.helpers.answers import evaluate_measures, with_values
+from tests.helpers.answers import answer, evaluate_measures, with_values
 from tests.helpers.policies import policy_of, rule, shipped, standing
 from tests.helpers.worlds import (
     NOW,
@@ -44,8 +44,10 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
+from tests.scoring.features.test_views import files
 from tests.scoring.monotone import draw_policies, find_laxer_day
 from tests.scoring.policy.test_rules import CLOSED
+from tests.scoring.test_look_back import OVERRIDES, POLICIES
 from tests.scoring.test_promises import RETRACTIONS
 
 FEW = settings(max_examples=40, deadline=None)
@@ -477,3 +479,30 @@ def test_moves_back_and_forth_leave_one_answer_each() -> None:
         moves = [Move(n, *pair) for n, pair in enumerate(pairwise(names)) if pair[0] != pair[1]]
         found = list_ended(moves, [], "m", names[-1], 99, lambda _: 9)
         assert sorted(one.policy for one in found) == sorted({*names} - {names[-1]})
+
+
+def of_seller(rows: list[FactRow], seller: str) -> list[FactRow]:
+    return [row._replace(seller=seller) for row in rows]
+
+
+def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tuple[list[object], list[object]]:
+    rows = [row for one in files_of.values() for row in one]
+    sellers = [*files_of]
+    given = answer(rows, sellers, NOW, artifact(), policy, looks_back=True)
+    at_once = evaluate(given, "acme", {seller: Beside((), 3) for seller in sellers})
+    alone = [
+        evaluate_measures(files_of[seller], seller, NOW, artifact(), policy, "acme", deposit_minor=3)
+        for seller in sellers
+    ]
+    return at_once, alone  # type: ignore[return-value]
+
+
+@pytest.mark.long
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(files(), OVERRIDES), min_size=2, max_size=5), st.sampled_from(POLICIES))
+def test_many_sellers_are_answered_as_each_alone(
+    drawn: list[tuple[list[FactRow], list[FactRow]]], policy: Policy
+) -> None:
+    files_of = {f"s{n}": of_seller(numbered([*file, *stated]), f"s{n}") for n, (file, stated) in enumerate(drawn)}
+    at_once, alone = at_once_and_alone(files_of, policy)
+    assert at_once == alone

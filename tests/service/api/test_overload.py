@@ -80,15 +80,15 @@ def test_calls_beyond_the_line_are_refused_and_counted(tmp_path: Path) -> None:
             wait_until(lambda: running.value("calls", pool="read", state="running") == 2)
             waiting = [ask(channel) for _ in range(9)]
             wait_until(lambda: sum(call.done() for call in waiting) == 6)
-            refused = [call for call in waiting if call.done()]
+            beyond = [call for call in waiting if call.done()]
             wait_until(lambda: running.value("calls", pool="read", state="waiting") == 3)
             wait_until(lambda: running.value("connections") == 1)
             wait_until(lambda: running.value("connection_calls") == 5)
             assert health_of(running.address) == SERVING
             release.set()
             assert all(call.result() for call in running_calls)
-            assert all(call.result() for call in waiting if call not in refused)
-        for call in refused:
+            assert all(call.result() for call in waiting if call not in beyond)
+        for call in beyond:
             assert (refused("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS", call.result).retry_delay or 0) > 0
         wait_until(lambda: running.value("requests_total", method=METHOD, code="OK") == 5)
         wait_until(lambda: running.value("requests_total", method=METHOD, code="RESOURCE_EXHAUSTED") == 6)

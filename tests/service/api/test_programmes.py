@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,11 +32,15 @@ measures = [{measures}]
 """
 
 
+def programme(rules: str = "", table: str = "[standing]") -> str:
+    text = TIERS.read_text(encoding="utf-8").replace("version = 1", 'version = 1\ncurrency = "EUR"')
+    return text.replace("[standing]", table) + rules
+
+
 @contextmanager
 def served(tmp_path: Path, rules: str, table: str = "[standing]") -> Iterator[Client]:
     policy = tmp_path / "programme.toml"
-    text = TIERS.read_text(encoding="utf-8").replace("version = 1", 'version = 1\ncurrency = "EUR"')
-    policy.write_text(text.replace("[standing]", table) + rules)
+    policy.write_text(programme(rules, table))
     with running_server(tmp_path, artifact=artifact(), policy=policy) as server, server.client() as client:
         yield client
 
@@ -213,121 +217,74 @@ def test_a_preview_counts_the_sellers_whom_a_server_finds(tmp_path: Path) -> Non
     }
 
 
-WEEK, MONTH = (f'{{ kind = "suspension", days = {days} }}' for days in (7, 30))
-HOLD = '{ kind = "settlement_hold", days = 3 }, { kind = "deposit", amount_minor = 300 }'
-NOW = datetime.now(UTC)
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    rule = RULE.format(id="all", condition="", measures=HOLD)
-    with served(tmp_path_factory.mktemp("bare"), rule) as client:
-        client.append_entries(MARKET, [identity("i", "s1")])
-        yield client
-
-
-def commit(client: Client, *rules: str, old: str = "", new: str = "") -> None:
-    head = client.get_policy().policy
-    client.commit_policy(
-        head.text.replace(old, new, 1) + "".join(rules), expected=head.digest, actor="a-1", reason="try"
-    )
-
-
-def pay(client: Client, **order: Any) -> None:
-    stated = {"capture_day": NOW.date(), "captured_minor": 100, "currency": "EUR", "delivered": True}
-    client.evaluate_payout(MARKET, "s1", **(stated | order))
-
-
-def rated(orders: int, name: str = "rate") -> str:
+def rated(orders: int) -> str:
     asked = f"failure_rate = {{ from_ppm = 9, days = 30, orders = {orders} }}"
-    return RULE.format(id=name, condition=asked, measures='{ kind = "manual_review" }')
+    return RULE.format(id="rate", condition=asked, measures='{ kind = "manual_review" }')
 
 
-def laddered(name: str, band: str, measure: str, category: str = "counterfeit") -> str:
+def laddered(name: str, band: str, days: int, category: str = "counterfeit") -> str:
     asked = f'standing = {{ {band}, categories = ["{category}"] }}'
-    return RULE.format(id=name, condition=asked, measures=measure)
+    return RULE.format(id=name, condition=asked, measures=f'{{ kind = "suspension", days = {days} }}')
 
 
-CONTRADICTING = laddered("a", "from = 12, below = 24", MONTH), laddered("b", "from = 24", WEEK)
-
-BAD_INPUT: dict[str, tuple[Callable[[Client], Any], str, str]] = {
-    "failures over nothing settled": (
-        lambda client: client.append_entries(MARKET, [sold("x", "s1", settled_orders=0, late=1)]),
-        "entries[0].exposure.late",
-        "must be 0 to settled_orders",
-    ),
+FOREIGN = RULE.format(id="a", condition="", measures='{ kind = "deposit", amount_minor = "3.00 USD" }')
+BAD_POLICIES: dict[str, tuple[dict[str, str], str, str]] = {
     "a rate over nothing settled": (
-        lambda client: commit(client, rated(0)),
-        "text",
+        {},
+        rated(0),
         "rules[rate].failure_rate.orders must be a whole number, 1 to 1,000,000, not 0",
     ),
-    "a delivery before the capture": (
-        lambda client: pay(client, confirmed_time=NOW - timedelta(days=3)),
-        "confirmed_time",
-        "must lie between the capture and now; state when the order arrived",
-    ),
-    "a delivery in the future": (
-        lambda client: pay(client, confirmed_time=NOW + timedelta(days=3)),
-        "confirmed_time",
-        "must lie between the capture and now; state when the order arrived",
-    ),
-    "a delivery day without a delivery": (
-        lambda client: pay(client, confirmed_time=NOW, delivered=False),
-        "confirmed_time",
-        "is of a delivered order alone: state delivered too",
-    ),
     "a category of no violation": (
-        lambda client: commit(client, laddered("a", "from = 9", WEEK, "toys")),
-        "text",
+        {},
+        laddered("a", "from = 9", 7, "toys"),
         "rules[a].standing.categories must be a list of one or more of counterfeit, ip, safety, quality, restricted",
     ),
     "ladders that contradict": (
-        lambda client: commit(client, *CONTRADICTING),
-        "text",
+        {},
+        laddered("a", "from = 12, below = 24", 30) + laddered("b", "from = 24", 7),
         "rules are laxer for who is worse: suspension_days is 7 with",
     ),
-    "a reset on no day": (
-        lambda client: commit(client, old="[standing]", new='[standing]\nreset = "02-30"'),
-        "text",
-        'standing.reset must be a day of each year, such as "01-01", not "02-30"',
-    ),
-    "an order in a foreign currency": (
-        lambda client: pay(client, currency="USD"),
-        "currency",
-        "is USD; the terms are in EUR",
-    ),
     "a limit in a foreign currency": (
-        lambda client: commit(client, RULE.format(id="a", condition="", measures=HOLD.replace("300", '"3.00 USD"'))),
-        "text",
+        {},
+        FOREIGN,
         'not "3.00 USD"; write minor units, such as cents, or "100.00 EUR" in the policy\'s currency',
     ),
+    "a reset on no day": (
+        {"[standing]": '[standing]\nreset = "02-30"'},
+        "",
+        'standing.reset must be a day of each year, such as "01-01", not "02-30"',
+    ),
     "a tier name that is taken": (
-        lambda client: commit(client, old='exemplary = "exemplary"', new='exemplary = "a"\nexemplary = "b"'),
-        "text",
+        {'exemplary = "exemplary"': 'exemplary = "a"\nexemplary = "b"'},
+        "",
         "is no TOML: a name is stated twice; state it once (at line 27, column 16)",
     ),
     "a sixth tier": (
-        lambda client: commit(client, old="[thin_file]", new="gold = 900\n[thin_file]"),
-        "text",
+        {"[thin_file]": "gold = 900\n[thin_file]"},
+        "",
         "cut_offs.gold is not a part of a policy; cut_offs has bands, exemplary, standard, trusted",
     ),
-}  # fmt: skip
-"""(call, field, part of its problem and remedy)."""
+}
+"""(changes of the programme, further rules, part of the fault and its remedy)."""
 
 
-@pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input_is_refused_by_field_with_a_remedy(bare: Client, name: str) -> None:
-    """Plans, running suspensions and orders stated twice have their own tests."""
-    call, field, text = BAD_INPUT[name]
-    error = refused("INVALID_ARGUMENT", "", call, bare)
-    [(path, problem)] = error.fields
-    assert path == field
-    assert text in problem
+@pytest.mark.parametrize("name", BAD_POLICIES)
+def test_a_bad_programme_is_refused_with_a_remedy(name: str) -> None:
+    changes, rules, said = BAD_POLICIES[name]
+    text = programme()
+    for old, changed in changes.items():
+        text = text.replace(old, changed, 1)
+    with pytest.raises(PolicyRefused, match=re.escape(said)):
+        parse_policy_text(text + rules)
 
 
-def test_nothing_settled_is_no_failure(bare: Client) -> None:
-    commit(bare, rated(1, "least"))
-    assert list_rules(bare, "s1") == {"all"}
+def test_nothing_settled_is_no_failure(tmp_path: Path) -> None:
+    with served(tmp_path, rated(1)) as client:
+        client.append_entries(MARKET, [identity("i", "s1")])
+        assert list_rules(client, "s1") == set()
+        wrong = sold("x", "s1", settled_orders=0, late=1)
+        [(field, problem)] = refused("INVALID_ARGUMENT", "", client.append_entries, MARKET, [wrong]).fields
+    assert (field, problem) == ("entries[0].exposure.late", "must be 0 to settled_orders")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,6 @@ import io
 from datetime import UTC, datetime
 from pathlib import Path
 
-import grpc
-import pytest
-
 from scoring.base.time import parse_time
 from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER
 from sellertrust.client import Client
@@ -17,7 +14,7 @@ from service.web.public.report import COLUMNS, write_csv, write_html
 from tests.helpers.builders import Clock, status, violation
 from tests.helpers.callers import grant
 from tests.helpers.granted import granted_server
-from tests.helpers.refusals import refusal
+from tests.helpers.refusals import denied, refused_fields
 from tests.helpers.servers import MARKET, days_ago
 from tests.helpers.servers import violation as reported
 
@@ -69,13 +66,10 @@ def test_a_report_over_grpc_and_its_files(client: Client) -> None:
     assert all("SIMULATED" in write_html(report, MARKET, language) for language in ("en", "zh"))
 
 
-@pytest.mark.parametrize(
-    "period", ["", "26", "2026-13", "2026-1", "9999", "2026-01-01", "\uff11\uff19\uff19\uff19", "9000"]
-)
-def test_a_wrong_period_is_refused(client: Client, period: str) -> None:
+def test_a_wrong_period_is_refused(client: Client) -> None:
     client.append_entries(MARKET, [reported("v", "s")])
-    found = refusal(client.get_transparency_report, MARKET, period)
-    assert (found.code, found.fields[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, "period")
+    for period in ("", "26", "2026-13", "2026-1", "9999", "2026-01-01", "\uff11\uff19\uff19\uff19", "9000"):
+        assert refused_fields(client.get_transparency_report, MARKET, period) == ["period"]
 
 
 def test_a_report_needs_its_own_right_over_the_marketplace(tmp_path: Path) -> None:
@@ -89,5 +83,4 @@ def test_a_report_needs_its_own_right_over_the_marketplace(tmp_path: Path) -> No
             assert client.get_transparency_report(MARKET, "2025").figures
         for name in ("seller", "reader"):
             with callers(name) as client:
-                found = refusal(client.get_transparency_report, MARKET, "2025")
-                assert found.code is grpc.StatusCode.PERMISSION_DENIED
+                denied(client.get_transparency_report, MARKET, "2025")
