@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.callers import Authority, write_grants
 from tests.helpers.policies import TIERS
 from tests.helpers.processes import COMMAND, run_forked
 from tests.tls_folders import with_folders
@@ -99,6 +100,22 @@ def serving(
             if server.poll() is None:
                 server.kill()
                 server.wait()
+
+
+@contextmanager
+def shells_of_people(folder: Path, *tables: str, **settings: object) -> Iterator[Callable[[str], Shell]]:
+    """Serve by these grants; yield what makes the command line of a person, by the person's certificate."""
+    authority, grants = Authority(folder), folder / "grants.toml"
+    write_grants(grants, *tables)
+    server = shell_of(folder / "data", grants=grants, **authority.server_settings(), **settings)
+    with serving(server, folder) as address:
+
+        def connect(name: str) -> Shell:
+            shown = authority.certificate(dns=[f"{name}.example"])
+            files = {"target_ca": shown.tls, "target_certificate": shown.certificate, "target_key": shown.key}
+            return shell_of(folder / "data", target=address, **files)
+
+        yield connect
 
 
 def days_ago(days: float) -> str:

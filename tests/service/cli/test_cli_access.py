@@ -6,7 +6,7 @@ import pytest
 
 from service.api.telemetry.logs import Pseudonyms
 from tests.helpers.callers import Authority, TokenIssuer, grant, write_grants
-from tests.helpers.shells import MARKET, bare_shell, lines_of, serving, shell_of
+from tests.helpers.shells import MARKET, bare_shell, lines_of, serving, shell_of, shells_of_people
 
 pytestmark = pytest.mark.long
 
@@ -77,13 +77,9 @@ def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -
 
 
 def test_a_caller_beyond_its_limit_is_told_to_wait(tmp_path: Path) -> None:
-    authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     limit = '[[limits]]\nprincipals = ["dns:a.example"]\ncalls_per_second = 0.001\n'
-    write_grants(path, grant("dns:a.example", ["read_ledger"]), limit)
-    shown = authority.certificate(dns=["a.example"])
-    with serving(shell_of(tmp_path / "data", **authority.server_settings(), grants=path), tmp_path) as address:
-        caller = {"target_ca": shown.tls, "target_certificate": shown.certificate, "target_key": shown.key}
-        shell = shell_of(tmp_path / "data", target=address, **caller)
+    with shells_of_people(tmp_path, grant("dns:a.example", ["read_ledger"]), limit) as connect:
+        shell = connect("a")
         shell("ledger", "list")
         said = shell.error(5, "ledger", "list")
         assert "TOO_MANY_CALLS" in said

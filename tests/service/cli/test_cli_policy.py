@@ -10,10 +10,9 @@ from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
 from service.settings import Settings
 from tests.helpers.builders import exposure, identity
-from tests.helpers.callers import Authority, grant, write_grants
-from tests.helpers.four_eyes import EVERY, PERSONS, RIGHTS, persons
+from tests.helpers.four_eyes import ALL, PERSONS, persons
 from tests.helpers.policies import GRADED
-from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
+from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of, shells_of_people
 
 GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 TIERS = SHIPPED_POLICY.with_name("tiers.toml")
@@ -192,16 +191,8 @@ def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_pa
 
 @pytest.mark.long
 def test_a_policy_is_proposed_approved_and_carried_out(tmp_path: Path) -> None:
-    authority, path = Authority(tmp_path), tmp_path / "grants.toml"
     eyes = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
-    write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), eyes)
-    with serving(shell_of(tmp_path / "data", grants=path, **authority.server_settings()), tmp_path) as address:
-
-        def connect(name: str) -> Shell:
-            shown = authority.certificate(dns=[f"{name}.example"])
-            files = {"target_ca": shown.tls, "target_certificate": shown.certificate, "target_key": shown.key}
-            return shell_of(tmp_path / "data", target=address, marketplace=MARKET, **files)
-
+    with shells_of_people(tmp_path, ALL, persons(**PERSONS), eyes) as connect:
         anna, bert = connect("anna"), connect("bert")
         assert "APPROVAL_REQUIRED" in anna.error(4, "policy", "commit", GENERAL, *SAID)
         made = anna.json("policy", "commit", GENERAL, *SAID, "--propose")

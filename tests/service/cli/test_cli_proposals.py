@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from service.registry.registry import Registry
-from tests.helpers.callers import Authority, grant, write_grants
-from tests.helpers.four_eyes import EVERY, FOUR_EYES, PERSONS, RIGHTS, persons
+from tests.helpers.four_eyes import ALL, FOUR_EYES, PERSONS, persons
 from tests.helpers.models import evaluated, publish
-from tests.helpers.shells import MARKET, Shell, serving, shell_of
+from tests.helpers.shells import Shell, shells_of_people
 
 pytestmark = pytest.mark.long
 
@@ -21,23 +20,7 @@ SAID = ("--actor", "a-1", "--reason", "so")
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
-    folder = tmp_path_factory.mktemp("eyes")
-    authority, path = Authority(folder), folder / "grants.toml"
-    write_grants(path, grant("dns:*.example", RIGHTS, **EVERY), persons(**PERSONS), FOUR_EYES)
-    server = shell_of(folder / "data", grants=path, **authority.server_settings())
-    with serving(server, folder) as address:
-
-        def connect(name: str) -> Shell:
-            shown = authority.certificate(dns=[f"{name}.example"])
-            return shell_of(
-                folder / "data",
-                target=address,
-                target_ca=shown.tls,
-                target_certificate=shown.certificate,
-                target_key=shown.key,
-                marketplace=MARKET,
-            )
-
+    with shells_of_people(tmp_path_factory.mktemp("eyes"), ALL, persons(**PERSONS), FOUR_EYES) as connect:
         yield connect
 
 

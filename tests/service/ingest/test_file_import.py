@@ -14,6 +14,7 @@ from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.partial_append import append_partially
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, ago, violation
+from tests.helpers.ledgers import ids
 
 VIOLATIONS = {
     "path": "violations.csv",
@@ -59,10 +60,6 @@ def write(folder: Path, *lines: str, name: str = "violations.csv", header: str =
     path = folder / name
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return path
-
-
-def ids(ledger: Ledger) -> list[str]:
-    return [entry.entry.entry_id for entry in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 BROKEN = {

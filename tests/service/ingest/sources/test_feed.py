@@ -16,6 +16,7 @@ from service.ingest.sources.source import Message
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock
+from tests.helpers.ledgers import ids
 from tests.helpers.payloads import bare, decision, exposure, message, violation
 
 MORE = 25
@@ -63,10 +64,6 @@ def fed(ledger: Ledger, source: Rows, folder: Path, patience_seconds: float = 5)
 def rejected(folder: Path) -> list[dict[str, object]]:
     path = folder / "rejects.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def ids(ledger: Ledger) -> list[str]:
-    return [found.entry.entry_id for found in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 def test_entries_of_every_form_are_appended(ledger: Ledger, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from service.ingest.mapping.rules import mapping_of
 from service.ingest.sources.tables import csv_rows
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET
+from tests.helpers.ledgers import ids
 from tests.helpers.limits import Limit
 from tests.helpers.payloads import bare, exposure, violation
 
@@ -59,10 +60,6 @@ def table(path: Path, rows: list[str]) -> None:
 
 def row(number: int, harm: str = "high") -> str:
     return f"{number},s-{number % 7},2026-01-{number % 28 + 1:02d},{harm}"
-
-
-def ids(ledger: Ledger) -> list[str]:
-    return [found.entry.entry_id for found in ledger.entries.list(MARKET, ledger.cut(), limit=1000)]
 
 
 @pytest.fixture
