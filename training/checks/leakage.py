@@ -71,7 +71,7 @@ def _hash_identities(table: LedgerTable) -> NDArray[np.uint64]:
     columns = table.columns
     rows = columns.take(columns.kind == Kind.IDENTITY)
     texts: dict[tuple[object, ...], int] = {}
-    keys = [(table.stated.country[row], *sorted(table.attributes.get(row, {}).items())) for row in rows.row.tolist()]
+    keys = [(table.country[row], *sorted(table.attributes.get(row, {}).items())) for row in rows.row.tolist()]
     code = np.array([texts.setdefault(key, len(texts)) for key in keys], dtype=np.uint64)
     found = np.zeros(columns.cases, dtype=np.uint64)
     np.add.at(found, rows.case, mix_bits(code))

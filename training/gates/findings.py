@@ -33,20 +33,11 @@ def count_parity_mismatches(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def count_failed_leakage_checks(evidence: GateEvidence) -> GateFinding:
-    """Count the leakage checks that failed; a number needs a check.
+def count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
+    """Count the checks of a kind, "leakage" or "data", that failed; a number needs a check.
 
     If a signature is enough for each, a failure asks for one.
     """
-    return _count_failed_checks(evidence, "leakage")
-
-
-def count_failed_data_checks(evidence: GateEvidence) -> GateFinding:
-    """Count the data checks that failed, as `count_failed_leakage_checks`."""
-    return _count_failed_checks(evidence, "data")
-
-
-def _count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
     rows = evidence.evaluation.get("checks", {}).get(kind, [])
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")

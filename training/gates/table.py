@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from training.gates import calibration
@@ -31,13 +32,13 @@ GATES = (
     Gate("certificate", HARD, 0, 0, 0, figures.count_given_up_promises, overridable=False),
     Gate("parity", HARD, 0, 0, 0, figures.count_parity_mismatches, overridable=False),
     Gate("reproducible", HARD, 0, 0, 0, figures.count_other_digests),
-    Gate("leakage", HARD, 0, 0, 0, figures.count_failed_leakage_checks),
+    Gate("leakage", HARD, 0, 0, 0, partial(figures.count_failed_checks, kind="leakage")),
     Gate("ranking", HARD, 0.03, 0, 0.1, figures.find_lost_auc),
     Gate("calibration", HARD, 1.33, 1.05, 2, calibration.find_level_and_slope_ratios),
     Gate("segments", HARD, 1.33, 1.05, 3, calibration.find_segments_off),
     Gate("migration", ADVISORY, 0.05, 0, 1, figures.find_share_moved_far),
     Gate("psi", ADVISORY, 0.1, 0, 10, figures.find_psi_bound),
-    Gate("data", ADVISORY, 0, 0, 0, figures.count_failed_data_checks),
+    Gate("data", ADVISORY, 0, 0, 0, partial(figures.count_failed_checks, kind="data")),
 )
 
 

@@ -21,39 +21,8 @@ from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import EntryColumns
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
-    country: NDArray[np.int32]
-    """For identities, the index in `countries`, shape (n,); 0 if not stated."""
-    countries: NDArray[np.object_]
-    is_random: Bools
-    suspensions: Ints
-    """Rows of each imposed suspension and each report behind it, shape (k, 2)."""
-
-
-def read_stated(table: pl.DataFrame) -> Stated:
-    """Return countries, random inspections and suspensions by row of the export."""
-    table = table.select("kind", "status", "violation", "content").with_row_index("row")
-    identities = table.filter(pl.col("kind") == Kind.IDENTITY)
-    texts = identities["content"].str.json_path_match("$.country").fill_null("")
-    countries = np.array(sorted({"", *texts.unique()}), dtype=object)
-    country = np.zeros(len(table), dtype=np.int32)
-    codes = {text: code for code, text in enumerate(countries)}
-    country[identities["row"].to_numpy()] = texts.replace_strict(codes, return_dtype=pl.Int32).to_numpy()
-    return Stated(country, countries, _find_random(table), _pair_suspensions_with_reports(table))
-
-
-def _find_random(table: pl.DataFrame) -> Bools:
-    """Return which inspections are random: by a stated probability above 0, or by a source of random audits."""
-    inspections = table.filter(pl.col("kind") == Kind.INSPECTION)
-    drawn = inspections["content"].str.json_path_match("$.selection_probability_ppm").cast(pl.Int64).fill_null(0) > 0
-    audit = inspections["content"].str.json_path_match("$.source").fill_null("") == Source.RANDOM_AUDIT.name.lower()
-    is_random = np.zeros(len(table), dtype=bool)
-    is_random[inspections["row"].to_numpy()] = (drawn | audit).to_numpy()
-    return is_random
-
-
 def _pair_suspensions_with_reports(table: pl.DataFrame) -> Ints:
+    table = table.select("kind", "status", "violation", "content").with_row_index("row")
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
     # Persons' measures alone: otherwise a model learns what a policy asks for.
@@ -110,7 +79,12 @@ class LedgerTable:
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
     products: list[str]
-    stated: Stated
+    country: NDArray[np.object_]
+    """Of identities, '' if not stated."""
+    is_random: Bools
+    """Inspections by a stated probability above 0, or by a source of random audits."""
+    suspensions: Ints
+    """Rows of each imposed suspension and each report behind it, shape (k, 2)."""
     statement_rows: Ints
     """Rows of violations, inspections and measures, ascending."""
     statements: pl.Series
@@ -164,6 +138,10 @@ def read_export(path: Path) -> LedgerTable:
     table = table.select(*SCHEMA).filter(pl.col("seller") != "").sort("seller", "sequence")
     sellers = table["seller"].unique().sort().to_list()
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
+    identities, inspections = (
+        table.select(pl.when(pl.col("kind") == kind).then("content"))["content"]
+        for kind in (Kind.IDENTITY, Kind.INSPECTION)
+    )
     types = conduct.str.json_path_match("$.violation_type")
     harms = conduct.str.json_path_match("$.harm")
     _refuse_what_is_unknown(path, table, {"violation_type": (types, TYPE_NUMBERS), "harm": (harms, _HARMS)})
@@ -175,12 +153,13 @@ def read_export(path: Path) -> LedgerTable:
         **_number_names(table),
         product=_number_texts(table["product_category"]),
         **{name: read_integers(table[column]) for name, column in _INTEGERS.items()},
-        source=_read_sources(table),
+        source=read_integers(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0)),
         violation_type=read_integers(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
     )
     kinds = columns.kind
     happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
+    probability = read_integers(inspections.str.json_path_match("$.selection_probability_ppm").cast(pl.Int64))
     stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=columns,
@@ -189,7 +168,9 @@ def read_export(path: Path) -> LedgerTable:
         harm=read_integers(harms.replace_strict(_HARMS, default=0)),
         attributes=_read_attributes(content, kinds),
         products=table["product_category"].drop_nulls().unique().sort().to_list(),
-        stated=read_stated(table),
+        country=identities.str.json_path_match("$.country").fill_null("").to_numpy(allow_copy=True),
+        is_random=(probability > 0) | (columns.source == Source.RANDOM_AUDIT),
+        suspensions=_pair_suspensions_with_reports(table),
         statement_rows=stated.astype(np.int64),
         statements=content.gather(stated),
         end_day=int(happened.max()) + 1 if len(table) else 0,
@@ -248,11 +229,6 @@ _INTEGERS = {
 def read_integers(column: pl.Series) -> Ints:
     """Return whole numbers, 0 for null."""
     return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
-
-
-def _read_sources(table: pl.DataFrame) -> Ints:
-    inspections = table.select(pl.when(pl.col("kind") == Kind.INSPECTION).then("content"))["content"]
-    return read_integers(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0))
 
 
 def _number_texts(column: pl.Series) -> Ints:

@@ -167,7 +167,7 @@ def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple
     policy's rule imposed, make none.
     """
     imposed = _list_after_corrections(table, Kind.MEASURE)
-    suspension, report = table.stated.suspensions.T
+    suspension, report = table.suspensions.T
     first, end = (np.searchsorted(suspension, imposed.row, side) for side in ("left", "right"))
     entry, pair = list_ranges(first, end - first)
     span = int(max(v.row.max(initial=0), report.max(initial=0))) + 1
@@ -210,7 +210,7 @@ def _find_open_claims(
 
 def _find_inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
     inspections = _list_after_corrections(table, Kind.INSPECTION)
-    drawn = table.stated.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
+    drawn = table.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
     drawn &= windows.contain(inspections.case, inspections.occur_time // DAY)
     found = np.zeros(len(windows.day), dtype=bool)
     found[inspections.case[drawn]] = True

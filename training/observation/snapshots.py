@@ -297,9 +297,7 @@ def _add_up_incidents(facts: Facts, value: Ints) -> Floats:
 
 def _find_countries(table: LedgerTable, facts: Facts) -> Texts:
     row = facts.identity_row
-    code = np.where(row >= 0, table.stated.country[row], 0)
-    texts: Texts = table.stated.countries[code]
-    return texts
+    return np.where(row >= 0, table.country[row], "")
 
 
 def _find_product_categories(table: LedgerTable, facts: Facts) -> Texts:

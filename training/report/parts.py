@@ -151,13 +151,9 @@ class Plot:
 @dataclass(frozen=True, slots=True)
 class Plots:
     plots: Sequence[Plot]
-
-
-@dataclass(frozen=True, slots=True)
-class Multiples:
-    title: str
-    caption: str
-    plots: Sequence[Plot]
+    title: str = ""
+    """Stated for small plots that share a scale."""
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +162,7 @@ class Missing:
     why: str
 
 
-Block = Table | Text | Bullets | Verdict | Plots | Multiples | Missing | Markup
+Block = Table | Text | Bullets | Verdict | Plots | Missing | Markup
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from scoring.features.table import FEATURES
 from training.report.drawing import Scaled, axis, draw_bar, draw_curve
 from training.report.numbers import count, listed, number, percent, plural, signed, significant
-from training.report.parts import Axis, Block, Cell, Chip, Multiples, Plot, Table
+from training.report.parts import Axis, Block, Cell, Chip, Plot, Plots, Table
 from training.report.reading import Reading
 
 Json = Any
@@ -67,7 +67,7 @@ def page(r: Reading) -> list[Block]:
         " scale of points; the other axis is logarithmic. Look for a single step that decides alone."
     )
     drawn = [_curve(table, y) for table in tables if len(table["features"]) == 1]
-    return [Multiples(title, caption, drawn), *(_rows(table) for table in tables)]
+    return [Plots(drawn, title, caption), *(_rows(table) for table in tables)]
 
 
 def importance(r: Reading) -> list[Block]:
