@@ -66,18 +66,17 @@ def find_leads(
     answer: WholeAnswer,
     explanation: Explanation,
     forecasts: Forecasts | None,
-    most: int = MAX_LEADS,
     check: Callable[[], None] = lambda: None,
 ) -> list[Lead]:
     """Return the leading reasons: reasons of the tier first, then the costliest.
 
-    The first `most` are tested by scores without each. A reason is left out if the answer without its entries does not
+    The first MAX_LEADS are tested by scores without each. A reason is left out if the answer without its entries does not
     change as said. `check` may raise between parts.
     """
     leads = sorted(
         list_untested_leads(answer, explanation),
         key=lambda lead: (lead.reason_code not in _OF_TIER, lead.points, lead.reason_code),
-    )[:most]
+    )[:MAX_LEADS]
     without = [_without(lead) for lead in leads]
     tested = [variant for variant in without if variant is not None]
     scores = iter(_score_variants(answer, tested, check))

@@ -113,23 +113,23 @@ def _check_status(fact: StatusChanged, *_: object) -> Problems:
         yield "held_back", "must be false unless the action is review"
 
 
-def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
+def _check_day(fact: ExposureStated | FlowStated, has_value: bool, now: int) -> Problems:
     if not 0 <= fact.day <= day_of(now):
         yield "day", "must lie between 1970-01-01 and today"
-    values = fact.value_minor or fact.value_in_claim_window_minor or fact.value_held_minor
-    if values and not fact.currency:
+    if has_value and not fact.currency:
         yield "currency", "is required with a value, such as CNY"
+
+
+def _check_exposure(fact: ExposureStated, _: int | None, now: int) -> Problems:
+    yield from _check_day(fact, any((fact.value_minor, fact.value_in_claim_window_minor, fact.value_held_minor)), now)
     for name in FAILURES:
         if getattr(fact, name) > fact.settled_orders:
             yield name, "must be 0 to settled_orders"
 
 
 def _check_flow(fact: FlowStated, _: int | None, now: int) -> Problems:
-    if not 0 <= fact.day <= day_of(now):
-        yield "day", "must lie between 1970-01-01 and today"
     values = [name for name in FLOW_VALUES if getattr(fact, f"{name}_minor")]
-    if values and not fact.currency:
-        yield "currency", "is required with a value, such as CNY"
+    yield from _check_day(fact, bool(values), now)
     for name in values:
         if not getattr(fact, f"{name}_orders"):
             yield f"{name}_orders", f"must be at least 1 with {name}_minor: a value is of some orders"

@@ -147,7 +147,7 @@ def certify(
     """
     states = build_states(policy, assumptions)
     tables = {
-        name: solve(states, assumptions, real, progress and partial(_show_days, progress, name))
+        name: solve(states, assumptions, real, progress and partial(progress, f"solve {name}"))
         for name, real in VERDICTS.items()
     }
     takes = find_takes(policy, states, assumptions)
@@ -243,10 +243,6 @@ def add_up_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Po
         "most_minor": {name: solve_stages(stages, assumptions, real) for name, real in VERDICTS.items()},
         "before_minor": {name: solve_stages(before, assumptions, real) for name, real in VERDICTS.items()},
     }
-
-
-def _show_days(progress: Progress, verdict: str, _: str, done: int, total: int) -> None:
-    progress(f"solve {verdict}", done, total)
 
 
 def find_allowed_loss(trade: TradeLimits, history_is_real: bool) -> int:

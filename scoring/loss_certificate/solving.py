@@ -7,16 +7,18 @@ A state that is gone is worth 0. If W(fresh) is 0, too, a new name closes every 
 it is the attack.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scoring.base.arrays import Ints
-from scoring.base.progress import Progress
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
+
+DaysSolved = Callable[[int, int], None]
+"""Called with the solved days of a run, and all its days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ def find_cost_ppm(assumptions: Assumptions, history_is_real: bool) -> int:
     return 0 if history_is_real else min(assumptions.wash_ppm, assumptions.aged_account_ppm)
 
 
-def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: Progress | None = None) -> Table:
-    """Return the least table; `progress` gets the number of solved run days."""
+def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: DaysSolved | None = None) -> Table:
+    """Return the least table."""
     price = price_history(states, assumptions, history_is_real)
     ahead = states.bound_ahead(find_cost_ppm(assumptions, history_is_real))
     running = solve_running(states, price, ahead, progress)
@@ -103,7 +105,7 @@ def solve_running(
     states: States,
     price: Ints,
     ahead: Ints,
-    progress: Progress | None = None,
+    progress: DaysSolved | None = None,
     stages: Sequence[States] = (),
     after: Ints | None = None,
 ) -> Ints:
@@ -129,7 +131,7 @@ def solve_running(
             best[:-step] = np.where(within, np.maximum(best[:-step], value), best[:-step])
         table[day] = np.maximum(released[day] + best, 0)
         if progress is not None:
-            progress("days of a run", days - day, days)
+            progress(days - day, days)
     return table
 
 

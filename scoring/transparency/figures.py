@@ -223,8 +223,8 @@ class Tally:
     def __init__(self, period: Period, exposed: Exposed) -> None:
         self.period = period
         self._exposed = exposed
-        self._totals: Counter[tuple[str, int]] = Counter()
-        self._cells: Counter[tuple[str, int, str, str]] = Counter()
+        self._counts: Counter[tuple[str, int, str, str]] = Counter()
+        """By figure, month, split and cell; without split and cell the total."""
         self._hours: dict[str, list[float]] = {}
         self._sellers: dict[int, set[str]] = {}
         self.audits: list[tuple[bool, bool, float]] = []
@@ -234,9 +234,8 @@ class Tally:
         """Count a figure (`key`), and its cells by split, in the month of a time (microseconds) of the period."""
         month = _month_of(time)
         if month in self.period.months:
-            self._totals[key, month] += amount
-            for name, cell in cells.items():
-                self._cells[key, month, name, cell] += amount
+            for name, cell in {"": "", **cells}.items():
+                self._counts[key, month, name, cell] += amount
 
     def add_hours(self, key: str, since: int, until: int) -> None:
         """Record the hours of a case that began in the period; times in microseconds."""
@@ -258,8 +257,11 @@ class Tally:
             return [Amount(getattr(self._exposed, key))]
         return [
             Amount(
-                self._totals[key, month],
-                {name: {cell: self._cells[key, month, name, cell] for cell in cells} for name, cells in splits.items()},
+                self._counts[key, month, "", ""],
+                {
+                    name: {cell: self._counts[key, month, name, cell] for cell in cells}
+                    for name, cells in splits.items()
+                },
             )
             for month in months
         ]
