@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from scoring.answers.forecast import Course, Forecasts
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import Action, Category, IdentityLevel, Kind, Severity, Status, Tier
+from scoring.base.enums import Action, Category, IdentityLevel, Severity, Status, Tier
 from scoring.entries.lifecycle import COUNTING_STATUSES, TRANSITIONS
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
+from scoring.features.violations import trace_statuses
 from scoring.scores.answer import Explanation, TrustScore
 from scoring.scores.reasons import OVERRIDDEN, STANDING, THIN_FILE
 from scoring.scores.score import compute_answer
@@ -134,12 +135,8 @@ def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterat
         yield Lead(OVERRIDDEN, 0, (score.override,), ends=until)
 
 
-def _last_statuses(rows: Sequence[FactRow]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for row in sorted(rows, key=lambda row: row.sequence):
-        if row.kind in (Kind.VIOLATION, Kind.STATUS) and row.violation is not None and row.status:
-            found[row.violation] = row.status
-    return found
+def _last_statuses(rows: Sequence[FactRow]) -> dict[str, Status]:
+    return {step.violation: step.status for step in trace_statuses(rows)}
 
 
 def _without(lead: Lead) -> Variant | None:
@@ -220,18 +217,16 @@ def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
 
     The latest MAX_GIVEN_BACK overturns, oldest first.
     """
-    confirmed: dict[str, FactRow] = {}
-    taken_back: dict[str, list[str]] = {}
-    for row in sorted(answer.core.known.table.rows, key=lambda row: row.sequence):
-        if row.kind not in (Kind.VIOLATION, Kind.STATUS) or row.violation is None:
-            continue
-        if row.status in COUNTING_STATUSES:
-            confirmed[row.violation] = row
-            taken_back.pop(row.violation, None)
-        elif row.status == Status.OVERTURNED and row.violation in confirmed:
-            taken_back[row.violation] = [row.entry_id]
+    confirmed: set[str] = set()
+    taken_back: dict[str, str] = {}
+    for violation, row, status, _ in trace_statuses(answer.core.known.table.rows):
+        if status in COUNTING_STATUSES:
+            confirmed.add(violation)
+            taken_back.pop(violation, None)
+        elif row.status == Status.OVERTURNED and violation in confirmed:
+            taken_back[violation] = row.entry_id
     latest = [*taken_back.items()][-MAX_GIVEN_BACK:]
-    scores = _score_variants(answer, [Variant(without=frozenset(entries)) for _, entries in latest], check)
+    scores = _score_variants(answer, [Variant(without=frozenset([entry])) for _, entry in latest], check)
     now = answer.score.points or 0
     return [
         GivenBack(violation, max(now - (score.points or 0), 0) if score is not None else 0)

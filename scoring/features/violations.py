@@ -1,4 +1,6 @@
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ from scoring.base.enums import Attribution, Kind, Severity, Status
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES
 from scoring.entries.violation_types import UNIT_STEPS
-from scoring.features.columns import EntryColumns
+from scoring.features.columns import EntryColumns, FactRow
 
 _COUNTS = np.array([Status(s) in COUNTING_STATUSES if s else False for s in range(9)])
 _IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9)])
@@ -72,6 +74,31 @@ class Judged(NamedTuple):
         """Return (case, violation's code) of dismissed, withdrawn or overturned ones."""
         gone = self.reports.take(~_STANDS[self.status])
         return set(zip(gone.case.tolist(), gone.violation.tolist(), strict=True))
+
+
+class StatusStep(NamedTuple):
+    violation: str
+    row: FactRow
+    """A report, a decision or an attribution."""
+    status: Status
+    """After it; ALLEGED before the report."""
+    is_elsewhere: bool
+    """Whether the last attribution was accepted: the goods were another seller's."""
+
+
+def trace_statuses(rows: Iterable[FactRow]) -> Iterator[StatusStep]:
+    """Yield the steps of all violations by sequence; pending decisions are left out."""
+    status: dict[str, Status] = {}
+    elsewhere: dict[str, bool] = {}
+    for row in sorted(rows, key=attrgetter("sequence")):
+        if row.kind not in (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION) or row.violation is None or not row.status:
+            continue
+        name = row.violation
+        if row.kind == Kind.ATTRIBUTION:
+            elsewhere[name] = row.status == Attribution.ACCEPTED
+        else:
+            status[name] = Status(row.status)
+        yield StatusStep(name, row, status.get(name, Status.ALLEGED), elsewhere.get(name, False))
 
 
 def judge_violations(entries: EntryColumns) -> Judged:

@@ -1,11 +1,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scoring.base.enums import Attribution, CorrectionKind, Kind, MeasureKind, MeasureState, Status
+from scoring.base.enums import CorrectionKind, Kind, MeasureKind, MeasureState
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
-from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
+from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.features.columns import FactRow
+from scoring.features.violations import trace_statuses
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import (
     FOR_GOOD,
@@ -104,19 +105,8 @@ def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
 
 
 def _find_retracted_violations(rows: Iterable[FactRow]) -> set[str]:
-    status: dict[str, int] = {}
-    elsewhere: dict[str, bool] = {}
-    for row in _by_sequence(rows):
-        if row.violation is None or not row.status:
-            continue
-        if row.kind == Kind.ATTRIBUTION:
-            elsewhere[row.violation] = row.status == Attribution.ACCEPTED
-        elif row.kind in (Kind.VIOLATION, Kind.STATUS):
-            status[row.violation] = row.status
-    stands = COUNTING_STATUSES | OPEN_STATUSES
-    return {name for name, last in status.items() if Status(last) not in stands} | {
-        name for name, is_elsewhere in elsewhere.items() if is_elsewhere
-    }
+    last = {step.violation: step for step in trace_statuses(rows)}
+    return {name for name, step in last.items() if step.is_elsewhere or step.status in RETRACTED_STATUSES}
 
 
 def _find_start(run: Sequence[MeasureStatement]) -> int:

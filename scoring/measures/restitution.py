@@ -6,13 +6,14 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from scoring.base.arrays import NEVER
-from scoring.base.enums import Attribution, DepositChange, Kind, MeasureKind, MeasureState, Status
+from scoring.base.enums import DepositChange, MeasureKind, MeasureState, Status
 from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged
 from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.features.columns import FactRow
+from scoring.features.violations import trace_statuses
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import PPM
 
@@ -77,17 +78,10 @@ def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, 
     Taken back is overturned, dismissed, withdrawn, or of another's goods. Worked: overturned at 10, reinstated at 20,
     overturned at 30: (10, 20) and (30, None).
     """
-    is_retracted = is_elsewhere = False
     found: list[tuple[int, int | None]] = []
     since: int | None = None
-    for row in sorted(rows, key=lambda row: row.sequence):
-        if row.violation != violation or not row.status or row.kind not in (Kind.STATUS, Kind.ATTRIBUTION):
-            continue
-        if row.kind == Kind.ATTRIBUTION:
-            is_elsewhere = row.status == Attribution.ACCEPTED
-        else:
-            is_retracted = Status(row.status) in RETRACTED_STATUSES
-        if is_retracted or is_elsewhere:
+    for _, row, status, is_elsewhere in trace_statuses(row for row in rows if row.violation == violation):
+        if status in RETRACTED_STATUSES or is_elsewhere:
             since = row.report_time if since is None else since
         elif since is not None:
             found.append((since, row.report_time))

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from scoring.base.enums import Attribution, Kind, Status
+from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
+from scoring.features.violations import trace_statuses
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Condition, Counter, Ladder, Operand, Quantity
 from scoring.policy.standing import StandingTable
@@ -61,19 +62,9 @@ def establish(
 
 def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
     """Find by id since when each violation counts without a break, in microseconds."""
-    about = (Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
-    status: dict[str, int] = {}
-    elsewhere: dict[str, bool] = {}
     since: dict[str, int] = {}
-    for row in sorted(rows, key=lambda row: row.sequence):
-        if row.kind not in about or row.violation is None or not row.status:
-            continue
-        name = row.violation
-        if row.kind == Kind.ATTRIBUTION:
-            elsewhere[name] = row.status == Attribution.ACCEPTED
-        else:
-            status[name] = row.status
-        if Status(status.get(name, Status.ALLEGED)) in COUNTING_STATUSES and not elsewhere.get(name, False):
+    for name, row, status, is_elsewhere in trace_statuses(rows):
+        if status in COUNTING_STATUSES and not is_elsewhere:
             since.setdefault(name, row.report_time if row.kind == Kind.VIOLATION else row.occur_time)
         else:
             since.pop(name, None)
