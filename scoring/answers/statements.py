@@ -130,7 +130,7 @@ def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> lis
         if explanation is None
         else [reason for reason in list_untested_leads(answer, explanation) if reason.category is None]
     )
-    orders, days = int(facts.exposure_orders.sum()), int(facts.observe_day[0] - facts.start_day[0])
+    [orders], [days] = facts.settled_orders.tolist(), facts.tenure_days.tolist()
     if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):
         found.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
     return found

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.base.arrays import NEVER, Bools, Ints, last_of_runs
+from scoring.base.arrays import NEVER, Bools, Ints, add_up_amounts, last_of_runs
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
@@ -53,6 +53,16 @@ class Facts:
     override: Ints
     override_row: Ints
     override_until: Ints
+
+    @property
+    def settled_orders(self) -> Ints:
+        """Return all settled orders by case, without decay."""
+        return add_up_amounts(self.exposure_orders, self.exposure_case, self.cases)
+
+    @property
+    def tenure_days(self) -> Ints:
+        """Return the days since `start_day` by case: 0 without exposure or identity."""
+        return self.observe_day - self.start_day
 
     def part(self, cases: slice) -> "Facts":
         """Return the facts of a slice of the cases, then numbered from 0."""

@@ -69,7 +69,7 @@ def view_at_one_time(facts: Facts) -> Views:
         exposure_ages=_ages_at_one_time(day[facts.exposure_case] - facts.exposure_day),
         findings=facts.findings,
         finding_ages=_ages_at_one_time(day[facts.findings.case] - facts.findings.day),
-        tenure_days=(day - facts.start_day)[None],
+        tenure_days=facts.tenure_days[None],
         level=facts.level[None],
         identity_row=facts.identity_row[None],
     )

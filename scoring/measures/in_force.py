@@ -1,8 +1,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
@@ -143,10 +141,8 @@ def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Besid
     rates_of_operands = find_failure_rates(facts, known.table, policy.rule_book.operands)
     rates = {rate: values.tolist() for rate, values in rates_of_operands.items()}
     good_orders = count_good_orders(facts).tolist()
-    tenure_days = (facts.observe_day - facts.start_day).tolist()
-    orders = np.zeros(facts.cases, dtype=np.int64)
-    np.add.at(orders, facts.exposure_case, facts.exposure_orders)
-    is_thin = policy.is_thin(orders, facts.observe_day - facts.start_day).tolist()
+    tenure_days = facts.tenure_days.tolist()
+    is_thin = policy.is_thin(facts.settled_orders, facts.tenure_days).tolist()
     for case, (name, score) in enumerate(zip(known.sellers, core.scores, strict=True)):
         if score is None:
             yield None

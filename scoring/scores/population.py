@@ -31,18 +31,12 @@ class Population:
     known: SellerFacts
     artifact: Artifact | None
     facts: Facts
-    orders: Ints
     points: Ints | None
     """Now and on the requested last day-ends, of shape (views, n). Set if a model is served."""
 
     @property
     def exists(self) -> Bools:
         return self.facts.exists
-
-    @property
-    def tenure_days(self) -> Ints:
-        """Return the days since the first exposure or identity, 0 without either."""
-        return self.facts.observe_day - self.facts.start_day
 
     def largest_products(self) -> list[str]:
         """Return each seller's product category with most settled orders, or ""."""
@@ -72,9 +66,7 @@ def observe(
         widest = max(policies, key=lambda policy: policy.clear_days)
         found = find_points(seller_facts, artifact, widest)
         facts, points = found.facts, np.concatenate([found.now[None], found.midnights])
-    orders = np.zeros(facts.cases, dtype=np.int64)
-    np.add.at(orders, facts.exposure_case, facts.exposure_orders)
-    return Population(marketplace, seller_facts, artifact, facts, orders, points)
+    return Population(marketplace, seller_facts, artifact, facts, points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +99,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     axes = [axis for axis in build_space(policy).axes if axis.operand is not Quantity.DAY]
     values: dict[Operand, Ints] = {
         Quantity.STANDING: standing,
-        Quantity.TENURE: people.tenure_days,
+        Quantity.TENURE: people.facts.tenure_days,
         Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
         Quantity.GOOD_ORDERS: count_good_orders(people.facts),
     }
@@ -126,7 +118,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         (people.points is not None)
         & find_guilty(people.facts)
         & (people.facts.override == 0)
-        & policy.is_thin(people.orders, people.tenure_days)
+        & policy.is_thin(people.facts.settled_orders, people.facts.tenure_days)
     )
     keys, which = np.unique(np.stack([tier, *edges, is_view], axis=1), axis=0, return_inverse=True)
     sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
@@ -209,7 +201,7 @@ def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Int
         nothing = np.zeros(facts.cases, dtype=np.int64)
         return nothing, nothing
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
-    is_rated = find_guilty(facts) | ~policy.is_thin(people.orders, people.tenure_days)
+    is_rated = find_guilty(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
     tier = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
     return tier, np.where(is_rated, lowest, 0)
 

@@ -227,9 +227,9 @@ def explain(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Expla
         return Explanation(score)
     if score.state is ScoreState.UNRATED:
         thin = ThinFile(
-            settled_orders=int(facts.exposure_orders.sum()),
+            settled_orders=int(facts.settled_orders[0]),
             settled_orders_needed=policy.thin_file_orders,
-            tenure_days=int(facts.observe_day[0] - facts.start_day[0]),
+            tenure_days=int(facts.tenure_days[0]),
             tenure_days_needed=policy.thin_file_days,
         )
         return Explanation(score, thin_file=thin)

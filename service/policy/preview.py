@@ -311,7 +311,9 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
     names = {
         "all": ["all"] * len(there),
         "marketplace": [people.marketplace] * len(there),
-        "settled_orders": [next(name for least, name in SIZES if n >= least) for n in people.orders.tolist()],
+        "settled_orders": [
+            next(name for least, name in SIZES if n >= least) for n in people.facts.settled_orders.tolist()
+        ],
         "product_category": [name or "none" for name in people.largest_products()],
         "tier": [_tier(number) for number in tiers[0].tolist()],
     }
@@ -347,7 +349,7 @@ def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:
     promise = 0 if policy.trade is None else policy.trade.delivery_promise_days
     nothing = np.zeros(people.facts.cases, dtype=np.int64)
     settled = placed.settled.get("", nothing).tolist()
-    a_day = [value // max(days, 1) for value, days in zip(settled, people.tenure_days.tolist(), strict=True)]
+    a_day = [value // max(days, 1) for value, days in zip(settled, people.facts.tenure_days.tolist(), strict=True)]
     held = []
     for value, sold, which in zip(settled, a_day, placed.terms_of.tolist(), strict=True):
         terms = placed.terms[which]
