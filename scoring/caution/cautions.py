@@ -140,17 +140,14 @@ def _find_cautions_of_seller(
 ) -> tuple[Caution, ...]:
     """Return one seller's cautions in force, as `find_cautions`.
 
-    Worked: a rule asks for reports that weigh 100
-    in 14 days, and lasts 3 days. Customs' report (weight 100) of 1 March sets it off until 4 March; one of 2 March
-    sets it off again, until 5 March.
+    Worked: a rule asks for reports that weigh 100 in 14 days, and lasts 3 days. Customs' report (weight 100) of 1 March
+    sets it off until 4 March; one of 2 March sets it off again, until 5 March.
     """
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
     known = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
     known = take_back_ended_cases(table, known) if ended else known
     begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
-    if not any(one.time <= observe_time < one.end for one in begun if one.ended == NEVER):
-        return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.retracted == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
