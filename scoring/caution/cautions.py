@@ -5,7 +5,7 @@ as never made, also in the past; but past days under caution count toward the 30
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -145,12 +145,12 @@ def _find_cautions_of_seller(
     """
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
-    known = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
-    known = take_back_ended_cases(table, known) if ended else known
-    begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.retracted == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
+    known = KnownSigns(signs, flow, choose_first_day(observe_time, table), confirmed, ended)
+    known = take_back_ended_cases(table, known) if ended else known
+    begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
     places = {rule.id: place for place, rule in enumerate(table.rules)}
     cautions = [
         Caution(
@@ -164,6 +164,6 @@ def _find_cautions_of_seller(
             entries=one.entries,
             measured=one.measured,
         )
-        for one, span in find_spans(table, replace(known, confirmed=confirmed), begun, observe_time, check)
+        for one, span in find_spans(table, known, begun, observe_time, check)
     ]
     return tuple(sorted(cautions, key=lambda caution: (places[caution.rule], caution.start)))

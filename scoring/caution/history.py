@@ -121,9 +121,9 @@ class OnsetsBySigns:
     def __init__(self, table: CautionTable, known_signs: KnownSigns) -> None:
         self._table = table
         self._signs = [
-            (rule, _sort_signs(known_signs.of_rules.get(rule.id, known_signs.signs))) for rule in table.rules
+            (rule, _choose_signs(rule, known_signs.of_rules.get(rule.id, known_signs.signs), table))
+            for rule in table.rules
         ]
-        self._signs = [(rule, _choose_signs(rule, signs, table)) for rule, signs in self._signs]
         self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
 
     def list_onsets(self, since: int = NEVER - 1) -> list[Onset]:
@@ -139,22 +139,20 @@ class OnsetsBySigns:
         return found
 
 
-def _sort_signs(signs: Iterable[Sign]) -> list[Sign]:
-    return sorted(signs, key=lambda sign: (sign.time, sign.entry))
-
-
 def _choose_signs(rule: CautionRule, signs: Iterable[Sign], table: CautionTable) -> list[Sign]:
+    """Return the signs that a rule counts, by time."""
+    chosen: list[Sign] = []
     match rule.trigger:
         case Reports(categories=categories, severity=severity):
             sources = {source for source, row in table.weights.items() if row.weight}
-            return [
+            chosen = [
                 sign
                 for sign in signs
                 if sign.source in sources and sign.category in categories and sign.severity >= severity
             ]
         case ControlSign(signs=words):
-            return [sign for sign in signs if sign.word in words]
-    return []
+            chosen = [sign for sign in signs if sign.word in words]
+    return sorted(chosen, key=lambda sign: (sign.time, sign.entry))
 
 
 def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], table: CautionTable) -> Iterator[Onset]:
@@ -183,7 +181,7 @@ def take_back_ended_cases(table: CautionTable, known_signs: KnownSigns) -> Known
     for name, time in known_signs.ended.items():
         for rule in table.rules:
             signs = of_rules.get(rule.id, known_signs.signs)
-            then = _sort_signs(sign for sign in signs if sign.time <= time < sign.retracted)
+            then = [sign for sign in signs if sign.time <= time < sign.retracted]
             for onset in _list_onsets_of_rule(rule, _choose_signs(rule, then, table), table):
                 if onset.case == name:
                     facts = {fact: sign for sign in onset.signs for fact in sign.facts}
