@@ -115,15 +115,11 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     `policy`: a file, `head`, a digest or its beginning; by default the served policy. The caller closes the ledger.
     Raises as `open_ledger` and `load_policy`; ModelNotFound, ArtifactRefused, PolicyNotFound.
     """
-    from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy, read_policy
     from service.scale.rescoring import Opened
-    from service.scores.champion import Champion
-    from service.scores.scorer import Scorer
-    from service.scores.served_policy import ServedPolicy
 
-    champion, configured = Champion(registry := open_registry(settings)), load_policy(settings)
-    champion.artifact = registry.load(model)
+    registry, configured = open_registry(settings), load_policy(settings)
+    artifact = registry.load(model)
     file = Path(policy)
     is_file = (
         file.is_file() or file.suffix == ".toml" or "/" in policy
@@ -131,12 +127,13 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     stated = read_policy(file) if is_file else None
     ledger = open_ledger(settings)
     try:
-        served = ServedPolicy(configured, PolicyHistory(ledger))
+        scorer = build_scorer(ledger, configured, registry)
+        scorer.champion.artifact, served = artifact, scorer.policy
         served.now = stated or (served.find(policy) if policy else served.now)
     except BaseException:
         ledger.close()
         raise
-    return Opened(ledger, Scorer(ledger, served, champion))
+    return Opened(ledger, scorer)
 
 
 def build_server(

@@ -1,18 +1,14 @@
 """Listed entries that are sent back, to the same ledger or another one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from scoring.entries.entry import Entry
+from scoring.entries.field_types import is_id
 from sellertrust.v1 import entry_pb2
 from service.contract.entries import ListedEntry, entries_of
 from service.ledger.records import AppendedEntry, RecordedEntry
 from service.ledger.store import Ledger
-
-_MAX_GAP = 8
-"""At most this many entries are read per wanted one."""
-
-_MAX_RUN = 1_000
 
 
 def append_messages(
@@ -41,7 +37,10 @@ def strip_listed_defaults(
     listed = [entry for entry in entries if isinstance(entry, ListedEntry)]
     if not listed:
         return list(entries)
-    found = _on_record(ledger, marketplace, {entry.sequence for entry in listed if entry.sequence > 0})
+    recorded_entries = ledger.entries.list_by_id(
+        marketplace, [entry.entry_id for entry in listed if is_id(entry.entry_id)], ledger.cut()
+    )
+    found = {recorded.sequence: recorded for recorded in recorded_entries}
 
     def strip(entry: Entry) -> Entry:
         if not isinstance(entry, ListedEntry):
@@ -64,20 +63,3 @@ def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_repo
         occur_time=first.occur_time if entry.occur_time == recorded.occur_time else entry.occur_time,
         report_time=entry.report_time if is_other_report else first.report_time,
     )
-
-
-def _on_record(ledger: Ledger, marketplace: str, sequences: Iterable[int]) -> dict[int, RecordedEntry]:
-    runs: list[list[int]] = []
-    for sequence in sorted(sequences):
-        if runs and sequence - runs[-1][-1] <= _MAX_GAP and sequence - runs[-1][0] < _MAX_RUN:
-            runs[-1].append(sequence)
-        else:
-            runs.append([sequence])
-    cut = ledger.cut()
-    found: dict[int, RecordedEntry] = {}
-    for run in runs:
-        if run[0] <= cut.sequence:
-            first, limit = run[0] - 1, run[-1] - run[0] + 1
-            page = ledger.entries.list(marketplace, cut, after_sequence=first, limit=limit)
-            found |= {recorded.sequence: recorded for recorded in page}
-    return found

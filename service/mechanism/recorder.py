@@ -128,7 +128,7 @@ class Recorder:
 
         So a measure on show can be contested. The worker handles a seller whose statement is rejected.
         """
-        if (self._ledger.positions.find(name_refused((marketplace, seller)), 0) or 0) % 2:
+        if (self._ledger.positions.find(name_refused((marketplace, seller))) or 0) % 2:
             return
         with suppress(InvalidInput):
             for cut in self._list_pending(marketplace, seller):
@@ -163,7 +163,7 @@ class Recorder:
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
         """Yield the cuts at which a seller is still to be evaluated, in order; the last one is now."""
         now = self._ledger.cut()
-        followed, evaluated = self._ledger.positions.find(SOURCE, 0), self._ledger.positions.find(TIME_SOURCE, 0)
+        followed, evaluated = self._ledger.positions.find(SOURCE), self._ledger.positions.find(TIME_SOURCE)
         times: set[int] = set()
         if evaluated is not None:
             times.update(list_times(evaluated, now.observe_time - 1, self.list_policy_move_times))

@@ -84,7 +84,7 @@ class Refusals:
 
     def _mark(self, seller: Seller, *, is_refused: bool) -> None:
         source = name_refused(seller)
-        number = self._ledger.positions.find(source, 0) or 0
+        number = self._ledger.positions.find(source) or 0
         if (number % 2 == 1) is not is_refused:
             self._ledger.positions.advance(Position(source, 0, number + 1))
 

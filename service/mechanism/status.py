@@ -21,7 +21,7 @@ class MechanismStatus:
 def read_status(ledger: Ledger) -> MechanismStatus:
     cut = ledger.cut()
     cases = ledger.cases.count_open(cut, cut.observe_time)
-    followed = (ledger.positions.find(SOURCE, 0) or 1) - 1
+    followed = (ledger.positions.find(SOURCE) or 1) - 1
     return MechanismStatus(
-        followed, cut.sequence, ledger.positions.find(TIME_SOURCE, 0), tuple(read_refused(ledger)), *cases
+        followed, cut.sequence, ledger.positions.find(TIME_SOURCE), tuple(read_refused(ledger)), *cases
     )

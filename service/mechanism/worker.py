@@ -110,10 +110,10 @@ class MechanismWorker:
         """Once a day, state what time alone changes about links, and measure their precision."""
         if day <= self._links_day:
             return
-        if (self._ledger.positions.find(LINKS_SOURCE, 0) or 0) < day:
+        if (self._ledger.positions.find(LINKS_SOURCE) or 0) < day:
             for marketplace in self._ledger.sellers.list_marketplaces():
                 self.appended += self._ledger.refresh_links(marketplace).cases
-            self._ledger.positions.advance(Position(LINKS_SOURCE, 0, day))
+            self._save(LINKS_SOURCE, day)
         self._links_day = day
 
     def _forget(self) -> None:
@@ -123,14 +123,14 @@ class MechanismWorker:
         self._links_day = 0
 
     def _follow_midnights_and_moves(self, now: Cut) -> bool:
-        since = self._ledger.positions.find(TIME_SOURCE, 0)
+        since = self._ledger.positions.find(TIME_SOURCE)
         for time in (
             () if since is None else list_times(since, now.observe_time - 1, self._recorder.list_policy_move_times)
         ):
             then = self._ledger.cut(time + 1, time + 1)
             if not self._follow_entries(then.sequence) or not self._record_every_seller(then, f"{SOURCE}:every:{time}"):
                 return False
-            self._ledger.positions.advance(Position(TIME_SOURCE, 0, time))
+            self._save(TIME_SOURCE, time)
             self._mark(now, self._recorder.follows_from_at(time + 1))
         return True
 
@@ -140,24 +140,24 @@ class MechanismWorker:
         if follows_from == self._follows_from:
             return True
         is_restart = not self._follows_from
-        is_marked = self._ledger.positions.find(_name_marker(now, follows_from), 0) is not None
+        is_marked = self._ledger.positions.find(_name_marker(now, follows_from)) is not None
         # Without a restart a marker of today may be older than the model or policy that served between.
         if not (is_restart and is_marked) and not self._record_every_seller(now):
             return False
         if (
-            self._ledger.positions.find(TIME_SOURCE, 0) is None
+            self._ledger.positions.find(TIME_SOURCE) is None
         ):  # `_follow_midnights_and_moves` begins after the first evaluation
-            self._ledger.positions.advance(Position(TIME_SOURCE, 0, now.observe_time - 1))
+            self._save(TIME_SOURCE, now.observe_time - 1)
         self._mark(now, follows_from)
         return True
 
     def _mark(self, now: Cut, follows_from: str) -> None:
         self._follows_from = follows_from
-        self._ledger.positions.advance(Position(_name_marker(now, follows_from), 0, 1))
+        self._save(_name_marker(now, follows_from), 1)
         self._save_position(self._done)
 
     def _follow_entries(self, last: int) -> bool:
-        begin = self._ledger.positions.find(SOURCE, 0)
+        begin = self._ledger.positions.find(SOURCE)
         if begin is None:
             self._save_position(last)
             return True
@@ -170,22 +170,25 @@ class MechanismWorker:
                     return False
                 self._record(marketplace, sellers, cut)
                 if following:
-                    self._ledger.positions.advance(Position(SOURCE, 0, following))
+                    self._save(SOURCE, following)
                 self.behind = last - (following or cut.sequence + 1) + 1
             done = self._done = page[-1].sequence
             if done - begin >= KEPT_AFTER:
                 self._save_position(done)
         return True
 
+    def _save(self, source: str, position: int) -> None:
+        self._ledger.positions.advance(Position(source, 0, position))
+
     def _save_position(self, done: int) -> None:
-        self._ledger.positions.advance(Position(SOURCE, 0, done + 1))
+        self._save(SOURCE, done + 1)
         self._done = done
 
     def _record_every_seller(self, cut: Cut, name: str = "") -> bool:
         """Evaluate every seller as of a cut; return whether it is done. `name`: the source of the number done, behind
         which a restart resumes; empty: none.
         """
-        done, count = (self._ledger.positions.find(name, 0) or 0) if name else 0, 0
+        done, count = (self._ledger.positions.find(name) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
             if self._stop.is_set():
                 return False
@@ -193,7 +196,7 @@ class MechanismWorker:
             if count > done:
                 self._record(marketplace, [seller for seller in sellers if seller], cut)
                 if name:
-                    self._ledger.positions.advance(Position(name, 0, count))
+                    self._save(name, count)
         return True
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:

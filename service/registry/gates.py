@@ -5,7 +5,6 @@ The result follows from number and limit, not from "ok". `certificate` and `pari
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,8 +17,10 @@ NEVER_OVERRIDDEN = frozenset({"certificate", "parity"})
 """Promises of the service: no person can make a model monotone, or served inputs equal to training's."""
 
 
-class _StatedGate(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+class GateResult(BaseModel):
+    """A hard gate must pass or be overridden; an advisory gate must pass or be signed off."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
     gate: str = Field(min_length=1)
     kind: Literal["hard", "advisory"]
     ok: bool
@@ -28,18 +29,9 @@ class _StatedGate(BaseModel):
     text: str = ""
     overridable: bool = True
 
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """A hard gate must pass or be overridden; an advisory gate must pass or be signed off."""
-
-    gate: str
-    is_hard: bool
-    ok: bool
-    number: float | None
-    limit: float | None
-    text: str
-    overridable: bool
+    @property
+    def is_hard(self) -> bool:
+        return self.kind == "hard"
 
 
 def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
@@ -112,12 +104,11 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
 
 
 def _gate(row: object) -> GateResult:
-    stated = _StatedGate.model_validate(row)
+    stated = GateResult.model_validate(row)
     number, limit = stated.number, 0.0 if stated.gate in NEVER_OVERRIDDEN else stated.limit
-    is_hard = stated.kind == "hard"
     # A hard gate without a measurement fails; an advisory one has nothing to sign off.
-    holds = number <= limit if number is not None and limit is not None else not is_hard
-    return GateResult(stated.gate, is_hard, stated.ok and holds, number, limit, stated.text, stated.overridable)
+    holds = number <= limit if number is not None and limit is not None else not stated.is_hard
+    return stated.model_copy(update={"ok": stated.ok and holds, "limit": limit})
 
 
 def _join_names(names: Sequence[str]) -> str:

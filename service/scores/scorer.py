@@ -84,7 +84,10 @@ class Scorer:
                 self._notice_days[policy] = self.policy.find(policy).notice_days
         return self._notice_days.get(policy, 0)
 
-    def _make_query(self, marketplace: str, cut: Cut, artifact: Artifact | None, policy: Policy) -> "_Query":
+    def _make_query(
+        self, marketplace: str, cut: Cut, made_by: tuple[Artifact | None, Policy] | None = None
+    ) -> "_Query":
+        artifact, policy = made_by or (self.champion.artifact, self.policy.now)
         model = artifact.digest if artifact else ""
         ended = self._list_ended(model, policy.digest, cut.observe_time)
         running = (one for one in ended if cut.observe_time < one.until)
@@ -108,7 +111,7 @@ class Scorer:
 
         One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised.
         """
-        query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
+        query = self._make_query(marketplace, cut)
         found: list[TrustScore | SellertrustError] = []
         _check()
         for batch in self._ledger.facts.batches(marketplace, sellers):
@@ -135,7 +138,7 @@ class Scorer:
 
         Raises SellerNotFound if the seller has no valid entries.
         """
-        query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
+        query = self._make_query(marketplace, cut)
         explanation = explain(self._answer([seller], query), _check)
         if explanation is None:
             raise seller_not_found(marketplace, seller)
@@ -149,7 +152,7 @@ class Scorer:
         table, _ = self._ledger.facts.table(marketplace, [seller], cut)
         for time in times:
             at = replace(cut, observe_time=time)
-            query = self._make_query(marketplace, at, self.champion.artifact, self.policy.now)
+            query = self._make_query(marketplace, at)
             known = resolve_sellers([seller], table, time)
             core = answer_within_notice(known, query.artifact, query.policy, check=_check, served=query.served)
             yield core.scores[0]
@@ -167,14 +170,11 @@ class Scorer:
 
         `made_by`: other than the served model and policy. Raises SellerNotFound.
         """
-        artifact, policy = made_by or (self.champion.artifact, self.policy.now)
-        query = replace(self._make_query(marketplace, cut, artifact, policy), supposed=supposed)
+        query = replace(self._make_query(marketplace, cut, made_by), supposed=supposed)
         terms = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
-        core, [in_force] = self._evaluate([seller], query, terms)
-        if in_force is None:
-            raise seller_not_found(marketplace, seller)
+        core, in_force = self._evaluate_one(seller, query, terms)
         stated = terms[seller]
-        return WholeAnswer(core, in_force, stated.statements, policy, query.stamp, stated.notices)
+        return WholeAnswer(core, in_force, stated.statements, query.policy, query.stamp, stated.notices)
 
     def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
         """Return what `told_message` takes, and the explanation. Raises SellerNotFound."""
@@ -206,20 +206,17 @@ class Scorer:
         if the seller has no valid entries.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
-        query = self._make_query(marketplace, cut, artifact, policy or self.policy.now)
-        _, [in_force] = self._evaluate([seller], query, self._ledger.measures.of_sellers(marketplace, [seller], cut))
-        if in_force is None:
-            raise seller_not_found(marketplace, seller)
+        query = self._make_query(marketplace, cut, (artifact, policy or self.policy.now))
+        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
+        _, in_force = self._evaluate_one(seller, query, terms)
         return in_force, query.policy, query.stamp
 
     def measures_with_and_without_links(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, InForce]:
         """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
-        query = self._make_query(marketplace, cut, self.champion.artifact, self.policy.now)
+        query = self._make_query(marketplace, cut)
         terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
         without_links = {seller: terms[seller]._replace(cases=[])}
-        measures, without = (self._evaluate([seller], query, each)[1][0] for each in (terms, without_links))
-        if measures is None or without is None:
-            raise seller_not_found(marketplace, seller)
+        measures, without = (self._evaluate_one(seller, query, each)[1] for each in (terms, without_links))
         return measures, without
 
     def measures_of(
@@ -234,9 +231,18 @@ class Scorer:
 
         `terms`: by seller, as of the cut.
         """
-        query = self._make_query(marketplace, cut, self.champion.artifact, policy)
+        query = self._make_query(marketplace, cut, (self.champion.artifact, policy))
         for batch in self._ledger.facts.batches(marketplace, sellers):
             yield from zip(batch, self._evaluate(batch, query, terms)[1], strict=True)
+
+    def _evaluate_one(
+        self, seller: str, query: "_Query", terms: Mapping[str, SellerTerms]
+    ) -> tuple[CoreAnswer, InForce]:
+        """Return one seller's answer and measures. Raises SellerNotFound."""
+        core, [in_force] = self._evaluate([seller], query, terms)
+        if in_force is None:
+            raise seller_not_found(query.marketplace, seller)
+        return core, in_force
 
     def _evaluate(
         self, batch: Sequence[str], query: "_Query", terms: Mapping[str, SellerTerms]

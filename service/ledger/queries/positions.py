@@ -26,7 +26,7 @@ _BY_SOURCE = (
 class Positions:
     clock: LedgerClock
 
-    def find(self, source: str, partition: int) -> int | None:
+    def find(self, source: str, partition: int = 0) -> int | None:
         """Return the position from which to read a partition; None at its beginning."""
         with self.clock.database.read() as connection:
             return _read_position(connection, source, partition)

@@ -28,7 +28,7 @@ from service.scores.book.generations import Generations
 from service.scores.book.keeper import Keeper
 from service.scores.book.read_options import ReadOptions
 from service.scores.book.stale import LastKnown, Standing, encode_unknown_score, require_young
-from service.scores.book.stamps import Stamps
+from service.scores.book.stamps import encode_fresh, encode_stale
 from service.scores.book.table import Answer, Table
 from service.scores.scorer import Scorer
 from service.tally import Tally
@@ -70,7 +70,6 @@ class Book:
         self.batch_seats = Seats(batch_seats)
         self._midnight = 0
         self._appended = (0, 0)
-        self._stamps = Stamps()
         self.tally: Tally[str] = Tally()
         """Answers by `hit`, `miss`, `stale`, `unknown`; `lagging`: misses because the follower was behind; recomputed
         hits by `same`, `differed`, `not_checked`.
@@ -205,7 +204,7 @@ class Book:
         self.tally.add("hit")
         if self.checker.is_free:
             self.checker.offer(Remembered(name, answer.body, answer.made_by, Cut(observe_time, known_time, sequence)))
-        fields = self._stamps.encode_remembered(sequence, known_time, answer.made_by, observe_time, beat)
+        fields = encode_fresh(sequence, known_time, answer.made_by, observe_time, beat.time)
         return wire.score_response(answer.body, fields)
 
     def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
@@ -273,7 +272,7 @@ class Book:
         begun = self._begin_computation(options)
         self.tally.add("miss")
         [outcome], stamp = self._scorer.scores(marketplace, [seller], begun.cut)
-        fields = self._stamps.encode_computed(begun.cut, stamp, begun.as_of)
+        fields = _encode_computed(begun, stamp)
         return wire.score_response(*self._finish(name, outcome, stamp, begun, fields))
 
     def _finish(
@@ -342,7 +341,7 @@ class Book:
             if others_by != made_by:
                 return None
             messages.update(computed)
-        fields = self._stamps.encode_remembered(mark.sequence, mark.known_time, made_by, observe_time, beat)
+        fields = encode_fresh(mark.sequence, mark.known_time, made_by, observe_time, beat.time)
         for seller, answer in answers.items():
             answer.is_used = True
             messages[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
@@ -357,7 +356,7 @@ class Book:
         self, marketplace: str, sellers: Sequence[str], begun: "Computation"
     ) -> tuple[Mapping[str, bytes], MadeBy]:
         outcomes, stamp = self._scorer.scores(marketplace, sellers, begun.cut)
-        fields, message = self._stamps.encode_computed(begun.cut, stamp, begun.as_of), stamp_message(stamp)
+        fields, message = _encode_computed(begun, stamp), stamp_message(stamp)
         found: dict[str, bytes] = {}
         for seller, outcome in zip(sellers, outcomes, strict=True):
             name = seller_name(marketplace, seller)
@@ -399,7 +398,7 @@ class Book:
             body = encode_unknown_score(name, self._scorer.unknown_badge)
             return body, wire.freshness_field(FreshnessState.UNKNOWN, None)
         self.tally.add("stale")
-        return standing.body, self._stamps.encode_stale(standing)
+        return standing.body, encode_stale(standing)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
         marketplace, seller = parse_seller(name, "seller")
@@ -420,6 +419,11 @@ class Computation(NamedTuple):
     """The answer's possible age because the clock is in doubt."""
     max_staleness: int | None = None
     """None: any."""
+
+
+def _encode_computed(begun: Computation, stamp: Stamp) -> bytes:
+    cut = begun.cut
+    return encode_fresh(cut.sequence, cut.known_time, stamp.made_by, cut.observe_time, begun.as_of)
 
 
 def _is_taken(standing: Standing | None, options: ReadOptions) -> bool:

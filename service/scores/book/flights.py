@@ -36,9 +36,7 @@ class Flights:
 
 class Seats:
     def __init__(self, number: int) -> None:
-        self._number = number
-        self._taken = 0
-        self._lock = threading.Lock()
+        self._free = threading.Semaphore(number)
 
     @contextmanager
     def require(self) -> Iterator[None]:
@@ -50,15 +48,13 @@ class Seats:
 
     @contextmanager
     def seat(self) -> Iterator[bool]:
-        """Count the caller inside the block; yield whether at most `number` are inside."""
-        with self._lock:
-            self._taken += 1
-            is_free = self._taken <= self._number
+        """Give the caller one of `number` seats inside the block; yield whether one was free."""
+        is_free = self._free.acquire(blocking=False)
         try:
             yield is_free
         finally:
-            with self._lock:
-                self._taken -= 1
+            if is_free:
+                self._free.release()
 
 
 def busy_error() -> ServerBusy:
