@@ -15,6 +15,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
 from service.scale.export import Exported
@@ -94,6 +96,9 @@ class Manifest:
         return self.tasks[line - 1]
 
 
+_READER = TypeAdapter(Manifest)
+
+
 def make_manifest(
     exported: Exported,
     entries: str,
@@ -138,17 +143,8 @@ def read_manifest(data: bytes, place: str) -> Manifest:
         stated: dict[str, Any] = parse_json(first)
         if (stated["format"], stated["version"], stated["hash"]) != (FORMAT, VERSION, HASH):
             raise ConfigurationWrong(f"{name} is of another version; plan the run again: sellertrust task plan")
-        head = {field: kind(stated[field]) for field, kind in GenerationHead.__annotations__.items()}
-        manifest = Manifest(
-            marketplace=str(stated["marketplace"]),
-            entries=str(stated["entries"]),
-            buckets=int(stated["buckets"]),
-            memory_bytes=int(stated["memory_bytes"]),
-            mended=int(stated["mended"]),
-            earlier=stated["earlier"] and Earlier(*stated["earlier"]),
-            head=GenerationHead(**head),
-            tasks=[_decode_task(parse_json(line)) for line in lines],
-        )
+        head = {name: stated[name] for name in GenerationHead._fields}
+        manifest = _READER.validate_python({**stated, "head": head, "tasks": [*map(parse_json, lines)]})
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationWrong(f"{name} cannot be read ({type(error).__name__}); plan the run again") from None
     files = [file.path for task in manifest.tasks for file in task.files]
@@ -162,8 +158,3 @@ def read_manifest(data: bytes, place: str) -> Manifest:
 
 def _encode_task(task: Task) -> bytes:
     return canonical_json({**asdict(task), "files": [file._asdict() for file in task.files]})
-
-
-def _decode_task(stated: Mapping[str, Any]) -> Task:
-    earlier = stated["earlier"] and tuple(stated["earlier"])
-    return Task(**{**stated, "earlier": earlier, "files": tuple(EntryFile(**file) for file in stated["files"])})

@@ -50,7 +50,6 @@ from service.scores.book.generation_file import (
     GenerationWriter,
     day_of,
     delete_abandoned,
-    pack_records,
 )
 from service.scores.scorer import Scorer
 from service.shared_files import Store
@@ -195,11 +194,7 @@ def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], pr
             for task in manifest.tasks:
                 part = read_scores_of_task(store, manifest, task)
                 answers = part.select("seller", "valid_until", "answer").iter_rows()
-                writer.add(
-                    pack_records(
-                        (seller_name(manifest.marketplace, name), until, body) for name, until, body in answers
-                    )
-                )
+                writer.add((seller_name(manifest.marketplace, name), until, body) for name, until, body in answers)
                 done, sellers = done + 1, sellers + len(part)
                 progress("write", done, total)
         return Rescored(writer.finish(), head, sellers)

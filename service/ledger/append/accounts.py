@@ -18,7 +18,7 @@ from scoring.entries.kinds.settlement import (
     PayoutsChanged,
 )
 from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
+from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY, ON_TERMS
 
 _E = ENTRY.c
@@ -30,7 +30,7 @@ _CLAIMS = _OF_TARGET.where(among_kinds(Kind.DEPOSIT, Kind.CLAIM), OF_SELLERS)
 _DECIDED = _OF_TARGET.where(among_kinds(Kind.COMPLAINT_DECISION))
 _MEASURES = _OF_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
 _CASES = _OF_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
-_NAMED = RECORDED.where(HERE, among(_E.entry_id), OF_SELLERS)
+_NAMED = NAMED.where(OF_SELLERS)
 _COMPLAINTS = _NAMED.where(among_kinds(Kind.COMPLAINT))
 _CONFIRMED = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(_E.violation, _E.sequence)
 _NO_NEW_FACTS = frozenset(

@@ -26,7 +26,7 @@ from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
 from service.ledger.database.database import Database
 from service.ledger.database.expressions import HERE, among, of_kind
-from service.ledger.database.row_reader import RowReader
+from service.ledger.database.row_reader import NAMED, RowReader
 from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import read_first_and_last_id
 from service.ledger.queries.positions import record_position
@@ -38,7 +38,6 @@ _E = ENTRY.c
 _KNOWN = select(
     _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
 ).where(HERE, among(_E.entry_id))
-_STORED = select(_E.entry_id, _E.seller, _E.content).where(HERE, among(_E.entry_id))
 _REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
 _STATED_BY = {
     kind: select(_E.entry_id).where(of_kind(kind), *(_E[name] == bindparam(name) for name in _REVISION_KEY))
@@ -279,14 +278,14 @@ def _find_resealed_duplicates(
         for index, item in enumerate(batch)
         if item.sealed and (recorded := known.get(item.entry.entry_id)) and recorded.digest != item.digest
     }
-    stored = {row.entry_id: row for row in reader.rows(_STORED, {item.entry.entry_id for item in doubtful.values()})}
+    stored = {row.entry_id: row for row in reader.rows(NAMED, {item.entry.entry_id for item in doubtful.values()})}
     keys = read_keys(reader, {row.seller for row in stored.values()})
     resealed: dict[int, bool] = {}
     for index, item in doubtful.items():
-        _, seller, content = stored[item.entry.entry_id]
-        key_id, key = key_id_of(content), keys.get(seller)
+        row = stored[item.entry.entry_id]
+        key_id, key = key_id_of(row.content), keys.get(row.seller)
         if key_id and (key is None or key.key_id != key_id):
-            if remove_sealed(content) == item.content:
+            if remove_sealed(row.content) == item.content:
                 resealed[index] = True
         elif key_id and key and keyed_digest(key, item.digest) == known[item.entry.entry_id].digest:
             resealed[index] = False

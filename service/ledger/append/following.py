@@ -23,17 +23,16 @@ from service.ledger.append.known import (
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.expressions import HERE, among
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import ENTRY, SOURCE_POSITION
+from service.ledger.database.expressions import among
+from service.ledger.database.row_reader import NAMED, RowReader, read_fact
+from service.ledger.database.tables import SOURCE_POSITION
 from service.ledger.queries.positions import record_position
 from service.ledger.records import Position
 
 PREFIX = "follow:"
 
 DONE = 2**63 - 1
-_E, _P = ENTRY.c, SOURCE_POSITION.c
-_ENTRY = RECORDED.where(HERE, among(_E.entry_id))
+_P = SOURCE_POSITION.c
 _OPEN = (
     select(_P.source, func.max(_P.next_position))
     .where(_P.source >= PREFIX, _P.source < "follow;")
@@ -75,7 +74,7 @@ def derive_next(connection: Connection, left: Unfinished, present: Present) -> N
     reader = RowReader(connection, left.marketplace)
     batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(connection, present.mendings):
-        [entry] = reader.rows(_ENTRY, [left.entry_id])
+        [entry] = reader.rows(NAMED, [left.entry_id])
         derive = _derive_violations if entry.kind == Kind.PRODUCT_VIOLATION else _repeat_decisions
         reached = derive(reader, batch, left.after, entry)
     sequence += batch.insert(reader)

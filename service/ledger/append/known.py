@@ -20,7 +20,7 @@ from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, Measure
 from scoring.entries.violation_state import TimedDecision, ViolationState
 from service.ledger.append.accounts import load_accounts, load_cases, load_contests
 from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds, of_kind, only
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
+from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ENTRY
 from service.ledger.queries.resolving import fold_states
@@ -45,7 +45,6 @@ _NEXT_OF_TARGET = (
     .order_by(_E.target, _E.sequence)
     .limit(bindparam("limit"))
 )
-_NAMED = RECORDED.where(HERE, among(_E.entry_id))
 _ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
 
 
@@ -125,7 +124,7 @@ def load_reached_sellers(
 ) -> None:
     """Add the recorded violations derived from (report, seller) pairs."""
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
-    for row in reader.rows(_NAMED, ids):
+    for row in reader.rows(NAMED, ids):
         report, seller = ids[row.entry_id]
         context.derived_violations.setdefault(report, {})[seller] = row.entry_id
 
@@ -166,7 +165,7 @@ def load_decisions(reader: RowReader, query: Select[Any], names: Collection[str]
 
 
 def _load_corrected(reader: RowReader, context: DerivationContext) -> None:
-    for row in reader.rows(_NAMED, context.corrected_ids):
+    for row in reader.rows(NAMED, context.corrected_ids):
         require_known(row.kind, row.sequence)
         entry = entry_from_content(row.entry_id, row.content)
         context.correction_targets[row.entry_id] = CorrectionTarget(Kind(row.kind), row.seller, row.report_time, entry)

@@ -26,7 +26,7 @@ from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.expressions import HERE, among, among_kinds
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
+from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
 from service.ledger.database.tables import CASES, ENTRY, ON_TERMS
 from service.ledger.queries.links import (
     LINKED,
@@ -45,7 +45,6 @@ _E = ENTRY.c
 _LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
 _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
 _CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
-_NAMED = select(_E.seller).where(HERE, among(_E.entry_id))
 _OPEN_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 
@@ -112,7 +111,7 @@ def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Itera
 def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
     facts = [case.fact for cases in _read_cases(reader, sellers).values() for case in cases.values()]
     causes = [fact.rests_on[-1] for fact in facts if fact.state in OPEN_STATES and fact.accounts]
-    return {seller for (seller,) in reader.rows(_NAMED, causes)}
+    return {row.seller for row in reader.rows(NAMED, causes)}
 
 
 def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[str, _CaseStatement]]:
@@ -181,7 +180,7 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshe
             {statement.seller for statement in statements} | {statement.fact.other for statement in statements} - {""}
         )
         violators = [*read_violators(reader, linked, clock.now())]
-        cases = {seller for (seller,) in reader.rows(_OPEN_CASES, [""])}
+        cases = {seller for (seller,) in reader.rows(_OPEN_CASES)}
     if decided != before:
         with ActWriter.open(clock, marketplace) as acting:
             acting.append([NewAct(Act.PRECISION, {"decided": decided})], principal=principal)

@@ -9,7 +9,7 @@ from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import Fact
 from service.call_context import LOCAL_CALLER, current_call, is_answering
 from service.ledger.database.expressions import HERE, among, among_kinds
-from service.ledger.database.row_reader import RECORDED, RowReader
+from service.ledger.database.row_reader import NAMED, RECORDED, RowReader
 from service.ledger.database.tables import ENTRY
 
 _E = ENTRY.c
@@ -19,7 +19,7 @@ _REPORTS = frozenset({Kind.VIOLATION, Kind.PRODUCT_VIOLATION})
 _DECIDING = frozenset({Kind.STATUS, Kind.ATTRIBUTION, Kind.INCIDENT, Kind.CORRECTION})
 _DERIVED_FROM = frozenset({Kind.PRODUCT_VIOLATION, Kind.PRODUCT})
 
-_STATED = RECORDED.where(HERE, among(_E.entry_id), among_kinds(*sorted(_REPORTS)))
+_STATED = NAMED.where(among_kinds(*sorted(_REPORTS)))
 _WAITING = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS), _E.status.is_(None))
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Executable, func, literal_column, select
 from service.ledger.clock import mending
 from service.ledger.clock.server_clock import Present, ServerClock, require_no_gap, steady_clock
 from service.ledger.database.database import CLOCK, Database, lock_time
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut
@@ -48,13 +49,9 @@ class LedgerClock:
         self.server = server
         self._known = (0, mending.Mendings())
         self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
-        self._seen = 0
+        self.seen_sequence = 0
+        """The last one that this process has read or committed, even if the ledger has lost it."""
         database.listeners.append(self._note_written)
-
-    @property
-    def seen_sequence(self) -> int:
-        """Return the last sequence that this process has read or committed, even if the ledger has lost it."""
-        return self._seen
 
     @property
     def mendings(self) -> mending.Mendings:
@@ -96,6 +93,12 @@ class LedgerClock:
         with self.database.read() as connection, mending.read_mended_times(connection, known):
             yield connection
 
+    @contextmanager
+    def open_reader(self, marketplace: str, cut: Cut) -> Iterator[RowReader]:
+        """Open a read of one marketplace's rows at a cut, with its times."""
+        with self.as_of(cut.sequence) as connection:
+            yield RowReader(connection, marketplace, cut.sequence, cut.observe_time)
+
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
         """Return the corrections that a cut at a sequence knows."""
         if sequence > self._known[0]:
@@ -131,7 +134,7 @@ class LedgerClock:
         self._note_seen(rows[-1][PLACE["sequence"]])
 
     def _note_seen(self, sequence: int) -> None:
-        self._seen = max(self._seen, sequence)
+        self.seen_sequence = max(self.seen_sequence, sequence)
 
     def _present_by(self, clock: int) -> Present:
         known = self.mendings.all

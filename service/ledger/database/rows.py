@@ -21,14 +21,11 @@ _FIELDS = {
 }
 
 
-def row_of(
-    item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int | None = None
-) -> Row:
+def row_of(item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int) -> Row:
     """Return an entry's table row, with its status on arrival.
 
     `date` (microseconds) replaces times that are not stated.
     """
-    date = record_time if date is None else date
     entry, fact, kind = item.entry, item.entry.fact, item.kind
     row = _EMPTY.copy()
     occur_time = date if item.occur_time is None else item.occur_time

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from scoring.base.enums import Kind
 from scoring.entries.entry import entry_from_content
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, SEEN, SELLERS, UP_TO_LAST, among
-from service.ledger.database.row_reader import RowReader
+from service.ledger.database.row_reader import NAMED, RowReader
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import COMPLAINTS, ENTRY, FACTS
 from service.ledger.records import Cut, RecordedEntry
@@ -55,7 +55,6 @@ _COMPLAINTS = (
     .order_by(_E.sequence)
     .limit(bindparam("limit"))
 )
-_KINDS = select(_E.entry_id, _E.kind).where(HERE, among(_E.entry_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +74,18 @@ class EntryQueries:
 
         Acts are left out; `sellers` None means all. The next page begins after the last entry's sequence.
         """
-        with self.clock.as_of(cut.sequence) as connection:
-            query = select_page(_ENTRIES, sellers, after_sequence, limit)
-            rows = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
-            return _open_texts(RowReader(connection, marketplace), rows)
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return _open_texts(reader, read_page(reader, _ENTRIES, sellers, after_sequence, limit))
 
     def list_by_id(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
         """Return the entries among ids, as of the cut, by sequence, with sealed texts opened."""
-        with self.clock.as_of(cut.sequence) as connection:
-            reader = RowReader(connection, marketplace, cut.sequence)
-            found = sorted(reader.rows(_NAMED, names, observe_time=cut.observe_time), key=lambda row: row.sequence)
-            return _open_texts(reader, found)
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return _open_texts(reader, sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence))
 
     def list_undecided_complaints(self, marketplace: str, cut: Cut, limit: int) -> Sequence[RecordedEntry]:
         """Return the first `limit` complaints that no decision names up to the cut, by sequence."""
-        values = {"marketplace": marketplace, "last": cut.sequence, "limit": limit}
-        with self.clock.as_of(cut.sequence) as connection:
-            rows = connection.execute(_COMPLAINTS, values)
-            return _open_texts(RowReader(connection, marketplace), rows)
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return _open_texts(reader, reader.rows(_COMPLAINTS, limit=limit))
 
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0
@@ -112,7 +105,8 @@ class EntryQueries:
             after = rows[-1][0]
 
     def find_kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
-        return dict(map(tuple, self.clock.database.rows(_KINDS, marketplace=marketplace, names=ids)))
+        rows = self.clock.database.rows(NAMED, marketplace=marketplace, names=ids)
+        return {row.entry_id: row.kind for row in rows}
 
     def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
         """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
@@ -120,10 +114,9 @@ class EntryQueries:
             return read_first_and_last_id(RowReader(connection, marketplace), first, end)
 
 
-def _open_texts(reader: RowReader, rows: Iterable[Any]) -> Sequence[RecordedEntry]:
-    found = list(rows)
-    keys = read_keys(reader, {row.seller for row in found if key_id_of(row.content)})
-    return [_recorded_entry(row, keys.get(row.seller)) for row in found]
+def _open_texts(reader: RowReader, rows: Sequence[Any]) -> Sequence[RecordedEntry]:
+    keys = read_keys(reader, {row.seller for row in rows if key_id_of(row.content)})
+    return [_recorded_entry(row, keys.get(row.seller)) for row in rows]
 
 
 def _recorded_entry(row: Any, key: SellerKey | None) -> RecordedEntry:
@@ -141,8 +134,10 @@ def read_first_and_last_id(reader: RowReader, first: str, end: str) -> list[str]
     return [name for name in reader.connection.execute(_FIRST_AND_LAST_ID, values).one() if name is not None]
 
 
-def select_page(query: Select[Any], sellers: Collection[str] | None, after_sequence: int, limit: int) -> Select[Any]:
-    """Limit a query to one page of facts that the cut sees, of some sellers or all (None), by sequence."""
+def read_page(
+    reader: RowReader, query: Select[Any], sellers: Collection[str] | None, after_sequence: int, limit: int
+) -> Sequence[Any]:
+    """Read one page of a query: facts that the reader's cut sees, of some sellers or all (None), by sequence."""
     after = (text(FACTS), _E.sequence > after_sequence)
     bounds: tuple[Any, ...] = (*after, *AS_OF_CUT)
     if sellers is not None and len(sellers) != 1:
@@ -156,12 +151,5 @@ def select_page(query: Select[Any], sellers: Collection[str] | None, after_seque
         bounds = (_E.sequence.in_(theirs),)
     elif sellers is not None:
         bounds = (_E.seller == next(iter(sellers)), *bounds)
-    return query.where(ONLY_HERE, *bounds).order_by(_E.marketplace, _E.sequence).limit(limit)
-
-
-def bind_page(marketplace: str, cut: Cut, sellers: Collection[str] | None) -> dict[str, Any]:
-    return {**bind_cut(marketplace, cut), "sellers": list(sellers or ())}
-
-
-def bind_cut(marketplace: str, cut: Cut) -> dict[str, Any]:
-    return {"marketplace": marketplace, "last": cut.sequence, "observe_time": cut.observe_time}
+    page = query.where(ONLY_HERE, *bounds).order_by(_E.marketplace, _E.sequence).limit(limit)
+    return reader.rows(page, sellers=list(sellers or ()))

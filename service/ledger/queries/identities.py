@@ -9,7 +9,8 @@ from sqlalchemy import select
 from scoring.base.enums import CorrectionKind, IdentityLevel, Kind
 from scoring.entries.kinds.table import KINDS
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds
+from service.ledger.database.row_reader import NAMED
 from service.ledger.database.tables import ENTRY
 from service.ledger.records import Cut, IdentityInForce
 
@@ -22,7 +23,6 @@ _IDENTITIES = (
     .where(HERE, UP_TO_LAST, among_kinds(Kind.IDENTITY, Kind.CORRECTION))
     .order_by(_E.sequence)
 )
-_STATED = select(_E.entry_id, _E.kind, _E.seller, _E.content).where(HERE, among(_E.entry_id))
 _HAS_VERIFIED = frozenset(
     kind for kind, row in KINDS.items() if any(field.name == "identifier_verified" for field in row.fields)
 )
@@ -63,6 +63,6 @@ class IdentityQueries:
                 row.seller,
                 json.loads(row.content).get("identifier_verified", False) if row.kind in _HAS_VERIFIED else None,
             )
-            for row in self.clock.database.rows(_STATED, marketplace=marketplace, names=ids)
+            for row in self.clock.database.rows(NAMED, marketplace=marketplace, names=ids)
             if row.seller
         }

@@ -31,7 +31,7 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, UP_TO_LAST, act_clause, among, among_kinds, only
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import CASES, COUNTING, ENTRY, ON_TERMS
-from service.ledger.queries.resolving import fold_states
+from service.ledger.queries.resolving import ABOUT, CORRECTIONS, fold_states
 from service.ledger.records import Act, Cut
 
 MAX_STATED = 3 * MAX_SHARING
@@ -55,19 +55,7 @@ _OF_THINGS = (
     .limit(bindparam("most"))
 )
 _EVERY = RECORDED.where(HERE, text(LINKED), text("+sequence <= :last")).order_by(_E.seller, _E.sequence)
-_CORRECTIONS = (
-    select(_E.target, _E.status, _E.occur_time, _E.kind, _E.sequence, _E.seller, _E.violation)
-    .where(HERE, among(_E.target), among_kinds(Kind.CORRECTION), UP_TO_LAST)
-    .order_by(_E.target, _E.sequence)
-)
 _COUNTED = select(_E.violation).where(HERE, among(_E.seller), text(COUNTING), _E.violation.is_not(None), UP_TO_LAST)
-_ABOUT = RECORDED.where(
-    HERE,
-    among(_E.violation),
-    among_kinds(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
-    _E.status.is_not(None),
-    UP_TO_LAST,
-).order_by(_E.violation, _E.sequence)
 _MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
     _E.seller, _E.sequence
 )
@@ -100,40 +88,38 @@ class LinkQueries:
     clock: LedgerClock
 
     def find_surroundings(self, marketplace: str, sellers: Collection[str], cut: Cut, steps: int) -> Surroundings:
-        with self.clock.as_of(cut.sequence) as connection:
-            return read_surroundings(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time, steps)
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return read_surroundings(reader, sellers, cut.observe_time, steps)
 
     def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
-        with self.clock.as_of(cut.sequence) as connection:
-            reader = RowReader(connection, marketplace, cut.sequence)
+        with self.clock.open_reader(marketplace, cut) as reader:
             return find_holds(read_every(reader), cut.observe_time)
 
     def find_violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
-        with self.clock.as_of(cut.sequence) as connection:
-            return read_violators(RowReader(connection, marketplace, cut.sequence), sellers, cut.observe_time)
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return read_violators(reader, sellers, cut.observe_time)
 
     def find_precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
         """Return the last recorded precision; empty before a first `Ledger.refresh_links`."""
-        with self.clock.as_of(cut.sequence) as connection:
-            return read_precision(RowReader(connection, marketplace, cut.sequence))
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return read_precision(reader)
 
     def cases(self, marketplace: str, cut: Cut) -> tuple[list[Case], dict[str, list[int]]]:
         """Return the first statement of each case of a link, and when their sellers' violations were confirmed."""
-        with self.clock.as_of(cut.sequence) as connection:
-            reader = RowReader(connection, marketplace, cut.sequence)
+        with self.clock.open_reader(marketplace, cut) as reader:
             first: dict[tuple[str, str], Case] = {}
-            for seller, target, record_time in reader.rows(_CASES_OF_LINKS, [""]):
+            for seller, target, record_time in reader.rows(_CASES_OF_LINKS):
                 first.setdefault((seller, target), Case(seller, record_time))
             established = read_established(reader, {seller for seller, _ in first})
             return [*first.values()], {seller: [one.time for one in of] for seller, of in established.items()}
 
 
 def read_every(reader: RowReader) -> list[LinkStatement]:
-    return _read(reader, reader.rows(_EVERY, [""]))
+    return _read(reader, reader.rows(_EVERY))
 
 
 def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
-    for row in reader.rows(_PRECISION, [""]):
+    for row in reader.rows(_PRECISION):
         stated: Mapping[str, Sequence[int]] = json.loads(row.content)["decided"]
         decided = {LinkKind[name.upper()]: Decided(*counts) for name, counts in stated.items()}
         return {kind: Precision(counts, *find_precision(counts)) for kind, counts in decided.items()}
@@ -207,7 +193,7 @@ class Established(NamedTuple):
 def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[Established]]:
     """Return the counting violations by seller, without those derived from products' reports; absent if none."""
     names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
-    rows = reader.rows(_ABOUT, names)
+    rows = reader.rows(ABOUT, names)
     of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}
     times = find_decision_times(rows)
     found: dict[str, list[Established]] = {}
@@ -244,9 +230,9 @@ def _list_suspended(reader: RowReader, stated: Mapping[str, Sequence[MeasureStat
     """Yield the sellers that persons suspended."""
     every = [one for of in stated.values() for one in of]
     violations = {name for one in every for name in one.fact.violations}
-    corrections = (row for chunk in _chunks(every) for row in reader.rows(_CORRECTIONS, chunk))
+    corrections = (row for chunk in _chunks(every) for row in reader.rows(CORRECTIONS, chunk))
     rows: dict[str, list[Any]] = {}
-    for row in chain(reader.rows(_ABOUT, violations), corrections):
+    for row in chain(reader.rows(ABOUT, violations), corrections):
         rows.setdefault(row.seller, []).append(row)
     asked = ImpositionContext(time, NO_RULES, reader.marketplace)
     for seller, of in stated.items():
@@ -257,7 +243,7 @@ def _list_suspended(reader: RowReader, stated: Mapping[str, Sequence[MeasureStat
 
 def _read(reader: RowReader, rows: Iterable[Any]) -> list[LinkStatement]:
     rows = list(rows)
-    last = {row.target: row for chunk in _chunks(rows) for row in reader.rows(_CORRECTIONS, chunk)}
+    last = {row.target: row for chunk in _chunks(rows) for row in reader.rows(CORRECTIONS, chunk)}
     found = []
     for row in rows:
         moved = last.get(row.entry_id, row)

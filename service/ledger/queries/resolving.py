@@ -27,14 +27,14 @@ from service.ledger.records import ViolationView
 
 _E = ENTRY.c
 REPORT = RECORDED.add_columns(_E.category)
-_ABOUT = RECORDED.where(
+ABOUT = RECORDED.where(
     HERE,
     UP_TO_LAST,
     among(_E.violation),
     among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
     _E.status.is_not(None),
 ).order_by(_E.violation, _E.sequence)
-_CORRECTIONS = RECORDED.where(HERE, UP_TO_LAST, among(_E.target), among_kinds(Kind.CORRECTION)).order_by(
+CORRECTIONS = RECORDED.where(HERE, UP_TO_LAST, among(_E.target), among_kinds(Kind.CORRECTION)).order_by(
     _E.target, _E.sequence
 )
 _REGROUPINGS = RECORDED.where(HERE, UP_TO_LAST, of_kind(Kind.INCIDENT), among(_E.seller)).order_by(
@@ -53,12 +53,12 @@ class _History:
 def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
     """Resolve reports (rows of REPORT) into violations as they are now known, in order."""
     histories = {report.entry_id: _History(state_on_arrival(report)) for report in reports}
-    for row in reader.rows(_ABOUT, histories):
+    for row in reader.rows(ABOUT, histories):
         if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
             history = histories[row.violation]
             history.changes.append(row)
             history.state = history.state.apply(change_of(row))
-    for row in reader.rows(_CORRECTIONS, histories):
+    for row in reader.rows(CORRECTIONS, histories):
         histories[row.target].corrections.append(row)
     regroupings = _read_valid_regroupings(reader, {report.seller for report in reports})
     for row in regroupings:
@@ -111,7 +111,7 @@ def state_on_arrival(report: Any) -> ViolationState:
 def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list[Any]:
     """Return the sellers' merges and splits, by sequence, without those that a correction declared void."""
     rows = reader.rows(_REGROUPINGS, sellers)
-    corrections = reader.rows(_CORRECTIONS, [row.entry_id for row in rows])
+    corrections = reader.rows(CORRECTIONS, [row.entry_id for row in rows])
     last_status = {row.target: row.status for row in corrections}
     valid = [row for row in rows if last_status.get(row.entry_id) != CorrectionKind.VOID]
     return sorted(valid, key=attrgetter("sequence"))
@@ -120,7 +120,7 @@ def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list
 def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
     """Return the incidents that merges and splits named, by seller, without a retracted violation's split."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
-    states = fold_states(reader.rows(_ABOUT, splits))
+    states = fold_states(reader.rows(ABOUT, splits))
     found: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:

@@ -21,7 +21,7 @@ from service.ledger.database.expressions import (
 )
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY
-from service.ledger.queries.entries import bind_page, select_page
+from service.ledger.queries.entries import read_page
 from service.ledger.queries.resolving import REPORT, change_of, resolve, state_on_arrival
 from service.ledger.records import Cut, ViolationView
 
@@ -124,9 +124,8 @@ class ViolationQueries:
 
         Raises ViolationNotFound if it happened or was reported after the cut, or is another seller's.
         """
-        with self.clock.as_of(cut.sequence) as connection:
-            reader = RowReader(connection, marketplace, cut.sequence)
-            reports = reader.rows(_NAMED, [violation_id], observe_time=cut.observe_time)
+        with self.clock.open_reader(marketplace, cut) as reader:
+            reports = reader.rows(_NAMED, [violation_id])
             # Another seller's violation must take no longer than a missing one, so it is left out before it is resolved.
             views = resolve(reader, [report for report in reports if not seller or report.seller == seller])
         if not views:
@@ -155,19 +154,16 @@ class ViolationQueries:
         products are left out; `sellers` None means all. No correction moves a violation into the cut or out of it.
         """
         reports_of = _REPORTS.where(_of_notifier(notifier)) if notifier else _REPORTS
-        query = select_page(reports_of, sellers, after_sequence, limit + 1)
-        with self.clock.as_of(cut.sequence) as connection:
-            reports = connection.execute(query, bind_page(marketplace, cut, sellers)).all()
-            views = resolve(RowReader(connection, marketplace, cut.sequence), reports[:limit])
+        with self.clock.open_reader(marketplace, cut) as reader:
+            reports = read_page(reader, reports_of, sellers, after_sequence, limit + 1)
+            views = resolve(reader, reports[:limit])
         after = reports[limit - 1][0] if len(reports) > limit else None
         return [view for view in views if not statuses or view.status in statuses], after
 
     def find_views(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         """Return the violations that the cut sees, by id, products' reports included."""
-        with self.clock.as_of(cut.sequence) as connection:
-            reader = RowReader(connection, marketplace, cut.sequence)
-            reports = reader.rows(_NAMED, names, observe_time=cut.observe_time)
-            return {view.violation: view for view in resolve(reader, reports)}
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return {view.violation: view for view in resolve(reader, reader.rows(_NAMED, names))}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
         """Return the `count` newest violations that are alleged or under review, newest first.

@@ -92,25 +92,6 @@ class Found(NamedTuple):
     body: bytes
 
 
-class Records(NamedTuple):
-    data: bytes
-    keys: bytes
-    sizes: list[int]
-
-
-def pack_records(answers: Iterable[tuple[str, int, bytes]]) -> Records:
-    """Pack (resource name, until in microseconds, TrustScore on the wire)."""
-    data, keys = bytearray(), bytearray()
-    sizes = []
-    for name, until, body in answers:
-        label = name.encode()
-        rest = _RECORD.pack(0, len(label), until)[4:] + label + body
-        data += zlib.crc32(rest).to_bytes(4, "big") + rest
-        keys += _key(label)
-        sizes.append(len(rest) + 4)
-    return Records(bytes(data), bytes(keys), sizes)
-
-
 def _key(label: bytes) -> bytes:
     return blake2b(label, digest_size=KEY_BYTES).digest()
 
@@ -147,10 +128,16 @@ class GenerationWriter:
         self._file.close()
         self._partial.unlink(missing_ok=True)
 
-    def add(self, records: Records) -> None:
-        self._write(records.data)
-        self._keys += records.keys
-        self._sizes.extend(records.sizes)
+    def add(self, answers: Iterable[tuple[str, int, bytes]]) -> None:
+        """Write (resource name, until in microseconds, TrustScore on the wire) of some sellers."""
+        data = bytearray()
+        for name, until, body in answers:
+            label = name.encode()
+            rest = _RECORD.pack(0, len(label), until)[4:] + label + body
+            data += zlib.crc32(rest).to_bytes(4, "big") + rest
+            self._keys += _key(label)
+            self._sizes.append(len(rest) + 4)
+        self._write(data)
 
     def finish(self) -> Path:
         sizes = np.frombuffer(self._sizes, dtype=np.uint64)
@@ -172,7 +159,7 @@ class GenerationWriter:
         sync_folder(self._path.parent)
         return self._path
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray) -> None:
         self._file.write(data)
         self._hash.update(data)
 

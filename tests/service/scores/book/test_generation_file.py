@@ -10,7 +10,6 @@ from service.scores.book.generation_file import (
     GenerationHead,
     GenerationWriter,
     day_of,
-    pack_records,
 )
 from tests.helpers.generations import opened_file, records
 
@@ -21,7 +20,7 @@ ANSWERS = [(f"marketplaces/acme/sellers/s{n}", 1_000 + n, b"answer %d" % n * (n 
 def written(folder: Path) -> Path:
     with GenerationWriter(folder, HEAD) as writer:
         for part in (ANSWERS[:40], ANSWERS[40:]):
-            writer.add(pack_records(part))
+            writer.add(part)
         return writer.finish()
 
 
@@ -40,7 +39,7 @@ def test_each_answer_is_found_by_its_seller_and_nobody_else_is(tmp_path: Path) -
 def test_sellers_of_one_key_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation_file, "_key", lambda label: label[-1:] * 8)
     with GenerationWriter(tmp_path, HEAD) as writer:
-        writer.add(pack_records(ANSWERS[:40]))
+        writer.add(ANSWERS[:40])
         file = opened_file(writer.finish())
     for name, _, body in ANSWERS[:40]:
         found = file.find(name)
@@ -62,7 +61,7 @@ def test_the_same_answers_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_generation_has_no_name_until_it_is_whole(tmp_path: Path) -> None:
     with GenerationWriter(tmp_path, HEAD) as writer:
-        writer.add(pack_records(ANSWERS))
+        writer.add(ANSWERS)
         assert [day_of(path.name) for path in tmp_path.iterdir()] == [None]
     assert list(tmp_path.iterdir()) == []
 
