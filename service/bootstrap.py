@@ -165,7 +165,6 @@ def follow_moves(scorer: "Scorer", report: Callable[[str, str], object]) -> None
 
 
 def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "MechanismWorker":
-    """Return an unstarted worker; `share`: of one core, 0 to 1."""
     from service.mechanism.recorder import Recorder
     from service.mechanism.worker import MechanismWorker
 

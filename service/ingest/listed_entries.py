@@ -19,8 +19,7 @@ def append_messages(
 ) -> list[AppendedEntry]:
     """Append a batch of messages as AppendEntries does: all or none.
 
-    `prepare` gets the marketplace and the entries first. Raises the errors of `Ledger.append`; InvalidInput names each
-    wrong field.
+    `prepare` gets the marketplace and the entries first. Raises the errors of `Ledger.append`.
     """
     entries = strip_listed_defaults(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     prepare(marketplace, entries)

@@ -63,7 +63,7 @@ def append_partially(
     """Append a batch; return what was appended, and what was refused and why.
 
     `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
-    so that they outlive a crash; then the position is committed. After LedgerUnavailable the batch may be given again.
+    so that they outlive a crash; then the position is committed.
     `rows`: the row of each entry; entries about a violation whose report on the same row is refused are refused too.
     `begun` is the ledger's sequence when the import began; None: nothing counts as repeated.
     """

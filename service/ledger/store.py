@@ -105,6 +105,7 @@ class Ledger:
         self.close()
 
     def list_cautions(self) -> list[str]:
+        """Return sentences about risks that an operator should know."""
         end = self.clock.read_end()
         ahead = end.record_time - self.clock.server.now(end.clock)
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
@@ -203,7 +204,7 @@ class Ledger:
         """Append an entry that corrects record times, from `first_sequence` on, by `ahead` microseconds.
 
         It corrects all marketplaces; the entry itself is of `marketplace`. With 0 and 0 it only vouches for the clock
-        after a long rest. Reads up to an earlier sequence stay. Raises InvalidInput if the entries did not run ahead so
+        after a long rest. Raises InvalidInput if the entries did not run ahead so
         far, were mended before or would lose their order; ClockInDoubt.
         """
         appending.require_marketplace_id(marketplace)

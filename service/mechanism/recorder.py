@@ -1,7 +1,6 @@
 """States the measures that the policy's rules ask for, as of a place in the ledger.
 
-It keeps no state: every evaluation of one place yields the same entries and ids. Under the ledger's lock the record is
-unchanged since the read, so no recorder repeats a change.
+It keeps no state: every evaluation of one place yields the same entries and ids.
 """
 
 from collections import Counter
@@ -126,7 +125,7 @@ class Recorder:
     def record_pending(self, marketplace: str, seller: str) -> None:
         """State changes of a seller up to now that the worker has not stated, in the same order.
 
-        So a measure on show can be contested. The worker handles a seller whose statement is rejected.
+        So a measure on show can be contested. The worker handles a seller whose statement is refused.
         """
         if (self._ledger.positions.find(name_refused((marketplace, seller))) or 0) % 2:
             return

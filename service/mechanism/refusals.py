@@ -12,7 +12,7 @@ from service.ledger.records import Cut, Position
 from service.ledger.store import Ledger
 
 PREFIX = "mechanism:refused:"
-"""Followed by the seller; an odd position means rejected."""
+"""Followed by the seller; an odd position means refused."""
 
 FIRST_RETRY_SECONDS = 10.0
 LAST_RETRY_SECONDS = 3_600.0
@@ -40,7 +40,7 @@ class Refused:
 
 
 class Refusals:
-    """Sellers whose statements were rejected, each with its next try."""
+    """Sellers whose statements were refused, each with its next try."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -53,7 +53,7 @@ class Refusals:
         return len(self._held)
 
     def load(self) -> None:
-        """Read once the sellers left rejected: they are due at once."""
+        """Read once the sellers left refused: they are due at once."""
         if not self._is_loaded:
             self._held = {seller: Refused(0.0) for seller in read_refused(self._ledger)}
             self._is_loaded = True
@@ -62,7 +62,7 @@ class Refusals:
         return self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
-        """Note a rejected seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused."""
+        """Note a refused seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused."""
         if seller not in self._held and len(self._held) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
         refused = self._held.setdefault(seller, Refused(0.0))
@@ -90,12 +90,12 @@ class Refusals:
 
 
 def name_refused(seller: Seller) -> str:
-    """Return the source of a rejected seller's position."""
+    """Return the source of a refused seller's position."""
     return PREFIX + "/".join(seller)
 
 
 def read_refused(ledger: Ledger) -> list[Seller]:
-    """Return the sellers whose position is odd: rejected."""
+    """Return the sellers whose position is odd: refused."""
     found: Mapping[str, int] = ledger.positions.list(PREFIX)
     named = (name.partition("/") for name, number in found.items() if number % 2)
     return [(marketplace, seller) for marketplace, _, seller in named]

@@ -19,6 +19,7 @@ class MechanismStatus:
 
 
 def read_status(ledger: Ledger) -> MechanismStatus:
+    """Read how far the record of measures has followed the ledger."""
     cut = ledger.cut()
     cases = ledger.cases.count_open(cut, cut.observe_time)
     followed = (ledger.positions.find(SOURCE) or 1) - 1

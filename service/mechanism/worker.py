@@ -51,7 +51,7 @@ class MechanismWorker:
         self._follows_from = ""
         self._ends: dict[Seller, int] = {}
         self.report: Callable[[str], None] = lambda _: None
-        """Gets a sentence about each rejected seller, without its name."""
+        """Gets a sentence about each refused seller, without its name."""
         self.refusals = Refusals(ledger)
         self.appended = 0
         self.behind = 0
@@ -77,7 +77,7 @@ class MechanismWorker:
         """Bring the record up to date once; return the number of entries appended.
 
         For each midnight and policy move since the last look: the entries until then, then every seller. Then the newer
-        entries, every seller if the model changed, sellers whose measures ended, and rejected ones.
+        entries, every seller if the model changed, sellers whose measures ended, and refused ones.
         """
         self.refusals.load()
         sequence, chain = self._end
@@ -213,7 +213,7 @@ class MechanismWorker:
                 self._try_to_record(marketplace, [seller], cut)
 
     def _retry(self, now: Cut) -> None:
-        """Retry the due sellers, with all missed evaluations in order, until one is rejected again."""
+        """Retry the due sellers, with all missed evaluations in order, until one is refused again."""
         for (marketplace, seller), refused in self.refusals.list_due():
             for cut in [*refused.missed] or [now]:
                 if self._stop.is_set() or not self._try_to_record(marketplace, [seller], cut):
@@ -224,7 +224,7 @@ class MechanismWorker:
                 self.refusals.remove((marketplace, seller))
 
     def _try_to_record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
-        """Return whether the changes were stated; if not, reject a single seller."""
+        """Return whether the changes were stated; if not, refuse a single seller."""
         began = monotonic()
         try:
             recorded = self._recorder.record(marketplace, sellers, cut)

@@ -1,6 +1,6 @@
 """A model's gates, measured in training, and what a promotion needs to pass them.
 
-`gates.json`: {"gates": [{"gate", "kind": "hard" or "advisory", "ok", "number", "limit", "text", "overridable"}, ...]}.
+`gates.json` lists them under `gates`.
 The result follows from number and limit, not from "ok". `certificate` and `parity` are required.
 """
 
@@ -73,8 +73,7 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
 
     `override` and `sign_off` name persons who answer for failed hard and failed advisory gates. Missing gates (None)
     count as a failed hard gate, except for a model `served` as champion before. Raises GatesFailed if a name is missing
-    or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name. Keys: `gates`; with an
-    override `override`, `overridden`; with a signature `sign_off`, `signed_off`.
+    or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]

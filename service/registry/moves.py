@@ -50,8 +50,7 @@ def encode_move(move: Move) -> bytes:
 def parse_move(line: bytes) -> Move:
     """Parse a line of the log, ignoring unknown fields.
 
-    It is a JSON object: an alias of ALIASES, a digest of 64 hexadecimal digits, texts for actor, reason and time, texts
-    or numbers as figures. Else raises ValueError, TypeError or RecursionError.
+    Raises ValueError, TypeError or RecursionError if it is no Move.
     """
     return Move(**parse_json(line))
 

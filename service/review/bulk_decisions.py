@@ -91,6 +91,7 @@ class BulkOutcome:
 
     @property
     def held_back(self) -> list[str]:
+        """Return the violations of the sample, which a person decides."""
         return [one.violation for one in self.selected if one.held_back]
 
     @property
@@ -123,6 +124,7 @@ def parameters_of(decision: BulkDecision) -> str:
 
 
 def prefix_of(decision: BulkDecision) -> str:
+    """Return how all entry ids of the decision begin."""
     return prefix_of_id(decision.decision_id)
 
 

@@ -60,7 +60,7 @@ class Exported(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes, place: str) -> Self:
-        """Raises ConfigurationWrong for another format or version."""
+        """Parse a commit. Raises ConfigurationWrong for another format or version."""
         try:
             stated: dict[str, Any] = parse_json(data)
             if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
@@ -72,7 +72,7 @@ class Exported(NamedTuple):
 
 
 def find_exported(store: Store) -> Exported | None:
-    """Return the last commit. Raises ConfigurationWrong for another format or version."""
+    """Return the last commit; raises as `Exported.decode`."""
     names = [name for name in store.list("_export") if name.endswith(".json")]
     return Exported.decode(store.read(names[-1]), store.place) if names else None
 

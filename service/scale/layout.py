@@ -4,8 +4,7 @@
     DIR/_export/000000001.json                          a commit: the files up to a sequence, with their digests
 
 A seller's bucket is the CRC-32 of its id in UTF-8, modulo the number of buckets. Numbers are int64, times are microseconds
-UTC, and what a kind lacks is null. Sealed texts are left out, so that an erasure changes no file. Engines skip names that
-begin with an underscore.
+UTC, and what a kind lacks is null. Sealed texts are left out, so that an erasure changes no file.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The manifest of a run: one line a task. Any engine can compute any line, also years later.
+"""The manifest of a run: one line a task.
 
 A run is a folder of these files:
 
@@ -136,7 +136,7 @@ def make_manifest(
 
 
 def read_manifest(data: bytes, place: str) -> Manifest:
-    """Raises ConfigurationWrong if it is altered, of another version, or names a file or bucket twice."""
+    """Parse a manifest. Raises ConfigurationWrong if it is altered, or names a file or bucket twice."""
     name = f"{place}/{MANIFEST}"
     try:
         first, *lines = data.splitlines()

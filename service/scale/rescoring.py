@@ -83,9 +83,7 @@ def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Drive
 
     `store` keeps exported entries and runs; an unfinished run of the same day, model, policy and release goes on. `days`
     is 0 for today in UTC, 1 for tomorrow. `progress` gets (step, done, total). It replaces a generation of the same
-    day, model and policy, and deletes days before yesterday. Raises ConfigurationWrong if a folder cannot be made
-    private, the model is missing, or a file was altered. Raises LedgerUnavailable if the last record time is after the
-    answers' time; ProcessEnded if processes died.
+    day, model and policy, and deletes days before yesterday. Raises ConfigurationWrong, LedgerUnavailable, ProcessEnded.
     """
     make_private(folder)
     delete_abandoned(folder)

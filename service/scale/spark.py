@@ -1,7 +1,6 @@
 """The Spark driver: one partition a line. Only line numbers go out and receipts come back; files do the rest.
 
-Spark cuts rows that pass through it by batches and bytes, so entries and answers go by files. A task that is tried
-again, or twice at once, makes a file of its own, and the first receipt counts.
+Spark cuts rows that pass through it by batches and bytes, so entries and answers go by files.
 """
 
 import os

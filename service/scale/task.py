@@ -1,7 +1,4 @@
-"""One task of a run: it scores the sellers of its own files into its own part, and commits that by a receipt.
-
-Nothing here knows which engine runs it.
-"""
+"""One task of a run: it scores the sellers of its own files into its own part, and commits that by a receipt."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -125,6 +122,7 @@ def run_task(place: str, line: int) -> Receipt:
 
 
 def open_run(place: str) -> OpenRun:
+    """Open the run at a folder or URL. Raises ConfigurationWrong if it was altered, or another release planned it."""
     return _open_run(place, Store(place).read(MANIFEST))
 
 
@@ -141,7 +139,7 @@ def _open_run(place: str, data: bytes) -> OpenRun:
 
 
 def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
-    """Raises ConfigurationWrong if it is of another run or line, or cannot be read."""
+    """Return the receipt of a task. Raises ConfigurationWrong if it is of another run or line, or cannot be read."""
     try:
         receipt = Receipt(**parse_json(store.read(task.receipt_path)))
     except (ValueError, TypeError):
@@ -211,8 +209,7 @@ def _read(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
 def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str, list[int]]:
     """Return the points at the last midnights, -1 if unknown, of sellers whose earlier answer rolls over.
 
-    Since that answer, no entry of theirs became known or visible, so each midnight has the same points as then. A part
-    that is missing or was altered costs time and changes nothing.
+    Since that answer, no entry of theirs became known or visible, so each midnight has the same points as then.
     """
     before, days = run.manifest.earlier, run.policy.clear_days
     later = 0 if before is None else run.manifest.head.day - before.day

@@ -136,7 +136,7 @@ class Scorer:
     def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
 
-        Raises SellerNotFound if the seller has no valid entries.
+        Raises SellerNotFound.
         """
         query = self._make_query(marketplace, cut)
         explanation = explain(self._answer([seller], query), _check)
@@ -202,8 +202,7 @@ class Scorer:
     ) -> tuple[InForce, Policy, Stamp]:
         """Return (measures in force for one seller, their policy, the stamp).
 
-        By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. Raises SellerNotFound
-        if the seller has no valid entries.
+        By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. Raises SellerNotFound.
         """
         artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
         query = self._make_query(marketplace, cut, (artifact, policy or self.policy.now))

@@ -83,6 +83,7 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
 
 
 def identifiers_of(part: Part) -> tuple[Identifier, ...]:
+    """Compile `[match]`: the identifiers to compare, in order; empty without it."""
     if "match" not in part:
         return ()
     return tuple(

@@ -44,6 +44,7 @@ _NEEDED = frozenset(["id", "text", "word", "time", "ids", "day"])
 
 
 def refuse_missing_fields(part: Part, row: KindRow) -> None:
+    """Note in `part` each required field that the rule lacks."""
     names = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED)]
     names += [field.name for field in row.fields if field.required and field.shape.kind in _NEEDED]
     for name in names:
@@ -110,6 +111,7 @@ T = TypeVar("T")
 
 
 def read_or_none(read: Callable[[Row], T], row: Row) -> T | None:
+    """Return what `read` gives for a row; None if it raises RowRejected."""
     try:
         return read(row)
     except RowRejected:
@@ -123,8 +125,7 @@ def make_field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
     """Return (field name, parser of its text, maker of its value if the text is empty or missing).
 
     Without a parser the text is taken as it is; without a maker the field is left out. The maker of a required word or
-    day raises RowRejected, unless empty text is allowed. `is_mapped`: whether the rule names the field. An identity's
-    level is NONE if unnamed.
+    day raises RowRejected, unless empty text is allowed. `is_mapped`: whether the rule names the field.
     """
     name, shape = field.name, field.shape
     if shape.kind == "attributes":
@@ -384,6 +385,7 @@ class Rule:
         return all(read_or_none(test, row) is not False for test in self._when)
 
     def read_id(self, name: str, row: Row) -> str:
+        """Return a field's text; "" if it cannot be read."""
         return (read_or_none(self._values[name], row) or "").strip()
 
     def read_row(self, row: Row) -> Entry | None:

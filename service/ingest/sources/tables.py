@@ -39,7 +39,7 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 def columns_of(path: Path) -> list[str]:
     """Return the columns of a CSV, CSV.gz or Parquet file that text can hold; empty if it is missing or no table.
 
-    Lists, structures and bytes of Parquet are left out. Raises ModuleNotFoundError for Parquet without polars.
+    Lists, structures and bytes of Parquet are left out.
     """
     if path.suffix == ".parquet":
         import polars as pl
@@ -103,7 +103,7 @@ def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], N
     """Yield (number, row by column) of a Parquet file; the first row is 1.
 
     `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Columns of
-    lists, structures or bytes are left out. Unreadable parts go to `reject`. Raises ModuleNotFoundError without polars.
+    lists, structures or bytes are left out. Unreadable parts go to `reject`.
     """
     import polars as pl
 

@@ -67,6 +67,7 @@ def is_recorded(reader: RowReader, entry_id: str) -> bool:
 
 
 def require_marketplace_id(marketplace: str) -> None:
+    """Raise InvalidInput unless it has the form of an id."""
     if not is_id(marketplace):
         raise invalid("marketplace", f"must be {ID_FORM}")
 

@@ -25,8 +25,7 @@ PATIENCE_SECONDS = 5
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> AppendedEntry:
     """Append an erasure (an entry of SellerErased) and delete the seller's key, in one transaction.
 
-    A retry deletes no key made since. Raises InvalidInput; SellerNotFound if the seller has no entry; ErasureRefused if
-    the role may not delete keys; LedgerUnavailable if a reader of SQLite's journal keeps the key there.
+    A retry deletes no key made since. Raises as `Ledger.erase`.
     """
     item = prepare(entry, present.clock)
     of_seller = select(ENTRY.c.sequence).where(ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller)

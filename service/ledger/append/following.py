@@ -64,6 +64,7 @@ def _unfinished_of(source: str, after: int) -> Unfinished:
 
 
 def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[Unfinished]:
+    """Return those of the entries whose consequences are not all derived."""
     names = [position_after(reader.marketplace, entry_id, 0).source for entry_id in entry_ids]
     return [_unfinished_of(*row) for row in reader.rows(_OPEN.where(among(_P.source)), names)]
 

@@ -157,6 +157,7 @@ def load_states(
 
 
 def load_decisions(reader: RowReader, query: Select[Any], names: Collection[str]) -> dict[str, list[TimedDecision]]:
+    """Return the decisions that a query of RECORDED selects, by violation, in order."""
     found: dict[str, list[TimedDecision]] = {}
     for row in reader.rows(query, names):
         decision = TimedDecision(row.entry_id, row.seller, row.occur_time, row.report_time, read_fact(row))

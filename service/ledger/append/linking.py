@@ -81,7 +81,7 @@ def _suspends(new: NewEntry) -> bool:
 
 
 def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
-    """State what links now bring sellers around `moved`; return the number of entries."""
+    """Append what links now bring sellers around `moved`, as changes of cases; return their number."""
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(reader.connection, present.mendings):
@@ -170,7 +170,7 @@ class Refreshed(NamedTuple):
 
 
 def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshed:
-    """State every case as the links are now; record each kind's precision if it changed."""
+    """Append what changed in cases of links; record how often each kind of link was right, if it changed."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
         statements = read_every(reader)

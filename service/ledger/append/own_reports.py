@@ -32,7 +32,7 @@ def refuse_own_reports(reader: RowReader, batch: Sequence[PreparedEntry]) -> Non
     """Raise PermissionDenied if the caller decides its own report, or reports what it decided.
 
     A violation derived from a product's report belongs to that report's author; before it is recorded, no one may
-    decide it. Decisions include attributions, corrections and splits. The caller `local`, and use without a server, are
+    decide it. The caller `local`, and use without a server, are
     exempt; a server's call without a known caller is rejected.
     """
     caller, own_names = current_call().caller, current_call().own_names

@@ -98,10 +98,12 @@ class PolicyMoves:
             return _read_moves(connection, after, count)
 
     def find_text(self, digest: str) -> str | None:
+        """Return the TOML of a committed policy by its whole digest, or None."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _POLICY, digest)
 
     def find_assumptions(self, digest: str) -> str | None:
+        """Return the TOML of committed assumptions by their whole digest, or None."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 

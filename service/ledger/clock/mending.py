@@ -3,8 +3,7 @@
 Such an entry covers those from `first_sequence` up to itself, and never reaches behind an earlier correction. No row
 changes: a cut that knows the entry reads the corrected times, an earlier cut the old ones.
 
-Example: a clock ten years ahead recorded 2036-03-01T00:00:05; the corrected time is 2026-03-01T00:00:05. It replaces an
-occur or report time that was not stated, or that lies after the correction.
+Example: a clock ten years ahead recorded 2036-03-01T00:00:05; the corrected time is 2026-03-01T00:00:05.
 """
 
 from collections.abc import Iterator, Sequence

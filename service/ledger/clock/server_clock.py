@@ -127,8 +127,8 @@ class ServerClock:
     def _read_and_keep_sound(self) -> tuple[int, int]:
         """Return the wall clock, and its jump since the last sound reading, in microseconds; behind is below 0.
 
-        A jump of at most TOLERANCE is 0, and the reading is then the last sound one. Only a witnessed clock
-        can jump. The steady clock is read before and after, so a pause between the readings is no jump.
+        A jump of at most TOLERANCE is 0, and the reading is then the last sound one. The steady clock is read before and
+        after, so a pause between the readings is no jump.
         """
         before, wall, after = steady_clock(), self._wall(), steady_clock()
         if not self.is_witnessed:

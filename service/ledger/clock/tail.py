@@ -58,6 +58,7 @@ class Tail:
         self._answered = float("-inf")
 
     def note_sequence(self, sequence: int) -> None:
+        """Note that the ledger answered just now and has `sequence`; wake those who wait for it."""
         with self._lock:
             self._answered = monotonic()
             if sequence > self._last:

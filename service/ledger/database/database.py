@@ -169,7 +169,7 @@ class Database:
     def claim(self) -> None:
         """Make this process the only writer of a SQLite file until `close`; check the settings of PostgreSQL.
 
-        Raises ConfigurationWrong if another process writes to the file, or PostgreSQL might lose commits.
+        Raises ConfigurationWrong as `write`.
         """
         if self._lock:
             self._lock.claim()

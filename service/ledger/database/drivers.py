@@ -16,8 +16,10 @@ CANNOT_CONNECT_NOW = "57P03"
 
 
 def driver_errors(*names: str) -> tuple[type[Exception], ...]:
+    """Return the error classes of these names of each installed driver."""
     return tuple(getattr(driver, name) for driver in _DRIVERS for name in names)
 
 
 def sqlstate_of(error: BaseException | None) -> str:
+    """Return PostgreSQL's code of an error, such as `42501`; "" without one."""
     return getattr(error, "sqlstate", None) or ""

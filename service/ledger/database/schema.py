@@ -99,6 +99,7 @@ def upgrade_to(connection: Connection, version: str) -> None:
 
 
 def version_of(connection: Connection) -> str | None:
+    """Return the schema's version, such as `0101`; None without a ledger."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 

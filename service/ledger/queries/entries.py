@@ -105,6 +105,7 @@ class EntryQueries:
             after = rows[-1][0]
 
     def find_kinds(self, marketplace: str, ids: Sequence[str]) -> dict[str, int]:
+        """Return the number of each recorded entry's kind, by id."""
         rows = self.clock.database.rows(NAMED, marketplace=marketplace, names=ids)
         return {row.entry_id: row.kind for row in rows}
 

@@ -92,6 +92,7 @@ class LinkQueries:
             return read_surroundings(reader, sellers, cut.observe_time, steps)
 
     def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
+        """Return at a cut since when each seller has which identifier."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return find_holds(read_every(reader), cut.observe_time)
 
@@ -119,6 +120,7 @@ def read_every(reader: RowReader) -> list[LinkStatement]:
 
 
 def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
+    """Return how often each kind of link led to a violator, with its interval, as last recorded."""
     for row in reader.rows(_PRECISION):
         stated: Mapping[str, Sequence[int]] = json.loads(row.content)["decided"]
         decided = {LinkKind[name.upper()]: Decided(*counts) for name, counts in stated.items()}

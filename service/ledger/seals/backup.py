@@ -2,7 +2,7 @@
 
 The file is a zip with one member per table, JSON lines of rows in key order, and a manifest. The manifest holds the
 schema's version, each table's columns, count and SHA-256, and the checkpoint. It comes last, so a truncated file has
-none. Memory is constant.
+none.
 """
 
 import base64
@@ -56,9 +56,8 @@ def write_backup(
 ) -> Manifest:
     """Write the whole ledger to a new private file; return its manifest.
 
-    `now`: in microseconds. `without_keys` leaves out the keys of sealed texts. A killed process leaves
-    FILE.RANDOM.partial. Raises BackupRefused if the file exists; LedgerVersionUnknown without a ledger, or for a newer
-    schema.
+    `now`: in microseconds. `without_keys` leaves out the keys of sealed texts. Raises BackupRefused if the file exists;
+    LedgerVersionUnknown without a ledger, or for a newer schema.
     """
     if file.exists() or file.is_symlink():
         raise _exists_error(file)

@@ -39,6 +39,7 @@ def read_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, SellerKe
 
 
 def read_or_make_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, SellerKey]:
+    """Return each seller's key; insert a new one where it is missing."""
     known = read_keys(reader, sellers)
     missing = sorted({*sellers} - known.keys())
     made = {seller: SellerKey(secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in missing}

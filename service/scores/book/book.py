@@ -1,7 +1,7 @@
 """The score book: remembered answers, each the answer of a known sequence.
 
 An answer that no entry has ended is valid at the watermark: its stamp has the watermark, or its own later sequence, and
-replays to it. The book does not answer for stated times, and keeps only scores.
+replays to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +42,8 @@ class Book:
 
     An answer is fresh if the ledger was read in the last `fresh_seconds`. While the database is away, answers up to
     `stale_seconds` old are given as stale. At most `seats` callers, and `batch_seats` callers of batches, compute or
-    wait; a further caller gets the last known answer as stale, or ServerBusy. `moved` gets each sequence that the
-    follower reads, `lost` the end of a ledger that lost entries, `report` each problem. `folder` has the generations,
-    if any.
+    wait; a further caller gets the last known answer as stale, or ServerBusy. `moved`, `lost` and `report` as in
+    `Follower`. `folder` has the generations, if any.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class Book:
 
         `name` is the resource name. While the database is away, a seller without a remembered answer gets an unknown
         score, with unknown freshness; with `max_staleness`, TooStale. Raises InvalidInput, naming `seller`;
-        SellerNotFound if the seller has no valid entries; TooStale if the only answer is too old. Raises
+        SellerNotFound; TooStale if the only answer is too old. Raises
         LedgerUnavailable if the database is away and the sequence is unknown; ServerBusy if too many others compute.
         """
         found = self._remembered(name, options.sequence)

@@ -4,7 +4,7 @@
 
 A record is its CRC-32, the length of its name, until when the answer holds, the name, and the TrustScore on the wire.
 The index has 16 bytes a record, sorted: the first 8 of a BLAKE2b of the name, where the record begins (5) and its
-length (3). Numbers are big-endian, so that bytes sort as numbers do. The same answers give the same bytes.
+length (3). Numbers are big-endian.
 
 Reads are by `pread`: a shortened file fails a read, where it would kill a process with a mapping.
 """

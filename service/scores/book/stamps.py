@@ -12,10 +12,12 @@ _KEPT = 4
 
 
 def encode_fresh(sequence: int, known_time: int, made_by: MadeBy, observe_time: int, as_of: int) -> bytes:
+    """Serialize stamp and freshness of an answer that has everything recorded before `as_of`."""
     return wire.stamp_field(_encode_rest(sequence, known_time, made_by), observe_time) + _encode_freshness(as_of)
 
 
 def encode_stale(standing: Standing) -> bytes:
+    """Serialize stamp and freshness of an answer that may lack entries."""
     cut = standing.cut
     rest = _encode_rest(cut.sequence, cut.known_time, standing.made_by)
     freshness = wire.freshness_field(FreshnessState.STALE, standing.as_of_time, standing.age)
