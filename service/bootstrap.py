@@ -194,10 +194,6 @@ def serving_locally() -> Iterator[str]:
                 yield server.address
 
 
-def _warn(log: "Log", event: str, problem: str) -> None:
-    log.warning(event, problem=problem)
-
-
 def run_server(
     settings: Settings,
     ready: Callable[["Server"], None],
@@ -238,7 +234,7 @@ def run_server(
             def record() -> None:
                 with holding_lock(settings.data_dir / "mechanism.lock", ending):
                     server.add_metrics(MechanismMetrics(worker))
-                    worker.run(partial(_warn, log, "measures not recorded"))
+                    worker.run(lambda problem: log.warning("measures not recorded", problem=problem))
 
             threading.Thread(target=record, name="mechanism", daemon=True).start()
             stack.callback(ending.set)

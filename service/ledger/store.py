@@ -9,7 +9,6 @@ from service.ledger.append import appending, following, linking
 from service.ledger.append.erasing import erase
 from service.ledger.append.policy_moves import PolicyMoves
 from service.ledger.append.proposals import Proposals
-from service.ledger.append.supposing import suppose
 from service.ledger.clock import mending
 from service.ledger.clock.ledger_clock import LastEntry, LedgerClock, last_entry
 from service.ledger.clock.server_clock import REST, SKEW, ServerClock, clock_ahead_caution, time_at_end, wall_clock
@@ -29,7 +28,6 @@ from service.ledger.queries.positions import Positions
 from service.ledger.queries.runs import RunQueries
 from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
-from service.ledger.queries.supposed import Supposed
 from service.ledger.queries.transparency import TransparencyQueries
 from service.ledger.queries.violations import ViolationQueries
 from service.ledger.records import AppendedEntry, AsSeen, Cut, Position
@@ -162,10 +160,6 @@ class Ledger:
         for entry_id in unfinished:
             self._follow_on(marketplace, entry_id)
         return results
-
-    def suppose(self, marketplace: str, seller: str, entries: Sequence[Entry], cut: Cut) -> Supposed:
-        """Return what an append would record; it only reads."""
-        return suppose(self.clock, marketplace, seller, entries, cut)
 
     def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.Refreshed:
         """Measure precision anew, and state what time alone changed in cases. Raises InvalidInput."""

@@ -55,9 +55,7 @@ def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
     if len({gate.gate for gate in gates}) != len(gates):
         raise ArtifactRefused(f"{GATES} of the model states a gate twice; train it again")
     if lost := NEVER_OVERRIDDEN - {gate.gate for gate in gates if gate.is_hard}:
-        raise ArtifactRefused(
-            f"{GATES} of the model must hold {_join_names(sorted(lost))} as hard gates; train it again"
-        )
+        raise ArtifactRefused(f"{GATES} of the model must hold {', '.join(sorted(lost))} as hard gates; train it again")
     return gates
 
 
@@ -83,11 +81,11 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
         hard.append(GATES)
     asked = []
     if fixed:
-        asked.append(f"{_join_names(fixed)} cannot be overridden: train another model")
+        asked.append(f"{', '.join(fixed)} cannot be overridden: train another model")
     if hard and not override:
-        asked.append(f"past {_join_names(hard)} it takes a named person's override (--override NAME)")
+        asked.append(f"past {', '.join(hard)} it takes a named person's override (--override NAME)")
     if advisory and not sign_off:
-        asked.append(f"{_join_names(advisory)} must be signed off by name (--sign-off NAME)")
+        asked.append(f"{', '.join(advisory)} must be signed off by name (--sign-off NAME)")
     if asked:
         metadata = {"fixed": ",".join(fixed), "hard": ",".join(hard), "advisory": ",".join(advisory)}
         raise GatesFailed(f"gates of the model failed; {'; '.join(asked)}", metadata)
@@ -108,7 +106,3 @@ def _gate(row: object) -> GateResult:
     # A hard gate without a measurement fails; an advisory one has nothing to sign off.
     holds = number <= limit if number is not None and limit is not None else not stated.is_hard
     return stated.model_copy(update={"ok": stated.ok and holds, "limit": limit})
-
-
-def _join_names(names: Sequence[str]) -> str:
-    return ", ".join(names)

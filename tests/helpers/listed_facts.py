@@ -30,7 +30,8 @@ def rows_of(marketplace: str, seller: str, messages: Sequence[entry_pb2.Entry]) 
     rows = []
     for message, entry in zip(messages, entries_of(marketplace, messages), strict=True):
         item = prepare_trusted(entry)
-        row = row_of(item, message.sequence, marketplace, seller, time_of(message.record_time, "record_time"))
+        time = time_of(message.record_time, "record_time")
+        row = row_of(item, message.sequence, marketplace, seller, time, time)
         fact = entry.fact
         if isinstance(fact, ViolationReported):
             statuses[entry.entry_id] = int(item.status or 0)

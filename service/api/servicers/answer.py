@@ -34,6 +34,7 @@ from service.contract.letters import notice_letter, statement_messages
 from service.contract.resource_names import parse_seller
 from service.contract.scores import stamp_message, stamp_of
 from service.contract.texts import Texts
+from service.ledger.append.supposing import suppose
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
@@ -68,7 +69,7 @@ class AnswerServicer:
             entry.seller = entry.seller or request.seller
         entries = entries_of(marketplace, request.entries)
         cut, later = self._cuts(request)
-        supposed = self._ledger.suppose(marketplace, seller, entries, later)
+        supposed = suppose(self._ledger.clock, marketplace, seller, entries, later)
         present = self._scorer.whole_answer(marketplace, seller, cut)
         simulated = self._scorer.whole_answer(marketplace, seller, later, supposed=supposed)
         return simulation_message(request.seller, present, simulated, for_seller=for_seller)

@@ -46,7 +46,7 @@ class KafkaSource:
         try:
             self._consumer = Consumer(dict(settings or {}) | fixed)
         except KafkaException as error:
-            raise ConfigurationWrong(f"the settings for Kafka cannot be used: {_text(error.args[0])}") from None
+            raise ConfigurationWrong(f"the settings for Kafka cannot be used: {error.args[0].str()}") from None
         self._at_end: dict[int, bool] = {}
         self._failure: KafkaError | None = None
 
@@ -95,20 +95,16 @@ class KafkaSource:
         code = error.code()
         if code in _GONE:
             return ConfigurationWrong(
-                f"the topic {self._topic} no longer holds, or does not hold yet, where reading is to go on: {_text(error)}."
+                f"the topic {self._topic} no longer holds, or does not hold yet, where reading is to go on: {error.str()}."
                 " If messages expired unread, restate their facts; if the topic was made anew, read it under another --source"
                 " name, from its beginning: nothing is added twice"
             )
         if code in _NO_TOPIC:
             return ConfigurationWrong(f"there is no topic {self._topic} on these servers; create it, or mend the name")
         if code in _REFUSED:
-            return ConfigurationWrong(f"Kafka refuses this reader: {_text(error)}; see --credentials")
-        return SourceUnavailable(f"Kafka does not answer: {_text(error)}")
+            return ConfigurationWrong(f"Kafka refuses this reader: {error.str()}; see --credentials")
+        return SourceUnavailable(f"Kafka does not answer: {error.str()}")
 
 
 def _bytes(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""
-
-
-def _text(error: KafkaError) -> str:
-    return error.str()

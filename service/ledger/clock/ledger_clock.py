@@ -51,7 +51,7 @@ class LedgerClock:
         self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
         self.seen_sequence = 0
         """The last one that this process has read or committed, even if the ledger has lost it."""
-        database.listeners.append(self._note_written)
+        database.listeners.append(lambda rows: self._note_seen(rows[-1][PLACE["sequence"]]))
 
     @property
     def mendings(self) -> mending.Mendings:
@@ -129,9 +129,6 @@ class LedgerClock:
         with self.database.write() as connection:
             present = self.server.present(lock_time(connection) if self.server.is_witnessed else None)
             yield connection, self._present_by(max(before.clock, present.clock))
-
-    def _note_written(self, rows: Sequence[Sequence[Any]]) -> None:
-        self._note_seen(rows[-1][PLACE["sequence"]])
 
     def _note_seen(self, sequence: int) -> None:
         self.seen_sequence = max(self.seen_sequence, sequence)

@@ -53,6 +53,7 @@ _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # t
 _READER_PRAGMAS = ("query_only=ON",)
 # So a page of many batches is folded back once (7 % of a bulk import).
 _WRITER_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON", "cache_size=-65536", "wal_autocheckpoint=10000")
+_WRITER_OPTIONS = f"-c lock_timeout={WAIT_SECONDS * 1000} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
 _ENTRY_COLUMNS = tuple(ENTRY.c.keys())
 
 CONFLICT: tuple[type[Exception], ...] = (exc.IntegrityError, *driver_errors("IntegrityError"))
@@ -75,7 +76,7 @@ class Database:
             self._connector = Connector()
         self._readers = self._engine(READERS, _READER_PRAGMAS, "", isolation_level="AUTOCOMMIT")
         # Two that checkpoint can corrupt a file before SQLite 3.51.3.
-        self._writer = self._engine(1, _WRITER_PRAGMAS, _writer_options())
+        self._writer = self._engine(1, _WRITER_PRAGMAS, _WRITER_OPTIONS)
         event.listen(self._writer, "begin", _begin)
 
     @property
@@ -307,10 +308,6 @@ def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], ro
     with raw.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
-
-
-def _writer_options() -> str:
-    return f"-c lock_timeout={WAIT_SECONDS * 1000} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
 
 
 @cache

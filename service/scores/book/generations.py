@@ -76,7 +76,8 @@ class Generations:
         """Put the latest sequence of one day, model and policy first."""
         generation.is_joined = True
         with self._lock:
-            self._all = tuple(sorted((*self._all, generation), key=_order, reverse=True))
+            every = (*self._all, generation)
+            self._all = tuple(sorted(every, key=lambda one: (one.head.day, one.head.sequence), reverse=True))
 
     def drop(self, generation: Generation) -> None:
         with self._lock:
@@ -117,7 +118,3 @@ class Generations:
                 answer.last = 0 if generation.is_exact(found) else UNKNOWN
                 return answer
         return None
-
-
-def _order(generation: Generation) -> tuple[int, int]:
-    return generation.head.day, generation.head.sequence
