@@ -46,8 +46,6 @@ WHERE = {
         "case",
         "violation",
         "network show",
-        "network rings",
-        "network refresh",
         "network export",
         "notifier",
         "report",
@@ -61,7 +59,6 @@ WHERE = {
     ],
     "database": [
         "rescore",
-        "task plan",
         "policy preview",
         "ledger export",
         "ledger backup",
@@ -82,15 +79,12 @@ WHERE = {
     ],
     "files": [
         "access",
-        "audit check",
         "network digest",
-        "network check",
-        "verify backup",
-        "verify certificate",
+        "verify FILE",
         "model",
         "policy",
         "doctor",
-        "task run",
+        "task",
     ],
 }
 

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.access.grants import Grants, load_grants
 from service.access.principals import FORMS, is_principal
-from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, MethodRow, Scope
+from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right, Scope
 from service.cli.common import client
 from service.cli.options import OneMarketplace
 from service.cli.output import Format, Output, emit, say, write
@@ -49,8 +48,7 @@ def access(
         raise invalid("--marketplace", "belongs to --audit; add it, or leave out --marketplace")
     if principal is not None and not is_principal(principal):
         raise invalid("--principal", f"{principal!r} is no principal: it must be {FORMS}, or local")
-    found = None if principal is None else _grants()
-    emit([_method_row(method, row, kinds, principal, found) for method, row, kinds in _methods()], output)
+    emit([*_list_methods(principal)], output)
     key = load().pseudonym_key
     if principal is not None and key.exists():
         from service.api.telemetry.logs import Pseudonyms, load_or_make_key, log_name
@@ -58,32 +56,20 @@ def access(
         say(f"in the log it is {log_name(principal, Pseudonyms(load_or_make_key(key)))}")
 
 
-def _methods() -> Iterator[tuple[str, MethodRow, list[str]]]:
+def _list_methods(principal: str | None) -> Iterator[dict[str, Any]]:
+    """Yield a row of each method; of AppendEntries, whose kinds need different rights, a row of each right."""
+    grants = () if principal is None else _load_grants().grants
+    kinds_of: dict[Right, list[str]] = {right: [] for right in RIGHT_OF_KIND.values()}
+    for kind, right in RIGHT_OF_KIND.items():
+        kinds_of[right] += [] if kind in BY_COMMAND else [KINDS[kind].key]
     for method, row in METHODS.items():
-        if row.scope is not Scope.ENTRIES:
-            yield method, row, []
-            continue
-        for right in dict.fromkeys(RIGHT_OF_KIND.values()):
-            kinds = [kind for kind, of_kind in RIGHT_OF_KIND.items() if of_kind is right and kind not in BY_COMMAND]
-            if kinds:
-                yield method, replace(row, right=right), [KINDS[kind].key for kind in kinds]
-
-
-def _method_row(
-    method: str, row: MethodRow, kinds: list[str], principal: str | None, grants: Grants | None
-) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "method": method,
-        "right": row.right.value,
-    }
-    if grants is not None:
-        numbers = [
-            number
-            for number, grant in enumerate(grants.grants)
-            if row.right in grant.rights and grant.names(principal or "")
-        ]
-        shown["grants"] = ", ".join(f"grants[{number}]" for number in numbers)
-    return shown | {"certificate": row.right in BOUND, "over": row.scope.value, "kinds": ", ".join(kinds)}
+        rights = {right: kinds for right, kinds in kinds_of.items() if kinds}
+        for right, kinds in rights.items() if row.scope is Scope.ENTRIES else [(row.right, [])]:
+            shown: dict[str, Any] = {"method": method, "right": right.value}
+            if principal is not None:
+                giving = [n for n, grant in enumerate(grants) if right in grant.rights and grant.names(principal)]
+                shown["grants"] = ", ".join(f"grants[{number}]" for number in giving)
+            yield shown | {"certificate": right in BOUND, "over": row.scope.value, "kinds": ", ".join(kinds)}
 
 
 def _list_audit(marketplace: str, output: Format) -> None:
@@ -101,7 +87,7 @@ def _list_audit(marketplace: str, output: Format) -> None:
         emit(rows, output)
 
 
-def _grants() -> Grants:
+def _load_grants() -> Grants:
     path = load().grants
     if path is None:
         raise ConfigurationWrong("no grants file is named: set SELLERTRUST_GRANTS to it")

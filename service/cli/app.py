@@ -1,40 +1,35 @@
 import os
-import re
 import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.base.errors import InvalidInput, LedgerUnavailable, SellertrustError
+from scoring.base.errors import LedgerUnavailable, SellertrustError
 from sellertrust.version import VERSION
 from service.cli.lazy import LazyGroup
-from service.cli.output import EXIT_CODES, INTERRUPTED, Exit, ResumeHintShown, exit_code, missing_package, say
+from service.cli.output import EXIT_CODES, INTERRUPTED, NEXT_OF, Exit, ResumeHintShown, exit_code, missing_package, say
 
 if TYPE_CHECKING:
     from sellertrust.errors import SellertrustCallError
 
 
 def demo(
-    folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where its data goes; an earlier demo there is kept.")
-    ] = None,
     serves: Annotated[
         bool, typer.Option("--serve", help="Serve the demo's data and its page of badges until Ctrl-C.")
     ] = False,
 ) -> None:
     """Make a marketplace from nothing, train its model, and show what becomes of five of its sellers.
 
-    The clock of the demo's ledger starts on 30 June 2026 whenever it is opened, so its answers are the same on any day.
+    Its data goes into the folder demo of SELLERTRUST_DATA_DIR; an earlier demo there is kept. Its clock starts on 30
+    June 2026 whenever its ledger is opened, so its answers are the same on any day.
     """
     from service.cli.demo import run, serve
 
     if serves:
-        serve(folder)
+        serve()
     else:
-        run(folder)
+        run()
 
 
 app = typer.Typer(
@@ -96,7 +91,7 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, if the command line knows one
-        code, problem = exit_code(error), _malformed_id(error.fields) or _describe_call(error)
+        code, problem = exit_code(error), _describe_call(error)
         general = "look what is wrong: sellertrust doctor" if code is Exit.UNAVAILABLE else ""
         return code, problem, " ".join(notes) or _next_command(error.reason, problem) or general
     if isinstance(error, LedgerUnavailable):
@@ -104,9 +99,7 @@ def _explain(error: Exception) -> tuple[Exit, str, str]:
 
         return explain_ledger_error(error)
     if isinstance(error, SellertrustError):
-        wrong = error.violations if isinstance(error, InvalidInput) else ()
-        problem = _malformed_id([(one.field, one.description) for one in wrong]) or error.message
-        return exit_code(error), problem, _next_command(error.reason, problem)
+        return exit_code(error), error.message, _next_command(error.reason, error.message)
     if isinstance(error, ModuleNotFoundError):
         return Exit.CONFIGURATION, missing_package(error), ""
     if isinstance(error, OSError):
@@ -132,41 +125,4 @@ def _describe_call(error: "SellertrustCallError") -> str:
 
 def _next_command(reason: str, problem: str) -> str:
     """Return the next command by an error's reason; "" if its text names a command already."""
-    return "" if "sellertrust " in problem else _NEXT_OF.get(reason, "")
-
-
-def _malformed_id(fields: Sequence[tuple[str, str]]) -> str:
-    """Return the message for a malformed id, which the contract knows as part of a name; else "".
-
-    `fields`: (path, description) of each wrong field.
-    """
-    path, description = fields[0] if fields else ("", "")
-    found = _NAME.search(description)
-    if found is None or path.partition("[")[0] not in _NAMED_BY_ID:
-        return ""
-    kinds = " or ".join(dict.fromkeys(re.findall(r"{(\w+)}", found["form"])))
-    return f"the id of the {kinds} is malformed: an id is {found['ids']}"
-
-
-_NAMED_BY_ID = {"name", "parent", "seller", "sellers", "first", "second"}
-
-_NAME = re.compile(r"^must be (?P<form>(?:marketplaces|models|policies|proposals)/.*), each id (?P<ids>.*)$")
-
-_NEXT_OF = {
-    "SELLER_NOT_FOUND": "list what a marketplace has: sellertrust ledger list --marketplace NAME",
-    "VIOLATION_NOT_FOUND": "list the violations: sellertrust violation list",
-    "ENTRY_NOT_FOUND": "list the entries: sellertrust ledger list",
-    "NOTIFIER_NOT_FOUND": "list the notifiers: sellertrust notifier",
-    "CASE_NOT_FOUND": "list the open cases: sellertrust case list",
-    "PROPOSAL_NOT_FOUND": "list the proposals: sellertrust proposal show",
-    "MODEL_NOT_FOUND": "list the models: sellertrust model list",
-    "POLICY_NOT_FOUND": "list the policies that were served: sellertrust policy show --history",
-    "POLICY_MOVED": "look at the policy that is served: sellertrust policy show",
-    "APPROVAL_REQUIRED": "propose it: the same command with --propose",
-    "LEDGER_UNAVAILABLE": "the server answers, its database does not; look where the server runs: sellertrust doctor",
-    "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CREDENTIALS to a folder with tls.crt and tls.key, or a token",
-    "CALLER_NOT_GRANTED": "see what the server's grants file gives to a caller: sellertrust access --principal NAME",
-    "TOO_MANY_CALLS": "wait and send it again; what one caller may do is in the server's grants file, under [[limits]]",
-    "AUDIT_UNAVAILABLE": "ask the server's operator to make audit.jsonl in its data folder writable, and send it again",
-    "OCCUR_TIME_AHEAD": "send it again in some seconds; the clock behind the stated time runs fast",
-}
+    return "" if "sellertrust " in problem else NEXT_OF.get(reason, "")

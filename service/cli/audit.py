@@ -21,10 +21,11 @@ from scoring.sampling.share import ErrorsOfTest, estimate_shares
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import CORRECTION_KIND_VOID, INSPECTION_RESULT_FAILED, Entry
 from service.cli.common import client
-from service.cli.options import Marketplace, PublicKey
-from service.cli.output import Column, Exit, Format, Output, emit, format_count, say
+from service.cli.options import Marketplace
+from service.cli.output import Column, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
 from service.files import write_whole
+from service.ingest.sources.tables import columns_of, csv_rows
 from service.ledger.seals.checkpoints import load_or_make_key
 from service.settings import load
 
@@ -124,26 +125,21 @@ def estimate_command(
         say(f"{format_count(missing, 'drawn listing')} without a result count as missing by chance")
 
 
-@app.command("check")
-def check_command(
-    file: FrameFile,
-    public_key: Annotated[str, PublicKey],
-) -> None:
-    """Check a signed estimate again: signature, draw, shares and intervals, with code of its own.
+def find_faults_of_estimate(file: Path, public_key: str) -> list[str]:
+    """Check a signed estimate against the frame beside it. Return each fault in words, [] if all is proven.
 
-    It reads FRAME and FRAME.estimate.json, and asks no server. Exit code 4 if anything differs.
+    Raises SellertrustError for a file that `public_key` (hex) did not sign, InvalidInput without a valid frame.
     """
-    document = _read_signed(_beside(file, "estimate"), public_key)
-    units = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)]).units
-    problems = check_sample(
+    stem = file.name.removesuffix(".estimate.json")
+    frame = next((one for one in (file.with_name(f"{stem}.csv"), file.with_name(stem)) if one.is_file()), None)
+    if frame is None or stem == file.name:
+        raise invalid("WHAT", f"{file} must lie beside its frame: as NAME.estimate.json beside NAME.csv")
+    document = _read_signed(file, public_key)
+    units = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(frame), 2)]).units
+    return check_sample(
         document,
         [(unit.listing, unit.seller, unit.category, unit.units, unit.value_minor, unit.expected_ppm) for unit in units],
     )
-    for problem in problems:
-        say(f"error: {problem}")
-    if problems:
-        raise typer.Exit(Exit.REFUSED)
-    say("the seed draws these listings from this frame, and the results give these shares")
 
 
 SHARE_COLUMNS = (
@@ -162,32 +158,26 @@ def _beside(file: Path, what: str) -> Path:
 
 
 def _read_rows(file: Path) -> list[dict[str, str]]:
-    """Raise InvalidInput for unknown, doubled or missing columns, and lines of another length."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
-            columns = next(reader, [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise invalid("FRAME", f"{file} is no CSV in UTF-8: {error}") from None
+    """Return the rows of a frame. Raises InvalidInput for unknown or missing columns, and for malformed lines."""
+    columns = columns_of(file)
     wrong = [
         FieldViolation(("line 1",), f"{column!r} is no column. Use {', '.join(COLUMNS)}.")
         for column in columns
         if column not in COLUMNS
     ]
-    wrong += [FieldViolation(("line 1",), f"lacks the column {needed}") for needed in NEEDED if needed not in columns]
-    if len(set(columns)) < len(columns):
-        wrong.append(FieldViolation(("line 1",), "states a column twice"))
     wrong += [
-        FieldViolation((f"line {line}",), f"has {len(row)} cells, the first line has {len(columns)}")
-        for line, row in rows
-        if len(row) != len(columns)
+        FieldViolation(("line 1",), f"lacks the column {needed}")
+        for needed in NEEDED
+        if columns and needed not in columns
     ]
+    with file.open("rb") as raw:
+        reject = lambda line, reason: wrong.append(FieldViolation((f"line {line}",), reason))  # noqa: E731
+        rows = [dict(row) for _, row in csv_rows(raw, file.name, reject)]
     if not rows and not wrong:
         wrong.append(FieldViolation(("FRAME",), "holds no listing"))
     if wrong:
         raise InvalidInput(wrong)
-    return [dict(zip(columns, row, strict=True)) for _, row in rows]
+    return rows
 
 
 def _read_unit(line: int, row: dict[str, str]) -> Unit:

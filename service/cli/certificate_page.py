@@ -55,7 +55,7 @@ def list_lines(
         yield from _section("Terms of trade, [trade] of the policy, which the marketplace must keep", terms)
     yield from _section("Assumed, which no ledger proves", _list_assumptions(certificate["assumptions"], currency))
     yield ""
-    yield f"digest {certificate['digest'][:12]}; check it: sellertrust verify certificate FILE --policy POLICY"
+    yield f"digest {certificate['digest'][:12]}; check it: sellertrust verify FILE --policy POLICY"
 
 
 def _section(title: str, lines: Any) -> Iterator[str]:

@@ -5,12 +5,9 @@ Slow imports (SQLAlchemy, LightGBM) belong in the commands that need them: `scor
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from scoring.base.errors import invalid
-from scoring.base.time import MAX_TIME, parse_time
 from scoring.entries.field_types import Word, parse_word
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import Entry
@@ -27,23 +24,6 @@ def client(marketplace: str | None = None, target: str | None = None) -> Iterato
     settings = load()
     with connect(settings, target) as connection:
         yield connection, marketplace or settings.marketplace
-
-
-def moment(text: str | None, option: str) -> datetime | None:
-    """Parse a time of the option `option`. Raises InvalidInput for an invalid time, or outside 1970 to 9999."""
-    if text is None:
-        return None
-    try:
-        microseconds = parse_time(text)
-    except ValueError as error:
-        raise invalid(option, str(error)) from None
-    if not 0 <= microseconds <= MAX_TIME:
-        raise invalid(option, "must lie between 1970 and 9999")
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-
-
-def parse_times(observe_time: str | None, known_time: str | None) -> dict[str, Any]:
-    return {"observe_time": moment(observe_time, "--observe-time"), "known_time": moment(known_time, "--known-time")}
 
 
 def parse_option(option: str, words: type[Word], text: str) -> Word:

@@ -42,12 +42,12 @@ STUDIES = ROOT / "training" / "studies"
 AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
 
 
-def run(folder: Path | None) -> None:
-    """Make a marketplace in `folder` (default: `demo` in the data folder, the environment aside), and tell the story.
+def run() -> None:
+    """Make a marketplace in the folder `demo` of the data folder, and tell the story.
 
     Renames a folder with an earlier demo. Raises ConfigurationWrong for a folder with other files.
     """
-    place = _folder_of_demo(folder)
+    place = _folder_of_demo()
     make_room(place)
     settings, files = load_settings_of(place), place / "files"
     write(f"A market of {SELLERS:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
@@ -60,7 +60,7 @@ def run(folder: Path | None) -> None:
         _train(settings)
         run_story(settings, ledger)
     say(f"\n{time.monotonic() - began:.0f} s")
-    say(f"Go on: {_command()} demo --serve{'' if folder is None else f' --folder {folder}'}")
+    say(f"Go on: {_command()} demo --serve")
 
 
 def import_history(ledger: Ledger, files: Path) -> int:
@@ -76,14 +76,14 @@ def run_story(settings: Settings, ledger: Ledger) -> Story:
         return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, place / "files")[1], place)
 
 
-def serve(folder: Path | None) -> None:
+def serve() -> None:
     """Serve the demo's market and its page of badges until Ctrl-C, and print three calls to copy.
 
-    Runs the demo first if there is no data. Ignores the environment except SELLERTRUST_ADDRESS.
+    Runs the demo first if there is no data. Of the environment, only SELLERTRUST_DATA_DIR and SELLERTRUST_ADDRESS count.
     """
-    place = _folder_of_demo(folder)
+    place = _folder_of_demo()
     if not (place / OUTCOME).exists():
-        run(folder)
+        run()
     settings = load_settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
         greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, place)))  # noqa: E731
@@ -211,8 +211,8 @@ def _serving(settings: Settings, ledger: Ledger) -> Iterator[Client]:
         yield client
 
 
-def _folder_of_demo(folder: Path | None) -> Path:
-    return (folder or load({}).data_dir / "demo").absolute()
+def _folder_of_demo() -> Path:
+    return (load().data_dir / "demo").absolute()
 
 
 def load_settings_of(place: Path, **given: str) -> Settings:
@@ -234,7 +234,9 @@ def make_room(place: Path) -> None:
         place.rename(place.with_name(f"{place.name}-{number}"))
         say(f"The earlier demo is kept as {place.name}-{number}; delete it when you like.")
     elif place.exists() and not (place.is_dir() and not any(place.iterdir())):
-        raise ConfigurationWrong(f"{place} holds something else; give the demo an empty folder by --folder")
+        raise ConfigurationWrong(
+            f"{place} holds something else; set SELLERTRUST_DATA_DIR to another folder, in which the demo makes its own"
+        )
     place.mkdir(parents=True, exist_ok=True)
     (place / MARKER).write_text(f"{NOW:%Y-%m-%dT%H:%M:%SZ}\n")
 

@@ -14,52 +14,39 @@ from typer.main import get_group
 
 class Row(NamedTuple):
     summary: str
-    typers: tuple[str, ...]
-    """The Typer objects of the command or group, as `module` or `module:name`."""
-    is_group: bool = True
+    typers: str
+    """The Typer objects of the command or group, each as `module` or `module:name`."""
 
 
 COMMANDS = {
-    "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", ("operate",), False),
-    "doctor": Row("Show the settings in force, and check everything that a server needs.", ("doctor",), False),
-    "verify": Row(
-        "Verify the ledger, the audit file, a backup, a loss certificate or a recovery.",
-        ("verify",),
-        False,
-    ),
-    "score": Row("Show the trust scores of sellers.", ("scores",), False),
-    "measures": Row("Show the measures in force for a seller by the policy, and their terms.", ("measures",), False),
-    "simulate": Row("Show the score and measures of a seller if something happened.", ("answers:simulation",), False),
-    "path": Row("Show the shortest way of a seller to each better tier.", ("answers:way",), False),
-    "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", ("answers:again",), False),
-    "statements": Row(
-        "Write the statements of reasons for measures in force into a folder.", ("answers:reasons",), False
-    ),
-    "payouts": Row("Show when each order of a CSV file is paid out, and why.", ("payouts",), False),
-    "notifier": Row("Show who reports violations, and how reliable they are.", ("notifiers",), False),
-    "report": Row("Write the public report of a month or a year as HTML and CSV.", ("report",), False),
-    "rescore": Row("Score all sellers of all marketplaces for one day into one file.", ("rescore",), False),
-    "train": Row("Train, check and judge a model as a study says, and register it.", ("train",), False),
-    "access": Row("Show who may do what, or who did what.", ("access",), False),
-    "model": Row(
-        "Look at the published models, compare them, and say which is champion.",
-        ("models", "monitor"),
-    ),
-    "audit": Row("Draw a random sample of test buys, and estimate the share of fakes.", ("audit",)),
-    "badge": Row("Serve badges of sellers for web pages.", ("badge",)),
-    "case": Row("List the cases that cautions and stops of payouts opened.", ("cases",)),
-    "ledger": Row(
-        "Read and write the ledger of what each seller did.",
-        ("ledger", "imports", "feed", "backups", "erasing", "mending", "operate:ledger"),
-    ),
-    "network": Row("Digest identifiers for links between sellers, and look at rings.", ("network",)),
+    "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", "operate"),
+    "doctor": Row("Show the settings in force, and check everything that a server needs.", "doctor"),
+    "verify": Row("Verify the ledger, a recovery, the audit file or another signed file.", "verify"),
+    "score": Row("Show the trust scores of sellers.", "scores"),
+    "measures": Row("Show the measures in force for a seller by the policy, and their terms.", "measures"),
+    "simulate": Row("Show the score and measures of a seller if something happened.", "answers:simulation"),
+    "path": Row("Show the shortest way of a seller to each better tier.", "answers:way"),
+    "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", "answers:again"),
+    "statements": Row("Write the statements of reasons for measures in force into a folder.", "answers:reasons"),
+    "payouts": Row("Show when each order of a CSV file is paid out, and why.", "payouts"),
+    "notifier": Row("Show who reports violations, and how reliable they are.", "notifiers"),
+    "report": Row("Write the public report of a month or a year: as CSV to stdout, or as a page.", "report"),
+    "rescore": Row("Score all sellers of all marketplaces for one day into one file.", "rescore"),
+    "task": Row("Run one task of a rescoring: score the sellers of its files, and commit them by a receipt.", "task"),
+    "train": Row("Train, check and judge a model as a study says, and register it.", "train"),
+    "access": Row("Show who may do what, or who did what.", "access"),
+    "model": Row("Look at the published models, compare them, and say which is champion.", "models monitor"),
+    "audit": Row("Draw a random sample of test buys, and estimate the share of fakes.", "audit"),
+    "badge": Row("Serve badges of sellers for web pages.", "badge"),
+    "case": Row("List the cases that cautions and stops of payouts opened.", "cases"),
+    "ledger": Row("Read and write the ledger of what each seller did.", "ledger imports feed maintenance"),
+    "network": Row("Digest identifiers for links between sellers, and look at rings.", "network"),
     "policy": Row(
         "Check and compare policy files; commit one that every server serves.",
-        ("policy", "policy_history", "policy_preview", "certificate"),
+        "policy policy_history policy_preview certificate",
     ),
-    "task": Row("Rescore by tasks that any engine runs: a manifest, one line a task.", ("task",)),
-    "proposal": Row("Approve what another person proposes.", ("proposals",)),
-    "violation": Row("Show violations, and decide about them.", ("violations",)),
+    "proposal": Row("Approve what another person proposes.", "proposals"),
+    "violation": Row("Show violations, and decide about them.", "violations"),
 }
 
 
@@ -80,12 +67,12 @@ class LazyGroup(TyperGroup):
 def load_command(name: str) -> Any:
     row = COMMANDS[name]
     parts = typer.Typer(name=name, help=row.summary, no_args_is_help=True, rich_markup_mode=None)
-    for place in row.typers:
+    for place in row.typers.split():
         module, _, attribute = place.partition(":")
         parts.add_typer(getattr(import_module(f"{__package__}.{module}"), attribute or "app"))
     group: Any = get_group(parts)
     _write_summaries(group)
-    return group if row.is_group else group.commands[name]
+    return group.commands.get(name, group)
 
 
 def _write_summaries(group: TyperGroup) -> None:

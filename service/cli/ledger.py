@@ -8,16 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from scoring.base.errors import invalid
-from scoring.base.time import format_time
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.requests import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
-from service.cli.common import client, parse_times
+from service.cli.common import client
 from service.cli.connecting import PATIENCE_SECONDS
-from service.cli.options import KnownTime, Limit, Marketplace, NewFile, ObserveTime, OfSeller, Propose, require_place
+from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, OfSeller, Propose, require_place
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
@@ -134,17 +133,18 @@ def list_entries(
     With JSON, ledger append and ledger import read each line as an entry. --follow resumes broken connections, and
     shows at its end where to resume.
     """
-    times = parse_times(observe_time, known_time)
     if after and not follow:
         raise invalid("--after", "belongs to --follow")
-    if follow and (everything or any(times.values())):
+    if follow and (everything or observe_time or known_time):
         raise invalid("--follow", "shows all entries as they come; leave out --all and the times")
     with client(marketplace) as (connection, where):
         if follow:
             _follow(connection, where, seller, after)
             return
         size = 1000 if everything else min(limit + 1, 1000)
-        all_entries = connection.list_entries(where, seller=seller, page_size=size, **times)
+        all_entries = connection.list_entries(
+            where, seller=seller, page_size=size, observe_time=observe_time, known_time=known_time
+        )
         entries = all_entries if everything else cut_to_limit(limit, all_entries)
         if output is Format.JSON:
             for entry in entries:
@@ -193,7 +193,7 @@ def export_command(
     """
     settings = load()
     where = marketplace or settings.marketplace
-    times = parse_times(observe_time, known_time).values()
+    times = (observe_time, known_time)
     observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
     if not target.endswith(".parquet"):
         _export_folder(settings, target, where, is_bounded=bool(observe or known))
@@ -218,26 +218,6 @@ def _export_folder(settings: Settings, target: str, marketplace: str, *, is_boun
     with open_ledger(settings) as ledger, StepProgress() as progress:
         found = export_entries(ledger, Store(target), marketplace, ledger.cut(), progress)
     say(f"{found.rows:,} entries of {marketplace} are in {target}, up to sequence {found.sequence}")
-
-
-@app.command("checkpoint")
-def checkpoint_command(
-    file: NewFile,
-    output: Output = Format.TABLE,
-) -> None:
-    """Append a signed checkpoint of the ledger to a file.
-
-    It can prove any later change of what is recorded by now. Keep the file where the database's owner cannot write.
-    The key that signs it, checkpoint-key.pem in the data folder, is made if it is absent.
-    """
-    from service.ledger.clock.server_clock import wall_clock
-    from service.ledger.seals.checkpoints import load_or_make_key, write_checkpoint
-
-    settings = load()
-    with open_ledger(settings) as ledger:
-        sequence, chain = ledger.seals.last()
-    signer = load_or_make_key(settings.data_dir / "checkpoint-key.pem")
-    emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
 
 
 def _read_fields(kind: str, fields: list[str], marketplace: str) -> Entry:

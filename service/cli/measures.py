@@ -9,7 +9,7 @@ from scoring.policy.measures import FOR_GOOD, UNTIL_PLAN, Valued, combine
 from sellertrust.v1.entry_pb2 import MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
-from service.cli.common import client, moment
+from service.cli.common import client
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, Seller
 from service.cli.output import Format, Output, emit_one, format_count, wrap_line, write
 from service.cli.rows import dict_of
@@ -45,9 +45,10 @@ def measures(
 
     Each has its rule, times and entries.
     """
-    observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
     with client(marketplace) as (connection, where):
-        found = connection.evaluate_measures(where, seller, observe_time=observe, known_time=known, policy=policy)
+        found = connection.evaluate_measures(
+            where, seller, observe_time=observe_time, known_time=known_time, policy=policy
+        )
     if output is Format.JSON:
         emit_one(dict_of(found), output)
     else:

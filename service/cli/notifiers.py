@@ -3,7 +3,7 @@ from typing import Annotated, Any
 import typer
 
 from sellertrust.v1.review_service_pb2 import Notifier
-from service.cli.common import client, parse_times
+from service.cli.common import client
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one
 from service.cli.rows import row_of
@@ -33,7 +33,7 @@ def show_notifiers(
 
     They are in the order of their ids, with the outcomes of their reports.
     """
-    times = parse_times(observe_time, known_time)
+    times: dict[str, Any] = {"observe_time": observe_time, "known_time": known_time}
     with client(marketplace) as (connection, where):
         if notifier:
             emit_one(_row(connection.get_notifier(where, notifier, **times)), output)

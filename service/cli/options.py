@@ -1,20 +1,24 @@
 """The options that several commands share. Their callbacks refuse a wrong value before a command begins."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scoring.base.errors import invalid
+from scoring.base.time import MAX_TIME, parse_time
 from scoring.entries.field_types import ID_FORM, is_id
 
 MOST = 1_000_000
 
 
-def require_id(parameter: typer.CallbackParam, text: str | None) -> str | None:
-    if text is not None and not is_id(text):
-        raise invalid(_name_of(parameter), f"must be {ID_FORM}")
-    return text
+def require_id(parameter: typer.CallbackParam, value: Any) -> Any:
+    """Refuse an id, or one of several, that is no id; return the value."""
+    for text in value if isinstance(value, list) else [value]:
+        if text is not None and not is_id(text):
+            raise invalid(_name_of(parameter), f"must be {ID_FORM}, and is {text!r}")
+    return value
 
 
 def require_folder_of(parameter: typer.CallbackParam, file: Path | None) -> Path | None:
@@ -33,6 +37,24 @@ def require_place(parameter: typer.CallbackParam, place: str) -> str:
     return place
 
 
+def time_option(name: str, help: str) -> Any:  # noqa: A002 as Typer calls it
+    """Return an option whose value is a time in UTC.
+
+    A date alone is its first moment. The command ends with InvalidInput for another text, or outside 1970 to 9999.
+    """
+
+    def parse(text: str) -> datetime:
+        try:
+            microseconds = parse_time(text)
+        except ValueError as error:
+            raise invalid(name, str(error)) from None
+        if not 0 <= microseconds <= MAX_TIME:
+            raise invalid(name, "must lie between 1970 and 9999")
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+    return typer.Option(name, metavar="T", help=help, parser=parse)
+
+
 def _name_of(parameter: typer.CallbackParam) -> str:
     name = parameter.opts[0]
     return name if name.startswith("--") else name.upper()
@@ -47,21 +69,21 @@ OneMarketplace = Annotated[
     typer.Option("--marketplace", "-m", callback=require_id, help="Only this marketplace; default: all of them."),
 ]
 ObserveTime = Annotated[
-    str | None, typer.Option("--observe-time", metavar="T", help="Answer as of then: a time (RFC 3339) or a date.")
+    datetime | None, time_option("--observe-time", "Answer as of then: a time (RFC 3339) or a date.")
 ]
-KnownTime = Annotated[
-    str | None, typer.Option("--known-time", metavar="T", help="With the knowledge of then: a time or a date.")
-]
+KnownTime = Annotated[datetime | None, time_option("--known-time", "With the knowledge of then: a time or a date.")]
 Server = Annotated[
     str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: read the files here.")
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, help="Show at most so many.")]
 
-Seller = Annotated[str, typer.Argument(metavar="SELLER", help="Id of the seller.")]
-OfSeller = Annotated[str | None, typer.Option("--seller", help="Only this seller's.")]
+Seller = Annotated[str, typer.Argument(metavar="SELLER", callback=require_id, help="Id of the seller.")]
+OfSeller = Annotated[str | None, typer.Option("--seller", callback=require_id, help="Only this seller's.")]
 OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only of these statuses; may be repeated.")]
 OfNotifier = Annotated[str, typer.Option("--notifier", help="Only those that this notifier reported.")]
-Violation = Annotated[str, typer.Argument(metavar="VIOLATION", help="Its id: the entry_id of its report.")]
+Violation = Annotated[
+    str, typer.Argument(metavar="VIOLATION", callback=require_id, help="Its id: the entry_id of its report.")
+]
 
 Language = Annotated[str, typer.Option("--language", help="Language of the sentences: en or zh.")]
 PublicKey = typer.Option("--public-key", help="Who signed it, in hex.")
@@ -80,10 +102,15 @@ Propose = Annotated[
     bool, typer.Option("--propose", help="Propose it for another person to approve, and do nothing else.")
 ]
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or the beginning of a digest.")]
-OfModel = Annotated[str, typer.Option("--model", metavar="MODEL", help="An alias, or the beginning of a digest.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", callback=require_id, help="An alias, or the beginning of a digest.")
+]
+OfModel = Annotated[
+    str, typer.Option("--model", metavar="MODEL", callback=require_id, help="An alias, or the beginning of a digest.")
+]
 AgainstModel = Annotated[
-    str | None, typer.Option("--against", metavar="MODEL", help="Compare with this model, side by side.")
+    str | None,
+    typer.Option("--against", metavar="MODEL", callback=require_id, help="Compare with this model, side by side."),
 ]
 OfPolicy = Annotated[
     str, typer.Option("--policy", metavar="POLICY", help="A file, or the beginning of a committed one's digest.")

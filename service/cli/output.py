@@ -59,6 +59,26 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
     INTERRUPTED: ("interrupted", "Ctrl-C; what was acknowledged is kept"),
 }
 
+NEXT_OF = {
+    "SELLER_NOT_FOUND": "list what a marketplace has: sellertrust ledger list --marketplace NAME",
+    "VIOLATION_NOT_FOUND": "list the violations: sellertrust violation list",
+    "ENTRY_NOT_FOUND": "list the entries: sellertrust ledger list",
+    "NOTIFIER_NOT_FOUND": "list the notifiers: sellertrust notifier",
+    "CASE_NOT_FOUND": "list the open cases: sellertrust case list",
+    "PROPOSAL_NOT_FOUND": "list the proposals: sellertrust proposal show",
+    "MODEL_NOT_FOUND": "list the models: sellertrust model list",
+    "POLICY_NOT_FOUND": "list the policies that were served: sellertrust policy show --history",
+    "POLICY_MOVED": "look at the policy that is served: sellertrust policy show",
+    "APPROVAL_REQUIRED": "propose it: the same command with --propose",
+    "LEDGER_UNAVAILABLE": "the server answers, its database does not; look where the server runs: sellertrust doctor",
+    "CALLER_UNAUTHENTICATED": "set SELLERTRUST_TARGET_CREDENTIALS to a folder with tls.crt and tls.key, or a token",
+    "CALLER_NOT_GRANTED": "see what the server's grants file gives to a caller: sellertrust access --principal NAME",
+    "TOO_MANY_CALLS": "wait and send it again; what one caller may do is in the server's grants file, under [[limits]]",
+    "AUDIT_UNAVAILABLE": "ask the server's operator to make audit.jsonl in its data folder writable, and send it again",
+    "OCCUR_TIME_AHEAD": "send it again in some seconds; the clock behind the stated time runs fast",
+}
+"""The next command by the reason of an error."""
+
 WAITS = "kept, without effect until the report is on record"
 
 

@@ -1,6 +1,8 @@
+import json
 import re
 import uuid
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +11,7 @@ from scoring.base.errors import invalid
 from scoring.entries.field_types import escape_unprintable
 from sellertrust.client import Client
 from sellertrust.proposals import Proposable, proposal_name
+from sellertrust.v1.network_service_pb2 import ExportCaseResponse
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
 from service.cli.common import client
@@ -95,7 +98,10 @@ def decide(
 
 @app.command("carry-out")
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
-    """Make the call in an approved proposal: all of it, once however often called."""
+    """Make the call in an approved proposal: all of it, once however often called.
+
+    The case of network export goes into case.json and case.html, in the working folder.
+    """
     with client(marketplace) as (connection, where):
         found = connection.get_proposal(_full_name(proposal, where))
         if found.WhichOneof("request") is None:
@@ -104,7 +110,17 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
         while isinstance(done, DecideViolationsResponse) and done.remaining:
             say(f"{done.decided:,} of {done.count:,} decided")
             done = connection.carry_out(found)
-    emit_one(dict_of(done), output)
+    if isinstance(done, ExportCaseResponse):
+        _write_case(done)
+    else:
+        emit_one(dict_of(done), output)
+
+
+def _write_case(case: ExportCaseResponse) -> None:
+    signed = {name: getattr(case, name) for name in ("bundle", "signature", "public_key")}
+    Path("case.json").write_text(json.dumps(signed), encoding="utf-8")
+    Path("case.html").write_text(case.html, encoding="utf-8")
+    say(f"case.json and case.html are written into this folder, signed by {case.public_key}")
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:

@@ -15,21 +15,17 @@ def report(
     period: Annotated[str, typer.Argument(metavar="PERIOD", help="A year such as 2026, or a month such as 2026-03.")],
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", callback=require_folder_of, help="Write the page into this file."),
-    ] = None,
-    file: Annotated[
-        Path | None,
         typer.Option(
-            "--csv",
+            "--html",
             metavar="FILE",
             callback=require_folder_of,
-            help="Write the figures into this file; default: print them.",
+            help="Write the page into this file, instead of figures.",
         ),
     ] = None,
     language: Annotated[str, typer.Option("--language", help="The page's language: en or zh.")] = "en",
     marketplace: Marketplace = None,
 ) -> None:
-    """Write the public report of a month or a year as HTML and CSV.
+    """Write the public report of a month or a year: as CSV to stdout, or as a page.
 
     Numbers from 1 to 4 are hidden, also from differences. The page needs the extra web.
     """
@@ -38,11 +34,8 @@ def report(
 
     with client(marketplace) as (connection, where):
         found = connection.get_transparency_report(where, period)
-    if html is not None:
-        html.write_text(write_html(found, where, match_language(language) or "en", alone=True), encoding="utf-8")
-        say(f"wrote {html}")
-    if file is not None:
-        file.write_text(write_csv(found), encoding="utf-8", newline="")
-        say(f"wrote {file}")
-    elif html is None:
+    if html is None:
         write(write_csv(found))
+        return
+    html.write_text(write_html(found, where, match_language(language) or "en", alone=True), encoding="utf-8")
+    say(f"wrote {html}")

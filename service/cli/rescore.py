@@ -1,13 +1,17 @@
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoring.base.errors import invalid
 from service.bootstrap import open_registry, open_rescoring
 from service.cli.options import DAYS, Day, OfModel, OfPolicy, Scale
-from service.cli.output import Format, Output, emit_one
+from service.cli.output import Format, Output, emit, emit_one
 from service.cli.progress import StepProgress
 from service.settings import load
+
+if TYPE_CHECKING:
+    from service.scale.rescoring import Run
 
 app = typer.Typer()
 
@@ -27,6 +31,9 @@ def rescore(
         ),
     ] = None,
     store: Scale = None,
+    plans: Annotated[
+        bool, typer.Option("--plan", help="Only export, and write a manifest of tasks for each marketplace.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Score all sellers of all marketplaces for one day into one file.
@@ -36,24 +43,29 @@ def rescore(
     or `--policy` before a promotion, so that servers always have scores. A file can be deleted at any time, at the cost
     of computing. Files of days before yesterday are deleted here.
 
-    It exports entries and scores them in tasks, as task plan does. The scores also stay as Parquet in the store. An
-    interrupted command goes on when you repeat it.
+    It exports entries and scores them in tasks. The scores also stay as Parquet in the store. An interrupted command
+    goes on when you repeat it.
+
+    With --plan any engine may run the lines of the manifests by the command task, in any order and more than once: xargs,
+    a Kubernetes Job, Spark. The same command without --plan then runs the other lines, and makes the servers' file.
     """
     from service.scale import rescoring
     from service.scale.drivers import find_driver
     from service.shared_files import Store
 
+    if plans and (processes or master):
+        raise invalid("--plan", "runs no task; leave out --processes and --master")
     settings = load()
     digest = open_registry(settings).resolve(model)
     began = time.monotonic()
-    opened = open_rescoring(settings, digest, policy)
-    driver = find_driver(processes, master)
-    try:
-        with StepProgress() as progress:
-            where = Store(store or settings.scale)
-            generation = rescoring.rescore(opened, settings.generations, where, DAYS.index(day), driver, progress)
-    finally:
-        opened.ledger.close()
+    opened, place = open_rescoring(settings, digest, policy), Store(store or settings.scale)
+    with opened.ledger, StepProgress() as progress:
+        if plans:
+            _, runs = rescoring.plan_runs(opened, place, DAYS.index(day), progress)
+            emit([_describe_run(run) for run in runs], output)
+            return
+        driver = find_driver(processes, master)
+        generation = rescoring.rescore(opened, settings.generations, place, DAYS.index(day), driver, progress)
     row = {
         "file": str(generation.path),
         "sellers": generation.sellers,
@@ -64,3 +76,13 @@ def rescore(
         "seconds": round(time.monotonic() - began, 1),
     }
     emit_one(row, output)
+
+
+def _describe_run(run: "Run") -> dict[str, Any]:
+    return {
+        "marketplace": run.manifest.marketplace,
+        "lines": len(run.manifest.tasks),
+        "entries": run.manifest.rows,
+        "memory_mb": run.manifest.memory_bytes >> 20,
+        "manifest": f"{run.store.place}/manifest.jsonl",
+    }

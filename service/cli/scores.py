@@ -20,10 +20,10 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ExplainTrustScoreResponse,
     TrustScore,
 )
-from service.cli.common import client, find_entries, moment, parse_option
+from service.cli.common import client, find_entries, parse_option
 from service.cli.connecting import describe_empty
-from service.cli.options import KnownTime, Language, Marketplace, ObserveTime
-from service.cli.output import Column, Exit, Format, Output, emit, say, wrap_line, write
+from service.cli.options import KnownTime, Language, Marketplace, ObserveTime, require_id
+from service.cli.output import NEXT_OF, Column, Exit, Format, Output, emit, say, wrap_line, write
 from service.cli.rows import dict_of, plain_of, row_of
 
 app = typer.Typer()
@@ -54,7 +54,7 @@ COLUMNS = (
 
 @app.command("score")
 def score(
-    sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", help="Ids of sellers.")],
+    sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", callback=require_id, help="Ids of sellers.")],
     explain: Annotated[bool, typer.Option("--explain", help="Show the facts behind every point.")] = False,
     audience: Annotated[
         str, typer.Option("--for", metavar="AUDIENCE", help="Explain it to: seller, staff, regulator or checkout.")
@@ -66,14 +66,13 @@ def score(
     output: Output = Format.TABLE,
 ) -> None:
     """Show the trust scores of sellers. Ends with 3 if one has none."""
-    observe, known = moment(observe_time, "--observe-time"), moment(known_time, "--known-time")
+    times: dict[str, Any] = {"observe_time": observe_time, "known_time": known_time}
     reader = parse_option("--for", Audience, audience) if audience else 0
     with client(marketplace) as (connection, where):
         if explain or reader:
-            request_options = {"observe_time": observe, "known_time": known, "audience": reader, "language": language}
-            missing = _explain(connection, where, sellers, output, **request_options)
+            missing = _explain(connection, where, sellers, output, audience=reader, language=language, **times)
         else:
-            found = connection.batch_get_trust_scores(where, sellers, observe_time=observe, known_time=known)
+            found = connection.batch_get_trust_scores(where, sellers, **times)
             results = [one.message for one in found]
             as_json = output is Format.JSON
             shown = [result for result in results if as_json or not result.HasField("error")]
@@ -89,8 +88,7 @@ def score(
     for _, message in missing:
         say(f"error: {message}")
     if missing:
-        if remedy:
-            say(f"next:  {remedy}")
+        say(f"next:  {remedy or NEXT_OF['SELLER_NOT_FOUND']}")
         raise typer.Exit(Exit.NOT_FOUND)
 
 

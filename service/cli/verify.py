@@ -1,11 +1,12 @@
-from collections.abc import Callable
-from enum import StrEnum
+import re
+from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoring.base.canonical import parse_json
 from scoring.base.errors import SellertrustError, invalid
 from service.bootstrap import open_ledger
 from service.cli.common import client
@@ -21,24 +22,13 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Subject(StrEnum):
-    LEDGER = "ledger"
-    AUDIT = "audit"
-    BACKUP = "backup"
-    CERTIFICATE = "certificate"
-    RECOVERY = "recovery"
-
-
 @app.command("verify")
 def verify(
-    subject: Annotated[Subject, typer.Argument(metavar="WHAT", help="What is verified.")],
-    file: Annotated[
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="ledger, recovery, audit, or a file.")],
+    checkpoints: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="The exported checkpoints, an audit file, a backup, or a certificate.",
+            metavar="CHECKPOINTS", exists=True, dir_okay=False, help="With ledger or recovery: exported checkpoints."
         ),
     ] = None,
     public_key: Annotated[str | None, PublicKey] = None,
@@ -51,42 +41,74 @@ def verify(
     server: Server = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Verify the ledger, the audit file, a backup, a loss certificate or a recovery.
+    """Verify the ledger, a recovery, the audit file or another signed file.
 
-    Exit code 4 on a mismatch.
+    The kind of a file is read from its content. Exit code 4 on a mismatch.
 
-    ledger: compares the ledger with its seals, and with exported checkpoints if FILE has them. Shows the first
-    mismatch, the first entry with an unreadable sealed text that no erasure explains, and a source's position beyond
-    the end.
+    ledger: compares the ledger with its seals, and with exported checkpoints. Shows the first mismatch, the first entry
+    with an unreadable sealed text that no erasure explains, and a source's position beyond the end.
 
-    audit: checks that no line of an audit file was changed or removed. Keep the last hash elsewhere, to detect lines
-    cut off at the end. With --server that server checks its own file.
+    recovery: shows for each part of an installation that was restored whether it is sound: ledger (as above), policy,
+    champion, grants, key of pseudonyms, audit file.
 
-    backup: restores FILE into a temporary ledger, which is deleted. That needs room for the whole ledger in the
-    system's folder of temporary files (TMPDIR).
+    audit: checks that no line of this installation's audit file was changed or removed. Keep the last hash elsewhere, to
+    detect lines cut off at the end. With --server that server checks its own file.
 
-    certificate: proves a loss certificate again, edge by edge, with code that shares nothing with its maker. It needs
-    --policy. It lists what no file can prove: assumptions, grants by persons, and acceptances.
+    A file may be:
 
-    recovery: shows for each part of an installation that was restored whether it is sound: ledger (as above, with FILE),
-    policy, champion, grants, key of pseudonyms, audit file.
+    an audit file that was moved away.
+
+    a backup: restores it into a temporary ledger, which is deleted. That needs room for the whole ledger in the system's
+    folder of temporary files (TMPDIR).
+
+    a loss certificate: proves it again, edge by edge, with code that shares nothing with its maker. It needs --policy.
+    It lists what no file can prove: assumptions, grants by persons, and acceptances.
+
+    a case from network export: its signature, and the proof of each entry. It needs --public-key.
+
+    an estimate from audit estimate: its signature, draw, shares and intervals, with code of its own. It needs
+    --public-key, and the frame's CSV file beside it.
     """
-    check = _CHECKS[subject]
-    options: dict[str, Any] = {"file": file, "public_key": public_key, "policy": policy}
+    check = _SUBJECTS.get(what) or _find_check(Path(what))
+    options: dict[str, Any] = {"checkpoints": checkpoints, "public_key": public_key, "policy": policy}
     options |= {"assumptions": assumptions, "after": after, "server": server}
     taken = signature(check).parameters
     for name, value in options.items():
         if value and name not in taken:
-            shown = "FILE" if name == "file" else f"--{name.replace('_', '-')}"
-            raise invalid(shown, f"does not belong to verify {subject}; leave it out")
-    check(output, **{name: value for name, value in options.items() if name in taken})
+            shown = name.upper() if name == "checkpoints" else f"--{name.replace('_', '-')}"
+            raise invalid(shown, f"does not belong to verify {what}; leave it out")
+    given = options | {"file": Path(what), "output": output}
+    check(**{name: given[name] for name in taken})
 
 
-def _verify_recovery(output: Format, file: Path | None, public_key: str | None) -> None:
+def _find_check(file: Path) -> Callable[..., None]:
+    if not file.is_file():
+        problem = "is a directory" if file.is_dir() else "no such file"
+        raise invalid("WHAT", f"{file}: {problem}; name a file, or ledger, recovery or audit")
+    with file.open("rb") as opened:
+        match = _BEGINNING.match(opened.read(_BEGINNING_BYTES))
+    found = match and (match["zip"] or match["key"]).decode()
+    if found == "sequence":
+        raise invalid(
+            "WHAT", f"{file} holds checkpoints; compare the ledger with them: sellertrust verify ledger {file}"
+        )
+    if found not in _FILES:
+        raise SellertrustError(
+            f"{file} is no audit file, backup, loss certificate, case or estimate, or its beginning is damaged"
+        )
+    return _FILES[found]
+
+
+_BEGINNING_BYTES = 4096
+_BEGINNING = re.compile(rb'(?P<zip>PK)|\s*\{\s*"(?P<key>\w+)"')
+"""A file's kind: an archive, or the first key of its JSON."""
+
+
+def _verify_recovery(output: Format, checkpoints: Path | None, public_key: str | None) -> None:
     from service.cli.doctor import CHECKS, run_checks
 
     def ledger(_: Settings) -> str:
-        row, report = _compare_ledger(file, public_key)
+        row, report = _compare_ledger(checkpoints, public_key)
         if report.faults:
             raise SellertrustError(f"entry {report.faults[0].sequence}: {report.faults[0].problem}")
         return f"{row['entries']:,} entries, {row['checkpoints']} checkpoints, chain {row['chain'][:12]}"
@@ -112,12 +134,12 @@ def _verify_recovery(output: Format, file: Path | None, public_key: str | None) 
         raise typer.Exit(Exit.REFUSED)
 
 
-def _compare_ledger(file: Path | None, public_key: str | None) -> "tuple[dict[str, Any], VerificationReport]":
+def _compare_ledger(checkpoints: Path | None, public_key: str | None) -> "tuple[dict[str, Any], VerificationReport]":
     from service.ledger.seals.checkpoints import read_checkpoints
 
-    if (file is None) != (public_key is None):
-        raise invalid("--public-key", "and FILE belong together: the key names the signer of the checkpoints in FILE")
-    exported = read_checkpoints(file, public_key) if file and public_key else []
+    if (checkpoints is None) != (public_key is None):
+        raise invalid("--public-key", "and CHECKPOINTS belong together: the key names their signer")
+    exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []
     with open_ledger(load()) as ledger, StepProgress() as progress:
         found = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))
     row: dict[str, Any] = {
@@ -130,8 +152,8 @@ def _compare_ledger(file: Path | None, public_key: str | None) -> "tuple[dict[st
     return row, found
 
 
-def _verify_ledger(output: Format, file: Path | None, public_key: str | None) -> None:
-    row, found = _compare_ledger(file, public_key)
+def _verify_ledger(output: Format, checkpoints: Path | None, public_key: str | None) -> None:
+    row, found = _compare_ledger(checkpoints, public_key)
     if found.faults:
         row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
     emit_one(row, output)
@@ -153,46 +175,84 @@ def _read_audit(path: Path) -> tuple[int, str]:
         raise SellertrustError(f"{path}: {error}") from None
 
 
-def _verify_audit(output: Format, file: Path | None, server: str | None) -> None:
-    if server is not None:
-        if file is not None:
-            raise invalid("--server", "checks the file of that server; give it or FILE, not both")
-        with client(target=server) as (connection, _):
-            found = connection.verify_audit()
-        if found.problem:
-            raise SellertrustError(f"the audit file of {server}: {found.problem}")
-        lines, last = found.line_count, found.last_hash
-    else:
-        lines, last = _read_audit(file or load().audit_file)
+def _verify_audit(output: Format, server: str | None) -> None:
+    if server is None:
+        _verify_audit_file(output, load().audit_file)
+        return
+    with client(target=server) as (connection, _):
+        found = connection.verify_audit()
+    if found.problem:
+        raise SellertrustError(f"the audit file of {server}: {found.problem}")
+    emit([{"lines": found.line_count, "hash": found.last_hash}], output)
+
+
+def _verify_audit_file(output: Format, file: Path) -> None:
+    lines, last = _read_audit(file)
     emit([{"lines": lines, "hash": last}], output)
 
 
-def _verify_backup(output: Format, file: Path | None) -> None:
-    from service.cli.backups import show_backup
+def _verify_backup(output: Format, file: Path) -> None:
+    from service.cli.maintenance import show_backup
     from service.ledger.seals.restore import rehearse
 
-    if file is None:
-        raise invalid("FILE", "is missing: name the backup")
     with StepProgress() as progress:
         manifest = rehearse(file, progress)
     show_backup(file, manifest, output)
 
 
 def _verify_certificate(
-    output: Format, file: Path | None, policy: Path | None, assumptions: Path | None, after: list[Path] | None
+    output: Format, file: Path, policy: Path | None, assumptions: Path | None, after: list[Path] | None
 ) -> None:
     from service.cli.certificate import check_certificate
 
-    if file is None or policy is None:
-        raise invalid("FILE", "and --policy are both needed: name the certificate and the policy that it is of")
+    if policy is None:
+        raise invalid("--policy", f"is missing: name the policy that the certificate {file} is of")
     check_certificate(file, policy, assumptions, after or [], output)
 
 
-_CHECKS: dict[Subject, Callable[..., None]] = {
-    Subject.LEDGER: _verify_ledger,
-    Subject.AUDIT: _verify_audit,
-    Subject.BACKUP: _verify_backup,
-    Subject.CERTIFICATE: _verify_certificate,
-    Subject.RECOVERY: _verify_recovery,
+def _verify_case(file: Path, public_key: str | None) -> None:
+    from service.contract.case_export import find_faults
+
+    key = _require_key(file, public_key)
+    try:
+        signed = parse_json(file.read_bytes())
+        faults = find_faults(signed["bundle"].encode(), signed["signature"], key)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        faults = [f"{file} is damaged: it is no whole case of network export"]
+    _end_by_faults(faults, "signed by this key, and each entry is proven to be in its ledger")
+
+
+def _verify_estimate(file: Path, public_key: str | None) -> None:
+    from service.cli.audit import find_faults_of_estimate
+
+    faults = find_faults_of_estimate(file, _require_key(file, public_key))
+    _end_by_faults(faults, "the seed draws these listings from this frame, and the results give these shares")
+
+
+def _require_key(file: Path, public_key: str | None) -> str:
+    if public_key is None:
+        raise invalid("--public-key", f"is missing: name the key that must have signed {file}, in hex")
+    return public_key
+
+
+def _end_by_faults(faults: Sequence[str], proven: str) -> None:
+    for fault in faults:
+        say(f"error: {fault}")
+    if faults:
+        raise typer.Exit(Exit.REFUSED)
+    say(proven)
+
+
+_SUBJECTS: dict[str, Callable[..., None]] = {
+    "ledger": _verify_ledger,
+    "recovery": _verify_recovery,
+    "audit": _verify_audit,
 }
-"""The parameters of a check are the options that belong to it."""
+_FILES: dict[str, Callable[..., None]] = {
+    "time": _verify_audit_file,
+    "PK": _verify_backup,
+    "accepted": _verify_certificate,
+    "bundle": _verify_case,
+    "document": _verify_estimate,
+}
+"""Checks by how a file begins. The parameters of a check are the options that belong to it."""

@@ -1,4 +1,5 @@
 import uuid
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
 from sellertrust.v1.measure_service_pb2 import GetRestitutionResponse
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import client, find_entries, moment, parse_option, parse_times
+from service.cli.common import client, find_entries, parse_option
 from service.cli.connecting import describe_empty
 from service.cli.options import (
     Actor,
@@ -30,6 +31,7 @@ from service.cli.options import (
     Propose,
     Reason,
     Violation,
+    time_option,
 )
 from service.cli.output import (
     Column,
@@ -119,9 +121,8 @@ def show(
     output: Output = Format.TABLE,
 ) -> None:
     """Show one violation, and the possible decisions."""
-    known = moment(known_time, "--known-time")
     with client(marketplace) as (connection, where):
-        shown_violation = connection.get_violation(where, violation, known_time=known)
+        shown_violation = connection.get_violation(where, violation, known_time=known_time)
         seller = shown_violation.seller.rsplit("/", 1)[-1]
         if restitution:
             show_restitution(connection.get_restitution(where, seller, violation), output)
@@ -169,7 +170,8 @@ def list_violations(
             statuses=statuses,
             notifier=notifier,
             page_size=min(limit + 1, 1000),
-            **parse_times(observe_time, known_time),
+            observe_time=observe_time,
+            known_time=known_time,
         )
         rows = [row_of(violation, FIELDS) for violation in cut_to_limit(limit, found)]
     emit(rows, output, COLUMNS)
@@ -188,8 +190,9 @@ def queue(
     Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
     """
     with client(marketplace) as (connection, where):
-        times = parse_times(observe_time, known_time)
-        found = connection.list_review_queue(where, page_size=min(limit + 1, 1000), **times)
+        found = connection.list_review_queue(
+            where, page_size=min(limit + 1, 1000), observe_time=observe_time, known_time=known_time
+        )
         rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
         cases = connection.list_cases(where)
         remedy = "" if rows else describe_empty(connection, f"marketplaces/{where}")
@@ -262,12 +265,8 @@ def decide_all(
     status: OfStatus = None,
     listing: Annotated[str, typer.Option("--listing", help="Only about this listing.")] = "",
     right: Annotated[str, typer.Option("--right", help="Only about this right.")] = "",
-    reported_from: Annotated[
-        str | None, typer.Option("--reported-from", metavar="T", help="Only reported at or after then.")
-    ] = None,
-    reported_before: Annotated[
-        str | None, typer.Option("--reported-before", metavar="T", help="Only reported before then.")
-    ] = None,
+    reported_from: Annotated[datetime | None, time_option("--reported-from", "Only reported at or after then.")] = None,
+    reported_before: Annotated[datetime | None, time_option("--reported-before", "Only reported before then.")] = None,
     execute: Annotated[
         str,
         typer.Option("--execute", metavar="COUNT:ETAG", help="Decide what a dry run showed, by its count and etag."),
@@ -295,8 +294,8 @@ def decide_all(
         "statuses": [_status_of(text) for text in status or ()],
         "listing": listing,
         "right": right,
-        "reported_from": moment(reported_from, "--reported-from"),
-        "reported_before": moment(reported_before, "--reported-before"),
+        "reported_from": reported_from,
+        "reported_before": reported_before,
     }
     action = Action.Value(f"ACTION_{outcome.name}")
     with client(marketplace) as (connection, where):

@@ -142,7 +142,7 @@ def read_manifest(data: bytes, place: str) -> Manifest:
         first, *lines = data.splitlines()
         stated: dict[str, Any] = parse_json(first)
         if (stated["format"], stated["version"], stated["hash"]) != (FORMAT, VERSION, HASH):
-            raise ConfigurationWrong(f"{name} is of another version; plan the run again: sellertrust task plan")
+            raise ConfigurationWrong(f"{name} is of another version; plan the run again: sellertrust rescore --plan")
         head = {name: stated[name] for name in GenerationHead._fields}
         manifest = _READER.validate_python({**stated, "head": head, "tasks": [*map(parse_json, lines)]})
     except (ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.cli.lazy import COMMANDS
 
-MODULES = {f"service.cli.{place.partition(':')[0]}" for row in COMMANDS.values() for place in row.typers}
+MODULES = {f"service.cli.{place.partition(':')[0]}" for row in COMMANDS.values() for place in row.typers.split()}
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -11,10 +11,12 @@ from scoring.base.enums import LinkState
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
 from service.contract.case_export import find_faults, signed_bytes
+from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench.network import list_paths
 from tests.helpers.builders import MARKET, confirmed, link, violation
 from tests.helpers.four_eyes import SAID, World, world
 from tests.helpers.refusals import refused, refused_fields
+from tests.helpers.shells import bare_shell
 
 PARENT = f"marketplaces/{MARKET}"
 REQUEST = ExportCaseRequest(
@@ -72,6 +74,19 @@ def test_every_change_of_a_case_is_found(eyes: World) -> None:
         part[path[-1]] = f"{part[path[-1]]}x"
         accepted += not find_faults(spell(changed), found.signature, found.public_key)
     assert accepted == 0
+
+
+@pytest.mark.long
+def test_the_command_verifies_a_case_by_its_signer(eyes: World, tmp_path: Path) -> None:
+    found, shell, file = exported(eyes), bare_shell(tmp_path), tmp_path / "case.json"
+    signed = {"bundle": found.bundle, "signature": found.signature, "public_key": found.public_key}
+    file.write_text(json.dumps(signed))
+    assert "each entry is proven" in shell("verify", file, "--public-key", found.public_key)[1]
+    assert "--public-key: is missing" in shell.error(2, "verify", file)
+    assert "--policy: does not belong" in shell.error(2, "verify", file, "--policy", SHIPPED_POLICY)
+    assert "not signed by this key" in shell.error(4, "verify", file, "--public-key", "00" * 32)
+    file.write_text(json.dumps(signed)[:-9])
+    assert "no whole case" in shell.error(4, "verify", file, "--public-key", found.public_key)
 
 
 def test_every_change_of_a_proof_is_found_under_a_valid_signature(eyes: World) -> None:

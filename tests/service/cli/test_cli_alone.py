@@ -199,6 +199,7 @@ READERS_OF_FILES: tuple[tuple[str, ...], ...] = (
     ("ledger", "append"),
     ("ledger", "import"),
     ("ledger", "restore"),
+    ("verify",),
     ("verify", "ledger", "--public-key", "00" * 32),
     ("policy", "check"),
     ("train",),
@@ -219,7 +220,7 @@ def test_wrong_arguments_are_refused_before_any_work(bare: Shell, tmp_path: Path
         assert "there is no folder" in bare.error(2, *command, nowhere)
     assert "--marketplace: must be 1 to 128" in bare.error(2, "ledger", "import", file, "--marketplace", "a b")
     assert "--actor: must be 1 to 128" in bare.error(2, "ledger", "erase", "s-1", "--actor", "")
-    assert "the id of the model is malformed" in bare.error(2, "model", "show", "--against", "")
+    assert "--against: must be 1 to 128" in bare.error(2, "model", "show", "--against", "")
     assert not (tmp_path / "data" / "ledger.db").exists()
 
 

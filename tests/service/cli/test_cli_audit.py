@@ -60,19 +60,21 @@ def test_a_share_of_fakes_that_anybody_can_check(market: tuple[Shell, Path], tmp
     estimate = tmp_path / "listings.frame.estimate.json"
     signed = json.loads(estimate.read_text())
     key = signed["public_key"]
-    assert "the results give these shares" in shell("audit", "check", frame, "--public-key", key)[1]
+    assert "the results give these shares" in shell("verify", estimate, "--public-key", key)[1]
     assert signed["document"]["missing"] == [drawn[-1]["listing"]]
 
     other = tmp_path / "other.csv"
     other.write_text(frame.read_text().replace("l-00", "l-99"))
-    shutil.copy(estimate, tmp_path / "other.estimate.json")
-    assert "the frame has the digest" in shell.error(4, "audit", "check", other, "--public-key", key)
+    of_other = Path(shutil.copy(estimate, tmp_path / "other.estimate.json"))
+    assert "the frame has the digest" in shell.error(4, "verify", of_other, "--public-key", key)
+    alone = Path(shutil.copy(estimate, tmp_path / "alone.estimate.json"))
+    assert "beside its frame" in shell.error(2, "verify", alone, "--public-key", key)
 
     for part in ("low", "fakes"):
         signed["document"]["shares"][0][part] -= 0.01 if part == "low" else 1
         estimate.write_text(json.dumps(signed))
-        assert "damaged, or was not signed" in shell.error(4, "audit", "check", frame, "--public-key", key)
-    assert "was not signed" in shell.error(4, "audit", "check", frame, "--public-key", "00" * 32)
+        assert "damaged, or was not signed" in shell.error(4, "verify", estimate, "--public-key", key)
+    assert "was not signed" in shell.error(4, "verify", estimate, "--public-key", "00" * 32)
 
 
 def test_results_must_be_of_the_plan(market: tuple[Shell, Path]) -> None:
@@ -113,7 +115,7 @@ def test_a_wrong_frame_or_budget_is_refused(market: tuple[Shell, Path], tmp_path
     assert "the plan was drawn from" in shell.error(2, "audit", "estimate", changed)
     for line, said in (
         ("listing,seller,price", "'price' is no column"),
-        ("listing,listing,seller", "states a column twice"),
+        ("listing,listing,seller", "names listing twice"),
         ("listing", "lacks the column seller"),
         ("listing,seller", "holds no listing"),
         ("listing,seller,expected\nl-1,s-1,1.5", "line 2, expected: must be a number from 0 to 1"),

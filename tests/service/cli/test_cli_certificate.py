@@ -56,14 +56,14 @@ def test_a_policy_is_certified_into_a_file_that_is_proven_again(tmp_path: Path) 
     found = shell.json(*asked, *ACCEPTED)
     assert [(one["by"], one["most_minor"]) for one in found["accepted"]] == [("r.head", 251_980_000)]
     assert found["assumptions"]["stop"]["days"] == 9
-    checked = ("verify", "certificate", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
+    checked = ("verify", out, "--policy", GENERAL, "--assumptions", SHIPPED_ASSUMPTIONS)
     proven = shell.json(*checked)
     assert proven["digest"] == found["digest"] == json.loads(out.read_bytes())["digest"]
     assert proven["not_proven"][-2:] == [
         "nobody was granted more than the policy: nobody looked",
         "r.head accepted unconditional",
     ]
-    assert "is of another policy" in shell.error(4, "verify", "certificate", out, "--policy", LADDER)
+    assert "is of another policy" in shell.error(4, "verify", out, "--policy", LADDER)
     shell(*asked, *ACCEPTED, "--after", LADDER)
     assert "before its own, which are not at hand" in shell.error(4, *checked)
     assert shell.json(*checked, "--after", LADDER)["states"] == proven["states"]
@@ -114,7 +114,7 @@ def test_what_persons_granted_is_certified_with_the_policy(tmp_path: Path) -> No
     assert "error: granted does not hold" in err
     [big, vip] = json.loads(out.read_bytes())["granted"]["sellers"]
     assert (big["most"], big["is_within"], vip["is_within"]) == (None, False, True)
-    assert "not covered: Fraud by buyers" in shell("verify", "certificate", out, "--policy", GENERAL)[1]
+    assert "not covered: Fraud by buyers" in shell("verify", out, "--policy", GENERAL)[1]
     fault = shell.error(4, *asked, *ACCEPTED, "--ledger", "--accept", "granted=r.head", data_dir=tmp_path)
     assert "granted has no sum to accept: nothing bounds a day of a seller whose limit was lifted" in fault
 
@@ -150,9 +150,9 @@ def test_what_is_not_proven_is_refused_with_its_fault(tmp_path: Path) -> None:
     altered = json.loads(out.read_bytes())
     altered["takes"]["largest"]["gross_minor"] = 5
     out.write_text(json.dumps(altered | {"digest": digest_certificate(altered)}))
-    check = ("verify", "certificate", out, "--policy", GENERAL)
+    check = ("verify", out, "--policy", GENERAL)
     assert "the takes are not those of the policy's tiers" in shell.error(4, *check)
     out.write_text(json.dumps(altered)[:-9])
     assert "is no JSON" in shell.error(4, *check)
     out.write_text("[]")
-    assert "holds no JSON object with assumptions" in shell.error(4, *check)
+    assert "is no audit file, backup, loss certificate, case or estimate" in shell.error(4, *check)

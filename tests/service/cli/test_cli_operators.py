@@ -47,4 +47,4 @@ def test_the_audit_file_is_listed_and_verified(shell: Shell) -> None:
     assert listed == path.read_text().splitlines()[: len(listed)]
     assert "LedgerService/ConfirmViolation" in shell("access", "--audit", "--marketplace", MARKET)[0]
     there = shell.json("verify", "audit", "--server", target_of(shell))
-    assert there == shell.json("verify", "audit", path) == shell.json("verify", "audit")
+    assert there == shell.json("verify", path) == shell.json("verify", "audit")

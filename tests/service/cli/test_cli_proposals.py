@@ -51,12 +51,24 @@ def test_an_override_is_proposed_approved_and_carried_out(shell: Connect, tmp_pa
     )
     done = bert.json("proposal", "decide", name, "approve", "--digest", made["digest"][:12], *SAID)
     assert (done["state"], done["persons_missing"]) == ("approved", 0)
-    case = ("--authority", "customs", "--legal-basis", "law 1", *SAID)
-    assert "--proposal" in anna.error(2, "network", "export", "s-1", *case, "--proposal", name)
     for is_there in (False, True):  # another command carried out nothing
         [result] = anna.json("proposal", "carry-out", name)["results"]
         assert (result["entry_id"], result.get("already_present", False)) == ("o-1", is_there)
     assert "error" in bert.error(3, "proposal", "show", "none")
+
+
+def test_an_approved_case_is_written_and_verified(
+    shell: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    anna, bert = shell("anna"), shell("bert")
+    anna("ledger", "append", "identity", "seller=s-9", "occur_time=2026-01-01", "level=business")
+    case = ("--authority", "customs", "--legal-basis", "law 1", *SAID)
+    made = anna.json("network", "export", "s-9", *case)
+    bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
+    signer = anna("proposal", "carry-out", made["proposal"])[1].split()[-1]
+    assert "customs" in (tmp_path / "case.html").read_text()
+    assert "each entry is proven" in anna("verify", "case.json", "--public-key", signer)[1]
 
 
 def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:

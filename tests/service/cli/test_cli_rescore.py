@@ -52,7 +52,7 @@ def test_what_cannot_be_rescored_is_said(shell: Shell, tmp_path: Path) -> None:
     other = elsewhere(shell, tmp_path)
     (tmp_path / "generations").mkdir(mode=0o755)
     assert "chmod 700" in shell.error(6, "rescore", "--processes", 1, **other)
-    assert "does not belong to verify audit" in shell.error(2, "verify", "audit", "--public-key", "aa")
+    assert "leave out --processes" in shell.error(2, "rescore", "--plan", "--processes", 1)
 
 
 def test_a_generation_may_be_of_another_than_the_champion(shell: Shell, tmp_path: Path) -> None:
@@ -73,12 +73,12 @@ def test_any_engine_may_run_the_lines_of_a_plan(shell: Shell, tmp_path: Path) ->
     """Lines run one by one by the command; rescore takes them over, and writes the file of one command."""
     own = ("--store", tmp_path / "scale")
     expected = opened_file(Path(shell.json("rescore", "--day", "tomorrow", "--processes", 1)["file"]))
-    [row] = shell.json("task", "plan", "--day", "tomorrow", *own)
+    [row] = shell.json("rescore", "--plan", "--day", "tomorrow", *own)
     assert row["entries"] == 2 * SELLERS
     for line in range(1, row["lines"] + 1):
-        first = shell.json("task", "run", row["manifest"], line)
-        assert shell.json("task", "run", row["manifest"], line) == first
-    assert f"must be 1 to {row['lines']}" in shell.error(2, "task", "run", row["manifest"], row["lines"] + 1)
+        first = shell.json("task", row["manifest"], line)
+        assert shell.json("task", row["manifest"], line) == first
+    assert f"must be 1 to {row['lines']}" in shell.error(2, "task", row["manifest"], row["lines"] + 1)
     parts = {path: path.stat().st_mtime_ns for path in (tmp_path / "scale" / "runs").rglob("*.parquet")}
     made = opened_file(Path(shell.json("rescore", "--day", "tomorrow", *own)["file"]))
     assert sorted(map(answer_of, records(made))) == sorted(map(answer_of, records(expected)))
