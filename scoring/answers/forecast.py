@@ -228,7 +228,6 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
 
 
 def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
-    """Return the points on the day if a score of it alone has the tier."""
     known = _resolve_courses(core, [course], days)
     [score] = compute_answer(known, core.artifact, core.policy, check=check).scores
     reached = score is not None and score.tier is not None and score.tier >= tier

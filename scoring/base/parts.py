@@ -167,7 +167,6 @@ class Part:
         return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
-        """Read one or more different members by their names in lower case."""
         by_name = {member.name.lower(): member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 
@@ -184,7 +183,6 @@ class Part:
         return first, last
 
     def texts(self, name: str) -> list[str]:
-        """Read a list of texts, which may be empty."""
         value = self.value(name)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value

@@ -140,7 +140,6 @@ class OnsetsBySigns:
 
 
 def _choose_signs(rule: CautionRule, signs: Iterable[Sign], table: CautionTable) -> list[Sign]:
-    """Return the signs that a rule counts, by time."""
     chosen: list[Sign] = []
     match rule.trigger:
         case Reports(categories=categories, severity=severity):

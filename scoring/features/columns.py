@@ -90,7 +90,7 @@ class EntryColumns:
     violation_type: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
-        """Select by mask, indices or slice; columns are copied when first read."""
+        """Select by mask, indices or slice."""
         if isinstance(index, slice):
             return _Lazy(self, index)
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)

@@ -77,10 +77,7 @@ def _apply_moves(
 
 
 def _apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
-    """Return the incident of each report after merges and splits.
-
-    A split-off violation belongs to its given incident, merged or not; its last split counts.
-    """
+    """Merge and split; a split-off violation belongs to its given incident, merged or not, by its last split."""
     if not len(changes.case):
         return reports.incident
     into: dict[tuple[int, int], int] = {}

@@ -79,11 +79,10 @@ class Judged(NamedTuple):
 class StatusStep(NamedTuple):
     violation: str
     row: FactRow
-    """A report, a decision or an attribution."""
     status: Status
     """After it; ALLEGED before the report."""
     is_elsewhere: bool
-    """Whether the last attribution was accepted: the goods were another seller's."""
+    """Whether another seller's: the last attribution was accepted."""
 
 
 def trace_statuses(rows: Iterable[FactRow]) -> Iterator[StatusStep]:

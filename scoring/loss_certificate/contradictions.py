@@ -81,5 +81,4 @@ def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradict
 
 
 def _is_too_many(seen: int, among: int, share: float) -> bool:
-    """Return whether a binomial count reaches `seen` of `among` cases with a chance below DOUBT."""
     return bool(bdtrc(seen - 1, among, share) < DOUBT)

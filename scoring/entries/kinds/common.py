@@ -50,8 +50,5 @@ def currency_field(number: int) -> Any:
 
 
 def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
-    """Return a required field for members of the enumeration `words`.
-
-    `number`: in the contract; `text`: its documentation; `column`: its column in the ledger, if it has one.
-    """
+    """Return a required field for one of `words`; parameters as of `required`."""
     return required(number, word(words), text, column=column)

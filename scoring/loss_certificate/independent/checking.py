@@ -40,7 +40,6 @@ def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
 
 
 def _without_deposits(world: World, table: list[list[Terms]], gains: list[list[int]]) -> list[list[int]]:
-    """Return a run's gain from each state, less the deposit that it loses."""
     return [
         [gain - world.find_lost_deposit(terms.deposit) for terms, gain in zip(*rows, strict=True)]
         for rows in zip(table, gains, strict=True)
@@ -83,7 +82,7 @@ def _solve_day(
     following: Sequence[Sequence[int]],
     day: int,
 ) -> list[list[int]]:
-    """Return the most that a run still gains from each state on a day, by its best edge to the `following` table."""
+    """Return the most from each state of a run's day, by its best edge to `following`."""
     grown = price if day < world.claim_days else [0] * len(price)
     return [
         [

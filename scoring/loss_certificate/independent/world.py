@@ -79,7 +79,6 @@ def digest_of(content: Data) -> str:
 
 
 def identify_policy(policy: Data) -> Data:
-    """Return its name, version and digest."""
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
