@@ -74,7 +74,7 @@ def monitor(
     )
 
 
-def observe_ahead(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> Snapshot:
+def observe_ahead(table: LedgerTable, study: Study, day: int, final: Facts) -> Snapshot:
     """Observe a day's sellers without demands on the window, which may lie ahead."""
     return observe_known_outcomes(table, study.ahead(), study.point_at(day), final)
 

@@ -52,7 +52,7 @@ def has_final_outcomes(table: LedgerTable, study: Study, day: int) -> bool:
     return study.point_at(day).window_end + study.window.maturity_days <= table.end_day
 
 
-def outcome(table: LedgerTable, study: Study, day: int, final: Facts | None = None) -> DayOutcomes:
+def outcome(table: LedgerTable, study: Study, day: int, final: Facts) -> DayOutcomes:
     """Return the known outcomes, by training's label, of the sellers observed on `day`, whose window must be mature.
 
     `final`: from `final_facts`.
