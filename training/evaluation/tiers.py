@@ -41,12 +41,13 @@ def grades(case: Case) -> list[dict[str, Any]]:
             continue
         rate = Rate.of(index, p_bad, case.bad, case.weight, case.seller)
         under, over = rate.find_p_values()
-        span = {"points_from": edges[code - 1], "points_to": edges[code] - 1} if code else {}
-        empty = {"points_from": None, "points_to": None}
+        lowest, highest = (edges[code - 1], edges[code] - 1) if code else (None, None)
         shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}
         scale = float(case.weight[index] @ served[index] / (case.weight[index] @ p_bad[index]))
         ends = (min(value * scale, 1.0) for value in (rate.observed, rate.low, rate.high))
-        rows.append({"tier": name, **empty, **span, **shown, "at_reference": Interval(*ends)})
+        rows.append(
+            {"tier": name, "points_from": lowest, "points_to": highest, **shown, "at_reference": Interval(*ends)}
+        )
     adjusted = holm(np.array([row[side] for row in rows for side in ("p_under", "p_over")]))
     for row, (under, over) in zip(rows, adjusted.reshape(-1, 2).tolist(), strict=True):
         row |= {"p_under_holm": under, "p_over_holm": over}

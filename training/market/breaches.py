@@ -13,6 +13,9 @@ ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
 
 OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
 
+INNER = ("fate", "decision_day", "overturn_day", "primary")
+"""Columns that a market does not show."""
+
 Columns = dict[str, Ints]
 
 
@@ -150,20 +153,6 @@ def _order_by_time(rng: np.random.Generator, violations: Columns) -> tuple[dict[
         "actor": rng.integers(0, 24, len(row) + len(again)),
     }
     in_time = np.lexsort((decisions["second"], decisions["day"], decisions["violation"]))
-    shown = (
-        "seller",
-        "number",
-        "incident",
-        "occur_day",
-        "occur_second",
-        "report_day",
-        "report_second",
-        "type",
-        "harm",
-        "source",
-        "notifier",
-        "listing",
-    )
     flags = ("final", "identifier_verified", "bad_faith", "echo")
-    table: dict[str, Ints | Flags] = {name: v[name] for name in shown}
+    table: dict[str, Ints | Flags] = {name: values for name, values in v.items() if name not in INNER}
     return table | {name: v[name] == 1 for name in flags}, {k: c[in_time] for k, c in decisions.items()}

@@ -22,6 +22,7 @@ from training.fitting.curves import Curves
 from training.fitting.fit import fit_full, offset, rows_at_reference
 from training.fitting.logistic import Logistic, calibrate
 from training.monitoring.outcomes import at_maturity, read_lineage, served_log_odds, slope_of, study_of_model
+from training.observation.joining import find_places
 from training.observation.snapshots import (
     Snapshot,
     features_of,
@@ -162,7 +163,7 @@ def _make_case(
 ) -> Case:
     policy = job.policy
     thin = policy.is_thin(test.orders, test.tenure_days)
-    thick = test.orders >= np.quantile(test.orders, 0.75) if len(test.bad) else thin
+    thick = test.orders >= np.quantile(test.orders, 0.75)
     return Case(
         bad=test.bad,
         seller=test.seller,
@@ -239,8 +240,8 @@ def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> 
     rows = join_snapshots(
         [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.test_points]
     )
-    place = {key: index for index, key in enumerate(zip(rows.day.tolist(), rows.seller.tolist(), strict=True))}
-    return rows.x[[place[key] for key in zip(test.day.tolist(), test.seller.tolist(), strict=True)]]
+    sellers = len(job.table.sellers)
+    return rows.x[find_places(rows.day * sellers + rows.seller, test.day * sellers + test.seller)]
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
