@@ -21,7 +21,7 @@ from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import TRANSITIONS
 from scoring.entries.violation_state import RecordedChange, is_held_back_for_person
-from service.ledger.append.appending import BULK_ID_PREFIX, decision_id_taken_error
+from service.ledger.append.appending import BULK_ID_PREFIX
 from service.ledger.queries.violations import SelectedReport, Selection
 from service.ledger.records import AsSeen, Cut
 from service.ledger.store import Ledger
@@ -177,7 +177,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOut
     Raises InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
     """
     check(decision)
-    _require_own_id(ledger, marketplace, decision)
+    ledger.entries.require_own_decision(marketplace, decision.decision_id, prefix_of(decision), own_prefix_of(decision))
     found = list(_select(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in found if one.lot < decision.sample_fraction}
     for is_alleged in (True, False):  # the latter cannot be marked
@@ -220,13 +220,6 @@ def execute(
         outcome.appended.update(one.violation for name, one in seen.items() if name in taken)
         outcome.changed += [one.violation for name, one in seen.items() if name not in taken]
     return outcome
-
-
-def _require_own_id(ledger: Ledger, marketplace: str, decision: BulkDecision) -> None:
-    prefix = prefix_of(decision)
-    for name in ledger.entries.first_and_last_id(marketplace, prefix, prefix + "g"):
-        if not name.startswith(own_prefix_of(decision)):
-            raise decision_id_taken_error(decision.decision_id, name)
 
 
 def _require_same_selection(outcome: BulkOutcome, expected_count: int, etag: str) -> None:

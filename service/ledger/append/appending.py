@@ -28,7 +28,7 @@ from service.ledger.database.database import Database
 from service.ledger.database.expressions import HERE, among, of_kind
 from service.ledger.database.row_reader import NAMED, RowReader
 from service.ledger.database.tables import ENTRY
-from service.ledger.queries.entries import read_first_and_last_id
+from service.ledger.queries.entries import require_own_decision
 from service.ledger.queries.positions import record_position
 from service.ledger.queries.violations import read_decisions
 from service.ledger.records import AppendedEntry, AsSeen, Position
@@ -184,9 +184,7 @@ def find_overtaken(reader: RowReader, seen: AsSeen) -> set[str]:
 
     Raises EntryContentDiffers if another bulk decision has the id.
     """
-    for name in read_first_and_last_id(reader, seen.prefix, seen.prefix + "g"):
-        if not name.startswith(seen.own):
-            raise decision_id_taken_error(seen.decision_id, name)
+    require_own_decision(reader, seen.decision_id, seen.prefix, seen.own)
     found = read_decisions(reader, [violation for violation, _ in seen.decisions.values()])
     overtaken = set()
     for entry_id, (violation, count) in seen.decisions.items():
@@ -194,14 +192,6 @@ def find_overtaken(reader: RowReader, seen: AsSeen) -> set[str]:
         if len(changes) != count and all(change.entry_id != entry_id for change in changes):
             overtaken.add(entry_id)
     return overtaken
-
-
-def decision_id_taken_error(decision_id: str, entry_id: str) -> EntryContentDiffers:
-    return EntryContentDiffers(
-        f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id",
-        {"entry_id": entry_id},
-        ("decision_id",),
-    )
 
 
 def _refuse_differing(

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, exists, func, select, text
 
 from scoring.base.enums import Kind
+from scoring.base.errors import EntryContentDiffers
 from scoring.entries.entry import entry_from_content
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, SEEN, SELLERS, UP_TO_LAST, among
@@ -109,10 +110,9 @@ class EntryQueries:
         rows = self.clock.database.rows(NAMED, marketplace=marketplace, names=ids)
         return {row.entry_id: row.kind for row in rows}
 
-    def first_and_last_id(self, marketplace: str, first: str, end: str) -> Sequence[str]:
-        """Return [first id, last id] of entries with `first` <= id < `end`; empty if none."""
+    def require_own_decision(self, marketplace: str, decision_id: str, prefix: str, own: str) -> None:
         with self.clock.database.read() as connection:
-            return read_first_and_last_id(RowReader(connection, marketplace), first, end)
+            require_own_decision(RowReader(connection, marketplace), decision_id, prefix, own)
 
 
 def _open_texts(reader: RowReader, rows: Sequence[Any]) -> Sequence[RecordedEntry]:
@@ -130,9 +130,13 @@ def _recorded_entry(row: Any, key: SellerKey | None) -> RecordedEntry:
     )
 
 
-def read_first_and_last_id(reader: RowReader, first: str, end: str) -> list[str]:
-    values = {"marketplace": reader.marketplace, "first": first, "end": end}
-    return [name for name in reader.connection.execute(_FIRST_AND_LAST_ID, values).one() if name is not None]
+def require_own_decision(reader: RowReader, decision_id: str, prefix: str, own: str) -> None:
+    """Raise EntryContentDiffers if an entry id begins with `prefix`, of the decision's id, but not with `own`."""
+    [ends] = reader.rows(_FIRST_AND_LAST_ID, first=prefix, end=f"{prefix}g")
+    for name in ends:
+        if name is not None and not name.startswith(own):
+            text = f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id"
+            raise EntryContentDiffers(text, {"entry_id": name}, ("decision_id",))
 
 
 def read_page(
