@@ -24,7 +24,7 @@ from sellertrust.requests import (
     MaxStaleness,
     Time,
 )
-from sellertrust.review import DECIDE_SECONDS, REPORT_SECONDS, REVIEW_SECONDS, CaseDecision
+from sellertrust.review import DECIDE_SECONDS, REPORT_SECONDS, REVIEW_SECONDS, BulkDecision, CaseDecision
 from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.streams import Acknowledgement
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
@@ -166,25 +166,8 @@ class AsyncClient:
         marketplace: str,
         action: entry_pb2.Action.ValueType,
         *,
-        actor: str,
-        reason: str,
-        ground: str = "",
-        decision_id: str | None = None,
-        violation_types: Iterable[str] = (),
-        notifier: str = "",
-        seller: str = "",
-        statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
-        reported_from: Time | None = None,
-        reported_before: Time | None = None,
-        listing: str = "",
-        right: str = "",
-        sample_fraction: float = 0.0,
-        execute: bool = False,
-        expected_count: int = 0,
-        etag: str = "",
-        proposal: str = "",
-        reverses: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
+        **fields: Unpack[BulkDecision],
     ) -> DecideViolationsResponse: ...
     async def diff_models(
         self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
-from sellertrust.requests import Time, bounds, invoke, seller_name
+from sellertrust.names import seller_name
+from sellertrust.requests import Time, bounds, invoke
 from sellertrust.scores import TrustScore
+from sellertrust.stubs import Stubs
 from sellertrust.v1 import trust_score_service_pb2
 from sellertrust.v1.answer_service_pb2 import (
     FindTierPathRequest,
@@ -15,7 +17,6 @@ from sellertrust.v1.answer_service_pb2 import (
     SimulateTrustScoreRequest,
     SimulateTrustScoreResponse,
 )
-from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
 from sellertrust.v1.entry_pb2 import ACTION_OVERTURN, Entry
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, Audience, Stamp
@@ -24,9 +25,7 @@ ANSWER_SECONDS = 10.0
 """A person waits for it; no checkout does."""
 
 
-class Answers:
-    _answers: AnswerServiceStub
-
+class Answers(Stubs):
     def simulate_trust_score(
         self,
         marketplace: str,

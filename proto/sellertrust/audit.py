@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
-from sellertrust.requests import invoke, marketplace_name, pages
+from sellertrust.names import marketplace_name
+from sellertrust.requests import invoke, pages
+from sellertrust.stubs import Stubs
 from sellertrust.v1.audit_service_pb2 import (
     AuditRecord,
     ListAuditRecordsRequest,
     VerifyAuditRequest,
     VerifyAuditResponse,
 )
-from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 
 AUDIT_SECONDS = 15.0
 """People wait for a page; no checkout does."""
@@ -18,10 +19,8 @@ VERIFY_SECONDS = 120.0
 """A file of a million lines takes some ten seconds."""
 
 
-class Audits:
+class Audits(Stubs):
     """AuditService of the client."""
-
-    _audits: AuditServiceStub
 
     def list_audit_records(
         self, marketplace: str = "", *, page_size: int = 1_000, deadline_seconds: float = AUDIT_SECONDS

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -129,7 +128,7 @@ class CallerChannel(grpc.Channel):
         self._files = files
         self._make = make
         self._lock = threading.Lock()
-        self._state = files.state()
+        self._state = self._refused = files.state()
         self.current = make(files.credentials())
         """The channel of new calls."""
         self._retired: grpc.Channel | None = None
@@ -157,13 +156,17 @@ class CallerChannel(grpc.Channel):
     def _renew(self) -> None:
         """Make another channel if the files changed. The old one keeps its calls until the next change."""
         state = self._files.state()
-        if state is None or state == self._state:
+        if state in (self._state, self._refused):
             return
         try:
-            fresh = self._make(self._files.credentials())
-        except OSError:  # includes ssl.SSLError: only one of the two files is renewed
+            credentials = self._files.credentials()
+            if self._files.state() != state:
+                raise OSError("they changed while they were read")
+        except OSError as error:  # includes ssl.SSLError: only one of the two files is renewed
+            self._refused = state
+            _LOG.warning("certificate files refused, the old pair stays in use: %s", error)
             return
-        self._state = state
+        self._state, fresh = state, self._make(credentials)
         if self._retired is not None and (closing := self._retired.close()) is not None:  # of asyncio
             self._closing = asyncio.ensure_future(closing)
         self._retired, self.current = self.current, fresh
@@ -199,9 +202,7 @@ class CallerChannel(grpc.Channel):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import grpc
@@ -30,41 +29,19 @@ from sellertrust.decisions import Decided, Decision, Decisions
 from sellertrust.errors import SellertrustCallError
 from sellertrust.measures import Measures
 from sellertrust.models import Models
+from sellertrust.names import marketplace_name, seller_name, violation_name
 from sellertrust.network import Networks
 from sellertrust.operations import Operations
 from sellertrust.policies import Policies
 from sellertrust.proposals import Proposals
 from sellertrust.remembered import RememberedScores
-from sellertrust.requests import (
-    MaxStaleness,
-    Time,
-    bounds,
-    invoke,
-    marketplace_name,
-    pages,
-    parent_name,
-    printable,
-    seller_name,
-    staleness,
-    violation_name,
-)
+from sellertrust.requests import MaxStaleness, Time, bounds, invoke, pages, parent_name, printable, staleness
 from sellertrust.review import Reviews
 from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.streams import Acknowledgement, Patience, stream_entries, watch_entries
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
-from sellertrust.v1.answer_service_pb2_grpc import AnswerServiceStub
-from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 from sellertrust.v1.entry_pb2 import Category, Entry, Harm, Severity, Source, Tier, ViolationStatus
-from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
-from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
-from sellertrust.v1.network_service_pb2_grpc import NetworkServiceStub
-from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
-from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
-from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 from sellertrust.v1.trust_score_service_pb2 import FreshnessState, ScoreState
-from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from sellertrust.waiting import Threads
 
 __all__ = [
     "SERVICE_CONFIG",
@@ -131,7 +108,6 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
 
     _grpc: Any = grpc
     """Makes the channels, as OpenTelemetry has changed it."""
-    _waits = Threads
 
     def __init__(
         self,
@@ -171,23 +147,12 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
             ),
         )
         self._closed = threading.Event()
-        self._scores = TrustScoreServiceStub(self.channel)
-        self._ledger = LedgerServiceStub(self.channel)
-        self._models = ModelServiceStub(self.channel)
-        self._measures = MeasureServiceStub(self.channel)
-        self._answers = AnswerServiceStub(self.channel)
-        self._audits = AuditServiceStub(self.channel)
-        self._networks = NetworkServiceStub(self.channel)
-        self._policies = PolicyServiceStub(self.channel)
-        self._proposals = ProposalServiceStub(self.channel)
-        self._reviews = ReviewServiceStub(self.channel)
+        super().__init__(self.channel)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ from typing import Any, Protocol, TypedDict, Unpack
 import grpc
 
 from sellertrust.requests import decision, invoke
+from sellertrust.stubs import Stubs
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
-from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 
 class _RequiredFields(TypedDict):
@@ -38,10 +38,7 @@ class Decided(Protocol):
     def sequence(self) -> int: ...
 
 
-class Decisions:
-    _ledger: LedgerServiceStub
-    _write_seconds: float
-
+class Decisions(Stubs):
     def review_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
         """Take an alleged violation up for review, or a dismissed one again."""
         return self.decide_violation("review", marketplace, violation, **fields)

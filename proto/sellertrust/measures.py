@@ -2,7 +2,9 @@
 
 from datetime import date
 
-from sellertrust.requests import Time, bounds, invoke, policy_name, seller_name, times
+from sellertrust.names import policy_name, seller_name
+from sellertrust.requests import Time, bounds, invoke, times
+from sellertrust.stubs import Stubs
 from sellertrust.v1.measure_service_pb2 import (
     DELIVERY_SOURCE_UNSPECIFIED,
     DeliverySource,
@@ -13,15 +15,12 @@ from sellertrust.v1.measure_service_pb2 import (
     GetRestitutionRequest,
     GetRestitutionResponse,
 )
-from sellertrust.v1.measure_service_pb2_grpc import MeasureServiceStub
 
 MEASURE_SECONDS = 5.0
 """Measures are evaluated day by day, which takes longer than a score."""
 
 
-class Measures:
-    _measures: MeasureServiceStub
-
+class Measures(Stubs):
     def evaluate_measures(
         self,
         marketplace: str,

@@ -7,7 +7,9 @@ from functools import partial
 import grpc
 
 from sellertrust.errors import SellertrustCallError
+from sellertrust.names import model_name
 from sellertrust.requests import invoke, pages
+from sellertrust.stubs import Stubs
 from sellertrust.v1.model_service_pb2 import (
     DiffModelsRequest,
     DiffModelsResponse,
@@ -23,8 +25,6 @@ from sellertrust.v1.model_service_pb2 import (
     RollbackModelRequest,
     RollbackModelResponse,
 )
-from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
-from sellertrust.waiting import Threads
 
 MODEL_SECONDS = 15.0
 """Models are read and checked against their digests; people wait for that, no checkout does."""
@@ -35,16 +35,8 @@ PROMOTE_SECONDS = 120.0
 LOOK_SECONDS = 0.1
 
 
-def model_name(model: str) -> str:
-    """Return a model's name from an alias, a digest or its beginning: `model_name("champion") == "models/champion"`."""
-    return model if model.startswith("models/") else f"models/{model}"
-
-
-class Models:
+class Models(Stubs):
     """ModelService's methods of the client. A model is named by an alias, a digest, or its beginning."""
-
-    _models: ModelServiceStub
-    _waits: type[Threads]
 
     def list_models(self, *, page_size: int = 100, deadline_seconds: float = MODEL_SECONDS) -> Iterator[Model]:
         """Yield the published models in the order of their digests. `deadline_seconds` is for one page."""

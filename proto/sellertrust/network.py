@@ -1,6 +1,8 @@
 """The client of NetworkService."""
 
-from sellertrust.requests import invoke, marketplace_name, seller_name
+from sellertrust.names import marketplace_name, seller_name
+from sellertrust.requests import invoke
+from sellertrust.stubs import Stubs
 from sellertrust.v1.network_service_pb2 import (
     ExportCaseRequest,
     ExportCaseResponse,
@@ -11,7 +13,6 @@ from sellertrust.v1.network_service_pb2 import (
     RefreshLinksRequest,
     RefreshLinksResponse,
 )
-from sellertrust.v1.network_service_pb2_grpc import NetworkServiceStub
 
 NETWORK_SECONDS = 30.0
 """A marketplace's links are read as a whole; people wait for that, no checkout does."""
@@ -20,10 +21,8 @@ REFRESH_SECONDS = 1_800.0
 """For millions of links."""
 
 
-class Networks:
+class Networks(Stubs):
     """NetworkService of the client."""
-
-    _networks: NetworkServiceStub
 
     def get_seller_network(
         self,

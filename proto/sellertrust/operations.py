@@ -2,23 +2,22 @@
 
 import uuid
 
-from sellertrust.requests import invoke, marketplace_name, seller_name
+from sellertrust.names import marketplace_name, seller_name
+from sellertrust.requests import invoke
+from sellertrust.stubs import Stubs
 from sellertrust.v1.ledger_service_pb2 import (
     EraseSellerRequest,
     EraseSellerResponse,
     MendClockRequest,
     MendClockResponse,
 )
-from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 
 OPERATION_SECONDS = 30.0
 """An erasure may wait for readers of the database's journal."""
 
 
-class Operations:
+class Operations(Stubs):
     """Operators' calls of the client."""
-
-    _ledger: LedgerServiceStub
 
     def erase_seller(
         self,

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from sellertrust.requests import invoke, pages, policy_name
+from sellertrust.names import policy_name
+from sellertrust.requests import invoke, pages
+from sellertrust.stubs import Stubs
 from sellertrust.v1.policy_service_pb2 import (
     AcceptedLoss,
     CommitPolicyRequest,
@@ -15,7 +17,6 @@ from sellertrust.v1.policy_service_pb2 import (
     RollbackPolicyRequest,
     RollbackPolicyResponse,
 )
-from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 
 POLICY_SECONDS = 15.0
 """People wait for a policy; no checkout does."""
@@ -24,13 +25,11 @@ COMMIT_SECONDS = 60.0
 """A policy is first checked in every situation that it distinguishes."""
 
 
-class Policies:
+class Policies(Stubs):
     """PolicyService of the client.
 
     A policy is named by `head` (the served one), its digest, or the digest's beginning.
     """
-
-    _policies: PolicyServiceStub
 
     def get_policy(self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS) -> GetPolicyResponse:
         """Return one policy with its text, and `serving_digest`, the digest of the served policy."""

@@ -13,15 +13,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sellertrust.requests import invoke, marketplace_name, pages
+from sellertrust.names import marketplace_name
+from sellertrust.requests import invoke, pages
+from sellertrust.stubs import Stubs
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest, AppendEntriesResponse
-from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest, PromoteModelResponse
-from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
 from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
-from sellertrust.v1.network_service_pb2_grpc import NetworkServiceStub
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, CommitPolicyResponse
-from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
 from sellertrust.v1.proposal_service_pb2 import (
     ApproveProposalRequest,
     CreateProposalRequest,
@@ -30,9 +28,7 @@ from sellertrust.v1.proposal_service_pb2 import (
     Proposal,
     WithdrawProposalRequest,
 )
-from sellertrust.v1.proposal_service_pb2_grpc import ProposalServiceStub
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest, DecideViolationsResponse
-from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 
 PROPOSAL_SECONDS = 10.0
 """People wait for it; no checkout does."""
@@ -55,20 +51,8 @@ _FIELDS: Mapping[type[Proposable], str] = {
 }
 
 
-def proposal_name(proposal: str, marketplace: str = "") -> str:
-    """Return `proposal_name("p", "m") == "marketplaces/m/proposals/p"`; `proposals/p` for all marketplaces."""
-    return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
-
-
-class Proposals:
+class Proposals(Stubs):
     """ProposalService of the client."""
-
-    _ledger: LedgerServiceStub
-    _models: ModelServiceStub
-    _networks: NetworkServiceStub
-    _policies: PolicyServiceStub
-    _proposals: ProposalServiceStub
-    _reviews: ReviewServiceStub
 
     def create_proposal(
         self,

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.errors import SellertrustCallError
+from sellertrust.names import marketplace_name, seller_name, violation_name
 from sellertrust.waiting import settle
 
 Time = datetime | Timestamp
@@ -20,26 +21,6 @@ MaxStaleness = timedelta | Literal["any", "fresh"]
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
-
-
-def seller_name(marketplace: str, seller: str) -> str:
-    """Return the name for `Entry.seller`: `seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
-    return f"{marketplace_name(marketplace)}/sellers/{seller}"
-
-
-def violation_name(marketplace: str, violation: str) -> str:
-    """Return `violation_name("m", "v") == "marketplaces/m/violations/v"`; a violation's id is its report's `entry_id`."""
-    return f"{marketplace_name(marketplace)}/violations/{violation}"
-
-
-def marketplace_name(marketplace: str) -> str:
-    """Return `marketplace_name("m") == "marketplaces/m"`."""
-    return f"marketplaces/{marketplace}"
-
-
-def policy_name(policy: str) -> str:
-    """Return a policy's name from `head`, a digest or its beginning: `policy_name("head") == "policies/head"`."""
-    return policy if policy.startswith("policies/") else f"policies/{policy}"
 
 
 def parent_name(marketplace: str, seller: str | None) -> str:

@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, TypedDict, Unpack
 
-from sellertrust.requests import Time, bounds, invoke, marketplace_name, pages, seller_name, times
+from sellertrust.names import marketplace_name, notifier_name, seller_name
+from sellertrust.requests import Time, bounds, invoke, pages, times
+from sellertrust.stubs import Stubs
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
-from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.review_service_pb2 import (
     DecideViolationsRequest,
     DecideViolationsResponse,
@@ -27,7 +28,6 @@ from sellertrust.v1.review_service_pb2 import (
     Notifier,
     QueueItem,
 )
-from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 
 REVIEW_SECONDS = 10.0
 """The queue is sorted for each page; people wait for that, no checkout does."""
@@ -37,11 +37,6 @@ DECIDE_SECONDS = 60.0
 
 REPORT_SECONDS = 300.0
 """A report reads a whole period."""
-
-
-def notifier_name(marketplace: str, notifier: str) -> str:
-    """Return `notifier_name("m", "n") == "marketplaces/m/notifiers/n"`."""
-    return f"{marketplace_name(marketplace)}/notifiers/{notifier}"
 
 
 class _RequiredFields(TypedDict):
@@ -60,11 +55,32 @@ class CaseDecision(_RequiredFields, total=False):
     """Replaces the client's deadline."""
 
 
-class Reviews:
-    """ReviewService of the client."""
+class BulkDecision(_RequiredFields, total=False):
+    """A bulk decision and the violations that it selects; `actor` and `reason` are required."""
 
-    _ledger: LedgerServiceStub
-    _reviews: ReviewServiceStub
+    ground: str
+    decision_id: str | None
+    """Makes a repeated call safe; by default one is made."""
+    violation_types: Iterable[str]
+    notifier: str
+    seller: str
+    statuses: Iterable[entry_pb2.ViolationStatus.ValueType]
+    reported_from: Time | None
+    reported_before: Time | None
+    listing: str
+    right: str
+    sample_fraction: float
+    execute: bool
+    expected_count: int
+    etag: str
+    proposal: str
+    """Names the approved proposal of exactly this request (`decide_request`), if the server requires one."""
+    reverses: str
+    """Selects only what the bulk decision with this id changed."""
+
+
+class Reviews(Stubs):
+    """ReviewService of the client."""
 
     def get_notifier(
         self,
@@ -153,57 +169,16 @@ class Reviews:
         marketplace: str,
         action: entry_pb2.Action.ValueType,
         *,
-        actor: str,
-        reason: str,
-        ground: str = "",
-        decision_id: str | None = None,
-        violation_types: Iterable[str] = (),
-        notifier: str = "",
-        seller: str = "",
-        statuses: Iterable[entry_pb2.ViolationStatus.ValueType] = (),
-        reported_from: Time | None = None,
-        reported_before: Time | None = None,
-        listing: str = "",
-        right: str = "",
-        sample_fraction: float = 0.0,
-        execute: bool = False,
-        expected_count: int = 0,
-        etag: str = "",
-        proposal: str = "",
-        reverses: str = "",
         deadline_seconds: float = DECIDE_SECONDS,
+        **fields: Unpack[BulkDecision],
     ) -> DecideViolationsResponse:
         """Take one action on every selected violation except a held-back sample.
 
-        A dry run unless `execute`. To execute takes a `decision_id`, which makes a repeated call safe, and the dry
-        run's `count` and `etag`. A call decides at most 10,000: call again with the same arguments while `remaining` is
-        above 0. `proposal` names the approved proposal of exactly this request (`decide_request`), if the server
-        requires one. `reverses`: only what the bulk decision with this id changed. Raises ValueError if `execute` has no
-        `decision_id`.
+        A dry run unless `execute`. To execute takes a `decision_id` and the dry run's `count` and `etag`. A call decides
+        at most 10,000: call again with the same arguments while `remaining` is above 0. Raises ValueError if `execute`
+        has no `decision_id`.
         """
-        request = decide_request(
-            marketplace,
-            action,
-            actor=actor,
-            reason=reason,
-            ground=ground,
-            decision_id=decision_id,
-            violation_types=violation_types,
-            notifier=notifier,
-            seller=seller,
-            statuses=statuses,
-            reported_from=reported_from,
-            reported_before=reported_before,
-            listing=listing,
-            right=right,
-            sample_fraction=sample_fraction,
-            execute=execute,
-            expected_count=expected_count,
-            etag=etag,
-            proposal=proposal,
-            reverses=reverses,
-        )
-        return self.decide(request, deadline_seconds=deadline_seconds)
+        return self.decide(decide_request(marketplace, action, **fields), deadline_seconds=deadline_seconds)
 
     def decide(
         self, request: DecideViolationsRequest, *, deadline_seconds: float = DECIDE_SECONDS
@@ -220,25 +195,15 @@ class Reviews:
 
 
 def decide_request(
-    marketplace: str,
-    action: entry_pb2.Action.ValueType,
-    *,
-    decision_id: str | None = None,
-    seller: str = "",
-    reported_from: Time | None = None,
-    reported_before: Time | None = None,
-    execute: bool = False,
-    **fields: Any,
+    marketplace: str, action: entry_pb2.Action.ValueType, **fields: Unpack[BulkDecision]
 ) -> DecideViolationsRequest:
     """Return the request of `Client.decide_violations`, with the same arguments, to propose it."""
-    if execute and not decision_id:
+    if fields.get("execute") and not fields.get("decision_id"):
         raise ValueError("decision_id is required to execute: it makes a call again safe")
-    return DecideViolationsRequest(
-        parent=marketplace_name(marketplace),
-        action=action,
-        decision_id=decision_id or uuid.uuid4().hex,
-        seller=seller_name(marketplace, seller) if seller else "",
-        execute=execute,
-        **fields,
-        **times(reported_from=reported_from, reported_before=reported_before),
-    )
+    given: dict[str, Any] = {**fields}
+    seller = given.pop("seller", "")
+    period = times(**{name: given.pop(name, None) for name in ("reported_from", "reported_before")})
+    request = DecideViolationsRequest(parent=marketplace_name(marketplace), action=action, **given, **period)
+    request.decision_id = request.decision_id or uuid.uuid4().hex
+    request.seller = seller_name(marketplace, seller) if seller else ""
+    return request

@@ -99,10 +99,6 @@ class MethodRow:
     is_emergency: bool = False
 
 
-def _decision(action: str) -> MethodRow:
-    return MethodRow(Right.DECIDE, Scope.DECISION, Pool.WRITE, action)
-
-
 METHODS: Mapping[str, MethodRow] = MappingProxyType(
     {
         "TrustScoreService/GetTrustScore": MethodRow(Right.READ_SCORES, Scope.SELLER, Pool.READ),
@@ -121,14 +117,12 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "LedgerService/WatchEntries": MethodRow(Right.READ_LEDGER, Scope.PARENT, Pool.STREAM),
         "LedgerService/GetViolation": MethodRow(Right.READ_LEDGER, Scope.VIOLATION),
         "LedgerService/ListViolations": MethodRow(Right.READ_LEDGER, Scope.PARENT),
-        "LedgerService/ReviewViolation": _decision("review"),
-        "LedgerService/ConfirmViolation": _decision("confirm"),
-        "LedgerService/DismissViolation": _decision("dismiss"),
-        "LedgerService/WithdrawViolation": _decision("withdraw"),
-        "LedgerService/AppealViolation": _decision("appeal"),
-        "LedgerService/ReduceViolation": _decision("reduce"),
-        "LedgerService/OverturnViolation": _decision("overturn"),
-        "LedgerService/ReinstateViolation": _decision("reinstate"),
+        **{
+            f"LedgerService/{action.name.capitalize()}Violation": MethodRow(
+                Right.DECIDE, Scope.DECISION, Pool.WRITE, action.name.lower()
+            )
+            for action in Action
+        },
         "LedgerService/EraseSeller": MethodRow(Right.ERASE, Scope.ERASED, Pool.WRITE),
         "LedgerService/MendClock": MethodRow(Right.OPERATE, Scope.SERVER, Pool.WRITE),
         "ReviewService/GetNotifier": MethodRow(Right.READ_LEDGER, Scope.NOTIFIER, Pool.REVIEW),

@@ -5,6 +5,7 @@ answer is remembered. A call whose trace is recorded, and any other, goes to its
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
@@ -33,16 +34,14 @@ class AnswersAtOnce(Protocol):
         """Return a finder of immediate answers; None if all calls need a thread."""
 
 
+@dataclass(slots=True)
 class _Request:
-    __slots__ = ("allowed", "find", "message", "seller")
-
-    def __init__(self, message: Message, find: Callable[[], bytes | None] | None, seller: str) -> None:
-        self.message = message
-        self.find = find
-        """Looks for the response; None if it needs a thread."""
-        self.seller = seller
-        self.allowed: tuple[object, Caller | None] = (None, None)
-        """The rules that last granted it, and the caller."""
+    message: Message
+    find: Callable[[], bytes | None] | None
+    """Looks for the response; None if it needs a thread."""
+    seller: str
+    allowed: tuple[object, Caller | None] = (None, None)
+    """The rules that last granted it, and the caller."""
 
 
 class AtOnce:

@@ -7,6 +7,7 @@ come one after the other.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
@@ -15,6 +16,7 @@ from scoring.base.enums import Kind
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
 from sellertrust.v1 import entry_pb2
+from sellertrust.names import proposal_name
 from service.access.decision import NeededRight
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
@@ -22,7 +24,7 @@ from service.access.rights import METHODS, NEEDING_TWO, Right, Scope
 from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.needed_rights import find_right_to_append, list_needed_rights
 from service.contract.proposals import is_request, request_of
-from service.contract.resource_names import parse_marketplace, parse_proposal, proposal_name
+from service.contract.resource_names import parse_marketplace, parse_proposal
 from service.ledger.append.proposals import Proposal, Step
 from service.ledger.store import Ledger
 
@@ -34,12 +36,12 @@ MAX_PROVEN = 1_000
 Report = Callable[..., object]
 
 
+@dataclass(frozen=True)
 class Approvals:
-    def __init__(self, grants: GrantsFile | None, ledger: Ledger, report: Report) -> None:
-        self._grants = grants
-        self._ledger = ledger
-        self._report = report
-        self._proven: dict[object, int] = {}
+    _grants: GrantsFile | None
+    _ledger: Ledger
+    _report: Report
+    _proven: dict[object, int] = field(default_factory=dict)
 
     @property
     def agreement(self) -> Agreement:
@@ -182,7 +184,7 @@ def require_open(proposal: Proposal) -> None:
         "EXPIRED": (proposal.is_expired, "has expired"),
         "ERASED": (proposal.content is None, "was about a seller who was erased"),
     }
-    name = proposal_name(proposal.marketplace, proposal.proposal)
+    name = proposal_name(proposal.proposal, proposal.marketplace)
     for state, (is_closed, words) in closed.items():
         if is_closed:
             raise ProposalClosed(f"{name} {words}; make a new one", {"proposal": name, "state": state})

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,7 @@ PROBE_SECONDS = 1.0
 """Time from an answer of the ledger to the next check."""
 
 
+@dataclass(frozen=True)
 class _WatchContext:
     """The context of a watch whose end is reported by a thread of `pool`.
 
@@ -34,9 +36,8 @@ class _WatchContext:
     it would miss that a message has gone out, and a drain would not end.
     """
 
-    def __init__(self, context: grpc.ServicerContext, pool: ThreadPoolExecutor) -> None:
-        self._context = context
-        self._pool = pool
+    _context: grpc.ServicerContext
+    _pool: ThreadPoolExecutor
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         """Call `callback` in the pool when the watch ends; return False if it has ended."""

@@ -24,10 +24,10 @@ _CUT = struct.Struct(">qqq")
 _BINDING_BYTES = 12
 
 
+@dataclass(frozen=True)
 class Reads:
-    def __init__(self, ledger: Ledger, tail: Tail) -> None:
-        self._ledger = ledger
-        self._tail = tail
+    _ledger: Ledger
+    _tail: Tail
 
     def settled(self) -> int:
         """Return a time in microseconds; all entries recorded before it are in later cuts. 0: unknown."""

@@ -10,28 +10,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.v1 import (
-    answer_service_pb2,
-    audit_service_pb2,
-    ledger_service_pb2,
-    measure_service_pb2,
-    model_service_pb2,
-    network_service_pb2,
-    policy_service_pb2,
-    proposal_service_pb2,
-    review_service_pb2,
-    trust_score_service_pb2,
-)
 from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.approvals import Approvals
@@ -102,19 +90,6 @@ def grpc_options(settings: Settings) -> tuple[tuple[str, int], ...]:
         ("grpc.max_allowed_incoming_connections", settings.limits.max_connections),
     )
 
-
-FILES = (
-    ledger_service_pb2.DESCRIPTOR,
-    trust_score_service_pb2.DESCRIPTOR,
-    review_service_pb2.DESCRIPTOR,
-    model_service_pb2.DESCRIPTOR,
-    proposal_service_pb2.DESCRIPTOR,
-    measure_service_pb2.DESCRIPTOR,
-    policy_service_pb2.DESCRIPTOR,
-    audit_service_pb2.DESCRIPTOR,
-    answer_service_pb2.DESCRIPTOR,
-    network_service_pb2.DESCRIPTOR,
-)
 
 SCORE_SERVICE = "sellertrust.v1.TrustScoreService"
 MODEL_SERVICE = "sellertrust.v1.ModelService"
@@ -210,8 +185,9 @@ class Server:
     def _register(self, *servicers: object) -> list[str]:
         names = []
         self.handlers: dict[str, Any] = {}
-        for file, servicer in zip(FILES, servicers, strict=True):
-            (service,) = file.services_by_name.values()
+        for servicer in servicers:
+            name = type(servicer).__name__.removesuffix("r")  # LedgerServicer implements LedgerService
+            service = descriptor_pool.Default().FindServiceByName(f"sellertrust.v1.{name}")
             handlers = self._calls.handlers(service, servicer, self._pools, self._streams)
             self._grpc.add_registered_method_handlers(service.full_name, handlers)
             names.append(service.full_name)
@@ -304,9 +280,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.drain()
 
     def _listen(self, address: str) -> str:

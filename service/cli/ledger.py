@@ -10,7 +10,7 @@ import typer
 from scoring.base.errors import invalid
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from sellertrust.requests import marketplace_name
+from sellertrust.names import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger

@@ -11,7 +11,8 @@ import typer
 from scoring.base.errors import ModelNotFound, invalid
 from scoring.entries.field_types import escape_unprintable
 from sellertrust.client import Client
-from sellertrust.models import Models, model_name
+from sellertrust.models import Models
+from sellertrust.names import model_name
 from sellertrust.v1 import model_service_pb2 as messages
 from sellertrust.v1.policy_service_pb2 import PolicyMove
 from service.bootstrap import open_registry

@@ -101,7 +101,7 @@ def export_command(
 
     Once another person has approved it, proposal carry-out writes the signed bundle, case.json, and case.html for people.
     """
-    from sellertrust.requests import marketplace_name, seller_name
+    from sellertrust.names import marketplace_name, seller_name
     from sellertrust.v1 import entry_pb2
 
     source = parse_option("--authority", Source, authority)

@@ -10,7 +10,7 @@ from scoring.base.errors import invalid
 from scoring.base.money import format_amount, parse_amount
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from sellertrust.requests import policy_name
+from sellertrust.names import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, ImmediateGround, PolicyMove
 from service.cli.common import client
 from service.cli.models import login_name, move_row

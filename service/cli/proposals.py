@@ -10,7 +10,8 @@ import typer
 from scoring.base.errors import invalid
 from scoring.entries.field_types import escape_unprintable
 from sellertrust.client import Client
-from sellertrust.proposals import Proposable, proposal_name
+from sellertrust.names import proposal_name
+from sellertrust.proposals import Proposable
 from sellertrust.v1.network_service_pb2 import ExportCaseResponse
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse

@@ -10,9 +10,9 @@ from scoring.base.time import format_day
 from scoring.policy.measures import Deposit
 from scoring.scores.answer import Stamp
 from sellertrust.v1 import answer_service_pb2 as answer_pb
-from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.contract.audiences import hide_cautions_from_seller, hide_from_seller
+from service.contract.fields import message_of
 from service.contract.measures import measures_message
 from service.contract.scores import score_message, stamp_message
 from service.contract.texts import Texts
@@ -41,7 +41,7 @@ def simulation_message(
 
 
 def unstamped_measures(name: str, answer: WholeAnswer) -> measure_pb.EvaluateMeasuresResponse:
-    message = measures_message(name, answer.in_force, answer.policy, answer.stamp)
+    message = measures_message(name, answer)
     message.ClearField("stamp")
     return message
 
@@ -52,14 +52,13 @@ def path_message(path: TierPath, orders: int, today: int, texts: Texts) -> answe
     key = "_".join([*(["verify"] if course.level else []), *(["trade"] if course.trades else [])]) or "wait"
     level = texts.say(f"level.{course.level.name}") if course.level else ""
     tier = texts.say(f"tier.{path.tier.name}")
-    return answer_pb.TierPath(
-        tier=entry_pb2.Tier.ValueType(path.tier),
+    return message_of(
+        answer_pb.TierPath,
+        path,
         day=day,
-        days=path.days,
         trades_cleanly=course.trades,
         orders_in_90_days=orders if course.trades else 0,
-        identity_level=entry_pb2.IdentityLevel.ValueType(course.level or 0),
-        points=path.points,
+        identity_level=course.level,
         sentence=texts.say(f"path.{key}", tier=tier, day=day, days=path.days, orders=orders, level=level),
     )
 
@@ -72,12 +71,7 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
 
 def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
     for appeal in appeals:
-        yield answer_pb.AppealEffect(
-            entries=appeal.entries,
-            points=appeal.points,
-            tier=entry_pb2.Tier.ValueType(appeal.tier or 0),
-            violations=appeal.violations,
-        )
+        yield message_of(answer_pb.AppealEffect, appeal)
 
 
 def find_largest_deposit(answer: WholeAnswer) -> int:
@@ -114,7 +108,7 @@ def replay_message(
 ) -> answer_pb.ReplayTrustScoreResponse:
     """Return a replay's response. `steps`: (ingredient, its old and new value, the answer with the new one)."""
     score = score_message(name, replay.score, stamp_message(replay.stamp))
-    measures = measures_message(name, replay.in_force, replay.policy, replay.stamp)
+    measures = measures_message(name, replay)
     kind = request.WhichOneof("answer")
     differing = (
         []
@@ -133,13 +127,7 @@ def replay_message(
         measures=measures,
         differing=differing,
         steps=[
-            answer_pb.ReplayStep(
-                ingredient=answer_pb.Ingredient.ValueType(ingredient),
-                then=before,
-                now=now,
-                points=answer.score.points,
-                tier=entry_pb2.Tier.ValueType(answer.score.tier or 0),
-            )
+            message_of(answer_pb.ReplayStep, answer.score, ingredient=ingredient, then=before, now=now)
             for ingredient, before, now, answer in steps
         ],
     )

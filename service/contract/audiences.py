@@ -27,7 +27,7 @@ from scoring.scores.answer import TrustScore
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from service.contract.fields import timestamp
+from service.contract.fields import message_of
 from service.contract.texts import Texts, day_text
 from service.ledger.records import ViolationView
 
@@ -115,21 +115,10 @@ def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.A
     return score_pb.AudienceAnswer(
         language=texts.language,
         sentences=sentences,
-        leads=[
-            score_pb.LeadingReason(
-                reason_code=lead.reason_code,
-                points=lead.points,
-                entries=lead.entries,
-                caused=lead.caused,
-                responsive=lead.responsive,
-                contestable=lead.contestable,
-                end_time=None if lead.ends is None else timestamp(lead.ends),
-            )
-            for lead in told.leads
-        ],
+        leads=[message_of(score_pb.LeadingReason, lead, end_time=lead.ends) for lead in told.leads],
         fixed=told.fixed,
         fixed_until_day=until if told.fixed else "",
-        given_back=[score_pb.GivenBack(violation=one.violation, points=one.points) for one in told.given_back],
+        given_back=[message_of(score_pb.GivenBack, one) for one in told.given_back],
     )
 
 

@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sellertrust.names import marketplace_name
 from sellertrust.v1 import audit_service_pb2 as pb
-from service.contract.resource_names import marketplace_name
 
 
 def record_message(text: str, line: Mapping[str, Any]) -> pb.AuditRecord:

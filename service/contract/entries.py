@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from scoring.base.enums import Kind
 from scoring.base.errors import FieldPath, FieldViolation, invalid
-from scoring.base.time import format_day
 from scoring.entries.entry import MAX_BATCH, Entry, is_by_rule
 from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
+from sellertrust.names import seller_name
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
-from service.contract.fields import FieldErrors, date_of, optional_time, timestamp
-from service.contract.resource_names import seller_name, seller_of
+from service.contract.fields import FieldErrors, date_of, message_of, optional_time
+from service.contract.resource_names import seller_of
 from service.ledger.records import AppendedEntry, RecordedEntry
 
 
@@ -128,40 +128,14 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
     """Return a recorded entry as a message. An exposure has its day and no `occur_time`, as stated."""
     entry, fact = recorded.entry, recorded.entry.fact
     kind = KIND_OF[type(fact)]
-    message = entry_pb2.Entry(
-        entry_id=entry.entry_id,
+    return message_of(
+        entry_pb2.Entry,
+        recorded,
+        entry,
         seller=seller_name(marketplace, recorded.seller) if recorded.seller else "",
-        report_time=timestamp(recorded.report_time),
-        record_time=timestamp(recorded.record_time),
-        sequence=recorded.sequence,
-        pending=recorded.pending,
-        origin=entry.origin,
-        erased=recorded.erased,
-        principal=recorded.principal,
+        occur_time=None if KINDS[kind].occur_time is Need.REFUSED else recorded.occur_time,
+        **{KINDS[kind].key: fact},
     )
-    if KINDS[kind].occur_time is not Need.REFUSED:
-        message.occur_time.CopyFrom(timestamp(recorded.occur_time))
-    stated = getattr(message, KINDS[kind].key)
-    stated.SetInParent()
-    for name, field in _BY_NAME[kind].items():
-        _write(stated, name, field.shape.kind, getattr(fact, name))
-    return message
-
-
-def _write(message: Any, name: str, shape: str, value: Any) -> None:
-    match shape:
-        case "ids":
-            getattr(message, name).extend(value)
-        case "attributes":
-            getattr(message, name).update(value)
-        case "time":
-            if value is not None:
-                getattr(message, name).CopyFrom(timestamp(value))
-        case "day":
-            setattr(message, name, format_day(value))
-        case _:
-            if value:
-                setattr(message, name, value)
 
 
 def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
@@ -171,11 +145,4 @@ def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.A
 
 
 def appended_message(appended: AppendedEntry) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    return ledger_service_pb2.AppendEntriesResponse.Result(
-        entry_id=appended.entry_id,
-        sequence=appended.sequence,
-        record_time=timestamp(appended.record_time),
-        already_present=appended.already_present,
-        pending=appended.pending,
-        erased=appended.erased,
-    )
+    return message_of(ledger_service_pb2.AppendEntriesResponse.Result, appended)

@@ -1,14 +1,18 @@
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeVar
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, invalid
-from scoring.base.time import MAX_TIME, SECOND, parse_day
+from scoring.base.time import MAX_TIME, SECOND, format_day, parse_day
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 
 class FieldErrors:
@@ -69,3 +73,50 @@ def date_of(text: str, field: str | FieldPath) -> int:
 def timestamp(time: int) -> Timestamp:
     """Convert microseconds: `timestamp(1_500_000) == Timestamp(seconds=1, nanos=500_000_000)`."""
     return Timestamp(seconds=time // SECOND, nanos=time % SECOND * 1_000)
+
+
+def message_of(kind: type[M], /, *sources: object, **stated: Any) -> M:
+    """Return a message: each field as `stated`, else the attribute of its name of the first source that has one.
+
+    Microseconds become a Timestamp, days since 1970 a date, objects messages in the same way; None leaves a field unset.
+    `message_of(Caution, caution)` reads `end_time` from `caution.end`.
+    """
+    for name, attributes, convert in _list_fields(kind.DESCRIPTOR):
+        value = stated[name] if name in stated else _find_value(sources, attributes)
+        stated[name] = None if value is None else convert(value)
+    return kind(**stated)
+
+
+def _find_value(sources: Iterable[object], attributes: Iterable[str]) -> Any:
+    for source in sources:
+        for name in attributes:
+            value = getattr(source, name, None)
+            if value is not None:
+                return value
+    return None
+
+
+@cache
+def _list_fields(kind: Descriptor) -> list[tuple[str, list[str], Callable[[Any], Any]]]:
+    rows = []
+    for field in kind.fields:
+        names = [field.name]
+        if field.message_type is Timestamp.DESCRIPTOR:
+            names.append(field.name.removesuffix("_time"))
+        rows.append((field.name, names, _make_converter(field)))
+    return rows
+
+
+def _make_converter(field: Any) -> Callable[[Any], Any]:
+    if field.message_type is Timestamp.DESCRIPTOR:
+        return lambda value: timestamp(value) if isinstance(value, int) else value
+    if field.message_type is not None and not field.message_type.GetOptions().map_entry:
+        kind = GetMessageClass(field.message_type)
+
+        def convert(value: Any) -> Message:
+            return value if isinstance(value, Message) else message_of(kind, value)
+
+        return (lambda values: [convert(value) for value in values]) if field.is_repeated else convert
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return lambda value: format_day(value) if isinstance(value, int) else value
+    return lambda value: value

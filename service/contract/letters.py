@@ -14,11 +14,10 @@ from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.rules import FailureRate, Operand, Quantity
 from sellertrust.v1 import answer_service_pb2 as answer_pb
-from sellertrust.v1 import entry_pb2
 from service.contract.answers import path_message
 from service.contract.audiences import tell_reason, tell_source, tell_violation, tell_what
 from service.contract.dsa_records import DSA, find_record
-from service.contract.fields import timestamp
+from service.contract.fields import message_of, timestamp
 from service.contract.texts import DEFAULT_LANGUAGE, Texts
 from service.ledger.records import ViolationView
 
@@ -74,24 +73,23 @@ class _Letters:
 
     def write(self, statement: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
         """Return the message of a statement; `is_hidden`: without the reports behind a caution."""
-        measure, until = statement.measure, statement.contest_until
+        measure = statement.measure
         views = self._list_views(statement)
         action = self._tell_next_action(statement, views)
-        message = answer_pb.StatementOfReasons(
-            measure=measure.measure,
-            kind=entry_pb2.MeasureKind.ValueType(measure.current.kind),
-            start_time=None if measure.start is None else timestamp(measure.start),
-            end_time=None if measure.end is None else timestamp(measure.end),
+        message = message_of(
+            answer_pb.StatementOfReasons,
+            measure,
+            kind=measure.current.kind,
             violations=() if is_hidden else statement.violations,
             reason_codes=[reason.reason_code for reason in statement.reasons],
-            automation=answer_pb.Automation.ValueType(statement.decided_by),
+            automation=statement.decided_by,
             automated_detection=not is_hidden and any(view.automated for view in views),
             credit_risk=statement.is_by_rule_without_violation,
-            contest_until_time=None if until is None else timestamp(until),
+            contest_until_time=statement.contest_until,
             alike=[other.measure for other in statement.alike],
             next_action=action,
-            notice_sent_time=None if statement.notice is None else timestamp(statement.notice.record_time),
-            barred_until_time=None if statement.bar is None else timestamp(statement.bar.fact.until or 0),
+            notice_sent_time=None if statement.notice is None else statement.notice.record_time,
+            barred_until_time=None if statement.bar is None else statement.bar.fact.until or 0,
             bar_ground="" if statement.bar is None else statement.bar.fact.ground,
         )
         facts = [self._tell_caution(statement)] if statement.caution is not None else self._tell_facts(statement, views)

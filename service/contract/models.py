@@ -11,8 +11,9 @@ from scoring.model.artifact import MANIFEST, pinned_features
 from scoring.model.card import describe_page, write_card
 from scoring.model.page import read_page
 from scoring.model.promises import broken_promises
+from sellertrust.names import model_name
 from sellertrust.v1 import model_service_pb2 as model_pb
-from service.contract.resource_names import model_name
+from service.contract.fields import message_of
 from service.registry.figures import FigureRow, features_of, flatten, headline_figures
 from service.registry.gates import NEVER_OVERRIDDEN, GateResult, word_of_gates
 from service.registry.moves import Move, aliases_of, find_figure
@@ -68,28 +69,18 @@ def _numbers(evaluation: Any) -> list[tuple[str, int | float]]:
 
 
 def _gate_message(gate: GateResult) -> model_pb.ModelGate:
-    message = model_pb.ModelGate(
-        gate=gate.gate,
-        hard=gate.is_hard,
-        ok=gate.ok,
-        text=gate.text,
-        overridable=gate.overridable and gate.is_hard and gate.gate not in NEVER_OVERRIDDEN,
-    )
-    if gate.number is not None:
-        message.number = gate.number
-    if gate.limit is not None:
-        message.limit = gate.limit
-    return message
+    overridable = gate.overridable and gate.is_hard and gate.gate not in NEVER_OVERRIDDEN
+    return message_of(model_pb.ModelGate, gate, hard=gate.is_hard, overridable=overridable)
 
 
 def move_message(number: int, move: Move) -> model_pb.ModelMove:
     """Return move `number` as a message, without an invalid time. Numbers become JSON text."""
-    message = model_pb.ModelMove(
+    message = message_of(
+        model_pb.ModelMove,
+        move,
         number=number,
-        alias=move.alias,
         model=model_name(move.digest),
-        actor=move.actor,
-        reason=move.reason,
+        move_time=None,
         figures={name: value if isinstance(value, str) else json.dumps(value) for name, value in move.figures.items()},
     )
     with suppress(ValueError, OverflowError):

@@ -11,6 +11,7 @@ from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
 from service.access.rights import BOUND, METHODS, RIGHT_OF_AUDIENCE, RIGHT_OF_KIND, MethodRow, Right, Scope
 from service.contract.resource_names import (
+    Item,
     parse_marketplace,
     parse_notifier,
     parse_parent,
@@ -29,11 +30,13 @@ PROPOSABLE = {
     "export_case": "NetworkService/ExportCase",
 }
 
-_NAMED: dict[Scope, Callable[[str, str], tuple[str, str]]] = {
+_NAMED: dict[Scope, Callable[[str, str], Item]] = {
     Scope.VIOLATION: parse_violation,
+    Scope.DECISION: parse_violation,
     Scope.NOTIFIER: parse_notifier,
     Scope.PROPOSAL: parse_proposal,
 }
+_OF_SELLER = {Scope.SELLER, Scope.MEASURES, Scope.AUDIENCE, Scope.ERASED, Scope.EVERY_SELLER}
 
 _LINK = FIELD_OF[Kind.LINK]
 _PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] in BOUND}
@@ -45,7 +48,44 @@ def list_needed_rights(row: MethodRow, request: Any) -> list[NeededRight]:
 
     Raises InvalidInput for a malformed name of a place, as the method itself does.
     """
-    return _RIGHTS_BY_SCOPE[row.scope](row, request)
+    right = row.right
+    if row.scope is Scope.PROPOSED:
+        proposed = list_rights_of_proposed(request)
+        return [NeededRight(right, proposed[0].marketplace), *proposed]
+    if row.scope is Scope.AUDIENCE:
+        if not 0 <= request.audience < len(RIGHT_OF_AUDIENCE):
+            raise invalid("audience", "is unknown; use one of Audience")
+        right = RIGHT_OF_AUDIENCE[request.audience]
+    marketplace, seller = _find_place(row.scope, request)
+    one = NeededRight(right, marketplace, seller)
+    needed = [one]
+    match row.scope:
+        case Scope.ENTRIES:
+            needed = _list_rights_to_append(marketplace, request.entries) or needed
+        case Scope.SELLERS:
+            names = dict.fromkeys(request.sellers) or ("",)
+            needed = [one._replace(seller=_seller(name, marketplace)) for name in names]
+        case Scope.DECISION | Scope.ERASED:
+            needed = [one._replace(entry_id=request.entry_id or None, action=row.action or None)]
+        case Scope.MARKETPLACE if right is Right.BULK_DECIDE:
+            needed = [one._replace(action=action_name(request.action))]
+        case Scope.MEASURES if request.policy:  # otherwise its rules could be probed seller by seller
+            needed.append(NeededRight(Right.READ_POLICIES))
+    return needed
+
+
+def _find_place(scope: Scope, request: Any) -> tuple[str, str | None]:
+    """Return the marketplace and the seller of a request; "" and None for all."""
+    if scope in _NAMED:
+        return _NAMED[scope](request.name, "name").marketplace, None
+    if scope is Scope.PARENT:
+        return parse_parent(request.parent, "parent")
+    if scope in _OF_SELLER:
+        found = parse_seller(request.seller, "seller")
+        return found.marketplace, None if scope is Scope.EVERY_SELLER else found.item
+    if scope is Scope.SERVER or (scope is Scope.PROPOSALS and not request.parent):
+        return "", None
+    return parse_marketplace(request.parent, "parent"), None
 
 
 def seller_parts(request: Any) -> tuple[str, str]:
@@ -57,90 +97,6 @@ def seller_parts(request: Any) -> tuple[str, str]:
     if len(parts) != 4 or parts[0] != "marketplaces" or parts[2] != "sellers" or len(parts[1]) > MAX_ID:
         return "", ""
     return parts[1], parts[3]
-
-
-def _rights_of_seller(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, *parse_seller(request.seller, "seller"))]
-
-
-def _rights_of_every_seller(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, parse_seller(request.seller, "seller")[0])]
-
-
-def _rights_of_audience(_: MethodRow, request: Any) -> list[NeededRight]:
-    if not 0 <= request.audience < len(RIGHT_OF_AUDIENCE):
-        raise invalid("audience", "is unknown; use one of Audience")
-    return [NeededRight(RIGHT_OF_AUDIENCE[request.audience], *parse_seller(request.seller, "seller"))]
-
-
-def _rights_of_measures(row: MethodRow, request: Any) -> list[NeededRight]:
-    """Return the seller, and a stated policy too: otherwise its rules could be probed seller by seller."""
-    return [*_rights_of_seller(row, request), *([NeededRight(Right.READ_POLICIES)] if request.policy else [])]
-
-
-def _rights_of_erased(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, *parse_seller(request.seller, "seller"), entry_id=request.entry_id or None)]
-
-
-def _rights_of_parent(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, *parse_parent(request.parent, "parent"))]
-
-
-def _rights_of_sellers(row: MethodRow, request: Any) -> list[NeededRight]:
-    marketplace = parse_marketplace(request.parent, "parent")
-    names = dict.fromkeys(request.sellers) or ("",)
-    return [NeededRight(row.right, marketplace, _seller(name, marketplace)) for name in names]
-
-
-def _rights_of_marketplace(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, parse_marketplace(request.parent, "parent"), action=_bulk_action(row, request))]
-
-
-def _rights_of_name(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, _NAMED[row.scope](request.name, "name")[0])]
-
-
-def _rights_of_decision(row: MethodRow, request: Any) -> list[NeededRight]:
-    marketplace, _ = parse_violation(request.name, "name")
-    return [NeededRight(row.right, marketplace, entry_id=request.entry_id or None, action=row.action)]
-
-
-def _rights_of_entries(row: MethodRow, request: Any) -> list[NeededRight]:
-    marketplace = parse_marketplace(request.parent, "parent")
-    return _list_rights_to_append(marketplace, request.entries) or [NeededRight(row.right, marketplace)]
-
-
-def _rights_of_server(row: MethodRow, _: Any) -> list[NeededRight]:
-    return [NeededRight(row.right)]
-
-
-def _rights_of_proposed(row: MethodRow, request: Any) -> list[NeededRight]:
-    proposed = list_rights_of_proposed(request)
-    return [NeededRight(row.right, proposed[0].marketplace), *proposed]
-
-
-def _rights_of_proposals(row: MethodRow, request: Any) -> list[NeededRight]:
-    return [NeededRight(row.right, parse_marketplace(request.parent, "parent") if request.parent else "")]
-
-
-_RIGHTS_BY_SCOPE: dict[Scope, Callable[[MethodRow, Any], list[NeededRight]]] = {
-    Scope.SELLER: _rights_of_seller,
-    Scope.MEASURES: _rights_of_measures,
-    Scope.EVERY_SELLER: _rights_of_every_seller,
-    Scope.AUDIENCE: _rights_of_audience,
-    Scope.SELLERS: _rights_of_sellers,
-    Scope.ERASED: _rights_of_erased,
-    Scope.PARENT: _rights_of_parent,
-    Scope.MARKETPLACE: _rights_of_marketplace,
-    Scope.VIOLATION: _rights_of_name,
-    Scope.NOTIFIER: _rights_of_name,
-    Scope.PROPOSAL: _rights_of_name,
-    Scope.ENTRIES: _rights_of_entries,
-    Scope.DECISION: _rights_of_decision,
-    Scope.SERVER: _rights_of_server,
-    Scope.PROPOSED: _rights_of_proposed,
-    Scope.PROPOSALS: _rights_of_proposals,
-}
 
 
 def list_rights_of_proposed(request: Any) -> list[NeededRight]:
@@ -205,10 +161,6 @@ def _seller(name: str, marketplace: str) -> str | None:
         return seller_of(name, marketplace, "seller")
     except InvalidInput:
         return None
-
-
-def _bulk_action(row: MethodRow, request: Any) -> str | None:
-    return action_name(request.action) if row.right is Right.BULK_DECIDE else None
 
 
 def action_name(number: int) -> str:

@@ -5,11 +5,10 @@ from scoring.measures.case_record import LinkInForce
 from scoring.measures.in_force import InForce
 from scoring.network.links import Hop
 from scoring.network.rings import Month, Ring, bound_innocent
-from sellertrust.v1 import entry_pb2
+from sellertrust.names import seller_name
 from sellertrust.v1 import network_service_pb2 as pb
-from service.contract.fields import timestamp
+from service.contract.fields import message_of
 from service.contract.measures import terms_message
-from service.contract.resource_names import seller_name
 from service.ledger.queries.links import Precision, Surroundings
 
 MAX_SELLERS = 500
@@ -37,13 +36,13 @@ def network_message(marketplace: str, seller: str, surroundings: Surroundings) -
 
 
 def _link_message(marketplace: str, hop: Hop) -> pb.NetworkLink:
-    return pb.NetworkLink(
+    return message_of(
+        pb.NetworkLink,
+        hop,
         seller=seller_name(marketplace, hop.seller),
         other=seller_name(marketplace, hop.to),
-        link_kind=entry_pb2.LinkKind.ValueType(hop.kind),
-        strength_ppm=hop.strength_ppm,
-        entries=hop.entries,
-        end_time=None if hop.until is None else timestamp(hop.until),
+        link_kind=hop.kind,
+        end_time=hop.until,
     )
 
 
@@ -69,41 +68,30 @@ def certificate_message(
     while rest:
         step = next(hop for entries, hop in hops.items() if rest[: len(entries)] == entries and hop.seller == path[-1])
         path, rest = [*path, step.to], rest[len(step.entries) :]
-    return pb.LinkCertificate(
-        case=fact.case,
+    return message_of(
+        pb.LinkCertificate,
+        link,
+        fact,
         sellers=[seller_name(marketplace, name) for name in path],
         entries=fact.rests_on,
-        link_kinds=[entry_pb2.LinkKind.ValueType(kind) for kind in kinds],
+        link_kinds=kinds,
         precisions=precision_messages({kind: precision[kind] for kind in dict.fromkeys(kinds) if kind in precision}),
-        strength_ppm=fact.strength_ppm,
-        start_time=timestamp(link.start),
-        end_time=timestamp(link.end),
         terms=terms_message(measures.terms, measures.ahead_limit_minor),
         terms_without=terms_message(measures_without_links.terms, measures_without_links.ahead_limit_minor),
-        accounts=fact.accounts,
     )
 
 
 def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPrecision]:
-    return [
-        pb.LinkPrecision(
-            link_kind=entry_pb2.LinkKind.ValueType(kind),
-            confirmed=one.decided.confirmed,
-            severed=one.decided.severed,
-            low_ppm=one.low_ppm,
-            high_ppm=one.high_ppm,
-        )
-        for kind, one in measured.items()
-    ]
+    return [message_of(pb.LinkPrecision, one, one.decided, link_kind=kind) for kind, one in measured.items()]
 
 
 def ring_message(marketplace: str, ring: Ring, violators: int, settled_minor: int) -> pb.Ring:
-    return pb.Ring(
+    return message_of(
+        pb.Ring,
+        ring,
         sellers=[seller_name(marketplace, name) for name in ring.sellers[:MAX_SELLERS]],
         size=len(ring.sellers),
-        core=ring.core,
         violators=violators,
-        joined=ring.joined,
         settled_minor=settled_minor,
     )
 
@@ -113,13 +101,12 @@ def month_messages(
 ) -> list[pb.LinkMonth]:
     decided = [one.decided for one in precision.values()]
     return [
-        pb.LinkMonth(
-            month=month.month,
+        message_of(
+            pb.LinkMonth,
+            month,
             clean_touched=month.clean,
             clean_touched_per_100000=round(100_000 * month.clean / max(sellers, 1), 2),
             innocent_at_most_per_100000=bound_innocent(month.clean, sellers, decided),
-            warned=month.warned,
-            warning_days=month.warning_days,
         )
         for month in [*months][:MAX_MONTHS]
     ]

@@ -1,14 +1,13 @@
 from scoring.base.enums import DeliverySource
 from scoring.base.errors import FieldViolation
-from scoring.base.time import DAY, day_of, format_day
+from scoring.base.time import DAY, day_of
 from scoring.entries.field_types import CURRENCY, ID, list_names
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution
 from scoring.policy.payout import Order
-from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
-from service.contract.fields import FieldErrors, date_of, optional_time, timestamp
+from service.contract.fields import FieldErrors, date_of, message_of, optional_time
 from service.contract.scores import stamp_message
 
 _AMOUNTS = ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
@@ -66,23 +65,16 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
 
 
 def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
-    payout, terms, stop = found.payout, found.terms, found.stop
-    return measure_pb.EvaluatePayoutResponse(
+    payout, stop = found.payout, found.stop
+    return message_of(
+        measure_pb.EvaluatePayoutResponse,
+        found,
+        payout,
+        found.terms,
         seller=name,
-        released_minor=payout.released_minor,
-        drawn_minor=payout.drawn_minor,
-        held_minor=payout.held_minor,
-        next_release_day="" if payout.next_release_day is None else format_day(payout.next_release_day),
-        hold_days=terms.hold_days,
-        reserve_ppm=terms.reserve_ppm,
-        reserve_days=terms.reserve_days,
-        value_cap_minor=found.value_cap_minor,
-        stopped_time=None if stop is None else timestamp(stop.begin),
-        delivery_hold_days=terms.delivery_hold_days,
-        ahead_days=terms.ahead_days,
-        ahead_limit_minor=found.ahead_limit_minor,
+        stopped_time=None if stop is None else stop.begin,
         paid_ahead_minor=payout.released_minor if payout.is_young else 0,
-        stop_decide_time=None if stop is None or stop.end is None else timestamp(stop.end),
+        stop_decide_time=None if stop is None else stop.end,
         currency=order.currency,
         capture_stamp=stamp_message(found.capture_stamp),
         stamp=stamp_message(found.stamp),
@@ -91,23 +83,8 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
 
 def restitution_message(name: str, restitution: Restitution) -> measure_pb.GetRestitutionResponse:
     """Return a restitution as a message; `name`: the seller's resource name."""
-    return measure_pb.GetRestitutionResponse(
-        seller=name,
-        violation=restitution.violation,
-        status=entry_pb2.ViolationStatus.ValueType(restitution.status),
-        items=[
-            measure_pb.GetRestitutionResponse.Item(
-                measure=item.span.measure,
-                rule=item.span.rule,
-                kind=entry_pb2.MeasureKind.ValueType(item.span.kind),
-                begin_time=timestamp(item.span.begin),
-                end_time=None if item.span.end is None else timestamp(item.span.end),
-                days=item.days,
-                other_violations=item.span.others,
-                held_minor=item.held_minor,
-            )
-            for item in restitution.items
-        ],
-        currency=restitution.currency,
-        captured_minor=restitution.captured_minor,
-    )
+    items = [
+        message_of(measure_pb.GetRestitutionResponse.Item, item, item.span, other_violations=item.span.others)
+        for item in restitution.items
+    ]
+    return message_of(measure_pb.GetRestitutionResponse, restitution, seller=name, items=items)

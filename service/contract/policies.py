@@ -3,36 +3,25 @@ from collections.abc import Iterable
 from scoring.base.errors import invalid
 from scoring.base.time import DAY
 from scoring.policy.policy import Policy
+from sellertrust.names import policy_name
 from sellertrust.v1 import policy_service_pb2 as pb
-from service.contract.fields import timestamp
-from service.contract.resource_names import policy_name
+from service.contract.fields import message_of
 from service.ledger.append.policy_moves import PolicyMove
 
 
 def policy_message(policy: Policy) -> pb.Policy:
-    return pb.Policy(
-        name=policy_name(policy.digest),
-        digest=policy.digest,
-        policy_name=policy.name,
-        policy_version=policy.version,
-        text=policy.text,
-    )
+    name = policy_name(policy.digest)
+    return message_of(pb.Policy, policy, name=name, policy_name=policy.name, policy_version=policy.version)
 
 
 def move_message(move: PolicyMove) -> pb.PolicyMove:
-    return pb.PolicyMove(
-        number=move.number,
-        action=pb.PolicyAction.ValueType(move.action),
+    return message_of(
+        pb.PolicyMove,
+        move,
         policy=policy_name(move.digest),
-        move_time=timestamp(move.move_time),
-        actor=move.actor,
-        reason=move.reason,
-        principal=move.principal,
-        proposal=move.proposal,
-        certificate=move.certificate,
         accepted_losses=_list_losses(move.accepted),
         sequence_losses=_list_losses(move.sequence),
-        owed_until=timestamp(move.owed_until * DAY) if move.owed_until else None,
+        owed_until=move.owed_until * DAY if move.owed_until else None,
         immediate=pb.ImmediateGround.Value(f"IMMEDIATE_GROUND_{(move.immediate or 'unspecified').upper()}"),
     )
 

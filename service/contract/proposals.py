@@ -7,19 +7,14 @@ from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, invalid
 from scoring.entries.entry import prepare_batch
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.common import REASON, REASON_MISSING
+from sellertrust.names import proposal_name
 from sellertrust.v1 import proposal_service_pb2
 from service.access.four_eyes import PERSONS
 from service.contract.case_export import case_of
 from service.contract.entries import entries_of
-from service.contract.fields import FieldErrors, timestamp
+from service.contract.fields import FieldErrors, message_of
 from service.contract.needed_rights import PROPOSABLE
-from service.contract.resource_names import (
-    parse_marketplace,
-    parse_model,
-    parse_policy_digest,
-    proposal_name,
-    seller_of,
-)
+from service.contract.resource_names import parse_marketplace, parse_model, parse_policy_digest, seller_of
 from service.contract.review import decision_of
 from service.ledger.append.proposals import Proposal, Step
 from service.policy.history import check_text
@@ -170,24 +165,18 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
     `persons`: of each step, (its caller's person, the person whose support it adds); "" for none.
     """
     count = sum(1 for _, added in persons if added)
-    message = Pb.Proposal(
-        name=proposal_name(proposal.marketplace, proposal.proposal),
+    message = message_of(
+        Pb.Proposal,
+        proposal,
+        name=proposal_name(proposal.proposal, proposal.marketplace),
         state=state_of(proposal, count),
         persons_missing=max(0, PERSONS - count),
-        digest=proposal.digest,
-        expire_time=timestamp(proposal.expire_time),
+        steps=[
+            message_of(Pb.Proposal.Step, taken, state=STATES[taken.step], person=person, counts=bool(added))
+            for taken, (person, added) in zip(proposal.steps, persons, strict=True)
+        ],
         erased=proposal.content is None,
     )
-    for taken, (person, added) in zip(proposal.steps, persons, strict=True):
-        message.steps.add(
-            state=STATES[taken.step],
-            principal=taken.principal,
-            person=person,
-            counts=bool(added),
-            actor=taken.actor,
-            reason=taken.reason,
-            step_time=timestamp(taken.step_time),
-        )
     if (content := proposal.content) is not None:
         message.basis.update(content.basis)
         getattr(message, _FIELDS[content.method]).ParseFromString(content.request)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from scoring.base.errors import FieldPath, InvalidInput, invalid
 from scoring.entries.field_types import ID_FORM, is_id
+from sellertrust.names import marketplace_name
 from service.registry.moves import is_digest
 
 MARKETPLACE_FORM = "marketplaces/{marketplace}"
@@ -26,36 +27,6 @@ class Item(NamedTuple):
 class Parent(NamedTuple):
     marketplace: str
     seller: str | None
-
-
-def marketplace_name(marketplace: str) -> str:
-    return f"marketplaces/{marketplace}"
-
-
-def seller_name(marketplace: str, seller: str) -> str:
-    """Return `seller_name("m", "s") == "marketplaces/m/sellers/s"`."""
-    return f"marketplaces/{marketplace}/sellers/{seller}"
-
-
-def violation_name(marketplace: str, violation: str) -> str:
-    return f"marketplaces/{marketplace}/violations/{violation}"
-
-
-def notifier_name(marketplace: str, notifier: str) -> str:
-    return f"marketplaces/{marketplace}/notifiers/{notifier}"
-
-
-def proposal_name(marketplace: str, proposal: str) -> str:
-    """Return a proposal's name; `proposals/p` if `marketplace` is "", for all of them."""
-    return f"{marketplace_name(marketplace)}/proposals/{proposal}" if marketplace else f"proposals/{proposal}"
-
-
-def model_name(model: str) -> str:
-    return f"models/{model}"
-
-
-def policy_name(policy: str) -> str:
-    return f"policies/{policy}"
 
 
 def parse_marketplace(name: str, field: str | FieldPath) -> str:

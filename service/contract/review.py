@@ -4,9 +4,10 @@ from typing import cast
 from scoring.base.enums import Action, Status
 from scoring.base.errors import FieldViolation
 from scoring.caution.cautions import Caution
-from sellertrust.v1 import entry_pb2, review_service_pb2
-from service.contract.fields import FieldErrors, optional_time, timestamp
-from service.contract.resource_names import notifier_name, seller_name, seller_of, violation_name
+from sellertrust.names import notifier_name, seller_name, violation_name
+from sellertrust.v1 import review_service_pb2
+from service.contract.fields import FieldErrors, message_of, optional_time
+from service.contract.resource_names import seller_of
 from service.contract.violations import statuses_of, violation_message
 from service.ledger.queries.cases import OpenCase
 from service.ledger.queries.violations import Selection
@@ -19,17 +20,13 @@ EXAMPLES = 100
 
 
 def notifier_message(marketplace: str, notifier: str, assessment: Assessment) -> review_service_pb2.Notifier:
-    record, reliability = assessment.record, assessment.reliability
-    message = review_service_pb2.Notifier(
+    reliability = assessment.reliability
+    message = message_of(
+        review_service_pb2.Notifier,
+        assessment,
+        assessment.record,
         name=notifier_name(marketplace, notifier),
-        reports=record.reports,
-        upheld=record.upheld,
-        overturned=record.overturned,
-        dismissed=record.dismissed,
-        withdrawn=record.withdrawn,
-        open=record.open,
-        authority_reports=assessment.authority_reports,
-        source=entry_pb2.Source.ValueType(assessment.source or 0),
+        reliability=None,
     )
     if reliability is not None:
         message.reliability = reliability.mean
@@ -54,16 +51,12 @@ def queue_messages(
         for entry in one.entries:
             first_due.setdefault(entry, one)
     return [
-        review_service_pb2.QueueItem(
+        message_of(
+            review_service_pb2.QueueItem,
+            item,
+            first_due.get(item.violation),
             violation=violation_message(marketplace, views[item.violation]),
-            priority=item.priority,
             safety_first=item.is_safety,
-            probability_upheld=item.probability_upheld,
-            harm_weight=item.harm_weight,
-            recent_orders=item.recent_orders,
-            held_back=item.held_back,
-            decide_by_time=timestamp(first_due[item.violation].decide_by) if item.violation in first_due else None,
-            case=first_due[item.violation].case if item.violation in first_due else "",
         )
         for item in items
         if item.violation in views
@@ -73,13 +66,11 @@ def queue_messages(
 def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list[review_service_pb2.OpenCase]:
     """Return open cases, in order; `now`: in microseconds, decides which are overdue."""
     return [
-        review_service_pb2.OpenCase(
+        message_of(
+            review_service_pb2.OpenCase,
+            case,
             seller=seller_name(marketplace, case.seller),
-            case=case.case,
-            rule=case.rule,
-            open_time=timestamp(case.opened_time),
-            decide_by_time=timestamp(case.decide_by),
-            caution_end_time=timestamp(case.caution_end),
+            open_time=case.opened_time,
             overdue=case.decide_by <= now,
             entries=case.rests_on,
         )
@@ -134,20 +125,16 @@ def _action(number: int) -> Action:
 
 
 def outcome_message(marketplace: str, outcome: BulkOutcome) -> review_service_pb2.DecideViolationsResponse:
-    counts = sorted(outcome.by_status.items())
-    return review_service_pb2.DecideViolationsResponse(
+    count = review_service_pb2.DecideViolationsResponse.StatusCount
+    return message_of(
+        review_service_pb2.DecideViolationsResponse,
+        outcome,
         count=len(outcome.selected),
         statuses=[
-            review_service_pb2.DecideViolationsResponse.StatusCount(
-                status=entry_pb2.ViolationStatus.ValueType(status), count=count
-            )
-            for status, count in counts
+            message_of(count, status=status, count=number) for status, number in sorted(outcome.by_status.items())
         ],
         held_back=[violation_name(marketplace, name) for name in outcome.held_back],
         examples=[violation_name(marketplace, name) for name in outcome.others[:EXAMPLES]],
-        decided=outcome.decided,
-        remaining=outcome.remaining,
-        etag=outcome.etag,
         reached=outcome.reach,
         changed=[violation_name(marketplace, name) for name in outcome.changed],
     )

@@ -4,11 +4,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from scoring.base.enums import FreshnessState
 from scoring.base.errors import SellertrustError, invalid
-from scoring.base.time import SECOND, format_day
+from scoring.base.time import SECOND
 from scoring.caution.cautions import Caution
 from scoring.scores import answer
-from sellertrust.v1 import entry_pb2, trust_score_service_pb2
-from service.contract.fields import optional_time, timestamp
+from sellertrust.v1 import trust_score_service_pb2
+from service.contract.fields import message_of, optional_time
 from service.contract.statuses import item_error
 from service.registry.starter import STARTER_DIGEST, STARTER_NAME
 
@@ -17,15 +17,8 @@ MAX_CAUTION_ENTRIES = 100
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
-    return trust_score_service_pb2.Stamp(
-        observe_time=timestamp(stamp.observe_time),
-        known_time=timestamp(stamp.known_time),
-        ledger_sequence=stamp.ledger_sequence,
-        model_digest=stamp.model_digest,
-        policy_digest=stamp.policy_digest,
-        core_version=stamp.core_version,
-        model_name=STARTER_NAME if stamp.model_digest == STARTER_DIGEST else "",
-    )
+    name = STARTER_NAME if stamp.model_digest == STARTER_DIGEST else ""
+    return message_of(trust_score_service_pb2.Stamp, stamp, model_name=name)
 
 
 def stamp_of(message: trust_score_service_pb2.Stamp) -> answer.Stamp:
@@ -48,9 +41,10 @@ def freshness_message(
     state: FreshnessState, as_of_time: int | None, age: int | None = None
 ) -> trust_score_service_pb2.Freshness:
     """Return how far an answer reflects the ledger. Times in microseconds; None is unset."""
-    return trust_score_service_pb2.Freshness(
-        state=trust_score_service_pb2.FreshnessState.ValueType(state),
-        as_of_time=None if as_of_time is None else timestamp(as_of_time),
+    return message_of(
+        trust_score_service_pb2.Freshness,
+        state=state,
+        as_of_time=as_of_time,
         age=None if age is None else Duration(seconds=age // SECOND, nanos=age % SECOND * 1_000),
     )
 
@@ -71,23 +65,10 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
-    return trust_score_service_pb2.TrustScore(
+    return message_of(
+        trust_score_service_pb2.TrustScore,
+        score,
         seller=name,
-        state=trust_score_service_pb2.ScoreState.ValueType(score.state),
-        points=score.points,
-        points_low=score.points_low,
-        points_high=score.points_high,
-        points_if_upheld=score.points_if_upheld,
-        tier_points=score.tier_points,
-        tier=entry_pb2.Tier.ValueType(score.tier or 0),
-        badge=score.badge,
-        band=score.band,
-        p_bad=score.p_bad,
-        reason_codes=score.reason_codes,
-        counted_incidents=score.counted_incidents,
-        open_allegations=score.open_allegations,
-        override=score.override,
-        standing=score.standing,
         cautions=caution_messages(score.cautions),
         stamp=stamp,
         freshness=freshness,
@@ -98,24 +79,16 @@ def score_message(
 def notice_message(notice: answer.Notice | None) -> trust_score_service_pb2.TierNotice | None:
     if notice is None:
         return None
-    return trust_score_service_pb2.TierNotice(
-        tier=entry_pb2.Tier.ValueType(notice.tier), end_time=timestamp(notice.until)
-    )
+    return message_of(trust_score_service_pb2.TierNotice, notice, end_time=notice.until)
 
 
 def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb2.Caution]:
     """Return the messages in the same order. Each lists at most MAX_CAUTION_ENTRIES entries, and counts the others."""
     return [
-        trust_score_service_pb2.Caution(
-            rule=caution.rule,
-            reference=caution.reference,
-            signal=trust_score_service_pb2.CautionSignal.ValueType(caution.signal),
-            start_time=timestamp(caution.start),
-            end_time=timestamp(caution.end),
-            decide_by_time=timestamp(caution.decide_by),
-            case=caution.case,
-            counted=caution.measured.counted,
-            compared=caution.measured.compared,
+        message_of(
+            trust_score_service_pb2.Caution,
+            caution,
+            caution.measured,
             entries=caution.entries[-MAX_CAUTION_ENTRIES:],
             entries_omitted=max(len(caution.entries) - MAX_CAUTION_ENTRIES, 0),
         )
@@ -136,57 +109,14 @@ def result_message(
 
 
 def past_score_message(time: int, score: answer.TrustScore | None) -> trust_score_service_pb2.PastScore:
-    tier = entry_pb2.TIER_UNSPECIFIED if score is None or score.tier is None else entry_pb2.Tier.ValueType(score.tier)
-    points = None if score is None else score.points
-    return trust_score_service_pb2.PastScore(observe_time=timestamp(time), tier=tier, points=points)
+    return message_of(trust_score_service_pb2.PastScore, score, observe_time=time)
 
 
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
-    response = trust_score_service_pb2.ExplainTrustScoreResponse(
+    return message_of(
+        trust_score_service_pb2.ExplainTrustScoreResponse,
+        explanation,
         trust_score=score_message(name, explanation.score, stamp_message(stamp), freshness),
-        baseline_points=explanation.baseline_points,
-        reasons=[_reason_message(reason) for reason in explanation.reasons],
-    )
-    if explanation.thin_file is not None:
-        thin = explanation.thin_file
-        response.thin_file.CopyFrom(
-            trust_score_service_pb2.ThinFile(
-                settled_orders=thin.settled_orders,
-                settled_orders_needed=thin.settled_orders_needed,
-                tenure_days=thin.tenure_days,
-                tenure_days_needed=thin.tenure_days_needed,
-            )
-        )
-    return response
-
-
-def _reason_message(reason: answer.Reason) -> trust_score_service_pb2.Reason:
-    return trust_score_service_pb2.Reason(
-        reason_code=reason.reason_code,
-        points=reason.points,
-        incidents_omitted=reason.incidents_omitted,
-        entries=reason.entries,
-        entries_omitted=reason.entries_omitted,
-        days=[
-            trust_score_service_pb2.ExposureDay(
-                day=format_day(day.day), settled_orders=day.settled_orders, service_failures=day.service_failures
-            )
-            for day in reason.days
-        ],
-        days_omitted=reason.days_omitted,
-        counted=reason.counted,
-        compared=reason.compared,
-        incidents=[
-            trust_score_service_pb2.IncidentEffect(
-                incident=effect.incident,
-                category=entry_pb2.Category.ValueType(effect.category),
-                severity=entry_pb2.Severity.ValueType(effect.severity),
-                occur_time=timestamp(effect.occur_time),
-                points_if_overturned=effect.points_if_overturned,
-                entries=effect.entries,
-            )
-            for effect in reason.incidents
-        ],
     )

@@ -1,6 +1,6 @@
 from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER, Period, Tally, Value, format_month
 from sellertrust.v1 import review_service_pb2 as review_pb
-from service.contract.fields import timestamp
+from service.contract.fields import message_of
 from service.ledger.records import Cut
 
 
@@ -8,12 +8,12 @@ def report_message(
     period: Period, now: Cut, tally: Tally, then: Cut | None, published: Tally | None, *, is_simulated: bool
 ) -> review_pb.GetTransparencyReportResponse:
     """Return a report; `then` and `published` are None before its publication."""
-    message = review_pb.GetTransparencyReportResponse(
+    message = message_of(
+        review_pb.GetTransparencyReportResponse,
+        period,
+        now,
         period=period.text,
-        start_time=timestamp(period.start),
-        end_time=timestamp(period.end),
-        publish_time=timestamp(period.publish_time) if then is not None else None,
-        known_time=timestamp(now.known_time),
+        publish_time=period.publish_time if then is not None else None,
         published_sequence=0 if then is None else then.sequence,
         known_sequence=now.sequence,
         simulated=is_simulated,
@@ -30,13 +30,7 @@ def report_message(
 
 def _value_message(value: Value, period: Period) -> review_pb.TransparencyValue:
     shown = value.shown
-    message = review_pb.TransparencyValue(
-        state=review_pb.ShownState.ValueType(shown.state),
-        count=shown.count,
-        value=value.value,
-        low=value.low,
-        high=value.high,
-    )
+    message = message_of(review_pb.TransparencyValue, shown, value, splits=None, months=None)
     for name, split in shown.splits.items():
         cells = [review_pb.TransparencyCell(name=cell, count=count) for cell, count in split.cells.items()]
         rest = shown.count - sum(split.cells.values())

@@ -5,9 +5,9 @@ from google.protobuf.message import Message
 
 from scoring.base.enums import Severity, Status
 from scoring.base.errors import FieldViolation, InvalidInput
-from sellertrust.v1 import entry_pb2, ledger_service_pb2
-from service.contract.fields import timestamp
-from service.contract.resource_names import seller_name, violation_name
+from sellertrust.names import seller_name, violation_name
+from sellertrust.v1 import ledger_service_pb2
+from service.contract.fields import message_of
 from service.ledger.records import ViolationView
 
 
@@ -34,21 +34,9 @@ def severity_of(request: Message) -> Severity | None:
 
 
 def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
-    return ledger_service_pb2.Violation(
+    return message_of(
+        ledger_service_pb2.Violation,
+        view,
         name=violation_name(marketplace, view.violation),
         seller=seller_name(marketplace, view.seller) if view.seller else "",
-        incident=view.incident,
-        violation_type=view.violation_type,
-        category=entry_pb2.Category.ValueType(view.category),
-        severity=entry_pb2.Severity.ValueType(view.severity),
-        harm=entry_pb2.Harm.ValueType(view.harm),
-        source=entry_pb2.Source.ValueType(view.source),
-        notifier=view.notifier,
-        status=entry_pb2.ViolationStatus.ValueType(view.status),
-        attribution=entry_pb2.Attribution.ValueType(view.attribution or 0),
-        occur_time=timestamp(view.occur_time),
-        report_time=timestamp(view.report_time),
-        record_time=timestamp(view.record_time),
-        entries=view.entries,
-        allowed_actions=[entry_pb2.Action.ValueType(action) for action in view.allowed_actions],
     )

@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -33,9 +32,7 @@ class EndRequests:
         self._before |= {number: signal.signal(number, self._give_back) for number in SIGNALS}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._give_back()
         signal.set_wakeup_fd(self._wakeup_before)
         self._reader.close()

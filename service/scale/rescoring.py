@@ -24,7 +24,7 @@ from scoring.base.errors import (
 from scoring.base.time import DAY, format_time
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from service.contract.resource_names import seller_name
+from sellertrust.names import seller_name
 from service.files import make_private
 from service.ledger.store import Ledger
 from service.scale.export import Exported, export_entries, forget_foreign

@@ -18,7 +18,7 @@ from scoring.model.artifact import PARTS, Artifact, load
 from scoring.policy.policy import Policy
 from scoring.scores.answer import TrustScore
 from scoring.scores.notice import Move
-from service.contract.resource_names import seller_name
+from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text

@@ -39,9 +39,10 @@ class Payouts:
         if day < order.capture_day:
             raise invalid("day", "lies before the order's capture")
         cut = self._ledger.cut((day + 1) * DAY, None) if day < today else now
-        later, policy, stamp = self._scorer.measures(marketplace, seller, cut)
+        answer = self._scorer.whole_answer(marketplace, seller, cut)
+        later = answer.in_force
         first, at_capture, capture_stamp, hold_limit = self._at_capture(
-            marketplace, seller, order.capture_day, now, (later.terms_at_capture, policy, stamp)
+            marketplace, seller, order.capture_day, now, (later.terms_at_capture, answer.policy, answer.stamp)
         )
         confirmed_time = None if order.is_disputed else order.confirmed_time
         terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
@@ -54,7 +55,7 @@ class Payouts:
         stopped = [Stopped(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
         currency = at_capture.rule_book.currency
         # Value in another currency than the terms' does not count as settled.
-        settled = later.settled_minor if policy.rule_book.currency == currency else 0
+        settled = later.settled_minor if answer.policy.rule_book.currency == currency else 0
         paid_day = find_paid_day(stopped, day)
         if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
             settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
@@ -63,15 +64,15 @@ class Payouts:
         last = stops[-1] if stops and stops[-1].lasts_past((day + 1) * DAY - 1) else None
         caps = dict(first.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
-        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, capture_stamp, stamp)
+        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, capture_stamp, answer.stamp)
 
     def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
         """Return the settled value just before a time with the knowledge of then, in minor units of a currency."""
         try:
-            found, policy, _ = self._scorer.measures(marketplace, seller, self._ledger.cut(until, until))
+            found = self._scorer.whole_answer(marketplace, seller, self._ledger.cut(until, until))
         except SellerNotFound:
             return 0
-        return found.settled_minor if policy.rule_book.currency == currency else 0
+        return found.in_force.settled_minor if found.policy.rule_book.currency == currency else 0
 
     def _counts_against(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
         try:
@@ -111,10 +112,10 @@ class Payouts:
         Measures that rested on a violation overturned since are left out: each aspect is the laxer of then, and of then
         by what is known now.
         """
-        measures, ledger = self._scorer.measures, self._ledger
-        found, _, stamp = measures(marketplace, seller, ledger.cut(until, until), policy, until - 1)
-        corrected, _, _ = measures(marketplace, seller, ledger.cut(until), policy, until - 1)
-        return found.terms_at_capture.laxer_of(corrected.terms_at_capture), stamp
+        made_by = self._scorer.champion.at(until - 1), policy
+        cuts = self._ledger.cut(until, until), self._ledger.cut(until)
+        found, corrected = (self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by) for cut in cuts)
+        return found.in_force.terms_at_capture.laxer_of(corrected.in_force.terms_at_capture), found.stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.

@@ -197,19 +197,6 @@ class Scorer:
         )
         return told, explanation
 
-    def measures(
-        self, marketplace: str, seller: str, cut: Cut, policy: Policy | None = None, served_at: int | None = None
-    ) -> tuple[InForce, Policy, Stamp]:
-        """Return (measures in force for one seller, their policy, the stamp).
-
-        By `policy`, or the served one; by the model served at `served_at` (microseconds), or now. Raises SellerNotFound.
-        """
-        artifact = self.champion.artifact if served_at is None else self.champion.at(served_at)
-        query = self._make_query(marketplace, cut, (artifact, policy or self.policy.now))
-        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
-        _, in_force = self._evaluate_one(seller, query, terms)
-        return in_force, query.policy, query.stamp
-
     def measures_with_and_without_links(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, InForce]:
         """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
         query = self._make_query(marketplace, cut)

@@ -16,8 +16,8 @@ from pathlib import Path
 from scoring.scores.answer import MadeBy
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
+from sellertrust.names import seller_name
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from service.contract.resource_names import seller_name
 from service.contract.scores import score_message
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy

@@ -95,7 +95,7 @@ def _measures_over_score(ledger: Ledger) -> float:
     scorer = build_scorer(ledger, shipped("general"), Shelf(worlds.artifact()))
     cut = ledger.cut()
     asked = (
-        partial(scorer.measures, MARKET, "s-ordinary", cut),
+        partial(scorer.whole_answer, MARKET, "s-ordinary", cut),
         partial(scorer.scores, MARKET, ["s-ordinary"], cut),
     )
     took: tuple[list[float], ...] = ([], [])

@@ -33,8 +33,8 @@ from scoring.base.time import DAY, parse_day
 from scoring.features.decay import EXPOSURE_BITS
 from scoring.features.resolved import resolve_sellers
 from scoring.features.views import view_at_times
+from sellertrust.names import seller_name
 from service.bootstrap import build_scorer
-from service.contract.resource_names import seller_name
 from service.contract.scores import score_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

@@ -4,10 +4,11 @@ from contextlib import contextmanager
 from scoring.base.errors import SellertrustError
 from scoring.entries.entry import Entry
 from scoring.model.artifact import Artifact
+from sellertrust.names import seller_name
 from sellertrust.v1.trust_score_service_pb2 import BatchGetTrustScoresResponse, GetTrustScoreResponse, TrustScore
 from service.bootstrap import build_scorer
 from service.contract.fields import optional_time
-from service.contract.resource_names import parse_seller, seller_name
+from service.contract.resource_names import parse_seller
 from service.contract.scores import score_message, stamp_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger

@@ -77,7 +77,7 @@ class Told:
 
     def in_force(self, seller: str = SELLER) -> dict[str, str]:
         """Return the evaluation of now: by rule the entry that lifted it, or ""."""
-        found, _, _ = build_scorer(self.ledger, self.policy).measures(MARKET, seller, self.ledger.cut())
+        found = build_scorer(self.ledger, self.policy).whole_answer(MARKET, seller, self.ledger.cut()).in_force
         return {one.rule: one.lifted for one in found.measures}
 
 

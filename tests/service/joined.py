@@ -111,7 +111,7 @@ class Place:
         self.ledger.append(MARKET, [*entries])
 
     def measures(self, seller: str) -> InForce:
-        return self.scorer.measures(MARKET, seller, self.ledger.cut())[0]
+        return self.scorer.whole_answer(MARKET, seller, self.ledger.cut()).in_force
 
     def fault(self, what: str, text: str) -> None:
         self.found[what] += 1
@@ -243,10 +243,8 @@ class Place:
         self.found["notices"] += len(served) > 1
         if promoted and self._is_noticed(cut, promoted, before.notice_days):
             served.append((None, before))
-        plain = []
-        for self.plain.champion.artifact, policy in served:
-            plain.append(self.plain.measures(MARKET, seller, cut, policy)[0])
-        found, own = self.scorer.measures(MARKET, seller, cut)[0], plain[0]
+        plain = [self.plain.whole_answer(MARKET, seller, cut, made_by=made_by).in_force for made_by in served]
+        found, own = self.scorer.whole_answer(MARKET, seller, cut).in_force, plain[0]
         lax = reduce(Terms.laxer_of, (one.terms for one in plain))
         waiting = {
             name: getattr(lax, name) for name in ("listing_caps", "manual_review")
@@ -349,7 +347,7 @@ def _judge(place: Place, runners: list[Runner]) -> None:
         twin = name.replace("-a", "-b")
         texts = []
         for seller in (name, twin):
-            shown = [repr(place.scorer.measures(MARKET, seller, cut)[0])]
+            shown = [repr(place.scorer.whole_answer(MARKET, seller, cut).in_force)]
             for age in (0, 3, 7):
                 order = Order(1_000, place.today - age, "EUR")
                 found = place.payouts.evaluate(MARKET, seller, order, place.today, "", cut)

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from scoring.answers.forecast import count_recent_orders, find_first_better_day, find_paths, forecast
 from scoring.answers.leads import list_appeals
@@ -49,15 +49,15 @@ OF_STATEMENTS = (*OF_SELLER_AND_STAFF, score_pb.AUDIENCE_REGULATOR)
 _ENDS_OF_APPEALS = {int(Action.REDUCE), int(Action.OVERTURN)}
 
 
+@dataclass(frozen=True)
 class AnswerServicer:
     """Handlers, documented in `answer_service.proto`."""
 
-    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, recorder: Recorder, laws: Sequence[str]) -> None:
-        self._ledger = ledger
-        self._scorer = scorer
-        self._reads = reads
-        self._recorder = recorder
-        self._laws = laws
+    _ledger: Ledger
+    _scorer: Scorer
+    _reads: Reads
+    _recorder: Recorder
+    _laws: Sequence[str]
 
     def SimulateTrustScore(self, request: answer_pb.SimulateTrustScoreRequest) -> answer_pb.SimulateTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from scoring.base.errors import AuditUnavailable
 from sellertrust.v1 import audit_service_pb2 as pb
@@ -21,11 +22,11 @@ def _readable() -> Iterator[None]:
         raise AuditUnavailable(text) from None
 
 
+@dataclass(frozen=True)
 class AuditServicer:
     """Handlers, documented in `audit_service.proto`."""
 
-    def __init__(self, audit: AuditFile) -> None:
-        self._audit = audit
+    _audit: AuditFile
 
     def ListAuditRecords(self, request: pb.ListAuditRecordsRequest) -> pb.ListAuditRecordsResponse:
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""

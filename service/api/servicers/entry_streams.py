@@ -1,6 +1,7 @@
 import re
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import TypeVar
@@ -10,12 +11,13 @@ from google.rpc import code_pb2
 
 from scoring.base.errors import SellertrustError, SequenceNotReached, invalid
 from scoring.base.time import MAX_TIME
+from sellertrust.names import marketplace_name
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from service.api.reads import MAX_PAGE, page_limit
+from service.api.reads import MAX_PAGE, Reads, page_limit
 from service.call_context import current_call
 from service.contract.entries import appended_response, entry_message
-from service.contract.resource_names import Parent, marketplace_name, parse_marketplace, parse_parent
+from service.contract.resource_names import Parent, parse_marketplace, parse_parent
 from service.contract.statuses import code_of, item_error
 from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail, sequence_not_reached_error, server_stopping_error
@@ -32,18 +34,19 @@ _TOKEN = re.compile(f"([0-9]{{1,18}})-[0-9a-f]{{{TOKEN_DIGITS}}}")
 ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
 
 
+@dataclass(frozen=True)
 class EntryStreams:
     """LedgerService's streams, documented in `ledger_service.proto`. At most one appends and one reads at a time.
 
     So all streams take at most two calls' share of core, lock and connections.
     """
 
-    def __init__(self, ledger: Ledger, tail: Tail, recorder: Recorder) -> None:
-        self._ledger = ledger
-        self._recorder = recorder
-        self._tail = tail
-        self._appending = threading.Lock()
-        self._reading = threading.Lock()
+    _ledger: Ledger
+    _tail: Tail
+    _reads: Reads
+    _recorder: Recorder
+    _appending: threading.Lock = field(default_factory=threading.Lock)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def _append(self, marketplace: str, entries: Sequence[entry_pb.Entry]) -> list[AppendedEntry]:
         return append_messages(self._ledger, marketplace, entries, self._recorder.record_contested)

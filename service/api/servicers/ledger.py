@@ -15,15 +15,12 @@ from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
-from service.api.reads import Reads, is_number
+from service.api.reads import is_number
 from service.api.servicers.entry_streams import EntryStreams, cut_to_message, list_sellers
 from service.contract.entries import appended_response, entry_message
 from service.contract.fields import timestamp
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation
 from service.contract.violations import severity_of, statuses_of, violation_message
-from service.ledger.clock.tail import Tail
-from service.ledger.store import Ledger
-from service.mechanism.recorder import Recorder
 
 DecideViolation = Callable[[Any, Any], Any]
 
@@ -39,10 +36,6 @@ def _method_of(action: Action) -> DecideViolation:
 
 class LedgerServicer(EntryStreams):
     """Handlers, documented in `ledger_service.proto`."""
-
-    def __init__(self, ledger: Ledger, tail: Tail, reads: Reads, recorder: Recorder) -> None:
-        super().__init__(ledger, tail, recorder)
-        self._reads = reads
 
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         marketplace = parse_marketplace(request.parent, "parent")

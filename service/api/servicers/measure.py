@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.api.reads import Reads
 from service.contract.measures import measures_message
@@ -8,20 +10,22 @@ from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 
 
+@dataclass(frozen=True)
 class MeasureServicer:
     """Handlers, documented in `measure_service.proto`."""
 
-    def __init__(self, scorer: Scorer, payouts: Payouts, reads: Reads, recorder: Recorder) -> None:
-        self._scorer = scorer
-        self._payouts = payouts
-        self._reads = reads
-        self._recorder = recorder
+    _scorer: Scorer
+    _payouts: Payouts
+    _reads: Reads
+    _recorder: Recorder
 
     def EvaluateMeasures(self, request: measure_pb.EvaluateMeasuresRequest) -> measure_pb.EvaluateMeasuresResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
         stated = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
-        found, policy, stamp = self._scorer.measures(marketplace, seller, self._reads.cut(request), stated)
-        return measures_message(request.seller, found, policy, stamp)
+        cut = self._reads.cut(request)
+        made_by = self._scorer.champion.artifact, stated or self._scorer.policy.now
+        answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
+        return measures_message(request.seller, answer)
 
     def EvaluatePayout(self, request: measure_pb.EvaluatePayoutRequest) -> measure_pb.EvaluatePayoutResponse:
         marketplace, seller = parse_seller(request.seller, "seller")

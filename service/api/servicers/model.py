@@ -2,32 +2,29 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from scoring.base.errors import ArtifactRefused, ModelNotFound
+from sellertrust.names import model_name
 from sellertrust.v1 import model_service_pb2 as model_pb
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
 from service.contract.models import model_message, move_message, row_message
-from service.contract.resource_names import model_name, parse_model
+from service.contract.resource_names import parse_model
 from service.registry.figures import compare_models
 from service.registry.registry import REPORT, Registry
 
 
+@dataclass(frozen=True)
 class ModelServicer:
     """Handlers, documented in `model_service.proto`.
 
     `serving` returns the model in use; `refresh` adopts a move at once.
     """
 
-    def __init__(
-        self,
-        registry: Registry | None,
-        serving: Callable[[], str] = lambda: "",
-        refresh: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._held = registry
-        self._serving = serving
-        self._refresh = refresh
+    _held: Registry | None
+    _serving: Callable[[], str] = lambda: ""
+    _refresh: Callable[[], object] = lambda: None
 
     def ListModels(self, request: model_pb.ListModelsRequest) -> model_pb.ListModelsResponse:
         page = page_of(request, _is_digest)

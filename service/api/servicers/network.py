@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +32,15 @@ MAX_RINGS, DEFAULT_RINGS = 100, 20
 DEFAULT_SIZE = 3
 
 
+@dataclass(frozen=True)
 class NetworkServicer:
     """Handlers, documented in `network_service.proto`."""
 
-    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads, key: Path) -> None:
-        """Sign cases with the key of the file `key`, made if absent."""
-        self._key = key
-        self._ledger = ledger
-        self._scorer = scorer
-        self._reads = reads
+    _ledger: Ledger
+    _scorer: Scorer
+    _reads: Reads
+    _key: Path
+    """The file of the key that signs cases, made if absent."""
 
     def GetSellerNetwork(self, request: pb.GetSellerNetworkRequest) -> pb.GetSellerNetworkResponse:
         marketplace, seller = parse_seller(request.seller, "seller")

@@ -1,4 +1,5 @@
 from contextlib import suppress
+from dataclasses import dataclass
 
 from scoring.base.errors import PolicyRefused
 from sellertrust.v1 import policy_service_pb2 as pb
@@ -10,11 +11,11 @@ from service.ledger.append.policy_moves import PolicyMove
 from service.scores.served_policy import ServedPolicy
 
 
+@dataclass(frozen=True)
 class PolicyServicer:
     """Handlers, documented in `policy_service.proto`."""
 
-    def __init__(self, served: ServedPolicy) -> None:
-        self._served = served
+    _served: ServedPolicy
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         found = self._served.find(parse_policy_name(request.name, "name"))

@@ -14,6 +14,7 @@ from scoring.base.errors import (
     ProposalNotFound,
     invalid,
 )
+from sellertrust.names import policy_name
 from sellertrust.v1 import proposal_service_pb2 as pb
 from service.api.approvals import Approvals, add_name_to_not_found, require_open
 from service.api.reads import is_number, page_of
@@ -22,7 +23,7 @@ from service.call_context import current_call
 from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
 from service.contract.proposals import canonical, check_proposal_fields, check_proposed, proposal_message
-from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal, policy_name
+from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
 from service.ledger.append.proposals import Content, Proposal, Step, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger

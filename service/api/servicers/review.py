@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import CaseState
 from scoring.base.errors import NotifierNotFound, TooManyCalls, invalid
@@ -25,15 +25,15 @@ MAX_CASES = 1_000
 """Open cases that are listed, earliest deadline first; and complaints."""
 
 
+@dataclass(frozen=True)
 class ReviewServicer:
     """Handlers, documented in `review_service.proto`."""
 
-    def __init__(self, ledger: Ledger, scorer: Scorer, reads: Reads) -> None:
-        self._ledger = ledger
-        self._scorer = scorer
-        self._reads = reads
-        self._is_reporting = threading.Lock()
-        """Held during a report, which reads a whole period: a thread of the pool stays free for the queue."""
+    _ledger: Ledger
+    _scorer: Scorer
+    _reads: Reads
+    _is_reporting: threading.Lock = field(default_factory=threading.Lock)
+    """Held during a report, which reads a whole period: a thread of the pool stays free for the queue."""
 
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
         marketplace, notifier = parse_notifier(request.name, "name")

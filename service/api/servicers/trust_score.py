@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 from scoring.base.errors import FieldViolation, SellerNotFound, SellertrustError, TooStale, invalid
@@ -34,13 +35,13 @@ MAX_PAST_DAYS = 3_650
 ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest | score_pb.ExplainTrustScoreRequest
 
 
+@dataclass(frozen=True)
 class TrustScoreServicer:
     """Handlers, documented in `trust_score_service.proto`."""
 
-    def __init__(self, scorer: Scorer, reads: Reads, book: Book | None = None) -> None:
-        self._scorer = scorer
-        self._reads = reads
-        self._book = book
+    _scorer: Scorer
+    _reads: Reads
+    _book: Book | None = None
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
         if self._book is not None and _is_of_now(request):

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -6,9 +7,9 @@ from prometheus_client.registry import Collector
 from service.scores.book.book import Book
 
 
+@dataclass(frozen=True)
 class BookMetrics(Collector):
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    _book: Book
 
     def collect(self) -> Iterator[Metric]:
         book, table, follower = self._book, self._book.table, self._book.follower

@@ -2,7 +2,7 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from time import monotonic, perf_counter
 from typing import Any
@@ -63,21 +63,21 @@ class Method:
     has_entries: bool = False
 
 
+@dataclass(slots=True)
 class ServedCall:
-    def __init__(self, method: Method, call: Call) -> None:
-        self.method = method
-        self.call = call
-        self.caller: Caller | None = None
-        self.is_granted = False
-        self.audited: AuditedCall | None = None
-        """The request's line of the audit file."""
-        self.rules: object = None
-        self.started = perf_counter()
-        """When a thread took the call, in seconds of the performance counter."""
-        self.waited_seconds = 0.0
-        self.request: Message | None = None
-        self.response: Message | None = None
-        """The response; None in a stream."""
+    method: Method
+    call: Call
+    caller: Caller | None = None
+    is_granted: bool = False
+    audited: AuditedCall | None = None
+    """The request's line of the audit file."""
+    rules: object = None
+    started: float = field(default_factory=perf_counter)
+    """When a thread took the call, in seconds of the performance counter."""
+    waited_seconds: float = 0.0
+    request: Message | None = None
+    response: Message | None = None
+    """None in a stream."""
 
 
 class FewLines:
@@ -134,7 +134,6 @@ class CallRecords:
             registry,
             WAIT_SECONDS,
         )
-        self._statuses: dict[tuple[str, Cause], grpc.Status] = {}
         self._seconds = PlainHistogram(
             "rpc_server_call_duration_seconds",  # OpenTelemetry's name, rpc.server.call.duration
             "Time from a thread taking a request to its answer.",
@@ -157,10 +156,7 @@ class CallRecords:
         self._wait_seconds.observe(seconds, pool)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        found = self._statuses.get((pool, cause))
-        if found is None:
-            found = self._statuses[pool, cause] = rpc_status.to_status(status_of(_refusal(pool, cause)))
-        return found
+        return _status_of_refusal(pool, cause)
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
         """Count a call refused before its work, by pool and cause; log only a few a second.
@@ -289,6 +285,12 @@ _TOO_MANY = (
 
 
 @cache
+def _status_of_refusal(pool: str, cause: Cause) -> grpc.Status:
+    status: grpc.Status = rpc_status.to_status(status_of(_refusal(pool, cause)))
+    return status
+
+
+@cache
 def _code_of_refusal(pool: str, cause: Cause) -> str:
     return _code_name(code_of(_refusal(pool, cause)))
 
@@ -336,9 +338,9 @@ def _sellers(message: Message | None) -> Iterator[str]:
     if message is None:
         return
     candidates = [getattr(message, name) for name in _fields_of(message.DESCRIPTOR, ("seller", "parent"))]
-    for field in _fields_of(message.DESCRIPTOR, LISTS):
-        listed = getattr(message, field)
-        candidates += listed if field == "sellers" else (entry.seller for entry in listed if not isinstance(entry, str))
+    for name in _fields_of(message.DESCRIPTOR, LISTS):
+        listed = getattr(message, name)
+        candidates += listed if name == "sellers" else (entry.seller for entry in listed if not isinstance(entry, str))
     for name in candidates:
         if "/sellers/" in name:
             yield name

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -85,9 +86,9 @@ class MetricsPort:
         return about.encode() + body
 
 
+@dataclass(frozen=True)
 class PoolMetrics(Collector):
-    def __init__(self, pools: Iterable[CallPool]) -> None:
-        self._pools = tuple(pools)
+    _pools: Iterable[CallPool]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         calls = GaugeMetricFamily("sellertrust_calls", "Calls that wait or run.", labels=("pool", "state"))

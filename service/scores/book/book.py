@@ -14,7 +14,8 @@ from scoring.base.enums import FreshnessState
 from scoring.base.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
 from scoring.base.time import DAY
 from scoring.scores.answer import MadeBy, Stamp, TrustScore
-from service.contract.resource_names import parse_seller, seller_name
+from sellertrust.names import seller_name
+from service.contract.resource_names import parse_seller
 from service.contract.scores import result_message, score_message, stamp_message
 from service.ledger.clock.server_clock import SKEW, TOLERANCE, time_at_end
 from service.ledger.queries.changes import Change

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scoring.base.enums import Kind
 from scoring.base.errors import LedgerUnavailable
 from scoring.base.time import SECOND
-from service.contract.resource_names import seller_name
+from sellertrust.names import seller_name
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
 from service.ledger.queries.changes import Change

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.violation_types import TABLES
 from sellertrust.client import Client
-from sellertrust.requests import seller_name
+from sellertrust.names import seller_name
 from sellertrust.v1.entry_pb2 import (
     ACTION_APPEAL,
     ACTION_REVIEW,

@@ -10,8 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.responses import Response
 
-from sellertrust.models import model_name
-from sellertrust.requests import policy_name
+from sellertrust.names import model_name, policy_name
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
 from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from scoring.entries.field_types import ID_FORM, is_id
 from sellertrust.client import Client
-from sellertrust.requests import invoke, seller_name
+from sellertrust.names import seller_name
+from sellertrust.requests import invoke
 from sellertrust.v1.entry_pb2 import Action, Category, Entry, IdentityLevel, Severity, Source, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub

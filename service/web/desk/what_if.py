@@ -4,7 +4,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
-from sellertrust.requests import seller_name
+from sellertrust.names import seller_name
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState
 from sellertrust.v1.entry_pb2 import Action, Entry
 from sellertrust.v1.trust_score_service_pb2 import Stamp

@@ -57,8 +57,8 @@ def known(ledger: Ledger, clock: Clock) -> Ledger:
 
 
 def evaluated(ledger: Ledger, observe_time: int | None = None) -> InForce:
-    found, _, _ = build_scorer(ledger, parse_policy_text(POLICY)).measures(MARKET, SELLER, ledger.cut(observe_time))
-    return found
+    scorer = build_scorer(ledger, parse_policy_text(POLICY))
+    return scorer.whole_answer(MARKET, SELLER, ledger.cut(observe_time)).in_force
 
 
 def by_persons(ledger: Ledger, observe_time: int | None = None) -> list[MeasureInForce]:

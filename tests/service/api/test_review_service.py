@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sellertrust.client import Client
-from sellertrust.review import notifier_name
+from sellertrust.names import notifier_name
 from sellertrust.v1 import entry_pb2
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET, days_ago, violation

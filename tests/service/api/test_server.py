@@ -20,6 +20,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from scoring.base.errors import ConfigurationWrong
+from sellertrust import channel
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import entry_pb2
 from service.access.limits import CLASSES
@@ -285,6 +286,32 @@ def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
             assert client.get_trust_score(MARKET, "s").seller
         assert running.lines("tls files renewed")
         assert len(running.lines("tls files refused, the last good ones stay in use")) == 2
+
+
+@pytest.mark.long
+def test_a_client_goes_on_with_the_old_pair_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A certificate is renewed before its key."""
+    monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)
+    chain, key = tmp_path / "caller.pem", tmp_path / "caller.key"
+    put("client.pem", chain)
+    put("client.key", key)
+    files = {"tls_certificate": "server.pem", "tls_key": "server.key", "tls_client_ca": "ca.pem"}
+    with (
+        running_server(tmp_path, **{name: certificate(file) for name, file in files.items()}) as running,
+        running.client(tls=certificate("ca.pem"), certificate=chain, key=key) as client,
+    ):
+        client.append_entries(MARKET, [identity("i", "s")])
+        first = client.channel.current
+        put("renewed.pem", chain)
+        for _ in range(3):
+            assert client.get_trust_score(MARKET, "s").seller
+        assert client.channel.current is first
+        assert [record.levelname for record in caplog.records if "old pair" in record.message] == ["WARNING"]
+        put("renewed.key", key)
+        assert client.get_trust_score(MARKET, "s").seller
+        assert client.channel.current is not first
 
 
 def test_tls_files_that_do_not_fit_together_stop_the_start(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from sellertrust.client import Client
-from sellertrust.requests import violation_name
+from sellertrust.names import violation_name
 from sellertrust.v1 import ledger_service_pb2 as pb
 from service.engine import turnstile
 from service.engine.turnstile import (

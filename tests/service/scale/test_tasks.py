@@ -12,7 +12,7 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong, InvalidInput, SellertrustError
 from scoring.base.time import DAY
-from service.contract.resource_names import seller_name
+from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.ledger.queries import facts
 from service.ledger.store import Ledger

@@ -15,7 +15,7 @@ from scoring.entries.kinds.conduct import ProductListed, ProductViolationReporte
 from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.scores.answer import MadeBy
 from sellertrust.v1 import trust_score_service_pb2 as pb
-from service.contract.resource_names import seller_name
+from sellertrust.names import seller_name
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
 from service.ledger.queries.changes import Change
