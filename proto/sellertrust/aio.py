@@ -4,7 +4,7 @@
         score = await client.get_trust_score("acme", "seller-1", use="badge")
         async for entry in client.list_entries("acme"): ...
 
-Needs the extra `async`. `aio.pyi` has the signatures. `stream_entries` also takes batches from an asynchronous iterator.
+Needs the extra `async`. `stream_entries` also takes batches from an asynchronous iterator.
 """
 
 import inspect

@@ -1,7 +1,6 @@
 """A channel with a client certificate and a bearer token from files, read again when they change.
 
-A connection keeps its certificate, so a renewed one needs a new connection; running calls end on the old one. A token
-goes with each call, in the header `authorization`.
+A renewed certificate needs a new connection; running calls end on the old one. A token goes with each call.
 """
 
 import asyncio
@@ -69,6 +68,7 @@ class CallerFiles:
         return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the header with the present token; empty without one."""
         return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
 
     def state(self) -> object:

@@ -5,9 +5,8 @@
         client.append_entries("acme", [Entry(entry_id="...", seller=seller_name("acme", "seller-1"), ...)])
 
 Ids are the marketplace's own; times are datetimes with a zone, or protobuf Timestamps. Every call has a deadline and is
-retried while the server is UNAVAILABLE, as `service_config.json` says. Retries are safe: an append identifies its facts
-by `entry_id`. Streams resume automatically. A read with `at_least_sequence` sees the append that answered this
-sequence. A client is thread-safe, but not fork-safe: make it in the child.
+retried while the server is UNAVAILABLE, which is safe: an append identifies its facts by `entry_id`. A read with
+`at_least_sequence` sees the append that answered this sequence. A client is thread-safe, but not fork-safe.
 """
 
 import json

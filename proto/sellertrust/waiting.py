@@ -1,7 +1,7 @@
 """One body for the methods of both clients, which differ in how they wait: `Threads` and `Loop`.
 
-The asynchronous client runs a method in a greenlet. `settle` there hands what is awaited to the loop, as SQLAlchemy does.
-Where a body of streams blocks, another thread waits for the loop.
+The asynchronous client runs a method in a greenlet, where `settle` hands what is awaited to the loop. Where a body of
+streams blocks, another thread waits.
 """
 
 import asyncio

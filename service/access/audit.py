@@ -2,9 +2,8 @@
 
     hash = SHA-256(hash of the line before || the bytes of the line up to its hash)
 
-A changed, missing or moved line breaks the chain unless all later lines are written again; a copy of the last hash
-detects that too. The line of a call (`call`) is on disk before the work begins. A second line (`end`) has the result
-and the first line's hash. If an operator moves the file away, the next line begins another chain.
+A changed, missing or moved line breaks the chain unless all later lines are written again. The line of a call (`call`)
+is on disk before the work begins. A second line (`end`) has the result. A file moved away begins another chain.
 """
 
 import fcntl

@@ -37,8 +37,7 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
     """Return the next lines of an audit file, at most `limit`, of one marketplace or (empty) of all.
 
     It stops early at 20,000 lines read, or 4 MB. `after` is a line's place, or empty for the beginning. If another line
-    is there, since the file was moved away, the page begins with the first line. Raises OSError if the file cannot be
-    read, ValueError for a malformed line.
+    is there, the page begins with the first line. Raises OSError; ValueError for a malformed line.
     """
     found: list[AuditLine] = []
     if not path.exists():  # it was moved away, and no line was written since

@@ -146,6 +146,7 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
+    """Return whether each principal has a grant; False without principals."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 

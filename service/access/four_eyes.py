@@ -42,10 +42,12 @@ class Agreement:
     spoken_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def find_right_needing_two(self, call: Sequence[NeededRight]) -> Right | None:
+        """Return the first right, by name, that two persons must agree to; None if none."""
         covered = {needed.right for rule in self.rules for needed in call if rule.covers(needed)}
         return min(covered, key=lambda right: right.value, default=None)
 
     def proposal_hours(self, call: Sequence[NeededRight]) -> float:
+        """Return how many hours a proposal of this call stays open, by the shortest rule; 24 without one."""
         return min((rule.hours for rule in self.rules if any(map(rule.covers, call))), default=DEFAULT_HOURS)
 
     def find_person(self, caller: str) -> str:

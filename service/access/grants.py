@@ -65,6 +65,7 @@ class Grants:
     four_eyes: tuple[FourEyes, ...] = ()
 
     def agreement(self, grants: GrantList) -> Agreement:
+        """Return the four-eyes rules, with the file's persons and issuers."""
         person_of = {name: person.person for person in self.persons for name in person.principals}
         spoken_for = {issuer.issuer: issuer.marketplaces for issuer in self.issuers}
         return Agreement(self.four_eyes, person_of, grants, spoken_for)

@@ -1,8 +1,7 @@
 """Bearer tokens: JSON Web Tokens of the grants file's issuers, verified and turned into a principal.
 
-Always rejected: a token over 8 KB or valid for over an hour, an unpublished key id, and another audience. The algorithm
-must be the key's and listed by the issuer. The headers `jku`, `x5u`, `x5c`, `jwk`, `crit` and `b64` are rejected, since
-they let a token choose its own key or rules. So is a token bound to another certificate (`cnf`).
+Rejected are tokens over 8 KB or valid for over an hour, unpublished keys, another audience or algorithm, and headers by
+which a token chooses its own key or rules. So is a token bound to another certificate (`cnf`).
 """
 
 import threading

@@ -1,8 +1,7 @@
 """Checks that a granted call that needs two persons has them.
 
-Such a call names a proposal, which must be approved, unexpired, not withdrawn, and hold exactly this request. Persons
-count by the grants in force. The check and the record of use share the ledger's lock: approvals, withdrawals and uses
-come one after the other.
+Such a call names a proposal, which must be approved, unexpired, not withdrawn, and hold exactly this request. The check
+and the record of use share the ledger's lock.
 """
 
 from collections.abc import Callable, Iterator
@@ -81,6 +80,7 @@ class Approvals:
         return list(zip(shown, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:
+        """Return whether a caller has the rights of a proposal's request, or may approve it."""
         return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _list_rights_of(proposal))
 
     def _find_right_needing_two(self, method: str, request: Any) -> Right | None:
@@ -109,7 +109,7 @@ class Approvals:
         )
 
     def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
-        """Mark the proposal `named` as used for just this request. Raises ApprovalRequired if it may not be used."""
+        """Mark the proposal `named` as used for this request. Raises ApprovalRequired if it may not be."""
         marketplace, proposal = parse_proposal(named, "proposal")
         # One answer for all: it hides from callers without the right which proposals exist.
         text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
@@ -146,11 +146,7 @@ class Approvals:
         )
 
     def _require_proven(self, named: str, proposal: Proposal) -> None:
-        """Raise ProposalClosed unless all entries from the proposal on are as sealed.
-
-        Then its request and end are unchanged, and no step is missing. Entries that this process has proven are
-        skipped.
-        """
+        """Raise ProposalClosed unless all entries from the proposal on are as sealed. Proven ones are skipped."""
         steps = tuple(taken for taken in proposal.steps if taken.step is not Step.USED)
         known = named, proposal.digest, proposal.expire_time, steps
         if len(self._proven) >= MAX_PROVEN:
@@ -192,6 +188,7 @@ def require_open(proposal: Proposal) -> None:
 
 @contextmanager
 def add_name_to_not_found(name: str) -> Iterator[None]:
+    """Within the block, name the proposal in a ProposalNotFound."""
     try:
         yield
     except ProposalNotFound as error:

@@ -1,8 +1,7 @@
 """Handle every RPC in one place: parse, admit, call, map errors, answer, log one line, count.
 
-A servicer is a pure function from request(s) to response(s) that raises domain errors. Only this module uses gRPC's
-contexts and aborts: after `context.set_code` a handler would go on. Handlers have no deserializer, since grpcio answers
-malformed bytes with UNKNOWN and sends exception texts to the caller.
+A servicer turns requests into responses, or raises domain errors. Only this module uses gRPC's contexts and aborts.
+Handlers have no deserializer, since grpcio sends the texts of its exceptions to the caller.
 
 Rules for all calls belong in `_CallScope`, rules for all requests in `Calls._take_request`.
 """
@@ -161,10 +160,7 @@ class Calls:
     def _admit(
         self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack
     ) -> None:
-        """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls).
-
-        Checks without the request belong here.
-        """
+        """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls)."""
         method = served.method
         served.caller = self._gate.identify(context)
         self._gate.admit(served.caller, method.name, method.call_class, context)
@@ -188,10 +184,7 @@ class Calls:
     def _take_request(
         self, served: ServedCall, data: bytes, context: grpc.ServicerContext, parent: str = ""
     ) -> Message:
-        """Return a parsed request.
-
-        Raises InvalidInput about `request`. `parent`: the stream's, for messages without one.
-        """
+        """Return a parsed request; `parent`: the stream's, for messages without one."""
         method = served.method
         require_few_fields(data, method.nested)
         request: Any = parse(method.request_type, data)
@@ -209,8 +202,8 @@ class Calls:
     def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         """Check that the caller's grants cover the request; note in `served` the caller and the sellers it may see.
 
-        Raises as `Gate.identify` and `Gate.require`, and Unauthenticated if those sellers changed during a stream. A
-        stream may outlive its grants and token, so its caller is identified again. Before the first request no more is done.
+        Raises as `Gate.identify` and `Gate.require`, and Unauthenticated if those sellers changed during a stream, whose
+        caller is identified again.
         """
         rules = self._gate.rules
         if served.method.gives_stream:

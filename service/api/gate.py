@@ -1,8 +1,7 @@
 """The gate identifies the caller and checks its grants, before every call and at each message of a stream.
 
-Without a grants file or a mesh, a server that only this machine can reach lets `local` do everything. So does its Unix
-socket, which only its own user can open. Elsewhere unproven callers and ungranted requests are refused. Headers in
-which a proxy forwards a certificate are never read.
+Without a grants file, a server that only this machine can reach lets `local` do everything. So does its Unix socket.
+Elsewhere unproven callers and ungranted requests are refused.
 """
 
 from collections.abc import Mapping
@@ -58,6 +57,7 @@ def bearer_token(header: str) -> str:
 
 
 def unauthenticated(problem: str) -> Unauthenticated:
+    """Return the error about credentials, with its remedy."""
     return Unauthenticated(f"{problem}; show a client certificate, or a valid bearer token of an issuer known here")
 
 
@@ -84,6 +84,7 @@ class Caller:
 
     @cached_property
     def name(self) -> str:
+        """Return its principals, with blanks between them."""
         return " ".join(self.names)
 
     def find_visible_sellers(self, right: Right, marketplace: str) -> frozenset[str]:
@@ -147,6 +148,7 @@ class Gate:
 
     @property
     def rules(self) -> Rules | None:
+        """Return the rules in force; None without a grants file."""
         return None if self._grants is None else self._grants.rules
 
     @property
@@ -280,6 +282,7 @@ class Gate:
     def admit_entries(
         self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
     ) -> None:
+        """Charge `count` entries to the caller's limits; raise TooManyCalls, with the seconds to wait, beyond them."""
         if self._grants is not None and caller is not LOCAL_CALLER:
             limits = self._grants.rules.limits
             seconds = limits.take_entries(caller.names, call_class, count)
@@ -357,6 +360,7 @@ class Gate:
         return AuditedCall(line, where)
 
     def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
+        """Write the outcome of an audited call: `code` and results."""
         if self._audit is not None:
             done = {} if response is None else list_results(response)
             self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)

@@ -1,7 +1,6 @@
 """Health of each service, answered by its own threads.
 
-The server is SERVING while it takes calls, a service while the ledger answers or is not needed. One thread checks the
-ledger; no health call waits for it.
+The server is SERVING while it takes calls, a service while the ledger answers or is not needed.
 """
 
 import threading

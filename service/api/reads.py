@@ -66,6 +66,7 @@ class Reads:
         return cut
 
     def page(self, request: Any, is_after: Callable[[str], bool]) -> "Page":
+        """Return the page of a list, as of the first page's cut; raises as `page_of`."""
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
     def has_given(self, cut: Cut) -> bool:
@@ -92,6 +93,7 @@ class Page:
 
     @property
     def after_number(self) -> int:
+        """Return the number behind which the page begins; 0 for the first."""
         return int(self.after or 0)
 
     def make_token(self, after: object) -> str:

@@ -17,9 +17,9 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain, close the ledger, and return 0.
 
-    For the main thread and an unstarted server over this ledger. Calls `ready` once it serves. A second signal kills.
-    If calls outlast `Server.stop`, it ends the process with exit code 1. Raises ConfigurationWrong if the server cannot
-    start, LedgerUnavailable; closes the ledger then too.
+    For the main thread. Calls `ready` once it serves. A second signal kills. If calls outlast `Server.stop`, it ends the
+    process with exit code 1. Raises ConfigurationWrong if the server cannot start, LedgerUnavailable; closes the ledger
+    then too.
     """
     try:
         ledger.database.ping()

@@ -51,7 +51,7 @@ class Streams:
                 del self._open[place]
 
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
-        """Yield the client's messages, each read only when it is asked for; gRPC's flow control holds up the rest.
+        """Yield the client's messages, each read only when it is asked for.
 
         Raises DeadlinePassed if the first is later than FIRST_MESSAGE_SECONDS, ServerStopping between two messages.
         While the client is silent, `check` runs every `CHECK_SECONDS`; its exceptions end the stream. A separate thread
@@ -91,6 +91,7 @@ class Streams:
                 ready.set()
 
     def shutdown(self, *, wait: bool) -> None:
+        """End the threads; `wait`: until they have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
 

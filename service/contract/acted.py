@@ -41,8 +41,8 @@ def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
     """Return the objects of a request by field name, for the audit file; never texts.
 
     Ids, action and `execute`; at most MAX_LISTED sellers, and at most MAX_LISTED of the entries that need a privileged
-    right. `count` is the number of all sellers, or of all entries. The request in a proposal is under its own name. Its
-    SHA-256, which is what persons approve, is `proposal_digest`.
+    right. `count` is the number of all. The request in a proposal is under its own name, its SHA-256 in
+    `proposal_digest`.
     """
     known = request.DESCRIPTOR.fields_by_name
     found: dict[str, Any] = {

@@ -41,6 +41,7 @@ def simulation_message(
 
 
 def unstamped_measures(name: str, answer: WholeAnswer) -> measure_pb.EvaluateMeasuresResponse:
+    """Return the measures of a supposed answer, which cannot be replayed."""
     message = measures_message(name, answer)
     message.ClearField("stamp")
     return message

@@ -183,11 +183,13 @@ def _tell_lead(
 
 
 def tell_reason(lead: Lead, texts: Texts) -> str:
+    """Return a reason's sentence with its points, counts and day."""
     values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
     return texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
 
 
 def tell_source(view: ViolationView, texts: Texts) -> str:
+    """Return who reported a violation, or that the marketplace found it."""
     source = texts.say(f"source.{view.source.name}")
     return texts.say("found_by" if view.source in OWN_SOURCES else "reported_by", source=source)
 

@@ -1,5 +1,3 @@
-from typing import Any
-
 from scoring.answers.whole import WholeAnswer
 from scoring.measures.listed import MeasureInForce
 from scoring.policy import measures as policy
@@ -40,23 +38,19 @@ def _measure_message(measure: MeasureInForce) -> measure_service_pb2.Measure:
 
 
 def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
-    """Return a measure's value; an empty message for a kind without one.
-
-    The contract has a message for each kind, with fields of the same names.
-    """
-    message = measure_service_pb2.MeasureValue()
-    kind = value.kind.name.lower()
-    if kind in message.DESCRIPTOR.fields_by_name and not isinstance(value, policy.Unvalued):
-        part: Any = getattr(message, kind)
-        part.SetInParent()
-        for field in part.DESCRIPTOR.fields:
-            setattr(part, field.name, getattr(value, field.name))
+    """Return a measure's value; an empty message for a kind without one."""
+    kind = measure_service_pb2.MeasureValue
+    name = value.kind.name.lower()
+    has_value = name in kind.DESCRIPTOR.fields_by_name and not isinstance(value, policy.Unvalued)
+    message = message_of(kind, **({name: value} if has_value else {}))
     if isinstance(value, policy.Suspension) and (value.terminates or value.until_plan):
         message.suspension.days = 0
     return message
 
 
 def terms_message(terms: policy.Terms, ahead_limit_minor: int | None) -> measure_service_pb2.Terms:
+    """Return terms; `ahead_limit_minor`: the most paid out on young orders, if limited."""
+
     def caps(stated: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
         return [measure_service_pb2.Terms.Cap(product_category=name, limit=limit) for name, limit in stated]
 

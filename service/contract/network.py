@@ -86,6 +86,7 @@ def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPr
 
 
 def ring_message(marketplace: str, ring: Ring, violators: int, settled_minor: int) -> pb.Ring:
+    """Return a ring, with its first MAX_SELLERS sellers; `violators`: how many violated."""
     return message_of(
         pb.Ring,
         ring,
@@ -99,6 +100,7 @@ def ring_message(marketplace: str, ring: Ring, violators: int, settled_minor: in
 def month_messages(
     months: Iterable[Month], sellers: int, precision: Mapping[LinkKind, Precision]
 ) -> list[pb.LinkMonth]:
+    """Return at most MAX_MONTHS months, with shares of 100,000 of all `sellers`."""
     decided = [one.decided for one in precision.values()]
     return [
         message_of(

@@ -65,6 +65,7 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
 
 
 def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
+    """Return a payout in minor units; `name`: the seller's resource name."""
     payout, stop = found.payout, found.stop
     return message_of(
         measure_pb.EvaluatePayoutResponse,

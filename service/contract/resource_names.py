@@ -1,9 +1,7 @@
-"""Resource names are made and parsed only here.
+"""Resource names are parsed only here.
 
-Below `marketplaces/{marketplace}` are `/sellers/{seller}`, `/violations/{violation}`, `/notifiers/{notifier}` and
-`/proposals/{proposal}`. Without one are `models/{model}`, `policies/{policy}` and `proposals/{proposal}`. An id is 1 to
-128 characters of `[A-Za-z0-9._~:-]`. The parsers look nothing up and raise InvalidInput, naming `field`, for another
-form or an ill-formed id.
+An id is 1 to 128 characters of `[A-Za-z0-9._~:-]`. The parsers look nothing up and raise InvalidInput, naming `field`,
+for another form or an ill-formed id.
 """
 
 from typing import NamedTuple
@@ -53,6 +51,7 @@ def parse_policy_digest(name: str, field: str | FieldPath) -> str:
 
 
 def parse_seller(name: str, field: str | FieldPath) -> Item:
+    """Parse `marketplaces/M/sellers/S` into (M, S)."""
     return _parse_item(name, field, "sellers", SELLER_FORM)
 
 
@@ -73,6 +72,7 @@ def parse_proposal(name: str, field: str | FieldPath) -> Item:
 
 
 def parse_parent(name: str, field: str | FieldPath) -> Parent:
+    """Parse `marketplaces/M` into (M, None), a seller's name into (M, S)."""
     form = f"{MARKETPLACE_FORM} or {SELLER_FORM}"
     if "/sellers/" in name:
         return Parent(*_parse_item(name, field, "sellers", form))

@@ -125,6 +125,7 @@ def _action(number: int) -> Action:
 
 
 def outcome_message(marketplace: str, outcome: BulkOutcome) -> review_service_pb2.DecideViolationsResponse:
+    """Return a bulk decision's counts, and at most EXAMPLES of its violations."""
     count = review_service_pb2.DecideViolationsResponse.StatusCount
     return message_of(
         review_service_pb2.DecideViolationsResponse,

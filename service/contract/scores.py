@@ -65,6 +65,7 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
+    """Return a score; `name`: the seller's resource name."""
     return message_of(
         trust_score_service_pb2.TrustScore,
         score,
@@ -102,6 +103,7 @@ def result_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
+    """Return a seller's part of a batch: its score or its error."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))
@@ -109,6 +111,7 @@ def result_message(
 
 
 def past_score_message(time: int, score: answer.TrustScore | None) -> trust_score_service_pb2.PastScore:
+    """Return the score of a past time in microseconds; None: the seller was unknown."""
     return message_of(trust_score_service_pb2.PastScore, score, observe_time=time)
 
 

@@ -70,6 +70,7 @@ MAX_DETAIL_BYTES = 4_000
 
 
 def code_of(error: SellertrustError) -> int:
+    """Return the number of an error's gRPC code; INTERNAL if it has none."""
     return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), code_pb2.INTERNAL)
 
 
@@ -108,6 +109,7 @@ def item_error(error: SellertrustError) -> errors_pb2.ItemError:
 
 
 def internal_status(error_id: str) -> Status:
+    """Return the status of an unforeseen error, which the log explains under `error_id`."""
     info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
     return _status(code_pb2.INTERNAL, f"internal error; the operator finds it in the log by the id {error_id}", info)
 

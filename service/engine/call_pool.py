@@ -1,8 +1,7 @@
 """Bounded pools of threads for gRPC's calls.
 
 By default gRPC queues calls without a limit, and begins calls that no one awaits. A `CallPool` gives a call a thread
-only once its request has arrived, and only if there is no immediate answer. `WaitingLine` chooses the next call and the
-calls to turn away. `submit` never raises: that would end gRPC's one serving thread.
+only once its request has arrived, and only if there is no immediate answer. `WaitingLine` chooses the next call.
 """
 
 import threading
@@ -75,6 +74,7 @@ class CallPool(ThreadPoolExecutor):
         self._watch.start()
 
     def counts(self) -> PoolCounts:
+        """Return how many calls wait and run, and how many each connection has."""
         of_connection = Counter(call.peer_address for call in list(self._here.values()))
         with self._lock:
             return PoolCounts(len(self._line) + len(self._receiving), self._running, dict(of_connection))
@@ -97,6 +97,7 @@ class CallPool(ThreadPoolExecutor):
         return cast("Future[Any]", call)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Refuse waiting and held calls; `wait`: until running ones end."""
         self._is_ending.set()
         with self._lock:
             turned_away = self._line.clear()
@@ -153,6 +154,7 @@ class CallPool(ThreadPoolExecutor):
         return response
 
     def take_request(self, call: GrpcCall, data: bytes | None) -> None:
+        """Queue a call whose request arrived; refuse it if unsent, too large or late."""
         if not call.has_arrived:
             return
         if data is None:

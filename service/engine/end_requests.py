@@ -1,7 +1,6 @@
 """Requests to end a server (SIGTERM, SIGINT), as bytes that a thread can wait for.
 
-A main thread that waits for a lock sleeps through signals that the kernel delivers to another thread (1 in 20). The
-byte that Python's handler writes wakes the main thread.
+A main thread that waits for a lock sleeps through signals that the kernel delivers to another thread (1 in 20).
 """
 
 import select

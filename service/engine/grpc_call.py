@@ -96,6 +96,7 @@ class GrpcCall(WaitingCall):
         return cast(grpc.ServicerContext, inside._Context(self._event, self._state, self._parse))
 
     def is_awaited(self) -> bool:
+        """Return whether the client still waits."""
         return self._state.client is not inside._CANCELLED and not self._state.statused
 
     def receive(self, receiver: "Receiver") -> None:
@@ -133,10 +134,12 @@ class GrpcCall(WaitingCall):
         self._state.due.add(_SENDING)
 
     def run(self) -> None:
+        """Run gRPC's handler of the call in this thread."""
         request = self._request if self.takes_stream else self._received
         self._in_context(self._do, self._event, self._state, self._behave, request, self._parse, self._write)
 
     def end(self, status: grpc.Status) -> None:
+        """Refuse the call with a status, unless it is over."""
         state = self._state
         with state.condition:
             if not inside._is_rpc_state_active(state):

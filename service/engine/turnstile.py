@@ -1,13 +1,10 @@
 """Callers who ignore refusals: their next calls are held for a while, at little cost.
 
-A refusal for excess states when the next call fits. A caller who asks earlier is refused at once a few times a second.
-Further calls of the method are held without a thread, unread, and refused after a second. So a caller makes no more
-calls a second than it has waiting.
+A caller who asks before its refusal allows is refused at once a few times a second. Further calls are held without a
+thread, unread, and refused after a second. So a caller makes no more calls a second than it has waiting.
 
-Callers without a grant, or whose credentials prove no one, are held alike. The latter count together by host, since
-each may show another token on another connection. Calls with known tokens go on, and so does a connection's first call.
-A few a second with a new token go on too, if a known issuer could have signed it. A mesh brings all callers from one
-host, and each renews its token.
+Callers without a grant are held alike. So are callers whose credentials prove no one, who count together by host. Calls
+with known tokens go on, and a few a second with new tokens that a known issuer may have signed.
 """
 
 import threading

@@ -1,9 +1,8 @@
 """The bounded queue of calls that wait for a thread of one class. It is independent of gRPC and threads.
 
-Classes whose work takes long turn calls away by CoDel (Nichols and Jacobson 2012). If the wait exceeds a target for a
-whole interval, one call is turned away, then more at ever shorter intervals, until a call waits less. Scores are exempt
-from CoDel. In every class, a call that would wait for more than half of the time to its deadline is turned away on
-arrival. So admitted calls are answered in time.
+Classes whose work takes long turn calls away by CoDel (RFC 8289): one call once waits have exceeded a target for an
+interval, then more at ever shorter intervals, until a call waits less. In every class, a call that would wait for more
+than half of the time to its deadline is turned away on arrival.
 """
 
 from collections import deque
@@ -175,10 +174,7 @@ class WaitingLine:
         return Cause.DELAY if is_dropped else None
 
     def _is_dropped(self, call: WaitingCall, now: float) -> bool:
-        """Return whether CoDel turns a call away (RFC 8289).
-
-        The last call is never dropped: a thread is free for it.
-        """
+        """Return whether CoDel turns a call away; never the last call, for which a thread is free."""
         target = max(self._rules.target_seconds, self._seconds.get(call.method, 0.0))
         interval = max(INTERVAL_SECONDS, 2 * target)
         if now - call.arrived < target or not self._calls:

@@ -149,8 +149,7 @@ class ProposalServicer:
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
         """Return the facts of the decision. Raises ModelNotFound, InvalidInput for the champion itself.
 
-        For a new one, raises what its gates, promises and bytes would raise at execution: the gates must be the same
-        then.
+        For a new one, raises what its gates, promises and bytes would raise at execution.
         """
         promotion = request.promote_model
         if self._registry is None:

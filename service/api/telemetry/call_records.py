@@ -153,6 +153,7 @@ class CallRecords:
         self.open_streams = Gauge("sellertrust_open_streams", "Streams that are open.", ("method",), registry=registry)
 
     def waited(self, pool: str, seconds: float) -> None:
+        """Count the seconds from a call's arrival to its thread or answer."""
         self._wait_seconds.observe(seconds, pool)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
@@ -177,6 +178,7 @@ class CallRecords:
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
     def count_message(self, served: ServedCall, direction: str) -> None:
+        """Count a message of a stream, `sent` or `received`."""
         served.call.counts[direction] += 1
         self._messages.add(served.method.name, direction)
 

@@ -181,6 +181,7 @@ class LineWriter:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def put(self, event: EventDict) -> None:
+        """Queue an event; drop and count it if MAX_LINES wait."""
         if self._waiting.qsize() < MAX_LINES:
             self._waiting.put(event)
         else:

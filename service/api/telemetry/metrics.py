@@ -1,7 +1,6 @@
 """The port of /metrics: one thread, bounded connections, a time limit for each.
 
-A client that sends half a request costs a socket for some seconds. If all places are taken, the oldest connection is
-closed; a scraper sends its request at once, so it is still answered.
+If all places are taken, the oldest connection is closed; a scraper sends its request at once, so it is still answered.
 """
 
 import asyncio

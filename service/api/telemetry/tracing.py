@@ -73,6 +73,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer(__name__)
 
     def traced(self, method: str, handler: "RpcMethodHandler[bytes, bytes]") -> Any:
+        """Return a handler's behaviour within a span of `/package.Service/Method`."""
         wrapped: Any = self._interceptor.intercept_service(lambda _: handler, _CallDetails(method))  # type: ignore[arg-type]
         return wrapped.unary_unary or wrapped.unary_stream or wrapped.stream_stream
 
