@@ -83,7 +83,8 @@ def message_of(kind: type[M], /, *sources: object, **stated: Any) -> M:
     """
     for name, attributes, convert in _list_fields(kind.DESCRIPTOR):
         value = stated[name] if name in stated else _find_value(sources, attributes)
-        stated[name] = None if value is None else convert(value)
+        if value is not None:
+            stated[name] = value if convert is None else convert(value)
     return kind(**stated)
 
 
@@ -96,8 +97,11 @@ def _find_value(sources: Iterable[object], attributes: Iterable[str]) -> Any:
     return None
 
 
+Converter = Callable[[Any], Any] | None
+
+
 @cache
-def _list_fields(kind: Descriptor) -> list[tuple[str, list[str], Callable[[Any], Any]]]:
+def _list_fields(kind: Descriptor) -> list[tuple[str, list[str], Converter]]:
     rows = []
     for field in kind.fields:
         names = [field.name]
@@ -107,7 +111,7 @@ def _list_fields(kind: Descriptor) -> list[tuple[str, list[str], Callable[[Any],
     return rows
 
 
-def _make_converter(field: Any) -> Callable[[Any], Any]:
+def _make_converter(field: Any) -> Converter:
     if field.message_type is Timestamp.DESCRIPTOR:
         return lambda value: timestamp(value) if isinstance(value, int) else value
     if field.message_type is not None and not field.message_type.GetOptions().map_entry:
@@ -117,6 +121,6 @@ def _make_converter(field: Any) -> Callable[[Any], Any]:
             return value if isinstance(value, Message) else message_of(kind, value)
 
         return (lambda values: [convert(value) for value in values]) if field.is_repeated else convert
-    if field.type == FieldDescriptor.TYPE_STRING:
+    if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("day"):
         return lambda value: format_day(value) if isinstance(value, int) else value
-    return lambda value: value
+    return None

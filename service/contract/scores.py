@@ -7,7 +7,7 @@ from scoring.base.errors import SellertrustError, invalid
 from scoring.base.time import SECOND
 from scoring.caution.cautions import Caution
 from scoring.scores import answer
-from sellertrust.v1 import trust_score_service_pb2
+from sellertrust.v1 import entry_pb2, trust_score_service_pb2
 from service.contract.fields import message_of, optional_time
 from service.contract.statuses import item_error
 from service.registry.starter import STARTER_DIGEST, STARTER_NAME
@@ -66,10 +66,22 @@ def score_message(
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
     """Return a score; `name`: the seller's resource name."""
-    return message_of(
-        trust_score_service_pb2.TrustScore,
-        score,
+    return trust_score_service_pb2.TrustScore(  # by name, not by `message_of`: a rescoring makes millions
         seller=name,
+        state=trust_score_service_pb2.ScoreState.ValueType(score.state),
+        points=score.points,
+        points_low=score.points_low,
+        points_high=score.points_high,
+        points_if_upheld=score.points_if_upheld,
+        tier_points=score.tier_points,
+        tier=entry_pb2.Tier.ValueType(score.tier or 0),
+        badge=score.badge,
+        p_bad=score.p_bad,
+        reason_codes=score.reason_codes,
+        counted_incidents=score.counted_incidents,
+        open_allegations=score.open_allegations,
+        override=score.override,
+        standing=score.standing,
         cautions=caution_messages(score.cautions),
         stamp=stamp,
         freshness=freshness,
