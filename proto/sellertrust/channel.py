@@ -34,7 +34,7 @@ class CallerFiles:
     """The files that verify a server and authenticate the client.
 
     Raises ValueError for a contradictory combination. `tls` is a file of root certificates, gRPC's credentials, or None
-    for plain text. Over plain text a token is sent only to this machine, for example to a mesh's sidecar.
+    for plain text, over which a token is sent only to this machine.
     """
 
     def __init__(

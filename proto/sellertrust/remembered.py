@@ -21,7 +21,7 @@ MAX_SELLERS = 10_000
 class RememberedScores:
     """A score answers for `seconds`. Then one call asks anew, and others of that seller wait for its answer.
 
-    If the call fails, the last score answers, marked as stale with its age. `wait` says how others wait.
+    If the call fails, the last score answers, marked as stale with its age.
     """
 
     def __init__(self, seconds: float, wait: type[Threads]) -> None:

@@ -92,9 +92,7 @@ class MethodRow:
     right: Right
     scope: Scope
     pool: Pool = Pool.SLOW
-    """Its threads. What can be answered without the database shares no pool with the rest: a database that hangs holds only
-    its own callers' threads.
-    """
+    """Its threads. What can be answered without the database shares no pool with the rest."""
     action: str = ""
     is_emergency: bool = False
 

@@ -31,8 +31,7 @@ PROBE_SECONDS = 1.0
 class _WatchContext:
     """The context of a watch whose end is reported by a thread of `pool`.
 
-    The servicer sends under its lock, and takes the lock when a watch ends. If gRPC's one thread waited for the lock,
-    it would miss that a message has gone out, and a drain would not end.
+    There it waits for the servicer's lock. If gRPC's one thread waited, a drain would not end.
     """
 
     _context: grpc.ServicerContext
@@ -52,7 +51,7 @@ class Health(Collector):
     """The health of `services`, by full name, as of the last `ask`, which raises if the ledger does not answer.
 
     The caller shuts down `pool`, whose threads answer. `without`: by service, whether it can answer without the ledger;
-    others need it. It is a collector of metrics too.
+    others need it.
     """
 
     def __init__(

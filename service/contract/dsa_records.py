@@ -1,6 +1,6 @@
 """Records of statements of reasons for the EU's transparency database, by its rules of July 2025.
 
-A record that breaks a rule cannot be made: the database refuses a whole batch for one bad item.
+A record that breaks a rule cannot be made.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -134,8 +134,7 @@ def has_privileged(entries: Any) -> bool:
 def find_right_to_append(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
     """Return the right to append an entry, with seller, kind, source and notifier.
 
-    A decision names a violation, not a seller, so it needs the right on all sellers. An unreadable entry needs it too;
-    the entry's checks then reject it.
+    A decision names a violation, not a seller, so it needs the right on all sellers; so does an unreadable entry.
     """
     key = entry.WhichOneof("fact") or ""
     kind = _KIND_OF_KEY.get(key)

@@ -1,7 +1,6 @@
 """Count a request's fields on the wire before building a message.
 
-16 MB hold eight million empty entries. Their message and access check take gigabytes and a minute, also for a caller
-without grants.
+16 MB hold eight million empty entries, whose message and access check take gigabytes and a minute.
 """
 
 from contextlib import suppress

@@ -62,9 +62,9 @@ class _Connection:
 class Turnstile:
     """Knows whose calls are to be held. Thread-safe; forgets the least recently refused of very many connections.
 
-    A caller is known by its connection and its token, before either is verified. `is_known` returns whether a
-    certificate in PEM and a header `authorization` proved someone when last shown, `is_plausible` whether a header
-    may prove someone; by default False. `is_shared`: whether a connection brings many callers.
+    A caller is known by its connection and its token. `is_known` returns whether a certificate in PEM and a header
+    `authorization` proved someone when last shown, `is_plausible` whether a header may prove someone. `is_shared`:
+    whether a connection brings many callers.
     """
 
     def __init__(

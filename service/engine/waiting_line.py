@@ -24,16 +24,16 @@ SMOOTHING = 0.1
 """The weight of the latest call in the average duration of work."""
 
 MAX_GROWTH = 0.25
-"""The largest relative rise of that average by one call: a call that waited for a disk says little of the next."""
+"""The largest relative rise of that average by one call."""
 
 MAX_FIRST_SECONDS = 1.0
 """The longest duration that a method's first call can set."""
 
 TURN_FORGETTING = 0.99
-"""The factor on the time of a turn at each call turned away on arrival, so that it is measured again."""
+"""The factor on the time of a turn at each call turned away on arrival."""
 
 FORGETTING = 0.9
-"""The factor on that average at each call turned away for it, so that one slow hour shuts out no one for long."""
+"""The factor on that average at each call turned away for it."""
 
 
 class Cause(Enum):

@@ -93,8 +93,7 @@ class Pseudonyms:
 def log_name(principal: str, pseudonyms: Pseudonyms) -> str:
     """Return a principal's name for logs, with a token's subject, who may be a person, as a pseudonym.
 
-    For example `jwt:https://login.example#~0123456789abcdef`. Certificates name services and stay:
-    `dns:checkout.example`.
+    For example `jwt:https://login.example#~0123456789abcdef`. Names of certificates stay.
     """
     issuer, mark, _ = principal.partition("#")
     return f"{issuer}#~{pseudonyms(principal)}" if mark and principal.startswith("jwt:") else principal
