@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 from scoring.base.enums import Kind
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
-from sellertrust.v1 import entry_pb2
 from sellertrust.names import proposal_name
+from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile

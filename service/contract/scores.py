@@ -76,6 +76,7 @@ def score_message(
         tier_points=score.tier_points,
         tier=entry_pb2.Tier.ValueType(score.tier or 0),
         badge=score.badge,
+        band=score.band,
         p_bad=score.p_bad,
         reason_codes=score.reason_codes,
         counted_incidents=score.counted_incidents,

@@ -12,13 +12,13 @@ from time import time
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from service.api.server import FILES
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.helpers.servers import MARKET, days_ago, identity, running_server, violation
 
@@ -167,9 +167,9 @@ _BEYOND_ONE_RIGHT: dict[str, Fields] = {
 
 
 def _request(call: str, fields: Fields) -> Message:
-    service, method = call.partition(" ")[0].split("/")
-    [described] = [file.services_by_name[service] for file in FILES if service in file.services_by_name]
-    return GetMessageClass(described.methods_by_name[method].input_type)(**fields)
+    name = call.partition(" ")[0].replace("/", ".")
+    described = descriptor_pool.Default().FindMethodByName(f"sellertrust.v1.{name}")
+    return GetMessageClass(described.input_type)(**fields)
 
 
 CALLS: dict[str, Message] = {

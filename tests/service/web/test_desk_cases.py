@@ -11,7 +11,7 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong
 from sellertrust.client import Client
-from sellertrust.requests import seller_name
+from sellertrust.names import seller_name
 from sellertrust.v1.entry_pb2 import (
     CATEGORY_SAFETY,
     HARM_EXTREME,

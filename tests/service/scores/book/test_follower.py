@@ -14,8 +14,8 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductListed, ProductViolationReported
 from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.scores.answer import MadeBy
-from sellertrust.v1 import trust_score_service_pb2 as pb
 from sellertrust.names import seller_name
+from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
 from service.ledger.queries.changes import Change
