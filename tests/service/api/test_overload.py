@@ -179,7 +179,6 @@ def test_connections_beyond_what_may_be_open_are_closed(tmp_path: Path) -> None:
 
 def test_a_pool_without_threads_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
-        pool = running.server._pools[Pool.READ]
         with monkeypatch.context() as patched:
             patched.setattr(ThreadPoolExecutor, "submit", refuse_thread)
             call = ask(channel)
@@ -188,7 +187,9 @@ def test_a_pool_without_threads_refuses(tmp_path: Path, monkeypatch: pytest.Monk
             patched.setattr(CallPool, "_take_over", refuse_thread)
             assert ask(channel).code() is grpc.StatusCode.CANCELLED
         assert ask(channel).code() is grpc.StatusCode.NOT_FOUND
-        wait_until(lambda: pool.counts() == (0, 0, {}))
+        calls = [{"pool": Pool.READ.value, "state": state} for state in ("waiting", "running")]
+        wait_until(lambda: [running.registry.get_sample_value("sellertrust_calls", one) for one in calls] == [0, 0])
+        assert running.registry.get_sample_value("sellertrust_connections") == 0
 
 
 def refuse_thread(*_: object, **__: object) -> None:
