@@ -418,9 +418,11 @@ def test_every_method_is_of_a_class_that_limits_count() -> None:
 
 
 def test_a_watch_of_health_holds_no_thread(tmp_path: Path) -> None:
-    with running_server(tmp_path) as running, grpc.insecure_channel(running.address) as channel:
+    with running_server(tmp_path, drain_seconds=1) as running, grpc.insecure_channel(running.address) as channel:
         watches = [HealthStub(channel).Watch(HealthCheckRequest(), timeout=60) for _ in range(50)]
         assert [next(watch).status for watch in watches] == [SERVING] * 50
         assert health_of(running.address) == SERVING
-        running.server._health.drain()
+        draining = threading.Thread(target=running.server.drain)
+        draining.start()
         assert {next(watch).status for watch in watches} == {NOT_SERVING}
+        draining.join()
