@@ -20,13 +20,17 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
-    """Yield a client and the marketplace's id."""
+    """Yield a connected client and the marketplace's id.
+
+    By default both are those of the settings. `target` is HOST:PORT. Raises ConfigurationWrong for unusable credentials.
+    """
     settings = load()
     with connect(settings, target) as connection:
         yield connection, marketplace or settings.marketplace
 
 
 def parse_option(option: str, words: type[Word], text: str) -> Word:
+    """Return the member that an option's text names, in any case. Raises InvalidInput that names the option."""
     try:
         return parse_word(words, text)
     except ValueError as error:
@@ -34,7 +38,10 @@ def parse_option(option: str, words: type[Word], text: str) -> Word:
 
 
 def find_entries(connection: Client, marketplace: str, seller: str, names: Iterable[str]) -> dict[str, Entry]:
-    """Return a seller's entries by id, without unknown ids."""
+    """Return those of a seller's entries whose ids are in `names`, by id; unknown ids are left out.
+
+    Reads all entries of the seller until each id is found.
+    """
     wanted = {*names}
     entries: dict[str, Entry] = {}
     for entry in connection.list_entries(marketplace, seller) if wanted else ():
@@ -46,5 +53,6 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def write_address(ready_file: Path | None, address: str) -> None:
+    """Write HOST:PORT as the one line of `ready_file`, at once as a whole; do nothing without a file."""
     if ready_file is not None:
         write_whole(ready_file, f"{address}\n".encode())

@@ -64,6 +64,7 @@ def run() -> None:
 
 
 def import_history(ledger: Ledger, files: Path) -> int:
+    """Import the files of `write_files` by the demo's mappings; return the number of entries appended."""
     return sum(
         _import_mapping(ledger, place, name, files)[0]
         for place, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
@@ -71,6 +72,7 @@ def import_history(ledger: Ledger, files: Path) -> int:
 
 
 def run_story(settings: Settings, ledger: Ledger) -> Story:
+    """Serve the ledger in this process while the story runs, and return the story."""
     place = settings.data_dir
     with _serving(settings, ledger) as client:
         return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, place / "files")[1], place)

@@ -34,10 +34,12 @@ class Story:
     lines: list[str] = field(default_factory=list)
 
     def tell(self, *lines: str) -> None:
+        """Print a numbered step, and keep it as one line of text."""
         self.lines.append(" ".join(lines))
         write(f"\n{len(self.lines)}  " + "\n   ".join(lines) + "\n")
 
     def score(self, step: str, member: Member) -> TrustScore:
+        """Return a member's score in the explanations kept under `step`, such as `before`."""
         return self.steps[step][member].trust_score
 
 
@@ -111,6 +113,7 @@ def _introduce(story: Story, client: Client) -> None:
 
 
 def fail(problem: str) -> NoReturn:
+    """End the demo with exit code 1, and say that it failed."""
     say(f"error: the demo failed: {problem}")
     raise typer.Exit(Exit.UNFORESEEN)
 

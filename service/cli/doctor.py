@@ -33,7 +33,10 @@ def doctor(output: Output = Format.TABLE) -> None:
 
 
 def run_checks(checks: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
-    """Return a row of each check; errors become texts."""
+    """Run checks by name, each on the settings; return a row of each: name, whether it is sound, and the text found.
+
+    An error becomes the text of its row, so none is raised.
+    """
     return [_run_check(name, check, settings) for name, check in checks.items()]
 
 

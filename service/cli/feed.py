@@ -65,7 +65,7 @@ def feed_command(
     from service.ingest.sources.rejects import RejectFile
 
     freeze_loaded_objects()
-    place = place_of(url)
+    place = _place_of(url)
     settings = load()
     where = marketplace or settings.marketplace
     path = rejects or settings.data_dir / f"{place.topic}.rejects.jsonl"
@@ -100,7 +100,7 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
     return notice
 
 
-def place_of(url: str) -> Place:
+def _place_of(url: str) -> Place:
     """Parse the URL of a Kafka topic.
 
     Raises InvalidInput for other URLs, and, without repeating it, for one with a user or password.

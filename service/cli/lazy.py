@@ -65,6 +65,7 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
+    """Import a command or group by its name in `COMMANDS`, and return Typer's object of it. Raises KeyError."""
     row = COMMANDS[name]
     parts = typer.Typer(name=name, help=row.summary, no_args_is_help=True, rich_markup_mode=None)
     for place in row.typers.split():

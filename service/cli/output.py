@@ -113,7 +113,10 @@ _OF_CONFIGURATION = (ConfigurationWrong, ArtifactRefused, PolicyRefused, LedgerV
 
 
 def exit_code(error: Exception) -> Exit:
-    """Return an error's exit code: of the server's status, or of the status that a server would answer with."""
+    """Return an error's exit code.
+
+    It is that of the call's gRPC status, or of the status with which a server answers the same error: NOT_FOUND is 3.
+    """
     status = getattr(getattr(error, "code", None), "name", None)
     if status is not None:
         return _BY_STATUS.get(status, Exit.UNFORESEEN)
@@ -142,6 +145,7 @@ EXTRAS = {
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
+    """Return what to install for a failed import: the extra that has the package, if one has."""
     package = (error.name or "").partition(".")[0]
     extra = next((f"[{name}]" for name, packages in EXTRAS.items() if package in packages), "")
     return f"this needs the package {package}; install it: pip install 'sellertrust{extra}'"
@@ -160,6 +164,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def cut_to_limit(limit: int, rows: Iterable[T]) -> list[T]:
+    """Return the first `limit` rows; say on stderr if there are more. Reads one row beyond the limit."""
     taken = list(islice(rows, limit + 1))
     if len(taken) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
@@ -194,6 +199,7 @@ class Column(NamedTuple):
     text: Callable[..., str] | None = None
 
     def cell(self, row: Mapping[str, Any]) -> Any:
+        """Return the row's value for this column; None if one of its fields is absent or None."""
         values = [row.get(name) for name in self.field_names]
         if None in values:
             return None
@@ -259,6 +265,7 @@ def terminal_width() -> int:
 
 
 def print_table(table: "Table") -> None:
+    """Write a table to stdout as wide as the terminal, without blanks at the ends of lines."""
     from rich.console import Console
 
     file, is_terminal = (None, None) if sys.stdout.isatty() else (io.StringIO(), False)
@@ -270,6 +277,7 @@ def print_table(table: "Table") -> None:
 
 
 def emit_one(row: Mapping[str, Any], output: Format) -> None:
+    """Write one row to stdout: a line for each field, or a JSON object."""
     if output is Format.JSON:
         write(json.dumps(row, ensure_ascii=False, indent=2) + "\n")
         return

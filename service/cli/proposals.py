@@ -57,10 +57,10 @@ def show(
         raise invalid("--models", "lists proposals; leave out PROPOSAL, or --models")
     with client(marketplace) as (connection, where):
         if proposal:
-            emit_one(proposal_row(connection.get_proposal(_full_name(proposal, where)), output), output)
+            emit_one(_proposal_row(connection.get_proposal(_full_name(proposal, where)), output), output)
             return
         found = connection.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
-        rows = [proposal_row(one, output) for one in cut_to_limit(limit, found)]
+        rows = [_proposal_row(one, output) for one in cut_to_limit(limit, found)]
     emit(rows, output, [Column(name) for name in _SUMMARY])
 
 
@@ -94,7 +94,7 @@ def decide(
             proposal_after = connection.approve_proposal(name, whole, actor=actor, reason=reason)
         else:
             proposal_after = connection.withdraw_proposal(name, actor=actor, reason=reason)
-    emit_one(proposal_row(proposal_after, output), output)
+    emit_one(_proposal_row(proposal_after, output), output)
 
 
 @app.command("carry-out")
@@ -125,15 +125,17 @@ def _write_case(case: ExportCaseResponse) -> None:
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
+    """Create a proposal of a request under a random id; show it, and say who has to do what next."""
     found = connection.create_proposal(request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12])
-    emit_one(proposal_row(found, output), output)
+    emit_one(_proposal_row(found, output), output)
     say(
         f"nothing was done; {format_count(found.persons_missing, 'person')} more to approve it: sellertrust proposal show"
         f" {found.name}; once they have, carry it out: sellertrust proposal carry-out {found.name}"
     )
 
 
-def proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
+def _proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
+    """Return a proposal's row: for a table, request and steps are lines of text; for JSON, they are values."""
     field = proposal.WhichOneof("request")
     request = dict_of(getattr(proposal, field)) if field else {}
     steps = [row_of(step, "time=step_time state principal person counts actor reason") for step in proposal.steps]

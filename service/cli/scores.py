@@ -108,13 +108,13 @@ def _explain(
                 raise
             missing.append((seller_name(marketplace, seller), error.message))
     if output is Format.JSON:
-        emit([explanation_row(explanation) | override for explanation, override in found], output)
+        emit([_explanation_row(explanation) | override for explanation, override in found], output)
     else:
         for explanation, override in found:
             if explanation.HasField("audience_answer"):
                 write("".join(wrap_line(sentence) for sentence in explanation.audience_answer.sentences))
                 continue
-            print_explanation(explanation, override.get("override"))
+            _print_explanation(explanation, override.get("override"))
     return missing
 
 
@@ -134,13 +134,13 @@ FIELDS = (
 
 
 def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
-    row = score_row(result.trust_score)
+    row = _score_row(result.trust_score)
     if result.HasField("error"):
         return dict.fromkeys(row) | {"seller": result.seller.rsplit("/", 1)[-1], "state": result.error.reason.lower()}
     return row
 
 
-def score_row(score: TrustScore) -> dict[str, Any]:
+def _score_row(score: TrustScore) -> dict[str, Any]:
     """Return a score's row: value by column, or None.
 
     `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is optional. A stale answer has its age.
@@ -174,6 +174,7 @@ def _print_cautions(score: TrustScore) -> None:
 
 
 def describe_reason(caution: Caution) -> str:
+    """Return why a caution began, in words, such as `7 of 9 orders are not delivered`."""
     texts = {
         CAUTION_SIGNAL_REPORTS: f"reports that weigh {caution.counted:,} together",
         CAUTION_SIGNAL_CONTROL: "the account came into other hands",
@@ -184,8 +185,9 @@ def describe_reason(caution: Caution) -> str:
     return texts.get(caution.signal, CautionSignal.Name(caution.signal))
 
 
-def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    row = score_row(explanation.trust_score) | _whole(explanation.trust_score)
+def _explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
+    """Return a score's row with what explains it: base points and reasons, or the answer to an audience."""
+    row = _score_row(explanation.trust_score) | _whole(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
     if explanation.HasField("audience_answer"):
@@ -196,9 +198,9 @@ def explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
     return row
 
 
-def print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
+def _print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
     """Write an explanation; `override`: tier, actor, until, reason and entry."""
-    row = explanation_row(explanation)
+    row = _explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
         head.append(f"{row['points']} points (90 %: {row['points_low']} to {row['points_high']})")

@@ -50,7 +50,7 @@ from service.cli.proposals import propose
 from service.cli.rows import dict_of, row_of
 
 
-def show_restitution(response: GetRestitutionResponse, output: Format) -> None:
+def _show_restitution(response: GetRestitutionResponse, output: Format) -> None:
     if output is Format.JSON:
         emit_one(dict_of(response), output)
         return
@@ -125,7 +125,7 @@ def show(
         shown_violation = connection.get_violation(where, violation, known_time=known_time)
         seller = shown_violation.seller.rsplit("/", 1)[-1]
         if restitution:
-            show_restitution(connection.get_restitution(where, seller, violation), output)
+            _show_restitution(connection.get_restitution(where, seller, violation), output)
             return
         # Reports of a product have no seller, whose entries could be searched.
         entries = find_entries(connection, where, seller, shown_violation.entries) if seller else {}

@@ -52,6 +52,12 @@ def test_an_id_that_is_malformed_is_named_as_the_command_has_it(shell: Shell, co
     assert said == f"error: {where}: must be 1 to 128 characters of [A-Za-z0-9._~:-], and is 'bad id'\n"
 
 
+def test_an_unknown_seller_comes_with_the_next_command(shell: Shell) -> None:
+    shell("ledger", "append", "-", stdin=lines_of("known"))
+    for command in ("score", "measures"):
+        assert "next:  list what a marketplace has: sellertrust ledger list" in shell.error(3, command, "nobody")
+
+
 @pytest.mark.long
 def test_entries_from_stdin_are_listed_and_recognised_again(shell: Shell) -> None:
     text = lines_of("lister", "v-lister")
