@@ -20,30 +20,17 @@ class Market:
     start: date
     days: int
     identity: pl.DataFrame
-    """One row a seller: seller, join_day (negative for veterans), join_second, level, country.
-
-    `level` and `country` are indices into LEVELS and COUNTRIES.
-    """
+    """One row a seller; join_day is negative for veterans, level and country are indices."""
     truth: pl.DataFrame
-    """One row a seller: seller, seller_class (index), hazard_per_1000, spree (one 0/1 per calendar month)."""
+    """One row a seller; spree has a 0 or 1 for each calendar month."""
     exposure: pl.DataFrame
-    """By seller and day, only days with exposure: seller, day, settled_orders, units, value_minor, and four failures.
-
-    late, cancelled, not_received and returned: an order counts by its first failure, so the four add up to at most the
-    orders.
-    """
+    """By seller and day with exposure; an order counts by the first of its four failures, as late."""
     violations: pl.DataFrame
-    """By seller and report: seller, number and incident (within the seller), and the facts of each violation.
-
-    occur_day, occur_second, report_day, report_second, type, harm, source (indices), notifier, final,
-    identifier_verified, listing, and the truth: bad_faith, echo. Reports may come after the last day; `write_market`
-    cuts them.
+    """By seller and report. `number` and `incident` are within the seller; type, harm and source are indices; bad_faith
+    and echo are the truth. Reports may come after the last day; `write_market` cuts them.
     """
     decisions: pl.DataFrame
-    """By violation and time: violation (row in `violations`), day, second, action (index into ACTIONS), actor.
-
-    A final act with a verified identifier has no decision.
-    """
+    """By violation (its row) and time; a final act with a verified identifier has none."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """Labels: each observed seller's outcome in its window, by the truth known at one fixed maturity after it.
 
-Bad: enough in the window of what the bad definition counts or, if the study asks for it, a suspension in it that rests
-on a counted violation. Violations overturned since do not count. Left: no settled order from some day before the
-study's least share of the window to its end. Indeterminate: left, not bad, and bad if the allegations still open at the
-maturity were upheld.
+Bad: enough in the window of what the study counts or, if it asks for it, a suspension that rests on a counted
+violation. Violations overturned since do not count. Left: no settled order after the study's least share of the window.
+Indeterminate: left, not bad, and bad if the allegations still open were upheld.
 """
 
 import math
