@@ -86,6 +86,7 @@ def test_strangers_of_a_host_count_together() -> None:
     gate.note_stranger("ipv4:10.0.0.8:1", b"", b"", "")
     connections = ("ipv4:10.0.0.7:3", "ipv4:10.0.0.7:999", "ipv4:10.0.0.8:1")
     assert [gate.find_held(GET, one, shown("Bearer new")) for one in connections] == ["nobody", "", ""]
+    assert gate.find_held(GET, connections[0], shown("")) == "nobody"
 
 
 def test_a_few_new_tokens_a_second_are_let_in() -> None:
