@@ -1,7 +1,4 @@
-"""Leaks by their effect: what features tell of sellers that have no record yet.
-
-An honest feature knows little of them. One that knows the outcome ranks them nearly as well as all others.
-"""
+"""Leaks by their effect: what features tell of sellers that have no record yet. Honest ones know little of them."""
 
 from dataclasses import replace
 

@@ -96,11 +96,7 @@ def at_equal_volume(
 
 
 class _Counts:
-    """Sums weights of rows with like volume and lower score: a wavelet matrix over the ranks of the scores.
-
-    Each bit, from the highest, splits the rows stably into zeros and ones, so a range of rows stays a range in either
-    part.
-    """
+    """Sums weights of rows with like volume and lower score: a wavelet matrix over the ranks of the scores."""
 
     def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:
         order = np.argsort(volume, kind="stable")

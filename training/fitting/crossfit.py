@@ -1,7 +1,4 @@
-"""Cross-fitting: score sellers by models that were not fitted on them.
-
-Windows overlap, so the same seller at a later point would test outcomes that the model has learnt.
-"""
+"""Cross-fitting: score sellers by models that were not fitted on them, since windows overlap."""
 
 from collections.abc import Callable
 

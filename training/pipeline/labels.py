@@ -32,8 +32,7 @@ class Suggested:
 def suggest_labels(step: Step, job: Job, observed: Observed) -> Suggested:
     """Rank by each label at equal volume, with small models of the other sellers, on the training points.
 
-    The label that asks least of the reader comes first: a rate, then `[exposure]`, then a freed direction; last the
-    study's own. `auc` is None with too few bad rows.
+    The study's own label is last. `auc` is None with too few bad rows.
     """
     choices = list(_list_choices(job, observed))
     rows = []
