@@ -1,12 +1,10 @@
 """The client of ProposalService: one person proposes a request, another approves it.
 
-    with Client("trust.example:50051", tls="ca.pem", certificate="anna.pem", key="anna.key") as client:
-        request = PromoteModelRequest(name="models/...", actor="anna", reason="...")
-        proposal = client.create_proposal(request, actor="anna", reason="better on the last quarter")
-        ...  # another person approves it
-        client.carry_out(proposal)
-
-Deadlines, retries and errors are as in `sellertrust.client`.
+with Client("trust.example:50051", tls="ca.pem", certificate="anna.pem", key="anna.key") as client:
+    request = PromoteModelRequest(name="models/...", actor="anna", reason="...")
+    proposal = client.create_proposal(request, actor="anna", reason="better on the last quarter")
+    ...  # another person approves it
+    client.carry_out(proposal)
 """
 
 import uuid

@@ -1,10 +1,8 @@
 """The client of ReviewService: notifiers, the review queue, and bulk decisions.
 
-    with Client("trust.example:50051") as client:
-        for item in client.list_review_queue("acme"):
-            print(item.violation.name, item.priority)
-
-Deadlines, retries, errors and times are as in `sellertrust.client`.
+with Client("trust.example:50051") as client:
+    for item in client.list_review_queue("acme"):
+        print(item.violation.name, item.priority)
 """
 
 import uuid

@@ -1,7 +1,4 @@
-"""Four eyes: calls that need two persons, and who supports a proposal; docs/how-to/access.md shows the file. Pure.
-
-One person counts once under any number of names. Only names that the file lists are persons.
-"""
+"""Four eyes: calls that need two persons, and who supports a proposal; docs/how-to/access.md shows the file. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

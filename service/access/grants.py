@@ -1,5 +1,4 @@
-"""The grants file: issuers of tokens, and grants of rights to principals, in TOML. Every error in it is reported at
-once.
+"""The grants file: issuers of tokens, and grants of rights to principals, in TOML.
 
 docs/how-to/access.md shows one.
 """

@@ -1,7 +1,7 @@
 """Bearer tokens: JSON Web Tokens of the grants file's issuers, verified and turned into a principal.
 
-Rejected are tokens over 8 KB or valid for over an hour, unpublished keys, another audience or algorithm, and headers by
-which a token chooses its own key or rules. So is a token bound to another certificate (`cnf`).
+Rejected are tokens over 8 KB or valid for over an hour, unpublished keys, another audience, algorithm or certificate. So
+are headers that choose a key or rules.
 """
 
 import threading

@@ -2,8 +2,6 @@
 
 A servicer turns requests into responses, or raises domain errors. Only this module uses gRPC's contexts and aborts.
 Handlers have no deserializer, since grpcio sends the texts of its exceptions to the caller.
-
-Rules for all calls belong in `_CallScope`, rules for all requests in `Calls._take_request`.
 """
 
 import threading

@@ -73,7 +73,7 @@ class Reads:
         """Return whether this ledger can have given the cut in a page token.
 
         It must give the same known time and sequence for the cut's times. The cut's clock may have been up to SKEW
-        ahead: clocks differ and are put back.
+        ahead.
         """
         if cut.observe_time < 0:
             return False

@@ -1,7 +1,4 @@
-"""The gRPC server: listen, report health, and stop without losing a call.
-
-`service.bootstrap` makes its parts; `service.api.serving` runs it with signals.
-"""
+"""The gRPC server: listen, report health, and stop without losing a call."""
 
 import os
 import stat

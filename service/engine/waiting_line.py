@@ -1,7 +1,7 @@
 """The bounded queue of calls that wait for a thread of one class. It is independent of gRPC and threads.
 
-Classes whose work takes long turn calls away by CoDel (RFC 8289): one call once waits have exceeded a target for an
-interval, then more at ever shorter intervals, until a call waits less. In every class, a call that would wait for more
+Classes whose work takes long turn calls away by CoDel (RFC 8289). Once waits have exceeded a target for an interval, one
+call is turned away, then more at ever shorter intervals. In every class, a call that would wait for more
 than half of the time to its deadline is turned away on arrival.
 """
 

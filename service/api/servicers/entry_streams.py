@@ -36,10 +36,7 @@ ENDING = (code_pb2.UNAVAILABLE, code_pb2.INTERNAL)
 
 @dataclass(frozen=True)
 class EntryStreams:
-    """LedgerService's streams, documented in `ledger_service.proto`. At most one appends and one reads at a time.
-
-    So all streams take at most two calls' share of core, lock and connections.
-    """
+    """LedgerService's streams, documented in `ledger_service.proto`. At most one appends and one reads at a time."""
 
     _ledger: Ledger
     _tail: Tail

@@ -1,7 +1,4 @@
-"""LedgerService, as functions from request to response.
-
-Servicers raise domain errors and know neither gRPC nor threads.
-"""
+"""LedgerService, as functions from request to response."""
 
 import uuid
 from collections.abc import Callable, Iterator

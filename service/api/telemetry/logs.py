@@ -1,7 +1,4 @@
-"""Logs: one canonical line a request, as JSON or for the console, with pseudonyms for sellers.
-
-Each server has its own loggers, also two servers in one process (tests).
-"""
+"""Logs: one canonical line a request, as JSON or for the console, with pseudonyms for sellers."""
 
 import ast
 import hmac
