@@ -138,11 +138,7 @@ def _find_cautions_of_seller(
     flow: Sequence[FlowDay],
     check: Callable[[], None],
 ) -> tuple[Caution, ...]:
-    """Return one seller's cautions in force, as `find_cautions`.
-
-    Worked: a rule asks for reports that weigh 100 in 14 days, and lasts 3 days. Customs' report (weight 100) of 1 March
-    sets it off until 4 March; one of 2 March sets it off again, until 5 March.
-    """
+    """Return one seller's cautions in force, as `find_cautions`."""
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
