@@ -145,12 +145,12 @@ def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
 
 def bring_evidence(client: Client, folder: Path) -> None:
     """Report three listings with pictures, for the desk's queue; once."""
-    from service.web.goods import DRAWINGS
+    from service.web.pages import GOODS
 
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, member in enumerate((OFFENDER, ACCUSED, OTHER)):
-        drawing = DRAWINGS[member.seller]
+        drawing = GOODS[member.seller]["drawing"]
         picture = (
             '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 660 290" font-family="sans-serif" font-size="18">'
             '<rect width="660" height="290" fill="#eef0ed"/><text x="20" y="30">Listing</text>'

@@ -3,6 +3,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,10 +13,9 @@ from service.web.words import Wording
 
 
 class Age(Enum):
-    """An answer's age, with the directive for caches.
+    """With the directive for caches.
 
-    Caches show a withdrawn badge for at most 6 minutes while they can ask, an hour while they cannot, and keep no older
-    one.
+    Caches show a withdrawn badge for at most 6 minutes, an hour while they cannot ask, and keep no older one.
     """
 
     CURRENT = "public, max-age=60, stale-while-revalidate=300, stale-if-error=3600"
@@ -50,14 +50,14 @@ class Finished:
     unchanged: Response
     etag: str
 
-    def to(self, if_none_match: str) -> Response:
-        """Return the response for If-None-Match ("" if absent): a 304 if it has our ETag or `*`."""
-        if if_none_match and (if_none_match.strip() == "*" or self.etag in if_none_match):
-            return self.unchanged
-        return self.whole
+    def to(self, request: Request) -> Response:
+        """Return the response; a 304 if the header If-None-Match has our ETag or `*`."""
+        held = request.headers.get("if-none-match", "")
+        return self.unchanged if held.strip() == "*" or self.etag in held else self.whole
 
 
 def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished:
+    """Return a response with an ETag of its body."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     tagged = {**headers, "ETag": etag}
     return Finished(
@@ -66,10 +66,11 @@ def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished
 
 
 def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that serves these bytes; caches keep them for five minutes."""
     finished = finish(body, media_type, {**headers, "Cache-Control": _FILES})
 
     async def answer_file(request: Request) -> Response:
-        return finished.to(request.headers.get("if-none-match", ""))
+        return finished.to(request)
 
     return answer_file
 
@@ -80,19 +81,15 @@ def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
 
 
 class Pictures:
-    """Pictures by look, whether its language was negotiated, badge and age."""
+    """Pictures by look, whether its language was negotiated, badge and age. Each is made once."""
 
     def __init__(self, words: Mapping[str, Wording]) -> None:
         self._words = words
-        self._made: dict[tuple[Look, bool, str | None, Age], Finished] = {}
+        self._made = cache(self._make)
 
     def of(self, look: Look, is_negotiated: bool, badge: str, age: Age) -> Finished:
         """Return a badge's picture; the same empty one if it has no words."""
-        key = look, is_negotiated, badge if badge in self._words else None, age
-        found = self._made.get(key)
-        if found is None:
-            found = self._made[key] = self._make(*key)
-        return found
+        return self._made(look, is_negotiated, badge if badge in self._words else None, age)
 
     def _make(self, look: Look, is_negotiated: bool, badge: str | None, age: Age) -> Finished:
         if badge is None:

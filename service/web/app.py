@@ -1,5 +1,6 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -41,10 +42,9 @@ def build_app(
     demo_marketplace: str | None = None,
     pages: Sequence[BaseRoute] = (),
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the ASGI application of the badge server.
+    """Return the ASGI application. `report` gets a line about each unexpected error.
 
-    `report` gets a line about each unexpected error. `pages` are served beside the badges. With `demo_marketplace` it
-    also has `/demo`, a shop.
+    With `demo_marketplace` it also has `/demo`, a shop.
     """
     routes = _BadgeRoutes(badges, words)
 
@@ -52,10 +52,6 @@ def build_app(
         server = "answers" if await health.answers() else "away"
         body = f'{{"status": "serving", "server": "{server}"}}\n'
         return Response(body, headers=EVERYWHERE | {"Cache-Control": "no-store"}, media_type="application/json")
-
-    async def answer_demo(request: Request) -> Response:
-        assert demo_marketplace is not None  # noqa: S101 the route is there for no other
-        return await routes.answer_demo(request, demo_marketplace)
 
     table = [
         Route("/badge/{marketplace}/{seller}.svg", routes.answer_picture),
@@ -69,9 +65,10 @@ def build_app(
         *pages,
     ]
     if demo_marketplace is not None:
-        table += [Route("/demo", answer_demo), Route("/", _answer_root)]
-    handlers = {HTTPException: _refuse_request, RequestWrong: _refuse_query, Exception: _fail}
-    app = Starlette(routes=table, exception_handlers=handlers)
+        table += [Route("/demo", partial(routes.answer_demo, marketplace=demo_marketplace)), Route("/", _answer_root)]
+    app = Starlette(
+        routes=table, exception_handlers=dict.fromkeys((HTTPException, RequestWrong, Exception), _answer_error)
+    )
     app.router.redirect_slashes = False
     return _without_traces(app, report)
 
@@ -84,17 +81,17 @@ class _BadgeRoutes:
 
     async def answer_picture(self, request: Request) -> Response:
         query, seller = _query(request), _seller(request)
-        row = self._badges.kept(seller)
+        row = self._badges.take_fresh(seller)
         if row is None:
             [row] = await self._badges.find([seller])
         badge = "" if row is None else row.badge
-        return self._pictures.of(query.look, query.is_negotiated, badge, self._age(row)).to(_held(request))
+        return self._pictures.of(query.look, query.is_negotiated, badge, self._age(row)).to(request)
 
     async def answer_picture_of_badge(self, request: Request) -> Response:
         query, badge = _query(request), request.path_params["badge"]
         if badge not in self._words:
             return refuse(404, "badge", f"must be one of {', '.join(self._words)}")
-        return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(_held(request))
+        return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(request)
 
     async def answer_list(self, request: Request) -> Response:
         query, marketplace = _query(request), request.path_params["marketplace"]
@@ -116,7 +113,7 @@ class _BadgeRoutes:
         age = next(age for age in (Age.UNKNOWN, Age.OLD, Age.CURRENT) if age in ages)
         headers = EMBEDDED | {"Cache-Control": age.value} | language_headers(language, query.is_negotiated)
         body = json.dumps({"language": language, "badges": found}, ensure_ascii=False) + "\n"
-        return finish(body.encode(), "application/json", headers).to(_held(request))
+        return finish(body.encode(), "application/json", headers).to(request)
 
     async def answer_record(self, request: Request) -> Response:
         query, seller = _query(request), _seller(request)
@@ -131,7 +128,7 @@ class _BadgeRoutes:
         return _page(shop_page(awards, self._words, query.look.language), query, "no-store", request)
 
     async def _rows(self, marketplace: str, names: Sequence[str]) -> dict[str, Row | None]:
-        rows = {name: self._badges.kept((marketplace, name)) for name in names}
+        rows = {name: self._badges.take_fresh((marketplace, name)) for name in names}
         missing = [name for name, row in rows.items() if row is None]
         if missing:
             found = await self._badges.find([(marketplace, name) for name in missing])
@@ -154,10 +151,6 @@ def _query(request: Request) -> Query:
     return read_query(request.scope["query_string"], request.headers.get("accept-language", ""))
 
 
-def _held(request: Request) -> str:
-    return request.headers.get("if-none-match", "")
-
-
 def _seller(request: Request) -> Seller:
     marketplace, seller = request.path_params["marketplace"], request.path_params["seller"]
     _require_ids(("marketplace", marketplace), ("seller", seller))
@@ -172,7 +165,7 @@ def _require_ids(*named: tuple[str, str]) -> None:
 
 def _page(html: str, query: Query, caching: str, request: Request) -> Response:
     headers = PAGE | {"Cache-Control": caching} | language_headers(query.look.language, query.is_negotiated)
-    return finish(html.encode(), "text/html", headers).to(_held(request))
+    return finish(html.encode(), "text/html", headers).to(request)
 
 
 async def _answer_root(_: Request) -> Response:
@@ -180,19 +173,14 @@ async def _answer_root(_: Request) -> Response:
     return Response(status_code=307, headers=EVERYWHERE | {"Cache-Control": "no-store", "Location": "/demo"})
 
 
-async def _refuse_query(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestWrong)  # noqa: S101 Starlette hands over what the table of handlers names
-    return refuse(400, error.field, error.problem)
-
-
-async def _refuse_request(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 Starlette hands over what the table of handlers names
-    if error.status_code == 405:
-        return refuse(405, "method", "must be GET or HEAD", {"Allow": "GET, HEAD"})
-    return refuse(error.status_code, "path", _PATHS)
-
-
-async def _fail(_request: Request, _error: Exception) -> Response:
+async def _answer_error(_: Request, error: Exception) -> Response:
+    match error:
+        case RequestWrong():
+            return refuse(400, error.field, error.problem)
+        case HTTPException(status_code=405):
+            return refuse(405, "method", "must be GET or HEAD", {"Allow": "GET, HEAD"})
+        case HTTPException():
+            return refuse(error.status_code, "path", _PATHS)
     return refuse(500, "server", "has failed; try again")
 
 

@@ -1,13 +1,10 @@
-"""Sellers' badges, remembered for a while and shown while the server is away.
-
-One event loop uses a `Badges`; threads call the server.
-"""
+"""Sellers' badges, remembered while the server is away. One event loop uses a `Badges`."""
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,6 +13,7 @@ import grpc
 from sellertrust.client import TrustScore
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.trust_score_service_pb2 import SCORE_STATE_UNKNOWN
+from service.web.recent import Recent
 
 FRESH_SECONDS = 30.0
 """For this time a badge needs no new call."""
@@ -30,8 +28,6 @@ BATCH = 50
 """The most sellers per call. A timeout halves it; each answer doubles it."""
 MAX_WAITING = 500
 """The most waiting sellers with a remembered badge, and as many without.
-
-Others get the remembered badge.
 """
 
 ABSENT = ""
@@ -70,24 +66,8 @@ class Row(NamedTuple):
     """`checked` by the server's clock."""
 
 
-@dataclass
-class Table:
-    """Bounded: the badge stored longest ago leaves first."""
-
-    max_sellers: int
-    rows: dict[Seller, Row] = field(default_factory=dict)
-
-    def put(self, seller: Seller, row: Row) -> None:
-        self.rows.pop(seller, None)
-        self.rows[seller] = row
-        if len(self.rows) > self.max_sellers:
-            del self.rows[next(iter(self.rows))]
-
-
 class Badges:
-    """Finds sellers' badges and remembers them.
-
-    Sellers requested while calls are running share the next call. `ask` runs in threads; it returns each seller's
+    """Sellers requested while calls are running share the next call. `ask` runs in threads; it returns each seller's
     outcome or raises SellertrustCallError. `max_sellers` bounds remembered badges and, apart, unknown ids, so that
     invented ids displace no badge. A badge is shown for `stale_seconds` after its check if no new answer comes.
     `report` gets a line when the server stops and resumes answering.
@@ -110,8 +90,8 @@ class Badges:
         self._stale_seconds = stale_seconds
         self._call_seconds = call_seconds
         self._clock = clock
-        self._sellers = Table(max_sellers)
-        self._strangers = Table(max_sellers)
+        self._sellers: Recent[Seller, Row] = Recent(max_sellers)
+        self._strangers: Recent[Seller, Row] = Recent(max_sellers)
         self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
         """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
@@ -127,9 +107,9 @@ class Badges:
         self._pool.shutdown(cancel_futures=True)
 
     def kept_sellers(self) -> int:
-        return len(self._sellers.rows) + len(self._strangers.rows)
+        return len(self._sellers) + len(self._strangers)
 
-    def kept(self, seller: Seller) -> Row | None:
+    def take_fresh(self, seller: Seller) -> Row | None:
         """Return a badge asked for within FRESH_SECONDS, else None."""
         row = self._row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
@@ -138,6 +118,7 @@ class Badges:
         return row
 
     def is_current(self, row: Row) -> bool:
+        """Return whether its check is at most FRESH_SECONDS old."""
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
@@ -149,7 +130,7 @@ class Badges:
         return [self._take_usable_row(seller, began) for seller in sellers]
 
     def _row(self, seller: Seller) -> Row | None:
-        return self._sellers.rows.get(seller) or self._strangers.rows.get(seller)
+        return self._sellers.get(seller) or self._strangers.get(seller)
 
     def _take_usable_row(self, seller: Seller, began: float) -> Row | None:
         row = self._row(seller)
@@ -176,7 +157,7 @@ class Badges:
         return flight
 
     def _lane(self, seller: Seller) -> dict[Seller, None]:
-        return self._lanes[seller in self._sellers.rows]
+        return self._lanes[seller in self._sellers]
 
     def _may_ask(self, waiting: int) -> bool:
         """Return whether to call the server. While it is away, one reader calls every RETRY_SECONDS."""
@@ -204,10 +185,7 @@ class Badges:
             call.add_done_callback(lambda _: self._start_calls())
 
     async def _renew(self, marketplace: str, sellers: Sequence[Seller]) -> None:
-        """Ask the server about sellers, remember its answers and answer the waiting readers.
-
-        An answer without information leaves the remembered badge.
-        """
+        """Ask the server, remember its answers and answer the waiting readers."""
         began = self._clock()
         names = [name for _, name in sellers]
         busy: list[Seller] = []
@@ -248,16 +226,16 @@ class Badges:
         if isinstance(outcome, SellertrustCallError):
             if outcome.code in _SETTLED:
                 self._note_denial(outcome)
-                self._sellers.rows.pop(seller, None)
+                self._sellers.pop(seller, None)
                 self._strangers.put(seller, Row(ABSENT, began, began, datetime.now(UTC)))
             return
         freshness = outcome.freshness
         age = freshness.age.ToTimedelta().total_seconds()
         if outcome.state == SCORE_STATE_UNKNOWN or age > self._stale_seconds:
             return
-        self._strangers.rows.pop(seller, None)
+        self._strangers.pop(seller, None)
         row = Row(outcome.badge, began, began - age, freshness.as_of_time.ToDatetime(UTC))
-        last = self._sellers.rows.get(seller)
+        last = self._sellers.get(seller)
         if last is not None and last.checked > row.checked:
             row = last._replace(asked=began)
         self._sellers.put(seller, row)
@@ -276,7 +254,7 @@ class Badges:
             flight.set_result(None)
 
     def _note_denial(self, error: SellertrustCallError) -> None:
-        """Report the first seller that this caller may not ask about. Readers choose the id, so the report omits it."""
+        """Report the first denial, without the id, which readers choose."""
         if error.code is grpc.StatusCode.PERMISSION_DENIED and not self._is_denial_reported:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")

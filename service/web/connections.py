@@ -45,6 +45,7 @@ def bounded_protocol(
 
 
 def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
+    """Return bounds, no logs, and no trust in headers of proxies."""
     return {
         "http": protocol,
         "ws": "none",

@@ -23,7 +23,7 @@ MARKS = {
     'M10 4.9l1.6 3.3 3.6.5-2.6 2.5.6 3.6-3.2-1.7-3.2 1.7.6-3.6-2.6-2.5 3.6-.5z" fill="{0}" fill-rule="evenodd"/>',
 }
 _FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,Roboto,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
-"""Their Latin letters have about the same width. `textLength` makes other fonts, such as DejaVu Sans, as narrow."""
+"""Their letters are about equally wide; `textLength` makes other fonts as narrow."""
 _EMS = {" ',./I\\ijl|": 0.28, "!()-:;[]ft": 0.33, "r*": 0.39, "MW@%mw": 0.87}
 """Widths of some bold letters of Helvetica, in font sizes."""
 
@@ -35,10 +35,12 @@ class Look(NamedTuple):
     form: str = "label"
 
     def box(self) -> tuple[int, int]:
+        """Return width and height in CSS pixels."""
         return self.size if self.form == "mark" else WIDTHS[self.language][self.size], self.size
 
 
 def draw_badge(mark: str, label: str, look: Look) -> str:
+    """Return a badge as SVG; `mark`: one of MARKS."""
     colour, size = COLOURS[look.theme][mark], look.size
     shown = escape(label)
     scale = "" if size == 20 else f' transform="scale({size / 20:g})"'
@@ -53,10 +55,12 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
 
 
 def draw_nothing(look: Look) -> str:
+    """Return an empty picture of the same size."""
     return _svg(look, ' aria-hidden="true"', "")
 
 
 def label_fits(label: str, language: str) -> bool:
+    """Return whether a label is no wider than a badge, in every size."""
     return all(size * 5 / 4 + font * _ems(label) <= WIDTHS[language][size] for size, font in SIZES.items())
 
 

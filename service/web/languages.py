@@ -23,6 +23,7 @@ def language_of(request: Request) -> str:
 
 
 def day_in(language: str, day: date) -> str:
+    """Return a day such as `3 July 2026` or `2026年7月3日`."""
     return f"{day.year}年{day.month}月{day.day}日" if language == "zh" else f"{day.day} {day:%B %Y}"
 
 

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -12,11 +13,10 @@ _SHORT = 128
 _ALLOWED = {"size": [str(size) for size in SIZES], "theme": list(COLOURS), "form": list(FORMS)}
 
 
+@dataclass(eq=False)
 class RequestWrong(Exception):
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(field, problem)
-        self.field = field
-        self.problem = problem
+    field: str
+    problem: str
 
 
 class Query(NamedTuple):
@@ -27,6 +27,7 @@ class Query(NamedTuple):
 
 
 def read_query(query: bytes, accept_language: str) -> Query:
+    """Return what a request of a badge asks. Raises RequestWrong, which names the field."""
     if len(query) + len(accept_language) <= _SHORT:
         return _read_short(query, accept_language)
     return _parse_query(query, accept_language)

@@ -41,9 +41,9 @@ class Options:
 
 
 class BadgeServer:
-    """It listens from its construction on; `run` answers until `stop`.
+    """It listens from its construction on. `report` gets lines for the operator.
 
-    `report` gets lines for the operator. Raises ConfigurationWrong for wrong words, or if it cannot listen.
+    Raises ConfigurationWrong for wrong words, or if it cannot listen.
     """
 
     def __init__(

@@ -10,14 +10,9 @@ from sellertrust.client import Client
 KEPT_SECONDS = 1.0
 """One answer serves all requests for so long."""
 
-_SERVICE = "sellertrust.v1.TrustScoreService"
-
 
 class ServerHealth:
-    """Asks once for all simultaneous requests whether the server answers; for one event loop.
-
-    `ask` runs in a thread.
-    """
+    """Asks once for all simultaneous requests; for one event loop. `ask` runs in a thread."""
 
     def __init__(self, ask: Callable[[], bool]) -> None:
         self._ask = ask
@@ -25,6 +20,7 @@ class ServerHealth:
         self._until = 0.0
 
     async def answers(self) -> bool:
+        """Return what a look of the last KEPT_SECONDS found, else look."""
         if self._kept is None or (self._kept.done() and time.monotonic() >= self._until):
             self._kept = asyncio.create_task(self._look())
         return await asyncio.shield(self._kept)
@@ -35,8 +31,9 @@ class ServerHealth:
         return answers
 
 
-def is_serving(client: Client, seconds: float) -> bool:
-    request = health_pb2.HealthCheckRequest(service=_SERVICE)
+def is_serving(client: Client, seconds: float, service: str = "TrustScoreService") -> bool:
+    """Return whether a service of the contract answers within `seconds` that it serves."""
+    request = health_pb2.HealthCheckRequest(service=f"sellertrust.v1.{service}")
     try:
         found = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=seconds)
     except grpc.RpcError:

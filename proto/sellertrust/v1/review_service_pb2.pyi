@@ -484,9 +484,7 @@ class ListReviewQueueResponse(_message.Message):
 
     @_builtins.property
     def complaints(self) -> _containers.RepeatedCompositeFieldContainer[_entry_pb2.Entry]:
-        """Undecided complaints about measures, the first filed first: at most 1,000, only on the first page. An entry of kind
-        `complaint_decision` decides one.
-        """
+        """The first 1,000 undecided complaints, only on the first page. An entry of kind `complaint_decision` decides one."""
 
     def __init__(
         self,

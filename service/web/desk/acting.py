@@ -1,25 +1,21 @@
 import secrets
-from collections.abc import Callable
-
-from starlette.responses import Response
+from typing import Any
 
 from sellertrust.errors import SellertrustCallError
-from sellertrust.proposals import Proposable
-from service.web.frame.rendering import redirect
+from sellertrust.v1.proposal_service_pb2 import Proposal
 from service.web.frame.visits import Problem, Visit
 
 
-def propose_if_needed(visit: Visit, request: Proposable, call: Callable[[], object]) -> Response | None:
-    """Make a call; if the server asks for four eyes, propose its request and lead to the proposals. Return None if done."""
+def call_or_propose(visit: Visit, **asked: Any) -> Any:
+    """Make a call, named as in Proposal. If it needs four eyes, propose it and return None."""
+    [request] = asked.values()
+    client, actor = visit.visitor.client, visit.visitor.actor
     try:
-        call()
+        return client.carry_out(Proposal(**asked))
     except SellertrustCallError as error:
         if error.reason != "APPROVAL_REQUIRED":
             raise
-        visit.visitor.client.create_proposal(
-            request, actor=visit.visitor.actor, reason=request.reason if hasattr(request, "reason") else "a decision"
-        )
-        return redirect("/proposals")
+    client.create_proposal(request, actor=actor, reason=request.reason)
     return None
 
 
@@ -32,5 +28,5 @@ def require_reason(visit: Visit) -> str:
 
 
 def new_entry_id() -> str:
-    """Return a random id of an entry, such as `desk-6f0c...`: grants of the desk cover ids that begin so."""
+    """Return a random id such as `desk-6f0c...`, as grants of the desk cover it."""
     return f"desk-{secrets.token_hex(12)}"

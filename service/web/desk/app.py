@@ -20,7 +20,7 @@ from service.web.desk.governing import ModelPages, OperationsPages, PolicyPages,
 from service.web.desk.journal import Journal
 from service.web.desk.queue import QueuePages
 from service.web.desk.record import OwnRecordPages
-from service.web.desk.seller_file import SellerPages
+from service.web.desk.seller_file import SellerFilePages
 from service.web.desk.sending import Sender
 from service.web.desk.staff import CodeSignIn, ProxySignIn
 from service.web.desk.what_if import WhatIfPages
@@ -67,7 +67,7 @@ class Desk:
     def _routes(self, options: DeskOptions, client: Client, report: Callable[[str], None]) -> list[Route]:
         sign_in, market = options.sign_in, options.marketplace
         site = Site(sign_in.identify, sign_in.sign_in, report, self._context)
-        sellers, queue = SellerPages(market), QueuePages(market, self.journal)
+        sellers, queue = SellerFilePages(market), QueuePages(market, self.journal)
         what_if = WhatIfPages(market)
         cases = CasePages(market, self.journal, queue, options.evidence)
         complaints = ComplaintPages(market, queue)
@@ -86,7 +86,7 @@ class Desk:
             site.route("/complaints/{complaint}", complaints.show),
             site.route("/complaints/{complaint}", complaints.decide, post),
             site.route("/cases/{violation}", cases.show),
-            site.route("/cases/{violation}/find", cases.find, post),
+            site.route("/cases/{violation}/find", cases.record_finding, post),
             site.route("/cases/{violation}/open", cases.open_evidence, post),
             site.route("/cases/{violation}/evidence", cases.evidence_file),
             site.route("/cases/{violation}/hand-on", cases.change_claim, post),

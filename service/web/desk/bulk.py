@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,8 +8,8 @@ from starlette.responses import Response
 
 from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, ViolationStatus
-from sellertrust.v1.review_service_pb2 import DecideViolationsRequest, DecideViolationsResponse
-from service.web.desk.acting import new_entry_id, propose_if_needed
+from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
+from service.web.desk.acting import call_or_propose, new_entry_id
 from service.web.desk.journal import Journal
 from service.web.frame.rendering import redirect
 from service.web.frame.visits import Problem, Visit
@@ -33,15 +34,15 @@ _FIELDS = (
 )
 
 
+@dataclass(frozen=True)
 class BulkPages:
-    def __init__(self, marketplace: str, journal: Journal) -> None:
-        self._marketplace = marketplace
-        self._journal = journal
+    marketplace: str
+    journal: Journal
 
     def show(self, visit: Visit) -> Response:
         given = {name: visit.query_value(name) for name in _FIELDS}
         if given["reverses"]:
-            earlier = next((one for one in self._journal.list_bulk() if one["decision_id"] == given["reverses"]), None)
+            earlier = next((one for one in self.journal.list_bulk() if one["decision_id"] == given["reverses"]), None)
             if earlier is not None and earlier["action"] in REVERSED:
                 given["action"], given["status"] = REVERSED[earlier["action"]]
         return self._form(visit, given)
@@ -55,10 +56,11 @@ class BulkPages:
             problems=problems,
             actions=ACTIONS,
             reversible=REVERSED,
-            earlier=self._journal.list_bulk()[:20],
+            earlier=self.journal.list_bulk()[:20],
         )
 
     def preview(self, visit: Visit) -> Response:
+        """Make the dry run; show what would be decided."""
         form = {name: visit.form_value(name) for name in _FIELDS}
         problems = [
             (name, text)
@@ -76,7 +78,7 @@ class BulkPages:
         action = Action.Value(f"ACTION_{form['action'].upper()}")
         statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{form['status'].upper()}")] if form["status"] else []
         request = decide_request(
-            self._marketplace,
+            self.marketplace,
             action,
             actor=visit.visitor.actor,
             reason=form["reason"],
@@ -106,17 +108,13 @@ class BulkPages:
         except ParseError:
             raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
         request.actor, request.execute = visit.visitor.actor, True
-        outcome = DecideViolationsResponse()
-
-        def decide() -> None:
-            for _ in range(MOST_CALLS):
-                outcome.CopyFrom(visit.visitor.client.decide(request))
-                if not outcome.remaining:
-                    break
-
-        if (proposed := propose_if_needed(visit, request, decide)) is not None:
-            return proposed
-        self._journal.note_bulk(
+        for _ in range(MOST_CALLS):
+            outcome = call_or_propose(visit, decide_violations=request)
+            if outcome is None:
+                return redirect("/proposals")
+            if not outcome.remaining:
+                break
+        self.journal.note_bulk(
             {
                 "decision_id": request.decision_id,
                 "action": Action.Name(request.action).removeprefix("ACTION_").lower(),

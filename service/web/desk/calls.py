@@ -22,12 +22,12 @@ class Part(NamedTuple):
     problem: Problem | None
 
 
-def start(call: Callable[[], T]) -> "Future[T]":
-    """Make a call as `patient` does, in another thread. It must not wait for another one: all threads could wait."""
-    return _CALLS.submit(patient, call)
+def start_call(call: Callable[[], T]) -> "Future[T]":
+    """Make a call patiently in another thread. It must not wait for a third."""
+    return _CALLS.submit(call_patiently, call)
 
 
-def patient(call: Callable[[], T]) -> T:
+def call_patiently(call: Callable[[], T]) -> T:
     """Make a call, again while the service is busy, for READ_SECONDS."""
     until = time.monotonic() + READ_SECONDS
     while True:
@@ -39,8 +39,8 @@ def patient(call: Callable[[], T]) -> T:
         time.sleep(BUSY_SECONDS)
 
 
-def part(call: Callable[[], Any]) -> Part:
-    """Return a call's answer, or its refusal as a problem; an absent service raises."""
+def call_or_problem(call: Callable[[], Any]) -> Part:
+    """Return a call's answer or refusal. Raises SellertrustCallError for an absent service."""
     try:
         return Part(call(), None)
     except SellertrustCallError as error:
@@ -50,6 +50,7 @@ def part(call: Callable[[], Any]) -> Part:
 
 
 def none_if_not_found(call: Callable[[], T]) -> T | None:
+    """Return a call's answer, or None for NOT_FOUND."""
     try:
         return call()
     except SellertrustCallError as error:

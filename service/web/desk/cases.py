@@ -1,6 +1,7 @@
 """First the fact, without anything that could sway; then the consequence, which revises nothing."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,7 +10,6 @@ from starlette.responses import Response
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.violation_types import TABLES
 from sellertrust.client import Client
-from sellertrust.names import seller_name
 from sellertrust.v1.entry_pb2 import (
     ACTION_APPEAL,
     ACTION_REVIEW,
@@ -18,18 +18,20 @@ from sellertrust.v1.entry_pb2 import (
     Action,
     Entry,
     Severity,
+    StatusChanged,
     ViolationReported,
 )
 from sellertrust.v1.ledger_service_pb2 import Violation
-from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF
+from sellertrust.v1.trust_score_service_pb2 import TrustScore
 from service.web.desk.acting import new_entry_id
 from service.web.desk.calls import READ_SECONDS
-from service.web.desk.effects import Effect, effect_of
+from service.web.desk.effects import Effect, simulate_decision
 from service.web.desk.evidence import FILE_POLICY, File, read_evidence
 from service.web.desk.journal import Decision, Finding, Journal, Taken
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
+from service.web.desk.seller_file import WORDS
 from service.web.desk.staff import working_name
-from service.web.frame.rendering import HEADERS, last, redirect
+from service.web.frame.rendering import HEADERS, action_name, last, redirect
 from service.web.frame.visits import Problem, Visit
 
 MAX_REASON = 500
@@ -41,43 +43,26 @@ class Choice(NamedTuple):
     reason: str
 
 
-BY_EVIDENCE = Choice("1", "confirm", "The evidence shows the breach.")
-CHOICES = (
-    BY_EVIDENCE,
-    Choice("2", "confirm", "The listing itself shows the breach."),
-    Choice("3", "confirm", "An authority or a laboratory found the breach."),
-    Choice("4", "dismiss", "The evidence does not show a breach."),
-    Choice("5", "dismiss", "The goods are genuine and as described."),
-    Choice("6", "dismiss", "The report is about other goods or another seller."),
-    Choice("7", "overturn", "The decision was wrong: there was no breach."),
-    Choice("8", "reduce", "The breach was less severe."),
-    Choice("9", "review", "More information is needed."),
-)
-ACTION_WORDS = {
-    "confirm": "It is true",
-    "dismiss": "It is untrue or unproven",
-    "overturn": "It was wrongly confirmed",
-    "reduce": "It is true, but less severe",
-    "review": "I cannot tell yet",
-}
-SEVERITIES = ("SEVERITY_MINOR", "SEVERITY_MODERATE", "SEVERITY_MAJOR", "SEVERITY_CRITICAL")
+CHOICES = [Choice(**one) for one in WORDS["choices"]]
+BY_EVIDENCE = CHOICES[0]
+SEVERITIES = Severity.keys()[1:]
 _DESCRIPTIONS = {kind.key: kind.description for _, table in TABLES for kind in table.values()}
 
 
+@dataclass(frozen=True)
 class CasePages:
-    def __init__(self, marketplace: str, journal: Journal, queue: QueuePages, evidence: str) -> None:
-        self._marketplace = marketplace
-        self._journal = journal
-        self._queue = queue
-        self._evidence = evidence
+    marketplace: str
+    journal: Journal
+    queue: QueuePages
+    evidence: str
 
     # --- the fact
 
     def show(self, visit: Visit, problems: Sequence[tuple[str, str]] = ()) -> Response:
         name, violation, recorded = self._case(visit)
-        actor, case = visit.visitor.actor, self._journal.case(name)
-        allowed = {Action.Name(action).removeprefix("ACTION_").lower() for action in violation.allowed_actions}
-        finding = case.finding.get(actor) or case.votes.get(actor)
+        actor, case = visit.visitor.actor, self.journal.case(name)
+        queue, rows = self.queue.rows(visit.visitor)
+        allowed = set(map(action_name, violation.allowed_actions))
         fact = report_of(recorded)
         file = self._look_at_evidence(fact)
         unshown = file if isinstance(file, Problem) else None
@@ -86,29 +71,25 @@ class CasePages:
             400 if problems else 200,
             id=name,
             violation=violation,
-            seller=last(violation.seller),
             fact=fact,
             unshown=unshown,
             is_picture=isinstance(file, File) and file.media_type.startswith("image/"),
             description=_DESCRIPTIONS.get(violation.violation_type, ""),
             deadline=deadline_of(violation),
-            now=self._queue.now(visit.visitor),
+            now=queue.now(),
             answers=seller_answers(recorded),
-            has_opened=actor in case.opened,
-            claimant=case.claimed_by,
-            waiting=case.waiting,
-            finding=finding,
-            has_voted=actor in case.votes,
-            words=ACTION_WORDS,
+            case=case,
+            finding=case.finding.get(actor) or case.votes.get(actor),
+            words=WORDS["findings"],
             without="" if unshown is None else BY_EVIDENCE.key,
-            groups=group_choices(allowed | {"review"}),
+            choices=[choice for choice in CHOICES if choice.action in allowed | {"review"}],
             severities=SEVERITIES[: violation.severity - 1] if "reduce" in allowed else (),
             given={field: visit.form_value(field) for field in ("choice", "words", "severity")},
             problems=problems,
-            left=self._queue.count_left(visit.visitor),
+            left=len(rows),
         )
 
-    def find(self, visit: Visit) -> Response:
+    def record_finding(self, visit: Visit) -> Response:
         """Record what the visitor found; `review` puts the case aside."""
         name, violation, recorded = self._case(visit)
         choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
@@ -132,24 +113,25 @@ class CasePages:
         try:
             finding = Finding(name, actor, choice.action, words or choice.reason, severity)
             if choice.action == "review":
-                self._journal.claim(name, actor)
+                self.journal.claim(name, actor)
                 return self._ask_for_information(visit, violation, finding)
-            self._journal.record_finding(finding)
+            self.journal.record_finding(finding)
         except Taken as taken:
             raise not_yours(taken) from None
         return redirect(f"/cases/{name}/consequence")
 
     def _ask_for_information(self, visit: Visit, violation: Violation, finding: Finding) -> Response:
-        """Put the case aside; an alleged one goes under review, so that the seller can read what is missing."""
-        self._journal.wait_for_information(finding.violation, finding.reason)
+        """Put the case aside; an alleged one goes under review."""
+        self.journal.wait_for_information(finding.violation, finding.reason)
         if ACTION_REVIEW in violation.allowed_actions:
-            self._journal.decide(self._decision(visit, violation, finding, finding.actor, new_entry_id()))
+            self.journal.decide(self._decision(visit, violation, finding, finding.actor, new_entry_id()))
         return self._go_on(visit)
 
     def open_evidence(self, visit: Visit) -> Response:
+        """Note that the visitor opened the evidence. Raises Problem if it cannot be shown."""
         name, _, recorded = self._case(visit)
         self._read_evidence(report_of(recorded))
-        self._journal.note_opened(name, visit.visitor.actor)
+        self.journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
@@ -160,7 +142,7 @@ class CasePages:
         return Response(file.body, headers=headers, media_type=file.media_type)
 
     def _read_evidence(self, fact: ViolationReported) -> File:
-        return read_evidence(self._evidence, fact.evidence_uri, fact.evidence_sha256)
+        return read_evidence(self.evidence, fact.evidence_uri, fact.evidence_sha256)
 
     def _look_at_evidence(self, fact: ViolationReported) -> File | Problem:
         try:
@@ -171,21 +153,21 @@ class CasePages:
     def _evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
         if isinstance(found := self._look_at_evidence(fact), Problem):
             return found
-        if visit.visitor.actor not in self._journal.case(name).opened:
+        if visit.visitor.actor not in self.journal.case(name).opened:
             return Problem(409, "Open the evidence before you decide", "Press o on the page of the case.")
         return None
 
     def change_claim(self, visit: Visit) -> Response:
         """Release the case, claim it, or assign it to the form's `to`."""
         name, to = self._case(visit)[0], working_name(visit.form_value("to"))
-        actor, holder = visit.visitor.actor, self._journal.case(name).claimed_by
+        actor, holder = visit.visitor.actor, self.journal.case(name).claimed_by
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
         try:
             if visit.form_value("what") == "release":
-                self._journal.release(name, actor)
+                self.journal.release(name, actor)
             else:
-                self._journal.claim(name, to or actor, by_other=holder == actor)
+                self.journal.claim(name, to or actor, by_other=holder == actor)
         except Taken as taken:
             raise not_yours(taken) from None
         return redirect("/queue" if visit.form_value("what") == "release" or to else f"/cases/{name}")
@@ -193,20 +175,21 @@ class CasePages:
     # --- the consequence
 
     def consequence(self, visit: Visit) -> Response:
+        """Show the second step. Raises Problem before the visitor's finding."""
         name, violation, recorded = self._case(visit)
         finding = self._finding(visit, name)
         seller, client = last(violation.seller), visit.visitor.client
-        effect = self._effect(client, violation, finding)
+        effect, rows = self._effect(client, violation, finding), self.queue.rows(visit.visitor)[1]
         return visit.page(
             "consequence.html",
             id=name,
             violation=violation,
             seller=seller,
             finding=finding,
-            words=ACTION_WORDS,
+            words=WORDS["findings"],
             effect=effect,
             obstacle=self._obstacle(visit, finding, effect, report_of(recorded)),
-            linked=self._queue.list_linked(visit.visitor, seller, name)[:10] if seller else (),
+            linked=[row for row in rows if row.seller == seller != "" and row.id != name][:10],
             decision_id=new_entry_id(),
         )
 
@@ -216,9 +199,9 @@ class CasePages:
         decision_id, actor = visit.form_value("id"), visit.visitor.actor
         if not is_id(decision_id) or not decision_id.startswith("desk-"):
             raise Problem(400, "This form is out of date", "Open the case again and send the form from there.")
-        if self._journal.find_decision(decision_id) is not None:  # sent twice
+        if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
             return self._go_on(visit)
-        finding, case = self._finding(visit, name), self._journal.case(name)
+        finding, case = self._finding(visit, name), self.journal.case(name)
         effect = self._effect(visit.visitor.client, violation, finding)
         if obstacle := self._obstacle(visit, finding, effect, report_of(recorded)):
             raise obstacle
@@ -226,10 +209,10 @@ class CasePages:
         agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
         try:
             if (effect.is_grave or others or visit.form_value("what") == "escalate") and not agreeing:
-                self._journal.vote(finding)
+                self.journal.vote(finding)
             else:
                 deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
-                self._journal.decide(self._decision(visit, violation, finding, deciders, decision_id))
+                self.journal.decide(self._decision(visit, violation, finding, deciders, decision_id))
         except Taken as taken:
             raise not_yours(taken) from None
         return self._go_on(visit)
@@ -242,13 +225,13 @@ class CasePages:
 
     def undo(self, visit: Visit) -> Response:
         try:
-            decision = self._journal.undo(visit.path_value("decision"), visit.visitor.actor)
+            decision = self.journal.undo(visit.path_value("decision"), visit.visitor.actor)
         except Taken as taken:
             raise Problem(409, "This can no longer be undone", f"{taken.text}.") from None
         return redirect(f"/cases/{decision.violation}")
 
     def _go_on(self, visit: Visit) -> Response:
-        row = self._queue.claim_next(visit.visitor)
+        row = self.queue.claim_next(visit.visitor)
         return redirect("/queue" if row is None else f"/cases/{row.id}")
 
     def _case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
@@ -256,11 +239,11 @@ class CasePages:
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
         client = visit.visitor.client
-        found = client.get_recorded_violation(self._marketplace, name, deadline_seconds=READ_SECONDS)
+        found = client.get_recorded_violation(self.marketplace, name, deadline_seconds=READ_SECONDS)
         return name, found.violation, found.recorded
 
     def _finding(self, visit: Visit, name: str) -> Finding:
-        finding = self._journal.case(name).finding.get(visit.visitor.actor)
+        finding = self.journal.case(name).finding.get(visit.visitor.actor)
         if finding is None:
             raise Problem(409, "First say what you found", f"Open the case {name} and answer its first step.")
         return finding
@@ -275,31 +258,21 @@ class CasePages:
             finding.action,
             finding.reason,
             finding.severity,
-            self._journal.new_deadline(),
+            self.journal.new_deadline(),
         )
 
     def _effect(self, client: Client, violation: Violation, finding: Finding) -> Effect:
         seller = last(violation.seller)
         if not seller:  # a product's: each seller's own violation follows
-            return Effect("", "", [], [], 0, "", is_grave=finding.action == "confirm")
-        entry = Entry(seller=seller_name(self._marketplace, seller))
-        entry.status.violation = finding.violation
-        entry.status.action = Action.Value(f"ACTION_{finding.action.upper()}")
-        entry.status.actor, entry.status.reason = finding.actor, finding.reason
-        if finding.severity:
-            entry.status.severity = Severity.Value(finding.severity)
-        answer = client.simulate_trust_score(
-            self._marketplace, seller, [entry], audience=AUDIENCE_STAFF, deadline_seconds=READ_SECONDS
+            return Effect(TrustScore(), TrustScore(), is_grave=finding.action == "confirm")
+        decision = StatusChanged(
+            violation=finding.violation,
+            action=Action.Value(f"ACTION_{finding.action.upper()}"),
+            actor=finding.actor,
+            reason=finding.reason,
+            severity=Severity.Value(finding.severity or "SEVERITY_UNSPECIFIED"),
         )
-        return effect_of(answer)
-
-
-def group_choices(allowed: Collection[str]) -> Mapping[str, Sequence[Choice]]:
-    groups: dict[str, list[Choice]] = {}
-    for choice in CHOICES:
-        if choice.action in allowed:
-            groups.setdefault(choice.action, []).append(choice)
-    return groups
+        return simulate_decision(client, self.marketplace, seller, decision)
 
 
 def report_of(recorded: Sequence[Entry]) -> ViolationReported:

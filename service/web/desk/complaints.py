@@ -1,10 +1,12 @@
-"""Complaints of sellers about measures. The ledger lets nobody decide one who filed it or decided before."""
+"""The ledger lets nobody decide a complaint who filed it or decided before."""
+
+from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from sellertrust.v1.entry_pb2 import COMPLAINT_OUTCOME_REJECTED, COMPLAINT_OUTCOME_UPHELD, Entry
 from service.web.desk.acting import new_entry_id, require_reason
-from service.web.desk.calls import READ_SECONDS, part
+from service.web.desk.calls import READ_SECONDS, call_or_problem
 from service.web.desk.queue import QueuePages
 from service.web.frame.rendering import last, redirect
 from service.web.frame.visits import Problem, Visit
@@ -12,18 +14,18 @@ from service.web.frame.visits import Problem, Visit
 OUTCOMES = {"uphold": COMPLAINT_OUTCOME_UPHELD, "reject": COMPLAINT_OUTCOME_REJECTED}
 
 
+@dataclass(frozen=True)
 class ComplaintPages:
-    def __init__(self, marketplace: str, queue: QueuePages) -> None:
-        self._marketplace = marketplace
-        self._queue = queue
+    marketplace: str
+    queue: QueuePages
 
     def show(self, visit: Visit) -> Response:
         entry = self._find(visit)
         seller, measure, client = last(entry.seller), entry.complaint.measure, visit.visitor.client
-        letters = part(
+        letters = call_or_problem(
             lambda: (
                 client.list_statements_of_reasons(
-                    self._marketplace, seller, measure=measure, deadline_seconds=READ_SECONDS
+                    self.marketplace, seller, measure=measure, deadline_seconds=READ_SECONDS
                 ).statements
             )
         )
@@ -38,12 +40,14 @@ class ComplaintPages:
         stated = decision.complaint_decision
         stated.complaint, stated.outcome = entry.entry_id, outcome
         stated.actor, stated.reason = visit.visitor.actor, require_reason(visit)
-        visit.visitor.client.append_entries(self._marketplace, [decision])
+        visit.visitor.client.append_entries(self.marketplace, [decision])
         return redirect("/queue")
 
     def _find(self, visit: Visit) -> Entry:
         wanted = visit.path_value("complaint")
-        found = next((one for one in self._queue.complaints(visit.visitor) if one.entry_id == wanted), None)
+        found = next(
+            (one for one in self.queue.read(visit.visitor).first_page.complaints if one.entry_id == wanted), None
+        )
         if found is None:
             raise Problem(404, "This complaint is not open", "It is decided, or the first 1,000 leave it out.")
         return found

@@ -1,11 +1,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sellertrust.v1.answer_service_pb2 import SimulateTrustScoreResponse
-from sellertrust.v1.entry_pb2 import MeasureKind, Tier
-from sellertrust.v1.measure_service_pb2 import Measure
-from service.web.desk.measure_words import describe_value
-from service.web.frame.rendering import word
+from sellertrust.client import Client
+from sellertrust.requests import seller_name
+from sellertrust.v1.entry_pb2 import MEASURE_KIND_SUSPENSION, Entry, StatusChanged
+from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
+from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, TrustScore
+from service.web.desk.calls import READ_SECONDS
 
 LARGE_SUM_MINOR = 1_000_000
 """A deposit or limit that moves so much needs two persons: 10,000.00 in most currencies."""
@@ -13,41 +14,41 @@ LARGE_SUM_MINOR = 1_000_000
 
 @dataclass(frozen=True)
 class Effect:
-    tier_before: str
-    tier_after: str
-    begins: Sequence[tuple[str, str]]
-    ends: Sequence[tuple[str, str]]
-    sum_minor: int
-    currency: str
-    is_grave: bool
+    before: TrustScore
+    after: TrustScore
+    begins: Sequence[Measure] = ()
+    ends: Sequence[Measure] = ()
+    sum_minor: int = 0
+    """How much the deposit rises and the paid-ahead limit falls."""
+    currency: str = ""
+    is_grave: bool = False
     """A suspension or closure, or a large sum: two persons decide, by opened evidence."""
 
 
-def effect_of(answer: SimulateTrustScoreResponse) -> Effect:
-    """Compare measures. `sum_minor`: how much the deposit rises and the paid-ahead limit falls."""
+def simulate_decision(client: Client, marketplace: str, seller: str, decision: StatusChanged) -> Effect:
+    """Return what a decision would change; it records nothing."""
+    entry = Entry(seller=seller_name(marketplace, seller), status=decision)
+    answer = client.simulate_trust_score(
+        marketplace, seller, [entry], audience=AUDIENCE_STAFF, deadline_seconds=READ_SECONDS
+    )
     before, after = answer.present_measures, answer.simulated_measures
-    old, new = _in_words(before.measures, before.currency), _in_words(after.measures, after.currency)
+    old, new = _in_force(before), _in_force(after)
     moved = max(0, after.terms.deposit_minor - before.terms.deposit_minor)
     moved += max(0, before.terms.ahead_limit_minor - after.terms.ahead_limit_minor)
-    begins = [new[name] for name in new if old.get(name) != new[name]]
-    stops_trade = any(kind == "Suspension" for kind, _ in begins)
-    return Effect(
-        Tier.Name(answer.present.tier),
-        Tier.Name(answer.simulated.tier),
-        begins,
-        [old[name] for name in old if name not in new],
-        moved,
-        after.currency,
-        is_grave=stops_trade or moved >= LARGE_SUM_MINOR,
-    )
+    begins = [one for name, one in new.items() if name not in old or _value(old[name]) != _value(one)]
+    suspends = any(one.kind == MEASURE_KIND_SUSPENSION for one in begins)
+    ends = [old[name] for name in old if name not in new]
+    is_grave = suspends or moved >= LARGE_SUM_MINOR
+    return Effect(answer.present, answer.simulated, begins, ends, moved, after.currency, is_grave)
 
 
-def _in_words(measures: Sequence[Measure], currency: str) -> Mapping[str, tuple[str, str]]:
+def _in_force(answer: EvaluateMeasuresResponse) -> Mapping[str, Measure]:
     return {
-        measure.measure or f"{measure.rule}~{measure.kind}": (
-            word(MeasureKind.Name(measure.kind)),
-            describe_value(measure.current if measure.HasField("current") else measure.original, currency),
-        )
-        for measure in measures
+        measure.measure or f"{measure.rule}~{measure.kind}": measure
+        for measure in answer.measures
         if not (measure.waived or measure.lifted)
     }
+
+
+def _value(measure: Measure) -> MeasureValue:
+    return measure.current if measure.HasField("current") else measure.original

@@ -32,7 +32,7 @@ def require_place(root: str) -> str:
 
 
 def read_evidence(root: str, uri: str, sha256: str) -> File:
-    """Return evidence below `root`. Raises Problem if it is none, elsewhere (also by a link), too long or changed."""
+    """Return evidence below `root`. Raises Problem for none, one elsewhere, too long or changed."""
     if not uri or not sha256:
         text = "The report names none, or none with a digest. Choose what else you found."
         raise Problem(404, "There is no evidence to show", text)

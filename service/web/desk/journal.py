@@ -1,7 +1,7 @@
-"""The desk's own memory: claims, findings, opened evidence, and decisions before they become entries.
+"""The desk's own memory, held by one process.
 
-Each event is a line of JSON, on disk before its page is answered. After a crash, decisions within their undo window can
-still be undone; later ones are sent under the same entry id, which the ledger records once. One process holds the file.
+Each change is a line of JSON, on disk before its page is answered. After a crash, decisions within their undo window can
+still be undone; later ones are sent under the same entry id, which the ledger records once.
 """
 
 import fcntl
@@ -25,12 +25,11 @@ KEPT_DECISIONS = 5_000
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Taken(Exception):
     """Another reviewer works on this case, or has decided it."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    text: str
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,16 @@ class Decision:
     problem: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Case:
+    violation: str
     claimed_by: str = ""
     claimed_until: float = 0.0
     finding: dict[str, Finding] = field(default_factory=dict)
     """By actor, until they look at the consequence."""
     votes: dict[str, Finding] = field(default_factory=dict)
     """By actor, while a second person is needed."""
-    opened: set[str] = field(default_factory=set)
+    opened: list[str] = field(default_factory=list)
     """Actors who opened the evidence."""
     waiting: str = ""
     """The requested information."""
@@ -110,20 +110,15 @@ class Journal:
     def case(self, violation: str) -> Case:
         """Return a case, empty if unknown, without a claim that is over."""
         with self._lock:
-            case = self._cases.get(violation, Case())
-            return replace(case, claimed_by=case.claimed_by if case.claimed_until > self._clock() else "")
+            return self._case(violation)
 
     def list_decisions(self, actor: str = "") -> list[Decision]:
-        """Return decisions, the latest first; of `actor` those that it took alone or with a second person."""
+        """Return decisions, the latest first; of `actor` also those with a second person."""
         with self._lock:
             found = reversed(self._decisions.values())
             return [one for one in found if not actor or actor in one.actor.split("~")]
 
-    def find_decision(self, name: str) -> Decision | None:
-        with self._lock:
-            return self._decisions.get(name)
-
-    def decided(self) -> set[str]:
+    def list_decided_lately(self) -> set[str]:
         """Return violations decided lately, which a remembered queue may still list."""
         since = self._clock() - QUEUE_SECONDS
         with self._lock:
@@ -133,6 +128,7 @@ class Journal:
             return {one.violation for one in decided if one.state in ("pending", "sent")}
 
     def list_due(self) -> list[Decision]:
+        """Return pending decisions whose undo window is over."""
         now = self._clock()
         with self._lock:
             return [
@@ -157,22 +153,23 @@ class Journal:
             self._claim(violation, actor, by_other=by_other)
 
     def _claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
-        case = self._cases.get(violation, Case())
-        if case.claimed_until > self._clock() and case.claimed_by != actor and not by_other:
-            raise Taken(f"{case.claimed_by} works on this case")
+        holder = self._case(violation).claimed_by
+        if holder not in ("", actor) and not by_other:
+            raise Taken(f"{holder} works on this case")
         until = self._clock() + CLAIM_SECONDS
-        self._write({"kind": "claim", "violation": violation, "actor": actor, "until": until})
+        self._change(violation, claimed_by=actor, claimed_until=until, waiting="")
 
     def release(self, violation: str, actor: str) -> None:
         """Give a case back. Raises Taken if another person holds it."""
         with self._lock:
             self._claim(violation, actor)
-            self._write({"kind": "claim", "violation": violation, "actor": "", "until": 0.0})
+            self._change(violation, claimed_by="", claimed_until=0.0)
 
     def note_opened(self, violation: str, actor: str) -> None:
         with self._lock:
-            if actor not in self._cases.get(violation, Case()).opened:
-                self._write({"kind": "opened", "violation": violation, "actor": actor})
+            opened = self._case(violation).opened
+            if actor not in opened:
+                self._change(violation, opened=[*opened, actor])
 
     def record_finding(self, finding: Finding) -> None:
         """Record the first step, and claim the case.
@@ -181,23 +178,24 @@ class Journal:
         """
         with self._lock:
             self._require_open(finding.violation)
-            case = self._cases.get(finding.violation, Case())
+            case = self._case(finding.violation)
             if finding.actor in case.votes:
                 raise Taken("You have given your finding; another person must give theirs")
             if finding.actor in case.finding:
                 raise Taken("You have answered the first step, and it is not revised")
             self._claim(finding.violation, finding.actor)
-            self._write({"kind": "finding", **asdict(finding)})
+            self._change(finding.violation, finding=case.finding | {finding.actor: finding})
 
     def vote(self, finding: Finding) -> None:
-        """Keep a finding for comparison, and end this reviewer's claim to the case."""
+        """Keep a finding for comparison, and end the case's claim, whoever holds it."""
         with self._lock:
-            self._write({"kind": "vote", **asdict(finding)})
+            votes = self._case(finding.violation).votes | {finding.actor: finding}
+            self._change(finding.violation, votes=votes, claimed_by="", claimed_until=0.0)
 
     def wait_for_information(self, violation: str, text: str) -> None:
         """Put a case aside until a claim; `text`: what is missing."""
         with self._lock:
-            self._write({"kind": "waiting", "violation": violation, "text": text})
+            self._change(violation, claimed_by="", claimed_until=0.0, waiting=text)
 
     def decide(self, decision: Decision) -> Decision:
         """Begin the undo window. The same id again changes nothing. Raises Taken if another decision waits."""
@@ -205,8 +203,8 @@ class Journal:
             if (found := self._decisions.get(decision.id)) is not None:
                 return found
             self._require_open(decision.violation)
-            self._write({"kind": "decision", **asdict(decision)})
-            return self._decisions[decision.id]
+            self._write("decision", decision)
+            return decision
 
     def undo(self, name: str, actor: str) -> Decision:
         """Take a decision back within its window. Raises Taken if it is another's, or the window is over."""
@@ -217,7 +215,7 @@ class Journal:
             if decision.state == "pending" and decision.due <= self._clock():
                 raise Taken("The time to undo is over: the decision is becoming an entry")
             if decision.state == "pending":
-                self._write({"kind": "state", "id": name, "state": "undone", "problem": ""})
+                self._write("decision", replace(decision, state="undone"))
             elif decision.state != "undone":
                 raise Taken("The decision is an entry by now; an overturn takes it back")
             return self._decisions[name]
@@ -225,11 +223,12 @@ class Journal:
     def settle(self, name: str, state: str, problem: str = "") -> None:
         """Record a decision as `sent` or `refused`."""
         with self._lock:
-            self._write({"kind": "state", "id": name, "state": state, "problem": problem})
+            self._write("decision", replace(self._decisions[name], state=state, problem=problem))
 
     def note_bulk(self, fields: dict[str, Any]) -> None:
+        """Record a bulk decision, by its `decision_id`."""
         with self._lock:
-            self._write({"kind": "bulk", **fields})
+            self._write("bulk", fields)
 
     def new_deadline(self) -> float:
         """Return an undo window's end, in seconds since 1970."""
@@ -242,70 +241,69 @@ class Journal:
             if decision.violation == violation and decision.state == "pending":
                 raise Taken("Another decision about this case is on its way")
 
-    def _write(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(event, sort_keys=True) + "\n")
+    def _case(self, violation: str) -> Case:
+        case = self._cases.get(violation, Case(violation))
+        return case if case.claimed_until > self._clock() else replace(case, claimed_by="", claimed_until=0.0)
+
+    def _change(self, violation: str, **fields: Any) -> None:
+        self._write("case", replace(self._case(violation), **fields))
+
+    def _write(self, kind: str, state: Case | Decision | dict[str, Any]) -> None:
+        """Write the whole new state of a case or decision."""
+        line = _write_line(kind, state)
+        self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._apply(event)
+        self._apply(json.loads(line))
 
     def _apply(self, event: dict[str, Any]) -> None:
-        given = {name: value for name, value in event.items() if name != "kind"}
-        kind, case = event["kind"], self._cases.setdefault(event.get("violation", ""), Case())
-        match kind:
-            case "claim":
-                case.claimed_by, case.claimed_until, case.waiting = given["actor"], given["until"], ""
-            case "opened":
-                case.opened = case.opened | {given["actor"]}
-            case "finding":
-                case.finding = case.finding | {given["actor"]: _made(Finding, given)}
-            case "vote":
-                case.votes = case.votes | {given["actor"]: _made(Finding, given)}
-                if case.claimed_by == given["actor"]:
-                    case.claimed_by, case.claimed_until = "", 0.0
-            case "waiting":
-                case.claimed_by, case.claimed_until, case.waiting = "", 0.0, given["text"]
+        match event.pop("kind"):
+            case "case":
+                findings = {
+                    name: {actor: _made(Finding, one) for actor, one in event[name].items()}
+                    for name in ("finding", "votes")
+                }
+                self._cases[event["violation"]] = _made(Case, event | findings)
             case "decision":
-                self._decisions[given["id"]] = _made(Decision, given)
-            case "state":
-                self._settle(_made(Decision, {**asdict(self._decisions[given["id"]]), **given}))
+                decision = self._decisions[event["id"]] = _made(Decision, event)
+                if decision.state != "pending":
+                    self._end(decision)
             case "bulk":
-                self._bulk[given["decision_id"]] = given
+                self._bulk[event["decision_id"]] = event
 
-    def _settle(self, decision: Decision) -> None:
-        """Note how a decision ended: undone or refused, its finding goes; sent, its case does."""
-        self._decisions[decision.id] = decision
+    def _end(self, decision: Decision) -> None:
+        """Drop the finding of an undone or refused decision, the whole case of a sent one."""
         if decision.state == "sent" and decision.action != "review":
             self._cases.pop(decision.violation, None)
         elif (case := self._cases.get(decision.violation)) is not None:
             people = decision.actor.split("~")
-            case.finding = {name: one for name, one in case.finding.items() if name not in people}
-            case.votes = {name: one for name, one in case.votes.items() if name != people[-1]}
+            finding = {name: one for name, one in case.finding.items() if name not in people}
+            votes = {name: one for name, one in case.votes.items() if name != people[-1]}
+            self._cases[decision.violation] = replace(case, finding=finding, votes=votes)
 
     def _rewrite(self, path: Path) -> None:
         fresh = path.with_name(f"{path.name}.new")
         with open(fresh, "w", encoding="utf-8", opener=owner_only_opener) as file:
-            for event in self._events():
-                file.write(json.dumps(event, sort_keys=True) + "\n")
+            file.writelines(self._lines())
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
         sync_folder(path.parent)
 
-    def _events(self) -> Iterator[dict[str, Any]]:
-        decisions = list(self._decisions.values())
-        old = {one.id for one in [decision for decision in decisions if decision.state != "pending"][:-KEPT_DECISIONS]}
-        self._decisions = {decision.id: decision for decision in decisions if decision.id not in old}
-        for decision in self._decisions.values():
-            yield {"kind": "decision", **asdict(decision)}
-        yield from ({"kind": "bulk", **given} for given in self._bulk.values())
-        for violation, case in self._cases.items():
-            yield from ({"kind": "vote", **asdict(vote)} for vote in case.votes.values())  # first: a vote ends a claim
-            if case.claimed_by:
-                yield {"kind": "claim", "violation": violation, "actor": case.claimed_by, "until": case.claimed_until}
-            yield from ({"kind": "opened", "violation": violation, "actor": actor} for actor in case.opened)
-            yield from ({"kind": "finding", **asdict(one)} for one in case.finding.values())
-            if case.waiting:
-                yield {"kind": "waiting", "violation": violation, "text": case.waiting}
+    def _lines(self) -> Iterator[str]:
+        """Yield decisions before cases: the end of a decision changes its case."""
+        settled = [one.id for one in self._decisions.values() if one.state != "pending"]
+        for name in settled[:-KEPT_DECISIONS]:
+            del self._decisions[name]
+        yield from (_write_line("decision", one) for one in self._decisions.values())
+        yield from (_write_line("bulk", one) for one in self._bulk.values())
+        cases = [self._case(violation) for violation in self._cases]
+        yield from (_write_line("case", case) for case in cases if case != Case(case.violation))
+
+
+def _write_line(kind: str, state: Case | Decision | dict[str, Any]) -> str:
+    fields = state if isinstance(state, dict) else asdict(state)
+    return json.dumps({"kind": kind, **fields}, sort_keys=True) + "\n"
 
 
 def _made(kind: type[T], given: dict[str, Any]) -> T:

@@ -1,6 +1,5 @@
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -11,13 +10,14 @@ from starlette.responses import Response
 
 from scoring.base.enums import AUTHORITIES, Source
 from sellertrust.scores import TrustScore
-from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category, Entry, ViolationStatus
+from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
-from service.web.desk.calls import start
-from service.web.desk.journal import Journal, Taken
+from service.web.desk.calls import start_call
+from service.web.desk.journal import Case, Journal, Taken
 from service.web.frame.rendering import last, redirect, time_of
 from service.web.frame.visits import Problem, Visit, Visitor
+from service.web.recent import Recent
 
 FRESH_SECONDS = 10.0
 """An older queue is shown while it is read again."""
@@ -34,10 +34,8 @@ class Row(NamedTuple):
     id: str
     seller: str
     category: str
-    status: str
     deadline: datetime | None
-    claimed_by: str
-    waiting: str
+    case: Case
     held_back: bool
 
 
@@ -47,32 +45,25 @@ class Queue(NamedTuple):
     first_page: ListReviewQueueResponse
     """Its cautions' cases and complaints."""
     score: TrustScore | None
-    """A score that shows the freshness of answers and the service's time (a demo's clock stands still)."""
+    """It shows the service's time and the freshness of answers."""
 
     def now(self) -> datetime:
+        """Return the service's time: that of `score`, and the seconds since."""
         if self.score is None:
             return datetime.now(UTC)
         return time_of(self.score.stamp.observe_time) + timedelta(seconds=time.monotonic() - self.made)
-
-
-class Summary(NamedTuple):
-    violations: int
-    open_cases: int
-    overdue_cases: int
-    complaints: int
-    score: TrustScore | None
 
 
 class QueuePages:
     def __init__(self, marketplace: str, journal: Journal) -> None:
         self._marketplace = marketplace
         self._journal = journal
-        self._kept: OrderedDict[str, tuple[Queue | None, Future[Queue] | None]] = OrderedDict()
+        self._kept: Recent[str, tuple[Queue | None, Future[Queue] | None]] = Recent(MAX_READERS)
         """By person: a queue shows what its reader may see."""
         self._lock = threading.Lock()
 
     def show(self, visit: Visit) -> Response:
-        queue, rows = self._rows(visit.visitor)
+        queue, rows = self.rows(visit.visitor)
         chosen = [row for row in rows if _is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
@@ -82,16 +73,10 @@ class QueuePages:
             "queue.html",
             rows=shown,
             count=len(chosen),
-            now=queue.now(),
-            page_number=page,
+            queue=queue,
             next=_address(visit, page + 1) if len(chosen) > page * PAGE else "",
             first=_address(visit, 1) if page > 1 else "",
-            has_more=len(queue.items) == MOST,
             most=MOST,
-            cases=queue.first_page.cases[:20],
-            open_cases=queue.first_page.open_cases,
-            complaints=queue.first_page.complaints[:20],
-            open_complaints=len(queue.first_page.complaints),
             categories=sorted({row.category for row in rows}),
             asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort")},
         )
@@ -103,12 +88,12 @@ class QueuePages:
     def claim_next(self, visitor: Visitor) -> Row | None:
         """Claim and return the first case that the visitor may work on, else None."""
         own = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
-        for row in self._rows(visitor)[1]:
-            if row.claimed_by not in ("", visitor.actor) or row.waiting:
+        for row in self.rows(visitor)[1]:
+            if row.case.claimed_by not in ("", visitor.actor) or row.case.waiting:
                 continue
             if row.violation.status == VIOLATION_STATUS_APPEALED and row.id in own:
                 continue
-            if visitor.actor in self._journal.case(row.id).votes:
+            if visitor.actor in row.case.votes:
                 continue
             try:
                 self._journal.claim(row.id, visitor.actor)
@@ -117,60 +102,28 @@ class QueuePages:
             return row
         return None
 
-    def count_left(self, visitor: Visitor) -> int:
-        """Return the number of undecided violations, at most MOST."""
-        return len(self._rows(visitor)[1])
+    def rows(self, visitor: Visitor) -> tuple[Queue, list[Row]]:
+        """Return the queue, and rows for its violations that nobody decided since."""
+        queue, decided = self.read(visitor), self._journal.list_decided_lately()
+        waiting = [(last(item.violation.name), item) for item in queue.items]
+        return queue, [self._row(name, item) for name, item in waiting if name not in decided]
 
-    def list_linked(self, visitor: Visitor, seller: str, violation: str) -> list[Row]:
-        """Return the seller's other undecided violations."""
-        return [row for row in self._rows(visitor)[1] if row.seller == seller and row.id != violation]
+    def _row(self, name: str, item: QueueItem) -> Row:
+        violation = item.violation
+        seller, category = last(violation.seller), Category.Name(violation.category)
+        return Row(violation, name, seller, category, deadline_of(violation), self._journal.case(name), item.held_back)
 
-    def summary(self, visitor: Visitor) -> Summary:
-        queue, rows = self._rows(visitor)
-        page = queue.first_page
-        return Summary(len(rows), page.open_cases, page.overdue_cases, len(page.complaints), queue.score)
-
-    def complaints(self, visitor: Visitor) -> Sequence[Entry]:
-        """Return the first 1,000 undecided complaints."""
-        return self._queue(visitor).first_page.complaints
-
-    def now(self, visitor: Visitor) -> datetime:
-        return self._queue(visitor).now()
-
-    def _rows(self, visitor: Visitor) -> tuple[Queue, list[Row]]:
-        queue, decided = self._queue(visitor), self._journal.decided()
-        rows = []
-        for item in queue.items:
-            name = last(item.violation.name)
-            if name not in decided:
-                case = self._journal.case(name)
-                rows.append(
-                    Row(
-                        item.violation,
-                        name,
-                        last(item.violation.seller),
-                        Category.Name(item.violation.category),
-                        ViolationStatus.Name(item.violation.status),
-                        deadline_of(item.violation),
-                        case.claimed_by,
-                        case.waiting,
-                        item.held_back,
-                    )
-                )
-        return queue, rows
-
-    def _queue(self, visitor: Visitor) -> Queue:
+    def read(self, visitor: Visitor) -> Queue:
+        """Return the visitor's queue, at most OLD_SECONDS old."""
         key, now = visitor.person, time.monotonic()
         with self._lock:
-            kept, reading = self._kept.pop(key, (None, None))
+            kept, reading = self._kept.get(key, (None, None))
             if reading is not None and reading.done() and reading.exception() is None:
                 kept = reading.result()
             if reading is None or reading.done():
                 is_fresh = kept is not None and now - kept.made < FRESH_SECONDS
-                reading = None if is_fresh else start(lambda: self._read(visitor))
-            self._kept[key] = kept, reading
-            if len(self._kept) > MAX_READERS:
-                self._kept.popitem(last=False)
+                reading = None if is_fresh else start_call(lambda: self._read(visitor))
+            self._kept.put(key, (kept, reading))
         if kept is not None and now - kept.made < OLD_SECONDS:
             return kept
         assert reading is not None  # noqa: S101 without a queue it is being read
@@ -210,9 +163,9 @@ def _is_asked(visit: Visit, row: Row) -> bool:
     return (
         visit.query_value("category") in ("", row.category)
         and visit.query_value("seller") in ("", row.seller)
-        and (who != "mine" or row.claimed_by == visit.visitor.actor)
-        and (who != "free" or not (row.claimed_by or row.waiting))
-        and (who != "waiting" or bool(row.waiting))
+        and (who != "mine" or row.case.claimed_by == visit.visitor.actor)
+        and (who != "free" or not (row.case.claimed_by or row.case.waiting))
+        and (who != "waiting" or bool(row.case.waiting))
     )
 
 

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from functools import partial
 from math import sqrt
 from typing import NamedTuple
@@ -5,8 +6,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED
-from sellertrust.v1.ledger_service_pb2 import Violation
-from service.web.desk.calls import READ_SECONDS, none_if_not_found, start
+from service.web.desk.calls import READ_SECONDS, none_if_not_found, start_call
 from service.web.desk.journal import Journal
 from service.web.frame.visits import Visit
 
@@ -24,25 +24,19 @@ class Share(NamedTuple):
     high: int
 
 
+@dataclass(frozen=True)
 class OwnRecordPages:
-    def __init__(self, marketplace: str, journal: Journal) -> None:
-        self._marketplace = marketplace
-        self._journal = journal
+    marketplace: str
+    journal: Journal
 
     def show(self, visit: Visit) -> Response:
         """Show the visitor's own decisions, and the share of confirmations taken back later."""
-        mine = self._journal.list_decisions(visit.visitor.actor)
+        mine = self.journal.list_decisions(visit.visitor.actor)
         confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None
         if len(confirmed) >= LEAST_CASES:
-            client = visit.visitor.client
-
-            def ask(name: str) -> Violation | None:
-                return none_if_not_found(
-                    lambda: client.get_violation(self._marketplace, name, deadline_seconds=READ_SECONDS)
-                )
-
-            asked = [start(partial(ask, one.violation)) for one in confirmed]
+            get = partial(visit.visitor.client.get_violation, self.marketplace, deadline_seconds=READ_SECONDS)
+            asked = [start_call(partial(none_if_not_found, partial(get, one.violation))) for one in confirmed]
             violations = [one for call in asked if (one := call.result()) is not None]
             taken_back = (VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED)
             share = share_of(sum(violation.status in taken_back for violation in violations), len(violations))

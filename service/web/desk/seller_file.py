@@ -1,10 +1,12 @@
-"""The credit file of one seller: what the service answers about it, on one page."""
+"""The credit file of one seller."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from google.protobuf.json_format import MessageToDict
@@ -14,14 +16,13 @@ from scoring.entries.field_types import ID_FORM, is_id
 from sellertrust.client import Client
 from sellertrust.names import seller_name
 from sellertrust.requests import invoke
-from sellertrust.v1.entry_pb2 import Action, Category, Entry, IdentityLevel, Severity, Source, Tier, ViolationStatus
+from sellertrust.v1.entry_pb2 import Entry, IdentityLevel, Tier
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
-from service.web.desk.calls import READ_SECONDS, none_if_not_found, part, start
-from service.web.desk.measure_words import measure_rows
-from service.web.frame.charts import Mark, Sample, draw_curve, draw_scale, draw_step
-from service.web.frame.rendering import day, last, redirect, time_of, word
+from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_found, start_call
+from service.web.frame.charts import Mark, Sample, draw_curve
+from service.web.frame.rendering import action_name, day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
 
 CURVE_WEEKS = 52
@@ -30,128 +31,75 @@ ENTRIES_ON_PAGE = 50
 MARKED_ENTRIES = 1_000
 """The curve shows decisions of these."""
 
+STAMP_FIELDS = ("observe_time", "known_time", "ledger_sequence", "model_digest", "policy_digest", "core_version")
 SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")
-_AGAINST = {"ACTION_CONFIRM", "ACTION_REINSTATE"}
-_FOR = {"ACTION_DISMISS", "ACTION_WITHDRAW", "ACTION_OVERTURN", "ACTION_REDUCE"}
-_ACTED = {
-    "ACTION_REVIEW": "taken up",
-    "ACTION_CONFIRM": "confirmed",
-    "ACTION_DISMISS": "dismissed",
-    "ACTION_WITHDRAW": "withdrawn",
-    "ACTION_APPEAL": "appealed",
-    "ACTION_REDUCE": "reduced",
-    "ACTION_OVERTURN": "overturned",
-    "ACTION_REINSTATE": "reinstated",
-}
-_OTHER_MARKS = {
-    "override": "tier set by a person",
-    "control": "account passed to another party",
-    "payouts": "payouts stopped or resumed",
-    "complaint": "complaint filed",
-}
-
-_COUNTED = {
-    "SERVICE_FAILURES": "orders that failed",
-    "INSPECTIONS_FAILED": "inspections that failed",
-    "DISPUTES_LOST": "orders with a lost dispute",
-    "FEW_ORDERS": "settled orders",
-    "SHORT_TENURE": "days on record",
-    "LIMIT": "the sum",
-}
-"""What a reason counts; all others count incidents."""
+WORDS = tomllib.loads((Path(__file__).parent / "desk.toml").read_text(encoding="utf-8"))
 
 
-class Step(NamedTuple):
-    """One row of the waterfall."""
-
-    name: str
-    note: str
-    points: int
-    total: int
-    bar: str
-
-
-class ViolationRow(NamedTuple):
-    violation: Violation
-    id: str
-    status: str
-    severity: str
-    category: str
-    source: str
-    given_back: int | None
-    supposed: Sequence[str]
-    """Decisions to simulate."""
-
-
-class SellerPages:
-    def __init__(self, marketplace: str) -> None:
-        self._marketplace = marketplace
+@dataclass(frozen=True)
+class SellerFilePages:
+    marketplace: str
 
     def search(self, visit: Visit) -> Response:
         """Redirect to the seller that has the exact id asked for, or a violation with it."""
         asked = visit.query_value("q")
         if not asked:
-            return visit.page("search.html", asked="", problems=[], marketplace=self._marketplace)
+            return visit.page("search.html", asked="", problems=[], marketplace=self.marketplace)
         if not is_id(asked):
             return self._not_found(visit, asked, f"An id is {ID_FORM}")
         client = visit.visitor.client
-        if none_if_not_found(lambda: client.get_trust_score(self._marketplace, asked, deadline_seconds=READ_SECONDS)):
+        if none_if_not_found(lambda: client.get_trust_score(self.marketplace, asked, deadline_seconds=READ_SECONDS)):
             return redirect(f"/sellers/{quote(asked)}")
         violation = none_if_not_found(
-            lambda: client.get_violation(self._marketplace, asked, deadline_seconds=READ_SECONDS)
+            lambda: client.get_violation(self.marketplace, asked, deadline_seconds=READ_SECONDS)
         )
         if violation is not None and violation.seller:
             return redirect(f"/sellers/{quote(last(violation.seller))}#v-{quote(asked)}")
         return self._not_found(visit, asked, f"No seller and no violation has the id {asked}")
 
     def _not_found(self, visit: Visit, asked: str, text: str) -> Response:
-        return visit.page("search.html", 404, asked=asked, problems=[("q", text)], marketplace=self._marketplace)
+        return visit.page("search.html", 404, asked=asked, problems=[("q", text)], marketplace=self.marketplace)
 
     def show(self, visit: Visit) -> Response:
-        seller, client, market = seller_of(visit), visit.visitor.client, self._marketplace
+        seller, client, market = seller_of(visit), visit.visitor.client, self.marketplace
         explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
-        explaining = start(lambda: explain(deadline_seconds=READ_SECONDS))
-        measuring = start(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
-        listing = start(lambda: violations_latest_first(client, market, seller))
-        reading = start(lambda: first_entries(client, market, seller))
+        explaining = start_call(lambda: explain(deadline_seconds=READ_SECONDS))
+        measuring = start_call(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
+        listing = start_call(lambda: violations_latest_first(client, market, seller))
+        reading = start_call(lambda: first_entries(client, market, seller))
         answer = explaining.result()
         samples = _list_samples(answer)
-        measures, violations, entries = part(measuring.result), part(listing.result), part(reading.result)
+        measures, violations, entries = (
+            call_or_problem(measuring.result),
+            call_or_problem(listing.result),
+            call_or_problem(reading.result),
+        )
         score = answer.trust_score
         marks = mark_decisions(entries.value or (), samples[0].time)
         summary = f"Points of the last {CURVE_WEEKS} weeks. The table below has the same numbers."
-        effects = {
-            entry: incident.points_if_overturned
-            for reason in answer.reasons
-            for incident in reason.incidents
-            for entry in incident.entries
-        }
         return visit.page(
             "seller.html",
             seller=seller,
             marketplace=market,
             score=score,
-            tier=Tier.Name(score.tier),
-            is_rated=score.HasField("points"),
-            scale=draw_scale(score.points, score.points_low, score.points_high) if score.HasField("points") else "",
             thin_file=answer.thin_file if answer.HasField("thin_file") else None,
-            replay=replay_address(seller, score.stamp),
-            steps=waterfall(answer),
+            reasons=[(reason, _describe_count(reason)) for reason in answer.reasons],
+            base=answer.baseline_points,
             floor=waterfall_floor(answer),
+            replay=urlencode(stamp_fields(score.stamp)),
             curve=draw_curve(samples, marks, summary),
             samples=samples,
             marks=marks,
             measures=measures,
-            measure_rows=measure_rows(measures.value) if measures.value else [],
             violations=violations,
-            violation_rows=[violation_row(one, effects) for one in violations.value or ()],
-            deposit_placed=measures.value.deposit_placed_minor if measures.value else 0,
+            if_overturned=_list_points_given_back(answer),
+            supposed=SUPPOSED,
         )
 
     def entries(self, visit: Visit) -> Response:
         seller = seller_of(visit)
         request = ListEntriesRequest(
-            parent=seller_name(self._marketplace, seller),
+            parent=seller_name(self.marketplace, seller),
             page_size=ENTRIES_ON_PAGE,
             page_token=visit.query_value("page"),
         )
@@ -160,6 +108,16 @@ class SellerPages:
         following = f"?{urlencode({'page': answer.next_page_token})}" if answer.next_page_token else ""
         first = "?" if visit.query_value("page") else ""
         return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
+
+
+def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]:
+    """Return, by entry, the points that an overturn of its incident gives back."""
+    return {
+        entry: incident.points_if_overturned
+        for reason in answer.reasons
+        for incident in reason.incidents
+        for entry in incident.entries
+    }
 
 
 def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
@@ -174,12 +132,13 @@ def violations_latest_first(client: Client, marketplace: str, seller: str) -> li
 
 
 def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
+    """Return the seller's first MARKED_ENTRIES entries, by sequence."""
     listed = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return list(islice(listed, MARKED_ENTRIES))
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
-    """Return marks from `begin` on, the earliest first."""
+    """Return marks of reports and decisions that occurred from `begin` on, the earliest first."""
     marks = []
     for entry in entries:
         time = time_of(entry.occur_time)
@@ -189,26 +148,11 @@ def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
         if kind == "violation":
             marks.append(Mark(time, "report", f"{day(time)}: reported, {word(entry.violation.violation_type).lower()}"))
         elif kind == "status":
-            action = Action.Name(entry.status.action)
-            shape = "against" if action in _AGAINST else "for" if action in _FOR else "report"
-            marks.append(Mark(time, shape, f"{day(time)}: {_ACTED[action]} by {entry.status.actor}"))
-        elif kind in _OTHER_MARKS:
-            marks.append(Mark(time, "against", f"{day(time)}: {_OTHER_MARKS[kind]}"))
+            shape, acted = WORDS["decisions"][action_name(entry.status.action)]
+            marks.append(Mark(time, shape, f"{day(time)}: {acted} by {entry.status.actor}"))
+        elif kind in WORDS["marks"]:
+            marks.append(Mark(time, "against", f"{day(time)}: {WORDS['marks'][kind]}"))
     return sorted(marks, key=lambda mark: mark.time)
-
-
-def waterfall(answer: ExplainTrustScoreResponse) -> list[Step]:
-    """Return steps from the page's base that add up to the points, or [] without a base."""
-    if not answer.HasField("baseline_points"):
-        return []
-    total = base = answer.baseline_points
-    floor = waterfall_floor(answer)
-    steps = [Step("Base", "A seller with nothing against it", base, base, draw_step(floor, base, (floor, base)))]
-    for reason in answer.reasons:
-        before, total = total, total + reason.points
-        bar = draw_step(before, total, (floor, base))
-        steps.append(Step(word(reason.reason_code), _describe_count(reason), reason.points, total, bar))
-    return steps
 
 
 def _describe_count(reason: Reason) -> str:
@@ -217,47 +161,23 @@ def _describe_count(reason: Reason) -> str:
         level = IdentityLevel.Name(IdentityLevel.ValueType(reason.counted)).removeprefix("IDENTITY_LEVEL_")
         return f"level: {word(level).lower() if reason.counted else 'not stated'}"
     many = f"{reason.counted:,} of {reason.compared:,}" if reason.compared else f"{reason.counted:,}"
-    return f"{_COUNTED.get(reason.reason_code, 'incidents')}: {many}" if reason.counted else ""
+    return f"{WORDS['counted'].get(reason.reason_code, 'incidents')}: {many}" if reason.counted else ""
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
-    """Return the points where bars begin, so that small steps show."""
+    """Return the points where bars begin, so that small steps show: 350 for a base of 600 and 100 lost points."""
     lost = sum(-reason.points for reason in answer.reasons)
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
-
-
-def violation_row(violation: Violation, effects: Mapping[str, int]) -> ViolationRow:
-    """Return a row; `effects`: by entry, points that an overturn gives back."""
-    return ViolationRow(
-        violation,
-        last(violation.name),
-        ViolationStatus.Name(violation.status),
-        Severity.Name(violation.severity),
-        Category.Name(violation.category),
-        Source.Name(violation.source),
-        next((effects[entry] for entry in violation.entries if entry in effects), None),
-        [
-            name
-            for action in violation.allowed_actions
-            if (name := Action.Name(action).removeprefix("ACTION_").lower()) in SUPPOSED
-        ],
-    )
 
 
 def _sample(time: datetime, score: TrustScore | PastScore) -> Sample:
     return Sample(time, score.points if score.HasField("points") else None, Tier.Name(score.tier))
 
 
-def replay_address(seller: str, stamp: Stamp) -> str:
-    parts = {
-        "observe_time": stamp.observe_time.ToJsonString(),
-        "known_time": stamp.known_time.ToJsonString(),
-        "ledger_sequence": str(stamp.ledger_sequence),
-        "model_digest": stamp.model_digest,
-        "policy_digest": stamp.policy_digest,
-        "core_version": stamp.core_version,
-    }
-    return f"/sellers/{quote(seller)}/replay?{urlencode(parts)}"
+def stamp_fields(stamp: Stamp) -> dict[str, str]:
+    """Return an answer's stamp as texts by STAMP_FIELDS."""
+    given = MessageToDict(stamp, preserving_proto_field_name=True)
+    return {name: str(given.get(name, "")) for name in STAMP_FIELDS}
 
 
 def _fact_text(entry: Entry) -> str:
@@ -267,6 +187,7 @@ def _fact_text(entry: Entry) -> str:
 
 
 def seller_of(visit: Visit) -> str:
+    """Return the seller's id in the path. Raises Problem for a malformed one."""
     seller = visit.path_value("seller")
     if not is_id(seller):
         raise Problem(404, "This is no seller's id", f"An id is {ID_FORM}.")

@@ -1,4 +1,4 @@
-"""Sends decisions when their undo window is over: each once, also after a crash or an unreachable service."""
+"""Sends decisions after their undo window: each once, also after a crash."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _REFUSALS = frozenset(
         grpc.StatusCode.FAILED_PRECONDITION,
     }
 )
-"""After any other error the entry may be recorded or be taken later; the same entry id makes another try safe."""
+"""After any other error another try is safe by the same entry id."""
 
 
 class Sender:

@@ -1,4 +1,4 @@
-"""Staff sign in by a bearer token that a proxy passes on over mTLS, or by a code on loopback."""
+"""Staff sign in by a token from a proxy over mTLS, or by a code on loopback."""
 
 import hashlib
 import hmac
@@ -28,10 +28,7 @@ _INVALID = Problem(401, "Your sign-in is not valid", "Sign in again at the proxy
 
 @dataclass
 class ProxySignIn:
-    """The server checks each request's token; grants must cover its person and this process.
-
-    Connections come from the proxy alone: the listener asks for its client certificate.
-    """
+    """Grants must cover the token's person and this process. Only the proxy connects, by its certificate."""
 
     clients: TokenClients
     _tokens: dict[str, str] = field(default_factory=dict)
@@ -39,6 +36,7 @@ class ProxySignIn:
     """By verified token, when it ends."""
 
     def identify(self, request: Request) -> Visitor:
+        """Return who asks. Raises SignInNeeded without a token, Problem for one that the server refuses."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):

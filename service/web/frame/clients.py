@@ -41,9 +41,9 @@ class TokenClients:
             return self._made[digest][1]
 
     def verify(self, token: str) -> Client | None:
-        """Return the client of a token; None, and keep none, if the server refuses the token.
+        """Return the client of a token, None for one that the server refuses.
 
-        Raises SellertrustCallError without an answer, and Problem if the server would refuse no token.
+        Raises Problem if the server would refuse no token.
         """
         client, is_accepted = self.find_or_make(token), False
         try:
@@ -56,7 +56,9 @@ class TokenClients:
     def _checks_tokens(self) -> bool:
         """Seldom ask: the server holds off whoever shows it many wrong tokens."""
         if time.monotonic() >= self._checked_until:
-            if _authenticates(self.find_or_make("none")):
+            with self.make("none") as probe:
+                is_any_accepted = _authenticates(probe)
+            if is_any_accepted:
                 raise Problem(503, "The server checks no tokens", "Give it a file of grants with an issuer of tokens.")
             self._checked_until = time.monotonic() + CHECKED_SECONDS
         return True

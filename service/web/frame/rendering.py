@@ -1,5 +1,6 @@
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from scoring.base.money import format_amount
-from sellertrust.v1.entry_pb2 import Harm, Source, Tier, ViolationStatus
+from sellertrust.v1.entry_pb2 import Action, Harm, MeasureKind, Severity, Source, Tier, ViolationStatus
 
 FOLDER = Path(__file__).parent
 STYLESHEET = (FOLDER / "site.css").read_bytes()
 SCRIPT = (FOLDER / "site.js").read_bytes()
 
+_PREFIX = re.compile(
+    "^(VIOLATION_STATUS|MEASURE_KIND|CAUTION_SIGNAL|SCORE_STATE|PROPOSAL_STATE|REPLAY_STATE|SEVERITY|CATEGORY|SOURCE|"
+    "ACTION|TIER|HARM|INGREDIENT|POLICY_ACTION)_"
+)
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none';"
     " base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -44,9 +49,7 @@ def redirect(path: str, headers: Mapping[str, str] | None = None) -> Response:
 @cache
 def templates() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(
-            [FOLDER / "templates", FOLDER.parent / "desk" / "templates", FOLDER.parent / "public" / "templates"]
-        ),
+        loader=FileSystemLoader([FOLDER.parent / room / "templates" for room in ("frame", "desk", "public", "")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -65,25 +68,22 @@ def templates() -> Environment:
         harm=Harm.Name,
         status=ViolationStatus.Name,
         tier=Tier.Name,
+        measure=MeasureKind.Name,
+        severity=Severity.Name,
+        action=action_name,
     )
     return made
 
 
 def word(text: str) -> str:
     """Return an enumeration's name or a code in words: `word("VIOLATION_STATUS_UNDER_REVIEW") == "Under review"`."""
-    for prefix in (
-        "VIOLATION_STATUS_",
-        "MEASURE_KIND_",
-        "CAUTION_SIGNAL_",
-        "SCORE_STATE_",
-        "PROPOSAL_STATE_",
-        "REPLAY_STATE_",
-    ):
-        text = text.removeprefix(prefix)
-    for prefix in ("SEVERITY_", "CATEGORY_", "SOURCE_", "ACTION_", "TIER_", "HARM_", "INGREDIENT_", "POLICY_ACTION_"):
-        text = text.removeprefix(prefix)
-    words = text.replace("_", " ").replace("~", " ").lower().capitalize()
+    words = _PREFIX.sub("", text, 1).replace("_", " ").replace("~", " ").lower().capitalize()
     return "Intellectual property" if words == "Ip" else words
+
+
+def action_name(action: Action.ValueType) -> str:
+    """Return an action as grants name it: `action_name(ACTION_CONFIRM) == "confirm"`."""
+    return Action.Name(action).removeprefix("ACTION_").lower()
 
 
 def time_of(value: Timestamp | datetime) -> datetime:
@@ -91,15 +91,18 @@ def time_of(value: Timestamp | datetime) -> datetime:
 
 
 def day(value: Timestamp | datetime) -> str:
+    """Return a day such as `3 Jul 2026`."""
     time = time_of(value)
     return f"{time.day} {time:%b %Y}"
 
 
 def moment(value: Timestamp | datetime) -> str:
+    """Return a time such as `3 Jul 2026, 14:05 UTC`."""
     return f"{day(value)}, {time_of(value):%H:%M} UTC"
 
 
 def money(minor: int, currency: str) -> str:
+    """Return `50.00 EUR` for 5,000 and EUR; a plain number without a currency."""
     return format_amount(minor, currency) if currency else number(minor)
 
 
@@ -113,19 +116,10 @@ def signed(value: int) -> str:
 
 
 def short_id(text: str) -> str:
+    """Cut an id of over 28 characters in its middle."""
     return text if len(text) <= 28 else f"{text[:20]}…{text[-6:]}"
 
 
 def last(name: str) -> str:
     """Return a resource name's last id."""
     return name.rpartition("/")[2]
-
-
-def span(length: timedelta) -> str:
-    """Return a length of time in words, in its largest unit: `span(timedelta(minutes=3)) == "3 minutes"`."""
-    seconds = max(0, int(length.total_seconds()))
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"

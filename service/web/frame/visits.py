@@ -1,14 +1,10 @@
-"""Pages run in threads and raise; `Site` turns errors into pages.
-
-No page holds a trace, or another visitor's data.
-"""
+"""Pages run in threads and raise; `Site` turns errors into pages."""
 
 import hashlib
 import hmac
 import secrets
-import threading
 import time
-from collections import OrderedDict
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,13 +22,16 @@ from starlette.routing import Route
 from scoring.base.errors import SellertrustError
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
-from service.web.frame.rendering import HEADERS, render, span
+from service.web.frame.rendering import FOLDER, HEADERS, moment, render
+from service.web.recent import Recent
 
 MAX_FORM_BYTES = 256 << 10
 MAX_FIELDS = 400
 MAX_KEPT_PAGES = 200
 """Last good pages, shown while the service does not answer."""
+MAX_SESSIONS = 10_000
 KEPT_MARK = "<!-- kept -->"
+_PROBLEMS = tomllib.loads((FOLDER / "problems.toml").read_text(encoding="utf-8"))
 WAITING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -46,11 +45,12 @@ class Visitor(NamedTuple):
     """The same at each sign-in; empty for the process itself."""
 
 
+@dataclass(eq=False)
 class Problem(Exception):
-    def __init__(self, status: int, title: str, text: str, fields: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(status, title, text)
-        self.status, self.title, self.text = status, title, text
-        self.fields = list(fields)
+    status: int
+    title: str
+    text: str
+    fields: Sequence[tuple[str, str]] = ()
 
 
 class SignInNeeded(Exception):
@@ -95,31 +95,13 @@ class Visit:
         return str(self.request.path_params[name])
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """Return a page with `values` and what all pages show."""
         path = self.request.url.path
         shown = {**self.context, **values}
         return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **shown)
 
 
 Handle = Callable[[Visit], Response]
-
-
-@dataclass
-class _KeptPages:
-    """Bounded: the page asked longest ago leaves first. Thread-safe."""
-
-    pages: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = field(default_factory=OrderedDict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def keep(self, key: tuple[str, str], body: bytes) -> None:
-        with self.lock:
-            self.pages[key] = datetime.now(UTC), body
-            self.pages.move_to_end(key)
-            if len(self.pages) > MAX_KEPT_PAGES:
-                self.pages.popitem(last=False)
-
-    def drop(self, key: tuple[str, str]) -> None:
-        with self.lock:
-            self.pages.pop(key, None)
 
 
 class Site:
@@ -137,7 +119,7 @@ class Site:
         self._identify = identify
         self._sign_in = sign_in
         self._report = report
-        self._kept = _KeptPages()
+        self._kept: Recent[tuple[str, str], tuple[datetime, bytes]] = Recent(MAX_KEPT_PAGES)
 
     def route(
         self, path: str, handle: Handle, methods: Sequence[str] = ("GET",), most_bytes: int = MAX_FORM_BYTES
@@ -174,7 +156,7 @@ class Site:
             text = "The page could not be made. Try again; if it fails again, tell the operator."
             return self._problem_page(request, visitor, Problem(500, "This page has failed", text))
         if request.method == "GET" and answer.status_code == 200 and answer.media_type == "text/html":
-            self._kept.keep((visitor.key, str(request.url)), bytes(answer.body))
+            self._kept.put((visitor.key, str(request.url)), (datetime.now(UTC), bytes(answer.body)))
         return answer
 
     def _refused(self, request: Request, visitor: Visitor | None, error: SellertrustCallError) -> Response:
@@ -182,10 +164,9 @@ class Site:
         key = (visitor.key if visitor else "", str(request.url))
         if error.code not in WAITING:
             self._kept.drop(key)
-        elif request.method == "GET" and (kept := self._kept.pages.get(key)):
+        elif request.method == "GET" and (kept := self._kept.get(key)):
             made, body = kept
-            age = span(datetime.now(UTC) - made)
-            banner = render("kept.html", title=problem.title, text=f"You see this page as it was {age} ago.")
+            banner = render("kept.html", title=problem.title, text=f"You see this page of {moment(made)}.")
             return Response(
                 body.replace(KEPT_MARK.encode(), bytes(banner.body), 1), problem.status, HEADERS, "text/html"
             )
@@ -209,7 +190,7 @@ async def _read_body(request: Request, most: int) -> bytes | None:
 
 
 def _parse_form(body: bytes, content_type: str) -> Mapping[str, list[str]]:
-    """Return a form's fields. A file's bytes are text by latin-1, as `file_of` takes them."""
+    """Return a form's fields. A file's bytes are text by latin-1."""
     try:
         if content_type.startswith("multipart/form-data"):
             return _parse_parts(body, content_type)
@@ -230,68 +211,37 @@ def _parse_parts(body: bytes, content_type: str) -> Mapping[str, list[str]]:
 
 
 def explain(error: SellertrustCallError) -> Problem:
-    status, title, text = _PROBLEMS.get(error.code, (400, "The service refuses this", ""))
-    right = error.metadata.get("right")
+    """Return what a page says about a failed call."""
+    found = _PROBLEMS.get(error.code.name, _PROBLEMS["other"])
+    text, right = found["text"], error.metadata.get("right")
     if right and error.code is grpc.StatusCode.PERMISSION_DENIED:
         text = f"It needs the right {right}. {text}"
-    return Problem(status, title, text or error.message, error.fields)
+    return Problem(found["status"], found["title"], text or error.message, error.fields)
 
 
-_PROBLEMS = {
-    grpc.StatusCode.DEADLINE_EXCEEDED: (
-        504,
-        "The service is too slow",
-        "It gave no answer in time. Open the page again in a minute.",
-    ),
-    grpc.StatusCode.UNAVAILABLE: (
-        503,
-        "The service does not answer",
-        "Nothing is lost: what you have sent before is recorded. Open the page again in a minute.",
-    ),
-    grpc.StatusCode.RESOURCE_EXHAUSTED: (503, "The service is busy", "Open the page again in a minute."),
-    grpc.StatusCode.PERMISSION_DENIED: (403, "You may not do this", "Ask whoever keeps the file of grants."),
-    grpc.StatusCode.UNAUTHENTICATED: (401, "Your sign-in has ended", "Sign in again, then open the page."),
-    grpc.StatusCode.NOT_FOUND: (404, "Nothing is recorded under this name", ""),
-    grpc.StatusCode.FAILED_PRECONDITION: (409, "This is no longer possible", ""),
-}
-"""Without a text the service's own message is shown."""
-
-
-@dataclass
 class Sessions:
     """Random ids, made anew at each sign-in. Thread-safe; a restart ends all."""
 
-    seconds: float = 12 * 3_600.0
-    most: int = 10_000
-    _held: OrderedDict[str, tuple[float, Visitor]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, seconds: float = 12 * 3_600.0) -> None:
+        self._seconds = seconds
+        self._held: Recent[str, tuple[float, Visitor]] = Recent(MAX_SESSIONS)
 
     def open(self, actor: str, client: Client) -> str:
         """Open a session and return its name, for the cookie."""
         name = secrets.token_urlsafe(32)
-        with self._lock:
-            self._held[name] = time.monotonic() + self.seconds, Visitor(name, actor, client)
-            if len(self._held) > self.most:
-                self._held.popitem(last=False)
+        self._held.put(name, (time.monotonic() + self._seconds, Visitor(name, actor, client)))
         return name
 
     def find(self, name: str) -> Visitor | None:
-        with self._lock:
-            until, visitor = self._held.get(name, (0.0, None))
-            if time.monotonic() >= until:
-                self._held.pop(name, None)
-                return None
-        return visitor
+        """Return the visitor of a session; None if it is unknown or over."""
+        until, visitor = self._held.get(name, (0.0, None))
+        return visitor if time.monotonic() < until else None
 
     def close(self, name: str) -> None:
-        with self._lock:
-            self._held.pop(name, None)
+        self._held.drop(name)
 
 
 def cookie(name: str, value: str, *, secure: bool, ends: timedelta | None = None) -> str:
-    """Return a Set-Cookie header for a cookie that scripts cannot read and other sites' forms do not send.
-
-    `ends`: its lifetime; 0 deletes it, None: until the browser closes.
-    """
+    """Return a Set-Cookie header. `ends`: its lifetime; 0 deletes it, None: until the browser closes."""
     end = "" if ends is None else f"; Max-Age={int(ends.total_seconds())}"
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{end}{'; Secure' if secure else ''}"

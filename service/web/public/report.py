@@ -1,4 +1,4 @@
-"""The public report of a month or a year as HTML and CSV, by pure functions."""
+"""The public report as HTML and CSV, by pure functions."""
 
 import csv
 import io
@@ -17,8 +17,6 @@ COLUMNS = (
     *("period", "simulated", "part", "figure", "unit", "as", "as_of_time", "dimension", "name"),
     *("state", "count", "value", "low", "high"),
 )
-MAIN = ("listings", "sellers_measured", "appeals", "overturned_share")
-"""They stand first."""
 PRESS = (("listings", 90_000_000), ("sellers", 1_000_000), ("gangs", 200), ("patents", 3_000))
 """The press figures of 2014."""
 _DAY_HOURS = 48
@@ -32,10 +30,10 @@ class Line(NamedTuple):
     name: str
     published: str
     known: str
-    note: str = ""
 
 
 def write_csv(report: Report) -> str:
+    """Return lines by COLUMNS: each figure, then its splits and months, as published and as known."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     lines.writerow(COLUMNS)
@@ -90,11 +88,6 @@ class _View:
         self._language = language
         self.figures = {figure.key: figure for figure in report.figures}
         self.is_published = report.HasField("publish_time")
-        self.main = [(key, self.label(key), self.text(key, self._last(key))) for key in MAIN]
-
-    def _last(self, key: str) -> Value:
-        figure = self.figures[key]
-        return figure.published if self.is_published else figure.known
 
     def say(self, key: str, **values: object) -> str:
         return str(self._texts[key]).format(**values)
@@ -112,11 +105,9 @@ class _View:
         for part in dict.fromkeys(figure.part for figure in self._report.figures):
             yield part, self._texts["part"][part], [one for one in self._report.figures if one.part == part]
 
-    def lines(self, figures: list[Any]) -> list[Line]:
-        return [
-            Line(self.label(figure.key), self.text(figure.key, figure.published), self.text(figure.key, figure.known))
-            for figure in figures
-        ]
+    def line(self, figure: Any) -> Line:
+        key = figure.key
+        return Line(self.label(key), self.text(key, figure.published), self.text(key, figure.known))
 
     def text(self, key: str, value: Value) -> str:
         """Return a value in words; "" if the figure has none, as before its publication."""
@@ -124,8 +115,8 @@ class _View:
             return ""
         unit = self.figures[key].unit
         if unit == review_pb.TRANSPARENCY_UNIT_COUNT:
-            return self._count(value.state, value.count)
-        cases = self.say("cases", count=self._count(value.state, value.count))
+            return self.count(value.state, value.count)
+        cases = self.say("cases", count=self.count(value.state, value.count))
         if not value.HasField("value"):
             hidden = value.state == review_pb.SHOWN_STATE_HIDDEN
             return self.say("withheld") if hidden else cases if value.count else self.say("no_case")
@@ -139,7 +130,7 @@ class _View:
             interval = f" ({self.say('interval', low=_percent(value.low), high=_percent(value.high))})"
         return f"{_percent(value.value)}{interval}, {cases}"
 
-    def _count(self, state: int, count: int) -> str:
+    def count(self, state: int, count: int) -> str:
         if state == review_pb.SHOWN_STATE_HIDDEN:
             return self.say("hidden")
         text = f"{count:,}"
@@ -171,12 +162,6 @@ class _View:
             names = ", ".join(self.cell(name) for name in split.together)
             found[self.say("together", names=names)] = f"{split.together_count:,}"
         return found
-
-    def bars(self, figure: Any) -> list[tuple[str, str, float]]:
-        """Return (month, number, height from 0 to 1) of a year."""
-        months = figure.known.months
-        top = max((month.count for month in months), default=0) or 1
-        return [(month.month, self._count(month.state, month.count), month.count / top) for month in months]
 
     def press(self) -> list[tuple[str, str, str, str]]:
         """Return (name, press figure, simulated, scaled), for a simulated year with listings."""

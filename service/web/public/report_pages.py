@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,11 +14,12 @@ from service.web.frame.rendering import HEADERS
 from service.web.frame.visits import Problem, SignInNeeded, Site, Visit, Visitor
 from service.web.languages import language_of
 from service.web.public.report import Report, write_csv, write_html
+from service.web.recent import Recent
 
 KEPT_SECONDS = 600.0
 MAX_KEPT = 200
 WAIT_SECONDS = 2.0
-"""For a report that another reader asked for. A waiting reader holds a thread that all pages share."""
+"""A waiting reader holds a thread that all pages share."""
 
 
 @dataclass
@@ -25,7 +27,7 @@ class ReportPages:
     """A report reads a whole period: one is made at a time, and kept for KEPT_SECONDS."""
 
     client: Client
-    _kept: dict[tuple[str, str], tuple[float, Report]] = field(default_factory=dict)
+    _kept: Recent[tuple[str, str], tuple[float, Report]] = field(default_factory=partial(Recent, MAX_KEPT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
@@ -63,10 +65,7 @@ class ReportPages:
                 if kept is None or time.monotonic() >= kept[0]:
                     report = self.client.get_transparency_report(marketplace, period)
                     kept = time.monotonic() + KEPT_SECONDS, report
-                    self._kept.pop(key, None)
-                    self._kept[key] = kept
-                    if len(self._kept) > MAX_KEPT:
-                        del self._kept[next(iter(self._kept))]
+                    self._kept.put(key, kept)
             finally:
                 self._lock.release()
         return kept[1]

@@ -2,7 +2,6 @@ import hashlib
 import re
 import secrets
 import tomllib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -43,6 +42,7 @@ from service.web.frame.rendering import HEADERS, redirect, render
 from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie
 from service.web.languages import day_in, language_of
 from service.web.public.evidence import MAX_BYTES, EvidenceFolder
+from service.web.recent import Recent
 
 TEXTS = tomllib.loads((Path(__file__).parent / "seller.toml").read_text(encoding="utf-8"))
 COOKIE = "seller"
@@ -63,7 +63,7 @@ _FORMS = {"appeal": "violation", "complaint": "measure", "evidence": "violation"
 
 class _SellerSite(Site):
     def _problem_page(self, request: Request, visitor: Visitor | None, problem: Problem) -> Response:
-        return _problem_page(request, problem, visitor, self.guard.token(visitor.key) if visitor else "")
+        return _problem_page(request, problem, visitor=visitor, csrf=self.guard.token(visitor.key) if visitor else "")
 
 
 @dataclass
@@ -77,8 +77,8 @@ class SellerPages:
     tokens: TokenClients | None
     evidence: EvidenceFolder
     sessions: Sessions = field(default_factory=partial(Sessions, SESSION_SECONDS))
-    _sent: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
-    """A second press of a recorded form leads to the same place."""
+    _sent: Recent[str, str] = field(default_factory=partial(Recent, MAX_SENT))
+    """By entry id: a second press leads to the same place."""
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
         place = "/my/{marketplace}/{seller}"
@@ -111,7 +111,7 @@ class SellerPages:
         return visitor
 
     def sign_in(self, visit: Visit) -> Response:
-        """Show whose page the link opens; a press opens it, so that no other site signs a reader in unseen."""
+        """Show whose page the link opens; a press opens it."""
         seller = _name_in(visit.request)
         if visit.request.method == "GET":
             return page(visit, "seller_sign_in.html", token=visit.query_value("token"), problems=[])
@@ -178,8 +178,9 @@ class SellerPages:
         """
         about = _FORMS[name]
         typed = "/".join(visit.form_value(key) for key in ("once", about, "reason", "file"))
-        sent = visit.visitor.actor, name, hashlib.sha256(typed.encode()).hexdigest()
-        if visit.request.method == "POST" and (place := self._sent.get(sent)):
+        digest = hashlib.sha256(f"{visit.visitor.actor}/{typed}".encode()).hexdigest()
+        entry_id = f"page-{name}-{digest[:32]}"
+        if visit.request.method == "POST" and (place := self._sent.get(entry_id)):
             return redirect(place)
         found = _Answers(visit)
         known = found.measures if about == "measure" else found.violations
@@ -192,25 +193,21 @@ class SellerPages:
             problems.append(("reason", "reason_missing"))
         if len(values["reason"]) > MAX_REASON:
             problems.append(("reason", "reason_long"))
-        digest = ""
+        kept = ""
         if not problems and (name == "evidence" or visit.form_file("file")):
             try:
-                digest = self.evidence.keep(*_ids(visit), visit.form_file("file"))
+                kept = self.evidence.keep(*_ids(visit), visit.form_file("file"))
             except ValueError as error:
                 problems.append(("file", str(error)))
         if problems:
             return _form_page(visit, name, known, values, problems)
-        self._record(name, visit, values, digest)
-        place = Place(visit.request).link("", done=name, **({"digest": digest} if name == "evidence" else {}))
-        self._sent[sent] = place
-        if len(self._sent) > MAX_SENT:
-            self._sent.popitem(last=False)
+        self._record(entry_id, name, visit, values, kept)
+        place = Place(visit.request).link("", done=name, **({"digest": kept} if name == "evidence" else {}))
+        self._sent.put(entry_id, place)
         return redirect(place)
 
-    def _record(self, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
+    def _record(self, entry_id: str, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
         marketplace, seller = _ids(visit)
-        typed = "/".join((marketplace, seller, name, *values.values(), digest))
-        entry_id = f"page-{name}-{hashlib.sha256(typed.encode()).hexdigest()[:32]}"
         if digest:
             entry = Entry(entry_id=f"{entry_id}-file", seller=seller_name(marketplace, seller))
             entry.remediation.violation = values.get("violation", "") or entry_id
@@ -261,37 +258,21 @@ class _Answers:
 
 
 class Place:
-    def __init__(self, request: Request, language: str = "") -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
         self.seller = str(request.path_params["seller"])
-        self.language = language or language_of(request)
+        self.language = language_of(request)
 
     def link(self, rest: str = "", **values: str) -> str:
-        """Return a path below the seller's page; `rest` begins with "/" or is "".
-
-        The query has `values` and the language.
-        """
+        """Return a path below the seller's page, such as "/letters/m-1" for `rest`, with `values` and the language."""
         parts = (self._request.path_params["marketplace"], self.seller)
         path = "/".join(quote(str(part), safe="") for part in parts)
-        return f"/my/{path}{quote(rest)}?{urlencode(values | {'lang': self.language})}"
+        return f"/my/{path}{quote(rest)}?{urlencode(values | {'lang': values.get('lang', self.language)})}"
 
-    def day(self, value: Timestamp) -> str:
-        return day_in(self.language, value.ToDatetime(UTC))
-
-    def date(self, text: str) -> str:
-        """Return a day such as `2026-03-03` in words."""
-        return day_in(self.language, date.fromisoformat(text))
-
-    def tier(self, tier: "Tier.ValueType") -> str:
-        return str(TEXTS[self.language]["tiers"][Tier.Name(tier).removeprefix("TIER_")])
-
-    def tier_class(self, tier: "Tier.ValueType") -> str:
-        return Tier.Name(tier).lower()
-
-    def other_language(self) -> str:
-        """Return the link to the seller's page in the other language."""
-        other = "en" if self.language == "zh" else "zh"
-        return Place(self._request, other).link()
+    def day(self, value: Timestamp | str) -> str:
+        """Return a time, or a day such as `2026-03-03`, in words."""
+        day = date.fromisoformat(value) if isinstance(value, str) else value.ToDatetime(UTC)
+        return day_in(self.language, day)
 
 
 def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
@@ -299,24 +280,15 @@ def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Respo
     return visit.page(template, status, texts=TEXTS[place.language], language=place.language, place=place, **values)
 
 
-def _problem_page(request: Request, problem: Problem, visitor: Visitor | None = None, csrf: str = "") -> Response:
+def _problem_page(request: Request, problem: Problem, **values: Any) -> Response:
     language = language_of(request)
     texts = TEXTS[language]
     title, text = texts["problem"].get(str(problem.status), texts["problem"]["500"])
     place = Place(request) if all(is_id(str(param)) for param in request.path_params.values()) else None
-    return render(
-        "problem.html",
-        problem.status,
-        problem=Problem(problem.status, title, text),
-        visitor=visitor,
-        csrf=csrf,
-        path=place.link() if place else "/",
-        layout=LAYOUT,
-        texts=texts,
-        language=language,
-        place=place,
-        again=texts["again"],
-    )
+    shown = {"visitor": None, "csrf": "", "path": place.link() if place else "/", "place": place} | values
+    translated = Problem(problem.status, title, text)
+    texts_of_page = {"texts": texts, "language": language, "again": texts["again"], "layout": LAYOUT}
+    return render("problem.html", problem.status, problem=translated, **shown, **texts_of_page)
 
 
 def _show_signed_out(request: Request) -> Response:

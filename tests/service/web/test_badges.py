@@ -76,12 +76,12 @@ def run(work: Callable[[World, Badges], Coroutine[Any, Any, None]], **options: A
 
 
 async def shown(badges: Badges, seller: str = "s") -> str | None:
-    row = badges.kept(("acme", seller)) or (await badges.find([("acme", seller)]))[0]
+    row = badges.take_fresh(("acme", seller)) or (await badges.find([("acme", seller)]))[0]
     return None if row is None else row.badge
 
 
 def kept(badges: Badges, seller: str) -> str | None:
-    row = badges.kept(("acme", seller))
+    row = badges.take_fresh(("acme", seller))
     return None if row is None else row.badge
 
 
@@ -187,7 +187,7 @@ def test_a_reader_does_not_wait_longer_than_a_call_may_take() -> None:
         world.may_answer.clear()
         assert await shown(badges) == "trusted"
         world.may_answer.set()
-        while badges.kept(("acme", "s")) is None:
+        while badges.take_fresh(("acme", "s")) is None:
             await asyncio.sleep(0.001)
         assert await shown(badges) == "none"
 

@@ -286,3 +286,18 @@ def test_an_own_grant_follows_the_subject(world: World, subject: str, others: li
             with pytest.raises(SellertrustCallError) as refused:
                 client.explain_trust_score(MARKET, other, audience=AUDIENCE_SELLER)
             assert refused.value.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_probe_of_the_server_leaves_no_client(world: World) -> None:
+    """To see that the server refuses tokens, a wrong one is shown; its client is closed afterwards."""
+    made: dict[str | None, Client] = {}
+
+    def make(token: str | None) -> Client:
+        shown = world.callers.shown("web").options()
+        made[token] = world.callers.running.client(**shown, token=lambda: token or "")
+        return made[token]
+
+    token = world.token("s1")
+    assert TokenClients(make).verify(token) is made[token]
+    with pytest.raises(ValueError, match="closed"):
+        made["none"].get_trust_score(MARKET, "s1")

@@ -1,0 +1,26 @@
+import threading
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Recent(dict[K, V]):
+    """The `most` values put last, by key. Threads may call `put` and `drop` at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._lock = threading.Lock()
+
+    def put(self, key: K, value: V) -> None:
+        """Put a value last; of more than `most` the first leaves."""
+        with self._lock:
+            self.pop(key, None)
+            self[key] = value
+            if len(self) > self._most:
+                del self[next(iter(self))]
+
+    def drop(self, key: K) -> None:
+        with self._lock:
+            self.pop(key, None)
