@@ -187,10 +187,11 @@ class Journal:
             self._change(finding.violation, finding=case.finding | {finding.actor: finding})
 
     def vote(self, finding: Finding) -> None:
-        """Keep a finding for comparison, and end the case's claim, whoever holds it."""
+        """Keep a finding for comparison, and end this reviewer's claim to the case."""
         with self._lock:
-            votes = self._case(finding.violation).votes | {finding.actor: finding}
-            self._change(finding.violation, votes=votes, claimed_by="", claimed_until=0.0)
+            case = self._case(finding.violation)
+            ended = {"claimed_by": "", "claimed_until": 0.0} if case.claimed_by == finding.actor else {}
+            self._change(finding.violation, votes=case.votes | {finding.actor: finding}, **ended)
 
     def wait_for_information(self, violation: str, text: str) -> None:
         """Put a case aside until a claim; `text`: what is missing."""

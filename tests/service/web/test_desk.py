@@ -153,7 +153,7 @@ def test_a_call_of_a_page_waits_while_the_service_is_busy() -> None:
         raise SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "of a test", answers.pop())
 
     with pytest.raises(SellertrustCallError, match="of a test"):
-        calls.start(ask).result()
+        calls.start_call(ask).result()
     assert answers == []
 
 
