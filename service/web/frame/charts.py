@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import NamedTuple
 
 from markupsafe import Markup
-from numpy import interp
 
 from service.web.frame.rendering import templates
 
@@ -42,8 +41,12 @@ def draw_curve(samples: Sequence[Sample], marks: Sequence[Mark], summary: str) -
         return _TOP + (HEIGHT - _TOP - _BOTTOM) * (high - points) / (high - low)
 
     def points_at(time: datetime) -> float:
-        times, points = [sample.time.timestamp() for sample in rated], [sample.points or 0 for sample in rated]
-        return float(interp(time.timestamp(), times, points)) if rated else low
+        later = next((place for place, sample in enumerate(rated) if sample.time >= time), len(rated) - 1)
+        first, second = rated[max(0, later - 1)], rated[later]
+        if not first.time < time < second.time:
+            return second.points or 0
+        share = (time - first.time) / (second.time - first.time)
+        return (first.points or 0) + share * ((second.points or 0) - (first.points or 0))
 
     rows = range(low, high + 1, max(20, (high - low) // 80 * 20))
     lines = [
@@ -61,7 +64,7 @@ def draw_curve(samples: Sequence[Sample], marks: Sequence[Mark], summary: str) -
             levels=[(level, y(level)) for level in rows],
             months=[(x(month), text) for month, text in _month_labels(begin, end)],
             lines=lines,
-            marks=[(mark, x(max(mark.time, begin)), y(points_at(mark.time))) for mark in marks],
+            marks=[(mark, x(max(mark.time, begin)), y(points_at(mark.time) if rated else low)) for mark in marks],
             dot=(x(end), y(rated[-1].points or 0)) if rated and rated[-1] is samples[-1] else None,
         )
     )
