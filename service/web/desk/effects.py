@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sellertrust.client import Client
-from sellertrust.requests import seller_name
+from sellertrust.names import seller_name
 from sellertrust.v1.entry_pb2 import MEASURE_KIND_SUSPENSION, Entry, StatusChanged
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_STAFF, TrustScore
