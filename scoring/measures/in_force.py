@@ -152,11 +152,7 @@ def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Besid
         situation = Situation(
             tier=score.own_tier,
             standing=score.standing or 0,
-            incidents={
-                operand: value_at(steps, known.observe_time)
-                for operand, steps in traced.items()
-                if isinstance(operand, Counter | Ladder)
-            },
+            incidents=_count_incidents(traced, known.observe_time),
             settled_minor={category: values[case] for category, values in settled.items()},
             failure_ppm={rate: values[case] for rate, values in rates.items()},
             day=known.observe_time // DAY,
@@ -187,6 +183,12 @@ def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Besid
             lifts=find_lifts(stated.statements),
             links=stated.links,
         )
+
+
+def _count_incidents(traced: Mapping[Operand, Sequence[Step]], time: int) -> dict[Counter | Ladder, int]:
+    return {
+        operand: value_at(steps, time) for operand, steps in traced.items() if isinstance(operand, Counter | Ladder)
+    }
 
 
 def _list_with_points(violations: Sequence[Established], policy: Policy, observe_time: int) -> list[Established]:
@@ -223,10 +225,8 @@ def _list_caution_measures(seller: "_Seller", rules: RuleBook) -> Iterator[Measu
                 lifted="" if lift is None or caution.start > lift.time else lift.entry_id,
                 rule=caution.rule,
                 reference=caution.reference,
-                legal_ground="",
                 original=measure,
                 current=rules.limit_days(measure, seller.situation.marketplace),
-                waived=False,
                 start=caution.start,
                 end=caution.end,
                 entries=caution.entries[:MAX_LISTED_ENTRIES],
@@ -265,9 +265,8 @@ class _Seller:
 
     def see_at(self, time: int) -> Situation:
         """Return its situation with the confirmed violations that counted at a time, in microseconds."""
-        then = {operand: value_at(steps, time) for operand, steps in self.traced.items()}
-        incidents = {operand: value for operand, value in then.items() if isinstance(operand, Counter | Ladder)}
-        return replace(self.situation, standing=then.get(Quantity.STANDING, 0), incidents=incidents)
+        standing = value_at(self.traced.get(Quantity.STANDING, ()), time)
+        return replace(self.situation, standing=standing, incidents=_count_incidents(self.traced, time))
 
     def list_facts(self, rule: Rule) -> list[Established]:
         found, today = [], self.situation.day
@@ -400,13 +399,8 @@ class _Evaluation:
             entries = (*one.entries, *(entry for name in one.violations for entry in seller.entries.get(name, ())))
             yield MeasureInForce(
                 measure=one.measure,
-                lifted="",
-                rule="",
-                reference="",
-                legal_ground="",
                 original=one.original,
                 current=one.current,
-                waived=False,
                 start=one.start,
                 end=one.end,
                 entries=entries[:MAX_LISTED_ENTRIES],

@@ -5,20 +5,11 @@ from scoring.policy.measures import Measure
 
 @dataclass(frozen=True, slots=True)
 class MeasureInForce:
-    rule: str
-    """Empty for a measure by a person, as `reference`."""
-    reference: str
-    """Empty for a measure by a person."""
-    legal_ground: str
-    """Only of a rule for a product category."""
     original: Measure
     current: Measure
     """For this seller now; `original` is as stated."""
-    waived: bool
     measure: str
     """Its recorded id, for complaints and lifts."""
-    lifted: str
-    """Entry of a person's lift; empty without one."""
     start: int | None
     """In microseconds; future for a termination with notice, and while a move's notice runs; None: before the days looked
     back.
@@ -26,6 +17,14 @@ class MeasureInForce:
     end: int | None
     """In microseconds; None if unknown."""
     entries: tuple[str, ...]
+    rule: str = ""
+    """Empty for a measure by a person, as `reference`."""
+    reference: str = ""
+    legal_ground: str = ""
+    """Only of a rule for a product category."""
+    waived: bool = False
+    lifted: str = ""
+    """Entry of a person's lift; empty without one."""
     entries_omitted: int = 0
     is_of_caution: bool = False
     """Then it is no part of an order's lasting terms."""

@@ -52,10 +52,6 @@ class Axis(NamedTuple):
     """The policies with this axis; policies with equal tables of standing share one."""
     values: tuple[int, ...]
 
-    def find_last_value(self, first: int) -> int:
-        """Return the last value of the range that begins at `first`, as the function of this name."""
-        return find_last_value(self.values, first)
-
     def describe(self, value: int, currency: str = "") -> str:
         """Return the range that begins at `value`, as `standing 12 or more`; `currency`: of sums."""
         is_sum = isinstance(self.operand, Settled) or self.operand is Quantity.DEPOSIT
@@ -118,7 +114,8 @@ class Space:
             Cell, itertools.product(self.points, self.tiers, values, self.marketplaces, self.thin)
         ):
             if self._is_possible(cell) and all(
-                cell.values[narrow] <= self.axes[wide].find_last_value(cell.values[wide]) for narrow, wide in nested
+                cell.values[narrow] <= find_last_value(self.axes[wide].values, cell.values[wide])
+                for narrow, wide in nested
             ):
                 yield cell
 

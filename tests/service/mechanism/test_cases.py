@@ -148,6 +148,17 @@ def test_a_case_goes_and_comes_with_its_facts(told: Told) -> None:
     assert waiting(told) == cautions(told) == [REPORTED]
 
 
+def test_a_case_that_opens_late_is_not_overdue(told: Told) -> None:
+    """A history is imported whose caution began five days ago."""
+    flow = FlowStated(TODAY - 5, delivered_orders=90, disputed_orders=30)
+    entry = Entry("f1", SELLER, flow, report_time=told.clock.now - 5 * DAY)
+    told.ledger.append(MARKET, [entry], imported=True)
+    told.worker.look()
+    [case] = told.ledger.cases.list_open(MARKET, told.ledger.cut(), 10)
+    assert case.opened_time + 3 * DAY == case.decide_by < case.caution_end
+    assert read_status(told.ledger).overdue_cases == 0
+
+
 def test_an_undecided_case_counts_as_overdue(told: Told) -> None:
     told.append(report())
     told.worker.look()
