@@ -162,7 +162,7 @@ def test_a_place_with_something_else_is_left_alone(tmp_path: Path, kind: str) ->
     else:
         place.write_text("years of work")
     with pytest.raises(
-        ConfigurationWrong, match=f"{place} holds something else; give the demo an empty folder by --folder"
+        ConfigurationWrong, match=f"{place} holds something else; set SELLERTRUST_DATA_DIR to another folder"
     ):
         demo.make_room(place)
     assert (place / "thesis.txt" if kind == "folder" else place).read_text() == "years of work"

@@ -90,7 +90,8 @@ def _find_check(file: Path) -> Callable[..., None]:
     found = match and (match["zip"] or match["key"]).decode()
     if found == "sequence":
         raise invalid(
-            "WHAT", f"{file} holds checkpoints; compare the ledger with them: sellertrust verify ledger {file}"
+            "WHAT",
+            f"{file} holds checkpoints; compare the ledger with them: sellertrust verify ledger {file} --public-key KEY",
         )
     if found not in _FILES:
         raise SellertrustError(
