@@ -83,7 +83,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
 def rank_by_all(study: Study, rows: Snapshot) -> EqualVolume | None:
     """Return the AUC of a small model of all features, each seller scored by a model not fitted on it.
 
-    None with too few bad rows. An AUC below 0.5 is turned round: 0.1 tells as much of the outcome as 0.9.
+    None with too few bad rows. An AUC below 0.5 is turned round: 0.1 orders the outcomes as well as 0.9.
     """
     if rows.bad.sum() < MIN_BAD:
         return None
