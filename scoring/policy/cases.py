@@ -57,6 +57,7 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
 
 
 def run_cases(policy: Policy, cases: Sequence[Case]) -> list[Outcome]:
+    """Return each case's outcome, in order; `faults` is empty if the policy answers as expected."""
     return [Outcome(case.name, tuple(_find_faults(policy, case))) for case in cases]
 
 

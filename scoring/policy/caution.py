@@ -73,7 +73,7 @@ class Burst:
 
     @property
     def window_days(self) -> int:
-        """Return how many days it looks at."""
+        """Return how many UTC days of flow it reads."""
         return self.days + self.grace_days
 
 
@@ -94,7 +94,7 @@ class Jump:
 
     @property
     def window_days(self) -> int:
-        """Return how many days it looks at."""
+        """Return how many UTC days of flow it reads."""
         return self.days + self.before_days
 
 

@@ -72,7 +72,7 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
 
 
 def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Operand, list[Step]]:
-    """Return the steps of each standing and count that the policy asks for."""
+    """Return how each standing and count that the policy asks for changed over time, the earliest step first."""
     operands = policy.rule_book.operands
     steps_of_operands: dict[Operand, list[Step]] = {
         operand: trace_counter(violations, operand) for operand in operands if isinstance(operand, Counter)

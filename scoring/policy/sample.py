@@ -52,7 +52,7 @@ class Sample:
     failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
     good_orders: int = 0
     currency: str = ""
-    """In which sums are shown; empty for minor units."""
+    """Of sums; empty: minor units are shown."""
 
     def situation(self, policy: Policy) -> Situation:
         """Return the situation, with the policy's tier if none is set."""

@@ -257,7 +257,7 @@ def find_last_value(values: Sequence[int], first: int) -> int:
 def show_range(values: Sequence[int | None], first: int, most: int | None = None, currency: str = "") -> str:
     """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`.
 
-    `currency`: of values in minor units, shown in units; else empty.
+    `currency`: of sums in minor units.
     """
     last: int | None = find_last_value([value for value in values if value is not None], first)
     if last == 2**63 - 1:

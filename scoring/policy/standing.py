@@ -55,7 +55,7 @@ class StandingTable:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Return what decides standings, to compare tables."""
+        """Return what decides standings: tables with equal keys give equal ones."""
         return (self.points, self.types, self.expiry_days, self.incident_cap, self.reset)
 
     def best_tier(self, standing: int) -> Tier:
