@@ -118,7 +118,6 @@ class Badges:
         return row
 
     def is_current(self, row: Row) -> bool:
-        """Return whether its check is at most FRESH_SECONDS old."""
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:

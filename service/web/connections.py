@@ -45,7 +45,6 @@ def bounded_protocol(
 
 
 def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
-    """Return bounds, no logs, and no trust in headers of proxies."""
     return {
         "http": protocol,
         "ws": "none",

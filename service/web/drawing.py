@@ -55,7 +55,6 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
 
 
 def draw_nothing(look: Look) -> str:
-    """Return an empty picture of the same size."""
     return _svg(look, ' aria-hidden="true"', "")
 
 

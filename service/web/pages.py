@@ -15,7 +15,6 @@ from service.web.words import Wording
 _FOLDER = Path(__file__).parent
 STYLESHEET = (_FOLDER / "badge.css").read_bytes()
 ICON = draw_badge("star", "", Look(form="mark")).encode()
-DELIVERY_MINOR = 490
 
 _TEXTS = tomllib.loads((_FOLDER / "texts.toml").read_text(encoding="utf-8"))
 GOODS = _TEXTS["goods"]
@@ -34,16 +33,16 @@ class Award(NamedTuple):
 def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str) -> str:
     texts = _TEXTS["shop"][language]
     shown = {"members": CAST, "awards": awards, "words": words, "goods": GOODS}
-    return _write("shop", language, texts, title=texts["brand"], delivery_minor=DELIVERY_MINOR, **shown)
+    return _write("shop", language, texts, title=texts["brand"], **shown)
 
 
 def record_page(award: Award | None, language: str) -> str:
     """Return the page behind a badge; None: the same page for all sellers without one."""
     texts = _TEXTS["record"][language]
     title = texts["none"] if award is None else award.wording.labels[language]
-    return _write("badge_record", language, texts, "record", title=title, award=award, day=day_in)
+    return _write("badge_record", language, texts, title=title, award=award, day=day_in)
 
 
-def _write(name: str, language: str, texts: Mapping[str, str], kind: str = "shop", **values: Any) -> str:
+def _write(name: str, language: str, texts: Mapping[str, str], **values: Any) -> str:
     template = templates().get_template(f"{name}.html")
-    return template.render(language=language, texts=texts, kind=kind, widths=WIDTHS[language], **values)
+    return template.render(language=language, texts=texts, widths=WIDTHS[language], **values)

@@ -77,7 +77,7 @@ class BadgeServer:
         """The badges' address without a desk."""
 
     def run(self) -> None:
-        """Answer requests until SIGTERM, SIGINT (in a main thread) or `stop`; running answers are finished."""
+        """Answer until SIGTERM, SIGINT (in a main thread) or `stop`; running answers are finished."""
         is_main = threading.current_thread() is threading.main_thread()
         before = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
         for number in before:  # uvicorn raises the signal again at its end, for the previous handler

@@ -29,6 +29,7 @@ from service.web.frame.rendering import redirect, render
 from service.web.frame.visits import Problem, Site, Visitor
 
 SignIn = CodeSignIn | ProxySignIn
+POST = ("POST",)
 REFUSED_SECONDS = 3_600.0
 """A refused decision is shown for so long."""
 
@@ -71,7 +72,6 @@ class Desk:
         what_if = WhatIfPages(market)
         cases = CasePages(market, self.journal, queue, options.evidence)
         complaints = ComplaintPages(market, queue)
-        post = ("POST",)
         routes = [
             *file_routes(),
             site.route("/", lambda _: redirect("/queue")),
@@ -80,19 +80,19 @@ class Desk:
             site.route("/sellers/{seller}/entries", sellers.entries),
             site.route("/sellers/{seller}/if", what_if.simulate),
             site.route("/sellers/{seller}/replay", what_if.replay),
-            site.route("/sellers/{seller}/caution", what_if.end_caution, post),
+            site.route("/sellers/{seller}/caution", what_if.end_caution, POST),
             site.route("/queue", queue.show),
-            site.route("/queue/next", queue.take_next, post),
+            site.route("/queue/next", queue.take_next, POST),
             site.route("/complaints/{complaint}", complaints.show),
-            site.route("/complaints/{complaint}", complaints.decide, post),
+            site.route("/complaints/{complaint}", complaints.decide, POST),
             site.route("/cases/{violation}", cases.show),
-            site.route("/cases/{violation}/find", cases.record_finding, post),
-            site.route("/cases/{violation}/open", cases.open_evidence, post),
+            site.route("/cases/{violation}/find", cases.record_finding, POST),
+            site.route("/cases/{violation}/open", cases.open_evidence, POST),
             site.route("/cases/{violation}/evidence", cases.evidence_file),
-            site.route("/cases/{violation}/hand-on", cases.change_claim, post),
+            site.route("/cases/{violation}/hand-on", cases.change_claim, POST),
             site.route("/cases/{violation}/consequence", cases.consequence),
-            site.route("/cases/{violation}/decide", cases.decide, post),
-            site.route("/decisions/{decision}/undo", cases.undo, post),
+            site.route("/cases/{violation}/decide", cases.decide, POST),
+            site.route("/decisions/{decision}/undo", cases.undo, POST),
             *self._governing_routes(site, options, queue),
             site.route("/record", OwnRecordPages(market, self.journal).show),
         ]
@@ -100,29 +100,28 @@ class Desk:
             everybody = Site(lambda _: Visitor("", "", client), sign_in.sign_in, report)
             routes += [
                 everybody.route("/sign-in", sign_in.page, ("GET", "POST")),
-                site.route("/sign-out", sign_in.end, post),
+                site.route("/sign-out", sign_in.end, POST),
             ]
         return routes
 
     def _governing_routes(self, site: Site, options: DeskOptions, queue: QueuePages) -> list[Route]:
         bulk, models = BulkPages(options.marketplace, self.journal), ModelPages()
         policy, proposals = PolicyPages(options.journal.parent / "papers"), ProposalPages(options.marketplace)
-        post = ("POST",)
         return [
             site.route("/bulk", bulk.show),
-            site.route("/bulk/preview", bulk.preview, post),
-            site.route("/bulk/execute", bulk.execute, post),
+            site.route("/bulk/preview", bulk.preview, POST),
+            site.route("/bulk/execute", bulk.execute, POST),
             site.route("/models", models.list),
-            site.route("/models/roll-back", models.roll_back, post),
+            site.route("/models/roll-back", models.roll_back, POST),
             site.route("/models/{model}", models.show),
             site.route("/models/{model}/report", models.report),
-            site.route("/models/{model}/promote", models.promote, post),
+            site.route("/models/{model}/promote", models.promote, POST),
             site.route("/policy", policy.show),
             site.route("/policy/papers/{paper}", policy.paper),
-            site.route("/policy/commit", policy.commit, post),
-            site.route("/policy/roll-back", policy.roll_back, post),
+            site.route("/policy/commit", policy.commit, POST),
+            site.route("/policy/roll-back", policy.roll_back, POST),
             site.route("/proposals", proposals.list),
-            site.route("/proposals/act", proposals.act, post),
+            site.route("/proposals/act", proposals.act, POST),
             site.route("/operations", OperationsPages(self.journal, queue).show),
         ]
 

@@ -60,7 +60,6 @@ class BulkPages:
         )
 
     def preview(self, visit: Visit) -> Response:
-        """Make the dry run; show what would be decided."""
         form = {name: visit.form_value(name) for name in _FIELDS}
         problems = [
             (name, text)

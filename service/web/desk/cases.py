@@ -128,7 +128,7 @@ class CasePages:
         return self._go_on(visit)
 
     def open_evidence(self, visit: Visit) -> Response:
-        """Note that the visitor opened the evidence. Raises Problem if it cannot be shown."""
+        """Note it. Raises Problem for evidence that cannot be shown."""
         name, _, recorded = self._case(visit)
         self._read_evidence(report_of(recorded))
         self.journal.note_opened(name, visit.visitor.actor)

@@ -32,7 +32,7 @@ class ComplaintPages:
         return visit.page("complaint.html", entry=entry, seller=seller, letters=letters, decision_id=new_entry_id())
 
     def decide(self, visit: Visit) -> Response:
-        """Record the decision. A second press of the same form changes nothing."""
+        """A second press changes nothing."""
         entry, outcome = self._find(visit), OUTCOMES.get(visit.form_value("outcome"))
         if outcome is None:
             raise Problem(400, "Choose a decision", "Open the complaint again and send the form from there.")

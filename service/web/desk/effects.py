@@ -26,7 +26,6 @@ class Effect:
 
 
 def simulate_decision(client: Client, marketplace: str, seller: str, decision: StatusChanged) -> Effect:
-    """Return what a decision would change; it records nothing."""
     entry = Entry(seller=seller_name(marketplace, seller), status=decision)
     answer = client.simulate_trust_score(
         marketplace, seller, [entry], audience=AUDIENCE_STAFF, deadline_seconds=READ_SECONDS

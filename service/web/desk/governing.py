@@ -13,7 +13,7 @@ from sellertrust.v1.model_service_pb2 import PromoteModelRequest
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
 from sellertrust.v1.proposal_service_pb2 import ProposalState
 from service.web.desk.acting import call_or_propose, require_reason
-from service.web.desk.calls import call_or_problem, start_call
+from service.web.desk.calls import READ_SECONDS, call_or_problem, start_call
 from service.web.desk.journal import Journal
 from service.web.desk.queue import QueuePages
 from service.web.frame.rendering import HEADERS, redirect
@@ -23,7 +23,6 @@ from service.web.server_health import is_serving
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 SERVICES = ("TrustScoreService", "LedgerService", "ReviewService", "MeasureService", "ModelService", "PolicyService")
 MOVES = 20
-HEALTH_SECONDS = 5.0
 Move = TypeVar("Move")
 
 
@@ -122,7 +121,6 @@ class ProposalPages:
         return visit.page("proposals.html", proposals=proposals, problem=problem, state=ProposalState.Name)
 
     def act(self, visit: Visit) -> Response:
-        """Approve, withdraw or carry out the form's proposal."""
         client, name, what = visit.visitor.client, visit.form_value("name"), visit.form_value("what")
         if what == "approve":
             digest = visit.form_value("digest")
@@ -141,7 +139,7 @@ class OperationsPages:
 
     def show(self, visit: Visit) -> Response:
         client = visit.visitor.client
-        health = {name: start_call(partial(is_serving, client, HEALTH_SECONDS, name)) for name in SERVICES}
+        health = {name: start_call(partial(is_serving, client, READ_SECONDS, name)) for name in SERVICES}
         champion = call_or_problem(client.get_model)
         queue = call_or_problem(partial(self.queue.rows, visit.visitor))
         return visit.page(

@@ -250,7 +250,6 @@ class Journal:
         self._write("case", replace(self._case(violation), **fields))
 
     def _write(self, kind: str, state: Case | Decision | dict[str, Any]) -> None:
-        """Write the whole new state of a case or decision."""
         line = _write_line(kind, state)
         self._file.write(line)
         self._file.flush()

@@ -13,7 +13,7 @@ from sellertrust.scores import TrustScore
 from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
-from service.web.desk.calls import start_call
+from service.web.desk.calls import READ_SECONDS, start_call
 from service.web.desk.journal import Case, Journal, Taken
 from service.web.frame.rendering import last, redirect, time_of
 from service.web.frame.visits import Problem, Visit, Visitor
@@ -25,7 +25,6 @@ OLD_SECONDS = 110.0
 """An older queue is never shown."""
 MOST = 1_000
 PAGE = 30
-QUEUE_CALL_SECONDS = 15.0
 MAX_READERS = 100
 
 
@@ -131,14 +130,14 @@ class QueuePages:
 
     def _read(self, visitor: Visitor) -> Queue:
         made, review = time.monotonic(), visitor.client
-        found = review.list_review_queue(self._marketplace, page_size=MOST, deadline_seconds=QUEUE_CALL_SECONDS)
+        found = review.list_review_queue(self._marketplace, page_size=MOST, deadline_seconds=READ_SECONDS)
         items = list(islice(found, MOST))
-        first_page = review.list_cases(self._marketplace, deadline_seconds=QUEUE_CALL_SECONDS)
+        first_page = review.list_cases(self._marketplace, deadline_seconds=READ_SECONDS)
         sellers = [item.violation.seller for item in items if item.violation.seller]
         score = None
         if sellers:
             seller = last(sellers[0])
-            score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=QUEUE_CALL_SECONDS)
+            score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
         return Queue(made, items, first_page, score)
 
 

@@ -30,7 +30,6 @@ class OwnRecordPages:
     journal: Journal
 
     def show(self, visit: Visit) -> Response:
-        """Show the visitor's own decisions, and the share of confirmations taken back later."""
         mine = self.journal.list_decisions(visit.visitor.actor)
         confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None

@@ -1,5 +1,3 @@
-"""The credit file of one seller."""
-
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +39,7 @@ class SellerFilePages:
     marketplace: str
 
     def search(self, visit: Visit) -> Response:
-        """Redirect to the seller that has the exact id asked for, or a violation with it."""
+        """Redirect to the seller with this exact id, or with a violation of it."""
         asked = visit.query_value("q")
         if not asked:
             return visit.page("search.html", asked="", problems=[], marketplace=self.marketplace)
@@ -76,7 +74,6 @@ class SellerFilePages:
         )
         score = answer.trust_score
         marks = mark_decisions(entries.value or (), samples[0].time)
-        summary = f"Points of the last {CURVE_WEEKS} weeks. The table below has the same numbers."
         return visit.page(
             "seller.html",
             seller=seller,
@@ -87,7 +84,9 @@ class SellerFilePages:
             base=answer.baseline_points,
             floor=waterfall_floor(answer),
             replay=urlencode(stamp_fields(score.stamp)),
-            curve=draw_curve(samples, marks, summary),
+            curve=draw_curve(
+                samples, marks, f"Points of the last {CURVE_WEEKS} weeks. The table below has the same numbers."
+            ),
             samples=samples,
             marks=marks,
             measures=measures,
@@ -165,7 +164,7 @@ def _describe_count(reason: Reason) -> str:
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
-    """Return the points where bars begin, so that small steps show: 350 for a base of 600 and 100 lost points."""
+    """Return where bars begin: 350 for a base of 600 and 100 lost points."""
     lost = sum(-reason.points for reason in answer.reasons)
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 
@@ -175,7 +174,6 @@ def _sample(time: datetime, score: TrustScore | PastScore) -> Sample:
 
 
 def stamp_fields(stamp: Stamp) -> dict[str, str]:
-    """Return an answer's stamp as texts by STAMP_FIELDS."""
     given = MessageToDict(stamp, preserving_proto_field_name=True)
     return {name: str(given.get(name, "")) for name in STAMP_FIELDS}
 

@@ -25,7 +25,7 @@ _REFUSALS = frozenset(
 
 
 class Sender:
-    """Runs in a thread of its own. `client_of` returns a person's client, if there is one."""
+    """A thread. `client_of` returns a person's client, if there is one."""
 
     def __init__(
         self,

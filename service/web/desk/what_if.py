@@ -47,7 +47,6 @@ class WhatIfPages:
         return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
-        """Record that a caution's suspicion is false."""
         seller, case, actor = seller_of(visit), visit.form_value("case"), visit.visitor.actor
         visit.visitor.client.end_case(self.marketplace, seller, case, actor=actor, reason=require_reason(visit))
         return redirect(f"/sellers/{seller}")

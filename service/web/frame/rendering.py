@@ -91,7 +91,6 @@ def time_of(value: Timestamp | datetime) -> datetime:
 
 
 def day(value: Timestamp | datetime) -> str:
-    """Return a day such as `3 Jul 2026`."""
     time = time_of(value)
     return f"{time.day} {time:%b %Y}"
 
@@ -116,7 +115,6 @@ def signed(value: int) -> str:
 
 
 def short_id(text: str) -> str:
-    """Cut an id of over 28 characters in its middle."""
     return text if len(text) <= 28 else f"{text[:20]}…{text[-6:]}"
 
 

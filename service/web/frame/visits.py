@@ -95,7 +95,6 @@ class Visit:
         return str(self.request.path_params[name])
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """Return a page with `values` and what all pages show."""
         path = self.request.url.path
         shown = {**self.context, **values}
         return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **shown)

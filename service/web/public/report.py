@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 
 def write_csv(report: Report) -> str:
-    """Return lines by COLUMNS: each figure, then its splits and months, as published and as known."""
+    """Return lines by COLUMNS: figures with splits and months, as published and known."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     lines.writerow(COLUMNS)

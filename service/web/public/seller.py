@@ -111,7 +111,6 @@ class SellerPages:
         return visitor
 
     def sign_in(self, visit: Visit) -> Response:
-        """Show whose page the link opens; a press opens it."""
         seller = _name_in(visit.request)
         if visit.request.method == "GET":
             return page(visit, "seller_sign_in.html", token=visit.query_value("token"), problems=[])
