@@ -32,7 +32,7 @@ class ComplaintPages:
         return visit.page("complaint.html", entry=entry, seller=seller, letters=letters, decision_id=new_entry_id())
 
     def decide(self, visit: Visit) -> Response:
-        """A second press changes nothing."""
+        """Record the decision once, however often the form is sent."""
         entry, outcome = self._find(visit), OUTCOMES.get(visit.form_value("outcome"))
         if outcome is None:
             raise Problem(400, "Choose a decision", "Open the complaint again and send the form from there.")
