@@ -138,7 +138,6 @@ def _find_cautions_of_seller(
     flow: Sequence[FlowDay],
     check: Callable[[], None],
 ) -> tuple[Caution, ...]:
-    """Return one seller's cautions in force, as `find_cautions`."""
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.

@@ -195,7 +195,6 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def rows_by_case(self) -> list[list[FactRow]]:
-        """Return each case's rows, by sequence."""
         found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
         for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
             found[case].append(self.rows[row])

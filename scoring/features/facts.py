@@ -56,7 +56,6 @@ class Facts:
 
     @property
     def settled_orders(self) -> Ints:
-        """Return all settled orders by case."""
         return add_up_amounts(self.exposure_orders, self.exposure_case, self.cases)
 
     @property

@@ -147,7 +147,6 @@ class Graph:
     def of(
         cls, holds: Iterable[Hold], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
     ) -> "Graph":
-        """Group holds by seller and by identifier."""
         by_seller: dict[str, list[Hold]] = {}
         holders: dict[str, list[Hold]] = {}
         for hold in holds:

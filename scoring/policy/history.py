@@ -88,7 +88,6 @@ def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Opera
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
-    """Return the steps of a standing."""
     return _trace(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 

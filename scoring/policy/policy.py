@@ -105,13 +105,11 @@ class Policy:
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 
     def tier_numbers(self, points: Ints) -> Ints:
-        """Return tiers' numbers, as `tier`."""
         tiers = np.full(len(points), int(RATED_TIERS[0]), dtype=np.int64)
         for tier, cut_off in sorted(self.cut_offs.items(), key=lambda item: item[1]):
             tiers = np.where(points >= cut_off, int(tier), tiers)
         return tiers
 
     def tiers_with_standing(self, points: Ints, standing: Ints) -> Ints:
-        """Return tiers' numbers, as `tier_with_standing`."""
         tiers = self.tier_numbers(points)
         return tiers if self.standing is None else self.standing.bound(tiers, standing)

@@ -360,7 +360,6 @@ class Gate:
         return AuditedCall(line, where)
 
     def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
-        """Write the outcome of an audited call: `code` and results."""
         if self._audit is not None:
             done = {} if response is None else list_results(response)
             self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)

@@ -109,7 +109,6 @@ def restore(
 
 
 def show_backup(file: Path, manifest: Any, output: Format) -> None:
-    """Show a backup's content, and warn if it has no keys."""
     emit_one(_describe_backup(file, manifest), output)
     if manifest.left_out:
         say(

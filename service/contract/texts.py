@@ -38,7 +38,6 @@ class Texts:
         return self.say("date", year=year, month=self.say("months").split()[month - 1], day=day)
 
     def join(self, sentences: Iterable[str]) -> str:
-        """Return sentences as one paragraph."""
         return ("" if self.language == "zh" else " ").join(sentences)
 
     def has(self, key: str) -> bool:

@@ -50,5 +50,4 @@ def read_certificate(path: Path) -> dict[str, Any]:
 
 
 def write_certificate(certificate: dict[str, Any], path: Path) -> None:
-    """Write a certificate as canonical JSON."""
     write_whole(path, canonical_json(certificate) + b"\n")

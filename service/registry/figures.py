@@ -34,7 +34,6 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the features' keys."""
     return [_key(row) for row in manifest["features"]]
 
 

@@ -71,7 +71,6 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def find_figure(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
-    """Return a model's latest figure of that name."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 

@@ -57,7 +57,6 @@ class Finished:
 
 
 def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished:
-    """Return a response with an ETag of its body."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     tagged = {**headers, "ETag": etag}
     return Finished(
@@ -76,7 +75,6 @@ def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> C
 
 
 def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
-    """Return Content-Language, and Vary if Accept-Language decided it."""
     return {"Content-Language": language} | ({"Vary": "Accept-Language"} if is_negotiated else {})
 
 

@@ -67,7 +67,6 @@ def desk_site(client: Client, folder: Path, marketplace: str = MARKET, evidence:
 
 
 def person(site: Site, name: str = "reviewer-1") -> Person:
-    """Return a person who is signed in."""
     made = Person(site.server.desk_address)
     assert made.sign_in(name).status == 303
     return made

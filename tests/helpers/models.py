@@ -1,5 +1,3 @@
-"""Models, gates and places of registries: many models from one set of trees."""
-
 import json
 from dataclasses import replace
 from functools import cache

@@ -1,5 +1,3 @@
-"""Random monotone pages, and an artifact of one, without training."""
-
 from functools import cache
 
 import numpy as np

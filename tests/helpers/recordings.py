@@ -1,5 +1,3 @@
-"""A worker that records measures, its ledger and clock, and random histories."""
-
 import random
 from collections.abc import Sequence
 from dataclasses import replace

@@ -26,7 +26,6 @@ def refused(
 
 
 def refused_fields(call: Callable[..., Any], /, *arguments: Any, **options: Any) -> list[str]:
-    """Return the fields that are named by INVALID_ARGUMENT."""
     return [field for field, _ in refused("INVALID_ARGUMENT", "", call, *arguments, **options).fields]
 
 

@@ -1,5 +1,3 @@
-"""A varied ledger, and runs planned over it, for tests of tasks and their drivers."""
-
 import random
 from contextlib import nullcontext, suppress
 from pathlib import Path

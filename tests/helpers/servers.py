@@ -1,5 +1,3 @@
-"""A real server on a free port, over a real SQLite ledger, for gRPC tests."""
-
 import io
 import json
 from collections.abc import Iterator, Sequence

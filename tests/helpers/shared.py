@@ -1,5 +1,3 @@
-"""Expensive folders, made once for all processes of a run by `tests/conftest.py`."""
-
 import fcntl
 import os
 from collections.abc import Callable

@@ -1,5 +1,3 @@
-"""The command in its own environment, and its server, for tests of the command line."""
-
 import json
 import os
 import signal

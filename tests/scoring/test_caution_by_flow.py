@@ -79,7 +79,7 @@ def test_the_general_policy_sees_who_stops_delivering(arriving: int, day: int | 
 
 
 def test_disputes_set_caution_off_by_their_share() -> None:
-    """20 of 133 are 15.04 %; 20 of 134 are less. Chargebacks count as disputes."""
+    """Chargebacks count as disputes."""
     table = table_of(burst=DISPUTED)
     for delivered, is_off in ((133, True), (134, False)):
         day = flow(TODAY - 1, delivered_orders=delivered, disputed_orders=12, charged_back_orders=8)
@@ -183,7 +183,6 @@ def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:
 def test_restated_flow_gives_no_more_than_30_days_of_180(
     seen: list[tuple[int, int, bool, int, bool]],
 ) -> None:
-    """No seller is under caution on more than 30 of 180 days however flow is stated again."""
     table = table_of(burst=DISPUTED, days=14)
     bad, good = {"delivered_orders": 20, "disputed_orders": 20}, {"delivered_orders": 20}
     days = []

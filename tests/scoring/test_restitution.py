@@ -67,7 +67,6 @@ def test_a_measure_ends_by_itself_as_it_was_stated_last() -> None:
 
 
 def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
-    """9,000 returned before and 7,000 placed after do not count; 1,000 lay there, 3,000 came, 500 were drawn."""
     asked = [at(5, IMPOSED, DEPOSIT, amount_minor=5_000, currency="EUR"), at(10, LIFTED, DEPOSIT)]
     placed, drawn, returned = DepositChange.PLACED, DepositChange.DRAWN, DepositChange.RETURNED
     changes = [
@@ -97,10 +96,6 @@ def test_a_deposit_counts_no_more_than_was_asked_for_then() -> None:
 
 
 def test_two_measures_state_the_same_money_once() -> None:
-    """4,000 are placed for deposits of 3,000 and 5,000.
-
-    Holds are on days 2 to 4 and 3 to 5, reserves of 10 % and 30 % on day 3.
-    """
     asked = {"kind": DEPOSIT, "currency": "EUR"}
     first, second = (
         at(time, IMPOSED, name=name, amount_minor=amount, **asked)  # type: ignore[arg-type]
@@ -135,7 +130,6 @@ def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
 
 
 def test_a_measure_stands_before_and_between_overturns() -> None:
-    """Imposed on day 2; overturned on day 4, reinstated on day 7, overturned on day 9: 2 + 2 days, 10 % of 4 * 5,005."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000)]
     away = [(4 * DAY, 7 * DAY), (9 * DAY, None)]
     found = items(reserve, flow(*range(12)), [], away)

@@ -151,7 +151,6 @@ def test_an_answer_among_others_holds_as_long_as_by_itself(
 
 
 def test_the_worked_end_of_an_answer() -> None:
-    """At noon of day 1: an inspection of 15:00, an override until 18:00, midnight."""
     noon = DAY + 12 * HOUR
     exists = FactRow(1, "i", "s", Kind.IDENTITY, 0, 0, identity_level=1)
     inspected = FactRow(2, "n", "s", Kind.INSPECTION, noon + 3 * HOUR, noon + 2 * HOUR, status=1, source=Source.CUSTOMS)

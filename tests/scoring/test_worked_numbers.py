@@ -24,7 +24,6 @@ from tests.helpers.worlds import CONSTANTS, NOW, TODAY, exposure, numbered
 
 
 def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
-    """2^40 today, 2^39 after one half-life, never rising, 0 from 41 half-lives on."""
     for half_life in HALF_LIVES:
         table = decay_table(half_life)
         assert table[0] == 2**40
@@ -58,7 +57,6 @@ def test_sums_of_products_are_exact_however_large(
 
 
 def test_the_worked_scale() -> None:
-    """600 points at odds of 20 to 1, 650 at 40 to 1, clipped at 0 and 1000, and their probability."""
     assert [Scale.base_of(-math.log(odds)) for odds in (20, 40)] == [600, 650]
     scale = Scale(650)
     assert scale.points(np.array([50.0, 0.0, 651.0, -351.0])).tolist() == [600, 650, 0, 1000]
@@ -87,7 +85,6 @@ def test_shares_sum_to_the_gap_and_none_is_positive(players: int, chance) -> Non
 
 
 def test_the_worked_tiers() -> None:
-    """By cut-offs of 500, 600 and 700: 499 probation, 500 standard, 600 trusted, 700 exemplary."""
     tiers = [parse_policy(data()).tier(points) for points in (0, 499, 500, 599, 600, 699, 700, 1000)]
     assert tiers == [Tier.PROBATION] * 2 + [Tier.STANDARD] * 2 + [Tier.TRUSTED] * 2 + [Tier.EXEMPLARY] * 2
 

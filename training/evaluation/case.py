@@ -99,7 +99,6 @@ class Case:
         )
 
     def mean(self, values: Floats) -> float:
-        """Return the mean by `weight`."""
         return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:

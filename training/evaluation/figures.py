@@ -109,5 +109,4 @@ def stability(case: Case) -> dict[str, Any]:
 
 
 def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
-    """Return `rows`, `bad` rows and distinct `sellers`."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}

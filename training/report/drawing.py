@@ -45,7 +45,6 @@ def _round_step(rough: float) -> float:
 
 
 def share_axis(label: str) -> Axis:
-    """Return an axis from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
@@ -56,7 +55,6 @@ def draw_curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style
 
 
 def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
-    """Draw a dot at the values `at` and `value` of the axes."""
     return Dot(x.at(at), 100 - y.at(value), "m-lightgbm", says)
 
 

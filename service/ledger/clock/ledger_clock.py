@@ -95,7 +95,6 @@ class LedgerClock:
 
     @contextmanager
     def open_reader(self, marketplace: str, cut: Cut) -> Iterator[RowReader]:
-        """Open a read of one marketplace's rows at a cut, with its times."""
         with self.as_of(cut.sequence) as connection:
             yield RowReader(connection, marketplace, cut.sequence, cut.observe_time)
 

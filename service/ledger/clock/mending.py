@@ -68,7 +68,6 @@ class Mendings(NamedTuple):
     all: tuple[Mending, ...] = ()
 
     def list_up_to(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the corrections recorded up to and with this sequence."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 

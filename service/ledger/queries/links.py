@@ -229,7 +229,6 @@ def _find_suspended(reader: RowReader, sellers: Collection[str], time: int) -> s
 
 
 def _list_suspended(reader: RowReader, stated: Mapping[str, Sequence[MeasureStatement]], time: int) -> Iterator[str]:
-    """Yield the sellers that persons suspended."""
     every = [one for of in stated.values() for one in of]
     violations = {name for one in every for name in one.fact.violations}
     corrections = (row for chunk in _chunks(every) for row in reader.rows(CORRECTIONS, chunk))

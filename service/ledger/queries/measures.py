@@ -103,7 +103,6 @@ class MeasureQueries:
     def of_sellers(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, supposed: Sequence[TermStatement] = ()
     ) -> dict[str, SellerTerms]:
-        """Return each seller's terms as of the cut, with `supposed` statements added."""
         stated = self.list_stated(marketplace, sellers, cut.sequence)
         last = replace(cut, sequence=max([cut.sequence, *(one.sequence for one in supposed)]))
         return {seller: select_terms([*of, *supposed], last) for seller, of in stated.items()}

@@ -105,7 +105,6 @@ def change_of(row: Any) -> RecordedChange:
 
 
 def state_on_arrival(report: Any) -> ViolationState:
-    """Return a violation's state by its report alone."""
     severity, status = Severity(report.severity), Status(report.status)
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 

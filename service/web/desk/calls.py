@@ -50,7 +50,6 @@ def call_or_problem(call: Callable[[], Any]) -> Part:
 
 
 def none_if_not_found(call: Callable[[], T]) -> T | None:
-    """Return a call's answer, or None for NOT_FOUND."""
     try:
         return call()
     except SellertrustCallError as error:

@@ -125,13 +125,11 @@ def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
 
 
 def violations_latest_first(client: Client, marketplace: str, seller: str) -> list[Violation]:
-    """Return up to MARKED_ENTRIES violations, the latest report first."""
     listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
 
 
 def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
-    """Return the seller's first MARKED_ENTRIES entries, by sequence."""
     listed = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return list(islice(listed, MARKED_ENTRIES))
 

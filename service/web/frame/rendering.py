@@ -119,5 +119,4 @@ def short_id(text: str) -> str:
 
 
 def last(name: str) -> str:
-    """Return a resource name's last id."""
     return name.rpartition("/")[2]

@@ -62,7 +62,6 @@ def test_never_inspected_is_no_worse_than_passed_every_time(rows: list[FactRow],
 
 
 def test_passes_do_not_survive_a_change_of_control() -> None:
-    """All today: one failure of one is 1/2, of three 1/4. After the account was sold, earlier passes do not count."""
     failed = [inspection("f", TODAY, FAILED)]
     passed = [inspection(f"p{n}", TODAY - 0, PASSED) for n in range(2)]
     assert (share([]), share(failed), share([*failed, *passed])) == (0.0, 0.5, 0.25)

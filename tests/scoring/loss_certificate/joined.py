@@ -1,5 +1,3 @@
-"""Random sequences of policies, each with its certificate."""
-
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -46,7 +46,6 @@ def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 
 def test_the_worked_toy() -> None:
-    """Five days at 1,500 bring 7,500 for a history of 5,000: it pays by 2,400, and in earnest five days at 4,000."""
     found = certified(TOY)
     faked = found["verdicts"][FAKED]
     assert (faked["holds"], faked["most_minor"]) == (False, 7_500 - 5_000 - 100)
@@ -285,7 +284,6 @@ def young(ppm: int) -> dict[str, Any]:
 
 
 def test_a_run_brings_at_most_the_limit_on_young_orders() -> None:
-    """A share below the 5 % that a faked sale costs does not pay; 7 % brings 700 for 435 and the name's 100."""
     low, high = certified(young(40_000))["verdicts"], certified(young(70_000))["verdicts"]
     assert (low[FAKED]["most_minor"], low[REAL]["most_minor"]) == (0, 700 - 100)
     assert high[FAKED]["most_minor"] == 700 - 435 - 100

@@ -1,5 +1,3 @@
-"""Policies and assumptions small enough to work through by hand."""
-
 import tomllib
 from collections.abc import Callable
 from functools import cache

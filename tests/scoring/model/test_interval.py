@@ -132,7 +132,6 @@ def test_a_known_sellers_interval_narrows_as_it_goes_on() -> None:
 @COUNTING
 @given(sellers())
 def test_points_lie_in_their_interval_and_only_rated_have_one(rows: list[FactRow]) -> None:
-    """0 <= low <= points <= high <= 1000 for any record."""
     found = score_one(rows)
     if found.state is ScoreState.RATED:
         assert 0 <= found.points_low <= found.points <= found.points_high <= 1000
@@ -158,7 +157,6 @@ def test_the_worked_end() -> None:
 
 
 def test_the_quantiles_are_those_of_the_gamma() -> None:
-    """The upper one within 1 % from shape 0.1 on; the lower one never too high, within 3 % from 2 on; none at 0."""
     k = np.geomspace(0.1, 10_000, 5000)
     low, high = gamma_interval(k)
     assert np.abs(high / gammaincinv(k, 0.95) - 1).max() < 0.01

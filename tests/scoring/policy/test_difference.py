@@ -252,7 +252,6 @@ def test_the_cases_beside_a_shipped_policy_hold(name: str) -> None:
 
 
 def test_a_case_may_state_the_deposit_that_is_placed() -> None:
-    """700 of 1,000 are placed, so 300 are left; the rule for deposits below 700 does not apply."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}),
         rule("unsecured", {"kind": "settlement_hold", "days": 30}, deposit={"below": 700}),

@@ -101,7 +101,7 @@ def test_an_order_called_delivered_later_stays_stopped() -> None:
 
 
 def test_no_more_is_drawn_than_was_held() -> None:
-    """1,000 are held on day 8, all 10,000 on day 3 or while payouts are stopped; paid-out money cannot be drawn."""
+    """Money that is paid out cannot be drawn."""
     order = Order(10_000, 0, "EUR", claims_minor=5_000, drawn_minor=5_000)
     with pytest.raises(InvalidInput, match="drawn_minor: is more than the 1000 that were held on 1970-01-09"):
         pay_out(order, TERMS, 8)

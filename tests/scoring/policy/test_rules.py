@@ -54,7 +54,7 @@ def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
 
 
 def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
-    """A suspension of 7, 14 and 21 days, then one for the 30 days of notice until the account is closed."""
+    """The last suspension lasts for the 30 days of notice."""
     book = shipped("ladder").rule_book
     terms = [book.terms(Situation(Tier.PROBATION, points)) for points in (0, 11, 12, 24, 36, 47, 48)]
     assert [one.suspension_days for one in terms] == [0, 0, 7, 14, 21, 21, 30]
@@ -437,7 +437,6 @@ def limit_on(policy: Policy, date: str, **seller: Any) -> int:
 
 
 def test_limits_are_multiplied_in_a_season_and_rounded_down() -> None:
-    """By half as much again: 333 is 499, and 3,000 once it grew to 2,000."""
     policy = policy_with(season())
     dates = ("2026-10-31", "2026-11-01", "2026-11-12", "2026-11-13", "2027-11-05")
     assert [limit_on(policy, date) for date in dates] == [333, 499, 499, 333, 333]

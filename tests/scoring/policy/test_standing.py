@@ -285,7 +285,6 @@ def test_a_sum_is_of_violations_established_and_not_expired(
 
 
 def test_the_worked_span() -> None:
-    """12 from day 3, 24 from day 9, 12 again from day 20, nothing from day 60: 12 or more from 3 until 60."""
     steps = [Step(3, 12), Step(9, 24), Step(20, 12), Step(60, 0)]
     for day in (3, 9, 19, 20, 59):
         assert holds_between(steps, 12, day) == (3, 60)

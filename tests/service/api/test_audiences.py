@@ -94,7 +94,6 @@ def test_flags_are_what_scores_without_the_entries_say(client: Client) -> None:
 
 
 def test_staff_read_what_a_tier_means(tmp_path: Path) -> None:
-    """Staff see the share of the tier's sellers that became bad in the model's test, with its interval."""
     folder = Path(starter.__file__).parent / "starter_model"
     model = load({file.name: file.read_bytes() for file in folder.iterdir() if file.name != starter.GATES})
     rows = {row["tier"]: row for row in json.loads((folder / "evaluation.json").read_text())["grades"]}

@@ -157,7 +157,6 @@ def test_overload_leaves_no_thread_idle() -> None:
 
 
 def test_a_short_burst_is_served_whole() -> None:
-    """A burst that is worked off within an interval is served whole."""
     world = World(LineRules(64, 0.005))
     for _ in range(40):
         world.line.add(world.call())

@@ -1,5 +1,3 @@
-"""`sellertrust access`: the table of rights, and the credentials that the command shows."""
-
 from pathlib import Path
 
 import pytest

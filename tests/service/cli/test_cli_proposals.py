@@ -1,5 +1,3 @@
-"""`sellertrust proposal` and proposing commands: four eyes on the command line, with certificates."""
-
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -21,7 +21,6 @@ from tests.scoring.test_statements import POLICY
 def test_every_letter_names_the_next_action_and_the_end(
     rows: list[FactRow], source: Source, automated: bool, language: str
 ) -> None:
-    """Each record is as the published rules say and names nobody; each letter says what is next, and until when."""
     rows = numbered(rows)
     whole = answer_whole(rows, POLICY)
     stated, texts = list_statements(whole), Texts(language)

@@ -211,9 +211,7 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_an_impossible_match_stays_in_the_queue(ledger: Ledger, tmp_path: Path, kind: str) -> None:
-    """A match that cannot be is rejected and stays in the queue as it was filled in. Mistyped ids would create
-    sellers.
-    """
+    """Mistyped ids would create sellers."""
     said, reason = WRONG[kind]
     imported(ledger, tmp_path, "seizure,2,EX-7,Grey,yes")
     fill(tmp_path, **said)

@@ -63,9 +63,7 @@ def severities(facts: Facts) -> list[int]:
 
 @pytest.mark.parametrize("reversed_order", [False, True], ids=["report first", "decision first"])
 def test_an_imported_decision_is_known_since_its_source(ledger: Ledger, reversed_order: bool) -> None:
-    """An imported decision is known since its sources knew whatever came first. Otherwise a file's row order would
-    decide what training sees.
-    """
+    """Otherwise a file's row order would decide what training sees."""
     report = violation("v1", occur_time=ago(100), report_time=ago(90))
     decision = status("v1", seller="s1", occur_time=ago(60), report_time=ago(50))
     for entry in [decision, report] if reversed_order else [report, decision]:

@@ -43,7 +43,6 @@ def fill(ledger: Ledger, sellers: int) -> None:
 
 @pytest.mark.parametrize("days", [0, 1])
 def test_each_answer_is_that_of_its_seller_alone(ledger: Ledger, tmp_path: Path, limit: Limit, days: int) -> None:
-    """Each answer equals its seller's single answer to the bit."""
     limit(export, ENTRIES_PER_BUCKET=8)
     limit(extract, MAX_BATCH_ROWS=8)
     fill(ledger, 25)

@@ -19,7 +19,6 @@ def drawn(rows: int, seed: int, intercept: float = 0.0, slope: float = 1.0) -> t
 
 
 def test_log_loss_is_what_others_compute() -> None:
-    """Worked: log-odds 0 cost ln 2."""
     z, bad = drawn(500, 1)
     assert log_losses(np.zeros(2), np.array([0.0, 1.0])).tolist() == [np.log(2)] * 2
     assert log_losses(z, bad).mean() == pytest.approx(log_loss(bad, sigmoid(z)), rel=1e-9)
@@ -27,7 +26,6 @@ def test_log_loss_is_what_others_compute() -> None:
 
 
 def test_parts_that_keep_ties_together_are_worked() -> None:
-    """Worked: 1, 1, 1, 2, 3, 3 in three parts; equal rows leave one part, an empty input none."""
     values = np.array([3.0, 1.0, 2.0, 1.0, 3.0, 1.0])
     assert [values[part].tolist() for part in tied_bins(values, 3)] == [[1, 1, 1], [2], [3, 3]]
     assert [len(part) for part in tied_bins(np.ones(7))] == [7]
@@ -71,7 +69,6 @@ def test_its_intervals_are_those_of_drawing_sellers() -> None:
 
 
 def test_jeffreys_is_the_beta_distribution() -> None:
-    """Worked: 1 of 10: 0.0110 to 0.3813; 0.1 predicted, 3 of 10 bad: 0.0314 and 0.9686. The ends reach 0 and 1."""
     assert jeffreys_interval(1, 10) == pytest.approx((0.0110, 0.3813), abs=1e-4)
     assert jeffreys_interval(7, 30) == pytest.approx(beta(7.5, 23.5).ppf([0.025, 0.975]), rel=1e-9)
     assert (jeffreys_interval(0, 5)[0], jeffreys_interval(5, 5)[1]) == (0.0, 1.0)
@@ -81,7 +78,6 @@ def test_jeffreys_is_the_beta_distribution() -> None:
 
 
 def test_holm_is_worked_and_keeps_its_promises() -> None:
-    """Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06."""
     assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
     assert holm(np.array([0.01, np.nan, 0.04])) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
     assert holm(np.array([])).tolist() == []

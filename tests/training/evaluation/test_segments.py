@@ -11,12 +11,10 @@ from training.evaluation.tiers import TIERS, grades, migration, tier_codes
 
 
 def test_rows_are_grouped_by_key() -> None:
-    """Worked: 7, 3, 7 gives 3 with row 1 and 7 with rows 0 and 2."""
     assert [(int(key), rows.tolist()) for key, rows in groups_of(np.array([7, 3, 7]))] == [(3, [1]), (7, [0, 2])]
 
 
 def test_small_labels_are_pooled() -> None:
-    """Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other; an empty label is unknown; at most twenty are shown."""
     labels = np.array(["DE"] * 150 + ["IT"] * 99 + ["FR"] * 100 + [""] * 120)
     assert {name: len(rows) for name, rows in by_label(labels)} == {"DE": 150, "unknown": 120, "FR": 100, "other": 99}
     assert [name for name, _ in by_label(labels)][-1] == "other"

@@ -9,7 +9,6 @@ counts = st.lists(st.integers(0, 50), min_size=2, max_size=12).filter(any)
 
 
 def test_psi_is_worked() -> None:
-    """Worked: 50 and 50 against 60 and 40: 0.0405; an empty bin counts half a row; bins as their docstrings say."""
     assert psi(np.array([50.0, 50]), np.array([60.0, 40])) == pytest.approx(0.0405, abs=1e-4)
     share = 0.5 / 100.5
     expected = (0.5 - share) * np.log(0.5 / share) + (0.5 - 100 / 100.5) * np.log(0.5 / (100 / 100.5))

@@ -31,7 +31,6 @@ def test_a_score_that_is_far_too_sure_of_nothing_has_slope_0() -> None:
 
 
 def test_the_base_log_odds_are_those_of_the_worked_number() -> None:
-    """Half the rows bad: 0 from a start of 0, -1 from a start of 1."""
     bad = np.array([0.0, 1.0])
     assert base_log_odds(bad, np.zeros(2)) == pytest.approx(0.0, abs=1e-9)
     assert base_log_odds(bad, np.ones(2)) == pytest.approx(-1.0, abs=1e-9)

@@ -138,7 +138,6 @@ def priced(entry: Entry, amount: int, currency: str) -> Entry:
 
 
 def test_rows_weigh_by_their_orders_and_one_on_average(tmp_path: Path, asked: Study) -> None:
-    """Worked: 10, 20 and 60 orders weigh 1/3, 2/3 and 2."""
     entries = [entry for name, orders in (("a", 10), ("b", 20), ("c", 60)) for entry in standing(name, orders=orders)]
     rows = seen(tmp_path, restated(asked, bad={"weigh_by": "orders"}), *entries).rows
     np.testing.assert_allclose(rows.weight, [1 / 3, 2 / 3, 2])

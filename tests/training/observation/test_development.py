@@ -221,7 +221,6 @@ def delay_cases(
 
 
 def test_kaplan_and_meiers_estimate_by_hand() -> None:
-    """Worked: times 1, 2, 2, 3, the second 2 unfinished: 0.75, 0.5 and 0 are left."""
     time, is_over = np.array([1.0, 2, 2, 3]), np.array([True, True, False, True])
     found = [find_finished(time, is_over, share) for share in (0.25, 0.3, 0.5, 0.51, 0.95)]
     assert found == [1.0, 2.0, 2.0, 3.0, 3.0]

@@ -175,7 +175,6 @@ def test_only_known_sellers_that_sell_are_observed(tmp_path: Path, study: Study)
 
 @pytest.mark.long
 def test_the_points_rule_adds_the_gravest_of_each_incident(tmp_path: Path, study: Study) -> None:
-    """Worked: minor 1, moderate 2, major 4 and critical 12 points, gone after 180 days; one incident once."""
     harms = [(Harm.LOW, 170), (Harm.MEDIUM, 160), (Harm.HIGH, 150), (Harm.EXTREME, 140)]
     plain = [
         breach(
@@ -199,7 +198,6 @@ def test_the_points_rule_adds_the_gravest_of_each_incident(tmp_path: Path, study
 
 
 def test_the_baseline_is_the_median_clean_established_seller(tmp_path: Path, study: Study) -> None:
-    """Four sellers: a guilty one, and three clean ones with 0, 300 and 500 orders; the latter two count."""
     entries = [*standing("guilty"), breach("v", (OBSERVE - 10) * DAY)]
     entries[-1] = replace(entries[-1], seller="guilty")
     for seller, orders in (("a", 0), ("b", 300), ("c", 500)):
