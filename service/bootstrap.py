@@ -165,6 +165,7 @@ def follow_moves(scorer: "Scorer", report: Callable[[str, str], object]) -> None
 
 
 def build_worker(ledger: "Ledger", scorer: "Scorer", *, share: float = 1.0) -> "MechanismWorker":
+    """Return the worker that records measures; it does not run yet. `share`: of one core that it may use, 0 to 1."""
     from service.mechanism.recorder import Recorder
     from service.mechanism.worker import MechanismWorker
 

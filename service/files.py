@@ -12,11 +12,12 @@ LOOK_SECONDS = 1.0
 
 
 def owner_only_opener(path: str, flags: int) -> int:
+    """Open as `open` asks; a new file gets mode 0600."""
     return os.open(path, flags, 0o600)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write all or nothing, as other processes see it."""
+    """Write or replace a file at once as a whole, as other processes see it; a crash may lose it."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_bytes(data)
     beside.replace(path)
@@ -33,9 +34,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def holding_lock(path: Path, stop: Event) -> Iterator[None]:
-    """Hold a file's lock, once it is free; the lock ends with its process.
+    """Hold a file's lock in the block, once it is free; the lock ends with its process.
 
-    Holds nothing after `stop`, or if the file cannot be locked.
+    Makes a missing file. The block runs without the lock after `stop`, or if the file system has no locks. Raises
+    OSError if the file cannot be opened.
     """
     with path.open("ab") as file:
         while not stop.is_set():
@@ -50,7 +52,7 @@ def holding_lock(path: Path, stop: Event) -> Iterator[None]:
 
 
 def make_private(folder: Path) -> None:
-    """Create a private folder, or require that it is private. Raises ConfigurationWrong."""
+    """Create a folder that only this user may read; of an existing one, require that. Raises ConfigurationWrong."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     problem = find_exposure(folder)
     if problem:
@@ -58,7 +60,10 @@ def make_private(folder: Path) -> None:
 
 
 def find_exposure(folder: Path) -> str:
-    """Return why other users may have written to a folder, with the remedy; empty if they cannot."""
+    """Return why a folder is not this user's alone, with the remedy; empty if its mode is 0700.
+
+    Also a folder that others may only read, another user's, or a file. Raises OSError for a missing one.
+    """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         return f"{folder} is no folder; move away what lies there"

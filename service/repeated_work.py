@@ -30,4 +30,5 @@ def repeat(
 
 
 def describe_problem(error: Exception) -> str:
+    """Return an error's text, with its class unless it is one of ours."""
     return str(error) if isinstance(error, SellertrustError) else f"{type(error).__name__}: {error}"

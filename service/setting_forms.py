@@ -36,13 +36,14 @@ def require_target(text: str) -> str:
 
 
 def require_database(text: str) -> str:
-    """Return a database's URL, with the driver for PostgreSQL."""
+    """Return a database's URL, with the driver for PostgreSQL. Raises ValueError for another database."""
     if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
         raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
     return text.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def require_readable_file(path: Path) -> Path:
+    """Return the path. Raises ValueError unless this user can read a file there."""
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise ValueError("must be a file that this user can read")
     return path
@@ -53,7 +54,7 @@ def find_file(folder: Path | None, name: str) -> Path | None:
 
 
 def require_tls(place: Path | str) -> Path | str:
-    """Return `mesh`, or a folder with the certificate chain tls.crt and its key tls.key."""
+    """Return `mesh`, or a folder with the certificate chain tls.crt and its key tls.key. Raises ValueError."""
     if str(place) == MESH:
         return MESH
     folder = absolute(Path(place))
@@ -62,7 +63,10 @@ def require_tls(place: Path | str) -> Path | str:
 
 
 def require_credentials(folder: Path) -> Path:
-    """Return a folder with a caller's ca.crt, tls.crt with tls.key, and token, each optional."""
+    """Return a folder with a caller's ca.crt, tls.crt with tls.key, and token, each optional.
+
+    Raises ValueError without ca.crt and token, or for an incomplete pair.
+    """
     has_pair = [name for name in ("tls.crt", "tls.key") if (folder / name).exists()]
     _require_files(folder, *(("tls.crt", "tls.key", "ca.crt") if has_pair else ()))
     if not any((folder / name).exists() for name in ("ca.crt", "token")):
@@ -87,7 +91,7 @@ def absolute(path: Path) -> Path:
 
 
 def require_registry(place: Path | str) -> Path | str:
-    """Return a folder, or an object store's URL, for which fsspec needs another package."""
+    """Return a folder, or an object store's URL, for which fsspec needs another package. Raises ValueError."""
     text = str(place)
     if "://" not in text:
         return absolute(Path(text))
@@ -97,6 +101,7 @@ def require_registry(place: Path | str) -> Path | str:
 
 
 def require_socket(path: Path) -> Path:
+    """Return the path. Raises ValueError without its folder, or beyond 100 bytes."""
     if not path.parent.is_dir():
         raise ValueError("must lie in a folder that is there")
     if len(os.fsencode(path)) > 100:  # the kernel's limit for an address
@@ -109,7 +114,7 @@ def lower_if_text(value: object) -> object:
 
 
 def words(value: object) -> object:
-    """Return the words between commas; none of `none`: `words("dsa, p2b") == ["dsa", "p2b"]`."""
+    """Return a text's words between commas; none of `none`: `words("dsa, p2b") == ["dsa", "p2b"]`. Other values stay."""
     return [one.strip() for one in value.split(",") if one.strip() != "none"] if isinstance(value, str) else value
 
 

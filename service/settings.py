@@ -128,6 +128,7 @@ class Settings(BaseModel):
 
     @property
     def is_mesh(self) -> bool:
+        """Return whether a mesh in front of the server does TLS."""
         return self.tls == MESH
 
     def server_file(self, name: str) -> Path | None:

@@ -57,6 +57,7 @@ class Store:
         return self.size(name) is not None
 
     def read(self, name: str) -> bytes:
+        """Return a file's bytes. Raises ConfigurationWrong if it is missing."""
         try:
             return bytes(self._fs.cat_file(self._path(name))) if self._fs else Path(self._path(name)).read_bytes()
         except FileNotFoundError:
@@ -99,6 +100,7 @@ class Store:
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
 
     def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name)) if self._fs else Path(self._path(name)).unlink()
 

@@ -18,6 +18,7 @@ class PerThread(Generic[Value]):
         self._lock = threading.Lock()
 
     def own(self) -> Value:
+        """Return this thread's value, made at the first call."""
         try:
             value: Value = self._local.value
         except AttributeError:
@@ -27,6 +28,7 @@ class PerThread(Generic[Value]):
         return value
 
     def all(self) -> list[Value]:
+        """Return the values of all threads, ended ones included."""
         with self._lock:
             return list(self._all)
 

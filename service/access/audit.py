@@ -92,7 +92,6 @@ def _hash_of(before: str, line: bytes) -> str:
 
 
 def _last_hash(file: int) -> str:
-    """Return the last line's hash. Raises ValueError if the line is not whole."""
     size = os.fstat(file).st_size
     if not size:
         return GENESIS

@@ -151,6 +151,7 @@ def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> b
 
 
 def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
+    """Return whether each principal has one of the rights anywhere; False without principals."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

@@ -226,7 +226,6 @@ def _refuse_double_persons(persons: Sequence[tuple[Part, Person]]) -> None:
 
 
 def _read_four_eyes(part: Part, persons: int) -> FourEyes:
-    """Read a table of `four_eyes`, of a file that lists so many persons; note errors in `part`."""
     rule = FourEyes(
         rights=_rights(part, [right for right in Right if right in NEEDING_TWO]),
         marketplaces=_ids(part, "marketplaces"),

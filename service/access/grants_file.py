@@ -78,7 +78,6 @@ class GrantsFile:
             return None
 
     def _build(self, found: Grants) -> Rules:
-        """Return the rules of a content; keep unchanged key sets. Raises ConfigurationWrong."""
         sources: dict[Issuer, KeySource] = {}
         try:
             for issuer in found.issuers:

@@ -121,7 +121,6 @@ def _make_pattern_regex(text: str) -> str:
 
 
 def _segments(text: str, separators: str, exact_before: int, pattern: str = "") -> str:
-    """Return the regular expression of segments; the first ones must be exact. Raises ValueError."""
     parts = re.split(f"([{separators}])", text)
     for number, part in enumerate(parts[::2]):
         if "*" in part and (part != "*" or number < exact_before):

@@ -62,8 +62,8 @@ class Tokens:
     def verify(self, token: str, thumbprint: str | None = None) -> VerifiedToken:
         """Verify a token once and remember the result.
 
-        Raises TokenRefused if it is too long, expired, not signed by a known key of its issuer, or bound to another
-        certificate than `thumbprint`.
+        Raises TokenRefused if it is too long, expired, for another audience, or without its issuer's valid signature. A
+        token that is bound to a certificate also needs that certificate's `thumbprint`.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
@@ -155,7 +155,6 @@ def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key
 
 
 def _expiry(claims: Mapping[str, Any], now: float) -> float:
-    """Return a token's expiry. Raises TokenRefused if it has expired, is not yet valid, or is valid for too long."""
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
         raise TokenRefused("states times that are none")

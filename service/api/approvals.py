@@ -109,7 +109,6 @@ class Approvals:
         )
 
     def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
-        """Mark the proposal `named` as used for this request. Raises ApprovalRequired if it may not be."""
         marketplace, proposal = parse_proposal(named, "proposal")
         # One answer for all: it hides from callers without the right which proposals exist.
         text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
@@ -197,7 +196,6 @@ def add_name_to_not_found(name: str) -> Iterator[None]:
 
 
 def _list_rights_of(proposal: Proposal) -> list[NeededRight]:
-    """Return what a proposal's request asks for; nobody is granted what an erased one asks for."""
     if proposal.content is None:
         return []
     method = proposal.content.method

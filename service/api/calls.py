@@ -158,7 +158,6 @@ class Calls:
     def _admit(
         self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack
     ) -> None:
-        """Identify the caller (Unauthenticated) and reserve a stream's place, which `held` releases (TooManyCalls)."""
         method = served.method
         served.caller = self._gate.identify(context)
         self._gate.admit(served.caller, method.name, method.call_class, context)
@@ -182,7 +181,6 @@ class Calls:
     def _take_request(
         self, served: ServedCall, data: bytes, context: grpc.ServicerContext, parent: str = ""
     ) -> Message:
-        """Return a parsed request; `parent`: the stream's, for messages without one."""
         method = served.method
         require_few_fields(data, method.nested)
         request: Any = parse(method.request_type, data)
@@ -198,10 +196,9 @@ class Calls:
         return cast(Message, request)
 
     def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
-        """Check that the caller's grants cover the request; note in `served` the caller and the sellers it may see.
+        """Check that the caller's grants cover the request, and note the sellers that it may see.
 
-        Raises as `Gate.identify` and `Gate.require`, and Unauthenticated if those sellers changed during a stream, whose
-        caller is identified again.
+        Unauthenticated if those changed during a stream, whose caller is identified again.
         """
         rules = self._gate.rules
         if served.method.gives_stream:
@@ -216,7 +213,6 @@ class Calls:
         served.rules = rules
 
     def _recheck(self, served: ServedCall, context: grpc.ServicerContext) -> None:
-        """Raise as `_authorise` if a waiting stream may no longer be open."""
         served.caller = self._gate.identify(context)
         if self._gate.rules is not served.rules:
             self._gate.require_anything(served.caller, served.method.name)
@@ -302,7 +298,6 @@ class _CallScope:
         return is_failed
 
     def _describe_failure(self, error: Exception) -> tuple[Status, Mapping[str, Any]]:
-        """Return (the caller's status, log fields) of an error; OK if a client left in the middle of its stream."""
         is_client_gone = self._served.method.takes_stream and isinstance(error, grpc.RpcError)
         if is_client_gone:
             return _OK, _NO_DETAILS
@@ -346,7 +341,6 @@ def class_of(name: str) -> str:
 
 
 def _client_of(context: grpc.ServicerContext) -> str:
-    """Return a stream's client, over all connections: its certificate's name, or its host."""
     if names := context.peer_identities():
         return b" ".join(names).decode("utf-8", "replace")
     return str(context.peer()).rpartition(":")[0]

@@ -153,6 +153,7 @@ class Gate:
 
     @property
     def has_grants(self) -> bool:
+        """Return whether there is a grants file; without one every caller is `local`."""
         return self._grants is not None
 
     def identify(self, context: grpc.ServicerContext) -> Caller:
@@ -175,7 +176,6 @@ class Gate:
         return known.caller
 
     def _is_plausible(self, shown: str) -> bool:
-        """Return whether a known issuer may have made the token; its signature is not checked."""
         scheme, _, token = shown.partition(" ")
         return self._grants is not None and scheme.lower() == "bearer" and self._grants.rules.tokens.is_plausible(token)
 
@@ -193,10 +193,6 @@ class Gate:
         return self._has_socket and context.peer().startswith("unix:")
 
     def _shown_by(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
-        """Return (certificate in PEM, `authorization` header), each empty for none.
-
-        Raises Unauthenticated for a token in plain text.
-        """
         properties = connection_of(context)
         pems, shown = properties.get(b"x509_pem_cert"), authorization_of(context)
         if shown and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
@@ -269,9 +265,10 @@ class Gate:
             raise not_granted(METHODS[method].right)
 
     def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
-        """Charge a call to its caller's limits.
+        """Charge a call to its caller's limits; free for `local` and without a grants file.
 
-        Raises TooManyCalls, with the time to wait, beyond a limit; the caller's next calls may then be held.
+        Raises TooManyCalls, with the time to wait, beyond a limit. The caller's next calls may then be held: refused
+        late, after a second.
         """
         if self._grants is not None and caller is not LOCAL_CALLER:
             seconds = self._grants.rules.limits.take_call(caller.names, call_class)
@@ -294,7 +291,10 @@ class Gate:
     def record_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
     ) -> None:
-        """Tell the turnstile of a call beyond a limit; `weight`: its cost in refused calls."""
+        """Tell the turnstile of a call beyond a limit.
+
+        `seconds`: until the next one fits; `weight`: its cost in refused calls.
+        """
         token = digest_of(context.invocation_metadata() or ())
         self.turnstile.note_refusal(method, caller.name, str(context.peer()), token, seconds, weight)
 
@@ -360,6 +360,7 @@ class Gate:
         return AuditedCall(line, where)
 
     def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
+        """Write a call's outcome to the audit file. Raises AuditUnavailable."""
         if self._audit is not None:
             done = {} if response is None else list_results(response)
             self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)

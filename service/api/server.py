@@ -221,7 +221,6 @@ class Server:
         return self.address
 
     def _require_bounds(self, target: str) -> None:
-        """Call this server once; raise ConfigurationWrong if no pool got the call."""
         with grpc.insecure_channel(target) as channel, suppress(grpc.RpcError):
             HealthStub(channel).Check(HealthCheckRequest(), timeout=OWN_CALL_SECONDS)
         require_handover(self._pools[Pool.HEALTH])

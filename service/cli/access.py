@@ -57,7 +57,6 @@ def access(
 
 
 def _list_methods(principal: str | None) -> Iterator[dict[str, Any]]:
-    """Yield a row of each method; of AppendEntries, whose kinds need different rights, a row of each right."""
     grants = () if principal is None else _load_grants().grants
     kinds_of: dict[Right, list[str]] = {right: [] for right in RIGHT_OF_KIND.values()}
     for kind, right in RIGHT_OF_KIND.items():

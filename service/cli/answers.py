@@ -209,7 +209,6 @@ def statements(
 
 
 def _find_restricted(connection: Client, where: str) -> Iterable[str]:
-    """Return sellers with a measure on record, by a read of the whole marketplace."""
     entries = connection.list_entries(where)
     return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.WhichOneof("fact") == "measure")
 

@@ -124,5 +124,4 @@ def _describe_call(error: "SellertrustCallError") -> str:
 
 
 def _next_command(reason: str, problem: str) -> str:
-    """Return the next command by an error's reason; "" if its text names a command already."""
     return "" if "sellertrust " in problem else NEXT_OF.get(reason, "")

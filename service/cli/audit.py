@@ -158,7 +158,6 @@ def _beside(file: Path, what: str) -> Path:
 
 
 def _read_rows(file: Path) -> list[dict[str, str]]:
-    """Return the rows of a frame. Raises InvalidInput for unknown or missing columns, and for malformed lines."""
     columns = columns_of(file)
     wrong = [
         FieldViolation(("line 1",), f"{column!r} is no column. Use {', '.join(COLUMNS)}.")
@@ -229,9 +228,6 @@ def _write_frame(file: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str, bool]:
-    """Return by listing whether it is a fake, from the valid inspections of the plan. Raise InvalidInput for a result of
-    a listing that was not drawn, of another probability, or that contradicts another.
-    """
     drawn = {one.unit.listing: one for one in plan.drawn}
     sellers = sorted({one.unit.seller for one in plan.drawn})
     failed_by_entry: dict[str, bool] = {}
@@ -285,7 +281,6 @@ def _write_signed(path: Path, document: dict[str, Any]) -> None:
 
 
 def _read_signed(path: Path, public_key: str | None) -> Any:
-    """Return the document in a signed file, if `public_key` signed it; by default the key that the file names."""
     try:
         signed = parse_json(path.read_bytes())
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed["public_key"]))

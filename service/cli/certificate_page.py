@@ -158,7 +158,10 @@ def _list_assumptions(assumptions: dict[str, Any], currency: str) -> Iterator[st
 
 
 def format_value(name: str, value: int, currency: str) -> str:
-    """Return a number by the unit in its name: `format_value("wash_ppm", 50_000, "EUR") == "5 %"`."""
+    """Return a number by the unit in its name: `format_value("wash_ppm", 50_000, "EUR") == "5 %"`.
+
+    Units are minor, ppm and days; other numbers stay plain, a bool is `true` or `false`.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     unit = name.rpartition("_")[2]

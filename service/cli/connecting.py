@@ -76,7 +76,7 @@ def make_client(settings: Settings, place: str, token: str | None = None, servic
 def describe_empty(client: Client, name: str) -> str:
     """Return what to do if the marketplace has no entries that the caller may see, else "".
 
-    `name`: any name in it, such as `marketplaces/demo/sellers/s-1`.
+    Also "" if the call fails. `name`: any name in it, such as `marketplaces/demo/sellers/s-1`.
     """
     marketplace = name.split("/")[1]
     try:

@@ -44,9 +44,10 @@ class Story:
 
 
 def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
-    """Tell the story step by step as it happens on a server.
+    """Play the story step by step on a server, and print it. Ends the demo by `fail` if a step has another outcome.
 
     `bring`: imports an authority's file by its mapping's name, and returns the number of rows without a seller.
+    `folder`: where the file of outcomes is written.
     """
     story = Story()
     _introduce(story, client)

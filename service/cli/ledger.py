@@ -227,7 +227,6 @@ def _read_fields(kind: str, fields: list[str], marketplace: str) -> Entry:
 
 
 def _read_objects(file: Path) -> Objects:
-    """Return the JSON objects of a file or of stdin. Raises InvalidInput."""
     name = "stdin" if str(file) == "-" else "FILE"
     try:
         data = sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()

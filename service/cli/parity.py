@@ -31,7 +31,6 @@ def count_differing_rows(settings: Settings, marketplace: str, sample: "Sample")
 
 
 def _inputs_of(table: FactTable, seller: str, day: int, study: "Study") -> Floats:
-    """Compute one seller's inputs, shape (features,), at the beginning of `day`, from all its entries reported by then."""
     facts = resolve_as_reported([seller], table, day * DAY).view().facts
     attributes = attributes_of(table.rows, facts.identity_row.tolist())
     found: Floats = matrix(Folder(study.constants).fold(facts), study.features, attributes)[0]

@@ -114,7 +114,6 @@ def _list_reasons(response: EvaluatePayoutResponse, *, is_delivered: bool) -> It
 
 
 def _read_orders(file: Path) -> Orders:
-    """Return the orders of a file. Raises InvalidInput with every wrong line and column."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)

@@ -96,11 +96,6 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
 
 
 def _print_changes(changes: Sequence["Change"]) -> None:
-    """Write the changes by aspect of the terms, each with an example of its commonest change, the commonest aspect
-    first.
-
-    Aspects that change in the same situations are shown together.
-    """
     situations: dict[str, dict[str, list[int]]] = {}
     for number, one in enumerate(changes):
         for text in one.aspects():

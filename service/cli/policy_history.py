@@ -131,7 +131,10 @@ def show(
     history: Moves = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Write the text of the served policy, or of an earlier one by the digest in a stamp."""
+    """Write the text of the served policy, or of an earlier one by the digest in a stamp.
+
+    With --history it lists every move to another policy instead.
+    """
     if history and policy != "head":
         raise invalid("--history", "lists every policy; leave out POLICY, or --history")
     with client() as (connection, _):
@@ -176,10 +179,6 @@ def _report(move: PolicyMove, serving: str, output: Format, currency: str = "") 
 
 
 def _make_policy_move_row(move: PolicyMove, output: Format, currency: str = "") -> dict[str, Any]:
-    """Return a move as a row; empty values are None. A table shortens digests to 12 characters.
-
-    `currency`: of the amounts in a table; without it they are in minor units, as in JSON.
-    """
     units = currency if output is Format.TABLE else ""
     fields = (
         "number time=move_time action digest=policy actor reason principal proposal certificate owed_until immediate"

@@ -135,7 +135,6 @@ def propose(connection: Client, request: Proposable, *, actor: str, reason: str,
 
 
 def _proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
-    """Return a proposal's row: for a table, request and steps are lines of text; for JSON, they are values."""
     field = proposal.WhichOneof("request")
     request = dict_of(getattr(proposal, field)) if field else {}
     steps = [row_of(step, "time=step_time state principal person counts actor reason") for step in proposal.steps]

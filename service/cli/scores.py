@@ -141,10 +141,6 @@ def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
 
 
 def _score_row(score: TrustScore) -> dict[str, Any]:
-    """Return a score's row: value by column, or None.
-
-    `p_bad` has 6 decimals, the model is 12 digits of its digest; `standing` is optional. A stale answer has its age.
-    """
     row = row_of(score, FIELDS)
     if row["standing"] is None:
         del row["standing"]
@@ -158,7 +154,6 @@ def _score_row(score: TrustScore) -> dict[str, Any]:
 
 
 def _whole(score: TrustScore) -> dict[str, Any]:
-    """Return what a table leaves out: cautions, and the answer by the contract's names, which `replay` takes."""
     cautions = {"cautions": [plain_of(caution) for caution in score.cautions]} if score.cautions else {}
     return cautions | ({"trust_score": dict_of(score)} if score.seller else {})
 
@@ -186,7 +181,6 @@ def describe_reason(caution: Caution) -> str:
 
 
 def _explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    """Return a score's row with what explains it: base points and reasons, or the answer to an audience."""
     row = _score_row(explanation.trust_score) | _whole(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
@@ -199,7 +193,6 @@ def _explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
 
 
 def _print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    """Write an explanation; `override`: tier, actor, until, reason and entry."""
     row = _explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:

@@ -40,7 +40,10 @@ class Case(NamedTuple):
 
 
 def case_of(request: pb.ExportCaseRequest) -> Case:
-    """Raise InvalidInput for each wrong field."""
+    """Convert a request. Raises InvalidInput with each wrong field.
+
+    A wrong `parent` or seller's name is raised alone.
+    """
     marketplace = parse_marketplace(request.parent, "parent")
     wrong = []
     authorities = {int(one): one for one in AUTHORITIES}

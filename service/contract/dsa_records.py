@@ -250,7 +250,6 @@ def _state_source(views: Sequence[ViolationView]) -> dict[str, Any]:
 
 
 def _find_registered(answer: WholeAnswer) -> int:
-    """Return when the account was registered, as far as the ledger knows, in microseconds."""
     identities = [row.occur_time for row in answer.core.known.table.rows if row.kind == Kind.IDENTITY]
     return min([*identities, int(answer.core.facts.start_day[0]) * DAY, answer.stamp.observe_time])
 

@@ -149,6 +149,7 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
 
 
 def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
+    """Return results in order, and the largest sequence among them."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )

@@ -62,7 +62,6 @@ def _json_of(message: Message) -> dict[str, Any]:
 
 
 def _parse_entry(values: dict[str, Any], marketplace: str) -> Entry:
-    """Parse an entry's JSON values; write out, in place, ids, dates and words that are stated in short."""
     seller = values.get("seller")
     if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
@@ -89,7 +88,6 @@ def _parse_entry(values: dict[str, Any], marketplace: str) -> Entry:
 
 
 def _refuse(values: dict[str, Any], kind: Descriptor, path: str) -> None:
-    """Raise ValueError for the first unknown field or malformed time."""
     for name, value in values.items():
         field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
         if field is None:
@@ -116,7 +114,6 @@ def _read(field: str, read: Callable[[str], Any], text: str) -> Any:
 
 
 def _prefix(name: str) -> str:
-    """Return the prefix of an enumeration's values: `IDENTITY_LEVEL_` for IdentityLevel."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
 
 

@@ -72,7 +72,6 @@ class _Letters:
         self._confirmed = find_decision_times(answer.core.known.table.rows)
 
     def write(self, statement: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
-        """Return the message of a statement; `is_hidden`: without the reports behind a caution."""
         measure = statement.measure
         views = self._list_views(statement)
         action = self._tell_next_action(statement, views)

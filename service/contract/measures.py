@@ -38,7 +38,6 @@ def _measure_message(measure: MeasureInForce) -> measure_service_pb2.Measure:
 
 
 def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
-    """Return a measure's value; an empty message for a kind without one."""
     kind = measure_service_pb2.MeasureValue
     name = value.kind.name.lower()
     has_value = name in kind.DESCRIPTOR.fields_by_name and not isinstance(value, policy.Unvalued)

@@ -75,7 +75,6 @@ def list_needed_rights(row: MethodRow, request: Any) -> list[NeededRight]:
 
 
 def _find_place(scope: Scope, request: Any) -> tuple[str, str | None]:
-    """Return the marketplace and the seller of a request; "" and None for all."""
     if scope in _NAMED:
         return _NAMED[scope](request.name, "name").marketplace, None
     if scope is Scope.PARENT:
@@ -134,7 +133,7 @@ def has_privileged(entries: Any) -> bool:
 def find_right_to_append(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
     """Return the right to append an entry, with seller, kind, source and notifier.
 
-    A decision names a violation, not a seller, so it needs the right on all sellers; so does an unreadable entry.
+    A decision names a violation, not a seller, so it needs the right on all sellers; so does an unreadable seller.
     """
     key = entry.WhichOneof("fact") or ""
     kind = _KIND_OF_KEY.get(key)

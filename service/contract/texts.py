@@ -38,6 +38,7 @@ class Texts:
         return self.say("date", year=year, month=self.say("months").split()[month - 1], day=day)
 
     def join(self, sentences: Iterable[str]) -> str:
+        """Join sentences, in Chinese without blanks."""
         return ("" if self.language == "zh" else " ").join(sentences)
 
     def has(self, key: str) -> bool:

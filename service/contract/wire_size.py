@@ -17,7 +17,7 @@ _BATCH_FIELD = "append_entries"
 
 
 def find_batch_field_number(request: Descriptor) -> int:
-    """Return the number of a proposal's field with a batch, else 0."""
+    """Return the number of the field for a proposed AppendEntries request; 0 if the message has none."""
     field = request.fields_by_name.get(_BATCH_FIELD)
     return 0 if field is None else field.number
 
@@ -32,7 +32,6 @@ def require_few_fields(data: bytes, nested: int) -> None:
 
 
 def _count_fields(data: memoryview, nested: int) -> int:
-    """Count a serialized message's fields, those within field `nested` too; stop at malformed bytes."""
     place = fields = 0
     with suppress(IndexError):
         while place < len(data) and fields <= MAX_FIELDS:
@@ -56,7 +55,6 @@ def _count_fields(data: memoryview, nested: int) -> int:
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    """Return the varint at a position, and the next position. Raises IndexError if it does not end."""
     found = shift = 0
     while True:
         byte = data[place]

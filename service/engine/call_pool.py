@@ -178,7 +178,6 @@ class CallPool(ThreadPoolExecutor):
             self._turn_away(turned_away)
 
     def _work_on_next(self) -> None:
-        """Do the next call's work; submitted once for each call that has waited."""
         with self._lock:
             found, turned_away = self._line.take()
             self._running += found is not None
@@ -218,7 +217,6 @@ class CallPool(ThreadPoolExecutor):
         call.set_ended()
 
     def _end_overdue_calls(self) -> None:
-        """End calls whose requests do not arrive, and due held calls."""
         while not self._is_ending.wait(LOOK_SECONDS):
             now = monotonic()
             late = now - self._rules.message_seconds

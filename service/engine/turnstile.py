@@ -115,7 +115,7 @@ class Turnstile:
             self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
 
     def find_held(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
-        """Return the caller's name if its call is to be held, else ""."""
+        """Return the caller's name if its call is to be held, that is refused late; else ""."""
         found = self._connections.get(connection)
         if found is None or not method:
             return ""
@@ -153,6 +153,7 @@ class Turnstile:
             return max(HOLD_SECONDS, (held + 1) / HELD_REFUSALS)
 
     def stop_holding(self, connections: Iterable[str]) -> None:
+        """Count one held call less for each of these connections."""
         with self._lock:
             self._held -= Counter(connections if self._is_shared else [""] * len([*connections]))
 

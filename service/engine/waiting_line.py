@@ -206,7 +206,6 @@ class WaitingLine:
 
 
 def _averaged(average: float, seconds: float) -> float:
-    """Return an average in seconds with one more duration in it; 0 means no average yet."""
     if average == 0.0:
         return min(seconds, MAX_FIRST_SECONDS)
     return average + min(SMOOTHING * (seconds - average), MAX_GROWTH * average)

@@ -55,6 +55,7 @@ class Spans:
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
     def add(self, entries: Iterable[Entry]) -> None:
+        """Count entries by kind, and extend the kind's span of time."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:
@@ -189,15 +190,12 @@ class _Run:
 
     @contextmanager
     def rejects_of(self, name: str) -> Iterator[None]:
-        """Add the rejects inside the block to the report, as those of the file `name`, by line."""
         self._rejects = []
         self._done = _measure_nothing
         yield
         self.report.rejects += [(name, *reject) for reject in sorted(self._rejects, key=itemgetter(0))]
 
     def rows(self, path: Path, raw: BinaryIO, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
-        """Return (line, row); `header`: the columns of a CSV file without one."""
-
         def show(row: int, total: int) -> None:
             self._done = lambda: (min(row, total - 1), total)
 
@@ -228,7 +226,6 @@ class _Run:
                 yield line, entry
 
     def append(self, name: str, items: Items) -> None:
-        """Append by line, in batches that hold all entries of a row; note rejected ones."""
         step = f"import {name}"
         batch: list[tuple[int, Entry]] = []
         with closing(items):
@@ -283,8 +280,6 @@ def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject
 
 
 def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield a joined file's rows. Raises ConfigurationWrong for an unreadable one."""
-
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
 
@@ -310,7 +305,6 @@ def _reject_without_reports(made: Sequence[Entry | RowRejected]) -> list[Entry |
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:
-    """Raise ConfigurationWrong if the file lacks a column of its rules."""
     columns = file.columns or columns_of(path)
     missing = sorted(file.asked - {"line", *columns}) if columns else []
     if missing:

@@ -54,7 +54,7 @@ class Group:
 
 
 def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
-    """Group rejects (file, line, reason), largest group first.
+    """Group rejects (file, line, reason) by file and reason, the group of most lines first.
 
     Reasons are equal if they differ only in quoted texts and numbers.
     """

@@ -109,6 +109,7 @@ class Ledger:
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def last(self) -> LastEntry:
+        """Read the last entry's place; zeros in an empty ledger."""
         end = self.clock.read_end()
         return LastEntry(end.sequence, end.record_time)
 

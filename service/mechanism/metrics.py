@@ -11,6 +11,7 @@ class MechanismMetrics(Collector):
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
+        """Yield how far the recording of measures is, refused sellers and open cases."""
         worker, prefix = self._worker, "sellertrust_mechanism_"
         text = "Changes of measures that this server recorded."
         yield CounterMetricFamily(f"{prefix}recorded", text, value=worker.appended)

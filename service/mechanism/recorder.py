@@ -54,7 +54,6 @@ class _Known(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Return (sequence, time) of the last evaluation, or (0, 0)."""
         places = [(case.fact.at_sequence, case.occur_time) for case in self.cases if case.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
@@ -160,7 +159,6 @@ class Recorder:
                 raise build_unknown_measure(name, ("entries", index, "measure", "measure"))
 
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
-        """Yield the cuts at which a seller is still to be evaluated, in order; the last one is now."""
         now = self._ledger.cut()
         followed, evaluated = self._ledger.positions.find(SOURCE), self._ledger.positions.find(TIME_SOURCE)
         times: set[int] = set()
@@ -180,7 +178,6 @@ class Recorder:
     def _append_statements(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read
     ) -> tuple[_Read, Counter[str]]:
-        """State changes as of one cut, in one append; return the new state, and the appends by seller."""
         for _ in range(_MAX_TRIES):
             entries = self._list_entries(marketplace, sellers, cut, read)
             if not entries:

@@ -74,11 +74,12 @@ class Refusals:
         self.count += 1
 
     def list_due(self) -> list[tuple[Seller, Refused]]:
+        """Return the refused sellers whose wait is over."""
         now = monotonic()
         return [(seller, refused) for seller, refused in self._held.items() if refused.due <= now]
 
     def remove(self, seller: Seller) -> None:
-        """Forget a held seller, also in the ledger, once its measures are recorded."""
+        """Forget a refused seller, also in the ledger; do nothing for another."""
         if self._held.pop(seller, None) is not None:
             self._mark(seller, is_refused=False)
 

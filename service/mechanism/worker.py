@@ -40,7 +40,6 @@ class MechanismWorker:
     """Any number may run on one ledger."""
 
     def __init__(self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0) -> None:
-        """Create the worker; `share`: of one core, 0 to 1."""
         self._ledger = ledger
         self._recorder = recorder
         self._share = share
@@ -107,7 +106,6 @@ class MechanismWorker:
         return self.appended - before
 
     def _refresh_links(self, day: int) -> None:
-        """Once a day, state what time alone changes about links, and measure their precision."""
         if day <= self._links_day:
             return
         if (self._ledger.positions.find(LINKS_SOURCE) or 0) < day:
@@ -135,7 +133,6 @@ class MechanismWorker:
         return True
 
     def _record_every_seller_if_model_changed(self, now: Cut) -> bool:
-        """Evaluate every seller if another model or policy serves; return False if `stop` interrupted it."""
         follows_from = self._recorder.follows_from
         if follows_from == self._follows_from:
             return True
@@ -185,9 +182,7 @@ class MechanismWorker:
         self._done = done
 
     def _record_every_seller(self, cut: Cut, name: str = "") -> bool:
-        """Evaluate every seller as of a cut; return whether it is done. `name`: the source of the number done, behind
-        which a restart resumes; empty: none.
-        """
+        """Return whether it is done. `name`: the source of the number done, behind which a restart resumes; empty: none."""
         done, count = (self._ledger.positions.find(name) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
             if self._stop.is_set():
@@ -213,7 +208,6 @@ class MechanismWorker:
                 self._try_to_record(marketplace, [seller], cut)
 
     def _retry(self, now: Cut) -> None:
-        """Retry the due sellers, with all missed evaluations in order, until one is refused again."""
         for (marketplace, seller), refused in self.refusals.list_due():
             for cut in [*refused.missed] or [now]:
                 if self._stop.is_set() or not self._try_to_record(marketplace, [seller], cut):
@@ -224,7 +218,6 @@ class MechanismWorker:
                 self.refusals.remove((marketplace, seller))
 
     def _try_to_record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
-        """Return whether the changes were stated; if not, refuse a single seller."""
         began = monotonic()
         try:
             recorded = self._recorder.record(marketplace, sellers, cut)
@@ -302,7 +295,6 @@ def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tu
 
 
 def _list_batches(sellers: Mapping[Seller, int]) -> Iterator[tuple[tuple[str, Sequence[str]], int]]:
-    """Yield ((marketplace, sellers), the number of the next seller, or 0), at most BATCH at once."""
     for begin in range(0, len(sellers), BATCH):
         chunk = [*islice(sellers.items(), begin, begin + BATCH + 1)]
         following = chunk[BATCH][1] if len(chunk) > BATCH else 0

@@ -26,6 +26,7 @@ def read_assumptions(path: Path) -> Assumptions:
 
 
 def read_assumptions_text(path: Path) -> str:
+    """Return the TOML text of valid assumptions; raises as `read_assumptions`."""
     read_assumptions(path)
     return path.read_text(encoding="utf-8")
 

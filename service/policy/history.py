@@ -251,7 +251,6 @@ def check_text(text: str) -> Policy:
 def _find_replaced(
     moves: Sequence[PolicyMove], policy: Policy, expected: str, served: Policy, approval: Approval | None
 ) -> str:
-    """Raise PolicyMoved or ProposalClosed; InvalidInput if the policy is served already."""
     head = moves[-1].digest if moves else served.digest
     if policy.digest == head:
         raise invalid("text", "is the policy that is served already")

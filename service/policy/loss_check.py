@@ -106,7 +106,6 @@ def check_loss(
 def _not_accepted(
     refused: Mapping[str, int | None], sums: Mapping[str, int], currency: str, until: int | None
 ) -> LossNotAccepted:
-    """Return the error that names each refused verdict and its loss, None for any. `sums`: the accepted ones."""
     sentences = [_describe_loss(name, most, currency) for name, most in refused.items()]
     sentences += [
         f"only {format_amount(sums[name], currency)} of {name} is accepted" for name in refused if name in sums

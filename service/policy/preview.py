@@ -245,7 +245,6 @@ def _place_both(
 
 
 def _put(placed: Placed, cases: Sequence[int], found: Sequence[InForce | None]) -> Placed:
-    """Return the placement with the terms in force of some sellers, whose measures persons lifted in part."""
     places = {terms: number for number, terms in enumerate(placed.terms)}
     terms_of, by_rules_of = placed.terms_of.copy(), placed.by_rules_of.copy()
     for case, one in zip(cases, found, strict=True):
@@ -393,7 +392,6 @@ def _look_back(
 def _evaluate(
     ledger: Ledger, question: Question, marketplace: str, sellers: Sequence[str], cut: Cut, policies: Sequence[Policy]
 ) -> Iterator[list[InForce | None]]:
-    """Yield by policy the measures in force at a cut's observe time, by the entries reported before it."""
     table, _ = ledger.facts.table(marketplace, sellers, question.cut, question.list_values())
     known = resolve_as_reported(sellers, table, cut.observe_time)
     stated = ledger.measures.of_sellers(marketplace, sellers, cut)

@@ -44,7 +44,6 @@ def _key(row: Mapping[str, Any]) -> str:
 
 
 def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return each feature's direction by key: `fixed`, `free` if the study freed it, or an attribute's number."""
     return {
         _key(row): row["direction"] if "attribute" in row else "free" if "direction" in row else "fixed"
         for row in manifest["features"]

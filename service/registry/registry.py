@@ -246,6 +246,7 @@ class Registry:
         return move.digest if move else str(self.champion_digest())
 
     def champion_digest(self) -> str | None:
+        """Return the champion's digest, if any."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
@@ -360,7 +361,6 @@ class Registry:
 
 
 def _verify_whole(parts: Mapping[str, bytes]) -> str:
-    """Verify all of a model that needs no LightGBM; return its digest. Raises ArtifactRefused."""
     digest = verify(parts)
     verify_distinct(parts)
     return digest

@@ -117,7 +117,6 @@ class Storage:
         return sorted(int(match[1]) for name in self._store.list("moves") if (match := _NUMBER.fullmatch(name)))
 
     def _refuse_half(self, numbers: list[int], attempt: int) -> None:
-        """Wait for an incomplete last object; reject it if it stays so."""
         if attempt >= MAX_TRIES // 2:
             name = f"{self.place}/{_name_move(numbers[-1])}"
             raise ConfigurationWrong(f"{name} is half written; if no command runs, remove it")

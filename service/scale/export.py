@@ -122,7 +122,6 @@ def _is_of(ledger: Ledger, done: Exported, marketplace: str) -> bool:
 
 
 def _list_spans(ledger: Ledger, marketplace: str, cut: Cut, after: int) -> Iterator[tuple[list[Any], int]]:
-    """Yield (rows, last sequence) of spans; the last one ends at the cut."""
     rows: list[Any] = []
     for chunk in ledger.entries.export(marketplace, cut, after=after):
         rows += chunk
@@ -165,7 +164,6 @@ def _compact(store: Store, files: Sequence[EntryFile]) -> Iterator[EntryFile]:
 
 
 def _sweep(store: Store, done: Exported) -> None:
-    """Delete older commits, and files that only they name."""
     kept = {file.path for file in done.files}
     before = f"_export/{done.number - 1:09d}.json"
     if store.exists(before):

@@ -139,7 +139,6 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
 def _find_earlier(
     opened: Opened, store: Store, exported: Exported, head: GenerationHead
 ) -> tuple[Earlier | None, dict[int, tuple[str, str]]]:
-    """Return a finished run of the day before that made its answers as `head` does, and its parts by bucket."""
     before = store.subfolder(f"runs/{_name_run(head._replace(day=head.day - 1))}")
     for name in before.list("") if not head.notice else ():
         plan, *rest = name.split("/", 1)
@@ -185,6 +184,7 @@ def _name_run(head: GenerationHead) -> str:
 
 
 def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], progress: Progress) -> Rescored:
+    """Join the scores of finished tasks into one file."""
     total = sum(len(run.manifest.tasks) for run in runs)
     done = sellers = 0
     with GenerationWriter(folder, head) as writer:
@@ -227,7 +227,6 @@ def _delete_older(folder: Path, first: int) -> None:
 
 
 def _sweep_runs(store: Store, runs: Sequence[Run], first: int) -> None:
-    """Delete runs of days before `first`, and attempts and plans of these runs' day that no receipt counts."""
     mine = {run.store.place.removeprefix(f"{store.place}/"): run for run in runs}
     of_day = {place.split("/")[1] for place in mine}
     counted = {

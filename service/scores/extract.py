@@ -240,7 +240,6 @@ class _Flows:
         *,
         with_before: bool = False,
     ) -> Mapping[str, list[FlowDay]]:
-        """Return the sellers' flow, as `MeasureQueries.flows` does."""
         if not len(self._flow):
             return {}
         is_seen = (pl.col("occur_time") < cut.observe_time) & (pl.col("report_time") < cut.observe_time)

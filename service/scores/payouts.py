@@ -67,7 +67,6 @@ class Payouts:
         return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, capture_stamp, answer.stamp)
 
     def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
-        """Return the settled value just before a time with the knowledge of then, in minor units of a currency."""
         try:
             found = self._scorer.whole_answer(marketplace, seller, self._ledger.cut(until, until))
         except SellerNotFound:

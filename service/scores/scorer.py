@@ -62,7 +62,10 @@ class Scorer:
 
     @property
     def made_by(self) -> MadeBy:
-        """Return the served model and policy, and the notice of earlier ones."""
+        """Return the digests of the served model and policy.
+
+        `notice` names the earlier ones whose tiers still count during a notice period; empty without any.
+        """
         known, (policies, models) = self._known, self._changes
         model, policy = self.champion.digest, self.policy.now.digest
         if known.policies is not policies or known.models is not models or known.made_by[:2] != (model, policy):
@@ -102,6 +105,7 @@ class Scorer:
 
     @property
     def unknown_badge(self) -> str:
+        """Return the served policy's badge for sellers without a tier."""
         return self.policy.now.badges[None]
 
     def scores(
@@ -224,7 +228,6 @@ class Scorer:
     def _evaluate_one(
         self, seller: str, query: "_Query", terms: Mapping[str, SellerTerms]
     ) -> tuple[CoreAnswer, InForce]:
-        """Return one seller's answer and measures. Raises SellerNotFound."""
         core, [in_force] = self._evaluate([seller], query, terms)
         if in_force is None:
             raise seller_not_found(query.marketplace, seller)

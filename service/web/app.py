@@ -185,8 +185,6 @@ async def _answer_error(_: Request, error: Exception) -> Response:
 
 
 def _without_traces(app: Starlette, report: Callable[[str], None]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Report an unexpected error by its kind; answer without its trace."""
-
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)

@@ -118,6 +118,7 @@ class Badges:
         return row
 
     def is_current(self, row: Row) -> bool:
+        """Return whether the badge was checked within FRESH_SECONDS."""
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
@@ -143,7 +144,6 @@ class Badges:
         return None
 
     def _board(self, seller: Seller) -> asyncio.Future[None] | None:
-        """Return the future of a seller's answer, or None if asking must wait."""
         if seller in self._flights:
             return self._flights[seller][0]
         if not self._may_ask(len(self._lane(seller))):
@@ -184,7 +184,6 @@ class Badges:
             call.add_done_callback(lambda _: self._start_calls())
 
     async def _renew(self, marketplace: str, sellers: Sequence[Seller]) -> None:
-        """Ask the server, remember its answers and answer the waiting readers."""
         began = self._clock()
         names = [name for _, name in sellers]
         busy: list[Seller] = []

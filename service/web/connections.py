@@ -22,7 +22,10 @@ def bounded_protocol(
     max_connections: int = MAX_CONNECTIONS,
     connection_seconds: float = CONNECTION_SECONDS,
 ) -> type[H11Protocol]:
-    """Return uvicorn's protocol with bounds; `oldest_first` gets its open connections."""
+    """Return uvicorn's protocol with bounds; `oldest_first` gets its open connections.
+
+    A connection beyond `max_connections` closes the oldest one.
+    """
 
     class BoundedProtocol(H11Protocol):
         def connection_made(self, transport: Transport) -> None:  # type: ignore[override]

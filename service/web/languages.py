@@ -17,7 +17,7 @@ def match_language(tag: str) -> str | None:
 
 
 def language_of(request: Request) -> str:
-    """Return the reader's language, from `?lang=` or the header Accept-Language."""
+    """Return the reader's language, from `?lang=`, else the header Accept-Language, else `en`."""
     asked = match_language(request.query_params.get("lang", ""))
     return asked or accepted_language(request.headers.get("accept-language", ""))
 
@@ -44,7 +44,6 @@ def accepted_language(header: str) -> str:
 
 
 def _weight(parameter: str) -> float:
-    """Return a part's weight: 1 if not stated, 0 if malformed."""
     name, _, value = parameter.partition("=")
     if not name.strip():
         return 1.0

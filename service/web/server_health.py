@@ -20,7 +20,7 @@ class ServerHealth:
         self._until = 0.0
 
     async def answers(self) -> bool:
-        """Return what a look of the last KEPT_SECONDS found, else look."""
+        """Return whether the server answers, as found within the last KEPT_SECONDS, else now."""
         if self._kept is None or (self._kept.done() and time.monotonic() >= self._until):
             self._kept = asyncio.create_task(self._look())
         return await asyncio.shield(self._kept)

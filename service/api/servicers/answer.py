@@ -60,6 +60,10 @@ class AnswerServicer:
     _laws: Sequence[str]
 
     def SimulateTrustScore(self, request: answer_pb.SimulateTrustScoreRequest) -> answer_pb.SimulateTrustScoreResponse:
+        """Return a seller's answer now, and as if `entries` were recorded by `observe_time`. Records nothing.
+
+        The audience seller may only suppose reductions and overturns.
+        """
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience, OF_SELLER_AND_STAFF)
         for_seller = request.audience == score_pb.AUDIENCE_SELLER
@@ -75,6 +79,7 @@ class AnswerServicer:
         return simulation_message(request.seller, present, simulated, for_seller=for_seller)
 
     def FindTierPath(self, request: answer_pb.FindTierPathRequest) -> answer_pb.FindTierPathResponse:
+        """Return ways to better tiers, a forecast by day, and effects of appeals; without a model none of them."""
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience, OF_SELLER_AND_STAFF)
         texts, check = Texts(request.language), current_call().require_caller
@@ -99,6 +104,10 @@ class AnswerServicer:
         return response
 
     def ReplayTrustScore(self, request: answer_pb.ReplayTrustScoreRequest) -> answer_pb.ReplayTrustScoreResponse:
+        """Compute an old answer again, then with one more of today's ingredients at each step.
+
+        Raises InvalidInput for a stamp of another ledger.
+        """
         marketplace, seller = parse_seller(request.seller, "seller")
         then = _stamp_in(request)
         cut = Cut(then.observe_time, then.known_time, then.ledger_sequence)
@@ -114,6 +123,10 @@ class AnswerServicer:
     def ListStatementsOfReasons(
         self, request: answer_pb.ListStatementsOfReasonsRequest
     ) -> answer_pb.ListStatementsOfReasonsResponse:
+        """Return the letters about measures in force, after recording pending changes.
+
+        Raises MeasureNotFound if `measure` is not in force.
+        """
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience, OF_STATEMENTS)
         texts = Texts(request.language)
@@ -149,7 +162,6 @@ class AnswerServicer:
     def _walk(
         self, marketplace: str, seller: str, replay: WholeAnswer, artifact: Artifact | None
     ) -> list[tuple[Ingredient, str, str, WholeAnswer]]:
-        """Return the answers from the old one to today's, one more ingredient of today in each."""
         then, today = replay.stamp, self._ledger.cut()
         cut = Cut(then.observe_time, then.known_time, then.ledger_sequence)
         made_by = (artifact, replay.policy)
@@ -186,7 +198,6 @@ class AnswerServicer:
 
 
 def _stamp_in(request: answer_pb.ReplayTrustScoreRequest) -> Stamp:
-    """Return the stamp to replay. Raises InvalidInput if it is missing, or the answer is of another seller."""
     kind = request.WhichOneof("answer")
     if kind is None:
         raise invalid("stamp", "is required: an old answer, or its stamp")

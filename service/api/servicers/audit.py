@@ -29,6 +29,7 @@ class AuditServicer:
     _audit: AuditFile
 
     def ListAuditRecords(self, request: pb.ListAuditRecordsRequest) -> pb.ListAuditRecordsResponse:
+        """Return a page of the audit file, of one marketplace or (empty `parent`) of all. Raises AuditUnavailable."""
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_place)
         with _readable():
@@ -38,6 +39,7 @@ class AuditServicer:
         return pb.ListAuditRecordsResponse(records=records, next_page_token=token)
 
     def VerifyAudit(self, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
+        """Verify the whole audit file; `problem`: of the first bad line, else empty."""
         with _readable():
             file, size = self._audit.snapshot()
             with file:

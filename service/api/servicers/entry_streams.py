@@ -51,6 +51,10 @@ class EntryStreams:
     def StreamEntries(
         self, requests: Iterator[ledger_pb.StreamEntriesRequest]
     ) -> Iterator[ledger_pb.StreamEntriesResponse]:
+        """Append each request as a batch of its own; yield its acknowledgement or error.
+
+        Only UNAVAILABLE and INTERNAL end the stream: that batch may be recorded.
+        """
         counts = current_call().counts
         parent = marketplace = ""
         for index, request in enumerate(requests):
@@ -75,6 +79,10 @@ class EntryStreams:
             yield response
 
     def WatchEntries(self, request: ledger_pb.WatchEntriesRequest) -> Iterator[ledger_pb.WatchEntriesResponse]:
+        """Yield recorded entries by sequence without end; every five seconds at least an empty page.
+
+        Raises SequenceNotReached if the ledger lacks the position, or loses entries that it sent.
+        """
         parent = parse_parent(request.parent, "parent")
         if request.after_sequence < 0:
             raise invalid("after_sequence", "must not be negative")
@@ -103,7 +111,6 @@ class EntryStreams:
                 raise server_stopping_error()
 
     def _begin_watch(self, request: ledger_pb.WatchEntriesRequest) -> int:
-        """Return the sequence after which to begin. Raises InvalidInput; SequenceNotReached if its entries are lost."""
         token = request.resume_token
         if not token:
             return request.after_sequence

@@ -35,6 +35,7 @@ class LedgerServicer(EntryStreams):
     """Handlers, documented in `ledger_service.proto`."""
 
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
+        """Append all entries or none. Raises as `Ledger.append`."""
         marketplace = parse_marketplace(request.parent, "parent")
         self._tail.require_answering()
         response = appended_response(self._append(marketplace, request.entries))
@@ -42,6 +43,7 @@ class LedgerServicer(EntryStreams):
         return response
 
     def ListEntries(self, request: ledger_pb.ListEntriesRequest) -> ledger_pb.ListEntriesResponse:
+        """Return a page of the visible entries, by sequence, as of the first page's cut."""
         parent = parse_parent(request.parent, "parent")
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
@@ -56,6 +58,7 @@ class LedgerServicer(EntryStreams):
         )
 
     def GetViolation(self, request: ledger_pb.GetViolationRequest) -> ledger_pb.GetViolationResponse:
+        """Return a violation as of a cut, and all entries about it. Raises ViolationNotFound."""
         marketplace, violation = parse_violation(request.name, "name")
         cut = self._reads.cut(request)
         view = self._ledger.violations.find(marketplace, violation, cut)
@@ -66,6 +69,7 @@ class LedgerServicer(EntryStreams):
         )
 
     def ListViolations(self, request: ledger_pb.ListViolationsRequest) -> ledger_pb.ListViolationsResponse:
+        """Return a page of violations by report; with `statuses` a page may be short or empty before the last."""
         parent = parse_parent(request.parent, "parent")
         statuses = statuses_of(request.statuses)
         page = self._reads.page(request, is_number)
@@ -95,6 +99,7 @@ class LedgerServicer(EntryStreams):
     ReinstateViolation = _method_of(Action.REINSTATE)
 
     def EraseSeller(self, request: ledger_pb.EraseSellerRequest) -> ledger_pb.EraseSellerResponse:
+        """Delete the key of a seller's sealed texts. Raises as `Ledger.erase`."""
         name, entry_id = parse_seller(request.seller, "seller"), request.entry_id or uuid.uuid4().hex
         with _of_this_request():
             done = self._ledger.erase(*name, actor=request.actor, ground=request.ground, entry_id=entry_id)
@@ -102,6 +107,7 @@ class LedgerServicer(EntryStreams):
         return ledger_pb.EraseSellerResponse(sequence=done.sequence, entry_id=done.entry_id)
 
     def MendClock(self, request: ledger_pb.MendClockRequest) -> ledger_pb.MendClockResponse:
+        """Correct record times of all marketplaces. Raises as `Ledger.mend_clock`."""
         marketplace = parse_marketplace(request.parent, "parent")
         with _of_this_request():
             done = self._ledger.mend_clock(

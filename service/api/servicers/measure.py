@@ -20,6 +20,7 @@ class MeasureServicer:
     _recorder: Recorder
 
     def EvaluateMeasures(self, request: measure_pb.EvaluateMeasuresRequest) -> measure_pb.EvaluateMeasuresResponse:
+        """Return a seller's measures by `policy`, default the served one; records nothing."""
         marketplace, seller = parse_seller(request.seller, "seller")
         stated = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
         cut = self._reads.cut(request)
@@ -28,6 +29,7 @@ class MeasureServicer:
         return measures_message(request.seller, answer)
 
     def EvaluatePayout(self, request: measure_pb.EvaluatePayoutRequest) -> measure_pb.EvaluatePayoutResponse:
+        """Return when an order is paid out, and what is held, in minor units."""
         marketplace, seller = parse_seller(request.seller, "seller")
         cut = self._reads.cut(request)
         order, day = order_of(request, cut.observe_time)
@@ -35,6 +37,10 @@ class MeasureServicer:
         return payout_message(request.seller, order, found)
 
     def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.GetRestitutionResponse:
+        """Return what measures held because of an overturned violation, after recording pending changes.
+
+        Raises LifecycleForbids while the violation is open or valid.
+        """
         marketplace, seller = parse_seller(request.seller, "seller")
         self._recorder.record_pending(marketplace, seller)
         found = self._payouts.restitution(marketplace, seller, request.violation, self._reads.cut(request))

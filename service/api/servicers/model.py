@@ -27,6 +27,7 @@ class ModelServicer:
     _refresh: Callable[[], object] = lambda: None
 
     def ListModels(self, request: model_pb.ListModelsRequest) -> model_pb.ListModelsResponse:
+        """Return a page of models by digest, without evaluations. Raises ModelNotFound without a registry."""
         page = page_of(request, _is_digest)
         registry = self._registry()
         digests = [digest for digest in registry.digests() if digest > page.after]
@@ -38,6 +39,7 @@ class ModelServicer:
         )
 
     def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:
+        """Return a model with its evaluation, and the digest of the model in use here."""
         name = parse_model(request.name, "name")
         registry = self._registry()
         moves = registry.history()
@@ -45,6 +47,7 @@ class ModelServicer:
         return model_pb.GetModelResponse(model=message, serving_digest=self._serving())
 
     def DiffModels(self, request: model_pb.DiffModelsRequest) -> model_pb.DiffModelsResponse:
+        """Return the figures that differ between two models, and both evaluations."""
         names = parse_model(request.first, "first"), parse_model(request.second, "second")
         registry = self._registry()
         moves = registry.history()
@@ -55,6 +58,10 @@ class ModelServicer:
         )
 
     def PromoteModel(self, request: model_pb.PromoteModelRequest) -> model_pb.PromoteModelResponse:
+        """Make a model champion, and try to serve it here: `serving_digest` shows whether that worked.
+
+        Raises as `Registry.promote`.
+        """
         name = parse_model(request.name, "name")
         registry = self._registry()
         digest = registry.promote(
@@ -69,6 +76,7 @@ class ModelServicer:
         return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def RollbackModel(self, request: model_pb.RollbackModelRequest) -> model_pb.RollbackModelResponse:
+        """Make the previous champion champion again, without approval. Raises as `Registry.rollback`."""
         # A rollback never waits for approval: where one is needed, the gate lets it in as an emergency.
         is_emergency = current_call().approval is not None
         champion = parse_model(request.champion, "champion") if request.champion else ""
@@ -83,6 +91,7 @@ class ModelServicer:
         return model_pb.RollbackModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def ListModelMoves(self, request: model_pb.ListModelMovesRequest) -> model_pb.ListModelMovesResponse:
+        """Return a page of promotions and other moves, oldest first."""
         page = page_of(request, is_number)
         begin = page.after_number
         end = begin + page.limit
@@ -94,6 +103,7 @@ class ModelServicer:
         )
 
     def GetModelReport(self, request: model_pb.GetModelReportRequest) -> model_pb.GetModelReportResponse:
+        """Return a model's HTML report. Raises ModelNotFound, also without a report."""
         name = parse_model(request.name, "name")
         registry = self._registry()
         digest = registry.resolve(name)

@@ -43,6 +43,10 @@ class NetworkServicer:
     """The file of the key that signs cases, made if absent."""
 
     def GetSellerNetwork(self, request: pb.GetSellerNetworkRequest) -> pb.GetSellerNetworkResponse:
+        """Return sellers linked within `steps` (1 to 4; 0 is 2), and a certificate for each link that brings terms.
+
+        Raises SellerNotFound if nothing links the seller.
+        """
         marketplace, seller = parse_seller(request.seller, "seller")
         steps = _number(request.steps, "steps", DEFAULT_STEPS, MAX_STEPS)
         self._reads.reach(request.at_least_sequence)
@@ -64,6 +68,10 @@ class NetworkServicer:
         return response
 
     def ListRings(self, request: pb.ListRingsRequest) -> pb.ListRingsResponse:
+        """Return at most `page_size` rings (0 is 20), those with most violators first, and figures by month.
+
+        A ring has at least `least_size` linked sellers (0 is 3).
+        """
         marketplace = parse_marketplace(request.parent, "parent")
         limit = _number(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
         least = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
@@ -88,11 +96,13 @@ class NetworkServicer:
         )
 
     def RefreshLinks(self, request: pb.RefreshLinksRequest) -> pb.RefreshLinksResponse:
+        """Measure anew how often links lead to violators; append what time changed in cases."""
         marketplace = parse_marketplace(request.parent, "parent")
         done = self._ledger.refresh_links(marketplace, principal=current_call().caller)
         return pb.RefreshLinksResponse(statement_count=done.links, violator_count=done.violators, case_count=done.cases)
 
     def ExportCase(self, request: pb.ExportCaseRequest) -> pb.ExportCaseResponse:
+        """Return a signed bundle about sellers for an authority. Raises ApprovalRequired without an approved proposal."""
         case, approval = case_of(request), current_call().approval
         if approval is None or not approval.approvers:
             text = "needs the approval of two persons; propose this request, and name the approved proposal in it"

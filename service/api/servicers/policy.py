@@ -18,6 +18,7 @@ class PolicyServicer:
     _served: ServedPolicy
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
+        """Return a policy, its last commit, if any, and the digest in use here."""
         found = self._served.find(parse_policy_name(request.name, "name"))
         move = self._served.history.find_commit(found.digest)
         return pb.GetPolicyResponse(
@@ -27,6 +28,7 @@ class PolicyServicer:
         )
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
+        """Return a page of commits and rollbacks, oldest first."""
         page = page_of(request, is_number)
         found = self._served.history.list_moves(page.after_number, page.limit + 1)
         shown = found[: page.limit]
@@ -36,6 +38,7 @@ class PolicyServicer:
         )
 
     def CommitPolicy(self, request: pb.CommitPolicyRequest) -> pb.CommitPolicyResponse:
+        """Make every server serve a policy. Raises as `PolicyHistory.commit`."""
         call = current_call()
         move = self._served.history.commit(
             request.text,
@@ -52,6 +55,7 @@ class PolicyServicer:
         return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 
     def RollbackPolicy(self, request: pb.RollbackPolicyRequest) -> pb.RollbackPolicyResponse:
+        """Serve again what the present policy replaced. Raises as `PolicyHistory.rollback`."""
         move = self._served.history.rollback(
             actor=request.actor,
             reason=request.reason,
@@ -61,7 +65,6 @@ class PolicyServicer:
         return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 
     def _taken_over(self, move: PolicyMove) -> str:
-        """Return the digest in use after the move's adoption. The history's follower logs a rejection."""
         if self._served.now.digest != move.digest:
             with suppress(PolicyRefused):
                 self._served.refresh()

@@ -48,6 +48,7 @@ class ProposalServicer:
         self._bases = {"promote_model": self._basis_of_promotion, "commit_policy": self._basis_of_commit}
 
     def CreateProposal(self, request: pb.CreateProposalRequest) -> pb.CreateProposalResponse:
+        """Record a request for other persons to approve; execute nothing. Raises what execution is known to raise."""
         field, proposed, seller = check_proposed(request, wall_clock())
         rights = list_rights_of_proposed(request)
         basis = self._bases[field](request) if field in self._bases else {}
@@ -63,6 +64,7 @@ class ProposalServicer:
         return pb.CreateProposalResponse(proposal=self._message(proposal))
 
     def GetProposal(self, request: pb.GetProposalRequest) -> pb.GetProposalResponse:
+        """Return a proposal. Raises ProposalNotFound if there is none that the caller may see."""
         marketplace, proposal_id = parse_proposal(request.name, "name")
         with add_name_to_not_found(request.name):
             proposal = self._ledger.proposals.find(marketplace, proposal_id)
@@ -70,6 +72,7 @@ class ProposalServicer:
         return pb.GetProposalResponse(proposal=self._message(proposal))
 
     def ListProposals(self, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
+        """Return a page of visible proposals, latest first; without `parent` those of models and policies."""
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_number)
         limit = min(page.limit, MAX_PAGE)
@@ -81,6 +84,10 @@ class ProposalServicer:
         )
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:
+        """Add the caller's person to a proposal; execute nothing. A repetition changes nothing.
+
+        Raises PermissionDenied for its author; ProposalClosed also for another `digest`.
+        """
         check_proposal_fields(request)
         person = self._approvals.agreement.find_person(current_call().caller)
 
@@ -101,6 +108,7 @@ class ProposalServicer:
         return pb.ApproveProposalResponse(proposal=self._message(proposal))
 
     def WithdrawProposal(self, request: pb.WithdrawProposalRequest) -> pb.WithdrawProposalResponse:
+        """Withdraw one's own proposal, or decline another's; a repetition changes nothing. Raises ProposalClosed."""
         check_proposal_fields(request)
 
         def is_unwithdrawn(proposal: Proposal) -> bool:
@@ -147,10 +155,7 @@ class ProposalServicer:
             )
 
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts of the decision. Raises ModelNotFound, InvalidInput for the champion itself.
-
-        For a new one, raises what its gates, promises and bytes would raise at execution.
-        """
+        """Return the facts of the decision; for a new proposal, raise what its execution would raise."""
         promotion = request.promote_model
         if self._registry is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
@@ -167,10 +172,7 @@ class ProposalServicer:
                 raise
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts of the decision. Raises PolicyMoved if the expected policy is not served.
-
-        For a new one, raises what its loss certificate would raise at execution.
-        """
+        """Return the facts of the decision; for a new proposal, raise what its execution would raise."""
         basis = self._policy.history.find_basis(self._policy.configured)
         head = basis["policy"]
         if request.commit_policy.expected != policy_name(head) and not self._is_recorded(request.proposal_id):

@@ -36,6 +36,7 @@ class ReviewServicer:
     """Held during a report, which reads a whole period: a thread of the pool stays free for the queue."""
 
     def GetNotifier(self, request: review_pb.GetNotifierRequest) -> review_pb.GetNotifierResponse:
+        """Return how a notifier's reports turned out. Raises NotifierNotFound without a report by then."""
         marketplace, notifier = parse_notifier(request.name, "name")
         cut = self._reads.cut(request)
         found = self._ledger.notifiers.records(marketplace, cut, [notifier]).get(notifier)
@@ -45,6 +46,7 @@ class ReviewServicer:
         return review_pb.GetNotifierResponse(notifier=notifier_message(marketplace, notifier, assess(found)))
 
     def ListNotifiers(self, request: review_pb.ListNotifiersRequest) -> review_pb.ListNotifiersResponse:
+        """Return a page of notifiers by id; it may be short."""
         marketplace = parse_marketplace(request.parent, "parent")
         page = self._reads.page(request, is_id)
         limit = page.limit
@@ -56,6 +58,7 @@ class ReviewServicer:
         )
 
     def ListReviewQueue(self, request: review_pb.ListReviewQueueRequest) -> review_pb.ListReviewQueueResponse:
+        """Return a page of open violations, most urgent first; the first page adds open cases and complaints."""
         marketplace = parse_marketplace(request.parent, "parent")
         page = self._reads.page(request, is_number)
         items, is_truncated = review_queue(self._ledger, marketplace, page.cut)
@@ -92,6 +95,10 @@ class ReviewServicer:
         return found
 
     def DecideViolations(self, request: review_pb.DecideViolationsRequest) -> review_pb.DecideViolationsResponse:
+        """Return what a bulk decision would do; with `execute`, append its next entries.
+
+        Raises SelectionChanged if count or etag differ from the dry run.
+        """
         marketplace = parse_marketplace(request.parent, "parent")
         decision = decision_of(marketplace, request)
         if request.execute:
@@ -103,6 +110,10 @@ class ReviewServicer:
     def GetTransparencyReport(
         self, request: review_pb.GetTransparencyReportRequest
     ) -> review_pb.GetTransparencyReportResponse:
+        """Return a marketplace's public figures of a month or year, as known now and at publication.
+
+        Raises InvalidInput if the period has not begun; TooManyCalls while another report is made.
+        """
         marketplace = parse_marketplace(request.parent, "parent")
         period = parse_period(request.period)
         now = self._ledger.cut()

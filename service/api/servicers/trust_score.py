@@ -44,6 +44,7 @@ class TrustScoreServicer:
     _book: Book | None = None
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
+        """Return a seller's score, as bytes if the book gives it. Raises SellerNotFound, TooStale."""
         if self._book is not None and _is_of_now(request):
             return self._book.get(request.seller, self._read_options(request))
         with nullcontext() if self._book is None else self._book.seats.require():
@@ -59,6 +60,7 @@ class TrustScoreServicer:
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
     def find_answer_at_once(self, method_name: str) -> FindAtOnce | None:
+        """Return a finder of remembered scores; None for other methods than GetTrustScore, or without a book."""
         return self._find_score if method_name == "GetTrustScore" and self._book is not None else None
 
     def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
@@ -70,6 +72,10 @@ class TrustScoreServicer:
     def BatchGetTrustScores(
         self, request: score_pb.BatchGetTrustScoresRequest
     ) -> score_pb.BatchGetTrustScoresResponse | bytes:
+        """Return the score or error of each seller, in order; as bytes if the book gives them.
+
+        Raises PermissionDenied if the caller may see none of them.
+        """
         marketplace = parse_marketplace(request.parent, "parent")
         sellers = _sellers_of(request, marketplace)
         visible = current_call().visible_sellers
@@ -93,6 +99,7 @@ class TrustScoreServicer:
         )
 
     def ExplainTrustScore(self, request: score_pb.ExplainTrustScoreRequest) -> score_pb.ExplainTrustScoreResponse:
+        """Return a score and the facts behind it, for its audience, and earlier scores of `past_days`."""
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience)
         texts = Texts(request.language)
@@ -170,7 +177,6 @@ def _refused(name: str) -> bytes:
 
 
 def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
-    """Return 1 to 1,000 distinct ids; InvalidInput names each wrong one."""
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
     wrong = FieldErrors()

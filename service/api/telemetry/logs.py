@@ -186,6 +186,7 @@ class LineWriter:
     debug = info = warning = error = put
 
     def flush(self) -> None:
+        """Wait at most FLUSH_SECONDS until the lines so far are written."""
         written = threading.Event()
         self._waiting.put(written)
         written.wait(FLUSH_SECONDS)

@@ -90,6 +90,7 @@ class PoolMetrics(Collector):
     _pools: Iterable[CallPool]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Yield how many gRPC calls wait and run in each pool, and over how many connections."""
         calls = GaugeMetricFamily("sellertrust_calls", "Calls that wait or run.", labels=("pool", "state"))
         of_connection: Counter[str] = Counter()
         for pool in self._pools:

@@ -140,7 +140,6 @@ def _mapped(part: Part, reading: Reading) -> Change:
 
 
 def _banded(part: Part, reading: Reading) -> Change:
-    """Return a function from a number to its band's text; below the first band None."""
     bands = part.value("bands")
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
@@ -272,7 +271,6 @@ def _read_number(text: str, column: str) -> float:
 
 
 def _read_moment(text: str, column: str, dates: Dates) -> int | None:
-    """Return a cell's moment; None if empty. Raises RowRejected."""
     moment = _parse_moment(text := text.strip(), dates)
     if text and moment is None:
         raise RowRejected(f"{column}: {text!r} is no date or time of the form that the mapping states")

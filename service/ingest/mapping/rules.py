@@ -53,7 +53,10 @@ def refuse_missing_fields(part: Part, row: KindRow) -> None:
 
 
 def describe_problem(field: FactField, text: str) -> str | None:
-    """Return why a field refuses a constant; None if it takes it."""
+    """Return why a field refuses a constant; None if it takes it.
+
+    Days, times and attributes are not checked here: None.
+    """
     if field.name == "violation_type":
         return None if text in _TYPES else f"{text!r} is no violation type; see docs/reference/violation-types.md"
     if field.shape.kind in ("day", "time", "attributes"):
@@ -203,6 +206,7 @@ class Tally:
         self._sum = Decimal(0)
 
     def add(self, value: str | Decimal) -> None:
+        """Add a number, or count a text that is new; an empty text counts nothing."""
         if not isinstance(value, str):
             self._sum += value
         elif value:
@@ -210,6 +214,7 @@ class Tally:
 
     @property
     def text(self) -> str:
+        """Return the number of texts, else the sum, rounded."""
         return str(len(self._seen)) if self._seen else whole(self._sum)
 
 
@@ -381,7 +386,7 @@ class Rule:
         return name in self._values
 
     def may_apply(self, row: Row) -> bool:
-        """Return whether no condition fails; an unreadable one does not."""
+        """Return whether no condition is known to fail; an unreadable one may hold."""
         return all(read_or_none(test, row) is not False for test in self._when)
 
     def read_id(self, name: str, row: Row) -> str:
@@ -407,6 +412,7 @@ class Rule:
         return None
 
     def read_all(self, row: Row) -> None:
+        """Read everything that the rule may read, so that a recording row notes its columns."""
         counts = self._counts.values()
         readings = [*self._when, *self._values.values(), *self._attributes.values(), *(count.read for count in counts)]
         for read in (*readings, *(test for count in counts for test in count.when)):

@@ -24,9 +24,9 @@ PARQUET_ROWS = 50_000
 
 
 def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line) of a text file, plain or gzip.
+    """Yield (number from 1, line) of a text file; unpacks gzip if the name `file` ends with .gz.
 
-    At an unreadable place it gives the reason to `reject` and ends.
+    At an unreadable place it gives (line, reason) to `reject` and ends.
     """
     number = 0
     try:
@@ -193,7 +193,6 @@ def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
 
 
 def _describe_wrong_row(cells: list[str], columns: int) -> str:
-    """Return why cells are no row of the table; empty if they are a row or a blank line."""
     if len(cells) not in (0, columns):
         return f"has {len(cells)} cells where the header has {columns}"
     return "" if _is_utf8(cells) else "is not UTF-8"

@@ -54,6 +54,7 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
+    """Add the measures, complaints and deciders that contests in `fresh` refer to."""
     entries = [item.entry for item in fresh if is_contest(item.entry.fact)]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}

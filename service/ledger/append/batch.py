@@ -67,6 +67,7 @@ class Batch:
         return AppendedEntry(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, reader: RowReader) -> int:
+        """Insert the added and derived entries; return their number."""
         new_entries = self.derivation.new_entries
         if new_entries:
             texts = {n: new.item.sealed for n, new in enumerate(new_entries) if new.item.sealed}

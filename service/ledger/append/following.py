@@ -83,7 +83,6 @@ def derive_next(connection: Connection, left: Unfinished, present: Present) -> N
 
 
 def _derive_violations(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:
-    """Derive the violations of the next listings; return the last one's sequence (0 at the end)."""
     fact: ProductViolationReported = read_fact(entry)
     report = ProductReport(entry.entry_id, entry.occur_time, entry.report_time, fact)
     listings, reached = load_listings(reader, fact.product, after)

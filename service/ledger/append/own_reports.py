@@ -56,7 +56,6 @@ def refuse_own_reports(reader: RowReader, batch: Sequence[PreparedEntry]) -> Non
 
 
 def _name_decided(fact: Fact) -> str:
-    """Return the id of the violation or entry that a fact decides; "" if none."""
     match fact:
         case StatusChanged() if fact.action in _OTHERS_DECIDE:
             return fact.violation

@@ -103,10 +103,12 @@ class PolicyMoves:
             return _read_text(connection, _POLICY, digest)
 
     def find_assumptions(self, digest: str) -> str | None:
+        """Return the TOML of committed assumptions by their digest, or None."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
     def list_digests(self, beginning: str) -> Sequence[str]:
+        """Return the digests of committed policies with this beginning."""
         first = f"{_POLICY}/{beginning}"
         names = self.clock.database.rows(_NAMES, first=first, end=f"{first}g")
         return [name.removeprefix(f"{_POLICY}/") for (name,) in names]

@@ -98,6 +98,7 @@ class Proposal:
 
     @property
     def is_expired(self) -> bool:
+        """Return whether it was expired when it was read."""
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:
@@ -182,10 +183,7 @@ class Proposals:
         return sorted(found, key=lambda one: one.number, reverse=True)
 
     def _find_open(self, acting: ActWriter, seller: str, digest: bytes, principal: str) -> str:
-        """Return the id of the open proposal with a request's digest; "" if none.
-
-        Raises TooManyCalls if the caller, or all callers together, may open no other.
-        """
+        """Return the id of the open proposal with a request's digest, or ""; raise TooManyCalls if no other may be opened."""
         marketplace = acting.reader.marketplace
         rows = acting.reader.connection.execute(_OPEN, {"now": acting.now}).all()
         keyed = keyed_digest(read_or_make_keys(acting.reader, [seller])[seller], digest)
@@ -252,7 +250,6 @@ def _load(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
 
 
 def _read_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
-    """Return the proposal that its steps' rows record, by sequence; without content and texts once `key` is erased."""
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
     if (stated := texts[0]) and first.status == Step.PROPOSED:

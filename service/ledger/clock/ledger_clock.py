@@ -142,5 +142,6 @@ class LedgerClock:
 
 
 def last_entry(connection: Connection) -> LastEntry:
+    """Return the last entry's place; zeros in an empty ledger."""
     row = connection.execute(_LAST).first()
     return LastEntry(0, 0) if row is None else LastEntry(*row)

@@ -68,6 +68,7 @@ class Mendings(NamedTuple):
     all: tuple[Mending, ...] = ()
 
     def list_up_to(self, sequence: int) -> tuple[Mending, ...]:
+        """Return the corrections that a cut at the sequence knows."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
@@ -165,7 +166,6 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
 
 
 def _list_stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    """Yield (first sequence, last sequence, how far ahead), the last first."""
     end = _END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0
@@ -180,6 +180,7 @@ def _read_before(connection: Connection, known_time: int, first: int, last: int)
 
 
 def read_record_times(connection: Connection, first: int, last: int) -> tuple[int, int]:
+    """Return the recorded times of two sequences; 0 for a missing one."""
     return _record_time_of(connection, first), _record_time_of(connection, last)
 
 

@@ -89,6 +89,7 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
+        """Return whether the SQLite file is missing; False for PostgreSQL."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager
@@ -164,6 +165,7 @@ class Database:
             yield connection
 
     def ping(self) -> None:
+        """Raise LedgerUnavailable unless the database answers a query."""
         with self.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 
@@ -228,7 +230,6 @@ class Database:
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _engine(self, connections: int, pragmas: Sequence[str], settings: str, **options: Any) -> Engine:
-        """Create an engine: `pragmas` are for SQLite, `settings` (options such as `-c a=b`) for PostgreSQL."""
         if self.is_sqlite:
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
         else:

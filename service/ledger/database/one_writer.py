@@ -74,7 +74,6 @@ class WriterLock:
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        """Return the locked file's descriptor, or None if the system lacks locks."""
         begun = time.monotonic()
         while True:
             descriptor = self._open_file()

@@ -111,6 +111,7 @@ class EntryQueries:
         return {row.entry_id: row.kind for row in rows}
 
     def require_own_decision(self, marketplace: str, decision_id: str, prefix: str, own: str) -> None:
+        """Raise EntryContentDiffers as the function `require_own_decision`."""
         with self.clock.database.read() as connection:
             require_own_decision(RowReader(connection, marketplace), decision_id, prefix, own)
 

@@ -180,7 +180,6 @@ class FactQueries:
 
 
 def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], others: Sequence[FactRow]) -> Sequence[FactRow]:
-    """Return a seller's first `limit` allegations, and those that its other rows name."""
     found: dict[str, FactRow] = {}
     for query in (*_GRAVEST_BY_SOURCE, _GRAVEST_SEEN):
         if len(found) < of_seller["limit"]:

@@ -80,6 +80,7 @@ class Surroundings(NamedTuple):
     """Links to the nearest requested seller."""
 
     def list_within_steps(self, most: int) -> list[str]:
+        """Return the sellers at most so many links away, the requested ones included."""
         return [seller for seller, steps in self.steps.items() if steps <= most]
 
 
@@ -88,6 +89,7 @@ class LinkQueries:
     clock: LedgerClock
 
     def find_surroundings(self, marketplace: str, sellers: Collection[str], cut: Cut, steps: int) -> Surroundings:
+        """Return what links the sellers to others up to `steps` away, at the cut."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_surroundings(reader, sellers, cut.observe_time, steps)
 
@@ -97,6 +99,7 @@ class LinkQueries:
             return find_holds(read_every(reader), cut.observe_time)
 
     def find_violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
+        """Return those whose confirmed violation reaches linked sellers, at the cut."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_violators(reader, sellers, cut.observe_time)
 

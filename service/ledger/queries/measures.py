@@ -98,11 +98,16 @@ class MeasureQueries:
     clock: LedgerClock
 
     def read_seller_terms(self, marketplace: str, seller: str, cut: Cut) -> SellerTerms:
+        """Return one seller's recorded terms as of the cut, empty if it has none."""
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
     def of_sellers(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, supposed: Sequence[TermStatement] = ()
     ) -> dict[str, SellerTerms]:
+        """Return each seller's recorded terms as of the cut; empty ones for a seller without any.
+
+        `supposed` statements count for every seller, also if their sequence is behind the cut's.
+        """
         stated = self.list_stated(marketplace, sellers, cut.sequence)
         last = replace(cut, sequence=max([cut.sequence, *(one.sequence for one in supposed)]))
         return {seller: select_terms([*of, *supposed], last) for seller, of in stated.items()}
@@ -119,7 +124,7 @@ class MeasureQueries:
     def flows(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
     ) -> dict[str, list[FlowDay]]:
-        """Return the sellers' flow from a UTC day on; sellers without flow are left out.
+        """Return the sellers' flow (events of orders by day) from a UTC day on; sellers without flow are left out.
 
         One statement for each day (since 1970-01-01) and product category, in order: the highest revision reported
         before `cut.observe_time`. `with_before`, which is slower, adds the earlier revisions, and the last day stated

@@ -105,12 +105,12 @@ def change_of(row: Any) -> RecordedChange:
 
 
 def state_on_arrival(report: Any) -> ViolationState:
+    """Return the state that a report gave its violation, before any decision."""
     severity, status = Severity(report.severity), Status(report.status)
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 
 
 def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list[Any]:
-    """Return the sellers' merges and splits, by sequence, without those that a correction declared void."""
     rows = reader.rows(_REGROUPINGS, sellers)
     corrections = reader.rows(CORRECTIONS, [row.entry_id for row in rows])
     last_status = {row.target: row.status for row in corrections}
@@ -119,7 +119,6 @@ def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list
 
 
 def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
-    """Return the incidents that merges and splits named, by seller, without a retracted violation's split."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states = fold_states(reader.rows(ABOUT, splits))
     found: dict[str, list[IncidentMention[str]]] = {}

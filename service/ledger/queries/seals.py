@@ -102,6 +102,5 @@ class SealQueries:
         return chain if last >= sequence else None
 
     def _seal_over(self, sequence: int) -> tuple[int, int, bytes]:
-        """Return (first sequence, last sequence, chain) of the last seal that begins by then; (1, 0, GENESIS) if none."""
         rows = self.clock.database.rows(_SEAL_AT, sequence=sequence)
         return next(((first, last, bytes(chain)) for first, last, chain in rows), (1, 0, GENESIS))

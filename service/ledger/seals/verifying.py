@@ -215,7 +215,6 @@ class _KeyCheck:
 
     @property
     def lost(self) -> Mismatch | None:
-        """Return (first entry, number) of the entries whose key is gone, or None."""
         if not self._lost_entries:
             return None
         of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"

@@ -186,7 +186,6 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
-        """Return the response from a remembered answer, if it is exact now and has the sequence `wanted`."""
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
@@ -218,7 +217,6 @@ class Book:
         return self._clamp_to_current_day(time_at_end(self._ledger.clock.now(), record_time) + 1)
 
     def _clamp_to_current_day(self, observe_time: int) -> int:
-        """Return a time, raised to the day's midnight if it is at most TOLERANCE before; else note its day as current."""
         midnight = self._midnight
         if observe_time < midnight <= observe_time + TOLERANCE:
             return midnight
@@ -254,7 +252,6 @@ class Book:
                 return self._computed(name, options) if found is None else found
 
     def _begin_computation(self, options: ReadOptions) -> "Computation":
-        """Choose a cut that has the caller's sequence, and find the time up to which an answer there has everything."""
         clear_count, beat = self.table.clear_count, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             settled = beat.time
@@ -316,7 +313,6 @@ class Book:
     def _batch_at(
         self, clear_count: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
-        """Return results as of the watermark; None if model or policy changed, or records are ahead of the clock."""
         made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
         observe_time = self._observe_time(mark.record_time)
         answers: dict[str, Answer] = {}

@@ -17,7 +17,8 @@ class Flights:
     def turn(self, name: str) -> Iterator[bool]:
         """Yield whether the caller must compute a seller's score.
 
-        If not, another thread has computed it. Waits at most WAIT_SECONDS and to the caller's deadline.
+        False: another thread's computation has just ended, perhaps by an error. Waits for it at most WAIT_SECONDS and
+        to the caller's deadline, then yields True.
         """
         with self._lock:
             others = self._under_way.get(name)

@@ -104,7 +104,7 @@ class Follower:
             self._thread.join(seconds)
 
     def join(self, generation: Generation) -> None:
-        """Answer from a generation if its chain is the ledger's; otherwise set its `is_foreign`."""
+        """Let the thread answer from a generation if its chain is the ledger's; otherwise it sets `is_foreign`."""
         self._arrived.append(generation)
         self.wake()
 
@@ -134,6 +134,7 @@ class Follower:
             return self._changed.wait_for(lambda: self.has(sequence) or self._is_ending, seconds) and self.has(sequence)
 
     def has(self, sequence: int) -> bool:
+        """Return whether the watermark has the sequence, without waiting."""
         mark = self.watermark
         return mark is not None and mark.sequence >= sequence
 

@@ -140,6 +140,7 @@ class GenerationWriter:
         self._write(data)
 
     def finish(self) -> Path:
+        """Complete the file, sync it, and put it in place of an earlier one; return its path."""
         sizes = np.frombuffer(self._sizes, dtype=np.uint64)
         index_start = self._file.tell()
         offsets = np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(len(MAGIC))

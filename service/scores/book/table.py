@@ -56,6 +56,7 @@ class Table:
         return len(self._answers)
 
     def get(self, name: str) -> Answer | None:
+        """Return the remembered answer, exact or not."""
         return self._answers.get(name)
 
     def is_exact(self, answer: Answer) -> bool:
@@ -63,7 +64,7 @@ class Table:
         return answer.last <= answer.at >= self.epoch
 
     def mark(self, entries: Iterable[tuple[str, int]]) -> None:
-        """Note entries (resource name, sequence); answers without them are no longer exact."""
+        """Note (seller's resource name, entry's sequence): the seller's earlier answer is no longer exact."""
         with self._lock:
             for name, sequence in entries:
                 answer = self._answers.get(name)

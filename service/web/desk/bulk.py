@@ -40,6 +40,7 @@ class BulkPages:
     journal: Journal
 
     def show(self, visit: Visit) -> Response:
+        """Show the form of a bulk decision; the query's `reverses` fills it in to take that one back."""
         given = {name: visit.query_value(name) for name in _FIELDS}
         if given["reverses"]:
             earlier = next((one for one in self.journal.list_bulk() if one["decision_id"] == given["reverses"]), None)
@@ -60,6 +61,7 @@ class BulkPages:
         )
 
     def preview(self, visit: Visit) -> Response:
+        """Show the outcome of a dry run; a wrong form again, with status 400."""
         form = {name: visit.form_value(name) for name in _FIELDS}
         problems = [
             (name, text)

@@ -50,6 +50,7 @@ def call_or_problem(call: Callable[[], Any]) -> Part:
 
 
 def none_if_not_found(call: Callable[[], T]) -> T | None:
+    """Make a call; return None for NOT_FOUND, and raise other errors."""
     try:
         return call()
     except SellertrustCallError as error:

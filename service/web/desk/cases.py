@@ -59,6 +59,7 @@ class CasePages:
     # --- the fact
 
     def show(self, visit: Visit, problems: Sequence[tuple[str, str]] = ()) -> Response:
+        """Show the first step; with `problems`, (field, text) of a refused form, and status 400."""
         name, violation, recorded = self._case(visit)
         actor, case = visit.visitor.actor, self.journal.case(name)
         queue, rows = self.queue.rows(visit.visitor)
@@ -121,20 +122,23 @@ class CasePages:
         return redirect(f"/cases/{name}/consequence")
 
     def _ask_for_information(self, visit: Visit, violation: Violation, finding: Finding) -> Response:
-        """Put the case aside; an alleged one goes under review."""
         self.journal.wait_for_information(finding.violation, finding.reason)
         if ACTION_REVIEW in violation.allowed_actions:
             self.journal.decide(self._decision(visit, violation, finding, finding.actor, new_entry_id()))
         return self._go_on(visit)
 
     def open_evidence(self, visit: Visit) -> Response:
-        """Note it. Raises Problem for evidence that cannot be shown."""
+        """Record that the visitor opened the evidence, which a decision may require; redirect to the case's page.
+
+        Raises Problem for evidence that cannot be shown.
+        """
         name, _, recorded = self._case(visit)
         self._read_evidence(report_of(recorded))
         self.journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
+        """Return the evidence, without recording that it was opened; raises Problem as `open_evidence`."""
         file = self._read_evidence(report_of(self._case(visit)[2]))
         headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
         if file.media_type == "application/octet-stream":
@@ -194,7 +198,10 @@ class CasePages:
         )
 
     def decide(self, visit: Visit) -> Response:
-        """Begin the undo window, or keep a vote if a second person must agree."""
+        """Begin the undo window, or keep a vote if a second person must agree; a form sent twice counts once.
+
+        Raises Problem if evidence was not opened, or another decision waits.
+        """
         name, violation, recorded = self._case(visit)
         decision_id, actor = visit.form_value("id"), visit.visitor.actor
         if not is_id(decision_id) or not decision_id.startswith("desk-"):
@@ -218,12 +225,12 @@ class CasePages:
         return self._go_on(visit)
 
     def _obstacle(self, visit: Visit, finding: Finding, effect: Effect, fact: ViolationReported) -> Problem | None:
-        """Return why this decision, which needs the evidence, cannot be taken."""
         if finding.reason == BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
             return self._evidence_obstacle(visit, finding.violation, fact)
         return None
 
     def undo(self, visit: Visit) -> Response:
+        """Take the visitor's decision back. Raises Problem after the undo window."""
         try:
             decision = self.journal.undo(visit.path_value("decision"), visit.visitor.actor)
         except Taken as taken:

@@ -26,6 +26,10 @@ class Effect:
 
 
 def simulate_decision(client: Client, marketplace: str, seller: str, decision: StatusChanged) -> Effect:
+    """Return what a decision would change, without recording it.
+
+    It is grave, so that two persons must agree, if it suspends or moves LARGE_SUM_MINOR or more.
+    """
     entry = Entry(seller=seller_name(marketplace, seller), status=decision)
     answer = client.simulate_trust_score(
         marketplace, seller, [entry], audience=AUDIENCE_STAFF, deadline_seconds=READ_SECONDS

@@ -28,6 +28,7 @@ Move = TypeVar("Move")
 
 class ModelPages:
     def list(self, visit: Visit) -> Response:
+        """Show the first 50 models, and the last 20 moves."""
         client = visit.visitor.client
         moves = start_call(lambda: _latest(client.list_model_moves()))
         models = list(islice(client.list_models(page_size=50), 50))
@@ -38,10 +39,12 @@ class ModelPages:
         return visit.page("model.html", model=answer.model, serving=answer.serving_digest)
 
     def report(self, visit: Visit) -> Response:
+        """Return the model's report, which runs no scripts."""
         html = visit.visitor.client.get_model_report(visit.path_value("model"))
         return Response(html, headers=HEADERS | {"Content-Security-Policy": REPORT_POLICY}, media_type="text/html")
 
     def promote(self, visit: Visit) -> Response:
+        """Promote the model, or propose it if that needs two persons. Raises Problem without a reason."""
         request = PromoteModelRequest(
             name=model_name(visit.path_value("model")),
             actor=visit.visitor.actor,
@@ -51,6 +54,7 @@ class ModelPages:
         return redirect("/models" if call_or_propose(visit, promote_model=request) else "/proposals")
 
     def roll_back(self, visit: Visit) -> Response:
+        """Make the previous champion champion again, without a second person."""
         visit.visitor.client.rollback_model(
             actor=visit.visitor.actor, reason=require_reason(visit), champion=visit.form_value("champion")
         )
@@ -63,6 +67,7 @@ class PolicyPages:
     """Holds `*.txt`, such as the output of `policy preview`; may be absent."""
 
     def show(self, visit: Visit) -> Response:
+        """Show the served policy or the query's `policy`, the last 20 moves, and the names of papers."""
         client = visit.visitor.client
         moves = start_call(lambda: _latest(client.list_policy_moves()))
         asked = visit.query_value("policy") or "head"
@@ -78,6 +83,7 @@ class PolicyPages:
         )
 
     def paper(self, visit: Visit) -> Response:
+        """Show a text file of `papers`. Raises Problem for another name."""
         path = self._list_papers().get(visit.path_value("paper"))
         if path is None:
             raise Problem(404, "There is no such paper", f"The desk shows the text files in {self.papers}.")
@@ -87,6 +93,10 @@ class PolicyPages:
         return {path.name: path for path in self.papers.glob("*.txt")}
 
     def commit(self, visit: Visit) -> Response:
+        """Commit the form's policy, or propose it if that needs two persons.
+
+        Raises Problem without a reason, or for a malformed accepted loss.
+        """
         request = CommitPolicyRequest(
             text=visit.form.get("text", [""])[0].replace("\r\n", "\n"),
             actor=visit.visitor.actor,
@@ -98,6 +108,7 @@ class PolicyPages:
         return redirect("/policy" if call_or_propose(visit, commit_policy=request) else "/proposals")
 
     def roll_back(self, visit: Visit) -> Response:
+        """Serve the replaced policy again, without a second person."""
         visit.visitor.client.rollback_policy(
             actor=visit.visitor.actor, reason=require_reason(visit), policy=visit.form_value("policy")
         )
@@ -109,6 +120,7 @@ class ProposalPages:
     marketplace: str
 
     def list(self, visit: Visit) -> Response:
+        """Show the 50 latest proposals of the marketplace, and the 50 latest of models and policies."""
         client = visit.visitor.client
         calls = [
             start_call(partial(lambda market: list(islice(client.list_proposals(market), 50)), market))
@@ -121,6 +133,7 @@ class ProposalPages:
         return visit.page("proposals.html", proposals=proposals, problem=problem, state=ProposalState.Name)
 
     def act(self, visit: Visit) -> Response:
+        """Approve, withdraw or carry out a proposal, by the form's `what`; ignore another word."""
         client, name, what = visit.visitor.client, visit.form_value("name"), visit.form_value("what")
         if what == "approve":
             digest = visit.form_value("digest")
@@ -138,6 +151,7 @@ class OperationsPages:
     queue: QueuePages
 
     def show(self, visit: Visit) -> Response:
+        """Show health, champion, queue, and the number of unsent decisions."""
         client = visit.visitor.client
         health = {name: start_call(partial(is_serving, client, READ_SECONDS, name)) for name in SERVICES}
         champion = call_or_problem(client.get_model)

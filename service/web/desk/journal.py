@@ -136,6 +136,7 @@ class Journal:
             ]
 
     def seconds_left(self, decision: Decision) -> float:
+        """Return how long the decision can be undone; 0 once its window is over."""
         return max(0.0, decision.due - self._clock())
 
     def list_bulk(self) -> list[dict[str, Any]]:
@@ -166,6 +167,7 @@ class Journal:
             self._change(violation, claimed_by="", claimed_until=0.0)
 
     def note_opened(self, violation: str, actor: str) -> None:
+        """Record that a person opened the evidence."""
         with self._lock:
             opened = self._case(violation).opened
             if actor not in opened:
@@ -272,7 +274,6 @@ class Journal:
                 self._bulk[event["decision_id"]] = event
 
     def _end(self, decision: Decision) -> None:
-        """Drop the finding of an undone or refused decision, the whole case of a sent one."""
         if decision.state == "sent" and decision.action != "review":
             self._cases.pop(decision.violation, None)
         elif (case := self._cases.get(decision.violation)) is not None:

@@ -30,6 +30,7 @@ class OwnRecordPages:
     journal: Journal
 
     def show(self, visit: Visit) -> Response:
+        """Show the visitor's decisions, and the share of confirmations taken back, if they are LEAST_CASES or more."""
         mine = self.journal.list_decisions(visit.visitor.actor)
         confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None

@@ -59,6 +59,7 @@ class SellerFilePages:
         return visit.page("search.html", 404, asked=asked, problems=[("q", text)], marketplace=self.marketplace)
 
     def show(self, visit: Visit) -> Response:
+        """Show score, measures and violations; a part that cannot be read shows why."""
         seller, client, market = seller_of(visit), visit.visitor.client, self.marketplace
         explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
         explaining = start_call(lambda: explain(deadline_seconds=READ_SECONDS))
@@ -110,7 +111,6 @@ class SellerFilePages:
 
 
 def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]:
-    """Return, by entry, the points that an overturn of its incident gives back."""
     return {
         entry: incident.points_if_overturned
         for reason in answer.reasons
@@ -125,6 +125,7 @@ def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
 
 
 def violations_latest_first(client: Client, marketplace: str, seller: str) -> list[Violation]:
+    """Return the first MARKED_ENTRIES violations, sorted."""
     listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
 
@@ -153,7 +154,6 @@ def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
 
 
 def _describe_count(reason: Reason) -> str:
-    """Return what a reason counts, such as `days on record: 652`."""
     if reason.reason_code in ("IDENTITY_LEVEL", "IDENTITY_ATTRIBUTES"):
         level = IdentityLevel.Name(IdentityLevel.ValueType(reason.counted)).removeprefix("IDENTITY_LEVEL_")
         return f"level: {word(level).lower() if reason.counted else 'not stated'}"
@@ -162,7 +162,7 @@ def _describe_count(reason: Reason) -> str:
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
-    """Return where bars begin: 350 for a base of 600 and 100 lost points."""
+    """Return the points at which bars begin, a multiple of 50: 350 for a base of 600 and 100 lost points."""
     lost = sum(-reason.points for reason in answer.reasons)
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 

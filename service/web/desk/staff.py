@@ -62,6 +62,7 @@ class ProxySignIn:
         return None if token is None else self.clients.find_or_make(token)
 
     def sign_in(self, request: Request) -> Response:
+        """Return the page for a request without a token: status 401."""
         text = "The proxy in front of the desk passes on a bearer token of each person, and this request had none."
         problem = Problem(401, "You are not signed in", text)
         return render("problem.html", 401, problem=problem, visitor=None, csrf="", path=request.url.path)
@@ -76,6 +77,7 @@ class CodeSignIn:
     sessions: Sessions = field(default_factory=Sessions)
 
     def identify(self, request: Request) -> Visitor:
+        """Return who asks. Raises SignInNeeded without a session, Problem if the address is not of this machine."""
         host = request.headers.get("host", "").rpartition(":")[0].strip("[]")
         if not is_loopback_host(host):  # another site's name that leads here
             raise Problem(403, "The desk has another address", "Open it by the address that the command printed.")
@@ -85,12 +87,14 @@ class CodeSignIn:
         return visitor
 
     def client_of(self, _person: str) -> Client:
+        """Return the process's client, for every person."""
         return self.client
 
     def sign_in(self, request: Request) -> Response:
         return redirect(f"/sign-in?next={quote(request.url.path)}")
 
     def page(self, visit: Visit) -> Response:
+        """Show the form for the code; on POST check it and open a session."""
         if visit.request.method == "GET":
             return self._form(visit, visit.query_value("code"), "", visit.query_value("next"))
         code, name, after = (

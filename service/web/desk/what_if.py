@@ -19,6 +19,7 @@ class WhatIfPages:
     marketplace: str
 
     def simulate(self, visit: Visit) -> Response:
+        """Show what a decision would change, without recording it."""
         seller, violation, action = seller_of(visit), visit.query_value("violation"), visit.query_value("action")
         if action not in SUPPOSED or not violation:
             raise Problem(400, "Choose what to suppose", "Open the seller's file and follow a link beside a violation.")
@@ -33,6 +34,7 @@ class WhatIfPages:
         return visit.page("what_if.html", seller=seller, violation=violation, action=action, effect=effect)
 
     def replay(self, visit: Visit) -> Response:
+        """Compare an old answer, by the query's stamp, with today's; without a stamp show the form."""
         seller = seller_of(visit)
         given = {name: visit.query_value(name) for name in STAMP_FIELDS}
         shown: dict[str, Any] = {"seller": seller, "given": given, "ingredient": Ingredient.Name}
@@ -47,6 +49,7 @@ class WhatIfPages:
         return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
+        """Record that the form's case ended. Raises Problem without a reason."""
         seller, case, actor = seller_of(visit), visit.form_value("case"), visit.visitor.actor
         visit.visitor.client.end_case(self.marketplace, seller, case, actor=actor, reason=require_reason(visit))
         return redirect(f"/sellers/{seller}")

@@ -80,7 +80,6 @@ def _bounds(values: Sequence[int]) -> tuple[int, int]:
 
 
 def _month_labels(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
-    """Return the first days of at most eight months, evenly spaced, with their labels."""
     months, month = [], begin.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while month < end:
         if month >= begin:

@@ -43,7 +43,7 @@ class TokenClients:
     def verify(self, token: str) -> Client | None:
         """Return the client of a token, None for one that the server refuses.
 
-        Raises Problem if the server would refuse no token.
+        Raises Problem if the server accepts any token, so that its answer proves nothing.
         """
         client, is_accepted = self.find_or_make(token), False
         try:
@@ -70,7 +70,6 @@ class TokenClients:
 
 
 def _authenticates(client: Client) -> bool:
-    """Return whether the server accepts the token, whatever it permits."""
     try:
         client.get_trust_score("desk", "desk", deadline_seconds=CHECK_SECONDS)
     except SellertrustCallError as error:

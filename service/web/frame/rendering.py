@@ -115,6 +115,7 @@ def signed(value: int) -> str:
 
 
 def short_id(text: str) -> str:
+    """Cut the middle out of an id of over 28 characters."""
     return text if len(text) <= 28 else f"{text[:20]}…{text[-6:]}"
 
 

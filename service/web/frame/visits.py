@@ -86,6 +86,7 @@ class Visit:
         return self.form.get(name, [""])[0].strip()
 
     def form_file(self, name: str) -> bytes:
+        """Return an uploaded file's bytes; empty without one."""
         return self.form.get(name, [""])[0].encode("latin-1", "replace")
 
     def query_value(self, name: str) -> str:
@@ -179,7 +180,6 @@ class Site:
 
 
 async def _read_body(request: Request, most: int) -> bytes | None:
-    """Return a form's bytes; None if it is longer than `most`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

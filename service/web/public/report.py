@@ -110,7 +110,6 @@ class _View:
         return Line(self.label(key), self.text(key, figure.published), self.text(key, figure.known))
 
     def text(self, key: str, value: Value) -> str:
-        """Return a value in words; "" if the figure has none, as before its publication."""
         if not value.state:
             return ""
         unit = self.figures[key].unit
@@ -164,7 +163,6 @@ class _View:
         return found
 
     def press(self) -> list[tuple[str, str, str, str]]:
-        """Return (name, press figure, simulated, scaled), for a simulated year with listings."""
         listings = self.figures["listings"].known
         if not self._report.simulated or len(self._report.period) != 4 or not listings.count:
             return []

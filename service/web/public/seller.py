@@ -111,6 +111,7 @@ class SellerPages:
         return visitor
 
     def sign_in(self, visit: Visit) -> Response:
+        """Show the form for a token; on POST open a session, or answer 401 if the token is not this seller's."""
         seller = _name_in(visit.request)
         if visit.request.method == "GET":
             return page(visit, "seller_sign_in.html", token=visit.query_value("token"), problems=[])
@@ -164,6 +165,7 @@ class SellerPages:
         return page(visit, "seller_letter.html", statement=found.statements[0])
 
     def export(self, visit: Visit) -> Response:
+        """Return score, letters and path as a JSON file to save."""
         found = _Answers(visit)
         parts = {"score": found.explained, "letters": found.letters, "path": found.path}
         body = "{" + ",\n".join(f'"{name}": {json_format.MessageToJson(part)}' for name, part in parts.items()) + "}\n"
@@ -322,7 +324,6 @@ def _ids(visit: Visit) -> tuple[str, str]:
 
 
 def _name_in(request: Request) -> str:
-    """Return `marketplace/seller` of a path. Raises Problem for malformed ids."""
     parts = [str(request.path_params[name]) for name in ("marketplace", "seller")]
     if not all(map(is_id, parts)):
         raise Problem(404, "", "")
