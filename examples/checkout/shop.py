@@ -170,10 +170,12 @@ class Shop:
         return {name: (captured, refunded, paid) for name, captured, refunded, paid in rows}
 
     def close(self) -> None:
+        """Close the shop's database; the client stays open."""
         self._database.close()
 
 
 def main() -> None:
+    """Play 31 days of a shop, and print its payouts."""
     today = datetime.now(UTC).date()
     with sellertrust.local() as client, closing(Shop(Path(":memory:"), client, "shop")) as shop:
         shop.welcome("lamps", datetime.now(UTC) - timedelta(minutes=1))

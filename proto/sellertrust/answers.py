@@ -65,7 +65,7 @@ class Answers(Stubs):
         language: str = "",
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> FindTierPathResponse:
-        """Return the shortest way to each better tier by today's rules, and how the seller heals in 180 days."""
+        """Return the shortest way to each better tier within 180 days by today's rules, and how the seller heals."""
         request = FindTierPathRequest(
             seller=seller_name(marketplace, seller),
             audience=audience,

@@ -34,5 +34,5 @@ class Audits(Stubs):
         yield from pages(self._audits.ListAuditRecords, request, "records", deadline_seconds)
 
     def verify_audit(self, *, deadline_seconds: float = VERIFY_SECONDS) -> VerifyAuditResponse:
-        """Return the number of valid lines, the last hash, and the problem of the next line."""
+        """Return the number of valid lines, the last hash, and the `problem` of the next line: empty if all are valid."""
         return invoke(self._audits.VerifyAudit, VerifyAuditRequest(), deadline_seconds)

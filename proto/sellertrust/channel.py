@@ -80,7 +80,10 @@ class CallerFiles:
             return None
 
     def renew_token(self) -> None:
-        """Read the token again; until that succeeds, the last one stays in use. A function may hang: it gets a thread."""
+        """Read the token again: a file now; a function, which may hang, in a thread, at most every TOKEN_SECONDS.
+
+        Until that succeeds, the last token stays in use.
+        """
         if self._token is None or self._is_asking or monotonic() - self._renewed < self._renewal_seconds:
             return
         self._is_asking, self._renewed = True, monotonic()
@@ -172,30 +175,37 @@ class CallerChannel(grpc.Channel):
         self._retired, self.current = self.current, fresh
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
+        """Watch the present channel, not later ones."""
         self.current.subscribe(callback, bool(try_to_connect))
 
     def unsubscribe(self, callback: Any) -> None:
+        """Undo `subscribe` on the present channel."""
         self.current.unsubscribe(callback)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+        """Return a callable whose calls use the channel of that moment."""
         return _MultiCallable(self, "unary_unary", arguments, options)
 
     def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+        """See `unary_unary`."""
         return _MultiCallable(self, "unary_stream", arguments, options)
 
     def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        """See `unary_unary`."""
         return _MultiCallable(self, "stream_unary", arguments, options)
 
     def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+        """See `unary_unary`."""
         return _MultiCallable(self, "stream_stream", arguments, options)
 
     def held(self) -> list[Any]:
-        """Return the channels to close; no call begins any more."""
+        """Refuse calls from now on; return the channels, which the caller must close."""
         with self._lock:
             self._is_closed = True
             return [channel for channel in (self.current, self._retired) if channel is not None]
 
     def close(self) -> None:
+        """Close the channels; later calls raise ValueError."""
         for channel in self.held():
             channel.close()
 

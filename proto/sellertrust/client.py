@@ -176,7 +176,8 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
 
         With `on_error="unknown"`, for a checkout, there is always an answer. Any failure gives `unknown_score`: no
         server, a missed deadline, an unknown seller, a malformed id. The cause, without the seller, is logged as a
-        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `on_error` still raise.
+        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `max_staleness` or
+        `on_error` still raise.
 
         While the ledger's database is away, the server answers what it last knew, with its age in `freshness`.
         `max_staleness="fresh"`, for a payout, gets a fresh answer, or an error with the reason `TOO_STALE`.
@@ -218,8 +219,9 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         """Return the trust scores of up to 1,000 sellers from one snapshot of the ledger, one result each, in order.
 
         A result holds a `trust_score` or that seller's `error`. With `on_error="unknown"` each holds a trust score:
-        `unknown_score` in place of errors, also if the whole call fails. A seller named twice is asked for once and
-        answered twice. `max_staleness` and `use` as in `get_trust_score`, seller by seller; nothing is remembered.
+        `unknown_score` in place of errors, also if the whole call fails. Wrong times and a wrong `max_staleness` still
+        raise. A seller named twice is asked for once and answered twice. `max_staleness` and `use` as in
+        `get_trust_score`, seller by seller; nothing is remembered.
         """
         on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)

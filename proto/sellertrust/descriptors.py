@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 
 def descriptor_set() -> FileDescriptorSet:
+    """Return the contract with error details, each file after its imports."""
     found = FileDescriptorSet()
     seen: set[str] = set()
 

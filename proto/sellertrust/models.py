@@ -65,8 +65,9 @@ class Models(Stubs):
     ) -> PromoteModelResponse:
         """Make a model champion.
 
-        `override` and `sign_off` name the persons who answer for failed gates. `proposal` names the approved proposal
-        of exactly this request, if the server requires one.
+        `override` and `sign_off` name the persons who answer for failed hard and advisory gates; a failed gate without
+        one raises SellertrustCallError. `proposal` names the approved proposal of exactly this request, if the server
+        requires one.
         """
         request = PromoteModelRequest(
             name=model_name(model),
@@ -81,10 +82,10 @@ class Models(Stubs):
     def rollback_model(
         self, *, actor: str, reason: str, champion: str | None = None, deadline_seconds: float = PROMOTE_SECONDS
     ) -> RollbackModelResponse:
-        """Make the previous champion champion again.
+        """Make the previous champion champion again. Raises SellertrustCallError if there is none.
 
-        `champion` is the digest to be replaced, so that a repeated call does not bring it back; by default the present
-        champion's, which takes one more call.
+        `champion` is the digest to be replaced; a repeated call with it changes nothing. The default is the present
+        champion's, which takes one more call; a repeated call then undoes the first.
         """
         if champion is None:
             champion = self.get_model("champion", deadline_seconds=deadline_seconds).model.digest

@@ -33,7 +33,11 @@ class Networks(Stubs):
         at_least_sequence: int = 0,
         deadline_seconds: float = NETWORK_SECONDS,
     ) -> GetSellerNetworkResponse:
-        """Return the sellers up to `steps` links away (1 to 4, by default 2), and the certificates of the seller's links."""
+        """Return the sellers up to `steps` links away (1 to 4, by default 2), and the certificates of the seller's
+        links.
+
+        Raises SellertrustCallError if nothing links the seller.
+        """
         request = GetSellerNetworkRequest(
             seller=seller_name(marketplace, seller), steps=steps, at_least_sequence=at_least_sequence
         )
@@ -42,12 +46,16 @@ class Networks(Stubs):
     def list_rings(
         self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = NETWORK_SECONDS
     ) -> ListRingsResponse:
-        """Return the rings of at least `least_size` sellers, and what links did by month."""
+        """Return the rings of at least `least_size` sellers, most violators first; and by month, the sellers that links
+        touched.
+        """
         request = ListRingsRequest(parent=marketplace_name(marketplace), page_size=page_size, least_size=least_size)
         return invoke(self._networks.ListRings, request, deadline_seconds)
 
     def refresh_links(self, marketplace: str, *, deadline_seconds: float = REFRESH_SECONDS) -> RefreshLinksResponse:
-        """Measure the precision of links, and state what time alone changed."""
+        """Measure the precision of links, and record the cases that time alone changed. A repeated call changes
+        nothing.
+        """
         return invoke(
             self._networks.RefreshLinks, RefreshLinksRequest(parent=marketplace_name(marketplace)), deadline_seconds
         )

@@ -63,13 +63,14 @@ class Proposals(Stubs):
     ) -> Proposal:
         """Propose a request, which must later be made unchanged except for `proposal`.
 
-        `proposal_id` makes a retry safe.
+        `proposal_id` makes a retry safe. An open proposal of the same request is returned instead.
         """
         message = CreateProposalRequest(proposal_id=proposal_id or uuid.uuid4().hex, actor=actor, reason=reason)
         getattr(message, _FIELDS[type(request)]).CopyFrom(request)
         return invoke(self._proposals.CreateProposal, message, deadline_seconds).proposal
 
     def get_proposal(self, name: str, *, deadline_seconds: float = PROPOSAL_SECONDS) -> Proposal:
+        """Return a proposal by its `proposal_name`. Raises SellertrustCallError if unknown."""
         return invoke(self._proposals.GetProposal, GetProposalRequest(name=name), deadline_seconds).proposal
 
     def list_proposals(

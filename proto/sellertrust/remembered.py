@@ -32,7 +32,10 @@ class RememberedScores:
         self._asked: dict[str, Future[TrustScore]] = {}
 
     def get(self, name: str, ask: Callable[[], TrustScore]) -> TrustScore:
-        """Return a seller's score, remembered or from `ask`, whose exception is raised if nothing is remembered."""
+        """Return a seller's score, remembered or from `ask`.
+
+        If `ask` fails, the last score answers, marked as stale; without one the exception is raised.
+        """
         mine: Future[TrustScore] = Future()
         with self._lock:
             known = self._known.get(name)

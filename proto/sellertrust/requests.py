@@ -31,7 +31,7 @@ def parent_name(marketplace: str, seller: str | None) -> str:
 def pages(method: "grpc.UnaryUnaryMultiCallable[Any, Any]", request: Any, items: str, seconds: float) -> Iterator[Any]:
     """Yield the items of a list, each page within `seconds`. Raises SellertrustCallError.
 
-    `items`: the response's field that holds them.
+    `items`: the response's field that holds them. `request` is changed: it gets each page's token.
     """
     while True:
         page = invoke(method, request, seconds)
@@ -87,7 +87,7 @@ def timestamp(name: str, time: Time) -> Timestamp:
 
 
 def printable(name: str) -> str:
-    """Return a name that UTF-8 can encode: an id from elsewhere may hold half of a surrogate pair."""
+    """Return a name with `?` for what UTF-8 cannot encode: an id from elsewhere may hold half of a surrogate pair."""
     return name.encode(errors="replace").decode()
 
 

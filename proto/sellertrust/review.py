@@ -89,6 +89,7 @@ class Reviews(Stubs):
         known_time: Time | None = None,
         deadline_seconds: float = REVIEW_SECONDS,
     ) -> Notifier:
+        """Return a notifier's record and reliability. Raises SellertrustCallError without a report."""
         request = GetNotifierRequest(name=notifier_name(marketplace, notifier), **bounds(observe_time, known_time))
         return invoke(self._reviews.GetNotifier, request, deadline_seconds).notifier
 

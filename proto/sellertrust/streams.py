@@ -117,6 +117,7 @@ class Outbox:
             return iter(self._next_for(self._connection), None)
 
     def acknowledge(self, response: StreamEntriesResponse) -> Acknowledgement:
+        """Drop the oldest batch, which the response answers; return its acknowledgement."""
         with self._changed:
             self._waiting.popleft()
             self._sent -= 1
@@ -145,6 +146,7 @@ class Outbox:
             return True
 
     def close(self) -> None:
+        """End the reading thread and all iterators."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -168,7 +170,6 @@ class Outbox:
         return next_batch
 
     def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
-        """Read the batches, at most IN_FLIGHT ahead."""
         try:
             for batch in batches:
                 request = StreamEntriesRequest(parent=parent, entries=batch)

@@ -20,22 +20,27 @@ class Threads:
 
     @staticmethod
     def result(future: "Future[Result]") -> Result:
+        """Wait for a future's result."""
         return future.result()
 
     @staticmethod
     def block(work: Callable[[], Result]) -> Result:
+        """Run work that may block."""
         return work()
 
     @staticmethod
     def messages(call: Any) -> Iterator[Any]:
+        """Yield a call's messages."""
         return iter(call)
 
     @staticmethod
     def requests(requests: Iterator[Any]) -> Any:
+        """Return requests as gRPC takes them."""
         return requests
 
     @staticmethod
     def batches(batches: Any) -> Iterable[Any]:
+        """Return batches for the thread that reads them."""
         return batches  # type: ignore[no-any-return]
 
 
@@ -44,19 +49,23 @@ class Loop(Threads):
 
     @staticmethod
     def result(future: "Future[Result]") -> Result:
+        """Wait on the loop for a future's result."""
         found: Result = settle(asyncio.wrap_future(future))
         return found
 
     @staticmethod
     def block(work: Callable[[], Result]) -> Result:
+        """Run work in a thread and await it."""
         return Loop.result(in_thread(work))
 
     @staticmethod
     def messages(call: Any) -> Iterator[Any]:
+        """Yield a call's messages."""
         return iter(lambda: settle(call.read()), grpc.aio.EOF)
 
     @staticmethod
     async def requests(requests: Iterator[Any]) -> AsyncIterator[Any]:
+        """Yield requests, each read in a thread."""
         while (request := await asyncio.wrap_future(in_thread(lambda: next(requests, None)))) is not None:
             yield request
 

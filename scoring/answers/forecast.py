@@ -74,6 +74,7 @@ class Forecasts:
 
     @property
     def wait(self) -> Forecast:
+        """Return the forecast without acts."""
         return self.all[0]
 
     @property
@@ -95,7 +96,7 @@ class Forecasts:
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
     def gains_points(self, course: Course) -> bool:
-        """Return whether points ever rise above those of today."""
+        """Return whether a course ever gives more points than today."""
         found = [one.points for one in self.all if one.course == course]
         return any(int(points.max()) > int(points[0]) for points in found)
 
@@ -107,7 +108,10 @@ def count_recent_orders(facts: Facts) -> int:
 
 
 def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
-    """Return the courses of one seller over HORIZON_DAYS, if a model is served."""
+    """Return the courses of one seller over HORIZON_DAYS; None without a model.
+
+    With too many entries, only the wait is followed, and `stopped` is set.
+    """
     if core.artifact is None:
         return None
     courses = list(_list_courses(core.facts))
@@ -212,8 +216,9 @@ def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
 
 
 def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> list[TierPath]:
-    """Return the shortest course to each better tier in reach, the nearest tier first; a score of its day confirms
-    each.
+    """Return the shortest course to each better tier in reach, the nearest tier first.
+
+    The score on its last day must confirm a course; else the next shortest is tried.
     """
     paths: list[TierPath] = []
     for tier in Tier:

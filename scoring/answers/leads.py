@@ -192,8 +192,9 @@ class AppealEffect:
 def list_appeals(
     answer: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
 ) -> list[AppealEffect]:
-    """Return points and tier without each incident open to or under appeal, the largest effect first, at most
-    MAX_LEADS.
+    """Return the points that each incident open to or under appeal costs, and the tier without it.
+
+    The largest effect is first, at most MAX_LEADS.
     """
     leads = [
         lead for lead in list_untested_leads(answer, explanation) if lead.contestable and lead.category is not None

@@ -94,7 +94,6 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
 
 
 def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -> MeasureStatement | None:
-    """Return the sent letter unless the measure changed since."""
     return None if sent is None or last is None or sent.sequence < last.sequence else sent
 
 

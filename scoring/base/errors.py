@@ -40,6 +40,7 @@ class SellertrustError(Exception):
 
     @property
     def message(self) -> str:
+        """Return the text, after the field's path if any."""
         return f"{field_name(self.path)}: {self.text}" if self.path else self.text
 
     def __str__(self) -> str:
@@ -53,6 +54,7 @@ class FieldViolation:
 
     @property
     def field(self) -> str:
+        """Return the path as text."""
         return field_name(self.path)
 
 
@@ -314,6 +316,7 @@ def invalid(field: str | FieldPath, description: str) -> InvalidInput:
 
 
 def seller_not_found(marketplace: str, seller: str) -> SellerNotFound:
+    """Return (not raise) the error."""
     return SellerNotFound(
         f"No seller {seller!r} in marketplace {marketplace!r} has orders, an identity or a valid violation."
         " Check both names.",

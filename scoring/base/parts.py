@@ -75,7 +75,7 @@ class Part:
         self.errors.append(f"{place} {text}" if place else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        """Read a whole number from `least` to `most`; a missing one gives `default`."""
+        """Read a whole number from `least` to `most`; a missing one gives `default`, a wrong one an error and `least`."""
         value = self.value(name)
         if value is None and default is not None:
             return default
@@ -87,7 +87,7 @@ class Part:
         return least
 
     def decimal(self, name: str, least: float, most: float, default: float) -> float:
-        """Read a number from `least` to `most`, also with a fraction."""
+        """Read a number, also with a fraction; defaults and errors as of `number`."""
         value = self.value(name)
         if value is None:
             return default
@@ -134,7 +134,7 @@ class Part:
         return False
 
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
-        """Read one of `words`."""
+        """Read one of `words`; a missing one gives `default`, a wrong one an error and the first."""
         value = self.value(name)
         if value is None and default is not None:
             return default
@@ -162,11 +162,12 @@ class Part:
         return found
 
     def member(self, name: str, members: Iterable[Member], default: Member | None = None) -> Member:
-        """Read one of an enumeration's members by its name in lower case."""
+        """Read one of an enumeration's members by its name in lower case; defaults and errors as of `word`."""
         by_name = {member.name.lower(): member for member in members}
         return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
+        """Read one or more different members by lower-case names; skip wrong ones."""
         by_name = {member.name.lower(): member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 
@@ -183,6 +184,7 @@ class Part:
         return first, last
 
     def texts(self, name: str) -> list[str]:
+        """Read a list of texts, which may be empty but not missing."""
         value = self.value(name)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value

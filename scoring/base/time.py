@@ -41,7 +41,7 @@ def format_day(day: int) -> str:
 
 
 def is_date(text: str) -> bool:
-    """Return whether the text looks like `YYYY-MM-DD`."""
+    """Return whether the text has the form `YYYY-MM-DD`, even if there is no such day."""
     return _DATE.fullmatch(text) is not None
 
 

@@ -82,7 +82,6 @@ def find_reached_days(
 
 
 def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
-    """Return when refunds undid a day's jump, in microseconds, or NEVER."""
     if isinstance(trigger, Jump):
         for later in table.stated[bisect_right(table.stated, day) :]:
             if later > day + MAX_CAUTION_DAYS:

@@ -54,7 +54,7 @@ class Onset(NamedTuple):
 
     @property
     def retracted(self) -> int:
-        """Return when the first of its signs was taken back for its rule, in microseconds, or NEVER."""
+        """Return when the first of its signs was taken back for its rule, in microseconds, or NEVER; for flow `ended`."""
         return min((sign.retracted for sign in self.signs), default=self.ended)
 
     @property
@@ -64,6 +64,7 @@ class Onset(NamedTuple):
 
     @property
     def case(self) -> str:
+        """Return its case's id."""
         return name_case(self.rule.id, self.entries[-1])
 
 
@@ -193,9 +194,10 @@ def take_back_ended_cases(table: CautionTable, known_signs: KnownSigns) -> Known
 
 
 def list_onsets_by_flow(caution_table: CautionTable, known_signs: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
-    """Yield each moment at which flow reaches a rule's trigger, rule by rule, on unused days.
+    """Yield an onset for each day on which a seller's flow (daily orders) reaches a rule's trigger, rule by rule.
 
-    By the statements that counted at `time`, by default the last. Days of ended cases set nothing else off.
+    Statements count as at `time`, by default the last. Days within a trigger's span of an earlier onset or ended case
+    set nothing else off. Days stated MAX_LATE_DAYS late set nothing off.
     """
     flow, ended = list_flow_as_of(known_signs.flow, time), known_signs.ended
     table = FlowTable(flow, caution_table.currency)
@@ -349,7 +351,6 @@ def _add_span(under: list[Span], span: Span) -> None:
 
 
 def _measure_covered(covering: Sequence[Span], start: int, end: int) -> int:
-    """Return how many microseconds from `start` to `end` the sorted, disjoint spans cover."""
     found = 0
     for span in reversed(covering):
         if span.end <= start:

@@ -45,7 +45,10 @@ def is_contest(fact: Fact) -> bool:
 
 
 def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, ViolationState], path: FieldPath) -> None:
-    """Raise LifecycleForbids for a suspension unless it rests on confirmed violations of its seller."""
+    """Raise LifecycleForbids for a suspension unless it rests on confirmed violations of its seller.
+
+    Lifts, notices and measures of rules always pass.
+    """
     is_told = fact.state in {MeasureState.LIFTED, *NOTICE_STATES}
     if fact.measure_kind is not MeasureKind.SUSPENSION or is_told or fact.rule:
         return  # a rule's measure rested on violations confirmed at that time, whatever happened since
@@ -77,6 +80,7 @@ def require_confirmed(
 
 
 def build_unknown_measure(name: str, path: FieldPath) -> MeasureNotFound:
+    """Return (not raise) the error."""
     text = f"no measure {name!r} is recorded against this seller; give the id that its entry states as `measure`"
     return MeasureNotFound(text, {"measure": name}, path)
 
@@ -110,6 +114,7 @@ class Contests:
             self.measures[fact.measure] = replace(measure, contestable_from=since)
 
     def mark_decided(self, complaint: str, entry_id: str) -> None:
+        """Record `entry_id` as the decision of a recorded complaint."""
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
     def record_decider(self, violation: str, actor: str, caller: str) -> None:
@@ -119,7 +124,8 @@ class Contests:
     def file_complaint(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:
         """Record a complaint, filed at `filed_time` (microseconds).
 
-        Raise MeasureNotFound if this seller has no such measure; ContestForbids if it is too late.
+        Raise MeasureNotFound if this seller has no such measure; ContestForbids if it is too late, unless it offers a
+        plan.
         """
         field = (*path, "complaint", "measure")
         measure = self._require_measure(fact.measure, entry.seller, field)
@@ -145,8 +151,8 @@ class Contests:
     ) -> None:
         """Record a decision about a complaint. `own_names`: every name of the caller; empty without a server.
 
-        Raise EntryNotFound if this seller has no such complaint; ContestForbids if it is decided, or its decider
-        decided before.
+        Raise EntryNotFound if this seller has no such complaint. Raise ContestForbids if it is decided, or if actor or
+        caller filed it. They must not have decided about its measure or the measure's violations, either.
         """
         path = (*path, "complaint_decision")
         complaint = self.complaints.get(fact.complaint)

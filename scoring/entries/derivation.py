@@ -320,7 +320,6 @@ class Derivation:
         return owner
 
     def _find_week_incident(self, fact: EntryCorrected) -> str | None:
-        """Return the incident of the new week of a moved report; None for other corrections."""
         about = self._context.correction_targets[fact.entry].entry.fact
         if fact.moved_to is None or not isinstance(about, ViolationReported):
             return None

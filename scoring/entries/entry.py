@@ -97,7 +97,6 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
 
 
 def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath]) -> list[PreparedEntry]:
-    """Raise as `prepare_entries`, if any entry is wrong; `paths`: where each entry stands in its request."""
     batch: list[PreparedEntry] = []
     problems: list[FieldViolation] = []
     for entry, path in zip(entries, paths, strict=True):

@@ -100,6 +100,7 @@ class EntryColumns:
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_columns(self, **columns: Ints) -> "EntryColumns":
+        """Return the entries with these columns replaced."""
         return _Lazy(self, _ALL, **columns)
 
 
@@ -195,6 +196,7 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def rows_by_case(self) -> list[list[FactRow]]:
+        """Return the rows of each case, by sequence."""
         found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
         for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
             found[case].append(self.rows[row])
@@ -218,7 +220,6 @@ def tabulate(
 
 
 def _tabulate_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
-    """Return exposure as columns, 0 where exposure has no such field, and its product categories by code."""
     zeros = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), zeros)
     products: Sequence[str] = ()

@@ -56,6 +56,7 @@ class Facts:
 
     @property
     def settled_orders(self) -> Ints:
+        """Return the settled orders by case, at most MAX_TOTAL."""
         return add_up_amounts(self.exposure_orders, self.exposure_case, self.cases)
 
     @property
@@ -264,7 +265,6 @@ def _find_overrides(overrides: EntryColumns, observe_time: Ints) -> tuple[Ints, 
 
 
 def _find_highest_revisions(sold: EntryColumns) -> NDArray[np.intp] | None:
-    """Return the index of the counting statement of each (case, day, product category); None if all count."""
     case, day = sold.case, sold.day
     if ((case[1:] > case[:-1]) | ((case[1:] == case[:-1]) & (day[1:] > day[:-1]))).all():
         return None  # one statement per day, in order, as in most feeds: no sort needed

@@ -29,6 +29,7 @@ class Findings:
     row: Ints
 
     def take(self, index: slice) -> "Findings":
+        """Select by slice."""
         return Findings(self.case[index], self.day[index], self.finding[index], self.row[index])
 
 

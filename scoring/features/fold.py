@@ -107,7 +107,7 @@ class Sums:
         return Sums(**values | changed | {"cases": cases})
 
     def without_conduct(self, n: int) -> "Sums":
-        """Return the sums of the first n cases without any conduct."""
+        """Return the sums of the first n cases, without violations, failures and findings."""
         first = self.map(lambda values: values[..., :n], n)
         names = ("series", "ever", "recent", "worst", "total_failures", "findings")
         nothing = {name: np.zeros_like(getattr(first, name)) for name in names}
@@ -152,7 +152,6 @@ class Folder:
         )
 
     def _add_up_exposure(self, views: Views) -> tuple[Floats, Floats]:
-        """Return orders and failures, decayed, of shape (2, half-lives, cases), and in all, of shape (2, cases)."""
         age, column = views.exposure_ages.table, views.exposure_ages.column
         weight = np.concatenate([self._exposure_tables.take(age, axis=1, mode="clip"), (age < NEVER)[None]])
         amounts = np.stack([views.exposure_orders, views.exposure_failures])
@@ -245,7 +244,6 @@ def _find_extremes(views: Views) -> dict[str, Any]:
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
-    """Return rows of one array; the last column, for all higher ages, is 0."""
     stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
     for row, table in zip(stacked, tables, strict=True):
         row[: len(table)] = table
@@ -261,13 +259,11 @@ def _add_up_views(weight: Ints, column: Ints, amounts: Ints, place: Ints, places
 
 
 def _split_places(sums: Floats, places: int, n: int) -> Floats:
-    """Turn sums of shape (tables, K x places x n) into (tables, places, K x n)."""
     number = sums.shape[1] // (places * n) if n else 0
     return sums.reshape(len(sums), number, places, n).swapaxes(1, 2).reshape(len(sums), places, number * n)
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
-    """Return the least of `values`, shape (..., facts), by sorted case; `nothing` for an empty case."""
     out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
     starts = np.flatnonzero(first_of_runs(case))
     out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)

@@ -156,7 +156,6 @@ def _find_identities(identities: EntryColumns, moments: Ints, facts: Facts) -> t
 
 
 def _find_last_before(entries: EntryColumns, moments: Ints) -> Ints:
-    """Return the place of each seller's last entry before each moment, or -1; shape (K, n)."""
     before: Bools = entries.occur_time < moments
     place = np.full((len(moments), entries.cases), -1, dtype=np.int64)
     for n, case in enumerate(entries.case.tolist()):

@@ -116,7 +116,6 @@ def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[t
 def _find_next_state(
     states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int
 ) -> tuple[int, int]:
-    """Return the (bucket, tenure) of the next run day whose worth, less the history bought, is `wanted`."""
     for to in range(bucket, states.reach(bucket, tenure) + 1):
         for older in range(tenure, min(tenure + 2, len(states.tenure))):
             if int(following[to, older] - (grown[to] - grown[bucket])) == wanted:

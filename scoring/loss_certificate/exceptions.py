@@ -44,7 +44,11 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 def show_granted(
     policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
 ) -> dict[str, Any] | None:
-    """Return the grants with each seller's largest take, if considered. `largest`: of all other sellers."""
+    """Return the grants as JSON values, each with the seller's largest take; None if `granted` is None.
+
+    `largest`: of all other sellers, to compare. A take is None if unbounded. Sellers with neither a tier nor a lifted
+    measure of this policy are left out.
+    """
     if granted is None:
         return None
     stated = {(rule.id, measure.kind) for rule in policy.rule_book.rules for measure in rule.measures}

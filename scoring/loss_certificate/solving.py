@@ -159,7 +159,6 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
 
 
 def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
-    """Return the table before a run, (buckets, tenures, deposits); a deposit is worth itself."""
     above = np.maximum(find_run_gain(states, run), 0)
     for tenure in range(len(states.tenure) - 1, -1, -1):
         column = above[:, tenure]

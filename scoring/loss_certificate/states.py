@@ -61,7 +61,7 @@ NOTHING_AHEAD = Ahead()
 
 
 def find_laxest(limits: Iterable[Ahead]) -> Ahead:
-    """Return the largest amounts and the shortest hold."""
+    """Return the largest amounts and the shortest hold; ValueError without limits."""
     minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
     return Ahead(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
@@ -231,7 +231,6 @@ def _grant_by_bucket(
     tenure: Sequence[int],
     tiers: Sequence[Tier | None],
 ) -> tuple[tuple[Granted, ...], ...]:
-    """Return grants at the upper end of each bucket of settled value (rows) and tenure (columns)."""
     return tuple(
         tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
         for top in (*thresholds[1:], ANY_VALUE)

@@ -19,6 +19,7 @@ class Take:
 
 
 def join_largest(takes: Iterable[Take]) -> Take:
+    """Return the largest of each number; ValueError without takes."""
     all_takes = [*takes]
     return Take(max(take.gross_minor for take in all_takes), max(take.after_refunds_minor for take in all_takes))
 

@@ -29,6 +29,7 @@ class LinkInForce(NamedTuple):
 
     @property
     def percent(self) -> int:
+        """Return its strength in percent, rounded down."""
         return self.fact.strength_ppm // 10_000
 
 

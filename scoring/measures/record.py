@@ -81,7 +81,7 @@ def name_measure(seller: str, rule: str, measure: Measure) -> str:
 
 
 def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
-    """Return by measure a person's lift, if it is the last statement of a person about it.
+    """Return by rule's measure a person's lift, if it is the last statement of a person about it.
 
     `statements`: about one seller, by sequence.
     """

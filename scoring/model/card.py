@@ -31,7 +31,6 @@ def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
 
 
 def _describe_rows(edges: Sequence[float]) -> list[str]:
-    """Return each row in words: "up to 0", "over 0 to 1.5" and "over 1.5"."""
     texts = [repr(edge).removesuffix(".0") for edge in edges]
     between = [f"over {low} to {high}" for low, high in pairwise(texts)]
     return [f"up to {texts[0]}", *between, f"over {texts[-1]}"]

@@ -145,7 +145,6 @@ def append_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) 
 
 @lru_cache(maxsize=8)
 def _list_by_series(prior: Prior) -> tuple[Floats, Floats, Floats]:
-    """Return prior mass, orders and weight of one event by series, each (13, 1)."""
     (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
     mass = [*(events * weight for weight in prior.mix), events, failures]
     whole = [*[prior.grain] * (several + 1), 1.0, 1.0, 1.0, 1.0]

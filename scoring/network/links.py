@@ -105,7 +105,7 @@ def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
 
 
 def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, Decided]:
-    """Return persons' last decisions by kind of link."""
+    """Return, by kind of link, how many links persons last confirmed, and how many they severed."""
     ordered = _sort_valid(statements)
     found: dict[LinkKind, Decided] = {}
     for _, group in groupby(ordered, key=attrgetter("seller", "thing")):
@@ -147,6 +147,7 @@ class Graph:
     def of(
         cls, holds: Iterable[Hold], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
     ) -> "Graph":
+        """Return the graph of live holds. `low_ppm`: lower ends of precision by kind; `crowded`: further hubs."""
         by_seller: dict[str, list[Hold]] = {}
         holders: dict[str, list[Hold]] = {}
         for hold in holds:
@@ -160,7 +161,7 @@ class Graph:
         return identifier in self.crowded or len(self.holders.get(identifier, ())) > MAX_SHARING
 
     def bound(self, hold: Hold) -> int:
-        """Return the strength of a hold, bounded by the precision of its kind unless a person confirmed it."""
+        """Return a hold's strength, bounded by its kind's precision (0 if unmeasured) unless a person confirmed it."""
         return hold.strength_ppm if hold.confirmed else min(hold.strength_ppm, self.low_ppm.get(hold.kind, 0))
 
     def hops(self, seller: str, least_ppm: int = 1) -> list[Hop]:

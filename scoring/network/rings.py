@@ -44,7 +44,7 @@ class Month(NamedTuple):
 
 
 def find_shared(seller: Ints, thing: Ints) -> Ints:
-    """Return the distinct pairs (seller, thing), both codes from 0, of what several share, without hubs."""
+    """Return the distinct pairs (seller, thing), shape (2, pairs), both codes from 0, of what several share, without hubs."""
     pairs: Ints = np.unique(np.stack([seller, thing]), axis=1)
     sharing = np.bincount(pairs[1])[pairs[1]]
     return pairs[:, (sharing > 1) & (sharing <= MAX_SHARING)]

@@ -87,7 +87,6 @@ def _find_long_groups(rules: RuleBook) -> Iterator[str]:
 
 
 def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cell]]:
-    """Yield (better, worse) for each cell and its next worse one on each axis, impossible cells included."""
     worse_points = dict(zip(space.points[1:], (None, *space.points[1:]), strict=False))
     for cell in cells:
         if cell.points is not None:

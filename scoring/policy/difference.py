@@ -70,8 +70,9 @@ def answer_in(space: Space, place: int, cell: Cell) -> Answer:
 def find_changes(before: Policy, after: Policy) -> list[Change]:
     """List every cell whose tier, badge or terms change, in order; then sellers who change cells.
 
-    Sellers change cells by thin file and clear days (`scoring.policy.moved`). Beyond MAX_CELLS, tiers and
-    badges come first, then each kind of measure, in cells of its own.
+    A cell is a combination of ranges, such as points 500 to 599 with standing 12 or more. Sellers change cells by thin
+    file and clear days (`scoring.policy.moved`). Beyond MAX_CELLS cells, tiers and badges come first. Each kind of
+    measure follows by itself, under the earlier tier and badge.
     """
     if len(_build(before, after)) <= MAX_CELLS:
         return _list_changes(before, after)

@@ -88,6 +88,7 @@ def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Opera
 
 
 def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
+    """Return each change of the standing, expiries too, as (microseconds, new standing)."""
     return _trace(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 
@@ -101,7 +102,10 @@ def add_up_incident(violations: Iterable[Established], table: StandingTable) -> 
 
 
 def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
-    """Return the steps of a count of incidents."""
+    """Return each change of a count of incidents, as (microseconds, new count).
+
+    An incident counts while an established violation is younger than `counter.days`.
+    """
     mine = [violation for violation in violations if matches(violation, counter)]
     return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
 

@@ -155,6 +155,7 @@ class Deposit:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(deposit_minor=self.amount_minor)
 
     def less(self, placed_minor: int) -> "Deposit":
@@ -169,6 +170,7 @@ class SettlementHold:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(hold_days=self.days)
 
 
@@ -179,6 +181,7 @@ class DeliveryHold:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(delivery_hold_days=self.days)
 
 
@@ -197,6 +200,7 @@ class PaidAheadLimit:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(
             ahead_days=self.days,
             ahead_minor=self.value_minor,
@@ -215,6 +219,7 @@ class RollingReserve:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(reserve_ppm=self.ppm, reserve_days=self.days)
 
 
@@ -259,6 +264,7 @@ class ListingCap:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(listing_caps=((self.product_category, self.listings),))
 
 
@@ -272,6 +278,7 @@ class IntakeCap:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         return Terms(intake_caps=((self.product_category, self.new_listings),))
 
 
@@ -285,6 +292,7 @@ class Restriction:
 
     @property
     def terms(self) -> Terms:
+        """Return the terms of this measure alone."""
         in_force: dict[str, Any] = {self.kind.name.lower(): True}
         return Terms(**in_force)
 

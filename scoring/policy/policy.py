@@ -105,11 +105,13 @@ class Policy:
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 
     def tier_numbers(self, points: Ints) -> Ints:
+        """Return the `Tier` number of each points; below all cut-offs the lowest rated tier's."""
         tiers = np.full(len(points), int(RATED_TIERS[0]), dtype=np.int64)
         for tier, cut_off in sorted(self.cut_offs.items(), key=lambda item: item[1]):
             tiers = np.where(points >= cut_off, int(tier), tiers)
         return tiers
 
     def tiers_with_standing(self, points: Ints, standing: Ints) -> Ints:
+        """Return the number of `tier_with_standing` for each seller."""
         tiers = self.tier_numbers(points)
         return tiers if self.standing is None else self.standing.bound(tiers, standing)

@@ -110,6 +110,7 @@ class Condition:
     below: int | None = None
 
     def holds(self, seller: "Situation") -> bool:
+        """Return whether `least` <= the seller's value < `below`."""
         value = seller.value(self.operand)
         return self.least <= value and (self.below is None or value < self.below)
 
@@ -153,11 +154,13 @@ class Rule:
 
     @property
     def product_categories(self) -> set[str]:
+        """Return the product categories that conditions and measures name."""
         settled = {one.operand.product_category for one in self.conditions if isinstance(one.operand, Settled)}
         return (settled | {getattr(one, "product_category", "") for one in self.measures}) - {""}
 
     @property
     def closes_after_notice(self) -> bool:
+        """Return whether it closes the account after days of notice."""
         return any(
             isinstance(measure, Suspension) and measure.terminates and measure.notice_days for measure in self.measures
         )
@@ -225,8 +228,9 @@ class Situation:
         return found
 
     def list_views(self) -> list["Situation"]:
-        """Return this situation, and one of tier UNRATED for a newcomer, and if a violation alone makes the seller
-        rated.
+        """Return the situations in which rules are tried: this one, and maybe the same seller as UNRATED.
+
+        The second is there if `shared_by` or `rated_by_violation` is set; it has no standing and no incidents.
         """
         if not (self.rated_by_violation or self.shared_by):
             return [self]

@@ -128,6 +128,7 @@ class Space:
         return not cell.thin or (is_rated and self.find_thin_file(cell) is not None)
 
     def has_violations(self, cell: Cell) -> bool:
+        """Return whether a standing or count is above 0."""
         return any(cell.values[: len(self.fact_axes)])
 
     def values_by(self, place: int, cell: Cell) -> Mapping[Operand, int]:

@@ -40,7 +40,7 @@ class StandingTable:
         return expiry if self.reset is None else np.minimum(expiry, self.find_reset_after(day))
 
     def find_reset_after(self, day: Any) -> Any:
-        """Return the first yearly reset after a day; takes and returns as `find_expiry`."""
+        """Return the first yearly reset after a day, 1 January without `reset`; days since 1970-01-01, one or an array."""
         month, of_month = map(int, (self.reset or "01-01").split("-"))
         years = np.asarray(day, dtype="datetime64[D]").astype("datetime64[Y]")
         months = (years + 1).astype("datetime64[M]") + (month - 1)

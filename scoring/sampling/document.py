@@ -15,6 +15,7 @@ FORMAT = "sellertrust.test-buys@1"
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON values, without listings that were not drawn."""
     drawn = [asdict(one.unit) | {"probability_ppb": one.probability_ppb} for one in plan.drawn]
     return {
         "format": FORMAT,
@@ -33,7 +34,7 @@ def name_plan(described: Mapping[str, Any]) -> str:
 
 
 def read_plan(described: Any, frame: Frame) -> Plan:
-    """Return the plan; raise InvalidInput unless it is over this frame."""
+    """Return the plan; raise InvalidInput unless it is a plan over this frame."""
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise invalid("PLAN", f"is no plan of test buys ({FORMAT}); make one: sellertrust audit plan")
     if described["frame_digest"] != frame.digest:

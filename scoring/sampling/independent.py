@@ -92,7 +92,6 @@ def _check_results(document: Any) -> Iterator[str]:
 
 
 def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a fault for each stated share that does not follow from the results."""
     results = document["results"]
     tested = [one for one in document["plan"]["drawn"] if one["listing"] in results]
     expected = {("all", by) for by in ("listings", "units", "value")}
@@ -169,7 +168,6 @@ def _check_interval(where: str, share: Any, own: Sequence[Any], weights: Any, re
 
 
 def _quantile(a: float, b: float, at: float) -> float:
-    """Return the quantile of the beta distribution, by bisection to 1e-9."""
     low, high = 0.0, 1.0
     while high - low > 1e-9:
         middle = (low + high) / 2

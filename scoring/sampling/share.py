@@ -96,8 +96,8 @@ def join_strata(tested: Sequence[Drawn], frame: Sequence[Unit]) -> dict[str, int
 def weigh(expanded: Floats, stratum: Ints, sizes: Floats) -> Floats | None:
     """Return each result's weight: together 1, and in each stratum its share of the frame's size.
 
-    `expanded`: size over probability, by result; `sizes`: of the frame, by stratum. None if a stratum with a size
-    has no result with a size.
+    `expanded`: size over probability, by result; `sizes`: of the frame, by stratum. None if a stratum with a size has
+    no result with a size, or if no stratum has a size.
     """
     drawn = np.bincount(stratum, weights=expanded, minlength=len(sizes))
     if sizes.sum() <= 0 or (drawn[sizes > 0] <= 0).any():

@@ -33,6 +33,7 @@ class Stamp:
 
     @property
     def made_by(self) -> MadeBy:
+        """Return the stamp's model, policy and notice."""
         return MadeBy(self.model_digest, self.policy_digest, self.notice)
 
 

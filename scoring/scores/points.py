@@ -52,10 +52,11 @@ def find_points(
     is_needed: Bools | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> SellerPoints:
-    """Compute the points of sellers; midnights that the table knows are not computed again.
+    """Compute the points of sellers now and at past midnights.
 
-    `is_needed`: the midnights to compute, of shape (midnights, n); by default the policy's clear days. `check`
-    may raise between parts.
+    `is_needed`: the midnights to compute, of shape (midnights, n), known or not; the others are 0. By default the
+    policy's clear days are filled, and only midnights that the table does not know are computed. `check` may raise
+    between parts.
     """
     n, found = len(seller_facts.sellers), seller_facts.table.midnights if is_needed is None else None
     if is_needed is None:

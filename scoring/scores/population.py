@@ -36,6 +36,7 @@ class Population:
 
     @property
     def exists(self) -> Bools:
+        """Return who has a valid entry."""
         return self.facts.exists
 
     def largest_products(self) -> list[str]:
@@ -148,7 +149,6 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
 def _find_closures(
     policy: Policy, people: Population, cases: Sequence[int], is_view: Bools
 ) -> Iterator[dict[str, int | None]]:
-    """Yield for each case since when each rule holds that closes its account after a notice, in microseconds."""
     rules = [rule for rule in policy.rule_book.rules if rule.closes_after_notice]
     table, facts, time = people.known.table, people.facts, people.known.observe_time
     rows_of = table.rows_by_case() if cases else []

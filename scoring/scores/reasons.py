@@ -126,7 +126,7 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
 
 
 def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> dict[str, Ints]:
-    """Return the points by reason code, incidents apart: int64 of shape (n,), for the input `x`."""
+    """Return the points, below 0 if lost, by reason code, incidents apart: int64 of shape (n,), for the input `x`."""
     n = len(x)
     alone, bare = x.copy(), sums.without_conduct(n)
     for column, feature in enumerate(features):

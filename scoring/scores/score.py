@@ -206,7 +206,6 @@ def _build_scores(
 def _list_bounds(
     points: SellerPoints, lowest: Ints, standing: Ints, artifact: Artifact, policy: Policy
 ) -> list[tuple[str, ...]]:
-    """Return, by case, the codes of points beyond their ends, and of a tier below the tier of the present points."""
     tiers = policy.tiers_with_standing(lowest, standing)
     bounds = {
         LIMIT: artifact.page.base - points.raw > MAX_POINTS,
@@ -218,7 +217,10 @@ def _list_bounds(
 
 
 def explain(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
-    """Return the trust score of a single seller with the facts behind every point, or None for an unknown seller."""
+    """Return the trust score of a single seller with the facts behind every point, or None for an unknown seller.
+
+    UNRATED sellers have a thin file in place of reasons.
+    """
     [score] = core.scores
     artifact, policy, facts = core.artifact, core.policy, core.facts
     if score is None:

@@ -134,6 +134,7 @@ class Period:
 
     @property
     def start(self) -> int:
+        """Return its first microsecond."""
         return start_of_month(self.first)
 
     @property

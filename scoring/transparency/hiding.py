@@ -80,6 +80,7 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
 
 
 def add_up(months: Iterable[Amount]) -> Amount:
+    """Return exact sums of totals and cells."""
     total, splits = 0, dict[str, Counter[str]]()
     for month in months:
         total += month.total

@@ -34,6 +34,7 @@ class Interval:
         return Interval(self.value, float(low), float(high))
 
     def as_dict(self) -> dict[str, float]:
+        """Return value, low and high by name."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 

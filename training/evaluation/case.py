@@ -99,6 +99,7 @@ class Case:
         )
 
     def mean(self, values: Floats) -> float:
+        """Return the weighted mean over the test rows."""
         return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:

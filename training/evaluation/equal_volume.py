@@ -66,7 +66,6 @@ def auc_at_equal_volume(
 
 
 def _count_pairs(score: Floats, bad: Floats, volume: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Return, for each row, the weight of its partners, and of its partners in order."""
     beside, ordered = np.zeros(len(bad)), np.zeros(len(bad))
     bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
     beside[bads], ordered[bads] = _Counts(volume[goods], score[goods], weight[goods]).of(volume[bads], score[bads])

@@ -174,7 +174,6 @@ def _shorten_edges(edges: Floats, seen: Floats) -> Floats:
 
 
 def _join_equal_rows(table: Table) -> Table:
-    """Drop edges between rows of equal points; each feature of a pair keeps one."""
     points, edges = table.points, []
     for axis, cuts in enumerate(table.edges):
         differs = (np.diff(points, axis=axis) != 0).any(axis=tuple(k for k in range(points.ndim) if k != axis))

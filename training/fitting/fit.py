@@ -148,7 +148,7 @@ _PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
 def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
     """Return the constant c that makes the mean of sigmoid(start + c) the base rate.
 
-    Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
+    The rate is bounded to 1e-6 from 0 and 1. Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
     """
     rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
     c = math.log(rate / (1 - rate)) - float(start.mean())

@@ -52,7 +52,6 @@ class Logistic:
 
 
 def _choose_penalty(design: Floats, rows: Snapshot, start: Floats, seed: int) -> float:
-    """Return the penalty with the least held-out log-loss; the middle one with too few bad rows."""
     tried = np.sort(np.random.default_rng(seed).permutation(len(design))[:MAX_TRIED])
     design, bad, start, weight = design[tried], rows.bad[tried], start[tried], rows.weight[tried]
     fold = assign_folds(rows.seller[tried], FOLDS, seed)
@@ -82,8 +81,9 @@ class LogisticFit:
 def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = 5.0) -> LogisticFit:
     """Fit a logistic regression with a ridge penalty, by Newton's method.
 
-    The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the
-    rows bad, no column but the constant, all start at 1: [-1].
+    The first column is a constant without penalty. `start`: log-odds that each row has already. If the steps do not
+    converge, the fit has `ended` False and nothing raises. Worked: half of the rows bad, no column but the constant,
+    all start at 1: [-1].
     """
     factors = np.full(design.shape[1], 2 * penalty)
     factors[0] = 0.0

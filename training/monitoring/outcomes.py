@@ -40,9 +40,9 @@ def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
 
 
 def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
-    """Return the log-odds of bad that a model serves for raw scores, at reference exposure.
+    """Return the log-odds, over the reference exposure, of being known as bad at the maturity of a model's own labels.
 
-    They refer to the maturity of its own labels; its lineage records the lift of calibration, 0 if none.
+    The lift that its lineage records, 0 if none, is subtracted from the served log-odds of the raw scores.
     """
     return at_maturity(artifact.scale, float(read_lineage(artifact).get("calibration_lift", 0.0)), raw)
 
@@ -62,7 +62,7 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts) -> DayOutc
 
 
 def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
-    """Return the table without later reports; `end_day` stays."""
+    """Return the table without entries reported on or after `day`; `end_day` stays."""
     return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
 
 

@@ -37,6 +37,7 @@ class Counted:
 
 
 def match_rules(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
+    """Return which violations match at least one rule."""
     matching = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)

@@ -41,7 +41,6 @@ def decision_delay(table: LedgerTable) -> DecisionDelay:
 
 
 def _find_open_days(table: LedgerTable) -> tuple[Floats, Ints]:
-    """Return open days and closing status (0: open) of each alleged violation."""
     columns, end = table.columns, table.end_day * DAY
     columns = columns.take(columns.report_time < end)
     reports = columns.take((columns.kind == Kind.VIOLATION) & (columns.status != Status.CONFIRMED))

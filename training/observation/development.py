@@ -158,7 +158,6 @@ def _first_day(month: int) -> int:
 
 
 def _find_known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
-    """Return each pair of finally bad seller and window once, with whole days from the window's end."""
     known = _find_known_days(table, final)
     enough = _find_enough_counted(table, study, windows, final, known)
     if study.bad.suspended:
@@ -201,7 +200,6 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
 
 
 def _date_failures(table: LedgerTable, final: Facts) -> tuple[Counted, Ints]:
-    """Return failed orders dated by the day when that many were known, and the days of settlement."""
     counted = count_failures(final, final)
     failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
     if not len(failed.day):
@@ -231,7 +229,6 @@ def _find_known_days(table: LedgerTable, final: Facts) -> Ints:
 
 
 def _find_first_month(days: Ints, share: Floats, least: float) -> Floats:
-    """Return the share known by each day; a straight line with fewer than `least` sellers."""
     if len(days) < least:
         at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
         return np.linspace(at_once, 1.0, FIRST_DAYS)

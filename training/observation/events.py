@@ -63,7 +63,6 @@ def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tup
 
 
 def _copy_later(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
-    """Return for each case a copy of `count` rows from `first`, `days` later."""
     case, index = list_ranges(first, count)
     later = days[case]
     values = {f.name: getattr(columns, f.name)[index] for f in fields(columns) if f.name not in ("cases", "case")}

@@ -199,7 +199,6 @@ def _refuse_what_is_unknown(
 
 
 def _list_files(path: Path) -> list[Path]:
-    """Return an export's files, of a folder those that its last commit names."""
     if not path.is_dir():
         return [path]
     commit = parse_json(sorted((path / "_export").glob("*.json"))[-1].read_bytes())

@@ -150,7 +150,6 @@ def _find_mature(
 
 
 def _find_suspended(mature: Violations, table: LedgerTable, windows: Windows, truth_time: Ints) -> Ints:
-    """Return the day of each case's first suspension in the window on a counted violation, else NEVER."""
     first = np.full(len(windows.day), NEVER)
     imposed, entry, _ = pair_suspensions_with_violations(mature, table)
     case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
@@ -175,7 +174,6 @@ def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple
 
 
 def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
-    """Return entries that are not void, with the times of last corrections."""
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
     columns = columns.take(columns.kind == kind)

@@ -116,7 +116,6 @@ def observe(table: LedgerTable, study: Study, point: Observation, final: Facts |
 
 
 def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Facts) -> EligibleRows:
-    """Observe in parts of bounded memory; weights by orders come later."""
     everyone = windows_at(table.columns.cases, point)
     cut = find_market_cut(table, study, everyone, final)
     parts = []
@@ -255,7 +254,6 @@ def find_active(facts: Facts, first: int, end: int, violations: Violations | Non
 
 
 def _find_reported(columns: EntryColumns, day: int) -> Violations:
-    """Return violations confirmed or open before a day, without those taken back since."""
     upheld = np.ones(columns.cases, dtype=bool)
     then = resolve(columns, np.full(columns.cases, day * DAY), as_reported=True, upheld=upheld).violations
     now = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
@@ -301,7 +299,6 @@ def _find_countries(table: LedgerTable, facts: Facts) -> Texts:
 
 
 def _find_product_categories(table: LedgerTable, facts: Facts) -> Texts:
-    """Return each case's product category with the most settled orders; the first by name of equals, '' if unknown."""
     names = np.array([*table.products, ""], dtype=object)
     kinds = len(names)
     slot, place = np.unique(facts.exposure_case * kinds + facts.exposure_product % kinds, return_inverse=True)

@@ -53,7 +53,7 @@ class Calibrated:
 
 
 def fit(step: Step, job: Job, observed: Observed) -> Fitted:
-    """Train the model on all training points; a recalibration keeps the champion's curves.
+    """Train the model on all training points; a recalibration returns the champion as it is, unchecked.
 
     ConfigurationWrong if fewer than two features vary, or if all golden rows get the same score.
     """

@@ -67,7 +67,6 @@ def _list_choices(job: Job, observed: Observed) -> Iterator[tuple[str, str, Stud
 
 
 def _find_share(job: Job, observed: Observed, study: Study) -> float:
-    """Return the least share of breaches over orders that makes about as many sellers bad as the study, in two digits."""
     rate = min(max(float(observed.rows.bad.mean()), 1e-6), 1.0)
     worst = replace(study, bad=replace(study.bad, worst=rate, share=None, at_least=1))
     windows = windows_at(job.table.columns.cases, observed.train_points[-1])

@@ -45,6 +45,7 @@ def _round_step(rough: float) -> float:
 
 
 def share_axis(label: str) -> Axis:
+    """Return an axis from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 
@@ -55,6 +56,7 @@ def draw_curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style
 
 
 def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
+    """Draw a dot; `says`: its tooltip."""
     return Dot(x.at(at), 100 - y.at(value), "m-lightgbm", says)
 
 
@@ -86,7 +88,7 @@ class Scaled:
     def cell(
         self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None
     ) -> Range | str:
-        """Return a cell with a value, its interval and, if given, a second value (`mark`); only `text` if one is None."""
+        """Return a cell with a value, its interval and, if given, a `mark`; only `text` if value, low or high is None."""
         if value is None or low is None or high is None:
             return text
         at = self._axis.at

@@ -18,12 +18,12 @@ def number(value: float | None, digits: int = 3) -> Num:
 
 
 def signed(value: float | None, digits: int = 3) -> Num:
-    """Format a difference with its sign: "+0.012", "−0.004"."""
+    """Format a difference with its sign, as "+0.012" or "−0.004"; None is a dash."""
     return Num(UNKNOWN if value is None else f"{value:+.{digits}f}".replace("-", "−"))
 
 
 def count(value: float | None) -> Num:
-    """Format as a whole number: "1,234"."""
+    """Format as a whole number, as "1,234"; None is a dash."""
     return Num(UNKNOWN if value is None else f"{round(value):,}".replace("-", "−"))
 
 
@@ -42,7 +42,7 @@ def significant(value: float | None) -> Num:
 
 
 def spoken(interval: Mapping[str, Any] | None, digits: int = 3, form: Any = number) -> Num:
-    """Format an interval in words: "0.812 (0.790 to 0.834)"."""
+    """Format an interval in words, as "0.812 (0.790 to 0.834)"; without a value a dash."""
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
     value, low, high = (form(interval[key], digits) for key in ("value", "low", "high"))
@@ -50,7 +50,7 @@ def spoken(interval: Mapping[str, Any] | None, digits: int = 3, form: Any = numb
 
 
 def stacked(interval: Mapping[str, Any] | None, form: Any = number) -> Pair | Num:
-    """Format an interval in two lines, for a narrow column: "0.812" over "0.790 to 0.834"."""
+    """Format an interval in two lines for a narrow column: "0.812" over "0.790 to 0.834"; without a value a dash."""
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
     value, low, high = (form(interval[key]) for key in ("value", "low", "high"))

@@ -22,4 +22,5 @@ class Reading:
 
     @property
     def study(self) -> str:
+        """Return the study's name."""
         return str(self.manifest["study"])

@@ -248,7 +248,10 @@ class Study:
         return max(self.bad.least_orders, int(asks))
 
     def ahead(self) -> "Study":
-        """Return the study without demands on orders in the window, for windows that lie ahead."""
+        """Return the study for windows that lie ahead, without demands on orders or activity in them.
+
+        It drops the reference exposure, `bad.share` and `bad.worst`, weighs sellers alike, and keeps those who left.
+        """
         return replace(
             self,
             exposure=replace(self.exposure, reference_orders=None),
@@ -317,7 +320,6 @@ class Study:
 
 
 def _add_months(day: int, months: int) -> int:
-    """Return the same day of the month some months later, or the last day of a shorter month."""
     first = date(1970, 1, 1) + timedelta(days=day)
     month = first.month - 1 + months
     year, month = first.year + month // 12, month % 12 + 1

@@ -213,7 +213,9 @@ def _read_model(part: Part) -> ModelTable:
 
 
 def read_gates(part: Part) -> Gates:
-    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and one setting."""
+    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and one setting; note errors
+    in `part`.
+    """
     limits: dict[str, float] = {}
     for gate in GATES:
         if part.data.get(gate.name) is not False:

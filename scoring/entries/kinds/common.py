@@ -34,18 +34,22 @@ def actor_field(number: int) -> Any:
 
 
 def reason_field(number: int) -> Any:
+    """Return the required, sealed field of a reason."""
     return required(number, REASON, "The reason. Required. Sealed.", missing_text=REASON_MISSING)
 
 
 def ground_field(number: int) -> Any:
+    """Return the optional field of a legal ground."""
     return optional(number, GROUND, GROUND_TEXT)
 
 
 def product_category_field(number: int) -> Any:
+    """Return the optional field of a product category."""
     return optional(number, ID, "The product category.")
 
 
 def currency_field(number: int) -> Any:
+    """Return the optional field of a currency."""
     return optional(number, CURRENCY, "ISO 4217 code. Required with an amount.")
 
 

@@ -91,6 +91,7 @@ class KindRow:
 
     @property
     def fields(self) -> tuple[FactField, ...]:
+        """Return the fact's fields, by number."""
         return fact_fields(self.fact)
 
 

@@ -82,7 +82,6 @@ def _solve_day(
     following: Sequence[Sequence[int]],
     day: int,
 ) -> list[list[int]]:
-    """Return the most from each state of a run's day, by its best edge to `following`."""
     grown = price if day < world.claim_days else [0] * len(price)
     return [
         [
@@ -102,6 +101,7 @@ def _solve_day(
 
 
 def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the largest of each number; ValueError without takes."""
     all_takes = [*takes]
     return {key: max(take[key] for take in all_takes) for key in ("gross_minor", "after_refunds_minor")}
 
@@ -348,7 +348,6 @@ def _require_same(stated: object, best: object, where: str) -> None:
 def _edges_before_a_run(
     world: World, building: Any, running: Any, price: Sequence[int], b: int, j: int, k: int
 ) -> Iterator[int]:
-    """Yield (cash, next state) of each action."""
     left = world.deposits[k]
     yield left
     if left >= world.terms[b][j].deposit or not world.refilled:

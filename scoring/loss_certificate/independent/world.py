@@ -79,6 +79,7 @@ def digest_of(content: Data) -> str:
 
 
 def identify_policy(policy: Data) -> Data:
+    """Return a policy's name, version and digest."""
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
@@ -198,6 +199,7 @@ class World:
         need(certificate["deposits"] == self.deposits, "the deposits are not those that the policy asks for")
 
     def count_states(self) -> int:
+        """Return the number of states of one name."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
     def list_laxest_terms(
@@ -299,6 +301,7 @@ class World:
     def paid_on_young(self, table: Sequence[Sequence[Terms]], is_free: bool) -> list[list[int]]:
         """Return the most that is paid out on a run's young orders, by the bucket and tenure of its end.
 
+        In minor units. `table`: terms by bucket (rows) and tenure. `is_free`: settled value cost the run nothing.
         Orders keep the limits of all buckets that the run came through.
         """
         cost = 0 if is_free or self.days > self.claim_days else min(self.wash, self.aged[1])
@@ -324,7 +327,7 @@ class World:
         return terms.cap - max(held, 0)
 
     def list_history_costs(self, is_real: bool) -> list[int]:
-        """Return the cost of a history by bucket; 0 if it is real."""
+        """Return the cost of a history by bucket, in minor units; 0 if it is real."""
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
     def find_farthest_bucket(self, terms: Terms, bucket: int) -> int:
@@ -335,7 +338,7 @@ class World:
         return min(place + 1, len(self.settled) - 1)
 
     def find_lost_deposit(self, deposit: int) -> int:
-        """Return what a run loses of a deposit: all or 0."""
+        """Return what a run loses of a deposit: all if it is refilled and the run ends before its return, else 0."""
         return deposit if self.refilled and not self.comes_back else 0
 
 
@@ -383,7 +386,6 @@ def _holds(rule: Data, tier: str | None, standing: int, facts: set[str], settled
 
 
 def _counts_incidents(rule: Data) -> bool:
-    """Return whether a rule's count or standing may be anything beside other rules'."""
     return "confirmed" in rule or "categories" in rule.get("standing", {})
 
 
