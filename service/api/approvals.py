@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from scoring.base.enums import Kind
+from scoring.base.enums import NOTICE_STATES, Kind, MeasureState
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
 from sellertrust.names import proposal_name
@@ -19,7 +19,7 @@ from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
 from service.access.four_eyes import PERSONS, Agreement
 from service.access.grants_file import GrantsFile
-from service.access.rights import METHODS, NEEDING_TWO, Right, Scope
+from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
 from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.needed_rights import find_right_to_append, list_needed_rights
 from service.contract.proposals import is_request, request_of
@@ -27,8 +27,10 @@ from service.contract.resource_names import parse_marketplace, parse_proposal
 from service.ledger.append.proposals import Proposal, Step
 from service.ledger.store import Ledger
 
+_CORRECTED_AS_MADE = (Kind.OVERRIDE, Kind.MEASURE)
 _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
+_SINGLE_PERSON_STATES = {int(MeasureState.LIFTED), *map(int, NOTICE_STATES)}
 
 MAX_PROVEN = 1_000
 
@@ -94,19 +96,21 @@ class Approvals:
             return None
         marketplace = parse_marketplace(request.parent, "parent")
         right = agreement.find_right_needing_two([find_right_to_append(marketplace, entry) for entry in entries])
-        if right is None:  # to correct an override needs as many persons as to make it
-            override = agreement.find_right_needing_two([NeededRight(Right.OVERRIDE, marketplace)])
-            return override if override and self._corrects_override(marketplace, request.entries) else None
+        if right is None:  # to correct an override or a measure needs as many persons as to make it
+            kinds = self._find_corrected_kinds(marketplace, request.entries)
+            right = agreement.find_right_needing_two([NeededRight(RIGHT_OF_KIND[kind], marketplace) for kind in kinds])
         return right
 
-    def _corrects_override(self, marketplace: str, entries: Any) -> bool:
-        kinds = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
+    def _find_corrected_kinds(self, marketplace: str, entries: Any) -> set[Kind]:
+        """Return the kinds of `_CORRECTED_AS_MADE` that corrections concern; all of them for an unrecorded entry."""
+        keys = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
-        unknown = corrected - kinds.keys()
+        unknown = corrected - keys.keys()
         recorded = self._ledger.entries.find_kinds(marketplace, sorted(unknown)) if unknown else {}
-        return any(kinds.get(name) == _OVERRIDE for name in corrected) or any(
-            recorded.get(name) in {None, int(Kind.OVERRIDE)} for name in unknown
-        )
+        if unknown - recorded.keys():
+            return set(_CORRECTED_AS_MADE)
+        found = {keys[name] for name in corrected - unknown}
+        return {kind for kind in _CORRECTED_AS_MADE if KINDS[kind].key in found or int(kind) in recorded.values()}
 
     def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
         marketplace, proposal = parse_proposal(named, "proposal")
@@ -165,11 +169,12 @@ class Approvals:
 
 
 def _may_need_two(entry: entry_pb2.Entry) -> bool:
-    """Return whether a rule of four eyes can cover an entry: of measures, a suspension that is not lifted."""
+    """Return whether a rule of four eyes can cover an entry: of measures, one that imposes or updates a suspension."""
     measure = entry.measure
     suspends = measure.measure_kind == entry_pb2.MEASURE_KIND_SUSPENSION
-    lifts = measure.state == entry_pb2.MEASURE_STATE_LIFTED
-    return entry.WhichOneof("fact") in {_OVERRIDE, _CORRECTION} or (suspends and not lifts)
+    return entry.WhichOneof("fact") in {_OVERRIDE, _CORRECTION} or (
+        suspends and measure.state not in _SINGLE_PERSON_STATES
+    )
 
 
 def require_open(proposal: Proposal) -> None:

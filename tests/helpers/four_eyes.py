@@ -132,6 +132,12 @@ def overrides(*entries: entry_pb2.Entry) -> AppendEntriesRequest:
     return AppendEntriesRequest(parent=f"marketplaces/{MARKET}", entries=entries or [override()])
 
 
+def correction(entry_id: str, **fields: Any) -> entry_pb2.Entry:
+    entry = entry_pb2.Entry(entry_id=f"c-{entry_id}", seller=override().seller)
+    entry.correction.CopyFrom(entry_pb2.EntryCorrected(entry=entry_id, **fields))
+    return entry
+
+
 def promotion(digest: str, **fields: Any) -> PromoteModelRequest:
     return PromoteModelRequest(name=f"models/{digest}", **(SAID | fields))
 

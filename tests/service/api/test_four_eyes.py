@@ -15,6 +15,7 @@ from tests.helpers.four_eyes import (
     World,
     bulk,
     closed,
+    correction,
     needs_approval,
     override,
     overrides,
@@ -205,7 +206,13 @@ def test_one_person_neither_suspends_nor_closes_a_seller(url: str, tmp_path: Pat
         stream = lambda: next(iter(eyes("anna").stream_entries(MARKET, [mixed])))  # noqa: E731
         refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", stream)
         eyes("anna").carry_out(eyes.agreed(overrides(closure)))
+        eyes("anna").append_entries(MARKET, [measure("m-2", "SUSPENSION", "NOTICE_SENT")])
         eyes("anna").append_entries(MARKET, [measure("m-2", "SUSPENSION", "LIFTED")])
+        void = {"correction": entry_pb2.CORRECTION_KIND_VOID, **SAID}
+        for entry_id in ("m-2-LIFTED", "not-yet"):
+            needed = needs_approval(eyes("anna").append_entries, MARKET, [correction(entry_id, **void)])
+            assert needed["right"] == "impose_measures"
+        eyes("anna").append_entries(MARKET, [identity("i-1", "s-1"), correction("i-1", **void)])
 
 
 def measure(name: str, kind: str, change: str = "IMPOSED", **fields: Any) -> entry_pb2.Entry:

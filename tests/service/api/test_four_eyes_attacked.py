@@ -23,6 +23,7 @@ from tests.helpers.four_eyes import (
     World,
     bulk,
     closed,
+    correction,
     needs_approval,
     override,
     overrides,
@@ -297,12 +298,6 @@ def test_there_is_no_way_around_by_a_stream_or_a_correction(eyes: World) -> None
     voided = eyes.agreed(overrides(correction("o-1", **void)))
     eyes("robot").carry_out(voided)
     assert "c-o-1" in [one.entry_id for one in eyes("anna").list_entries(MARKET)]
-
-
-def correction(entry_id: str, **fields: Any) -> entry_pb2.Entry:
-    entry = entry_pb2.Entry(entry_id=f"c-{entry_id}", seller=override().seller)
-    entry.correction.CopyFrom(entry_pb2.EntryCorrected(entry=entry_id, **fields))
-    return entry
 
 
 def test_an_erased_seller_takes_the_words_of_its_proposals_along(eyes: World) -> None:
