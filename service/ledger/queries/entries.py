@@ -45,12 +45,14 @@ _COMPLAINTS = (
     _ENTRIES.where(
         HERE,
         text(f"entry.{COMPLAINTS}"),
-        UP_TO_LAST,
+        *AS_OF_CUT,
         ~exists().where(
             _DECISION.marketplace == _E.marketplace,
             *(_DECISION.target.is_not(None), _DECISION.target == _E.entry_id),
             *(_DECISION.seller == _E.seller, _DECISION.kind == int(Kind.COMPLAINT_DECISION)),
             _DECISION.sequence <= bindparam("last"),
+            _DECISION.occur_time < bindparam("observe_time"),
+            _DECISION.report_time < bindparam("observe_time"),
         ),
     )
     .order_by(_E.sequence)
@@ -84,7 +86,7 @@ class EntryQueries:
             return _open_texts(reader, sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence))
 
     def list_undecided_complaints(self, marketplace: str, cut: Cut, limit: int) -> Sequence[RecordedEntry]:
-        """Return the first `limit` complaints that no decision names up to the cut, by sequence."""
+        """Return the first `limit` complaints that no decision names as of the cut, by sequence."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return _open_texts(reader, reader.rows(_COMPLAINTS, limit=limit))
 

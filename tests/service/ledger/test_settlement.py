@@ -217,6 +217,23 @@ def test_what_a_complaint_lifted_can_be_contested(story: Story) -> None:
         story(decided("staff-2", complaint="c2"))
 
 
+def test_undecided_complaints_are_those_of_the_observe_time(story: Story) -> None:
+    for days, fact, name in (
+        (30, measure(), "m"),
+        (20, ComplaintFiled("m1", "we paid"), "c1"),
+        (10, decided("staff-2"), "d1"),
+    ):
+        story.clock.now = ago(days)
+        story(fact, entry_id=name)
+    story.clock.now = NOW
+
+    def listed(days: float) -> list[str]:
+        cut = story.ledger.cut(ago(days))
+        return [one.entry.entry_id for one in story.ledger.entries.list_undecided_complaints(MARKET, cut, 9)]
+
+    assert (listed(25), listed(15), listed(5)) == ([], ["c1"], [])
+
+
 def test_a_complaint_that_is_rejected_leaves_the_measure(story: Story) -> None:
     story(measure())
     story(ComplaintFiled("m1", "we paid"), entry_id="c1")
