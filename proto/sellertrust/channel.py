@@ -131,7 +131,7 @@ class CallerChannel(grpc.Channel):
         self._files = files
         self._make = make
         self._lock = threading.Lock()
-        self._state = self._refused = files.state()
+        self._state = self._refused = self._reported = files.state()
         self.current = make(files.credentials())
         """The channel of new calls."""
         self._retired: grpc.Channel | None = None
@@ -165,9 +165,13 @@ class CallerChannel(grpc.Channel):
             credentials = self._files.credentials()
             if self._files.state() != state:
                 raise OSError("they changed while they were read")
-        except OSError as error:  # includes ssl.SSLError: only one of the two files is renewed
-            self._refused = state
-            _LOG.warning("certificate files refused, the old pair stays in use: %s", error)
+        except OSError as error:
+            if isinstance(error, ssl.SSLError):  # only one of the two files is renewed
+                self._refused = state
+            # Other errors may pass without a change of the files: they are read again, and reported once.
+            if (state, str(error)) != self._reported:
+                self._reported = state, str(error)
+                _LOG.warning("certificate files refused, the old pair stays in use: %s", error)
             return
         self._state, fresh = state, self._make(credentials)
         if self._retired is not None and (closing := self._retired.close()) is not None:  # of asyncio

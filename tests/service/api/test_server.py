@@ -292,7 +292,7 @@ def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
 def test_a_client_goes_on_with_the_old_pair_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A certificate is renewed before its key."""
+    """A certificate is renewed before its key, which then is unreadable for a moment, as by its rights."""
     monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)
     chain, key = tmp_path / "caller.pem", tmp_path / "caller.key"
     put("client.pem", chain)
@@ -310,6 +310,19 @@ def test_a_client_goes_on_with_the_old_pair_and_says_so(
         assert client.channel.current is first
         assert [record.levelname for record in caplog.records if "old pair" in record.message] == ["WARNING"]
         put("renewed.key", key)
+        read = Path.read_bytes
+
+        def refuse(path: Path) -> bytes:
+            if path == key:
+                raise PermissionError(f"{path} is unreadable")
+            return read(path)
+
+        with monkeypatch.context() as unreadable:
+            unreadable.setattr(Path, "read_bytes", refuse)
+            for _ in range(3):
+                assert client.get_trust_score(MARKET, "s").seller
+            assert client.channel.current is first
+            assert len([record for record in caplog.records if "old pair" in record.message]) == 2
         assert client.get_trust_score(MARKET, "s").seller
         assert client.channel.current is not first
 
