@@ -48,7 +48,9 @@ def digest_command(
 def show_command(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Default: the rings of the marketplace.")] = "",
     steps: Annotated[int | None, typer.Option("--steps", min=1, max=4, help="How many links away; default: 2.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Also draw it into this SVG file.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Also draw it into this SVG file; needs the extra web.")
+    ] = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -56,11 +58,11 @@ def show_command(
 
     Beside the rings it shows what links did by month, and the precision of each kind of link.
     """
-    from service.web.network_picture import draw_network
-
     for name, value in {"--steps": steps, "--picture": picture}.items():
         if value is not None and not seller:
             raise invalid(name, "belongs to SELLER; name one, or leave it out")
+    if picture is not None:
+        from service.web.network_picture import draw_network
     with client(marketplace) as (connection, where):
         if not seller:
             _show_rings(connection.list_rings(where), output)
@@ -99,7 +101,7 @@ def export_command(
 ) -> None:
     """Propose the export of a case for an authority.
 
-    Once another person has approved it, proposal carry-out writes the signed bundle, case.json, and case.html for people.
+    Once another person has approved it, proposal carry-out writes the signed bundle and a page for people.
     """
     from sellertrust.names import marketplace_name, seller_name
     from sellertrust.v1 import entry_pb2

@@ -101,7 +101,7 @@ def decide(
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """Make the call in an approved proposal: all of it, once however often called.
 
-    The case of network export goes into case.json and case.html, in the working folder.
+    The case of network export goes into case-ID.json and case-ID.html, in the working folder.
     """
     with client(marketplace) as (connection, where):
         found = connection.get_proposal(_full_name(proposal, where))
@@ -112,16 +112,18 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
             say(f"{done.decided:,} of {done.count:,} decided")
             done = connection.carry_out(found)
     if isinstance(done, ExportCaseResponse):
-        _write_case(done)
+        emit_one(_write_case(done, found.name.rpartition("/")[2]), output)
     else:
         emit_one(dict_of(done), output)
 
 
-def _write_case(case: ExportCaseResponse) -> None:
+def _write_case(case: ExportCaseResponse, proposal: str) -> dict[str, str]:
+    """Write the bundle and the page of a case; return the names of both files, and who signed."""
+    bundle, page = Path(f"case-{proposal}.json"), Path(f"case-{proposal}.html")
     signed = {name: getattr(case, name) for name in ("bundle", "signature", "public_key")}
-    Path("case.json").write_text(json.dumps(signed), encoding="utf-8")
-    Path("case.html").write_text(case.html, encoding="utf-8")
-    say(f"case.json and case.html are written into this folder, signed by {case.public_key}")
+    bundle.write_text(json.dumps(signed), encoding="utf-8")
+    page.write_text(case.html, encoding="utf-8")
+    return {"case": str(bundle), "page": str(page), "public_key": case.public_key}
 
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:

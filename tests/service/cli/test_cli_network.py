@@ -1,8 +1,13 @@
 """Identifiers become keyed digests on the operator's machine, before anything is sent."""
 
+import os
 from pathlib import Path
 
-from tests.helpers.shells import shell_of
+import pytest
+
+from tests.helpers.processes import run_from_nothing
+from tests.helpers.servers import running_server
+from tests.helpers.shells import Shell, lines_of, shell_of
 
 
 def digests(folder: Path, kind: str, text: str, marketplace: str = "acme") -> list[str]:
@@ -21,3 +26,15 @@ def test_a_digest_is_keyed_by_kind_and_marketplace(tmp_path: Path) -> None:
     ]
     assert len({first, *others}) == 4
     assert "shoe" in shell_of(tmp_path).error(2, "network", "digest", "shoe", stdin="1")
+
+
+@pytest.mark.long
+def test_only_a_picture_needs_the_extra_web(tmp_path: Path) -> None:
+    (tmp_path / "jinja2.py").write_text("raise ModuleNotFoundError(name='jinja2')\n")
+    with running_server(tmp_path) as running:
+        environment = shell_of(tmp_path, target=running.address).environment
+        environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
+        shell = Shell(environment, run_from_nothing)
+        shell("ledger", "append", "-", stdin=lines_of("s-1"))
+        assert "rings" not in shell.json("network", "show")
+        assert "sellertrust[web]" in shell.error(6, "network", "show", "s-1", "--picture", tmp_path / "links.svg")

@@ -62,11 +62,16 @@ def test_an_approved_case_is_written_and_verified(
     anna, bert = shell("anna"), shell("bert")
     anna("ledger", "append", "identity", "seller=s-9", "occur_time=2026-01-01", "level=business")
     case = ("--authority", "customs", "--legal-basis", "law 1", *SAID)
-    made = anna.json("network", "export", "s-9", *case)
-    bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
-    signer = anna("proposal", "carry-out", made["proposal"])[1].split()[-1]
-    assert "customs" in (tmp_path / "case.html").read_text()
-    assert "each entry is proven" in anna("verify", "case.json", "--public-key", signer)[1]
+    written = []
+    for _ in range(2):
+        made = anna.json("network", "export", "s-9", *case)
+        bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
+        found = anna.json("proposal", "carry-out", made["proposal"])
+        assert found["page"] == f"case-{made['proposal'].rpartition('/')[2]}.html"
+        assert "customs" in (tmp_path / found["page"]).read_text()
+        assert "each entry is proven" in anna("verify", found["case"], "--public-key", found["public_key"])[1]
+        written += [found["case"], found["page"]]
+    assert len({*written}) == 4
 
 
 def test_a_promotion_is_proposed_to_a_server_alone(shell: Connect) -> None:
