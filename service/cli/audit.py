@@ -14,7 +14,7 @@ from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError, 
 from scoring.entries.field_types import is_id
 from scoring.model.scale import BASE_ODDS, BASE_POINTS, PDO
 from scoring.sampling.document import describe_estimate, describe_plan, name_plan, read_plan
-from scoring.sampling.frame import PPM, Unit, make_frame
+from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import check_sample
 from scoring.sampling.plan import Plan, draw_plan
 from scoring.sampling.share import ErrorsOfTest, estimate_shares
@@ -68,14 +68,14 @@ def plan_command(
     public lottery. FRAME.plan.json then holds the plan, signed with checkpoint-key.pem of the data folder.
     """
     rows = _read_rows(file)
-    if "expected" not in rows[0]:
+    if "expected" not in next(iter(rows.values())):
         if seed is not None:
             raise invalid(
                 "FRAME", "lacks the column expected; run the command without --seed first, then use the file it writes"
             )
-        _state_expected(rows, marketplace)
-        file = _write_frame(file, rows)
-    frame = make_frame([_read_unit(line, row) for line, row in enumerate(rows, 2)])
+        _state_expected([*rows.values()], marketplace)
+        file = _write_frame(file, [*rows.values()])
+    frame = _make_frame(rows)
     if seed is None:
         say(f"{format_count(len(frame.units), 'listing')}; the digest of the frame is {frame.digest}")
         say(f"next:  publish it, then: sellertrust audit plan {file} --budget {budget} --seed TEXT")
@@ -113,7 +113,7 @@ def estimate_command(
     inspection is a fake. Shares are of listings, units and value, over all and by category. FRAME.estimate.json then
     holds plan, results and shares, signed.
     """
-    frame = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(file), 2)])
+    frame = _make_frame(_read_rows(file))
     described = _read_signed(_beside(file, "plan"), None)
     plan = read_plan(described, frame)
     is_fake = _find_results(plan, name_plan(described), marketplace)
@@ -135,7 +135,7 @@ def find_faults_of_estimate(file: Path, public_key: str) -> list[str]:
     if frame is None or stem == file.name:
         raise invalid("WHAT", f"{file} must lie beside its frame: as NAME.estimate.json beside NAME.csv")
     document = _read_signed(file, public_key)
-    units = make_frame([_read_unit(line, row) for line, row in enumerate(_read_rows(frame), 2)]).units
+    units = _make_frame(_read_rows(frame)).units
     return check_sample(
         document,
         [(unit.listing, unit.seller, unit.category, unit.units, unit.value_minor, unit.expected_ppm) for unit in units],
@@ -157,7 +157,8 @@ def _beside(file: Path, what: str) -> Path:
     return file.with_name(f"{file.name.removesuffix('.csv')}.{what}.json")
 
 
-def _read_rows(file: Path) -> list[dict[str, str]]:
+def _read_rows(file: Path) -> dict[int, dict[str, str]]:
+    """Return the rows of a frame, by line. Raises InvalidInput for unknown or missing columns, and for malformed lines."""
     columns = columns_of(file)
     wrong = [
         FieldViolation(("line 1",), f"{column!r} is no column. Use {', '.join(COLUMNS)}.")
@@ -171,12 +172,16 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
     ]
     with file.open("rb") as raw:
         reject = lambda line, reason: wrong.append(FieldViolation((f"line {line}",), reason))  # noqa: E731
-        rows = [dict(row) for _, row in csv_rows(raw, file.name, reject)]
+        rows = {line: dict(row) for line, row in csv_rows(raw, file.name, reject)}
     if not rows and not wrong:
         wrong.append(FieldViolation(("FRAME",), "holds no listing"))
     if wrong:
         raise InvalidInput(wrong)
     return rows
+
+
+def _make_frame(rows: dict[int, dict[str, str]]) -> Frame:
+    return make_frame([_read_unit(line, row) for line, row in rows.items()])
 
 
 def _read_unit(line: int, row: dict[str, str]) -> Unit:

@@ -96,7 +96,7 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
 
 def _describe_damage(error: Exception) -> str:
     # The rest may be damage; the rows before it are imported.
-    return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and import it again"
+    return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and run the command again"
 
 
 def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], None]) -> Rows:
@@ -120,7 +120,7 @@ def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], N
             yield from enumerate(chunk.iter_rows(named=True), first + 1)
             on_progress(first + len(chunk), total)
     except pl.exceptions.PolarsError as error:
-        reject(1, f"the file cannot be read as Parquet ({type(error).__name__}): mend it and import it again")
+        reject(1, f"the file cannot be read as Parquet ({type(error).__name__}): mend it and run the command again")
 
 
 def _select_text(pl: Any, name: str, kind: Any) -> Any:
@@ -137,7 +137,7 @@ def _describe_wrong_header(header: list[str]) -> str:
     if not any(header):
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
-        return "the header is not UTF-8: save the file as UTF-8 and import it again"
+        return "the header is not UTF-8: save the file as UTF-8 and run the command again"
     if wrong := _describe_wrong_name(header):
         return wrong
     twice = sorted({name for name in header if name and header.count(name) > 1})

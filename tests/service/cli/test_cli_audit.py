@@ -123,6 +123,8 @@ def test_a_wrong_frame_or_budget_is_refused(market: tuple[Shell, Path], tmp_path
         ("listing,seller,expected\nl 1,s-1,0", "is no id"),
         ("listing,seller,expected\nl-1,s-1,0\nl-1,s-1,0", "states 'l-1' twice"),
         ("listing,seller,expected\nl-1,s-1", "line 2: has 2 cells"),
+        ("listing,seller,expected\n\nl-1,s-1,1.5", "line 3, expected: must be a number from 0 to 1"),
+        ("listing,seller,\udcff", "save the file as UTF-8 and run the command again"),
     ):
-        changed.write_text(line + "\n")
+        changed.write_text(line + "\n", errors="surrogateescape")
         assert said in shell.error(2, "audit", "plan", changed, "--budget", 1, "--seed", "x")

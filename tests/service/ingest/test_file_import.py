@@ -122,7 +122,7 @@ def test_a_file_in_another_encoding_is_rejected(ledger: Ledger, tmp_path: Path) 
     path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
     ((_, line, reason),) = imported(ledger, tmp_path).rejects
     assert line == 1
-    assert reason == "the header is not UTF-8: save the file as UTF-8 and import it again"
+    assert reason == "the header is not UTF-8: save the file as UTF-8 and run the command again"
     assert ids(ledger) == []
 
 
@@ -142,7 +142,7 @@ def test_a_truncated_gzip_file_gives_what_can_be_read(ledger: Ledger, tmp_path: 
     report = imported(ledger, tmp_path, file)
     ((name, line, reason),) = report.rejects
     assert (name, line) == (path.name, report.appended + 2)
-    assert reason == "the file cannot be read beyond this line (EOFError): mend it and import it again"
+    assert reason == "the file cannot be read beyond this line (EOFError): mend it and run the command again"
     assert 0 < report.appended < 2000
     path.write_bytes(whole)
     rest = imported(ledger, tmp_path, file)
