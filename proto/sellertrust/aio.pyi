@@ -166,6 +166,8 @@ class AsyncClient:
         marketplace: str,
         action: entry_pb2.Action.ValueType,
         *,
+        actor: str,
+        reason: str,
         deadline_seconds: float = DECIDE_SECONDS,
         **fields: Unpack[BulkDecision],
     ) -> DecideViolationsResponse: ...

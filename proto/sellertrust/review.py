@@ -53,8 +53,8 @@ class CaseDecision(_RequiredFields, total=False):
     """Replaces the client's deadline."""
 
 
-class BulkDecision(_RequiredFields, total=False):
-    """A bulk decision and the violations that it selects; `actor` and `reason` are required."""
+class BulkDecision(TypedDict, total=False):
+    """A bulk decision and the violations that it selects."""
 
     ground: str
     decision_id: str | None
@@ -126,7 +126,7 @@ class Reviews(Stubs):
     def list_cases(self, marketplace: str, *, deadline_seconds: float = REVIEW_SECONDS) -> ListReviewQueueResponse:
         """Return the undecided cases of cautions, at most 1,000, earliest deadline first, in `cases`.
 
-        `open_cases` and `overdue_cases` count all.
+        `open_cases` and `overdue_cases` count all. `complaints` holds the first 1,000 undecided complaints.
         """
         request = ListReviewQueueRequest(parent=marketplace_name(marketplace), page_size=1)
         return invoke(self._reviews.ListReviewQueue, request, deadline_seconds)
@@ -168,6 +168,8 @@ class Reviews(Stubs):
         marketplace: str,
         action: entry_pb2.Action.ValueType,
         *,
+        actor: str,
+        reason: str,
         deadline_seconds: float = DECIDE_SECONDS,
         **fields: Unpack[BulkDecision],
     ) -> DecideViolationsResponse:
@@ -177,7 +179,8 @@ class Reviews(Stubs):
         at most 10,000: call again with the same arguments while `remaining` is above 0. Raises ValueError if `execute`
         has no `decision_id`.
         """
-        return self.decide(decide_request(marketplace, action, **fields), deadline_seconds=deadline_seconds)
+        request = decide_request(marketplace, action, actor=actor, reason=reason, **fields)
+        return self.decide(request, deadline_seconds=deadline_seconds)
 
     def decide(
         self, request: DecideViolationsRequest, *, deadline_seconds: float = DECIDE_SECONDS
@@ -194,12 +197,12 @@ class Reviews(Stubs):
 
 
 def decide_request(
-    marketplace: str, action: entry_pb2.Action.ValueType, **fields: Unpack[BulkDecision]
+    marketplace: str, action: entry_pb2.Action.ValueType, *, actor: str, reason: str, **fields: Unpack[BulkDecision]
 ) -> DecideViolationsRequest:
     """Return the request of `Client.decide_violations`, with the same arguments, to propose it."""
     if fields.get("execute") and not fields.get("decision_id"):
         raise ValueError("decision_id is required to execute: it makes a call again safe")
-    given: dict[str, Any] = {**fields}
+    given: dict[str, Any] = {"actor": actor, "reason": reason, **fields}
     seller = given.pop("seller", "")
     period = times(**{name: given.pop(name, None) for name in ("reported_from", "reported_before")})
     request = DecideViolationsRequest(parent=marketplace_name(marketplace), action=action, **given, **period)

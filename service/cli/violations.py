@@ -187,7 +187,7 @@ def queue(
 ) -> None:
     """List the open violations in the order in which a decision is worth most.
 
-    Safety comes first, then the harm expected without a decision. It also shows how many cases of cautions wait.
+    Safety comes first, then the harm expected without a decision. It also counts cases of cautions and complaints.
     """
     with client(marketplace) as (connection, where):
         found = connection.list_review_queue(
@@ -204,6 +204,9 @@ def queue(
     if cases.open_cases:
         number = format_count(cases.open_cases, "case")
         say(f"{number} of cautions to be decided, {cases.overdue_cases:,} overdue: sellertrust case list")
+    if cases.complaints:
+        number = format_count(len(cases.complaints), "complaint")
+        say(f"{number} to be decided (at most 1,000 are counted): sellertrust ledger append complaint_decision")
 
 
 @app.command("decide")

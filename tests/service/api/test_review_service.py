@@ -54,6 +54,9 @@ def test_a_notifier_gets_back_what_became_of_its_reports(client: Client, page_si
 
 
 def test_wrong_requests_are_named_by_their_fields(client: Client) -> None:
+    for given in ({"actor": "staff-7"}, {"reason": "so"}):
+        with pytest.raises(TypeError, match="missing 1 required keyword-only argument"):
+            client.decide_violations(MARKET, DISMISS, **given)  # type: ignore[call-arg,arg-type]
 
     def fields(**options: Any) -> list[str]:
         options = WHY | {"notifier": "n"} | options

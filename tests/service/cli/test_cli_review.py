@@ -97,6 +97,16 @@ def test_a_list_that_was_cut_says_so(shell: Shell) -> None:
 
 
 @pytest.mark.long
+def test_the_queue_counts_undecided_complaints(shell: Shell) -> None:
+    said = ("actor=a-1", "reason=so")
+    shell(
+        "ledger", "append", "measure", "seller=c-1", "measure=m-1", "measure_kind=manual_review", "state=imposed", *said
+    )
+    shell("ledger", "append", "complaint", "seller=c-1", "measure=m-1", "reason=why")
+    assert "1 complaint to be decided" in shell("violation", "queue")[1]
+
+
+@pytest.mark.long
 def test_a_decision_that_waits_for_its_report_says_so(shell: Shell) -> None:
     decision = {"violation": "not-yet", "action": "confirm", "actor": "court", "reason": "judgment"}
     _, told = shell("ledger", "append", "-", stdin=json.dumps({"entry_id": "w", "seller": "x", "status": decision}))
