@@ -116,7 +116,8 @@ def test_the_readme_and_the_pages_on_the_demo(
 ) -> None:
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     update = pytestconfig.getoption("update_docs")
-    own = {"HOME": str(tmp_path), "DEV_VENV": sys.prefix, "COLUMNS": "80"}
+    data = tmp_path / ".local/share/sellertrust"  # where it is by default; the pages name the demo's folder in it
+    own = {"HOME": str(tmp_path), "SELLERTRUST_DATA_DIR": str(data), "DEV_VENV": sys.prefix, "COLUMNS": "80"}
     follow(ROOT / "README.md", tmp_path / "readme", update=update, near=0.02, at=ROOT, **own)
     for name in ("tutorials/first-score", "tutorials/policy", "how-to/monitor"):
         follow(DOCS / f"{name}.md", tmp_path / name, update=update, near=0.04, at=ROOT, **own)
