@@ -23,6 +23,7 @@ from service.web.server_health import is_serving
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 SERVICES = ("TrustScoreService", "LedgerService", "ReviewService", "MeasureService", "ModelService", "PolicyService")
 MOVES = 20
+MAX_PAPER_BYTES = 1 << 20
 Move = TypeVar("Move")
 
 
@@ -64,7 +65,7 @@ class ModelPages:
 @dataclass(frozen=True)
 class PolicyPages:
     papers: Path
-    """Holds `*.txt`, such as the output of `policy preview`; may be absent."""
+    """Holds `*.txt`, such as the output of `policy preview`; may be absent. Links are not followed."""
 
     def show(self, visit: Visit) -> Response:
         """Show the served policy or the query's `policy`, the last 20 moves, and the names of papers."""
@@ -83,14 +84,20 @@ class PolicyPages:
         )
 
     def paper(self, visit: Visit) -> Response:
-        """Show a text file of `papers`. Raises Problem for another name."""
+        """Show a text file of `papers`. Raises Problem for another name, or one above 1 MB."""
+        visit.visitor.client.get_policy()  # refuses whoever may not read the policy
         path = self._list_papers().get(visit.path_value("paper"))
         if path is None:
             raise Problem(404, "There is no such paper", f"The desk shows the text files in {self.papers}.")
-        return visit.page("paper.html", name=path.name, text=path.read_text(encoding="utf-8", errors="replace"))
+        with path.open("rb") as file:
+            body = file.read(MAX_PAPER_BYTES + 1)
+        if len(body) > MAX_PAPER_BYTES:
+            raise Problem(413, "This paper is too long", f"The desk shows texts of up to {MAX_PAPER_BYTES >> 20} MB.")
+        return visit.page("paper.html", name=path.name, text=body.decode("utf-8", "replace"))
 
     def _list_papers(self) -> dict[str, Path]:
-        return {path.name: path for path in self.papers.glob("*.txt")}
+        found = (path for path in self.papers.glob("*.txt") if path.is_file() and not path.is_symlink())
+        return {path.name: path for path in found}
 
     def commit(self, visit: Visit) -> Response:
         """Commit the form's policy, or propose it if that needs two persons.

@@ -27,6 +27,7 @@ class World:
     authority: Authority
     issuer: TokenIssuer
     proxy: Shown
+    folder: Path
 
     def get(self, path: str, token: str = "", proxy: Shown | None = None) -> tuple[int, str]:
         context = ssl.create_default_context(cafile=self.authority.ca)
@@ -74,7 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
         options = DeskOptions("127.0.0.1:0", ProxySignIn(TokenClients(make)), MARKET, folder / "desk.jsonl", tls)
         with make(None) as client, badge_site(client, options, call_seconds=PATIENCE_SECONDS) as site:
-            yield World(site, authority, issuer, proxy)
+            yield World(site, authority, issuer, proxy, folder)
 
 
 def test_a_person_sees_what_its_own_rights_allow(world: World) -> None:
@@ -88,6 +89,14 @@ def test_a_person_sees_what_its_own_rights_allow(world: World) -> None:
     code, shown = world.get("/queue", bert)
     assert code == 403
     assert "It needs the right read_ledger" in shown
+
+
+def test_papers_of_the_policy_need_the_right_to_read_it(world: World) -> None:
+    papers = world.folder / "papers"
+    papers.mkdir()
+    (papers / "may.txt").write_text("12 sellers move")
+    code, shown = world.get("/policy/papers/may.txt", world.issuer.token("anna"))
+    assert (code, "It needs the right read_policies" in shown, "12 sellers" in shown) == (403, True, False)
 
 
 def test_refused_tokens_take_nobodys_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

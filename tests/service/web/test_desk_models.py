@@ -1,9 +1,11 @@
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from service.registry.registry import Registry
+from service.web.desk import governing
 from tests.helpers.desk_sites import desk_site, person
 from tests.helpers.models import evaluated, gate, gates_json, publish
 from tests.helpers.servers import running_server
@@ -35,14 +37,21 @@ def test_a_model_is_promoted_and_rolled_back_by_buttons(tmp_path: Path) -> None:
         assert b"the champion" in someone.get("/operations").body
 
 
-def test_previews_and_certificates_are_served_beside_the_policy(tmp_path: Path) -> None:
+def test_previews_and_certificates_are_served_beside_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(governing, "MAX_PAPER_BYTES", 50)
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "preview of May.txt").write_text("12 sellers <b>move</b>")
     (tmp_path / "secret.txt").write_text("a secret")
+    (tmp_path / "papers" / "link.txt").symlink_to("../secret.txt")
+    os.mkfifo(tmp_path / "papers" / "pipe.txt")
     with running_server(tmp_path) as running, running.client() as client, desk_site(client, tmp_path) as site:
         someone = person(site)
         [link] = re.findall(r'href="(/policy/papers/[^"]+)"', someone.get("/policy").body.decode())
         shown = someone.get(link)
         assert (shown.status, b"12 sellers &lt;b&gt;move" in shown.body) == (200, True)
-        for path in ("secret.txt", "..%2fsecret.txt", "%2e%2e%2fsecret.txt", "none.txt"):
+        for path in ("secret.txt", "..%2fsecret.txt", "%2e%2e%2fsecret.txt", "none.txt", "link.txt", "pipe.txt"):
             assert someone.get(f"/policy/papers/{path}").status == 404
+        (tmp_path / "papers" / "long.txt").write_text("a" * 51)
+        assert someone.get("/policy/papers/long.txt").status == 413
