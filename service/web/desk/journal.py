@@ -259,7 +259,8 @@ class Journal:
         self._apply(json.loads(line))
 
     def _apply(self, event: dict[str, Any]) -> None:
-        match event.pop("kind"):
+        kind = event.pop("kind")
+        match kind:
             case "case":
                 findings = {
                     name: {actor: _made(Finding, one) for actor, one in event[name].items()}
@@ -267,11 +268,19 @@ class Journal:
                 }
                 self._cases[event["violation"]] = _made(Case, event | findings)
             case "decision":
-                decision = self._decisions[event["id"]] = _made(Decision, event)
-                if decision.state != "pending":
-                    self._end(decision)
+                self._keep(_made(Decision, event))
+            case "state":
+                self._keep(replace(self._decisions[event["id"]], state=event["state"], problem=event["problem"]))
             case "bulk":
                 self._bulk[event["decision_id"]] = event
+            case _:
+                case = self._cases.get(event.get("violation", ""), Case(event.get("violation", "")))
+                self._cases[case.violation] = replace(case, **_read_old_change(kind, case, event))
+
+    def _keep(self, decision: Decision) -> None:
+        self._decisions[decision.id] = decision
+        if decision.state != "pending":
+            self._end(decision)
 
     def _end(self, decision: Decision) -> None:
         if decision.state == "sent" and decision.action != "review":
@@ -305,6 +314,24 @@ class Journal:
 def _write_line(kind: str, state: Case | Decision | dict[str, Any]) -> str:
     fields = state if isinstance(state, dict) else asdict(state)
     return json.dumps({"kind": kind, **fields}, sort_keys=True) + "\n"
+
+
+def _read_old_change(kind: str, case: Case, event: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a line of an older desk changes. Raises ConfigurationWrong for an unknown kind."""
+    actor = event.get("actor", "")
+    match kind:
+        case "claim":
+            return {"claimed_by": actor, "claimed_until": event["until"], "waiting": ""}
+        case "opened":
+            return {"opened": [*case.opened, actor]}
+        case "finding":
+            return {"finding": case.finding | {actor: _made(Finding, event)}}
+        case "vote":
+            votes = case.votes | {actor: _made(Finding, event)}
+            return {"votes": votes, "claimed_by": "", "claimed_until": 0.0}
+        case "waiting":
+            return {"claimed_by": "", "claimed_until": 0.0, "waiting": event["text"]}
+    raise ConfigurationWrong(f"the desk's journal has a line of the unknown kind {kind!r}; update this desk")
 
 
 def _made(kind: type[T], given: dict[str, Any]) -> T:

@@ -204,6 +204,45 @@ def test_a_damaged_line_loses_no_decision(tmp_path: Path) -> None:
     assert path.read_bytes().endswith(kept)
 
 
+def test_an_older_desks_lines_are_read(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desk before 0.3.0 wrote an event for each change: what it undid stays undone, and a vote counts."""
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    for name in ("old-1", "old-2"):
+        report(client, name)
+    said = {"violation": "old-2", "actor": "reviewer-1", "action": "confirm", "reason": "seen", "severity": ""}
+    lines = [
+        {"kind": "decision", "id": "desk-old-1", "seller": "best", "person": "", "due": 0.0}
+        | said
+        | {"violation": "old-1"},
+        {"kind": "state", "id": "desk-old-1", "state": "undone", "problem": ""},
+        {"kind": "finding"} | said,
+        {"kind": "vote"} | said,
+        {"kind": "opened", "violation": "old-2", "actor": "reviewer-3"},
+        {"kind": "waiting", "violation": "old-1", "text": "An invoice is missing."},
+        {"kind": "claim", "violation": "old-2", "actor": "reviewer-2", "until": time.time() + 60},
+    ]
+    file = tmp_path / "desk.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with desk_site(client, tmp_path) as site:
+        assert b"An invoice is missing." in person(site).get("/cases/old-1").body
+        assert find(person(site, "reviewer-3"), "old-2", TRUE) == 409
+        decide(person(site, "reviewer-2"), "old-2", TRUE)
+        wait_for(client, "old-2", "CONFIRMED")
+    recorded = client.get_recorded_violation(MARKET, "old-2").recorded
+    assert recorded[-1].status.actor == "reviewer-1~reviewer-2"
+    assert status(client, "old-1") == "ALLEGED"
+    with closing(Journal(file)) as kept:
+        assert {one.id: one.state for one in kept.list_decisions()}["desk-old-1"] == "undone"
+
+
+def test_a_line_of_an_unknown_kind_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "desk.jsonl"
+    path.write_text('{"kind": "of a later desk", "violation": "case-1"}\n')
+    with pytest.raises(ConfigurationWrong, match="of a later desk"):
+        Journal(path)
+    assert b"of a later desk" in path.read_bytes()
+
+
 def test_two_reviewers_cannot_decide_one_case_at_once(desk: Site, client: Client) -> None:
     report(client, "both-1")
     first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
