@@ -1,6 +1,7 @@
 import secrets
 from typing import Any
 
+from scoring.entries.field_types import is_id
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from service.web.frame.visits import Problem, Visit
@@ -25,6 +26,14 @@ def require_reason(visit: Visit) -> str:
     if not reason:
         raise Problem(400, "A reason is missing", "Go back and state the reason: it is recorded beside your name.")
     return reason
+
+
+def require_entry_id(visit: Visit) -> str:
+    """Return the form's `id`. Raises Problem unless it is one that `new_entry_id` may have made."""
+    name = visit.form_value("id")
+    if not is_id(name) or not name.startswith("desk-"):
+        raise Problem(400, "This form is out of date", "Open the page again and send the form from there.")
+    return name
 
 
 def new_entry_id() -> str:

@@ -23,7 +23,7 @@ from sellertrust.v1.entry_pb2 import (
 )
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from service.web.desk.acting import new_entry_id
+from service.web.desk.acting import new_entry_id, require_entry_id
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.effects import Effect, simulate_decision
 from service.web.desk.evidence import FILE_POLICY, File, read_evidence
@@ -203,9 +203,7 @@ class CasePages:
         Raises Problem if evidence was not opened, or another decision waits.
         """
         name, violation, recorded = self._case(visit)
-        decision_id, actor = visit.form_value("id"), visit.visitor.actor
-        if not is_id(decision_id) or not decision_id.startswith("desk-"):
-            raise Problem(400, "This form is out of date", "Open the case again and send the form from there.")
+        decision_id, actor = require_entry_id(visit), visit.visitor.actor
         if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
             return self._go_on(visit)
         finding, case = self._finding(visit, name), self.journal.case(name)

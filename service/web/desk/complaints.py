@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from sellertrust.v1.entry_pb2 import COMPLAINT_OUTCOME_REJECTED, COMPLAINT_OUTCOME_UPHELD, Entry
-from service.web.desk.acting import new_entry_id, require_reason
+from service.web.desk.acting import new_entry_id, require_entry_id, require_reason
 from service.web.desk.calls import READ_SECONDS, call_or_problem
 from service.web.desk.queue import QueuePages
 from service.web.frame.rendering import last, redirect
@@ -33,21 +33,23 @@ class ComplaintPages:
 
     def decide(self, visit: Visit) -> Response:
         """Record the decision once, however often the form is sent."""
+        decision_id = require_entry_id(visit)
+        if self.queue.is_decided_by(visit.path_value("complaint"), decision_id):  # sent twice
+            return redirect("/queue")
         entry, outcome = self._find(visit), OUTCOMES.get(visit.form_value("outcome"))
         if outcome is None:
             raise Problem(400, "Choose a decision", "Open the complaint again and send the form from there.")
-        decision = Entry(entry_id=visit.form_value("id"), seller=entry.seller)
+        decision = Entry(entry_id=decision_id, seller=entry.seller)
         stated = decision.complaint_decision
         stated.complaint, stated.outcome = entry.entry_id, outcome
         stated.actor, stated.reason = visit.visitor.actor, require_reason(visit)
         visit.visitor.client.append_entries(self.marketplace, [decision])
+        self.queue.note_complaint(entry.entry_id, decision_id)
         return redirect("/queue")
 
     def _find(self, visit: Visit) -> Entry:
         wanted = visit.path_value("complaint")
-        found = next(
-            (one for one in self.queue.read(visit.visitor).first_page.complaints if one.entry_id == wanted), None
-        )
+        found = next((one for one in self.queue.read(visit.visitor).complaints if one.entry_id == wanted), None)
         if found is None:
             raise Problem(404, "This complaint is not open", "It is decided, or the first 1,000 leave it out.")
         return found

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from scoring.base.enums import AUTHORITIES, Source
 from sellertrust.scores import TrustScore
-from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category
+from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category, Entry
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
 from service.web.desk.calls import READ_SECONDS, start_call
-from service.web.desk.journal import Case, Journal, Taken
+from service.web.desk.journal import QUEUE_SECONDS, Case, Journal, Taken
 from service.web.frame.rendering import last, redirect, time_of
 from service.web.frame.visits import Problem, Visit, Visitor
 from service.web.recent import Recent
@@ -24,8 +24,10 @@ FRESH_SECONDS = 10.0
 OLD_SECONDS = 110.0
 """An older queue is never shown."""
 MOST = 1_000
+"""Of violations; the service lists as many complaints."""
 PAGE = 30
 MAX_READERS = 100
+MAX_DECIDED = 5_000
 
 
 class Row(NamedTuple):
@@ -43,8 +45,13 @@ class Queue(NamedTuple):
     items: Sequence[QueueItem]
     first_page: ListReviewQueueResponse
     """Its cautions' cases and complaints."""
+    complaints: Sequence[Entry]
+    """Of `first_page`, without those that the desk decided since."""
     score: TrustScore | None
     """It shows the service's time and the freshness of answers."""
+
+    def has_all_complaints(self) -> bool:
+        return len(self.first_page.complaints) < MOST
 
     def now(self) -> datetime:
         """Return the service's time: that of `score`, and the seconds since."""
@@ -59,6 +66,8 @@ class QueuePages:
         self._journal = journal
         self._kept: Recent[str, tuple[Queue | None, Future[Queue] | None]] = Recent(MAX_READERS)
         """By person: a queue shows what its reader may see."""
+        self._decided: Recent[str, tuple[str, float]] = Recent(MAX_DECIDED)
+        """By complaint: the id of its decision here, and when."""
         self._lock = threading.Lock()
 
     def show(self, visit: Visit) -> Response:
@@ -113,8 +122,20 @@ class QueuePages:
         seller, category = last(violation.seller), Category.Name(violation.category)
         return Row(violation, name, seller, category, deadline_of(violation), self._journal.case(name), item.held_back)
 
+    def note_complaint(self, complaint: str, decision_id: str) -> None:
+        """Remember that the ledger holds the decision about a complaint."""
+        self._decided.put(complaint, (decision_id, time.monotonic()))
+
+    def is_decided_by(self, complaint: str, decision_id: str) -> bool:
+        return self._decided.get(complaint, ("", 0.0))[0] == decision_id
+
     def read(self, visitor: Visitor) -> Queue:
-        """Return the visitor's queue, at most OLD_SECONDS old."""
+        """Return the visitor's queue, at most OLD_SECONDS old, without complaints that were decided here lately."""
+        queue, since = self._recall(visitor), time.monotonic() - QUEUE_SECONDS
+        lately = {complaint for complaint, (_, decided) in self._decided.copy().items() if decided > since}
+        return queue._replace(complaints=[one for one in queue.complaints if one.entry_id not in lately])
+
+    def _recall(self, visitor: Visitor) -> Queue:
         key, now = visitor.person, time.monotonic()
         with self._lock:
             kept, reading = self._kept.get(key, (None, None))
@@ -139,7 +160,7 @@ class QueuePages:
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
-        return Queue(made, items, first_page, score)
+        return Queue(made, items, first_page, first_page.complaints, score)
 
 
 def deadline_of(violation: Violation) -> datetime | None:

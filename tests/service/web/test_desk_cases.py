@@ -306,15 +306,48 @@ def test_another_person_decides_an_appeal(desk: Site, client: Client) -> None:
     assert find(second, "appeal-1", WRONG) == 303
 
 
-def test_another_person_decides_a_complaint(desk: Site, client: Client) -> None:
-    imposed, filed = (Entry(entry_id=name, seller=seller_name(MARKET, "good")) for name in ("m-1", "complaint-1"))
-    imposed.measure.CopyFrom(MeasureChanged(measure="m-1", actor="reviewer-3~reviewer-1", reason="seen"))
+def file_complaint(client: Client, number: int) -> str:
+    """Impose a measure of its own on a seller; return the path of the complaint about it."""
+    imposed, filed = (Entry(entry_id=f"{name}-{number}", seller=seller_name(MARKET, "good")) for name in ("m", "c"))
+    imposed.measure.CopyFrom(MeasureChanged(measure=f"m-{number}", actor="reviewer-3~reviewer-1", reason="seen"))
     imposed.measure.measure_kind, imposed.measure.state = MEASURE_KIND_MANUAL_REVIEW, MEASURE_STATE_IMPOSED
-    filed.complaint.measure, filed.complaint.reason = "m-1", "<b>We sell our own goods.</b>"
+    filed.complaint.measure, filed.complaint.reason = f"m-{number}", "<b>We sell our own goods.</b>"
     client.append_entries(MARKET, [imposed, filed])
-    place, given = "/complaints/complaint-1", {"outcome": "uphold", "reason": "They are its own goods."}
+    return f"/complaints/c-{number}"
+
+
+def test_a_decided_complaint_leaves_a_remembered_queue(
+    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "FRESH_SECONDS", 60.0)
+    place, given = file_complaint(client, 2), {"outcome": "reject", "reason": "It is a copy."}
+    someone = person(desk, "reviewer-2")
+    assert place.encode() in someone.get("/queue").body
+    assert someone.post(place, given | {"id": "c-decided"}).status == 400
+    assert someone.post(place, given | {"id": "desk-d-2"}).status == 303
+    assert place.encode() not in someone.get("/queue").body
+    assert someone.get(place).status == 404
+    for decision, code in (("desk-d-2", 303), ("desk-d-3", 404)):
+        assert someone.post(place, given | {"id": decision}).status == code
+
+
+def test_a_full_list_says_that_it_shows_the_first(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (3, 4):
+        file_complaint(client, number)
+    pages = {"/queue": r"The first \d+ complaints to decide", "/operations": r"to decide</dt><dd>the first \d+<"}
+    for most, is_first in ((1_000, False), (2, True)):
+        monkeypatch.setattr(queue, "MOST", most)
+        with desk_site(client, tmp_path) as site:
+            for path, words in pages.items():
+                assert bool(re.search(words, person(site).get(path).body.decode())) is is_first
+
+
+def test_another_person_decides_a_complaint(desk: Site, client: Client) -> None:
+    place, given = file_complaint(client, 1), {"outcome": "uphold", "reason": "They are its own goods."}
     first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
-    assert b'href="/complaints/complaint-1"' in first.get("/queue").body
+    assert b'href="/complaints/c-1"' in first.get("/queue").body
     assert b"&lt;b&gt;We sell our own goods." in first.get(place).body
     refused = first.post(place, given | {"id": "desk-c-1"})
     assert (refused.status, b"another person decides about the complaint" in refused.body) == (409, True)
@@ -322,7 +355,7 @@ def test_another_person_decides_a_complaint(desk: Site, client: Client) -> None:
     assert second.post(place, given | {"id": "desk-c-2", "reason": ""}).status == 400
     assert [second.post(place, given | {"id": "desk-c-2"}).status for _ in range(2)] == [303, 303]
     until = time.monotonic() + PATIENCE_SECONDS
-    while b"/complaints/" in second.get("/queue").body:
+    while b"/complaints/c-1" in second.get("/queue").body:
         assert time.monotonic() < until
     assert "m-1" not in [one.measure for one in client.evaluate_measures(MARKET, "good").measures]
 
