@@ -6,8 +6,10 @@ from typing import Any
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from starlette.responses import Response
 
+from scoring.base.enums import Status
+from scoring.entries.lifecycle import TRANSITIONS
 from sellertrust.review import decide_request
-from sellertrust.v1.entry_pb2 import Action, ViolationStatus
+from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_APPEALED, Action, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
 from service.web.desk.acting import call_or_propose, new_entry_id
 from service.web.desk.journal import Journal
@@ -77,7 +79,7 @@ class BulkPages:
         if problems or form["action"] not in ACTIONS:
             return self._form(visit, form, problems or [("action", "Choose what to do")])
         action = Action.Value(f"ACTION_{form['action'].upper()}")
-        statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{form['status'].upper()}")] if form["status"] else []
+        statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{form['status'].upper()}")] if form["status"] else None
         request = decide_request(
             self.marketplace,
             action,
@@ -89,7 +91,7 @@ class BulkPages:
             seller=form["seller"],
             listing=form["listing"],
             right=form["right"],
-            statuses=statuses,
+            statuses=statuses or _statuses_without_appeals(action),
             reverses=form["reverses"],
             **times,
         )
@@ -108,6 +110,8 @@ class BulkPages:
             request = Parse(visit.form_value("request"), DecideViolationsRequest())
         except ParseError:
             raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
+        if not request.statuses or VIOLATION_STATUS_APPEALED in request.statuses:
+            raise Problem(400, "Appeals are decided one by one", "Begin with another dry run, which leaves them out.")
         request.actor, request.execute = visit.visitor.actor, True
         for _ in range(MOST_CALLS):
             outcome = call_or_propose(visit, decide_violations=request)
@@ -128,3 +132,9 @@ class BulkPages:
             }
         )
         return redirect("/bulk#earlier")
+
+
+def _statuses_without_appeals(action: int) -> list[ViolationStatus.ValueType]:
+    """Return the statuses that allow an action, without dismissed and appealed: nobody decides an own case again."""
+    allowing = [status for status, allowed in TRANSITIONS if allowed == action]
+    return [ViolationStatus.ValueType(one) for one in allowing if one not in (Status.DISMISSED, Status.APPEALED)]

@@ -99,7 +99,7 @@ class CasePages:
             problems.append(("finding", "Choose what you found"))
         elif choice is BY_EVIDENCE and (obstacle := self._evidence_obstacle(visit, name, report_of(recorded))):
             problems.append((f"choice-{choice.key}", f"{obstacle.title}. {obstacle.text}"))
-        elif violation.status == VIOLATION_STATUS_APPEALED and visit.visitor.actor in deciders_of(recorded):
+        elif visit.visitor.actor in barred_from(violation, recorded):
             problems.append(("finding", "You decided this case before. Another person decides about the appeal"))
         elif choice.action == "review" and not words:
             problems.append(("words", "Write what information is missing"))
@@ -207,10 +207,14 @@ class CasePages:
         if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
             return self._go_on(visit)
         finding, case = self._finding(visit, name), self.journal.case(name)
+        barred = barred_from(violation, recorded)
+        if actor in barred:
+            text = "You decided this case before, and the seller appealed. Take the next case from the queue."
+            raise Problem(409, "Another person decides about the appeal", text)
         effect = self._effect(visit.visitor.client, violation, finding)
         if obstacle := self._obstacle(visit, finding, effect, report_of(recorded)):
             raise obstacle
-        others = [vote for vote in case.votes.values() if vote.actor != actor]
+        others = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
         agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
         try:
             if (effect.is_grave or others or visit.form_value("what") == "escalate") and not agreeing:
@@ -291,8 +295,10 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
     )
 
 
-def deciders_of(recorded: Sequence[Entry]) -> set[str]:
-    """Return the names of all who decided about a violation; `a~b` are two."""
+def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
+    """Return who may not decide an appeal: the names of all who decided before; `a~b` are two."""
+    if violation.status != VIOLATION_STATUS_APPEALED:
+        return set()
     decisions = [one.status for one in recorded if one.WhichOneof("fact") == "status"]
     return {
         name

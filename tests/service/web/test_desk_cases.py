@@ -306,6 +306,42 @@ def test_another_person_decides_an_appeal(desk: Site, client: Client) -> None:
     assert find(second, "appeal-1", WRONG) == 303
 
 
+def test_an_appeal_bars_findings_and_votes_before_it(
+    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another client confirms in the names of a voter and of a finder; the seller appeals before they go on."""
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    report(client, "appeal-2")
+    voter, finder, third, fourth = (person(desk, f"reviewer-{number}") for number in (1, 2, 3, 4))
+    decide(voter, "appeal-2", TRUE, "escalate")
+    assert find(finder, "appeal-2", TRUE) == 303
+    client.confirm_violation(MARKET, "appeal-2", actor="reviewer-1~reviewer-2", reason="seen")
+    client.appeal_violation(MARKET, "appeal-2", actor="seller", reason="It is genuine.")
+    refused = finder.post("/cases/appeal-2/decide", {"id": "desk-appeal-2", "what": "decide"})
+    assert (refused.status, b"Another person decides about the appeal" in refused.body) == (409, True)
+    assert finder.post("/cases/appeal-2/hand-on", {"what": "release"}).status == 303
+    decide(third, "appeal-2", TRUE, "escalate")
+    decide(fourth, "appeal-2", TRUE)
+    wait_for(client, "appeal-2", "CONFIRMED")
+    assert client.get_recorded_violation(MARKET, "appeal-2").recorded[-1].status.actor == "reviewer-3~reviewer-4"
+
+
+def test_a_bulk_decision_leaves_appeals_out(desk: Site, client: Client) -> None:
+    for name in ("sum-1", "sum-2"):
+        report(client, name, "good", listing="l-appeal")
+        client.confirm_violation(MARKET, name, actor="reviewer-1", reason="seen")
+    client.appeal_violation(MARKET, "sum-1", actor="seller", reason="It is genuine.")
+    someone = person(desk)
+    someone.get("/bulk")
+    request = preview(someone, {"action": "overturn", "listing": "l-appeal", "reason": "a mistake"})
+    assert json.loads(request)["expectedCount"] == "1"
+    assert someone.post("/bulk/execute", {"request": request}).status == 303
+    assert status(client, "sum-1") == "APPEALED"
+    for statuses in ([], ["VIOLATION_STATUS_APPEALED"]):
+        forged = json.dumps(json.loads(request) | {"statuses": statuses})
+        assert someone.post("/bulk/execute", {"request": forged}).status == 400
+
+
 def file_complaint(client: Client, number: int) -> str:
     """Impose a measure of its own on a seller; return the path of the complaint about it."""
     imposed, filed = (Entry(entry_id=f"{name}-{number}", seller=seller_name(MARKET, "good")) for name in ("m", "c"))
