@@ -208,10 +208,10 @@ def test_an_older_desks_lines_are_read(client: Client, tmp_path: Path, monkeypat
     """A desk before 0.3.0 wrote an event for each change: what it undid stays undone, and a vote counts."""
     monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
     for name in ("old-1", "old-2"):
-        report(client, name)
+        report(client, name, "older")
     said = {"violation": "old-2", "actor": "reviewer-1", "action": "confirm", "reason": "seen", "severity": ""}
     lines = [
-        {"kind": "decision", "id": "desk-old-1", "seller": "best", "person": "", "due": 0.0}
+        {"kind": "decision", "id": "desk-old-1", "seller": "older", "person": "", "due": 0.0}
         | said
         | {"violation": "old-1"},
         {"kind": "state", "id": "desk-old-1", "state": "undone", "problem": ""},
@@ -311,7 +311,7 @@ def test_an_appeal_bars_findings_and_votes_before_it(
 ) -> None:
     """Another client confirms in the names of a voter and of a finder; the seller appeals before they go on."""
     monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
-    report(client, "appeal-2")
+    report(client, "appeal-2", "appealing")
     voter, finder, third, fourth = (person(desk, f"reviewer-{number}") for number in (1, 2, 3, 4))
     decide(voter, "appeal-2", TRUE, "escalate")
     assert find(finder, "appeal-2", TRUE) == 303
