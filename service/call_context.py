@@ -35,6 +35,8 @@ class Call:
         self.caller = ""
         self.own_names: frozenset[str] = frozenset()
         """All names of the same caller: of its principals, and of the persons whom they show."""
+        self.shared_names: frozenset[str] = frozenset()
+        """Those of `own_names` that other persons show beside their tokens."""
         self.visible_sellers: frozenset[str] | None = frozenset()
         """The only sellers that the answer may show; None: all that the request names.
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import NOTICE_STATES, ComplaintOutcome, MeasureKind, MeasureState
@@ -147,10 +147,16 @@ class Contests:
         return measure
 
     def decide_complaint(
-        self, entry: Entry, fact: ComplaintDecided, own_names: frozenset[str], path: FieldPath
+        self,
+        entry: Entry,
+        fact: ComplaintDecided,
+        own_names: frozenset[str],
+        shared_names: frozenset[str],
+        path: FieldPath,
     ) -> None:
         """Record a decision about a complaint. `own_names`: every name of the caller; empty without a server.
 
+        `shared_names`: those that other persons show beside their tokens.
         Raise EntryNotFound if this seller has no such complaint. Raise ContestForbids if it is decided, or if actor or
         caller filed it. They must not have decided about its measure or the measure's violations, either.
         """
@@ -179,7 +185,7 @@ class Contests:
                 (*path, "actor"),
             )
         callers = (complaint.caller, *measure.callers, *(caller for _, caller in deciders))
-        if any(not own_names.isdisjoint(_names_of_person(caller)) for caller in callers):
+        if any(_is_same_person(own_names, shared_names, caller) for caller in callers):
             raise ContestForbids(
                 "the caller filed the complaint or decided about the measure before; let another caller decide",
                 {"why": "SAME_PERSON"},
@@ -198,7 +204,9 @@ class Contests:
         return derive_entry(entry, name, stated)
 
 
-def _names_of_person(caller: str) -> Sequence[str]:
-    """Return the names of a caller that show a person: its tokens, beside which a certificate shows a shared process."""
-    names = caller.split()
-    return [name for name in names if name.startswith("jwt:")] or names
+def _is_same_person(own_names: frozenset[str], shared_names: frozenset[str], recorded: str) -> bool:
+    """Return whether a recorded caller may be the present one: a shared name tells nothing where both show tokens."""
+    names = recorded.split()
+    common = own_names.intersection(names)
+    shows_token = any(name.startswith("jwt:") for name in names)
+    return bool(common - shared_names if shows_token else common)

@@ -90,11 +90,12 @@ class Derivation:
         record_time: int,
         caller: str = "",
         own_names: frozenset[str] = frozenset(),
+        shared_names: frozenset[str] = frozenset(),
     ) -> None:
         """Start a batch on the record; times in microseconds.
 
         `date` replaces empty times; no derived entry is dated later than `record_time`. `caller`: authenticated; empty
-        without a server. `own_names`: its names.
+        without a server. `own_names`: its names; `shared_names`: those that others show beside their tokens.
         """
         self.new_entries: list[NewEntry] = []
         self._context = context
@@ -102,6 +103,7 @@ class Derivation:
         self._latest = record_time
         self._caller = caller
         self._own_names = own_names
+        self._shared_names = shared_names
 
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
         """Add an entry and its derived entries to `new_entries`; return the entry as it will be inserted.
@@ -204,7 +206,7 @@ class Derivation:
         elif isinstance(fact, ComplaintFiled):
             self._context.contests.file_complaint(entry, fact, self._time_of(entry), self._caller, path)
         elif isinstance(fact, ComplaintDecided):
-            self._context.contests.decide_complaint(entry, fact, self._own_names, path)
+            self._context.contests.decide_complaint(entry, fact, self._own_names, self._shared_names, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
             state = self._find_state(fact, seller, path)
             seller = state.seller

@@ -58,6 +58,11 @@ class Agreement:
         persons = {self.person_of[name] for name in names if name in self.person_of}
         return names.union(name for name, person in self.person_of.items() if person in persons)
 
+    def find_shared_names(self, principals: Sequence[str]) -> frozenset[str]:
+        """Return the certificate beside a token, as at a desk; none if it is a person's."""
+        tokens = {name for name in principals if name.startswith("jwt:")}
+        return frozenset(principals) - tokens - self.person_of.keys() if tokens else frozenset()
+
     def persons_behind(self, proposal: Proposal, call: Sequence[NeededRight]) -> list[str]:
         """Return, per step of a proposal, the person whose support it adds, or "".
 

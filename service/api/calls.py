@@ -209,7 +209,7 @@ class Calls:
             if served.is_granted and visible != call.visible_sellers:
                 raise Unauthenticated("what the caller may see has changed since the stream began; open it again")
             served.is_granted, call.visible_sellers, call.caller = True, visible, served.caller.name
-            call.own_names = served.caller.own_names
+            call.own_names, call.shared_names = served.caller.own_names, served.caller.shared_names
         served.rules = rules
 
     def _recheck(self, served: ServedCall, context: grpc.ServicerContext) -> None:

@@ -75,6 +75,7 @@ ENTRIES_A_REFUSAL = 500
 class Caller:
     principals: tuple[Principal, ...]
     own_names: frozenset[str] = frozenset()
+    shared_names: frozenset[str] = frozenset()
     grants: GrantList = field(default_factory=GrantList, compare=False)
     _visible: dict[tuple[Right, str], frozenset[str]] = field(default_factory=dict, compare=False)
 
@@ -211,8 +212,9 @@ class Gate:
         until = min(principal.expires for principal in found)
         if verified is not None:
             until = min(until, verified.until)
-        own_names = rules.agreement.names_of_persons(principal.name for principal in found)
-        return _Known(Caller(tuple(found), own_names, rules.grants), rules, until, verified)
+        names = [principal.name for principal in found]
+        own_names, shared_names = rules.agreement.names_of_persons(names), rules.agreement.find_shared_names(names)
+        return _Known(Caller(tuple(found), own_names, shared_names, rules.grants), rules, until, verified)
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
         """Raise PermissionDenied, before any lookup, if a request is not granted; return the sellers that its answer

@@ -39,9 +39,10 @@ class Batch:
         self._first = first
         self._record_time = present.record_time(last_time)
         self._date = present.default_time(self._record_time)
-        caller, own_names = current_call().caller, current_call().own_names
+        call = current_call()
+        caller = call.caller
         self._principal = caller or None
-        stated = ("", frozenset[str]()) if caller == LOCAL_CALLER else (caller, own_names)
+        stated = () if caller == LOCAL_CALLER else (caller, call.own_names, call.shared_names)
         self.derivation = Derivation(context, self._date, self._record_time, *stated)
 
     @classmethod

@@ -137,17 +137,23 @@ def test_a_complaint_is_decided_by_another_person(callers: Granted) -> None:
         c.append_entries(MARKET, [decided])
 
 
-def test_a_token_beside_a_shared_certificate_is_the_person(callers: Granted) -> None:
-    """At a desk all persons share its certificate: whoever imposed a measure does not decide, another person does."""
+def state_steps(name: str) -> list[entry_pb2.Entry]:
+    """Return a measure, a complaint about it, and its decision."""
     seller = f"marketplaces/{MARKET}/sellers/s"
-    imposed, filed, decided = (entry_pb2.Entry(entry_id=f"t-{number}", seller=seller) for number in range(3))
-    imposed.measure.measure, imposed.measure.actor, imposed.measure.reason = "t-m", "staff-1", "so"
+    imposed, filed, decided = (entry_pb2.Entry(entry_id=f"{name}-{number}", seller=seller) for number in range(3))
+    imposed.measure.measure, imposed.measure.actor, imposed.measure.reason = f"{name}-m", "staff-1", "so"
     imposed.measure.measure_kind = entry_pb2.MEASURE_KIND_MANUAL_REVIEW
     imposed.measure.state = entry_pb2.MEASURE_STATE_IMPOSED
-    filed.complaint.measure, filed.complaint.reason = "t-m", "we paid"
+    filed.complaint.measure, filed.complaint.reason = f"{name}-m", "we paid"
     stated = decided.complaint_decision
-    stated.complaint, stated.reason, stated.actor = "t-1", "so", "staff-2"
+    stated.complaint, stated.reason, stated.actor = f"{name}-1", "so", "staff-2"
     stated.outcome = entry_pb2.COMPLAINT_OUTCOME_REJECTED
+    return [imposed, filed, decided]
+
+
+def test_a_token_beside_a_shared_certificate_is_the_person(callers: Granted) -> None:
+    """At a desk all persons share its certificate: whoever imposed a measure does not decide, another person does."""
+    imposed, filed, decided = state_steps("t")
     tokens = {name: callers.issuer.token_file(name) for name in ("eve", "fred")}
     with callers("desk", token=tokens["eve"]) as eve, callers("desk", token=tokens["fred"]) as fred:
         with callers("b") as b:
@@ -155,6 +161,25 @@ def test_a_token_beside_a_shared_certificate_is_the_person(callers: Granted) -> 
             b.append_entries(MARKET, [filed])
         assert refusal(eve.append_entries, MARKET, [decided]).metadata["why"] == "SAME_PERSON"
         fred.append_entries(MARKET, [decided])
+
+
+@pytest.mark.parametrize(
+    ("imposed_by", "decided_by"),
+    [(("a", "app"), ("a", None)), (("a", "app"), ("a", "other-app")), (("desk", None), ("desk", "eve"))],
+)
+def test_a_token_beside_it_hides_no_certificate(
+    callers: Granted, imposed_by: tuple[str, str | None], decided_by: tuple[str, str | None]
+) -> None:
+    """The certificate `a` is a person's. One shown alone may be any of its users'."""
+    steps = state_steps("-".join(str(name) for name in (*imposed_by, *decided_by)))
+    shown = [
+        (name, token and callers.issuer.token_file(token)) for name, token in (imposed_by, ("b", None), decided_by)
+    ]
+    imposing, filing, deciding = (callers(name, token=token) for name, token in shown)
+    with imposing, filing, deciding:
+        imposing.append_entries(MARKET, steps[:1])
+        filing.append_entries(MARKET, steps[1:2])
+        assert refusal(deciding.append_entries, MARKET, steps[2:]).metadata["why"] == "SAME_PERSON"
 
 
 def test_nobody_decides_its_own_report_in_one_batch(callers: Granted) -> None:
