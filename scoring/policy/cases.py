@@ -69,7 +69,7 @@ def _find_faults(policy: Policy, case: Case) -> list[str]:
     found |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
     found |= {
         "tier": seller.tier.name.lower() if seller.tier else "none",
-        "band": policy.find_band(seller.tier, case.seller.points or 0),
+        "band": policy.find_band(seller.tier, case.seller.tier_points(policy)) or "none",
         "standing": seller.standing,
         "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
         "deposit_minor": max(terms.deposit_minor - seller.deposit_minor, 0),
@@ -92,6 +92,8 @@ def _shown(name: str, value: object, currency: str) -> str:
         return ", ".join(value) or "none"
     if value is None:
         return "none"
+    if name in {"tier", "band"}:
+        return str(value)
     text = show_aspect(name, value, currency)
     return f"{value:,} ({text})" if name == "suspension_days" and not text[0].isdigit() else text
 

@@ -87,11 +87,13 @@ class Policy:
         """Return the tier of points by the cut-offs: with 500, 600, 700, `tier(599) is Tier.STANDARD`."""
         return max((t for t, cut_off in self.cut_offs.items() if points >= cut_off), default=RATED_TIERS[0])
 
-    def find_band(self, tier: Tier | None, points: int) -> str:
-        """Return the name of the tier's band with these points, else of its nearest; empty if the tier has none.
+    def find_band(self, tier: Tier | None, points: int | None) -> str:
+        """Return the name of the tier's band with these points, else of its nearest; empty without a band or points.
 
         With bronze from 450 and gold from 500 in TRUSTED, which ends at 599, a TRUSTED seller of 700 points is gold.
         """
+        if points is None:
+            return ""  # an override gives an unrated seller a tier
         of_tier = [band for band in self.bands if self.tier(band.least_points) is tier]
         reached = [band for band in of_tier if band.least_points <= points] or of_tier[:1]
         return reached[-1].name if reached else ""

@@ -70,14 +70,15 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
 def _read_bands(cut_offs: Part) -> tuple[Band, ...]:
     parts = cut_offs.list_of_parts("bands", MAX_BANDS, "name")
     bands = tuple(Band(part.text("name", 1), part.number("from", 0, MAX_POINTS)) for part in parts)
-    names, starts = [band.name for band in bands], [band.least_points for band in bands]
-    for part, name in zip(parts, names, strict=True):
-        if name.lower() in {tier.name.lower() for tier in Tier} or names.count(name) > 1:
-            part.refuse("name", f'"{name}" is taken by a tier or another band; state a name of its own')
+    names, starts = [band.name.lower() for band in bands], [band.least_points for band in bands]
+    reserved = {"none", *(tier.name.lower() for tier in Tier)}
+    for part, band, name in zip(parts, bands, names, strict=True):
+        if name in reserved or names.count(name) > 1:
+            part.refuse("name", f'"{band.name}" is taken by a tier, another band or no band; state a name of its own')
     if starts != sorted(set(starts)):
         cut_offs.refuse("bands", "must rise from band to band")
-    tiers = {0, *(cut_offs.data.get(tier.name.lower()) for tier in RATED_TIERS[1:])}
-    if bands and not tiers <= {*starts}:
+    tiers = [0, *(cut_offs.data.get(tier.name.lower()) for tier in RATED_TIERS[1:])]  # unchecked: any value of TOML
+    if bands and any(cut_off not in starts for cut_off in tiers):
         cut_offs.refuse("bands", "must have a band from 0 and one from each cut-off")
     return bands
 

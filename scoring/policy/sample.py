@@ -61,7 +61,7 @@ class Sample:
         values = {operand: value_at(steps, time) for operand, steps in trace_facts(established, policy).items()}
         tier = self.tier
         if tier is None:
-            points, standing = self._points(policy), values.get(Quantity.STANDING, 0)
+            points, standing = self.tier_points(policy), values.get(Quantity.STANDING, 0)
             tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
         return replace(
             Situation.of_values(tier, values),
@@ -78,7 +78,8 @@ class Sample:
     def _is_thin(self, policy: Policy) -> bool:
         return self.orders is not None and policy.is_thin(self.orders, self.tenure_days)
 
-    def _points(self, policy: Policy) -> int | None:
+    def tier_points(self, policy: Policy) -> int | None:
+        """Return the lowest points that count for the tier; None for an unrated seller."""
         if self.points is None:
             return None
         if self._is_thin(policy) and not self.breaches:

@@ -148,7 +148,7 @@ def _keep_tier(policy: Policy, score: TrustScore | None, earlier: Sequence[Earli
     return replace(
         score,
         tier=tier,
-        band=policy.find_band(tier, score.tier_points or 0),
+        band=policy.find_band(tier, score.tier_points),
         notice=Notice(score.tier, until),
         reason_codes=(*score.reason_codes, NOTICE),
     )

@@ -75,7 +75,7 @@ class Placed:
     tier: Ints
     """Numbers of tiers, or NO_TIER."""
     tier_points: Ints
-    """The lowest points that count for the tier, 0 unless rated."""
+    """The lowest points that count for the tier, -1 unless rated."""
     terms: Sequence[Terms]
     terms_of: Ints
     """By seller, the index of its terms."""
@@ -203,7 +203,7 @@ def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Int
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
     is_rated = find_guilty(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
     tier = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
-    return tier, np.where(is_rated, lowest, 0)
+    return tier, np.where(is_rated, lowest, -1)
 
 
 def _find_reached_edges(edges: Sequence[int], values: Ints) -> Ints:

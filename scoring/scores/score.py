@@ -194,7 +194,7 @@ def _build_scores(
                 **given,
                 tier=Tier(tier),
                 badge=policy.badges[tier],
-                band=policy.find_band(Tier(tier), least if rated else 0),
+                band=policy.find_band(Tier(tier), least if rated else None),
                 reason_codes=reasons if row < 0 else (*reasons, OVERRIDDEN),
                 override="" if row < 0 else seller_facts.table.rows[row].entry_id,
                 **common.state(case),

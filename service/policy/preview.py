@@ -336,7 +336,8 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
 
 def _list_bands(policy: Policy, placed: Placed, there: Bools) -> Iterator[str]:
     for tier, points in zip(placed.tier[there].tolist(), placed.tier_points[there].tolist(), strict=True):
-        yield policy.find_band(None if tier == NO_TIER else Tier(tier), points) or "none"
+        band = policy.find_band(None if tier == NO_TIER else Tier(tier), points if points >= 0 else None)
+        yield band or "none"
 
 
 def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:

@@ -36,6 +36,7 @@ def faults(text: str) -> tuple[str, ...]:
             'currency = "euro"',
             'currency must be the ISO 4217 code of all amounts: three capital letters, such as EUR, not "euro"',
         ),
+        ("standard = 380", "standard = [380]", "cut_offs.standard must be a whole number, 1 to 1,000, not a list"),
         ("[standing.points]", "[standing.pointz]", "standing.points must be a table; it is missing"),
         ("expiry_days = 365", "expiry_days = 0", "standing.expiry_days must be a whole number, 1 to 3,660, not 0"),
         (
