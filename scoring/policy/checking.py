@@ -15,6 +15,7 @@ from scoring.policy.measures import (
     SettlementHold,
     Suspension,
     Terms,
+    Waiver,
     combine,
     show_aspect,
 )
@@ -205,13 +206,17 @@ def find_oddities(policy: Policy) -> list[Oddity]:
 def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
     for rule in book.rules:
         asked = [one.operand for one in rule.conditions if isinstance(one.operand, Settled)]
-        kinds = [one.kind.name.lower() for one in rule.measures if not getattr(one, "product_category", "")]
+        strict = [one for one in rule.measures if not isinstance(one, Waiver)]
+        kinds = [one.kind.name.lower() for one in strict if not getattr(one, "product_category", "")]
         if (
             not rule.secures
             and kinds
             and (named := ", ".join(one.product_category for one in asked if one.product_category))
         ):
-            text = f"{', '.join(kinds)} reach sellers who never sell {named}, too; state limits of its product category"
+            text = (
+                f"sellers who never sell {named} get its {', '.join(kinds)}, too; state a value_cap, listing_cap or"
+                f" intake_cap of {named} instead"
+            )
             yield Oddity("reach", rule.id, text)
 
 
