@@ -16,7 +16,8 @@ and for 95 % and k below 2 from a small table. IEEE 754 rounds + - x / and squar
 on every machine. The upper quantile is within 1 % from k = 0.1 on; the lower one is too low below k = 2, the safe side.
 
 The expected mass is w q / X x E_h, by decayed orders E_h of each half-life. The low end is the model at the larger of
-this mass, for 95 %, and the seller's own; the high end at the smaller, for 5 %.
+this mass, for 95 %, and the seller's own; the high end at the smaller, for 5 %. Counts without decay follow all orders,
+counts of the last year its orders. Other facts stay.
 
 With a certified model the points at true rates between the quantiles lie between `points_low` and `points_high`. A
 further incident lowers no k, so it raises neither end (except by 0.4 % of a rate at the end of the table).
