@@ -91,7 +91,7 @@ def list_case_changes(
             MECHANISM,
             one.reference.strip() or one.rule,
             rule=one.rule,
-            decide_by=_find_deadline(one, time),
+            decide_by=one.decide_by,
             caution_end=one.end,
             rests_on=one.entries[-MAX_RESTS_ON:],
             policy=policy,
@@ -101,11 +101,6 @@ def list_case_changes(
         if name not in last or last[name].state is CaseState.WITHDRAWN
     ]
     return [_entry_of(seller, fact, counts.get(fact.case, 0) + 1, time) for fact in facts]
-
-
-def _find_deadline(caution: Caution, time: int) -> int:
-    """Return when a case opened at a time must be decided. A case that opens late, as after an import, has all its days."""
-    return caution.decide_by if time < caution.decide_by else min(time + caution.decide_by - caution.start, caution.end)
 
 
 def _entry_of(seller: str, fact: CaseChanged, number: int, time: int) -> Entry:

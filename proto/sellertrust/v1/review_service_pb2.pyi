@@ -251,7 +251,7 @@ class OpenCase(_message.Message):
 
     @_builtins.property
     def decide_by_time(self) -> _timestamp_pb2.Timestamp:
-        """When a person must have decided. A case that opens after the caution's own deadline has as many days again."""
+        """When a person must have decided."""
 
     @_builtins.property
     def caution_end_time(self) -> _timestamp_pb2.Timestamp:

@@ -86,12 +86,7 @@ class ReviewServicer:
         for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
             stated = self._ledger.measures.read_seller_terms(marketplace, seller, cut).cases
             confirmed = {one.fact.case for one in stated if one.fact.state is CaseState.CONFIRMED}
-            opened = {one.fact.case: one.fact.decide_by for one in stated if one.fact.state is CaseState.OPENED}
-            found[seller] = [
-                replace(caution, decide_by=opened.get(caution.case) or caution.decide_by)
-                for caution in cautions
-                if caution.case not in confirmed
-            ]
+            found[seller] = [caution for caution in cautions if caution.case not in confirmed]
         return found
 
     def DecideViolations(self, request: review_pb.DecideViolationsRequest) -> review_pb.DecideViolationsResponse:

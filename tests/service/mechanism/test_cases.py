@@ -148,15 +148,16 @@ def test_a_case_goes_and_comes_with_its_facts(told: Told) -> None:
     assert waiting(told) == cautions(told) == [REPORTED]
 
 
-def test_a_case_that_opens_late_is_not_overdue(told: Told) -> None:
-    """A history is imported whose caution began five days ago."""
+def test_a_case_that_opens_late_has_its_cautions_deadline(told: Told) -> None:
+    """A history is imported whose caution began five days ago: letters, scores and the case state one deadline."""
     flow = FlowStated(TODAY - 5, delivered_orders=90, disputed_orders=30)
     entry = Entry("f1", SELLER, flow, report_time=told.clock.now - 5 * DAY)
     told.ledger.append(MARKET, [entry], imported=True)
     told.worker.look()
     [case] = told.ledger.cases.list_open(MARKET, told.ledger.cut(), 10)
-    assert case.opened_time + 3 * DAY == case.decide_by < case.caution_end
-    assert read_status(told.ledger).overdue_cases == 0
+    [caution] = build_scorer(told.ledger, told.policy).cautions(MARKET, [SELLER], told.ledger.cut())[SELLER]
+    assert case.decide_by == caution.decide_by < told.clock.now
+    assert read_status(told.ledger).overdue_cases == 1
 
 
 def test_an_undecided_case_counts_as_overdue(told: Told) -> None:
