@@ -61,7 +61,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
     """
     rows = rows.sample(SAMPLE, study.model.seed)
     bad = int(rows.bad.sum())
-    ranked = [_rank(study, rows, column) for column in rows.x.T]
+    ranked = [_turn_to_better(_rank(study, rows, column)) for column in rows.x.T]
     if bad < MIN_BAD or max(comparison.pairs for comparison in ranked) < MIN_PAIRS:
         text = f"not judged: {bad} bad training rows have no record before, and {MIN_BAD} in {MIN_PAIRS:,} pairs are needed"
         return [Check(name, False, bad, text, MIN_BAD, signed=True) for name in ("single_feature",)]
@@ -74,6 +74,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
         text += f"; {', '.join(over)}: look whether it knows the outcome, for example by a report_time too early"
     checks = [Check("single_feature", not over, float(strength[best]), text, MAX_AUC, signed=not proven.any())]
     if (every := rank_by_all(study, rows)) is not None:
+        every = _turn_to_better(every)
         text = f"all features together rank sellers without a record with AUC {every.value:.3f}"
         is_proven = _p_value(every) < ALPHA
         checks.append(Check("all_features", every.value <= MAX_AUC, every.value, text, MAX_AUC, signed=not is_proven))
@@ -83,7 +84,7 @@ def check_effects(study: Study, rows: Snapshot) -> list[Check]:
 def rank_by_all(study: Study, rows: Snapshot) -> EqualVolume | None:
     """Return the AUC of a small model of all features, each seller scored by a model not fitted on it.
 
-    None with too few bad rows. An AUC below 0.5 is turned round: 0.1 orders the outcomes as well as 0.9.
+    None with too few bad rows.
     """
     if rows.bad.sum() < MIN_BAD:
         return None
@@ -100,7 +101,11 @@ def rank_by_all(study: Study, rows: Snapshot) -> EqualVolume | None:
 def _rank(study: Study, rows: Snapshot, score: Floats) -> EqualVolume:
     volume = rows.window_orders if study.at_equal_volume else np.ones(len(rows.bad))
     day = None if study.observation.events is not None else rows.day
-    ranked = auc_at_equal_volume(score, rows.bad, volume, rows.seller, rows.weight, day)
+    return auc_at_equal_volume(score, rows.bad, volume, rows.seller, rows.weight, day)
+
+
+def _turn_to_better(ranked: EqualVolume) -> EqualVolume:
+    """Turn an AUC below 0.5 round: 0.1 orders the outcomes as well as 0.9."""
     return replace(ranked, value=1 - ranked.value, influence=-ranked.influence) if ranked.value < 0.5 else ranked
 
 

@@ -146,16 +146,39 @@ def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) 
     assert len(take_unrecorded(table, failed, rows).bad) < len(clean.bad)
 
 
-def test_a_model_that_ranks_turned_round_knows_as_much(study: Study) -> None:
-    """In each third of the sellers two features mean the opposite of what they mean elsewhere: AUC near 0."""
-    rows = unrecorded(study)
-    fold = assign_folds(rows.seller, FOLDS, study.model.seed)
-    x = rows.x.copy()
-    noise = np.random.default_rng(6).normal(size=(ROWS, 3))
+def turn_round(rows: Snapshot, seed: int) -> Floats:
+    """Return three features: in each third of the sellers two mean the opposite of what they mean elsewhere."""
+    fold = assign_folds(rows.seller, FOLDS, seed)
+    x = np.random.default_rng(6).normal(size=(len(rows.bad), 3))
     for column, (same, opposite) in enumerate([(0, 1), (0, 2), (1, 2)]):
         sign = np.where(fold == same, 1, np.where(fold == opposite, -1, 0))
-        x[:, column] = 6 * sign * (rows.bad - 0.5) + noise[:, column]
+        x[:, column] += 6 * sign * (rows.bad - 0.5)
+    return x
+
+
+def test_a_model_that_ranks_turned_round_knows_as_much(study: Study) -> None:
+    rows = unrecorded(study)
+    x = rows.x.copy()
+    x[:, :3] = turn_round(rows, study.model.seed)
     single, every = check_effects(study, replace(rows, x=x))
     assert single.ok
     assert every.number > 0.8
     assert (every.ok, every.signed) == (False, False)
+
+
+def test_a_cliff_to_the_opposite_order_is_a_cliff(table: LedgerTable, study: Study) -> None:
+    """Features that order the outcomes as read, and 60 days earlier order them the other way."""
+    [point] = study.find_points(table.end_day)[0][-1:]
+    rows = observe_known_outcomes(table, study, point)
+    rows = replace(rows, bad=(np.random.default_rng(4).random(len(rows.bad)) < 0.2).astype(float))
+    old = rows.take(rows.tenure_days >= 60)
+    leaking = replace(rows, x=rows.x.copy())
+    leaking.x[:, 0] = rows.bad + np.random.default_rng(5).normal(scale=0.3, size=len(rows.bad))
+
+    def build(_: LedgerTable, study: Study, read: Observation) -> Floats:
+        return turn_round(old, study.model.seed) if read.day == point.day - 60 else leaking.x[rows.tenure_days >= 60]
+
+    found = check_early_cliff(table, study, leaking, build)
+    assert not found.ok
+    assert found.number > 0.5
+    assert "most of it from 30 to 60 days" in found.text
