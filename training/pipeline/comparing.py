@@ -241,7 +241,10 @@ def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> 
         [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.test_points]
     )
     sellers = len(job.table.sellers)
-    return rows.x[find_places(rows.day * sellers + rows.seller, test.day * sellers + test.seller)]
+    places = find_places(rows.day * sellers + rows.seller, test.day * sellers + test.seller)
+    if (places < 0).any():
+        raise ValueError(f"{int((places < 0).sum())} test rows are missing when they are observed for another model")
+    return rows.x[places]
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:

@@ -98,6 +98,18 @@ def test_a_lift_of_the_level_changes_what_is_served_alone(table: LedgerTable, st
     assert as_lifted.figures["predicted"] == pytest.approx(as_known.figures["predicted"], rel=0.01)
 
 
+@pytest.mark.long
+def test_a_test_row_that_no_second_look_finds_is_an_error(table: LedgerTable, study: Study) -> None:
+    """Otherwise the twin and a champion of other features would score another seller's features."""
+    job = Job(table, study, POLICY)
+    observed = observe(Step("1", show_nothing), job)
+    fitted = fit(Step("4", show_nothing), job, observed)
+    calibrated = calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0)
+    moved = replace(observed, test=replace(observed.test, day=observed.test.day + 1))
+    with pytest.raises(ValueError, match="test rows are missing"):
+        compare(Step("7", show_nothing), job, moved, fitted, calibrated)
+
+
 @pytest.mark.parametrize(("stated", "slope"), [(0.0, 0.0), (0.5, 0.5), (None, 1.0)])
 def test_a_models_slope_of_zero_stays_zero(study: Study, plain: Artifact, stated: float | None, slope: float) -> None:
     lineage = json.loads(plain.parts["lineage.json"]) | {"slope": stated}
