@@ -69,6 +69,13 @@ def test_rows_of_two_marketplaces_are_refused(market_export: Path, tmp_path: Pat
             {"bad": {"rules": (), "count": "service_failures", "least_orders": 100}, "exposure": {}},
             "nearly everybody is bad: shorten the window of the study, or ask for more in its bad definition",
         ),
+        (
+            {
+                "bad": {"rules": (), "count": "service_failures", "at_least": 150, "least_orders": 1_500},
+                "exposure": {},
+            },
+            r"the test points hold 32 rows .*, 24 of them bad; .*: widen the window, the bad definition",
+        ),
     ],
 )
 def test_a_label_of_few_or_of_all_says_what_to_change(

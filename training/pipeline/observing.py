@@ -92,7 +92,7 @@ def _check_enough(
             f" {format_day(days[0])} on: shorten the window, the maturity or the embargo of the study, ask for fewer"
             " points, or import what came before"
         )
-    elif bad >= MIN_OF_EACH:
+    elif bad > 9 * (len(part.bad) - bad):
         remedy = "nearly everybody is bad: shorten the window of the study, or ask for more in its bad definition"
     else:
         remedy = (
