@@ -132,13 +132,14 @@ def calibration(
     days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
     if not days or not len(table.columns.case):
         return Calibration((), 0, 0, 0.0, None, why_not="no window is over"), {}
-    cells = np.zeros((table.columns.cases, len(Tier) + 1, 2))
+    cells = np.zeros((table.columns.cases, len(Tier) + 1, 3))
     rows, bad_rows = np.zeros((2, len(Tier) + 1), dtype=np.int64)
     for day in days:
         answers, seen = find_past_answers(table, artifact, policy, day), outcome(table, study, day, final)
         expected = seen.expected(artifact, answers.raw[seen.seller])
         tier = answers.tier[seen.seller]
-        np.add.at(cells, (seen.seller, tier), seen.weight[:, None] * np.stack([seen.bad, expected], axis=1))
+        of_day = np.stack([seen.weight * seen.bad, seen.weight * expected, seen.weight], axis=1)
+        np.add.at(cells, (seen.seller, tier), of_day)
         rows += np.bincount(tier, minlength=len(rows))
         bad_rows += np.bincount(tier[seen.bad > 0], minlength=len(rows))
     in_sample = days[0] < learned
@@ -147,7 +148,7 @@ def calibration(
         expected = float(part[:, 1].sum())
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
-        ratio = find_ratio(part[:, 0], part[:, 1])
+        ratio = find_ratio(part[:, 0], part[:, 1], part[:, 2])
         is_outside = ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
         return Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample, alert=is_outside)
 
@@ -170,13 +171,14 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
 FEW_BAD = 30
 
 
-def find_ratio(observed: Floats, expected: Floats) -> Interval:
+def find_ratio(observed: Floats, expected: Floats, weight: Floats) -> Interval:
     """Return the ratio of the sums of two arrays of shape (sellers,), with its 95 % interval by seller.
 
-    The interval is `bound_sum`'s if the bad sellers tell less than FEW_BAD of equal weight would, else symmetric. Worked:
-    five bad where 6.8 were expected: 0.735 (0.239 to 1.716); one seller bad in five windows: 0.735 (0.019 to 4.097).
+    `weight`: the sum of each seller's weights over its windows. The interval is `bound_sum`'s if the bad sellers tell
+    less than FEW_BAD of equal weight would, else symmetric. Worked: five bad where 6.8 were expected: 0.735 (0.239 to
+    1.716); one seller bad in five windows: 0.735 (0.019 to 4.097).
     """
-    total, counted = float(expected.sum()), bound_sum(observed[observed > 0])
+    total, counted = float(expected.sum()), bound_sum(observed[observed > 0], float(weight.max()))
     value = counted.value / total
     square = float(observed @ observed)
     if square and counted.value**2 / square >= FEW_BAD:
