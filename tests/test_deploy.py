@@ -22,8 +22,8 @@ import pytest
 
 from sellertrust.client import Client
 from service.access.grants import load_grants
-from service.access.rights import METHODS
 from service.settings import VARIABLES, load
+from tests.helpers.contract_services import SERVICES
 from tests.helpers.filled import prepare
 from tests.helpers.servers import MARKET
 from tests.helpers.shells import serving, shell_of
@@ -147,7 +147,7 @@ def test_kubernetes_takes_what_kustomize_renders(tmp_path: Path) -> None:
 
 def test_envoy_offers_every_service() -> None:
     offered = set(re.findall(r"- (sellertrust\.v1\.\w+)", (DEPLOY / "envoy/envoy.yaml").read_text()))
-    assert offered == {f"sellertrust.v1.{method.partition('/')[0]}" for method in METHODS}
+    assert offered == {service.full_name for service in SERVICES}
 
 
 def test_compose_names_only_what_is_there() -> None:
