@@ -127,7 +127,6 @@ def _operation(service: str, method: Any, comment: str) -> dict[str, Any]:
 def _messages(
     name: str, message: DescriptorProto, comments: Comments, path: tuple[int, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (name, schema) of a message and of those in it."""
     maps = {f".{name}.{one.name}": one for one in message.nested_type if one.options.map_entry}
     properties = {}
     for number, field in enumerate(message.field):
@@ -161,7 +160,6 @@ def _enumeration(enumeration: EnumDescriptorProto, comment: str) -> dict[str, An
 def _examples(
     reasons: EnumDescriptorProto, comments: Comments, path: tuple[int, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (reason, example) of failed calls, as the comments of the contract give them."""
     for number in range(len(reasons.value)):
         stated, mark, example = comments[(*path, 2, number)].partition("Example: ")
         if mark:

@@ -140,7 +140,6 @@ def _last_statuses(rows: Sequence[FactRow]) -> dict[str, Status]:
 
 
 def _without(lead: Lead) -> Variant | None:
-    """Return the facts without a reason; None if it is a lack of facts."""
     if lead.reason_code == Subject.FAILURES:
         return Variant(without_failures=True)
     if lead.entries and lead.reason_code not in {Subject.IDENTITY, Subject.ATTRIBUTES}:

@@ -282,7 +282,6 @@ def _list_onsets_by_reports(
 def _trace_earlier_spans(
     table: CautionTable, known_signs: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
-    """Return the spans under caution by earlier knowledge, and the last time at which it changed."""
     triggers = [rule.trigger for rule in table.rules if isinstance(rule.trigger, Burst | Jump)]
     known_signs = replace(known_signs, flow=keep_latest_statements(known_signs.flow, MAX_RESTATED))
     signs = OnsetsBySigns(table, known_signs)

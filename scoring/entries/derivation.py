@@ -266,7 +266,6 @@ class Derivation:
         return added
 
     def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
-        """Return the state; another seller's counts as missing."""
         state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
         if state is None or seller not in {"", state.seller}:

@@ -139,7 +139,6 @@ def view_at_times(visible: Visible, times: Sequence[int]) -> Views:
 
 
 def _share_columns(day: Ints, *marks: Ints | Bools) -> tuple[Ints, Ints]:
-    """Return the places of one fact for each day and marks, and the column of each fact."""
     key = day
     for mark in marks:
         key = key * (mark.max(initial=0) + 1) + mark

@@ -346,7 +346,6 @@ class _Evaluation:
                 yield Applied(rule, stated, stated, False), basis
 
     def _measure(self, applied: Applied, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
-        """Return one measure of a rule that holds; None for a served suspension."""
         rule, start, end = applied.rule, basis.start, basis.end
         if isinstance(applied.stated, Suspension) and start is not None:
             if applied.stated.terminates:

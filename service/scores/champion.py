@@ -132,6 +132,5 @@ class Champion:
 
 
 def _list_changes(moves: Sequence[Move]) -> list[notice.Move]:
-    """Return the champion's changes, each as early as the mover's clock allows."""
     served = [("", 0), *((move.digest, parse_time(move.time) - CLOCK_SKEW) for move in moves if move.alias == CHAMPION)]
     return [notice.Move(time, before, after) for (before, _), (after, time) in pairwise(served) if before != after]

@@ -118,7 +118,6 @@ def status(
     occur_time: int | None = None,
     report_time: int | None = None,
 ) -> Entry:
-    """Return a decision about a violation; its default id joins both, as in `v1-confirm`."""
     order = "court order 7" if action is Action.REINSTATE else ""
     fact = StatusChanged(violation_id, action, actor, reason, severity, ground or order, units)
     return Entry(entry_id or f"{violation_id}-{action.name.lower()}", seller, fact, occur_time, report_time)
@@ -135,7 +134,6 @@ def exposure(
     report_time: int | None = None,
     **counts: Any,
 ) -> Entry:
-    """Return a day's settled orders, by default yesterday's; the default id joins its key."""
     fact = ExposureStated(day, settled_orders, product_category, revision, **counts)
     return Entry(
         entry_id or f"exposure-{seller}-{day}-{product_category}-{revision}", seller, fact, report_time=report_time

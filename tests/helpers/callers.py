@@ -51,7 +51,6 @@ class Authority:
         emails: Iterable[str] = (),
         more: Iterable[x509.NameAttribute[str]] = (),
     ) -> Shown:
-        """Sign a certificate; `days` bound its validity from now; `more` extends its subject."""
         self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
@@ -136,7 +135,6 @@ class TokenIssuer:
         seconds: float = 600,
         **claims: Any,
     ) -> str:
-        """Return a token; `claims` replace its claims, and None removes one."""
         now = int(time())
         stated = {"iss": self.issuer, "aud": self.audience, "sub": subject, "iat": now, "exp": now + seconds} | claims
         stated = {name: value for name, value in stated.items() if value is not None}

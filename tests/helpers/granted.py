@@ -28,7 +28,6 @@ class Granted:
 
 @contextmanager
 def granted_server(folder: Path, *tables: str, **settings: Any) -> Iterator[Granted]:
-    """Serve by these tables, and tokens of one issuer; `folder / "s"` is the local socket."""
     authority, issuer, grants = Authority(folder), TokenIssuer(folder), folder / "grants.toml"
     write_grants(grants, issuer.table(), *tables)
     asked = {"grants": grants, "socket": folder / "s", **authority.server_settings(), **settings}

@@ -8,5 +8,4 @@ Limit = Callable[..., None]
 
 
 def find_wrong(module: ModuleType, names: list[str]) -> list[str]:
-    """Return the names that are no public number of the module."""
     return [name for name in names if not name.isupper() or not isinstance(getattr(module, name, None), int | float)]

@@ -29,7 +29,6 @@ def gates_json(*gates: dict[str, Any]) -> bytes:
 
 
 def parts_of(number: int) -> dict[str, bytes]:
-    """Return the parts of the nth model; number 0 is the model of `worlds`."""
     return dict((another(number) if number else artifact()).parts)
 
 

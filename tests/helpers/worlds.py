@@ -80,7 +80,6 @@ def numbered(rows: list[FactRow]) -> list[FactRow]:
 
 
 def facts_of(rows: list[FactRow], observe_time: int = NOW) -> Facts:
-    """Return the facts of the seller `s`."""
     return resolve(columns_of(numbered(rows), ["s"]), np.array([observe_time]))
 
 

@@ -18,7 +18,6 @@ class PaidDay(NamedTuple):
 
 
 def pay_daily(orders: Sequence[tuple[int, int, int]], terms: Terms, days: int) -> Iterator[PaidDay]:
-    """Pay orders of (capture day, days to the delivery, value) as soon as they may be paid."""
     paid = dict.fromkeys(range(len(orders)), 0)
     for day in range(days):
         limit = terms.find_ahead_limit(SETTLED_A_DAY * day) or 0

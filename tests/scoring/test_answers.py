@@ -43,7 +43,6 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
 
 
 def changes_to(found: InForce | None, stated: list[MeasureStatement]) -> list[MeasureStatement]:
-    """Return what the mechanism states beside what it stated before."""
     assert found is not None
     wanted = [
         Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)

@@ -26,14 +26,12 @@ JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}
 
 
 def flow(day: int, known: int | None = None, name: str = "", **counts: Any) -> FlowDay:
-    """Return the flow of a day, first stated at its end or at a given time."""
     fact = FlowStated(day, currency="EUR", **counts)
     first = name or f"f{day - TODAY}"
     return FlowDay(f"last-{first}", 0, fact, (day + 1) * DAY - 1 if known is None else known, first)
 
 
 def usual(first: int, last: int, orders: int = 10) -> list[FlowDay]:
-    """Return days before today of a shop whose orders arrive on the same day; 100 each."""
     counts = {"captured_orders": orders, "captured_minor": orders * 100, "delivered_orders": orders}
     return [flow(TODAY - back, **counts) for back in range(first, last - 1, -1)]
 
@@ -52,7 +50,6 @@ def cautions(days: list[FlowDay], table: CautionTable, moment: int = NOW) -> tup
 
 
 def test_orders_that_do_not_arrive_set_caution_off_when_due() -> None:
-    """70 orders are captured on 7 days. By 5 days after the last day 50 arrived; 20 did not, 28.6 %."""
     table = table_of(burst=UNDELIVERED)
     gone = [flow(TODAY - back, captured_orders=10, delivered_orders=41 * (back == 7)) for back in range(12, 5, -1)]
     last = flow(TODAY - 1, delivered_orders=9)
@@ -68,7 +65,6 @@ def test_orders_that_do_not_arrive_set_caution_off_when_due() -> None:
 
 @pytest.mark.parametrize(("arriving", "day"), [(100, None), (65, None), (63, 39), (50, 30), (0, 17)])
 def test_the_general_policy_sees_who_stops_delivering(arriving: int, day: int | None) -> None:
-    """From day 30 on, `arriving` of 100 orders a day arrive; caution follows `day` days later, or never."""
     assert GENERAL.caution is not None
     days = [
         flow(TODAY - 90 + n, captured_orders=100, delivered_orders=(100 if n < 34 else arriving) if n >= 4 else 0)

@@ -84,7 +84,6 @@ def test_a_case_is_of_one_rule_only() -> None:
 
 
 def test_days_served_until_a_case_ended_count_towards_the_thirty() -> None:
-    """Three cautions of 14 days, the first ended after 9: the third has 7 days left, not 2."""
     policy = policy_of(caution_rule(days=14), sources={"customs": {"weight": 100, "at_most": 400}})
     rows = [report(f"r{n}", TODAY - 40 + 14 * n) for n in range(3)]
     [third] = cautions(rows, visible(TODAY - 12), policy)

@@ -14,7 +14,6 @@ NOW = 20 * DAY
 
 
 def at(time: float, state: MeasureState, kind: MeasureKind, name: str = "m", **values: object) -> MeasureStatement:
-    """Return a statement about a measure, which names the violation "v" unless it is lifted."""
     named = () if state is LIFTED else ("v",)
     fact = MeasureChanged(name, kind, state, "staff", "so", violations=named, **values)  # type: ignore[arg-type]
     return MeasureStatement("e", 1, round(time * DAY), fact)
@@ -42,7 +41,6 @@ def held(*given: object) -> list[int]:
 
 
 def test_each_day_of_a_reserve_counts_at_its_share() -> None:
-    """10 % on days 2 and 3, 20 % on days 4 (from noon on) and 5: 0.1 * 10,010 + 0.2 * 10,010 = 3,003."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(4.5, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
     assert held(reserve, flow(1, 2, 3, 4, 5, 6)) == [3_003]
     assert held([reserve[0], reserve[2]], flow(2, 3, 4, 5)) == [2_002]

@@ -97,7 +97,6 @@ def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> Drawn:
 
 
 def _draw_sprees(rng: np.random.Generator, seller_class: Ints, months: int) -> Ints:
-    """Draw the regime of every month [n, months], the first from the chain's stationary distribution."""
     begins, ends = (column("classes", name)[seller_class] for name in ("spree_start", "spree_end"))
     chance = rng.random((len(seller_class), months))
     spree = np.zeros((len(seller_class), months), dtype=np.int64)

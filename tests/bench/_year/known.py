@@ -67,7 +67,6 @@ def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:
 
 
 def _find_counted(report: FactRow, decided: list[FactRow], first_day: int) -> tuple[int, int]:
-    """Return a violation's first counting day and the day after its last; equal if it never counts."""
     begin = report.report_time // DAY - first_day if report.status == Status.CONFIRMED else 10**9
     end = 10**9
     for row in decided:

@@ -3,7 +3,6 @@ from tests.scoring.loss_certificate.toys import assumed
 
 
 def cases(*days: int | None) -> tuple[RunCase, ...]:
-    """Return a case for each number of days until its stop, None for an unstopped case; each began on another day."""
     return tuple(RunCase(10 * n, None if d is None else 10 * n + d - 1) for n, d in enumerate(days))
 
 

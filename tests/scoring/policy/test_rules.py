@@ -450,7 +450,6 @@ def test_limits_are_multiplied_in_a_season_and_rounded_down() -> None:
 
 
 def test_a_limit_by_confirmed_facts_is_lifted_by_no_season() -> None:
-    """300 from a standing of 6 on, also in the season."""
     assert limit_on(policy_with(season()), "2026-11-05", standing=6) == 300
 
 
@@ -493,6 +492,5 @@ def test_a_season_that_does_not_hold_together_is_refused_by_name(seasons: list[d
 
 
 def test_a_season_that_makes_a_limit_overflow_is_refused() -> None:
-    """The largest limit is 10^15."""
     with pytest.raises(PolicyRefused, match="lifts a value_cap beyond 1,000,000,000,000,000"):
         policy_with(season(), value=10**15 - 1)

@@ -107,7 +107,6 @@ def test_plain_metrics_read_as_those_of_prometheus() -> None:
 
 
 def lines_of(registry: CollectorRegistry) -> list[str]:
-    """Return the lines of a registry's text, without creation times; sums to nine digits."""
     text = generate_latest(registry).decode()
     lines = [line for line in text.splitlines() if "_created" not in line]
     return sorted(f"{line.rpartition(' ')[0]} {_rounded(line.rpartition(' ')[2])}" for line in lines)

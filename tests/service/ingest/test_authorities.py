@@ -128,7 +128,6 @@ def test_an_unmatched_row_waits_for_a_person(ledger: Ledger, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("verified", ["yes", ""])
 def test_a_persons_match_is_imported(ledger: Ledger, tmp_path: Path, verified: str) -> None:
-    """A person's match is imported as the identifier's would have been and verified only if said."""
     imported(ledger, tmp_path, "seizure,1,EX-1,Amber,yes", "seizure,2,EX-7,Grey,yes", "seizure,3,EX-8,,yes")
     fill(tmp_path, seller="s-2", verified=verified, decided_by="reviewer-3")
     report = import_matched(ledger, mapping(), tmp_path / "q.unmatched.csv")

@@ -333,7 +333,6 @@ def with_options(url: str, **options: str) -> str:
 
 @contextmanager
 def strict(url: str, **settings: str) -> Iterator[None]:
-    """Remove the database's mark for tests; apply `settings`."""
     name = make_url(url).database
     with psycopg.connect(postgresql(), autocommit=True) as server:
         for setting, value in ({RELAXED: "''"} | settings).items():

@@ -52,7 +52,6 @@ from tests.helpers.limits import Limit
 def facts(
     ledger: Ledger, seller: str = "s1", *, at: int = NOW + DAY, upheld: bool = False, known: bool = False
 ) -> Facts:
-    """Return a seller's facts; `known`: by source knowledge at that time, as in training."""
     rows = fact_rows(ledger, seller)
     return resolve(columns_of(rows, [seller]), np.array([at]), upheld=np.array([upheld]), as_reported=known)
 

@@ -40,7 +40,6 @@ class World:
         return self.callers.issuer.token(f"seller/{seller}", seconds=seconds)
 
     def person(self, seller: str, token: str = "", **headers: str) -> tuple[Person, Answer]:
-        """Return a person that opened the link to a page, and what the sign-in answered."""
         made = Person(self.site.server.address, headers=headers)
         place = f"/my/{MARKET}/{seller}/sign-in?lang=en"
         made.get(f"{place}&token=x")

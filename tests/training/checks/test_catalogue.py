@@ -80,7 +80,6 @@ def test_too_few_bad_sellers_without_a_record_are_signed(study: Study) -> None:
 
 
 def moved(market_export: Path, folder: Path, share: float, *times: str) -> LedgerTable:
-    """Return the market with a share of its violations dated 60 days early."""
     rows = pl.read_parquet(market_export)
     names = rows.filter(pl.col("kind") == Kind.VIOLATION)["violation"].unique().sort().sample(fraction=share, seed=1)
     mine = pl.col("violation").is_in(names.to_list())

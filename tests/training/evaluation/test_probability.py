@@ -90,7 +90,6 @@ def rate_of(bad: np.ndarray, seller: np.ndarray, weight: np.ndarray | None = Non
 
 
 def test_a_rate_counts_sellers_rather_than_their_rows() -> None:
-    """Worked: ten rows of ten sellers, one bad: 0.0110 to 0.3813; each row twice: the same."""
     bad = np.arange(10) == 3.0
     once = rate_of(bad.astype(float), np.arange(10))
     assert (once.low, once.high, once.effective_rows) == pytest.approx((0.0110, 0.3813, 10), abs=1e-4)

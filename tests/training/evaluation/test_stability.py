@@ -44,7 +44,6 @@ def test_a_shift_is_found_and_a_constant_column_has_none() -> None:
 
 
 def sellers(rng: np.random.Generator, rows: int, young: float, worse: float) -> Sellers:
-    """Return sellers, a share of them young. Young sellers have 100 points less, and all have `worse` points less."""
     is_young = rng.random(rows) < young
     points = np.clip(np.rint(rng.normal(600 - 100 * is_young - worse, 60)), 0, 1000).astype(np.int64)
     tenure = np.where(is_young, rng.uniform(0, 90, rows), rng.uniform(400, 900, rows))

@@ -104,7 +104,6 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
 
 
 def test_the_offset_of_a_row_is_its_exposure_times_the_slope(study: Study) -> None:
-    """Worked: 500 orders with 1,000 as reference: -0.693 at slope 1 and without a known slope, -0.347 at slope 0.5."""
     rows = replace(rows_of(1), window_orders=np.array([500.0]))
     assert offset(rows, restated(study, exposure={"slope": None})) == pytest.approx([-0.693147], abs=1e-6)
     assert offset(rows, restated(study, exposure={"slope": 1.0})) == pytest.approx([-0.693147], abs=1e-6)

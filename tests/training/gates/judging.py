@@ -40,7 +40,6 @@ def evaluate(case: Case) -> dict[str, Any]:
 
 
 def today(every: float, alike: float) -> dict[str, Any]:
-    """Return the stability index of today's sellers, each known to within 0.05."""
     found = {name: {"value": v, "low": v - 0.05, "high": v + 0.05} for name, v in (("all", every), ("alike", alike))}
     return {"rows": 900, "psi": found}
 
@@ -55,7 +54,6 @@ def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Ga
 
 
 def shifted(case: Case | None = None, **log_odds_by: Any) -> dict[str, Any]:
-    """Return the evaluation of a case whose candidate's log-odds are changed by a function of (log-odds, case)."""
     case = case or case_of()
     changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
     log_odds = {**case.log_odds, **changed}

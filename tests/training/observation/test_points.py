@@ -29,7 +29,6 @@ def short(study: Study) -> Study:
 
 
 def fading(folder: Path, *bad: int) -> LedgerTable:
-    """Return old sellers; in the last week `bad[0]` are bad, in the week before `bad[1]`, and so on."""
     end = OBSERVE + 400
     return weekly(folder, end, exposure(OBSERVE - 90, "s0", report_time=(OBSERVE - 89) * DAY - 1), *bad)
 

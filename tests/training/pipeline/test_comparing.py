@@ -39,7 +39,6 @@ def knowing(study: Study, *context: ContextSource) -> Study:
 
 
 def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
-    """Return the champion's log-odds of the test rows, each over its own exposure; `study` is the champion's own."""
     (point,) = study.find_points(table.end_day)[1]
     rows = observe_known_outcomes(table, study, point)
     assert rows.seller.tolist() == trained.test.seller.tolist()

@@ -41,7 +41,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @contextmanager
 def opened(chromium: Browser, file: Path, width: int = 1280, scheme: Any = "light") -> Iterator[Page]:
-    """Open the page in a browser without a network; fail on any other request, message or error."""
     found: list[str] = []
     context = chromium.new_context(offline=True, viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:

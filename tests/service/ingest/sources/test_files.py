@@ -165,7 +165,6 @@ def taken(ledger: Ledger, folder: Path, form: str, breaks_after: int = 1_000_000
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.usefixtures("small")
 def test_an_interrupted_import_is_repeated(ledger: Ledger, tmp_path: Path, form: str) -> None:
-    """The repeated import appends the rest, and tells every reject."""
     forty(tmp_path, form)
     first = 1 if form in ("rows.parquet", "entries.jsonl") else 2
     with pytest.raises(Broken):
