@@ -180,7 +180,6 @@ def test_signs_of_other_hands_set_caution_off(rows: list[FactRow], words: list[s
 
 @pytest.mark.long
 def test_a_rule_lasts_at_most_30_days_of_180() -> None:
-    """A report every 14 days, each 14 days of caution: two whole ones and two days of the third."""
     policy = policy_of(caution_rule(days=14), sources={"customs": {"weight": 100, "at_most": 400}})
     rows = [report(f"r{n}", TODAY - 60 + 14 * n) for n in range(5)]
     assert days_under_caution(rows, policy) == MAX_DAYS_IN_SPAN
@@ -320,8 +319,6 @@ def test_many_sellers_have_the_cautions_each_has_alone() -> None:
 
 
 def test_very_many_dismissed_reports_are_counted_in_one_step() -> None:
-    """400 reports in 160 days are each dismissed after a day; the latest 100 are traced, earlier days still count."""
-
     def timed(row: FactRow, day: int, n: int) -> FactRow:
         return row._replace(occur_time=day * DAY + n, report_time=day * DAY + n)
 

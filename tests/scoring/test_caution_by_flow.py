@@ -85,7 +85,6 @@ def test_disputes_set_caution_off_by_their_share() -> None:
 
 
 def test_a_jump_is_against_the_average_of_the_days_before() -> None:
-    """At 1,000 a day, 15,000 in three days are five times as much; with half of the 28 days known, not with fewer."""
     table = table_of(jump=JUMP)
     for value, is_off in ((5_000, True), (4_999, False)):
         days = [*usual(31, 4), *(flow(TODAY - back, captured_minor=value) for back in (3, 2, 1))]

@@ -78,7 +78,6 @@ def test_a_deposit_counts_what_was_there_while_the_measure_stood() -> None:
 
 
 def test_a_deposit_counts_no_more_than_was_asked_for_then() -> None:
-    """2,000 required while 6,000 lay there; 5,000 required after all but 3,000 was returned: never more than 3,000."""
     asked = {"kind": DEPOSIT, "currency": "EUR"}
     stated = [at(5, IMPOSED, amount_minor=2_000, **asked), at(8, UPDATED, amount_minor=5_000, **asked)]  # type: ignore[arg-type]
     changes = [deposit(1, DepositChange.PLACED, 6_000), deposit(7, DepositChange.RETURNED, 3_000)]
@@ -141,7 +140,6 @@ def test_a_measure_stands_before_and_between_overturns() -> None:
 
 
 def test_stated_while_taken_back_counts_once_reinstated() -> None:
-    """10 % until its overturn at noon of day 3; updated to 20 % that evening, reinstated on day 5."""
     reserve = [at(2, IMPOSED, RESERVE, ppm=100_000), at(3.75, UPDATED, RESERVE, ppm=200_000), at(6, LIFTED, RESERVE)]
     assert held(reserve, flow(2, 3, 5), [], [(3 * DAY + DAY // 2, 5 * DAY)]) == [1_001, 1_001]
 

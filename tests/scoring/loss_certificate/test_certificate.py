@@ -57,7 +57,6 @@ def test_the_worked_toy() -> None:
 
 
 def test_a_longer_hold_makes_the_toy_hold_against_faked_history() -> None:
-    """20,000 for a history of 20,000: nothing is left, and the name is lost; with one day more 4,000 is left."""
     held = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, deposit=200))
     assert certified(held)["verdicts"][FAKED]["holds"]
     assert not certified(held)["verdicts"][REAL]["holds"]
@@ -83,7 +82,6 @@ def test_a_run_goes_on_until_the_confirmation() -> None:
 
 
 def test_a_notice_adds_days_without_a_suspension() -> None:
-    """30 days of notice to a run of five, less a suspension in force with the closure; their value is held."""
     closed = rule("closed", {"kind": "suspension", "terminates": True, "notice_days": 30}, standing={"from": 24})
 
     def suspended(days: int, **conditions: Any) -> dict[str, Any]:
@@ -291,7 +289,6 @@ def test_a_run_brings_at_most_the_limit_on_young_orders() -> None:
 
 
 def test_orders_that_are_young_no_longer_count_by_their_hold() -> None:
-    """With a limit on orders of less than 3 days, orders of the first three of five days are paid out beside it."""
     limit = {"kind": "paid_ahead_limit", "days": 2, "value_minor": 90, "ppm": 0, "at_most_minor": 90}
     found = certified(toy(cap(1_000), rule("ahead", limit)))["verdicts"][REAL]
     assert found["most_minor"] == 3 * 1_000 + 90 - 100
@@ -329,7 +326,6 @@ def joined(*data: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_run_across_two_policies_takes_more_than_under_each() -> None:
-    """54,000 under two policies that allow 30,000: one day under the first, four under the second; no more in reverse."""
     assert joined(MUCH, LITTLE)["most_minor"][REAL] == 30_000 + 4 * 6_000 - 100
     assert joined(LITTLE, MUCH)["most_minor"][REAL] == 30_000 - 100
     assert joined(MUCH, LITTLE, MUCH)["most_minor"][REAL] == 30_000 + 4 * 6_000 - 100

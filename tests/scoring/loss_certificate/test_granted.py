@@ -29,7 +29,6 @@ def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, d
 
 
 def test_the_most_that_each_seller_can_take_is_stated() -> None:
-    """In the toy a long history takes 20,000: a tier changes nothing, nor does a hold for sellers with a short one."""
     found = certified(seller("a", HOLD), seller("b", tier=Tier.EXEMPLARY), seller("c", GONE))["granted"]
     assert found["sequence"] == 7
     assert [(one["seller"], one["most"]["after_refunds_minor"], one["is_within"]) for one in found["sellers"]] == [

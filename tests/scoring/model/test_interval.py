@@ -119,7 +119,6 @@ def test_the_interval_covers_the_points_at_the_true_rates() -> None:
 
 
 def test_a_known_sellers_interval_narrows_as_it_goes_on() -> None:
-    """One incident in 100 orders a month ago, then the same rate over ten and a hundred times the orders."""
     widths = []
     for times in (1, 10, 100):
         rows = [exposure(f"x{d}", TODAY - d, 2 * times) for d in range(1, 51)]

@@ -152,9 +152,6 @@ def test_every_example_lies_in_its_cell(names: tuple[str, str]) -> None:
 
 @pytest.mark.long
 def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
-    """A hold in tier standard of 8 days instead of 7: every cell of that tier without a longer hold, and only the
-    hold.
-    """
     data: dict[str, Any] = tomllib.loads(GRADED.read_text(encoding="utf-8"))
     general = parse_policy(data)
     [standard] = [one for one in data["rules"] if one["id"] == "standard"]

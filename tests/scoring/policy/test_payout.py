@@ -36,7 +36,6 @@ terms = st.builds(
 
 
 def test_the_worked_payout() -> None:
-    """Refunds first, then the hold, then the reserve on the rest, rounded down; a claim is drawn from the held amount."""
     order = Order(10_000, 0, "EUR", refunded_minor=999)
     assert pay_out(order, TERMS, 6) == Payout(0, 0, 9_001, 7)
     assert pay_out(order, TERMS, 7) == Payout(8_101, 0, 900, 90)
@@ -169,7 +168,6 @@ AHEAD = Terms(hold_days=3, ahead_days=17, ahead_minor=400)
 
 
 def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
-    """It grows old in the stop of day 10, and waits on; a stop after the 17 days finds it paid."""
     order = Order(1_000, 0, "EUR", confirmed_time=0)
     spent, some = replace(order, others_paid_minor=400), replace(order, others_paid_minor=100)
     for day in (10, 16, 17, 60, 400):
@@ -182,7 +180,6 @@ def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
 
 
 def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:
-    """With 300 of 1,000 paid out, 700 wait. The sum that waited on an earlier day is unknown, and 0 on the 17th."""
     order = Order(1_000, 0, "EUR", confirmed_time=0, claims_minor=1_000, drawn_minor=700, others_paid_minor=100)
     assert pay_out(order, AHEAD, 10, ahead_limit_minor=400) == Payout(300, 700, 0, None, True)
     with pytest.raises(InvalidInput, match="is more than the 700 that were held on 1970-01-11"):

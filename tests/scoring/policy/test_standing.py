@@ -64,7 +64,6 @@ def by_hand(rows: list[FactRow], moment: int = NOW) -> int:
 
 
 def test_the_worked_standing() -> None:
-    """24 of an incident that would give 25, 12 of a major one 364 days ago, nothing of one a day older: 36."""
     counterfeit, disclosure = Category.COUNTERFEIT, Category.DISCLOSURE
     one = violation("a", TODAY - 10, counterfeit, Severity.CRITICAL, incident="one")
     same = violation("b", TODAY - 9, disclosure, Severity.MODERATE, incident="one")

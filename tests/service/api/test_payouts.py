@@ -236,7 +236,6 @@ def test_later_confirmed_facts_reach_an_order(ledger: Ledger, clock: Clock) -> N
 
 @pytest.mark.long
 def test_an_order_keeps_the_terms_of_its_model(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
-    """Until 12 days ago no model is served, hence the shorter hold. Then one is for a week, and another since 5 days ago."""
     every = ", ".join(f'"{tier.name.lower()}"' for tier in Tier)
     text = POLICY + f'[[rules]]\nid = "tiers"\nreference = "x"\ntiers = [{every}]\n'
     text += 'measures = [{ kind = "settlement_hold", days = 60 }]\n'

@@ -26,7 +26,6 @@ def counts(report: Report, name: str) -> dict[str, int]:
 
 
 def test_a_report_shows_what_was_published_beside_what_is_known(tmp_path: Path) -> None:
-    """Six notices of January; two months later, after the report, one more of them becomes known, and one is overturned."""
     clock = Clock(parse_time("2026-01-20T12:00:00Z"))
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=clock) as ledger:
         then = clock.now - 10**9

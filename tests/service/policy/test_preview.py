@@ -112,7 +112,6 @@ def test_a_change_of_the_table_of_standing_moves_tiers(ledger: Ledger) -> None:
 
 
 def test_money_that_waits_is_stated_by_segment(ledger: Ledger) -> None:
-    """900 settled over 300 days are 3 a day: 7 days of hold are 21, and 14 days within a limit are 21 and the rest."""
     ahead = {"kind": "paid_ahead_limit", "days": 20, "value_minor": 6, "ppm": 10_000, "at_most_minor": 10**6}
     old = policy_of(rule("all", hold(7)), rule("owes", {"kind": "deposit", "amount_minor": 50}))
     new = policy_of(rule("all", hold(10), ahead))

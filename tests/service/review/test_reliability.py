@@ -84,7 +84,6 @@ def test_a_notifier_has_the_prior_of_its_main_source() -> None:
 
 
 def test_the_worked_priority() -> None:
-    """A major violation by a notifier of reliability 0.5, of a seller with 199 recent orders: 0.5 x 9 x 200."""
     assert ITEM.priority == 900
     assert set(HARM_WEIGHTS) == set(Severity)
 

@@ -69,7 +69,6 @@ def test_a_model_that_exaggerates_is_stopped_by_the_slope() -> None:
 
 
 def test_what_is_known_of_a_tier_is_worked() -> None:
-    """Worked: 40 of 400 bad where 5 % were predicted: ln(0.101 / 0.0735) = 0.318; more with ten questions."""
     row = {"effective_rows": 400, "observed": 0.1, "predicted": 0.05}
     assert row_spread(row, 1) == pytest.approx(0.318, abs=0.001)
     assert row_spread(row, 10) > 0.318
@@ -109,7 +108,6 @@ def test_small_segments_are_not_judged() -> None:
 
 
 def test_a_ratio_is_worked() -> None:
-    """Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11; the inverse counts the same."""
     row = {"effective_rows": 100, "observed": 0.09, "predicted": 0.04}
     assert row_ratio(row) == pytest.approx(2.11, abs=0.01)
     assert row_ratio(row, 0.09) == 1.0

@@ -59,7 +59,6 @@ def end() -> Sequence[Entry]:
 
 @pytest.mark.long
 def test_the_triangle_finds_the_ultimate_number(tmp_path: Path, study: Study) -> None:
-    """3,000 bad sellers over two years, exponential delays of 120 days, windows of 180: each window ends with 750."""
     rng = np.random.default_rng(4)
     found = development(simulated(tmp_path, rng.exponential(120, 3000)), study)
     for months in (0, 1, 3, 6, 12):
@@ -199,7 +198,6 @@ def test_too_few_bad_sellers_tell_nothing(tmp_path: Path, study: Study) -> None:
 
 
 def test_the_factor_of_the_worked_numbers(tmp_path: Path, daily: Study) -> None:
-    """3 % known of 60 %: 1.70. If nearly all are bad, at most half of the good rows turn."""
     delays = np.where(np.arange(1000) % 5 < 3, 0.0, 200.0)
     table = table_of(tmp_path, [*cases(np.linspace(FIRST, LAST - 300, 1000), delays), *end()])
     found = development(table, daily)
