@@ -205,7 +205,7 @@ class Contests:
 
 
 def _is_same_person(own_names: frozenset[str], shared_names: frozenset[str], recorded: str) -> bool:
-    """Return whether a recorded caller may be the present one: a shared name tells nothing where both show tokens."""
+    """Return whether a recorded caller may be the present one: a shared name is ignored if both show tokens."""
     names = recorded.split()
     common = own_names.intersection(names)
     shows_token = any(name.startswith("jwt:") for name in names)
