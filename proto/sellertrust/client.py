@@ -78,12 +78,21 @@ SERVICE_CONFIG = files("sellertrust").joinpath("service_config.json").read_text(
 OnError = Literal["raise", "unknown"]
 Use = Literal["badge", "payout"]
 """A badge always gets an answer, at most `badge_seconds` old unless no server answers; a payout a fresh one or an error."""
-_USES: dict[Use | None, tuple[OnError, MaxStaleness]] = {"badge": ("unknown", "any"), "payout": ("raise", "fresh")}
+_USES: dict[Use, tuple[OnError, MaxStaleness]] = {"badge": ("unknown", "any"), "payout": ("raise", "fresh")}
+_ON_ERROR: tuple[OnError, ...] = ("raise", "unknown")
 _Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
 
 _LOG = logging.getLogger("sellertrust.client")
 LOG_SECONDS = 60.0
 """Seconds after which a cause of unknown scores is logged again."""
+
+
+def _choose(use: Use | None, on_error: OnError, max_staleness: MaxStaleness) -> tuple[OnError, MaxStaleness]:
+    if use is not None and use not in _USES:  # a misspelt payout would be answered without `fresh`
+        raise ValueError(f"use must be 'badge' or 'payout', not {use!r}")
+    if on_error not in _ON_ERROR:
+        raise ValueError(f"on_error must be 'raise' or 'unknown', not {on_error!r}")
+    return _USES[use] if use is not None else (on_error, max_staleness)
 
 
 def unknown_score(name: str) -> TrustScore:
@@ -176,15 +185,15 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
 
         With `on_error="unknown"`, for a checkout, there is always an answer. Any failure gives `unknown_score`: no
         server, a missed deadline, an unknown seller, a malformed id. The cause, without the seller, is logged as a
-        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `max_staleness` or
-        `on_error` still raise.
+        warning of `sellertrust.client`, each cause once a minute. Only wrong times and a wrong `max_staleness`,
+        `on_error` or `use` still raise.
 
         While the ledger's database is away, the server answers what it last knew, with its age in `freshness`.
         `max_staleness="fresh"`, for a payout, gets a fresh answer, or an error with the reason `TOO_STALE`.
         `use="badge"` is `on_error="unknown"`, remembered for `badge_seconds`; `use="payout"` is `max_staleness="fresh"`
         with `on_error="raise"`.
         """
-        on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
+        on_error, max_staleness = _choose(use, on_error, max_staleness)
         read_options = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         name = seller_name(marketplace, seller)
 
@@ -223,7 +232,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         raise. A seller named twice is asked for once and answered twice. `max_staleness` and `use` as in
         `get_trust_score`, seller by seller; nothing is remembered.
         """
-        on_error, max_staleness = _USES.get(use, (on_error, max_staleness))
+        on_error, max_staleness = _choose(use, on_error, max_staleness)
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
         found: dict[str, _Result] = {}

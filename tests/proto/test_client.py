@@ -312,3 +312,12 @@ def test_a_max_staleness_that_is_no_span_is_refused(wrong: Any) -> None:
         for call in (client.get_trust_score, client.batch_get_trust_scores):
             with pytest.raises(TypeError, match=message):
                 call("m", "s", max_staleness=wrong, on_error="unknown")
+
+
+@pytest.mark.parametrize("wrong", [{"use": "payouts"}, {"on_error": "unkown"}])
+def test_a_misspelt_use_is_refused(wrong: Any) -> None:
+    """Otherwise `use="payouts"` would take a score of any age for a payout."""
+    with Client(NOWHERE) as client:
+        for call in (client.get_trust_score, client.batch_get_trust_scores):
+            with pytest.raises(ValueError, match=f"must be .*, not '{next(iter(wrong.values()))}'"):
+                call("m", "s", **wrong)
