@@ -64,7 +64,10 @@ class Store:
             raise ConfigurationWrong(f"{self.place}/{name} is missing") from None
 
     def write(self, name: str, data: bytes) -> str:
-        """Write a file, and return its SHA-256. Raises ConfigurationWrong if a disk is full."""
+        """Write a file, and return its SHA-256. It replaces an older file of this name, on a disk in one step.
+
+        Raises ConfigurationWrong if a disk is full.
+        """
         if self._fs:
             self._fs.pipe_file(self._path(name), data)
         else:

@@ -85,7 +85,11 @@ class Answers(Stubs):
         language: str = "",
         deadline_seconds: float = ANSWER_SECONDS,
     ) -> ListStatementsOfReasonsResponse:
-        """Return the letter to one seller about each measure that restricts it, or about one measure."""
+        """Return the letter to one seller about each measure that restricts it; perhaps none.
+
+        `measure`: only that one, by the `measure` of a Measure; MEASURE_NOT_FOUND if it does not restrict the seller.
+        AUDIENCE_SELLER leaves out what the seller may not see.
+        """
         request = ListStatementsOfReasonsRequest(
             seller=seller_name(marketplace, seller),
             audience=audience,

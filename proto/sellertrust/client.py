@@ -181,7 +181,10 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         use: Use | None = None,
         deadline_seconds: float | None = None,
     ) -> TrustScore:
-        """Return one seller's trust score. An unrated seller has no `points`.
+        """Return one seller's trust score.
+
+        It has no `points` if its `state` is unrated, or unknown. It is unknown without a model, or while the ledger's
+        database is away and the server remembers no answer.
 
         With `on_error="unknown"`, for a checkout, there is always an answer. Any failure gives `unknown_score`: no
         server, a missed deadline, an unknown seller, a malformed id. The cause, without the seller, is logged as a
@@ -229,8 +232,8 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
 
         A result holds a `trust_score` or that seller's `error`. With `on_error="unknown"` each holds a trust score:
         `unknown_score` in place of errors, also if the whole call fails. Wrong times and a wrong `max_staleness` still
-        raise. A seller named twice is asked for once and answered twice. `max_staleness` and `use` as in
-        `get_trust_score`, seller by seller; nothing is remembered.
+        raise. A call for more sellers fails. A seller named twice is asked for once and answered twice. `max_staleness`
+        and `use` as in `get_trust_score`, seller by seller; nothing is remembered.
         """
         on_error, max_staleness = _choose(use, on_error, max_staleness)
         asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)

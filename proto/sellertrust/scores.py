@@ -13,8 +13,6 @@ _OPTIONAL = {field.name for field in pb.TrustScore.DESCRIPTOR.fields if field.ha
 
 
 class _View:
-    """A message of the contract, with its fields and methods."""
-
     __slots__ = ("message",)
 
     def __init__(self, message: Any) -> None:

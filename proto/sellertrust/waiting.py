@@ -104,7 +104,10 @@ def settle(call: Awaitable[Any]) -> Any:
 
 
 async def run(work: Callable[[], Result]) -> Result:
-    """Run a body of `settle`s on this loop. Needs the extra `async`."""
+    """Call `work`, and return its result; each `settle` in it lets the running event loop go on meanwhile.
+
+    Raises ImportError without the extra `async`.
+    """
     try:
         import greenlet
     except ImportError as error:

@@ -122,7 +122,6 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
-    """Yield the cheapest courses first."""
     trades = count_recent_orders(facts) > 0
     levels = [level for level in IdentityLevel if level > max(int(facts.level[0]), int(IdentityLevel.NONE))]
     yield Course()

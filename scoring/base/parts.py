@@ -98,9 +98,10 @@ class Part:
         return least
 
     def text(self, name: str, least: int = 0) -> str:
-        """Read a text of `least` to MAX_TEXT printable characters, without spaces at its ends.
+        """Read a text of at most MAX_TEXT printable characters; return it with the spaces at its ends.
 
-        It is an error if the text is missing, even with `least` 0.
+        Without those it has at least `least`. A wrong or missing text is noted as an error, even with `least` 0, and
+        gives "".
         """
         value = self.value(name)
         if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():

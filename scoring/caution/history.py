@@ -217,8 +217,6 @@ def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: 
 
 
 class _Tally:
-    """The unused reports within a rule's days."""
-
     def __init__(self, table: CautionTable) -> None:
         self._weights = {int(source): row for source, row in table.weights.items()}
         self.clear()

@@ -234,7 +234,6 @@ class Derivation:
         return new
 
     def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
-        """Add a decision, pending if the violation is unrecorded and the entry names a seller."""
         entry, known = item.entry, self._context
         decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
         # The ledger's own ids are either recorded or mistaken: no caller can know one before.

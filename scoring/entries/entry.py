@@ -217,7 +217,6 @@ ERASED_TEXT = "[erased]"
 
 
 def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
-    """Return readers by key, and the values of absent required fields: 0 or erased."""
     fields = KINDS[kind].fields
     omissible = [f for f in fields if f.required and (f.shape.sealed or f.shape.kind == "count")]
     defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}

@@ -65,7 +65,7 @@ class Facts:
         return self.observe_day - self.start_day
 
     def part(self, cases: slice) -> "Facts":
-        """Return the facts of a slice of the cases, then numbered from 0."""
+        """Return the facts of a slice of the cases, then numbered from 0. The slice states both ends, no step."""
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
@@ -155,7 +155,12 @@ def find_visible(
     as_reported: bool = False,
     sales: EntryColumns | None = None,
 ) -> Visible:
-    """Find the visible entries of each case, counting or not; parameters as for `resolve`."""
+    """Find the visible entries of each case, counting or not.
+
+    `observe_time`: by case, in microseconds. Visible is what occurred before it and was reported before it, or before
+    `reported_before`. Decisions need no report by then unless `as_reported`. `sales`: the exposure, in place of that in
+    `columns`.
+    """
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
     decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))

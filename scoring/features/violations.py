@@ -104,7 +104,8 @@ def trace_statuses(rows: Iterable[FactRow]) -> Iterator[StatusStep]:
 def judge_violations(entries: EntryColumns) -> Judged:
     """Resolve each violation, by (case, violation), from its report and the decisions and attributions about it.
 
-    Its last stated severity counts. Pending decisions (status 0) are left out.
+    `entries`: visible ones about violations only. The last stated severity counts. Pending decisions (status 0) are
+    left out.
     """
     entries = entries.take((entries.kind != Kind.STATUS) | (entries.status != 0))
     entries = entries.take(np.lexsort((entries.sequence, entries.violation, entries.case)))

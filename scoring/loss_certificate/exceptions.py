@@ -44,10 +44,11 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 def show_granted(
     policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
 ) -> dict[str, Any] | None:
-    """Return the grants as JSON values, each with the seller's largest take; None if `granted` is None.
+    """Return `sequence` and `sellers`, the grants, as JSON values; None if `granted` is None.
 
-    `largest`: of all other sellers, to compare. A take is None if unbounded. Sellers with neither a tier nor a lifted
-    measure of this policy are left out.
+    Each seller's `most` is its largest take, an object of Take's fields, or None if unbounded. `is_within`: whether it
+    is at most `largest`, that of all other sellers. Sellers with neither a tier nor a lifted measure of this policy are
+    left out.
     """
     if granted is None:
         return None

@@ -43,7 +43,8 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
 def holds_verdict(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> bool:
     """Return whether a fresh name can get at most the allowed loss.
 
-    With `history_is_real` by the verdict `unconditional`, else by `against_faked_history`, which allows none.
+    With `history_is_real` by the verdict `unconditional`, else by `against_faked_history`, which allows none. Raises
+    CertificateRefused as `build_states`.
     """
     states = build_states(policy, assumptions)
     return solve(states, assumptions, history_is_real).fresh <= find_allowed_loss(states.trade, history_is_real)

@@ -386,10 +386,6 @@ class _Evaluation:
         )
 
     def _list_imposed(self, seller: _Seller) -> Iterator[MeasureInForce]:
-        """Yield the measures that persons imposed.
-
-        A measure reaches earlier orders if it rests on a violation that counts.
-        """
         counting = {one.violation for one in seller.established}
         context = ImpositionContext(
             self.observe_time, self.policy.rule_book, seller.situation.marketplace, seller.situation.deposit_minor

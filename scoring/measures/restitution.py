@@ -41,7 +41,7 @@ class StoodOn:
     """Its values by when each began to count; the first by the span's begin."""
 
     def days_until(self, now: int) -> int:
-        """Return the span's days, each begun one counted; up to `now` (microseconds) if it continues."""
+        """Return the 24-hour days of the span, a begun one counted; up to `now` (microseconds) if it continues."""
         end = now if self.end is None else self.end
         return max(-(-(end - self.begin) // DAY), 0)
 

@@ -12,7 +12,10 @@ BAR = 24
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
-    """Return the page as JSON values, its rows in words."""
+    """Return a model's page as JSON values: its `base`, and its `tables` with each row also in words.
+
+    `features`: of the model, in its order.
+    """
     tables = []
     for table in page.tables:
         mine = [features[place] for place in table.features]

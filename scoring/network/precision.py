@@ -6,9 +6,9 @@ ALPHA = 0.05
 
 
 def find_precision(decided: Decided) -> tuple[int, int]:
-    """Return the ends of the 95 % interval (Clopper and Pearson), in parts per million.
+    """Return the 95 % interval (Clopper and Pearson) of the confirmed part of decided links, in parts per million.
 
-    Without a decided case it is 0 to 1,000,000. Worked: of 20 decided links 20 exist: 831,566 to 1,000,000.
+    Without a decided link it is 0 to 1,000,000. Worked: 20 confirmed and 0 severed give 831,566 to 1,000,000.
     """
     right, wrong = decided
     low = betaincinv(right, wrong + 1, ALPHA / 2) if right else 0.0

@@ -93,7 +93,10 @@ def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
 
 
 def list_months(cases: Iterable[Case], confirmed: Mapping[str, Sequence[int]]) -> list[Month]:
-    """Return what links did by month, newest first. `confirmed`: by seller, when its violations were established."""
+    """Count cases of links by the month (UTC) that opened them, newest first.
+
+    Each of a seller's cases counts it. `confirmed`: by seller, when its violations were confirmed, in microseconds.
+    """
     by_month: dict[str, list[tuple[bool, float | None]]] = {}
     for case in cases:
         times = sorted(confirmed.get(case.seller, ()))

@@ -109,5 +109,4 @@ def _reach(path: tuple[Hop, ...], violators: Mapping[str, Violator], time: int) 
 
 
 def _rank(term: LinkTerm) -> tuple[object, ...]:
-    """Rank by strength, fewer hops, then names, so that equal facts give equal terms."""
     return (term.strength_ppm, term.is_suspended, -len(term.kinds), term.until, term.violator, term.entries)

@@ -168,7 +168,10 @@ def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, in
 def find_bounds(
     conditions: Iterable[Condition], traced: Mapping[Operand, Sequence[Step]], time: int
 ) -> tuple[list[int], list[int]]:
-    """Return (since when each condition on facts or days holds, when each ends by itself), in microseconds."""
+    """Return (since when each condition on facts or days holds at `time`, when each ends by itself), in microseconds.
+
+    The second list leaves out conditions without an end; both leave out other operands.
+    """
     since, until = [], []
     for condition in conditions:
         if condition.operand is Quantity.DAY:

@@ -32,8 +32,8 @@ class PastTiers:
         """Return since when a seller's tier has been one of `tiers`, in microseconds; None: before the days looked back.
 
         That is the first midnight of this span, or today's if it began since; or `imposed`, the time of an override, if
-        the override began it. `is_thin`: only a violation makes the seller rated. UNRATED's rules then hold too, and
-        held on each earlier day without an override.
+        the override began it. `is_thin`: the file is thin, and only a violation makes the seller rated. If `tiers`
+        has UNRATED, each midnight without an override then belongs to the span, unless the seller did not exist.
         """
         tier = self.tiers[:, case]
         holds = np.isin(tier, [int(one) for one in tiers])

@@ -87,7 +87,7 @@ def verify_audit(path: Path) -> tuple[int, str]:
 
 
 def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield lines that begin before the byte `size`."""
+    """Yield lines from the file's position on that begin before the byte `size`."""
     while file.tell() < size and (text := file.readline()):
         yield text
 

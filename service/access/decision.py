@@ -50,7 +50,7 @@ class Grant:
     def with_own_seller(self, principal: str) -> "Grant":
         """Return the grant with OWN replaced by the seller at the end of the principal's name.
 
-        It is `s-1` for `jwt:ISSUER#seller/s-1`.
+        It is `s-1` for `jwt:ISSUER#seller/s-1`, and "" without `#`.
         """
         if self.sellers != OWN:
             return self

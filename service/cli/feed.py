@@ -58,6 +58,7 @@ def feed_command(
 
     Each message is appended once; the position is committed with the entries. Rejected messages go to a file
     with reason and payload, by default in the data folder. One feed reads one topic into one marketplace.
+    With --once, exit code 4 if messages were rejected.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed

@@ -217,8 +217,8 @@ def emit(
 ) -> None:
     """Write rows to stdout as a table, or as a JSON list of objects.
 
-    A table shows `columns`, or all fields if there are none. A terminal shows those that fit, and stderr names the
-    rest. An empty table is `nothing found`, on stderr.
+    A table shows `columns`, or all fields if there are none. A terminal shows those that fit. Stderr names all
+    fields not shown. An empty table is `nothing found`, on stderr.
     """
     if output is Format.JSON:
         write(json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n")

@@ -118,7 +118,6 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
 
 
 def _write_case(case: ExportCaseResponse, proposal: str) -> dict[str, str]:
-    """Write the bundle and the page of a case; return the names of both files, and who signed."""
     bundle, page = Path(f"case-{proposal}.json"), Path(f"case-{proposal}.html")
     signed = {name: getattr(case, name) for name in ("bundle", "signature", "public_key")}
     bundle.write_text(json.dumps(signed), encoding="utf-8")

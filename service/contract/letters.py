@@ -48,7 +48,7 @@ def statement_messages(
 
 
 def notice_letter(answer: WholeAnswer, texts: Texts, laws: Collection[str]) -> answer_pb.StatementOfReasons | None:
-    """Return the letter about a tier that falls by new rules after their notice, if it does."""
+    """Return the letter about a tier that falls by new rules after their notice, if it does. `laws`: that apply."""
     notice = answer.score.notice
     if notice is None or answer.score.tier is None:
         return None

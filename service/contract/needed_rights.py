@@ -115,7 +115,6 @@ def list_rights_of_proposed(request: Any) -> list[NeededRight]:
 
 
 def _list_rights_to_append(marketplace: str, entries: Any) -> list[NeededRight]:
-    """Return the rights to append entries. A link to another seller also asks for that one."""
     rights = [find_right_to_append(marketplace, entry) for entry in entries]
     of_linked = [
         right._replace(seller=entry.link.other or None)

@@ -86,7 +86,10 @@ def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPr
 
 
 def ring_message(marketplace: str, ring: Ring, violators: int, settled_minor: int) -> pb.Ring:
-    """Return a ring, with its first MAX_SELLERS sellers; `violators`: how many violated."""
+    """Return a ring's message. It names the first MAX_SELLERS sellers; `size` counts all.
+
+    `violators`: how many of all violated. `settled_minor`: what all settled, in minor units of the policy's currency.
+    """
     return message_of(
         pb.Ring,
         ring,

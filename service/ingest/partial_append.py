@@ -115,7 +115,6 @@ class _PartialAppend:
         return False
 
     def _append(self, entries: Sequence[Entry], position: Position | None) -> list[AppendedEntry]:
-        """Append; wait once for entries that are seconds ahead of the ledger's clock."""
         try:
             return self.ledger.append(self.marketplace, entries, imported=True, position=position)
         except OccurTimeAhead as error:
@@ -132,7 +131,6 @@ class _PartialAppend:
         found.waiting += sum(result.pending and not result.already_present for result in results)
 
     def _refuse(self, batch: Sequence[tuple[int, Entry]], reasons: dict[int, str]) -> None:
-        """Refuse entries by their place in the batch, with those that would wait for them; append the others."""
         if self.rows is not None:
             reports = {
                 (self.rows[index], entry.entry_id): reasons[place]

@@ -90,10 +90,13 @@ class PolicyHistory:
         """Have every server serve a policy from now on; return its move. A repeated call changes nothing.
 
         `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
-        policy. `assumptions` and `accepted_losses` as for `certify`; `immediate`: the ground for no notice. Raises
-        InvalidInput for each wrong field, `text` if the policy is invalid or is served already. Raises PolicyMoved if
-        the expected policy is not served, ProposalClosed if the policy was moved since the proposal, LossNotAccepted as
-        `certify` does.
+        policy. `principal`: the authenticated caller. `assumptions`: TOML, by default the last committed.
+        `accepted_losses`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts. `immediate`: the
+        ground for no notice.
+
+        Raises InvalidInput for each wrong field, `text` if the policy is invalid or is served already. Raises
+        PolicyMoved if the expected policy is not served, or another move came during the check of losses. Raises
+        ProposalClosed if the policy was moved since the proposal, LossNotAccepted for a loss beyond `accepted_losses`.
         """
         check_actor_and_reason(actor=actor, reason=reason)
         policy = check_text(text)
@@ -135,9 +138,11 @@ class PolicyHistory:
     def certify(
         self, text: str, assumptions: str, accepted_losses: Sequence[tuple[str, int]], actor: str, served: Policy
     ) -> None:
-        """Raise what `check_loss` of a commit would raise.
+        """Raise what `check_text` and `check_loss` of a commit would raise; write nothing.
 
-        `assumptions`: by default the last committed ones; without any it checks nothing.
+        `assumptions`: TOML, by default the last committed; without any it checks only `text`, and that no loss is
+        accepted. `accepted_losses`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts. Raises
+        LossNotAccepted for a loss beyond these.
         """
         stated = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.list_moves(0, 2**31), served=served)

@@ -97,7 +97,7 @@ class Preview:
     hurt_examples: list[Moved] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
-        """Return (kind, name, counts), by kind, then by most sellers."""
+        """Return (kind, name, counts) as in `segments`: kinds as they first appeared, most sellers first."""
         order = list(dict.fromkeys(kind for kind, _ in self.segments))
         rows = [(kind, name, counts) for (kind, name), counts in self.segments.items()]
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))

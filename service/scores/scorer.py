@@ -278,8 +278,6 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """The common part of a request's answers."""
-
     marketplace: str
     cut: Cut
     artifact: Artifact | None

@@ -24,7 +24,8 @@ def bounded_protocol(
 ) -> type[H11Protocol]:
     """Return uvicorn's protocol with bounds; `oldest_first` gets its open connections.
 
-    A connection beyond `max_connections` closes the oldest one.
+    A connection beyond `max_connections` closes the oldest one. Each is closed `connection_seconds` after it opened,
+    once a running answer is finished.
     """
 
     class BoundedProtocol(H11Protocol):

@@ -80,7 +80,6 @@ class _Columns:
 
 
 def _make_columns(x: Floats, directions: Sequence[int]) -> _Columns:
-    """Return the columns to fit for the rows `x`; each knot is a quantile of its feature, at most KNOTS."""
     knots = [np.unique(np.quantile(column, np.linspace(0, 1, KNOTS), method="inverted_cdf")) for column in x.T]
     used = [place for place, values in enumerate(knots) if len(values) > 1]
     tables = [_make_table(x[:, place], knots[place]) for place in used]

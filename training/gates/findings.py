@@ -137,6 +137,7 @@ def find_psi_bound(evidence: GateEvidence) -> GateFinding:
     """Find the lower bound of the population stability index (PSI) from the judged rows to today's sellers.
 
     It is the lesser of two bounds: of all sellers, and at equal tenure and volume, so that growth alone never fails.
+    Without sellers of today it has no number.
     """
     psi_of = evidence.evaluation.get("today", {}).get("psi")
     if psi_of is None:

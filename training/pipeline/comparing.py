@@ -248,7 +248,6 @@ def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> 
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
-    """Return what each row's exposure adds to the champion's reference exposure, which may differ from the study's."""
     reference, slope = champion.manifest["reference_exposure"], slope_of(champion)
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 

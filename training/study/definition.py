@@ -229,7 +229,7 @@ class Study:
     def at_equal_volume(self) -> bool:
         """Return whether rankings are judged between sellers of like volume.
 
-        They are if orders are chances to be bad, and bad is a count or a direction is freed.
+        They are if orders are chances to be bad, and bad is a count or a feature gave up its promised direction.
         """
         is_free = any(is_freed(feature) for feature in self.features)
         return self.bad.volume == "chance" and (is_free or not self.is_rate)

@@ -107,7 +107,8 @@ class ReviewServicer:
     ) -> review_pb.GetTransparencyReportResponse:
         """Return a marketplace's public figures of a month or year, as known now and at publication.
 
-        Raises InvalidInput if the period has not begun; TooManyCalls while another report is made.
+        Those at publication are missing before it, and if nothing was recorded by then. Raises InvalidInput if
+        the period has not begun; TooManyCalls while another report is made.
         """
         marketplace = parse_marketplace(request.parent, "parent")
         period = parse_period(request.period)

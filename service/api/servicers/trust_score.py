@@ -44,7 +44,7 @@ class TrustScoreServicer:
     _book: Book | None = None
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
-        """Return a seller's score, as bytes if the book gives it. Raises SellerNotFound, TooStale."""
+        """Return a seller's score, as bytes if the book gives it. Raises SellerNotFound, TooStale, ServerBusy."""
         if self._book is not None and _is_of_now(request):
             return self._book.get(request.seller, self._read_options(request))
         with nullcontext() if self._book is None else self._book.seats.require():

@@ -234,8 +234,6 @@ class ReportRejected(RowRejected):
 
 
 class _ColumnRecorder(dict[str, str]):
-    """A row of empty cells that notes which columns are read."""
-
     def __missing__(self, column: str) -> str:
         self[column] = ""
         return ""
@@ -412,7 +410,7 @@ class Rule:
         return None
 
     def read_all(self, row: Row) -> None:
-        """Read everything that the rule may read, so that a recording row notes its columns."""
+        """Read everything that the rule may read, so that a recording row notes its columns. Never raises RowRejected."""
         counts = self._counts.values()
         readings = [*self._when, *self._values.values(), *self._attributes.values(), *(count.read for count in counts)]
         for read in (*readings, *(test for count in counts for test in count.when)):

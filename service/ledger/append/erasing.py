@@ -57,7 +57,6 @@ def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
 
 
 def _remove_deleted_bytes(database: Database, entry_id: str) -> None:
-    """Empty SQLite's journal; rewrite PostgreSQL's table."""
     if database.is_sqlite:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while any(busy for busy, _, _ in database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")):

@@ -108,7 +108,8 @@ class ServerClock:
     def present(self, database: int | None) -> Present:
         """Return the present for an append: the `database`'s clock (microseconds), or the server's if None.
 
-        Raises ClockInDoubt if they differ by more than TOLERANCE, or the server's has jumped ahead.
+        Raises ClockInDoubt if they differ by more than TOLERANCE; without a database's, if the server's has jumped
+        ahead.
         """
         wall, jump = self._read_and_keep_sound()
         if database is not None and abs(wall - database) > TOLERANCE:

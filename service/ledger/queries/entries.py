@@ -81,7 +81,10 @@ class EntryQueries:
             return _open_texts(reader, read_page(reader, _ENTRIES, sellers, after_sequence, limit))
 
     def list_by_id(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
-        """Return the entries among ids, as of the cut, by sequence, with sealed texts opened."""
+        """Return the entries with these bare ids, as of the cut, by sequence, with sealed texts opened.
+
+        Ids without a visible entry are left out.
+        """
         with self.clock.open_reader(marketplace, cut) as reader:
             return _open_texts(reader, sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence))
 

@@ -53,7 +53,7 @@ def read_or_make_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, 
 
 
 def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
-    """Encrypt texts in the content of their rows, and key the digests, in place; insert missing keys.
+    """Encrypt texts in the content of their rows, and key the digests, in place; insert missing keys through `reader`.
 
     `texts`: canonical JSON by the row's index.
     """

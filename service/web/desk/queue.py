@@ -166,8 +166,8 @@ class QueuePages:
 def deadline_of(violation: Violation) -> datetime | None:
     """Return when a report of safety must be handled, None for others.
 
-    An authority's order has two working days, a notice three: Regulation (EU) 2023/988, article 22. Public holidays
-    count as working days here, weekends do not.
+    An authority's order has two working days, a notice three: Regulation (EU) 2023/988, article 22. They run from the
+    record time to the same time of day, in UTC. Public holidays count as working days here, weekends do not.
     """
     if violation.category != CATEGORY_SAFETY:
         return None

@@ -80,8 +80,6 @@ def write_html(report: Report, marketplace: str, language: str = "en", *, alone:
 
 
 class _View:
-    """The content of the template."""
-
     def __init__(self, report: Report, language: str) -> None:
         self._report = report
         self._texts: dict[str, Any] = TEXTS[language]
