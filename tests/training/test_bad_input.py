@@ -74,7 +74,7 @@ def test_rows_of_two_marketplaces_are_refused(market_export: Path, tmp_path: Pat
                 "bad": {"rules": (), "count": "service_failures", "at_least": 150, "least_orders": 1_500},
                 "exposure": {},
             },
-            r"the test points hold 32 rows .*, 24 of them bad; .*: widen the window, the bad definition",
+            r"the test points hold 32 rows .*, 24 of them bad; .*: too few are good: shorten the window of the study",
         ),
     ],
 )

@@ -92,8 +92,9 @@ def _check_enough(
             f" {format_day(days[0])} on: shorten the window, the maturity or the embargo of the study, ask for fewer"
             " points, or import what came before"
         )
-    elif bad > 9 * (len(part.bad) - bad):
-        remedy = "nearly everybody is bad: shorten the window of the study, or ask for more in its bad definition"
+    elif bad >= MIN_OF_EACH:
+        finding = "nearly everybody is bad" if bad > 9 * (len(part.bad) - bad) else "too few are good"
+        remedy = f"{finding}: shorten the window of the study, or ask for more in its bad definition"
     else:
         remedy = (
             f"the ledger goes back to {format_day(first)}, before the first of these points, {format_day(days[0])}: widen"
