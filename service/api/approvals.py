@@ -96,7 +96,7 @@ class Approvals:
             return None
         marketplace = parse_marketplace(request.parent, "parent")
         right = agreement.find_right_needing_two([find_right_to_append(marketplace, entry) for entry in entries])
-        if right is None:  # to correct an override or a measure needs as many persons as to make it
+        if right is None:  # a correction of any measure counts: a suspension's lift may state another kind
             kinds = self._find_corrected_kinds(marketplace, request.entries)
             right = agreement.find_right_needing_two([NeededRight(RIGHT_OF_KIND[kind], marketplace) for kind in kinds])
         return right

@@ -209,7 +209,7 @@ def test_one_person_neither_suspends_nor_closes_a_seller(url: str, tmp_path: Pat
         eyes("anna").append_entries(MARKET, [measure("m-2", "SUSPENSION", "NOTICE_SENT")])
         eyes("anna").append_entries(MARKET, [measure("m-2", "SUSPENSION", "LIFTED")])
         void = {"correction": entry_pb2.CORRECTION_KIND_VOID, **SAID}
-        for entry_id in ("m-2-LIFTED", "not-yet"):
+        for entry_id in ("m-2-LIFTED", "m-1-IMPOSED", "not-yet"):
             needed = needs_approval(eyes("anna").append_entries, MARKET, [correction(entry_id, **void)])
             assert needed["right"] == "impose_measures"
         eyes("anna").append_entries(MARKET, [identity("i-1", "s-1"), correction("i-1", **void)])
