@@ -198,8 +198,7 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
 def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Ints, Ints]:
     facts = people.facts
     if people.points is None:
-        nothing = np.zeros(facts.cases, dtype=np.int64)
-        return nothing, nothing
+        return np.full(facts.cases, NO_TIER), np.full(facts.cases, -1)
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
     is_rated = find_guilty(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
     tier = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)

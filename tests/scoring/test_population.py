@@ -130,6 +130,7 @@ def test_without_a_model_there_is_no_tier_and_facts_hold() -> None:
     _, _, _, with_model = placed(policy, 1)
     _, _, _, without = placed(policy, 1, with_model=False)
     assert set(without.tier.tolist()) == {NO_TIER}
+    assert set(without.tier_points.tolist()) == {-1}
     for name in ("new-listings-reviewed", "suspended-a-week"):
         assert without.by_rule[name] == with_model.by_rule[name] > 0
     assert without.by_rule["newcomers"] == 0
