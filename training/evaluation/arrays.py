@@ -41,9 +41,9 @@ class Interval:
 def bound_sum(weights: Floats, largest: float) -> Interval:
     """Return the sum of the weights of bad sellers, shape (n,) and above 0, with Fay and Feuer's gamma interval.
 
-    It suits few sellers: it is never below 0, and longer above than below. Equal weights give Garwood's exact Poisson
-    interval. `largest`: the most that one seller could weigh. Worked with 1: five of weight 1 are 5 (1.62 to 11.67), and
-    none are 0 (0 to 3.69).
+    It suits few sellers: it is never below 0, and longer above than below. Weights that all equal `largest` give
+    Garwood's exact Poisson interval. `largest`: the most that one seller could weigh. Worked with 1: five of weight 1 are
+    5 (1.62 to 11.67), and none are 0 (0 to 3.69).
     """
     total, square = float(weights.sum()), float(weights @ weights)
     low = square / total * float(gammaincinv(total**2 / square, (1 - LEVEL) / 2)) if total else 0.0

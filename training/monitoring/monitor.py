@@ -176,7 +176,7 @@ def find_ratio(observed: Floats, expected: Floats, weight: Floats) -> Interval:
 
     `weight`: the sum of each seller's weights over its windows. The interval is `bound_sum`'s if the bad sellers tell
     less than FEW_BAD of equal weight would, else symmetric. Worked: five bad where 6.8 were expected: 0.735 (0.239 to
-    1.716); one seller bad in five windows: 0.735 (0.019 to 4.097).
+    1.716) with weights of 1; one seller bad in five windows: 0.735 (0.019 to 4.097) with weights of 5.
     """
     total, counted = float(expected.sum()), bound_sum(observed[observed > 0], float(weight.max()))
     value = counted.value / total
