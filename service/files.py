@@ -60,7 +60,7 @@ def make_private(folder: Path) -> None:
 
 
 def find_exposure(folder: Path) -> str:
-    """Return why a folder is not this user's alone, with the remedy; empty if its mode is 0700.
+    """Return why a folder is not this user's alone, with the remedy; empty if others have no rights to it.
 
     Also a folder that others may only read, another user's, or a file. Raises OSError for a missing one.
     """
