@@ -327,8 +327,8 @@ def _read_old_change(kind: str, case: Case, event: dict[str, Any]) -> dict[str, 
         case "finding":
             return {"finding": case.finding | {actor: _made(Finding, event)}}
         case "vote":
-            votes = case.votes | {actor: _made(Finding, event)}
-            return {"votes": votes, "claimed_by": "", "claimed_until": 0.0}
+            ended = {"claimed_by": "", "claimed_until": 0.0} if case.claimed_by == actor else {}
+            return {"votes": case.votes | {actor: _made(Finding, event)}, **ended}
         case "waiting":
             return {"claimed_by": "", "claimed_until": 0.0, "waiting": event["text"]}
     raise ConfigurationWrong(f"the desk's journal has a line of the unknown kind {kind!r}; update this desk")

@@ -216,10 +216,10 @@ def test_an_older_desks_lines_are_read(client: Client, tmp_path: Path, monkeypat
         | {"violation": "old-1"},
         {"kind": "state", "id": "desk-old-1", "state": "undone", "problem": ""},
         {"kind": "finding"} | said,
+        {"kind": "claim", "violation": "old-2", "actor": "reviewer-2", "until": time.time() + 60},
         {"kind": "vote"} | said,
         {"kind": "opened", "violation": "old-2", "actor": "reviewer-3"},
         {"kind": "waiting", "violation": "old-1", "text": "An invoice is missing."},
-        {"kind": "claim", "violation": "old-2", "actor": "reviewer-2", "until": time.time() + 60},
     ]
     file = tmp_path / "desk.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
