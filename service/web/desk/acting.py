@@ -3,7 +3,9 @@ from typing import Any
 
 from scoring.entries.field_types import is_id
 from sellertrust.errors import SellertrustCallError
+from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_APPEALED
 from sellertrust.v1.proposal_service_pb2 import Proposal
+from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
 from service.web.frame.visits import Problem, Visit
 
 
@@ -18,6 +20,12 @@ def call_or_propose(visit: Visit, **asked: Any) -> Any:
             raise
     client.create_proposal(request, actor=actor, reason=request.reason)
     return None
+
+
+def refuse_appeals(request: DecideViolationsRequest) -> None:
+    """Raise Problem if it decides appeals."""
+    if not request.statuses or VIOLATION_STATUS_APPEALED in request.statuses:
+        raise Problem(400, "Appeals are decided one by one", "Begin with another dry run, which leaves them out.")
 
 
 def require_reason(visit: Visit) -> str:

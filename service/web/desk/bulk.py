@@ -9,9 +9,9 @@ from starlette.responses import Response
 from scoring.base.enums import Status
 from scoring.entries.lifecycle import TRANSITIONS
 from sellertrust.review import decide_request
-from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_APPEALED, Action, ViolationStatus
+from sellertrust.v1.entry_pb2 import Action, ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
-from service.web.desk.acting import call_or_propose, new_entry_id
+from service.web.desk.acting import call_or_propose, new_entry_id, refuse_appeals
 from service.web.desk.journal import Journal
 from service.web.frame.rendering import redirect
 from service.web.frame.visits import Problem, Visit
@@ -110,8 +110,7 @@ class BulkPages:
             request = Parse(visit.form_value("request"), DecideViolationsRequest())
         except ParseError:
             raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
-        if not request.statuses or VIOLATION_STATUS_APPEALED in request.statuses:
-            raise Problem(400, "Appeals are decided one by one", "Begin with another dry run, which leaves them out.")
+        refuse_appeals(request)
         request.actor, request.execute = visit.visitor.actor, True
         for _ in range(MOST_CALLS):
             outcome = call_or_propose(visit, decide_violations=request)

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from sellertrust.names import model_name, policy_name
 from sellertrust.v1.model_service_pb2 import PromoteModelRequest
 from sellertrust.v1.policy_service_pb2 import CommitPolicyRequest, PolicyAction
-from sellertrust.v1.proposal_service_pb2 import ProposalState
-from service.web.desk.acting import call_or_propose, require_reason
+from sellertrust.v1.proposal_service_pb2 import Proposal, ProposalState
+from service.web.desk.acting import call_or_propose, refuse_appeals, require_reason
 from service.web.desk.calls import READ_SECONDS, call_or_problem, start_call
 from service.web.desk.journal import Journal
 from service.web.desk.queue import QueuePages
@@ -142,14 +142,21 @@ class ProposalPages:
     def act(self, visit: Visit) -> Response:
         """Approve, withdraw or carry out a proposal, by the form's `what`; ignore another word."""
         client, name, what = visit.visitor.client, visit.form_value("name"), visit.form_value("what")
+        if what == "withdraw":
+            client.withdraw_proposal(name, actor=visit.visitor.actor, reason=require_reason(visit))
+        elif what in ("approve", "carry-out"):
+            self._support(visit, client.get_proposal(name))
+        return redirect("/proposals")
+
+    def _support(self, visit: Visit, proposal: Proposal) -> None:
+        client, what = visit.visitor.client, visit.form_value("what")
+        if proposal.WhichOneof("request") == "decide_violations":
+            refuse_appeals(proposal.decide_violations)
         if what == "approve":
             digest = visit.form_value("digest")
-            client.approve_proposal(name, digest, actor=visit.visitor.actor, reason=require_reason(visit))
-        elif what == "withdraw":
-            client.withdraw_proposal(name, actor=visit.visitor.actor, reason=require_reason(visit))
-        elif what == "carry-out":
-            client.carry_out(client.get_proposal(name))
-        return redirect("/proposals")
+            client.approve_proposal(proposal.name, digest, actor=visit.visitor.actor, reason=require_reason(visit))
+        else:
+            client.carry_out(proposal)
 
 
 @dataclass(frozen=True)
