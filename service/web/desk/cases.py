@@ -112,7 +112,9 @@ class CasePages:
         actor = visit.visitor.actor
         severity = visit.form_value("severity") if choice.action == "reduce" else ""
         try:
-            finding = Finding(name, actor, choice.action, words or choice.reason, severity)
+            finding = Finding(
+                name, actor, choice.action, words or choice.reason, severity, appeal_of(violation, recorded)
+            )
             if choice.action == "review":
                 self.journal.claim(name, actor)
                 return self._ask_for_information(visit, violation, finding)
@@ -206,11 +208,11 @@ class CasePages:
         decision_id, actor = require_entry_id(visit), visit.visitor.actor
         if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
             return self._go_on(visit)
-        finding, case = self._finding(visit, name), self.journal.case(name)
         barred = barred_from(violation, recorded)
         if actor in barred:
             text = "You decided this case before, and the seller appealed. Take the next case from the queue."
             raise Problem(409, "Another person decides about the appeal", text)
+        finding, case = self._finding(visit, name), self.journal.case(name)
         effect = self._effect(visit.visitor.client, violation, finding)
         if obstacle := self._obstacle(visit, finding, effect, report_of(recorded)):
             raise obstacle
@@ -249,6 +251,7 @@ class CasePages:
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
         client = visit.visitor.client
         found = client.get_recorded_violation(self.marketplace, name, deadline_seconds=READ_SECONDS)
+        self.journal.keep_answers_to(name, appeal_of(found.violation, found.recorded))
         return name, found.violation, found.recorded
 
     def _finding(self, visit: Visit, name: str) -> Finding:
@@ -268,6 +271,7 @@ class CasePages:
             finding.reason,
             finding.severity,
             self.journal.new_deadline(),
+            appeal=finding.appeal,
         )
 
     def _effect(self, client: Client, violation: Violation, finding: Finding) -> Effect:
@@ -293,6 +297,12 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
     return ViolationReported(
         **{name: stated[name] for name in stated if name in ViolationReported.DESCRIPTOR.fields_by_name}
     )
+
+
+def appeal_of(violation: Violation, recorded: Sequence[Entry]) -> str:
+    """Return the waiting appeal's entry id."""
+    appeals = [one.entry_id for one in recorded if one.status.action == ACTION_APPEAL]
+    return appeals[-1] if violation.status == VIOLATION_STATUS_APPEALED else ""
 
 
 def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:

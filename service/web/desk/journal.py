@@ -41,6 +41,8 @@ class Finding:
     action: str
     reason: str
     severity: str
+    appeal: str = ""
+    """Entry id, if one waited."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Decision:
     state: str = "pending"
     """`pending`, `sent`, `undone`, or `refused`."""
     problem: str = ""
+    appeal: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,15 @@ class Journal:
             opened = self._case(violation).opened
             if actor not in opened:
                 self._change(violation, opened=[*opened, actor])
+
+    def keep_answers_to(self, violation: str, appeal: str) -> None:
+        """Forget findings and votes with another `appeal`."""
+        with self._lock:
+            case = self._case(violation)
+            finding = {actor: one for actor, one in case.finding.items() if one.appeal == appeal}
+            votes = {actor: one for actor, one in case.votes.items() if one.appeal == appeal}
+            if (finding, votes) != (case.finding, case.votes):
+                self._change(violation, finding=finding, votes=votes)
 
     def record_finding(self, finding: Finding) -> None:
         """Record the first step, and claim the case.

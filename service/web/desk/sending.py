@@ -9,6 +9,8 @@ import grpc
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Severity
+from service.web.desk.calls import READ_SECONDS
+from service.web.desk.cases import appeal_of
 from service.web.desk.journal import Decision, Journal
 
 LOOK_SECONDS = 0.2
@@ -64,6 +66,12 @@ class Sender:
             return
         fields: dict[str, Any] = {"severity": Severity.Value(decision.severity)} if decision.severity else {}
         try:
+            found = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
+            is_recorded = any(entry.entry_id == decision.id for entry in found.recorded)  # its answer was lost
+            if not is_recorded and decision.appeal != appeal_of(found.violation, found.recorded):
+                text = "the seller appealed since, or another decided the appeal"
+                self._journal.settle(decision.id, "refused", text)
+                return
             client.decide_violation(
                 decision.action,
                 self._marketplace,

@@ -32,6 +32,7 @@ from service.web.frame.visits import Visitor
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.callers import grant
 from tests.helpers.desk_sites import Person, desk_site, person
+from tests.helpers.four_eyes import bulk, world
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
 from tests.helpers.worlds import artifact
@@ -169,7 +170,7 @@ def test_crashes_neither_lose_nor_double_a_decision(
 
 def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) -> None:
     limits = '[[limits]]\nprincipals = ["dns:desk.example"]\ncalls_per_second = 2\n'
-    grants = [grant(f"dns:{name}.example", ["append", "decide"], **EVERY) for name in ("brand", "desk")]
+    grants = [grant(f"dns:{name}.example", ["append", "decide", "read_ledger"], **EVERY) for name in ("brand", "desk")]
     with (
         granted_server(tmp_path, *grants, limits, artifact=artifact()) as callers,
         callers("desk") as allowed,
@@ -324,6 +325,57 @@ def test_an_appeal_bars_findings_and_votes_before_it(
     decide(fourth, "appeal-2", TRUE)
     wait_for(client, "appeal-2", "CONFIRMED")
     assert client.get_recorded_violation(MARKET, "appeal-2").recorded[-1].status.actor == "reviewer-3~reviewer-4"
+
+
+def test_a_finding_before_an_appeal_decides_none(desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+    report(client, "appeal-3", "appealing")
+    voter, finder, third = (person(desk, f"reviewer-{number}") for number in (1, 2, 3))
+    decide(voter, "appeal-3", TRUE, "escalate")
+    assert find(finder, "appeal-3", TRUE) == 303
+    client.confirm_violation(MARKET, "appeal-3", actor="reviewer-4", reason="seen")
+    client.appeal_violation(MARKET, "appeal-3", actor="seller", reason="It is genuine.")
+    refused = finder.post("/cases/appeal-3/decide", {"id": "desk-appeal-3", "what": "decide"})
+    assert (refused.status, b"First say what you found" in refused.body) == (409, True)
+    decide(finder, "appeal-3", TRUE, "escalate")
+    assert find(third, "appeal-3", TRUE) == 303
+    assert third.post("/cases/appeal-3/hand-on", {"what": "assign", "to": "reviewer-1"}).status == 303
+    decide(voter, "appeal-3", TRUE)
+    wait_for(client, "appeal-3", "CONFIRMED")
+    assert client.get_recorded_violation(MARKET, "appeal-3").recorded[-1].status.actor == "reviewer-2~reviewer-1"
+
+
+def test_a_waiting_decision_decides_no_later_appeal(client: Client, tmp_path: Path) -> None:
+    for name in ("late-1", "late-2"):
+        report(client, name, "appealing")
+    with closing(Journal(tmp_path / "desk.jsonl")) as journal:
+        sender = Sender(journal, MARKET, {"": client}.get, lambda _: None)
+        for name in ("late-1", "late-2"):
+            journal.decide(Decision(f"desk-{name}", name, "appealing", "", "reviewer-1", "confirm", "seen", "", 0.0))
+        waiting, lost = journal.list_due()
+        client.confirm_violation(MARKET, "late-1", actor="reviewer-1", reason="seen")
+        client.confirm_violation(MARKET, "late-2", actor="reviewer-1", reason="seen", entry_id=lost.id)
+        for name in ("late-1", "late-2"):
+            client.appeal_violation(MARKET, name, actor="seller", reason="It is genuine.")
+        for decision in (waiting, lost):
+            sender.send(decision)
+        settled = {one.violation: one.state for one in journal.list_decisions()}
+    assert settled == {"late-1": "refused", "late-2": "sent"}
+    assert [status(client, name) for name in settled] == ["APPEALED", "APPEALED"]
+
+
+def test_a_proposal_of_appeals_is_only_withdrawn(tmp_path: Path) -> None:
+    with world(f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path) as eyes, desk_site(eyes("bert"), tmp_path) as site:
+        eyes("anna").append_entries(MARKET, [violation("sum-3", "good")])
+        proposal = eyes.propose("anna", bulk(eyes, notifier="", seller="good"))
+        someone = person(site)
+        assert b"Approve" in someone.get("/proposals").body
+        given = {"name": proposal.name, "digest": proposal.digest, "reason": "so"}
+        assert someone.post("/proposals/act", given | {"what": "approve"}).status == 400
+        eyes.approve("bert", proposal)
+        assert someone.post("/proposals/act", given | {"what": "carry-out"}).status == 400
+        assert status(eyes("anna"), "sum-3") == "ALLEGED"
+        assert someone.post("/proposals/act", given | {"what": "withdraw"}).status == 303
 
 
 def test_a_bulk_decision_leaves_appeals_out(desk: Site, client: Client) -> None:
