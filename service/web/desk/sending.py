@@ -1,6 +1,7 @@
 """Sends decisions after their undo window: each once, also after a crash."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from service.web.desk.cases import appeal_of
 from service.web.desk.journal import Decision, Journal
 
 LOOK_SECONDS = 0.2
+LOOKED_SECONDS = 5.0
+"""How long a look for an appeal is valid. Under a limit of calls a look before each try would leave none for the decision."""
 _REFUSALS = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -40,6 +43,7 @@ class Sender:
         self._marketplace = marketplace
         self._client_of = client_of
         self._report = report
+        self._looked: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk-sender", daemon=True)
 
@@ -66,11 +70,8 @@ class Sender:
             return
         fields: dict[str, Any] = {"severity": Severity.Value(decision.severity)} if decision.severity else {}
         try:
-            found = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
-            is_recorded = any(entry.entry_id == decision.id for entry in found.recorded)  # its answer was lost
-            if not is_recorded and decision.appeal != appeal_of(found.violation, found.recorded):
-                text = "the seller appealed since, or another decided the appeal"
-                self._journal.settle(decision.id, "refused", text)
+            if not self._has_looked(decision) and not self._answers_to_its_appeal(client, decision):
+                self._settle(decision, "refused", "the seller appealed since, or another decided the appeal")
                 return
             client.decide_violation(
                 decision.action,
@@ -83,6 +84,19 @@ class Sender:
             )
         except SellertrustCallError as error:
             if error.code in _REFUSALS:
-                self._journal.settle(decision.id, "refused", error.message)
+                self._settle(decision, "refused", error.message)
             return
-        self._journal.settle(decision.id, "sent")
+        self._settle(decision, "sent")
+
+    def _has_looked(self, decision: Decision) -> bool:
+        return time.monotonic() - self._looked.get(decision.id, -LOOKED_SECONDS) < LOOKED_SECONDS
+
+    def _answers_to_its_appeal(self, client: Client, decision: Decision) -> bool:
+        found = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
+        is_recorded = any(entry.entry_id == decision.id for entry in found.recorded)  # its answer was lost
+        self._looked[decision.id] = time.monotonic()
+        return is_recorded or decision.appeal == appeal_of(found.violation, found.recorded)
+
+    def _settle(self, decision: Decision, state: str, text: str = "") -> None:
+        self._journal.settle(decision.id, state, text)
+        self._looked.pop(decision.id, None)
