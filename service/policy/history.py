@@ -111,9 +111,8 @@ class PolicyHistory:
             if is_done(moves):
                 return []
             head = _find_replaced(moves, policy, expected, served, approval)
-            is_unchecked = stated and not loss.certificate
-            is_moved = stated and len(moves) != len(known)
-            if is_unchecked or is_moved or (not assumptions and _last_assumptions(moves) != loss.assumptions):
+            is_overtaken = stated and (not loss.certificate or len(moves) != len(known))
+            if is_overtaken or (not assumptions and _last_assumptions(moves) != loss.assumptions):
                 raise PolicyMoved(_COMMITTED_MEANWHILE, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
             new_move = NewMove(

@@ -120,22 +120,7 @@ def read_export(path: Path) -> LedgerTable:
 
     ConfigurationWrong if it is no export.
     """
-    try:
-        table = pl.read_parquet(_list_files(path), hive_partitioning=False)
-    except (OSError, KeyError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
-        raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
-    wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
-    if wrong:
-        raise ConfigurationWrong(
-            f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
-            " sellertrust ledger export"
-        )
-    twice = table["sequence"].filter(table["sequence"].is_duplicated())
-    if len(twice):
-        raise ConfigurationWrong(
-            f"{path} mixes rows of several ledgers: sequence {twice[0]} stands twice; export each marketplace by itself"
-        )
-    table = table.select(*SCHEMA).filter(pl.col("seller") != "").sort("seller", "sequence")
+    table = _read_rows(path)
     sellers = table["seller"].unique().sort().to_list()
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     identities, inspections = (
@@ -176,6 +161,25 @@ def read_export(path: Path) -> LedgerTable:
         end_day=int(happened.max()) + 1 if len(table) else 0,
         digest=_digest_of(table),
     )
+
+
+def _read_rows(path: Path) -> pl.DataFrame:
+    try:
+        table = pl.read_parquet(_list_files(path), hive_partitioning=False)
+    except (OSError, KeyError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
+    wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
+    if wrong:
+        raise ConfigurationWrong(
+            f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
+            " sellertrust ledger export"
+        )
+    twice = table["sequence"].filter(table["sequence"].is_duplicated())
+    if len(twice):
+        raise ConfigurationWrong(
+            f"{path} mixes rows of several ledgers: sequence {twice[0]} stands twice; export each marketplace by itself"
+        )
+    return table.select(*SCHEMA).filter(pl.col("seller") != "").sort("seller", "sequence")
 
 
 def _refuse_what_is_unknown(
