@@ -131,7 +131,9 @@ class ListStatementsOfReasonsRequest(_message.Message):
     at_least_sequence: _builtins.int
     """As in GetTrustScoreRequest."""
     audience: _trust_score_service_pb2.Audience.ValueType
-    """AUDIENCE_SELLER, AUDIENCE_STAFF or AUDIENCE_REGULATOR; all read the same letters."""
+    """AUDIENCE_SELLER, AUDIENCE_STAFF or AUDIENCE_REGULATOR. The seller reads no letter that is barred, and no violations
+    behind a caution.
+    """
     language: _builtins.str
     """The language of the letters: `en` (default) or `zh`. INVALID_ARGUMENT for another."""
     measure: _builtins.str
