@@ -202,7 +202,7 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
         if days > 0 and held < run_days:
             raise CertificateRefused(
                 f"rule {rule.id} lets a seller take orders for {days:,} days of its notice and pays them out after {held:,},"
-                f" before a run of {run_days:,} days is stopped: suspend for {notice:,} days, too, or hold longer"
+                f" before a run of {run_days:,} days is stopped. Suspend for {notice:,} days, too, or hold longer."
             )
         most = max(most, days)
     return most

@@ -86,7 +86,7 @@ def load_grants(path: Path) -> Grants:
     last = text.rstrip().rpartition("\n")[2].partition("#")[0].rstrip()
     if last != END or content.pop("end", None) != {}:  # or it is within a multi-line text
         raise ConfigurationWrong(
-            f"{path}: its last line must be {END}, at most with a comment after it: a file that is cut short could leave out"
+            f"{path}: its last line must be {END}, at most with a comment after it. A file that is cut short could leave out"
             " a limit, and so give more than it is to give"
         )
     return grants_of(content, path)

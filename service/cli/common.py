@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
     """Yield a connected client and the marketplace's id.
 
-    By default both are those of the settings. `target` is HOST:PORT. Raises ConfigurationWrong for unusable credentials.
+    By default the settings state both. `target` is HOST:PORT. Raises ConfigurationWrong for unusable credentials.
     """
     settings = load()
     with connect(settings, target) as connection:
@@ -53,6 +53,6 @@ def find_entries(connection: Client, marketplace: str, seller: str, names: Itera
 
 
 def write_address(ready_file: Path | None, address: str) -> None:
-    """Write HOST:PORT as the one line of `ready_file`, at once as a whole; do nothing without a file."""
+    """Write HOST:PORT as the only line of `ready_file`, if a file is stated. No reader sees half of it."""
     if ready_file is not None:
         write_whole(ready_file, f"{address}\n".encode())

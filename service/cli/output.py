@@ -115,7 +115,7 @@ _OF_CONFIGURATION = (ConfigurationWrong, ArtifactRefused, PolicyRefused, LedgerV
 def exit_code(error: Exception) -> Exit:
     """Return an error's exit code.
 
-    It is that of the call's gRPC status, or of the status with which a server answers the same error: NOT_FOUND is 3.
+    Its gRPC status decides. For an error without a call, a server's status for that error decides: NOT_FOUND is 3.
     """
     status = getattr(getattr(error, "code", None), "name", None)
     if status is not None:

@@ -47,9 +47,9 @@ def preview(
     waits for its payout at a time, and the deposits that are asked of them. It assumes average sales, and arrival on
     the latest promised day.
 
-    It compares with the served policy, or with --against. For the past span it shows, by the knowledge of then, the
-    violations that the policy would have prevented, and the sellers without violations whose terms would have been
-    stricter. It changes nothing.
+    It compares with the served policy, or with --against. For the past span it shows, by the knowledge of then, which
+    violations the policy would have prevented. It also shows which sellers without violations would have had stricter
+    terms. It changes nothing.
     """
     from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look

@@ -228,8 +228,8 @@ def _require_same_selection(outcome: BulkOutcome, expected_count: int, etag: str
         problem = f"the selection holds {count:,} violations by now, and not the {expected_count:,} that were expected"
     elif etag and etag != outcome.etag:
         problem = (
-            f"the etag is not that of this decision: of the {count:,} violations selected some are others than the dry run"
-            " showed, or they are to be decided in another way"
+            f"the etag is of another decision: the dry run selected other violations than these {count:,}, or decided them"
+            " otherwise"
         )
     else:
         return
