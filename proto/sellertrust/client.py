@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import grpc
 
@@ -79,7 +79,6 @@ OnError = Literal["raise", "unknown"]
 Use = Literal["badge", "payout"]
 """A badge always gets an answer, at most `badge_seconds` old unless no server answers; a payout a fresh one or an error."""
 _USES: dict[Use, tuple[OnError, MaxStaleness]] = {"badge": ("unknown", "any"), "payout": ("raise", "fresh")}
-_ON_ERROR: tuple[OnError, ...] = ("raise", "unknown")
 _Result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
 
 _LOG = logging.getLogger("sellertrust.client")
@@ -90,7 +89,7 @@ LOG_SECONDS = 60.0
 def _choose(use: Use | None, on_error: OnError, max_staleness: MaxStaleness) -> tuple[OnError, MaxStaleness]:
     if use is not None and use not in _USES:  # a misspelt payout would be answered without `fresh`
         raise ValueError(f"use must be 'badge' or 'payout', not {use!r}")
-    if on_error not in _ON_ERROR:
+    if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'raise' or 'unknown', not {on_error!r}")
     return _USES[use] if use is not None else (on_error, max_staleness)
 

@@ -217,6 +217,9 @@ class MeasureState(IntEnum):
 NOTICE_STATES = frozenset({MeasureState.NOTICE_SENT, MeasureState.NOTICE_BARRED})
 """They tell of the letter about a measure, and change no measure."""
 
+UNIMPOSING_STATES = NOTICE_STATES | {MeasureState.LIFTED}
+"""They impose nothing, so they name no violations and need no second person."""
+
 
 class CaseState(IntEnum):
     OPENED = 1

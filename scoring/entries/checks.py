@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring.base.enums import (
     AUTHORITIES,
-    NOTICE_STATES,
+    UNIMPOSING_STATES,
     Action,
     CaseState,
     CorrectionKind,
@@ -174,7 +174,7 @@ def _check_measure_fields(fact: MeasureChanged, *_: object) -> Problems:
             yield name, "is required to bar a letter: the legal basis, the end and a second person"
     if fact.approver and (not is_bar or fact.approver == fact.actor):
         yield "approver", "must be another person than the actor, and empty unless a letter is barred"
-    is_told = fact.state in {MeasureState.LIFTED, *NOTICE_STATES}
+    is_told = fact.state in UNIMPOSING_STATES
     if fact.measure_kind is MeasureKind.SUSPENSION and not is_told and not fact.violations:
         yield "violations", "must name the confirmed violations that a suspension rests on"
 

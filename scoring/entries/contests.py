@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from scoring.base.enums import NOTICE_STATES, ComplaintOutcome, MeasureKind, MeasureState
+from scoring.base.enums import NOTICE_STATES, UNIMPOSING_STATES, ComplaintOutcome, MeasureKind, MeasureState
 from scoring.base.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
 from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry, derive_entry
@@ -49,7 +49,7 @@ def check_suspension(fact: MeasureChanged, seller: str, states: Mapping[str, Vio
 
     Lifts, notices and measures of rules always pass.
     """
-    is_told = fact.state in {MeasureState.LIFTED, *NOTICE_STATES}
+    is_told = fact.state in UNIMPOSING_STATES
     if fact.measure_kind is not MeasureKind.SUSPENSION or is_told or fact.rule:
         return  # a rule's measure rested on violations confirmed at that time, whatever happened since
     require_confirmed(fact.violations, seller, states, "a suspension rests on", (*path, "measure", "violations"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from scoring.base.enums import NOTICE_STATES, Kind, MeasureState
+from scoring.base.enums import UNIMPOSING_STATES, Kind
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
 from scoring.entries.kinds.table import KINDS
 from sellertrust.names import proposal_name
@@ -30,7 +30,6 @@ from service.ledger.store import Ledger
 _CORRECTED_AS_MADE = (Kind.OVERRIDE, Kind.MEASURE)
 _OVERRIDE = KINDS[Kind.OVERRIDE].key
 _CORRECTION = KINDS[Kind.CORRECTION].key
-_SINGLE_PERSON_STATES = {int(MeasureState.LIFTED), *map(int, NOTICE_STATES)}
 
 MAX_PROVEN = 1_000
 
@@ -173,7 +172,7 @@ def _may_need_two(entry: entry_pb2.Entry) -> bool:
     measure = entry.measure
     suspends = measure.measure_kind == entry_pb2.MEASURE_KIND_SUSPENSION
     return entry.WhichOneof("fact") in {_OVERRIDE, _CORRECTION} or (
-        suspends and measure.state not in _SINGLE_PERSON_STATES
+        suspends and int(measure.state) not in UNIMPOSING_STATES
     )
 
 

@@ -35,6 +35,9 @@ from training.study.definition import MonitorTable, Study
 MAX_SELLERS = 20_000
 """Drawn by chance to measure drift: the index of two equal samples is then at most 0.001."""
 
+FEW_BAD = 30
+"""Bad sellers of equal weight, below which the interval of their ratio is `bound_sum`'s."""
+
 NOT_AT_EVENTS = (
     "the study observes sellers at events, and nobody knows yet at whom the next ones are: observed and expected are"
     " compared in its evaluation alone"
@@ -168,14 +171,11 @@ def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     return list(range(latest, first, -study.observation.step_days))[:points]
 
 
-FEW_BAD = 30
-
-
 def find_ratio(observed: Floats, expected: Floats, weight: Floats) -> Interval:
     """Return the ratio of the sums of two arrays of shape (sellers,), with its 95 % interval by seller.
 
-    `weight`: the sum of each seller's weights over its windows. The interval is `bound_sum`'s if the bad sellers tell
-    less than FEW_BAD of equal weight would, else symmetric. Worked: five bad where 6.8 were expected: 0.735 (0.239 to
+    `weight`: the sum of each seller's weights over its windows. The interval is symmetric from FEW_BAD on.
+    Worked: five bad where 6.8 were expected: 0.735 (0.239 to
     1.716) with weights of 1; one seller bad in five windows: 0.735 (0.019 to 4.097) with weights of 5.
     """
     total, counted = float(expected.sum()), bound_sum(observed[observed > 0], float(weight.max()))
