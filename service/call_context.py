@@ -46,6 +46,13 @@ class Call:
         self._add_callback = add_callback
         self._waking: set[Callable[[], None]] = set()
 
+    def is_same_person(self, recorded: str) -> bool:
+        """Return whether a recorded caller may be the present one: a shared name is ignored if both show tokens."""
+        names = recorded.split()
+        common = self.own_names.intersection(names)
+        shows_token = any(name.startswith("jwt:") for name in names)
+        return bool(common - self.shared_names if shows_token else common)
+
     def require_caller(self) -> None:
         """Raise CallerGone or DeadlinePassed if no caller waits for the answer any longer."""
         if self.is_active():

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import NOTICE_STATES, UNIMPOSING_STATES, ComplaintOutcome, MeasureKind, MeasureState
@@ -150,13 +150,11 @@ class Contests:
         self,
         entry: Entry,
         fact: ComplaintDecided,
-        own_names: frozenset[str],
-        shared_names: frozenset[str],
+        is_same_person: Callable[[str], bool],
         path: FieldPath,
     ) -> None:
-        """Record a decision about a complaint. `own_names`: every name of the caller; empty without a server.
+        """Record a decision about a complaint. `is_same_person`: whether a recorded caller may be the present one.
 
-        `shared_names`: those that other persons show beside their tokens.
         Raise EntryNotFound if this seller has no such complaint. Raise ContestForbids if it is decided, or if actor or
         caller filed it. They must not have decided about its measure or the measure's violations, either.
         """
@@ -185,7 +183,7 @@ class Contests:
                 (*path, "actor"),
             )
         callers = (complaint.caller, *measure.callers, *(caller for _, caller in deciders))
-        if any(_is_same_person(own_names, shared_names, caller) for caller in callers):
+        if any(is_same_person(caller) for caller in callers):
             raise ContestForbids(
                 "the caller filed the complaint or decided about the measure before; let another caller decide",
                 {"why": "SAME_PERSON"},
@@ -202,11 +200,3 @@ class Contests:
         self.measures[name] = replace(measure, state=MeasureState.LIFTED)
         stated = MeasureChanged(name, measure.kind, MeasureState.LIFTED, fact.actor, fact.reason, ground=fact.ground)
         return derive_entry(entry, name, stated)
-
-
-def _is_same_person(own_names: frozenset[str], shared_names: frozenset[str], recorded: str) -> bool:
-    """Return whether a recorded caller may be the present one: a shared name is ignored if both show tokens."""
-    names = recorded.split()
-    common = own_names.intersection(names)
-    shows_token = any(name.startswith("jwt:") for name in names)
-    return bool(common - shared_names if shows_token else common)

@@ -9,6 +9,7 @@
 A derived entry has an `origin` and its own seller.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -89,21 +90,19 @@ class Derivation:
         date: int,
         record_time: int,
         caller: str = "",
-        own_names: frozenset[str] = frozenset(),
-        shared_names: frozenset[str] = frozenset(),
+        is_same_person: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Start a batch on the record; times in microseconds.
 
         `date` replaces empty times; no derived entry is dated later than `record_time`. `caller`: authenticated; empty
-        without a server. `own_names`: its names; `shared_names`: those that others show beside their tokens.
+        without a server. `is_same_person`: whether a recorded caller may be it.
         """
         self.new_entries: list[NewEntry] = []
         self._context = context
         self._date = date
         self._latest = record_time
         self._caller = caller
-        self._own_names = own_names
-        self._shared_names = shared_names
+        self._is_same_person = is_same_person
 
     def process(self, item: PreparedEntry, path: FieldPath) -> NewEntry:
         """Add an entry and its derived entries to `new_entries`; return the entry as it will be inserted.
@@ -206,7 +205,7 @@ class Derivation:
         elif isinstance(fact, ComplaintFiled):
             self._context.contests.file_complaint(entry, fact, self._time_of(entry), self._caller, path)
         elif isinstance(fact, ComplaintDecided):
-            self._context.contests.decide_complaint(entry, fact, self._own_names, self._shared_names, path)
+            self._context.contests.decide_complaint(entry, fact, self._is_same_person, path)
         elif isinstance(fact, AttributionStated | RemediationDone | IncidentChanged) and fact.violation:
             state = self._find_state(fact, seller, path)
             seller = state.seller

@@ -42,8 +42,9 @@ class Batch:
         call = current_call()
         caller = call.caller
         self._principal = caller or None
-        stated = () if caller == LOCAL_CALLER else (caller, call.own_names, call.shared_names)
-        self.derivation = Derivation(context, self._date, self._record_time, *stated)
+        self.derivation = Derivation(context, self._date, self._record_time)
+        if caller != LOCAL_CALLER:
+            self.derivation = Derivation(context, self._date, self._record_time, caller, call.is_same_person)
 
     @classmethod
     def load_known(
