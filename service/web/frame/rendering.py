@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from scoring.base.money import format_amount
+from scoring.entries.kinds.common import MAX_REASON
 from sellertrust.v1.entry_pb2 import Action, Harm, MeasureKind, Severity, Source, Tier, ViolationStatus
 
 FOLDER = Path(__file__).parent
@@ -55,6 +56,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["MAX_REASON"] = MAX_REASON
     made.filters.update(
         word=word,
         day=day,

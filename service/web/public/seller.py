@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scoring.entries.field_types import is_id
+from scoring.entries.kinds.common import REASON
 from sellertrust.answers import ANSWER_SECONDS
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
@@ -48,7 +49,6 @@ TEXTS = tomllib.loads((Path(__file__).parent / "seller.toml").read_text(encoding
 COOKIE = "seller"
 SESSION_SECONDS = 3_600.0
 """As long as a token lives."""
-MAX_REASON = 1_000
 LAYOUT = "seller_base.html"
 MAX_SENT = 10_000
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
@@ -186,13 +186,14 @@ class SellerPages:
         found = _Answers(visit)
         known = found.measures if about == "measure" else found.violations
         values = {key: visit.form_value(key) or visit.query_value(key) for key in (about, "reason")}
+        values["reason"] = " ".join(values["reason"].split())
         values["once"] = visit.form_value("once") or secrets.token_hex(16)
         if visit.request.method == "GET":
             return _form_page(visit, name, known, values)
         problems = [] if values[about] in known else [(about, f"{about}_wrong")]
         if name != "evidence" and not values["reason"]:
             problems.append(("reason", "reason_missing"))
-        if len(values["reason"]) > MAX_REASON:
+        if REASON.describe_error(values["reason"]) is not None:
             problems.append(("reason", "reason_long"))
         kept = ""
         if not problems and (name == "evidence" or visit.form_file("file")):

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from scoring.entries.kinds.common import MAX_REASON
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1 import entry_pb2
@@ -188,6 +189,25 @@ def test_an_appeal_is_recorded_once(world: World) -> None:
     appeals = [one for one in world.entries("s1") if one.status.action == entry_pb2.ACTION_APPEAL]
     assert [one.status.reason for one in appeals] == ["it was my own brand"]
     assert world.owner.get_violation(MARKET, "v-s2").status == entry_pb2.VIOLATION_STATUS_CONFIRMED
+
+
+def test_a_reason_is_one_line_within_the_ledgers_limit(world: World) -> None:
+    person, _ = world.person("s2")
+    path = f"/my/{MARKET}/s2/appeal?lang=en"
+    form = person.get(path)
+    given = {"violation": "w-s2", "once": once(form)}
+    before = len(world.entries("s2"))
+    for wrong in ("x" * (MAX_REASON + 1), "a\x7fb"):
+        refused = send_file(person, path, PDF + b"appeal", reason=wrong, **given)
+        assert (refused.status, TEXTS["en"]["reason_long"] in refused.body.decode()) == (400, True)
+    assert len(world.entries("s2")) == before
+    lines = ["My own brand.", "", "x" * (MAX_REASON - len("My own brand. "))]
+    assert person.post(path, given | {"reason": "\r\n".join(lines)}).status == 303
+    [appeal] = [one for one in world.entries("s2") if one.status.action == entry_pb2.ACTION_APPEAL]
+    assert appeal.status.reason == f"{lines[0]} {lines[2]}"
+    assert f'maxlength="{MAX_REASON}"' in form.body.decode()
+    for texts in TEXTS.values():
+        assert all(str(MAX_REASON) in texts[key] for key in ("reason_hint", "reason_long"))
 
 
 def test_evidence_is_kept_by_its_digest(world: World) -> None:
