@@ -128,16 +128,16 @@ class Site:
 
         async def endpoint(request: Request) -> Response:
             body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request, most_bytes)
-            return await run_in_threadpool(self._answer, request, handle, body)
+            return await run_in_threadpool(self._answer, request, handle, body, most_bytes)
 
         return Route(path, endpoint, methods=list(methods))
 
-    def _answer(self, request: Request, handle: Handle, body: bytes | None) -> Response:
+    def _answer(self, request: Request, handle: Handle, body: bytes | None, most_bytes: int) -> Response:
         visitor = None
         try:
             visitor = self._identify(request)
             if body is None:
-                raise Problem(413, "This form is too long", f"Shorten it to {MAX_FORM_BYTES >> 10} kB.")
+                raise Problem(413, "This form is too long", f"Shorten it to {most_bytes >> 10} kB.")
             form = _parse_form(body, request.headers.get("content-type", ""))
             if request.method == "POST":
                 self.guard.require(request, visitor.key, form.get("csrf", [""])[0])

@@ -1,17 +1,22 @@
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from starlette.responses import Response
 
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from service.web.desk import calls, governing, seller_file
 from service.web.frame.rendering import POLICY, SCRIPT
+from service.web.frame.visits import Site as Pages
+from service.web.frame.visits import Visitor
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
 from tests.helpers.policies import GRADED
@@ -65,6 +70,24 @@ def test_a_form_of_another_site_or_session_is_refused(desk: Site) -> None:
     someone.csrf = mine
     assert someone.post("/sign-out").status == 303
     assert someone.get("/search").status == 303
+
+
+def test_a_form_too_long_is_told_its_own_limit() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"x" * (2_048 + 1)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with Client("127.0.0.1:1") as client:
+        pages = Pages(lambda _: Visitor("", "", client), lambda _: Response(), print)
+        route = pages.route("/", lambda _: Response(), ("POST",), 2_048)
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+        asyncio.run(route.handle(scope, receive, send))
+    assert sent[0]["status"] == 413
+    assert b"Shorten it to 2 kB." in sent[1]["body"]
 
 
 def test_another_hosts_name_leads_nowhere(desk: Site) -> None:
