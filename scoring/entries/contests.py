@@ -5,6 +5,7 @@ from scoring.base.enums import NOTICE_STATES, UNIMPOSING_STATES, ComplaintOutcom
 from scoring.base.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
 from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry, derive_entry
+from scoring.entries.kinds.common import list_deciders
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.kinds.table import Fact
@@ -175,7 +176,7 @@ class Contests:
         measure = self.measures[complaint.measure]
         deciders = {one for violation in measure.violations for one in self.deciders.get(violation, ())}
         actors = (complaint.filed_by, *measure.actors, *(actor for actor, _ in deciders))
-        if fact.actor in {person for actor in actors for person in (actor, *actor.split("~"))}:
+        if fact.actor in {person for actor in actors for person in (actor, *list_deciders(actor))}:
             did = "filed the complaint" if fact.actor == complaint.filed_by else "decided about the measure before"
             raise ContestForbids(
                 f"{fact.actor!r} {did}; another person decides about the complaint",

@@ -33,6 +33,11 @@ def actor_field(number: int) -> Any:
     return required(number, ID, "The decider. Required.", missing_text=f"must say who decided, by {ID_FORM}")
 
 
+def list_deciders(actor: str) -> list[str]:
+    """Return who decided: "a~b" are two."""
+    return actor.split("~")
+
+
 def reason_field(number: int) -> Any:
     """Return the required, sealed field of a reason."""
     return required(number, REASON, "The reason. Required. Sealed.", missing_text=REASON_MISSING)

@@ -126,7 +126,7 @@ class Desk:
         ]
 
     def _context(self, visitor: Visitor) -> Mapping[str, Any]:
-        mine = [one for one in self.journal.list_decisions() if one.actor.split("~")[-1] == visitor.actor]
+        mine = [one for one in self.journal.list_decisions(visitor.actor) if one.people[-1] == visitor.actor]
         pending = next((one for one in mine if one.state == "pending"), None)
         since = time.time() - REFUSED_SECONDS
         return {

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from scoring.entries.field_types import ID_FORM, is_id
+from scoring.entries.kinds.common import list_deciders
 from scoring.entries.violation_types import TABLES
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import (
@@ -306,7 +307,7 @@ def appeal_of(violation: Violation, recorded: Sequence[Entry]) -> str:
 
 
 def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
-    """Return who may not decide an appeal: the names of all who decided before; `a~b` are two."""
+    """Return who may not decide an appeal: the names of all who decided before."""
     if violation.status != VIOLATION_STATUS_APPEALED:
         return set()
     decisions = [one.status for one in recorded if one.WhichOneof("fact") == "status"]
@@ -314,7 +315,7 @@ def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
         name
         for decision in decisions
         if decision.action not in (ACTION_APPEAL, ACTION_REVIEW)
-        for name in decision.actor.split("~")
+        for name in list_deciders(decision.actor)
     }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.entries.kinds.common import list_deciders
 from service.files import owner_only_opener, sync_folder
 
 UNDO_SECONDS = 10.0
@@ -64,6 +65,10 @@ class Decision:
     """`pending`, `sent`, `undone`, or `refused`."""
     problem: str = ""
     appeal: str = ""
+
+    @property
+    def people(self) -> list[str]:
+        return list_deciders(self.actor)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Journal:
         """Return decisions, the latest first; of `actor` also those with a second person."""
         with self._lock:
             found = reversed(self._decisions.values())
-            return [one for one in found if not actor or actor in one.actor.split("~")]
+            return [one for one in found if not actor or actor in one.people]
 
     def list_decided_lately(self) -> set[str]:
         """Return violations decided lately, which a remembered queue may still list."""
@@ -225,7 +230,7 @@ class Journal:
         """Take a decision back within its window. Raises Taken if it is another's, or the window is over."""
         with self._lock:
             decision = self._decisions.get(name)
-            if decision is None or decision.actor.split("~")[-1] != actor:
+            if decision is None or decision.people[-1] != actor:
                 raise Taken("This decision is another person's")
             if decision.state == "pending" and decision.due <= self._clock():
                 raise Taken("The time to undo is over: the decision is becoming an entry")
@@ -298,9 +303,8 @@ class Journal:
         if decision.state == "sent" and decision.action != "review":
             self._cases.pop(decision.violation, None)
         elif (case := self._cases.get(decision.violation)) is not None:
-            people = decision.actor.split("~")
-            finding = {name: one for name, one in case.finding.items() if name not in people}
-            votes = {name: one for name, one in case.votes.items() if name != people[-1]}
+            finding = {name: one for name, one in case.finding.items() if name not in decision.people}
+            votes = {name: one for name, one in case.votes.items() if name != decision.people[-1]}
             self._cases[decision.violation] = replace(case, finding=finding, votes=votes)
 
     def _rewrite(self, path: Path) -> None:
