@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from scoring.entries.field_types import ID_FORM, is_id
-from scoring.entries.kinds.common import list_deciders
+from scoring.entries.kinds.common import MAX_REASON, REASON, list_deciders
 from scoring.entries.violation_types import TABLES
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import (
@@ -34,8 +34,6 @@ from service.web.desk.seller_file import WORDS
 from service.web.desk.staff import working_name
 from service.web.frame.rendering import HEADERS, action_name, last, redirect
 from service.web.frame.visits import Problem, Visit
-
-MAX_REASON = 500
 
 
 class Choice(NamedTuple):
@@ -106,7 +104,7 @@ class CasePages:
             problems.append(("words", "Write what information is missing"))
         elif choice.action == "reduce" and visit.form_value("severity") not in SEVERITIES:
             problems.append(("severity", "Choose the severity that remains"))
-        if len(words) > MAX_REASON or any(ord(letter) < 32 for letter in words):
+        if REASON.describe_error(words) is not None:
             problems.append(("words", f"Write one line of at most {MAX_REASON} characters"))
         if problems or choice is None:
             return self.show(visit, problems)

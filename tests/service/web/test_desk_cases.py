@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.entries.kinds.common import MAX_REASON
 from sellertrust.client import Client
 from sellertrust.names import seller_name
 from sellertrust.v1.entry_pb2 import (
@@ -493,7 +494,8 @@ def test_missing_information_puts_a_case_under_review(
     monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
     report(client, "wait-1")
     someone = person(desk)
-    assert find(someone, "wait-1", UNCLEAR) == 400
+    for words in ("", "x" * (MAX_REASON + 1), "the ledger refuses \x7f"):
+        assert find(someone, "wait-1", UNCLEAR, words) == 400
     assert find(someone, "wait-1", UNCLEAR, "An invoice of the maker is missing.") == 303
     wait_for(client, "wait-1", "UNDER_REVIEW")
     assert b"An invoice of the maker is missing." in someone.get("/cases/wait-1").body
