@@ -14,9 +14,9 @@ from service.web.desk.calls import READ_SECONDS
 from service.web.desk.cases import appeal_of
 from service.web.desk.journal import Decision, Journal
 
-LOOK_SECONDS = 0.2
-LOOKED_SECONDS = 5.0
-"""How long a look for an appeal is valid. Under a limit of calls a look before each try would leave none for the decision."""
+POLL_SECONDS = 0.2
+APPEAL_CHECK_SECONDS = 5.0
+"""How long a check is valid. Under a limit of calls a check before each try would leave none for the decision."""
 _REFUSALS = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -43,7 +43,7 @@ class Sender:
         self._marketplace = marketplace
         self._client_of = client_of
         self._report = report
-        self._looked: dict[str, float] = {}
+        self._checked: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desk-sender", daemon=True)
 
@@ -56,7 +56,7 @@ class Sender:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._stop.wait(POLL_SECONDS):
             for decision in self._journal.list_due():
                 try:
                     self.send(decision)
@@ -70,9 +70,11 @@ class Sender:
             return
         fields: dict[str, Any] = {"severity": Severity.Value(decision.severity)} if decision.severity else {}
         try:
-            if not self._has_looked(decision) and not self._answers_to_its_appeal(client, decision):
-                self._settle(decision, "refused", "the seller appealed since, or another decided the appeal")
-                return
+            if not self._was_checked_lately(decision):
+                if not self._answers_to_its_appeal(client, decision):
+                    self._settle(decision, "refused", "the seller appealed since, or another decided the appeal")
+                    return
+                self._checked[decision.id] = time.monotonic()
             client.decide_violation(
                 decision.action,
                 self._marketplace,
@@ -88,15 +90,14 @@ class Sender:
             return
         self._settle(decision, "sent")
 
-    def _has_looked(self, decision: Decision) -> bool:
-        return time.monotonic() - self._looked.get(decision.id, -LOOKED_SECONDS) < LOOKED_SECONDS
+    def _was_checked_lately(self, decision: Decision) -> bool:
+        return time.monotonic() - self._checked.get(decision.id, -APPEAL_CHECK_SECONDS) < APPEAL_CHECK_SECONDS
 
     def _answers_to_its_appeal(self, client: Client, decision: Decision) -> bool:
         found = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
         is_recorded = any(entry.entry_id == decision.id for entry in found.recorded)  # its answer was lost
-        self._looked[decision.id] = time.monotonic()
         return is_recorded or decision.appeal == appeal_of(found.violation, found.recorded)
 
     def _settle(self, decision: Decision, state: str, text: str = "") -> None:
         self._journal.settle(decision.id, state, text)
-        self._looked.pop(decision.id, None)
+        self._checked.pop(decision.id, None)
