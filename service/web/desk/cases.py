@@ -59,7 +59,7 @@ class CasePages:
 
     def show(self, visit: Visit, problems: Sequence[tuple[str, str]] = ()) -> Response:
         """Show the first step; with `problems`, (field, text) of a refused form, and status 400."""
-        name, violation, recorded = self._case(visit)
+        name, violation, recorded = self._load_and_renew_case(visit)
         actor, case = visit.visitor.actor, self.journal.case(name)
         queue, rows = self.queue.rows(visit.visitor)
         allowed = set(map(action_name, violation.allowed_actions))
@@ -91,7 +91,7 @@ class CasePages:
 
     def record_finding(self, visit: Visit) -> Response:
         """Record what the visitor found; `review` puts the case aside."""
-        name, violation, recorded = self._case(visit)
+        name, violation, recorded = self._load_and_renew_case(visit)
         choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
         words, problems = visit.form_value("words"), []
         if choice is None:
@@ -133,14 +133,14 @@ class CasePages:
 
         Raises Problem for evidence that cannot be shown.
         """
-        name, _, recorded = self._case(visit)
+        name, _, recorded = self._load_and_renew_case(visit)
         self._read_evidence(report_of(recorded))
         self.journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
         """Return the evidence, without recording that it was opened; raises Problem as `open_evidence`."""
-        file = self._read_evidence(report_of(self._case(visit)[2]))
+        file = self._read_evidence(report_of(self._load_and_renew_case(visit)[2]))
         headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
         if file.media_type == "application/octet-stream":
             headers |= {"Content-Disposition": "attachment"}
@@ -164,7 +164,7 @@ class CasePages:
 
     def change_claim(self, visit: Visit) -> Response:
         """Release the case, claim it, or assign it to the form's `to`."""
-        name, to = self._case(visit)[0], working_name(visit.form_value("to"))
+        name, to = self._load_and_renew_case(visit)[0], working_name(visit.form_value("to"))
         actor, holder = visit.visitor.actor, self.journal.case(name).claimed_by
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
@@ -181,7 +181,7 @@ class CasePages:
 
     def consequence(self, visit: Visit) -> Response:
         """Show the second step. Raises Problem before the visitor's finding."""
-        name, violation, recorded = self._case(visit)
+        name, violation, recorded = self._load_and_renew_case(visit)
         finding = self._finding(visit, name)
         seller, client = last(violation.seller), visit.visitor.client
         effect, rows = self._effect(client, violation, finding), self.queue.rows(visit.visitor)[1]
@@ -203,7 +203,7 @@ class CasePages:
 
         Raises Problem if evidence was not opened, or another decision waits.
         """
-        name, violation, recorded = self._case(visit)
+        name, violation, recorded = self._load_and_renew_case(visit)
         decision_id, actor = require_entry_id(visit), visit.visitor.actor
         if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
             return self._go_on(visit)
@@ -244,13 +244,14 @@ class CasePages:
         row = self.queue.claim_next(visit.visitor)
         return redirect("/queue" if row is None else f"/cases/{row.id}")
 
-    def _case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
+    def _load_and_renew_case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
+        """Read the case, and forget findings made before its present appeal."""
         name = visit.path_value("violation")
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
         client = visit.visitor.client
         found = client.get_recorded_violation(self.marketplace, name, deadline_seconds=READ_SECONDS)
-        self.journal.keep_answers_to(name, appeal_of(found.violation, found.recorded))
+        self.journal.forget_other_answers(name, appeal_of(found.violation, found.recorded))
         return name, found.violation, found.recorded
 
     def _finding(self, visit: Visit, name: str) -> Finding:

@@ -181,7 +181,7 @@ class Journal:
             if actor not in opened:
                 self._change(violation, opened=[*opened, actor])
 
-    def keep_answers_to(self, violation: str, appeal: str) -> None:
+    def forget_other_answers(self, violation: str, appeal: str) -> None:
         """Forget findings and votes with another `appeal`."""
         with self._lock:
             case = self._case(violation)
