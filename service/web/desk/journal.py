@@ -308,6 +308,7 @@ class Journal:
             self._cases[decision.violation] = replace(case, finding=finding, votes=votes)
 
     def _rewrite(self, path: Path) -> None:
+        self._forget_old_decisions()
         fresh = path.with_name(f"{path.name}.new")
         with open(fresh, "w", encoding="utf-8", opener=owner_only_opener) as file:
             file.writelines(self._lines())
@@ -316,11 +317,13 @@ class Journal:
         fresh.replace(path)
         sync_folder(path.parent)
 
-    def _lines(self) -> Iterator[str]:
-        """Yield decisions before cases: the end of a decision changes its case."""
+    def _forget_old_decisions(self) -> None:
         settled = [one.id for one in self._decisions.values() if one.state != "pending"]
         for name in settled[:-KEPT_DECISIONS]:
             del self._decisions[name]
+
+    def _lines(self) -> Iterator[str]:
+        """Yield decisions before cases: the end of a decision changes its case."""
         yield from (_write_line("decision", one) for one in self._decisions.values())
         yield from (_write_line("bulk", one) for one in self._bulk.values())
         cases = [self._case(violation) for violation in self._cases]
