@@ -16,12 +16,11 @@ from sellertrust.v1.answer_service_pb2 import (
     ReplayTrustScoreResponse,
     SimulateTrustScoreResponse,
 )
-from sellertrust.v1.entry_pb2 import Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, AUDIENCE_STAFF, TrustScore
 from service.cli.common import client
 from service.cli.ledger import read_entries
-from service.cli.measures import kind_text, value_text
+from service.cli.measures import kind_text, tier_text, value_text
 from service.cli.options import Language, Marketplace, Seller
 from service.cli.output import Exit, Format, Output, emit, emit_one, wrap_line, write
 from service.cli.rows import dict_of
@@ -79,11 +78,7 @@ def _print_simulation(simulation: SimulateTrustScoreResponse) -> None:
 
 def _score_text(score: TrustScore) -> str:
     points = f"{score.points} points, " if score.HasField("points") else ""
-    return f"{points}tier {name_tier(_tier_text(score.tier), score.band)}, badge {score.badge}"
-
-
-def _tier_text(tier: "Tier.ValueType") -> str:
-    return Tier.Name(tier).removeprefix("TIER_").lower()
+    return f"{points}tier {name_tier(tier_text(score.tier), score.band)}, badge {score.badge}"
 
 
 def _list_measures(response: EvaluateMeasuresResponse) -> set[str]:
@@ -109,7 +104,7 @@ def path(
     if output is Format.JSON:
         emit_one(dict_of(answer), output)
         return
-    write(f"now: tier {_tier_text(answer.tier)}; by today's rules:\n")
+    write(f"now: tier {tier_text(answer.tier)}; by today's rules:\n")
     for one in answer.paths:
         write(wrap_line(f"  {one.sentence}"))
     if answer.fixed:
@@ -120,12 +115,12 @@ def path(
     for appeal in answer.appeals:
         write(
             wrap_line(
-                f"  if the appeal about {appeal.entries[0]} succeeds: {appeal.points:+d}, {_tier_text(appeal.tier)}"
+                f"  if the appeal about {appeal.entries[0]} succeeds: {appeal.points:+d}, {tier_text(appeal.tier)}"
             )
         )
     if answer.healing:
         last = answer.healing[-1]
-        write(f"  if nothing new happens until {last.day}: {last.points} points, tier {_tier_text(last.tier)}\n")
+        write(f"  if nothing new happens until {last.day}: {last.points} points, tier {tier_text(last.tier)}\n")
 
 
 @again.command("replay")
@@ -165,7 +160,7 @@ def _write_replays(replays: Iterable[ReplayTrustScoreResponse]) -> None:
         for step in found.steps:
             name = Ingredient.Name(step.ingredient).removeprefix("INGREDIENT_").lower()
             points = f"{step.points} points, " if step.HasField("points") else ""
-            write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {_tier_text(step.tier)}"))
+            write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {tier_text(step.tier)}"))
 
 
 @reasons.command("statements")

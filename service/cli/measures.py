@@ -85,7 +85,7 @@ def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
         write(wrap_line(line))
 
 
-def _tier(tier: "Tier.ValueType") -> str:
+def tier_text(tier: "Tier.ValueType") -> str:
     return Tier.Name(tier).removeprefix("TIER_").lower()
 
 
@@ -94,9 +94,9 @@ def _describe_seller(response: EvaluateMeasuresResponse) -> str:
         f"{response.seller.rsplit('/', 1)[-1]}: {ScoreState.Name(response.state).removeprefix('SCORE_STATE_').lower()}"
     ]
     if response.tier:
-        head.append(f"tier {_tier(response.tier)}")
+        head.append(f"tier {tier_text(response.tier)}")
     if response.HasField("notice"):
-        head.append(f"from {_time(response.notice.end_time)} on tier {_tier(response.notice.tier)} (notice)")
+        head.append(f"from {_time(response.notice.end_time)} on tier {tier_text(response.notice.tier)} (notice)")
     if response.HasField("standing"):
         head.append(f"standing {response.standing}")
     return f"{', '.join(head)}, by the policy {response.policy_name} version {response.policy_version}\n"

@@ -9,11 +9,11 @@ from starlette.responses import Response
 from scoring.base.enums import Status
 from scoring.entries.lifecycle import TRANSITIONS
 from sellertrust.review import decide_request
-from sellertrust.v1.entry_pb2 import Action, ViolationStatus
+from sellertrust.v1.entry_pb2 import ViolationStatus
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
 from service.web.desk.acting import call_or_propose, new_entry_id, refuse_appeals
 from service.web.desk.journal import Journal
-from service.web.frame.rendering import redirect
+from service.web.frame.rendering import action_name, action_of, redirect
 from service.web.frame.visits import Problem, Visit
 
 ACTIONS = ("confirm", "dismiss", "review", "overturn")
@@ -78,7 +78,7 @@ class BulkPages:
                 problems.append((name, "Write a day as 2026-06-30"))
         if problems or form["action"] not in ACTIONS:
             return self._form(visit, form, problems or [("action", "Choose what to do")])
-        action = Action.Value(f"ACTION_{form['action'].upper()}")
+        action = action_of(form["action"])
         statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{form['status'].upper()}")] if form["status"] else None
         request = decide_request(
             self.marketplace,
@@ -121,7 +121,7 @@ class BulkPages:
         self.journal.note_bulk(
             {
                 "decision_id": request.decision_id,
-                "action": Action.Name(request.action).removeprefix("ACTION_").lower(),
+                "action": action_name(request.action),
                 "actor": request.actor,
                 "reason": request.reason,
                 "decided": outcome.decided,

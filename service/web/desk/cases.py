@@ -16,7 +16,6 @@ from sellertrust.v1.entry_pb2 import (
     ACTION_REVIEW,
     ATTRIBUTION_CONTESTED,
     VIOLATION_STATUS_APPEALED,
-    Action,
     Entry,
     Severity,
     StatusChanged,
@@ -32,7 +31,7 @@ from service.web.desk.journal import Decision, Finding, Journal, Taken
 from service.web.desk.queue import QueuePages, deadline_of, not_yours
 from service.web.desk.seller_file import WORDS
 from service.web.desk.staff import working_name
-from service.web.frame.rendering import HEADERS, action_name, last, redirect
+from service.web.frame.rendering import HEADERS, action_name, action_of, last, redirect
 from service.web.frame.visits import Problem, Visit
 
 
@@ -280,7 +279,7 @@ class CasePages:
             return Effect(TrustScore(), TrustScore(), is_grave=finding.action == "confirm")
         decision = StatusChanged(
             violation=finding.violation,
-            action=Action.Value(f"ACTION_{finding.action.upper()}"),
+            action=action_of(finding.action),
             actor=finding.actor,
             reason=finding.reason,
             severity=Severity.Value(finding.severity or "SEVERITY_UNSPECIFIED"),

@@ -5,12 +5,12 @@ from google.protobuf.json_format import ParseDict, ParseError
 from starlette.responses import Response
 
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState
-from sellertrust.v1.entry_pb2 import Action, StatusChanged
+from sellertrust.v1.entry_pb2 import StatusChanged
 from sellertrust.v1.trust_score_service_pb2 import Stamp
 from service.web.desk.acting import require_reason
 from service.web.desk.effects import simulate_decision
 from service.web.desk.seller_file import STAMP_FIELDS, SUPPOSED, seller_of
-from service.web.frame.rendering import redirect
+from service.web.frame.rendering import action_of, redirect
 from service.web.frame.visits import Problem, Visit
 
 
@@ -25,7 +25,7 @@ class WhatIfPages:
             raise Problem(400, "Choose what to suppose", "Open the seller's file and follow a link beside a violation.")
         decision = StatusChanged(
             violation=violation,
-            action=Action.Value(f"ACTION_{action.upper()}"),
+            action=action_of(action),
             actor=visit.visitor.actor,
             reason="a simulation",
             ground="a simulation" if action == "reinstate" else "",

@@ -88,6 +88,11 @@ def action_name(action: Action.ValueType) -> str:
     return Action.Name(action).removeprefix("ACTION_").lower()
 
 
+def action_of(name: str) -> Action.ValueType:
+    """Return the action of an `action_name`."""
+    return Action.Value(f"ACTION_{name.upper()}")
+
+
 def time_of(value: Timestamp | datetime) -> datetime:
     return value.ToDatetime(UTC) if isinstance(value, Timestamp) else value.astimezone(UTC)
 
