@@ -1,4 +1,6 @@
 import secrets
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from scoring.entries.field_types import is_id
@@ -7,6 +9,8 @@ from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_APPEALED
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
 from service.web.frame.visits import Problem, Visit
+
+WORDS = tomllib.loads((Path(__file__).parent / "desk.toml").read_text(encoding="utf-8"))
 
 
 def call_or_propose(visit: Visit, **asked: Any) -> Any:

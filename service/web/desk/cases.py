@@ -23,13 +23,12 @@ from sellertrust.v1.entry_pb2 import (
 )
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.trust_score_service_pb2 import TrustScore
-from service.web.desk.acting import new_entry_id, require_entry_id
+from service.web.desk.acting import WORDS, new_entry_id, require_entry_id
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.effects import Effect, simulate_decision
 from service.web.desk.evidence import FILE_POLICY, File, read_evidence
 from service.web.desk.journal import Decision, Finding, Journal, Taken
-from service.web.desk.queue import QueuePages, deadline_of, not_yours
-from service.web.desk.seller_file import WORDS
+from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.staff import working_name
 from service.web.frame.rendering import HEADERS, action_name, action_of, last, redirect
 from service.web.frame.visits import Problem, Visit
@@ -118,7 +117,7 @@ class CasePages:
                 return self._ask_for_information(visit, violation, finding)
             self.journal.record_finding(finding)
         except Taken as taken:
-            raise not_yours(taken) from None
+            raise _not_yours(taken) from None
         return redirect(f"/cases/{name}/consequence")
 
     def _ask_for_information(self, visit: Visit, violation: Violation, finding: Finding) -> Response:
@@ -173,7 +172,7 @@ class CasePages:
             else:
                 self.journal.claim(name, to or actor, by_other=holder == actor)
         except Taken as taken:
-            raise not_yours(taken) from None
+            raise _not_yours(taken) from None
         return redirect("/queue" if visit.form_value("what") == "release" or to else f"/cases/{name}")
 
     # --- the consequence
@@ -223,7 +222,7 @@ class CasePages:
                 deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
                 self.journal.decide(self._decision(visit, violation, finding, deciders, decision_id))
         except Taken as taken:
-            raise not_yours(taken) from None
+            raise _not_yours(taken) from None
         return self._go_on(visit)
 
     def _obstacle(self, visit: Visit, finding: Finding, effect: Effect, fact: ViolationReported) -> Problem | None:
@@ -327,3 +326,7 @@ def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
         elif kind == "attribution" and entry.attribution.outcome == ATTRIBUTION_CONTESTED:
             found.append((entry.occur_time, f"These are not our goods. {entry.attribution.reason}"))
     return found
+
+
+def _not_yours(taken: Taken) -> Problem:
+    return Problem(409, "This case is not yours to decide now", f"{taken.text}. Take the next case from the queue.")

@@ -16,7 +16,7 @@ from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
 from service.web.desk.calls import READ_SECONDS, start_call
 from service.web.desk.journal import QUEUE_SECONDS, Case, Journal, Taken
 from service.web.frame.rendering import last, redirect, time_of
-from service.web.frame.visits import Problem, Visit, Visitor
+from service.web.frame.visits import Visit, Visitor
 from service.web.recent import Recent
 
 FRESH_SECONDS = 10.0
@@ -192,7 +192,3 @@ def _is_asked(visit: Visit, row: Row) -> bool:
 
 def _address(visit: Visit, page: int) -> str:
     return f"/queue?{visit.request.url.include_query_params(page=page).query}"
-
-
-def not_yours(taken: Taken) -> Problem:
-    return Problem(409, "This case is not yours to decide now", f"{taken.text}. Take the next case from the queue.")

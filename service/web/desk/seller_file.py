@@ -1,10 +1,8 @@
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from google.protobuf.json_format import MessageToDict
@@ -18,6 +16,7 @@ from sellertrust.v1.entry_pb2 import Entry, IdentityLevel, Tier
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
+from service.web.desk.acting import WORDS
 from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_found, start_call
 from service.web.frame.charts import Mark, Sample, draw_curve
 from service.web.frame.rendering import action_name, day, last, redirect, time_of, word
@@ -31,7 +30,6 @@ MARKED_ENTRIES = 1_000
 
 STAMP_FIELDS = ("observe_time", "known_time", "ledger_sequence", "model_digest", "policy_digest", "core_version")
 SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")
-WORDS = tomllib.loads((Path(__file__).parent / "desk.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
