@@ -7,7 +7,7 @@ from starlette.responses import Response
 from sellertrust.v1.entry_pb2 import COMPLAINT_OUTCOME_REJECTED, COMPLAINT_OUTCOME_UPHELD, Entry
 from service.web.desk.acting import new_entry_id, require_entry_id, require_reason
 from service.web.desk.calls import READ_SECONDS, call_or_problem
-from service.web.desk.queue import QueuePages
+from service.web.desk.queue import MOST, QueuePages
 from service.web.frame.rendering import last, redirect
 from service.web.frame.visits import Problem, Visit
 
@@ -51,5 +51,5 @@ class ComplaintPages:
         wanted = visit.path_value("complaint")
         found = next((one for one in self.queue.read(visit.visitor).complaints if one.entry_id == wanted), None)
         if found is None:
-            raise Problem(404, "This complaint is not open", "It is decided, or the first 1,000 leave it out.")
+            raise Problem(404, "This complaint is not open", f"It is decided, or the first {MOST:,} leave it out.")
         return found
