@@ -304,7 +304,7 @@ def appeal_of(violation: Violation, recorded: Sequence[Entry]) -> str:
 
 
 def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
-    """Return who may not decide an appeal: the names of all who decided before."""
+    """Return who may not decide an appeal: all who decided before."""
     if violation.status != VIOLATION_STATUS_APPEALED:
         return set()
     decisions = [one.status for one in recorded if one.WhichOneof("fact") == "status"]

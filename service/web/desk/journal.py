@@ -121,7 +121,7 @@ class Journal:
             return self._case(violation)
 
     def list_decisions(self, actor: str = "") -> list[Decision]:
-        """Return decisions, the latest first; of `actor` also those with a second person."""
+        """Return decisions, the latest first; of `actor` also joint ones."""
         with self._lock:
             found = reversed(self._decisions.values())
             return [one for one in found if not actor or actor in one.people]

@@ -89,7 +89,6 @@ def action_name(action: Action.ValueType) -> str:
 
 
 def action_of(name: str) -> Action.ValueType:
-    """Return the action of an `action_name`."""
     return Action.Value(f"ACTION_{name.upper()}")
 
 

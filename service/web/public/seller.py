@@ -78,7 +78,7 @@ class SellerPages:
     evidence: EvidenceFolder
     sessions: Sessions = field(default_factory=partial(Sessions, SESSION_SECONDS))
     _sent: Recent[str, str] = field(default_factory=partial(Recent, MAX_SENT))
-    """By entry id: a second press leads to the same place."""
+    """Places by entry id."""
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
         place = "/my/{marketplace}/{seller}"
