@@ -145,7 +145,6 @@ def test_the_installed_server_answers_on_postgresql(installed: Installed, tmp_pa
 
 @pytest.mark.long
 def test_an_empty_environment_gets_a_score(installed: Installed, tmp_path: Path) -> None:
-    """Without an extra: neither Parquet nor PostgreSQL, and what needs them says how to install it."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is None:
         pytest.skip("no uv: .ci/run installs it")

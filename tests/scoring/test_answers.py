@@ -69,7 +69,6 @@ def test_what_the_mechanism_records_is_no_evidence(rows: list[FactRow]) -> None:
 @FEW
 @given(sellers())
 def test_an_edge_is_stated_once_however_often_facts_are(rows: list[FactRow]) -> None:
-    """A restated day of exposure, or a fact without effect, leaves the statement and its letter."""
     stated = changes_to(evaluated(rows, []), [])
     sold = [row for row in rows if row.kind == Kind.EXPOSURE]
     again = [row._replace(entry_id=f"{row.entry_id}-again", revision=(row.revision or 0) + 1) for row in sold]

@@ -313,7 +313,6 @@ def test_a_ladder_counts_the_standing_of_its_categories() -> None:
 
 
 def test_a_suspension_is_served_through_a_reset() -> None:
-    """The standing begins at 0 again, and a suspension that runs still ends on its day."""
     reset = format_day(TODAY + 2)[5:]
     policy = policy_of(
         rule("suspended", {"kind": "suspension", "days": 7}, {"kind": "manual_review"}, standing={"from": 12}),
@@ -361,7 +360,6 @@ def test_a_confirmed_tier_has_its_measures_since_it_began() -> None:
     ],
 )
 def test_a_cap_grows_with_the_value_of_the_orders_that_count(changes: list[FactRow], cap: int) -> None:
-    """The highest revision of a day, sales since the last change of control, and past days."""
     growing = {"kind": "value_cap", "value_minor": 100, "grows": [{"settled_minor": 900, "value_minor": 200}]}
     policy = policy_of(rule("x", growing))
     rows = [

@@ -85,7 +85,6 @@ def test_the_tier_at_each_midnight_is_that_of_it_alone(
 
 
 def test_a_tier_is_the_same_in_parts_of_any_size() -> None:
-    """In parts of 142 days and of 24, since replaced statements make the file longer and change no answer."""
     stated = [
         identity("i", TODAY - 170),
         *(exposure(f"x{ago}", TODAY - ago, 3_000, revision=1) for ago in (150, 100, 40)),

@@ -132,7 +132,6 @@ def test_if_overturned_is_what_overturning_gives(name: str) -> None:
 
 
 def test_a_half_event_of_a_short_file_is_a_lack_of_orders() -> None:
-    """Rates without decay assume half an event of a clean newcomer; its reasons name no failure or incident."""
     rows = numbered([identity("i0", TODAY - 60, 4), exposure("x1", TODAY - 40, 12)])
     for seed in range(6):
         found = explain(rows, "s", NOW, page_artifact(seed), replace(policy(), thin_file_orders=10))

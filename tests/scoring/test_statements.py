@@ -14,7 +14,6 @@ POLICY = shipped("general")
 @FEW
 @given(sellers())
 def test_without_all_its_grounds_a_measure_ends(rows: list[FactRow]) -> None:
-    """A letter names every sufficient ground: without its violations a measure ends, or the letter named what is left."""
     rows = numbered(rows)
     rules = {rule.id: rule for rule in POLICY.rule_book.rules}
     for one in list_statements(answer_whole(rows, POLICY)):

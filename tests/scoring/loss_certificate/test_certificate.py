@@ -149,7 +149,6 @@ def test_how_long_a_caution_lasts_cannot_be_assumed() -> None:
 
 
 def test_a_deposit_that_is_not_lost_deters_nobody() -> None:
-    """A run loses only a deposit that must be whole and is kept until the stop."""
     deposit = {"kind": "deposit", "amount_minor": 3_900}
     rules = cap(1_000), rule("all", {"kind": "settlement_hold", "days": 1}, deposit)
     kept, early, drawn = (
@@ -166,7 +165,6 @@ def test_a_deposit_that_is_not_lost_deters_nobody() -> None:
 
 
 def test_who_places_enough_counts_as_placed_without_a_loss() -> None:
-    """The bound is valid for any deposit: terms of the largest, loss of the required one."""
     free, asking = (
         certified(toy(cap(1_000), *more))
         for more in ((), (rule("low", {"kind": "value_cap", "value_minor": 10}, deposit={"below": 9_000}),))
@@ -333,14 +331,12 @@ def test_a_run_across_two_policies_takes_more_than_under_each() -> None:
 
 
 def test_a_run_across_policies_lasts_as_long_as_it_may_under_any() -> None:
-    """An order with a later promised day under the first policy is missed later, under any next policy."""
     quick = joined(LITTLE, toy(cap(1_000), delivery_promise_days=1))
     assert quick["run_days"] == 5
     assert quick["most_minor"][REAL] == 5 * 6_000 - 100
 
 
 def test_of_deposits_in_a_sequence_the_smallest_deters() -> None:
-    """A deposit that a later policy does not require may be taken back before the stop."""
     asking = toy(cap(6_000), rule("deposit", {"kind": "deposit", "amount_minor": 9_000}))
     assert joined(asking, asking | {"version": 2})["most_minor"][REAL] == 30_000 - 9_000 - 100
     assert joined(asking, LITTLE)["most_minor"][REAL] == 30_000 - 100

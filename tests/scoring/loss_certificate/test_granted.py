@@ -63,9 +63,6 @@ def test_a_lift_that_leaves_no_bound_has_no_sum_to_accept() -> None:
 
 
 def test_a_lift_of_what_a_closure_or_a_deposit_brings_counts() -> None:
-    """Without its hold a notice is unbounded; without a suspension it adds 30 days; an unawaited deposit is never
-    lost.
-    """
     data = toy(
         cap(1_000),
         rule("deposit", {"kind": "deposit", "amount_minor": 3_000}),

@@ -91,7 +91,6 @@ def test_a_forgery_of_the_page_as_it_is_loads() -> None:
 
 @pytest.mark.parametrize("number", [0, 7, -1])
 def test_a_table_that_is_turned_round_is_refused(number: int) -> None:
-    """Digests and golden vectors match; only the table shows that offending sellers would gain points."""
     key = artifact().features[artifact().page.tables[number].features[0]].key
     page = with_table(number, lambda table: replace(table, points=table.points[::-1]))
     with pytest.raises(ArtifactRefused, match=f"the model is not monotone: the table of {key} moves"):
@@ -99,7 +98,6 @@ def test_a_table_that_is_turned_round_is_refused(number: int) -> None:
 
 
 def test_a_pair_that_the_study_does_not_name_is_refused() -> None:
-    """Trees of two features in an additive artifact; it loads if the manifest names the pair."""
     (first,), (second,) = (artifact().page.tables[number].features for number in (0, 1))
     points = np.array([[0, 0], [-3, -5]])
     pair = Table((first, second), (np.array([0.5]), np.array([0.25])), points)

@@ -87,7 +87,6 @@ def typed() -> Policy:
     [("tiers", "general"), ("general", "ladder"), ("ladder", "grouped"), ("ladder", "growing"), ("ladder", "typed")],
 )
 def test_a_seller_is_answered_otherwise_iff_its_cell_changes(names: tuple[str, str]) -> None:
-    """1,000 random sellers at the edges and between: every seller of a cell gets both answers of the cell."""
     own = {"grouped": grouped, "growing": growing, "typed": typed}
     before, after = (own[name]() if name in own else shipped(name) for name in names)
     space, answers = compare(before, after)

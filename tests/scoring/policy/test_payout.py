@@ -222,7 +222,6 @@ def test_the_next_release_day_of_a_young_order_is_true(
 
 
 def test_a_later_tier_reaches_no_earlier_order() -> None:
-    """By the graded policy: captured as trusted, then probation by points, then with a confirmed violation."""
     book = shipped("graded").rule_book
     settled = {"": 160_000_000}
     captured = book.terms(Situation(Tier.TRUSTED, settled_minor=settled))

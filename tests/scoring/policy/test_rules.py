@@ -97,7 +97,6 @@ def test_a_marketplace_may_allow_shorter_holds() -> None:
 
 
 def test_a_group_rule_limits_new_intake_alone_and_for_a_time() -> None:
-    """For a product category, at most 30 days; a nationality or an attribute makes no group."""
     group = {"product_category": "toys", "from": "2026-03-01", "until": "2026-03-30", "legal_ground": "Act 5"}
     stop = {"kind": "intake_cap", "new_listings": 0, "product_category": "toys"}
     book = policy_of(rule("toys", stop, group=group)).rule_book
@@ -290,7 +289,6 @@ def test_a_suspension_may_be_taken_over_by_one_as_long() -> None:
 
 
 def test_a_closure_stops_listings_and_payouts_at_its_decision() -> None:
-    """Until claims have ended, by the policy's trade or for 180 days; a rule's longer hold stays."""
     trade = {
         "delivery_promise_days": 7,
         "claim_days": 30,

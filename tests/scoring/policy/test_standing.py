@@ -238,7 +238,6 @@ def test_a_sum_is_of_violations_established_and_not_expired(
     reset: str | None,
     categories: set[Category],
 ) -> None:
-    """The standing of a ladder is of its categories; a reset ends what happened before it."""
     time = (TODAY + ahead) * DAY + 9
     policy = with_standing()
     assert policy.standing is not None

@@ -168,7 +168,6 @@ def test_the_command_explains_to_a_seller(running: Running, tmp_path: Path) -> N
 
 
 def test_past_scores_are_what_a_score_of_that_time_says(running: Running) -> None:
-    """Also before the seller was known, and where a later decision is known by now."""
     known = [
         builders.identity("i-past", "past", occur_time=builders.ago(300), report_time=builders.ago(300)),
         builders.exposure(builders.TODAY - 200, "past", settled_orders=5_000, report_time=builders.ago(150)),

@@ -366,10 +366,6 @@ def test_what_settles_in_a_stop_raises_no_limit_in_it(stopped: Ledger) -> None:
 
 @pytest.mark.parametrize("days", [0, 5])
 def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clock, days: int) -> None:
-    """Captured today or earlier: the longer hold of the old policy stays, and no hold limit shortens it.
-
-    Otherwise a run across the commit would take more than its certificate states.
-    """
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])
     scorer = build_scorer(ledger, parse_policy_text(POLICY.replace("days = 7 }", "days = 60 }")))

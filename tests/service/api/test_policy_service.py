@@ -222,7 +222,6 @@ def test_each_rollback_goes_further_back(two: tuple[Running, Running]) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_a_rollback_beside_another_is_refused(two: tuple[Running, Running]) -> None:
-    """While the history is locked, both servers read it; the second that writes finds it moved."""
     two[0].commit(GENERAL.text, TIERS.digest)
     two[0].commit(LADDER.text, GENERAL.digest)
     is_locked, ends = threading.Event(), threading.Event()
@@ -559,7 +558,6 @@ def test_lifts_by_persons_are_part_of_a_certificate(one: Running) -> None:
 
 
 def test_a_policy_that_allows_a_larger_loss_needs_its_acceptance(one: Running) -> None:
-    """The verdict holds up to `most_loss_minor`, so that somebody answers for each rise of it."""
     allowed = SAFE.replace("[trade]\n", "[trade]\nmost_loss_minor = 500\n")
     error = refused("FAILED_PRECONDITION", "LOSS_NOT_ACCEPTED", commit, one, allowed, assumptions=ASSUMED)
     assert error.metadata == {"losses": "most_loss=500"}

@@ -90,7 +90,6 @@ def test_amounts_may_be_in_units_of_the_currency() -> None:
 
 
 def test_an_account_is_closed_until_its_plan_is_accepted(tmp_path: Path) -> None:
-    """The person who filed the plan cannot accept it; a further violation closes the account again."""
     rule = RULE.format(
         id="closed", condition="standing = { from = 12 }", measures='{ kind = "suspension", until_plan = true }'
     )

@@ -140,7 +140,6 @@ def test_a_signal_to_another_thread_is_heard(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named_with_its_variable(running: Running, tmp_path: Path) -> None:
-    """Whether a server of ours or another program has it."""
     with taken_port() as other:
         for address in (other, running.address):
             with pytest.raises(ConfigurationWrong) as caught, running_server(tmp_path, address=address):
@@ -292,7 +291,6 @@ def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
 def test_a_client_goes_on_with_the_old_pair_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A certificate is renewed before its key, which then is unreadable for a moment, as by its rights."""
     monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)
     chain, key = tmp_path / "caller.pem", tmp_path / "caller.key"
     put("client.pem", chain)

@@ -153,7 +153,6 @@ def test_a_barred_letter_waits_and_a_sent_one_is_dated(running: Running) -> None
 
 
 def test_records_are_as_the_published_rules_say(running: Running) -> None:
-    """Each measure on violations has a record that names nobody; credit risk alone and sellers have none."""
     found = letters(running, "s1")
     assert {one.record for one in letters(running, "s2")} == {""}
     assert {one.record for one in letters(running, "s1", audience=SELLER)} == {""}

@@ -70,7 +70,6 @@ def test_the_policy_of_a_generation_may_be_one_of_a_file(shell: Shell, tmp_path:
 
 
 def test_any_engine_may_run_the_lines_of_a_plan(shell: Shell, tmp_path: Path) -> None:
-    """Lines run one by one by the command; rescore takes them over, and writes the file of one command."""
     own = ("--store", tmp_path / "scale")
     expected = opened_file(Path(shell.json("rescore", "--day", "tomorrow", "--processes", 1)["file"]))
     [row] = shell.json("rescore", "--plan", "--day", "tomorrow", *own)

@@ -142,7 +142,6 @@ def test_unmeasured_kinds_link_nobody_until_precision_is_measured(ledger: Ledger
 
 
 def test_planting_a_victims_identifier_moves_no_victim(ledger: Ledger) -> None:
-    """A violator takes up the victim's identifier later, or states it first without control of it."""
     ledger.append(MARKET, [link("v", "victim", "iban"), link("vc", "victim", "iban", state=LinkState.CONTESTED)])
     ledger.append(MARKET, [link("p", "bad", "iban"), link("pc", "bad", "iban", state=CONFIRMED)])
     ledger.append(MARKET, [link("q", "bad", "phone", verified=False), link("qc", "bad", "phone", state=CONFIRMED)])
@@ -383,7 +382,6 @@ def test_every_append_states_what_the_whole_gives(ledger: Ledger, clock: Clock, 
 
 @pytest.mark.long
 def test_what_was_taken_back_leaves_no_trace(ledger: Ledger, clock: Clock) -> None:
-    """A victim whose identifier is planted, and a link taken back, leave all terms as they were."""
     measured(ledger)
     for seed in range(8):
         entry = link(f"l{seed}", SELLERS[seed % 5], THINGS[seed % 2], kind=KINDS[seed % 2])

@@ -149,7 +149,6 @@ def test_a_case_goes_and_comes_with_its_facts(told: Told) -> None:
 
 
 def test_a_case_that_opens_late_has_its_cautions_deadline(told: Told) -> None:
-    """A history is imported whose caution began five days ago: letters, scores and the case state one deadline."""
     flow = FlowStated(TODAY - 5, delivered_orders=90, disputed_orders=30)
     entry = Entry("f1", SELLER, flow, report_time=told.clock.now - 5 * DAY)
     told.ledger.append(MARKET, [entry], imported=True)

@@ -141,7 +141,6 @@ def test_gates_published_meanwhile_are_asked(registry: Registry, place: Path | s
 
 @pytest.mark.parametrize("failed", [HARD, ADVISORY])
 def test_a_first_model_may_wait_for_a_person(registry: Registry, failed: dict[str, object]) -> None:
-    """A first model becomes champion unless its promotion would be refused."""
     digest = publish(registry, attachments={"gates.json": gates_json(failed)})
     assert registry.aliases() == {CHALLENGER: digest}
     promote(registry, digest, **({"override": "dora"} if failed is HARD else {"sign_off": "dora"}))

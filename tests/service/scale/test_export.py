@@ -36,7 +36,6 @@ def read(folder: Path) -> pl.DataFrame:
 
 
 def test_a_folder_holds_what_one_file_does(ledger: Ledger, tmp_path: Path) -> None:
-    """Any engine reads it by its folders; training reads the same table; sealed texts are left out."""
     fill(ledger, 20)
     found = exported(ledger, tmp_path / "entries")
     table = read(tmp_path / "entries")
@@ -57,7 +56,6 @@ def test_a_folder_holds_what_one_file_does(ledger: Ledger, tmp_path: Path) -> No
 
 
 def test_an_export_goes_on_where_it_ended(ledger: Ledger, tmp_path: Path, limit: Limit) -> None:
-    """Interrupted after any span, repeated and grown, it holds each entry once; many files become one."""
     limit(export, SPAN_ROWS=1, MAX_FILES=2)
 
     class Stopped(Exception):
@@ -85,7 +83,6 @@ def test_a_store_takes_an_export_as_a_folder_does(ledger: Ledger, tmp_path: Path
 
 
 def test_a_foreign_or_newer_export_is_refused(ledger: Ledger, tmp_path: Path) -> None:
-    """Another marketplace, another ledger, another version, and credentials."""
     fill(ledger, 3)
     ledger.append("second", [identity("i", "a")])
     exported(ledger, tmp_path / "entries")
@@ -105,7 +102,6 @@ def test_a_foreign_or_newer_export_is_refused(ledger: Ledger, tmp_path: Path) ->
 
 
 def test_two_exports_at_once_leave_one_whole(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second commit is refused, and changes nothing."""
     fill(ledger, 3)
     place, create = tmp_path / "entries", Store.create
 

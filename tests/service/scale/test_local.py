@@ -97,7 +97,6 @@ def test_a_killed_process_costs_time_and_never_results(run: Run) -> None:
 
 
 def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that die again and again are an error, too."""
     entry_files(run.manifest)[0].write_bytes(b"")
     with pytest.raises(ConfigurationWrong, match="not the file"):
         list(run_locally(lines_of(run), 2, 1))
@@ -107,7 +106,6 @@ def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.Mon
 
 
 def test_processes_end_with_their_parent(run: Run) -> None:
-    """A killed parent cannot notify them."""
     blocked = Blocked(entry_files(run.manifest)[0])
     program = (
         "import sys; from service.scale.local import Line, run_locally\n"

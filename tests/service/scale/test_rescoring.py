@@ -116,7 +116,6 @@ def _stop_after(done: int) -> Driver:
 
 
 def test_a_midnight_in_the_middle_changes_no_answer(ledger: Ledger, tmp_path: Path, clock: Clock, limit: Limit) -> None:
-    """The run for the next day goes on when that day is today; today's run that midnight interrupts gives way."""
     limit(export, ENTRIES_PER_BUCKET=8)
     fill(ledger, 9)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
@@ -134,7 +133,6 @@ def test_a_midnight_in_the_middle_changes_no_answer(ledger: Ledger, tmp_path: Pa
 
 
 def test_two_rescorings_at_once_give_one_generation(ledger: Ledger, tmp_path: Path, limit: Limit) -> None:
-    """The second begins and ends while the first runs; both return the same answers."""
     limit(export, ENTRIES_PER_BUCKET=8)
     fill(ledger, 9)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))

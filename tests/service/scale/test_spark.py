@@ -66,7 +66,6 @@ def workers() -> list[int]:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(bool(_missing()), reason=_missing())
 def test_spark_gives_what_this_machine_does(tmp_path: Path, limit: Limit) -> None:
-    """Killed workers cost time and never results; an altered file is an error with its words."""
     limit(export, ENTRIES_PER_BUCKET=60)
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=Clock()) as ledger:
         fill(ledger, 10)

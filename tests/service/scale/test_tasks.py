@@ -40,7 +40,6 @@ def small(limit: Limit) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_task_answers_as_a_single_request_does(ledger: Ledger, tmp_path: Path, seed: int) -> None:
-    """Each answer from files equals the seller's own from the ledger, cautions and omitted allegations included."""
     fill(ledger, 40, seed)
     run = planned(ledger, tmp_path / "scale")
     assert len(run.manifest.tasks) > 2
@@ -49,7 +48,6 @@ def test_a_task_answers_as_a_single_request_does(ledger: Ledger, tmp_path: Path,
 
 
 def _compare(ledger: Ledger, run: Run) -> int:
-    """Run all lines, compare each answer with a single request, and return their number."""
     scorer = open_scorer(ledger)
     object.__setattr__(ledger.facts, "max_allegations", 2)
     found = 0
@@ -68,7 +66,6 @@ def _compare(ledger: Ledger, run: Run) -> int:
 
 @pytest.mark.parametrize(("seed", "days"), [(0, 1), (1, 0), (2, 0)])
 def test_answers_roll_over_to_the_next_day(ledger: Ledger, tmp_path: Path, clock: Clock, seed: int, days: int) -> None:
-    """Midnights of sellers without new facts come from the day before; answers are the same, and the same without it."""
     fill(ledger, 40, seed)
     _compare(ledger, planned(ledger, tmp_path / "scale"))
     clock.now += (1 - days) * DAY
@@ -88,7 +85,6 @@ def test_answers_roll_over_to_the_next_day(ledger: Ledger, tmp_path: Path, clock
 
 
 def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
-    """Midnights that the earlier part states are taken as they are, but not for a seller with a late order."""
     ledger.append(MARKET, [*known("old"), *known("new")])
     first = planned(ledger, tmp_path / "scale")
     for task in first.manifest.tasks:
@@ -182,7 +178,6 @@ def test_an_altered_manifest_is_refused(
 
 
 def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> None:
-    """No such line; another policy than the manifest's; receipts that lie."""
     fill(ledger, 10)
     run = planned(ledger, tmp_path / "scale")
     with pytest.raises(InvalidInput, match="LINE"):
@@ -202,7 +197,6 @@ def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> 
 
 
 def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> None:
-    """After a stricter commit, the run holds the policy before it, and answers as a single request does."""
     fill(ledger, 12)
     object.__setattr__(ledger.facts, "max_allegations", 2)
     strict = "notice_days = 15\n" + GENERAL.text.replace("trusted = 450", "trusted = 998").replace("= 600", "= 999")
@@ -235,7 +229,6 @@ def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> No
 def test_a_foreign_file_with_its_own_digest_is_refused(
     ledger: Ledger, tmp_path: Path, columns: dict[str, list[object]], said: str
 ) -> None:
-    """A manifest whose digests are right may still name another program's Parquet."""
     fill(ledger, 10)
     run = planned(ledger, tmp_path / "scale")
     path = entry_files(run.manifest)[0]

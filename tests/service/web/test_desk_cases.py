@@ -80,7 +80,6 @@ def find(someone: Person, name: str, choice: str, words: str = "") -> int:
 
 
 def decide(someone: Person, name: str, choice: str, what: str = "decide") -> str:
-    """Go through both steps; return the decision's id."""
     assert find(someone, name, choice) == 303
     shown = someone.get(f"/cases/{name}/consequence").body.decode()
     [decision] = re.findall(r'name="id" value="(desk-\w+)"', shown)
@@ -142,7 +141,6 @@ def test_an_undone_decision_is_never_an_entry(desk: Site, client: Client) -> Non
 def test_crashes_neither_lose_nor_double_a_decision(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pending decision is sent after a restart, an undone one is not, and one whose answer was lost is sent again."""
     monkeypatch.setattr(journal, "UNDO_SECONDS", 3.0)
     report(client, "crash-1")
     report(client, "crash-2")
@@ -311,7 +309,6 @@ def test_another_person_decides_an_appeal(desk: Site, client: Client) -> None:
 def test_an_appeal_bars_findings_and_votes_before_it(
     desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another client confirms in the names of a voter and of a finder; the seller appeals before they go on."""
     monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
     report(client, "appeal-2", "appealing")
     voter, finder, third, fourth = (person(desk, f"reviewer-{number}") for number in (1, 2, 3, 4))
@@ -470,7 +467,6 @@ def report_grave(client: Client, name: str, folder: Path) -> Path:
 
 
 def test_nobody_decides_by_evidence_that_is_not_there(desk: Site, client: Client, tmp_path: Path) -> None:
-    """The evidence is unnamed, unopened or changed: each time the page says why, and the finding is refused."""
     someone = person(desk)
     file = report_grave(client, "by-1", tmp_path)
     problems = {report(client, "by-0"): "There is no evidence to show", "by-1": "Open the evidence before you decide"}

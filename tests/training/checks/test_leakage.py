@@ -118,7 +118,6 @@ PLANTED = {
 def test_a_leak_in_an_attribute_of_the_ledger_fails(
     market_export: Path, study: Study, points: tuple[list[Observation], list[Observation]], tmp_path: Path, leak: str
 ) -> None:
-    """A seller's attribute knows of its violations of high harm, whenever they happen."""
     rows = pl.read_parquet(market_export)
     graver = (pl.col("kind") == Kind.VIOLATION) & pl.col("content").str.contains('"harm":"(high|extreme)"')
     number = dict(rows.filter(graver)["seller"].value_counts().iter_rows())

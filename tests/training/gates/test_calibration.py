@@ -22,7 +22,6 @@ def test_a_model_that_predicts_at_the_wrong_level_is_stopped(by: float) -> None:
 
 @pytest.mark.parametrize(("before", "passes"), [(0.5, True), (1.0, False)])
 def test_a_drift_of_the_base_rate_asks_for_a_signature(before: float, passes: bool) -> None:
-    """The level is off by as much as the base rate moved since training: recalibrate, the model is not refused."""
     drifted = shifted(lightgbm=lambda z, _: z - 0.8)
     train, test = drifted["train"], drifted["test"]
     train["bad"] = round(before * test["bad"] / test["rows"] * train["rows"])

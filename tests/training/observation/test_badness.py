@@ -286,7 +286,6 @@ def test_a_suspension_by_a_policys_rule_makes_nobody_bad(tmp_path: Path, study: 
 def test_closed_with_open_claims_is_indeterminate(
     tmp_path: Path, study: Study, last: int, decided: Action | None, moment: int, expected: Outcome
 ) -> None:
-    """The seller would be bad if the claims open at the maturity were upheld."""
     claim = violation("v", "s", occur_time=moment)
     later = (TRUTH + 10) * DAY
     decision = [status("v", decided, occur_time=later)] if decided else []

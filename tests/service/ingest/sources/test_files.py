@@ -133,7 +133,6 @@ FORMS = ("rows.csv", "rows.csv.gz", "rows.parquet", "entries.jsonl")
 
 
 def forty(folder: Path, form: str) -> None:
-    """Write forty rows: the 3rd, 13th, 23rd and 33rd are no entries, and the ledger refuses the 20th."""
     harms = ["grave" if n % 10 == 3 else "high" for n in range(1, 41)]
     rows = [row(20 if n == 19 else n, harm) for n, harm in enumerate(harms, 1)]
     rows[19] = row(20, "low")
