@@ -86,9 +86,12 @@ class Approvals:
 
     def _find_right_needing_two(self, method: str, request: Any) -> Right | None:
         agreement, row = self.agreement, METHODS[method]
+        of_entries = row.scope is Scope.ENTRIES
+        if of_entries and self._grants is not None and any(map(_bars_letter, request.entries)):
+            return Right.IMPOSE_MEASURES
         if not agreement.rules:
             return None
-        if row.scope is not Scope.ENTRIES:
+        if not of_entries:
             return agreement.find_right_needing_two(list_needed_rights(row, request))
         entries = [entry for entry in request.entries if _may_need_two(entry)]
         if not entries:
@@ -174,6 +177,11 @@ def _may_need_two(entry: entry_pb2.Entry) -> bool:
     return entry.WhichOneof("fact") in {_OVERRIDE, _CORRECTION} or (
         suspends and int(measure.state) not in UNIMPOSING_STATES
     )
+
+
+def _bars_letter(entry: entry_pb2.Entry) -> bool:
+    """Return whether an entry keeps a letter from the seller, which needs two persons even without a rule."""
+    return entry.measure.state == entry_pb2.MEASURE_STATE_NOTICE_BARRED
 
 
 def require_open(proposal: Proposal) -> None:

@@ -12,6 +12,7 @@ from tests.helpers.four_eyes import (
     ALL,
     PERSONS,
     SAID,
+    UNTIL,
     World,
     bulk,
     closed,
@@ -213,6 +214,25 @@ def test_one_person_neither_suspends_nor_closes_a_seller(url: str, tmp_path: Pat
             needed = needs_approval(eyes("anna").append_entries, MARKET, [correction(entry_id, **void)])
             assert needed["right"] == "impose_measures"
         eyes("anna").append_entries(MARKET, [identity("i-1", "s-1"), correction("i-1", **void)])
+
+
+def test_one_person_keeps_no_letter_from_a_seller(url: str, tmp_path: Path) -> None:
+    """A bar needs two persons without any rule of four eyes, whatever else the batch or stream holds."""
+    with world(url, tmp_path, ALL, persons(**PERSONS)) as eyes:
+        imposed = measure("m-1", "MANUAL_REVIEW")
+        eyes("anna").append_entries(MARKET, [violation("v-1", "s-1"), imposed])
+        bar = measure("m-1", "MANUAL_REVIEW", "NOTICE_BARRED", ground="Art. 9 order", approver="bert")
+        bar.measure.until.FromDatetime(UNTIL)
+        assert needs_approval(eyes("anna").append_entries, MARKET, [identity("i-1", "s-1"), bar]) == {
+            "right": "impose_measures", "proposal": "", "persons_missing": "2",
+        }  # fmt: skip
+        stream = lambda: next(iter(eyes("anna").stream_entries(MARKET, [[bar]])))  # noqa: E731
+        refused("FAILED_PRECONDITION", "APPROVAL_REQUIRED", stream)
+        proposal = eyes.propose("anna", overrides(bar))
+        assert needs_approval(eyes("anna").carry_out, proposal)["persons_missing"] == "1"
+        eyes("anna").carry_out(eyes.approve("bert", proposal))
+        assert bar.entry_id in {entry.entry_id for entry in eyes("anna").list_entries(MARKET, "s-1")}
+        eyes("anna").append_entries(MARKET, [measure("m-1", "MANUAL_REVIEW", "NOTICE_SENT")])
 
 
 def measure(name: str, kind: str, change: str = "IMPOSED", **fields: Any) -> entry_pb2.Entry:
