@@ -31,7 +31,7 @@ MAX_REQUESTS = 65_536
 @runtime_checkable
 class AnswersAtOnce(Protocol):
     def find_answer_at_once(self, method_name: str) -> FindAtOnce | None:
-        """Return a finder of immediate answers; None if all calls need a thread."""
+        """Return what answers this method's calls from memory, without a thread; None if none can be."""
 
 
 @dataclass(slots=True)

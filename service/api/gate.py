@@ -81,6 +81,7 @@ class Caller:
 
     @cached_property
     def names(self) -> list[str]:
+        """Return the caller's principals: its certificate's, its token's, or both."""
         return [principal.name for principal in self.principals]
 
     @cached_property
@@ -89,7 +90,7 @@ class Caller:
         return " ".join(self.names)
 
     def find_visible_sellers(self, right: Right, marketplace: str) -> frozenset[str]:
-        """Return ids; `*` means all sellers."""
+        """Return the ids of sellers over whom the caller has the right; `*` means all, empty none."""
         found = self._visible.get((right, marketplace))
         if found is None:
             found = visible_sellers(self.principals, self.grants, right, marketplace)
@@ -362,7 +363,7 @@ class Gate:
         return AuditedCall(line, where)
 
     def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
-        """Write a call's outcome to the audit file. Raises AuditUnavailable."""
+        """Write a call's outcome to the audit file, if there is one. Raises AuditUnavailable."""
         if self._audit is not None:
             done = {} if response is None else list_results(response)
             self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)

@@ -77,6 +77,7 @@ OPTIONS = (
 
 
 def grpc_options(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """Return gRPC's options: those of every server, and the limits of the settings."""
     return (
         *OPTIONS,
         # On by default, which would silently give a stale process half of the calls.
@@ -229,6 +230,7 @@ class Server:
         self._registry.register(collector)
 
     def metrics(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def drain(self) -> None:

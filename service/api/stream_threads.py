@@ -97,6 +97,7 @@ class Streams:
 
 
 def unsent_text(seconds: float) -> str:
+    """Return the refusal of a request that came too slowly."""
     return f"the request did not arrive within {seconds:g} s of its call"
 
 

@@ -115,6 +115,7 @@ class Record:
 
     @property
     def reports(self) -> int:
+        """Return the number of all reports, open ones included."""
         return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
 
 

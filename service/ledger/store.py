@@ -163,12 +163,12 @@ class Ledger:
         return results
 
     def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.Refreshed:
-        """Measure precision anew, and state what time alone changed in cases. Raises InvalidInput."""
+        """Append how often links prove right, and what time alone changed in cases of links. Raises InvalidInput."""
         appending.require_marketplace_id(marketplace)
         return linking.refresh(self.clock, marketplace, principal=principal)
 
     def finish(self) -> None:
-        """Append the consequences that interrupted appends left out."""
+        """Append the consequences that interrupted appends left out, such as violations by a recall."""
         with self.database.read() as connection:
             left = following.find_unfinished(connection)
         for one in left:

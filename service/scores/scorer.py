@@ -181,7 +181,7 @@ class Scorer:
         return WholeAnswer(core, in_force, stated.statements, query.policy, query.stamp, stated.notices)
 
     def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
-        """Return what `told_message` takes, and the explanation. Raises SellerNotFound."""
+        """Return the facts that `told_message` puts into words, and the explanation. Raises SellerNotFound."""
         answer = self.whole_answer(marketplace, seller, cut)
         explanation = explain(answer.core, _check)
         if explanation is None:

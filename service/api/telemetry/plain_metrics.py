@@ -22,6 +22,7 @@ class PlainCounter(Collector):
         self._counts.add(values)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counter, added up over threads, for Prometheus."""
         name, help_text, labels = self._about
         family = CounterMetricFamily(name, help_text, labels=labels)
         for values, number in self._counts.totals().items():
@@ -42,6 +43,7 @@ class PlainHistogram(Collector):
         registry.register(self)
 
     def observe(self, seconds: float, *values: str) -> None:
+        """Count a duration under these values of the labels, in order; without a lock."""
         cells = self._cells.own()
         try:
             cell = cells[values]
@@ -51,6 +53,7 @@ class PlainHistogram(Collector):
         cell[-1] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the histogram, added up over threads, for Prometheus."""
         name, help_text, labels = self._about
         family = HistogramMetricFamily(name, help_text, labels=labels)
         sums: dict[tuple[str, ...], list[float]] = {}

@@ -42,7 +42,7 @@ _NO_NEW_FACTS = frozenset(
 
 
 def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add the recorded deposits and claims that `fresh` changes."""
+    """Add to `context` the recorded deposits and claims of the sellers that `fresh` changes, in minor units."""
     changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in reader.rows(_DEPOSITS, sellers):
@@ -54,7 +54,7 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
 
 
 def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add the measures, complaints and deciders that contests in `fresh` refer to."""
+    """Add to `context` the recorded measures, complaints and deciders that contests in `fresh` refer to."""
     entries = [item.entry for item in fresh if is_contest(item.entry.fact)]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
     decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}

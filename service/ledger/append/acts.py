@@ -38,7 +38,10 @@ class ActWriter:
     @classmethod
     @contextmanager
     def open(cls, clock: LedgerClock, marketplace: str = "") -> Iterator[Self]:
-        """Take the ledger's lock for acts; `marketplace` "" means all. Raises ClockInDoubt."""
+        """Take the ledger's lock for acts (entries about policies and proposals). Raises ClockInDoubt.
+
+        `marketplace` "" means all marketplaces.
+        """
         with clock.locked(clock.present(clock.read_end())) as (connection, present):
             yield cls(RowReader(connection, marketplace), present)
 

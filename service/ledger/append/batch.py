@@ -77,6 +77,7 @@ class Batch:
         return len(new_entries)
 
     def rows(self) -> list[Row]:
+        """Return added and derived entries as rows of the table; sequences go on from `first`."""
         return [self._row(new, sequence) for sequence, new in enumerate(self.derivation.new_entries, self._first)]
 
     def _row(self, new: NewEntry, sequence: int) -> Row:

@@ -49,7 +49,7 @@ class Unfinished(NamedTuple):
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return the progress of an entry's consequences; `sequence` 0: all are derived."""
+    """Return the progress: consequences are derived up to the listing or violation at `sequence`; 0: all are."""
     return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 
@@ -70,7 +70,7 @@ def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[U
 
 
 def derive_next(connection: Connection, left: Unfinished, present: Present) -> None:
-    """Append an entry's consequences for the next `known.CHUNK` sellers."""
+    """Append an entry's consequences for the next `known.CHUNK` sellers, and record the progress; the caller commits."""
     sequence, last_time = last_entry(connection)
     reader = RowReader(connection, left.marketplace)
     batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)

@@ -24,7 +24,7 @@ _WAITING = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS), _
 
 
 def needs_own_report_check(batch: Sequence[PreparedEntry]) -> bool:
-    """Return whether it decides anything, by a known caller who is not exempt."""
+    """Return whether a known caller, not `local`, decides anything in the batch."""
     return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECIDING for item in batch)
 
 

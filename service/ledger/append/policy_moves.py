@@ -89,6 +89,7 @@ class PolicyMoves:
         return moves[-1]
 
     def find_last(self) -> PolicyMove | None:
+        """Return the latest commit or rollback; None before the first."""
         moves = self.list()
         return moves[-1] if moves else None
 
@@ -108,7 +109,7 @@ class PolicyMoves:
             return _read_text(connection, _ASSUMPTIONS, digest)
 
     def list_digests(self, beginning: str) -> Sequence[str]:
-        """Return the digests of committed policies with this beginning."""
+        """Return the digests of committed policies that begin with these hexadecimal digits, sorted."""
         first = f"{_POLICY}/{beginning}"
         names = self.clock.database.rows(_NAMES, first=first, end=f"{first}g")
         return [name.removeprefix(f"{_POLICY}/") for (name,) in names]

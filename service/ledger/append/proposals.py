@@ -98,10 +98,11 @@ class Proposal:
 
     @property
     def is_expired(self) -> bool:
-        """Return whether it was expired when it was read."""
+        """Return whether it had expired when it was read, without a new look at the clock."""
         return self.seen_time >= self.expire_time
 
     def has(self, step: Step) -> bool:
+        """Return whether anybody took this step, for example an approval."""
         return any(one.step is step for one in self.steps)
 
 

@@ -16,7 +16,7 @@ class DemoClock:
         return steady_clock() + self._ahead
 
     def go_on_after(self, record_time: int) -> None:
-        """Move the clock ahead to a record time, never back."""
+        """Move the clock ahead to a record time (microseconds since 1970), never back."""
         self._ahead += max(0, record_time - self())
 
 

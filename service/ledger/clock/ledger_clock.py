@@ -55,10 +55,11 @@ class LedgerClock:
 
     @property
     def mendings(self) -> mending.Mendings:
+        """Return all corrections of record times, as of the last read."""
         return self._known[1]
 
     def now(self) -> int:
-        """Return the present in microseconds, without a query."""
+        """Return the present in microseconds since 1970, without a query."""
         return self.server.now(self._extrapolate())
 
     def doubt(self) -> int:
@@ -95,11 +96,12 @@ class LedgerClock:
 
     @contextmanager
     def open_reader(self, marketplace: str, cut: Cut) -> Iterator[RowReader]:
+        """Open a read of a marketplace as a cut sees it, with corrected times."""
         with self.as_of(cut.sequence) as connection:
             yield RowReader(connection, marketplace, cut.sequence, cut.observe_time)
 
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
-        """Return the corrections that a cut at a sequence knows."""
+        """Return the corrections of record times that a cut at this sequence knows."""
         if sequence > self._known[0]:
             self.read_end()
         return self.mendings.list_up_to(sequence)

@@ -68,12 +68,12 @@ class Mendings(NamedTuple):
     all: tuple[Mending, ...] = ()
 
     def list_up_to(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the corrections that a cut at the sequence knows."""
+        """Return the corrections of record times that a cut at the sequence knows."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
 def load_mendings(connection: Connection) -> Mendings:
-    """Return the recorded corrections, oldest first, unless they only vouch for the clock."""
+    """Return the recorded corrections of record times, oldest first, unless they only vouch for the clock."""
     found, through = [], 0
     for row in connection.execute(_MENDINGS).all():
         fact: ClockMended = read_fact(row)
@@ -150,7 +150,7 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
 
 @contextmanager
 def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> Iterator[None]:
-    """Correct the times that the connection reads inside the block."""
+    """Have the connection read corrected record times within the block; stored rows stay."""
     if not mendings:
         yield
         return
@@ -180,7 +180,7 @@ def _read_before(connection: Connection, known_time: int, first: int, last: int)
 
 
 def read_record_times(connection: Connection, first: int, last: int) -> tuple[int, int]:
-    """Return the recorded times of two sequences; 0 for a missing one."""
+    """Return the uncorrected record times of two sequences, in microseconds; 0 for a missing one."""
     return _record_time_of(connection, first), _record_time_of(connection, last)
 
 

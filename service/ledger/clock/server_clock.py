@@ -59,6 +59,7 @@ class Present(NamedTuple):
 
 
 def wall_clock() -> int:
+    """Return this machine's time in microseconds since 1970 (UTC)."""
     return time.time_ns() // 1_000
 
 
@@ -144,7 +145,10 @@ class ServerClock:
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:
-    """Raise ClockInDoubt if the last record is longer ago than REST."""
+    """Raise ClockInDoubt if the last entry was recorded over 366 days ago: the clock may be fast.
+
+    `last_record_time` 0: an empty ledger, which passes.
+    """
     if last_record_time and present.clock - last_record_time > REST:
         raise _in_doubt(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"
@@ -161,6 +165,7 @@ def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
 
 
 def clock_ahead_caution(ahead: int) -> str:
+    """Return a warning for operators; `ahead`: in microseconds."""
     return (
         f"the last record time lies {ahead / SECOND:,.0f} s ahead of the clock: a server appended by a clock that was"
         " ahead, and what it dated by that clock is not seen until then; say so by: sellertrust ledger mend-clock"

@@ -66,7 +66,7 @@ class Tail:
                 self._moved.notify_all()
 
     def restart_after_loss(self, sequence: int) -> None:
-        """Go back to `sequence`, count the loss, and wake callers."""
+        """Go back to `sequence`, since the database lost entries; count the loss, and wake callers."""
         with self._lock:
             self._last = sequence
             self.losses += 1

@@ -85,6 +85,7 @@ class Database:
 
     @property
     def engines(self) -> tuple[Engine, Engine]:
+        """Return (reading, writing) engine."""
         return self._readers, self._writer
 
     @property
@@ -103,6 +104,7 @@ class Database:
                     connection.invalidate()
 
     def rows(self, query: Executable, **values: Any) -> Sequence[Any]:
+        """Run a query in a read of its own; return all its rows. Raises LedgerUnavailable."""
         with self.read() as connection:
             return connection.execute(query, values).all()
 

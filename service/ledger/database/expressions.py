@@ -36,9 +36,11 @@ class Texts(TypeDecorator[Sequence[str]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the column's type: `text[]` on PostgreSQL, JSON text on SQLite."""
         return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
 
     def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        """Convert texts for the column; None becomes an empty list."""
         return json.dumps(list(value or ())) if dialect.name == "sqlite" else list(value or ())
 
 
@@ -119,7 +121,7 @@ def of_kind(kind: Kind) -> TextClause:
 
 
 def act_clause(act: Act) -> TextClause:
-    """Return the condition `kind > 1000 AND kind = 1001`."""
+    """Return a condition such as `kind > 1000 AND kind = 1001`: the first half lets the partial index of acts serve."""
     return text(f"{ACTING} AND kind = {int(act)}")
 
 

@@ -50,13 +50,13 @@ class WriterLock:
             self._descriptor, self._is_shared = held.descriptor, True
 
     def claim(self) -> None:
-        """Take the lock alone. Raises ConfigurationWrong if it is taken."""
+        """Take the lock for this server alone. Raises ConfigurationWrong if another process has it."""
         with self._guard:
             if self._descriptor is None and self.is_enforced:
                 self._descriptor = self._take(_SERVER)
 
     def release(self) -> None:
-        """Release it; the last holder removes the file."""
+        """Release the lock if held; the last holder removes the file."""
         with self._guard, _OF_COMMANDS:
             if self._descriptor is None:
                 return

@@ -45,7 +45,7 @@ class Connector:
         event.listen(engine, "checkout", limit(limit_seconds))
 
     def connect(self, *arguments: Any, **parameters: Any) -> "PatientConnection":
-        """Open a connection. Raises StillSilent or psycopg's error."""
+        """Open a connection. Raises psycopg's error, or at once StillSilent while another thread tries a silent server."""
         alone = self._is_silent
         if alone and not self._trying.acquire(blocking=False):
             raise StillSilent("PostgreSQL does not answer")

@@ -54,6 +54,7 @@ class SchemaState(Enum):
 
 
 def upgrade(url: str) -> None:
+    """Make the ledger's tables, or bring them to this release's schema."""
     with closing(Database(url)) as database:
         upgrade_open(database)
 
@@ -105,6 +106,7 @@ def version_of(connection: Connection) -> str | None:
 
 
 def is_known_version(version: str) -> bool:
+    """Return whether this release has a migration of this number, such as `0101`."""
     return any(script.revision == version for script in _scripts().walk_revisions())
 
 

@@ -59,7 +59,7 @@ class CaseQueries:
     clock: LedgerClock
 
     def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
-        """Return the first `limit` open cases of a marketplace, by their deadline."""
+        """Return the first `limit` cases that wait for a person at the cut, by their deadline."""
         return [_case_of(row) for row in self.clock.rows_as_of(cut, _OPEN, marketplace=marketplace, limit=limit)]
 
     def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:

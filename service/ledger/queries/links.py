@@ -94,7 +94,7 @@ class LinkQueries:
             return read_surroundings(reader, sellers, cut.observe_time, steps)
 
     def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
-        """Return at a cut since when each seller has which identifier."""
+        """Return by seller and identifier since when the seller has it, as a cut sees it."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return find_holds(read_every(reader), cut.observe_time)
 
@@ -104,7 +104,7 @@ class LinkQueries:
             return read_violators(reader, sellers, cut.observe_time)
 
     def find_precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
-        """Return the last recorded precision; empty before a first `Ledger.refresh_links`."""
+        """Return by kind how often links prove right, as last recorded; empty before a first `Ledger.refresh_links`."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_precision(reader)
 
@@ -122,6 +122,7 @@ class LinkQueries:
 
 
 def read_every(reader: RowReader) -> list[LinkStatement]:
+    """Return all statements of links in the reader's marketplace and cut."""
     return _read(reader, reader.rows(_EVERY))
 
 

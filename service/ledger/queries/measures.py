@@ -77,7 +77,7 @@ class SellerTerms(NamedTuple):
 
     @property
     def lifts(self) -> Mapping[str, Lift]:
-        """Return by measure what persons lifted of what rules ask for."""
+        """Return, by measure, the measures of rules that a person lifted."""
         return find_lifts(self.statements)
 
 

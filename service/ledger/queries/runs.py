@@ -59,7 +59,10 @@ class RunQueries:
     measures: MeasureQueries
 
     def find_seen(self, cut: Cut) -> Seen:
-        """Return a case per seller with confirmed violations of RUN_TYPES, in all marketplaces."""
+        """Return the runs of all marketplaces: sellers with confirmed violations of RUN_TYPES, who took orders and left.
+
+        It also counts the confirmed and the overturned violations of these types, and states the cut's UTC day.
+        """
         cases: list[RunCase] = []
         confirmed = overturned = 0
         for marketplace in self.sellers.list_marketplaces():

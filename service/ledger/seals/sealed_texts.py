@@ -69,6 +69,7 @@ def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str])
 
 
 def keyed_digest(key: SellerKey, digest: bytes) -> bytes:
+    """Return HMAC-SHA-256 under the seller's key, so that the digest reveals nothing once the key is erased."""
     return hmac.digest(key.secret, digest, "sha256")
 
 
@@ -79,6 +80,7 @@ def key_id_of(content: str) -> str:
 
 
 def remove_sealed(content: str) -> str:
+    """Return an entry's JSON without its sealed texts, which are its last member."""
     return _SEALED.sub("}", content)
 
 

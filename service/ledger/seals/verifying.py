@@ -65,6 +65,7 @@ class VerificationReport:
 
     @property
     def faults(self) -> tuple[Mismatch, ...]:
+        """Return what is wrong; empty if the ledger is as sealed."""
         found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
         return tuple(fault for fault in found if fault is not None)
 

@@ -85,12 +85,14 @@ class Book:
         self._end_listening = ledger.changes.listen(self._hear)
 
     def start(self) -> None:
+        """Start the threads that follow the ledger, recompute samples and open generations."""
         self.follower.start()
         self.checker.start()
         if self.keeper is not None:
             self.keeper.start()
 
     def close(self, seconds: float | None = None) -> None:
+        """End the threads; wait at most `seconds` for each (None: until it ends)."""
         self._end_listening()
         self.follower.close(seconds)
         self.checker.close(seconds)

@@ -45,6 +45,7 @@ class Checker:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
+        """End the thread; wait at most `seconds` (None: until it ends)."""
         self._ended.set()
         self._samples.put(None)
         if self._thread.is_alive():
@@ -56,7 +57,7 @@ class Checker:
         self._samples.put(remembered)
 
     def check(self, remembered: Remembered) -> bool:
-        """Recompute an answer; return False if it differs."""
+        """Recompute an answer; return False if it differs. Another model or policy by now passes."""
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.made_by:
             return True

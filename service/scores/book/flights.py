@@ -41,7 +41,7 @@ class Seats:
 
     @contextmanager
     def require(self) -> Iterator[None]:
-        """Count the caller inside the block. Raises ServerBusy if `number` others are inside."""
+        """Count the caller inside the block. Raises ServerBusy if all seats are taken."""
         with self.seat() as is_free:
             if not is_free:
                 raise busy_error()

@@ -60,6 +60,7 @@ class Watermark(NamedTuple):
 
     @property
     def known_time(self) -> int:
+        """Return the first microsecond after the watermark's record time: a cut then knows all up to it."""
         return self.record_time + 1
 
 
@@ -98,6 +99,7 @@ class Follower:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
+        """End the thread; wait at most `seconds` (None: until it ends)."""
         self._is_ending = True
         self._wanted.set()
         if self._thread.is_alive():
@@ -109,6 +111,7 @@ class Follower:
         self.wake()
 
     def wake(self) -> None:
+        """Let the thread look at the ledger now."""
         self._wanted.set()
 
     def is_fresh(self, seconds: float) -> bool:
@@ -266,7 +269,7 @@ def mark_changes(table: Table, generations: Generations, changes: Sequence[Chang
 
 
 def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
-    """Start an epoch at changes that concern all sellers."""
+    """End all remembered answers at changes that concern all sellers: corrections of the clock."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)

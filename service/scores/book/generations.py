@@ -80,14 +80,17 @@ class Generations:
             self._all = tuple(sorted(every, key=lambda one: (one.head.day, one.head.sequence), reverse=True))
 
     def drop(self, generation: Generation) -> None:
+        """Answer no longer from this generation."""
         with self._lock:
             self._all = tuple(other for other in self._all if other is not generation)
 
     def clear(self) -> None:
+        """Answer from no generation any longer, as after a restore."""
         with self._lock:
             self._all = ()
 
     def end_answers(self, entries: Sequence[tuple[str, int]]) -> None:
+        """End sellers' answers in every generation; `entries`: (resource name, sequence)."""
         for generation in self._all:
             for name, sequence in entries:
                 generation.end_answer_if_any(name, sequence)

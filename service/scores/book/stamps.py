@@ -12,7 +12,7 @@ _KEPT = 4
 
 
 def encode_fresh(sequence: int, known_time: int, made_by: MadeBy, observe_time: int, as_of: int) -> bytes:
-    """Serialize stamp and freshness of an answer that has everything recorded before `as_of`."""
+    """Serialize stamp and freshness of an answer that has everything recorded before `as_of`; times in microseconds."""
     return wire.stamp_field(_encode_rest(sequence, known_time, made_by), observe_time) + _encode_freshness(as_of)
 
 

@@ -56,7 +56,7 @@ class Table:
         return len(self._answers)
 
     def get(self, name: str) -> Answer | None:
-        """Return the remembered answer, exact or not."""
+        """Return the remembered answer, exact or not; None without one."""
         return self._answers.get(name)
 
     def is_exact(self, answer: Answer) -> bool:

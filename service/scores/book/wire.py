@@ -48,6 +48,7 @@ _RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_sc
 
 
 def encode_stamp_without_time(stamp: Stamp) -> bytes:
+    """Serialize a stamp but for its observe time, for `stamp_field`."""
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()
@@ -80,6 +81,7 @@ def score_response(body: bytes, rest: bytes) -> bytes:
 
 
 def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
+    """Serialize one seller's result of a batch; `body`: the TrustScore, `rest`: its stamp and freshness."""
     seller = name.encode()
     score = varint(len(body) + len(rest))
     size = len(seller) + len(score) + len(body) + len(rest) + 2 + len(varint(len(seller)))
@@ -89,5 +91,6 @@ def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
 
 
 def batch_result(result: Message) -> bytes:
+    """Serialize a ready result of a batch, such as an error."""
     data = result.SerializeToString()
     return b"".join((_RESULTS, varint(len(data)), data))
