@@ -45,6 +45,7 @@ class Grant:
     actions: frozenset[str] = frozenset()
 
     def names(self, principal: str) -> bool:
+        """Return whether the grant is given to this principal, by one of its patterns."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def with_own_seller(self, principal: str) -> "Grant":
@@ -58,7 +59,7 @@ class Grant:
         return replace(self, sellers=frozenset({re.split("[/:]", subject)[-1]}))
 
     def covers(self, needed: NeededRight) -> bool:
-        """Return whether this grant alone suffices; a call about all sellers needs `EVERY`."""
+        """Return whether this grant alone suffices, whoever calls; a call about all sellers needs `EVERY`."""
         right, marketplace, seller, kind, source, notifier, entry_id, action = needed
         return (
             right in self.rights

@@ -27,7 +27,7 @@ class FourEyes:
     hours: float = DEFAULT_HOURS
 
     def covers(self, needed: NeededRight) -> bool:
-        """Return whether two persons must agree to it."""
+        """Return whether two persons must agree to a call that needs this right there."""
         return needed.right in self.rights and not self.marketplaces.isdisjoint({"*", needed.marketplace or "*"})
 
 

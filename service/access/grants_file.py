@@ -46,6 +46,7 @@ class GrantsFile:
         self.rules = self._build(load_grants(path))
 
     def start(self) -> None:
+        """Follow the file in a daemon thread: take over each valid content."""
         threading.Thread(target=self._follow, name="grants", daemon=True).start()
 
     def stop(self) -> None:

@@ -25,6 +25,7 @@ class Limit:
     streams: int = 0
 
     def names(self, principal: str) -> bool:
+        """Return whether the limit applies to this principal, by one of its patterns."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     @property
@@ -78,7 +79,7 @@ class Limits:
         self._of: Callable[[str], tuple[tuple[Limit, str], ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
     def renewed(self, limits: Sequence[Limit]) -> "Limits":
-        """Return new limits with the same accounts."""
+        """Return other limits that go on with the same accounts, so that a changed file refills none."""
         return Limits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:

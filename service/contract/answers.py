@@ -41,7 +41,7 @@ def simulation_message(
 
 
 def unstamped_measures(name: str, answer: WholeAnswer) -> measure_pb.EvaluateMeasuresResponse:
-    """Return the measures of a supposed answer, which cannot be replayed."""
+    """Return the measures of a hypothetical answer, without a stamp, since nobody can replay it."""
     message = measures_message(name, answer)
     message.ClearField("stamp")
     return message
@@ -71,6 +71,7 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
 
 
 def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
+    """Yield what the success of each appeal would bring."""
     for appeal in appeals:
         yield message_of(answer_pb.AppealEffect, appeal)
 

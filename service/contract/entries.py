@@ -156,4 +156,5 @@ def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.A
 
 
 def appended_message(appended: AppendedEntry) -> ledger_service_pb2.AppendEntriesResponse.Result:
+    """Return one entry's outcome: its sequence, and whether it was there already."""
     return message_of(ledger_service_pb2.AppendEntriesResponse.Result, appended)

@@ -7,6 +7,7 @@ from service.contract.scores import caution_messages, notice_message, stamp_mess
 
 
 def measures_message(name: str, answer: WholeAnswer) -> measure_service_pb2.EvaluateMeasuresResponse:
+    """Return the measures in force, amounts in minor units; `name`: the seller's resource name."""
     found, score = answer.in_force, answer.score
     return message_of(
         measure_service_pb2.EvaluateMeasuresResponse,

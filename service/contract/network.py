@@ -82,6 +82,7 @@ def certificate_message(
 
 
 def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPrecision]:
+    """Return each kind's decided links, and the bounds of its precision in parts per million."""
     return [message_of(pb.LinkPrecision, one, one.decided, link_kind=kind) for kind, one in measured.items()]
 
 

@@ -56,10 +56,12 @@ def parse_seller(name: str, field: str | FieldPath) -> Item:
 
 
 def parse_violation(name: str, field: str | FieldPath) -> Item:
+    """Parse `marketplaces/M/violations/V` into (M, V)."""
     return _parse_item(name, field, "violations", "marketplaces/{marketplace}/violations/{violation}")
 
 
 def parse_notifier(name: str, field: str | FieldPath) -> Item:
+    """Parse `marketplaces/M/notifiers/N` into (M, N)."""
     return _parse_item(name, field, "notifiers", "marketplaces/{marketplace}/notifiers/{notifier}")
 
 

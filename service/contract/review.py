@@ -20,6 +20,7 @@ EXAMPLES = 100
 
 
 def notifier_message(marketplace: str, notifier: str, assessment: Assessment) -> review_service_pb2.Notifier:
+    """Return a notifier's record; its reliability (0 to 1) is unset if unknown."""
     reliability = assessment.reliability
     message = message_of(
         review_service_pb2.Notifier,
@@ -64,7 +65,7 @@ def queue_messages(
 
 
 def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list[review_service_pb2.OpenCase]:
-    """Return open cases, in order; `now`: in microseconds, decides which are overdue."""
+    """Return open cases, in order; a case is overdue from its deadline on. `now`: in microseconds."""
     return [
         message_of(
             review_service_pb2.OpenCase,

@@ -17,6 +17,7 @@ MAX_CAUTION_ENTRIES = 100
 
 
 def stamp_message(stamp: answer.Stamp) -> trust_score_service_pb2.Stamp:
+    """Return what made an answer; the starter model is named."""
     name = STARTER_NAME if stamp.model_digest == STARTER_DIGEST else ""
     return message_of(trust_score_service_pb2.Stamp, stamp, model_name=name)
 
@@ -91,6 +92,7 @@ def score_message(
 
 
 def notice_message(notice: answer.Notice | None) -> trust_score_service_pb2.TierNotice | None:
+    """Return the stricter tier to come and its day, or None."""
     if notice is None:
         return None
     return message_of(trust_score_service_pb2.TierNotice, notice, end_time=notice.until)
@@ -131,6 +133,7 @@ def past_score_message(time: int, score: answer.TrustScore | None) -> trust_scor
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
+    """Return a score with its reasons; `name`: the seller's resource name."""
     return message_of(
         trust_score_service_pb2.ExplainTrustScoreResponse,
         explanation,

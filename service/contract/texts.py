@@ -12,6 +12,7 @@ DEFAULT_LANGUAGE = "en"
 
 @cache
 def read_catalogue() -> dict[str, dict[str, Any]]:
+    """Return the sentences of answers by language, such as `en`."""
     return tomllib.loads(files(__package__).joinpath("texts.toml").read_text())
 
 
@@ -42,6 +43,7 @@ class Texts:
         return ("" if self.language == "zh" else " ").join(sentences)
 
     def has(self, key: str) -> bool:
+        """Return whether the language has a sentence for a key such as `badge.trusted`."""
         table, _, name = key.rpartition(".")
         return name in (self._sentences[table] if table else self._sentences)
 

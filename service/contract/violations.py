@@ -34,6 +34,7 @@ def severity_of(request: Message) -> Severity | None:
 
 
 def violation_message(marketplace: str, view: ViolationView) -> ledger_service_pb2.Violation:
+    """Return a violation; `seller` is empty for a report of a product."""
     return message_of(
         ledger_service_pb2.Violation,
         view,

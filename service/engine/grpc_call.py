@@ -89,10 +89,12 @@ class GrpcCall(WaitingCall):
 
     @property
     def metadata(self) -> Any:
+        """Return the headers of the call: (key, value) pairs."""
         return self._event.invocation_metadata
 
     @property
     def context(self) -> grpc.ServicerContext:
+        """Make gRPC's context of the call, as a handler gets it."""
         return cast(grpc.ServicerContext, inside._Context(self._event, self._state, self._parse))
 
     def is_awaited(self) -> bool:

@@ -188,7 +188,7 @@ def host_of(connection: str) -> str:
 
 
 def digest_of(metadata: Iterable[tuple[str, object]]) -> bytes:
-    """Return a digest of the header `authorization`; empty for none."""
+    """Return a digest of the credentials in the header `authorization`; empty for none."""
     return _digest(_shown(metadata))
 
 

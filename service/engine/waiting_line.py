@@ -63,6 +63,7 @@ class WaitingCall:
         """Its deadline, in seconds of the monotonic clock; infinite without one."""
 
     def is_awaited(self) -> bool:
+        """Return whether the caller still waits; True unless a subclass knows better."""
         return True
 
 
@@ -154,7 +155,7 @@ class WaitingLine:
         return turned_away
 
     def note_work(self, method: str, seconds: float) -> None:
-        """Record how many seconds a call of a method worked."""
+        """Take a call's seconds of work into its method's moving average."""
         self._seconds[method] = _averaged(self._seconds.get(method, 0.0), seconds)
 
     def _note_turn(self, now: float, number: int) -> None:

@@ -95,7 +95,7 @@ class Recorder:
 
     @property
     def follows_from(self) -> str:
-        """Return MODEL:POLICY as served, 16 digits of each digest."""
+        """Return what measures follow from: MODEL:POLICY as served, 16 digits of each digest."""
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 

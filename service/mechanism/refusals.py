@@ -59,6 +59,7 @@ class Refusals:
             self._is_loaded = True
 
     def find(self, seller: Seller) -> Refused | None:
+        """Return a seller's refusal, with the time of the next try; None without one."""
         return self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
@@ -74,7 +75,7 @@ class Refusals:
         self.count += 1
 
     def list_due(self) -> list[tuple[Seller, Refused]]:
-        """Return the refused sellers whose wait is over."""
+        """Return the refused sellers that may be tried again now."""
         now = monotonic()
         return [(seller, refused) for seller, refused in self._held.items() if refused.due <= now]
 

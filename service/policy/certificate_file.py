@@ -51,4 +51,5 @@ def read_certificate(path: Path) -> dict[str, Any]:
 
 
 def write_certificate(certificate: dict[str, Any], path: Path) -> None:
+    """Replace the file by the certificate as canonical JSON, whole or not at all."""
     write_whole(path, canonical_json(certificate) + b"\n")

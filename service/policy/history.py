@@ -45,6 +45,7 @@ class PolicyHistory:
         self._ledger = ledger
 
     def find_last_move(self) -> PolicyMove | None:
+        """Return the latest commit or rollback; None before the first."""
         return self._ledger.policies.find_last()
 
     def list_moves(self, after: int, count: int) -> Sequence[PolicyMove]:
@@ -165,7 +166,7 @@ class PolicyHistory:
         return (self._ledger.policies.find_assumptions(digest) or "") if digest else ""
 
     def find_commit(self, digest: str) -> PolicyMove | None:
-        """Return the last move to a digest, except rollbacks."""
+        """Return the last move to this policy that was no rollback; None without one."""
         found = [
             m for m in self.list_moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK
         ]

@@ -198,4 +198,5 @@ def check_assumptions(text: str) -> Assumptions:
 
 
 def digest_assumptions(data: Mapping[str, object]) -> str:
+    """Return the SHA-256 of assumptions' canonical JSON, in hexadecimal."""
     return sha256(canonical_json(data)).hexdigest()

@@ -56,7 +56,7 @@ def read_policy_cases(path: Path) -> tuple[Case, ...]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read unchecked TOML data. Raises PolicyRefused."""
+    """Read TOML data without checking its meaning. Raises PolicyRefused."""
     try:
         return read_policy_data(_read_text(path))
     except ValueError as error:

@@ -103,7 +103,7 @@ class Preview:
         return sorted(rows, key=lambda row: (order.index(row[0]), -row[2]["sellers"], row[1]))
 
     def rule_rows(self) -> list[tuple[str, int, str]]:
-        """Return (rule, sellers, a warning), in the policy's order."""
+        """Return (rule, sellers it applies to, a warning or ""), in the policy's order."""
         return [(rule, count, self._note(rule, count)) for rule, count in self.rules.items()]
 
     def _note(self, rule: str, count: int) -> str:
@@ -128,6 +128,7 @@ class Question:
     """The latest first."""
 
     def policies(self) -> tuple[Policy, Policy]:
+        """Return (served, proposed) policy."""
         return self.before, self.after
 
     def list_values(self) -> set[str]:
@@ -138,7 +139,10 @@ class Question:
 def preview(
     ledger: Ledger, marketplaces: Sequence[str], question: Question, progress: Progress, most: int | None = None
 ) -> Preview:
-    """Return the changes for all, or for about `most` sellers, evenly by id."""
+    """Place sellers by the policies before and after, and count what changes; the ledger stays as it is.
+
+    `most`: about so many sellers, evenly by id; None: all.
+    """
     rules = question.after.rule_book.rules
     result = Preview(
         rules=Counter(dict.fromkeys((rule.id for rule in rules), 0)),
@@ -405,7 +409,7 @@ def _evaluate(
 
 
 def keep_stopping_rules(policy: Policy) -> Policy:
-    """Return a policy with only the rules that stop a seller or waive."""
+    """Return a policy with only the rules that bar a seller from selling or listing, or waive."""
     rules = [
         rule
         for rule in policy.rule_book.rules

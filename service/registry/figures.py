@@ -34,6 +34,7 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the model's features in the order of its inputs, such as `exposure@1`."""
     return [_key(row) for row in manifest["features"]]
 
 

@@ -31,6 +31,7 @@ class GateResult(BaseModel):
 
     @property
     def is_hard(self) -> bool:
+        """Return whether its failure stops a promotion."""
         return self.kind == "hard"
 
 

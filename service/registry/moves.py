@@ -43,6 +43,7 @@ def is_digest(text: str) -> bool:
 
 
 def encode_move(move: Move) -> bytes:
+    """Return a move as a line of JSON; figures are left out if there are none."""
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 

@@ -80,7 +80,7 @@ def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
 
 
 def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
-    """Raise ProposalClosed if the champion or the model's gates changed since the proposal."""
+    """Raise ProposalClosed if the champion or the model's gates changed since the proposal was made."""
     present = basis_of(moves, digest)
     changed = [name for name, value in present.items() if approval.basis.get(name) != value]
     if changed:
@@ -250,12 +250,15 @@ class Registry:
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
+        """Return each alias's digest, such as that of `champion`."""
         return aliases_of(self.history())
 
     def history(self) -> list[Move]:
+        """Return all moves of aliases, oldest first."""
         return self._storage.moves()
 
     def digests(self) -> list[str]:
+        """Return the digests of all whole models, sorted."""
         return self._storage.digests()
 
     def resolve(self, name: str, moves: list[Move] | None = None) -> str:

@@ -87,15 +87,17 @@ class BulkOutcome:
 
     @property
     def by_status(self) -> Mapping[Status, int]:
+        """Count the selected violations by their status before this decision."""
         return Counter(one.status for one in self.selected)
 
     @property
     def held_back(self) -> list[str]:
-        """Return the violations of the sample, which a person decides."""
+        """Return the violations of the random sample, which a person decides."""
         return [one.violation for one in self.selected if one.held_back]
 
     @property
     def others(self) -> list[str]:
+        """Return the violations that the bulk decision decides."""
         return [one.violation for one in self.selected if not one.held_back]
 
     @property
@@ -116,7 +118,7 @@ class BulkOutcome:
 
 
 def parameters_of(decision: BulkDecision) -> str:
-    """Return 16 hexadecimal digits of a digest of all but the id."""
+    """Return a digest of all parameters but the id, 16 hexadecimal digits; it ties entries to them."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     if not decision.selection.changed_by:  # as before there was this condition
         del stated["selection"]["changed_by"]
@@ -138,6 +140,7 @@ def own_prefix_of(decision: BulkDecision) -> str:
 
 
 def entry_id_of(decision: BulkDecision, violation: str) -> str:
+    """Return the id of the entry that decides a violation: the same at each try."""
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
 

@@ -23,6 +23,7 @@ class QueueItem:
 
     @property
     def harm_weight(self) -> int:
+        """Return 1, 3, 9 or 27 by severity."""
         return HARM_WEIGHTS[self.severity]
 
     @property

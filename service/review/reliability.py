@@ -23,6 +23,7 @@ class NotifierPrior:
 
     @property
     def mean(self) -> float:
+        """Return the assumed share of upheld reports, 0 to 1, before any decision."""
         return self.upheld / (self.upheld + self.failed)
 
 

@@ -52,9 +52,11 @@ class Exported(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """Return the number of entries in all files."""
         return sum(file.rows for file in self.files)
 
     def encode(self) -> bytes:
+        """Return the commit as canonical JSON, for `decode`."""
         files = [file._asdict() for file in self.files]
         return canonical_json({"format": FORMAT, "version": VERSION, "hash": HASH, **self._asdict(), "files": files})
 

@@ -40,6 +40,7 @@ class EntryFile(NamedTuple):
 
 
 def find_bucket(seller: str, buckets: int) -> int:
+    """Return a seller's bucket, 0 to `buckets` - 1, as Spark's `crc32(seller) % buckets`."""
     return crc32(seller.encode()) % buckets
 
 
@@ -53,6 +54,7 @@ def make_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
 
 
 def encode_file(frame: pl.DataFrame) -> bytes:
+    """Return the frame as Parquet, with the columns of SCHEMA alone."""
     buffer = BytesIO()
     frame.select(*SCHEMA).write_parquet(buffer, compression="zstd", compression_level=1)
     return buffer.getvalue()
@@ -70,6 +72,7 @@ def read_entries(store: Store, files: Sequence[EntryFile], columns: Sequence[str
 
 
 def read_files(store: Store, files: Sequence[EntryFile], columns: Sequence[str]) -> list[pl.DataFrame]:
+    """Return each file's columns. Raises ConfigurationWrong if a file differs from its digest."""
     return [_read_file(store, file, columns) for file in files]
 
 

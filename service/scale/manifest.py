@@ -55,6 +55,7 @@ class Task:
 
     @property
     def receipt_path(self) -> str:
+        """Return where the finished task's receipt is, below the run."""
         return f"{RECEIPTS}/{self.line:06d}.json"
 
 
@@ -73,13 +74,16 @@ class Manifest:
 
     @property
     def rows(self) -> int:
+        """Return the number of entries of all tasks."""
         return sum(task.rows for task in self.tasks)
 
     @property
     def digest(self) -> str:
+        """Return the SHA-256 of all but itself, in hexadecimal."""
         return sha256(self._state_head() + b"\n".join(_encode_task(task) for task in self.tasks)).hexdigest()
 
     def encode(self) -> bytes:
+        """Return JSON lines: the head with the digest, then each task."""
         head = {**json.loads(self._state_head()), "digest": self.digest}
         return b"".join(line + b"\n" for line in (canonical_json(head), *map(_encode_task, self.tasks)))
 

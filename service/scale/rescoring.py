@@ -157,6 +157,7 @@ def _find_earlier(
 
 
 def write_run(run: Store, manifest: Manifest, artifact: Artifact, policy: Policy) -> None:
+    """Write what tasks read: the model, the policy, and last the manifest."""
     for name, data in artifact.parts.items():
         run.write(f"{MODEL}/{name}", data)
     run.write(POLICY, policy.text.encode())
@@ -184,7 +185,7 @@ def _name_run(head: GenerationHead) -> str:
 
 
 def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], progress: Progress) -> Rescored:
-    """Join the scores of finished tasks into one file."""
+    """Join the scores of finished tasks into one file for servers; return its place and the number of sellers."""
     total = sum(len(run.manifest.tasks) for run in runs)
     done = sellers = 0
     with GenerationWriter(folder, head) as writer:

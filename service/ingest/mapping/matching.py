@@ -55,7 +55,7 @@ class IdentityIndex:
                     self._found.setdefault((attribute, text), []).append((identity.seller, is_verified))
 
     def sellers(self, attribute: str, identifier: str) -> list[tuple[str, bool]]:
-        """Return (seller, whether verified) for a normalised identifier."""
+        """Return (seller, whether the attribute is verified) of all who state this normalised identifier."""
         return self._found.get((attribute, identifier), [])
 
 

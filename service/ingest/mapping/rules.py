@@ -102,6 +102,7 @@ class Join:
 
 
 def joins_of(part: Part) -> tuple[Join, ...]:
+    """Compile each `[[join]]`: columns of another file to add to rows with an equal key."""
     found = []
     for one in part.list_of_parts("join", MAX_JOINS):
         path, on = one.text("path", 1), column_of(one, "on")
@@ -214,7 +215,7 @@ class Tally:
 
     @property
     def text(self) -> str:
-        """Return the number of texts, else the sum, rounded."""
+        """Return what was counted: distinct texts, else the sum, rounded to a whole number."""
         return str(len(self._seen)) if self._seen else whole(self._sum)
 
 
@@ -250,7 +251,7 @@ class MappedFile:
 
     @property
     def with_match_rules_only(self) -> "MappedFile":
-        """Return the file with only the rules that need the row's seller."""
+        """Return the file with only the rules that need the row's matched seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
     def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
@@ -266,7 +267,7 @@ class MappedFile:
 
     @property
     def asked(self) -> frozenset[str]:
-        """Return the columns that rules, joins and match read, without joined ones."""
+        """Return the file's own columns that rules, joins and match read."""
         asked = _ColumnRecorder()
         for rule in self.rules:
             rule.read_all(asked)
@@ -433,6 +434,7 @@ class Rule:
                 yield self._first_line[key], error
 
     def forget_counts(self) -> None:
+        """Begin counted entries anew, for another file."""
         self._seen.clear()
         self._first_line.clear()
 

@@ -51,6 +51,7 @@ class KafkaSource:
         self._failure: KafkaError | None = None
 
     def partitions(self) -> Sequence[int]:
+        """Ask the broker for the topic's partitions, sorted; raises as `Source`."""
         try:
             topic = self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS).topics[self._topic]
         except KafkaException as error:
@@ -60,6 +61,7 @@ class KafkaSource:
         return sorted(topic.partitions)
 
     def seek(self, partition: int, position: int | None) -> None:
+        """Read a partition from this offset on; None: the first message kept."""
         place = TopicPartition(self._topic, partition, OFFSET_BEGINNING if position is None else position)
         try:
             if partition in self._at_end:
@@ -70,6 +72,7 @@ class KafkaSource:
         self._at_end[partition] = False
 
     def poll(self, limit: int, seconds: float) -> Sequence[Message]:
+        """Return at most `limit` messages; an error behind them is raised by the next call."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise self._source_error(failure)
@@ -86,6 +89,7 @@ class KafkaSource:
         return found
 
     def caught_up(self) -> bool:
+        """Return whether each partition was read to its end, without an error since."""
         return self._failure is None and all(self._at_end.values())
 
     def close(self) -> None:
