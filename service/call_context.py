@@ -78,6 +78,7 @@ def current_call() -> Call:
 
 
 def is_answering() -> bool:
+    """Return whether this thread works for a call of a server."""
     return _CURRENT.get(None) is not None
 
 
@@ -90,5 +91,6 @@ def begin_answering(call: Call) -> "Token[Call]":
 
 
 def end_answering(token: "Token[Call]") -> None:
+    """Undo the beginning of the call that gave the token."""
     with suppress(ValueError):  # a stream closed from elsewhere
         _CURRENT.reset(token)

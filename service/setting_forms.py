@@ -29,7 +29,7 @@ def require_address(text: str) -> str:
 
 def require_target(text: str) -> str:
     # gRPC accepts other forms (dns:///, unix:), and takes an HTTP URL for a name that nothing resolves.
-    """Return gRPC's target. Raises ValueError only for an HTTP URL."""
+    """Return gRPC's target, such as HOST:PORT. Raises ValueError for an HTTP URL alone."""
     if re.match(r"(?i)https?:", text):
         raise ValueError("must be HOST:PORT, without http://")
     return text
@@ -50,6 +50,7 @@ def require_readable_file(path: Path) -> Path:
 
 
 def find_file(folder: Path | None, name: str) -> Path | None:
+    """Return the path of a file in the folder; None if it, or the folder, is missing."""
     return folder / name if folder is not None and (folder / name).exists() else None
 
 
@@ -81,6 +82,7 @@ def _require_files(folder: Path, *names: str) -> None:
 
 
 def require_marketplace(text: str) -> str:
+    """Return the marketplace's id. Raises ValueError unless it has the form of an id."""
     if not is_id(text):
         raise ValueError(f"must be {ID_FORM}")
     return text

@@ -110,10 +110,12 @@ class Settings(BaseModel):
 
     @property
     def audit_file(self) -> Path:
+        """Return the file of calls by privileged rights."""
         return self.data_dir / "audit.jsonl"
 
     @property
     def pseudonym_key(self) -> Path:
+        """Return the file of the key under which logs name sellers and persons."""
         return self.data_dir / "pseudonym-key"
 
     @property

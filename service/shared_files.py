@@ -45,7 +45,7 @@ class Store:
             make_private(Path(self._root))
 
     def size(self, name: str) -> int | None:
-        """Return a file's length in bytes; None if it is missing."""
+        """Return a file's length in bytes, asked anew; None if it is missing."""
         with suppress(FileNotFoundError, NotADirectoryError):
             if self._fs:
                 self._fs.invalidate_cache()

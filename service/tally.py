@@ -40,6 +40,7 @@ class Tally(Generic[Key]):
         self._counts: PerThread[dict[Key, int]] = PerThread(dict)
 
     def add(self, key: Key, number: int = 1) -> None:
+        """Count in this thread, without a lock."""
         counts = self._counts.own()
         try:
             counts[key] += number
@@ -47,9 +48,11 @@ class Tally(Generic[Key]):
             counts[key] = number
 
     def total(self, key: Key) -> int:
+        """Return a key's count over all threads; 0 for an unknown key."""
         return sum(counts.get(key, 0) for counts in self._counts.all())
 
     def totals(self) -> dict[Key, int]:
+        """Return each key's count over all threads."""
         found: dict[Key, int] = {}
         for counts in self._counts.all():
             for key, number in list(counts.items()):  # atomic, so that no thread adds a key in between

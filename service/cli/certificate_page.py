@@ -38,6 +38,7 @@ _LIMITS = (
 def list_lines(
     certificate: dict[str, Any], policy: Policy, assumed: Assumptions, limits: dict[str, Sensitivity]
 ) -> Iterator[str]:
+    """Yield the lines of a certificate's page: the losses first, then gaps, verdicts and assumptions."""
     name, currency = certificate["policy"], certificate["currency"]
     yield f"Runs under the policy {name['name']} version {name['version']}: sellers take orders, deliver none, and leave."
     yield from _section("The most that buyers lose, after refunds from what is held", _list_most(certificate))
@@ -171,6 +172,8 @@ def format_value(name: str, value: int, currency: str) -> str:
 
 
 def describe_attack(attack: dict[str, Any], currency: str) -> str:
+    """Return an attack in one sentence; its gains and costs, in minor units, add up to the last number."""
+
     def gain(minor: int) -> str:
         return f"{'+' if minor > 0 else ''}{format_amount(minor, currency)}"
 

@@ -60,6 +60,7 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, short_help=row.summary))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, Any]:
+        """Load a command's module when it is called, not before."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else found, rest
 

@@ -86,6 +86,7 @@ def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
 
 
 def tier_text(tier: "Tier.ValueType") -> str:
+    """Return a tier as policies name it, such as `probation`."""
     return Tier.Name(tier).removeprefix("TIER_").lower()
 
 
@@ -157,10 +158,12 @@ def _time(time: Timestamp) -> str:
 
 
 def kind_text(kind: "MeasureKind.ValueType") -> str:
+    """Return a kind of measure as policies name it, such as `settlement_hold`."""
     return MeasureKind.Name(kind).removeprefix("MEASURE_KIND_").lower()
 
 
 def value_text(value: MeasureValue, currency: str) -> str:
+    """Return a measure's value with its unit; "" without one."""
     which = value.WhichOneof("value")
     return "" if which is None else _TEXTS[which](getattr(value, which), currency)
 

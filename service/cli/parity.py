@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def count_differing_rows(settings: Settings, marketplace: str, sample: "Sample") -> int:
-    """Return how many rows differ, in any bit, from the ledger's."""
+    """Return how many of training's rows differ in any bit from what a server reads for that seller and day."""
     differing = 0
     with open_ledger(settings) as ledger:
         cut = ledger.cut()

@@ -57,6 +57,7 @@ class Finished:
 
 
 def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished:
+    """Make a response with an ETag of the body, and the 304 for readers who have it."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     tagged = {**headers, "ETag": etag}
     return Finished(
@@ -75,6 +76,7 @@ def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> C
 
 
 def language_headers(language: str, is_negotiated: bool) -> dict[str, str]:
+    """Return the headers of a language; caches then keep one answer each if it was negotiated."""
     return {"Content-Language": language} | ({"Vary": "Accept-Language"} if is_negotiated else {})
 
 
@@ -86,7 +88,7 @@ class Pictures:
         self._made = cache(self._make)
 
     def of(self, look: Look, is_negotiated: bool, badge: str, age: Age) -> Finished:
-        """Return a badge's picture; the same empty one if it has no words."""
+        """Return a badge's picture; one and the same empty picture for a badge without words."""
         return self._made(look, is_negotiated, badge if badge in self._words else None, age)
 
     def _make(self, look: Look, is_negotiated: bool, badge: str | None, age: Age) -> Finished:

@@ -104,13 +104,15 @@ class Badges:
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="badges")
 
     def close(self) -> None:
+        """Start no further calls; those that run may end."""
         self._pool.shutdown(cancel_futures=True)
 
     def kept_sellers(self) -> int:
+        """Return how many sellers are remembered, unknown ids included."""
         return len(self._sellers) + len(self._strangers)
 
     def take_fresh(self, seller: Seller) -> Row | None:
-        """Return a badge asked for within FRESH_SECONDS, else None."""
+        """Return a seller's badge if the server was asked within 30 s, and count it; else None."""
         row = self._row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
             return None
@@ -118,7 +120,7 @@ class Badges:
         return row
 
     def is_current(self, row: Row) -> bool:
-        """Return whether the badge was checked within FRESH_SECONDS."""
+        """Return whether the server confirmed the badge within 30 s, not only was asked."""
         return self._clock() - row.checked <= FRESH_SECONDS
 
     async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:

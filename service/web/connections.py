@@ -49,6 +49,7 @@ def bounded_protocol(
 
 
 def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
+    """Return what every uvicorn of ours is started with: bounds, and no logs of requests."""
     return {
         "http": protocol,
         "ws": "none",

@@ -40,7 +40,7 @@ class Look(NamedTuple):
 
 
 def draw_badge(mark: str, label: str, look: Look) -> str:
-    """Return a badge as SVG; `mark`: one of MARKS."""
+    """Return a badge as SVG with the label's text; `mark`: one of MARKS."""
     colour, size = COLOURS[look.theme][mark], look.size
     shown = escape(label)
     scale = "" if size == 20 else f' transform="scale({size / 20:g})"'
@@ -55,6 +55,7 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
 
 
 def draw_nothing(look: Look) -> str:
+    """Return an empty SVG of the badge's size, hidden from screen readers."""
     return _svg(look, ' aria-hidden="true"', "")
 
 

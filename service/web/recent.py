@@ -14,7 +14,7 @@ class Recent(dict[K, V]):
         self._lock = threading.Lock()
 
     def put(self, key: K, value: V) -> None:
-        """Put a value last; of more than `most` the first leaves."""
+        """Put a value last, also under a known key; the first leaves if there are more than `most`."""
         with self._lock:
             self.pop(key, None)
             self[key] = value

@@ -27,7 +27,7 @@ def call_or_propose(visit: Visit, **asked: Any) -> Any:
 
 
 def refuse_appeals(request: DecideViolationsRequest) -> None:
-    """Raise Problem if it decides appeals."""
+    """Raise Problem if a bulk decision could reach appealed violations."""
     if not request.statuses or VIOLATION_STATUS_APPEALED in request.statuses:
         raise Problem(400, "Appeals are decided one by one", "Begin with another dry run, which leaves them out.")
 

@@ -62,6 +62,7 @@ class Desk:
         self.app.router.redirect_slashes = False
 
     def close(self) -> None:
+        """End the sending of decisions, then close the journal."""
         self.sender.close()
         self.journal.close()
 

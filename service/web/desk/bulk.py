@@ -105,7 +105,7 @@ class BulkPages:
         )
 
     def execute(self, visit: Visit) -> Response:
-        """Decide up to 100,000 violations, or propose it."""
+        """Decide what the dry run showed, call by call until nothing remains, or propose it; note it in the journal."""
         try:
             request = Parse(visit.form_value("request"), DecideViolationsRequest())
         except ParseError:

@@ -28,7 +28,7 @@ def start_call(call: Callable[[], T]) -> "Future[T]":
 
 
 def call_patiently(call: Callable[[], T]) -> T:
-    """Make a call, again while the service is busy, for READ_SECONDS."""
+    """Make a call, again while the service is busy, for READ_SECONDS; then raise its error."""
     until = time.monotonic() + READ_SECONDS
     while True:
         try:

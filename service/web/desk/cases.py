@@ -88,7 +88,10 @@ class CasePages:
         )
 
     def record_finding(self, visit: Visit) -> Response:
-        """Record what the visitor found; `review` puts the case aside."""
+        """Keep the visitor's finding in the journal and go to the second step; wrong input shows the case again.
+
+        The finding `review` puts the case aside. Nothing goes to the ledger yet.
+        """
         name, violation, recorded = self._load_and_renew_case(visit)
         choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
         words, problems = visit.form_value("words"), []
@@ -178,7 +181,7 @@ class CasePages:
     # --- the consequence
 
     def consequence(self, visit: Visit) -> Response:
-        """Show the second step. Raises Problem before the visitor's finding."""
+        """Show the second step: what the finding would change. Raises Problem before the visitor's finding."""
         name, violation, recorded = self._load_and_renew_case(visit)
         finding = self._finding(visit, name)
         seller, client = last(violation.seller), visit.visitor.client
@@ -231,7 +234,7 @@ class CasePages:
         return None
 
     def undo(self, visit: Visit) -> Response:
-        """Take the visitor's decision back. Raises Problem after the undo window."""
+        """Take the visitor's decision back before it is sent. Raises Problem after the undo window of 10 s."""
         try:
             decision = self.journal.undo(visit.path_value("decision"), visit.visitor.actor)
         except Taken as taken:
@@ -298,13 +301,13 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
 
 
 def appeal_of(violation: Violation, recorded: Sequence[Entry]) -> str:
-    """Return the waiting appeal's entry id."""
+    """Return the entry id of the appeal that waits for a decision; "" without one."""
     appeals = [one.entry_id for one in recorded if one.status.action == ACTION_APPEAL]
     return appeals[-1] if violation.status == VIOLATION_STATUS_APPEALED else ""
 
 
 def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
-    """Return who may not decide an appeal: all who decided before."""
+    """Return who may not decide a waiting appeal: all who decided the case before; empty without an appeal."""
     if violation.status != VIOLATION_STATUS_APPEALED:
         return set()
     decisions = [one.status for one in recorded if one.WhichOneof("fact") == "status"]

@@ -68,6 +68,7 @@ class Decision:
 
     @property
     def people(self) -> list[str]:
+        """Return who decided: one person, or two in a joint decision."""
         return list_deciders(self.actor)
 
 
@@ -116,12 +117,12 @@ class Journal:
     # --- reading
 
     def case(self, violation: str) -> Case:
-        """Return a case, empty if unknown, without a claim that is over."""
+        """Return the desk's state of a case, empty if unknown; an expired claim is left out."""
         with self._lock:
             return self._case(violation)
 
     def list_decisions(self, actor: str = "") -> list[Decision]:
-        """Return decisions, the latest first; of `actor` also joint ones."""
+        """Return the desk's decisions, the latest first; of one person if `actor` is given, joint ones included."""
         with self._lock:
             found = reversed(self._decisions.values())
             return [one for one in found if not actor or actor in one.people]
@@ -148,6 +149,7 @@ class Journal:
         return max(0.0, decision.due - self._clock())
 
     def list_bulk(self) -> list[dict[str, Any]]:
+        """Return bulk decisions, the latest first."""
         with self._lock:
             return list(reversed(self._bulk.values()))
 
@@ -182,7 +184,7 @@ class Journal:
                 self._change(violation, opened=[*opened, actor])
 
     def forget_other_answers(self, violation: str, appeal: str) -> None:
-        """Forget findings and votes with another `appeal`."""
+        """Forget findings and votes that answered another appeal than `appeal`."""
         with self._lock:
             case = self._case(violation)
             finding = {actor: one for actor, one in case.finding.items() if one.appeal == appeal}
@@ -241,7 +243,7 @@ class Journal:
             return self._decisions[name]
 
     def settle(self, name: str, state: str, problem: str = "") -> None:
-        """Record a decision as `sent` or `refused`."""
+        """Record the end of a decision: `sent` to the ledger, or `refused` with the problem."""
         with self._lock:
             self._write("decision", replace(self._decisions[name], state=state, problem=problem))
 

@@ -51,6 +51,7 @@ class Queue(NamedTuple):
     """It shows the service's time and the freshness of answers."""
 
     def has_all_complaints(self) -> bool:
+        """Return whether the page holds every waiting complaint."""
         return len(self.first_page.complaints) < MOST
 
     def now(self) -> datetime:
@@ -71,6 +72,7 @@ class QueuePages:
         self._lock = threading.Lock()
 
     def show(self, visit: Visit) -> Response:
+        """Show a page of the waiting cases, as the address filters and sorts them."""
         queue, rows = self.rows(visit.visitor)
         chosen = [row for row in rows if _is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
@@ -112,7 +114,7 @@ class QueuePages:
         return None
 
     def rows(self, visitor: Visitor) -> tuple[Queue, list[Row]]:
-        """Return the queue, and rows for its violations that nobody decided since."""
+        """Return the queue as last read, and rows for its violations that nobody decided since."""
         queue, decided = self.read(visitor), self._journal.list_decided_lately()
         waiting = [(last(item.violation.name), item) for item in queue.items]
         return queue, [self._row(name, item) for name, item in waiting if name not in decided]
@@ -127,6 +129,7 @@ class QueuePages:
         self._decided.put(complaint, (decision_id, time.monotonic()))
 
     def is_decided_by(self, complaint: str, decision_id: str) -> bool:
+        """Return whether this desk sent this decision about the complaint lately."""
         return self._decided.get(complaint, ("", 0.0))[0] == decision_id
 
     def read(self, visitor: Visitor) -> Queue:

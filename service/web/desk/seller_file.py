@@ -95,6 +95,7 @@ class SellerFilePages:
         )
 
     def entries(self, visit: Visit) -> Response:
+        """Show a page of the seller's entries."""
         seller = seller_of(visit)
         request = ListEntriesRequest(
             parent=seller_name(self.marketplace, seller),
@@ -123,12 +124,13 @@ def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
 
 
 def violations_latest_first(client: Client, marketplace: str, seller: str) -> list[Violation]:
-    """Return the first MARKED_ENTRIES violations, sorted."""
+    """Return up to MARKED_ENTRIES of the seller's violations, the latest report first."""
     listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
 
 
 def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
+    """Return the seller's first MARKED_ENTRIES entries by sequence."""
     listed = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return list(islice(listed, MARKED_ENTRIES))
 
@@ -170,6 +172,7 @@ def _sample(time: datetime, score: TrustScore | PastScore) -> Sample:
 
 
 def stamp_fields(stamp: Stamp) -> dict[str, str]:
+    """Return the stamp as texts of an address, for a replay; a missing part is ""."""
     given = MessageToDict(stamp, preserving_proto_field_name=True)
     return {name: str(given.get(name, "")) for name in STAMP_FIELDS}
 

@@ -51,6 +51,7 @@ class Sender:
         self._thread.start()
 
     def close(self) -> None:
+        """End the thread; decisions still in their undo window stay in the journal."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -57,12 +57,12 @@ class ProxySignIn:
         return Visitor(person, f"staff-{hashlib.sha256(person.encode()).hexdigest()[:12]}", client, person)
 
     def client_of(self, person: str) -> Client | None:
-        """Return a client with the person's last token since the start, if any."""
+        """Return a client with the person's last token since the start; None if that person never came."""
         token = self._tokens.get(person)
         return None if token is None else self.clients.find_or_make(token)
 
     def sign_in(self, request: Request) -> Response:
-        """Return the page for a request without a token: status 401."""
+        """Return status 401 for a request without a token: only the proxy can sign in."""
         text = "The proxy in front of the desk passes on a bearer token of each person, and this request had none."
         problem = Problem(401, "You are not signed in", text)
         return render("problem.html", 401, problem=problem, visitor=None, csrf="", path=request.url.path)
@@ -91,6 +91,7 @@ class CodeSignIn:
         return self.client
 
     def sign_in(self, request: Request) -> Response:
+        """Redirect to the form for the printed code, and back afterwards."""
         return redirect(f"/sign-in?next={quote(request.url.path)}")
 
     def page(self, visit: Visit) -> Response:
@@ -119,6 +120,7 @@ class CodeSignIn:
         return visit.page("sign_in.html", 400 if problems else 200, form=form, problems=problems)
 
     def end(self, visit: Visit) -> Response:
+        """Sign the visitor out."""
         self.sessions.close(visit.request.cookies.get(COOKIE, ""))
         return redirect("/sign-in")
 

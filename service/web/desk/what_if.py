@@ -19,7 +19,7 @@ class WhatIfPages:
     marketplace: str
 
     def simulate(self, visit: Visit) -> Response:
-        """Show what a decision would change, without recording it."""
+        """Show what a decision would change for the seller; nothing is recorded."""
         seller, violation, action = seller_of(visit), visit.query_value("violation"), visit.query_value("action")
         if action not in SUPPOSED or not violation:
             raise Problem(400, "Choose what to suppose", "Open the seller's file and follow a link beside a violation.")
@@ -49,7 +49,7 @@ class WhatIfPages:
         return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
-        """Record that the form's case ended. Raises Problem without a reason."""
+        """End the form's case of a caution, by an entry with the reason. Raises Problem without a reason."""
         seller, case, actor = seller_of(visit), visit.form_value("case"), visit.visitor.actor
         visit.visitor.client.end_case(self.marketplace, seller, case, actor=actor, reason=require_reason(visit))
         return redirect(f"/sellers/{seller}")

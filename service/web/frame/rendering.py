@@ -44,11 +44,13 @@ def render(template: str, status: int = 200, headers: Mapping[str, str] | None =
 
 
 def redirect(path: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a 303 to a path of this site."""
     return Response(status_code=303, headers=HEADERS | dict(headers or {}) | {"Location": path})
 
 
 @cache
 def templates() -> Environment:
+    """Return the environment of all templates; a missing value is an error."""
     made = Environment(
         loader=FileSystemLoader([FOLDER.parent / room / "templates" for room in ("frame", "desk", "public", "")]),
         autoescape=True,
@@ -89,6 +91,7 @@ def action_name(action: Action.ValueType) -> str:
 
 
 def action_of(name: str) -> Action.ValueType:
+    """Return an action by the name of grants: `action_of("confirm") == ACTION_CONFIRM`."""
     return Action.Value(f"ACTION_{name.upper()}")
 
 
@@ -97,6 +100,7 @@ def time_of(value: Timestamp | datetime) -> datetime:
 
 
 def day(value: Timestamp | datetime) -> str:
+    """Return a UTC day such as `3 Jul 2026`."""
     time = time_of(value)
     return f"{time.day} {time:%b %Y}"
 
@@ -112,6 +116,7 @@ def money(minor: int, currency: str) -> str:
 
 
 def number(value: int) -> str:
+    """Return `1,234`, with a real minus sign below 0."""
     return f"{value:,}".replace("-", "\u2212")
 
 
@@ -121,9 +126,10 @@ def signed(value: int) -> str:
 
 
 def short_id(text: str) -> str:
-    """Cut the middle out of an id of over 28 characters."""
+    """Return an id; the middle is cut out beyond 28 characters."""
     return text if len(text) <= 28 else f"{text[:20]}…{text[-6:]}"
 
 
 def last(name: str) -> str:
+    """Return the id at the end of a resource name: `last("marketplaces/m/sellers/s") == "s"`."""
     return name.rpartition("/")[2]

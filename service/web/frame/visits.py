@@ -62,7 +62,7 @@ class FormGuard:
         self._secret = secrets.token_bytes(32)
 
     def token(self, key: str) -> str:
-        """Return the token that a visitor's forms must send."""
+        """Return the token that forms of this visitor must send; `key`: the visitor's session."""
         return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
     def require(self, request: Request, key: str, token: str) -> None:
@@ -83,6 +83,7 @@ class Visit:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     def form_value(self, name: str) -> str:
+        """Return a form's first value of the name, without blanks around it; "" if missing."""
         return self.form.get(name, [""])[0].strip()
 
     def form_file(self, name: str) -> bytes:
@@ -96,6 +97,7 @@ class Visit:
         return str(self.request.path_params[name])
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """Return a page with the visitor, the form token and the path."""
         path = self.request.url.path
         shown = {**self.context, **values}
         return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **shown)
@@ -237,6 +239,7 @@ class Sessions:
         return visitor if time.monotonic() < until else None
 
     def close(self, name: str) -> None:
+        """End a session; an unknown name does nothing."""
         self._held.drop(name)
 
 

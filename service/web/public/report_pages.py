@@ -31,6 +31,7 @@ class ReportPages:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
+        """Return the routes of transparency reports; `report` gets a line for each failure."""
         site = Site(lambda _: Visitor("", "", self.client), _never, report)
         return [
             site.route("/report/{marketplace}/{period}.html", self.page),
@@ -38,10 +39,12 @@ class ReportPages:
         ]
 
     def page(self, visit: Visit) -> Response:
+        """Return the report as HTML, in the reader's language."""
         html = write_html(self._find(visit), visit.path_value("marketplace"), language_of(visit.request))
         return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
     def csv(self, visit: Visit) -> Response:
+        """Return the report as a CSV file to save."""
         name = f"report-{visit.path_value('period')}.csv"
         body = write_csv(self._find(visit))
         return Response(

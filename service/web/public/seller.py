@@ -81,6 +81,7 @@ class SellerPages:
     """Places by entry id."""
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
+        """Return the routes of a seller's own page; `report` gets a line for each failure."""
         place = "/my/{marketplace}/{seller}"
         site = _SellerSite(self.identify, _show_signed_out, report)
         entry = _SellerSite(lambda _: Visitor("", "", self.client), _show_signed_out, report)
@@ -97,7 +98,10 @@ class SellerPages:
         ]
 
     def identify(self, request: Request) -> Visitor:
-        """Return the seller signed in. Raises Problem for another seller's page."""
+        """Return the seller signed in; without tokens anybody on this machine, as in the demo.
+
+        Raises SignInNeeded without a session, and Problem for another seller's page.
+        """
         seller = _name_in(request)
         if self.tokens is None:
             if not is_loopback_host(request.headers.get("host", "").rpartition(":")[0].strip("[]")):
@@ -134,6 +138,7 @@ class SellerPages:
         return page(visit, "seller_sign_in.html", 401, token="", problems=[("token", texts["sign_in_wrong"])])
 
     def sign_out(self, visit: Visit) -> Response:
+        """End the session and its cookie."""
         self.sessions.close(visit.request.cookies.get(COOKIE, ""))
         return redirect(
             Place(visit.request).link("/sign-in"),
@@ -141,6 +146,7 @@ class SellerPages:
         )
 
     def show(self, visit: Visit) -> Response:
+        """Show score, measures, what the seller can do, and the way back to a better tier."""
         found = _Answers(visit)
         chart = _draw(found.path, TEXTS[language_of(visit.request)]["healing"])
         done, digest = visit.query_value("done"), visit.query_value("digest")
@@ -156,6 +162,7 @@ class SellerPages:
         )
 
     def letter(self, visit: Visit) -> Response:
+        """Show the latest statement of reasons for one measure."""
         found = visit.visitor.client.list_statements_of_reasons(
             *_ids(visit),
             audience=AUDIENCE_SELLER,
@@ -278,6 +285,7 @@ class Place:
 
 
 def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
+    """Return a page with the texts and links of the reader's language."""
     place = Place(visit.request)
     return visit.page(template, status, texts=TEXTS[place.language], language=place.language, place=place, **values)
 
