@@ -24,7 +24,6 @@ def figures_of(run, *arguments: float) -> dict[str, float]:
 
 @pytest.mark.timeout(300)
 def test_at_five_times_the_load_health_is_answered() -> None:
-    """So are checkouts beside slow reads."""
     found = figures_of(_overload.run, 4, 2)
     assert found["overload.python.tries"] > 10
     assert found["overload.python.goodput"] > 0

@@ -67,8 +67,6 @@ def test_calls_run_side_by_side_on_one_loop(target: str) -> None:
 
 
 def test_streams_run_on_a_loop(tmp_path: Path) -> None:
-    """Batches of an asynchronous generator, and a watch that sees them."""
-
     async def batches() -> AsyncIterator[list[Entry]]:
         for number in range(20):
             await asyncio.sleep(0.01)

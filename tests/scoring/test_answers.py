@@ -80,7 +80,6 @@ def test_an_edge_is_stated_once_however_often_facts_are(rows: list[FactRow]) -> 
 def test_a_weaker_or_later_measure_lifts_no_stronger_one(
     rows: list[FactRow], days: int, ppm: int, state: MeasureState
 ) -> None:
-    """Measures are a join: whatever a person states about a measure of its own, no term gets laxer."""
     before = evaluated(rows, [])
     stated = []
     for number, kind in enumerate((MeasureKind.SETTLEMENT_HOLD, MeasureKind.ROLLING_RESERVE), 10_000):

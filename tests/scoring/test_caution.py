@@ -242,7 +242,6 @@ def history(seen: Seen) -> list[FactRow]:
 def test_reports_give_no_more_than_30_days_of_180(
     seen: Seen,
 ) -> None:
-    """Whatever was taken back since."""
     mornings = lived(history(seen), BUSY)
     for end in range(len(mornings)):
         # A span of 30 days can touch 31 mornings, each further span one more.

@@ -75,7 +75,6 @@ def test_the_general_policy_sees_who_stops_delivering(arriving: int, day: int | 
 
 
 def test_disputes_set_caution_off_by_their_share() -> None:
-    """Chargebacks count as disputes."""
     table = table_of(burst=DISPUTED)
     for delivered, is_off in ((133, True), (134, False)):
         day = flow(TODAY - 1, delivered_orders=delivered, disputed_orders=12, charged_back_orders=8)
@@ -109,7 +108,6 @@ def test_a_sleeping_account_that_wakes_sets_a_jump_off() -> None:
 
 
 def test_value_that_is_refunded_is_no_jump() -> None:
-    """On the same day, when the day is stated again, or within the days after: strangers freeze no seller by buying."""
     table = table_of(jump=JUMP)
     before, bought = usual(31, 4), {"captured_orders": 12, "captured_minor": 20_000}
     jump = flow(TODAY - 3, **bought)
@@ -312,7 +310,6 @@ def test_no_field_of_a_score_rests_on_flow() -> None:
 
 
 def test_restated_flow_costs_no_more_than_its_latest_changes() -> None:
-    """Each of 3,000 statements flips the same day; 2,000 are read and 100 traced."""
     assert GENERAL.caution is not None
     turns = [{"delivered_orders": 400, "disputed_orders": 400 * (n % 2 == 0)} for n in range(3_001)]
     one = flow(TODAY - 1, **turns[0])

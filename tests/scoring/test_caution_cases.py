@@ -46,7 +46,6 @@ def test_a_case_that_a_person_ends_ends_its_caution() -> None:
 
 
 def test_what_an_ended_case_rested_on_sets_no_caution_off() -> None:
-    """r0 and r1 trigger it; r1 and r2 would, once r0 is dismissed. New facts do."""
     rows = [report("r0", TODAY - 6), report("r1", TODAY - 5), report("r2", TODAY - 3)]
     [found] = cautions(rows, visible(TODAY - 4), policy=WEEK)
     ended = decided(found.case, visible(TODAY - 4))

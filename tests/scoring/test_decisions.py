@@ -128,7 +128,6 @@ def test_what_is_moved_is_as_if_stated_so_from_the_beginning(
 @COUNTING
 @given(sellers(), st.lists(UNITS, min_size=1, max_size=4))
 def test_units_raise_severities_by_incident_up_to_critical(rows: list[FactRow], units: list[int]) -> None:
-    """By one step from 10 on, by two from 1,000 on, over all counting units of an incident."""
     rows = with_units(rows, units)
     guilty = [row for row in rows if row.kind == Kind.VIOLATION and row.status == Status.CONFIRMED]
     v = facts_of(rows).violations

@@ -115,7 +115,6 @@ def test_the_order_in_which_facts_arrive_does_not_matter(rows: list[FactRow], ch
 
 
 def test_a_termination_is_announced_and_begins_after_its_notice() -> None:
-    """48 points: 30 days from the decision."""
     breaches = [violation(f"v{n}", TODAY - 60, COUNTERFEIT, MAJOR) for n in range(4)]
     rows = [*SOLD, *breaches]
     decided = midnight(TODAY - 60) + 1
@@ -239,7 +238,6 @@ def test_without_a_model_only_confirmed_facts_hold() -> None:
 
 
 def test_a_rule_by_the_deposit_placed_holds_below_it() -> None:
-    """The terms follow the placed deposit, not the required one: 400 of 1,000 give the shorter hold."""
     policy = policy_of(
         rule("all", {"kind": "deposit", "amount_minor": 1_000}, {"kind": "settlement_hold", "days": 3}),
         rule("unsecured", {"kind": "settlement_hold", "days": 9}, deposit={"below": 400}),

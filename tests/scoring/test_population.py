@@ -99,7 +99,6 @@ def placed(
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["general", "ladder", "tiers"])
 def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) -> None:
-    """Except served suspensions, which a policy's rules do not know."""
     more = GROUP % (format_day(TODAY - 5), format_day(TODAY + 5))
     policy = shipped(name, "" if name == "tiers" else more)
     rows, values, people, found = placed(policy, seed)

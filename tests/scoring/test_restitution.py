@@ -47,7 +47,6 @@ def test_each_day_of_a_reserve_counts_at_its_share() -> None:
 
 
 def test_an_earlier_update_counts_in_its_place() -> None:
-    """Stated last: 50 % from day 3 on, so 0.1 * 5,005 + 0.5 * 10,010, rounded down."""
     reserve = [
         *(at(2, IMPOSED, RESERVE, ppm=100_000), at(4, UPDATED, RESERVE, ppm=900_000)),
         *(at(3, UPDATED, RESERVE, ppm=500_000), at(5, LIFTED, RESERVE)),

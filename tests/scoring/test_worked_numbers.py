@@ -45,7 +45,6 @@ def test_decay_tables_halve_at_each_half_life_and_end_at_nothing() -> None:
 def test_sums_of_products_are_exact_however_large(
     items: list[tuple[int, int, int]], smaller: int, are_alike: bool
 ) -> None:
-    """In any order, and also where facts share the column of their weight."""
     items = [(items[0][0] if are_alike else weight, amount >> smaller, place) for weight, amount, place in items]
     weight, amount, place = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
     column = np.zeros(len(items), dtype=np.int64) if are_alike else np.arange(len(items))
@@ -115,7 +114,6 @@ def test_the_lifecycle_allows_what_its_table_says(status: Status, action: Action
 
 
 def test_times_come_back_from_text() -> None:
-    """The worked numbers of scoring.base.time; a time without offset is rejected."""
     assert parse_time("1970-01-01T00:00:01Z") == 1_000_000
     assert format_time(1_000_000) == "1970-01-01T00:00:01Z"
     assert parse_time("1970-01-02") == 86_400_000_000
@@ -134,12 +132,6 @@ def test_every_feature_states_its_definition_unit_and_direction() -> None:
 
 
 def test_rates_without_decay_tell_newcomers_from_proven_sellers() -> None:
-    """Half an event in the first `rate_damping` (50) orders: 0.5 / 50 without sales, 0.5 / 2,000 after 1,950 clean
-    orders.
-
-    Decayed rates give 0 for both.
-    """
-
     def rates(orders: int, age: int) -> list[float]:
         rows = numbered([exposure("x", TODAY - age, orders)])
         sums = Folder(CONSTANTS).fold(resolve(columns_of(rows, ["s"]), np.array([NOW])))

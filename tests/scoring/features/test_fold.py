@@ -23,8 +23,6 @@ BOUNDS = ((5, 5), (1 << 46, 1 << 16), (1 << 20, 1 << 41))
 def test_each_way_of_adding_up_gives_the_plain_sums(
     data: st.DataObject, columns: int, places: int, bounds: tuple[int, int]
 ) -> None:
-    """With few and many slots per fact, in and out of order, within 64 bits and beyond them."""
-
     def draw(number: int, *values: int) -> Any:
         return data.draw(st.lists(st.sampled_from(values), min_size=number, max_size=number))
 
@@ -63,7 +61,6 @@ def add_up_plainly(facts: Facts, half_life: int) -> dict[int, int]:
 @settings(max_examples=200, deadline=None)
 @given(sellers())
 def test_incidents_of_one_and_of_many_reports_add_up_alike(rows: list[FactRow]) -> None:
-    """A run of one report takes a short way, one of reports of several days or severities a long one."""
     facts = facts_of(rows)
     series = FOLDER.fold(facts).series
     for row, half_life in enumerate(HALF_LIVES):

@@ -66,7 +66,6 @@ def test_a_longer_hold_makes_the_toy_hold_against_faked_history() -> None:
 
 
 def test_both_verdicts_hold_if_nothing_is_paid_before_a_stop() -> None:
-    """A hold as long as the run: even a real history brings nothing; the price is the hold of honest sellers."""
     found = certified(toy(cap(1_000), rule("hold", {"kind": "settlement_hold", "days": 5})))
     assert [found["verdicts"][name]["holds"] for name in (FAKED, REAL)] == [True, True]
     assert found["takes"]["largest"] == {"gross_minor": 5_000, "after_refunds_minor": 0}
@@ -174,7 +173,6 @@ def test_who_places_enough_counts_as_placed_without_a_loss() -> None:
 
 
 def test_the_cheapest_way_to_a_history_counts() -> None:
-    """An account of 400,000 settled for 1,500 is cheaper than faking it for 20,000."""
     found = certified(TOY, aged_account={"minor": 1_500, "ppm": 0})["verdicts"][FAKED]
     assert found["most_minor"] == 5 * 4_000 - 1_500
     assert found["attack"]["entered_with_minor"] == 400_000
@@ -188,7 +186,6 @@ def test_the_slowest_stop_and_the_cheapest_fake_count_together() -> None:
 
 
 def test_a_release_on_a_scan_needs_a_carrier_that_confirms() -> None:
-    """With confirmation no payout precedes the carrier's earliest delivery: a hold of as many days."""
     scanned = certified(TOY)["verdicts"][REAL]
     confirmed = certified(TOY, carrier={"days": 2, "source": "contract"})["verdicts"][REAL]
     assert (scanned["most_minor"], confirmed["most_minor"]) == (5 * 4_000 - 100, 3 * 4_000 - 100)
@@ -217,7 +214,6 @@ def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:
 
 
 def test_a_part_of_a_bucket_is_worth_no_more_than_what_it_cost() -> None:
-    """A wider bucket changes no verdict. Values within it count linearly, so coarse and finest buckets give equal sums."""
     data = toy(cap(7, (1_001, 90), (5_003, 333)), hold(3, 5_003))
     coarse = build_states(policy_of(data), assumed())
     fine = States((*range(0, 5_003, 7), 5_003), coarse.tenure, coarse.deposits, (), coarse.run_days, coarse.trade)

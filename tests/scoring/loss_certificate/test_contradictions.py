@@ -26,7 +26,6 @@ def test_a_case_that_is_not_stopped_is_the_slowest_of_all() -> None:
 
 
 def test_a_stop_time_is_contradicted_by_too_many_slow_cases() -> None:
-    """One of five fits, one of six does not; a case that already lasts longer counts as slow."""
     assert contradicted(1, 1, 4, 4, 5) == ["stop"]
     assert contradicted(1, 1, 1, 4, 4, 5) == []
     assert contradicted(1, 1, 1, 4, None) == ["stop"]
@@ -35,7 +34,6 @@ def test_a_stop_time_is_contradicted_by_too_many_slow_cases() -> None:
 
 
 def test_an_overturned_share_is_contradicted_beyond_chance() -> None:
-    """Assumed 10,000 ppm: two of 200 fit, seven do not."""
     assert contradicted(confirmed=198, overturned=2) == []
     assert contradicted(confirmed=193, overturned=7) == ["overturned"]
 

@@ -40,7 +40,6 @@ def test_the_most_that_each_seller_can_take_is_stated() -> None:
 
 
 def test_a_lift_beyond_the_bound_fails_unless_it_is_accepted() -> None:
-    """With a hold as long as a run the take is 0; without it five days at 4,000."""
     held = toy(TOY["rules"][0], rule("below-100000", {"kind": "settlement_hold", "days": 5}))
     assert list_failed(certified(data=held)) == []
     lifted = seller("a", HOLD), seller("b", HOLD)

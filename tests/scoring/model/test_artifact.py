@@ -84,7 +84,6 @@ def with_table(number: int, change: Callable[[Table], Table]) -> Page:
 
 
 def test_a_forgery_of_the_page_as_it_is_loads() -> None:
-    """Control: with unchanged tables, or all points doubled, the forged artifact is valid."""
     assert load(poisoned(artifact().page)).digest == artifact().digest
     assert load(poisoned(with_table(3, lambda table: replace(table, points=2 * table.points)))).digest
 
@@ -174,10 +173,6 @@ def test_a_wrong_value_of_the_manifest_is_refused(place: str, value: object) -> 
     ],
 )
 def test_a_feature_that_could_not_be_scored_does_not_load(stated: object) -> None:
-    """The model is refused when loaded, before any seller lacks the attribute.
-
-    The wrong feature replaces a feature that no tree reads, so all else matches.
-    """
     with pytest.raises(ArtifactRefused, match=r"feature|unsound"):
         verify(with_unread_feature(stated))
 
@@ -188,7 +183,6 @@ def test_a_feature_of_an_attribute_or_a_context_loads() -> None:
 
 
 def with_unread_feature(stated: object) -> dict[str, bytes]:
-    """Return the artifact with a further feature that no tree reads; certificate and golden vectors match."""
     changed = parts()
     manifest, golden = json.loads(changed[MANIFEST]), json.loads(changed["golden.json"])
     width = len(manifest["features"])

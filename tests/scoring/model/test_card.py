@@ -42,7 +42,6 @@ def test_the_points_of_1000_sellers_add_up_by_hand() -> None:
 
 
 def test_a_pair_has_a_row_for_each_combination() -> None:
-    """Both features, both definitions; below 0 the sum counts as 0."""
     artifact = page_artifact()
     pair = Table((8, 14), (np.array([0.5]), np.array([0.25])), np.array([[-2, 0], [-90, -700]]))
     card = write_card(describe_page(Page(600, (pair,)), PAGE_FEATURES), artifact.manifest, artifact.digest)

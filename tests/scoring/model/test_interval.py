@@ -110,9 +110,6 @@ def covered(made: Market, prior: Prior) -> tuple[float, float]:
 
 @pytest.mark.long
 def test_the_interval_covers_the_points_at_the_true_rates() -> None:
-    """Nominally 90 %; 90 % to 98.5 % by a prior fitted on other sellers, since it takes the worst of every rate at
-    once.
-    """
     found = [covered(market(4000, orders, 10 + i), fitted()) for i, orders in enumerate(SIZES.values())]
     assert all(0.90 <= share <= 0.985 for share, _ in found), found
     assert found[2][1] < found[1][1]
@@ -139,7 +136,6 @@ def test_points_lie_in_their_interval_and_only_rated_have_one(rows: list[FactRow
 
 
 def test_a_clean_thin_file_may_be_worse_than_a_thick_one() -> None:
-    """No incident in 40 orders and in 40,000 differ: zero times any factor is zero, a posterior is not."""
     thin, thick = (score_one([exposure(f"x{d}", TODAY - d, orders) for d in range(1, 41)]) for orders in (1, 1000))
     assert thin.points_low < thin.points
     assert thin.points - thin.points_low > thick.points - thick.points_low
@@ -165,7 +161,6 @@ def test_the_quantiles_are_those_of_the_gamma() -> None:
 
 
 def test_the_likeliest_prior_is_the_sellers_own() -> None:
-    """Within 5 % of both numbers; without events there is none."""
     rng = np.random.default_rng(1)
     orders = np.full(20_000, 500.0)
     events = rng.poisson(rng.gamma(0.3, 1 / 100, 20_000) * orders).astype(float)

@@ -264,7 +264,6 @@ def test_a_case_may_state_the_deposit_that_is_placed() -> None:
 
 
 def test_a_case_may_name_a_type_which_states_its_category() -> None:
-    """Order fraud gives 20 by the policy's table; a category beside it is rejected."""
     breach_ = {"violation_type": "order_fraud", "severity": "major", "day": "2026-02-20"}
     case = {"name": "a", "points": 900, "violations": [breach_], "expect": {"standing": 20, "manual_review": True}}
     assert run_cases(typed(), parse_cases({"now": "2026-03-01", "cases": [case]}))[0].faults == ()

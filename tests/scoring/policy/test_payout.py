@@ -88,7 +88,6 @@ def test_a_stop_outlasts_the_hold_limit_and_day_180() -> None:
 
 
 def test_an_order_called_delivered_later_stays_stopped() -> None:
-    """Without confirmation it was not delivered before the stop of day 10; with a day, released amounts stay released."""
     stops = [Stopped(10)]
     undelivered = Order(10_000, 0, "EUR", is_delivered=False)
     assert pay_out(undelivered, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
@@ -100,7 +99,6 @@ def test_an_order_called_delivered_later_stays_stopped() -> None:
 
 
 def test_no_more_is_drawn_than_was_held() -> None:
-    """Money that is paid out cannot be drawn."""
     order = Order(10_000, 0, "EUR", claims_minor=5_000, drawn_minor=5_000)
     with pytest.raises(InvalidInput, match="drawn_minor: is more than the 1000 that were held on 1970-01-09"):
         pay_out(order, TERMS, 8)
@@ -126,7 +124,6 @@ def test_waiting_releases_more_and_stricter_terms_less(order: Order, fixed: Term
 
 
 def test_what_is_not_delivered_is_held_but_not_for_ever() -> None:
-    """At most 180 days after its capture, or its marketplace's limit."""
     order = Order(100, 0, "EUR", is_delivered=False)
     assert pay_out(order, Terms(), 179) == Payout(0, 0, 100, None)
     assert pay_out(order, Terms(), 180) == Payout(100, 0, 0, None)
@@ -149,7 +146,6 @@ def test_what_is_not_delivered_is_held_but_not_for_ever() -> None:
     ),
 )
 def test_young_orders_never_get_more_than_their_limit(orders: list[tuple[int, int, int]], terms: Terms) -> None:
-    """Orders of (capture day, days to the delivery, value), each paid as soon as it may; settled value grows daily."""
     paid = dict.fromkeys(range(len(orders)), 0)
     for day, limit, young, payouts in pay_daily(orders, terms, 60):
         assert young <= limit

@@ -28,7 +28,6 @@ def refused(*rules: dict[str, Any], **parts: Any) -> str:
 
 
 def test_the_worked_terms() -> None:
-    """The strictest of each kind: holds of 7 and 14 days, and two reserves, each stricter in one way."""
     measures = [SettlementHold(7), RollingReserve(100_000, 30), SettlementHold(14), RollingReserve(50_000, 90)]
     assert combine(measures) == Terms(hold_days=14, reserve_ppm=100_000, reserve_days=90)
     assert combine([]) == Terms()
@@ -54,7 +53,6 @@ def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
 
 
 def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
-    """The last suspension lasts for the 30 days of notice."""
     book = shipped("ladder").rule_book
     terms = [book.terms(Situation(Tier.PROBATION, points)) for points in (0, 11, 12, 24, 36, 47, 48)]
     assert [one.suspension_days for one in terms] == [0, 0, 7, 14, 21, 21, 30]
@@ -318,7 +316,6 @@ def test_a_first_violation_buys_a_newcomer_no_terms() -> None:
 
 
 def test_who_has_not_placed_its_deposit_sells_nothing() -> None:
-    """If the policy requires refills: below each rule's deposit; a waived deposit is not awaited."""
     trade = {"delivery_promise_days": 7, "claim_days": 30, "deposit_returned_after_days": 90}
     asking = [
         rule("all", {"kind": "deposit", "amount_minor": 500}, {"kind": "value_cap", "value_minor": 90}),

@@ -80,7 +80,6 @@ def test_the_worked_standing() -> None:
 
 
 def test_a_named_type_gives_its_own_points() -> None:
-    """Order fraud gives 20 where integrity gives 8, fake reviews none; one incident and category still counts once."""
     fraud, reviews = TYPE_NUMBERS["order_fraud"], TYPE_NUMBERS["fake_reviews"]
     stated = standing() | {"types": {
         "order_fraud": {"minor": 5, "moderate": 10, "major": 20, "critical": 24},
@@ -292,8 +291,6 @@ def test_the_worked_span() -> None:
 
 
 def test_a_violation_is_established_by_what_confirmed_it() -> None:
-    """Confirmed, appealed, confirmed again: since the first. Overturned and reinstated, or given back: since then."""
-
     def times(*changes: FactRow, on_arrival: Status = Status.ALLEGED) -> dict[str, int]:
         return find_decision_times(numbered([violation("v", TODAY - 90, status=on_arrival), *changes]))
 

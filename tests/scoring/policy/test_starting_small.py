@@ -33,7 +33,6 @@ def test_that_a_new_name_does_not_start_small_is_shown(caps: list[dict[str, Any]
     ],
 )
 def test_no_model_suspends_by_a_cap_of_nothing(cap: dict[str, Any]) -> None:
-    """A cap of 0 may follow confirmed facts or an unplaced deposit, or name a product category; tiers are not enough."""
     for conditions in ({}, {"tiers": ["unrated", "probation"]}):
         fault = f"rules[stop].measures[{cap['kind']}] lets nobody sell, which suspends under another name"
         assert fault in refused(rule("stop", cap, **conditions))

@@ -25,7 +25,6 @@ def told(shown: Shown) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("cells", [2, 3, 4])
 def test_no_small_cell_follows_from_what_is_shown(cells: int) -> None:
-    """A reader who knows the rule still finds two numbers that a hidden cell may have."""
     seen: dict[Any, list[tuple[int, ...]]] = {}
     for counts in product(range(9), repeat=cells):
         seen.setdefault(told(show([month(counts)], BY)), []).append(counts)

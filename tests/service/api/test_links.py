@@ -103,7 +103,6 @@ def test_points_and_badge_never_move_by_a_link(running: Running, client: Client)
 
 
 def test_new_accounts_of_a_banned_seller_are_one_newcomer(running: Running) -> None:
-    """History, caps and deposit count together, so another account, bought or new, brings nothing."""
     entries = [*decided("l0", "bad", "iban"), confirmed("v1", "bad"), suspension()]
     for name in ("one", "two", "three"):
         entries += [builders.identity(f"i-{name}", name), sales(f"x-{name}", name)]

@@ -448,8 +448,6 @@ def test_impossible_assumptions_are_refused_by_field(one: Running) -> None:
 
 
 def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The certifier is faulty: it states a tenth of the largest take."""
-
     def understate(*arguments: object, **options: object) -> dict[str, Any]:
         found = certify(*arguments, **options)
         found["takes"]["largest"]["gross_minor"] //= 10
@@ -479,7 +477,6 @@ BOTH = 3_000_000 + 15 * 187_500 - 20_000
 
 
 def test_a_commit_is_judged_with_the_policies_before_it(one: Running) -> None:
-    """Each policy alone allows 30,000 EUR; a run from the day before the commit takes 58,125 until its stop."""
     first = sums(EACH, MUCH)
     head = commit(one, MUCH, assumptions=ASSUMED, accepted_losses=first).serving_digest
     last = sums(BOTH, LITTLE, MUCH)

@@ -138,7 +138,6 @@ def test_a_complaint_is_decided_by_another_person(callers: Granted) -> None:
 
 
 def state_steps(name: str) -> list[entry_pb2.Entry]:
-    """Return a measure, a complaint about it, and its decision."""
     seller = f"marketplaces/{MARKET}/sellers/s"
     imposed, filed, decided = (entry_pb2.Entry(entry_id=f"{name}-{number}", seller=seller) for number in range(3))
     imposed.measure.measure, imposed.measure.actor, imposed.measure.reason = f"{name}-m", "staff-1", "so"
@@ -152,7 +151,6 @@ def state_steps(name: str) -> list[entry_pb2.Entry]:
 
 
 def test_a_token_beside_a_shared_certificate_is_the_person(callers: Granted) -> None:
-    """At a desk all persons share its certificate: whoever imposed a measure does not decide, another person does."""
     imposed, filed, decided = state_steps("t")
     tokens = {name: callers.issuer.token_file(name) for name in ("eve", "fred")}
     with callers("desk", token=tokens["eve"]) as eve, callers("desk", token=tokens["fred"]) as fred:
@@ -170,7 +168,6 @@ def test_a_token_beside_a_shared_certificate_is_the_person(callers: Granted) -> 
 def test_a_token_beside_it_hides_no_certificate(
     callers: Granted, imposed_by: tuple[str, str | None], decided_by: tuple[str, str | None]
 ) -> None:
-    """The certificate `a` is a person's. One shown alone may be any of its users'."""
     steps = state_steps("-".join(str(name) for name in (*imposed_by, *decided_by)))
     shown = [
         (name, token and callers.issuer.token_file(token)) for name, token in (imposed_by, ("b", None), decided_by)

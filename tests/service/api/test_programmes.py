@@ -73,7 +73,6 @@ def sold(name: str, seller: str, days: int = 9, **counts: int) -> entry_pb.Entry
 
 
 def test_amounts_may_be_in_units_of_the_currency() -> None:
-    """The same policy in minor units has the same digest."""
     text = GRADED.read_text(encoding="utf-8")
     amounts = re.findall(r"(?<=_minor = )[0-9_]+|(?<=settled = \{ below = )[0-9_]+", text)
     in_units = re.sub(

@@ -95,7 +95,6 @@ def test_a_call_of_too_short_a_deadline_is_not_begun() -> None:
 
 
 def test_lateness_follows_from_how_long_turns_take() -> None:
-    """Threads that wait for each other do not show in work times; without admissions the estimate starts again."""
     world = World(LineRules(100, inf))
     world.line.note_work("S/M", 0.001)
     assert not world.line.is_late("S/M", world.now + 0.2, 10)
@@ -122,7 +121,6 @@ def test_time_in_which_nobody_waited_is_no_turn() -> None:
 
 
 def test_expired_calls_say_nothing_of_work_times() -> None:
-    """A crowd would make work look quick, and admit calls that wait in vain."""
     world = World(QUICK)
     world.line.note_work("S/M", 0.01)
     for _ in range(50):

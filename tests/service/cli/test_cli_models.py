@@ -155,7 +155,6 @@ def ranked(model: float, rule: float, logistic: float, by: str = "pairs at equal
 
 
 def test_a_model_is_compared_in_plain_words() -> None:
-    """Only a difference that its interval proves is claimed."""
     first, second = compare_plainly(ranked(0.879, 0.758, 0.866))
     assert first.endswith(" in 88 % of pairs (a points rule 76 %; logistic regression 87 %, not told apart).")
     assert second.startswith("Among all sellers: 82 %, a points rule 86 %.")

@@ -241,8 +241,6 @@ def test_a_lock_is_held_until_its_file_is_removed(file: Path, monkeypatch: pytes
 
 
 def test_without_locks_the_ledger_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In folders that refuse them, as some network file systems do."""
-
     def refused(descriptor: int, operation: int) -> None:
         raise OSError(errno.EOPNOTSUPP, "not supported")
 

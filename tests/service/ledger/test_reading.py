@@ -413,7 +413,6 @@ def test_of_many_allegations_the_gravest_are_read(ledger: Ledger, days: float, m
 
 
 def test_grave_complaints_do_not_hide_an_inspector(ledger: Ledger) -> None:
-    """Nor do detections: otherwise a seller's friends could hide a customs report."""
     loud = {"harm": Harm.EXTREME, "source": Source.BUYER}
     quiet = {"harm": Harm.LOW, "occur_time": ago(9)}
     ledger.append(

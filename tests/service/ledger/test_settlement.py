@@ -90,7 +90,6 @@ def test_a_deposit_gives_no_more_than_it_holds(story: Story, in_one_batch: bool)
 
 
 def test_what_is_placed_and_paid_is_bounded(story: Story) -> None:
-    """By 10^18 minor units: larger sums would not fit into an answer."""
     for largest in (deposit(DepositChange.PLACED, 10**15), claim(ClaimChange.PAID, 10**15)):
         story(*[largest] * 1_000)
         with pytest.raises(BalanceForbids, match="and the most is 1000000000000000000"):

@@ -46,7 +46,6 @@ def test_a_read_is_refused_while_the_end_is_unknown(
 
 
 def test_a_seen_sequence_lasts_as_long_as_the_database(database: Database, limit: Limit) -> None:
-    """The next read would hang with the database; a recent answer needs no check."""
     end = Tail(database.ask, 1)
     limit(tail, ANSWERED_SECONDS=60)
     end.note_sequence(7)

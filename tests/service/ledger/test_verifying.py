@@ -242,7 +242,6 @@ def test_every_recorded_entry_is_proven_and_no_other(ledger: Ledger) -> None:
 
 
 def test_a_lost_tail_is_detected_by_the_process_that_wrote_it(ledger: Ledger, url: str) -> None:
-    """The process has not read its last entry since it committed the entry."""
     ledger.append(MARKET, [violation("first")])
     [last] = ledger.append(MARKET, [violation("last")])
     with owner(url) as connection:
@@ -272,7 +271,6 @@ def test_a_resealed_ledger_is_found_by_a_checkpoint(ledger: Ledger, url: str) ->
 
 
 def test_merkle_roots_are_those_of_rfc_6962() -> None:
-    """Worked: the empty leaf, and the tree of three leaves by hand."""
     assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     a, b, c = (leaf_hash(data) for data in (b"a", b"b", b"c"))
     assert merkle_root([a, b, c]) == node_hash(node_hash(a, b), c)

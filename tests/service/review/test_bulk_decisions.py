@@ -42,7 +42,6 @@ def test_a_dry_run_appends_nothing(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("sample_fraction", [1e-9, 1.0])
 def test_what_remains_is_the_entries_still_to_append(ledger: Ledger, sample_fraction: float) -> None:
-    """Each entry counts once. Of the sample only alleged violations get one."""
     ledger.append(MARKET, [*reported(8), *(status(f"v{n}", Action.REVIEW) for n in range(3))])
     decision = replace(DISMISS, sample_fraction=sample_fraction)
     shown = dry_run(ledger, MARKET, decision)

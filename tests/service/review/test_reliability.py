@@ -16,7 +16,6 @@ ITEM = QueueItem("v", 1, Category.COUNTERFEIT, Severity.MAJOR, 0.5, 199, held_ba
 
 
 def test_the_worked_reliabilities() -> None:
-    """Twenty dismissed; and a mixed record in which two withdrawn count as one dismissed."""
     colluder = reliability_of(Record(dismissed=20), Source.BUYER)
     assert colluder.prior == 0.5
     assert [round(n, 3) for n in (colluder.mean, colluder.low, colluder.high)] == [0.143, 0.052, 0.263]

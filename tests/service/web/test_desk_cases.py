@@ -205,7 +205,6 @@ def test_a_damaged_line_loses_no_decision(tmp_path: Path) -> None:
 
 
 def test_an_older_desks_lines_are_read(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A desk before 0.3.0 wrote an event for each change: what it undid stays undone, and a vote counts."""
     monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
     for name in ("old-1", "old-2"):
         report(client, name, "older")

@@ -308,7 +308,6 @@ def test_an_own_grant_follows_the_subject(world: World, subject: str, others: li
 
 
 def test_a_probe_of_the_server_leaves_no_client(world: World) -> None:
-    """To see that the server refuses tokens, a wrong one is shown; its client is closed afterwards."""
     made: dict[str | None, Client] = {}
 
     def make(token: str | None) -> Client:

@@ -55,7 +55,6 @@ def test_a_feature_that_knows_the_outcome_fails(study: Study, leak: str) -> None
 
 
 def test_honest_features_pass_and_a_doubt_is_signed(study: Study) -> None:
-    """At 0.80 to 0.85 among some eighty bad rows an excess is not proven."""
     assert all(check.ok for check in check_effects(study, unrecorded(study)))
     few = unrecorded(study, BAD * 1.25 + RNG.normal(size=ROWS)).take(np.arange(1400))
     [single] = [check for check in check_effects(study, few) if check.check == "single_feature"]
@@ -166,7 +165,6 @@ def test_a_model_that_ranks_turned_round_knows_as_much(study: Study) -> None:
 
 
 def test_a_cliff_to_the_opposite_order_is_a_cliff(table: LedgerTable, study: Study) -> None:
-    """Features that order the outcomes as read, and 60 days earlier order them the other way."""
     [point] = study.find_points(table.end_day)[0][-1:]
     rows = observe_known_outcomes(table, study, point)
     rows = replace(rows, bad=(np.random.default_rng(4).random(len(rows.bad)) < 0.2).astype(float))

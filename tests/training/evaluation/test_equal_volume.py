@@ -15,7 +15,6 @@ Drawn = list[tuple[int, bool, int, int, int, int]]
 
 
 def test_an_interval_adds_up_what_each_seller_moves() -> None:
-    """Worked: 0.6 with influences 0.03 and -0.04: a standard error of 0.05."""
     found = estimate_by_jackknife(0.6, np.array([0.03, -0.04]))
     assert (found.low, found.high) == (pytest.approx(0.502, abs=1e-4), pytest.approx(0.698, abs=1e-4))
 

@@ -63,7 +63,6 @@ def test_a_segment_with_few_bad_rows_has_no_auc() -> None:
 
 
 def test_months_are_those_of_the_observation_day() -> None:
-    """Days 15,000 to 15,099 are late January to May 2011."""
     case = case_of(at_equal_volume=False)
     found = by_month(case)
     assert [row["month"] for row in found] == ["2011-01", "2011-02", "2011-03", "2011-04", "2011-05"]
@@ -118,7 +117,6 @@ def test_grades_are_tested_on_both_sides_with_holm_over_all() -> None:
 
 
 def test_grades_know_the_true_rate_whatever_a_seller_sells() -> None:
-    """Sellers of 600 points and more sell ten times the reference exposure."""
     case = case_of(rows=40_000, champion=False)
     served = dict(case.served)
     own = served["lightgbm"] + np.where(case.points >= 600, np.log(10.0), 0.0)

@@ -18,7 +18,6 @@ def test_psi_is_worked() -> None:
 
 
 def test_clustered_rows_alarm_in_one_of_twenty_samples() -> None:
-    """Five like rows a seller, half of the sellers in both samples: 5 % alarms; chi-square would alarm far more often."""
     rng, alarms, naive, sets = np.random.default_rng(2), 0, 0, 200
     first, second = np.repeat(np.arange(200), 5), np.repeat(np.arange(100, 300), 5)
     for _ in range(sets):
@@ -62,7 +61,6 @@ def test_growth_is_told_from_a_shift(young: float, worse: float, every: bool, al
 
 
 def test_chance_alone_is_no_shift_from_today() -> None:
-    """The lower bound takes off what chance adds to an index: 40 samples of 300 rows lie about 0."""
     rng = np.random.default_rng(7)
     lows = [compare_with_today(sellers(rng, 300, 0.2, 0), sellers(rng, 300, 0.2, 0), k)["all"].low for k in range(40)]
     assert max(lows) < 0.1

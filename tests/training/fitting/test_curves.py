@@ -120,7 +120,6 @@ def test_edges_have_few_digits_and_move_nobody(rows: Snapshot) -> None:
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_segments_lose_least(values: list[int], most: int, chance) -> None:
-    """Against every other cut."""
     assert split_into_runs(np.array([1.0, 1, 5, 6]), np.ones(4), 2).tolist() == [0, 2]
     own, weight = np.array(values, dtype=float), np.array([chance.randint(1, 9) for _ in values], dtype=float)
 

@@ -13,7 +13,6 @@ STUDY = replace(load_study(STUDIES / "marketplace.toml"), features=CHOSEN)
 
 
 def test_the_worked_numbers() -> None:
-    """Half of the rows bad, all start at 1: [-1]. Logarithms keep order and zero."""
     bad, ones = np.array([0.0, 1.0]), np.ones(2)
     assert fit_logistic(np.ones((2, 1)), bad, ones, ones).beta == pytest.approx([-1.0], abs=1e-9)
     assert log1p(np.array([0.0, 9.0, -9.0])) == pytest.approx([0.0, 2.302585, -2.302585])

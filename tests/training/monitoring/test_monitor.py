@@ -143,7 +143,6 @@ def test_an_interval_of_few_bad_ones_holds_the_truth(expected: float) -> None:
 
 
 def test_five_bad_sellers_do_not_leave_a_ratio_of_zero() -> None:
-    """Two of them were bad in two windows each, so the five rows tell less than five sellers would."""
     alone = find_ratio(np.array([1.0] * 5 + [0] * 95), np.full(100, 0.068), np.ones(100))
     again = find_ratio(np.array([2.0, 2, 1] + [0] * 97), np.full(100, 0.068), np.full(100, 2))
     assert alone.value == again.value == pytest.approx(5 / 6.8)

@@ -151,7 +151,6 @@ def test_rows_weigh_by_their_orders_and_one_on_average(tmp_path: Path, asked: St
 def test_the_needed_count_is_the_least_whose_share_is_enough(
     asked: Study, share: float, orders: int, at_least: int
 ) -> None:
-    """In exact arithmetic: 0.07 of 100 is 7."""
     how = restated(asked, bad={"share": share, "at_least": at_least})
     (found,) = required_count(how, np.array([orders]), np.inf).tolist()
     wanted = Fraction(str(share)) * orders
@@ -311,7 +310,6 @@ def test_an_open_claim_that_makes_nobody_bad_changes_nothing(tmp_path: Path, stu
 def test_who_leaves_early_is_kept_or_left_out_as_stated(
     tmp_path: Path, study: Study, last: int, has_left: bool
 ) -> None:
-    """Half of 180 days: 89 were seen, or 90."""
     entries = [known(), *sales("s", OBSERVE + 2, last), *sales("s", OBSERVE + 150, orders=0)]
     kept = observed(tmp_path / "kept", study, entries)
     assert (kept.rows.outcome.tolist(), kept.exclusions["left"]) == ([Outcome.GOOD], 0)

@@ -228,7 +228,6 @@ def test_kaplan_and_meiers_estimate_by_hand() -> None:
 
 @pytest.mark.long
 def test_open_cases_are_counted(tmp_path: Path) -> None:
-    """Exponential delays of 90 days on average: half are over after 62.4 days and 95 % after 269.6."""
     rng = np.random.default_rng(3)
     reported = rng.uniform(LAST - 300, LAST, 1500)
     table = table_of(tmp_path, delay_cases(reported, rng.exponential(90, 1500)))

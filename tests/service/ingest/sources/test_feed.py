@@ -209,7 +209,6 @@ def test_a_silent_ledger_is_waited_for(url: str, tmp_path: Path, monkeypatch: py
 
 
 def test_a_position_never_goes_back(ledger: Ledger) -> None:
-    """Two readers share a partition, and one lags."""
     for place in (5, 3, 5, 8):
         ledger.positions.advance(Position("rows", 0, place))
     assert ledger.positions.find("rows", 0) == 8

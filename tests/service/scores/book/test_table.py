@@ -47,7 +47,6 @@ def test_an_answer_overtaken_by_an_entry_is_never_exact() -> None:
 
 
 def test_of_two_answers_the_later_stays() -> None:
-    """Another day, model or policy replaces an answer."""
     table = begun()
     table.store(ONE, newer := answer(7), table.clear_count)
     table.store(ONE, answer(5), table.clear_count)
