@@ -51,8 +51,6 @@ _ENDS_OF_APPEALS = {int(Action.REDUCE), int(Action.OVERTURN)}
 
 @dataclass(frozen=True)
 class AnswerServicer:
-    """Handlers, documented in `answer_service.proto`."""
-
     _ledger: Ledger
     _scorer: Scorer
     _reads: Reads

@@ -24,8 +24,6 @@ def _readable() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class AuditServicer:
-    """Handlers, documented in `audit_service.proto`."""
-
     _audit: AuditFile
 
     def ListAuditRecords(self, request: pb.ListAuditRecordsRequest) -> pb.ListAuditRecordsResponse:

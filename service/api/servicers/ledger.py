@@ -32,8 +32,6 @@ def _method_of(action: Action) -> DecideViolation:
 
 
 class LedgerServicer(EntryStreams):
-    """Handlers, documented in `ledger_service.proto`."""
-
     def AppendEntries(self, request: ledger_pb.AppendEntriesRequest) -> ledger_pb.AppendEntriesResponse:
         """Append all entries or none. Raises as `Ledger.append`."""
         marketplace = parse_marketplace(request.parent, "parent")

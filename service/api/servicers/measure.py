@@ -12,8 +12,6 @@ from service.scores.scorer import Scorer
 
 @dataclass(frozen=True)
 class MeasureServicer:
-    """Handlers, documented in `measure_service.proto`."""
-
     _scorer: Scorer
     _payouts: Payouts
     _reads: Reads

@@ -34,8 +34,6 @@ DEFAULT_SIZE = 3
 
 @dataclass(frozen=True)
 class NetworkServicer:
-    """Handlers, documented in `network_service.proto`."""
-
     _ledger: Ledger
     _scorer: Scorer
     _reads: Reads

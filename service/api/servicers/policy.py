@@ -13,8 +13,6 @@ from service.scores.served_policy import ServedPolicy
 
 @dataclass(frozen=True)
 class PolicyServicer:
-    """Handlers, documented in `policy_service.proto`."""
-
     _served: ServedPolicy
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:

@@ -38,8 +38,6 @@ _ALL = 2**62
 
 
 class ProposalServicer:
-    """Handlers, documented in `proposal_service.proto`."""
-
     def __init__(self, ledger: Ledger, approvals: Approvals, registry: Registry | None, policy: ServedPolicy) -> None:
         self._ledger = ledger
         self._approvals = approvals

@@ -27,8 +27,6 @@ MAX_CASES = 1_000
 
 @dataclass(frozen=True)
 class ReviewServicer:
-    """Handlers, documented in `review_service.proto`."""
-
     _ledger: Ledger
     _scorer: Scorer
     _reads: Reads

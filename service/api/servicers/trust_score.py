@@ -37,8 +37,6 @@ ScoreRequest = score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresReque
 
 @dataclass(frozen=True)
 class TrustScoreServicer:
-    """Handlers, documented in `trust_score_service.proto`."""
-
     _scorer: Scorer
     _reads: Reads
     _book: Book | None = None
