@@ -37,7 +37,7 @@ class Course:
 
     @property
     def acts(self) -> int:
-        """Return how many acts it takes, 0 to 2."""
+        """Return how many acts of the seller it takes (trade, verification): 0 to 2."""
         return self.trades + (self.level is not None)
 
 
@@ -50,7 +50,7 @@ class Forecast:
     points: Ints
 
     def find_day(self, tier: int) -> int | None:
-        """Return the first day ahead, from 1, with at least `tier`, if any."""
+        """Return in how many days, from 1, the tier is first at least `tier`; None within no forecast day."""
         reached = np.flatnonzero(self.tiers[1:] >= tier)
         return int(reached[0]) + 1 if len(reached) else None
 
@@ -74,12 +74,12 @@ class Forecasts:
 
     @property
     def wait(self) -> Forecast:
-        """Return the forecast without acts."""
+        """Return the forecast of a seller that only waits."""
         return self.all[0]
 
     @property
     def tier_number(self) -> int:
-        """Return the number of today's tier without a notice, or 0."""
+        """Return the number of today's tier as points and standing give it; 0 without a score."""
         [score] = self.core.scores
         return int(score.own_tier or 0) if score else 0
 
@@ -96,13 +96,13 @@ class Forecasts:
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
     def gains_points(self, course: Course) -> bool:
-        """Return whether a course ever gives more points than today."""
+        """Return whether a course gives more points on some day than today."""
         found = [one.points for one in self.all if one.course == course]
         return any(int(points.max()) > int(points[0]) for points in found)
 
 
 def count_recent_orders(facts: Facts) -> int:
-    """Return the orders of a single case settled in VOLUME_DAYS."""
+    """Return the orders that a single case settled in the last VOLUME_DAYS (90)."""
     recent = facts.exposure_day >= facts.observe_day[0] - VOLUME_DAYS
     return int(facts.exposure_orders[recent].sum())
 

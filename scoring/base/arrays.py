@@ -16,7 +16,7 @@ MAX_TOTAL = 10**18
 
 
 def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:
-    """Add up amounts of 0 to 10^15 by case, at most MAX_TOTAL."""
+    """Add up amounts of 0 to 10^15 by case, without overflow; a larger sum becomes MAX_TOTAL (10^18)."""
     high, low = np.zeros((2, cases), dtype=np.int64)
     np.add.at(high, case, amounts >> 30)
     np.add.at(low, case, amounts & (1 << 30) - 1)

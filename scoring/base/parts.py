@@ -168,7 +168,7 @@ class Part:
         return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
-        """Read one or more different members by lower-case names; skip wrong ones."""
+        """Read one or more different enumeration members by their lower-case names; wrong names become errors."""
         by_name = {member.name.lower(): member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 
@@ -235,7 +235,7 @@ class Part:
             self.refuse("", f"must {'rise' if strictly else 'never fall'} {how}")
 
     def skip_others(self) -> None:
-        """Count all other values as read."""
+        """Accept all other values of this part unread."""
         self._read.update(self.data)
 
     def refuse_what_is_left(self) -> None:

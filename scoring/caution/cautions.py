@@ -57,7 +57,7 @@ class Caution:
 
     @property
     def case(self) -> str:
-        """Return its case's id, `RULE~ENTRY`, always the same."""
+        """Return the id of its case, `RULE~ENTRY`: a restart gives the same."""
         return name_case(self.rule, self.entries[-1])
 
 
@@ -115,7 +115,7 @@ def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bool
 
 
 def choose_first_recent_day(observe_time: int, table: CautionTable) -> int:
-    """Return the first day of flow (since 1970-01-01) that `may_be_set_off` needs."""
+    """Return the first UTC day (since 1970-01-01) whose flow may still set off a caution."""
     return observe_time // DAY - MAX_CAUTION_DAYS - MAX_LATE_DAYS - table.flow_days
 
 

@@ -92,7 +92,7 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
 
 
 def list_days_at_trigger(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
-    """Return each stated day that reaches a trigger, by day; spans may overlap."""
+    """Return each stated UTC day on which a trigger is reached, with what it counted, by day; spans may overlap."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
     found = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
     return [(day, measured) for day, measured in found if measured is not None]

@@ -78,7 +78,7 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
 
 
 def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
-    """Yield changes of control and of lower identity; arguments as of `list_signs`."""
+    """Yield each change of control, and each fall of the identity's level; arguments as of `list_signs`."""
     known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
     order = np.lexsort((known.sequence, known.occur_time))
     before = 0

@@ -50,7 +50,7 @@ class PayoutStop(NamedTuple):
     is_decided: bool = False
 
     def lasts_past(self, time: int) -> bool:
-        """Return whether it has not ended at a time."""
+        """Return whether payouts are still stopped at a time, in microseconds."""
         return self.end is None or time < self.end
 
 

@@ -39,7 +39,7 @@ class Complaint:
 
 
 def is_contest(fact: Fact) -> bool:
-    """Return whether it is a complaint, its decision, or a measure's notice."""
+    """Return whether a fact is a complaint, its decision, or the notice of a measure's letter."""
     return isinstance(fact, ComplaintFiled | ComplaintDecided) or (
         isinstance(fact, MeasureChanged) and fact.state in NOTICE_STATES
     )
@@ -119,7 +119,7 @@ class Contests:
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
     def record_decider(self, violation: str, actor: str, caller: str) -> None:
-        """Record that this decider must not decide measures that rest on the violation."""
+        """Note who decided a violation, and so must not decide complaints about measures that rest on it."""
         self.deciders.setdefault(violation, set()).add((actor, caller))
 
     def file_complaint(self, entry: Entry, fact: ComplaintFiled, filed_time: int, caller: str, path: FieldPath) -> None:

@@ -26,7 +26,7 @@ class ProductReport(NamedTuple):
     fact: ProductViolationReported
 
     def concerns(self, listing: Listing) -> bool:
-        """Return whether batch and supplier match; empty matches any."""
+        """Return whether the report reaches this listing: batch and supplier are equal, or one of them states none."""
         pairs = ((self.fact.batch, listing.fact.batch), (self.fact.supplier, listing.fact.supplier))
         return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 

@@ -71,7 +71,7 @@ def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEnt
 
 
 def prepare_trusted(entry: Entry) -> PreparedEntry:
-    """Return a valid entry as the ledger stores it, unchecked."""
+    """Return an entry as the ledger stores it, without the checks of `prepare`: the caller knows that it is valid."""
     content, sealed, digest = encode_content(entry)
     fact, kind = entry.fact, KIND_OF[type(entry.fact)]
     if isinstance(fact, ViolationReported | ProductViolationReported):

@@ -69,7 +69,7 @@ def parse_word(words: type[Word], text: str) -> Word:
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
-    """Return the shape for one of `words`; `proto`: its type in the contract."""
+    """Return the shape of a field that holds one of `words`; `proto`: its type in the contract."""
     known = frozenset(words)
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
@@ -86,7 +86,7 @@ def word(words: type[IntEnum], proto: str = "") -> Shape:
 
 
 def count(maximum: int, minimum: int = 0, proto: str = "int64") -> Shape:
-    """Return the shape for a whole number; `proto`: as of `word`."""
+    """Return the shape of a field that holds a whole number from `minimum` to `maximum`."""
     text = f"must be {minimum:,} to {maximum:,}"
     return Shape(
         "count", proto, lambda v: None if minimum <= v <= maximum else text, int.__repr__, parse=parse_whole_number

@@ -65,7 +65,7 @@ class ViolationState:
 
     @property
     def is_retracted(self) -> bool:
-        """Return whether it counts as never reported."""
+        """Return whether it counts as never reported: dismissed, withdrawn, overturned, or another seller's."""
         return self.is_of_another_seller or self.status in RETRACTED_STATUSES
 
     def decide(self, decision: TimedDecision, path: FieldPath = (), origin: str | None = None) -> "ViolationState":
@@ -134,7 +134,7 @@ class ViolationState:
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:
-    """Return whether the last decision, in order, waits for a person."""
+    """Return whether the last decision left the violation to a person, as a bulk decision's sample."""
     decisions = [change for change in changes if change.kind is Kind.STATUS]
     return bool(decisions) and decisions[-1].held_back
 

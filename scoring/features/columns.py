@@ -96,7 +96,7 @@ class EntryColumns:
         return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
-        """Return the entries with other cases; `case`: by entry."""
+        """Return the entries under other case numbers; `case`: by entry, 0 to `cases` - 1."""
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_columns(self, **columns: Ints) -> "EntryColumns":

@@ -94,5 +94,5 @@ def split_limbs(values: Ints) -> tuple[Ints, Ints]:
 
 
 def join_limbs(limbs: Floats | Sequence[Ints]) -> Floats:
-    """Return the values of limbs, high ones first, rounded once to float64."""
+    """Return high x 2^LIMB_BITS + low, rounded once to float64; `limbs`: (high, low)."""
     return np.asarray(limbs[0] * float(1 << LIMB_BITS) + limbs[1], dtype=np.float64)

@@ -61,7 +61,7 @@ class Facts:
 
     @property
     def tenure_days(self) -> Ints:
-        """Return the days since `start_day` by case: 0 without exposure or identity."""
+        """Return the days since `start_day` by case, never negative; 0 without exposure or identity."""
         return self.observe_day - self.start_day
 
     def part(self, cases: slice) -> "Facts":
@@ -91,7 +91,7 @@ _BY_CASE = (
 
 
 def kind_mask(*kinds: Kind) -> Bools:
-    """Return an array by a kind's number: True for `kinds`."""
+    """Return an array to be indexed by kinds' numbers: True for `kinds`."""
     return np.isin(np.arange(max(Kind) + 1), kinds)
 
 
@@ -230,7 +230,7 @@ def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) 
 
 
 def first_days(cases: int, sold: EntryColumns, identities: EntryColumns) -> Ints:
-    """Return the first day of settled orders or a stated identity, or NEVER."""
+    """Return by case the first UTC day of settled orders or a stated identity; NEVER without any."""
     start = np.full(cases, NEVER)
     np.minimum.at(start, sold.case, sold.day)
     np.minimum.at(start, identities.case, identities.occur_time // DAY)

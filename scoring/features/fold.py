@@ -96,7 +96,10 @@ class Sums:
         return sums
 
     def damped_orders(self, half_life: int) -> Floats:
-        """Return the decayed orders plus `rate_damping`, which rates divide by."""
+        """Return decayed orders plus `rate_damping`, by case: what rates divide by, so that few orders look less grave.
+
+        `half_life`: 7, 30, 90 or 365 days.
+        """
         found: Floats = self.orders[HALF_LIVES.index(half_life)] + self.rate_damping
         return found
 
@@ -128,7 +131,7 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts) -> Sums:
-        """Return the sums of each case at its observe time."""
+        """Return the exact sums of each case over its facts, as of its observe time."""
         return self.fold_views(view_at_one_time(facts))
 
     def fold_views(self, views: Views) -> Sums:

@@ -46,11 +46,11 @@ class IncidentSums:
         return IncidentSums(chosen @ added, np.minimum(of_chosen, NONE_LEAST))
 
     def without_each(self) -> "IncidentSums":
-        """Return, from incidents alone, the selections of all others, in the same order."""
+        """Return n selections, each of all incidents but one; self has one incident a selection."""
         return IncidentSums(self.added.sum(axis=0) - self.added, _find_least_of_others(self.least))
 
     def parts(self) -> Iterator["IncidentSums"]:
-        """Yield the selections in order, at most PART at once."""
+        """Yield the selections in order, at most PART (4,096) at once."""
         for begin in range(0, len(self.added), PART):
             part = slice(begin, begin + PART)
             yield IncidentSums(self.added[part], self.least[part])

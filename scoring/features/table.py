@@ -269,7 +269,7 @@ class AttributeFeature:
         return number if np.isfinite(number) else self.default
 
     def values(self, texts: "NDArray[np.object_]") -> Floats:
-        """Return `value` of each text, as float64."""
+        """Return `value` of each text, as float64; a text is None if the seller stated none."""
         known: dict[str | None, float] = {}
         return np.array(
             [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float

@@ -51,12 +51,12 @@ class Views:
 
     @property
     def number(self) -> int:
-        """Return K, the number of views."""
+        """Return K, the number of views (times at which the same facts are read)."""
         return len(self.tenure_days)
 
 
 def view_at_one_time(facts: Facts) -> Views:
-    """Return facts as views of K = 1, at their own time."""
+    """Return facts as a single view (K = 1), at their own observe time."""
     day, v = facts.observe_day, facts.violations
     return Views(
         facts=facts,

@@ -51,24 +51,24 @@ class Judged(NamedTuple):
 
     @property
     def counts(self) -> Bools:
-        """Return which are reported, and confirmed, appealed or reduced."""
+        """Return a mask of violations that enter the score: reported, and confirmed, appealed or reduced."""
         found: Bools = self.is_reported & _COUNTS[self.status]
         return found
 
     @property
     def is_open(self) -> Bools:
-        """Return which are reported, and alleged or under review."""
+        """Return a mask of undecided violations: reported, and alleged or under review."""
         found: Bools = self.is_reported & _IS_OPEN[self.status]
         return found
 
     @property
     def stands(self) -> Bools:
-        """Return which are reported, and count or are open."""
+        """Return a mask of violations that count or are open."""
         found: Bools = self.is_reported & _STANDS[self.status]
         return found
 
     def units_if_upheld(self) -> Ints:
-        """Return the units of each violation if open ones were upheld."""
+        """Return the distinct units of each violation, also of open ones, as if these were upheld."""
         return np.maximum(self.units, np.where(_IS_OPEN[self.status], self.reports.units, 0))
 
     def list_retracted(self) -> set[tuple[int, int]]:
@@ -126,7 +126,7 @@ def judge_violations(entries: EntryColumns) -> Judged:
 
 
 def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, NDArray[np.intp]]:
-    """Return (the chosen reports by case, incident and category, their indices)."""
+    """Return (chosen reports, sorted by case, incident and category; their indices in `reports`)."""
     kept = np.flatnonzero(chosen)
     kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
     day = reports.occur_time[kept] // DAY

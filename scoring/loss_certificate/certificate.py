@@ -202,12 +202,12 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
 
 
 def digest_certificate(content: Mapping[str, Any]) -> str:
-    """Hash its canonical JSON without the digest; hex."""
+    """Return the SHA-256 of the certificate's canonical JSON without its digest, in hexadecimal."""
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 
 def list_failed(certificate: Mapping[str, Any]) -> list[str]:
-    """Return the failed verdicts that no person accepted, GRANTED included."""
+    """Return the verdicts that fail and that no person accepted, `granted` included."""
     by = {one["verdict"] for one in certificate["accepted"]}
     return [name for name in list_losses(certificate) if name not in by]
 
@@ -234,7 +234,10 @@ def _name(policy: Policy) -> dict[str, Any]:
 
 
 def add_up_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
-    """Return a certificate's `sequence`. Raise CertificateRefused as `certify`."""
+    """Return the most that a run across `older` policies and this one takes, by verdict, in minor units.
+
+    Raise CertificateRefused as `certify`.
+    """
     stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
     return {
         "older": [_name(one) for one in older],

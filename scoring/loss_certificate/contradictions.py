@@ -30,7 +30,7 @@ class RunCase:
     """The day when its payouts were stopped, or None."""
 
     def days_by(self, today: int) -> int:
-        """Count the days from the first to its stop or `today`."""
+        """Return how many UTC days the run lasted, its first and last included; at most until `today` without a stop."""
         return max((today if self.stop_day is None else self.stop_day) - self.start_day, 0) + 1
 
 

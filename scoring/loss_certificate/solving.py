@@ -54,7 +54,7 @@ def find_cost_ppm(assumptions: Assumptions, history_is_real: bool) -> int:
 
 
 def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: DaysSolved | None = None) -> Table:
-    """Return the least table."""
+    """Return by state the most that a cheat can still get, in minor units: the least table that satisfies every edge."""
     price = price_history(states, assumptions, history_is_real)
     ahead = states.bound_ahead(find_cost_ppm(assumptions, history_is_real))
     running = solve_running(states, price, ahead, progress)

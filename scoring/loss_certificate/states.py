@@ -61,7 +61,7 @@ NOTHING_AHEAD = Ahead()
 
 
 def find_laxest(limits: Iterable[Ahead]) -> Ahead:
-    """Return the largest amounts and the shortest hold; ValueError without limits."""
+    """Return one limit as lax as each given one: the largest amounts, the shortest hold. ValueError without limits."""
     minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
     return Ahead(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
@@ -135,7 +135,10 @@ def build_states(policy: Policy, assumptions: Assumptions) -> States:
 
 
 def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[States]:
-    """Return states in the same buckets, with the longest run and laxest limits."""
+    """Return each policy's states in common buckets, with the longest run and the laxest trade limits of all.
+
+    Raises CertificateRefused beyond MAX_STATES.
+    """
     trades = [_require_trade(policy, assumptions) for policy in policies]
     trade = _join_laxest_trade_limits(trades)
     run_days = count_run_days(trade, assumptions)
@@ -218,7 +221,7 @@ def _always_beside(other: Rule, rule: Rule) -> bool:
 
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
-    """Return the states with the terms of one tier; None: of no model."""
+    """Return the states with the terms of one tier alone; None: sellers without a model's tier."""
     thresholds, tenure = _thresholds(policy)
     by_threshold = _grant_by_bucket(policy, assumptions, thresholds, tenure, (tier,))
     return replace(states, granted=_spread(by_threshold, thresholds, states.settled))

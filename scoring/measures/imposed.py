@@ -90,7 +90,7 @@ def list_imposed(
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
-    """Drop statements that were voided, and correct the times of others."""
+    """Yield the statements without voided ones, others at their corrected times."""
     corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
     for statement in statements:
         correction = corrections.get(statement.entry_id)

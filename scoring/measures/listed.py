@@ -37,7 +37,7 @@ class MeasureInForce:
 
     @property
     def has_effect(self) -> bool:
-        """Return whether it has an effect once begun."""
+        """Return whether it is neither waived nor lifted; it may still lie ahead."""
         return not self.waived and not self.lifted
 
     def has_begun(self, observe_time: int) -> bool:

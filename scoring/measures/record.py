@@ -96,7 +96,7 @@ def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
 
 
 def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
-    """Return the record of rules' measures by one seller's statements, by sequence."""
+    """Return what the ledger records of rules' measures, by one seller's statements in order; persons' own are left out."""
     active: dict[str, MeasureChanged] = {}
     counts: dict[str, int] = {}
     at_sequence = last_time = 0

@@ -41,12 +41,12 @@ class Table:
     """At most 0; of a pair of shape (rows of the first feature, rows of the second)."""
 
     def look_up(self, x: Floats) -> Ints:
-        """Return the points, at most 0, of inputs (n, features)."""
+        """Return the points (at most 0) that this table takes from the base, by input row."""
         return np.asarray(self.points[find_rows(self.features, self.edges, x)], dtype=np.int64)
 
 
 def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tuple[Ints, ...]:
-    """Return the rows of the inputs by each of `features`."""
+    """Return the table rows of the inputs, one index array for each of `features` (columns of `x`)."""
     values = (np.where(np.abs(x[:, place]) > NEARLY_ZERO, x[:, place], 0.0) for place in features)
     return tuple(np.searchsorted(own, value) for own, value in zip(edges, values, strict=True))
 
@@ -75,7 +75,7 @@ class Page:
         return sum(table.points.size for table in self.tables)
 
     def raw_score(self, x: Floats) -> Floats:
-        """Return the points taken from the base, at least 0."""
+        """Return the points that all tables take from the base, at least 0: higher is worse."""
         return np.asarray(-self.parts(x).sum(axis=1), dtype=np.float64)
 
     def parts(self, x: Floats) -> Ints:

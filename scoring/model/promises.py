@@ -33,7 +33,7 @@ def free_direction(feature: Feature) -> Feature:
 
 
 def is_freed(feature: AnyFeature) -> bool:
-    """Return whether it gave up its promised direction."""
+    """Return whether the study gave up the feature's promised direction."""
     return isinstance(feature, Feature) and feature.direction != FEATURES[feature.key].direction
 
 

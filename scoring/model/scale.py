@@ -27,7 +27,7 @@ class Scale:
         return round(BASE_POINTS - POINTS_PER_LOGIT * (math.log(BASE_ODDS) + log_odds))
 
     def points(self, raw: Floats) -> Ints:
-        """Return whole points: of base 600, a raw score of 40 gives 560."""
+        """Return whole points, 0 to 1000: of base 600, a raw score of 40 gives 560."""
         return np.asarray(np.clip(self.base - raw, 0, MAX_POINTS), dtype=np.int64)
 
     def log_odds(self, raw: Floats) -> Floats:

@@ -33,7 +33,7 @@ class LinkStatement(NamedTuple):
 
     @property
     def thing(self) -> tuple[str, str]:
-        """Return (identifier, other seller); one is empty."""
+        """Return what the link is about: (identifier, "") or ("", other seller)."""
         return self.fact.identifier, self.fact.other
 
 
@@ -161,7 +161,7 @@ class Graph:
         return cls(by_seller, holders, low_ppm, crowded)
 
     def is_hub(self, identifier: str) -> bool:
-        """Return whether more than MAX_SHARING hold it, or it is `crowded`."""
+        """Return whether too many share the identifier, so that it links nobody: over MAX_SHARING (20), or `crowded`."""
         return identifier in self.crowded or len(self.holders.get(identifier, ())) > MAX_SHARING
 
     def bound(self, hold: Hold) -> int:

@@ -51,7 +51,10 @@ def find_shared(seller: Ints, thing: Ints) -> Ints:
 
 
 def label_components(shared: Ints, sellers: int) -> Ints:
-    """Return the component of each of `sellers` by shared pairs (seller, thing)."""
+    """Return each seller's component number; sellers of one component are joined by shared things.
+
+    `shared`: pairs (seller, thing) as two arrays.
+    """
     seller, thing = shared
     nodes = sellers + (int(thing.max()) + 1 if len(thing) else 0)
     links = coo_array((np.ones(len(seller), dtype=np.int8), (seller, thing + sellers)), shape=(nodes, nodes))

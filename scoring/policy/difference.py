@@ -62,7 +62,7 @@ def _build(before: Policy, after: Policy) -> Space:
 
 
 def answer_in(space: Space, place: int, cell: Cell) -> Answer:
-    """Return the answer in a cell by the policy at `place`."""
+    """Return tier, badge and terms of a cell's sellers under the policy at `place`."""
     policy, seller = space.policies[place], space.situation(place, cell)
     return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller), policy.rule_book.currency)
 

@@ -111,7 +111,7 @@ def trace_counter(violations: Iterable[Established], counter: Counter) -> list[S
 
 
 def matches(violation: Established, counter: Counter) -> bool:
-    """Return whether category and severity count, at any age."""
+    """Return whether a counter counts the violation's category and severity; its age does not matter here."""
     return violation.category in counter.categories and violation.severity >= counter.severity
 
 
@@ -143,7 +143,7 @@ def _trace(
 
 
 def value_at(steps: Sequence[Step], time: int) -> int:
-    """Return the last step's value; 0 before the first."""
+    """Return the value at a time, in microseconds: of the last step by then; 0 before the first."""
     return next((step.value for step in reversed(steps) if step.time <= time), 0)
 
 

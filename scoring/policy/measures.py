@@ -84,11 +84,11 @@ class Terms:
         return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
 
     def stricter_of(self, other: "Terms") -> "Terms":
-        """Return the stricter value of each aspect; caps by product category."""
+        """Return terms with the stricter value of each aspect; caps are compared by product category."""
         return _strictest([self, other])
 
     def laxer_of(self, other: "Terms") -> "Terms":
-        """Return the laxer value of each aspect; only caps that both have."""
+        """Return terms with the laxer value of each aspect; a cap stays only if both have it."""
         notices = [one.closes_in_days for one in (self, other) if one.closes_in_days is not None]
         values: dict[str, Any] = {name: min(getattr(self, name), getattr(other, name)) for name in _NUMBERS}
         values |= {name: max(getattr(self, name), getattr(other, name)) for name in _CEILINGS}

@@ -114,6 +114,6 @@ class Policy:
         return tiers
 
     def tiers_with_standing(self, points: Ints, standing: Ints) -> Ints:
-        """Return the number of `tier_with_standing` for each seller."""
+        """Return each seller's tier number, by points and bounded by standing; see `tier_with_standing`."""
         tiers = self.tier_numbers(points)
         return tiers if self.standing is None else self.standing.bound(tiers, standing)

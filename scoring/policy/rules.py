@@ -92,12 +92,12 @@ Operand = Quantity | Counter | Ladder | Settled | FailureRate
 
 
 def is_of_facts(operand: Operand) -> bool:
-    """Return whether it follows from confirmed violations alone: more is worse."""
+    """Return whether the quantity follows from confirmed violations alone, so that more of it is worse."""
     return operand is Quantity.STANDING or isinstance(operand, Counter | Ladder)
 
 
 def is_worse_with_more(operand: Operand) -> bool:
-    """Return whether more of it is worse: of confirmed facts, failures, a link."""
+    """Return whether a seller with more of the quantity is worse: confirmed violations, failures, a link."""
     return is_of_facts(operand) or isinstance(operand, FailureRate) or operand is Quantity.LINK
 
 
@@ -139,12 +139,12 @@ class Rule:
     """Id of the rule whose deposit it waits for; empty for a rule that a policy states itself."""
 
     def condition(self, operand: Operand) -> Condition:
-        """Return its condition on something; without ends if it has none."""
+        """Return the rule's condition on a quantity; one that always holds if it has none."""
         return next((one for one in self.conditions if one.operand == operand), Condition(operand))
 
     @property
     def facts(self) -> frozenset[Operand]:
-        """Return what it asks about confirmed violations."""
+        """Return the quantities of confirmed violations that its conditions read."""
         return frozenset(condition.operand for condition in self.conditions if is_of_facts(condition.operand))
 
     @property
@@ -277,7 +277,7 @@ class RuleBook:
 
     @property
     def operands(self) -> set[Operand]:
-        """Return every number that conditions, growing limits and seasons ask for."""
+        """Return every quantity that conditions, growing limits and seasons read."""
         return {operand for operand, _ in self.list_edges()}
 
     def apply(self, seller: Situation) -> list[Applied]:

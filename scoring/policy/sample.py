@@ -22,7 +22,7 @@ class Breach:
     """0 for any type that a policy does not name."""
 
     def establish(self, day: int) -> Established:
-        """Return it as it counts on a day: decided on that day."""
+        """Return it as a violation that was decided on `day` (since 1970-01-01), so that it counts then."""
         return Established(
             "", self.incident, self.category, self.severity, day - self.age_days, day * DAY, self.violation_type
         )
@@ -55,7 +55,7 @@ class Sample:
     """Of sums; empty: minor units are shown."""
 
     def situation(self, policy: Policy) -> Situation:
-        """Return the situation, with the policy's tier if none is set."""
+        """Return what rules see of the seller on its day; without a set tier, that of the policy."""
         established = [breach.establish(self.day) for breach in self.breaches]
         time = self.day * DAY
         values = {operand: value_at(steps, time) for operand, steps in trace_facts(established, policy).items()}

@@ -99,7 +99,7 @@ class Space:
 
     @property
     def tenures(self) -> tuple[int, ...]:
-        """Return the least tenure of each range, in days."""
+        """Return where each range of tenure begins, in days; (0,) if no policy asks."""
         return next((axis.values for axis in self.axes if axis.operand is Quantity.TENURE), (0,))
 
     def cells(self) -> Iterator[Cell]:
@@ -132,7 +132,7 @@ class Space:
         return any(cell.values[: len(self.fact_axes)])
 
     def values_by(self, place: int, cell: Cell) -> Mapping[Operand, int]:
-        """Return a cell's values of what the policy at `place` asks for."""
+        """Return the cell's values of the quantities that the policy at `place` reads."""
         of_axes = zip(self.axes, cell.values, strict=True)
         return {axis.operand: value for axis, value in of_axes if place in axis.places}
 
@@ -148,7 +148,7 @@ class Space:
         return None
 
     def situation(self, place: int, cell: Cell) -> Situation:
-        """Return a cell's situation by the policy at `place`."""
+        """Return a cell's sellers as the rules of the policy at `place` see them."""
         policy, values, tier = self.policies[place], self.values_by(place, cell), cell.tier
         if tier is None:
             standing = values.get(Quantity.STANDING, 0)

@@ -65,7 +65,7 @@ def draw(frame: Frame, seed: str, chances: Sequence[int]) -> list[int]:
 
 
 def draw_key(seed: str, frame_digest: str, listing: str) -> bytes:
-    """Return the SHA-256 that orders listings within a category."""
+    """Return the SHA-256 by which listings of a category are put in the order of the draw."""
     return sha256(f"{seed}\n{frame_digest}\n{listing}".encode()).digest()
 
 

@@ -92,7 +92,7 @@ class TrustScore:
 
     @property
     def own_tier(self) -> Tier | None:
-        """Return the tier without a notice: badge and terms of money follow it."""
+        """Return the tier by present rules, without the laxer one of a notice: badge and money follow it."""
         return self.tier if self.notice is None else self.notice.tier
 
 

@@ -80,7 +80,7 @@ class PastStates:
         return PastTiers(observe_time, tiers, override)
 
     def take(self, cases: Sequence[int]) -> "PastStates":
-        """Select sellers by place."""
+        """Return the states of the sellers at these places."""
         return PastStates(*(getattr(self, field.name)[:, cases] for field in fields(self)))
 
 

@@ -36,11 +36,11 @@ class Population:
 
     @property
     def exists(self) -> Bools:
-        """Return who has a valid entry."""
+        """Return a mask of sellers that the ledger knows: with a valid entry."""
         return self.facts.exists
 
     def largest_products(self) -> list[str]:
-        """Return each seller's product category with most settled orders, or ""."""
+        """Return each seller's product category with the most settled orders; "" without orders."""
         products = self.known.table.products
         n, width = self.facts.cases, max(len(products), 1)
         sold = np.zeros((n, width), dtype=np.int64)
@@ -49,7 +49,7 @@ class Population:
         return [str(name) for name in names[np.where(sold.any(axis=1), sold.argmax(axis=1), -1)]]
 
     def sells(self, product_category: str) -> Bools:
-        """Return who has exposure in a product category."""
+        """Return a mask of sellers with settled orders in a product category."""
         found = np.zeros(self.facts.cases, dtype=np.bool_)
         codes = [code for code, name in enumerate(self.known.table.products) if name == product_category]
         found[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
@@ -59,7 +59,7 @@ class Population:
 def observe(
     seller_facts: SellerFacts, marketplace: str, artifact: Artifact | None, policies: Sequence[Policy]
 ) -> Population:
-    """Return the sellers with all that `place` needs for any of `policies`."""
+    """Return sellers with their facts and points, now and at midnights, enough to place them by any of `policies`."""
     points = None
     if artifact is None:
         facts = seller_facts.view().facts

@@ -80,7 +80,7 @@ class Incident:
 
 
 def group_incidents(violations: Violations, places: Sequence[int]) -> list[Incident]:
-    """Return one seller's incidents by code; `places`: of its counted violations."""
+    """Return one seller's incidents, each with its gravest severity and category; `places`: its counted violations."""
     index = np.array(places, dtype=np.int64)
     columns = (violations.incident, violations.severity, violations.category)
     by_code: dict[int, list[tuple[int, int, int]]] = {}

@@ -12,7 +12,7 @@ NO_TIER = 0
 
 
 def find_guilty(facts: Facts) -> Bools:
-    """Return, by case, whether a violation counts."""
+    """Return a mask by case: whether any violation counts."""
     guilty: Bools = np.zeros(facts.cases, dtype=np.bool_)
     guilty[facts.violations.case] = True
     return guilty

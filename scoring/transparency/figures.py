@@ -139,7 +139,7 @@ class Period:
 
     @property
     def end(self) -> int:
-        """Return the time after its last microsecond."""
+        """Return the first microsecond after it."""
         return start_of_month(self.first + self.count)
 
     @property
@@ -244,7 +244,7 @@ class Tally:
             self._hours.setdefault(key, []).append(max(until - since, 0) / HOUR)
 
     def add_seller(self, time: int, seller: str) -> None:
-        """Record that a measure reached a seller, once a month."""
+        """Note that a measure reached a seller at a time (microseconds); each seller counts once a month."""
         self._sellers.setdefault(_month_of(time), set()).add(seller)
 
     def amounts(self, key: str) -> list[Amount]:
@@ -268,7 +268,7 @@ class Tally:
         ]
 
     def show(self) -> dict[str, Value]:
-        """Return each figure by key, with small numbers hidden."""
+        """Return each figure by its key, as published: counts of 1 to 4 are hidden, other figures may hide with them."""
         found = {
             key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
         }

@@ -31,7 +31,7 @@ class Amount:
 
     @property
     def is_small(self) -> bool:
-        """Return whether it must be hidden."""
+        """Return whether it is 1 to 4, and must be hidden."""
         return 0 < self.total < LEAST
 
 
@@ -80,7 +80,7 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
 
 
 def add_up(months: Iterable[Amount]) -> Amount:
-    """Return exact sums of totals and cells."""
+    """Return one exact amount: totals and cells of the months added up."""
     total, splits = 0, dict[str, Counter[str]]()
     for month in months:
         total += month.total

@@ -34,7 +34,7 @@ def actor_field(number: int) -> Any:
 
 
 def list_deciders(actor: str) -> list[str]:
-    """Return who decided: "a~b" are two."""
+    """Return the persons of an `actor`: "a~b" are two."""
     return actor.split("~")
 
 

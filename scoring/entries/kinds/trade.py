@@ -58,7 +58,7 @@ class ExposureStated:
 
     @property
     def service_failures(self) -> int:
-        """Return the sum of the four counts, at most all settled orders."""
+        """Return the day's orders cancelled, late, not received or returned, at most all settled orders."""
         failed: int = sum(getattr(self, name) for name in SERVICE_FAILURES)
         return min(failed, self.settled_orders)
 

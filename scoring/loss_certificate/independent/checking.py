@@ -107,7 +107,7 @@ def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str, int]) -> None:
-    """Check the largest take of each seller with grants; `largest`: of all others."""
+    """Raise NotProven unless the stated takes of sellers with grants are right; `largest`: of all others."""
     if granted is None:
         return
     need(set(granted) == {"sequence", "sellers"}, "what persons granted has other parts")
@@ -147,7 +147,7 @@ def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> 
 
 
 def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
-    """Yield the cost of entering each state, without its deposit."""
+    """Yield each cost, in minor units, of entering a bucket `b` and tenure `j`, without the deposit: new, then bought."""
     if b == 0 and j == 0:
         yield world.identity
     yield world.aged[0] + world.settled[b] * world.aged[1] // MILLION

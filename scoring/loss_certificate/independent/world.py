@@ -199,7 +199,7 @@ class World:
         need(certificate["deposits"] == self.deposits, "the deposits are not those that the policy asks for")
 
     def count_states(self) -> int:
-        """Return the number of states of one name."""
+        """Return how many states one name can be in, the fresh and the gone one included."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
     def list_laxest_terms(
@@ -233,7 +233,7 @@ class World:
         return sorted(edges)
 
     def list_thresholds(self) -> tuple[list[int], list[int]]:
-        """Return (settled values, days of tenure) that change terms."""
+        """Return (settled values in minor units, days of tenure) at which terms change, sorted."""
         values = {step["settled_minor"] for rule in self.rules for m in rule["measures"] for step in m.get("grows", ())}
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
