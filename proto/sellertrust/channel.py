@@ -68,7 +68,7 @@ class CallerFiles:
         return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the header with the present token; empty without one."""
+        """Return the header `authorization` with the token as last read; () without a token."""
         return (("authorization", f"Bearer {self._token_text}"),) if self._token_text else ()
 
     def state(self) -> object:
@@ -187,7 +187,7 @@ class CallerChannel(grpc.Channel):
         self.current.unsubscribe(callback)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
-        """Return a callable whose calls use the channel of that moment."""
+        """Return a callable; each of its calls uses the channel of that moment, so renewed certificates apply."""
         return _MultiCallable(self, "unary_unary", arguments, options)
 
     def unary_stream(self, *arguments: Any, **options: Any) -> Any:
@@ -203,7 +203,7 @@ class CallerChannel(grpc.Channel):
         return _MultiCallable(self, "stream_stream", arguments, options)
 
     def held(self) -> list[Any]:
-        """Refuse calls from now on; return the channels, which the caller must close."""
+        """End the channel for new calls; return the channels in use, which the caller must close."""
         with self._lock:
             self._is_closed = True
             return [channel for channel in (self.current, self._retired) if channel is not None]

@@ -24,7 +24,7 @@ Response = TypeVar("Response", bound=Message)
 
 
 def parent_name(marketplace: str, seller: str | None) -> str:
-    """Return a list's parent: a marketplace, or one of its sellers."""
+    """Return the `parent` of a list: the seller's name, or the marketplace's if `seller` is None."""
     return marketplace_name(marketplace) if seller is None else seller_name(marketplace, seller)
 
 
@@ -92,13 +92,13 @@ def printable(name: str) -> str:
 
 
 def decision(marketplace: str, violation: str, actor: str, reason: str, entry_id: str | None) -> dict[str, Any]:
-    """Return a decision's fields, with a new `entry_id` if none is given."""
+    """Return a decision's common fields; without `entry_id` a new random one, so a retry must pass its own."""
     name = violation_name(marketplace, violation)
     return {"name": name, "actor": actor, "reason": reason, "entry_id": entry_id or uuid.uuid4().hex}
 
 
 def invoke(method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, seconds: float) -> Response:
-    """Call a method within `seconds`. Raises SellertrustCallError."""
+    """Call a method with a deadline of `seconds`. Raises SellertrustCallError."""
     try:
         answer: Any = method(request, timeout=seconds)
         return cast(Response, answer if isinstance(answer, Message) else settle(answer))

@@ -199,7 +199,10 @@ class Reviews(Stubs):
 def decide_request(
     marketplace: str, action: entry_pb2.Action.ValueType, *, actor: str, reason: str, **fields: Unpack[BulkDecision]
 ) -> DecideViolationsRequest:
-    """Return the request of `Client.decide_violations`, with the same arguments, to propose it."""
+    """Return the request of `Client.decide_violations` by its arguments, for example to propose it.
+
+    ValueError for `execute` without `decision_id`.
+    """
     if fields.get("execute") and not fields.get("decision_id"):
         raise ValueError("decision_id is required to execute: it makes a call again safe")
     given: dict[str, Any] = {"actor": actor, "reason": reason, **fields}

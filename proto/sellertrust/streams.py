@@ -62,7 +62,7 @@ class Patience:
         self._pause = FIRST_PAUSE_SECONDS
 
     def reset(self) -> None:
-        """Record that a message has arrived, which restarts the limit."""
+        """Note that a message arrived: the time for retries begins anew."""
         self._has_begun = True
         self._until = None
         self._pause = FIRST_PAUSE_SECONDS
@@ -117,7 +117,7 @@ class Outbox:
             return iter(self._next_for(self._connection), None)
 
     def acknowledge(self, response: StreamEntriesResponse) -> Acknowledgement:
-        """Drop the oldest batch, which the response answers; return its acknowledgement."""
+        """Drop the oldest sent batch, which the response answers; return its acknowledgement, or its error in it."""
         with self._changed:
             self._waiting.popleft()
             self._sent -= 1
@@ -192,7 +192,10 @@ def stream_entries(
     batches: Iterable[Sequence[Entry]],
     patience: Patience,
 ) -> Iterator[Acknowledgement]:
-    """Send batches and yield one acknowledgement each."""
+    """Send batches, and yield one acknowledgement for each, in order; a broken stream is opened again.
+
+    Unanswered batches are then sent again, which appends nothing twice.
+    """
     waits, outbox = patience.waits, Outbox(parent, patience.waits.batches(batches))
     try:
         while True:
@@ -219,7 +222,7 @@ def watch_entries(
     request: WatchEntriesRequest,
     patience: Patience,
 ) -> Iterator[WatchEntriesResponse]:
-    """Yield entries after the request's position without end."""
+    """Yield entries after the request's position without end; a broken stream goes on where it was."""
     while True:
         call = method(request, timeout=CONNECTION_SECONDS)
         try:

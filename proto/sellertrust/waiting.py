@@ -97,7 +97,7 @@ def in_thread(work: Callable[[], Result]) -> "Future[Result]":
 
 
 def settle(call: Awaitable[Any]) -> Any:
-    """Return the result of an awaitable, in a body of `run`."""
+    """Await the call from synchronous code inside `run`, by its greenlet; return the result."""
     import greenlet
 
     return greenlet.getcurrent().parent.switch(call)

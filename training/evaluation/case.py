@@ -99,7 +99,7 @@ class Case:
         )
 
     def mean(self, values: Floats) -> float:
-        """Return the weighted mean over the test rows."""
+        """Return the mean of `values` over the test rows, by the rows' weights."""
         return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:

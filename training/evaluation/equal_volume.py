@@ -83,7 +83,10 @@ def at_equal_volume(
     candidate: str,
     day: Ints | None = None,
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC, and the candidate's leads (`candidate-other`), with paired intervals."""
+    """Return each score's AUC at equal volume, and how far `candidate` leads each other one (`candidate-other`).
+
+    Intervals of 95 % are paired by seller.
+    """
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
     own = found[candidate]
     differences = {

@@ -109,5 +109,5 @@ def stability(case: Case) -> dict[str, Any]:
 
 
 def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
-    """Return the numbers of rows, bad rows and sellers."""
+    """Return how many rows, bad rows and different sellers there are."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}

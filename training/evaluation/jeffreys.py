@@ -66,11 +66,11 @@ class Rate:
         return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
 
     def find_p_values(self) -> tuple[float, float]:
-        """Return the p-values of `jeffreys_test` over the effective rows."""
+        """Return the p-values of `jeffreys_test`, with as many rows as there are independent ones."""
         return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
-        """Return all but the effective rows, by name."""
+        """Return the figures of a report by name: rates from 0 to 1, and counts."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 

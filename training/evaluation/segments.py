@@ -23,7 +23,7 @@ Parts = list[tuple[str, Ints]]
 
 
 def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Return `evaluate_segment` of each segment, by kind, such as `volume`, `country` or `tenure`."""
+    """Return the figures of each segment, by kind (`volume`, `country`, `tenure`, ...); see `evaluate_segment`."""
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
     order = {"thin": 0, "medium": 1, "thick": 2}
     file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))

@@ -38,7 +38,7 @@ class Curves:
     curves: tuple[Curve, ...]
 
     def raw_scores(self, x: Floats) -> Floats:
-        """Return each row's log-odds before calibration."""
+        """Return each row's log-odds of bad, before calibration: the constant plus every curve's value."""
         return self.constant + sum((curve.raw_scores(x) for curve in self.curves), np.zeros(len(x)))
 
 

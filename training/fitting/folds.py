@@ -13,7 +13,7 @@ def assign_folds(seller: Ints, k: int, seed: int) -> Ints:
 
 
 def mix_bits(value: Words) -> Words:
-    """Return each number's hash, by splitmix64."""
+    """Return a hash of each number (splitmix64): equal in every process and version."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -28,7 +28,7 @@ class GateEvidence:
 
     @property
     def has_champion(self) -> bool:
-        """Return whether a champion of the same label was compared."""
+        """Return whether the candidate was compared with a champion of the same label."""
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["judged"]["difference"] and not of_another_label
 
@@ -98,7 +98,7 @@ def segments_of(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def half_width(interval: Mapping[str, Any]) -> float:
-    """Return half of an interval's width; infinite if an end is unknown."""
+    """Return half an interval's width; infinite if an end is None."""
     if interval["low"] is None or interval["high"] is None:
         return math.inf
     return float(interval["high"] - interval["low"]) / 2

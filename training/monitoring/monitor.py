@@ -78,7 +78,7 @@ def monitor(
 
 
 def observe_ahead(table: LedgerTable, study: Study, day: int, final: Facts) -> Snapshot:
-    """Observe a day's sellers without demands on the window, which may lie ahead."""
+    """Observe a day's sellers whose window may not be over; their outcomes are those of `final`."""
     return observe_known_outcomes(table, study.ahead(), study.point_at(day), final)
 
 

@@ -48,7 +48,7 @@ def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
 
 
 def has_final_outcomes(table: LedgerTable, study: Study, day: int) -> bool:
-    """Return whether the day's window and maturity are over at the table's end."""
+    """Return whether the window of sellers observed on `day`, and its maturity, are over at the table's end."""
     return study.point_at(day).window_end + study.window.maturity_days <= table.end_day
 
 
@@ -97,7 +97,7 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
 
 
 def slope_of(artifact: Artifact) -> float:
-    """Return the slope of exposure in the model's lineage; 1 without it."""
+    """Return the slope of log-odds in ln(orders) that the model was trained with; 1 if none is recorded."""
     slope = read_lineage(artifact).get("slope")
     return 1.0 if slope is None else float(slope)
 

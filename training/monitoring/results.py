@@ -46,7 +46,7 @@ class MonitorReport:
 
     @property
     def alerts(self) -> dict[str, bool]:
-        """Return alerts by name: score_psi, feature_csi (of any feature), calibration_matured."""
+        """Return whether each check alerts: score_psi, feature_csi (any feature), calibration_matured."""
         found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert)
         return dict(zip(CHECKS, found, strict=True))
 

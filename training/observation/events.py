@@ -52,7 +52,10 @@ def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[
 
 
 def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
-    """Return sellers and days by (day, seller), each pair once, without void events."""
+    """Return (sellers, days), two arrays by day and seller: each seller's days with an event of the study, once.
+
+    Void events are left out. An event is for example an inspection.
+    """
     entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day

@@ -71,14 +71,14 @@ class Snapshot:
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def sample(self, most: int, seed: int) -> "Snapshot":
-        """Return at most `most` rows in order, drawn at random without replacement."""
+        """Return at most `most` rows, drawn without replacement by the seed and kept in order; all if fewer."""
         if len(self.bad) <= most:
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self.bad), most, replace=False))
         return self.take(chosen.astype(np.int64))
 
     def with_known_outcome(self) -> "Snapshot":
-        """Return the rows that are good or bad."""
+        """Return the rows that are good or bad; rows of unknown outcome are left out."""
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
@@ -126,7 +126,7 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    """Return the number of eligible bad sellers, as `observe` finds them."""
+    """Return how many eligible sellers are bad at a point, as `observe` finds; it computes no features."""
     cut = find_market_cut(table, study, windows_at(table.columns.cases, point), final)
     bad = 0
     for cases, columns in split_by_sellers(table.columns, AT_ONCE):
@@ -210,7 +210,7 @@ def _join_parts(parts: list[EligibleRows]) -> EligibleRows:
 
 
 def join_snapshots(snapshots: list[Snapshot]) -> Snapshot:
-    """Join the rows of one or more snapshots, in order."""
+    """Join the rows of snapshots, in order; ValueError without any."""
     if len(snapshots) == 1:
         return snapshots[0]
     names = Snapshot.__dataclass_fields__

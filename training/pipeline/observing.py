@@ -33,12 +33,12 @@ class Observed:
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        """Return the rows left out at all points, by reason."""
+        """Return by reason how many rows were left out, over all points."""
         return _add_counts(self.left_out)
 
     @property
     def test_exclusions(self) -> Mapping[str, int]:
-        """Return the rows left out at the test points, by reason."""
+        """Return by reason how many rows were left out, over the test points."""
         return _add_counts(self.left_out[len(self.train_points) :])
 
 

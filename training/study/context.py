@@ -34,7 +34,7 @@ class ContextSource:
 
     @property
     def looks_back(self) -> bool:
-        """Return whether it is known at the point, not only in the window."""
+        """Return whether it is known at the observation point already, not only from the window."""
         return self.source in LOOK_BACK
 
     @property

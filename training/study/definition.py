@@ -47,7 +47,7 @@ def optional_texts(is_text: Callable[[str], bool], what: str) -> Any:
 
 
 def flag(default: bool) -> Any:
-    """Return the field of true or false."""
+    """Return the field of true or false; `default` if left out."""
     return stated(lambda part, name: part.flag(name) if name in part else default, default)
 
 
@@ -222,7 +222,7 @@ class Study:
 
     @property
     def is_rate(self) -> bool:
-        """Return whether `bad.share` or `bad.worst` is stated."""
+        """Return whether bad is a share of orders (`bad.share` or `bad.worst`), not a number of incidents."""
         return self.bad.share is not None or self.bad.worst is not None
 
     @property
@@ -235,7 +235,7 @@ class Study:
         return self.bad.volume == "chance" and (is_free or not self.is_rate)
 
     def with_exposure_slope(self, slope: float | None) -> "Study":
-        """Return a copy with another slope; None: to be estimated."""
+        """Return a copy whose log-odds rise by `slope` in ln(orders); None: to be estimated."""
         return replace(self, exposure=replace(self.exposure, slope=slope))
 
     @property
