@@ -83,8 +83,6 @@ class Placed:
     """The same without cautions."""
     by_rule: Mapping[str, int]
     """Number of sellers by rule id."""
-    settled: Mapping[str, Ints]
-    """As of `add_up_settled`, in the policy's currency."""
 
 
 def place(policy: Policy, people: Population, deposits: Ints | None = None) -> Placed:
@@ -143,7 +141,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
         left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
         terms_of[case] = terms.setdefault(left, len(terms))
-    return Placed(tier, tier_points, [*terms], terms_of, terms_of, by_rule, settled)
+    return Placed(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
 
 
 def _find_closures(

@@ -1,3 +1,4 @@
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +55,8 @@ def preview(
     from service.policy.policy_file import read_policy
     from service.policy.preview import preview as look
 
+    # A server on the same machine goes first.
+    os.nice(10)
     settings, after = load(), read_policy(policy)
     with open_ledger(settings) as ledger:
         asked = _make_question(settings, ledger, after, against, since)
@@ -101,14 +104,13 @@ def _print_sample(question: "Question", result: "Preview") -> None:
 
 
 def _list_segments(question: "Question", result: "Preview", times: float = 1) -> list[dict[str, Any]]:
-    before, after = (policy.rule_book.currency for policy in question.policies())
-    rows = []
+    currency, rows = question.currency, []
     for kind, name, counts in result.segment_rows():
         scaled = {what: round(count * times) for what, count in counts.items()}
         pairs = {what: (scaled.pop(f"{what}_before"), scaled.pop(f"{what}_after")) for what in ("held", "deposits")}
         row = {"by": kind, "segment": name, **scaled}
-        if before == after != "":
-            row |= {what: " -> ".join(format_amount(one, after) for one in pair) for what, pair in pairs.items()}
+        if currency:
+            row |= {what: " -> ".join(format_amount(one, currency) for one in pair) for what, pair in pairs.items()}
         rows.append(row)
     return rows
 
@@ -122,6 +124,9 @@ def _print_preview(question: "Question", result: "Preview") -> None:
     if days := max(policy.notice_days for policy in question.policies()):
         noticed = format_count(result.segments["all", "all"]["noticed"], "seller")
         say(f"{noticed} with a stricter tier, reviews or listings, after a notice of {format_count(days, 'day')}")
+    if result.partly_valued:
+        sold = format_count(result.partly_valued, "seller")
+        say(f"{sold} with orders without a value in {question.currency}, which the sums leave out")
     as_json = _preview_as_json(question, result)
     as_json["segments"] = _list_segments(question, result)
     for name in _TABLES:
@@ -151,6 +156,7 @@ def _preview_as_json(question: "Question", result: "Preview") -> dict[str, Any]:
         "model": question.artifact.digest if question.artifact else None,
         "sequence": question.cut.sequence,
         "sellers": result.sellers,
+        "partly_valued": result.partly_valued,
         "segments": [{"by": kind, "segment": name, **counts} for kind, name, counts in result.segment_rows()],
         **{
             name: [{"before": old, "after": new, "sellers": n} for (old, new), n in sorted(pairs.items())]

@@ -13,6 +13,7 @@ import numpy as np
 
 from scoring.base.arrays import Bools, Ints
 from scoring.base.enums import Tier
+from scoring.base.errors import invalid
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
@@ -31,7 +32,7 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import compute_answer
-from scoring.scores.settled_value import list_values
+from scoring.scores.settled_value import add_up_settled, list_values
 from scoring.scores.tiers import NO_TIER, find_guilty
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -78,6 +79,8 @@ class Preview:
     listings get stricter. In minor units: `held_before` and `held_after`, sellers' money that waits, `deposits_before`
     and `deposits_after`.
     """
+    partly_valued: int = 0
+    """Sellers with settled orders without a value in the policies' currency."""
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By (before, after)."""
     bands: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -127,13 +130,23 @@ class Question:
     max_violations: int
     """The latest first."""
 
+    def __post_init__(self) -> None:
+        before, after = (policy.rule_book.currency for policy in self.policies())
+        if before and after and before != after:
+            raise invalid("currency", f"is {after}, and {before} in the policy before it; compare sums in one currency")
+
     def policies(self) -> tuple[Policy, Policy]:
         """Return (served, proposed) policy."""
         return self.before, self.after
 
     def list_values(self) -> set[str]:
         """Return the currencies and failures that either policy reads."""
-        return list_values(self.policies()) | {policy.rule_book.currency for policy in self.policies()} - {""}
+        return list_values(self.policies()) | ({self.currency} - {""})
+
+    @property
+    def currency(self) -> str:
+        """Return the one currency of both policies, or "" if neither states one."""
+        return self.after.rule_book.currency or self.before.rule_book.currency
 
 
 def preview(
@@ -161,8 +174,9 @@ def preview(
     happened.sort(reverse=True)
     result.violations_omitted = max(len(happened) - question.max_violations, 0)
     looked = happened[: question.max_violations]
+    policies = [*map(keep_stopping_rules, question.policies())]
     for number, one in enumerate(looked, 1):
-        result.violations.append(_look_back(ledger, question, *one))
+        result.violations.append(_look_back(ledger, question, policies, *one))
         progress("violations of the past", number, len(looked))
     return result
 
@@ -264,7 +278,7 @@ class _Changes:
         self.pair = before.terms_of * len(after.terms) + after.terms_of
         shown = np.unique(self.pair).tolist()
         both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
-        currencies = question.before.rule_book.currency, question.after.rule_book.currency
+        currencies = question.currency, question.currency
         self.aspects = {pair: tuple(old.list_changes(new, currencies)) for pair, (old, new) in both.items()}
         strictness = {pair: _compare(*terms) for pair, terms in both.items()}
         by_rules = [*zip(before.by_rules_of.tolist(), after.by_rules_of.tolist(), strict=True)]
@@ -297,6 +311,8 @@ _CAPS = ("value_caps", "listing_caps", "intake_caps")
 def _count(totals: Preview, people: Population, changes: _Changes, question: Question) -> None:
     there = people.exists
     tiers = changes.before.tier, changes.after.tier
+    settled, is_partial = _find_settled(people, question.currency)
+    totals.partly_valued += int((is_partial & there).sum())
     counted: dict[str, np.ndarray] = {
         "sellers": there,
         "tier_up": tiers[1] > tiers[0],
@@ -309,7 +325,7 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
     for when, policy, placed in zip(
         ("before", "after"), question.policies(), (changes.before, changes.after), strict=True
     ):
-        counted[f"held_{when}"] = _find_held(policy, people, placed)
+        counted[f"held_{when}"] = _find_held(policy, people, placed, settled)
         counted[f"deposits_{when}"] = np.array([terms.deposit_minor for terms in placed.terms])[placed.terms_of]
     names = {
         "all": ["all"] * len(there),
@@ -344,15 +360,25 @@ def _list_bands(policy: Policy, placed: Placed, there: Bools) -> Iterator[str]:
         yield band or "none"
 
 
-def _find_held(policy: Policy, people: Population, placed: Placed) -> Ints:
+def _find_settled(people: Population, currency: str) -> tuple[Ints, Bools]:
+    """Return each seller's settled value in a currency, and whether some of its orders lack one."""
+    facts, table = people.facts, people.known.table
+    settled = add_up_settled(facts, table, currency).get("", np.zeros(facts.cases, dtype=np.int64))
+    is_partial = np.zeros(facts.cases, dtype=np.bool_)
+    if currency in table.values:
+        lacks_value = (table.values[currency][facts.exposure_row] == 0) & (facts.exposure_orders > 0)
+        is_partial[facts.exposure_case[lacks_value]] = True
+    return settled, is_partial
+
+
+def _find_held(policy: Policy, people: Population, placed: Placed, settled_minor: Ints) -> Ints:
     """Return what each seller waits for at a time, if it sells each day what it settled a day on average.
 
     In minor units, shape (n,); each order arrives on the latest promised day. Worked: 100 a day, paid 7 days after an
     arrival on day 7, are 1,400; with a hold of 30 days 3,000.
     """
     promise = 0 if policy.trade is None else policy.trade.delivery_promise_days
-    nothing = np.zeros(people.facts.cases, dtype=np.int64)
-    settled = placed.settled.get("", nothing).tolist()
+    settled = settled_minor.tolist()
     a_day = [value // max(days, 1) for value, days in zip(settled, people.facts.tenure_days.tolist(), strict=True)]
     held = []
     for value, sold, which in zip(settled, a_day, placed.terms_of.tolist(), strict=True):
@@ -386,9 +412,15 @@ def _tier(number: int) -> str:
 
 
 def _look_back(
-    ledger: Ledger, question: Question, time: int, marketplace: str, seller: str, violation: str
+    ledger: Ledger,
+    question: Question,
+    policies: Sequence[Policy],
+    time: int,
+    marketplace: str,
+    seller: str,
+    violation: str,
 ) -> PastViolation:
-    cut, policies = replace(question.cut, observe_time=time), [*map(keep_stopping_rules, question.policies())]
+    cut = replace(question.cut, observe_time=time)
     evaluated = _evaluate(ledger, question, marketplace, [seller], cut, policies)
     stopped = [one is not None and _stops(one.terms) for [one] in evaluated]
     return PastViolation(marketplace, seller, violation, time, *stopped)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 
 from scoring.base.time import DAY
@@ -40,10 +41,10 @@ def measure(sellers: int, before: Policy, after: Policy, progress: Callable[[str
     everybody = found.segments["all", "all"]
     moved = everybody["stricter"] + everybody["laxer"] + everybody["mixed"]
     return {
-        "preview_s": round(took, 1),
-        "preview.sample_s": round(sampled, 1),
-        "preview.sellers": found.sellers,
-        "preview.moved": moved,
+        f"preview_s.{sellers}": round(took, 1),
+        f"preview.sample_s.{sellers}": round(sampled, 1),
+        f"preview.rss_mb.{sellers}": getrusage(RUSAGE_SELF).ru_maxrss >> 10,
+        f"preview.moved.{sellers}": moved,
     }
 
 

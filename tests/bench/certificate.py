@@ -22,7 +22,7 @@ from tests.scoring.loss_certificate.toys import policy_of, shipped_data
 from tests.scoring.monotone import draw_policies, find_laxer_day
 
 Say = Callable[[str], None]
-POLICIES = ("general", "ladder")
+POLICIES = ("general", "ladder", "health")
 ROUNDS = 5
 MONOTONE, SELLERS = 1_000, 2
 

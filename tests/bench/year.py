@@ -1,12 +1,13 @@
 """The simulated year by six terms: buyers' loss, wrongly treated sellers, days until a cheat is stopped, newcomers.
 
-By regime: `.buyers_loss_share`, runners' take less their deposits, over buyers' payments in their runs; `.taken_share`,
-the same before deposits. `.stopped_days`, from the first day of a run. `.wrongly`, the share of clean sellers that were
-suspended, under caution or among the worse; `.payout_days` of their value. `.refused`, the share of a seller's value
-that limits refused, and `.refused_value` of all value. `.newcomers_month`, the share of its first month's orders that a
-clean newcomer may sell. Clean sellers are honest and truly broke no rule. `.stopped_days_99`: the days within which 99
-% of 473 runners are stopped. `.avoided_minor`: buyers' loss less than without terms. `demo.`: the same on the demo's
-market. The health policy is without its rates, ladders, earning back and accepted plans.
+By regime: `.buyers_loss_share`, runners' take less their deposits, over buyers' payments in their runs;
+`.taken_share`, the same before deposits; `.buyers_lose`, over the loss without terms. `.stopped_days`, from the first
+day of a run. `.clean_hit`, the share of clean sellers that were suspended, under caution or among the worse.
+`.refused`, the share of a seller's value that limits refused, and `.refused_value` of all value. `.newcomers_month`,
+the share of its first month's orders that a clean newcomer may sell. Clean sellers are honest and truly broke no
+rule. `.stopped_days_99`: the days within which 99 % of 473 runners are stopped. `.avoided_minor`: buyers' loss less
+than without terms. `demo.`: the same on the demo's market. The health policy is without its rates, ladders, earning
+back and accepted plans.
 
 Some minutes on an idle core.
 """
@@ -52,7 +53,9 @@ def flat(results: dict[str, YearResult]) -> dict[str, float]:
     worst = results["none"].buyers_loss_minor
     flat_: dict[str, float] = {}
     for name, found in results.items():
-        figures = figures_of(found) | {"avoided_minor": worst - found.buyers_loss_minor}
+        figures = figures_of(found)
+        figures["buyers_lose"] = round(found.buyers_loss_minor / max(worst, 1), 4)
+        figures["avoided_minor"] = worst - found.buyers_loss_minor
         flat_ |= {f"{name.replace(' ', '_')}.{key}": value for key, value in figures.items()}
     return flat_
 
@@ -96,7 +99,7 @@ def figures_of(found: YearResult) -> dict[str, float]:
         "taken_share": round(found.taken_minor / max(found.run_minor, 1), 4),
         "buyers_loss_minor": found.buyers_loss_minor,
         "stopped_days": round(found.days_until_stopped, 2),
-        "wrongly": round(found.wrongly, 4),
+        "clean_hit": round(found.clean_hit, 4),
         "paid_days.median": round(found.paid_days[0], 2),
         "paid_days.p90": round(found.paid_days[1], 2),
         "paid_days.p99": round(found.paid_days[2], 2),

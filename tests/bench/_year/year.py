@@ -51,7 +51,7 @@ class YearResult:
     run_minor: int
     days_until_stopped: float
     """Mean, from a run's first day until a stop, or the run's end."""
-    wrongly: float
+    clean_hit: float
     """Clean sellers that were suspended, under caution, or among the worse by the terms' own metric."""
     clean_caution_days: float
     clean_value_delayed: float
@@ -253,7 +253,7 @@ def _sum_up(
         buyers_loss_minor=loss,
         run_minor=ran,
         days_until_stopped=float(np.mean([min(stop, trade.days) - trade.run_day[s] for s, stop in stops.items()])),
-        wrongly=float(hit[traded].mean()),
+        clean_hit=float(hit[traded].mean()),
         clean_caution_days=float(np.mean([len(cautions.get(s, {})) for s in np.flatnonzero(traded).tolist()])),
         clean_value_delayed=float(delayed / sold.sum()),
         paid_days=waits.by_seller,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scoring.base.enums import Action, DepositChange, Source
+from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
@@ -118,6 +119,25 @@ def test_money_that_waits_is_stated_by_segment(ledger: Ledger) -> None:
     found = looked(ledger, old, new, model=False, places=[MARKET]).segments["all", "all"]
     assert (found["held_before"], found["held_after"]) == (7 * 3, 10 * 3 + 10 * 3 - (6 + 9))
     assert (found["deposits_before"], found["deposits_after"]) == (4 * 50, 0)
+
+
+@pytest.mark.parametrize("amount", [50, 5])
+def test_policies_in_two_currencies_are_refused(ledger: Ledger, amount: int) -> None:
+    euros = policy_of(rule("owes", {"kind": "deposit", "amount_minor": 50}))
+    dollars = policy_of(rule("owes", {"kind": "deposit", "amount_minor": amount}), currency="USD")
+    with pytest.raises(InvalidInput, match="currency: is USD, and EUR in the policy before it"):
+        looked(ledger, euros, dollars)
+
+
+def test_the_sums_are_in_the_one_stated_currency(ledger: Ledger) -> None:
+    ledger.append(MARKET, grown("abroad", 5_000, value_minor=9_000, currency="USD"), imported=True)
+    euros, without = policy_of(rule("all", hold(7))), parse_policy(data(rules=[rule("all", hold(7))]))
+    for before, after in ((without, euros), (euros, without), (euros, euros)):
+        found = looked(ledger, before, after, model=False, places=[MARKET])
+        both = found.segments["all", "all"]
+        assert (both["held_before"], both["held_after"]) == (7 * 3, 7 * 3)
+        assert found.partly_valued == 3, "two sellers whose orders have no value, and one paid in dollars"
+    assert looked(ledger, without, without, model=False, places=[MARKET]).partly_valued == 0
 
 
 def test_a_sample_looks_at_some_sellers_evenly(ledger: Ledger) -> None:
