@@ -88,6 +88,13 @@ def require_marketplace(text: str) -> str:
     return text
 
 
+def require_link(text: str) -> str:
+    """Return an address for letters. Raises ValueError unless it is https, of printable ASCII without quotes."""
+    if text and not re.fullmatch(r"https://[!#-&(-;=?-~]+", text):
+        raise ValueError("must be an address that begins with https://")
+    return text
+
+
 def absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 

@@ -33,6 +33,7 @@ from service.setting_forms import (
     lower_if_text,
     require_credentials,
     require_database,
+    require_link,
     require_marketplace,
     require_registry,
     require_socket,
@@ -104,6 +105,12 @@ class Settings(BaseModel):
     laws: Annotated[tuple[Law, ...], BeforeValidator(words)] = Field(
         default=("dsa", "p2b"),
         description="Laws that statements of reasons follow: dsa (also records), p2b, or none; separated by commas",
+    )
+    contest_link: Annotated[str, AfterValidator(require_link)] = Field(
+        default="", description="Address where sellers contest a measure, for letters; {measure} in it is the case"
+    )
+    redress_link: Annotated[str, AfterValidator(require_link)] = Field(
+        default="", description="Address of a page that names dispute bodies and mediators, for letters"
     )
     limits: Limits = Limits()
     """Constants without a variable; only tests replace them."""

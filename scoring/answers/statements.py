@@ -77,7 +77,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     return [
         StatementOfReasons(
             measure=one,
-            decided_by=_find_automation(one, rule),
+            decided_by=_find_automation(one, rule, answer.score.override),
             violations=one.violations,
             reasons=tuple(_choose_reasons(reasons, rule, answer)),
             conditions=_list_conditions(rule),
@@ -116,10 +116,12 @@ def _list_conditions(rule: Rule | None) -> tuple[Operand, ...]:
     return tuple(operand for operand in operands if operand is not Quantity.DAY and not is_of_facts(operand))
 
 
-def _find_automation(measure: MeasureInForce, rule: Rule | None) -> Automation:
+def _find_automation(measure: MeasureInForce, rule: Rule | None, override: str) -> Automation:
+    """Return the part of software. `override`: the entry of a person who set the tier, if any."""
     if not measure.rule:
         return Automation.NONE
-    return Automation.PARTIAL if rule is not None and rule.names_confirmed_facts else Automation.FULL
+    by_people = rule is not None and (rule.names_confirmed_facts or bool(override and rule.tiers))
+    return Automation.PARTIAL if by_people else Automation.FULL
 
 
 def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> list[Lead]:

@@ -41,6 +41,7 @@ from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, load_or_m
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
 from service.api.telemetry.tracing import Tracing
 from service.api.tls_files import TlsFiles
+from service.contract.letters import Redress
 from service.engine.call_pool import CallPool
 from service.engine.handover import require_handover
 from service.engine.pools import MAX_MESSAGE_BYTES, RULES, Pool, max_calls, threads_of
@@ -148,7 +149,13 @@ class Server:
             MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
-            AnswerServicer(ledger, scorer, reads, recorder, self.settings.laws),
+            AnswerServicer(
+                ledger,
+                scorer,
+                reads,
+                recorder,
+                Redress(self.settings.laws, self.settings.contest_link, self.settings.redress_link),
+            ),
             NetworkServicer(ledger, scorer, reads, settings.data_dir / "checkpoint-key.pem"),
         )
         health = self._pools[Pool.HEALTH]

@@ -6,7 +6,7 @@ from scoring.answers.forecast import Forecast, TierPath
 from scoring.answers.leads import AppealEffect
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Ingredient, ReplayState
-from scoring.base.time import format_day
+from scoring.base.time import DAY, format_day
 from scoring.policy.measures import Deposit
 from scoring.scores.answer import Stamp
 from sellertrust.v1 import answer_service_pb2 as answer_pb
@@ -60,7 +60,14 @@ def path_message(path: TierPath, orders: int, today: int, texts: Texts) -> answe
         trades_cleanly=course.trades,
         orders_in_90_days=orders if course.trades else 0,
         identity_level=course.level,
-        sentence=texts.say(f"path.{key}", tier=tier, day=day, days=path.days, orders=orders, level=level),
+        sentence=texts.say(
+            f"path.{key}",
+            tier=tier,
+            day=texts.say_day((today + path.days) * DAY),
+            days=path.days,
+            orders=orders,
+            level=level,
+        ),
     )
 
 

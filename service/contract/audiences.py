@@ -185,7 +185,7 @@ def _tell_lead(
 def tell_reason(lead: Lead, texts: Texts) -> str:
     """Return a reason's sentence with its points, counts and day."""
     values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
-    return texts.say(f"reason.{lead.reason_code}", **values, day=day_text(lead.ends or 0))
+    return texts.say(f"reason.{lead.reason_code}", **values, day=texts.say_day(lead.ends or 0))
 
 
 def tell_source(view: ViolationView, texts: Texts) -> str:

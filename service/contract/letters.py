@@ -1,28 +1,51 @@
 """Letters: statements of reasons in words, as text and as HTML."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from scoring.answers.forecast import count_recent_orders
 from scoring.answers.statements import StatementOfReasons
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import AUTHORITIES, Automation
+from scoring.base.enums import AUTHORITIES, Automation, MeasureKind
 from scoring.base.money import format_amount
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.rules import FailureRate, Operand, Quantity
+from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from service.contract.answers import path_message
 from service.contract.audiences import tell_reason, tell_source, tell_violation, tell_what
 from service.contract.dsa_records import DSA, find_record
 from service.contract.fields import message_of, timestamp
 from service.contract.texts import DEFAULT_LANGUAGE, Texts
+from service.ledger.queries.facts import HeldBack
 from service.ledger.records import ViolationView
 
 MAX_TOLD = 100
 """Violations that one letter names; it counts the others."""
+
+_HOLDING = frozenset(
+    {
+        *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT),
+        *(MeasureKind.ROLLING_RESERVE, MeasureKind.SUSPENSION),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Redress:
+    laws: Collection[str]
+    """That apply."""
+    contest_link: str = ""
+    """For complaints; `{measure}` in it is the case. Empty if unknown, as `bodies_link`."""
+    bodies_link: str = ""
+
+    def list_links(self, measure: str = "") -> list[str]:
+        """Return the links, that for complaints first."""
+        return [link for link in (self.contest_link.replace("{measure}", measure), self.bodies_link) if link]
 
 
 def statement_messages(
@@ -31,24 +54,26 @@ def statement_messages(
     statements: Sequence[StatementOfReasons],
     violations: Mapping[str, ViolationView],
     texts: Texts,
-    laws: Collection[str],
+    redress: Redress,
+    held: HeldBack | None = None,
     *,
     for_seller: bool,
 ) -> Iterator[answer_pb.StatementOfReasons]:
     """Yield the letters of one seller, a resource name; `violations`: by id, all that the statements name.
 
-    If the DSA is among the `laws` that apply, each has its record of the transparency database, but not `for_seller`.
+    If the DSA applies, each has its record of the transparency database, but not `for_seller`.
     """
-    letters = _Letters(answer, violations, texts, laws)
-    records = None if for_seller or DSA not in laws else _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), laws)
+    letters = _Letters(answer, violations, texts, redress, held)
+    is_recorded = DSA in redress.laws and not for_seller
+    records = _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), redress, held) if is_recorded else None
     for statement in statements:
         message = letters.write(statement, is_hidden=for_seller and statement.measure.is_of_caution)
         message.record = "" if records is None else records.write_record(seller, statement)
         yield message
 
 
-def notice_letter(answer: WholeAnswer, texts: Texts, laws: Collection[str]) -> answer_pb.StatementOfReasons | None:
-    """Return the letter about a tier that falls by new rules after their notice, if it does. `laws`: that apply."""
+def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer_pb.StatementOfReasons | None:
+    """Return the letter about a tier that falls by new rules after their notice, if it does."""
     notice = answer.score.notice
     if notice is None or answer.score.tier is None:
         return None
@@ -56,14 +81,20 @@ def notice_letter(answer: WholeAnswer, texts: Texts, laws: Collection[str]) -> a
     title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
     message = answer_pb.StatementOfReasons(start_time=timestamp(notice.until), next_action=until)
-    return _set_letter(message, title, [[why], [until], _tell_bodies(texts, laws)], texts)
+    return _set_letter(message, title, [[why], [until], _tell_bodies(texts, redress)], texts, redress.list_links())
 
 
 class _Letters:
     def __init__(
-        self, answer: WholeAnswer, violations: Mapping[str, ViolationView], texts: Texts, laws: Collection[str]
+        self,
+        answer: WholeAnswer,
+        violations: Mapping[str, ViolationView],
+        texts: Texts,
+        redress: Redress,
+        held: HeldBack | None,
     ) -> None:
-        self._laws = laws
+        self._redress = redress
+        self._held = held
         self._whole = answer
         self._violations = violations
         self._texts = texts
@@ -97,10 +128,13 @@ class _Letters:
             *facts,
             self._tell_ground(statement),
             self._tell_means(statement),
-            self._tell_redress(statement, action),
+            self._tell_end(statement, action),
+            self._tell_redress(statement),
+            _tell_bodies(self._texts, self._redress),
             case,
         ]
-        return _set_letter(message, self._title(statement), paragraphs, self._texts)
+        links = self._redress.list_links(measure.measure)
+        return _set_letter(message, self._title(statement), paragraphs, self._texts, links)
 
     def write_record(self, seller: str, statement: StatementOfReasons) -> str:
         views = self._list_views(statement)
@@ -154,9 +188,17 @@ class _Letters:
             told.append(self._say("letter.reference", reference=statement.measure.reference))
         if statement.measure.legal_ground:
             told.append(self._say("letter.legal", ground=statement.measure.legal_ground))
-        told += [self._say("letter.alike", measure=other.measure) for other in statement.alike]
+        if statement.alike:
+            told.append(self._say("letter.alike", measures=", ".join(other.measure for other in statement.alike)))
         terms = self._whole.in_force.terms
-        return told if terms.suspension_days or terms.closes_in_days == 0 else [*told, self._say("letter.open")]
+        is_open = not terms.suspension_days and terms.closes_in_days != 0
+        return [*told, *self._tell_held(statement), *([self._say("letter.open")] if is_open else [])]
+
+    def _tell_held(self, statement: StatementOfReasons) -> Iterator[str]:
+        held, begin = self._held, statement.measure.start or 0
+        if held is not None and statement.measure.current.kind in _HOLDING and (held.day + 1) * DAY > begin:
+            amount = format_amount(held.amount_minor, held.currency)
+            yield self._say("letter.held", amount=amount, day=self._day(held.day * DAY))
 
     def _tell_means(self, statement: StatementOfReasons) -> list[str]:
         return [self._say(f"letter.by_{statement.decided_by.name.lower()}")]
@@ -172,25 +214,39 @@ class _Letters:
             return path_message(statement.path, orders, today, self._texts).sentence
         if any(view.status in COUNTING_STATUSES for view in views) and statement.caution is None:
             return self._say("letter.appeal")
-        return self._say("letter.trade" if statement.conditions else "letter.nothing")
+        return self._say(f"letter.{_choose_remedy(statement)}")
 
-    def _tell_redress(self, statement: StatementOfReasons, action: str) -> list[str]:
-        told = [self._say("letter.actions", action=action)]
+    def _tell_end(self, statement: StatementOfReasons, action: str) -> list[str]:
         end = statement.measure.end
-        told.append(self._say("letter.no_end") if end is None else self._say("letter.end", day=self._day(end)))
+        told = self._say("letter.no_end") if end is None else self._say("letter.end", day=self._day(end))
+        return [self._say("letter.actions", action=action), told]
+
+    def _tell_redress(self, statement: StatementOfReasons) -> list[str]:
+        told = []
         if statement.contest_until is not None:
             told.append(self._say("letter.contest", day=self._day(statement.contest_until)))
             told.append(self._say("letter.other_person"))
         if statement.decided_by is Automation.FULL:
             told.append(self._say("letter.human_review"))
-        return [*told, *_tell_bodies(self._texts, self._laws), self._say("letter.if_right")]
+        right = "if_right_held" if statement.measure.current.kind in _HOLDING else "if_right"
+        told.append(self._say(f"letter.{right}"))
+        if self._redress.contest_link:
+            link, *_ = self._redress.list_links(statement.measure.measure)
+            told.append(self._say("letter.link", link=link))
+        return told
 
 
 def _set_letter(
-    message: answer_pb.StatementOfReasons, title: str, sentences: Sequence[Sequence[str]], texts: Texts
+    message: answer_pb.StatementOfReasons,
+    title: str,
+    sentences: Sequence[Sequence[str]],
+    texts: Texts,
+    links: Sequence[str],
 ) -> answer_pb.StatementOfReasons:
     paragraphs = [texts.join(sentence) for sentence in sentences if sentence]
     body = "".join(f"<p>{escape(paragraph)}</p>\n" for paragraph in paragraphs)
+    for link in map(escape, links):
+        body = body.replace(link, f'<a href="{link}">{link}</a>')
     head = f'<!doctype html>\n<html lang="{texts.language}">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
     message.language, message.title = texts.language, title
     message.paragraphs.extend(paragraphs)
@@ -199,8 +255,18 @@ def _set_letter(
     return message
 
 
-def _tell_bodies(texts: Texts, laws: Collection[str]) -> list[str]:
-    return [texts.say(f"law.{name}") for name in (*laws, "court")]
+def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:
+    told = [texts.say(f"law.{name}") for name in (*redress.laws, "court")]
+    return [*told, texts.say("law.link", link=redress.bodies_link)] if redress.bodies_link else told
+
+
+def _choose_remedy(statement: StatementOfReasons) -> str:
+    """Return the sentence for a measure without a violation or a path."""
+    if any(reason.reason_code == THIN_FILE for reason in statement.reasons):
+        return "history"
+    if Quantity.LINK in statement.conditions:
+        return "linked"
+    return "trade" if statement.conditions else "nothing"
 
 
 def _name_condition(operand: Operand) -> str:

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scoring.answers.forecast import count_recent_orders, find_first_better_day, find_paths, forecast
@@ -30,7 +29,7 @@ from service.contract.answers import (
 from service.contract.audiences import require_audience
 from service.contract.entries import entries_of
 from service.contract.fields import optional_time
-from service.contract.letters import notice_letter, statement_messages
+from service.contract.letters import Redress, notice_letter, statement_messages
 from service.contract.resource_names import parse_seller
 from service.contract.scores import stamp_message, stamp_of
 from service.contract.texts import Texts
@@ -55,7 +54,7 @@ class AnswerServicer:
     _scorer: Scorer
     _reads: Reads
     _recorder: Recorder
-    _laws: Sequence[str]
+    _redress: Redress
 
     def SimulateTrustScore(self, request: answer_pb.SimulateTrustScoreRequest) -> answer_pb.SimulateTrustScoreResponse:
         """Return a seller's answer now, and as if `entries` were recorded by `observe_time`. Records nothing.
@@ -144,11 +143,14 @@ class AnswerServicer:
                 )
         names = {name for statement in stated for name in statement.violations}
         violations = self._ledger.violations.find_views(marketplace, names, cut)
+        held = self._ledger.facts.find_held_back(marketplace, seller, cut)
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(answer.stamp))
-        if not request.measure and (notice := notice_letter(answer, texts, self._laws)) is not None:
+        if not request.measure and (notice := notice_letter(answer, texts, self._redress)) is not None:
             response.statements.append(notice)
         response.statements.extend(
-            statement_messages(request.seller, answer, stated, violations, texts, self._laws, for_seller=for_seller)
+            statement_messages(
+                request.seller, answer, stated, violations, texts, self._redress, held, for_seller=for_seller
+            )
         )
         return response
 

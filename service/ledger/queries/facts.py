@@ -2,7 +2,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from scoring.base.arrays import NEVER
 from scoring.base.enums import INSPECTORS, Kind, Source, Status
+from scoring.base.time import DAY
 from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
@@ -82,6 +83,23 @@ _SEEN_AFTER = case((_E.occur_time > _E.report_time, _E.occur_time), else_=_E.rep
 _ALLEGATIONS_SEEN = select(
     func.count(case((and_(*SEEN), 1))), func.min(case((bindparam("observe_time") <= _SEEN_AFTER, _SEEN_AFTER)))
 ).where(*_OF_SELLER, text(ALLEGED))
+
+_EXPOSED_SEEN = (*_OF_SELLER, text(EXPOSED), *SEEN, _E.exposure_day < bindparam("today"))
+_HELD_BACK = (
+    select(_E.exposure_day, _E.product_category, read_content("value_held_minor"), read_content("currency"))
+    .where(
+        *_EXPOSED_SEEN,
+        _E.exposure_day == select(func.max(_E.exposure_day)).where(*_EXPOSED_SEEN).scalar_subquery(),
+    )
+    .order_by(_E.revision)
+)
+
+
+class HeldBack(NamedTuple):
+    day: int
+    """UTC, since 1970-01-01: the amount is of its end."""
+    amount_minor: int
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +173,19 @@ class FactQueries:
             pairs = zip(stated["currency"], stated["value_minor"], strict=True)
             by_name[currency] = [int(value or 0) if of == currency else 0 for of, value in pairs]
         return tabulate(rows, sellers, [sale[:width] for sale in sold], by_name), omitted
+
+    def find_held_back(self, marketplace: str, seller: str, cut: Cut) -> HeldBack | None:
+        """Return what the marketplace held back at the end of the last whole day with exposure, of all product categories.
+
+        None if that day states no such value, or values in several currencies.
+        """
+        today = cut.observe_time // DAY
+        rows = self.clock.rows_as_of(cut, _HELD_BACK, marketplace=marketplace, seller=seller, today=today)
+        last = {row.product_category: row for row in rows}
+        stated = [(day, int(held), currency) for day, _, held, currency in last.values() if held]
+        if len({currency for *_, currency in stated}) != 1:
+            return None
+        return HeldBack(stated[0][0], sum(held for _, held, _ in stated), stated[0][2])
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
         """Split sellers, in order, into batches that fit in memory; a seller with very many allegations is alone."""

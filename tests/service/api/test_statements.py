@@ -62,7 +62,7 @@ def of_kind(found: list[answer_pb.StatementOfReasons], kind: int) -> list[answer
 def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
     [letter] = of_kind(letters(running, "s1", audience=SELLER), DEMOTION)
     for said in (
-        *("Search shows your listings after others until", "Counterfeit, major, of", "brand-1", "l-118"),
+        *("Search shows your listings after others", "Counterfeit, major", "brand-1", "l-118"),
         *("Art. 9 EUTMR", "Software detected it", "A person confirmed it on", "Seller terms 9.1", "shop stays open"),
         *("software applied the rule", "Appeal against", "It ends by itself on", "free of charge until", "court"),
         f"Case {letter.measure}",
@@ -78,7 +78,7 @@ def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
 def test_a_letter_names_what_holds_on(running: Running) -> None:
     by_rule, by_hand = of_kind(letters(running, "s1"), REVIEW)
     assert ([*by_rule.alike], [*by_hand.alike]) == ([by_hand.measure], [by_rule.measure])
-    assert f"the case {by_hand.measure}" in by_rule.text
+    assert f"an end of its own: {by_hand.measure}." in by_rule.text
     assert by_hand.automation == answer_pb.AUTOMATION_NONE
     for said in ("Software did not decide this", "terms 4.2"):
         assert said in by_hand.text
@@ -107,6 +107,20 @@ def test_a_tier_alone_is_credit_risk_and_asks_for_a_person(running: Running) -> 
         assert [*letter.reason_codes] == ["THIN_FILE"]
         assert "3 of 10 settled orders" in letter.text
         assert "a person reviews it" in letter.text
+
+
+def test_a_tier_that_a_person_set_is_not_by_software_alone(tmp_path: Path) -> None:
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL) as running, running.client() as client:
+        set_by_hand = entry_pb.Entry(entry_id="o1", seller=seller_name(MARKET, "s1"))
+        set_by_hand.override.CopyFrom(entry_pb.OverrideImposed(tier=entry_pb.TIER_PROBATION, **SAID))
+        set_by_hand.override.until.FromDatetime(days_ago(-20))
+        client.append_entries(MARKET, [*reported()[:2], set_by_hand])
+        found = letters(running, "s1", audience=SELLER)
+    assert found
+    for letter in found:
+        assert letter.automation == answer_pb.AUTOMATION_PARTIAL
+        assert "A person set your tier until" in letter.text
+        assert "no person decided" not in letter.text
 
 
 def test_a_seller_reads_no_report_behind_a_precaution(tmp_path: Path) -> None:
@@ -201,6 +215,38 @@ def test_laws_that_do_not_apply_are_left_out(tmp_path: Path) -> None:
         found = letters(running, "s1")
     assert {one.record for one in found} == {""}
     assert {("mediator" in one.text, "certified body" in one.text) for one in found} == {(True, False)}
+
+
+def held(name: str, days: int, minor: int, product_category: str = "", revision: int = 0) -> entry_pb.Entry:
+    entry = exposure(f"x-s3-{name}", "s3", 50, days)
+    facts = {"product_category": product_category, "revision": revision, "value_held_minor": minor, "currency": "EUR"}
+    entry.exposure.MergeFrom(entry_pb.ExposureStated(**facts))
+    return entry
+
+
+def test_a_letter_says_what_is_held_and_where_to_contest(tmp_path: Path) -> None:
+    """The last day's sum counts, by its highest revisions, and is left out if the ledger states none."""
+    links = {"contest_link": "https://shop.example/contest?case={measure}", "redress_link": "https://shop.example/b"}
+    imposed = {"measure": "c-204", "measure_kind": entry_pb.MEASURE_KIND_SETTLEMENT_HOLD, "days": 14}
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL, **links) as running, running.client() as client:
+        stated_hold, review = stated("m3", **imposed), stated("m4", measure="c-205")
+        stated_hold.seller = review.seller = seller_name(MARKET, "s3")
+        stated_hold.occur_time.FromDatetime(days_ago(1.5))
+        client.append_entries(MARKET, [identity("i-s3", "s3"), held("a", 2, 9_900), stated_hold, review])
+        [unknown] = letters(running, "s3", measure="c-204")
+        assert "held back" not in unknown.text
+        later = [held("b", 1, 100_000, "shoes"), held("c", 1, 124_000, "shoes", 1), held("d", 1, 50, "bags")]
+        client.append_entries(MARKET, [*later, held("e", 0, 77_700)])
+        [hold] = letters(running, "s3", measure="c-204")
+        [other] = letters(running, "s3", measure="c-205", language="zh")
+    day = days_ago(1)
+    assert f"At the end of {day.day} {day:%B %Y} we held back 1,240.50 EUR of your money." in hold.text
+    assert "1,240.50" not in other.text
+    for one, case in ((hold, "c-204"), (other, "c-205")):
+        link = f"https://shop.example/contest?case={case}"
+        assert f"{link}\n" in one.text
+        assert "https://shop.example/b\n" in one.text
+        assert f'<a href="{link}">{link}</a>' in one.html
 
 
 @pytest.mark.long
