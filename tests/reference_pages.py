@@ -210,7 +210,6 @@ def _commands() -> Iterator[str]:
 
 
 def _find_places(command: str) -> str:
-    """Return what a command works on: by its own name or with its arguments, else by the name of its group."""
     group = command.partition(" ")[0]
     own = [place for place, names in WHERE.items() if any(f"{name} ".startswith(f"{command} ") for name in names)]
     return ", ".join(own or [place for place, names in WHERE.items() if group in names])

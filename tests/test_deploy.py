@@ -66,7 +66,6 @@ def test_each_alert_fires_and_rests_as_its_test_says() -> None:
 
 
 def queries() -> list[str]:
-    """Return the query of each panel, and the watched part of each alert and recorded rule."""
     panels = json.loads((DEPLOY / "grafana/sellertrust.json").read_text())["panels"]
     groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
     rules = [rule["expr"] for group in groups for rule in group["rules"]]
@@ -76,7 +75,6 @@ def queries() -> list[str]:
 
 @contextmanager
 def prometheus(folder: Path, metrics: str) -> Iterator[Callable[[str], Any]]:
-    """Run Prometheus by the shipped configuration, but each second; yield what asks its API."""
     place = folder / "prometheus"
     shutil.copytree(DEPLOY / "prometheus", place)
     file = place / "prometheus.yml"

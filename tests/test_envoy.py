@@ -35,7 +35,6 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of Envoy, with its shipped configuration but for ports and the file of descriptors."""
     folder = tmp_path_factory.mktemp("envoy")
     descriptors = folder / "descriptors.binpb"
     subprocess.run([sys.executable, "-m", "sellertrust.descriptors", descriptors], check=True, cwd=ROOT / "proto")
@@ -101,7 +100,6 @@ def test_an_error_keeps_its_reason_and_its_fields(proxy: str) -> None:
 
 
 def test_every_answer_is_as_openapi_says(proxy: str) -> None:
-    """Each method, with an empty request, and reads that answer."""
     document = json.loads((ROOT / "docs/reference/openapi.json").read_text())
     asked: dict[str, list[dict[str, object]]] = {
         "TrustScoreService/GetTrustScore": [{"seller": SELLER}],

@@ -110,7 +110,6 @@ def test_the_wheel_installs_nothing_but_sellertrust(installed: Installed) -> Non
 
 @pytest.mark.long
 def test_a_notebook_imports_it_beside_other_packages(installed: Installed) -> None:
-    """The wheel's answers have the digests of the checkout's, so one server can serve what the other remembered."""
     (installed.folder / "notebook.py").write_text(NOTEBOOK)
     assert installed.run("python", "notebook.py").split() == [core_digest(), contract_digest()]
 

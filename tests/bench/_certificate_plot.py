@@ -27,7 +27,6 @@ Points = list[tuple[float, float]]
 
 
 def name_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
-    """Return (cost of a fake in %, least price of a name, in thousands, that makes `against_faked_history` hold)."""
     found = []
     for ppm in WASH_PPM:
         priced = replace(assumptions, wash_ppm=ppm, aged_account_ppm=ppm)
@@ -37,7 +36,6 @@ def name_by_wash(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
-    """Return (days of the stop, least cost of a fake in % that makes `against_faked_history` hold); none above 100 %."""
     found = []
     for days in STOP_DAYS:
         low, high = 0, PPM + 1
@@ -50,7 +48,6 @@ def wash_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
 
 
 def name_by_stop(policy: Policy, assumptions: Assumptions) -> Points:
-    """Return (days of the stop, least price of a name, in thousands, that makes `unconditional` hold)."""
     found = []
     for days in STOP_DAYS:
         slower = replace(assumptions, stop_days=days)
@@ -86,7 +83,6 @@ class Panel(NamedTuple):
 
 
 def draw_panels(title: str, panels: Sequence[Panel]) -> str:
-    """Return an SVG of panels side by side; a line of one point is a dot."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(panels) * (WIDTH + LEFT) + 20} {HEIGHT + TOP + 60}"'
         ' font-family="sans-serif" font-size="12" role="img">',

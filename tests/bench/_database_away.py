@@ -41,8 +41,6 @@ def run(show: Show, seconds: float = SECONDS) -> None:
 
 
 def _hang(show: Show, away: AbstractContextManager[None], plan: Plan, address: str) -> None:
-    """Count failed checkouts beside 16 readers that wait for a hanging database."""
-
     def read() -> None:
         with suppress(SellertrustCallError):
             client.get_violation(MARKET, "v", deadline_seconds=5)

@@ -190,7 +190,6 @@ def disk_full(backend: str, folder: Path, rounds: int = 10) -> dict[str, int]:
 
 
 def _fill(ledger: Ledger, acknowledged: set[int], number: int, most: int = MAX_BATCHES) -> tuple[int, bool]:
-    """Append at most so many batches until an error; return (next number, whether it ended as it should)."""
     for _ in range(most):
         try:
             ledger.append(MARKETPLACE, batch(number))

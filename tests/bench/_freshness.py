@@ -37,7 +37,6 @@ def run(show: Show) -> None:
 
 
 def _count_overstated(folder: Path, url: str, is_own: bool) -> tuple[int, int]:
-    """Return (claims of an absent entry, answers that lack it), while its commit is delayed."""
     with filled_server(folder, database_url=url) as (running, client), Ledger.open(url) as other:
         writer = running.ledger if is_own else other
         fresh.hold_commits(writer, HELD_SECONDS)
@@ -58,7 +57,6 @@ def _count_overstated(folder: Path, url: str, is_own: bool) -> tuple[int, int]:
 
 
 def _count_wrong(folder: Path, url: str, shift: int) -> tuple[int, int]:
-    """Return (fresh answers with wrong points, answers) by a clock that jumps, and one wrong from the start."""
     fresh.record_guilty(url)
     clock = fresh.Shifted()
     right: list[tuple[int, int, int]] = []

@@ -28,7 +28,6 @@ STOP_DAYS = range(1, 22)
 
 
 def place_terms(results: dict[str, YearResult]) -> dict[str, Points]:
-    """Return (late and lost trade of clean sellers, avoided loss of buyers) of each terms, in thousands of EUR."""
     worst = results["none"].buyers_loss_minor
     return {
         name: [
@@ -42,7 +41,6 @@ def place_terms(results: dict[str, YearResult]) -> dict[str, Points]:
 
 
 def loss_by_stop(name: str) -> Points:
-    """Return (days of the stop, the most that one name gets, in thousands of EUR), whatever its history costs."""
     assumptions, policy = read_assumptions(SHIPPED_ASSUMPTIONS), policy_named(name)
     found = []
     for days in STOP_DAYS:
@@ -52,7 +50,6 @@ def loss_by_stop(name: str) -> Points:
 
 
 def early_value_by_ceiling() -> Points:
-    """Return (largest limit on young orders, in thousands of EUR; % of clean value paid within 8 days)."""
     market = simulate(SELLERS, DAYS, START, SEED)
     trade = build_trade(market, SEED)
     data: dict[str, Any] = tomllib.loads(SHIPPED_POLICY.read_text(encoding="utf-8"))

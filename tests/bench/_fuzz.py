@@ -150,7 +150,6 @@ def _note_passed(running: Running) -> list[Message]:
 
 
 def _call(running: Running, method: str, messages: list[bytes], context: _Context, identity_: str) -> bool:
-    """Make a call by the server's own handler; return whether the response shows its caller only permitted data."""
     handler = cast(Any, running.server.handlers[method])
     kind = _response_type(method)
     responses: Iterator[bytes]

@@ -94,7 +94,6 @@ def measure_rings(
 
 
 def _recall(sellers: int) -> dict[str, float]:
-    """Recall a product of linked sellers, then have gangs of two take part in a violation."""
     figures: dict[str, float] = {"recall.sellers": sellers, "recall.links": sellers}
     with TemporaryDirectory() as folder:
         clock = Clock(NOW)
@@ -122,7 +121,6 @@ def _recall(sellers: int) -> dict[str, float]:
 
 
 def _fill(market: Market, gangs: int, honest: int) -> float:
-    """Link gangs, and honest sellers by chance as often as a kind is wrong; return links appended a second."""
     chance, entries = market.chance, list[Entry]()
     for place, (kind, right) in enumerate(zip(KINDS, RIGHT, strict=True)):
         for number in range(1_000):

@@ -116,7 +116,6 @@ def answer_whole(rows: list[FactRow], policy: Policy | None = None) -> WholeAnsw
 
 
 def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:
-    """Explain as `ExplainTrustScore` does, and count what is untrue."""
     explanation, forecasts = explain(answer.core), forecast(answer.core)
     if explanation is None or forecasts is None:
         return None
@@ -138,7 +137,6 @@ def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:
 
 
 def _check_statements(rows: list[FactRow], found: Counter[str]) -> None:
-    """Count records that break a published rule, and measures that stand without every violation in their letter."""
     policy = shipped("general")
     answer = answer_whole(rows, policy)
     stated = list_statements(answer)
@@ -157,7 +155,6 @@ def _check_statements(rows: list[FactRow], found: Counter[str]) -> None:
 
 
 def _compare_simulation(sellers: int) -> float:
-    """Return the time with one hypothetical entry over that without."""
     plain = supposed = 0.0
     for number in range(sellers):
         rows = make_seller(np.random.default_rng(number))

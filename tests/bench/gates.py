@@ -116,7 +116,6 @@ def _cut(say: Say) -> dict[str, float]:
 
 
 def _check_worlds(table: Any, study: Study) -> Iterator[set[str]]:
-    """Yield the alarms of each honest world: `leak` and `data`, and the name of each check."""
     rng = np.random.default_rng(FIRST_SEED)
     everyone = table.columns.cases
     for _ in range(WORLDS):

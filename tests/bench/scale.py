@@ -147,7 +147,6 @@ def _compare(ledger: Ledger, folder: Path, exported: Exported, cut: Cut) -> dict
 
 
 def _repeat(entries: Path, folder: Path, exported: Exported, copies: int) -> Exported:
-    """Write the exported entries so many times, each time under other names and later sequences."""
     base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA]))
     store = Store(folder / "entries")
     rows = len(base) * copies

@@ -118,7 +118,6 @@ def _keyboard_run(client: Client, site: Site) -> dict[str, float]:
 
 
 def _decide(page: Page) -> tuple[str, bool, int, float]:
-    """Decide the case on the page by what its reference says; return its id, that, the keys and the seconds."""
     began, url = time.perf_counter(), page.url
     name = url.rpartition("/")[2]
     is_fake = page.get_by_role("definition").filter(has_text=re.compile("^fake$")).count() > 0

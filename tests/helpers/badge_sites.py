@@ -64,9 +64,6 @@ def badge_site(
 
 @contextmanager
 def filled_server(folder: Path, **settings: Any) -> Iterator[Running]:
-    """Run a server with `best` and the demo's good seller (exemplary), `good` and its accused one (trusted), and the
-    recorded ones of NO_BADGE.
-    """
     with running_server(folder, artifact=artifact(), **settings) as running, running.client() as client:
         fill(client)
         yield running

@@ -22,10 +22,6 @@ def points_of(log_odds: Floats) -> Ints:
 
 
 def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> Case:
-    """Return a case: candidate and twin know z; logistic regression and champion see it blurred.
-
-    All sellers have the reference exposure: `log_odds` is served unless `served` is given.
-    """
     rng = np.random.default_rng(seed)
     z = rng.normal(-2.5, 1.2, rows)
     bad = (rng.random(rows) < sigmoid(z)).astype(float)

@@ -74,7 +74,6 @@ class Told:
         return [(fact.rule, fact.state.name.lower()) for fact in self.statements(seller)]
 
     def in_force(self, seller: str = SELLER) -> dict[str, str]:
-        """Return the evaluation of now: by rule the entry that lifted it, or ""."""
         found = build_scorer(self.ledger, self.policy).whole_answer(MARKET, seller, self.ledger.cut()).in_force
         return {one.rule: one.lifted for one in found.measures}
 

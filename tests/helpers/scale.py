@@ -38,7 +38,6 @@ GENERAL: Policy = read_policy(SHIPPED_POLICY)
 
 
 def fill(ledger: Ledger, sellers: int, seed: int = 7) -> None:
-    """Append sellers with reports, decisions, corrections, flow, new hands and overrides, which set cautions off."""
     chance = random.Random(seed)
     for number in range(sellers):
         seller = f"s{number}"

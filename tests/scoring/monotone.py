@@ -80,7 +80,6 @@ def _list_terms(found: InForce) -> list[Terms]:
 
 
 def _compared(terms: Terms) -> dict[str, int]:
-    """Return the aspects of terms; for a suspension only its existence, not its length."""
     found = terms.strictness({"toys"})
     return found | {"suspension_days": int(terms.suspension_days > 0)}
 

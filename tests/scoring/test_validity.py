@@ -88,7 +88,6 @@ def asked(rows: list[FactRow], at: int, model: Artifact | None, rules: Policy | 
 
 
 def seen(rows: list[FactRow], at: int) -> tuple[object, ...]:
-    """Return a file's visible entries at a time by the rules in words, without corrections, and the override in force."""
     day = at // DAY
     visible = {
         row.entry_id

@@ -64,7 +64,6 @@ def test_the_worked_scale() -> None:
 
 
 def test_the_worked_shapley_shares() -> None:
-    """Values 700, 650, 680, 600 of {}, {a}, {b}, {a, b}: -65 and -35."""
     assert shapley_shares([700, 650, 680, 600], 2) == [-65, -35]
     assert shapley_shares([700], 0) == []
 

@@ -305,7 +305,6 @@ def live(served: Served, seed: int) -> tuple[Counter[str], list[str]]:
 
 
 def _spend(place: Place, runners: list[Runner], day: int, captured: Counter[str]) -> None:
-    """Let runners run at one moment of a day, and stop them in time."""
     for one in runners:
         if day == one.stop and not captured[one.name]:
             captured[one.name] = 1

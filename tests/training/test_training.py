@@ -75,7 +75,6 @@ def test_shuffled_futures_are_ranked_no_better_than_by_a_coin(
 
 
 def _with_other_futures(export: Path, folder: Path, day: int, seed: int) -> Path:
-    """Return an export whose knowledge from `day` on is dealt out to the sellers at random."""
     rows = pl.read_parquet(export)
     sellers = rows["seller"].unique().sort()
     other = dict(zip(sellers, sellers.sample(fraction=1, shuffle=True, seed=seed), strict=True))

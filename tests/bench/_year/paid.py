@@ -118,7 +118,6 @@ def _pay_on_young(payments: _Payments, terms: TermsByDay, value: Floats, ready: 
 
 
 def _split_by_delivery(trade: Trade, flow: Stated) -> tuple[Floats, Sequence[int]]:
-    """Return the captured value by days until its delivery, and these days. A run's orders arrive only if faked."""
     lags = [days for days, share in enumerate(DELIVERY) if share]
     shares = np.array([DELIVERY[days] for days in lags])
     value = flow.captured_minor[:, :, None] * shares

@@ -286,7 +286,6 @@ class _Waits(NamedTuple):
 
 
 def _measure_waits(trade: Trade, paid: Paid, traded: Flags, half: int) -> _Waits:
-    """Measure clean sellers' waits in the second half, without its last days, whose orders are not paid by its end."""
     days = slice(half, trade.days - FOLLOWED_DAYS)
     lags = np.array([lag for lag, share in enumerate(DELIVERY) if share])
     value, within = paid.value[:, days], paid.within_8[:, days]

@@ -49,6 +49,5 @@ def test_sums_of_selections_are_those_of_a_fold_of_each(rows: list[FactRow], gro
 
 @pytest.mark.parametrize("count", [0, 1, 2, 400])
 def test_sums_beyond_what_a_float_holds_exactly_are_rounded_once(count: int) -> None:
-    """400 fresh incidents of weight 63 and odd remainders: above 2^53 units the order of additions would matter."""
     guilty = [violation(f"v{n}", TODAY - n % 50, 1 + n % 8, 4, incident=f"i{n}") for n in range(count)]
     check_all(facts_of([exposure("x", TODAY - 5, 10), *guilty]), 2)

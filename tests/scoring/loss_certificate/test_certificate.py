@@ -235,10 +235,7 @@ def worlds(draw: st.DrawFn) -> World:
 def test_the_other_code_proves_every_certificate_and_its_attacks(
     world: World,
 ) -> None:
-    """With the real terms and payouts: exactly, or at most the stated sums.
-
-    A reserve is rounded by order. The replay has no good orders, but a cheat may have as many as it likes.
-    """
+    """Allow one difference: the replay has no good orders, of which a cheat may have as many as it likes."""
     data, parts = world
     found, policy = certified(data, **parts), policy_of(data)
     names = {rule["id"] for rule in data["rules"]}
@@ -270,7 +267,6 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts() -> None:
 
 
 def young(ppm: int) -> dict[str, Any]:
-    """Return a policy whose orders are all young in a run of five days: 90 and a share are paid out, at most 700."""
     limit = {"kind": "paid_ahead_limit", "days": 9, "value_minor": 90, "ppm": ppm, "at_most_minor": 700}
     return toy(cap(1_000), rule("ahead", {"kind": "delivery_hold", "days": 1}, limit))
 

@@ -12,7 +12,6 @@ def contradicted(*days: int | None, confirmed: int = 0, overturned: int = 0) -> 
 
 
 def test_a_bound_of_99_percent_takes_299_cases() -> None:
-    """With 473 cases it is the second slowest. Fewer than 299 cases have no bound, even if all are equal."""
     assert bound_stop_days(cases(*[3] * 298)) is None
     assert bound_stop_days(cases(*[3] * 298, 9)) == 9
     assert bound_stop_days(cases(*[3] * 470, 9, 20)) == 20

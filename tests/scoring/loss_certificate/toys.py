@@ -34,7 +34,6 @@ def assumed(**parts: Any) -> Assumptions:
 
 
 def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
-    """Return a policy bounded by its own rules, in a trade whose orders are promised within three days."""
     limits = {
         "delivery_promise_days": 3,
         "claim_days": 30,

@@ -90,7 +90,6 @@ def at_true_rates(made: Market, sums: Sums) -> Sums:
 
 
 def interval(made: Market, prior: Prior) -> np.ndarray:
-    """Return points of the sellers: at their true rates, by their record, and low and high ends; shape (4, sellers)."""
     model, n = artifact(), made.facts.cases
     sums = model.folder.fold(made.facts)
     ended = model.points(matrix(append_ends(sums, made.facts, n, prior, model.folder), ALL_FEATURES))
@@ -142,7 +141,6 @@ def test_a_clean_thin_file_may_be_worse_than_a_thick_one() -> None:
 
 
 def test_the_worked_end() -> None:
-    """Half an event in 50 orders, then none in 100 of today: 0.012805 incidents an order, 1.2805 in all."""
     facts = facts_of([exposure("x", TODAY - 1, 100)])
     facts = replace(facts, exposure_day=facts.observe_day)
     model, prior = artifact(), Prior((0.5, 50.0), (0.5, 50.0), artifact().prior.mix, 20.5)

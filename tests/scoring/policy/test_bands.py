@@ -84,7 +84,6 @@ def test_a_difference_and_a_case_name_bands() -> None:
     ],
 )
 def test_a_case_names_bands_as_the_policy_does(seller: dict[str, Any], expected: str, fault: str | None) -> None:
-    """An unrated seller has none, whatever tier a person set."""
     policy = parse_policy(with_bands(Clay=0, tin=500, gold=600, ruby=700))
     one = {"name": "c", "expect": {"band": expected}} | seller
     [outcome] = run_cases(policy, parse_cases({"now": "2026-03-01", "cases": [one]}))

@@ -217,7 +217,6 @@ def test_one_person_neither_suspends_nor_closes_a_seller(url: str, tmp_path: Pat
 
 
 def test_one_person_keeps_no_letter_from_a_seller(url: str, tmp_path: Path) -> None:
-    """A bar needs two persons without any rule of four eyes, whatever else the batch or stream holds."""
     with world(url, tmp_path, ALL, persons(**PERSONS)) as eyes:
         imposed = measure("m-1", "MANUAL_REVIEW")
         eyes("anna").append_entries(MARKET, [violation("v-1", "s-1"), imposed])

@@ -348,7 +348,6 @@ SELLERS = ["known", "a", "b", "c"]
 
 @contextmanager
 def half_computing(tmp_path: Path, **asked: Any) -> Iterator[tuple[Running, Client]]:
-    """Yield a server of four threads; two compute `asked` until the end, and `known` is remembered."""
     with (
         running_server(tmp_path, artifact=artifact(), worker_threads=4) as running,
         running.client(service_config={}) as client,

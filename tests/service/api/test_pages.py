@@ -61,14 +61,12 @@ def body_of(method: str, cut: Cut) -> bytes:
 
 
 def forged(request: Message, body: bytes) -> str:
-    """Return a token of this body under a checksum that any client can compute."""
     text = request.DESCRIPTOR.full_name.encode() + request.SerializeToString(deterministic=True)
     bound = text + b"\0local\0*\0" + body
     return base64.urlsafe_b64encode(sha256(bound).digest()[:12] + body).decode()
 
 
 def sound_cut(running: Running, method: str) -> Cut:
-    """Return a valid cut for the list's tokens, if the list has a ledger."""
     return Cut(0, 0, 0) if method.startswith(("Model", "Policy", "Proposal", "Audit")) else running.ledger.cut()
 
 

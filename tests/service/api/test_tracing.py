@@ -49,7 +49,6 @@ class Collector(collecting.TraceServiceServicer):
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[tuple[Collector, str]]:
-    """Yield a collector and its URL; this process's gRPC clients are traced to it under the name `shop`."""
     server, found = grpc.server(ThreadPoolExecutor(2)), Collector()
     collecting.add_TraceServiceServicer_to_server(found, server)
     url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

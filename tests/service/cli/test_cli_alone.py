@@ -160,7 +160,6 @@ def _shadowed(shell: Shell, folder: Path, package: str, error: str) -> Shell:
 
 @pytest.mark.long
 def test_a_reader_that_has_seen_enough_is_no_error(bare: Shell) -> None:
-    """As in `sellertrust access | head -1`."""
     command = [*COMMAND, "access"]
     with subprocess.Popen(
         command, env=bare.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

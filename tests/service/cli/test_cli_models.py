@@ -135,8 +135,6 @@ def test_a_registry_is_a_folder_or_a_url(bare: Shell, tmp_path: Path) -> None:
 
 
 def ranked(model: float, rule: float, logistic: float, by: str = "pairs at equal volume") -> dict[str, object]:
-    """Return figures of a model and of two rankings; each difference is known to within 0.02."""
-
     def interval(value: float, half: float = 0.02) -> dict[str, float]:
         return {"value": value, "low": value - half, "high": value + half}
 

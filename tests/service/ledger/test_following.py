@@ -19,7 +19,6 @@ VIOLATIONS = {seller: derived_id("p1", seller) for seller in SELLERS}
 
 @pytest.fixture(autouse=True)
 def _few_at_once(limit: Limit) -> None:
-    """Make a recall of ten sellers take several appends; as shipped it takes thousands of sellers."""
     limit(known, CHUNK=3)
     limit(seals, RUN=4)
 

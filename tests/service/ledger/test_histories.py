@@ -118,7 +118,6 @@ def facts_read_again(ledger: Ledger) -> list[list[int]]:
 
 
 def facts_of(rows: Sequence[FactRow]) -> list[list[int]]:
-    """Return violations, as upheld too; incidents are numbered by their first violation."""
     shown = []
     for upheld in (False, True):
         found = resolve(columns_of(rows, SELLERS), np.full(2, NOW + DAY), upheld=np.full(2, upheld))

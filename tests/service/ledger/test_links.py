@@ -31,7 +31,6 @@ def last_case(ledger: Ledger, seller: str = "late") -> CaseChanged | None:
 
 
 def linked(ledger: Ledger, *more: Entry) -> None:
-    """Link `late` to the violator `bad` by a bank account that a person confirmed."""
     entries = [link("l1", "bad", "iban"), link("l2", "late", "iban"), link("l3", "late", "iban", state=CONFIRMED)]
     ledger.append(MARKET, [*entries, link("l4", "bad", "iban", state=CONFIRMED), *more])
 
@@ -101,7 +100,6 @@ def test_a_suspension_counts_as_long_as_it_stands(
 
 
 def list_accounts(ledger: Ledger) -> list[int]:
-    """Return the accounts of each open case of `late`, about a suspended violator."""
     cases = {one.fact.case: one.fact for one in ledger.measures.read_seller_terms(MARKET, "late", ledger.cut()).cases}
     return [one.accounts for one in cases.values() if one.state is CaseState.OPENED]
 
@@ -179,7 +177,6 @@ def test_a_person_ends_a_case_of_a_link(ledger: Ledger) -> None:
 
 
 def related(seller: str, other: str) -> list[Entry]:
-    """Return a link to another seller that a person confirmed."""
     return [link(f"{seller}-{state.name}", seller, "", other=other, state=state) for state in (OBSERVED, CONFIRMED)]
 
 
@@ -350,7 +347,6 @@ def at_once(ledger: Ledger) -> Terms:
 
 
 def measured(ledger: Ledger) -> None:
-    """Have the kinds a precision of almost 1, by decided links of other sellers."""
     for kind in KINDS[:2]:
         entries = [link(f"{kind}-{n}", f"k{n}", f"known{kind}", kind=kind) for n in range(50)]
         ledger.append(MARKET, entries)

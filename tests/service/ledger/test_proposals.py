@@ -173,7 +173,6 @@ def move(ledger: Ledger, action: PolicyAction, digest: str, content: str | None 
 
 
 def fill(ledger: Ledger) -> None:
-    """Sequences 1 and 2 are facts, 3 to 7 the policy, 8 to 12 proposals: one used, one withdrawn; 13 is a fact."""
     ledger.append(MARKET, [identity(), exposure()])
     move(ledger, PolicyAction.COMMITTED, FIRST, "one")
     move(ledger, PolicyAction.COMMITTED, SECOND, "two")

@@ -147,9 +147,6 @@ WEEKLY = {"notifier": "n", "listing": "l"}
 
 @pytest.mark.parametrize("first", ["the correction", "the overturn"])
 def test_a_split_of_an_overturned_violation_names_nothing(ledger: Ledger, first: str) -> None:
-    """Two complaints of one week are one incident. A move to another week makes another incident, even if a
-    later-overturned violation was split off into the first one.
-    """
     pair = [violation("v1", occur_time=ago(9), **WEEKLY), violation("v2", occur_time=ago(9), **WEEKLY)]
     ledger.append(MARKET, [*pair, status("v1"), status("v2"), confirmed("wrong")])
     into = find_violation(ledger, "v1").incident

@@ -31,7 +31,6 @@ from tests.helpers.scale import GENERAL, entry_files, fill, folder_of, open_scor
 
 @pytest.fixture(autouse=True)
 def small(limit: Limit) -> None:
-    """Have several buckets, batches, and sellers with more allegations than are read."""
     limit(export, ENTRIES_PER_BUCKET=100)
     for module in (facts, extract):
         limit(module, MAX_BATCH_ROWS=60)
@@ -108,7 +107,6 @@ def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path
 
 
 def test_a_repeated_task_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
-    """The second of two attempts leaves the first one's receipt and no file."""
     fill(ledger, 10)
     run = planned(ledger, tmp_path / "scale")
     first = run_task(run.store.place, 1)
@@ -242,7 +240,6 @@ def test_a_foreign_file_with_its_own_digest_is_refused(
 
 
 def test_a_full_disk_leaves_nothing_of_a_line(ledger: Ledger, tmp_path: Path) -> None:
-    """Neither a part nor a receipt, whole or begun; with room again, the line gives what it always gives."""
     fill(ledger, 10)
     run, other = planned(ledger, tmp_path / "scale"), planned(ledger, tmp_path / "other")
     files = set(folder_of(run).rglob("*"))

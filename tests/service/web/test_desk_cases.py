@@ -392,7 +392,6 @@ def test_a_bulk_decision_leaves_appeals_out(desk: Site, client: Client) -> None:
 
 
 def file_complaint(client: Client, number: int) -> str:
-    """Impose a measure of its own on a seller; return the path of the complaint about it."""
     imposed, filed = (Entry(entry_id=f"{name}-{number}", seller=seller_name(MARKET, "good")) for name in ("m", "c"))
     imposed.measure.CopyFrom(MeasureChanged(measure=f"m-{number}", actor="reviewer-3~reviewer-1", reason="seen"))
     imposed.measure.measure_kind, imposed.measure.state = MEASURE_KIND_MANUAL_REVIEW, MEASURE_STATE_IMPOSED
@@ -454,7 +453,6 @@ def test_another_spelling_of_a_name_is_no_second_person(desk: Site, client: Clie
 
 
 def report_grave(client: Client, name: str, folder: Path) -> Path:
-    """Report what suspends a seller; return the file of its evidence."""
     file = folder / "evidence" / f"{name}.svg"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(PICTURE)

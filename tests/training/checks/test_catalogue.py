@@ -27,7 +27,6 @@ ORDERS = np.floor(np.exp(RNG.normal(4, 1, ROWS))) + 1
 
 
 def unrecorded(study: Study, leak: Floats | None = None) -> Snapshot:
-    """Return rows of sellers without a record: features know a little of the outcome, and the fourth may leak."""
     x = 0.5 * LATENT[:, None] + RNG.normal(size=(ROWS, len(study.features)))
     if leak is not None:
         x[:, 3] = leak
@@ -145,7 +144,6 @@ def test_a_seller_with_any_report_is_recorded(table: LedgerTable, study: Study) 
 
 
 def turn_round(rows: Snapshot, seed: int) -> Floats:
-    """Return three features: in each third of the sellers two mean the opposite of what they mean elsewhere."""
     fold = assign_folds(rows.seller, FOLDS, seed)
     x = np.random.default_rng(6).normal(size=(len(rows.bad), 3))
     for column, (same, opposite) in enumerate([(0, 1), (0, 2), (1, 2)]):

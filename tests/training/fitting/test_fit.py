@@ -21,7 +21,6 @@ def test_calibration_finds_the_line_that_made_the_outcomes() -> None:
 
 
 def test_a_score_that_is_far_too_sure_of_nothing_has_slope_0() -> None:
-    """Raw scores of -40 to 40 without information; the search must not oscillate."""
     rng = np.random.default_rng(13)
     raw = rng.normal(0, 12, 3_000)
     bad = (rng.random(3_000) < 0.25).astype(float)

@@ -23,9 +23,6 @@ def study() -> Study:
 
 
 def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:
-    """Return sellers whose log-odds rise with incidents and with `slope` x ln(orders); large sellers stay large, as
-    the exposure feature shows.
-    """
     rng = np.random.default_rng(seed)
     size = rng.normal(0.0, 1.2, n)
     before = np.round(REFERENCE * np.exp(size))
@@ -47,7 +44,6 @@ def raw(curves: Curves, rows: Snapshot) -> Floats:
 
 @pytest.mark.parametrize("true", [0.0, 0.4, 1.0])
 def test_the_slope_that_made_the_outcomes_is_found(study: Study, true: float) -> None:
-    """The test contradicts a model trained with a wrong slope of 1."""
     rows, test = sold(true), sold(true, seed=11)
     found = estimate(rows, study, fit)
     assert found.how == ESTIMATED

@@ -50,7 +50,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, study: Study) -> World:
 
 
 def cut(export: Path, folder: Path, day: int) -> LedgerTable:
-    """Return the export as of a day, if every entry had been recorded when it was reported."""
     path = folder / f"until-{day}.parquet"
     pl.read_parquet(export).filter(pl.col("report_time") < day * DAY).write_parquet(path)
     return read_export(path)

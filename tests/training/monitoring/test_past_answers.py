@@ -90,7 +90,6 @@ def decided_by_people() -> list[Entry]:
 
 
 def live_through(imported: Ledger, folder: Path) -> None:
-    """Return a ledger in which each entry of the other is appended at its report time."""
     recorded: list[RecordedEntry] = []
     while page := imported.entries.list(
         DEMO, imported.cut(), after_sequence=recorded[-1].sequence if recorded else 0, limit=5000

@@ -148,9 +148,6 @@ STRICT, MILD = "strict", "mild"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
-    """Return a market whose strict inspector finds violations and whose mild one does not: ledger, table, study and
-    model.
-    """
     folder = tmp_path_factory.mktemp("world")
     who = ContextSource("inspector", "inspection.inspector", MILD, one_of=(STRICT, MILD))
     looks = ContextSource("looks", "detections_per_month", 0.0)

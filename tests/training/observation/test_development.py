@@ -33,7 +33,6 @@ def study(study: Study) -> Study:
 
 @pytest.fixture
 def daily(study: Study) -> Study:
-    """Return the study with windows of a day, each with every incident once."""
     return restated(study, window={"days": 1})
 
 

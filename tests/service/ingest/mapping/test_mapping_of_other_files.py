@@ -97,7 +97,6 @@ def test_reading_a_time_is_what_python_says_of_it(moment: datetime, minutes: int
 
 
 def test_a_day_is_the_utc_day_of_a_time() -> None:
-    """For exposure, and within an id, since the times of a day must give one entry."""
     rule = EXPOSURE | {"entry_id": "x-{shop}-{when:day}", "day": "{when}", "settled_orders": {"count": "case"}}
     rows = [
         {"case": "1", "shop": "s", "when": "2017-10-01 22:00:00"},
