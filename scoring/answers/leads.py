@@ -9,7 +9,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, TRANSITIONS
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
 from scoring.features.violations import trace_statuses
-from scoring.scores.answer import Explanation, TrustScore
+from scoring.scores.answer import Explanation, SellerScore
 from scoring.scores.reasons import OVERRIDDEN, STANDING, THIN_FILE
 from scoring.scores.score import compute_answer
 
@@ -149,7 +149,7 @@ def _without(lead: Lead) -> Variant | None:
 
 def _score_variants(
     answer: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
-) -> list[TrustScore | None]:
+) -> list[SellerScore | None]:
     if not variants:
         return []
     core = answer.core
@@ -157,7 +157,7 @@ def _score_variants(
     return list(compute_answer(known, core.artifact, core.policy, check=check).scores)
 
 
-def _differs_as_said(lead: Lead, now: TrustScore, without: TrustScore | None) -> bool:
+def _differs_as_said(lead: Lead, now: SellerScore, without: SellerScore | None) -> bool:
     if without is None or without.state is not now.state:
         return True
     if lead.category is not None:

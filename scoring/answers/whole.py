@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from scoring.measures.in_force import InForce
 from scoring.measures.record import MeasureStatement
 from scoring.policy.policy import Policy
-from scoring.scores.answer import Stamp, TrustScore
+from scoring.scores.answer import SellerScore, Stamp
 from scoring.scores.score import CoreAnswer
 
 
@@ -19,5 +19,5 @@ class WholeAnswer:
     notices: Sequence[MeasureStatement] = ()
 
     @property
-    def score(self) -> TrustScore:
+    def score(self) -> SellerScore:
         return self.in_force.score

@@ -13,7 +13,7 @@ import numpy as np
 from scoring.base.arrays import NEVER, Bools
 from scoring.base.enums import CautionSignal, Kind, Source
 from scoring.base.time import DAY
-from scoring.caution.flow_signals import FlowTable, Measured, list_days_at_trigger
+from scoring.caution.flow_signals import FlowMeasurement, FlowTable, list_days_at_trigger
 from scoring.caution.history import (
     MAX_LATE_DAYS,
     KnownSigns,
@@ -53,7 +53,7 @@ class Caution:
     """Empty if it rests on reports of crowds, which only open a case."""
     entries: tuple[str, ...]
     """By visibility, or by day of flow; the last one set it off."""
-    measured: Measured
+    measured: FlowMeasurement
 
     @property
     def case(self) -> str:

@@ -19,12 +19,12 @@ class ReachedDay(NamedTuple):
     known_time: int
     entries: tuple[str, ...]
     """First statements, by day."""
-    measured: "Measured"
+    measured: "FlowMeasurement"
     refunded_time: int = NEVER
     """When refunds undid a jump, in microseconds, or NEVER."""
 
 
-class Measured(NamedTuple):
+class FlowMeasurement(NamedTuple):
     counted: int
     """Weight, orders that went wrong, or a jump's value less refunds, in minor units."""
     compared: int = 0
@@ -40,7 +40,7 @@ class FlowTable:
         """One statement a day and product category."""
         self.stated = sorted({one.fact.day for one in flow})
         self._start = self.stated[0] - MAX_WINDOW_DAYS if flow else 0
-        columns = [[0] * (self.stated[-1] - self._start + 2 if flow else 1) for _ in Counts._fields]
+        columns = [[0] * (self.stated[-1] - self._start + 2 if flow else 1) for _ in FlowCounts._fields]
         for one in flow:
             place = one.fact.day - self._start + 1
             for column, number in zip(columns, _count(one.fact, currency), strict=True):
@@ -48,7 +48,7 @@ class FlowTable:
         self._until = [list(accumulate(column)) for column in columns]
 
     def between(self, number: int, first: int, last: int) -> int:
-        """Return the sum of one of Counts, by index, over days, both ends included.
+        """Return the sum of one of FlowCounts, by index, over days, both ends included.
 
         Days may be at most MAX_WINDOW_DAYS before the first stated one, and not after the last.
         """
@@ -91,7 +91,7 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
     return NEVER
 
 
-def list_days_at_trigger(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, Measured]]:
+def list_days_at_trigger(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, FlowMeasurement]]:
     """Return each stated UTC day on which a trigger is reached, with what it counted, by day; spans may overlap."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
     found = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
@@ -108,7 +108,7 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
         for number, time in enumerate([one.known_time + 1, *(old.until_time for old in one.before)])
     )
     counts = [[_count(fact, currency) for fact in (*(old.fact for old in one.before), one.fact)] for one in flow]
-    by_day: dict[int, Counts] = {}
+    by_day: dict[int, FlowCounts] = {}
     stated: list[int] = []
 
     def between(number: int, first: int, last: int) -> int:
@@ -140,7 +140,7 @@ def _find_first_known(days: Sequence[int], first: int) -> int:
     return first if days[0] < first else days[bisect_left(days, first)]
 
 
-class Counts(NamedTuple):
+class FlowCounts(NamedTuple):
     captured: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
@@ -150,13 +150,13 @@ class Counts(NamedTuple):
     disputed: int = 0
 
 
-_NOTHING = Counts()
-_CAPTURED, _VALUE, _REFUNDED, _DONE, _DELIVERED, _DISPUTED = range(len(Counts._fields))
+_NOTHING = FlowCounts()
+_CAPTURED, _VALUE, _REFUNDED, _DONE, _DELIVERED, _DISPUTED = range(len(FlowCounts._fields))
 
 
-def _count(fact: FlowStated, currency: str) -> Counts:
+def _count(fact: FlowStated, currency: str) -> FlowCounts:
     is_counted = fact.currency == currency
-    return Counts(
+    return FlowCounts(
         captured=fact.captured_orders,
         captured_minor=fact.captured_minor if is_counted else 0,
         refunded_minor=fact.refunded_minor if is_counted else 0,
@@ -166,8 +166,8 @@ def _count(fact: FlowStated, currency: str) -> Counts:
     )
 
 
-def _add_counts(sums: Counts, more: Counts, less: Counts = _NOTHING) -> Counts:
-    return Counts(*(a + b - c for a, b, c in zip(sums, more, less, strict=True)))
+def _add_counts(sums: FlowCounts, more: FlowCounts, less: FlowCounts = _NOTHING) -> FlowCounts:
+    return FlowCounts(*(a + b - c for a, b, c in zip(sums, more, less, strict=True)))
 
 
 def _measure_day(
@@ -176,7 +176,7 @@ def _measure_day(
     find_first_known: Callable[[int], int],
     day: int,
     refunds_until: int | None = None,
-) -> Measured | None:
+) -> FlowMeasurement | None:
     """Return what a stated day counted if it reaches a trigger; else None.
 
     `refunds_until`: the last day of refunds that count against a jump, by default `day`.
@@ -189,7 +189,7 @@ def _measure_day(
             return None
         before = between(_VALUE, begin, end) * trigger.days
         return (
-            Measured(min(value, MAX_TOTAL), min(before // known_days, MAX_TOTAL))
+            FlowMeasurement(min(value, MAX_TOTAL), min(before // known_days, MAX_TOTAL))
             if value * known_days >= trigger.times * before
             else None
         )
@@ -198,4 +198,4 @@ def _measure_day(
     else:
         of = between(_CAPTURED, begin, day - trigger.grace_days)
         bad = of - between(_DONE, begin, day)
-    return Measured(bad, of) if bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of else None
+    return FlowMeasurement(bad, of) if bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scoring.base.arrays import NEVER
 from scoring.base.enums import CaseState, Kind
 from scoring.base.time import DAY
-from scoring.caution.flow_signals import FlowTable, Measured, find_reached_days, find_relevant_changes
+from scoring.caution.flow_signals import FlowMeasurement, FlowTable, find_reached_days, find_relevant_changes
 from scoring.caution.signs import Fact, Sign
 from scoring.entries.cases import name_case
 from scoring.entries.flow import FlowDay, keep_latest_statements, list_flow_as_of
@@ -46,7 +46,7 @@ class Onset(NamedTuple):
     signs: tuple[Sign, ...]
     """By time; none for flow."""
     entries: tuple[str, ...]
-    measured: Measured
+    measured: FlowMeasurement
     ended: int = NEVER
     """For flow: when a person ended its case, or refunds undid its jump, in microseconds."""
     imposes: bool = True
@@ -213,7 +213,7 @@ def list_onsets_by_flow(caution_table: CautionTable, known_signs: KnownSigns, ti
 
 def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0, imposes: bool = True) -> Onset:
     entries = tuple(sign.entry for sign in signs)
-    return Onset(time, rule, signs, entries, Measured(counted), imposes=imposes)
+    return Onset(time, rule, signs, entries, FlowMeasurement(counted), imposes=imposes)
 
 
 class _Tally:

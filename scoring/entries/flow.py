@@ -14,11 +14,11 @@ class FlowDay(NamedTuple):
     known_time: int
     """When it was first stated, with any revision, in microseconds."""
     first_entry_id: str
-    before: tuple["Superseded", ...] = ()
+    before: tuple["SupersededFlow", ...] = ()
     """Earlier statements that counted, in order."""
 
 
-class Superseded(NamedTuple):
+class SupersededFlow(NamedTuple):
     until_time: int
     """When the next statement began to count, in microseconds."""
     fact: FlowStated

@@ -45,7 +45,7 @@ class FactRow(NamedTuple):
     listing: str | None = None
 
 
-class Omitted(NamedTuple):
+class OmittedAllegations(NamedTuple):
     """A seller's open allegations that its rows leave out."""
 
     allegations: int
@@ -53,7 +53,7 @@ class Omitted(NamedTuple):
     """When the next one becomes visible, in microseconds; NEVER if all are visible."""
 
 
-NOTHING_OMITTED: Mapping[str, Omitted] = MappingProxyType({})
+NOTHING_OMITTED: Mapping[str, OmittedAllegations] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from scoring.base.arrays import Bools, Ints, last_of_runs
 from scoring.base.enums import CorrectionKind, IncidentChange, Kind
 from scoring.entries.violation_state import IncidentMention, ReportMove, incident_after_moves
 from scoring.features.columns import EntryColumns
-from scoring.features.violations import Judged
+from scoring.features.violations import ViolationColumns
 
 K = TypeVar("K", int, str)
 
@@ -38,7 +38,7 @@ def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColum
     return columns.with_columns(occur_time=occur_time).take(~void), ~void
 
 
-def find_final_incidents(reports: EntryColumns, changes: EntryColumns, judged: Judged) -> Ints:
+def find_final_incidents(reports: EntryColumns, changes: EntryColumns, judged: ViolationColumns) -> Ints:
     """Return the incident of each report after all moves, merges and splits: codes of shape (n,).
 
     `changes`: entries of the kinds correction and incident.

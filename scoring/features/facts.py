@@ -22,7 +22,13 @@ from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections, find_final_incidents
 from scoring.features.findings import FINDING_KINDS, Findings, list_findings
-from scoring.features.violations import Judged, Violations, judge_violations, raise_severities, sort_violations
+from scoring.features.violations import (
+    ViolationColumns,
+    Violations,
+    judge_violations,
+    raise_severities,
+    sort_violations,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +115,9 @@ _IS_OF_MANY = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class VisibleFacts:
     observe_day: Ints
-    judged: Judged
+    judged: ViolationColumns
     """The violations, each in its final incident."""
     sold: EntryColumns
     """Exposure by (case, day): the highest revision per product category."""
@@ -154,7 +160,7 @@ def find_visible(
     reported_before: int | None = None,
     as_reported: bool = False,
     sales: EntryColumns | None = None,
-) -> Visible:
+) -> VisibleFacts:
     """Find the visible entries of each case, counting or not.
 
     `observe_time`: by case, in microseconds. Visible is what occurred before it and was reported before it, or before
@@ -183,7 +189,7 @@ def find_visible(
         is_sold &= sales.day < day[sales.case]
         sold = sales if is_sold.all() else sales.take(is_sold)
     order = _find_highest_revisions(sold)
-    return Visible(
+    return VisibleFacts(
         observe_day=day,
         judged=judged,
         sold=sold if order is None else sold.take(order),
@@ -194,7 +200,7 @@ def find_visible(
     )
 
 
-def collect_facts(visible: Visible, observe_time: Ints, violations: Violations) -> Facts:
+def collect_facts(visible: VisibleFacts, observe_time: Ints, violations: Violations) -> Facts:
     """Return each case's facts; tenure and orders count from its last change of control on."""
     sold, identities, judged, cases = visible.sold, visible.identities, visible.judged, len(observe_time)
     reports, day = judged.reports, visible.observe_day

@@ -12,7 +12,7 @@ FINDING_KINDS = frozenset({Kind.INSPECTION, Kind.DISPUTE})
 _IS_HEARD = np.isin(np.arange(max(Source) + 1), sorted(INSPECTORS))
 
 
-class Finding(IntEnum):
+class FindingKind(IntEnum):
     INSPECTION_PASSED = 1
     INSPECTION_FAILED = 2
     DISPUTE_LOST = 3
@@ -25,7 +25,7 @@ class Findings:
     case: Ints
     day: Ints
     finding: Ints
-    """The number of its `Finding`."""
+    """The number of its `FindingKind`."""
     row: Ints
 
     def take(self, index: slice) -> "Findings":
@@ -47,7 +47,11 @@ def list_findings(entries: EntryColumns, controlled: Ints | None = None) -> Find
         passed &= day >= controlled[entries.case]
     failed = inspected & (entries.status == InspectionResult.FAILED)
     lost = (entries.kind == Kind.DISPUTE) & (entries.status == DisputeOutcome.BUYER)
-    finding = passed * Finding.INSPECTION_PASSED + failed * Finding.INSPECTION_FAILED + lost * Finding.DISPUTE_LOST
+    finding = (
+        passed * FindingKind.INSPECTION_PASSED
+        + failed * FindingKind.INSPECTION_FAILED
+        + lost * FindingKind.DISPUTE_LOST
+    )
     kept = np.flatnonzero(finding)
     kept = kept[np.argsort(entries.case[kept], kind="stable")]
     return Findings(entries.case[kept], day[kept], finding[kept].astype(np.int64), entries.row[kept])

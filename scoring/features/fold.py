@@ -14,7 +14,7 @@ from scoring.base.arrays import NEVER, Bools, Floats, Ints, first_of_runs, reduc
 from scoring.base.enums import Category, Severity
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, add_up, decay_table, join_limbs
 from scoring.features.facts import Facts
-from scoring.features.findings import Finding
+from scoring.features.findings import FindingKind
 from scoring.features.views import Views, view_at_one_time
 
 FLOORS = (Severity.MINOR, Severity.MODERATE, Severity.MAJOR)
@@ -166,8 +166,8 @@ class Folder:
         n, found = views.facts.cases, views.findings
         weight = self._finding_tables.take(views.finding_ages.table, axis=1, mode="clip")
         place, once = (found.finding - 1) * n + found.case, np.ones((1, len(found.case)), dtype=np.int64)
-        [sums] = _add_up_views(weight, views.finding_ages.column, once, place, len(Finding) * n, UNIT)
-        return _split_places(sums, len(Finding), n) / UNIT
+        [sums] = _add_up_views(weight, views.finding_ages.column, once, place, len(FindingKind) * n, UNIT)
+        return _split_places(sums, len(FindingKind), n) / UNIT
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Return, for the first n cases, sums of orders times squared decay, and of orders of the last 365 days.

@@ -3,8 +3,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, FactTable, Omitted
-from scoring.features.facts import Visible, apply_changes, find_visible
+from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, FactTable, OmittedAllegations
+from scoring.features.facts import VisibleFacts, apply_changes, find_visible
 from scoring.features.views import Views, view_at_times
 
 
@@ -16,11 +16,11 @@ class SellerFacts:
     table: FactTable
     observe_time: int
     """In microseconds."""
-    omitted: Mapping[str, Omitted]
+    omitted: Mapping[str, OmittedAllegations]
     """By seller, open allegations missing in the table, which are only counted."""
     columns: EntryColumns
     """The table's, after corrections, merges and splits."""
-    visible: Visible
+    visible: VisibleFacts
 
     def view(self, midnights: Sequence[int] = ()) -> Views:
         """Return views now, at each of `midnights` (microseconds), and now with open allegations upheld."""
@@ -31,7 +31,7 @@ def resolve_sellers(
     sellers: Sequence[str],
     table: FactTable,
     observe_time: int,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    omitted: Mapping[str, OmittedAllegations] = NOTHING_OMITTED,
 ) -> SellerFacts:
     """Resolve the facts of `sellers`, the table's cases, at a time; decisions reported later count, too."""
     columns = apply_changes(table.columns)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import Category, Severity
 from scoring.features.decay import HALF_LIVES
-from scoring.features.findings import Finding
+from scoring.features.findings import FindingKind
 from scoring.features.fold import ALL_CATEGORIES, FAILURES, FINDING_HALF_LIVES, FLOOR_PLACES, FLOORS, Sums
 
 MAX_DAYS = 3650
@@ -163,7 +163,7 @@ def _finding_features(half_life: int) -> list[Feature]:
         return np.asarray(failed / (failed + passed + 1.0))
 
     def rate_lost(sums: Sums) -> Floats:
-        lost = sums.findings[FINDING_HALF_LIVES.index(half_life), Finding.DISPUTE_LOST - 1]
+        lost = sums.findings[FINDING_HALF_LIVES.index(half_life), FindingKind.DISPUTE_LOST - 1]
         return np.asarray(lost / sums.damped_orders(half_life))
 
     return [

@@ -11,8 +11,8 @@ import numpy as np
 from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
-from scoring.features.facts import Facts, Visible, collect_facts, first_days
-from scoring.features.findings import Finding, Findings, list_findings
+from scoring.features.facts import Facts, VisibleFacts, collect_facts, first_days
+from scoring.features.findings import FindingKind, Findings, list_findings
 from scoring.features.violations import Violations, raise_severities, sort_violations
 
 
@@ -79,7 +79,7 @@ def _ages_at_one_time(age: Ints) -> Ages:
     return Ages(age[None], np.arange(len(age)))
 
 
-def view_at_times(visible: Visible, times: Sequence[int]) -> Views:
+def view_at_times(visible: VisibleFacts, times: Sequence[int]) -> Views:
     """Compute the views of every seller from each of `times`, all by the knowledge of the first.
 
     `visible`: at the first time, of entries after `apply_changes`. `times`, in microseconds: now, then UTC midnights
@@ -108,7 +108,7 @@ def view_at_times(visible: Visible, times: Sequence[int]) -> Views:
     start = first_days(cases, sold, visible.identities)
     has_start = start <= last_day
     findings = list_findings(visible.finding_entries)
-    is_passed = findings.finding == Finding.INSPECTION_PASSED
+    is_passed = findings.finding == FindingKind.INSPECTION_PASSED
     has_controls = len(visible.controls.case) > 0
     sale, sale_column = _share_columns(sold.day, sold.case * has_controls)
     found, finding_column = _share_columns(findings.day, is_passed, findings.case * has_controls)

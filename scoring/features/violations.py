@@ -35,7 +35,7 @@ class Violations:
         return Violations(*(getattr(self, column.name)[index] for column in fields(self)))
 
 
-class Judged(NamedTuple):
+class ViolationColumns(NamedTuple):
     """Violations by (case, violation). Arrays of shape (violations,)."""
 
     reports: EntryColumns
@@ -101,7 +101,7 @@ def trace_statuses(rows: Iterable[FactRow]) -> Iterator[StatusStep]:
         yield StatusStep(name, row, status.get(name, Status.ALLEGED), elsewhere.get(name, False))
 
 
-def judge_violations(entries: EntryColumns) -> Judged:
+def judge_violations(entries: EntryColumns) -> ViolationColumns:
     """Resolve each violation, by (case, violation), from its report and the decisions and attributions about it.
 
     `entries`: visible ones about violations only. The last stated severity counts. Pending decisions (status 0) are
@@ -115,7 +115,7 @@ def judge_violations(entries: EntryColumns) -> Judged:
     stated = np.where(entries.severity > 0, np.arange(n), 0)
     stated = np.maximum.reduceat(stated, starts) if n else stated
     reports = entries.take(starts)
-    return Judged(
+    return ViolationColumns(
         reports=reports,
         is_reported=reports.kind == Kind.VIOLATION,
         status=_find_statuses(entries, starts),

@@ -11,10 +11,10 @@ from scoring.base.canonical import canonical_json
 from scoring.base.errors import CertificateRefused
 from scoring.base.progress import Progress
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.exceptions import Granted, show_granted
+from scoring.loss_certificate.exceptions import GrantedExceptions, show_granted
 from scoring.loss_certificate.independent.world import NOT_COVERED
 from scoring.loss_certificate.solving import (
-    Table,
+    LossTable,
     find_released_by_run_day,
     find_run_gain,
     list_entries,
@@ -59,7 +59,7 @@ class Attack:
     """Less the cost of sales faked meanwhile."""
 
 
-def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attack:
+def find_attack(states: States, assumptions: Assumptions, table: LossTable) -> Attack:
     """Return the best attack of one name, whether it pays or not."""
     gain, price = find_run_gain(states, table.running[0]), table.price
     worth = gain - price[:, None]
@@ -91,7 +91,7 @@ def find_attack(states: States, assumptions: Assumptions, table: Table) -> Attac
     )
 
 
-def _follow_run(states: States, table: Table, start: tuple[int, int]) -> tuple[tuple[RunDay, ...], tuple[int, int]]:
+def _follow_run(states: States, table: LossTable, start: tuple[int, int]) -> tuple[tuple[RunDay, ...], tuple[int, int]]:
     released = find_released_by_run_day(states)
     bucket, tenure = start
     days = []
@@ -136,7 +136,7 @@ def certify(
     assumptions: Assumptions,
     accepted: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-    granted: Granted | None = None,
+    granted: GrantedExceptions | None = None,
     older: Sequence[Policy] = (),
 ) -> dict[str, Any]:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
@@ -252,7 +252,7 @@ def find_allowed_loss(trade: TradeLimits, history_is_real: bool) -> int:
     return trade.most_loss_minor if history_is_real else 0
 
 
-def _show_verdict(table: Table, trade: TradeLimits) -> dict[str, Any]:
+def _show_verdict(table: LossTable, trade: TradeLimits) -> dict[str, Any]:
     return {
         "holds": table.fresh <= find_allowed_loss(trade, table.history_is_real),
         "most_minor": table.fresh,

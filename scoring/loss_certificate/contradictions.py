@@ -35,7 +35,7 @@ class RunCase:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedCases:
     cases: tuple[RunCase, ...]
     confirmed: int
     overturned: int
@@ -62,7 +62,7 @@ def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
     return None if days[-slower] == math.inf else int(days[-slower])
 
 
-def find_contradictions(assumptions: Assumptions, seen: Seen) -> list[Contradiction]:
+def find_contradictions(assumptions: Assumptions, seen: ObservedCases) -> list[Contradiction]:
     """Return the assumptions contradicted beyond chance: slow stops, overturned violations, or runs on one day."""
     found = []
     slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)

@@ -26,7 +26,7 @@ class GrantedSeller:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class GrantedExceptions:
     sequence: int
     sellers: tuple[GrantedSeller, ...]
 
@@ -42,7 +42,7 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 
 
 def show_granted(
-    policy: Policy, assumptions: Assumptions, granted: Granted | None, largest: Take
+    policy: Policy, assumptions: Assumptions, granted: GrantedExceptions | None, largest: Take
 ) -> dict[str, Any] | None:
     """Return `sequence` and `sellers`, the grants, as JSON values; None if `granted` is None.
 

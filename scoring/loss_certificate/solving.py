@@ -22,7 +22,7 @@ DaysSolved = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LossTable:
     """The least table, in minor units."""
 
     history_is_real: bool
@@ -53,13 +53,15 @@ def find_cost_ppm(assumptions: Assumptions, history_is_real: bool) -> int:
     return 0 if history_is_real else min(assumptions.wash_ppm, assumptions.aged_account_ppm)
 
 
-def solve(states: States, assumptions: Assumptions, history_is_real: bool, progress: DaysSolved | None = None) -> Table:
+def solve(
+    states: States, assumptions: Assumptions, history_is_real: bool, progress: DaysSolved | None = None
+) -> LossTable:
     """Return by state the most that a cheat can still get, in minor units: the least table that satisfies every edge."""
     price = price_history(states, assumptions, history_is_real)
     ahead = states.bound_ahead(find_cost_ppm(assumptions, history_is_real))
     running = solve_running(states, price, ahead, progress)
     building = _solve_building(states, price, running[0])
-    return Table(history_is_real, price, building, running[:-1], ahead, _find_most(states, assumptions, building))
+    return LossTable(history_is_real, price, building, running[:-1], ahead, _find_most(states, assumptions, building))
 
 
 def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
@@ -111,7 +113,7 @@ def solve_running(
 ) -> Ints:
     """Return the table of a run, with `ahead` as the row of its end; shape (days + 1, buckets, tenures).
 
-    `price`, `ahead`: as for `Table`. `stages`: the states under all policies. `after`: the best table under a later policy.
+    `price`, `ahead`: as for `LossTable`. `stages`: states under all policies. `after`: the best table under a later policy.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = find_released_by_run_day(states)

@@ -19,7 +19,7 @@ from scoring.loss_certificate.assumptions import Assumptions
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, SettlementHold, Suspension, Terms
 from scoring.policy.payout import Release, schedule_release
 from scoring.policy.policy import Policy, TradeLimits
-from scoring.policy.rules import Condition, Quantity, Rule, RuleBook, Settled, Situation
+from scoring.policy.rules import Condition, Quantity, Rule, RuleBook, SettledValue, Situation
 
 MAX_STATES = 4_000_000
 PIECES = (4, 2, 1)
@@ -32,7 +32,7 @@ TIERS: tuple[Tier | None, ...] = (None, *Tier)
 """All tiers, and None: no model is served."""
 
 
-class Ahead(NamedTuple):
+class AheadLimit(NamedTuple):
     """The most that is paid out on young orders together; the default is nothing."""
 
     minor: int = 0
@@ -57,24 +57,24 @@ class Ahead(NamedTuple):
         )
 
 
-NOTHING_AHEAD = Ahead()
+NOTHING_AHEAD = AheadLimit()
 
 
-def find_laxest(limits: Iterable[Ahead]) -> Ahead:
+def find_laxest(limits: Iterable[AheadLimit]) -> AheadLimit:
     """Return one limit as lax as each given one: the largest amounts, the shortest hold. ValueError without limits."""
     minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
-    return Ahead(max(minor), max(ppm), max(at_most_minor), min(hold_days))
+    return AheadLimit(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class GrantedTerms:
     """The most that a model grants, in minor units."""
 
     cap_minor: int
     deposit_minor: int
     release: Release
     """The release of orders that are no longer young."""
-    ahead: Ahead = NOTHING_AHEAD
+    ahead: AheadLimit = NOTHING_AHEAD
 
     def find_most_released(self, age_days: int, smallest_order_minor: int) -> int:
         """Return the most that is paid out of a full day's orders by an age in days; small orders round each reserve."""
@@ -89,7 +89,7 @@ class States:
     """Lower edges from 0, in days."""
     deposits: tuple[int, ...]
     """In minor units, rising from 0."""
-    granted: tuple[tuple[Granted, ...], ...]
+    granted: tuple[tuple[GrantedTerms, ...], ...]
     run_days: int
     trade: TradeLimits
     notice_days: int = 0
@@ -179,8 +179,8 @@ def _join_laxest_trade_limits(trades: Sequence[TradeLimits]) -> TradeLimits:
 
 
 def _spread(
-    grant: Sequence[tuple[Granted, ...]], thresholds: Sequence[int], settled: Sequence[int]
-) -> tuple[tuple[Granted, ...], ...]:
+    grant: Sequence[tuple[GrantedTerms, ...]], thresholds: Sequence[int], settled: Sequence[int]
+) -> tuple[tuple[GrantedTerms, ...], ...]:
     return tuple(grant[bisect_right(thresholds, low) - 1] for low in settled)
 
 
@@ -233,7 +233,7 @@ def _grant_by_bucket(
     thresholds: Sequence[int],
     tenure: Sequence[int],
     tiers: Sequence[Tier | None],
-) -> tuple[tuple[Granted, ...], ...]:
+) -> tuple[tuple[GrantedTerms, ...], ...]:
     return tuple(
         tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
         for top in (*thresholds[1:], ANY_VALUE)
@@ -261,13 +261,13 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """
     lasting = tuple(rule for rule in policy.rule_book.rules if rule.condition(Quantity.DEPOSIT).below is None)
     edges = [*replace(policy.rule_book, rules=lasting).list_edges()]
-    settled = {0, *(value for asked, value in edges if isinstance(asked, Settled))}
+    settled = {0, *(value for asked, value in edges if isinstance(asked, SettledValue))}
     tenure = {0, *(value for asked, value in edges if asked is Quantity.TENURE)}
     return tuple(sorted(settled)), tuple(sorted(tenure))
 
 
 def _cut(
-    granted: Sequence[Sequence[Granted]], thresholds: Sequence[int], run_days: int, pieces: int
+    granted: Sequence[Sequence[GrantedTerms]], thresholds: Sequence[int], run_days: int, pieces: int
 ) -> tuple[int, ...]:
     """Return the lower edges of buckets: fine below each threshold, as far as a run can sell."""
     edges = set(thresholds)
@@ -279,7 +279,7 @@ def _cut(
 
 def _grant(
     policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
-) -> Granted:
+) -> GrantedTerms:
     found = list(_every_terms(policy, settled, tenure_days, tiers))
     caps = [dict(terms.value_caps).get("") for _, _, terms in found]
     for (tier, _, _), cap in zip(found, caps, strict=True):
@@ -295,7 +295,7 @@ def _grant(
         for _, marketplace, terms in found
     ]
     releases, aheads = zip(*payouts, strict=True)
-    return Granted(
+    return GrantedTerms(
         cap_minor=max(cap for cap in caps if cap is not None),
         deposit_minor=min(terms.deposit_minor for _, _, terms in found),
         release=Release(*map(min, zip(*releases, strict=True))),
@@ -303,12 +303,12 @@ def _grant(
     )
 
 
-def _find_payouts(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, Ahead]:
+def _find_payouts(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, AheadLimit]:
     release = schedule_release(terms, carrier_days, hold_limit_days)
     young_days = min(terms.ahead_days, hold_limit_days)
     if young_days <= release.hold_days:
         return release, NOTHING_AHEAD
-    limit = Ahead(terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor, release.hold_days)
+    limit = AheadLimit(terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor, release.hold_days)
     return release._replace(hold_days=young_days), limit
 
 
@@ -321,7 +321,7 @@ def _every_terms(
     Each season counts as endless, since a cheat chooses its days.
     """
     book = policy.rule_book
-    categories = {"", *(operand.product_category for operand in book.operands if isinstance(operand, Settled))}
+    categories = {"", *(operand.product_category for operand in book.operands if isinstance(operand, SettledValue))}
     days = {day for season in book.seasons for day in (season.first_day, season.last_day + 1)} or {0}
     for tier, marketplace, day in itertools.product(tiers, ("", *book.hold_limits), days):
         seller = Situation(

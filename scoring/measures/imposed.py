@@ -23,14 +23,14 @@ from scoring.policy.measures import (
     RollingReserve,
     SettlementHold,
     Suspension,
-    Unvalued,
+    UnvaluedMeasure,
     ValueCap,
 )
 from scoring.policy.rules import RuleBook
 
 
 @dataclass(frozen=True, slots=True)
-class Imposed:
+class ImposedMeasure:
     measure: str
     original: Measure
     """As last stated."""
@@ -57,7 +57,7 @@ class ImpositionContext:
 
 def list_imposed(
     statements: Sequence[MeasureStatement], rows: Sequence[FactRow], context: ImpositionContext
-) -> Iterator[Imposed]:
+) -> Iterator[ImposedMeasure]:
     """Yield persons' measures that are or will be in force, in the order in which they were imposed.
 
     `statements`: about a seller's measures, by sequence. `rows`: its facts. If all its violations were taken back, a
@@ -86,7 +86,7 @@ def list_imposed(
         if isinstance(current, Deposit):
             current = current.less(context.deposit_minor)
         violations = tuple(violation for violation in fact.violations if violation not in taken_back)
-        yield Imposed(name, original, current, start, end, tuple(one.entry_id for one in run), violations)
+        yield ImposedMeasure(name, original, current, start, end, tuple(one.entry_id for one in run), violations)
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
@@ -124,19 +124,19 @@ def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
     is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
     is_money |= fact.measure_kind is MeasureKind.PAID_AHEAD_LIMIT and (fact.amount_minor or fact.at_most_minor) > 0
     if read is None or (is_money and (not fact.currency or fact.currency != currency)):
-        return Unvalued(fact.measure_kind)
+        return UnvaluedMeasure(fact.measure_kind)
     return read(fact, start)
 
 
 def _read_hold(fact: MeasureChanged, _: int) -> Measure:
     if fact.amount_minor and not fact.days:
-        return Unvalued(fact.measure_kind)
+        return UnvaluedMeasure(fact.measure_kind)
     return SettlementHold(min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
 
 
 def _read_reserve(fact: MeasureChanged, _: int) -> Measure:
     if not fact.ppm:
-        return Unvalued(fact.measure_kind)
+        return UnvaluedMeasure(fact.measure_kind)
     return RollingReserve(fact.ppm, min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
 
 

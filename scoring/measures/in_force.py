@@ -7,11 +7,11 @@ from scoring.features.columns import FactRow
 from scoring.measures.case_record import LinkInForce
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.listed import MeasureInForce
-from scoring.measures.record import Lift, MeasureStatement, find_lifts, name_measure
-from scoring.measures.waiting import Before, wait_for_notice
+from scoring.measures.record import MeasureLift, MeasureStatement, find_lifts, name_measure
+from scoring.measures.waiting import TermsBefore, wait_for_notice
 from scoring.policy.history import (
-    Established,
-    Step,
+    EstablishedViolation,
+    SumStep,
     add_up_incident,
     establish,
     find_bounds,
@@ -21,9 +21,9 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Counter, Ladder, Operand, Quantity, Rule, RuleBook, Situation
+from scoring.policy.rules import AppliedRule, Counter, Ladder, Operand, Quantity, Rule, RuleBook, Situation
 from scoring.policy.standing import StandingTable
-from scoring.scores.answer import TrustScore
+from scoring.scores.answer import SellerScore
 from scoring.scores.look_back import PastTiers
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import CoreAnswer
@@ -44,7 +44,7 @@ class StandingPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class MeasureInputs:
     """Inputs of one seller's measures that its score does not use."""
 
     statements: Sequence[MeasureStatement] = ()
@@ -55,12 +55,12 @@ class Beside:
     """The strongest first."""
 
 
-NOTHING_BESIDE = Beside()
+NOTHING_BESIDE = MeasureInputs()
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    score: TrustScore
+    score: SellerScore
     measures: tuple[MeasureInForce, ...]
     """In the order of the policy's rules; then cautions; then persons' measures."""
     terms: Terms
@@ -96,7 +96,7 @@ class InForce:
 
 
 def evaluate_measures(
-    core: CoreAnswer, marketplace: str, beside: Mapping[str, Beside], check: Callable[[], None] = lambda: None
+    core: CoreAnswer, marketplace: str, beside: Mapping[str, MeasureInputs], check: Callable[[], None] = lambda: None
 ) -> list[InForce | None]:
     """Return the measures and terms in force for each seller of a marketplace; a seller that lacks valid facts gives
     None.
@@ -117,7 +117,7 @@ def evaluate_measures(
             continue
         began = max((caution.start for caution in seller.score.cautions), default=-1)
         notices = [
-            Before(_combine_rules(before), one.until)
+            TermsBefore(_combine_rules(before), one.until)
             for one, of in zip(core.earlier, earlier, strict=True)
             if one.counts[case] and began < one.time and (before := of[case]) is not None
         ]
@@ -131,7 +131,9 @@ def _combine_rules(in_force: InForce) -> Terms:
     )
 
 
-def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Beside]) -> Iterator["_Seller | None"]:
+def _list_sellers(
+    core: CoreAnswer, marketplace: str, beside: Mapping[str, MeasureInputs]
+) -> Iterator["_Seller | None"]:
     known, facts, policy = core.known, core.facts, core.policy
     rows_of = known.table.rows_by_case()
     established = establish(facts, known.table.rows, rows_of, known.observe_time)
@@ -185,13 +187,15 @@ def _list_sellers(core: CoreAnswer, marketplace: str, beside: Mapping[str, Besid
         )
 
 
-def _count_incidents(traced: Mapping[Operand, Sequence[Step]], time: int) -> dict[Counter | Ladder, int]:
+def _count_incidents(traced: Mapping[Operand, Sequence[SumStep]], time: int) -> dict[Counter | Ladder, int]:
     return {
         operand: value_at(steps, time) for operand, steps in traced.items() if isinstance(operand, Counter | Ladder)
     }
 
 
-def _list_with_points(violations: Sequence[Established], policy: Policy, observe_time: int) -> list[Established]:
+def _list_with_points(
+    violations: Sequence[EstablishedViolation], policy: Policy, observe_time: int
+) -> list[EstablishedViolation]:
     table, today = policy.standing, observe_time // DAY
     if table is None:
         return []
@@ -244,22 +248,22 @@ class _Seller:
     rows: Sequence[FactRow]
     entries: Mapping[str, Sequence[str]]
     """By violation."""
-    established: Sequence[Established]
-    with_points: Sequence[Established]
+    established: Sequence[EstablishedViolation]
+    with_points: Sequence[EstablishedViolation]
     """Those that add to the standing."""
-    traced: Mapping[Operand, Sequence[Step]]
-    score: TrustScore
+    traced: Mapping[Operand, Sequence[SumStep]]
+    score: SellerScore
     situation: Situation
-    applied: Sequence[Applied]
+    applied: Sequence[AppliedRule]
     statements: Sequence[MeasureStatement]
-    lifts: Mapping[str, Lift]
+    lifts: Mapping[str, MeasureLift]
     links: Sequence[LinkInForce]
 
     @property
     def override(self) -> FactRow | None:
         return next((row for row in self.rows if self.score.override and row.entry_id == self.score.override), None)
 
-    def list_entries(self, violations: Iterable[Established]) -> list[str]:
+    def list_entries(self, violations: Iterable[EstablishedViolation]) -> list[str]:
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         return [entry for one in ordered for entry in self.entries.get(one.violation, ())]
 
@@ -268,7 +272,7 @@ class _Seller:
         standing = value_at(self.traced.get(Quantity.STANDING, ()), time)
         return replace(self.situation, standing=standing, incidents=_count_incidents(self.traced, time))
 
-    def list_facts(self, rule: Rule) -> list[Established]:
+    def list_facts(self, rule: Rule) -> list[EstablishedViolation]:
         found, today = [], self.situation.day
         for operand in rule.facts:
             if isinstance(operand, Counter):
@@ -286,8 +290,8 @@ class _Basis:
     """In microseconds; None for before the days looked back."""
     end: int | None
     """By itself."""
-    facts: Sequence[Established]
-    violations: Sequence[Established]
+    facts: Sequence[EstablishedViolation]
+    violations: Sequence[EstablishedViolation]
     """By day."""
     entries: tuple[str, ...]
 
@@ -299,7 +303,7 @@ class _Evaluation:
     past: PastTiers | None
     """Set with a model, if a rule asks for a tier."""
 
-    def evaluate(self, seller: _Seller, notices: Sequence[Before] = ()) -> InForce:
+    def evaluate(self, seller: _Seller, notices: Sequence[TermsBefore] = ()) -> InForce:
         rules = {applied.rule.id: applied.rule for applied in seller.applied}
         bases = {name: self._find_basis(rule, seller) for name, rule in rules.items()}
         with_bases = [
@@ -328,7 +332,7 @@ class _Evaluation:
             settled_minor=seller.situation.settled_minor.get("", 0),
         )
 
-    def _list_served(self, seller: _Seller, holding: Collection[str]) -> Iterator[tuple[Applied, _Basis]]:
+    def _list_served(self, seller: _Seller, holding: Collection[str]) -> Iterator[tuple[AppliedRule, _Basis]]:
         """Yield the suspensions whose rule held when a violation was confirmed, and no longer does since a reset."""
         table = self.policy.standing
         for rule in self.policy.rule_book.rules if table is not None and table.reset is not None else ():
@@ -343,9 +347,9 @@ class _Evaluation:
             if begun is not None and table is not None:
                 facts = [one for one in seller.established if one.time <= begun < table.find_expiry(one.day) * DAY]
                 basis = _Basis(begun, None, facts, facts, tuple(seller.list_entries(facts)))
-                yield Applied(rule, stated, stated, False), basis
+                yield AppliedRule(rule, stated, stated, False), basis
 
-    def _measure(self, applied: Applied, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
+    def _measure(self, applied: AppliedRule, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
         rule, start, end = applied.rule, basis.start, basis.end
         if isinstance(applied.stated, Suspension) and start is not None:
             if applied.stated.terminates:
@@ -436,7 +440,7 @@ class _Evaluation:
 def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[StandingPart, ...]:
     if table is None:
         return ()
-    by_incident: dict[int, list[Established]] = {}
+    by_incident: dict[int, list[EstablishedViolation]] = {}
     for one in seller.with_points:
         by_incident.setdefault(one.incident, []).append(one)
     parts = [

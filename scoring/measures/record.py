@@ -43,7 +43,7 @@ class MeasureStatement(NamedTuple):
     record_time: int = 0
 
 
-class Lift(NamedTuple):
+class MeasureLift(NamedTuple):
     entry_id: str
     time: int
     """It stays lifted on the facts established by then, in microseconds."""
@@ -59,7 +59,7 @@ class MeasureRecord(NamedTuple):
     """Time of the state behind the last statement, in microseconds; 0 without one."""
 
 
-class Wanted(NamedTuple):
+class WantedMeasure(NamedTuple):
     name: str
     rule: str
     reference: str
@@ -80,18 +80,18 @@ def name_measure(seller: str, rule: str, measure: Measure) -> str:
     return f"{RULE_MEASURE_PREFIX}{rule}~{kind}~{key}"
 
 
-def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, Lift]:
+def find_lifts(statements: Iterable[MeasureStatement]) -> dict[str, MeasureLift]:
     """Return by rule's measure a person's lift, if it is the last statement of a person about it.
 
     `statements`: about one seller, by sequence.
     """
-    lifts: dict[str, Lift] = {}
+    lifts: dict[str, MeasureLift] = {}
     for entry_id, _, time, fact, _ in statements:
         if fact.rule or not fact.measure.startswith(RULE_MEASURE_PREFIX):
             continue
         lifts.pop(fact.measure, None)
         if fact.state is MeasureState.LIFTED:
-            lifts[fact.measure] = Lift(entry_id, time)
+            lifts[fact.measure] = MeasureLift(entry_id, time)
     return lifts
 
 
@@ -113,7 +113,7 @@ def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
 
 def list_changes(
     seller: str,
-    wanted: Iterable[Wanted],
+    wanted: Iterable[WantedMeasure],
     record: MeasureRecord,
     *,
     time: int,
@@ -142,7 +142,7 @@ def list_changes(
 
 
 def _state_measure(
-    name: str, one: Wanted, state: MeasureState, policy: str, at_sequence: int, currency: str
+    name: str, one: WantedMeasure, state: MeasureState, policy: str, at_sequence: int, currency: str
 ) -> MeasureChanged:
     amount = days = ppm = listings = at_most = 0
     category = getattr(one.measure, "product_category", "")

@@ -20,13 +20,13 @@ from scoring.policy.measures import PPM
 _HOLDS = (MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD)
 
 
-class Value(NamedTuple):
+class StatedValue(NamedTuple):
     begin: int
     stated: MeasureChanged
 
 
 @dataclass(frozen=True, slots=True)
-class StoodOn:
+class MeasureSpan:
     measure: str
     rule: str
     """Empty for a measure by a person."""
@@ -37,7 +37,7 @@ class StoodOn:
     """None if it still rests on the violation."""
     others: tuple[str, ...]
     """Its other violations meanwhile, sorted."""
-    values: tuple[Value, ...]
+    values: tuple[StatedValue, ...]
     """Its values by when each began to count; the first by the span's begin."""
 
     def days_until(self, now: int) -> int:
@@ -58,7 +58,7 @@ class StoodOn:
 
 @dataclass(frozen=True, slots=True)
 class RestitutionItem:
-    span: StoodOn
+    span: MeasureSpan
     days: int
     held_minor: int
 
@@ -91,7 +91,7 @@ def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, 
 
 def list_stood_on(
     violation: str, statements: Iterable[MeasureStatement], times_away: Sequence[tuple[int, int | None]] = ()
-) -> list[StoodOn]:
+) -> list[MeasureSpan]:
     """Return the measures that rested on a violation, in the order in which they began.
 
     `statements`: about its seller's measures, by sequence. A measure begins at its stated begin, if later than its
@@ -103,7 +103,7 @@ def list_stood_on(
     return sorted(spans, key=lambda span: (span.begin, span.measure))
 
 
-def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn]:
+def _leave_out(span: MeasureSpan, since: int, until: int | None) -> Iterator[MeasureSpan]:
     end = NEVER if span.end is None else span.end
     if span.begin < since:
         values = tuple(value for value in span.values if value.begin < since)
@@ -112,9 +112,9 @@ def _leave_out(span: StoodOn, since: int, until: int | None) -> Iterator[StoodOn
         yield replace(span, begin=max(span.begin, until))
 
 
-def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[StoodOn]:
-    open_spans: dict[str, StoodOn] = {}
-    found: list[StoodOn] = []
+def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[MeasureSpan]:
+    open_spans: dict[str, MeasureSpan] = {}
+    found: list[MeasureSpan] = []
     for statement in statements:
         fact = statement.fact
         span = open_spans.pop(fact.measure, None)
@@ -126,22 +126,22 @@ def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list
             others = {*fact.violations} - {violation}
             if span is None:
                 begin = max(statement.occur_time, fact.since or 0)
-                span = StoodOn(fact.measure, fact.rule, fact.measure_kind, begin, None, (), ())
+                span = MeasureSpan(fact.measure, fact.rule, fact.measure_kind, begin, None, (), ())
             since = max(statement.occur_time, span.begin)
-            values = (*(value for value in span.values if value.begin < since), Value(since, fact))
+            values = (*(value for value in span.values if value.begin < since), StatedValue(since, fact))
             open_spans[fact.measure] = replace(span, others=tuple(sorted({*span.others, *others})), values=values)
         elif span is not None:
             found.append(replace(span, end=max(statement.occur_time, span.begin)))
     return found + [replace(span, end=_find_own_end(span)) for span in open_spans.values()]
 
 
-def _find_own_end(span: StoodOn) -> int | None:
+def _find_own_end(span: MeasureSpan) -> int | None:
     value = span.values[-1]
     return None if value.stated.until is None else max(value.stated.until, value.begin)
 
 
 def list_items(
-    spans: Sequence[StoodOn],
+    spans: Sequence[MeasureSpan],
     flow: Sequence[FlowDay],
     deposits: Sequence[tuple[int, DepositChanged]],
     now: int,
@@ -165,8 +165,8 @@ def list_items(
 
 
 def _held_by(
-    span: StoodOn,
-    earlier: Sequence[StoodOn],
+    span: MeasureSpan,
+    earlier: Sequence[MeasureSpan],
     flow: Sequence[FlowDay],
     deposits: Sequence[tuple[int, DepositChanged]],
     now: int,
@@ -182,7 +182,7 @@ def _held_by(
     if span.kind not in (*_HOLDS, MeasureKind.ROLLING_RESERVE):
         return 0
 
-    def share(one: StoodOn, day: int) -> int:
+    def share(one: MeasureSpan, day: int) -> int:
         first, last = one.days_from_to(now)
         if not first <= day <= last:
             return 0
@@ -197,7 +197,11 @@ def _held_by(
 
 
 def _find_most_placed(
-    span: StoodOn, earlier: Sequence[StoodOn], deposits: Sequence[tuple[int, DepositChanged]], now: int, currency: str
+    span: MeasureSpan,
+    earlier: Sequence[MeasureSpan],
+    deposits: Sequence[tuple[int, DepositChanged]],
+    now: int,
+    currency: str,
 ) -> int:
     """Return the most placed at once, in the span, of a required deposit beyond earlier ones, in minor units.
 
@@ -218,14 +222,14 @@ def _find_most_placed(
     return most
 
 
-def _asked_at(span: StoodOn, time: int, now: int, currency: str) -> int:
+def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
     if not span.begin <= time < (now if span.end is None else span.end):
         return 0
     stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
     return stated.amount_minor if stated.currency == currency else 0
 
 
-def captured_in(spans: Sequence[StoodOn], flow: Sequence[FlowDay], now: int, currency: str) -> int:
+def captured_in(spans: Sequence[MeasureSpan], flow: Sequence[FlowDay], now: int, currency: str) -> int:
     """Return the value captured on the UTC days of spans, each whole day once, in minor units of `currency`."""
     ranges = [span.days_from_to(now) for span in spans]
     return sum(

@@ -10,7 +10,7 @@ WAITING = ("listing_caps", "intake_caps", *(kind.name.lower() for kind in RESTRI
 """The aspects of terms that wait."""
 
 
-class Before(NamedTuple):
+class TermsBefore(NamedTuple):
     """The terms of a seller by the rules that were served before a move, on the same facts."""
 
     terms: Terms
@@ -18,7 +18,7 @@ class Before(NamedTuple):
     """When the notice of the move ends, in microseconds."""
 
 
-def wait_for_notice(one: MeasureInForce, rule: Rule, notices: Iterable[Before]) -> MeasureInForce | None:
+def wait_for_notice(one: MeasureInForce, rule: Rule, notices: Iterable[TermsBefore]) -> MeasureInForce | None:
     """Return a rule's measure as it is while notices run; None if it ends before it would begin.
 
     Rules that suspend, and rules for groups, which name a legal ground, do not wait. Worked: a cap of 200 listings in

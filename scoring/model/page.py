@@ -27,7 +27,7 @@ NEARLY_ZERO = float(np.float32(1e-35))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class PointsTable:
     """The points that one feature, or a pair, takes from the base.
 
     A value belongs to the first row whose edge it does not exceed; beyond all edges to the last row.
@@ -56,7 +56,7 @@ class Page:
     """`base`: the points with the best row of every table."""
 
     base: int
-    tables: tuple[Table, ...]
+    tables: tuple[PointsTable, ...]
     _single: tuple[Ints, Floats, Ints] = field(init=False, repr=False)
     """Tables of one feature: column, and padded edges and points, one line per table."""
 
@@ -92,7 +92,7 @@ class Page:
         return found
 
 
-def page_model_text(tables: Sequence[Table], features: int) -> str:
+def page_model_text(tables: Sequence[PointsTable], features: int) -> str:
     """Return the tables in LightGBM's text format; its prediction is the sum with the sign turned."""
     blocks = [f"Tree={number}\n{_write_tree(table)}\n\n" for number, table in enumerate(tables)]
     head = {
@@ -111,7 +111,7 @@ def page_model_text(tables: Sequence[Table], features: int) -> str:
     return f"tree\n{lines}\n{''.join(blocks)}end of trees\n\npandas_categorical:null\n"
 
 
-def _write_tree(table: Table) -> str:
+def _write_tree(table: PointsTable) -> str:
     splits: list[tuple[int, float]] = []
     left: list[int] = []
     right: list[int] = []
@@ -170,7 +170,7 @@ def read_page(text: str, base: int, features: int) -> Page:
     return Page(base, tables)
 
 
-def _read_table(number: int, block: str) -> Table:
+def _read_table(number: int, block: str) -> PointsTable:
     used, thresholds, leaves = (_read_words(block, key) for key in ("split_feature", "threshold", "leaf_value"))
     names = tuple(dict.fromkeys(used))
     if len(names) > 2:
@@ -184,7 +184,7 @@ def _read_table(number: int, block: str) -> Table:
     points = -np.array(leaves, dtype=np.int64)
     try:
         cuts = [{float(cut) for cut, name in zip(thresholds, used, strict=True) if name == own} for own in names]
-        table = Table(
+        table = PointsTable(
             tuple(map(int, names)),
             tuple(np.array(sorted(of_feature)) for of_feature in cuts),
             points.reshape([len(of_feature) + 1 for of_feature in cuts]),

@@ -53,7 +53,7 @@ class Hold(NamedTuple):
     confirmed: bool
 
 
-class Decided(NamedTuple):
+class LinkDecisions(NamedTuple):
     """Persons' decisions about the links of one kind."""
 
     confirmed: int = 0
@@ -105,18 +105,18 @@ def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
     return sorted(valid, key=lambda one: (one.seller, one.thing, one.sequence))
 
 
-def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, Decided]:
+def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, LinkDecisions]:
     """Return, by kind of link, how many links persons last confirmed, and how many they severed."""
     ordered = _sort_valid(statements)
-    found: dict[LinkKind, Decided] = {}
+    found: dict[LinkKind, LinkDecisions] = {}
     for _, group in groupby(ordered, key=attrgetter("seller", "thing")):
         kind, decision = None, None
         for one in group:
             kind = one.fact.link_kind or kind
             decision = one.fact.state if one.fact.state in (LinkState.CONFIRMED, LinkState.SEVERED) else decision
         if kind is not None and decision is not None:
-            counts = found.get(kind, Decided())
-            found[kind] = Decided(
+            counts = found.get(kind, LinkDecisions())
+            found[kind] = LinkDecisions(
                 counts.confirmed + (decision is LinkState.CONFIRMED), counts.severed + (decision is LinkState.SEVERED)
             )
     return found

@@ -1,11 +1,11 @@
 from scipy.special import betaincinv
 
-from scoring.network.links import PPM, Decided
+from scoring.network.links import PPM, LinkDecisions
 
 ALPHA = 0.05
 
 
-def find_precision(decided: Decided) -> tuple[int, int]:
+def find_precision(decided: LinkDecisions) -> tuple[int, int]:
     """Return the 95 % interval (Clopper and Pearson) of the confirmed part of decided links, in parts per million.
 
     Without a decided link it is 0 to 1,000,000. Worked: 20 confirmed and 0 severed give 831,566 to 1,000,000.

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scoring.base.arrays import Ints
 from scoring.base.enums import SHARED_BY_NATURE
 from scoring.base.time import DAY, format_day
-from scoring.network.links import MAX_SHARING, PPM, Decided, Hold
+from scoring.network.links import MAX_SHARING, PPM, Hold, LinkDecisions
 from scoring.network.precision import find_precision
 
 JOINED_DAYS = 30
@@ -26,7 +26,7 @@ class Ring(NamedTuple):
     """First linked in the last JOINED_DAYS."""
 
 
-class Case(NamedTuple):
+class LinkCase(NamedTuple):
     seller: str
     time: int
     """When the case of a link was opened, in microseconds."""
@@ -95,7 +95,7 @@ def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
     ]
 
 
-def list_months(cases: Iterable[Case], confirmed: Mapping[str, Sequence[int]]) -> list[Month]:
+def list_months(cases: Iterable[LinkCase], confirmed: Mapping[str, Sequence[int]]) -> list[Month]:
     """Count cases of links by the month (UTC) that opened them, newest first.
 
     Each of a seller's cases counts it. `confirmed`: by seller, when its violations were confirmed, in microseconds.
@@ -115,11 +115,13 @@ def list_months(cases: Iterable[Case], confirmed: Mapping[str, Sequence[int]]) -
     return months
 
 
-def bound_innocent(clean: int, sellers: int, decided: Iterable[Decided]) -> float:
+def bound_innocent(clean: int, sellers: int, decided: Iterable[LinkDecisions]) -> float:
     """Return the most clean sellers per 100,000 whose link is not real, by the decided links (95 %).
 
     Worked: 40 of 100,000 touched, 1 of 99 decided links severed: at most 2.2.
     """
     counts = [*decided]
-    wrong = find_precision(Decided(sum(count.severed for count in counts), sum(count.confirmed for count in counts)))[1]
+    wrong = find_precision(
+        LinkDecisions(sum(count.severed for count in counts), sum(count.confirmed for count in counts))
+    )[1]
     return round(100_000 * clean / sellers * wrong / PPM, 2) if sellers else 0.0

@@ -12,7 +12,7 @@ from scoring.model.scale import MAX_POINTS
 from scoring.policy.measures import PPM, RESTRICTIONS, show_aspect
 from scoring.policy.policy import Policy
 from scoring.policy.rules import FailureRate
-from scoring.policy.sample import Breach, Sample
+from scoring.policy.sample import Breach, SampleSeller
 
 MAX_CASES = 10_000
 MAX_BREACHES = 1_000
@@ -29,20 +29,20 @@ EXPECTED_NUMBERS = ("standing", "deposit_minor", *_NUMBERS_OF_TERMS, *_CAPS)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PolicyCase:
     name: str
-    seller: Sample
+    seller: SampleSeller
     expected: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseResult:
     name: str
     faults: tuple[str, ...]
     """Such as `hold_days is 7, expected 14`."""
 
 
-def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
+def parse_cases(data: Mapping[str, Any]) -> tuple[PolicyCase, ...]:
     """Parse a TOML file's data. Raise PolicyRefused, which names every wrong part, also if it holds no case."""
     root = Part(data, whole="a case")
     now = root.day("now")
@@ -56,12 +56,12 @@ def parse_cases(data: Mapping[str, Any]) -> tuple[Case, ...]:
     return cases
 
 
-def run_cases(policy: Policy, cases: Sequence[Case]) -> list[Outcome]:
+def run_cases(policy: Policy, cases: Sequence[PolicyCase]) -> list[CaseResult]:
     """Return each case's outcome, in order; `faults` is empty if the policy answers as expected."""
-    return [Outcome(case.name, tuple(_find_faults(policy, case))) for case in cases]
+    return [CaseResult(case.name, tuple(_find_faults(policy, case))) for case in cases]
 
 
-def _find_faults(policy: Policy, case: Case) -> list[str]:
+def _find_faults(policy: Policy, case: PolicyCase) -> list[str]:
     seller = case.seller.situation(policy)
     book = policy.rule_book
     terms = book.terms(seller)
@@ -98,7 +98,7 @@ def _shown(name: str, value: object, currency: str) -> str:
     return f"{value:,} ({text})" if name == "suspension_days" and not text[0].isdigit() else text
 
 
-def _read_case(part: Part, now: int) -> Case:
+def _read_case(part: Part, now: int) -> PolicyCase:
     breaches = tuple(
         _read_breach(one, now, number) for number, one in enumerate(part.list_of_parts("violations", MAX_BREACHES))
     )
@@ -106,7 +106,7 @@ def _read_case(part: Part, now: int) -> Case:
     if points is None and breaches:
         part.refuse("points", "must be stated: a confirmed violation makes a seller rated")
     settled = part.number("settled_minor", 0, MAX_VALUE, 0)
-    seller = Sample(
+    seller = SampleSeller(
         points=points,
         breaches=breaches,
         settled_minor={"": settled} | _read_settled(part),
@@ -123,7 +123,7 @@ def _read_case(part: Part, now: int) -> Case:
         },
     )
     expected = part.part("expect")
-    return Case(part.text("name", 1), seller, _read_expected(expected))
+    return PolicyCase(part.text("name", 1), seller, _read_expected(expected))
 
 
 def _read_settled(part: Part) -> dict[str, int]:

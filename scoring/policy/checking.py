@@ -20,7 +20,7 @@ from scoring.policy.measures import (
     show_aspect,
 )
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Applied, Quantity, Rule, RuleBook, Settled, Situation, is_worse_with_more
+from scoring.policy.rules import AppliedRule, Quantity, Rule, RuleBook, SettledValue, Situation, is_worse_with_more
 from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
@@ -103,7 +103,7 @@ def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cel
 
 
 def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
-    categories = {axis.operand.product_category for axis in space.axes if isinstance(axis.operand, Settled)}
+    categories = {axis.operand.product_category for axis in space.axes if isinstance(axis.operand, SettledValue)}
     for one in (worse, better):
         categories |= {name for name, _ in (*one.value_caps, *one.listing_caps, *one.intake_caps)}
     stricter = better.strictness(categories)
@@ -205,7 +205,7 @@ def find_oddities(policy: Policy) -> list[Oddity]:
 
 def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
     for rule in book.rules:
-        asked = [one.operand for one in rule.conditions if isinstance(one.operand, Settled)]
+        asked = [one.operand for one in rule.conditions if isinstance(one.operand, SettledValue)]
         strict = [one for one in rule.measures if not isinstance(one, Waiver)]
         kinds = [one.kind.name.lower() for one in strict if not getattr(one, "product_category", "")]
         if (
@@ -220,13 +220,15 @@ def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
             yield Oddity("reach", rule.id, text)
 
 
-def _is_implied(applied: Applied) -> bool:
+def _is_implied(applied: AppliedRule) -> bool:
     closes = any(isinstance(measure, Suspension) and measure.terminates for measure in applied.rule.measures)
     return bool(applied.rule.secures) or (closes and isinstance(applied.stated, IntakeCap | SettlementHold))
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    ever = {"": _EVER} | {operand.product_category: _EVER for operand in book.operands if isinstance(operand, Settled)}
+    ever = {"": _EVER} | {
+        operand.product_category: _EVER for operand in book.operands if isinstance(operand, SettledValue)
+    }
     best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER, good_orders=_EVER)
     newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
     new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))

@@ -13,12 +13,12 @@ from scoring.policy.measures import Terms
 from scoring.policy.moved import find_moved
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Ladder
-from scoring.policy.sample import Breach, Sample
-from scoring.policy.space import MAX_CELLS, Axis, Cell, Space, build_space
+from scoring.policy.sample import Breach, SampleSeller
+from scoring.policy.space import MAX_CELLS, Cell, CellAxis, Space, build_space
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CellOutcome:
     tier: Tier | None
     badge: str
     terms: Terms
@@ -26,11 +26,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CellChange:
     where: str
-    before: Answer
-    after: Answer
-    example: Sample | None
+    before: CellOutcome
+    after: CellOutcome
+    example: SampleSeller | None
     """A seller in the cell; None if it takes more than a few incidents of at most two violations."""
 
     def aspects(self) -> list[str]:
@@ -44,7 +44,7 @@ class Change:
         return found + self.before.terms.list_changes(self.after.terms, (self.before.currency, self.after.currency))
 
 
-def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[Answer, Answer]]]:
+def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[CellOutcome, CellOutcome]]]:
     """Return (the space that two policies distinguish, (answer before, answer after) by possible cell).
 
     Raise PolicyRefused if the space has more than MAX_CELLS.
@@ -61,13 +61,15 @@ def _build(before: Policy, after: Policy) -> Space:
     return build_space(before, after, with_overrides=True, with_thin_files=True)
 
 
-def answer_in(space: Space, place: int, cell: Cell) -> Answer:
+def answer_in(space: Space, place: int, cell: Cell) -> CellOutcome:
     """Return tier, badge and terms of a cell's sellers under the policy at `place`."""
     policy, seller = space.policies[place], space.situation(place, cell)
-    return Answer(seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller), policy.rule_book.currency)
+    return CellOutcome(
+        seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller), policy.rule_book.currency
+    )
 
 
-def find_changes(before: Policy, after: Policy) -> list[Change]:
+def find_changes(before: Policy, after: Policy) -> list[CellChange]:
     """List every cell whose tier, badge or terms change, in order; then sellers who change cells.
 
     A cell is a combination of ranges, such as points 500 to 599 with standing 12 or more. Sellers change cells by thin
@@ -92,11 +94,11 @@ def _keep(policy: Policy, kind: MeasureKind | None) -> Policy:
     return replace(policy, rule_book=replace(book, rules=rules))
 
 
-def _list_changes(before: Policy, after: Policy) -> list[Change]:
+def _list_changes(before: Policy, after: Policy) -> list[CellChange]:
     space, answers = compare(before, after)
     examples = _find_examples(space)
     found = [
-        Change(space.describe(cell), old, new, _example(space, cell, examples))
+        CellChange(space.describe(cell), old, new, _example(space, cell, examples))
         for cell, (old, new) in answers.items()
         if old != new
     ]
@@ -109,7 +111,7 @@ def _list_changes(before: Policy, after: Policy) -> list[Change]:
                 seller = replace(seller, earlier=moved.earlier)
                 if moved.orders is not None:
                     seller = replace(seller, orders=moved.orders, tenure_days=moved.tenure_days)
-            found.append(Change(f"{space.describe(rated)}, {moved.where}", old, new, seller))
+            found.append(CellChange(f"{space.describe(rated)}, {moved.where}", old, new, seller))
     return found
 
 
@@ -158,7 +160,7 @@ def _distinct_incidents(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...
     return kinds
 
 
-def _add_up(incident: Sequence[Breach], space: Space, axis: Axis) -> int:
+def _add_up(incident: Sequence[Breach], space: Space, axis: CellAxis) -> int:
     table = space.policies[axis.places[0]].standing
     today = _pick_day(space)
     if isinstance(axis.operand, Counter):
@@ -179,7 +181,7 @@ def _pairs(singles: Sequence[Breach]) -> Iterator[tuple[Breach, ...]]:
     return (pair for pair in combinations(singles, 2) if pair[0].category is not pair[1].category)
 
 
-def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Breach, ...]]) -> Sample | None:
+def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Breach, ...]]) -> SampleSeller | None:
     breaches = examples.get(cell.values[: len(space.fact_axes)])
     if breaches is None:
         return None
@@ -191,7 +193,7 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
     if seller.day and _pick_day(space):
         return None  # a season and a reset: their days differ
     place = (seller.settled_minor, seller.day or _pick_day(space), cell.marketplace)
-    return Sample(
+    return SampleSeller(
         cell.points,
         breaches,
         *place,

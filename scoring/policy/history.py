@@ -19,7 +19,7 @@ from scoring.policy.rules import Condition, Counter, Ladder, Operand, Quantity
 from scoring.policy.standing import StandingTable
 
 
-class Established(NamedTuple):
+class EstablishedViolation(NamedTuple):
     violation: str
     incident: int
     category: int
@@ -32,7 +32,7 @@ class Established(NamedTuple):
     """0 if unknown."""
 
 
-class Step(NamedTuple):
+class SumStep(NamedTuple):
     """A sum's value from a time on, in microseconds, until the next step."""
 
     time: int
@@ -41,14 +41,14 @@ class Step(NamedTuple):
 
 def establish(
     facts: Facts, rows: Sequence[FactRow], rows_of: Sequence[Sequence[FactRow]], observe_time: int
-) -> list[list[Established]]:
+) -> list[list[EstablishedViolation]]:
     """List by seller the violations that count.
 
     `facts`: of `rows`, one case a seller; `rows_of`: the rows of each.
     """
     v = facts.violations
     columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
-    found: list[list[Established]] = [[] for _ in rows_of]
+    found: list[list[EstablishedViolation]] = [[] for _ in rows_of]
     times: dict[int, dict[str, int]] = {}
     for case, row, incident, *values in zip(*(column.tolist() for column in columns), strict=True):
         if case not in times:
@@ -56,7 +56,7 @@ def establish(
         violation = str(rows[row].violation)
         category, severity, day, kind = values
         time = min(times[case].get(violation, observe_time), observe_time)
-        found[case].append(Established(violation, incident, category, severity, day, time, kind))
+        found[case].append(EstablishedViolation(violation, incident, category, severity, day, time, kind))
     return found
 
 
@@ -71,10 +71,10 @@ def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
     return since
 
 
-def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Operand, list[Step]]:
+def trace_facts(violations: Sequence[EstablishedViolation], policy: Policy) -> dict[Operand, list[SumStep]]:
     """Return how each standing and count that the policy asks for changed over time, the earliest step first."""
     operands = policy.rule_book.operands
-    steps_of_operands: dict[Operand, list[Step]] = {
+    steps_of_operands: dict[Operand, list[SumStep]] = {
         operand: trace_counter(violations, operand) for operand in operands if isinstance(operand, Counter)
     }
     if (table := policy.standing) is not None:
@@ -87,12 +87,12 @@ def trace_facts(violations: Sequence[Established], policy: Policy) -> dict[Opera
     return steps_of_operands
 
 
-def trace_standing(violations: Iterable[Established], table: StandingTable) -> list[Step]:
+def trace_standing(violations: Iterable[EstablishedViolation], table: StandingTable) -> list[SumStep]:
     """Return each change of the standing, expiries too, as (microseconds, new standing)."""
     return _trace(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 
-def add_up_incident(violations: Iterable[Established], table: StandingTable) -> int:
+def add_up_incident(violations: Iterable[EstablishedViolation], table: StandingTable) -> int:
     """Return the points of one incident: of each category the largest, together at most `incident_cap`."""
     largest: dict[int, int] = {}
     for violation in violations:
@@ -101,7 +101,7 @@ def add_up_incident(violations: Iterable[Established], table: StandingTable) -> 
     return min(sum(largest.values()), table.incident_cap)
 
 
-def trace_counter(violations: Iterable[Established], counter: Counter) -> list[Step]:
+def trace_counter(violations: Iterable[EstablishedViolation], counter: Counter) -> list[SumStep]:
     """Return each change of a count of incidents, as (microseconds, new count).
 
     An incident counts while an established violation is younger than `counter.days`.
@@ -110,21 +110,23 @@ def trace_counter(violations: Iterable[Established], counter: Counter) -> list[S
     return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
-def matches(violation: Established, counter: Counter) -> bool:
+def matches(violation: EstablishedViolation, counter: Counter) -> bool:
     """Return whether a counter counts the violation's category and severity; its age does not matter here."""
     return violation.category in counter.categories and violation.severity >= counter.severity
 
 
 def _trace(
-    violations: Iterable[Established], find_expiry: Callable[[int], int], worth: Callable[[Sequence[Established]], int]
-) -> list[Step]:
-    events: list[tuple[int, int, Established]] = []
+    violations: Iterable[EstablishedViolation],
+    find_expiry: Callable[[int], int],
+    worth: Callable[[Sequence[EstablishedViolation]], int],
+) -> list[SumStep]:
+    events: list[tuple[int, int, EstablishedViolation]] = []
     for one in violations:
         expiry = int(find_expiry(one.day)) * DAY
         if one.time < expiry:
             events += [(one.time, 1, one), (expiry, 0, one)]
     events.sort(key=lambda event: event[0])
-    active: dict[int, list[Established]] = {}
+    active: dict[int, list[EstablishedViolation]] = {}
     worths: dict[int, int] = {}
     total = 0
     steps = []
@@ -138,16 +140,16 @@ def _trace(
             now = worth(active[incident])
             total += now - worths.get(incident, 0)
             worths[incident] = now
-        steps.append(Step(time, total))
+        steps.append(SumStep(time, total))
     return steps
 
 
-def value_at(steps: Sequence[Step], time: int) -> int:
+def value_at(steps: Sequence[SumStep], time: int) -> int:
     """Return the value at a time, in microseconds: of the last step by then; 0 before the first."""
     return next((step.value for step in reversed(steps) if step.time <= time), 0)
 
 
-def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, int | None]:
+def holds_between(steps: Sequence[SumStep], least: int, time: int) -> tuple[int, int | None]:
     """Return (since, until) of the span around `time` in which the sum stays at least `least`.
 
     `steps` in order of time. `until` is when the sum falls by expiry alone, if it does. Worked: 12 from 3 March on, 24
@@ -166,7 +168,7 @@ def holds_between(steps: Sequence[Step], least: int, time: int) -> tuple[int, in
 
 
 def find_bounds(
-    conditions: Iterable[Condition], traced: Mapping[Operand, Sequence[Step]], time: int
+    conditions: Iterable[Condition], traced: Mapping[Operand, Sequence[SumStep]], time: int
 ) -> tuple[list[int], list[int]]:
     """Return (since when each condition on facts or days holds at `time`, when each ends by itself), in microseconds.
 

@@ -343,7 +343,7 @@ class Suspension:
 
 
 @dataclass(frozen=True, slots=True)
-class Unvalued:
+class UnvaluedMeasure:
     """A measure by a person with a value that terms cannot take: it limits nothing."""
 
     terms: ClassVar[Terms] = NO_TERMS
@@ -363,7 +363,7 @@ Valued = (
     | Waiver
     | Suspension
 )
-Measure = Valued | Unvalued
+Measure = Valued | UnvaluedMeasure
 
 
 _OF_SUSPENSION = {FOR_GOOD: "for good", UNTIL_PLAN: "until a plan is accepted"}

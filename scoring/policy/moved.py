@@ -9,7 +9,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.space import Cell, Space, find_last_value
 
 
-class Moved(NamedTuple):
+class MovedCell(NamedTuple):
     before: Cell
     after: Cell
     where: str
@@ -19,7 +19,7 @@ class Moved(NamedTuple):
     """(days ago, points) at a day-end, if one matters."""
 
 
-def find_moved(space: Space) -> Iterator[Moved]:
+def find_moved(space: Space) -> Iterator[MovedCell]:
     """Yield sellers whom thin file or clear days of two policies move to another cell."""
     for cell in space.cells():
         if cell.tier is None and cell.points is None:
@@ -28,7 +28,7 @@ def find_moved(space: Space) -> Iterator[Moved]:
             yield from _find_lowered(space, cell)
 
 
-def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
+def _find_thin(space: Space, cell: Cell) -> Iterator[MovedCell]:
     known = space.situation(0, cell).tenure_days
     for place, policy in enumerate(space.policies):
         other = space.policies[1 - place]
@@ -42,10 +42,10 @@ def _find_thin(space: Space, cell: Cell) -> Iterator[Moved]:
         for points in space.points[1:]:
             both = cell, cell._replace(points=points)
             before, after = both if place == 0 else both[::-1]
-            yield Moved(before, after, where, other.thin_file_orders, tenure, None)
+            yield MovedCell(before, after, where, other.thin_file_orders, tenure, None)
 
 
-def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
+def _find_lowered(space: Space, cell: Cell) -> Iterator[MovedCell]:
     days = [policy.clear_days for policy in space.policies]
     if days[0] == days[1] or cell.points is None:
         return
@@ -54,7 +54,7 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[Moved]:
             both = cell, cell._replace(points=points)
             before, after = both if days[0] < days[1] else both[::-1]
             where = f"{space.describe_points(points)} at a day-end {min(days) + 1:,} to {max(days):,} days ago"
-            yield Moved(before, after, where, None, space.situation(0, cell).tenure_days, (min(days) + 1, points))
+            yield MovedCell(before, after, where, None, space.situation(0, cell).tenure_days, (min(days) + 1, points))
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:

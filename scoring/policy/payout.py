@@ -58,7 +58,7 @@ class Payout:
     """Whether `released_minor` counts against the seller's limit on young orders. In a stop as on the day before."""
 
 
-class Stopped(NamedTuple):
+class StopDays(NamedTuple):
     first_day: int
     end_day: int | None = None
     """The first day after the stop, if set."""
@@ -101,7 +101,7 @@ def pay_out(
     day: int,
     currency: str = "",
     hold_limit_days: int = MAX_HOLD_DAYS,
-    stops: Sequence[Stopped] = (),
+    stops: Sequence[StopDays] = (),
     ahead_limit_minor: int | None = None,
 ) -> Payout:
     """Return the released, drawn and held parts of an order on a day.
@@ -121,7 +121,7 @@ def pay_out(
 
 
 def _split_within(
-    limit_minor: int | None, order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]
+    limit_minor: int | None, order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays]
 ) -> Payout:
     """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
     payout = _split(order, terms, day, hold_limit_days, stops)
@@ -145,20 +145,20 @@ def _split_within(
     )
 
 
-def _find_stop(stops: Sequence[Stopped], day: int) -> Stopped | None:
+def _find_stop(stops: Sequence[StopDays], day: int) -> StopDays | None:
     return next(
         (stop for stop in stops if stop.first_day <= day and (stop.end_day is None or day < stop.end_day)), None
     )
 
 
-def find_paid_day(stops: Sequence[Stopped], day: int) -> int:
+def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
     """Return the last day, up to `day`, on which payouts were not stopped."""
     while (stopped := _find_stop(stops, day)) is not None:
         day = stopped.first_day - 1
     return day
 
 
-def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped]) -> Payout:
+def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays]) -> Payout:
     rest = order.captured_minor - order.refunded_minor
     available = rest - order.drawn_minor
     stopped = _find_stop(stops, day)
@@ -231,7 +231,7 @@ def _refuse(order: Order, day: int, currency: str) -> None:
 
 
 def _refuse_drawn(
-    order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[Stopped], limit_minor: int | None
+    order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays], limit_minor: int | None
 ) -> None:
     """Raise InvalidInput if more was drawn than was held on the day of the last draw.
 

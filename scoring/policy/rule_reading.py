@@ -36,12 +36,12 @@ from scoring.policy.rules import (
     Condition,
     Counter,
     FailureRate,
-    Group,
     Ladder,
+    ListingGroup,
     Quantity,
     Rule,
     RuleBook,
-    Settled,
+    SettledValue,
 )
 from scoring.policy.seasons import read_seasons
 
@@ -171,7 +171,7 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
         yield Condition(read_fields(Counter, counted), counted.number("incidents", 1, MAX_INCIDENTS, 1))
     if "settled" in part:
         settled = part.part("settled")
-        yield Condition(read_fields(Settled, settled), below=settled.number("below", 1, MAX_VALUE_MINOR))
+        yield Condition(read_fields(SettledValue, settled), below=settled.number("below", 1, MAX_VALUE_MINOR))
     if "failure_rate" in part:
         rate = part.part("failure_rate")
         yield Condition(read_fields(FailureRate, rate), rate.number("from_ppm", 1, PPM))
@@ -186,11 +186,11 @@ def _read_conditions(part: Part) -> Iterator[Condition]:
             yield Condition(operand, below=part.part(name).number("below", 1, most))
 
 
-def _read_group(group: Part) -> tuple[Group, tuple[Condition]]:
+def _read_group(group: Part) -> tuple[ListingGroup, tuple[Condition]]:
     for name in sorted(set(group.data) - set(_GROUP_PARTS)):
         group.refuse(name, "makes no group: a group is a product category, never a nationality or a personal attribute")
     first, last = group.span(MAX_GROUP_DAYS)
-    stated = Group(group.text("product_category", 1), group.text("legal_ground", 1))
+    stated = ListingGroup(group.text("product_category", 1), group.text("legal_ground", 1))
     return stated, (Condition(Quantity.DAY, first, last + 1),)
 
 

@@ -62,7 +62,7 @@ class Ladder:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledValue:
     """The settled value of a product category, or of all together."""
 
     product_category: str = optional_text()
@@ -87,7 +87,7 @@ class FailureRate:
         return f"{names} in a million of at least {self.orders:,} orders in {self.days:,} days"
 
 
-Operand = Quantity | Counter | Ladder | Settled | FailureRate
+Operand = Quantity | Counter | Ladder | SettledValue | FailureRate
 """The number of a seller that a condition compares."""
 
 
@@ -115,7 +115,7 @@ class Condition:
         return self.least <= value and (self.below is None or value < self.below)
 
 
-class Group(NamedTuple):
+class ListingGroup(NamedTuple):
     """A rule for new listings of a product category on some days, with the days as its only condition."""
 
     product_category: str
@@ -134,7 +134,7 @@ class Rule:
     """The tiers that it is for; empty for all, and also while a seller has no tier."""
     conditions: tuple[Condition, ...] = ()
     """At most one by what it asks about, a counter aside."""
-    group: Group | None = None
+    group: ListingGroup | None = None
     secures: str = ""
     """Id of the rule whose deposit it waits for; empty for a rule that a policy states itself."""
 
@@ -155,7 +155,7 @@ class Rule:
     @property
     def product_categories(self) -> set[str]:
         """Return the product categories that conditions and measures name."""
-        settled = {one.operand.product_category for one in self.conditions if isinstance(one.operand, Settled)}
+        settled = {one.operand.product_category for one in self.conditions if isinstance(one.operand, SettledValue)}
         return (settled | {getattr(one, "product_category", "") for one in self.measures}) - {""}
 
     @property
@@ -209,7 +209,9 @@ class Situation:
         return cls(
             tier,
             incidents={operand: value for operand, value in values.items() if isinstance(operand, Counter | Ladder)},
-            settled_minor={one.product_category: value for one, value in values.items() if isinstance(one, Settled)},
+            settled_minor={
+                one.product_category: value for one, value in values.items() if isinstance(one, SettledValue)
+            },
             failure_ppm={operand: value for operand, value in values.items() if isinstance(operand, FailureRate)},
             marketplace=marketplace,
             rated_by_violation=rated_by_violation,
@@ -220,7 +222,7 @@ class Situation:
         """Return the value that a rule asks for; 0 if it is not stated."""
         if isinstance(operand, Counter | Ladder):
             return self.incidents.get(operand, 0)
-        if isinstance(operand, Settled):
+        if isinstance(operand, SettledValue):
             return self.settled_minor.get(operand.product_category, 0)
         if isinstance(operand, FailureRate):
             return self.failure_ppm.get(operand, 0)
@@ -237,7 +239,7 @@ class Situation:
         return [self, replace(self, tier=Tier.UNRATED, standing=0, incidents={})]
 
 
-class Applied(NamedTuple):
+class AppliedRule(NamedTuple):
     rule: Rule
     stated: Measure
     current: Measure
@@ -268,9 +270,9 @@ class RuleBook:
                 yield condition.operand, condition.below or 0
             for cap in rule.measures:
                 if isinstance(cap, ValueCap):
-                    yield from ((Settled(cap.product_category), step.settled_minor) for step in cap.grows)
+                    yield from ((SettledValue(cap.product_category), step.settled_minor) for step in cap.grows)
                 elif isinstance(cap, PaidAheadLimit):
-                    yield Settled(), 0  # it grows with every minor unit, and the terms state how
+                    yield SettledValue(), 0  # it grows with every minor unit, and the terms state how
         for season in self.seasons:
             yield Quantity.DAY, season.first_day
             yield Quantity.DAY, season.last_day + 1
@@ -280,7 +282,7 @@ class RuleBook:
         """Return every quantity that conditions, growing limits and seasons read."""
         return {operand for operand, _ in self.list_edges()}
 
-    def apply(self, seller: Situation) -> list[Applied]:
+    def apply(self, seller: Situation) -> list[AppliedRule]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
 
         It is waived if another rule waives it in every view in which it holds.
@@ -295,7 +297,7 @@ class RuleBook:
             waivers = [waived for holding, waived in views if rule.id in holding]
             for measure in rule.measures if waivers else ():
                 is_waived = all(_is_waived(rule, measure, waived) for waived in waivers)
-                found.append(Applied(rule, measure, self._current(rule, measure, seller), is_waived))
+                found.append(AppliedRule(rule, measure, self._current(rule, measure, seller), is_waived))
         return found
 
     def terms(self, seller: Situation, begun: Mapping[str, int | None] = NOT_BEGUN, time: int = 0) -> Terms:
@@ -317,7 +319,7 @@ class RuleBook:
 
     def _grow(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
-            grown = measure.after(seller.value(Settled(measure.product_category)))
+            grown = measure.after(seller.value(SettledValue(measure.product_category)))
             season = None if rule.names_confirmed_facts else find_season(self.seasons, seller.day)
             return grown if season is None else replace(grown, value_minor=season.scale(grown.value_minor))
         return self.limit_days(measure, seller.marketplace)

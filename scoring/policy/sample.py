@@ -7,7 +7,7 @@ from scoring.base.enums import Category, Severity, Tier
 from scoring.base.money import show_amount
 from scoring.base.time import DAY, format_day
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.policy.history import Established, trace_facts, value_at
+from scoring.policy.history import EstablishedViolation, trace_facts, value_at
 from scoring.policy.policy import Policy
 from scoring.policy.rules import FailureRate, Quantity, Situation
 
@@ -21,9 +21,9 @@ class Breach:
     violation_type: int = 0
     """0 for any type that a policy does not name."""
 
-    def establish(self, day: int) -> Established:
+    def establish(self, day: int) -> EstablishedViolation:
         """Return it as a violation that was decided on `day` (since 1970-01-01), so that it counts then."""
-        return Established(
+        return EstablishedViolation(
             "", self.incident, self.category, self.severity, day - self.age_days, day * DAY, self.violation_type
         )
 
@@ -35,7 +35,7 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleSeller:
     points: int | None
     """None for an UNRATED seller. A seller with a breach is rated."""
     breaches: tuple[Breach, ...] = ()

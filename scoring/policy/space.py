@@ -14,7 +14,7 @@ from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.money import show_amount
 from scoring.base.time import format_day
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Counter, FailureRate, Ladder, Operand, Quantity, Settled, Situation, is_of_facts
+from scoring.policy.rules import Counter, FailureRate, Ladder, Operand, Quantity, SettledValue, Situation, is_of_facts
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
@@ -44,7 +44,7 @@ _SHOWN = {
 }
 
 
-class Axis(NamedTuple):
+class CellAxis(NamedTuple):
     """A number that policies ask about, and the lowest value of each range that they distinguish."""
 
     operand: Operand
@@ -54,14 +54,14 @@ class Axis(NamedTuple):
 
     def describe(self, value: int, currency: str = "") -> str:
         """Return the range that begins at `value`, as `standing 12 or more`; `currency`: of sums."""
-        is_sum = isinstance(self.operand, Settled) or self.operand is Quantity.DEPOSIT
+        is_sum = isinstance(self.operand, SettledValue) or self.operand is Quantity.DEPOSIT
         shown = show_range(self.values, value, currency=currency if is_sum else "")
         match self.operand:
             case Counter():
                 return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.operand)}"
             case Ladder():
                 return f"standing {shown} of {', '.join(sorted(one.name.lower() for one in self.operand.categories))}"
-            case Settled(product_category=category):
+            case SettledValue(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
             case FailureRate():
                 return f"{shown} {self.operand}"
@@ -76,7 +76,7 @@ class Space:
     points: tuple[int | None, ...]
     """None for UNRATED, then the lowest points of each band."""
     tiers: tuple[Tier | None, ...]
-    axes: tuple[Axis, ...]
+    axes: tuple[CellAxis, ...]
     """Each has several ranges; axes of confirmed facts are first."""
     marketplaces: tuple[str, ...]
     thin: tuple[tuple[int, ...], ...]
@@ -93,7 +93,7 @@ class Space:
         return currencies.pop() if len(currencies) == 1 else ""
 
     @property
-    def fact_axes(self) -> tuple[Axis, ...]:
+    def fact_axes(self) -> tuple[CellAxis, ...]:
         """Return the first axes, of confirmed violations."""
         return tuple(axis for axis in self.axes if is_of_facts(axis.operand))
 
@@ -180,7 +180,7 @@ class Space:
         return f" by {self.policies[places[0]].name}" if len(places) < len(self.policies) else ""
 
 
-def _is_part_of(narrow: Axis, wide: Axis) -> bool:
+def _is_part_of(narrow: CellAxis, wide: CellAxis) -> bool:
     """Return whether one number never exceeds another: of fewer categories or failures, graver violations, fewer days."""
     one, other = narrow.operand, wide.operand
     match one, other:
@@ -190,7 +190,7 @@ def _is_part_of(narrow: Axis, wide: Axis) -> bool:
             return narrow.places == wide.places and one.categories <= other.categories
         case Counter(), Counter():
             return one.categories <= other.categories and one.severity >= other.severity and one.days <= other.days
-        case Settled(), Settled(product_category=""):
+        case SettledValue(), SettledValue(product_category=""):
             return True
         case FailureRate(), FailureRate():
             return {*one.of} <= {*other.of} and (one.days, one.orders) == (other.days, other.orders)
@@ -219,7 +219,7 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
             is_of_table = operand is Quantity.STANDING or isinstance(operand, Ladder)
             places = sharing if is_of_table else tuple(range(len(policies)))
             edges.setdefault((operand, places), {0}).add(value)
-    axes = [Axis(*key, tuple(sorted(values))) for key, values in edges.items() if len(values) > 1]
+    axes = [CellAxis(*key, tuple(sorted(values))) for key, values in edges.items() if len(values) > 1]
     cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
     return Space(
         policies=policies,
@@ -231,8 +231,8 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
     )
 
 
-def _rank(axis: Axis) -> int:
-    order = (Quantity.STANDING, Ladder, Counter, FailureRate, Settled, *[*Quantity][1:])
+def _rank(axis: CellAxis) -> int:
+    order = (Quantity.STANDING, Ladder, Counter, FailureRate, SettledValue, *[*Quantity][1:])
     return order.index(axis.operand if isinstance(axis.operand, Quantity) else type(axis.operand))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import invalid
 from scoring.sampling.frame import Frame
-from scoring.sampling.plan import FLOOR_PPM, Drawn, Plan
+from scoring.sampling.plan import FLOOR_PPM, DrawnUnit, Plan
 from scoring.sampling.share import ErrorsOfTest, Share
 
 FORMAT = "sellertrust.test-buys@1"
@@ -40,7 +40,7 @@ def read_plan(described: Any, frame: Frame) -> Plan:
     if described["frame_digest"] != frame.digest:
         raise invalid("FRAME", f"has the digest {frame.digest}; the plan was drawn from {described['frame_digest']}")
     by_listing = {unit.listing: unit for unit in frame.units}
-    drawn = tuple(Drawn(by_listing[one["listing"]], one["probability_ppb"]) for one in described["drawn"])
+    drawn = tuple(DrawnUnit(by_listing[one["listing"]], one["probability_ppb"]) for one in described["drawn"])
     return Plan(frame, described["seed"], described["budget"], drawn)
 
 

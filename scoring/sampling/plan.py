@@ -20,7 +20,7 @@ MAX_SEED = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnUnit:
     unit: Unit
     probability_ppb: int
     """The probability of its draw, in parts per billion."""
@@ -31,7 +31,7 @@ class Plan:
     frame: Frame
     seed: str
     budget: int
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[DrawnUnit, ...]
     """As many as the budget, by listing."""
 
 
@@ -46,7 +46,7 @@ def draw_plan(frame: Frame, seed: str, budget: int) -> Plan:
         raise invalid("--seed", f"must have 1 to {MAX_SEED} printable characters")
     chances = find_probabilities(frame.units, budget)
     places = draw(frame, seed, chances)
-    return Plan(frame, seed, budget, tuple(Drawn(frame.units[place], chances[place]) for place in places))
+    return Plan(frame, seed, budget, tuple(DrawnUnit(frame.units[place], chances[place]) for place in places))
 
 
 def draw(frame: Frame, seed: str, chances: Sequence[int]) -> list[int]:

@@ -10,7 +10,7 @@ from scipy.special import betaincinv
 from scoring.base.arrays import Floats, Ints
 from scoring.base.errors import invalid
 from scoring.sampling.frame import Unit
-from scoring.sampling.plan import PPB, Drawn, Plan
+from scoring.sampling.plan import PPB, DrawnUnit, Plan
 
 ALPHA = 0.05
 ALL = "all"
@@ -81,7 +81,7 @@ def _size(unit: Unit, by: str) -> float:
     return {"listings": 1.0, "units": float(unit.units), "value": float(unit.value_minor)}[by]
 
 
-def join_strata(tested: Sequence[Drawn], frame: Sequence[Unit]) -> dict[str, int]:
+def join_strata(tested: Sequence[DrawnUnit], frame: Sequence[Unit]) -> dict[str, int]:
     """Return the stratum of each category: the smallest ones are joined until each has MIN_STRATUM results."""
     results = Counter(dict.fromkeys(sorted({unit.category for unit in frame}), 0))
     results.update(one.unit.category for one in tested)

@@ -46,7 +46,7 @@ class Notice(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class TrustScore:
+class SellerScore:
     """Only a RATED seller has points (0 to 1000) and `p_bad`."""
 
     state: ScoreState
@@ -151,7 +151,7 @@ class ThinFile:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    score: TrustScore
+    score: SellerScore
     baseline_points: int | None = None
     """With the best row of every table. Only if rated."""
     reasons: tuple[Reason, ...] = ()

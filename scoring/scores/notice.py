@@ -18,9 +18,9 @@ from scoring.features.resolved import SellerFacts
 from scoring.model.artifact import Artifact
 from scoring.policy.history import establish
 from scoring.policy.policy import Policy
-from scoring.scores.answer import Notice, TrustScore
+from scoring.scores.answer import Notice, SellerScore
 from scoring.scores.reasons import NOTICE
-from scoring.scores.score import Cautions, CoreAnswer, Earlier, compute_answer
+from scoring.scores.score import Cautions, CoreAnswer, EarlierAnswer, compute_answer
 
 
 class Move(NamedTuple):
@@ -34,7 +34,7 @@ class Move(NamedTuple):
     is_immediate: bool = False
 
 
-class Ended(NamedTuple):
+class EndedPair(NamedTuple):
     """Model and policy before a move whose notice runs; digests."""
 
     model: str
@@ -51,7 +51,7 @@ def list_ended(
     policy: str,
     time: int,
     find_days: Callable[[str], int],
-) -> list[Ended]:
+) -> list[EndedPair]:
     """Return what was served before a model and a policy, as far as its notice ran after the last move before a time.
 
     `time`: in microseconds. `policies`, `models`: all moves in order; those after the last one to `policy` and `model`
@@ -63,7 +63,7 @@ def list_ended(
         [*((one, True) for one in by_policy), *((one, False) for one in by_model)], key=lambda one: one[0].time
     )
     serving = {True: by_policy[0].before if by_policy else policy, False: by_model[0].before if by_model else model}
-    ended: dict[tuple[str, str], Ended] = {}
+    ended: dict[tuple[str, str], EndedPair] = {}
     for move, is_policy in moves:
         before = serving[False], serving[True]
         serving[is_policy] = move.after
@@ -71,7 +71,7 @@ def list_ended(
             ended.clear()
             continue
         if days := max(find_days(before[1]), find_days(serving[True])):
-            ended[before] = Ended(*before, move.time, -(-(move.time + days * DAY) // DAY) * DAY)
+            ended[before] = EndedPair(*before, move.time, -(-(move.time + days * DAY) // DAY) * DAY)
     return [one for pair, one in ended.items() if pair != (model, policy) and one.until > moves[-1][0].time]
 
 
@@ -81,7 +81,7 @@ def _list_until(moves: Iterable[Move], after: str, time: int) -> list[Move]:
     return known[: last + 1]
 
 
-class Served(NamedTuple):
+class ServedPair(NamedTuple):
     artifact: Artifact | None
     policy: Policy
     time: int
@@ -97,7 +97,7 @@ def answer_within_notice(
     check: Callable[[], None] = lambda: None,
     *,
     looks_back: bool = False,
-    served: Sequence[Served] = (),
+    served: Sequence[ServedPair] = (),
 ) -> CoreAnswer:
     """Return `compute_answer`'s answer, with the tiers that sellers keep and the answers by what was `served` before."""
     core = compute_answer(seller_facts, artifact, policy, cautions, check, looks_back=looks_back)
@@ -105,7 +105,7 @@ def answer_within_notice(
         return core
     newest = _find_newest_facts(core)
     earlier = [
-        Earlier(
+        EarlierAnswer(
             compute_answer(seller_facts, one.artifact, one.policy, check=check, looks_back=looks_back),
             one.time,
             one.until,
@@ -133,7 +133,9 @@ def _find_newest_facts(core: CoreAnswer) -> list[int]:
     return newest
 
 
-def _keep_tier(policy: Policy, score: TrustScore | None, earlier: Sequence[Earlier], case: int) -> TrustScore | None:
+def _keep_tier(
+    policy: Policy, score: SellerScore | None, earlier: Sequence[EarlierAnswer], case: int
+) -> SellerScore | None:
     if score is None or score.tier is None or score.override:
         return score
     kept = [

@@ -15,7 +15,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.history import establish, find_bounds, trace_facts
 from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Counter, Ladder, Operand, Quantity, Settled, Situation
+from scoring.policy.rules import Counter, Ladder, Operand, Quantity, SettledValue, Situation
 from scoring.policy.space import build_space
 from scoring.scores.look_back import look_back
 from scoring.scores.points import find_points
@@ -71,7 +71,7 @@ def observe(
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Placement:
     tier: Ints
     """Numbers of tiers, or NO_TIER."""
     tier_points: Ints
@@ -85,7 +85,7 @@ class Placed:
     """Number of sellers by rule id."""
 
 
-def place(policy: Policy, people: Population, deposits: Ints | None = None) -> Placed:
+def place(policy: Policy, people: Population, deposits: Ints | None = None) -> Placement:
     """Return the tier and terms of each seller by a policy.
 
     `deposits`: placed, shape (n,), in minor units; None counts as 0. Terms state the whole deposit.
@@ -102,7 +102,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
         Quantity.GOOD_ORDERS: count_good_orders(people.facts),
     }
-    values |= {Settled(name): value for name, value in settled.items()}
+    values |= {SettledValue(name): value for name, value in settled.items()}
     values.update(find_failure_rates(people.facts, people.known.table, policy.rule_book.operands).items())
     values |= {
         axis.operand: count_incidents(axis.operand, people.facts, n)
@@ -141,7 +141,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
         left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
         terms_of[case] = terms.setdefault(left, len(terms))
-    return Placed(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
+    return Placement(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
 
 
 def _find_closures(
@@ -167,7 +167,9 @@ def _find_closures(
         yield begun
 
 
-def add_cautions(policy: Policy, placed: Placed, marketplace: str, cautions: Mapping[int, Sequence[Caution]]) -> Placed:
+def add_cautions(
+    policy: Policy, placed: Placement, marketplace: str, cautions: Mapping[int, Sequence[Caution]]
+) -> Placement:
     """Return the placement with the cautions' terms, which only get stricter, and the number of sellers by rule."""
     by_rule = dict(placed.by_rule)
     by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}

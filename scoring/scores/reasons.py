@@ -23,7 +23,7 @@ from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
 from scoring.base.enums import Category, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
-from scoring.features.findings import Finding
+from scoring.features.findings import FindingKind
 from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
 from scoring.features.selections import IncidentSums, fold_each_incident
@@ -210,10 +210,10 @@ def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow])
             omitted = max(len(days) - MAX_LISTED, 0)
             return replace(reason, days=days[:MAX_LISTED], days_omitted=omitted, counted=failures, compared=orders)
         case Subject.INSPECTIONS:
-            inspected = int((facts.findings.finding != Finding.DISPUTE_LOST).sum())
-            return _cite_findings(reason, facts, rows, Finding.INSPECTION_FAILED, inspected)
+            inspected = int((facts.findings.finding != FindingKind.DISPUTE_LOST).sum())
+            return _cite_findings(reason, facts, rows, FindingKind.INSPECTION_FAILED, inspected)
         case Subject.DISPUTES:
-            return _cite_findings(reason, facts, rows, Finding.DISPUTE_LOST, orders)
+            return _cite_findings(reason, facts, rows, FindingKind.DISPUTE_LOST, orders)
         case Subject.ORDERS:
             return replace(reason, counted=orders)
         case Subject.TENURE:
@@ -235,7 +235,9 @@ def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
     return tuple(ExposureDay(day, *sums) for day, sums in sorted(found.items(), reverse=True))
 
 
-def _cite_findings(reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: Finding, compared: int) -> Reason:
+def _cite_findings(
+    reason: Reason, facts: Facts, rows: Sequence[FactRow], finding: FindingKind, compared: int
+) -> Reason:
     chosen = facts.findings.finding == finding
     places = facts.findings.row[chosen][np.argsort(-facts.findings.day[chosen], kind="stable")].tolist()
     entries = tuple(rows[place].entry_id for place in places[:MAX_LISTED])

@@ -15,7 +15,7 @@ from scoring.features.validity import hold_until
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
-from scoring.scores.answer import Explanation, ThinFile, TrustScore
+from scoring.scores.answer import Explanation, SellerScore, ThinFile
 from scoring.scores.look_back import PastTiers, look_back
 from scoring.scores.points import SellerPoints, find_points
 from scoring.scores.reasons import (
@@ -45,18 +45,18 @@ class CoreAnswer:
     policy: Policy
     facts: Facts
     """Now, one case a seller."""
-    scores: Sequence[TrustScore | None]
+    scores: Sequence[SellerScore | None]
     """In the order of the sellers. None: an unknown seller."""
     past: PastTiers | None
     """It is found with a model, if the caller and a rule of the policy ask for it; else None."""
     midnights: Ints | None = None
     """Points at the last midnights, of shape (midnights, sellers), if a model is served."""
-    earlier: Sequence["Earlier"] = ()
+    earlier: Sequence["EarlierAnswer"] = ()
     """Answers by what was served before the moves whose notice runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierAnswer:
     """The answer by the model and the policy that were served before a move."""
 
     core: CoreAnswer
@@ -136,9 +136,9 @@ def _collect_common(seller_facts: SellerFacts, facts: Facts, policy: Policy, cau
     return _Common(incidents, standing, cautions, allegations, until)
 
 
-def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustScore | None]:
+def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[SellerScore | None]:
     return [
-        TrustScore(
+        SellerScore(
             state=ScoreState.UNKNOWN,
             tier=None,
             badge=policy.badges[None],
@@ -154,7 +154,7 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[TrustS
 
 def _build_scores(
     points: SellerPoints, common: _Common, seller_facts: SellerFacts, artifact: Artifact, policy: Policy
-) -> list[TrustScore | None]:
+) -> list[SellerScore | None]:
     facts, sums, n = points.facts, points.sums, points.facts.cases
     # Thin days count too: else a late order of that day could add a low day.
     lowest = np.min([points.now, *points.midnights[: policy.clear_days]], axis=0)
@@ -171,7 +171,7 @@ def _build_scores(
     of_sellers = zip(
         codes, tiers, artifact.scale.p_bad(points.raw), *(column.tolist() for column in columns), strict=True
     )
-    scores: list[TrustScore | None] = []
+    scores: list[SellerScore | None] = []
     for case, (of_codes, tier, p_bad, now, low, high, upheld, least, rated, exists, row) in enumerate(of_sellers):
         if not exists:
             scores.append(None)
@@ -190,7 +190,7 @@ def _build_scores(
             }
         reasons = tuple(chain.from_iterable(of_codes)) if rated else (THIN_FILE,)
         scores.append(
-            TrustScore(
+            SellerScore(
                 **given,
                 tier=Tier(tier),
                 badge=policy.badges[tier],

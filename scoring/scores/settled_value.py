@@ -8,7 +8,7 @@ from scoring.features.columns import FactTable
 from scoring.features.facts import Facts
 from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
-from scoring.policy.rules import FailureRate, Operand, Settled
+from scoring.policy.rules import FailureRate, Operand, SettledValue
 
 
 def list_values(policies: Iterable[Policy]) -> set[str]:
@@ -16,7 +16,7 @@ def list_values(policies: Iterable[Policy]) -> set[str]:
     found: set[str] = set()
     for policy in policies:
         for operand in policy.rule_book.operands:
-            if isinstance(operand, Settled):
+            if isinstance(operand, SettledValue):
                 found.add(policy.rule_book.currency)
             elif isinstance(operand, FailureRate) and operand.of != SERVICE_FAILURES:
                 found.update(operand.of)

@@ -32,7 +32,7 @@ from scoring.base.enums import (
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, SECOND
 from scoring.sampling.share import find_interval
-from scoring.transparency.hiding import LEAST, Amount, Shown, show
+from scoring.transparency.hiding import LEAST, Amount, ShownCount, show
 
 HOUR = 3_600 * SECOND
 PPM = 1_000_000
@@ -162,21 +162,21 @@ def start_of_month(month: int) -> int:
     return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()) * SECOND
 
 
-class Exposed(NamedTuple):
+class ReportExposure(NamedTuple):
     active_sellers: int
     """Sellers with a settled order."""
     settled_orders: int
 
 
-class Value(NamedTuple):
-    shown: Shown
+class FigureValue(NamedTuple):
+    shown: ShownCount
     """The count; of a median or share, the cases behind it."""
     value: float | None = None
     """The median or the share, if shown and measurable."""
     low: float | None = None
     high: float | None = None
     """Ends of a share's 95 % interval."""
-    months: tuple[Shown, ...] = ()
+    months: tuple[ShownCount, ...] = ()
     """Each month of a year."""
 
 
@@ -218,10 +218,10 @@ class _Case:
         return "open" if self.status in (Status.ALLEGED, Status.UNDER_REVIEW) else "confirmed"
 
 
-class Tally:
+class FigureTally:
     """Exact counts of a period, by figure and month; `show` hides what is small."""
 
-    def __init__(self, period: Period, exposed: Exposed) -> None:
+    def __init__(self, period: Period, exposed: ReportExposure) -> None:
         self.period = period
         self._exposed = exposed
         self._counts: Counter[tuple[str, int, str, str]] = Counter()
@@ -254,7 +254,7 @@ class Tally:
             return [Amount(len(self._sellers.get(month, ()))) for month in months]
         if key == "audited":
             return [Amount(len(self.audits))]
-        if key in Exposed._fields:
+        if key in ReportExposure._fields:
             return [Amount(getattr(self._exposed, key))]
         return [
             Amount(
@@ -267,7 +267,7 @@ class Tally:
             for month in months
         ]
 
-    def show(self) -> dict[str, Value]:
+    def show(self) -> dict[str, FigureValue]:
         """Return each figure by its key, as published: counts of 1 to 4 are hidden, other figures may hide with them."""
         found = {
             key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
@@ -278,29 +278,29 @@ class Tally:
         for key, figure in FIGURES.items():
             if figure.unit is TransparencyUnit.HOURS:
                 hours = self._hours.get(key, [])
-                found[key] = Value(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
+                found[key] = FigureValue(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
         found["overturned_share"] = _share(found["overturned"].shown, found["confirmed"].shown)
         return found | _judge_software(self.audits)
 
 
-def _counted(amounts: Sequence[Amount]) -> Value:
-    return Value(show(amounts), months=tuple(show([amount]) for amount in amounts) if len(amounts) > 1 else ())
+def _counted(amounts: Sequence[Amount]) -> FigureValue:
+    return FigureValue(show(amounts), months=tuple(show([amount]) for amount in amounts) if len(amounts) > 1 else ())
 
 
-def _share(part: Shown, whole: Shown) -> Value:
+def _share(part: ShownCount, whole: ShownCount) -> FigureValue:
     if part.state is whole.state is ShownState.EXACT and whole.count:
-        return Value(replace(whole, splits={}), part.count / whole.count)
-    return Value(replace(whole, splits={}))
+        return FigureValue(replace(whole, splits={}), part.count / whole.count)
+    return FigureValue(replace(whole, splits={}))
 
 
-def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Value]:
+def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, FigureValue]:
     """Return the shares of random inspections in which software was right, weighted by 1 / probability of the draw.
 
     Accuracy: of all. Precision: of those reported by software before. Recall: of those that failed. All are hidden if
     one of the four combinations is small, since a share would tell it.
     """
     if any(count < LEAST for count in Counter((failed, flagged) for failed, flagged, _ in audits).values()):
-        return dict.fromkeys(("accuracy", "precision", "recall"), Value(Shown(ShownState.HIDDEN)))
+        return dict.fromkeys(("accuracy", "precision", "recall"), FigureValue(ShownCount(ShownState.HIDDEN)))
     among = {
         "accuracy": audits,
         "precision": [audit for audit in audits if audit[1]],
@@ -309,30 +309,30 @@ def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Val
     values = {}
     for key, chosen in among.items():
         shown = show([Amount(len(chosen))])
-        values[key] = Value(shown)
+        values[key] = FigureValue(shown)
         if shown.count:
             failed, flagged, chance = np.array(chosen, dtype=np.float64).T
             weight, stratum = 1 / chance, np.zeros(len(chosen), dtype=np.int64)
             hits = (failed == flagged).astype(np.float64)
-            values[key] = Value(shown, *find_interval(hits, chance, weight / weight.sum(), stratum))
+            values[key] = FigureValue(shown, *find_interval(hits, chance, weight / weight.sum(), stratum))
     return values
 
 
 def count(
     period: Period,
-    exposed: Exposed,
+    exposed: ReportExposure,
     cases: Iterable[ReportRow],
     terms: Iterable[ReportRow],
     inspections: Iterable[ReportRow],
     corrections: Iterable[ReportRow],
-) -> Tally:
+) -> FigureTally:
     """Count the figures of a period from entries, each kind by sequence; entries outside the period count nothing.
 
     `cases`: reports, decisions, attributions; whole for each violation of the period and each seller inspected in it.
     `terms`: measures, complaints, their decisions. `corrections`: of terms and inspections. Violations that the ledger
     derived from a product's do not count beside it.
     """
-    tally = Tally(period, exposed)
+    tally = FigureTally(period, exposed)
     corrected = {row.target: row for row in corrections}
     traced = _trace(cases)
     for case in traced:
@@ -375,7 +375,7 @@ def _open_case(row: ReportRow) -> _Case:
     return case
 
 
-def _count_case(tally: Tally, case: _Case) -> None:
+def _count_case(tally: FigureTally, case: _Case) -> None:
     source, category = case.source.name.lower(), Category(case.report.category or 0).name.lower()
     key, cells, time = "own_initiative", dict[str, str](), case.report.report_time
     if case.source in AUTHORITIES:
@@ -398,7 +398,7 @@ def _count_case(tally: Tally, case: _Case) -> None:
             tally.add_hours("appeals_hours", filed, decided)
 
 
-def _count_terms(tally: Tally, rows: Sequence[ReportRow]) -> None:
+def _count_terms(tally: FigureTally, rows: Sequence[ReportRow]) -> None:
     decisions = {row.target: row for row in rows if row.kind == Kind.COMPLAINT_DECISION}
     for row in rows:
         if row.kind == Kind.MEASURE and row.status == MeasureState.IMPOSED:

@@ -36,7 +36,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownCount:
     state: ShownState
     count: int = 0
     """0 if hidden."""
@@ -54,7 +54,7 @@ def find_together(cells: Mapping[str, int]) -> frozenset[str]:
     return frozenset(name for name, count in cells.items() if count <= following)
 
 
-def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown:
+def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> ShownCount:
     """Return what may be shown of one month, or of the sum of several.
 
     Hidden months count if their sum tells none of them; else the sum leaves them out. Worked: 3 and 4 are shown as 7; 3
@@ -65,7 +65,7 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
         parts, small = [*parts, add_up(small)], []
     total = sum(part.total for part in parts)
     if small and not total:
-        return Shown(ShownState.HIDDEN)
+        return ShownCount(ShownState.HIDDEN)
     splits = {}
     for name, cells in add_up(parts).splits.items():
         if name in by_month:
@@ -76,7 +76,7 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
             continue
         shown = {cell: count for cell, count in cells.items() if cell not in together}
         splits[name] = Split(shown, tuple(sorted(together)))
-    return Shown(ShownState.AT_LEAST if small else ShownState.EXACT, total, splits)
+    return ShownCount(ShownState.AT_LEAST if small else ShownState.EXACT, total, splits)
 
 
 def add_up(months: Iterable[Amount]) -> Amount:

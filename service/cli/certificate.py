@@ -12,8 +12,8 @@ from service.settings import load
 
 if TYPE_CHECKING:
     from scoring.loss_certificate.assumptions import Assumptions
-    from scoring.loss_certificate.contradictions import Seen
-    from scoring.loss_certificate.exceptions import Granted
+    from scoring.loss_certificate.contradictions import ObservedCases
+    from scoring.loss_certificate.exceptions import GrantedExceptions
 
 app = typer.Typer()
 
@@ -109,7 +109,7 @@ def check_certificate(
         say(f"not covered: {statement}")
 
 
-def _look_at_ledger() -> tuple["Seen", "Granted"]:
+def _look_at_ledger() -> tuple["ObservedCases", "GrantedExceptions"]:
     from service.bootstrap import open_ledger
 
     with open_ledger(load()) as ledger:
@@ -117,7 +117,7 @@ def _look_at_ledger() -> tuple["Seen", "Granted"]:
         return ledger.runs.find_seen(cut), ledger.runs.find_granted(cut)
 
 
-def _is_contradicted(assumptions: "Assumptions", seen: "Seen") -> bool:
+def _is_contradicted(assumptions: "Assumptions", seen: "ObservedCases") -> bool:
     from scoring.loss_certificate.contradictions import bound_stop_days, find_contradictions
 
     bound = bound_stop_days(seen.cases)

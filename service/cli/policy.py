@@ -11,7 +11,7 @@ from service.cli.output import Exit, Format, Output, emit, format_count, say, wr
 from service.settings import load
 
 if TYPE_CHECKING:
-    from scoring.policy.difference import Change
+    from scoring.policy.difference import CellChange
     from scoring.policy.policy import Policy as ReadPolicy
 
 app = typer.Typer()
@@ -95,7 +95,7 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
         say(f"{len(changes) - len(met):,} more in which no seller was found, of incidents of at most two violations")
 
 
-def _print_changes(changes: Sequence["Change"]) -> None:
+def _print_changes(changes: Sequence["CellChange"]) -> None:
     situations: dict[str, dict[str, list[int]]] = {}
     for number, one in enumerate(changes):
         for text in one.aspects():
@@ -117,7 +117,7 @@ def _print_changes(changes: Sequence["Change"]) -> None:
         write("".join(fill(line, LINE, subsequent_indent="    ", break_long_words=False) + "\n" for line in lines))
 
 
-def _is_by_override(change: "Change") -> bool:
+def _is_by_override(change: "CellChange") -> bool:
     return change.example is not None and change.example.tier is not None
 
 

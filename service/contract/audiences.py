@@ -20,10 +20,10 @@ from scoring.policy.measures import (
     Measure,
     RollingReserve,
     Suspension,
-    Unvalued,
+    UnvaluedMeasure,
     ValueCap,
 )
-from scoring.scores.answer import TrustScore
+from scoring.scores.answer import SellerScore
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -153,7 +153,7 @@ def add_meaning(message: score_pb.AudienceAnswer, answer: WholeAnswer, texts: Te
         message.sentences.append(texts.say("meaning", **values, bad=meaning.bad, window=meaning.window))
 
 
-def _tell_score(score: TrustScore, texts: Texts) -> str:
+def _tell_score(score: SellerScore, texts: Texts) -> str:
     if score.tier is None:
         return texts.say("unknown")
     tier = texts.say(f"tier.{score.tier.name}")
@@ -230,6 +230,6 @@ def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
             values["count"] = f"{count:,}"
         case Suspension() if measure.terminates:
             name = "CLOSED"
-        case Unvalued():
+        case UnvaluedMeasure():
             name = "UNVALUED"
     return texts.say(f"what.{name}", **values)

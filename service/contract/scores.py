@@ -62,7 +62,7 @@ def computed_freshness(as_of_time: int, doubt: int) -> trust_score_service_pb2.F
 
 def score_message(
     name: str,
-    score: answer.TrustScore,
+    score: answer.SellerScore,
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
@@ -114,7 +114,7 @@ def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb
 
 def result_message(
     name: str,
-    outcome: answer.TrustScore | SellertrustError,
+    outcome: answer.SellerScore | SellertrustError,
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
@@ -125,7 +125,7 @@ def result_message(
     return result(seller=name, trust_score=score_message(name, outcome, stamp, freshness))
 
 
-def past_score_message(time: int, score: answer.TrustScore | None) -> trust_score_service_pb2.PastScore:
+def past_score_message(time: int, score: answer.SellerScore | None) -> trust_score_service_pb2.PastScore:
     """Return the score of a past time in microseconds; None: the seller was unknown."""
     return message_of(trust_score_service_pb2.PastScore, score, observe_time=time)
 

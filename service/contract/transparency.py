@@ -1,11 +1,11 @@
-from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER, Period, Tally, Value, format_month
+from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER, FigureTally, FigureValue, Period, format_month
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.contract.fields import message_of
 from service.ledger.records import Cut
 
 
 def report_message(
-    period: Period, now: Cut, tally: Tally, then: Cut | None, published: Tally | None, *, is_simulated: bool
+    period: Period, now: Cut, tally: FigureTally, then: Cut | None, published: FigureTally | None, *, is_simulated: bool
 ) -> review_pb.GetTransparencyReportResponse:
     """Return a report; `then` and `published` are None before its publication."""
     message = message_of(
@@ -28,7 +28,7 @@ def report_message(
     return message
 
 
-def _value_message(value: Value, period: Period) -> review_pb.TransparencyValue:
+def _value_message(value: FigureValue, period: Period) -> review_pb.TransparencyValue:
     shown = value.shown
     message = message_of(review_pb.TransparencyValue, shown, value, splits=None, months=None)
     for name, split in shown.splits.items():

@@ -16,7 +16,7 @@ from scoring.entries.contests import build_unknown_measure, is_contest
 from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import CaseStatement, list_case_changes
-from scoring.measures.record import MeasureRecord, Wanted, list_changes, read_record
+from scoring.measures.record import MeasureRecord, WantedMeasure, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
 from service.ledger.queries.measures import AsRecorded, SellerTerms, TermStatement, select_terms
@@ -208,13 +208,13 @@ class Recorder:
 
     def _evaluate_measures(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, policy: Policy, terms: Mapping[str, SellerTerms]
-    ) -> Iterator[tuple[str, tuple[list[Wanted], Sequence[Caution]]]]:
+    ) -> Iterator[tuple[str, tuple[list[WantedMeasure], Sequence[Caution]]]]:
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return
         for seller, found in self._scorer.measures_of(marketplace, sellers, cut, policy, terms):
             wanted = [
-                Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
+                WantedMeasure(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
                 for one in (() if found is None else found.measures)
                 if one.rule and one.has_effect and not isinstance(one.current, Waiver)
             ]

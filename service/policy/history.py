@@ -16,7 +16,7 @@ from scoring.base.errors import (
     invalid,
 )
 from scoring.base.time import day_of
-from scoring.loss_certificate.exceptions import Granted
+from scoring.loss_certificate.exceptions import GrantedExceptions
 from scoring.policy.policy import Policy
 from service.call_context import Approval
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
@@ -157,7 +157,7 @@ class PolicyHistory:
             return [(served, today)]
         return [(self.load(move.digest), end) for move, end in zip(moves, ends, strict=True) if end + days > today]
 
-    def _look_at_granted(self) -> Granted:
+    def _look_at_granted(self) -> GrantedExceptions:
         return self._ledger.runs.find_granted(self._ledger.cut())
 
     def assumptions(self) -> str:

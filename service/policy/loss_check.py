@@ -18,7 +18,7 @@ from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import accept, add_up_sequence, certify, list_losses
-from scoring.loss_certificate.exceptions import Granted
+from scoring.loss_certificate.exceptions import GrantedExceptions
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
 from scoring.loss_certificate.states import build_states
@@ -53,7 +53,7 @@ def check_loss(
     assumptions: str,
     accepted: Sequence[tuple[str, int]],
     actor: str,
-    look_at_granted: Callable[[], Granted],
+    look_at_granted: Callable[[], GrantedExceptions],
     list_served: Callable[[int], Sequence[tuple[Policy, int]]],
 ) -> LossCheck:
     """Certify a policy to be committed; return the commit's certificate, NO_CHECK without assumptions.

@@ -5,7 +5,7 @@ from typing import Any
 from scoring.base.errors import PolicyRefused
 from scoring.base.money import read_minor_units
 from scoring.base.parts import parse_toml
-from scoring.policy.cases import Case, parse_cases
+from scoring.policy.cases import PolicyCase, parse_cases
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from service.settings import Settings
@@ -46,7 +46,7 @@ def read_policy_data(text: str) -> dict[str, Any]:
     return found
 
 
-def read_policy_cases(path: Path) -> tuple[Case, ...]:
+def read_policy_cases(path: Path) -> tuple[PolicyCase, ...]:
     """Read the test cases of a policy. Raises PolicyRefused."""
     data = read_toml(path)
     try:

@@ -17,7 +17,7 @@ from scoring.base.errors import invalid
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
-from scoring.measures.in_force import Beside, InForce, evaluate_measures
+from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
 from scoring.measures.waiting import WAITING
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import PPM, Suspension, Terms, Waiver, combine
@@ -25,7 +25,7 @@ from scoring.policy.payout import schedule_release
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Quantity
 from scoring.scores.population import (
-    Placed,
+    Placement,
     Population,
     add_cautions,
     observe,
@@ -236,7 +236,7 @@ def _place_part(
 
 def _place_both(
     ledger: Ledger, marketplace: str, seller_facts: SellerFacts, question: Question
-) -> tuple[Population, Placed, Placed]:
+) -> tuple[Population, Placement, Placement]:
     people = observe(seller_facts, marketplace, question.artifact, question.policies())
     cut = replace(question.cut, observe_time=seller_facts.observe_time)
     needs_deposits = any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies())
@@ -262,7 +262,7 @@ def _place_both(
     return people, before, after
 
 
-def _put(placed: Placed, cases: Sequence[int], found: Sequence[InForce | None]) -> Placed:
+def _put(placed: Placement, cases: Sequence[int], found: Sequence[InForce | None]) -> Placement:
     places = {terms: number for number, terms in enumerate(placed.terms)}
     terms_of, by_rules_of = placed.terms_of.copy(), placed.by_rules_of.copy()
     for case, one in zip(cases, found, strict=True):
@@ -273,7 +273,7 @@ def _put(placed: Placed, cases: Sequence[int], found: Sequence[InForce | None]) 
 
 
 class _Changes:
-    def __init__(self, before: Placed, after: Placed, question: Question) -> None:
+    def __init__(self, before: Placement, after: Placement, question: Question) -> None:
         self.before, self.after = before, after
         self.pair = before.terms_of * len(after.terms) + after.terms_of
         shown = np.unique(self.pair).tolist()
@@ -354,7 +354,7 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
         totals.aspects.update(dict.fromkeys(changes.aspects[pair], number))
 
 
-def _list_bands(policy: Policy, placed: Placed, there: Bools) -> Iterator[str]:
+def _list_bands(policy: Policy, placed: Placement, there: Bools) -> Iterator[str]:
     for tier, points in zip(placed.tier[there].tolist(), placed.tier_points[there].tolist(), strict=True):
         band = policy.find_band(None if tier == NO_TIER else Tier(tier), points if points >= 0 else None)
         yield band or "none"
@@ -371,7 +371,7 @@ def _find_settled(people: Population, currency: str) -> tuple[Ints, Bools]:
     return settled, is_partial
 
 
-def _find_held(policy: Policy, people: Population, placed: Placed, settled_minor: Ints) -> Ints:
+def _find_held(policy: Policy, people: Population, placed: Placement, settled_minor: Ints) -> Ints:
     """Return what each seller waits for at a time, if it sells each day what it settled a day on average.
 
     In minor units, shape (n,); each order arrives on the latest promised day. Worked: 100 a day, paid 7 days after an
@@ -436,7 +436,7 @@ def _evaluate(
         currency, asks_for_tier = policy.rule_book.currency, any(rule.tiers for rule in policy.rule_book.rules)
         cautions = read_cautions(ledger, marketplace, known, cut, policy)
         given = compute_answer(known, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
-        beside = {seller: Beside(of.statements, of.deposit.held_in(currency)) for seller, of in stated.items()}
+        beside = {seller: MeasureInputs(of.statements, of.deposit.held_in(currency)) for seller, of in stated.items()}
         yield evaluate_measures(given, marketplace, beside)
 
 

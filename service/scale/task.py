@@ -16,7 +16,7 @@ from scoring.features.table import AttributeFeature
 from scoring.model.artifact import MANIFEST as MODEL_MANIFEST
 from scoring.model.artifact import PARTS, Artifact, load
 from scoring.policy.policy import Policy
-from scoring.scores.answer import TrustScore
+from scoring.scores.answer import SellerScore
 from scoring.scores.notice import Move
 from sellertrust.names import seller_name
 from service.contract.scores import score_message
@@ -241,7 +241,7 @@ def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterat
         yield seller, manifest.head.day, score.points, tier, score.valid_until, answer, midnights[seller]
 
 
-def list_scores(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[str, str, TrustScore]]:
+def list_scores(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[str, str, SellerScore]]:
     """Yield (resource name, id, score) of sellers with a score."""
     outcomes, stamp = scorer.scores(manifest.marketplace, sellers, manifest.head.cut)
     if stamp.notice != manifest.head.notice:

@@ -11,7 +11,7 @@ from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import INSPECTORS, Kind, Source, Status
 from scoring.entries.flow import FlowDay
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.features.columns import NO_VALUES, EntryColumns, FactRow, FactTable, Omitted
+from scoring.features.columns import NO_VALUES, EntryColumns, FactRow, FactTable, OmittedAllegations
 from scoring.features.facts import COUNTING_KINDS
 from service.ledger.database.rows import require_known
 from service.ledger.queries.facts import MAX_ALLEGATIONS, MAX_BATCH_ROWS
@@ -102,7 +102,7 @@ class _Facts:
         cut: Cut,
         values: Collection[str] = (),
         supposed: Supposed = NOTHING_SUPPOSED,
-    ) -> tuple[FactTable, dict[str, Omitted]]:
+    ) -> tuple[FactTable, dict[str, OmittedAllegations]]:
         if values or supposed != NOTHING_SUPPOSED:
             raise ValueError(f"files give the scores of {marketplace}, no values and nothing supposed")
         first = self._place_of[sellers[0]]
@@ -113,7 +113,7 @@ class _Facts:
             place = int(columns.kind.argmax())
             require_known(int(columns.kind[place]), int(columns.sequence[place]))
         rows = _Rows(self._rows, own.start, columns.case)
-        omitted: dict[str, Omitted] = {}
+        omitted: dict[str, OmittedAllegations] = {}
         if len(sellers) == 1 and self._alleged[first] > MAX_ALLEGATIONS:
             columns, omitted[sellers[0]] = _limit_allegations(columns, rows, cut.observe_time)
         sales = _renumber(self._sales, sold, first, len(sellers))
@@ -193,7 +193,7 @@ def _number(texts: pl.Series) -> Ints:
 
 def _limit_allegations(
     columns: EntryColumns, rows: Sequence[FactRow], observe_time: int
-) -> tuple[EntryColumns, Omitted]:
+) -> tuple[EntryColumns, OmittedAllegations]:
     """Keep MAX_ALLEGATIONS visible allegations of a seller: inspectors' first, then the platform's, the gravest first.
 
     Those that another entry names stay too.
@@ -212,7 +212,7 @@ def _limit_allegations(
     is_kept[list(kept)[:MAX_ALLEGATIONS]] = True
     is_kept |= alleges & np.array([rows[place].entry_id in named for place in range(len(alleges))], dtype=np.bool_)
     later = seen_after[alleges & (seen_after >= observe_time)]
-    omitted = Omitted(int((is_seen & ~is_kept).sum()), NEVER if not len(later) else int(later.min()) + 1)
+    omitted = OmittedAllegations(int((is_seen & ~is_kept).sum()), NEVER if not len(later) else int(later.min()) + 1)
     return columns.take(is_kept), omitted
 
 

@@ -10,7 +10,7 @@ from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import Order, Stopped, find_paid_day, fix_terms, pay_out
+from scoring.policy.payout import Order, StopDays, find_paid_day, fix_terms, pay_out
 from scoring.policy.policy import Policy, count_untracked_days
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
@@ -52,7 +52,7 @@ class Payouts:
             self._ledger.measures.read_seller_terms(marketplace, seller, cut).on_payouts,
             lambda violation: self._counts_against(marketplace, seller, violation, cut),
         )
-        stopped = [Stopped(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
+        stopped = [StopDays(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
         currency = at_capture.rule_book.currency
         # Value in another currency than the terms' does not count as settled.
         settled = later.settled_minor if answer.policy.rule_book.currency == currency else 0

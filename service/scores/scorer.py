@@ -22,11 +22,11 @@ from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.features.resolved import SellerFacts, resolve_sellers
 from scoring.measures.case_record import list_links
-from scoring.measures.in_force import Beside, InForce, evaluate_measures
+from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.scores.answer import Explanation, MadeBy, Stamp, TrustScore
-from scoring.scores.notice import Ended, Move, Served, answer_within_notice, list_ended
+from scoring.scores.answer import Explanation, MadeBy, SellerScore, Stamp
+from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
 from scoring.scores.score import CoreAnswer, explain
 from scoring.scores.settled_value import list_values
 from service.call_context import current_call
@@ -78,7 +78,7 @@ class Scorer:
     def _changes(self) -> tuple[Sequence[Move], Sequence[Move]]:
         return self.policy.changes, self.champion.changes
 
-    def _list_ended(self, model: str, policy: str, time: int) -> list[Ended]:
+    def _list_ended(self, model: str, policy: str, time: int) -> list[EndedPair]:
         return list_ended(*self._changes, model, policy, time, self._find_notice_days)
 
     def _find_notice_days(self, policy: str) -> int:
@@ -97,11 +97,11 @@ class Scorer:
         served = tuple(self._load_ended(running, {model: artifact}))
         return _Query(marketplace, cut, artifact, policy, served=served, notice=_name_notice(ended))
 
-    def _load_ended(self, ended: Iterable[Ended], known: Mapping[str, Artifact | None]) -> Iterator[Served]:
+    def _load_ended(self, ended: Iterable[EndedPair], known: Mapping[str, Artifact | None]) -> Iterator[ServedPair]:
         for one in ended:  # a model that was deleted from the registry keeps no tier
             with suppress(PolicyRefused, PolicyNotFound, ArtifactRefused, ModelNotFound):
                 model = known[one.model] if one.model in known else self.champion.load_earlier(one.model)
-                yield Served(model, self.policy.find(one.policy), one.time, one.until)
+                yield ServedPair(model, self.policy.find(one.policy), one.time, one.until)
 
     @property
     def unknown_badge(self) -> str:
@@ -110,20 +110,20 @@ class Scorer:
 
     def scores(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
-    ) -> tuple[list[TrustScore | SellertrustError], Stamp]:
+    ) -> tuple[list[SellerScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
         One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised.
         """
         query = self._make_query(marketplace, cut)
-        found: list[TrustScore | SellertrustError] = []
+        found: list[SellerScore | SellertrustError] = []
         _check()
         for batch in self._ledger.facts.batches(marketplace, sellers):
             _check()
             found += self._score_batch(batch, query)
         return found, query.stamp
 
-    def _score_batch(self, batch: Sequence[str], query: "_Query") -> list[TrustScore | SellertrustError]:
+    def _score_batch(self, batch: Sequence[str], query: "_Query") -> list[SellerScore | SellertrustError]:
         try:
             core = self._answer(batch, query)
         except EntryKindUnknown as error:
@@ -148,7 +148,9 @@ class Scorer:
             raise seller_not_found(marketplace, seller)
         return explanation, query.stamp
 
-    def past_scores(self, marketplace: str, seller: str, cut: Cut, times: Iterable[int]) -> Iterator[TrustScore | None]:
+    def past_scores(
+        self, marketplace: str, seller: str, cut: Cut, times: Iterable[int]
+    ) -> Iterator[SellerScore | None]:
         """Yield a seller's score at each time, in microseconds, by what the cut knows; all from one reading.
 
         Without cautions. None: the seller was unknown then.
@@ -240,7 +242,7 @@ class Scorer:
         policies = [query.policy, *(one.policy for one in query.served)]
         answer = self._answer(batch, query, sorted(list_values(policies)), looks_back=True)
         beside = {
-            seller: Beside(
+            seller: MeasureInputs(
                 stated.statements, stated.deposit.held_in(currency), list_links(stated.cases, query.cut.observe_time)
             )
             for seller, stated in terms.items()
@@ -283,7 +285,7 @@ class _Query:
     artifact: Artifact | None
     policy: Policy
     supposed: Supposed = NOTHING_SUPPOSED
-    served: tuple[Served, ...] = ()
+    served: tuple[ServedPair, ...] = ()
     """Before the moves whose notice runs."""
     notice: str = ""
 
@@ -307,7 +309,7 @@ class _Known(NamedTuple):
     """By these moves."""
 
 
-def _name_notice(ended: Sequence[Ended]) -> str:
+def _name_notice(ended: Sequence[EndedPair]) -> str:
     text = " ".join(f"{one.model}:{one.policy}:{one.time}:{one.until}" for one in ended)
     return sha256(text.encode()).hexdigest() if text else ""
 

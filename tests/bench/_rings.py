@@ -23,7 +23,7 @@ from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import list_links
-from scoring.network.links import Decided
+from scoring.network.links import LinkDecisions
 from scoring.network.precision import find_precision
 from scoring.network.rings import find_shared, label_components
 from scoring.policy.rules import Situation
@@ -164,7 +164,7 @@ def _bust(market: Market, gangs: int, honest: int) -> dict[str, float]:
             days.append((market.clock.now - since) / DAY)
         market.append(confirmed(f"v-{seller}", seller, occur_time=NOW))
     touched = sum(bool(market.cases(f"h{number}")) for number in range(honest))
-    upper = find_precision(Decided(touched, honest - touched))[1]
+    upper = find_precision(LinkDecisions(touched, honest - touched))[1]
     return {
         "rings.found": round(100 * len(warned) / gangs, 2),
         "rings.false": round(100 * touched / honest, 3),

@@ -22,10 +22,10 @@ import numpy as np
 from scoring.features.columns import tabulate
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.in_force import evaluate_measures
-from scoring.policy.difference import Change, compare, find_changes
+from scoring.policy.difference import CellChange, compare, find_changes
 from scoring.policy.measures import Terms
-from scoring.policy.rules import Settled
-from scoring.policy.sample import Sample
+from scoring.policy.rules import SettledValue
+from scoring.policy.sample import SampleSeller
 from scoring.policy.space import Space
 from scoring.scores.score import compute_answer
 from tests.bench import _preview
@@ -87,7 +87,7 @@ def difference_by_kind() -> dict[str, float]:
     wrong = 0
     for one in changes:
         if (seller := one.example) is not None:
-            whole = Change("", direct(before, seller), direct(after, seller), seller)
+            whole = CellChange("", direct(before, seller), direct(after, seller), seller)
             wrong += not {*one.aspects()} <= {*whole.aspects()}
     return {"diff.by_kind.cells": len(changes), "diff.by_kind.s": round(took, 2), "diff.by_kind.wrong": wrong}
 
@@ -123,13 +123,13 @@ def measures(sellers: int = TIMED_SELLERS) -> dict[str, float]:
     return {"measures_over_score": round(spent[1] / spent[0], 2), "score_ms": round(1e3 * spent[0] / sellers, 2)}
 
 
-def _edges(space: Space, example: Sample) -> Iterator[Sample]:
+def _edges(space: Space, example: SampleSeller) -> Iterator[SampleSeller]:
     yield example
     if example.points is not None and example.tier is None:
         edges = [points for points in space.points if points is not None and points > example.points]
         yield replace(example, points=min(edges, default=1001) - 1)
     for axis in space.axes:
-        if not isinstance(axis.operand, Settled):
+        if not isinstance(axis.operand, SettledValue):
             continue
         name = axis.operand.product_category
         above = [value for value in axis.values if value > example.settled_minor.get(name, 0)]

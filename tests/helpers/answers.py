@@ -6,16 +6,16 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.caution.cautions import NO_FLOWS, Caution, Flows, find_cautions
 from scoring.entries.flow import FlowDay
-from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, Omitted, tabulate
+from scoring.features.columns import NOTHING_OMITTED, FactRow, FactTable, OmittedAllegations, tabulate
 from scoring.features.resolved import resolve_sellers
-from scoring.measures.in_force import Beside, InForce
+from scoring.measures.in_force import InForce, MeasureInputs
 from scoring.measures.in_force import evaluate_measures as evaluate
 from scoring.measures.record import MeasureStatement
 from scoring.model.artifact import Artifact
 from scoring.policy.caution import CautionTable
 from scoring.policy.policy import Policy
 from scoring.scores import score as scores
-from scoring.scores.answer import Explanation, TrustScore
+from scoring.scores.answer import Explanation, SellerScore
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET
@@ -31,7 +31,7 @@ def answer(
     artifact: Artifact | None,
     policy: Policy,
     check: Check = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    omitted: Mapping[str, OmittedAllegations] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
     *,
     looks_back: bool = False,
@@ -49,9 +49,9 @@ def score(
     artifact: Artifact | None,
     policy: Policy,
     check: Check = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    omitted: Mapping[str, OmittedAllegations] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
-) -> list[TrustScore | None]:
+) -> list[SellerScore | None]:
     return [*answer(rows, sellers, observe_time, artifact, policy, check, omitted, flows).scores]
 
 
@@ -66,7 +66,7 @@ def explain(
     artifact: Artifact | None,
     policy: Policy,
     check: Check = lambda: None,
-    omitted: Mapping[str, Omitted] = NOTHING_OMITTED,
+    omitted: Mapping[str, OmittedAllegations] = NOTHING_OMITTED,
     flows: Flows = NO_FLOWS,
 ) -> Explanation | None:
     return scores.explain(answer(rows, [seller], observe_time, artifact, policy, check, omitted, flows), check)
@@ -86,7 +86,7 @@ def evaluate_measures(
 ) -> InForce | None:
     table = with_values(rows, [seller], settled_minor or {}, policy.rule_book.currency)
     given = answer(table, [seller], observe_time, artifact, policy, flows=flows, looks_back=True)
-    [found] = evaluate(given, marketplace, {seller: Beside(statements, deposit_minor)})
+    [found] = evaluate(given, marketplace, {seller: MeasureInputs(statements, deposit_minor)})
     return found
 
 

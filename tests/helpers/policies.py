@@ -9,11 +9,11 @@ from typing import Any
 
 from scoring.base.enums import Category, Severity, Tier
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
-from scoring.policy.difference import Answer
+from scoring.policy.difference import CellOutcome
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import FailureRate
-from scoring.policy.sample import Breach, Sample
+from scoring.policy.sample import Breach, SampleSeller
 from scoring.policy.space import Cell, Space
 
 TIERS = Path(__file__).parents[2] / "service" / "policy" / "tiers.toml"
@@ -55,7 +55,7 @@ def with_standing() -> Policy:
     return parse_policy(data(standing=standing()))
 
 
-def cell_of(space: Space, seller: Sample) -> Cell:
+def cell_of(space: Space, seller: SampleSeller) -> Cell:
     situations = [seller.situation(policy) for policy in space.policies]
     points = seller.points if seller.tier is None else 0
     return Cell(
@@ -75,12 +75,12 @@ def _floor(values: Sequence[int], value: int) -> int:
     return values[bisect_right(values, value) - 1]
 
 
-def sample(chance: random.Random) -> Sample:
+def sample(chance: random.Random) -> SampleSeller:
     breaches = tuple(breach(chance) for _ in range(chance.choice([0, 0, 1, 2, 3, 6, 9])))
     points = chance.choice([0, 499, 500, 599, 600, 699, 700, 1000, chance.randrange(1001)])
     toys = chance.choice([0, 899, 900, chance.randrange(2_000)])
     failed = chance.choice([0, 49_999, 50_000, 900_000])
-    return Sample(
+    return SampleSeller(
         points=points if breaches or chance.random() < 0.8 else None,
         breaches=breaches,
         settled_minor={"toys": toys, "": toys + chance.choice([0, 499_999, 500_000, 2_000_000, 10_000_000])},
@@ -106,9 +106,9 @@ def breach(chance: random.Random) -> Breach:
     )
 
 
-def direct(policy: Policy, seller: Sample) -> Answer:
+def direct(policy: Policy, seller: SampleSeller) -> CellOutcome:
     situation = seller.situation(policy)
-    return Answer(
+    return CellOutcome(
         situation.tier, policy.badges[situation.tier], policy.rule_book.terms(situation), policy.rule_book.currency
     )
 

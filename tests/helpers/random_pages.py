@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import Artifact, ModelParts, load, pack
-from scoring.model.page import Page, Table
+from scoring.model.page import Page, PointsTable
 from tests.helpers.worlds import CONSTANTS, population
 from training.study import loading
 
@@ -14,13 +14,13 @@ PAGE_FEATURES = tuple(feature for feature in FEATURES.values() if feature.name i
 
 def monotone_table(
     rng: np.random.Generator, features: tuple[int, ...], edges: tuple[np.ndarray, ...], *signs: int
-) -> Table:
+) -> PointsTable:
     """Return a table whose points follow the sign of each feature; sign 0 is free."""
     points = np.zeros([len(own) + 1 for own in edges], dtype=np.int64)
     for axis, sign in enumerate(signs):
         one_way = rng.integers(0, 40, points.shape[axis]) * (sign or rng.choice([-1, 1], points.shape[axis]))
         points += np.expand_dims(np.cumsum(one_way), 1 - axis) if len(signs) > 1 else np.cumsum(one_way)
-    return Table(features, edges, points - points.max())
+    return PointsTable(features, edges, points - points.max())
 
 
 def random_page(rng: np.random.Generator, signs: tuple[int, ...], pair: tuple[int, int] | None = None) -> Page:

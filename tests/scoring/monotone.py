@@ -8,7 +8,7 @@ from scoring.base.enums import Category, Severity, Status
 from scoring.base.errors import PolicyRefused
 from scoring.base.time import DAY, format_day
 from scoring.features.columns import FactRow
-from scoring.measures.in_force import Beside, InForce, evaluate_measures
+from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
@@ -53,7 +53,7 @@ def find_laxer_day(policy: Policy, chance: random.Random, pairs: int = 2) -> str
         given = answer(
             with_values(known, sellers, values, currency), sellers, moment, artifact(), policy, looks_back=True
         )
-        placed_by = {name: Beside((), placed) for name, (_, placed) in beside.items()}
+        placed_by = {name: MeasureInputs((), placed) for name, (_, placed) in beside.items()}
         found = evaluate_measures(given, place, placed_by)
         for without, with_it in zip(found[::2], found[1::2], strict=True):
             if without is None or with_it is None:

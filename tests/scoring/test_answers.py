@@ -8,7 +8,7 @@ from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import InForce
-from scoring.measures.record import MeasureStatement, Wanted, list_changes, read_record
+from scoring.measures.record import MeasureStatement, WantedMeasure, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.scores.score import explain
 from tests.bench.answers import answer_whole, run
@@ -45,7 +45,7 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
 def changes_to(found: InForce | None, stated: list[MeasureStatement]) -> list[MeasureStatement]:
     assert found is not None
     wanted = [
-        Wanted(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
+        WantedMeasure(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
         for one in found.measures
         if one.rule and one.has_effect and not isinstance(one.current, Waiver)
     ]

@@ -11,7 +11,7 @@ from scoring.base.time import DAY
 from scoring.caution.cautions import Caution, choose_first_recent_day, may_be_set_off
 from scoring.caution.flow_signals import FlowTable, find_relevant_changes, list_days_at_trigger
 from scoring.caution.history import MAX_RESTATED, MAX_TRACED, choose_first_day
-from scoring.entries.flow import FlowDay, Superseded, keep_latest_statements, list_flow_as_of
+from scoring.entries.flow import FlowDay, SupersededFlow, keep_latest_statements, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
 from scoring.policy.reading import parse_policy
@@ -153,7 +153,7 @@ def test_a_burst_that_goes_on_is_new_after_its_days() -> None:
 
 
 def restated(one: FlowDay, time: int, fact: FlowStated) -> FlowDay:
-    return one._replace(fact=fact, before=(*one.before, Superseded(time, one.fact)))
+    return one._replace(fact=fact, before=(*one.before, SupersededFlow(time, one.fact)))
 
 
 def as_known(days: list[FlowDay], moment: int) -> list[FlowDay]:

@@ -21,13 +21,13 @@ from scoring.base.time import DAY, format_day
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.features.resolved import resolve_sellers
-from scoring.measures.in_force import Beside, InForce
+from scoring.measures.in_force import InForce, MeasureInputs
 from scoring.measures.in_force import evaluate_measures as evaluate
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
 from scoring.policy.measures import Deposit, Suspension, Terms
 from scoring.policy.policy import Policy
-from scoring.scores.notice import Ended, Move, Served, answer_within_notice, list_ended
+from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
 from scoring.scores.settled_value import list_values
 from tests.helpers.answers import answer, evaluate_measures, with_values
 from tests.helpers.policies import policy_of, rule, shipped, standing
@@ -400,7 +400,7 @@ MOVED, UNTIL = NOW - 3 * DAY, (TODAY + 13) * DAY
 
 def seen(rows: list[FactRow], before: Policy | None = BEFORE, after: Policy = AFTER) -> InForce:
     table = with_values(numbered([*SOLD, *rows]), ["s"], {}, "EUR")
-    served = [] if before is None else [Served(artifact(), before, MOVED, UNTIL)]
+    served = [] if before is None else [ServedPair(artifact(), before, MOVED, UNTIL)]
     given = answer_within_notice(resolve_sellers(["s"], table, NOW), artifact(), after, looks_back=True, served=served)
     [found] = evaluate(given, "acme", {})
     assert found is not None
@@ -456,16 +456,16 @@ def test_each_move_has_the_longer_notice_of_its_policies() -> None:
     days = {"a": 3, "b": 0, "c": 1}
     found = list_ended(policies, models, "n", "c", 3 * DAY, days.__getitem__)
     assert found == [
-        Ended("m", "a", 1, 4 * DAY), Ended("m", "b", DAY, 2 * DAY), Ended("m", "c", 2 * DAY, 3 * DAY),
+        EndedPair("m", "a", 1, 4 * DAY), EndedPair("m", "b", DAY, 2 * DAY), EndedPair("m", "c", 2 * DAY, 3 * DAY),
     ][::2]  # fmt: skip
-    assert list_ended(policies, models, "m", "b", 3 * DAY, days.__getitem__) == [Ended("m", "a", 1, 4 * DAY)]
+    assert list_ended(policies, models, "m", "b", 3 * DAY, days.__getitem__) == [EndedPair("m", "a", 1, 4 * DAY)]
     assert list_ended(policies, models, "n", "c", 1, days.__getitem__) == []
 
 
 def test_an_immediate_move_ends_all_notices() -> None:
     policies = [Move(1, "a", "b"), Move(2, "b", "c", is_immediate=True)]
     assert list_ended(policies, [], "m", "c", 3, lambda _: 9) == []
-    assert list_ended(policies, [], "m", "b", 3, lambda _: 9) == [Ended("m", "a", 1, 10 * DAY)]
+    assert list_ended(policies, [], "m", "b", 3, lambda _: 9) == [EndedPair("m", "a", 1, 10 * DAY)]
 
 
 def test_moves_back_and_forth_leave_one_answer_each() -> None:
@@ -485,7 +485,7 @@ def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tup
     rows = [row for one in files_of.values() for row in one]
     sellers = [*files_of]
     given = answer(rows, sellers, NOW, artifact(), policy, looks_back=True)
-    at_once = evaluate(given, "acme", {seller: Beside((), 3) for seller in sellers})
+    at_once = evaluate(given, "acme", {seller: MeasureInputs((), 3) for seller in sellers})
     alone = [
         evaluate_measures(files_of[seller], seller, NOW, artifact(), policy, "acme", deposit_minor=3)
         for seller in sellers

@@ -13,7 +13,7 @@ from scoring.features.columns import FactRow, tabulate
 from scoring.features.resolved import resolve_as_reported, resolve_sellers
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.scores.population import NO_TIER, Placed, Population, observe, place
+from scoring.scores.population import NO_TIER, Placement, Population, observe, place
 from scoring.scores.tiers import find_guilty
 from tests.helpers.answers import evaluate_measures, score, with_values
 from tests.helpers.policies import GRADED
@@ -88,7 +88,7 @@ def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
 
 def placed(
     policy: Policy, seed: int, *, with_model: bool = True
-) -> tuple[list[FactRow], dict[str, int], Population, Placed]:
+) -> tuple[list[FactRow], dict[str, int], Population, Placement]:
     rows, values = world(seed)
     known = resolve_sellers(SELLERS, with_values(rows, SELLERS, values, policy.rule_book.currency), NOW)
     people = observe(known, "acme", artifact() if with_model else None, [policy, replace(policy, clear_days=30)])

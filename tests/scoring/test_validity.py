@@ -20,7 +20,7 @@ from scoring.features.columns import FactRow
 from scoring.features.facts import COUNTING_KINDS
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
-from scoring.scores.answer import TrustScore
+from scoring.scores.answer import SellerScore
 from tests.helpers.answers import score
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
 
@@ -82,7 +82,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def asked(rows: list[FactRow], at: int, model: Artifact | None, rules: Policy | None = None) -> TrustScore | None:
+def asked(rows: list[FactRow], at: int, model: Artifact | None, rules: Policy | None = None) -> SellerScore | None:
     [answer] = score(rows, ["s"], at, model, rules or policy())
     return answer
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
-from scoring.model.page import NEARLY_ZERO, Page, Table, find_rows
+from scoring.model.page import NEARLY_ZERO, Page, PointsTable, find_rows
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 
 MAX_STEPS = 12
@@ -113,7 +113,7 @@ def make_page(
         constant += slope * best
         points = np.rint(POINTS_PER_LOGIT * slope * (best - values)).astype(np.int64)
         if points.min() < 0:
-            tables.append(_join_equal_rows(Table(curve.features, edges, points)))
+            tables.append(_join_equal_rows(PointsTable(curve.features, edges, points)))
     return Page(Scale.base_of(constant), tuple(tables))
 
 
@@ -173,11 +173,11 @@ def _shorten_edges(edges: Floats, seen: Floats) -> Floats:
     return np.array(found, dtype=np.float64)
 
 
-def _join_equal_rows(table: Table) -> Table:
+def _join_equal_rows(table: PointsTable) -> PointsTable:
     points, edges = table.points, []
     for axis, cuts in enumerate(table.edges):
         differs = (np.diff(points, axis=axis) != 0).any(axis=tuple(k for k in range(points.ndim) if k != axis))
         differs[:1] |= not differs.any()
         edges.append(cuts[differs])
         points = points.compress(np.append(True, differs), axis=axis)
-    return Table(table.features, tuple(edges), points)
+    return PointsTable(table.features, tuple(edges), points)

@@ -15,9 +15,9 @@ from scoring.loss_certificate.independent.world import (
     TIERS,
     Data,
     NotProven,
-    Terms,
     Unbounded,
     World,
+    WorldTerms,
     add_implied_rules,
     digest_of,
     identify_policy,
@@ -39,14 +39,14 @@ def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
 
 
-def _without_deposits(world: World, table: list[list[Terms]], gains: list[list[int]]) -> list[list[int]]:
+def _without_deposits(world: World, table: list[list[WorldTerms]], gains: list[list[int]]) -> list[list[int]]:
     return [
         [gain - world.find_lost_deposit(terms.deposit) for terms, gain in zip(*rows, strict=True)]
         for rows in zip(table, gains, strict=True)
     ]
 
 
-def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[Terms]]]) -> list[list[int]]:
+def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[WorldTerms]]]) -> list[list[int]]:
     rows = [
         [[world.find_farthest_bucket(terms, b) for terms in row] for b, row in enumerate(table)]
         for world, table in zip(worlds, tables, strict=True)
@@ -60,7 +60,7 @@ def _most_of_each(tables: Sequence[list[list[int]]]) -> list[list[int]]:
 
 def _solve_run(
     world: World,
-    table: list[list[Terms]],
+    table: list[list[WorldTerms]],
     price: Sequence[int],
     reach: list[list[int]],
     ahead: list[list[int]],
@@ -76,7 +76,7 @@ def _solve_run(
 
 def _solve_day(
     world: World,
-    table: list[list[Terms]],
+    table: list[list[WorldTerms]],
     price: Sequence[int],
     reach: list[list[int]],
     following: Sequence[Sequence[int]],
@@ -211,7 +211,7 @@ ATTACK = {
 }
 
 
-class Checked(NamedTuple):
+class CheckResult(NamedTuple):
     states: int
     edges: int
     not_proven: tuple[str, ...]
@@ -224,7 +224,7 @@ def check_certificate(
     assumptions: Data | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     older: Sequence[Data] = (),
-) -> Checked:
+) -> CheckResult:
     """Prove a certificate of a policy, edge by edge. Raise NotProven, which names the first fault.
 
     `older`: the data of the earlier policies, the oldest first.
@@ -239,7 +239,7 @@ def check_certificate(
         raise NotProven(f"a part is missing or of another form: {type(error).__name__} {error}") from None
 
 
-def _check_all(world: World, certificate: Data, progress: Callable[[str, int, int], None] | None) -> Checked:
+def _check_all(world: World, certificate: Data, progress: Callable[[str, int, int], None] | None) -> CheckResult:
     edges = 0
     for name, is_real in (("against_faked_history", False), ("unconditional", True)):
         verdict = certificate["verdicts"][name]
@@ -248,7 +248,7 @@ def _check_all(world: World, certificate: Data, progress: Callable[[str, int, in
         )
         edges += _check_verdict(world, name, verdict, is_real, progress)
     _check_figures(world, certificate)
-    return Checked(world.count_states(), edges, tuple(_list_not_proven(certificate)))
+    return CheckResult(world.count_states(), edges, tuple(_list_not_proven(certificate)))
 
 
 def _list_not_proven(certificate: Data) -> Iterator[str]:

@@ -86,7 +86,7 @@ def identify_policy(policy: Data) -> Data:
 NOTHING_ON_YOUNG = (0, 0, 0, 180)
 
 
-class Terms(NamedTuple):
+class WorldTerms(NamedTuple):
     cap: int
     deposit: int
     hold: int
@@ -204,10 +204,10 @@ class World:
 
     def list_laxest_terms(
         self, tiers: Sequence[str | None], settled: Sequence[int], tenure: Sequence[int]
-    ) -> list[list[Terms]]:
+    ) -> list[list[WorldTerms]]:
         """Return the laxest terms of `tiers` at each bucket's upper end: a row by settled value, a column by tenure."""
         values, days = self.list_thresholds()
-        known: dict[tuple[int, int], Terms] = {}
+        known: dict[tuple[int, int], WorldTerms] = {}
         table = []
         for top in (*settled[1:], HIGH):
             row = []
@@ -219,7 +219,7 @@ class World:
             table.append(row)
         return table
 
-    def _cut(self, values: Sequence[int], terms: Sequence[Sequence[Terms]]) -> list[int]:
+    def _cut(self, values: Sequence[int], terms: Sequence[Sequence[WorldTerms]]) -> list[int]:
         """Return the buckets of settled value: quarters of a day's sales below each threshold, or wider."""
         for parts in (4, 2, 1):
             edges = {*values}
@@ -238,7 +238,7 @@ class World:
         values |= {rule["settled"]["below"] for rule in self.rules if "settled" in rule}
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
 
-    def _find_laxest_terms(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> Terms:
+    def _find_laxest_terms(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> WorldTerms:
         bands = [rule["standing"] for rule in self.rules if "standing" in rule and not _counts_incidents(rule)]
         standings = {0, *(v for band in bands for v in band.values())}
         counted = [rule["id"] for rule in self.rules if _counts_incidents(rule)]
@@ -248,7 +248,7 @@ class World:
             self._combine([r for r in self.rules if _holds(r, tier, standing, facts, settled, tenure)], settled, limit)
             for tier, standing, facts, limit in itertools.product(tiers, standings, confirmed, hold_limits)
         ]
-        return Terms(
+        return WorldTerms(
             cap=max(term.cap for term in terms),
             deposit=min(term.deposit for term in terms),
             hold=min(term.hold for term in terms),
@@ -257,7 +257,7 @@ class World:
             ahead=_most_on_young(term.ahead for term in terms),
         )
 
-    def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> Terms:
+    def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> WorldTerms:
         waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
         counting = [
             (m, _is_on_facts(rule))
@@ -289,7 +289,7 @@ class World:
                 min(m["at_most_minor"] for m in limits),
                 hold,
             )
-        return Terms(
+        return WorldTerms(
             cap=min(caps),
             deposit=strictest("deposit", "amount_minor"),
             hold=max(hold, young),
@@ -298,7 +298,7 @@ class World:
             ahead=ahead,
         )
 
-    def paid_on_young(self, table: Sequence[Sequence[Terms]], is_free: bool) -> list[list[int]]:
+    def paid_on_young(self, table: Sequence[Sequence[WorldTerms]], is_free: bool) -> list[list[int]]:
         """Return the most that is paid out on a run's young orders, by the bucket and tenure of its end.
 
         In minor units. `table`: terms by bucket (rows) and tenure. `is_free`: settled value cost the run nothing.
@@ -318,7 +318,7 @@ class World:
             found.append(sums)
         return found
 
-    def find_most_released(self, terms: Terms, day: int) -> int:
+    def find_most_released(self, terms: WorldTerms, day: int) -> int:
         """Return the most paid out of a run day's orders before the stop."""
         age = self.days - 1 - day
         if age < terms.hold:
@@ -330,7 +330,7 @@ class World:
         """Return the cost of a history by bucket, in minor units; 0 if it is real."""
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
-    def find_farthest_bucket(self, terms: Terms, bucket: int) -> int:
+    def find_farthest_bucket(self, terms: WorldTerms, bucket: int) -> int:
         """Return the highest bucket of settled value that one day's sales reach from `bucket`."""
         if bucket + 1 == len(self.settled):
             return bucket

@@ -23,7 +23,7 @@ from scoring.base.enums import INSPECTORS, Kind, Source, Status
 from scoring.base.time import DAY
 from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
-from scoring.features.columns import FactRow, FactTable, Omitted, tabulate
+from scoring.features.columns import FactRow, FactTable, OmittedAllegations, tabulate
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read_content
 from service.ledger.database.rows import require_known
@@ -134,7 +134,7 @@ class FactQueries:
         cut: Cut,
         value_names: Collection[str] = (),
         supposed: Supposed = NOTHING_SUPPOSED,
-    ) -> tuple[FactTable, dict[str, Omitted]]:
+    ) -> tuple[FactTable, dict[str, OmittedAllegations]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 
         At most `max_allegations` allegations of a single seller are read, besides those that a decision, correction or
@@ -151,7 +151,7 @@ class FactQueries:
         sales, width = (_SALES_OF_SELLER if is_alone else _SALES), len(_SALE_COLUMNS) + (not is_alone)
         failures = [name for name in FAILURES if name in value_names]
         names = [*(SALE_VALUES[:2] if len(failures) < len(value_names) else ()), *failures]
-        omitted: dict[str, Omitted] = {}
+        omitted: dict[str, OmittedAllegations] = {}
         with self.clock.as_of(cut.sequence) as connection:
             rows = _fact_rows(connection.execute(_FACTS_OF_SELLER if is_alone else _FACTS, values))
             sold = _sale_rows(connection, sales.add_columns(*map(read_content, names)), values)
@@ -222,11 +222,13 @@ def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], others: 
     return [*gravest.values(), *(row for row in also if row.seller == of_seller["seller"])]
 
 
-def _count_omitted(connection: Connection, of_seller: Mapping[str, Any], allegations: Sequence[FactRow]) -> Omitted:
+def _count_omitted(
+    connection: Connection, of_seller: Mapping[str, Any], allegations: Sequence[FactRow]
+) -> OmittedAllegations:
     observe_time = of_seller["observe_time"]
     seen = sum(max(row.occur_time, row.report_time) < observe_time for row in allegations)
     number, next_seen_after = connection.execute(_ALLEGATIONS_SEEN, of_seller).one()
-    return Omitted(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
+    return OmittedAllegations(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
 
 
 def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:

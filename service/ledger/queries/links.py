@@ -21,9 +21,9 @@ from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.record import MeasureStatement
-from scoring.network.links import MAX_SHARING, Decided, Graph, Hold, LinkStatement, find_holds
+from scoring.network.links import MAX_SHARING, Graph, Hold, LinkDecisions, LinkStatement, find_holds
 from scoring.network.precision import find_precision
-from scoring.network.rings import Case
+from scoring.network.rings import LinkCase
 from scoring.network.terms import LEAST_CAUSE, Violator
 from scoring.policy.history import find_decision_times
 from scoring.policy.rules import NO_RULES
@@ -68,7 +68,7 @@ _CASES_OF_LINKS = (
 
 
 class Precision(NamedTuple):
-    decided: Decided
+    decided: LinkDecisions
     low_ppm: int
     high_ppm: int
 
@@ -108,15 +108,15 @@ class LinkQueries:
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_precision(reader)
 
-    def cases(self, marketplace: str, cut: Cut) -> tuple[list[Case], dict[str, list[int]]]:
+    def cases(self, marketplace: str, cut: Cut) -> tuple[list[LinkCase], dict[str, list[int]]]:
         """Return (cases, confirmed): each seller's case of each link, first stated, and when violations were confirmed.
 
         `confirmed`: by seller, in microseconds, without sellers that have none.
         """
         with self.clock.open_reader(marketplace, cut) as reader:
-            first: dict[tuple[str, str], Case] = {}
+            first: dict[tuple[str, str], LinkCase] = {}
             for seller, target, record_time in reader.rows(_CASES_OF_LINKS):
-                first.setdefault((seller, target), Case(seller, record_time))
+                first.setdefault((seller, target), LinkCase(seller, record_time))
             established = read_established(reader, {seller for seller, _ in first})
             return [*first.values()], {seller: [one.time for one in of] for seller, of in established.items()}
 
@@ -130,7 +130,7 @@ def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
     """Return how often each kind of link led to a violator, with its interval, as last recorded."""
     for row in reader.rows(_PRECISION):
         stated: Mapping[str, Sequence[int]] = json.loads(row.content)["decided"]
-        decided = {LinkKind[name.upper()]: Decided(*counts) for name, counts in stated.items()}
+        decided = {LinkKind[name.upper()]: LinkDecisions(*counts) for name, counts in stated.items()}
         return {kind: Precision(counts, *find_precision(counts)) for kind, counts in decided.items()}
     return {}
 

@@ -11,12 +11,12 @@ from scoring.base.enums import NOTICE_STATES, Kind
 from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
 from scoring.entries.field_types import fact_fields
-from scoring.entries.flow import FlowDay, Superseded
+from scoring.entries.flow import FlowDay, SupersededFlow
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.entries.kinds.table import Fact
 from scoring.measures.case_record import CaseStatement
-from scoring.measures.record import Lift, MeasureStatement, find_lifts
+from scoring.measures.record import MeasureLift, MeasureStatement, find_lifts
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import AS_OF_CUT, HERE, SELLERS, UP_TO_LAST, among, among_kinds
 from service.ledger.database.row_reader import read_fact
@@ -76,7 +76,7 @@ class SellerTerms(NamedTuple):
     """That a letter about a measure was sent or barred, by sequence."""
 
     @property
-    def lifts(self) -> Mapping[str, Lift]:
+    def lifts(self) -> Mapping[str, MeasureLift]:
         """Return, by measure, the measures of rules that a person lifted."""
         return find_lifts(self.statements)
 
@@ -164,12 +164,12 @@ def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
     *_, entry_id, sequence, _, _ = revisions[-1]
     first = min(revisions, key=attrgetter("report_time"))
-    before: list[Superseded] = []
+    before: list[SupersededFlow] = []
     if with_before and len(revisions) > 1:
         counted, *later = sorted(revisions, key=attrgetter("report_time", "revision"))
         for row in later:
             if row.revision > counted.revision:
-                before.append(Superseded(row.report_time + 1, _read_flow(counted)))
+                before.append(SupersededFlow(row.report_time + 1, _read_flow(counted)))
                 counted = row
     return FlowDay(entry_id, sequence, _read_flow(revisions[-1]), first.report_time, first.entry_id, tuple(before))
 

@@ -5,8 +5,8 @@ from sqlalchemy import bindparam, select, text
 from scoring.base.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
 from scoring.base.time import DAY
 from scoring.entries.cases import trace_stops
-from scoring.loss_certificate.contradictions import RUN_TYPES, RunCase, Seen
-from scoring.loss_certificate.exceptions import Granted, GrantedSeller, read_lifted
+from scoring.loss_certificate.contradictions import RUN_TYPES, ObservedCases, RunCase
+from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller, read_lifted
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds, of_kind
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
@@ -58,7 +58,7 @@ class RunQueries:
     violations: ViolationQueries
     measures: MeasureQueries
 
-    def find_seen(self, cut: Cut) -> Seen:
+    def find_seen(self, cut: Cut) -> ObservedCases:
         """Return the runs of all marketplaces: sellers with confirmed violations of RUN_TYPES, who took orders and left.
 
         It also counts the confirmed and the overturned violations of these types, and states the cut's UTC day.
@@ -71,9 +71,9 @@ class RunQueries:
             standing = [view for view in views if view.status in _STANDS]
             confirmed += len(standing)
             cases += self._list_cases(marketplace, cut, standing)
-        return Seen(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
+        return ObservedCases(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
-    def find_granted(self, cut: Cut) -> Granted:
+    def find_granted(self, cut: Cut) -> GrantedExceptions:
         """Return the overrides in force at a cut, and the measures that persons lifted, in all marketplaces."""
         found: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
@@ -87,7 +87,7 @@ class RunQueries:
             for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
                 set_tier, until = tiers.get(seller, (None, None))
                 found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
-        return Granted(cut.sequence, tuple(found))
+        return GrantedExceptions(cut.sequence, tuple(found))
 
     def _list_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
         names = [name for (name,) in self.clock.rows_as_of(cut, _REPORTS, marketplace=marketplace)]

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, BindParameter, Connection, and_, bindparam, e
 
 from scoring.base.enums import CorrectionKind, Kind, MeasureState
 from scoring.base.time import DAY
-from scoring.transparency.figures import Exposed, Period, ReportRow, Tally, count
+from scoring.transparency.figures import FigureTally, Period, ReportExposure, ReportRow, count
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.database.expressions import HERE, among_kinds, of_kind
@@ -82,7 +82,7 @@ _EXPOSED = select(func.count(_E.seller.distinct()), func.coalesce(func.sum(_E.se
 class TransparencyQueries:
     clock: LedgerClock
 
-    def tally(self, marketplace: str, period: Period, sequence: int) -> Tally:
+    def tally(self, marketplace: str, period: Period, sequence: int) -> FigureTally:
         """Count the figures of a period from the entries up to a sequence.
 
         Memory grows with the period's violations, time with the marketplace's entries.
@@ -93,7 +93,7 @@ class TransparencyQueries:
         with self.clock.database.snapshot() as connection, read_mended_times(connection, mendings):
             sellers, settled_orders = connection.execute(_EXPOSED, values | days).one()
             streams = [_stream(connection, query, values) for query in (_CASES, _TERMS, _INSPECTIONS, _CORRECTIONS)]
-            return count(period, Exposed(sellers, int(settled_orders)), *streams)
+            return count(period, ReportExposure(sellers, int(settled_orders)), *streams)
 
 
 def _stream(connection: Connection, query: Any, values: dict[str, Any]) -> Iterator[ReportRow]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scoring.base.enums import FreshnessState
 from scoring.base.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
 from scoring.base.time import DAY
-from scoring.scores.answer import MadeBy, Stamp, TrustScore
+from scoring.scores.answer import MadeBy, SellerScore, Stamp
 from sellertrust.names import seller_name
 from service.contract.resource_names import parse_seller
 from service.contract.scores import result_message, score_message, stamp_message
@@ -275,7 +275,7 @@ class Book:
         return wire.score_response(*self._finish(name, outcome, stamp, begun, fields))
 
     def _finish(
-        self, name: str, outcome: TrustScore | SellertrustError, stamp: Stamp, begun: "Computation", fields: bytes
+        self, name: str, outcome: SellerScore | SellertrustError, stamp: Stamp, begun: "Computation", fields: bytes
     ) -> tuple[bytes, bytes]:
         """Keep a computed answer; return it with its stamp and freshness.
 
@@ -364,7 +364,7 @@ class Book:
                 found[seller] = wire.batch_result(result_message(name, error, message))
         return found, stamp.made_by
 
-    def _keep(self, name: str, score: TrustScore, stamp: Stamp, begun: "Computation") -> bytes:
+    def _keep(self, name: str, score: SellerScore, stamp: Stamp, begun: "Computation") -> bytes:
         """Return an answer without its stamp, and keep it if allowed.
 
         It is kept only with a model, and only if all entries that it knows were recorded before the time of the answer.

@@ -13,7 +13,7 @@ from scoring.base.enums import Tier
 from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Settled, Situation
+from scoring.policy.rules import SettledValue, Situation
 from scoring.policy.seasons import Season, find_season
 from training.market.tables import Floats, Ints
 
@@ -46,7 +46,7 @@ class ByPolicy:
         self.caution = policy.caution if with_caution else None
         self.name = policy.name if with_caution or policy.caution is None else f"{policy.name} without caution"
         edges = policy.rule_book.list_edges()
-        self._steps = sorted({0, *(value for asked, value in edges if isinstance(asked, Settled))})
+        self._steps = sorted({0, *(value for asked, value in edges if isinstance(asked, SettledValue))})
         self._known: dict[tuple[Tier, int, int, int, Season | None, bool], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:

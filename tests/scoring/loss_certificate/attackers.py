@@ -4,7 +4,7 @@ import random
 from bisect import bisect_right
 
 from scoring.base.enums import Category, Severity, Tier
-from scoring.loss_certificate.states import Granted, States
+from scoring.loss_certificate.states import GrantedTerms, States
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
@@ -14,7 +14,7 @@ TIERS = (None, *Tier)
 BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category.SERVICE) for severity in Severity]
 
 
-def is_paid_sooner(terms: Terms, granted: Granted) -> bool:
+def is_paid_sooner(terms: Terms, granted: GrantedTerms) -> bool:
     """Return whether real terms pay out sooner, or more on young orders, than an abstract state's."""
     hold = max(terms.hold_days, terms.delivery_hold_days)
     limit = (terms.ahead_minor, terms.ahead_ppm, terms.ahead_at_most_minor)

@@ -7,7 +7,7 @@ from typing import Any
 
 from scoring.base.enums import MeasureKind, Tier
 from scoring.loss_certificate.certificate import certify, digest_certificate
-from scoring.loss_certificate.exceptions import Granted, GrantedSeller
+from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller
 from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
 
 SOURCES: list[Any] = [None, "", "  ", 0, [], {"by": "us"}]
@@ -20,7 +20,9 @@ def to_be_altered() -> dict[str, Any]:
         GrantedSeller("acme", "b", None, None, lifted),
         GrantedSeller("acme", "c", None, None, frozenset({("limit", MeasureKind.VALUE_CAP)})),
     )
-    made = certify(policy_of(TOY), assumed(), {"against_faked_history": "r.head"}, granted=Granted(9, sellers))
+    made = certify(
+        policy_of(TOY), assumed(), {"against_faked_history": "r.head"}, granted=GrantedExceptions(9, sellers)
+    )
     found: dict[str, Any] = json.loads(json.dumps(made))
     return found
 

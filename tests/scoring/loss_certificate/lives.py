@@ -12,8 +12,8 @@ from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Quantity, Settled
-from scoring.policy.sample import Breach, Sample
+from scoring.policy.rules import Quantity, SettledValue
+from scoring.policy.sample import Breach, SampleSeller
 from scoring.policy.seasons import find_season
 
 NO_CAP = 10**18
@@ -28,9 +28,9 @@ def terms_of(
     day: int = 0,
     breaches: tuple[Breach, ...] = (),
 ) -> Terms:
-    categories = {"", *(one.product_category for one in policy.rule_book.operands if isinstance(one, Settled))}
+    categories = {"", *(one.product_category for one in policy.rule_book.operands if isinstance(one, SettledValue))}
     values = dict.fromkeys(categories, settled)
-    sample = Sample(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
+    sample = SampleSeller(None, breaches, values, day, marketplace, tier, tenure, deposit_minor=NO_CAP)
     return policy.rule_book.terms(replace(sample.situation(policy), tier=tier))
 
 
@@ -40,7 +40,7 @@ def cap_of(terms: Terms) -> int:
 
 def asked_for(policy: Policy) -> tuple[list[int], list[int]]:
     edges = [(asked, value) for asked, value in policy.rule_book.list_edges() if value]
-    values = {value for asked, value in edges if isinstance(asked, Settled)}
+    values = {value for asked, value in edges if isinstance(asked, SettledValue)}
     return sorted(values), sorted({value for asked, value in edges if asked is Quantity.TENURE})
 
 

@@ -1,4 +1,4 @@
-from scoring.loss_certificate.contradictions import RunCase, Seen, bound_stop_days, find_contradictions
+from scoring.loss_certificate.contradictions import ObservedCases, RunCase, bound_stop_days, find_contradictions
 from tests.scoring.loss_certificate.toys import assumed
 
 
@@ -7,7 +7,7 @@ def cases(*days: int | None) -> tuple[RunCase, ...]:
 
 
 def contradicted(*days: int | None, confirmed: int = 0, overturned: int = 0) -> list[str]:
-    found = find_contradictions(assumed(stop={"days": 4}), Seen(cases(*days), confirmed, overturned, 10**6))
+    found = find_contradictions(assumed(stop={"days": 4}), ObservedCases(cases(*days), confirmed, overturned, 10**6))
     return [one.assumption for one in found]
 
 
@@ -40,5 +40,5 @@ def test_an_overturned_share_is_contradicted_beyond_chance() -> None:
 def test_more_runs_that_began_on_one_day_than_assumed_contradict() -> None:
     same_day = tuple(RunCase(7, 8) for _ in range(4))
     for number, wanted in ((3, []), (4, ["runners"])):
-        found = find_contradictions(assumed(stop={"days": 4}), Seen(same_day[:number], 0, 0, 100))
+        found = find_contradictions(assumed(stop={"days": 4}), ObservedCases(same_day[:number], 0, 0, 100))
         assert [one.assumption for one in found] == wanted

@@ -6,7 +6,7 @@ import pytest
 from scoring.base.enums import MeasureKind, Tier
 from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed, list_losses
-from scoring.loss_certificate.exceptions import Granted, GrantedSeller
+from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
 from tests.helpers.policies import rule
@@ -22,7 +22,7 @@ def seller(name: str, *lifted: tuple[str, MeasureKind], tier: Tier | None = None
 
 
 def certified(*sellers: GrantedSeller, accepted: dict[str, str] | None = None, data: Any = TOY) -> dict[str, Any]:
-    made = certify(policy_of(data), assumed(), accepted, granted=Granted(7, sellers))
+    made = certify(policy_of(data), assumed(), accepted, granted=GrantedExceptions(7, sellers))
     found: dict[str, Any] = json.loads(json.dumps(made))
     check_certificate(data, found, stated())
     return found

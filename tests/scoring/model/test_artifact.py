@@ -13,7 +13,7 @@ from scoring.base.canonical import canonical_json
 from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES, AnyFeature
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, load, verify
-from scoring.model.page import Page, Table, page_model_text
+from scoring.model.page import Page, PointsTable, page_model_text
 from scoring.model.promises import FREEABLE, PROMISES, broken_promises, free_direction
 from scoring.model.scale import Scale
 from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
@@ -77,7 +77,7 @@ def poisoned(page: Page, text: str = "") -> dict[str, bytes]:
     return resealed({**forged, **changed})
 
 
-def with_table(number: int, change: Callable[[Table], Table]) -> Page:
+def with_table(number: int, change: Callable[[PointsTable], PointsTable]) -> Page:
     tables = list(artifact().page.tables)
     tables[number] = change(tables[number])
     return replace(artifact().page, tables=tuple(tables))
@@ -99,7 +99,7 @@ def test_a_table_that_is_turned_round_is_refused(number: int) -> None:
 def test_a_pair_that_the_study_does_not_name_is_refused() -> None:
     (first,), (second,) = (artifact().page.tables[number].features for number in (0, 1))
     points = np.array([[0, 0], [-3, -5]])
-    pair = Table((first, second), (np.array([0.5]), np.array([0.25])), points)
+    pair = PointsTable((first, second), (np.array([0.5]), np.array([0.25])), points)
     page = replace(artifact().page, tables=(artifact().page.tables[0], pair, *artifact().page.tables[1:]))
     with pytest.raises(ArtifactRefused, match="tree 1 of the model uses two features that the artifact does not name"):
         load(poisoned(page))

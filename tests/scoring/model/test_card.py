@@ -3,7 +3,7 @@ import re
 import numpy as np
 
 from scoring.model.card import describe_page, write_card
-from scoring.model.page import Page, Table
+from scoring.model.page import Page, PointsTable
 from tests.helpers.random_pages import PAGE_FEATURES, page_artifact
 from tests.helpers.worlds import ALL_FEATURES, population
 
@@ -43,7 +43,7 @@ def test_the_points_of_1000_sellers_add_up_by_hand() -> None:
 
 def test_a_pair_has_a_row_for_each_combination() -> None:
     artifact = page_artifact()
-    pair = Table((8, 14), (np.array([0.5]), np.array([0.25])), np.array([[-2, 0], [-90, -700]]))
+    pair = PointsTable((8, 14), (np.array([0.5]), np.array([0.25])), np.array([[-2, 0], [-90, -700]]))
     card = write_card(describe_page(Page(600, (pair,)), PAGE_FEATURES), artifact.manifest, artifact.digest)
     keys = [PAGE_FEATURES[place].key for place in pair.features]
     for values, points in (((0.5, 0.25), 598), ((0.5, 0.3), 600), ((0.6, 0.2), 510), ((0.6, 0.3), 0)):

@@ -9,12 +9,12 @@ import pytest
 from scoring.base.enums import Tier
 from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
-from scoring.policy.difference import Change, answer_in, compare, find_changes
+from scoring.policy.difference import CellChange, answer_in, compare, find_changes
 from scoring.policy.measures import FOR_GOOD, Terms
 from scoring.policy.moved import list_part_changes
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
-from scoring.policy.sample import Sample
+from scoring.policy.sample import SampleSeller
 from tests.helpers.policies import (
     GRADED,
     SEVERITIES,
@@ -116,8 +116,8 @@ def test_too_many_situations_differ_by_kind_of_measure() -> None:
         assert {*_list_aspects(before, after, seller)} <= listed, str(seller)
 
 
-def _list_aspects(before: Policy, after: Policy, seller: Sample) -> list[str]:
-    return Change("", direct(before, seller), direct(after, seller), seller).aspects()
+def _list_aspects(before: Policy, after: Policy, seller: SampleSeller) -> list[str]:
+    return CellChange("", direct(before, seller), direct(after, seller), seller).aspects()
 
 
 def test_a_type_named_anew_changes_cells_with_its_example() -> None:
@@ -162,8 +162,8 @@ def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
     assert all(one.before.tier is Tier.STANDARD for one in changes)
     space, answers = compare(general, edited)
     assert len(changes) == sum(old.tier is Tier.STANDARD and old.terms.hold_days < 8 for old, _ in answers.values())
-    assert answer_in(space, 0, cell_of(space, Sample(400))).terms.hold_days == 17
-    assert answer_in(space, 0, cell_of(space, Sample(400, settled_minor={"": 160_000_000}))).terms.hold_days == 7
+    assert answer_in(space, 0, cell_of(space, SampleSeller(400))).terms.hold_days == 17
+    assert answer_in(space, 0, cell_of(space, SampleSeller(400, settled_minor={"": 160_000_000}))).terms.hold_days == 7
 
 
 def general(**parts: Any) -> Policy:
@@ -292,7 +292,7 @@ def test_a_case_of_a_rate_that_no_rule_asks_for_fails() -> None:
 
 
 def test_a_sample_of_a_season_names_its_day() -> None:
-    assert str(Sample(900, day=20_000)) == "900 points, on 2024-10-04"
+    assert str(SampleSeller(900, day=20_000)) == "900 points, on 2024-10-04"
 
 
 def test_cases_that_cannot_be_meant_are_refused_all_at_once() -> None:

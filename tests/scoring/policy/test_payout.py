@@ -8,7 +8,7 @@ from scoring.base.enums import Tier
 from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
-from scoring.policy.payout import Order, Payout, Stopped, fix_terms, pay_out
+from scoring.policy.payout import Order, Payout, StopDays, fix_terms, pay_out
 from scoring.policy.rules import Situation
 from tests.helpers.policies import shipped
 from tests.helpers.young_orders import pay_daily
@@ -65,13 +65,13 @@ def test_while_payouts_are_stopped_nothing_more_is_released(
     order: Order, fixed: Terms, age: int, stopped_after: int, length: int, limit: int
 ) -> None:
     stopped, day = order.capture_day + stopped_after, order.capture_day + age
-    found = pay_out(order, fixed, day, "", limit, [Stopped(stopped, stopped + length)])
+    found = pay_out(order, fixed, day, "", limit, [StopDays(stopped, stopped + length)])
     plain = pay_out(order, fixed, day, "", limit)
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
     if not stopped <= day < stopped + length:
         assert found == plain
         return
-    assert pay_out(order, fixed, day, "", limit, [Stopped(stopped)]) == found
+    assert pay_out(order, fixed, day, "", limit, [StopDays(stopped)]) == found
     assert found.next_release_day is None
     if stopped_after <= 0:
         assert found.released_minor == 0
@@ -83,12 +83,12 @@ def test_a_stop_outlasts_the_hold_limit_and_day_180() -> None:
     """A stopped faked history was once paid at its marketplace's limit."""
     order = Order(10_000, 0, "EUR", confirmed_time=3 * DAY)
     for limit, day in ((20, 20), (20, 36), (180, 180), (180, 400)):
-        assert pay_out(order, TERMS, day, "EUR", limit, [Stopped(5)]) == Payout(0, 0, 10_000, None)
-    assert pay_out(order, TERMS, 35, "EUR", 20, [Stopped(5, 35)]) == Payout(10_000, 0, 0, None)
+        assert pay_out(order, TERMS, day, "EUR", limit, [StopDays(5)]) == Payout(0, 0, 10_000, None)
+    assert pay_out(order, TERMS, 35, "EUR", 20, [StopDays(5, 35)]) == Payout(10_000, 0, 0, None)
 
 
 def test_an_order_called_delivered_later_stays_stopped() -> None:
-    stops = [Stopped(10)]
+    stops = [StopDays(10)]
     undelivered = Order(10_000, 0, "EUR", is_delivered=False)
     assert pay_out(undelivered, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
     for called in (replace(undelivered, is_delivered=True), Order(10_000, 0, "EUR", confirmed_time=11 * DAY)):
@@ -105,8 +105,8 @@ def test_no_more_is_drawn_than_was_held() -> None:
     with pytest.raises(InvalidInput, match="is more than the 0 that were held on 1970-04-11"):
         pay_out(replace(order, drawn_minor=1), TERMS, 100)
     assert pay_out(replace(order, drawn_day=3), TERMS, 100) == Payout(5_000, 5_000, 0, None)
-    assert pay_out(order, TERMS, 8, stops=[Stopped(5, 9)]) == Payout(0, 5_000, 5_000, None)
-    assert pay_out(replace(order, drawn_day=8), TERMS, 100, stops=[Stopped(5, 9)]) == Payout(5_000, 5_000, 0, None)
+    assert pay_out(order, TERMS, 8, stops=[StopDays(5, 9)]) == Payout(0, 5_000, 5_000, None)
+    assert pay_out(replace(order, drawn_day=8), TERMS, 100, stops=[StopDays(5, 9)]) == Payout(5_000, 5_000, 0, None)
     assert pay_out(replace(order, drawn_minor=1_000, refunded_minor=2_000), TERMS, 8).held_minor == 0
 
 
@@ -167,12 +167,14 @@ def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
     order = Order(1_000, 0, "EUR", confirmed_time=0)
     spent, some = replace(order, others_paid_minor=400), replace(order, others_paid_minor=100)
     for day in (10, 16, 17, 60, 400):
-        assert pay_out(spent, AHEAD, day, stops=[Stopped(10)], ahead_limit_minor=400) == Payout(0, 0, 1_000, None, True)
-        assert pay_out(some, AHEAD, day, stops=[Stopped(10)], ahead_limit_minor=400) == Payout(300, 0, 700, None, True)
-    twice = [Stopped(10, 20), Stopped(20, 40)]
+        assert pay_out(spent, AHEAD, day, stops=[StopDays(10)], ahead_limit_minor=400) == Payout(
+            0, 0, 1_000, None, True
+        )
+        assert pay_out(some, AHEAD, day, stops=[StopDays(10)], ahead_limit_minor=400) == Payout(300, 0, 700, None, True)
+    twice = [StopDays(10, 20), StopDays(20, 40)]
     assert pay_out(some, AHEAD, 30, stops=twice, ahead_limit_minor=400).released_minor == 300
     assert pay_out(some, AHEAD, 40, stops=twice, ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
-    assert pay_out(some, AHEAD, 30, stops=[Stopped(18)], ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
+    assert pay_out(some, AHEAD, 30, stops=[StopDays(18)], ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
 
 
 def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:

@@ -13,8 +13,8 @@ from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, columns_of
 from scoring.features.facts import resolve
 from scoring.policy.history import (
-    Established,
-    Step,
+    EstablishedViolation,
+    SumStep,
     establish,
     find_decision_times,
     holds_between,
@@ -214,7 +214,9 @@ violations = st.lists(
     max_size=10,
 ).map(
     lambda items: [
-        Established(f"v{n}", incident, int(category), int(severity), TODAY - age, (TODAY - age + wait) * DAY + 7)
+        EstablishedViolation(
+            f"v{n}", incident, int(category), int(severity), TODAY - age, (TODAY - age + wait) * DAY + 7
+        )
         for n, (incident, category, severity, age, wait) in enumerate(items)
     ]
 )
@@ -230,7 +232,7 @@ violations = st.lists(
     st.sets(st.sampled_from([*Category]), min_size=1),
 )
 def test_a_sum_is_of_violations_established_and_not_expired(
-    mine: list[Established],
+    mine: list[EstablishedViolation],
     ahead: int,
     days: int,
     severity: Severity,
@@ -282,11 +284,11 @@ def test_a_sum_is_of_violations_established_and_not_expired(
 
 
 def test_the_worked_span() -> None:
-    steps = [Step(3, 12), Step(9, 24), Step(20, 12), Step(60, 0)]
+    steps = [SumStep(3, 12), SumStep(9, 24), SumStep(20, 12), SumStep(60, 0)]
     for day in (3, 9, 19, 20, 59):
         assert holds_between(steps, 12, day) == (3, 60)
     assert holds_between(steps, 24, 9) == (9, 20)
-    again = [*steps, Step(70, 12), Step(80, 0)]
+    again = [*steps, SumStep(70, 12), SumStep(80, 0)]
     assert holds_between(again, 12, 75) == (70, 80)
 
 

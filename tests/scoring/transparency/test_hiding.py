@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scoring.base.enums import ShownState
-from scoring.transparency.hiding import LEAST, Amount, Shown, show
+from scoring.transparency.hiding import LEAST, Amount, ShownCount, show
 
 BY = frozenset({"by"})
 
@@ -15,7 +15,7 @@ def month(cells: Iterable[int]) -> Amount:
     return Amount(sum(named.values()), {"by": named})
 
 
-def told(shown: Shown) -> tuple[Any, ...]:
+def told(shown: ShownCount) -> tuple[Any, ...]:
     """Return what a reader sees."""
     splits = {
         name: (sorted(split.cells.items()), split.together) for name, split in shown.splits.items() if shown.count

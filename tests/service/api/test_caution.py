@@ -4,7 +4,7 @@ import pytest
 
 from scoring.base.enums import CautionSignal
 from scoring.caution.cautions import Caution
-from scoring.caution.flow_signals import Measured
+from scoring.caution.flow_signals import FlowMeasurement
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
@@ -127,7 +127,9 @@ def test_the_queue_states_when_a_case_is_due(running: Running, client: Client, t
 
 def test_a_caution_names_its_last_hundred_entries() -> None:
     many = tuple(f"f{n}" for n in range(130))
-    [shown] = caution_messages([Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, Measured(900, 100))])
+    [shown] = caution_messages(
+        [Caution("r", "", CautionSignal.VALUE_JUMP, 1, 2, 2, (), many, FlowMeasurement(900, 100))]
+    )
     assert ([*shown.entries], shown.entries_omitted) == ([*many[30:]], 30)
     assert describe_reason(shown) == "900 minor units were captured, 100 on average before"
 

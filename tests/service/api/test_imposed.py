@@ -21,7 +21,7 @@ from scoring.policy.measures import (
     SettlementHold,
     Suspension,
     Terms,
-    Unvalued,
+    UnvaluedMeasure,
     ValueCap,
 )
 from scoring.policy.payout import Order
@@ -135,10 +135,10 @@ def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
     ("kind", "values", "value", "terms"),
     [
         (DEPOSIT, {"amount_minor": 500, "currency": "EUR"}, Deposit(400), Terms(deposit_minor=400)),
-        (DEPOSIT, {"amount_minor": 500, "currency": "CNY"}, Unvalued(DEPOSIT), Terms()),
+        (DEPOSIT, {"amount_minor": 500, "currency": "CNY"}, UnvaluedMeasure(DEPOSIT), Terms()),
         (HOLD, {}, SettlementHold(180), Terms(hold_days=180)),
         (HOLD, {"days": 400}, SettlementHold(180), Terms(hold_days=180)),
-        (HOLD, {"amount_minor": 500, "currency": "EUR"}, Unvalued(HOLD), Terms()),
+        (HOLD, {"amount_minor": 500, "currency": "EUR"}, UnvaluedMeasure(HOLD), Terms()),
         (
             MeasureKind.ROLLING_RESERVE,
             {"ppm": 7, "days": 9},
@@ -154,10 +154,10 @@ def test_a_void_measure_was_never_imposed(known: Ledger, clock: Clock) -> None:
         (AHEAD, {"days": 9}, PaidAheadLimit(9, 0, 0, 10**15), ahead(9, 0, 0)),
         (AHEAD, {"days": 9, "ppm": 7}, PaidAheadLimit(9, 0, 7, 10**15), ahead(9, 0, 7)),
         (AHEAD, {"amount_minor": 5, "currency": "EUR"}, PaidAheadLimit(180, 5, 0, 10**15), ahead(180, 5, 0)),
-        (AHEAD, {"at_most_minor": 5, "ppm": 7, "currency": "CNY"}, Unvalued(AHEAD), Terms()),
+        (AHEAD, {"at_most_minor": 5, "ppm": 7, "currency": "CNY"}, UnvaluedMeasure(AHEAD), Terms()),
         (MeasureKind.DELIVERY_HOLD, {"days": 9}, DeliveryHold(9), Terms(delivery_hold_days=9)),
         (MeasureKind.INTAKE_CAP, {"listings": 0}, IntakeCap(0), Terms(intake_caps=(("", 0),))),
-        (MeasureKind.WAIVER, {}, Unvalued(MeasureKind.WAIVER), Terms()),
+        (MeasureKind.WAIVER, {}, UnvaluedMeasure(MeasureKind.WAIVER), Terms()),
     ],
 )
 def test_each_kind_binds_the_terms_by_its_value(

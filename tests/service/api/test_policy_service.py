@@ -15,7 +15,7 @@ from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.loss_certificate.certificate import accept, certify, list_losses
-from scoring.loss_certificate.exceptions import Granted
+from scoring.loss_certificate.exceptions import GrantedExceptions
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from sellertrust.client import Client
@@ -393,7 +393,7 @@ def test_losses_are_refused_until_they_are_accepted(
     assert [*one.policies.list_policy_moves()] == []
     more = LOSSES | {"unconditional": 10**12}
     done = commit(one, assumptions=ASSUMED, accepted_losses=more)
-    nobody = Granted(0, ())
+    nobody = GrantedExceptions(0, ())
     made = certify(LADDER, read_assumptions(SHIPPED_ASSUMPTIONS), granted=nobody)
     by_hand = accept(made, dict.fromkeys(LOSSES, SAID["actor"]))
     assert done.serving_digest == LADDER.digest

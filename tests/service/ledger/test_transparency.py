@@ -29,7 +29,7 @@ from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.transparency.figures import NOTICED, Exposed, ReportRow, Tally, count, parse_period
+from scoring.transparency.figures import NOTICED, FigureTally, ReportExposure, ReportRow, count, parse_period
 from scoring.transparency.hiding import Amount, add_up
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
@@ -60,15 +60,15 @@ TERMS = st.one_of(
 )
 
 
-def tally(ledger: Ledger, period: str = "2026") -> Tally:
+def tally(ledger: Ledger, period: str = "2026") -> FigureTally:
     return ledger.transparency.tally(MARKET, parse_period(period), ledger.last()[0])
 
 
-def total(found: Tally, key: str) -> Amount:
+def total(found: FigureTally, key: str) -> Amount:
     return add_up(found.amounts(key))
 
 
-def cells(found: Tally, key: str, name: str) -> dict[str, int]:
+def cells(found: FigureTally, key: str, name: str) -> dict[str, int]:
     return {cell: count for cell, count in total(found, key).splits[name].items() if count}
 
 
@@ -212,7 +212,7 @@ def test_general_terms_measure_no_seller() -> None:
         )
         for number, (seller, fields) in enumerate(stated.items())
     ]
-    found = count(YEAR, Exposed(3, 9), [], rows, [], [])
+    found = count(YEAR, ReportExposure(3, 9), [], rows, [], [])
     assert total(found, "measures").total == 3
     assert total(found, "sellers_measured").total == 2
 

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from scoring.features.columns import FactTable, Omitted
+from scoring.features.columns import FactTable, OmittedAllegations
 from sellertrust.client import Client, seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.call_context import current_call
@@ -66,7 +66,7 @@ def noting(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: N
 
     def reading(
         own: FactQueries, marketplace: str, sellers: Sequence[str], cut: Cut, *rest: Any
-    ) -> tuple[FactTable, dict[str, Omitted]]:
+    ) -> tuple[FactTable, dict[str, OmittedAllegations]]:
         found = table(own, marketplace, sellers, cut, *rest)
         read.append((list(sellers), cut.sequence))
         then()

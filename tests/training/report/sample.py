@@ -8,7 +8,7 @@ import numpy as np
 from scoring.base.time import parse_day
 from scoring.features.table import FEATURES, Feature
 from scoring.model.card import describe_page
-from scoring.model.page import Page, Table
+from scoring.model.page import Page, PointsTable
 from tests.helpers.evaluation_cases import case_of
 from tests.training.report.beside import certificate, gates, lineage
 from training.evaluation.case import Case
@@ -30,7 +30,7 @@ def page(features: Sequence[Feature]) -> Json:
     for k, feature in enumerate(features):
         edges = np.linspace(0, 30 if k % 2 else 0.2, 2 if k % 7 == 3 else 9)[:-1]
         points = -np.round((260 * np.exp(-k / 9) + 4) * np.linspace(0, 1, len(edges) + 1) ** 0.6).astype(int)
-        tables.append(Table((k,), (edges,), points[:: -1 if feature.direction > 0 else 1]))
+        tables.append(PointsTable((k,), (edges,), points[:: -1 if feature.direction > 0 else 1]))
     return describe_page(Page(745, tuple(tables)), features)
 
 
