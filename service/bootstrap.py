@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from service.ledger.store import Ledger
     from service.mechanism.worker import MechanismWorker
     from service.registry.registry import Registry
-    from service.scale.rescoring import Opened
+    from service.scale.rescoring import RescoringParts
     from service.scores.scorer import Scorer
 
 _SQLITE = "sqlite:///"
@@ -109,14 +109,14 @@ def build_scorer(ledger: "Ledger", policy: "Policy", registry: "Registry | None"
     return Scorer(ledger, ServedPolicy(policy, PolicyHistory(ledger)), Champion(registry))
 
 
-def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened":
+def open_rescoring(settings: Settings, model: str, policy: str = "") -> "RescoringParts":
     """Open the ledger, and a scorer for rescoring with a model, by its digest, and a policy.
 
     `policy`: a file, `head`, a digest or its beginning; by default the served policy. The caller closes the ledger.
     Raises as `open_ledger` and `load_policy`; ModelNotFound, ArtifactRefused, PolicyNotFound.
     """
     from service.policy.policy_file import load_policy, read_policy
-    from service.scale.rescoring import Opened
+    from service.scale.rescoring import RescoringParts
 
     registry, configured = open_registry(settings), load_policy(settings)
     artifact = registry.load(model)
@@ -133,7 +133,7 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Opened"
     except BaseException:
         ledger.close()
         raise
-    return Opened(ledger, scorer)
+    return RescoringParts(ledger, scorer)
 
 
 def build_server(

@@ -13,7 +13,7 @@ MAX_REMEMBERED = 10_000
 _NO_VALUE_ERRORS = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 
 
-class CertificateRefused(Exception):
+class CallerCertificateRefused(Exception):
     """The message quotes nothing from the certificate."""
 
 
@@ -37,18 +37,18 @@ class Certificates:
     def read(self, pem: bytes) -> Certificate:
         """Parse a client certificate in PEM, once.
 
-        Raises CertificateRefused without a principal, or outside its validity: a connection may outlive it.
+        Raises CallerCertificateRefused without a principal, or outside its validity: a connection may outlive it.
         """
         found = self._read(pem)
         if not found.begins <= time.time() < found.principal.expires:
-            raise CertificateRefused("its certificate has expired, or is not good yet")
+            raise CallerCertificateRefused("its certificate has expired, or is not good yet")
         return found
 
 
 def read_certificate(pem: bytes) -> Certificate:
     """Parse a certificate in PEM, valid now or not.
 
-    Raises CertificateRefused if it is malformed or names no principal.
+    Raises CallerCertificateRefused if it is malformed or names no principal.
     """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -57,11 +57,11 @@ def read_certificate(pem: bytes) -> Certificate:
             names.get_values_for_type(x509.UniformResourceIdentifier), names.get_values_for_type(x509.DNSName)
         )
     except x509.ExtensionNotFound:
-        raise CertificateRefused(
+        raise CallerCertificateRefused(
             "its certificate has no subject alternative name; the common name is not read"
         ) from None
     except (ValueError, *_NO_VALUE_ERRORS) as error:
-        raise CertificateRefused(
+        raise CallerCertificateRefused(
             str(error) if str(error).startswith("its ") else "its certificate is malformed"
         ) from None
     thumbprint = base64.urlsafe_b64encode(certificate.fingerprint(SHA256())).rstrip(b"=").decode()

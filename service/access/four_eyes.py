@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from service.access.decision import GrantList, NeededRight, first_refused
 from service.access.principals import LOCAL, Principal
 from service.access.rights import Right
-from service.ledger.append.proposals import Proposal, Step
+from service.ledger.append.proposals import Proposal, ProposalStep
 
 PERSONS = 2
 
@@ -69,7 +69,10 @@ class Agreement:
         `call` is the proposed request. The author must still have its rights, and an approver the right to approve. A
         person counts only once.
         """
-        needed_rights = {Step.PROPOSED: call, Step.APPROVED: [NeededRight(Right.APPROVE, proposal.marketplace)]}
+        needed_rights = {
+            ProposalStep.PROPOSED: call,
+            ProposalStep.APPROVED: [NeededRight(Right.APPROVE, proposal.marketplace)],
+        }
         seen: list[str] = []
         for taken in proposal.steps:
             needed = needed_rights.get(taken.step)

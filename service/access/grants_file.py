@@ -9,7 +9,7 @@ from service.access.decision import GrantList
 from service.access.four_eyes import Agreement
 from service.access.grants import Grants, Issuer, load_grants
 from service.access.key_sets import KeySource
-from service.access.limits import Limits
+from service.access.limits import CallerLimits
 from service.access.principals import Pattern
 from service.access.tokens import Tokens
 
@@ -24,7 +24,7 @@ class Rules:
     grants: GrantList
     tokens: Tokens
     has_issuers: bool
-    limits: Limits
+    limits: CallerLimits
     agreement: Agreement
     readers_kept: tuple[Pattern, ...] = ()
 
@@ -40,7 +40,7 @@ class GrantsFile:
         self._path = path
         self._report = report
         self._sources: dict[Issuer, KeySource] = {}
-        self._limits = Limits()
+        self._limits = CallerLimits()
         self._is_ending = threading.Event()
         self._taken = self._state()
         self.rules = self._build(load_grants(path))

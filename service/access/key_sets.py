@@ -140,12 +140,12 @@ _ALGORITHM_OF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class VerifyingKey:
     algorithm: str
     key: Any
 
 
-def read_key_set(data: bytes) -> Mapping[str, Key]:
+def read_key_set(data: bytes) -> Mapping[str, VerifyingKey]:
     """Parse a JSON Web Key Set into public keys by id.
 
     Skips keys with another use, of unknown types or algorithms, and without an id. Raises ValueError if it is no key
@@ -160,7 +160,7 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
         raise ValueError("is no JSON Web Key Set") from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise ValueError(f"must list at most {MAX_KEYS} keys")
-    keys: dict[str, Key] = {}
+    keys: dict[str, VerifyingKey] = {}
     for row in listed:
         if not isinstance(row, dict) or row.get("use", "sig") != "sig":
             continue
@@ -171,7 +171,7 @@ def read_key_set(data: bytes) -> Mapping[str, Key]:
             continue
         if name in keys:
             raise ValueError("holds two keys of one id")
-        keys[name] = Key(algorithm, _public_key(row, algorithm))
+        keys[name] = VerifyingKey(algorithm, _public_key(row, algorithm))
     return MappingProxyType(keys)
 
 
@@ -201,7 +201,7 @@ class KeySource:
     """
 
     def __init__(self, place: str, authorities: Path | None = None, report: Callable[[str], object] = print) -> None:
-        self._keys: Mapping[str, Key] = MappingProxyType({})
+        self._keys: Mapping[str, VerifyingKey] = MappingProxyType({})
         self.generation = 0
         self._place = place
         self._is_url = place.startswith("https://")
@@ -214,7 +214,7 @@ class KeySource:
         self._is_ending = threading.Event()
 
     @property
-    def keys(self) -> Mapping[str, Key]:
+    def keys(self) -> Mapping[str, VerifyingKey]:
         """Return the present keys by id: the same mapping until they change.
 
         Empty if the URL has given no keys for a day.
@@ -268,7 +268,7 @@ class KeySource:
             else:
                 self._fail(NO_KEYS)
 
-    def _take(self, keys: Mapping[str, Key]) -> None:
+    def _take(self, keys: Mapping[str, VerifyingKey]) -> None:
         self._keys = keys
         self.generation += 1
 

@@ -64,7 +64,7 @@ class _Accounts:
         return found
 
 
-class Limits:
+class CallerLimits:
     """Thread-safe. `call_class` is one of CLASSES."""
 
     def __init__(
@@ -78,9 +78,9 @@ class Limits:
         self._accounts = accounts or _Accounts()
         self._of: Callable[[str], tuple[tuple[Limit, str], ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
-    def renewed(self, limits: Sequence[Limit]) -> "Limits":
+    def renewed(self, limits: Sequence[Limit]) -> "CallerLimits":
         """Return other limits that go on with the same accounts, so that a changed file refills none."""
-        return Limits(limits, self._clock, self._accounts)
+        return CallerLimits(limits, self._clock, self._accounts)
 
     def take_call(self, principals: Iterable[str], call_class: str) -> float:
         """Charge one call to its principals; return 0, or the seconds to wait with nothing charged."""

@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 
 from service.access.grants import Issuer
-from service.access.key_sets import Key, KeySource
+from service.access.key_sets import KeySource, VerifyingKey
 from service.access.principals import Principal, token_name
 
 MAX_TOKEN_BYTES = 8 << 10
@@ -143,7 +143,7 @@ def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return header, claims
 
 
-def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Key:
+def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> VerifyingKey:
     name = header.get("kid")
     key = source.keys.get(name) if isinstance(name, str) else None
     if key is None:

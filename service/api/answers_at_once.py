@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from google.protobuf.message import Message
 
 from service.access.rights import MAY_BE_WRITTEN, METHODS, NEEDING_TWO
-from service.api.gate import Caller, Gate
+from service.api.gate import Caller, CallGate
 from service.api.telemetry.call_records import CallRecords, Method
 from service.api.telemetry.tracing import is_sampled
 from service.engine.grpc_call import GrpcCall
@@ -51,7 +51,7 @@ class AtOnce:
     """
 
     def __init__(
-        self, method: Method, find: FindAtOnce, gate: Gate, records: CallRecords, is_traced: bool = False
+        self, method: Method, find: FindAtOnce, gate: CallGate, records: CallRecords, is_traced: bool = False
     ) -> None:
         if method.name in MAY_BE_WRITTEN or METHODS[method.name].right in NEEDING_TWO:
             raise TypeError(f"{method.name} cannot be answered at once: it may be audited, or need approval")

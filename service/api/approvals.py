@@ -24,7 +24,7 @@ from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.needed_rights import find_right_to_append, list_needed_rights
 from service.contract.proposals import is_request, request_of
 from service.contract.resource_names import parse_marketplace, parse_proposal
-from service.ledger.append.proposals import Proposal, Step
+from service.ledger.append.proposals import Proposal, ProposalStep
 from service.ledger.store import Ledger
 
 _CORRECTED_AS_MADE = (Kind.OVERRIDE, Kind.MEASURE)
@@ -132,14 +132,16 @@ class Approvals:
             if missing > 0:
                 text = f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {named}; then call again"
                 raise ApprovalRequired(text, _metadata(right, named, missing))
-            return not found.has(Step.USED)
+            return not found.has(ProposalStep.USED)
 
         try:
             before = self._ledger.proposals.find(marketplace, proposal)
             if not is_request(before, method, request):
                 raise unfit
             self._require_proven(named, before)  # without the lock, so that little is left to prove under it
-            found = self._ledger.proposals.take_step(marketplace, proposal, Step.USED, principal=caller, check=check)
+            found = self._ledger.proposals.take_step(
+                marketplace, proposal, ProposalStep.USED, principal=caller, check=check
+            )
         except ProposalNotFound:
             raise unfit from None
         counted = [taken for taken, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
@@ -147,12 +149,12 @@ class Approvals:
             proposal=named,
             basis={} if found.content is None else found.content.basis,
             author=found.steps[0].principal,
-            approvers=tuple(taken.principal for taken in counted if taken.step is Step.APPROVED),
+            approvers=tuple(taken.principal for taken in counted if taken.step is ProposalStep.APPROVED),
         )
 
     def _require_proven(self, named: str, proposal: Proposal) -> None:
         """Raise ProposalClosed unless all entries from the proposal on are as sealed. Proven ones are skipped."""
-        steps = tuple(taken for taken in proposal.steps if taken.step is not Step.USED)
+        steps = tuple(taken for taken in proposal.steps if taken.step is not ProposalStep.USED)
         known = named, proposal.digest, proposal.expire_time, steps
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
@@ -187,7 +189,7 @@ def _bars_letter(entry: entry_pb2.Entry) -> bool:
 def require_open(proposal: Proposal) -> None:
     """Raise ProposalClosed, with the reason, if a proposal was withdrawn, declined or erased, or has expired."""
     closed = {
-        "WITHDRAWN": (proposal.has(Step.WITHDRAWN), "was withdrawn or declined"),
+        "WITHDRAWN": (proposal.has(ProposalStep.WITHDRAWN), "was withdrawn or declined"),
         "EXPIRED": (proposal.is_expired, "has expired"),
         "ERASED": (proposal.content is None, "was about a seller who was erased"),
     }

@@ -27,7 +27,7 @@ from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated, inv
 from service.access.rights import METHODS, require_rows
 from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals
-from service.api.gate import Gate
+from service.api.gate import CallGate
 from service.api.stream_threads import Streams
 from service.api.telemetry.call_records import CallRecords, Method, ServedCall
 from service.api.telemetry.logs import Log, Pseudonyms
@@ -66,7 +66,7 @@ class Calls:
         pseudonyms: Pseudonyms,
         registry: CollectorRegistry,
         model_digest: Callable[[], str],
-        gate: Gate,
+        gate: CallGate,
         approvals: Approvals,
         tracing: Tracing | None = None,
     ) -> None:

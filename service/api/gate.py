@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from scoring.base.errors import InvalidInput, TooManyCalls, Unauthenticated
 from service.access.audit import AuditFile
-from service.access.certificates import Certificate, CertificateRefused, Certificates
+from service.access.certificates import CallerCertificateRefused, Certificate, Certificates
 from service.access.decision import (
     GrantList,
     first_refused,
@@ -121,7 +121,7 @@ class AuditedCall(NamedTuple):
     """Empty if the call concerns the server."""
 
 
-class Gate:
+class CallGate:
     """Identifies callers and rejects what is not granted. Without a grants file every caller is `local`.
 
     `has_socket`: whether the server's own user calls by a Unix socket. `is_mesh`: whether a mesh ends TLS before the
@@ -373,7 +373,7 @@ class Gate:
             return None
         try:
             return self._certificates.read(pems[0])
-        except CertificateRefused as error:
+        except CallerCertificateRefused as error:
             raise unauthenticated(str(error)) from None
 
 

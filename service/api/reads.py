@@ -65,7 +65,7 @@ class Reads:
             raise invalid("at_least_sequence", text)
         return cut
 
-    def page(self, request: Any, is_after: Callable[[str], bool]) -> "Page":
+    def page(self, request: Any, is_after: Callable[[str], bool]) -> "ListPage":
         """Return the page of a list, as of the first page's cut; raises as `page_of`."""
         return page_of(request, is_after, lambda: self.cut(request), self.has_given)
 
@@ -85,7 +85,7 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     request: Any
     cut: Cut
     after: str
@@ -114,7 +114,7 @@ def page_of(
     is_after: Callable[[str], bool],
     first_cut: Callable[[], Cut] = lambda: NO_CUT,
     has_given: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
-) -> Page:
+) -> ListPage:
     """Return the page that a list request asks for.
 
     `is_after`: whether a token of this list may go on after a text. `first_cut` gives the first page's cut, `has_given`
@@ -123,7 +123,7 @@ def page_of(
     """
     limit = page_limit(request.page_size)
     if not request.page_token:
-        return Page(request, first_cut(), "", limit)
+        return ListPage(request, first_cut(), "", limit)
     try:
         token = base64.b64decode(request.page_token, b"-_", validate=True)
     except ValueError:
@@ -133,7 +133,7 @@ def page_of(
     if token[:_BINDING_BYTES] == _binding(request, body) and len(body) > _CUT.size and is_after(after):
         cut = Cut(*_CUT.unpack_from(body))
         if has_given(cut):
-            return Page(request, cut, after, limit)
+            return ListPage(request, cut, after, limit)
     text = "must be the next_page_token of the page before, with all else but page_size as in that request"
     raise invalid("page_token", text)
 

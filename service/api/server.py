@@ -21,7 +21,7 @@ from service.access.audit import AuditFile
 from service.access.grants_file import GrantsFile
 from service.api.approvals import Approvals
 from service.api.calls import Calls
-from service.api.gate import Gate
+from service.api.gate import CallGate
 from service.api.health import Health
 from service.api.listening import probe_listening_error
 from service.api.reads import Reads
@@ -121,7 +121,7 @@ class Server:
         audit = AuditFile(settings.audit_file)
         pseudonyms = self._pseudonyms = Pseudonyms(load_or_make_key(settings.pseudonym_key))
         self._grants = None if settings.grants is None else self._open_grants(settings.grants)
-        gate = Gate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.is_mesh, audit=audit)
+        gate = CallGate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.is_mesh, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)
         self._calls = Calls(
             self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals, self._tracing

@@ -26,7 +26,7 @@ _SERVERS = re.compile(r"[^/@\s,]+:\d+(,[^/@\s,]+:\d+)*")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class Place(NamedTuple):
+class KafkaTopic(NamedTuple):
     servers: str
     topic: str
 
@@ -101,7 +101,7 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
     return notice
 
 
-def _place_of(url: str) -> Place:
+def _place_of(url: str) -> KafkaTopic:
     """Parse the URL of a Kafka topic.
 
     Raises InvalidInput for other URLs, and, without repeating it, for one with a user or password.
@@ -116,7 +116,7 @@ def _place_of(url: str) -> Place:
     is_whole = _SERVERS.fullmatch(parts.netloc) and _TOPIC.fullmatch(topic)
     if parts.scheme != "kafka" or not is_whole or parts.query or parts.fragment:
         raise invalid("URL", f"must be {_FORM}")
-    return Place(parts.netloc, topic)
+    return KafkaTopic(parts.netloc, topic)
 
 
 def _settings_in(path: Path | None) -> dict[str, str]:

@@ -12,41 +12,43 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 
-class Row(NamedTuple):
+class CommandRow(NamedTuple):
     summary: str
     typers: str
     """The Typer objects of the command or group, each as `module` or `module:name`."""
 
 
 COMMANDS = {
-    "serve": Row("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", "operate"),
-    "doctor": Row("Show the settings in force, and check everything that a server needs.", "doctor"),
-    "verify": Row("Verify the ledger, a recovery, the audit file or another signed file.", "verify"),
-    "score": Row("Show the trust scores of sellers.", "scores"),
-    "measures": Row("Show the measures in force for a seller by the policy, and their terms.", "measures"),
-    "simulate": Row("Show the score and measures of a seller if something happened.", "answers:simulation"),
-    "path": Row("Show the shortest way of a seller to each better tier.", "answers:way"),
-    "replay": Row("Answer again from the JSON of an old answer, and show what has changed.", "answers:again"),
-    "statements": Row("Write the statements of reasons for measures in force into a folder.", "answers:reasons"),
-    "payouts": Row("Show when each order of a CSV file is paid out, and why.", "payouts"),
-    "notifier": Row("Show who reports violations, and how reliable they are.", "notifiers"),
-    "report": Row("Write the public report of a month or a year: as CSV to stdout, or as a page.", "report"),
-    "rescore": Row("Score all sellers of all marketplaces for one day into one file.", "rescore"),
-    "task": Row("Run one task of a rescoring: score the sellers of its files, and commit them by a receipt.", "task"),
-    "train": Row("Train, check and judge a model as a study says, and register it.", "train"),
-    "access": Row("Show who may do what, or who did what.", "access"),
-    "model": Row("Look at the published models, compare them, and say which is champion.", "models monitor"),
-    "audit": Row("Draw a random sample of test buys, and estimate the share of fakes.", "audit"),
-    "badge": Row("Serve badges of sellers for web pages.", "badge"),
-    "case": Row("List the cases that cautions and stops of payouts opened.", "cases"),
-    "ledger": Row("Read and write the ledger of what each seller did.", "ledger imports feed maintenance"),
-    "network": Row("Digest identifiers for links between sellers, and look at rings.", "network"),
-    "policy": Row(
+    "serve": CommandRow("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", "operate"),
+    "doctor": CommandRow("Show the settings in force, and check everything that a server needs.", "doctor"),
+    "verify": CommandRow("Verify the ledger, a recovery, the audit file or another signed file.", "verify"),
+    "score": CommandRow("Show the trust scores of sellers.", "scores"),
+    "measures": CommandRow("Show the measures in force for a seller by the policy, and their terms.", "measures"),
+    "simulate": CommandRow("Show the score and measures of a seller if something happened.", "answers:simulation"),
+    "path": CommandRow("Show the shortest way of a seller to each better tier.", "answers:way"),
+    "replay": CommandRow("Answer again from the JSON of an old answer, and show what has changed.", "answers:again"),
+    "statements": CommandRow("Write the statements of reasons for measures in force into a folder.", "answers:reasons"),
+    "payouts": CommandRow("Show when each order of a CSV file is paid out, and why.", "payouts"),
+    "notifier": CommandRow("Show who reports violations, and how reliable they are.", "notifiers"),
+    "report": CommandRow("Write the public report of a month or a year: as CSV to stdout, or as a page.", "report"),
+    "rescore": CommandRow("Score all sellers of all marketplaces for one day into one file.", "rescore"),
+    "task": CommandRow(
+        "Run one task of a rescoring: score the sellers of its files, and commit them by a receipt.", "task"
+    ),
+    "train": CommandRow("Train, check and judge a model as a study says, and register it.", "train"),
+    "access": CommandRow("Show who may do what, or who did what.", "access"),
+    "model": CommandRow("Look at the published models, compare them, and say which is champion.", "models monitor"),
+    "audit": CommandRow("Draw a random sample of test buys, and estimate the share of fakes.", "audit"),
+    "badge": CommandRow("Serve badges of sellers for web pages.", "badge"),
+    "case": CommandRow("List the cases that cautions and stops of payouts opened.", "cases"),
+    "ledger": CommandRow("Read and write the ledger of what each seller did.", "ledger imports feed maintenance"),
+    "network": CommandRow("Digest identifiers for links between sellers, and look at rings.", "network"),
+    "policy": CommandRow(
         "Check and compare policy files; commit one that every server serves.",
         "policy policy_history policy_preview certificate",
     ),
-    "proposal": Row("Approve what another person proposes.", "proposals"),
-    "violation": Row("Show violations, and decide about them.", "violations"),
+    "proposal": CommandRow("Approve what another person proposes.", "proposals"),
+    "violation": CommandRow("Show violations, and decide about them.", "violations"),
 }
 
 

@@ -15,11 +15,11 @@ from service.bootstrap import open_ledger
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from training.pipeline.job import Sample
+    from training.pipeline.job import TrainingSample
     from training.study.definition import Study
 
 
-def count_differing_rows(settings: Settings, marketplace: str, sample: "Sample") -> int:
+def count_differing_rows(settings: Settings, marketplace: str, sample: "TrainingSample") -> int:
     """Return how many of training's rows differ in any bit from what a server reads for that seller and day."""
     differing = 0
     with open_ledger(settings) as ledger:

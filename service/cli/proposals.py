@@ -28,7 +28,7 @@ _NAME = typer.Argument(
 Name = Annotated[str, _NAME]
 
 
-class Outcome(StrEnum):
+class ProposalOutcome(StrEnum):
     APPROVE = "approve"
     WITHDRAW = "withdraw"
 
@@ -67,7 +67,7 @@ def show(
 @app.command("decide")
 def decide(
     proposal: Name,
-    outcome: Annotated[Outcome, typer.Argument(metavar="OUTCOME", help="What is decided.")],
+    outcome: Annotated[ProposalOutcome, typer.Argument(metavar="OUTCOME", help="What is decided.")],
     actor: Actor,
     reason: Reason,
     digest: Annotated[
@@ -82,13 +82,13 @@ def decide(
 
     withdraw: take back your own proposal, or decline another person's. Nothing is done by it any more.
     """
-    if outcome is Outcome.APPROVE and not DIGEST.fullmatch(digest):
+    if outcome is ProposalOutcome.APPROVE and not DIGEST.fullmatch(digest):
         raise invalid(
             "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
         )
     with client(marketplace) as (connection, where):
         name = _full_name(proposal, where)
-        if outcome is Outcome.APPROVE:
+        if outcome is ProposalOutcome.APPROVE:
             present = connection.get_proposal(name).digest
             whole = present if present.startswith(digest) else digest.ljust(64, "0")
             proposal_after = connection.approve_proposal(name, whole, actor=actor, reason=reason)

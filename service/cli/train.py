@@ -22,7 +22,7 @@ from service.settings import Settings, load
 if TYPE_CHECKING:
     from scoring.model.artifact import Artifact
     from service.registry.registry import Registry
-    from training.pipeline.job import Job, Planned, Trained
+    from training.pipeline.job import Job, PlannedRun, TrainedModel
     from training.study.definition import Study
 
 app = typer.Typer()
@@ -136,7 +136,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
     return None
 
 
-def finish_job(registry: "Registry", job: "Job", trained: "Trained", *, publish: bool) -> dict[str, Any]:
+def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, publish: bool) -> dict[str, Any]:
     """Make the report, publish if asked; return figures, failed gates, digest, and `alias` if published."""
     from training.report.page import render
 
@@ -170,7 +170,7 @@ def becomes_champion(gates: Mapping[str, Any], study: "Study") -> bool:
     return all(gate["ok"] for gate in gates["gates"]) and not broken_promises(study.features)
 
 
-def _show_plan(planned: "Planned", form: Format) -> None:
+def _show_plan(planned: "PlannedRun", form: Format) -> None:
     if form is Format.JSON:
         emit_one({"lines": dict(planned.lines), **planned.evaluation}, form)
         return
@@ -179,7 +179,7 @@ def _show_plan(planned: "Planned", form: Format) -> None:
     say("nothing was trained; without --dry-run the other steps follow")
 
 
-def _show_training(trained: "Trained", row: dict[str, Any], form: Format, seconds: Mapping[str, float]) -> None:
+def _show_training(trained: "TrainedModel", row: dict[str, Any], form: Format, seconds: Mapping[str, float]) -> None:
     if form is Format.JSON:
         emit_one({**row, "lines": dict(trained.lines), "gates": trained.gates["gates"]}, form)
         return

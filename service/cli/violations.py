@@ -72,7 +72,7 @@ def _show_restitution(response: GetRestitutionResponse, output: Format) -> None:
 app = typer.Typer()
 
 
-class Outcome(StrEnum):
+class DecisionOutcome(StrEnum):
     REVIEW = "review"
     CONFIRM = "confirm"
     DISMISS = "dismiss"
@@ -83,7 +83,7 @@ class Outcome(StrEnum):
     REINSTATE = "reinstate"
 
 
-Decided = Annotated[Outcome, typer.Argument(metavar="OUTCOME", help="What is decided.")]
+Decided = Annotated[DecisionOutcome, typer.Argument(metavar="OUTCOME", help="What is decided.")]
 
 
 FIELDS = (
@@ -244,10 +244,10 @@ def decide(
     """
     stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
     if units:
-        if outcome not in (Outcome.CONFIRM, Outcome.REINSTATE):
+        if outcome not in (DecisionOutcome.CONFIRM, DecisionOutcome.REINSTATE):
             raise invalid("--units", "are adjudicated by confirm or reinstate only")
         stated["units"] = units
-    if (severity is not None) != (outcome is Outcome.REDUCE):
+    if (severity is not None) != (outcome is DecisionOutcome.REDUCE):
         raise invalid("--severity", "is required to reduce, and belongs to nothing else")
     if severity is not None:
         stated["severity"] = Severity.ValueType(parse_option("--severity", SeverityWord, severity))

@@ -65,7 +65,7 @@ def hide_cautions_from_seller(response: measure_pb.EvaluateMeasuresResponse) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldAnswer:
     answer: WholeAnswer
     leads: Sequence[Lead]
     given_back: Sequence[GivenBack]
@@ -88,7 +88,7 @@ def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts)
     )
 
 
-def told_message(told: Told, texts: Texts, *, for_regulator: bool) -> score_pb.AudienceAnswer:
+def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> score_pb.AudienceAnswer:
     """Return an answer in plain words; `for_regulator`: without what the seller can do."""
     until = format_day(told.answer.stamp.observe_time // DAY + told.fixed_until) if told.fixed_until else ""
     sentences = [_tell_score(told.answer.score, texts)]

@@ -30,7 +30,7 @@ SIGNED = b"sellertrust-case 1\n"
 _OF_OTHERS = ("notifier", "actor", "principal")
 
 
-class Case(NamedTuple):
+class CaseExport(NamedTuple):
     marketplace: str
     sellers: tuple[str, ...]
     authority: Source
@@ -39,7 +39,7 @@ class Case(NamedTuple):
     reason: str
 
 
-def case_of(request: pb.ExportCaseRequest) -> Case:
+def case_of(request: pb.ExportCaseRequest) -> CaseExport:
     """Convert a request. Raises InvalidInput with each wrong field.
 
     A wrong `parent` or seller's name is raised alone.
@@ -67,11 +67,11 @@ def case_of(request: pb.ExportCaseRequest) -> Case:
         raise InvalidInput(wrong)
     sellers = tuple(seller_of(name, marketplace, ("sellers", n)) for n, name in enumerate(request.sellers))
     authority = authorities[request.authority]
-    return Case(marketplace, sellers, authority, request.legal_basis, request.actor, request.reason)
+    return CaseExport(marketplace, sellers, authority, request.legal_basis, request.actor, request.reason)
 
 
 def describe_case(
-    case: Case,
+    case: CaseExport,
     entries: Sequence[RecordedEntry],
     violations: Sequence[ViolationView],
     proofs: Iterable[Proof],
@@ -107,7 +107,7 @@ def describe_case(
     }
 
 
-def _describe_entry(case: Case, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
+def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
     stated = MessageToDict(entry_message(case.marketplace, recorded), preserving_proto_field_name=True)
     for part in (stated, *(value for value in stated.values() if isinstance(value, dict))):
         for name in _OF_OTHERS:

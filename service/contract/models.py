@@ -16,11 +16,11 @@ from sellertrust.v1 import model_service_pb2 as model_pb
 from service.contract.fields import message_of
 from service.registry.figures import FigureRow, features_of, flatten, headline_figures
 from service.registry.gates import NEVER_OVERRIDDEN, GateResult, word_of_gates
-from service.registry.moves import Move, aliases_of, find_figure
+from service.registry.moves import ModelMove, aliases_of, find_figure
 from service.registry.registry import Registry
 
 
-def model_message(registry: Registry, digest: str, moves: list[Move], *, whole: bool) -> model_pb.Model:
+def model_message(registry: Registry, digest: str, moves: list[ModelMove], *, whole: bool) -> model_pb.Model:
     """Return a model of the registry as a message, with evaluation, lineage and certificate if `whole`.
 
     An unreadable model is `damaged` and has only its aliases.
@@ -73,7 +73,7 @@ def _gate_message(gate: GateResult) -> model_pb.ModelGate:
     return message_of(model_pb.ModelGate, gate, hard=gate.is_hard, overridable=overridable)
 
 
-def move_message(number: int, move: Move) -> model_pb.ModelMove:
+def move_message(number: int, move: ModelMove) -> model_pb.ModelMove:
     """Return move `number` as a message, without an invalid time. Numbers become JSON text."""
     message = message_of(
         model_pb.ModelMove,

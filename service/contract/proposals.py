@@ -16,7 +16,7 @@ from service.contract.fields import FieldErrors, message_of
 from service.contract.needed_rights import PROPOSABLE
 from service.contract.resource_names import parse_marketplace, parse_model, parse_policy_digest, seller_of
 from service.contract.review import decision_of
-from service.ledger.append.proposals import Proposal, Step
+from service.ledger.append.proposals import Proposal, ProposalStep
 from service.policy.history import check_text
 from service.registry.moves import check_actor_and_reason, is_digest
 from service.review.bulk_decisions import check
@@ -25,10 +25,10 @@ MAX_REQUEST_BYTES = 256 << 10
 
 Pb = proposal_service_pb2
 STATES = {
-    Step.PROPOSED: Pb.PROPOSAL_STATE_OPEN,
-    Step.APPROVED: Pb.PROPOSAL_STATE_APPROVED,
-    Step.USED: Pb.PROPOSAL_STATE_USED,
-    Step.WITHDRAWN: Pb.PROPOSAL_STATE_WITHDRAWN,
+    ProposalStep.PROPOSED: Pb.PROPOSAL_STATE_OPEN,
+    ProposalStep.APPROVED: Pb.PROPOSAL_STATE_APPROVED,
+    ProposalStep.USED: Pb.PROPOSAL_STATE_USED,
+    ProposalStep.WITHDRAWN: Pb.PROPOSAL_STATE_WITHDRAWN,
 }
 _FIELDS = {method: field for field, method in PROPOSABLE.items()}
 _PROPOSABLE_FACTS = frozenset({"override", "correction", "measure"})
@@ -188,9 +188,9 @@ def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
 
     The first that applies: used (even if withdrawn later), withdrawn, expired, approved with enough persons, open.
     """
-    if proposal.has(Step.USED):  # a withdrawal does not undo the call
+    if proposal.has(ProposalStep.USED):  # a withdrawal does not undo the call
         return Pb.PROPOSAL_STATE_USED
-    if proposal.has(Step.WITHDRAWN):
+    if proposal.has(ProposalStep.WITHDRAWN):
         return Pb.PROPOSAL_STATE_WITHDRAWN
     if proposal.is_expired:
         return Pb.PROPOSAL_STATE_EXPIRED

@@ -12,7 +12,7 @@ from service.contract.violations import statuses_of, violation_message
 from service.ledger.queries.cases import OpenCase
 from service.ledger.queries.violations import Selection
 from service.ledger.records import ViolationView
-from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecision, BulkOutcome, prefix_of_id
+from service.review.bulk_decisions import SAMPLE_FRACTION, BulkDecisionCall, BulkOutcome, prefix_of_id
 from service.review.priority import QueueItem
 from service.review.reliability import Assessment
 
@@ -79,7 +79,7 @@ def case_messages(marketplace: str, cases: Sequence[OpenCase], now: int) -> list
     ]
 
 
-def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> BulkDecision:
+def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRequest) -> BulkDecisionCall:
     """Convert a request into a bulk decision.
 
     Raises InvalidInput for unconvertible fields, and for `expected_count` and `etag` if missing or unexpected;
@@ -100,7 +100,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
     if request.execute and not request.etag:
         wrong.fields.append(FieldViolation(("etag",), "is required to execute: the etag of the dry run"))
     wrong.raise_if_any()
-    return BulkDecision(
+    return BulkDecisionCall(
         decision_id=request.decision_id,
         action=_action(request.action),
         actor=request.actor,

@@ -43,7 +43,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RejectGroup:
     file: str
     number: int
     """Rejected lines."""
@@ -53,7 +53,7 @@ class Group:
     """Empty if no pattern applies."""
 
 
-def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
+def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[RejectGroup]:
     """Group rejects (file, line, reason) by file and reason, the group of most lines first.
 
     Reasons are equal if they differ only in quoted texts and numbers.
@@ -64,7 +64,7 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[Group]:
     groups = []
     for (file, _), rows in found.items():
         line, reason = min(rows, key=lambda row: row[0])
-        groups.append(Group(file, len({line for line, _ in rows}), line, reason, _remedy(reason)))
+        groups.append(RejectGroup(file, len({line for line, _ in rows}), line, reason, _remedy(reason)))
     return sorted(groups, key=lambda group: -group.number)
 
 

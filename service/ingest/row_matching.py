@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from service.ingest.mapping.cells import Row, RowRejected
-from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, Unmatched, match
+from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, NoMatch, match
 from service.ingest.mapping.rules import MappedFile
 from service.ingest.sources.tables import Reject
 from service.ledger.queries.identities import IdentifierMatch
@@ -63,8 +63,8 @@ def with_matches(
 
 
 def _settled_match(
-    names: Sequence[str], matches: Mapping[str, IdentifierMatch], proposed: Match | Unmatched
-) -> Match | Unmatched:
+    names: Sequence[str], matches: Mapping[str, IdentifierMatch], proposed: Match | NoMatch
+) -> Match | NoMatch:
     stated = [matches[name] for name in names if name in matches]
     if not stated:
         return proposed

@@ -84,7 +84,7 @@ class ViolationView:
 
 
 @dataclass(frozen=True, slots=True)
-class AsSeen:
+class BulkCondition:
     """The state that must still be true when a bulk decision is appended."""
 
     decision_id: str

@@ -8,7 +8,7 @@ from scoring.entries.kinds.decisions import ClockMended, SellerErased
 from service.ledger.append import appending, following, linking
 from service.ledger.append.erasing import erase
 from service.ledger.append.policy_moves import PolicyMoves
-from service.ledger.append.proposals import Proposals
+from service.ledger.append.proposals import ProposalWriter
 from service.ledger.clock import mending
 from service.ledger.clock.ledger_clock import LastEntry, LedgerClock, last_entry
 from service.ledger.clock.server_clock import REST, SKEW, ServerClock, clock_ahead_caution, time_at_end, wall_clock
@@ -22,7 +22,7 @@ from service.ledger.queries.entries import EntryQueries
 from service.ledger.queries.facts import FactQueries
 from service.ledger.queries.identities import IdentityQueries
 from service.ledger.queries.links import LinkQueries
-from service.ledger.queries.measures import AsRecorded, MeasureQueries
+from service.ledger.queries.measures import MeasureQueries, RecordCondition
 from service.ledger.queries.notifiers import NotifierQueries
 from service.ledger.queries.positions import Positions
 from service.ledger.queries.runs import RunQueries
@@ -30,7 +30,7 @@ from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
 from service.ledger.queries.transparency import TransparencyQueries
 from service.ledger.queries.violations import ViolationQueries
-from service.ledger.records import AppendedEntry, AsSeen, Cut, Position
+from service.ledger.records import AppendedEntry, BulkCondition, Cut, Position
 
 
 class Ledger:
@@ -56,7 +56,7 @@ class Ledger:
         self.changes = ChangeQueries(clock)
         self.seals = SealQueries(clock)
         self.positions = Positions(clock)
-        self.proposals = Proposals(clock)
+        self.proposals = ProposalWriter(clock)
         self.policies = PolicyMoves(clock)
 
     @classmethod
@@ -120,8 +120,8 @@ class Ledger:
         *,
         imported: bool = False,
         position: Position | None = None,
-        as_seen: AsSeen | None = None,
-        as_recorded: AsRecorded | None = None,
+        as_seen: BulkCondition | None = None,
+        as_recorded: RecordCondition | None = None,
     ) -> list[AppendedEntry]:
         """Append 1 to 10,000 entries, all or none, in order; return one result per entry.
 
@@ -162,7 +162,7 @@ class Ledger:
             self._follow_on(marketplace, entry_id)
         return results
 
-    def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.Refreshed:
+    def refresh_links(self, marketplace: str, *, principal: str = "") -> linking.RefreshCounts:
         """Append how often links prove right, and what time alone changed in cases of links. Raises InvalidInput."""
         appending.require_marketplace_id(marketplace)
         return linking.refresh(self.clock, marketplace, principal=principal)

@@ -19,7 +19,7 @@ from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.record import MeasureRecord, WantedMeasure, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.policy.policy import Policy
-from service.ledger.queries.measures import AsRecorded, SellerTerms, TermStatement, select_terms
+from service.ledger.queries.measures import RecordCondition, SellerTerms, TermStatement, select_terms
 from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, SOURCE, TIME_SOURCE, list_times
@@ -30,7 +30,7 @@ _EVER = 2**62
 _MAX_TRIES = 20
 
 
-class Recorded(NamedTuple):
+class RecordResult(NamedTuple):
     appended: int
     next_end: int | None
     """In microseconds; None if all measures are open-ended."""
@@ -99,7 +99,7 @@ class Recorder:
         made_by = self._scorer.made_by
         return f"{made_by.model[:16]}:{made_by.policy[:16]}"
 
-    def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, Recorded]:
+    def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, RecordResult]:
         """State sellers' changes of measures and cases as of a cut, and before that as of each measure's end.
 
         It skips a seller if the record states the change already, or follows from later entries or a later time.
@@ -118,7 +118,7 @@ class Recorder:
         found = {}
         for seller in sellers:
             later = (end for end in known.of[seller].list_ends() if end >= cut.observe_time - 1)
-            found[seller] = Recorded(appended[seller] + stated[seller], min(later, default=None))
+            found[seller] = RecordResult(appended[seller] + stated[seller], min(later, default=None))
         return found
 
     def record_pending(self, marketplace: str, seller: str) -> None:
@@ -188,7 +188,7 @@ class Recorder:
                 other, second = self._append_statements(marketplace, sellers[middle:], cut, read)
                 return _Read({**one.of, **other.of}, read.until), first + second
             stated = Counter(entry.seller for entry in entries)
-            appended = self._ledger.append(marketplace, entries, as_recorded=AsRecorded([*stated], read.until))
+            appended = self._ledger.append(marketplace, entries, as_recorded=RecordCondition([*stated], read.until))
             if appended:
                 return read.add(entries, appended), stated
             read = self._read(marketplace, sellers)

@@ -13,7 +13,7 @@ from time import monotonic
 
 from scoring.base.errors import InvalidInput, LedgerUnavailable
 from scoring.base.time import DAY, SECOND
-from service.ledger.queries.changes import Change
+from service.ledger.queries.changes import LedgerChange
 from service.ledger.records import Cut, Position
 from service.ledger.seals.chain import GENESIS
 from service.ledger.store import Ledger
@@ -266,13 +266,15 @@ def _name_marker(now: Cut, follows_from: str) -> str:
     return f"{SOURCE}:{now.observe_time // DAY}:{follows_from}"
 
 
-def _whole_appends(page: Sequence[Change], last: int) -> Sequence[Change]:
+def _whole_appends(page: Sequence[LedgerChange], last: int) -> Sequence[LedgerChange]:
     if page[-1].sequence == last or page[0].record_time == page[-1].record_time:
         return page
     return [change for change in page if change.record_time < page[-1].record_time]
 
 
-def _list_evaluated(page: Sequence[Change], own: Collection[int]) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
+def _list_evaluated(
+    page: Sequence[LedgerChange], own: Collection[int]
+) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
     """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in order.
 
     The service's own statements, in `own`, ask for none. At most BATCH sellers each. If an append concerns more,

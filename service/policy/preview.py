@@ -45,7 +45,7 @@ SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 99
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedSeller:
     marketplace: str
     seller: str
     tiers: tuple[str, str]
@@ -90,14 +90,14 @@ class Preview:
     """Sellers by the new policy's rule, of caution as `caution~ID`; for a group's rule, sellers in its category."""
     unsold: dict[str, set[str]] = field(default_factory=dict)
     """By rule, product categories that no seller sells."""
-    examples: list[Moved] = field(default_factory=list)
+    examples: list[MovedSeller] = field(default_factory=list)
     violations: list[PastViolation] = field(default_factory=list)
     violations_omitted: int = 0
     good: int = 0
     """Recorded at the span's beginning, without a violation since."""
     hurt: int = 0
     """Those whose terms would have been stricter then."""
-    hurt_examples: list[Moved] = field(default_factory=list)
+    hurt_examples: list[MovedSeller] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
         """Return (kind, name, counts) as in `segments`: kinds as they first appeared, most sellers first."""
@@ -397,14 +397,14 @@ def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
 
 
 def _collect_examples(
-    examples: list[Moved], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
+    examples: list[MovedSeller], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
 ) -> None:
     known = Counter(example.tiers for example in examples)
     for case in np.flatnonzero(is_example).tolist():
         tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
         if known[tiers] < MAX_EXAMPLES:
             known[tiers] += 1
-            examples.append(Moved(marketplace, sellers[case], tiers, changes.aspects[int(changes.pair[case])]))
+            examples.append(MovedSeller(marketplace, sellers[case], tiers, changes.aspects[int(changes.pair[case])]))
 
 
 def _tier(number: int) -> str:

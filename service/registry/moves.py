@@ -24,7 +24,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="ignore", allow_inf_nan=False))
-class Move:
+class ModelMove:
     alias: Annotated[str, Field(pattern=f"^({'|'.join(ALIASES)})$")]  # another one would stand for another model
     digest: Annotated[str, Field(pattern=f"^{_DIGEST.pattern}$")]
     actor: str
@@ -42,21 +42,21 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-def encode_move(move: Move) -> bytes:
+def encode_move(move: ModelMove) -> bytes:
     """Return a move as a line of JSON; figures are left out if there are none."""
     stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
     return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def parse_move(line: bytes) -> Move:
+def parse_move(line: bytes) -> ModelMove:
     """Parse a line of the log, ignoring unknown fields.
 
-    Raises ValueError, TypeError or RecursionError if it is no Move.
+    Raises ValueError, TypeError or RecursionError if it is no ModelMove.
     """
-    return Move(**parse_json(line))
+    return ModelMove(**parse_json(line))
 
 
-def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
+def aliases_of(moves: Iterable[ModelMove]) -> dict[str, str]:
     """Return digests by alias after the moves, oldest first.
 
     `previous` is not stored: it is the champion before the present one.
@@ -71,7 +71,7 @@ def aliases_of(moves: Iterable[Move]) -> dict[str, str]:
     return aliases
 
 
-def find_figure(moves: Iterable[Move], digest: str, name: str) -> Figure | None:
+def find_figure(moves: Iterable[ModelMove], digest: str, name: str) -> Figure | None:
     """Return the figure as last stated for a model, or None."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None

@@ -38,7 +38,7 @@ from service.registry.moves import (
     CHAMPION,
     PREVIOUS,
     Figure,
-    Move,
+    ModelMove,
     aliases_of,
     check_actor_and_reason,
     find_figure,
@@ -65,7 +65,7 @@ GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
 """The SHA-256 of a model's gates."""
 
 
-def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
+def basis_of(moves: Sequence[ModelMove], digest: str) -> dict[str, str]:
     """Return the basis of a promotion: `champion`, the number of its moves, and the SHA-256 of the model's gates.
 
     The first and the last are "" without one. A rollback raises the number of moves.
@@ -79,7 +79,7 @@ def basis_of(moves: Sequence[Move], digest: str) -> dict[str, str]:
     }
 
 
-def require_basis(moves: Sequence[Move], digest: str, approval: Approval) -> None:
+def require_basis(moves: Sequence[ModelMove], digest: str, approval: Approval) -> None:
     """Raise ProposalClosed if the champion or the model's gates changed since the proposal was made."""
     present = basis_of(moves, digest)
     changed = [name for name, value in present.items() if approval.basis.get(name) != value]
@@ -95,12 +95,12 @@ _CHANGED = {
 }
 
 
-def is_proposal_done(moves: Sequence[Move], proposal: str) -> bool:
+def is_proposal_done(moves: Sequence[ModelMove], proposal: str) -> bool:
     """Return whether the proposal made a champion."""
     return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
 
 
-def refuse_return(moves: Sequence[Move]) -> None:
+def refuse_return(moves: Sequence[ModelMove]) -> None:
     """Raise ApprovalRequired for a rollback that would undo a rollback."""
     last = [move for move in moves if move.alias == CHAMPION][-1]
     if last.figures.get("rollback") == "yes":
@@ -161,7 +161,7 @@ class Registry:
         figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
         stored_parts = {name: parts[name] for name in (MANIFEST, *PARTS)}
 
-        def decide(moves: list[Move]) -> Move:
+        def decide(moves: list[ModelMove]) -> ModelMove:
             if self.read(digest) != stored_parts:
                 kept = self._storage.read(digest, ATTACHMENTS)
                 self._storage.store(digest, stored_parts)
@@ -169,7 +169,7 @@ class Registry:
             self._storage.attach(digest, beside)
             may_be = _is_allowed(gates) and not broken_promises(artifact.features)
             is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and may_be
-            return Move(CHAMPION if is_first else CHALLENGER, digest, actor, reason, format_time(now), figures)
+            return ModelMove(CHAMPION if is_first else CHALLENGER, digest, actor, reason, format_time(now), figures)
 
         self._storage.append(decide)
         return digest
@@ -196,7 +196,7 @@ class Registry:
         self._require_promotable(digest)
         self._allowed(digest, self.history(), override, sign_off)
 
-        def decide(moves: list[Move]) -> Move | None:
+        def decide(moves: list[ModelMove]) -> ModelMove | None:
             if approval is not None and is_proposal_done(moves, approval.proposal):
                 return None
             # The gates may have been replaced meanwhile.
@@ -225,7 +225,7 @@ class Registry:
         """
         check_actor_and_reason(actor=actor, reason=reason)
 
-        def decide(moves: list[Move]) -> Move | None:
+        def decide(moves: list[ModelMove]) -> ModelMove | None:
             aliases = aliases_of(moves)
             digest = aliases.get(PREVIOUS)
             if digest is None:
@@ -253,7 +253,7 @@ class Registry:
         """Return each alias's digest, such as that of `champion`."""
         return aliases_of(self.history())
 
-    def history(self) -> list[Move]:
+    def history(self) -> list[ModelMove]:
         """Return all moves of aliases, oldest first."""
         return self._storage.moves()
 
@@ -261,7 +261,7 @@ class Registry:
         """Return the digests of all whole models, sorted."""
         return self._storage.digests()
 
-    def resolve(self, name: str, moves: list[Move] | None = None) -> str:
+    def resolve(self, name: str, moves: list[ModelMove] | None = None) -> str:
         """Return the digest for an alias or a unique beginning of a digest. Raises ModelNotFound.
 
         `moves` is the log if the caller has read it.
@@ -285,7 +285,7 @@ class Registry:
         """Return a model's parts by name, unverified; {} if unknown."""
         return self._storage.read(digest, (MANIFEST, *PARTS))
 
-    def attachment(self, digest: str, name: str, moves: list[Move] | None = None) -> bytes:
+    def attachment(self, digest: str, name: str, moves: list[ModelMove] | None = None) -> bytes:
         """Return an attachment as last published; `moves` is the log if the caller has read it.
 
         Raises ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
@@ -299,7 +299,7 @@ class Registry:
             raise self._refused(digest, f"{name} {problem}")
         return data
 
-    def gates(self, digest: str, moves: list[Move]) -> tuple[GateResult, ...] | None:
+    def gates(self, digest: str, moves: list[ModelMove]) -> tuple[GateResult, ...] | None:
         """Return a model's published gates, or None. Raises ArtifactRefused if altered."""
         try:
             return parse_gates(self.attachment(digest, GATES, moves))
@@ -344,7 +344,7 @@ class Registry:
             {"model": digest},
         )
 
-    def _allowed(self, digest: str, moves: list[Move], override: str, sign_off: str) -> dict[str, Figure]:
+    def _allowed(self, digest: str, moves: list[ModelMove], override: str, sign_off: str) -> dict[str, Figure]:
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = find_figure(moves, digest, _sha_name(GATES))
@@ -352,15 +352,15 @@ class Registry:
         return {**stated, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 
     def _champion_move(
-        self, moves: list[Move], digest: str, actor: str, reason: str, now: int, stated: Mapping[str, Figure]
-    ) -> Move:
+        self, moves: list[ModelMove], digest: str, actor: str, reason: str, now: int, stated: Mapping[str, Figure]
+    ) -> ModelMove:
         figures: dict[str, Figure] = {**headline_figures(self.read(digest)), **stated}
         if caller := current_call().caller:
             figures["principal"] = caller
         before = aliases_of(moves).get(CHAMPION)
         if before not in (None, digest):
             figures[PREVIOUS] = str(before)
-        return Move(CHAMPION, digest, actor, reason, format_time(now), figures)
+        return ModelMove(CHAMPION, digest, actor, reason, format_time(now), figures)
 
 
 def _verify_whole(parts: Mapping[str, bytes]) -> str:

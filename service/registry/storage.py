@@ -9,13 +9,13 @@ from pathlib import Path
 
 from scoring.base.errors import ArtifactRefused, ConfigurationWrong
 from scoring.model.artifact import MANIFEST
-from service.registry.moves import Move, encode_move, is_digest, parse_move
+from service.registry.moves import ModelMove, encode_move, is_digest, parse_move
 from service.shared_files import Store
 
 MAX_PART_BYTES = 256 << 20
 MAX_TRIES = 100
 
-Decide = Callable[[list[Move]], Move | None]
+Decide = Callable[[list[ModelMove]], ModelMove | None]
 """Returns a move after the given moves, or None; called again if another writer came first."""
 
 _NUMBER = re.compile(r"moves/([0-9]{9})\.json")
@@ -35,7 +35,7 @@ class Storage:
         self._store = Store(place)
         self.place = self._store.place
         """Without secrets."""
-        self._read: dict[int, Move] = {}
+        self._read: dict[int, ModelMove] = {}
         self._is_folder = "://" not in self.place
         self._is_exclusive = self._is_folder
 
@@ -66,7 +66,7 @@ class Storage:
         for name, data in attachments.items():
             self._store.write(f"models/{digest}/{name}", data)
 
-    def moves(self) -> list[Move]:
+    def moves(self) -> list[ModelMove]:
         """Return every move, oldest first. Raises ConfigurationWrong for a damaged one."""
         moves, numbers = self._list_earlier(), self._numbers()
         for number in numbers:
@@ -80,7 +80,7 @@ class Storage:
             moves.append(self._read[number])
         return moves
 
-    def append(self, decide: Decide) -> Move | None:
+    def append(self, decide: Decide) -> ModelMove | None:
         """Append the move, if any, that `decide` returns for all earlier ones; none comes between."""
         with _IN_PROCESS:
             self._require_exclusive_creation()
@@ -102,7 +102,7 @@ class Storage:
             self.moves()
         return max(self._read, default=0)
 
-    def _list_earlier(self) -> list[Move]:
+    def _list_earlier(self) -> list[ModelMove]:
         if not self._store.exists(_EARLIER):
             return []
         try:

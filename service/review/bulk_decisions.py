@@ -23,7 +23,7 @@ from scoring.entries.lifecycle import TRANSITIONS
 from scoring.entries.violation_state import RecordedChange, is_held_back_for_person
 from service.ledger.append.appending import BULK_ID_PREFIX
 from service.ledger.queries.violations import SelectedReport, Selection
-from service.ledger.records import AsSeen, Cut
+from service.ledger.records import BulkCondition, Cut
 from service.ledger.store import Ledger
 
 BULK_ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.WITHDRAW, Action.OVERTURN)
@@ -37,7 +37,7 @@ _PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class BulkDecision:
+class BulkDecisionCall:
     decision_id: str
     action: Action
     actor: str
@@ -52,7 +52,7 @@ class BulkDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class SelectedViolation:
     violation: str
     status: Status
     """Before this decision."""
@@ -77,7 +77,7 @@ class Selected:
 
 @dataclass(slots=True)
 class BulkOutcome:
-    selected: Sequence[Selected]
+    selected: Sequence[SelectedViolation]
     """In the order of their reports."""
     etag: str
     """Covers the violations and all parameters but the id."""
@@ -117,7 +117,7 @@ class BulkOutcome:
         return sum(one.reach for one in self.selected if not one.held_back)
 
 
-def parameters_of(decision: BulkDecision) -> str:
+def parameters_of(decision: BulkDecisionCall) -> str:
     """Return a digest of all parameters but the id, 16 hexadecimal digits; it ties entries to them."""
     stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     if not decision.selection.changed_by:  # as before there was this condition
@@ -125,7 +125,7 @@ def parameters_of(decision: BulkDecision) -> str:
     return _digest(json.dumps(stated, sort_keys=True), 16)
 
 
-def prefix_of(decision: BulkDecision) -> str:
+def prefix_of(decision: BulkDecisionCall) -> str:
     """Return how all entry ids of the decision begin."""
     return prefix_of_id(decision.decision_id)
 
@@ -134,12 +134,12 @@ def prefix_of_id(decision_id: str) -> str:
     return f"{BULK_ID_PREFIX}{_digest(decision_id, 16)}~"
 
 
-def own_prefix_of(decision: BulkDecision) -> str:
+def own_prefix_of(decision: BulkDecisionCall) -> str:
     """Return how its entry ids begin, by id and parameters."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
-def entry_id_of(decision: BulkDecision, violation: str) -> str:
+def entry_id_of(decision: BulkDecisionCall, violation: str) -> str:
     """Return the id of the entry that decides a violation: the same at each try."""
     return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
 
@@ -148,7 +148,7 @@ def _digest(text: str, digits: int) -> str:
     return sha256(text.encode()).hexdigest()[:digits]
 
 
-def check(decision: BulkDecision) -> None:
+def check(decision: BulkDecisionCall) -> None:
     """Validate the parameters without reading. Raises InvalidInput."""
     wrong = []
     if not is_id(decision.decision_id):
@@ -174,7 +174,7 @@ def check(decision: BulkDecision) -> None:
         raise InvalidInput(wrong)
 
 
-def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOutcome:
+def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecisionCall) -> BulkOutcome:
     """Return what a bulk decision would select and hold back.
 
     Raises InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
@@ -196,7 +196,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecision) -> BulkOut
 def execute(
     ledger: Ledger,
     marketplace: str,
-    decision: BulkDecision,
+    decision: BulkDecisionCall,
     expected_count: int,
     etag: str = "",
     limit: int = MAX_PER_CALL,
@@ -212,7 +212,7 @@ def execute(
     for begin in range(0, len(to_do), BATCH):
         part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
         seen = {name: one for name, (one, _) in part.items()}
-        as_seen = AsSeen(
+        as_seen = BulkCondition(
             decision.decision_id,
             prefix_of(decision),
             own_prefix_of(decision),
@@ -242,9 +242,9 @@ def _require_same_selection(outcome: BulkOutcome, expected_count: int, etag: str
     )
 
 
-def _wrong_change(decision: BulkDecision) -> Iterator[FieldViolation]:
+def _wrong_change(decision: BulkDecisionCall) -> Iterator[FieldViolation]:
     try:
-        prepare(_change(decision, Selected("v", Status.ALLEGED, False)), MAX_TIME)
+        prepare(_change(decision, SelectedViolation("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
         for violation in error.violations:
             if violation.path[-1] != "entry_id":
@@ -255,7 +255,7 @@ def _statuses_allowing(action: Action) -> set[Status]:
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
 
-def _change(decision: BulkDecision, selected: Selected) -> Entry:
+def _change(decision: BulkDecisionCall, selected: SelectedViolation) -> Entry:
     action = Action.REVIEW if selected.held_back else decision.action
     fact = StatusChanged(
         selected.violation,
@@ -273,7 +273,7 @@ def _lot(report: SelectedReport) -> float:
     return int.from_bytes(drawn[:6], "big") / 2**48
 
 
-def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) -> Iterator[Selected]:
+def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecisionCall) -> Iterator[SelectedViolation]:
     wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
     prefix = own_prefix_of(decision)
     after = count = 0
@@ -301,7 +301,7 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecision) 
         after = page[-1].sequence
 
 
-def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> Selected | None:
+def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> SelectedViolation | None:
     """Return a violation's state before the decision whose entry ids begin with `prefix`.
 
     None if a person must decide it, or if the violation was found to be of another seller.
@@ -309,8 +309,8 @@ def _state_before(prefix: str, report: SelectedReport, changes: Sequence[Recorde
     state = report.state
     for change in changes:
         if change.entry_id.startswith(prefix):
-            return Selected(report.violation, state.status, True, change.held_back)
+            return SelectedViolation(report.violation, state.status, True, change.held_back)
         state = state.apply(change)
     if state.is_of_another_seller or state.is_held_back:
         return None
-    return Selected(report.violation, state.status, False, changes=state.decision_count)
+    return SelectedViolation(report.violation, state.status, False, changes=state.decision_count)

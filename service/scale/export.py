@@ -38,7 +38,7 @@ MAX_FILES = 8
 Progress = Callable[[str, int, int], None]
 
 
-class Exported(NamedTuple):
+class ExportResult(NamedTuple):
     number: int
     marketplace: str
     buckets: int
@@ -73,13 +73,13 @@ class Exported(NamedTuple):
             raise ConfigurationWrong(f"{place} holds no list of exported files; delete it, and export again") from None
 
 
-def find_exported(store: Store) -> Exported | None:
-    """Return the last commit; raises as `Exported.decode`."""
+def find_exported(store: Store) -> ExportResult | None:
+    """Return the last commit; raises as `ExportResult.decode`."""
     names = [name for name in store.list("_export") if name.endswith(".json")]
-    return Exported.decode(store.read(names[-1]), store.place) if names else None
+    return ExportResult.decode(store.read(names[-1]), store.place) if names else None
 
 
-def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, progress: Progress) -> Exported:
+def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, progress: Progress) -> ExportResult:
     """Export what is not yet exported up to a cut; return what is exported.
 
     After an interruption, a repeated call goes on after the last commit. Raises ConfigurationWrong if the folder holds
@@ -88,7 +88,7 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
     store.make_private()
     chain = ledger.seals.chain_at(cut.sequence)
     mended = len(ledger.clock.list_mendings(cut.sequence))
-    done = find_exported(store) or Exported(0, marketplace, 0, 0, cut.sequence, "", mended, ())
+    done = find_exported(store) or ExportResult(0, marketplace, 0, 0, cut.sequence, "", mended, ())
     if not _is_of(ledger, done, marketplace):
         raise ConfigurationWrong(
             f"{store.place} holds entries of another ledger or marketplace; name another folder, or delete it"
@@ -118,7 +118,7 @@ def forget_foreign(ledger: Ledger, store: Store, marketplace: str) -> None:
             store.delete(name)
 
 
-def _is_of(ledger: Ledger, done: Exported, marketplace: str) -> bool:
+def _is_of(ledger: Ledger, done: ExportResult, marketplace: str) -> bool:
     chain = ledger.seals.chain_at(done.target) if done.number else None
     return done.marketplace == marketplace and (not done.number or (chain is not None and chain.hex() == done.chain))
 
@@ -165,11 +165,11 @@ def _compact(store: Store, files: Sequence[EntryFile]) -> Iterator[EntryFile]:
             yield _write_file(store, pl.concat(read_files(store, own, list(SCHEMA))), bucket)
 
 
-def _sweep(store: Store, done: Exported) -> None:
+def _sweep(store: Store, done: ExportResult) -> None:
     kept = {file.path for file in done.files}
     before = f"_export/{done.number - 1:09d}.json"
     if store.exists(before):
-        kept |= {file.path for file in Exported.decode(store.read(before), store.place).files}
+        kept |= {file.path for file in ExportResult.decode(store.read(before), store.place).files}
     kept |= {before, f"_export/{done.number:09d}.json"}
     for name in store.list(""):
         if name not in kept:

@@ -16,13 +16,13 @@ from scoring.base.errors import ProcessEnded
 ATTEMPTS = 3
 
 
-class Line(NamedTuple):
+class TaskLine(NamedTuple):
     place: str
     """Folder or URL of the run."""
     line: int
 
 
-def run_locally(lines: Sequence[Line], processes: int, memory_bytes: int) -> Iterator[int]:
+def run_locally(lines: Sequence[TaskLine], processes: int, memory_bytes: int) -> Iterator[int]:
     """Run lines; yield how many are done after each.
 
     `processes`: 0 for one a processor, fewer if tasks of `memory_bytes` would not fit; 1: this process. A line of a
@@ -39,7 +39,7 @@ def run_locally(lines: Sequence[Line], processes: int, memory_bytes: int) -> Ite
         return
     left, done = list(lines), 0
     for _ in range(ATTEMPTS):
-        finished: list[Line] = []
+        finished: list[TaskLine] = []
         try:
             for line in _run_in_pool(left, number):
                 finished.append(line)
@@ -54,8 +54,8 @@ def run_locally(lines: Sequence[Line], processes: int, memory_bytes: int) -> Ite
     )
 
 
-def _run_in_pool(lines: Sequence[Line], processes: int) -> Iterator[Line]:
-    given: deque[tuple[Line, Future[None]]] = deque()
+def _run_in_pool(lines: Sequence[TaskLine], processes: int) -> Iterator[TaskLine]:
+    given: deque[tuple[TaskLine, Future[None]]] = deque()
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin) as pool:
         try:
             for line in lines:
@@ -68,13 +68,13 @@ def _run_in_pool(lines: Sequence[Line], processes: int) -> Iterator[Line]:
             pool.shutdown(cancel_futures=True)
 
 
-def _wait(running: deque[tuple[Line, "Future[None]"]]) -> Line:
+def _wait(running: deque[tuple[TaskLine, "Future[None]"]]) -> TaskLine:
     line, future = running.popleft()
     future.result()
     return line
 
 
-def _run(line: Line) -> None:
+def _run(line: TaskLine) -> None:
     from service.scale.task import run_task
 
     run_task(*line)

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
-from service.scale.export import Exported
+from service.scale.export import ExportResult
 from service.scale.layout import HASH, EntryFile
 from service.scores.book.generation_file import GenerationHead
 
@@ -33,7 +33,7 @@ BYTES_PER_ROW, BASE_BYTES = 600, 400 << 20
 """Memory of a task, by `./dev bench scale`."""
 
 
-class Earlier(NamedTuple):
+class EarlierRun(NamedTuple):
     """A finished run with the same model, policy and release, whose answers roll over."""
 
     place: str
@@ -60,7 +60,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class RunManifest:
     marketplace: str
     entries: str
     """The exported folder or its URL."""
@@ -68,7 +68,7 @@ class Manifest:
     memory_bytes: int
     mended: int
     """Mendings of the clock that the entries reflect."""
-    earlier: Earlier | None
+    earlier: EarlierRun | None
     head: GenerationHead
     tasks: Sequence[Task]
 
@@ -100,16 +100,16 @@ class Manifest:
         return self.tasks[line - 1]
 
 
-_READER = TypeAdapter(Manifest)
+_READER = TypeAdapter(RunManifest)
 
 
 def make_manifest(
-    exported: Exported,
+    exported: ExportResult,
     entries: str,
     head: GenerationHead,
-    earlier: Earlier | None = None,
+    earlier: EarlierRun | None = None,
     parts: Mapping[int, tuple[str, str]] = MappingProxyType({}),
-) -> Manifest:
+) -> RunManifest:
     """Plan a task for each bucket that has files. `parts`: of the earlier run, by bucket, with their SHA-256."""
     of_bucket: dict[int, list[EntryFile]] = {}
     for file in exported.files:
@@ -127,7 +127,7 @@ def make_manifest(
     ]
     most = max((task.rows for task in tasks), default=0)
     memory = BASE_BYTES + BYTES_PER_ROW * most
-    return Manifest(
+    return RunManifest(
         marketplace=exported.marketplace,
         entries=entries,
         buckets=exported.buckets,
@@ -139,7 +139,7 @@ def make_manifest(
     )
 
 
-def read_manifest(data: bytes, place: str) -> Manifest:
+def read_manifest(data: bytes, place: str) -> RunManifest:
     """Parse a manifest. Raises ConfigurationWrong if it is altered, or names a file or bucket twice."""
     name = f"{place}/{MANIFEST}"
     try:

@@ -27,8 +27,8 @@ from scoring.policy.policy import Policy
 from sellertrust.names import seller_name
 from service.files import make_private
 from service.ledger.store import Ledger
-from service.scale.export import Exported, export_entries, forget_foreign
-from service.scale.local import Line
+from service.scale.export import ExportResult, export_entries, forget_foreign
+from service.scale.local import TaskLine
 from service.scale.manifest import (
     MANIFEST,
     MODEL,
@@ -37,8 +37,8 @@ from service.scale.manifest import (
     POLICY,
     SCORES,
     SERVED,
-    Earlier,
-    Manifest,
+    EarlierRun,
+    RunManifest,
     make_manifest,
     read_manifest,
 )
@@ -57,17 +57,17 @@ from service.shared_files import Store
 HEAD = "head.json"
 
 Progress = Callable[[str, int, int], None]
-Driver = Callable[[Sequence[Line], int], Iterator[int]]
+Driver = Callable[[Sequence[TaskLine], int], Iterator[int]]
 """Runs lines whose tasks take so many bytes of memory each; yields how many are done."""
 
 
-class Opened(NamedTuple):
+class RescoringParts(NamedTuple):
     ledger: Ledger
     scorer: Scorer
 
 
 @dataclass(frozen=True, slots=True)
-class Rescored:
+class RescoredFile:
     path: Path
     head: GenerationHead
     sellers: int
@@ -75,10 +75,12 @@ class Rescored:
 
 class Run(NamedTuple):
     store: Store
-    manifest: Manifest
+    manifest: RunManifest
 
 
-def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Driver, progress: Progress) -> Rescored:
+def rescore(
+    opened: RescoringParts, folder: Path, store: Store, days: int, driver: Driver, progress: Progress
+) -> RescoredFile:
     """Write today's or the next day's generation into a private folder; return what was written.
 
     `store` keeps exported entries and runs; an unfinished run of the same day, model, policy and release goes on. `days`
@@ -88,9 +90,9 @@ def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Drive
     make_private(folder)
     delete_abandoned(folder)
     head, runs = plan_runs(opened, store, days, progress)
-    lines = [Line(run.store.place, task.line) for run in runs for task in run.manifest.tasks]
+    lines = [TaskLine(run.store.place, task.line) for run in runs for task in run.manifest.tasks]
     pending = [
-        Line(run.store.place, task.line)
+        TaskLine(run.store.place, task.line)
         for run in runs
         for task in run.manifest.tasks
         if not run.store.exists(task.receipt_path)
@@ -105,7 +107,7 @@ def rescore(opened: Opened, folder: Path, store: Store, days: int, driver: Drive
     return rescored
 
 
-def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tuple[GenerationHead, list[Run]]:
+def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progress) -> tuple[GenerationHead, list[Run]]:
     """Return (head, runs by marketplace) of an unfinished rescoring, or of a new one after an export of what is new."""
     artifact = opened.scorer.champion.artifact
     if artifact is None:
@@ -137,8 +139,8 @@ def plan_runs(opened: Opened, store: Store, days: int, progress: Progress) -> tu
 
 
 def _find_earlier(
-    opened: Opened, store: Store, exported: Exported, head: GenerationHead
-) -> tuple[Earlier | None, dict[int, tuple[str, str]]]:
+    opened: RescoringParts, store: Store, exported: ExportResult, head: GenerationHead
+) -> tuple[EarlierRun | None, dict[int, tuple[str, str]]]:
     before = store.subfolder(f"runs/{_name_run(head._replace(day=head.day - 1))}")
     for name in before.list("") if not head.notice else ():
         plan, *rest = name.split("/", 1)
@@ -151,12 +153,12 @@ def _find_earlier(
             is_same = (found.buckets, found.mended, *found.head[6:]) == (exported.buckets, exported.mended, *head[6:])
             if is_same and chain is not None and chain.hex() == found.head.chain:
                 receipts = {task.bucket: read_receipt(run, found, task) for task in found.tasks}
-                earlier = Earlier(run.place, found.head.day, found.head.observe_time, found.head.sequence)
+                earlier = EarlierRun(run.place, found.head.day, found.head.observe_time, found.head.sequence)
                 return earlier, {bucket: (one.part, one.sha256) for bucket, one in receipts.items()}
     return None, {}
 
 
-def write_run(run: Store, manifest: Manifest, artifact: Artifact, policy: Policy) -> None:
+def write_run(run: Store, manifest: RunManifest, artifact: Artifact, policy: Policy) -> None:
     """Write what tasks read: the model, the policy, and last the manifest."""
     for name, data in artifact.parts.items():
         run.write(f"{MODEL}/{name}", data)
@@ -184,7 +186,7 @@ def _name_run(head: GenerationHead) -> str:
     return head.name.removesuffix(SUFFIX)
 
 
-def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], progress: Progress) -> Rescored:
+def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], progress: Progress) -> RescoredFile:
     """Join the scores of finished tasks into one file for servers; return its place and the number of sellers."""
     total = sum(len(run.manifest.tasks) for run in runs)
     done = sellers = 0
@@ -196,10 +198,10 @@ def write_generation(folder: Path, head: GenerationHead, runs: Sequence[Run], pr
                 writer.add((seller_name(manifest.marketplace, name), until, body) for name, until, body in answers)
                 done, sellers = done + 1, sellers + len(part)
                 progress("write", done, total)
-        return Rescored(writer.finish(), head, sellers)
+        return RescoredFile(writer.finish(), head, sellers)
 
 
-def _make_head(opened: Opened, days: int) -> GenerationHead:
+def _make_head(opened: RescoringParts, days: int) -> GenerationHead:
     ledger, scorer = opened
     made_by = scorer.made_by
     ledger.clock.read_end()

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from scoring.base.errors import ConfigurationWrong, ProcessEnded, SellertrustError
-from service.scale.local import Line
+from service.scale.local import TaskLine
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,7 +24,7 @@ ARCHIVE = "SELLERTRUST_SPARK_ARCHIVE"
 MAX_FAILURES = 4
 
 
-def run_on_spark(master: str, lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+def run_on_spark(master: str, lines: Sequence[TaskLine], memory_bytes: int) -> Iterator[int]:
     """Run lines on `local[N]`, `spark://HOST:PORT` or `sc://HOST:PORT`; yield how many are done, when all are.
 
     Every worker needs sellertrust, and the runs' places. Raises ConfigurationWrong with a task's error, or if the
@@ -73,7 +73,7 @@ def _open_session(master: str, memory_bytes: int) -> SparkSession:
         raise ConfigurationWrong(f"no Spark at {master}: {text}; it needs Java 17 or newer") from None
 
 
-def _plan(session: SparkSession, lines: Sequence[Line]) -> "DataFrame":
+def _plan(session: SparkSession, lines: Sequence[TaskLine]) -> "DataFrame":
     given = [tuple(line) for line in lines]
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -31,14 +31,14 @@ from service.scale.manifest import (
     POLICY,
     SCORES,
     SERVED,
-    Manifest,
+    RunManifest,
     Task,
     read_manifest,
 )
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.champion import Champion
 from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
-from service.scores.scorer import Answered, Scorer
+from service.scores.scorer import ScoredSeller, Scorer
 from service.scores.served_policy import ServedPolicy
 from service.shared_files import Store
 
@@ -98,7 +98,7 @@ class OpenRun(NamedTuple):
     """A run with its model, whose golden vectors were checked in this process, and its policy."""
 
     store: Store
-    manifest: Manifest
+    manifest: RunManifest
     artifact: Artifact
     policy: Policy
 
@@ -138,7 +138,7 @@ def _open_run(place: str, data: bytes) -> OpenRun:
     return OpenRun(store, manifest, artifact, policy)
 
 
-def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
+def read_receipt(store: Store, manifest: RunManifest, task: Task) -> Receipt:
     """Return the receipt of a task. Raises ConfigurationWrong if it is of another run or line, or cannot be read."""
     try:
         receipt = Receipt(**parse_json(store.read(task.receipt_path)))
@@ -151,7 +151,7 @@ def read_receipt(store: Store, manifest: Manifest, task: Task) -> Receipt:
     return receipt
 
 
-def read_scores_of_task(store: Store, manifest: Manifest, task: Task) -> pl.DataFrame:
+def read_scores_of_task(store: Store, manifest: RunManifest, task: Task) -> pl.DataFrame:
     """Return a task's rows, one per seller. Raises ConfigurationWrong if the receipt contradicts the file."""
     receipt = read_receipt(store, manifest, task)
     try:
@@ -226,10 +226,10 @@ def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str
     return {}
 
 
-def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[Any, ...]]:
+def _list_rows(scorer: Scorer, manifest: RunManifest, sellers: list[str]) -> Iterator[tuple[Any, ...]]:
     midnights: dict[str, list[int]] = {}
 
-    def keep(answered: Answered) -> None:
+    def keep(answered: ScoredSeller) -> None:
         core = answered.core
         if core.midnights is not None:
             midnights.update(zip(core.known.sellers, core.midnights.T.tolist(), strict=True))
@@ -241,7 +241,7 @@ def _list_rows(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterat
         yield seller, manifest.head.day, score.points, tier, score.valid_until, answer, midnights[seller]
 
 
-def list_scores(scorer: Scorer, manifest: Manifest, sellers: list[str]) -> Iterator[tuple[str, str, SellerScore]]:
+def list_scores(scorer: Scorer, manifest: RunManifest, sellers: list[str]) -> Iterator[tuple[str, str, SellerScore]]:
     """Yield (resource name, id, score) of sellers with a score."""
     outcomes, stamp = scorer.scores(manifest.marketplace, sellers, manifest.head.cut)
     if stamp.notice != manifest.head.notice:

@@ -12,7 +12,7 @@ from scoring.base.errors import ArtifactRefused, ModelNotFound
 from scoring.base.time import parse_time
 from scoring.model.artifact import Artifact
 from scoring.scores import notice
-from service.registry.moves import CHAMPION, PREVIOUS, Move, aliases_of, is_digest
+from service.registry.moves import CHAMPION, PREVIOUS, ModelMove, aliases_of, is_digest
 from service.registry.registry import Registry
 from service.repeated_work import repeat
 
@@ -35,7 +35,7 @@ class Champion:
         self.artifact = artifact
         """The served model, or None. Read it once per call: a promotion replaces it."""
         self._changing = threading.Lock()
-        self._moves: Sequence[Move] = ()
+        self._moves: Sequence[ModelMove] = ()
         self._moves_read = 0
         self.changes: Sequence[notice.Move] = ()
         """Known changes of the champion, oldest first; replaced whole."""
@@ -131,6 +131,6 @@ class Champion:
         repeat(look, stop, registry.look_seconds, report)
 
 
-def _list_changes(moves: Sequence[Move]) -> list[notice.Move]:
+def _list_changes(moves: Sequence[ModelMove]) -> list[notice.Move]:
     served = [("", 0), *((move.digest, parse_time(move.time) - CLOCK_SKEW) for move in moves if move.alias == CHAMPION)]
     return [notice.Move(time, before, after) for (before, _), (after, time) in pairwise(served) if before != after]

@@ -16,7 +16,7 @@ from scoring.features.facts import COUNTING_KINDS
 from service.ledger.database.rows import require_known
 from service.ledger.queries.facts import MAX_ALLEGATIONS, MAX_BATCH_ROWS
 from service.ledger.queries.measures import group_flow_days
-from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries
 from service.ledger.records import Cut
 
 COLUMNS = (
@@ -101,7 +101,7 @@ class _Facts:
         sellers: Sequence[str],
         cut: Cut,
         values: Collection[str] = (),
-        supposed: Supposed = NOTHING_SUPPOSED,
+        supposed: SupposedEntries = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, OmittedAllegations]]:
         if values or supposed != NOTHING_SUPPOSED:
             raise ValueError(f"files give the scores of {marketplace}, no values and nothing supposed")

@@ -30,9 +30,9 @@ from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_not
 from scoring.scores.score import CoreAnswer, explain
 from scoring.scores.settled_value import list_values
 from service.call_context import current_call
-from service.contract.audiences import Told
+from service.contract.audiences import ToldAnswer
 from service.ledger.queries.measures import SellerTerms
-from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
@@ -40,7 +40,7 @@ from service.scores.champion import Champion
 from service.scores.served_policy import ServedPolicy
 
 
-class Answered(NamedTuple):
+class ScoredSeller(NamedTuple):
     marketplace: str
     core: CoreAnswer
     stamp: Stamp
@@ -56,7 +56,7 @@ class Scorer:
         self._ledger = ledger
         self.policy = policy
         self.champion = champion
-        self.observer: Callable[[Answered], None] | None = None
+        self.observer: Callable[[ScoredSeller], None] | None = None
         self._known = _Known((), (), MadeBy("", ""))
         self._notice_days: dict[str, int] = {}
 
@@ -133,7 +133,7 @@ class Scorer:
             return [outcome for outcomes in alone for outcome in outcomes]
         if self.observer is not None and core.artifact is not None:
             with suppress(Exception):
-                self.observer(Answered(query.marketplace, core, query.stamp))
+                self.observer(ScoredSeller(query.marketplace, core, query.stamp))
         named = zip(batch, core.scores, strict=True)
         return [seller_not_found(query.marketplace, seller) if score is None else score for seller, score in named]
 
@@ -169,7 +169,7 @@ class Scorer:
         seller: str,
         cut: Cut,
         *,
-        supposed: Supposed = NOTHING_SUPPOSED,
+        supposed: SupposedEntries = NOTHING_SUPPOSED,
         made_by: tuple[Artifact | None, Policy] | None = None,
     ) -> WholeAnswer:
         """Return one seller's score and measures from one reading, with hypothetical entries.
@@ -182,7 +182,7 @@ class Scorer:
         stated = terms[seller]
         return WholeAnswer(core, in_force, stated.statements, query.policy, query.stamp, stated.notices)
 
-    def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[Told, Explanation]:
+    def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[ToldAnswer, Explanation]:
         """Return the facts that `told_message` puts into words, and the explanation. Raises SellerNotFound."""
         answer = self.whole_answer(marketplace, seller, cut)
         explanation = explain(answer.core, _check)
@@ -191,7 +191,7 @@ class Scorer:
         forecasts = forecast(answer.core, _check)
         leads = find_leads(answer, explanation, forecasts, check=_check)
         fixed = forecasts is not None and forecasts.is_fixed
-        told = Told(
+        told = ToldAnswer(
             answer=answer,
             leads=leads,
             given_back=list_given_back(answer, _check),
@@ -284,7 +284,7 @@ class _Query:
     cut: Cut
     artifact: Artifact | None
     policy: Policy
-    supposed: Supposed = NOTHING_SUPPOSED
+    supposed: SupposedEntries = NOTHING_SUPPOSED
     served: tuple[ServedPair, ...] = ()
     """Before the moves whose notice runs."""
     notice: str = ""

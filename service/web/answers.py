@@ -8,7 +8,7 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.web.drawing import Look, draw_badge, draw_nothing
+from service.web.drawing import BadgeLook, draw_badge, draw_nothing
 from service.web.words import Wording
 
 
@@ -43,7 +43,7 @@ _FILES = "public, max-age=300, stale-if-error=86400"
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedResponse:
     """A response, and status 304 for readers who have it."""
 
     whole: Response
@@ -56,11 +56,11 @@ class Finished:
         return self.unchanged if held.strip() == "*" or self.etag in held else self.whole
 
 
-def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Finished:
+def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> FinishedResponse:
     """Make a response with an ETag of the body, and the 304 for readers who have it."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     tagged = {**headers, "ETag": etag}
-    return Finished(
+    return FinishedResponse(
         Response(body, headers=tagged, media_type=media_type), Response(status_code=304, headers=tagged), etag
     )
 
@@ -87,11 +87,11 @@ class Pictures:
         self._words = words
         self._made = cache(self._make)
 
-    def of(self, look: Look, is_negotiated: bool, badge: str, age: Age) -> Finished:
+    def of(self, look: BadgeLook, is_negotiated: bool, badge: str, age: Age) -> FinishedResponse:
         """Return a badge's picture; one and the same empty picture for a badge without words."""
         return self._made(look, is_negotiated, badge if badge in self._words else None, age)
 
-    def _make(self, look: Look, is_negotiated: bool, badge: str | None, age: Age) -> Finished:
+    def _make(self, look: BadgeLook, is_negotiated: bool, badge: str | None, age: Age) -> FinishedResponse:
         if badge is None:
             drawn = draw_nothing(look)
         else:

@@ -22,7 +22,7 @@ from service.web.answers import (
     language_headers,
     refuse,
 )
-from service.web.badges import Badges, Row, Seller
+from service.web.badges import BadgeRow, Badges, Seller
 from service.web.pages import ICON, STYLESHEET, Award, record_page, shop_page
 from service.web.query import MAX_SELLERS, Query, RequestWrong, read_query
 from service.web.script import BADGE_SCRIPT
@@ -127,7 +127,7 @@ class _BadgeRoutes:
         awards = {name: self._award((marketplace, name), row) for name, row in rows.items()}
         return _page(shop_page(awards, self._words, query.look.language), query, "no-store", request)
 
-    async def _rows(self, marketplace: str, names: Sequence[str]) -> dict[str, Row | None]:
+    async def _rows(self, marketplace: str, names: Sequence[str]) -> dict[str, BadgeRow | None]:
         rows = {name: self._badges.take_fresh((marketplace, name)) for name in names}
         missing = [name for name, row in rows.items() if row is None]
         if missing:
@@ -135,13 +135,13 @@ class _BadgeRoutes:
             rows.update(zip(missing, found, strict=True))
         return rows
 
-    def _award(self, seller: Seller, row: Row | None) -> Award | None:
+    def _award(self, seller: Seller, row: BadgeRow | None) -> Award | None:
         if row is None or row.badge not in self._words:
             return None
         marketplace, name = seller
         return Award(marketplace, name, row.badge, self._words[row.badge], row.as_of_time)
 
-    def _age(self, row: Row | None) -> Age:
+    def _age(self, row: BadgeRow | None) -> Age:
         if row is None:
             return Age.UNKNOWN
         return Age.CURRENT if self._badges.is_current(row) else Age.OLD

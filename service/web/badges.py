@@ -44,7 +44,7 @@ Ask = Callable[[str, Sequence[str]], Mapping[str, Outcome]]
 
 
 @dataclass
-class Counts:
+class BadgeCounts:
     kept: int = 0
     asked: int = 0
     stale: int = 0
@@ -55,7 +55,7 @@ class Counts:
     """Several requests may wait for one call."""
 
 
-class Row(NamedTuple):
+class BadgeRow(NamedTuple):
     """Times in seconds of the clock."""
 
     badge: str
@@ -83,15 +83,15 @@ class Badges:
         call_seconds: float = CALL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.counts = Counts()
+        self.counts = BadgeCounts()
         self.is_away = False
         self._ask = ask
         self._report = report
         self._stale_seconds = stale_seconds
         self._call_seconds = call_seconds
         self._clock = clock
-        self._sellers: Recent[Seller, Row] = Recent(max_sellers)
-        self._strangers: Recent[Seller, Row] = Recent(max_sellers)
+        self._sellers: Recent[Seller, BadgeRow] = Recent(max_sellers)
+        self._strangers: Recent[Seller, BadgeRow] = Recent(max_sellers)
         self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
         """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
@@ -111,7 +111,7 @@ class Badges:
         """Return how many sellers are remembered, unknown ids included."""
         return len(self._sellers) + len(self._strangers)
 
-    def take_fresh(self, seller: Seller) -> Row | None:
+    def take_fresh(self, seller: Seller) -> BadgeRow | None:
         """Return a seller's badge if the server was asked within 30 s, and count it; else None."""
         row = self._row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
@@ -119,11 +119,11 @@ class Badges:
         self.counts.kept += 1
         return row
 
-    def is_current(self, row: Row) -> bool:
+    def is_current(self, row: BadgeRow) -> bool:
         """Return whether the server confirmed the badge within 30 s, not only was asked."""
         return self._clock() - row.checked <= FRESH_SECONDS
 
-    async def find(self, sellers: Sequence[Seller]) -> list[Row | None]:
+    async def find(self, sellers: Sequence[Seller]) -> list[BadgeRow | None]:
         """Return each badge in order: new, else the last one, else None. Takes at most one call's time."""
         began = self._clock()
         flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
@@ -131,10 +131,10 @@ class Badges:
             await asyncio.wait(flights, timeout=self._call_seconds)
         return [self._take_usable_row(seller, began) for seller in sellers]
 
-    def _row(self, seller: Seller) -> Row | None:
+    def _row(self, seller: Seller) -> BadgeRow | None:
         return self._sellers.get(seller) or self._strangers.get(seller)
 
-    def _take_usable_row(self, seller: Seller, began: float) -> Row | None:
+    def _take_usable_row(self, seller: Seller, began: float) -> BadgeRow | None:
         row = self._row(seller)
         if row is not None and row.asked >= began - FRESH_SECONDS:
             self.counts.asked += 1
@@ -227,14 +227,14 @@ class Badges:
             if outcome.code in _SETTLED:
                 self._note_denial(outcome)
                 self._sellers.pop(seller, None)
-                self._strangers.put(seller, Row(ABSENT, began, began, datetime.now(UTC)))
+                self._strangers.put(seller, BadgeRow(ABSENT, began, began, datetime.now(UTC)))
             return
         freshness = outcome.freshness
         age = freshness.age.ToTimedelta().total_seconds()
         if outcome.state == SCORE_STATE_UNKNOWN or age > self._stale_seconds:
             return
         self._strangers.pop(seller, None)
-        row = Row(outcome.badge, began, began - age, freshness.as_of_time.ToDatetime(UTC))
+        row = BadgeRow(outcome.badge, began, began - age, freshness.as_of_time.ToDatetime(UTC))
         last = self._sellers.get(seller)
         if last is not None and last.checked > row.checked:
             row = last._replace(asked=began)

@@ -28,7 +28,7 @@ _EMS = {" ',./I\\ijl|": 0.28, "!()-:;[]ft": 0.33, "r*": 0.39, "MW@%mw": 0.87}
 """Widths of some bold letters of Helvetica, in font sizes."""
 
 
-class Look(NamedTuple):
+class BadgeLook(NamedTuple):
     language: str = "en"
     size: int = 20
     theme: str = "light"
@@ -39,7 +39,7 @@ class Look(NamedTuple):
         return self.size if self.form == "mark" else WIDTHS[self.language][self.size], self.size
 
 
-def draw_badge(mark: str, label: str, look: Look) -> str:
+def draw_badge(mark: str, label: str, look: BadgeLook) -> str:
     """Return a badge as SVG with the label's text; `mark`: one of MARKS."""
     colour, size = COLOURS[look.theme][mark], look.size
     shown = escape(label)
@@ -54,7 +54,7 @@ def draw_badge(mark: str, label: str, look: Look) -> str:
     return _svg(look, f' role="img" aria-label="{shown}" lang="{look.language}"', drawn)
 
 
-def draw_nothing(look: Look) -> str:
+def draw_nothing(look: BadgeLook) -> str:
     """Return an empty SVG of the badge's size, hidden from screen readers."""
     return _svg(look, ' aria-hidden="true"', "")
 
@@ -74,7 +74,7 @@ def _letter_ems(letter: str) -> float:
     return next((ems for letters, ems in _EMS.items() if letter in letters), 0.7 if letter.isupper() else 0.58)
 
 
-def _svg(look: Look, attributes: str, drawn: str) -> str:
+def _svg(look: BadgeLook, attributes: str, drawn: str) -> str:
     width, height = look.box()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.demo_cast import CAST
-from service.web.drawing import WIDTHS, Look, draw_badge
+from service.web.drawing import WIDTHS, BadgeLook, draw_badge
 from service.web.frame.rendering import templates
 from service.web.languages import day_in
 from service.web.words import Wording
 
 _FOLDER = Path(__file__).parent
 STYLESHEET = (_FOLDER / "badge.css").read_bytes()
-ICON = draw_badge("star", "", Look(form="mark")).encode()
+ICON = draw_badge("star", "", BadgeLook(form="mark")).encode()
 
 _TEXTS = tomllib.loads((_FOLDER / "texts.toml").read_text(encoding="utf-8"))
 GOODS = _TEXTS["goods"]

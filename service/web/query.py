@@ -3,7 +3,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from service.web.drawing import COLOURS, FORMS, SIZES, Look
+from service.web.drawing import COLOURS, FORMS, SIZES, BadgeLook
 from service.web.languages import LANGUAGES, accepted_language, match_language
 
 MAX_SELLERS = 50
@@ -20,7 +20,7 @@ class RequestWrong(Exception):
 
 
 class Query(NamedTuple):
-    look: Look
+    look: BadgeLook
     is_negotiated: bool
     """Whether the language follows from Accept-Language."""
     sellers: tuple[str, ...]
@@ -43,8 +43,8 @@ def _parse_query(query: bytes, accept_language: str) -> Query:
             raise RequestWrong(field, f"must be {', '.join(allowed[:-1])} or {allowed[-1]}")
     stated = found.get("lang")
     language = match_language(stated[0]) or LANGUAGES[0] if stated else accepted_language(accept_language)
-    usual = Look()
-    look = Look(
+    usual = BadgeLook()
+    look = BadgeLook(
         language,
         int(found.get("size", [usual.size])[0]),
         found.get("theme", [usual.theme])[0],

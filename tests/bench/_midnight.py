@@ -23,7 +23,7 @@ from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.policy_file import load_policy
 from service.registry.registry import Registry
-from service.scale.rescoring import Opened
+from service.scale.rescoring import RescoringParts
 from service.settings import load as load_settings
 from tests.bench._overload import Show
 from tests.helpers.filled import fill
@@ -85,7 +85,7 @@ def _pass_midnight(server: "Server", midnight: int, seconds: float, sellers: int
 def _make_next_day(folder: Path, shift: int) -> None:
     policy = load_policy(load_settings({}))
     with Ledger.open(f"sqlite:///{folder}/ledger.db", clock=lambda: wall_clock() + shift) as ledger:
-        opened = Opened(ledger, build_scorer(ledger, policy, Registry(folder / "registry")))
+        opened = RescoringParts(ledger, build_scorer(ledger, policy, Registry(folder / "registry")))
         rescored_by(opened, folder / "generations", 1)
 
 

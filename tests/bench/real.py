@@ -18,7 +18,7 @@ from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
 from training.observation.points import choose_points
 from training.observation.snapshots import Snapshot, join_snapshots, observe_known_outcomes
-from training.pipeline.job import Trained
+from training.pipeline.job import TrainedModel
 from training.study.definition import Study
 from training.study.loading import load_study
 
@@ -56,7 +56,7 @@ def run(say: Say) -> dict[str, float]:
     return figures
 
 
-def _scores(trained: Trained, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
+def _scores(trained: TrainedModel, study: Study, rows: Snapshot, test: Snapshot) -> dict[str, Floats]:
     """Return the ranking scores of each test row without its own exposure: the model, and every baseline.
 
     With a context `lightgbm` is the curves with the real context, and `served` the page.
@@ -107,7 +107,7 @@ def _compare(
 
 
 def _figures(
-    task: str, study: Study, trained: Trained, test: Snapshot, scores: Mapping[str, Floats]
+    task: str, study: Study, trained: TrainedModel, test: Snapshot, scores: Mapping[str, Floats]
 ) -> dict[str, float]:
     evaluation = trained.evaluation
     figures: dict[str, float] = {

@@ -146,7 +146,7 @@ def _compare(ledger: Ledger, folder: Path, exported: Exported, cut: Cut) -> dict
     return {"bit_equal.sellers": sellers, "bit_equal.differ": differ}
 
 
-def _repeat(entries: Path, folder: Path, exported: Exported, copies: int) -> Exported:
+def _repeat(entries: Path, folder: Path, exported: ExportResult, copies: int) -> ExportResult:
     base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA]))
     store = Store(folder / "entries")
     rows = len(base) * copies

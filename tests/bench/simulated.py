@@ -16,7 +16,7 @@ from tests.helpers.training_ledgers import STUDIES, train
 from training.evaluation.arrays import Interval
 from training.market.files import write_market
 from training.market.simulate import simulate
-from training.pipeline.job import Trained
+from training.pipeline.job import TrainedModel
 from training.study.definition import Study
 from training.study.loading import load_study
 
@@ -42,7 +42,7 @@ def run(say: Say) -> dict[str, float]:
     return figures
 
 
-def _train(study: Study, seed: int, say: Say) -> Trained:
+def _train(study: Study, seed: int, say: Say) -> TrainedModel:
     with tempfile.TemporaryDirectory() as folder:
         write_market(simulate(SELLERS, DAYS, START, seed), Path(folder))
         with imported(STUDIES / "marketplace.mapping.toml", Path(folder), say) as (_, table):

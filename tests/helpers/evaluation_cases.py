@@ -21,7 +21,7 @@ def points_of(log_odds: Floats) -> Ints:
     return Scale(600).points(np.rint(POINTS_PER_LOGIT * (log_odds + math.log(20))))
 
 
-def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> Case:
+def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: Any) -> EvaluationCase:
     rng = np.random.default_rng(seed)
     z = rng.normal(-2.5, 1.2, rows)
     bad = (rng.random(rows) < sigmoid(z)).astype(float)

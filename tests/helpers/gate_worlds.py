@@ -13,10 +13,10 @@ from tests.helpers.evaluation_cases import POLICY, points_of
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.checks.effects import check_effects
 from training.evaluation.arrays import sigmoid
-from training.evaluation.case import Case, Train
+from training.evaluation.case import EvaluationCase, Train
 from training.evaluation.figures import evaluate
 from training.fitting.fit import base_log_odds
-from training.gates.evidence import Measured
+from training.gates.evidence import Measurements
 from training.gates.table import judge
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -32,7 +32,7 @@ BLUR = 1.0
 RECORDED = 0.5
 """Sellers above this in `told` have a record: leaks are looked for below."""
 BROKEN = ("leaked", "shuffled", "turned", "blurred", "shifted", "miscalibrated")
-MEASURED = Measured(50, 0, ("a", "a"))
+MEASURED = Measurements(50, 0, ("a", "a"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _scaled(world: World, log_odds: Floats) -> Floats:
     return np.asarray(world.mean + world.rng.normal(0, 1 / np.sqrt(bad)) + slope * (log_odds - world.mean))
 
 
-def _case(world: World, rows: Snapshot, kind: str, factor: float) -> Case:
+def _case(world: World, rows: Snapshot, kind: str, factor: float) -> EvaluationCase:
     test = np.arange(TRAIN * world.rows, len(world.bad))
     bad_train = float(world.bad[: TRAIN * world.rows].sum())
     noise = 3 / np.sqrt(bad_train)
@@ -139,7 +139,7 @@ def _case(world: World, rows: Snapshot, kind: str, factor: float) -> Case:
     points, text = points_of(own), world.country[test].astype(int).astype(str)
     rng = np.random.default_rng([world.rows, 1])
     log_odds = {"lightgbm": own[test], **{name: values[test] for name, values in models.items()}}
-    return Case(
+    return EvaluationCase(
         bad=rows.bad[test],
         seller=test * 4 // 5,
         day=rows.day[test],

@@ -3,10 +3,10 @@ from pathlib import Path
 
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
-from service.scale.local import Line, run_locally
-from service.scale.rescoring import Opened as Rescoring
-from service.scale.rescoring import Progress, Rescored, rescore
-from service.scores.book.generation_file import Found, GenerationFile
+from service.scale.local import TaskLine, run_locally
+from service.scale.rescoring import Progress, RescoredFile, rescore
+from service.scale.rescoring import RescoringParts as Rescoring
+from service.scores.book.generation_file import FoundAnswer, GenerationFile
 from service.scores.book.keeper import Keeper
 from service.shared_files import Store
 from tests.helpers.books import Opened
@@ -14,16 +14,16 @@ from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
 
-def rescored(ledger: Ledger, folder: Path, days: int = 0, model: object = None) -> Rescored:
+def rescored(ledger: Ledger, folder: Path, days: int = 0, model: object = None) -> RescoredFile:
     return rescored_by(Rescoring(ledger, build_scorer(ledger, policy(), Shelf(model or artifact()))), folder, days)
 
 
-def rescored_by(opened: Rescoring, folder: Path, days: int = 0, progress: Progress = lambda *_: None) -> Rescored:
+def rescored_by(opened: Rescoring, folder: Path, days: int = 0, progress: Progress = lambda *_: None) -> RescoredFile:
     """Rescore in this process; entries and runs lie beside the folder."""
     return rescore(opened, folder, Store(folder.with_name(f"{folder.name}-scale")), days, in_process, progress)
 
 
-def in_process(lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+def in_process(lines: Sequence[TaskLine], memory_bytes: int) -> Iterator[int]:
     return run_locally(lines, 1, memory_bytes)
 
 
@@ -48,5 +48,5 @@ def opened_file(path: Path) -> GenerationFile:
     return file
 
 
-def records(file: GenerationFile) -> Iterator[tuple[str, Found]]:
+def records(file: GenerationFile) -> Iterator[tuple[str, FoundAnswer]]:
     return map(file.record, range(file.sellers))

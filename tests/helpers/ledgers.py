@@ -4,7 +4,7 @@ from typing import Any
 
 from service.ledger.database.database import Database
 from service.ledger.records import ViolationView
-from service.ledger.seals.backup import Manifest, write_backup
+from service.ledger.seals.backup import BackupManifest, write_backup
 from service.ledger.seals.restore import restore_backup
 from service.ledger.seals.verifying import VerificationReport
 from service.ledger.store import Ledger
@@ -27,11 +27,11 @@ def silent(_step: str, _done: int, _total: int) -> None:
     """Show no progress."""
 
 
-def back_up(url: str, file: Path, **options: Any) -> Manifest:
+def back_up(url: str, file: Path, **options: Any) -> BackupManifest:
     with closing(Database(url)) as place:
         return write_backup(place, file, options.pop("progress", silent), now=NOW, **options)
 
 
-def restore(url: str, file: Path) -> Manifest:
+def restore(url: str, file: Path) -> BackupManifest:
     with closing(Database(url)) as place:
         return restore_backup(place, file, silent)

@@ -14,7 +14,7 @@ from scoring.base.errors import SellertrustError
 from service.access.audit import AuditFile
 from service.access.audit_reading import verify_audit
 from service.ledger.append.policy_moves import NewMove, PolicyAction
-from service.ledger.append.proposals import Content, Step
+from service.ledger.append.proposals import Content, ProposalStep
 from service.ledger.database.database import Database
 from service.ledger.records import Position
 from service.ledger.seals.backup import write_backup
@@ -49,10 +49,10 @@ def _fill(path: Path) -> tuple[int, bytes]:
         content = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
         ledger.proposals.propose(MARKET, "p-1", content, principal="dns:anna.example", seller="s-1", hours=1)
         ledger.proposals.take_step(
-            MARKET, "p-1", Step.APPROVED, principal="dns:bert.example", check=lambda _: True, actor="b-1"
+            MARKET, "p-1", ProposalStep.APPROVED, principal="dns:bert.example", check=lambda _: True, actor="b-1"
         )
         ledger.proposals.take_step(
-            MARKET, "p-1", Step.WITHDRAWN, principal="dns:anna.example", check=lambda _: True, actor="a-1"
+            MARKET, "p-1", ProposalStep.WITHDRAWN, principal="dns:anna.example", check=lambda _: True, actor="a-1"
         )
         ledger.erase(MARKET, "s-2", actor="a-1", entry_id="erased")
         return ledger.seals.last()

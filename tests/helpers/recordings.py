@@ -20,7 +20,7 @@ from scoring.policy.policy import Policy
 from service.bootstrap import build_scorer
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.mechanism.recorder import Recorded, Recorder
+from service.mechanism.recorder import Recorder, RecordResult
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
 from service.scores.scorer import Scorer
@@ -136,7 +136,7 @@ class WatchedRecorder(Recorder):
         self.seen: list[tuple[int, int]] = []
         """(Number of sellers, sequence) of each call."""
 
-    def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, Recorded]:
+    def record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, RecordResult]:
         if len(self.seen) == self._ends_after:
             self._ends_after = None
             raise Killed

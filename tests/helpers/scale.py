@@ -14,8 +14,8 @@ from scoring.policy.policy import Policy
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
-from service.scale.manifest import Manifest
-from service.scale.rescoring import Opened, Run, plan_runs
+from service.scale.manifest import RunManifest
+from service.scale.rescoring import RescoringParts, Run, plan_runs
 from service.scores.scorer import Scorer
 from service.shared_files import Store
 from tests.helpers.builders import (
@@ -82,7 +82,7 @@ def open_scorer(ledger: Ledger, policy: Policy = GENERAL) -> Scorer:
 
 
 def planned(ledger: Ledger, folder: Path, days: int = 0) -> Run:
-    _, runs = plan_runs(Opened(ledger, open_scorer(ledger)), Store(folder), days, lambda *_: None)
+    _, runs = plan_runs(RescoringParts(ledger, open_scorer(ledger)), Store(folder), days, lambda *_: None)
     [run] = [one for one in runs if one.manifest.marketplace == MARKET]
     return run
 
@@ -91,5 +91,5 @@ def folder_of(run: Run) -> Path:
     return Path(run.store.place)
 
 
-def entry_files(manifest: Manifest) -> list[Path]:
+def entry_files(manifest: RunManifest) -> list[Path]:
     return [Path(manifest.entries) / file.path for task in manifest.tasks for file in task.files]

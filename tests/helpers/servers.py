@@ -16,7 +16,7 @@ from sellertrust.client import Client, seller_name
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2_grpc import TrustScoreServiceStub
-from service.api.gate import Gate
+from service.api.gate import CallGate
 from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_scorer
@@ -26,7 +26,7 @@ from service.ledger.records import AppendedEntry
 from service.ledger.store import Ledger
 from service.limits import Limits
 from service.policy.policy_file import load_policy
-from service.registry.moves import Move
+from service.registry.moves import ModelMove
 from service.registry.registry import Registry
 from service.scores.book.book import Book
 from service.scores.scorer import Scorer
@@ -54,8 +54,8 @@ class Shelf(Registry):
     def digests(self) -> list[str]:
         return [self.champion_digest()]
 
-    def history(self) -> list[Move]:
-        return [Move("champion", self.champion_digest(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
+    def history(self) -> list[ModelMove]:
+        return [ModelMove("champion", self.champion_digest(), "a-1", "the only one", "1970-01-01T00:00:00Z")]
 
 
 def append_messages_alone(ledger: Ledger, marketplace: str, messages: Sequence[entry_pb2.Entry]) -> list[AppendedEntry]:
@@ -104,7 +104,7 @@ class Running:
         return self.server._tail
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> CallGate:
         return self.server._calls._gate
 
     def hold_nobody(self) -> None:

@@ -16,7 +16,7 @@ from tests.helpers.builders import MARKET
 from training.market.files import write_market
 from training.market.simulate import simulate
 from training.observation.export import LedgerTable, read_export, write_export
-from training.pipeline.job import Job, Trained
+from training.pipeline.job import Job, TrainedModel
 from training.pipeline.run import run
 from training.study.definition import Study
 
@@ -58,7 +58,7 @@ def market_ledger(folder: Path, sellers: int, *, seed: int = 7, days: int = DAYS
     return ledger
 
 
-def train(table: LedgerTable, study: Study, **options: Any) -> Trained:
+def train(table: LedgerTable, study: Study, **options: Any) -> TrainedModel:
     return run(Job(table, study, POLICY, **{"verify": False, **options}))
 
 

@@ -32,7 +32,7 @@ from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
-from service.registry.moves import Move
+from service.registry.moves import ModelMove
 from service.scores.payouts import Payouts
 from tests.helpers.builders import NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.servers import Shelf
@@ -66,10 +66,10 @@ class Shelves(Shelf):
     def champion_digest(self) -> str | None:  # type: ignore[override]
         return None if self.since is None else str(self._artifact.digest)
 
-    def history(self) -> list[Move]:
+    def history(self) -> list[ModelMove]:
         if self.since is None:
             return []
-        return [Move("champion", str(self._artifact.digest), "a-1", "the first", format_time(self.since))]
+        return [ModelMove("champion", str(self._artifact.digest), "a-1", "the first", format_time(self.since))]
 
 
 @dataclass

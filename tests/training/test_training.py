@@ -15,7 +15,7 @@ from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, res
 from training.fitting.fit import fit_curves
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
-from training.pipeline.job import Trained
+from training.pipeline.job import TrainedModel
 from training.study.definition import BadRule, Study
 from training.study.loading import load_study
 
@@ -26,12 +26,12 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="module")
-def trained(table: LedgerTable, study: Study) -> Trained:
+def trained(table: LedgerTable, study: Study) -> TrainedModel:
     return train(table, study)
 
 
 @pytest.mark.long
-def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: Study, trained: Trained) -> None:
+def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: Study, trained: TrainedModel) -> None:
     again = train(table, study)
     assert again.parts == trained.parts
     assert load(again.parts).digest == load(trained.parts).digest
@@ -39,7 +39,9 @@ def test_the_same_study_and_data_give_the_same_model(table: LedgerTable, study: 
     assert other.parts["model.txt"] != trained.parts["model.txt"]
 
 
-def test_training_gives_a_certified_model_with_its_lineage(table: LedgerTable, study: Study, trained: Trained) -> None:
+def test_training_gives_a_certified_model_with_its_lineage(
+    table: LedgerTable, study: Study, trained: TrainedModel
+) -> None:
     artifact = load(trained.parts)
     assert artifact.features == study.features
     evaluation = trained.evaluation

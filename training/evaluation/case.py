@@ -30,7 +30,7 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class EvaluationCase:
     """n test rows; arrays have the shape (n,) unless stated otherwise."""
 
     bad: Floats

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scoring.base.arrays import Floats
-from training.evaluation.case import CANDIDATE, Case
+from training.evaluation.case import CANDIDATE, EvaluationCase
 from training.evaluation.jeffreys import Rate
 from training.evaluation.probability import tied_bins
 
@@ -66,7 +66,7 @@ def _at(x: Floats, y: Floats, wanted: Floats) -> Floats:
     return np.asarray(np.where(exact, y[last[right]], between))
 
 
-def reliability(case: Case) -> list[dict[str, Any]]:
+def reliability(case: EvaluationCase) -> list[dict[str, Any]]:
     """Return a table for about each tenth of the rows by prediction, lowest first; equal predictions stay together.
 
     Each has the weighted predicted and observed rate, and Jeffreys' interval of the observed rate.

@@ -6,14 +6,14 @@ import numpy as np
 from scoring.base.arrays import Floats
 from training.evaluation import curves, segments, tiers
 from training.evaluation.arrays import to_json_values
-from training.evaluation.case import CANDIDATE, VOLUMES, Case
+from training.evaluation.case import CANDIDATE, VOLUMES, EvaluationCase
 from training.evaluation.curves import Shares
 from training.evaluation.equal_volume import at_equal_volume, estimate_by_jackknife
 from training.evaluation.probability import log_losses, recalibrate
 from training.evaluation.stability import Samples
 
 
-def evaluate(case: Case) -> dict[str, Any]:
+def evaluate(case: EvaluationCase) -> dict[str, Any]:
     """Compute all figures of a candidate's evaluation, as JSON values.
 
     AUCs, curves, means and bad rates weight each row by `case.weight`; counts and drift do not. Intervals are tables of
@@ -53,7 +53,7 @@ def evaluate(case: Case) -> dict[str, Any]:
     return result
 
 
-def _describe_probabilities(case: Case, name: str) -> dict[str, Any]:
+def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
     log_odds, p_bad = case.log_odds[name], case.probabilities()[name]
     slope, intercept = recalibrate(log_odds, case.bad, case.weight, case.seller)
     lost = log_losses(log_odds, case.bad)
@@ -72,7 +72,7 @@ def _describe_probabilities(case: Case, name: str) -> dict[str, Any]:
     }
 
 
-def compare_models(case: Case) -> dict[str, Any]:
+def compare_models(case: EvaluationCase) -> dict[str, Any]:
     """Return AUCs over pairs of rows of one day and of like window volume, weighted by `case.weight`: `equal_volume`.
 
     `judged` are the pairs that the case is judged by: the same, or all pairs of a day. `pairs`: their weight; `bad`:
@@ -83,7 +83,7 @@ def compare_models(case: Case) -> dict[str, Any]:
     return found | {"judged": {"at_equal_volume": case.at_equal_volume, **judged}}
 
 
-def _compare(case: Case, *, at_equal_volume: bool) -> dict[str, Any]:
+def _compare(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, Any]:
     found, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
     return {
         "pairs": found[CANDIDATE].pairs,
@@ -93,7 +93,7 @@ def _compare(case: Case, *, at_equal_volume: bool) -> dict[str, Any]:
     }
 
 
-def stability(case: Case) -> dict[str, Any]:
+def stability(case: EvaluationCase) -> dict[str, Any]:
     """Return the PSI of the candidate's points (`score`) and the CSI of each of `features`, test against training.
 
     Features with the largest ratio of value to critical value come first, equal ones by name.

@@ -6,7 +6,7 @@ import numpy as np
 
 from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, Labels, groups_of
-from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, Case
+from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, EvaluationCase
 from training.evaluation.jeffreys import Rate
 from training.evaluation.probability import tied_bins
 
@@ -22,7 +22,7 @@ TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years
 Parts = list[tuple[str, Ints]]
 
 
-def segments(case: Case) -> dict[str, list[dict[str, Any]]]:
+def segments(case: EvaluationCase) -> dict[str, list[dict[str, Any]]]:
     """Return the figures of each segment, by kind (`volume`, `country`, `tenure`, ...); see `evaluate_segment`."""
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
     order = {"thin": 0, "medium": 1, "thick": 2}
@@ -72,7 +72,7 @@ def by_label(labels: Labels) -> Parts:
     return [([*names, "other"][code], index) for code, index in groups_of(codes)]
 
 
-def evaluate_segment(case: Case, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
+def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
     """Return figures of the rows at `index` by name, weighted by `case.weight`; None for a model that is missing.
 
     `predicted`: from `case.probabilities`. AUC ranks by `case.served`,
@@ -104,7 +104,7 @@ def evaluate_segment(case: Case, predicted: Mapping[str, Floats], name: str, ind
     }
 
 
-def by_month(case: Case) -> list[dict[str, Any]]:
+def by_month(case: EvaluationCase) -> list[dict[str, Any]]:
     """Return a table of figures for each month of the observation day, in order, weighted by `case.weight`.
 
     The AUC is NaN below 10 bad or 10 good rows.

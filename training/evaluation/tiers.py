@@ -7,7 +7,7 @@ from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, sigmoid
-from training.evaluation.case import CANDIDATE, Case
+from training.evaluation.case import CANDIDATE, EvaluationCase
 from training.evaluation.jeffreys import Rate, holm
 
 TIERS = (Tier.UNRATED, *RATED_TIERS)
@@ -23,7 +23,7 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
     return np.where(unrated, 0, 1 + np.searchsorted(cut_offs, points, side="right")).astype(np.int64)
 
 
-def grades(case: Case) -> list[dict[str, Any]]:
+def grades(case: EvaluationCase) -> list[dict[str, Any]]:
     """Return a table for each tier that has rows: points, predicted and observed rate weighted by `case.weight`, tests.
 
     Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. Unrated rows are a tier of their own,
@@ -54,7 +54,7 @@ def grades(case: Case) -> list[dict[str, Any]]:
     return rows
 
 
-def migration(case: Case) -> dict[str, Any] | None:
+def migration(case: EvaluationCase) -> dict[str, Any] | None:
     """Count rated rows by the champion's tier (down) and the candidate's (across); None if alone.
 
     `matrix`: the unweighted counts. `same` and `within_one`: the shares of rows that keep their tier, or move by at

@@ -10,7 +10,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurements:
     """Measurements outside the evaluation; None: not measured."""
 
     parity_rows: int = 0
@@ -23,7 +23,7 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class GateEvidence:
     evaluation: Mapping[str, Any]
-    measured: Measured
+    measured: Measurements
     segment_rows: int
 
     @property
@@ -55,7 +55,7 @@ class GateFinding:
     """The condition for passing, as a sentence with `{limit}`; empty if the text needs none."""
     remedy: str = ""
 
-    def verdict(self, limit: float, bad: int) -> "Verdict":
+    def verdict(self, limit: float, bad: int) -> "GateVerdict":
         """Judge the number by its limit, as far as `bad` bad test rows can show it.
 
         A number on the right side of its reference (0, or the ratio 1) passes. Near the limit it is undecided: below it
@@ -64,21 +64,21 @@ class GateFinding:
         = 72 bad rows.
         """
         if self.number is None or not math.isfinite(self.number):
-            return Verdict(ok=None, signed=self.by_person)
+            return GateVerdict(ok=None, signed=self.by_person)
         fault, room = (math.log(self.number), math.log(limit)) if self.is_ratio else (self.number, limit)
         spread = self.spread or 0.0
         if fault <= max(room - max(spread - room / 2, 0.0), 0.0):
-            return Verdict(ok=True)
+            return GateVerdict(ok=True)
         if fault > room + max(spread - room / 4, 0.0):
-            return Verdict(ok=None, signed=True) if self.by_person else Verdict(ok=False)
+            return GateVerdict(ok=None, signed=True) if self.by_person else GateVerdict(ok=False)
         if self.of_many and fault <= room:
-            return Verdict(ok=True)
+            return GateVerdict(ok=True)
         share = spread / (room / 2 + room - fault if fault <= room else room / 4 + fault - room)
-        return Verdict(ok=None, signed=True, needed=math.ceil(bad * share**2) if math.isfinite(share) else None)
+        return GateVerdict(ok=None, signed=True, needed=math.ceil(bad * share**2) if math.isfinite(share) else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     ok: bool | None
     """None: undecided, or not measured."""
     signed: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 
 from training.gates import calibration
 from training.gates import findings as figures
-from training.gates.evidence import GateEvidence, GateFinding, Measured, Verdict
+from training.gates.evidence import GateEvidence, GateFinding, GateVerdict, Measurements
 
 HARD, ADVISORY = "hard", "advisory"
 
@@ -52,7 +52,7 @@ class Gates:
     """Least rows of a segment that is judged."""
 
 
-def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
+def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measurements) -> dict[str, Any]:
     """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`: all hard gates are ok.
 
     `evaluation`: from `evaluate`. `gates`, without gates switched off: each with `gate`, `kind`, `ok`, `number`,
@@ -87,7 +87,7 @@ def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> d
     }
 
 
-def _spell_part(finding: GateFinding, verdict: Verdict, limit: float, bad: int) -> str:
+def _spell_part(finding: GateFinding, verdict: GateVerdict, limit: float, bad: int) -> str:
     passes = finding.passes.format(limit=limit) if finding.passes else ""
     open_text = ""
     if verdict.needed is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from training.market.parameters import BAD_FAITH, PARAMETERS, column
-from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW, Drawn
+from training.market.records import CONFIRM, DISMISS, OVERTURN, WITHDRAW, SellerTraits
 from training.market.tables import Calendar, Flags, Ints, Tables, draw_delays, draw_index
 
 ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
@@ -20,7 +20,7 @@ Columns = dict[str, Ints]
 
 
 def draw_breaches(
-    rng: np.random.Generator, tables: Tables, calendar: Calendar, exposure: Columns, drawn: Drawn
+    rng: np.random.Generator, tables: Tables, calendar: Calendar, exposure: Columns, drawn: SellerTraits
 ) -> tuple[dict[str, Ints | Flags], Columns]:
     """Draw violations and decisions of a block of sellers; return both as tables of columns.
 

@@ -34,7 +34,7 @@ class Market:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SellerTraits:
     join_day: Ints
     leave_day: Ints
     seller_class: Ints

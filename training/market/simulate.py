@@ -13,7 +13,7 @@ import polars as pl
 
 from training.market.breaches import draw_breaches
 from training.market.parameters import PARAMETERS, column
-from training.market.records import Drawn, Market
+from training.market.records import Market, SellerTraits
 from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
 
 # Part of the market's definition: another size gives other draws.
@@ -73,7 +73,7 @@ def _simulate_block(
     return {name: pl.DataFrame(columns) for name, columns in zip(FRAMES, frames, strict=True)}
 
 
-def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> Drawn:
+def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> SellerTraits:
     n, days, stated = BLOCK_SELLERS, len(calendar.month), PARAMETERS["sellers"]
     veteran = rng.random(n) < stated["veteran_share"]
     join_day = np.where(veteran, rng.integers(-stated["veteran_days"], 0, n), rng.integers(0, days, n))
@@ -82,7 +82,7 @@ def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> Drawn:
     seller_class = draw_index(rng, prior[veteran.astype(np.int64)])
     shape, mean = (column("classes", name)[seller_class] for name in ("hazard_shape", "hazard_mean"))
     countries = np.array(list(PARAMETERS["countries"].values()))
-    return Drawn(
+    return SellerTraits(
         join_day=join_day,
         # Veterans have not left before the start: their time to leave counts from there.
         leave_day=np.maximum(join_day, 0) + lifetime,
@@ -117,7 +117,7 @@ def _draw_failure_rates(rng: np.random.Generator, seller_class: Ints) -> Floats:
     return rates
 
 
-def _draw_active_days(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> Flags:
+def _draw_active_days(rng: np.random.Generator, drawn: SellerTraits, calendar: Calendar) -> Flags:
     day, stated = np.arange(len(calendar.month)), PARAMETERS["volume"]
     rate = stated["active_median"] * np.exp(stated["active_sigma"] * drawn.size)
     sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
@@ -125,7 +125,7 @@ def _draw_active_days(rng: np.random.Generator, drawn: Drawn, calendar: Calendar
     return np.asarray(sells & there)
 
 
-def _draw_exposure(rng: np.random.Generator, drawn: Drawn, calendar: Calendar) -> dict[str, Ints]:
+def _draw_exposure(rng: np.random.Generator, drawn: SellerTraits, calendar: Calendar) -> dict[str, Ints]:
     seller, day = np.nonzero(_draw_active_days(rng, drawn, calendar))
     own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
     stated = PARAMETERS["volume"]

@@ -24,7 +24,7 @@ ABSENT = NO_TIER
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class PastAnswers:
     """The answers about every seller of the table, in its order. Arrays of shape (sellers,)."""
 
     points: Ints
@@ -35,12 +35,12 @@ class Answers:
     """Raw score, float64, also of the unrated; NaN of the absent."""
 
 
-def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> Answers:
+def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> PastAnswers:
     """Return the answers about every seller as a server gave them for `observe_time` = `known_time` = the day."""
     asked = _Question(table.attributes, artifact, policy, day * DAY)
     parts = [_answer(columns, asked) for _, columns in split_by_sellers(table.columns, MAX_ENTRIES)]
-    names = Answers.__dataclass_fields__
-    return Answers(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    names = PastAnswers.__dataclass_fields__
+    return PastAnswers(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Question:
         return self.artifact.scale.points(self.score(facts, self.artifact.folder.fold(facts)))
 
 
-def _answer(columns: EntryColumns, asked: _Question) -> Answers:
+def _answer(columns: EntryColumns, asked: _Question) -> PastAnswers:
     policy, artifact = asked.policy, asked.artifact
     columns = columns.take(columns.report_time < asked.moment)
     facts = asked.resolve(columns, asked.moment)
@@ -77,7 +77,7 @@ def _answer(columns: EntryColumns, asked: _Question) -> Answers:
     if len(high):
         lowest[high] = np.minimum(points[high], _find_lowest_points(columns, high, asked))
     standing = np.zeros_like(points) if policy.standing is None else policy.standing.add_up(facts)
-    return Answers(
+    return PastAnswers(
         points=np.where(rated, points, -1),
         tier=decide_tiers(policy, lowest, standing, rated, facts.override, facts.exists),
         raw=np.where(facts.exists, raw, np.nan),

@@ -19,7 +19,7 @@ from training.study.definition import FINEST_SHARE, BadRule, Study
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedEvents:
     case: Ints
     day: Ints
     number: Ints
@@ -27,9 +27,9 @@ class Counted:
     amount: Ints
     """Minor units of the study's currency."""
 
-    def take(self, rows: Bools) -> "Counted":
+    def take(self, rows: Bools) -> "CountedEvents":
         """Return what a mask chooses."""
-        return Counted(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
+        return CountedEvents(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
 
     def count_by_case(self, cases: int) -> Ints:
         """Return the sum of `number` by case, shape (cases,)."""
@@ -66,13 +66,13 @@ def amounts(v: Violations, study: Study, table: LedgerTable) -> Ints:
     return found
 
 
-def count_incidents(v: Violations, day: Ints, amount: Ints) -> Counted:
+def count_incidents(v: Violations, day: Ints, amount: Ints) -> CountedEvents:
     """Return each incident with the first `day` and largest `amount` of its violations.
 
     Violations must be sorted by (case, incident).
     """
     starts = np.flatnonzero(first_of_runs(v.case, v.incident))
-    return Counted(
+    return CountedEvents(
         case=v.case[starts],
         day=np.minimum.reduceat(day, starts),
         number=np.ones(len(starts), dtype=np.int64),
@@ -80,7 +80,7 @@ def count_incidents(v: Violations, day: Ints, amount: Ints) -> Counted:
     )
 
 
-def count_failures(sold: Facts, final: Facts) -> Counted:
+def count_failures(sold: Facts, final: Facts) -> CountedEvents:
     """Return failed settled orders by case, day and product category: as many as `sold` states, at most as `final`
     states.
     """
@@ -97,7 +97,7 @@ def count_failures(sold: Facts, final: Facts) -> Counted:
     number[stands] = np.minimum(sold.exposure_failures[stands], final.exposure_failures[place[stands]])
     some = number > 0
     number = number[some]
-    return Counted(
+    return CountedEvents(
         case=sold.exposure_case[some],
         day=sold.exposure_day[some],
         number=number,
@@ -139,7 +139,7 @@ def required_count(study: Study, orders: Ints, cut: float) -> Ints:
     return found
 
 
-def bad_days(counted: Counted, enough: Ints, study: Study) -> Ints:
+def bad_days(counted: CountedEvents, enough: Ints, study: Study) -> Ints:
     """Return the day on which each case reached `enough`, from `required_count`, and any needed amount; else NEVER."""
     order = np.lexsort((counted.day, counted.case))
     case, day = counted.case[order], counted.day[order]

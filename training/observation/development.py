@@ -9,7 +9,7 @@ from scoring.base.enums import Kind, Status
 from scoring.base.time import DAY
 from scoring.features.facts import Facts
 from training.observation.badness import (
-    Counted,
+    CountedEvents,
     amounts,
     bad_days,
     count_failures,
@@ -199,7 +199,7 @@ def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, fi
     return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
 
 
-def _date_failures(table: LedgerTable, final: Facts) -> tuple[Counted, Ints]:
+def _date_failures(table: LedgerTable, final: Facts) -> tuple[CountedEvents, Ints]:
     counted = count_failures(final, final)
     failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
     if not len(failed.day):

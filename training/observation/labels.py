@@ -20,7 +20,7 @@ from scoring.features.corrections import apply_corrections
 from scoring.features.facts import Facts, kind_mask, resolve
 from scoring.features.violations import Violations
 from training.observation.badness import (
-    Counted,
+    CountedEvents,
     amounts,
     bad_days,
     count_failures,
@@ -125,13 +125,13 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
     )
 
 
-def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> Counted:
+def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> CountedEvents:
     v = mature.take(windows.contain(mature.case, mature.day))
     v = v.take(match_rules(v, study.bad.rules, table))
     return count_incidents(v, v.day, amounts(v, study, table))
 
 
-def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time: Ints) -> Counted:
+def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time: Ints) -> CountedEvents:
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final)
     inside = windows.contain(counted.case, counted.day)
@@ -140,7 +140,7 @@ def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time
 
 def _find_mature(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
-) -> tuple[Violations, Counted]:
+) -> tuple[Violations, CountedEvents]:
     truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))

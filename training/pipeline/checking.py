@@ -14,14 +14,14 @@ from training.checks.look_log import Look, earlier_looks, log_look
 from training.observation.delay import DecisionDelay, decision_delay
 from training.observation.development import Lift, development, lift
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observations
 from training.pipeline.steps import Step
 
 MAX_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class DataChecked:
+class DataCheckResult:
     checks: list[Check]
     labels: dict[str, Any]
     lift: Lift
@@ -29,13 +29,13 @@ class DataChecked:
 
 
 @dataclass(frozen=True, slots=True)
-class LeakageChecked:
+class LeakageCheckResult:
     checks: list[Check]
     looks: list[dict[str, str]]
     summary: str
 
 
-def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
+def check_data(step: Step, job: Job, observed: Observations) -> DataCheckResult:
     """Run the data checks; measure the delay of decisions, and the lift for what is unknown at the maturity."""
     checks = run_data_checks(job.table, job.study, observed.every, observed.left_out, observed.final)
     checks.append(check_volume(job.study, observed.rows.sample(MAX_ROWS, job.study.model.seed)))
@@ -45,7 +45,7 @@ def check_data(step: Step, job: Job, observed: Observed) -> DataChecked:
     found = development(job.table, job.study, observed.final)
     raised = lift(found, job.study, float(np.average(observed.rows.bad, weights=observed.rows.weight)))
     labels = {"decision_delay": asdict(delay), "development": asdict(raised)}
-    return DataChecked(checks, labels, raised, f"{_spell(checks)}; {_describe_delay(delay)}")
+    return DataCheckResult(checks, labels, raised, f"{_spell(checks)}; {_describe_delay(delay)}")
 
 
 def _describe_delay(delay: DecisionDelay) -> str:
@@ -57,7 +57,7 @@ def _describe_delay(delay: DecisionDelay) -> str:
     return f"half of all decisions take {delay.median_days:.0f} days or less, 95 % {p95} (open ones counted)"
 
 
-def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = True) -> LeakageChecked:
+def check_leakage(step: Step, job: Job, observed: Observations, *, is_look: bool = True) -> LeakageCheckResult:
     """Run the leakage checks; if it `is_look`, because a model will be judged there, log the look at the test window."""
     looks = _find_looks(job, observed, is_look=is_look)
     step(1, 2)
@@ -66,10 +66,10 @@ def check_leakage(step: Step, job: Job, observed: Observed, *, is_look: bool = T
     checks = run_leakage_checks(job.table, job.study, rows, test)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""
-    return LeakageChecked(checks, looks, _spell(checks) + seen)
+    return LeakageCheckResult(checks, looks, _spell(checks) + seen)
 
 
-def _find_looks(job: Job, observed: Observed, *, is_look: bool) -> list[dict[str, str]]:
+def _find_looks(job: Job, observed: Observations, *, is_look: bool) -> list[dict[str, str]]:
     file = job.shell.looks
     if file is None:
         return []
@@ -97,7 +97,7 @@ def _spell(checks: Sequence[Check]) -> str:
     return f"{len(wrong)} of {len(checks)} do not hold: " + "; ".join(check.text for check in wrong)
 
 
-def merge_checks(data: DataChecked, leakage: LeakageChecked) -> dict[str, Any]:
+def merge_checks(data: DataCheckResult, leakage: LeakageCheckResult) -> dict[str, Any]:
     """Return JSON values: `checks` (data, leakage), `labels`, `looks`."""
     checks = {
         name: [check.as_dict() for check in found.checks] for name, found in (("data", data), ("leakage", leakage))

@@ -14,7 +14,7 @@ from scoring.model.page import Page
 from scoring.model.scale import Scale
 from training.checks.leakage import cut_before
 from training.evaluation.arrays import to_json_values
-from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, Case, Train
+from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, EvaluationCase, Train
 from training.evaluation.figures import count_rows, evaluate
 from training.evaluation.stability import Sellers, compare_with_today
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit
@@ -31,9 +31,9 @@ from training.observation.snapshots import (
     known_at,
     observe_known_outcomes,
 )
-from training.pipeline.fitting import Calibrated, Fitted
+from training.pipeline.fitting import CalibratedModel, FittedModel
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observations
 from training.pipeline.steps import Step
 from training.study.definition import Study
 from training.study.words import other_label
@@ -45,7 +45,7 @@ MAX_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """Arrays of shape (n,)."""
 
     test: Snapshot
@@ -59,7 +59,9 @@ class Compared:
     summary: str
 
 
-def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated: Calibrated) -> Compared:
+def compare(
+    step: Step, job: Job, observed: Observations, fitted: FittedModel, calibrated: CalibratedModel
+) -> Comparison:
     """Score at most 100,000 test rows by candidate, twin, baselines and champion, and evaluate them.
 
     The points of today's sellers are compared too.
@@ -109,7 +111,7 @@ def compare(step: Step, job: Job, observed: Observed, fitted: Fitted, calibrated
         theirs = read_lineage(job.champion).get("definition", {})
         figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
-    return Compared(test, case.scores(), log_odds, p_bad, points, figures, _summarize(figures))
+    return Comparison(test, case.scores(), log_odds, p_bad, points, figures, _summarize(figures))
 
 
 def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
@@ -152,7 +154,7 @@ def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[s
 
 def _make_case(
     job: Job,
-    observed: Observed,
+    observed: Observations,
     test: Snapshot,
     trained: Train,
     log_odds: Mapping[str, Floats],
@@ -160,11 +162,11 @@ def _make_case(
     points: Ints,
     champion_points: Ints | None,
     rankings: Mapping[str, Floats],
-) -> Case:
+) -> EvaluationCase:
     policy = job.policy
     thin = policy.is_thin(test.orders, test.tenure_days)
     thick = test.orders >= np.quantile(test.orders, 0.75)
-    return Case(
+    return EvaluationCase(
         bad=test.bad,
         seller=test.seller,
         day=test.day,
@@ -213,7 +215,7 @@ def _summarize(figures: Mapping[str, Any]) -> str:
     return f"{sentence}; over all pairs {own:.4f}, volume alone {volume:.4f}"
 
 
-def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
+def _score_twin(test: Snapshot, job: Job, observed: Observations) -> Floats:
     """Return test log-odds of the twin: every feature, unrestricted monotone trees, over the reference exposure.
 
     It is calibrated as the candidate, on unseen sellers.
@@ -236,7 +238,7 @@ def _score_twin(test: Snapshot, job: Job, observed: Observed) -> Floats:
     return np.asarray(intercept + slope * raw, dtype=np.float64)
 
 
-def _find_inputs(test: Snapshot, job: Job, observed: Observed, study: Study) -> Floats:
+def _find_inputs(test: Snapshot, job: Job, observed: Observations, study: Study) -> Floats:
     rows = join_snapshots(
         [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.test_points]
     )
@@ -252,7 +254,7 @@ def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats
     return offset(test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope)))
 
 
-def _score_champion(job: Job, champion: Artifact, observed: Observed, test: Snapshot) -> Floats:
+def _score_champion(job: Job, champion: Artifact, observed: Observations, test: Snapshot) -> Floats:
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)

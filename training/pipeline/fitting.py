@@ -19,27 +19,27 @@ from training.fitting.fit import Raw, base_log_odds, fit_curves, golden_rows, of
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observations
 from training.pipeline.steps import Step
 
 MAX_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedModel:
     model: Curves | Artifact
     """Each feature's effect on the log-odds of bad, or the champion with fixed tables."""
     summary: str
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class CertifiedModel:
     certificate: dict[str, object]
     summary: str
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibratedModel:
     page: Page
     """The served model in whole points."""
     lift: float
@@ -52,13 +52,13 @@ class Calibrated:
         return Scale(self.page.base)
 
 
-def fit(step: Step, job: Job, observed: Observed) -> Fitted:
+def fit(step: Step, job: Job, observed: Observations) -> FittedModel:
     """Train the model on all training points; a recalibration returns the champion as it is, unchecked.
 
     ConfigurationWrong if fewer than two features vary, or if all golden rows get the same score.
     """
     if job.recalibrate and job.champion is not None:
-        return Fitted(job.champion, f"the tables of champion {job.champion.digest[:12]}, as they are")
+        return FittedModel(job.champion, f"the tables of champion {job.champion.digest[:12]}, as they are")
     if (np.ptp(observed.rows.x, axis=0) > 0).sum() < 2:
         raise ConfigurationWrong(
             "fewer than two features of the study have more than one value in the training rows: import what they count, or"
@@ -71,10 +71,10 @@ def fit(step: Step, job: Job, observed: Observed) -> Fitted:
             " in a leaf; widen the bad definition, import more, or lower min_data_in_leaf in model.parameters of the study"
         )
     steps = sum(curve.values.size for curve in curves.curves)
-    return Fitted(curves, f"{len(curves.curves)} features that tell something, in {steps} steps")
+    return FittedModel(curves, f"{len(curves.curves)} features that tell something, in {steps} steps")
 
 
-def certify_fit(step: Step, job: Job, calibrated: Calibrated) -> Certified:
+def certify_fit(step: Step, job: Job, calibrated: CalibratedModel) -> CertifiedModel:
     """Prove every table of the page monotone; return the certificate.
 
     ArtifactRefused names the first table that is not.
@@ -85,10 +85,10 @@ def certify_fit(step: Step, job: Job, calibrated: Calibrated) -> Certified:
     step(1, 1)
     sentence = f"{certificate['trees']} tables of {certificate['rows']} rows monotone ({certificate['algorithm']})"
     lost = "".join(f"; given up: {promise.text}" for promise in broken_promises(study.features))
-    return Certified(certificate, sentence + lost)
+    return CertifiedModel(certificate, sentence + lost)
 
 
-def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift: float) -> Calibrated:
+def calibrate_fit(step: Step, job: Job, observed: Observations, fitted: FittedModel, lift: float) -> CalibratedModel:
     """Calibrate the model on the latest training point, and round it to whole points.
 
     Each seller is scored by a model that never saw it; context is at its reference. A recalibration fits its one number
@@ -111,8 +111,8 @@ def calibrate_fit(step: Step, job: Job, observed: Observed, fitted: Fitted, lift
 
 
 def _calibrate_curves(
-    step: Step, job: Job, observed: Observed, curves: Curves, latest: Snapshot, lift: float
-) -> Calibrated:
+    step: Step, job: Job, observed: Observations, curves: Curves, latest: Snapshot, lift: float
+) -> CalibratedModel:
     raw = _score_unseen(step, job, observed.rows.sample(MAX_FITTED, job.study.model.seed), latest)
     if raw is None or latest.bad.sum() < MIN_BAD:
         intercept, slope = 0.0, 1.0
@@ -125,10 +125,10 @@ def _calibrate_curves(
             " at the latest training point"
         )
     page = _make_page(job, observed, curves, intercept + lift, slope)
-    return Calibrated(page, lift, f"{how}; base {page.base} points, {len(page.tables)} tables of {page.rows} rows")
+    return CalibratedModel(page, lift, f"{how}; base {page.base} points, {len(page.tables)} tables of {page.rows} rows")
 
 
-def _make_page(job: Job, observed: Observed, curves: Curves, intercept: float, slope: float) -> Page:
+def _make_page(job: Job, observed: Observations, curves: Curves, intercept: float, slope: float) -> Page:
     rows, study = observed.rows.sample(MAX_ROWS, job.study.model.seed), job.study
     p = sigmoid(curves.raw_scores(rows.x) + offset(rows, study))
     reference = {
@@ -150,9 +150,9 @@ def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Flo
     return cross_fit(rows, latest, rows_at_reference(latest, job.study).x, job.study.model.seed, fitted)
 
 
-def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> Calibrated:
+def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> CalibratedModel:
     raw = champion.raw_score(rows_at_reference(latest, job.study).x)
     moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift
     base = champion.page.base - round(POINTS_PER_LOGIT * moved)
     summary = f"base {base} instead of {champion.page.base} points, by the test rows; the tables as they were"
-    return Calibrated(replace(champion.page, base=base), lift, summary)
+    return CalibratedModel(replace(champion.page, base=base), lift, summary)

@@ -13,7 +13,7 @@ from training.study.definition import Study
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TrainingSample:
     sellers: Sequence[str]
     days: Sequence[int]
     x: Floats
@@ -24,7 +24,7 @@ class Sample:
 class Shell:
     """The shell's services, if requested."""
 
-    parity: Callable[[Sample], int] | None = None
+    parity: Callable[[TrainingSample], int] | None = None
     """Reads a sample again as a server reads it; returns how many rows differ in any bit."""
     looks: Path | None = None
     now: int = 0
@@ -45,13 +45,13 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedRun:
     evaluation: Mapping[str, Any]
     lines: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedModel:
     """Arrays of shape (n,)."""
 
     parts: dict[str, bytes]

@@ -16,12 +16,12 @@ from scoring.model.card import describe_page
 from scoring.model.page import page_model_text
 from training.fitting.fit import baseline_seller, golden_rows
 from training.fitting.prior import fit_prior
-from training.gates.evidence import Measured
+from training.gates.evidence import Measurements
 from training.gates.table import ADVISORY, HARD, judge
-from training.pipeline.comparing import Compared
-from training.pipeline.fitting import Calibrated, Certified, calibrate_fit, fit
-from training.pipeline.job import Job, Sample
-from training.pipeline.observing import Observed, observe
+from training.pipeline.comparing import Comparison
+from training.pipeline.fitting import CalibratedModel, CertifiedModel, calibrate_fit, fit
+from training.pipeline.job import Job, TrainingSample
+from training.pipeline.observing import Observations, observe
 from training.pipeline.sloped import add_slope, find_slope
 from training.pipeline.steps import Step
 from training.study.words import describe_definition
@@ -37,7 +37,7 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judgement:
     gates: dict[str, Any]
     summary: str
 
@@ -45,11 +45,11 @@ class Judged:
 def measure_impact(
     step: Step,
     job: Job,
-    observed: Observed,
+    observed: Observations,
     checks: Mapping[str, Any],
-    certified: Certified,
-    calibrated: Calibrated,
-    compared: Compared,
+    certified: CertifiedModel,
+    calibrated: CalibratedModel,
+    compared: Comparison,
 ) -> Impact:
     """Pack the model into an artifact with evaluation and lineage, and load it once, as a check.
 
@@ -85,18 +85,18 @@ def _describe_migration(evaluation: Mapping[str, Any]) -> str:
     return f"{1 - migration['same']:.1%} of the test rows would have another tier than by the champion"
 
 
-def check_gates(step: Step, job: Job, observed: Observed, calibrated: Calibrated, impact: Impact) -> Judged:
+def check_gates(step: Step, job: Job, observed: Observations, calibrated: CalibratedModel, impact: Impact) -> Judgement:
     """Judge the model by its gates: read 50 test rows as a server does and, if `job.verify`, train a second time."""
     sample = _draw_sample(job, observed)
     mismatches = job.shell.parity(sample) if job.shell.parity else None
     digests = _find_digests(step, job, calibrated)
-    measured = Measured(
+    measured = Measurements(
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
         digests=digests,
     )
     verdict = judge(job.study.gates, impact.evaluation, measured)
-    return Judged(verdict, spell_verdict(verdict["gates"]))
+    return Judgement(verdict, spell_verdict(verdict["gates"]))
 
 
 def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
@@ -108,15 +108,15 @@ def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
     return f"{hard}; to be signed: {', '.join(unsigned)}" if unsigned else hard
 
 
-def _draw_sample(job: Job, observed: Observed) -> Sample:
+def _draw_sample(job: Job, observed: Observations) -> TrainingSample:
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]
     x = at_reference(test.x[chosen], job.study.features)
-    return Sample(names, test.day[chosen].tolist(), x, job.study)
+    return TrainingSample(names, test.day[chosen].tolist(), x, job.study)
 
 
-def _find_digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ...]:
+def _find_digests(step: Step, job: Job, calibrated: CalibratedModel) -> tuple[str, ...]:
     found = [_digest_page(job, calibrated)]
     if job.verify:
         seen = observe(step, job)
@@ -126,12 +126,12 @@ def _find_digests(step: Step, job: Job, calibrated: Calibrated) -> tuple[str, ..
     return tuple(found)
 
 
-def _digest_page(job: Job, calibrated: Calibrated) -> str:
+def _digest_page(job: Job, calibrated: CalibratedModel) -> str:
     text = page_model_text(calibrated.page.tables, len(job.study.features))
     return sha256(f"{calibrated.page.base}\n{text}".encode()).hexdigest()
 
 
-def lineage(job: Job, observed: Observed, calibrated: Calibrated) -> dict[str, Any]:
+def lineage(job: Job, observed: Observations, calibrated: CalibratedModel) -> dict[str, Any]:
     """Return the model's origin as JSON values: study, ledger, points, calibration; without a time of day, so that
     bytes repeat.
     """

@@ -16,7 +16,7 @@ from training.fitting.fit import fit_full, rows_at_reference
 from training.observation.labels import find_market_cut, windows_at
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observations
 from training.pipeline.steps import Step
 from training.study.definition import Study
 
@@ -24,12 +24,12 @@ MAX_ROWS, ROUNDS = 20_000, 60
 
 
 @dataclass(frozen=True, slots=True)
-class Suggested:
+class LabelSuggestion:
     rows: list[dict[str, Any]]
     summary: str
 
 
-def suggest_labels(step: Step, job: Job, observed: Observed) -> Suggested:
+def suggest_labels(step: Step, job: Job, observed: Observations) -> LabelSuggestion:
     """Rank by each label at equal volume, with small models of the other sellers, on the training points.
 
     The study's own label is last. `auc` is None with too few bad rows.
@@ -41,10 +41,10 @@ def suggest_labels(step: Step, job: Job, observed: Observed) -> Suggested:
         rows.append({"label": label, "state": state} | _rank(job, observed, study))
     best = max((row for row in rows if row["auc"]), key=lambda row: row["auc"]["value"], default=None)
     summary = "too few bad rows to compare labels" if best is None else f"at equal volume {best['label']} ranks best"
-    return Suggested(rows, f"{summary}; take a rate where you can: it needs no account of volume")
+    return LabelSuggestion(rows, f"{summary}; take a rate where you can: it needs no account of volume")
 
 
-def _list_choices(job: Job, observed: Observed) -> Iterator[tuple[str, str, Study]]:
+def _list_choices(job: Job, observed: Observations) -> Iterator[tuple[str, str, Study]]:
     study = job.study
     plainly = replace(study, exposure=replace(study.exposure, reference_orders=None, slope=None))
     if not study.is_rate and study.observation.events is None:
@@ -66,7 +66,7 @@ def _list_choices(job: Job, observed: Observed) -> Iterator[tuple[str, str, Stud
     yield "as the study says", "", study
 
 
-def _find_share(job: Job, observed: Observed, study: Study) -> float:
+def _find_share(job: Job, observed: Observations, study: Study) -> float:
     rate = min(max(float(observed.rows.bad.mean()), 1e-6), 1.0)
     worst = replace(study, bad=replace(study.bad, worst=rate, share=None, at_least=1))
     windows = windows_at(job.table.columns.cases, observed.train_points[-1])
@@ -74,7 +74,7 @@ def _find_share(job: Job, observed: Observed, study: Study) -> float:
     return float(f"{cut:.2g}") if math.isfinite(cut) else 0.0
 
 
-def _rank(job: Job, observed: Observed, study: Study) -> dict[str, Any]:
+def _rank(job: Job, observed: Observations, study: Study) -> dict[str, Any]:
     study = replace(study, model=replace(study.model, rounds=ROUNDS), pairs=())
     parts = [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.train_points]
     rows = join_snapshots(parts).sample(MAX_ROWS, study.model.seed)

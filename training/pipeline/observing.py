@@ -20,7 +20,7 @@ MIN_OF_EACH = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class Observations:
     train_points: list[Observation]
     test_points: list[Observation]
     parts: list[Snapshot]
@@ -42,7 +42,7 @@ class Observed:
         return _add_counts(self.left_out[len(self.train_points) :])
 
 
-def observe(step: Step, job: Job) -> Observed:
+def observe(step: Step, job: Job) -> Observations:
     """Choose observation points, and compute features and labels of each eligible seller.
 
     ConfigurationWrong if there is too little to learn from.
@@ -74,7 +74,7 @@ def observe(step: Step, job: Job) -> Observed:
         f" ({test.bad.mean():.2%} bad)"
     )
     summary += f"; {chosen.why}" if chosen.why else ""
-    return Observed(train_points, test_points, parts, rows, test, final, snapshots, left_out, summary)
+    return Observations(train_points, test_points, parts, rows, test, final, snapshots, left_out, summary)
 
 
 def _check_enough(

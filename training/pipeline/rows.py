@@ -6,14 +6,14 @@ import polars as pl
 from scoring.base.errors import ConfigurationWrong, invalid
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot, join_snapshots
-from training.pipeline.job import Job, Trained
+from training.pipeline.job import Job, TrainedModel
 from training.pipeline.observing import observe
 from training.pipeline.steps import Step, show_nothing
 
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
-def scored_rows(table: LedgerTable, trained: Trained) -> pl.DataFrame:
+def scored_rows(table: LedgerTable, trained: TrainedModel) -> pl.DataFrame:
     """Return a table with one row per test row, sorted by (observation point, seller).
 
     Columns: `seller`, `observe_day`, `bad` (0 or 1), `weight`, settled `orders_before` and `orders_in_window`. `points`

@@ -6,7 +6,7 @@ from scoring.base.progress import Progress
 from training.pipeline.checking import check_data, check_leakage, merge_checks
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
-from training.pipeline.job import Job, Planned, Trained
+from training.pipeline.job import Job, PlannedRun, TrainedModel
 from training.pipeline.judging import check_gates, measure_impact
 from training.pipeline.labels import suggest_labels
 from training.pipeline.observing import observe
@@ -14,7 +14,7 @@ from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Steps, show_nothing
 
 
-def plan(job: Job, progress: Progress = show_nothing) -> Planned:
+def plan(job: Job, progress: Progress = show_nothing) -> PlannedRun:
     """Run only the first three steps (snapshot, data checks, leakage checks), and compare labels on training rows.
 
     It logs no look at the test window.
@@ -26,10 +26,10 @@ def plan(job: Job, progress: Progress = show_nothing) -> Planned:
     data = steps.take("data checks", check_data, job, observed)
     leakage = steps.take("leakage checks", check_leakage, job, observed, is_look=False)
     suggested = steps.take("labels", suggest_labels, job, observed)
-    return Planned(merge_checks(data, leakage) | {"suggested": suggested.rows}, steps.lines)
+    return PlannedRun(merge_checks(data, leakage) | {"suggested": suggested.rows}, steps.lines)
 
 
-def run(job: Job, progress: Progress = show_nothing) -> Trained:
+def run(job: Job, progress: Progress = show_nothing) -> TrainedModel:
     """Train a model by all nine steps; return it with the gates' verdict, even if it fails a gate.
 
     ConfigurationWrong if there is too little to learn from, ArtifactRefused if the model is not monotone.
@@ -47,7 +47,7 @@ def run(job: Job, progress: Progress = show_nothing) -> Trained:
     checks = merge_checks(data, leakage)
     impact = steps.take("impact", measure_impact, job, observed, checks, certified, calibrated, compared)
     judged = steps.take("gates", check_gates, job, observed, calibrated, impact)
-    return Trained(
+    return TrainedModel(
         parts=impact.parts,
         gates=judged.gates,
         evaluation=impact.evaluation,

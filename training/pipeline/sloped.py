@@ -8,9 +8,9 @@ from training.fitting.fit import Raw, fit_curves
 from training.fitting.slope import CHAMPIONS, STATED, Slope, check_slope, estimate
 from training.monitoring.outcomes import slope_of
 from training.observation.snapshots import Snapshot
-from training.pipeline.fitting import Calibrated
+from training.pipeline.fitting import CalibratedModel
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observations
 from training.pipeline.steps import Step
 from training.study.definition import Study
 
@@ -21,7 +21,7 @@ class SlopeResult:
     summary: str
 
 
-def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
+def find_slope(step: Step, job: Job, observed: Observations) -> SlopeResult:
     """Return the job with the slope of exposure: stated, the champion's in a recalibration, or estimated on training
     points.
     """
@@ -29,7 +29,7 @@ def find_slope(step: Step, job: Job, observed: Observed) -> SlopeResult:
     return SlopeResult(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
 
 
-def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
+def _choose_slope(step: Step, job: Job, observed: Observations) -> Slope:
     study = job.study
     if job.recalibrate and job.champion is not None:
         return Slope(slope_of(job.champion), CHAMPIONS)
@@ -44,7 +44,7 @@ def _choose_slope(step: Step, job: Job, observed: Observed) -> Slope:
     return estimate(rows, study.with_exposure_slope(None), fit)
 
 
-def add_slope(job: Job, calibrated: Calibrated, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def add_slope(job: Job, calibrated: CalibratedModel, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evaluation with the slope, if the job has one, and a check of it on test rows with context at its
     reference.
     """

@@ -10,12 +10,12 @@ from scoring.base.progress import Progress
 P = ParamSpec("P")
 
 
-class Summarized(Protocol):
+class StepResult(Protocol):
     @property
     def summary(self) -> str: ...
 
 
-R = TypeVar("R", bound=Summarized)
+R = TypeVar("R", bound=StepResult)
 
 NAMES = (
     "snapshot",

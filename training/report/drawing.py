@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from training.report.numbers import UNKNOWN, Num
-from training.report.parts import Axis, Bar, Dot, Line, Mark, Range, Rule
+from training.report.parts import Axis, Bar, Dot, Line, Mark, Range, RuleLine
 
 Form = Callable[[float], str]
 
@@ -62,15 +62,15 @@ def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
 
 def draw_whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str) -> Mark:
     """Draw an upright line at `at`, from `low` to `high`."""
-    return Rule(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), "whisker", says)
+    return RuleLine(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), "whisker", says)
 
 
-def draw_level(value: float, y: Axis) -> Rule:
+def draw_level(value: float, y: Axis) -> RuleLine:
     """Draw a line across the plot at a value of `y`."""
-    return Rule(0, 100 - y.at(value), 100, 100 - y.at(value), "rule")
+    return RuleLine(0, 100 - y.at(value), 100, 100 - y.at(value), "rule")
 
 
-class Scaled:
+class ScaledIntervals:
     """Intervals of a column on one scale, with the place of `rule` (zero, say) marked."""
 
     def __init__(self, values: Iterable[float | None], rule: float | None = None) -> None:
@@ -81,9 +81,9 @@ class Scaled:
         self._rule = None if rule is None else self._axis.at(rule)
 
     @staticmethod
-    def of(intervals: Iterable[Mapping[str, Any] | None], rule: float | None = None) -> "Scaled":
+    def of(intervals: Iterable[Mapping[str, Any] | None], rule: float | None = None) -> "ScaledIntervals":
         """Return the scale of the ends (low, high) of all intervals; None is skipped."""
-        return Scaled((row[end] for row in intervals if row for end in ("low", "high")), rule)
+        return ScaledIntervals((row[end] for row in intervals if row for end in ("low", "high")), rule)
 
     def cell(
         self, value: float | None, low: float | None, high: float | None, text: str, mark: float | None = None

@@ -108,7 +108,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RuleLine:
     x1: float
     y1: float
     x2: float
@@ -125,11 +125,11 @@ class Dot:
     says: str
 
 
-Mark = Line | Rule | Dot
+Mark = Line | RuleLine | Dot
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class LegendKey:
     shape: str
     style: str
     name: str
@@ -144,7 +144,7 @@ class Plot:
     x: Axis
     y: Axis
     marks: Sequence[Mark]
-    keys: Sequence[Key] = ()
+    keys: Sequence[LegendKey] = ()
     small: bool = False
 
 

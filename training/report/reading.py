@@ -5,7 +5,7 @@ from typing import Any
 Json = Any
 
 
-class Absent(LookupError):
+class PartAbsent(LookupError):
     """A part lacks something; the text names it for the reader."""
 
 

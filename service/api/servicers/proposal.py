@@ -24,7 +24,7 @@ from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
 from service.contract.proposals import canonical, check_proposal_fields, check_proposed, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
-from service.ledger.append.proposals import Content, Proposal, Step, proposal_not_found
+from service.ledger.append.proposals import Content, Proposal, ProposalStep, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.history import check_text
@@ -102,7 +102,7 @@ class ProposalServicer:
                 raise PermissionDenied("nobody approves its own proposal: another person has to", {"right": "approve"})
             return all(behind != person for _, behind in persons)
 
-        proposal = self._take_step(request, Step.APPROVED, adds_person)
+        proposal = self._take_step(request, ProposalStep.APPROVED, adds_person)
         return pb.ApproveProposalResponse(proposal=self._message(proposal))
 
     def WithdrawProposal(self, request: pb.WithdrawProposalRequest) -> pb.WithdrawProposalResponse:
@@ -111,12 +111,12 @@ class ProposalServicer:
 
         def is_unwithdrawn(proposal: Proposal) -> bool:
             self._require_visible(proposal)
-            if proposal.has(Step.WITHDRAWN):
+            if proposal.has(ProposalStep.WITHDRAWN):
                 return False
             require_open(proposal)
             return True
 
-        proposal = self._take_step(request, Step.WITHDRAWN, is_unwithdrawn)
+        proposal = self._take_step(request, ProposalStep.WITHDRAWN, is_unwithdrawn)
         return pb.WithdrawProposalResponse(proposal=self._message(proposal))
 
     def _require_visible(self, proposal: Proposal) -> None:
@@ -137,7 +137,7 @@ class ProposalServicer:
     def _take_step(
         self,
         request: pb.ApproveProposalRequest | pb.WithdrawProposalRequest,
-        step: Step,
+        step: ProposalStep,
         is_new: Callable[[Proposal], bool],
     ) -> Proposal:
         marketplace, proposal = parse_proposal(request.name, "name")

@@ -57,7 +57,7 @@ def _hole(name: str, dates: Dates) -> Value:
 _DAY = ":day"
 
 
-class Reading(NamedTuple):
+class CellReader(NamedTuple):
     field: str
     dates: Dates = PLAIN
     find_problem: Callable[[str], str | None] = lambda _constant: None
@@ -71,7 +71,7 @@ class Reading(NamedTuple):
         return text
 
 
-def value_of(part: Part, name: str, reading: Reading) -> Value:
+def value_of(part: Part, name: str, reading: CellReader) -> Value:
     """Compile a mapping's value into a function from row to text.
 
     It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table.
@@ -107,7 +107,7 @@ def _first(part: Part) -> Value:
 Change = Callable[[str], str | None]
 
 
-def _read_column_by_table(part: Part, reading: Reading) -> Value:
+def _read_column_by_table(part: Part, reading: CellReader) -> Value:
     """Look up a column's text in `map` or the `bands` of a number (else `default`); `plus_days` moves a date,
     `multiply` multiplies a number and rounds it.
     """
@@ -131,7 +131,7 @@ def _read_column_by_table(part: Part, reading: Reading) -> Value:
     return read
 
 
-def _mapped(part: Part, reading: Reading) -> Change:
+def _mapped(part: Part, reading: CellReader) -> Change:
     texts = part.value("map")
     if not isinstance(texts, Mapping):
         part.refuse("map", "must be a table of texts and what they stand for")
@@ -139,7 +139,7 @@ def _mapped(part: Part, reading: Reading) -> Change:
     return {key: reading.read_constant(part, f"map.{key}", value) for key, value in texts.items()}.get
 
 
-def _banded(part: Part, reading: Reading) -> Change:
+def _banded(part: Part, reading: CellReader) -> Change:
     bands = part.value("bands")
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
@@ -155,7 +155,7 @@ def _banded(part: Part, reading: Reading) -> Change:
     return change
 
 
-def _move_days(part: Part, reading: Reading) -> Change:
+def _move_days(part: Part, reading: CellReader) -> Change:
     days = part.number("plus_days", -MAX_DAYS, MAX_DAYS)
 
     def change(text: str) -> str:
@@ -167,7 +167,7 @@ def _move_days(part: Part, reading: Reading) -> Change:
     return change
 
 
-def _multiplied(part: Part, reading: Reading) -> Change:
+def _multiplied(part: Part, reading: CellReader) -> Change:
     factor = factor_of(part)
     return lambda text: whole(number(text, reading.field) * factor)
 
@@ -180,7 +180,7 @@ def factor_of(part: Part) -> Decimal:
     return Decimal(str(stated)) if _is_number(stated) else Decimal(1)
 
 
-_CHANGES: Mapping[str, Callable[[Part, Reading], Change]] = {
+_CHANGES: Mapping[str, Callable[[Part, CellReader], Change]] = {
     "map": _mapped,
     "bands": _banded,
     "plus_days": _move_days,
@@ -246,7 +246,7 @@ def _condition(part: Part, dates: Dates) -> Test:
         return lambda _: False
     read = partial(cell, column=column)
     if is_moment:
-        other = value_of(part, name, Reading(name, dates))
+        other = value_of(part, name, CellReader(name, dates))
         # An empty cell has no order. A text that is no time is rejected, so that the row is reported.
         return lambda row: operator.holds(
             _read_moment(read(row), column, dates), _read_moment(other(row), column, dates)

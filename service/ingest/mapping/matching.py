@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scoring.base.enums import IdentityLevel
 from scoring.base.parts import Part
-from service.ingest.mapping.cells import Reading, Row, value_of
+from service.ingest.mapping.cells import CellReader, Row, value_of
 from service.ledger.records import IdentityInForce
 
 SELLER, VERIFIED = "@seller", "@verified"
@@ -27,7 +27,7 @@ class Match(NamedTuple):
         return {SELLER: self.seller, VERIFIED: str(self.verified).lower()}
 
 
-class Unmatched(NamedTuple):
+class NoMatch(NamedTuple):
     reason: str
     candidates: tuple[str, ...] = ()
 
@@ -59,10 +59,10 @@ class IdentityIndex:
         return self._found.get((attribute, identifier), [])
 
 
-def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | Unmatched:
+def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> Match | NoMatch:
     """Find a row's seller by the first identifier that any seller has.
 
-    Returns Unmatched, with the reason, if none or several fit. Raises RowRejected without a column.
+    Returns NoMatch, with the reason, if none or several fit. Raises RowRejected without a column.
     """
     tried = []
     for identifier in identifiers:
@@ -72,14 +72,14 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
         found = index.sellers(identifier.attribute, key)
         if len(found) > 1:
             reason = f"{len(found)} sellers have {identifier.attribute} {text!r}"
-            return Unmatched(reason, tuple(sorted(seller for seller, _ in found)))
+            return NoMatch(reason, tuple(sorted(seller for seller, _ in found)))
         if found:
             ((seller, is_verified),) = found
             return Match(seller, identifier.verified and is_verified)
         tried.append(f"{identifier.attribute} {text!r}")
     if not tried:
-        return Unmatched(f"the row gives no {' and no '.join(i.attribute for i in identifiers)}")
-    return Unmatched(f"no seller has {' or '.join(tried)}")
+        return NoMatch(f"the row gives no {' and no '.join(i.attribute for i in identifiers)}")
+    return NoMatch(f"no seller has {' or '.join(tried)}")
 
 
 def identifiers_of(part: Part) -> tuple[Identifier, ...]:
@@ -87,6 +87,6 @@ def identifiers_of(part: Part) -> tuple[Identifier, ...]:
     if "match" not in part:
         return ()
     return tuple(
-        Identifier(one.text("attribute", 1), value_of(one, "value", Reading("value")), one.flag("verified"))
+        Identifier(one.text("attribute", 1), value_of(one, "value", CellReader("value")), one.flag("verified"))
         for one in part.part("match").list_of_parts("identifiers", MAX_IDENTIFIERS)
     )

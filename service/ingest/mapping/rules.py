@@ -24,7 +24,7 @@ from scoring.entries.kinds.conduct import ProductViolationReported, ViolationRep
 from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, KindRow, Need
 from scoring.entries.violation_types import TABLES
 from service.ingest.mapping.cells import (
-    Reading,
+    CellReader,
     Row,
     RowRejected,
     Value,
@@ -199,7 +199,7 @@ class Count:
         return number(text or "0", self._field) * self._factor
 
 
-class Tally:
+class CellTally:
     """Counts distinct texts, unless empty, or adds up numbers."""
 
     def __init__(self) -> None:
@@ -244,7 +244,7 @@ class _ColumnRecorder(dict[str, str]):
 class MappedFile:
     path: str
     """Below the data folder."""
-    rules: tuple["Rule", ...]
+    rules: tuple["MappingRule", ...]
     identifiers: tuple[Identifier, ...] = ()
     columns: tuple[str, ...] = ()
     joins: tuple[Join, ...] = ()
@@ -323,7 +323,7 @@ def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Ident
     rules = []
     for one in part.list_of_parts("entries", MAX_RULES):
         if one.value("kind") in [*_STATED]:
-            rules.append(Rule(one, dates))
+            rules.append(MappingRule(one, dates))
         else:
             one.word("kind", [*_STATED])
             one.skip_others()
@@ -344,7 +344,7 @@ def _of_match(data: object) -> bool:
     return isinstance(data, str) and _OF_MATCH.fullmatch(data) is not None
 
 
-class Rule:
+class MappingRule:
     """Turns rows into entries, and keeps counts until the last row."""
 
     def __init__(self, part: Part, dates: Dates) -> None:
@@ -361,7 +361,7 @@ class Rule:
             part.refuse("", "finds its seller by the match, so its rows cannot be counted")
         fields = {field.name: field for field in row.fields}
         attributes = part.part("attributes") if {"attributes"} <= data.keys() & fields.keys() else Part({})
-        self._attributes = {name: value_of(attributes, name, Reading(name)) for name in attributes.data}
+        self._attributes = {name: value_of(attributes, name, CellReader(name)) for name in attributes.data}
         common = (
             "entry_id",
             *(n for n in ("seller", "occur_time") if getattr(row, n) is not Need.REFUSED),
@@ -371,13 +371,13 @@ class Rule:
         self._values: dict[str, Value] = {}
         for name in data:
             if (name in fields or name in common) and name not in ("attributes", *counted):
-                problem = partial(describe_problem, fields[name]) if name in fields else Reading("").find_problem
-                value = value_of(part, name, Reading(name, dates, problem))
+                problem = partial(describe_problem, fields[name]) if name in fields else CellReader("").find_problem
+                value = value_of(part, name, CellReader(name, dates, problem))
                 self._values[name] = dated_value(value, name, shapes.get(name), dates)
         stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
         self._steps = [make_field_step(kind, field, field.name in data) for field in stated]
-        self._seen: dict[tuple[str, ...], dict[str, Tally]] = {}
+        self._seen: dict[tuple[str, ...], dict[str, CellTally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
     def states(self, name: str) -> bool:
@@ -404,7 +404,7 @@ class Rule:
             return self._build_entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
         counted = {n: count.read(row) for n, count in self._counts.items() if all(test(row) for test in count.when)}
         key = tuple(texts.values())
-        seen = self._seen.setdefault(key, {name: Tally() for name in self._counts})
+        seen = self._seen.setdefault(key, {name: CellTally() for name in self._counts})
         self._first_line.setdefault(key, int(row["line"]))
         for name, text in counted.items():
             seen[name].add(text)

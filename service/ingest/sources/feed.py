@@ -15,7 +15,7 @@ from scoring.entries.entry import Entry
 from service.ingest.partial_append import AppendCounts, AppendResult, append_partially
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile
-from service.ingest.sources.source import Message, Source
+from service.ingest.sources.source import Message, MessageSource
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 
@@ -47,7 +47,7 @@ class Feed:
         self,
         ledger: Ledger,
         marketplace: str,
-        source: Source,
+        source: MessageSource,
         rejects: RejectFile,
         patience_seconds: float | None = None,
     ) -> None:

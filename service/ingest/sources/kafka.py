@@ -24,7 +24,7 @@ _NONE_TO_SAY = 0
 
 
 class KafkaSource:
-    """A `Source`. `servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`.
+    """A `MessageSource`. `servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`.
 
     Raises ConfigurationWrong for a bad setting.
     """

@@ -6,7 +6,7 @@ A source has partitions of messages with growing positions. The ledger keeps the
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["Message", "Source"]
+__all__ = ["Message", "MessageSource"]
 
 
 class Message(NamedTuple):
@@ -15,7 +15,7 @@ class Message(NamedTuple):
     payload: bytes
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """A source of messages for one reader. `name` is its name in the ledger, without secrets.
 
     Every method may raise SourceUnavailable (call it again) and ConfigurationWrong.

@@ -31,7 +31,7 @@ from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import require_own_decision
 from service.ledger.queries.positions import record_position
 from service.ledger.queries.violations import read_decisions
-from service.ledger.records import AppendedEntry, AsSeen, Position
+from service.ledger.records import AppendedEntry, BulkCondition, Position
 from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, read_keys, remove_sealed
 
 _E = ENTRY.c
@@ -180,7 +180,7 @@ def refuse_own_early(database: Database, marketplace: str, batch: Sequence[Prepa
             refuse_own_reports(reader, [item for item in batch if item.entry.entry_id not in known])
 
 
-def find_overtaken(reader: RowReader, seen: AsSeen) -> set[str]:
+def find_overtaken(reader: RowReader, seen: BulkCondition) -> set[str]:
     """Return the ids of unrecorded entries in `seen` whose violations got another decision since.
 
     Raises EntryContentDiffers if another bulk decision has the id.

@@ -41,7 +41,7 @@ _OPEN = (
 )
 
 
-class Unfinished(NamedTuple):
+class UnfinishedReport(NamedTuple):
     marketplace: str
     entry_id: str
     after: int
@@ -53,23 +53,23 @@ def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
     return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 
-def find_unfinished(connection: Connection) -> list[Unfinished]:
+def find_unfinished(connection: Connection) -> list[UnfinishedReport]:
     """Return the entries whose consequences are not all derived."""
     return [_unfinished_of(*row) for row in connection.execute(_OPEN)]
 
 
-def _unfinished_of(source: str, after: int) -> Unfinished:
+def _unfinished_of(source: str, after: int) -> UnfinishedReport:
     marketplace, _, entry_id = source.removeprefix(PREFIX).partition("/")
-    return Unfinished(marketplace, entry_id, after)
+    return UnfinishedReport(marketplace, entry_id, after)
 
 
-def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[Unfinished]:
+def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[UnfinishedReport]:
     """Return those of the entries whose consequences are not all derived."""
     names = [position_after(reader.marketplace, entry_id, 0).source for entry_id in entry_ids]
     return [_unfinished_of(*row) for row in reader.rows(_OPEN.where(among(_P.source)), names)]
 
 
-def derive_next(connection: Connection, left: Unfinished, present: Present) -> None:
+def derive_next(connection: Connection, left: UnfinishedReport, present: Present) -> None:
     """Append an entry's consequences for the next `known.CHUNK` sellers, and record the progress; the caller commits."""
     sequence, last_time = last_entry(connection)
     reader = RowReader(connection, left.marketplace)

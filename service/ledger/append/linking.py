@@ -162,14 +162,14 @@ def _entry_of(seller: str, fact: CaseChanged, time: int, count: int) -> Entry:
     return Entry(derived_id(fact.case, f"{seller}\x1f{count + 1}"), seller, fact, time)
 
 
-class Refreshed(NamedTuple):
+class RefreshCounts(NamedTuple):
     links: int
     violators: int
     cases: int
     """Statements about cases appended."""
 
 
-def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshed:
+def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> RefreshCounts:
     """Append what changed in cases of links; record how often each kind of link was right, if it changed."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
@@ -189,4 +189,4 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> Refreshe
         with clock.locked(clock.present(clock.read_end())) as (connection, present):
             part = moved[begin : begin + REFRESHED_AT_ONCE]
             appended += follow_links(RowReader(connection, marketplace), part, present)
-    return Refreshed(len(statements), len(violators), appended)
+    return RefreshCounts(len(statements), len(violators), appended)

@@ -52,7 +52,7 @@ _OPEN = (
 )
 
 
-class Step(IntEnum):
+class ProposalStep(IntEnum):
     PROPOSED = 1
     APPROVED = 2
     USED = 3
@@ -61,7 +61,7 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordedStep:
-    step: Step
+    step: ProposalStep
     principal: str
     step_time: int
     actor: str = ""
@@ -101,13 +101,13 @@ class Proposal:
         """Return whether it had expired when it was read, without a new look at the clock."""
         return self.seen_time >= self.expire_time
 
-    def has(self, step: Step) -> bool:
+    def has(self, step: ProposalStep) -> bool:
         """Return whether anybody took this step, for example an approval."""
         return any(one.step is step for one in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
-class Proposals:
+class ProposalWriter:
     clock: LedgerClock
     max_open: int = 1_000
     max_open_of_caller: int = 100
@@ -139,7 +139,7 @@ class Proposals:
         self,
         marketplace: str,
         proposal: str,
-        step: Step,
+        step: ProposalStep,
         *,
         principal: str,
         check: Callable[[Proposal], bool],
@@ -225,7 +225,7 @@ def _act_of_proposal(proposal: str, content: Content, digest: bytes, until_time:
         {"method": content.method},
         _target(proposal),
         target=_target(proposal),
-        status=int(Step.PROPOSED),
+        status=int(ProposalStep.PROPOSED),
         until_time=until_time,
         sealed=texts,
         digest=digest,
@@ -253,12 +253,16 @@ def _load(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
 def _read_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
-    if (stated := texts[0]) and first.status == Step.PROPOSED:
+    if (stated := texts[0]) and first.status == ProposalStep.PROPOSED:
         request, method = base64.b64decode(stated["request"]), json.loads(first.content)["method"]
         content = Content(method, request, stated["actor"], stated["reason"], stated["basis"])
     steps = [
         RecordedStep(
-            Step(row.status), row.principal or "", row.occur_time, stated.get("actor", ""), stated.get("reason", "")
+            ProposalStep(row.status),
+            row.principal or "",
+            row.occur_time,
+            stated.get("actor", ""),
+            stated.get("reason", ""),
         )
         for row, stated in zip(rows, texts, strict=True)
     ]

@@ -13,7 +13,7 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE
-from service.ledger.queries.supposed import NOTHING_SUPPOSED, Supposed, read_supposed
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries, read_supposed
 from service.ledger.records import Cut
 
 MAX_SUPPOSED = 400
@@ -22,7 +22,7 @@ MAX_SUPPOSED = 400
 SUPPOSABLE = (COUNTING_KINDS - {Kind.CASE}) | {Kind.DEPOSIT, Kind.MEASURE, Kind.COMPLAINT, Kind.COMPLAINT_DECISION}
 
 
-def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence[Entry], cut: Cut) -> Supposed:
+def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence[Entry], cut: Cut) -> SupposedEntries:
     """Return what would be recorded if entries of a seller were appended just before the cut's `observe_time`.
 
     It only reads. Entries need no id. Raises as `Ledger.append`, and InvalidInput for another seller and for kinds

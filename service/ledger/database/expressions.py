@@ -29,7 +29,7 @@ from service.ledger.database.tables import ACTING, ENTRY
 from service.ledger.records import Act
 
 
-class Texts(TypeDecorator[Sequence[str]]):
+class TextList(TypeDecorator[Sequence[str]]):
     """A list as one parameter: an array on PostgreSQL, JSON on SQLite."""
 
     impl = Text
@@ -87,8 +87,8 @@ for _element, _forms in _FORMS.items():
         _register(_element, _dialect, _form)
 
 
-NAMES: BindParameter[Sequence[str]] = bindparam("names", type_=Texts())
-SELLERS: BindParameter[Sequence[str]] = bindparam("sellers", type_=Texts())
+NAMES: BindParameter[Sequence[str]] = bindparam("names", type_=TextList())
+SELLERS: BindParameter[Sequence[str]] = bindparam("sellers", type_=TextList())
 HERE = ENTRY.c.marketplace == bindparam("marketplace")
 ONLY_HERE = only(ENTRY.c.marketplace, bindparam("marketplace", type_=Text()))
 UP_TO_LAST = ENTRY.c.sequence <= bindparam("last")

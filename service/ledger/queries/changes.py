@@ -27,7 +27,7 @@ _BY_RULE = select(_E.sequence).where(
 )
 
 
-class Change(NamedTuple):
+class LedgerChange(NamedTuple):
     sequence: int
     marketplace: str
     seller: str
@@ -39,28 +39,28 @@ class Change(NamedTuple):
 class ChangeQueries:
     clock: LedgerClock
 
-    def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
+    def list(self, after: int, last: int, limit: int) -> Sequence[LedgerChange]:
         """Return the next `limit` entries after `after` up to `last`, acts included."""
-        return [Change(*row) for row in self.clock.database.rows(_AFTER, after=after, last=last, limit=limit)]
+        return [LedgerChange(*row) for row in self.clock.database.rows(_AFTER, after=after, last=last, limit=limit)]
 
     def find_sequences_by_rule(self, first: int, last: int) -> frozenset[int]:
         """Return the sequences, `first` to `last`, of measures and cases that a rule asked for."""
         return frozenset(sequence for (sequence,) in self.clock.database.rows(_BY_RULE, first=first, last=last))
 
-    def list_of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[Change]:
+    def list_of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[LedgerChange]:
         """Return the seller's entries after sequence `after`, up to `last`."""
         values = {"marketplace": marketplace, "seller": seller, "after": after, "last": last, "limit": _ALL}
-        return [Change(*row) for row in self.clock.database.rows(_OF_SELLER, **values)]
+        return [LedgerChange(*row) for row in self.clock.database.rows(_OF_SELLER, **values)]
 
-    def listen(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
+    def listen(self, listener: Callable[[Sequence[LedgerChange]], None]) -> Callable[[], None]:
         """Call a listener with each append's changes after the commit; return a function that removes it.
 
         It misses other processes' appends.
         """
 
         def hear(rows: Sequence[Sequence[object]]) -> None:
-            places = [PLACE[name] for name in Change._fields]
-            listener([Change(*(row[place] for place in places)) for row in rows])  # type: ignore[arg-type]
+            places = [PLACE[name] for name in LedgerChange._fields]
+            listener([LedgerChange(*(row[place] for place in places)) for row in rows])  # type: ignore[arg-type]
 
         def end() -> None:
             with suppress(ValueError):

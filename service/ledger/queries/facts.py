@@ -28,7 +28,7 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read_content
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
-from service.ledger.queries.supposed import NOTHING_SUPPOSED, SALE_VALUES, Supposed
+from service.ledger.queries.supposed import NOTHING_SUPPOSED, SALE_VALUES, SupposedEntries
 from service.ledger.records import Cut
 
 MAX_BATCH_ROWS = 16_000
@@ -133,7 +133,7 @@ class FactQueries:
         sellers: Sequence[str],
         cut: Cut,
         value_names: Collection[str] = (),
-        supposed: Supposed = NOTHING_SUPPOSED,
+        supposed: SupposedEntries = NOTHING_SUPPOSED,
     ) -> tuple[FactTable, dict[str, OmittedAllegations]]:
         """Return (entries as a score reads them, number left out by seller), up to the cut.
 

@@ -191,7 +191,7 @@ def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> di
     return {seller: Violator(name, since, seller in suspended) for seller, (since, name) in found.items()}
 
 
-class Established(NamedTuple):
+class LinkViolation(NamedTuple):
     violation: str
     time: int
     """Since when it counts without a break, in microseconds."""
@@ -199,17 +199,17 @@ class Established(NamedTuple):
     """Whether it reaches linked sellers."""
 
 
-def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[Established]]:
+def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[LinkViolation]]:
     """Return the counting violations by seller, without those derived from products' reports; absent if none."""
     names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
     rows = reader.rows(ABOUT, names)
     of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}
     times = find_decision_times(rows)
-    found: dict[str, list[Established]] = {}
+    found: dict[str, list[LinkViolation]] = {}
     for name, state in fold_states(rows).items():
         stands = state.status in COUNTING_STATUSES and state.attribution is not Attribution.ACCEPTED
         if stands and name not in of_products and name in times:
-            one = Established(name, times[name], state.severity >= LEAST_CAUSE)
+            one = LinkViolation(name, times[name], state.severity >= LEAST_CAUSE)
             found.setdefault(state.seller, []).append(one)
     return found
 

@@ -81,7 +81,7 @@ class SellerTerms(NamedTuple):
         return find_lifts(self.statements)
 
 
-class AsRecorded(NamedTuple):
+class RecordCondition(NamedTuple):
     """The condition under which the service states changes of measures and cases."""
 
     sellers: Sequence[str]

@@ -19,7 +19,7 @@ SALE_VALUES = ("currency", "value_minor", *FAILURES)
 
 
 @dataclass(frozen=True, slots=True)
-class Supposed:
+class SupposedEntries:
     """Hypothetical entries of one seller."""
 
     facts: Sequence[FactRow] = ()
@@ -29,10 +29,10 @@ class Supposed:
     terms: Sequence[TermStatement] = ()
 
 
-NOTHING_SUPPOSED = Supposed()
+NOTHING_SUPPOSED = SupposedEntries()
 
 
-def read_supposed(rows: Iterable[Sequence[Any]]) -> Supposed:
+def read_supposed(rows: Iterable[Sequence[Any]]) -> SupposedEntries:
     """Sort rows of the table of entries into exposure, other kinds for scores, and terms."""
     facts: list[FactRow] = []
     sales: list[SaleRow] = []
@@ -54,4 +54,4 @@ def read_supposed(rows: Iterable[Sequence[Any]]) -> Supposed:
         else:
             fact = entry_from_content(row["entry_id"], row["content"]).fact
             terms.append(TermStatement(row["entry_id"], row["sequence"], row["occur_time"], fact, row["record_time"]))
-    return Supposed(facts, sales, terms)
+    return SupposedEntries(facts, sales, terms)

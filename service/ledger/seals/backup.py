@@ -40,7 +40,7 @@ class BackupTable(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class BackupManifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: Literal["sellertrust-backup-1"] = "sellertrust-backup-1"
     made: str
@@ -53,7 +53,7 @@ class Manifest(BaseModel):
 
 def write_backup(
     database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
-) -> Manifest:
+) -> BackupManifest:
     """Write the whole ledger to a new private file; return its manifest.
 
     `now`: in microseconds. `without_keys` leaves out the keys of sealed texts. Raises BackupRefused if the file exists;
@@ -100,7 +100,7 @@ def name_member(table: str) -> str:
     return f"{table}.jsonl"
 
 
-def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> Manifest:
+def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> BackupManifest:
     version = version_of(connection)
     if version is None:
         raise _no_ledger_error()
@@ -109,7 +109,7 @@ def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> 
     tables = ledger_tables(connection)
     left_out = [name for name in tables if without_keys and name == KEYS]
     last = connection.execute(LAST_SEAL).first() if SEAL.name in tables else None
-    return Manifest(
+    return BackupManifest(
         made=format_time(now),
         schema_version=version,
         sequence=last[0] if last else 0,
@@ -128,7 +128,7 @@ def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> 
     )
 
 
-def _write_archive(connection: Connection, manifest: Manifest, staging: Path, progress: Progress) -> None:
+def _write_archive(connection: Connection, manifest: BackupManifest, staging: Path, progress: Progress) -> None:
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
         with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:

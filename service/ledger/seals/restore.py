@@ -20,7 +20,7 @@ from service.ledger.database.database import CONFLICT, Database, insert_rows, li
 from service.ledger.database.drivers import driver_errors
 from service.ledger.database.rights import KEYS
 from service.ledger.database.schema import is_known_version, newest_version, upgrade_to, version_of
-from service.ledger.seals.backup import MANIFEST, ROWS, BackupTable, Manifest, ledger_tables, name_member
+from service.ledger.seals.backup import MANIFEST, ROWS, BackupManifest, BackupTable, ledger_tables, name_member
 from service.ledger.seals.verifying import verify
 
 _CHUNK = 1 << 20
@@ -39,7 +39,7 @@ _NO_ROW: tuple[type[Exception], ...] = (
 )
 
 
-def restore_backup(database: Database, file: Path, progress: Progress) -> Manifest:
+def restore_backup(database: Database, file: Path, progress: Progress) -> BackupManifest:
     """Restore a backup into an empty ledger or a database without one, in one transaction; return its manifest.
 
     Raises BackupRefused if the file is damaged, is of a newer release, or fails its verification, or if the ledger has
@@ -60,7 +60,7 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Manife
     return manifest
 
 
-def rehearse(file: Path, progress: Progress) -> Manifest:
+def rehearse(file: Path, progress: Progress) -> BackupManifest:
     """Restore a backup into a temporary SQLite ledger; return its manifest. Raises BackupRefused."""
     with (
         tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder,
@@ -79,7 +79,7 @@ def _open_archive(file: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
+def _read_manifest(archive: zipfile.ZipFile, file: Path) -> BackupManifest:
     try:
         with _open_member(archive, MANIFEST) as member:
             text = member.read(_MANIFEST_BYTES + 1)
@@ -88,7 +88,7 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
     if len(text) > _MANIFEST_BYTES:
         raise BackupRefused(f"{file} is no backup: its manifest is longer than {_MANIFEST_BYTES:,} bytes")
     try:
-        manifest = Manifest.model_validate_json(text)
+        manifest = BackupManifest.model_validate_json(text)
     except ValueError:
         raise BackupRefused(f"{file} is no backup that this release can read: its manifest has another form") from None
     if not is_known_version(manifest.schema_version):
@@ -98,7 +98,7 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
     return manifest
 
 
-def _check_digests(archive: zipfile.ZipFile, manifest: Manifest, file: Path, progress: Progress) -> None:
+def _check_digests(archive: zipfile.ZipFile, manifest: BackupManifest, file: Path, progress: Progress) -> None:
     for name, table in manifest.tables.items():
         digest, done = sha256(), 0
         try:
@@ -115,7 +115,7 @@ def _check_digests(archive: zipfile.ZipFile, manifest: Manifest, file: Path, pro
         progress(f"check {name}", size, size)
 
 
-def _require_empty(connection: Connection, manifest: Manifest) -> None:
+def _require_empty(connection: Connection, manifest: BackupManifest) -> None:
     version = version_of(connection)
     if version is None:
         upgrade_to(connection, manifest.schema_version)
@@ -134,7 +134,7 @@ def _require_empty(connection: Connection, manifest: Manifest) -> None:
         lift_limits(connection)
 
 
-def _require_tables(manifest: Manifest, tables: Mapping[str, Table]) -> None:
+def _require_tables(manifest: BackupManifest, tables: Mapping[str, Table]) -> None:
     expected = set(tables) - ({KEYS} & set(manifest.left_out))
     if expected != set(manifest.tables):
         raise _handmade_error(f"the backup does not hold the tables {', '.join(sorted(expected))}")
@@ -188,7 +188,7 @@ def _parse_rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]
     return rows
 
 
-def _verify(connection: Connection, manifest: Manifest, file: Path, progress: Progress) -> None:
+def _verify(connection: Connection, manifest: BackupManifest, file: Path, progress: Progress) -> None:
     checkpoint = [(manifest.sequence, bytes.fromhex(manifest.chain))] if manifest.sequence else []
     found = verify(
         lambda query: connection.execute(query).all(), checkpoint, lambda done, total: progress("verify", done, total)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Column, bindparam, func, select
 
 from scoring.base.enums import Kind
-from service.ledger.database.expressions import Texts, among
+from service.ledger.database.expressions import TextList, among
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
 from service.ledger.seals.chain import GENESIS, LEAF_PREFIX_BYTES, extend_chain, leaf_of
@@ -200,7 +200,7 @@ class _KeyCheck:
 
     def look_up(self) -> None:
         """Look up the noted entries' keys before the erasures, which are committed with the deletion."""
-        names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=Texts())
+        names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=TextList())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
         held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
         gone: dict[str, list[tuple[str, _Sealed]]] = {}
@@ -226,7 +226,7 @@ class _KeyCheck:
         )
 
     def _count_lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> None:
-        sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=Texts())
+        sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=TextList())
         query = (
             select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
             .where(

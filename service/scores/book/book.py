@@ -18,11 +18,11 @@ from sellertrust.names import seller_name
 from service.contract.resource_names import parse_seller
 from service.contract.scores import result_message, score_message, stamp_message
 from service.ledger.clock.server_clock import SKEW, TOLERANCE, time_at_end
-from service.ledger.queries.changes import Change
+from service.ledger.queries.changes import LedgerChange
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire
-from service.scores.book.checking import Checker, Remembered
+from service.scores.book.checking import AnswerToCheck, Checker
 from service.scores.book.flights import Flights, Seats, busy_error
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.generations import Generations
@@ -30,7 +30,7 @@ from service.scores.book.keeper import Keeper
 from service.scores.book.read_options import ReadOptions
 from service.scores.book.stale import LastKnown, Standing, encode_unknown_score, require_young
 from service.scores.book.stamps import encode_fresh, encode_stale
-from service.scores.book.table import Answer, Table
+from service.scores.book.table import AnswerTable, RememberedAnswer
 from service.scores.scorer import Scorer
 from service.tally import Tally
 
@@ -74,7 +74,7 @@ class Book:
         """Answers by `hit`, `miss`, `stale`, `unknown`; `lagging`: misses because the follower was behind; recomputed
         hits by `same`, `differed`, `not_checked`.
         """
-        self.table = Table(sellers)
+        self.table = AnswerTable(sellers)
         self.generations = Generations(self.table)
         self.follower = Follower(ledger, self.table, self.generations, moved, lost, report)
         self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
@@ -157,7 +157,7 @@ class Book:
                 messages[seller] = wire.batch_result(result_message(name, error, None))
         return messages
 
-    def _hear(self, changes: Sequence[Change]) -> None:
+    def _hear(self, changes: Sequence[LedgerChange]) -> None:
         mark_changes(self.table, self.generations, changes)
         self._appended = (self.table.clear_count, changes[-1].sequence)
         self.follower.wake()
@@ -187,7 +187,7 @@ class Book:
         answer = self.generations.adopt(name, self._scorer.made_by, self._observe_time(mark.record_time))
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
-    def _respond(self, name: str, answer: Answer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
+    def _respond(self, name: str, answer: RememberedAnswer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
@@ -204,11 +204,13 @@ class Book:
         answer.is_used = True
         self.tally.add("hit")
         if self.checker.is_free:
-            self.checker.offer(Remembered(name, answer.body, answer.made_by, Cut(observe_time, known_time, sequence)))
+            self.checker.offer(
+                AnswerToCheck(name, answer.body, answer.made_by, Cut(observe_time, known_time, sequence))
+            )
         fields = encode_fresh(sequence, known_time, answer.made_by, observe_time, beat.time)
         return wire.score_response(answer.body, fields)
 
-    def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
+    def _is_exact(self, answer: RememberedAnswer, made_by: MadeBy) -> bool:
         return answer.made_by == made_by and self.table.is_exact(answer)
 
     def _observe_time(self, record_time: int) -> int:
@@ -317,7 +319,7 @@ class Book:
     ) -> Mapping[str, bytes] | None:
         made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
         observe_time = self._observe_time(mark.record_time)
-        answers: dict[str, Answer] = {}
+        answers: dict[str, RememberedAnswer] = {}
         for seller, name in zip(sellers, names, strict=True):
             answer = self.table.get(name)
             if answer is None or answer.until <= observe_time or not self._is_exact(answer, made_by):
@@ -345,7 +347,7 @@ class Book:
             messages[seller] = wire.batch_score(seller_name(marketplace, seller), answer.body, fields)
         if answers and self.checker.is_free:
             seller, answer = choice(list(answers.items()))  # noqa: S311
-            self.checker.offer(Remembered(seller_name(marketplace, seller), answer.body, made_by, cut))
+            self.checker.offer(AnswerToCheck(seller_name(marketplace, seller), answer.body, made_by, cut))
         self.tally.add("hit", len(answers))
         self.tally.add("miss", len(missing))
         return messages
@@ -371,7 +373,9 @@ class Book:
         """
         body, cut = score_message(name, score, None).SerializeToString(), begun.cut
         if stamp.model_digest and cut.known_time <= cut.observe_time:
-            answer = Answer(body, stamp.made_by, cut.sequence, cut.known_time, cut.observe_time, score.valid_until)
+            answer = RememberedAnswer(
+                body, stamp.made_by, cut.sequence, cut.known_time, cut.observe_time, score.valid_until
+            )
             answer.as_of = begun.as_of
             self.table.store(name, answer, begun.clear_count)
         return body

@@ -13,7 +13,7 @@ SHARE = 0.01
 MAX_REST_SECONDS = 10.0
 
 
-class Remembered(NamedTuple):
+class AnswerToCheck(NamedTuple):
     name: str
     body: bytes
     made_by: MadeBy
@@ -36,7 +36,7 @@ class Checker:
         self._recompute = recompute
         self._tally = tally
         self._report = report
-        self._samples: SimpleQueue[Remembered | None] = SimpleQueue()
+        self._samples: SimpleQueue[AnswerToCheck | None] = SimpleQueue()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-checker", daemon=True)
         self.is_free = True
@@ -51,12 +51,12 @@ class Checker:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def offer(self, remembered: Remembered) -> None:
+    def offer(self, remembered: AnswerToCheck) -> None:
         """Give the thread an answer to recompute, while `is_free`; lock-free."""
         self.is_free = False
         self._samples.put(remembered)
 
-    def check(self, remembered: Remembered) -> bool:
+    def check(self, remembered: AnswerToCheck) -> bool:
         """Recompute an answer; return False if it differs. Another model or policy by now passes."""
         found = self._recompute(remembered.name, remembered.cut)
         if found is not None and found[1] != remembered.made_by:

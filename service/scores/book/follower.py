@@ -16,10 +16,10 @@ from scoring.base.time import SECOND
 from sellertrust.names import seller_name
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
-from service.ledger.queries.changes import Change
+from service.ledger.queries.changes import LedgerChange
 from service.ledger.store import Ledger
 from service.scores.book.generations import Generation, Generations
-from service.scores.book.table import UNKNOWN, Table
+from service.scores.book.table import UNKNOWN, AnswerTable
 
 POLL_SECONDS = 0.2
 """This process's own appends are read at once."""
@@ -70,7 +70,7 @@ class Follower:
     def __init__(
         self,
         ledger: Ledger,
-        table: Table,
+        table: AnswerTable,
         generations: Generations,
         moved: Callable[[int], None] = lambda _: None,
         lost: Callable[[int], None] = lambda _: None,
@@ -215,7 +215,7 @@ class Follower:
             mark_changes(self._table, self._generations, page)
             after = page[-1].sequence
 
-    def _page(self, after: int, last: int) -> Sequence[Change]:
+    def _page(self, after: int, last: int) -> Sequence[LedgerChange]:
         page = self._ledger.changes.list(after, last, PAGE)
         self._asked = steady_clock()
         if not page:
@@ -257,7 +257,7 @@ class Follower:
             self._wanted.wait(max(0.0, POLL_SECONDS - (monotonic() - began)))
 
 
-def mark_changes(table: Table, generations: Generations, changes: Sequence[Change]) -> None:
+def mark_changes(table: AnswerTable, generations: Generations, changes: Sequence[LedgerChange]) -> None:
     """Mark the answers that changes end, in generations and then in the table.
 
     So an answer that moves into the table meanwhile is marked there.
@@ -268,14 +268,14 @@ def mark_changes(table: Table, generations: Generations, changes: Sequence[Chang
     table.mark(entries)
 
 
-def mark_epochs(table: Table, changes: Sequence[Change]) -> None:
+def mark_epochs(table: AnswerTable, changes: Sequence[LedgerChange]) -> None:
     """End all remembered answers at changes that concern all sellers: corrections of the clock."""
     for change in changes:
         if change.kind in FOR_ALL:
             table.start_epoch(change.sequence)
 
 
-def find_last_sequences(changes: Sequence[Change]) -> list[tuple[str, int]]:
+def find_last_sequences(changes: Sequence[LedgerChange]) -> list[tuple[str, int]]:
     """Return (resource name, last sequence) of each seller among the changes."""
     last_sequences = {(change.marketplace, change.seller): change.sequence for change in changes if change.seller}
     return [(seller_name(marketplace, seller), sequence) for (marketplace, seller), sequence in last_sequences.items()]

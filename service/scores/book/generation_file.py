@@ -86,7 +86,7 @@ def day_of(name: str) -> int | None:
         return None
 
 
-class Found(NamedTuple):
+class FoundAnswer(NamedTuple):
     place: int
     until: int
     body: bytes
@@ -199,7 +199,7 @@ class GenerationFile:
         if self._read(end, found.digest_size) != found.digest():
             raise GenerationDamaged("its bytes are not those of its checksum")
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> FoundAnswer | None:
         """Return a seller's answer by resource name, or None. Raises GenerationDamaged."""
         for place in self.places(name):
             other, found = self.record(place)
@@ -212,7 +212,7 @@ class GenerationFile:
         key = np.uint64(int.from_bytes(_key(name.encode()), "big"))
         return range(int(self._keys.searchsorted(key)), int(self._keys.searchsorted(key, "right")))
 
-    def record(self, place: int) -> tuple[str, Found]:
+    def record(self, place: int) -> tuple[str, FoundAnswer]:
         """Return (resource name, answer) at an index place. Raises GenerationDamaged."""
         offset, size = divmod(int(self._records[place]), 1 << 8 * SIZE_BYTES)
         data = self._read(offset, size)
@@ -220,7 +220,7 @@ class GenerationFile:
             raise GenerationDamaged(f"the record at {offset} is not that of its checksum")
         _, length, until = _RECORD.unpack_from(data)
         end = _RECORD.size + length
-        return data[_RECORD.size : end].decode(), Found(place, until, data[end:])
+        return data[_RECORD.size : end].decode(), FoundAnswer(place, until, data[end:])
 
     def _read(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from scoring.base.time import DAY
 from scoring.scores.answer import MadeBy
-from service.scores.book.generation_file import Found, GenerationDamaged, GenerationFile
-from service.scores.book.table import UNKNOWN, Answer, Table
+from service.scores.book.generation_file import FoundAnswer, GenerationDamaged, GenerationFile
+from service.scores.book.table import UNKNOWN, AnswerTable, RememberedAnswer
 
 
 class Generation:
@@ -37,11 +37,11 @@ class Generation:
         except (GenerationDamaged, OSError) as error:
             self.problem = str(error)
 
-    def is_exact(self, found: Found) -> bool:
+    def is_exact(self, found: FoundAnswer) -> bool:
         """Return whether no entry ended an answer; False until all marks are there."""
         return self.is_complete and not self._ended[found.place] and not self.problem
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> FoundAnswer | None:
         """Return a seller's answer by resource name, also an ended one, unless it is absent or a read ever failed."""
         if self.problem:
             return None
@@ -51,9 +51,11 @@ class Generation:
             self.problem = str(error)
             return None
 
-    def make_answer(self, found: Found) -> Answer:
+    def make_answer(self, found: FoundAnswer) -> RememberedAnswer:
         head = self.head
-        answer = Answer(found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until)
+        answer = RememberedAnswer(
+            found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until
+        )
         answer.as_of = min(head.made_time, head.observe_time)
         return answer
 
@@ -61,7 +63,7 @@ class Generation:
 class Generations:
     """Thread-safe: a change replaces one reference."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: AnswerTable) -> None:
         self._table = table
         self._all: tuple[Generation, ...] = ()
         self._lock = threading.Lock()
@@ -95,7 +97,7 @@ class Generations:
             for name, sequence in entries:
                 generation.end_answer_if_any(name, sequence)
 
-    def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> Answer | None:
+    def adopt(self, name: str, made_by: MadeBy, observe_time: int) -> RememberedAnswer | None:
         """Return a seller's exact answer for a time (microseconds), model and policy, after keeping it in the table,
         or None.
         """
@@ -106,7 +108,7 @@ class Generations:
             return None
         return self._table.adopt(name, generation.make_answer(found), lambda: generation.is_exact(found), clear_count)
 
-    def latest(self, name: str, made_by: MadeBy, now: int, day: int | None = None) -> Answer | None:
+    def latest(self, name: str, made_by: MadeBy, now: int, day: int | None = None) -> RememberedAnswer | None:
         """Return a seller's latest answer by a model and policy, at most as late as `now` (microseconds), exact or
         not.
 

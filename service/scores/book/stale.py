@@ -9,7 +9,7 @@ from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.records import Cut
 from service.scores.book.follower import Beat, Follower, Watermark
 from service.scores.book.generations import Generations
-from service.scores.book.table import Answer, Table
+from service.scores.book.table import AnswerTable, RememberedAnswer
 
 
 class Standing(NamedTuple):
@@ -31,7 +31,7 @@ class Standing(NamedTuple):
 class LastKnown:
     """The last known answers from table and generations, at most `stale_seconds` old. Thread-safe."""
 
-    def __init__(self, table: Table, generations: Generations, follower: Follower, stale_seconds: float) -> None:
+    def __init__(self, table: AnswerTable, generations: Generations, follower: Follower, stale_seconds: float) -> None:
         self._table = table
         self._generations = generations
         self._follower = follower
@@ -79,7 +79,7 @@ class LastKnown:
         answer = self._generations.latest(name, made_by, now, day)
         return None if answer is None else self._youngest([answer], made_by, now)
 
-    def _youngest(self, answers: Sequence[Answer], made_by: MadeBy, now: int) -> Standing | None:
+    def _youngest(self, answers: Sequence[RememberedAnswer], made_by: MadeBy, now: int) -> Standing | None:
         mark, beat = self._follower.watermark, self._follower.heartbeat
         found: list[Standing] = []
         for answer in answers:
@@ -90,11 +90,11 @@ class LastKnown:
             return None
         return standing._replace(age=max(standing.age, beat.doubt)) if beat else standing
 
-    def _is_exact(self, answer: Answer, made_by: MadeBy) -> bool:
+    def _is_exact(self, answer: RememberedAnswer, made_by: MadeBy) -> bool:
         return answer.made_by == made_by and self._table.is_exact(answer)
 
 
-def find_standing(answer: Answer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:
+def find_standing(answer: RememberedAnswer, now: int, mark: Watermark | None, beat: Beat | None) -> Standing:
     """Return an answer with its cut, times and age as of `now` (microseconds).
 
     `mark`: the follower's watermark while the answer still holds; None once an entry, a model or a policy ended it. An

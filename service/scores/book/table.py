@@ -13,7 +13,7 @@ from scoring.scores.answer import MadeBy
 UNKNOWN = 2**63 - 1
 
 
-class Answer:
+class RememberedAnswer:
     """Only `last` and `is_used` change."""
 
     __slots__ = ("as_of", "at", "body", "is_used", "known_time", "last", "made_by", "since", "until")
@@ -36,12 +36,12 @@ class Answer:
         self.is_used = False
 
 
-class Table:
+class AnswerTable:
     """At most `capacity` answers by resource name. Reads are lock-free; changes are not."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._answers: OrderedDict[str, RememberedAnswer] = OrderedDict()
         self._absent: OrderedDict[str, int] = OrderedDict()
         self._floor = UNKNOWN
         self._lock = threading.Lock()
@@ -55,11 +55,11 @@ class Table:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, name: str) -> Answer | None:
+    def get(self, name: str) -> RememberedAnswer | None:
         """Return the remembered answer, exact or not; None without one."""
         return self._answers.get(name)
 
-    def is_exact(self, answer: Answer) -> bool:
+    def is_exact(self, answer: RememberedAnswer) -> bool:
         """Return whether no known entry is later than an answer."""
         return answer.last <= answer.at >= self.epoch
 
@@ -79,7 +79,7 @@ class Table:
         with self._lock:
             self.epoch = max(self.epoch, sequence)
 
-    def store(self, name: str, answer: Answer, clear_count: int) -> None:
+    def store(self, name: str, answer: RememberedAnswer, clear_count: int) -> None:
         """Remember an answer, unless the table was cleared since its computation began (`clear_count` of then).
 
         A newer answer of the same day, model and policy stays.
@@ -99,7 +99,9 @@ class Table:
             if len(self._answers) > self._capacity:
                 self._evict()
 
-    def adopt(self, name: str, answer: Answer, is_unmarked: Callable[[], bool], clear_count: int) -> Answer | None:
+    def adopt(
+        self, name: str, answer: RememberedAnswer, is_unmarked: Callable[[], bool], clear_count: int
+    ) -> RememberedAnswer | None:
         """Replace a remembered answer by a generation's, and return it; None if a mark, an epoch or
         a clearing since `clear_count` ended it.
 

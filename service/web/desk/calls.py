@@ -15,7 +15,7 @@ _CALLS = ThreadPoolExecutor(16, thread_name_prefix="desk")
 T = TypeVar("T")
 
 
-class Part(NamedTuple):
+class PagePart(NamedTuple):
     """What a call answered, or why this visitor does not see it."""
 
     value: Any
@@ -39,14 +39,14 @@ def call_patiently(call: Callable[[], T]) -> T:
         time.sleep(BUSY_SECONDS)
 
 
-def call_or_problem(call: Callable[[], Any]) -> Part:
+def call_or_problem(call: Callable[[], Any]) -> PagePart:
     """Return a call's answer or refusal. Raises SellertrustCallError for an absent service."""
     try:
-        return Part(call(), None)
+        return PagePart(call(), None)
     except SellertrustCallError as error:
         if error.code in WAITING:
             raise
-        return Part(None, explain(error))
+        return PagePart(None, explain(error))
 
 
 def none_if_not_found(call: Callable[[], T]) -> T | None:

@@ -27,7 +27,7 @@ from service.web.desk.acting import WORDS, new_entry_id, require_entry_id
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.effects import Effect, simulate_decision
 from service.web.desk.evidence import FILE_POLICY, File, read_evidence
-from service.web.desk.journal import Decision, Finding, Journal, Taken
+from service.web.desk.journal import CaseTaken, DeskDecision, DeskFinding, Journal
 from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.staff import working_name
 from service.web.frame.rendering import HEADERS, action_name, action_of, last, redirect
@@ -112,18 +112,18 @@ class CasePages:
         actor = visit.visitor.actor
         severity = visit.form_value("severity") if choice.action == "reduce" else ""
         try:
-            finding = Finding(
+            finding = DeskFinding(
                 name, actor, choice.action, words or choice.reason, severity, appeal_of(violation, recorded)
             )
             if choice.action == "review":
                 self.journal.claim(name, actor)
                 return self._ask_for_information(visit, violation, finding)
             self.journal.record_finding(finding)
-        except Taken as taken:
+        except CaseTaken as taken:
             raise _not_yours(taken) from None
         return redirect(f"/cases/{name}/consequence")
 
-    def _ask_for_information(self, visit: Visit, violation: Violation, finding: Finding) -> Response:
+    def _ask_for_information(self, visit: Visit, violation: Violation, finding: DeskFinding) -> Response:
         self.journal.wait_for_information(finding.violation, finding.reason)
         if ACTION_REVIEW in violation.allowed_actions:
             self.journal.decide(self._decision(visit, violation, finding, finding.actor, new_entry_id()))
@@ -174,7 +174,7 @@ class CasePages:
                 self.journal.release(name, actor)
             else:
                 self.journal.claim(name, to or actor, by_other=holder == actor)
-        except Taken as taken:
+        except CaseTaken as taken:
             raise _not_yours(taken) from None
         return redirect("/queue" if visit.form_value("what") == "release" or to else f"/cases/{name}")
 
@@ -224,11 +224,11 @@ class CasePages:
             else:
                 deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
                 self.journal.decide(self._decision(visit, violation, finding, deciders, decision_id))
-        except Taken as taken:
+        except CaseTaken as taken:
             raise _not_yours(taken) from None
         return self._go_on(visit)
 
-    def _obstacle(self, visit: Visit, finding: Finding, effect: Effect, fact: ViolationReported) -> Problem | None:
+    def _obstacle(self, visit: Visit, finding: DeskFinding, effect: Effect, fact: ViolationReported) -> Problem | None:
         if finding.reason == BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
             return self._evidence_obstacle(visit, finding.violation, fact)
         return None
@@ -237,7 +237,7 @@ class CasePages:
         """Take the visitor's decision back before it is sent. Raises Problem after the undo window of 10 s."""
         try:
             decision = self.journal.undo(visit.path_value("decision"), visit.visitor.actor)
-        except Taken as taken:
+        except CaseTaken as taken:
             raise Problem(409, "This can no longer be undone", f"{taken.text}.") from None
         return redirect(f"/cases/{decision.violation}")
 
@@ -255,14 +255,16 @@ class CasePages:
         self.journal.forget_other_answers(name, appeal_of(found.violation, found.recorded))
         return name, found.violation, found.recorded
 
-    def _finding(self, visit: Visit, name: str) -> Finding:
+    def _finding(self, visit: Visit, name: str) -> DeskFinding:
         finding = self.journal.case(name).finding.get(visit.visitor.actor)
         if finding is None:
             raise Problem(409, "First say what you found", f"Open the case {name} and answer its first step.")
         return finding
 
-    def _decision(self, visit: Visit, violation: Violation, finding: Finding, actor: str, decision_id: str) -> Decision:
-        return Decision(
+    def _decision(
+        self, visit: Visit, violation: Violation, finding: DeskFinding, actor: str, decision_id: str
+    ) -> DeskDecision:
+        return DeskDecision(
             decision_id,
             finding.violation,
             last(violation.seller),
@@ -275,7 +277,7 @@ class CasePages:
             appeal=finding.appeal,
         )
 
-    def _effect(self, client: Client, violation: Violation, finding: Finding) -> Effect:
+    def _effect(self, client: Client, violation: Violation, finding: DeskFinding) -> Effect:
         seller = last(violation.seller)
         if not seller:  # a product's: each seller's own violation follows
             return Effect(TrustScore(), TrustScore(), is_grave=finding.action == "confirm")
@@ -331,5 +333,5 @@ def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
     return found
 
 
-def _not_yours(taken: Taken) -> Problem:
+def _not_yours(taken: CaseTaken) -> Problem:
     return Problem(409, "This case is not yours to decide now", f"{taken.text}. Take the next case from the queue.")

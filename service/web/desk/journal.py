@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False)
-class Taken(Exception):
+class CaseTaken(Exception):
     """Another reviewer works on this case, or has decided it."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Finding:
+class DeskFinding:
     """One reviewer's first step. It is not revised."""
 
     violation: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Decision:
+class DeskDecision:
     """A decision on its way into the ledger; `id` is the entry's."""
 
     id: str
@@ -73,13 +73,13 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Case:
+class DeskCase:
     violation: str
     claimed_by: str = ""
     claimed_until: float = 0.0
-    finding: dict[str, Finding] = field(default_factory=dict)
+    finding: dict[str, DeskFinding] = field(default_factory=dict)
     """By actor, until they look at the consequence."""
-    votes: dict[str, Finding] = field(default_factory=dict)
+    votes: dict[str, DeskFinding] = field(default_factory=dict)
     """By actor, while a second person is needed."""
     opened: list[str] = field(default_factory=list)
     """Actors who opened the evidence."""
@@ -93,8 +93,8 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._cases: dict[str, Case] = {}
-        self._decisions: dict[str, Decision] = {}
+        self._cases: dict[str, DeskCase] = {}
+        self._decisions: dict[str, DeskDecision] = {}
         self._bulk: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._held = (path.parent / f"{path.name}.lock").open("ab")
@@ -116,12 +116,12 @@ class Journal:
 
     # --- reading
 
-    def case(self, violation: str) -> Case:
+    def case(self, violation: str) -> DeskCase:
         """Return the desk's state of a case, empty if unknown; an expired claim is left out."""
         with self._lock:
             return self._case(violation)
 
-    def list_decisions(self, actor: str = "") -> list[Decision]:
+    def list_decisions(self, actor: str = "") -> list[DeskDecision]:
         """Return the desk's decisions, the latest first; of one person if `actor` is given, joint ones included."""
         with self._lock:
             found = reversed(self._decisions.values())
@@ -136,7 +136,7 @@ class Journal:
             ]
             return {one.violation for one in decided if one.state in ("pending", "sent")}
 
-    def list_due(self) -> list[Decision]:
+    def list_due(self) -> list[DeskDecision]:
         """Return pending decisions whose undo window is over."""
         now = self._clock()
         with self._lock:
@@ -144,7 +144,7 @@ class Journal:
                 decision for decision in self._decisions.values() if decision.state == "pending" and decision.due <= now
             ]
 
-    def seconds_left(self, decision: Decision) -> float:
+    def seconds_left(self, decision: DeskDecision) -> float:
         """Return how long the decision can be undone; 0 once its window is over."""
         return max(0.0, decision.due - self._clock())
 
@@ -158,7 +158,7 @@ class Journal:
     def claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
         """Claim or assign a case.
 
-        Raises Taken if another person holds it, unless its holder hands it on (`by_other`).
+        Raises CaseTaken if another person holds it, unless its holder hands it on (`by_other`).
         """
         with self._lock:
             self._claim(violation, actor, by_other=by_other)
@@ -166,12 +166,12 @@ class Journal:
     def _claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
         holder = self._case(violation).claimed_by
         if holder not in ("", actor) and not by_other:
-            raise Taken(f"{holder} works on this case")
+            raise CaseTaken(f"{holder} works on this case")
         until = self._clock() + CLAIM_SECONDS
         self._change(violation, claimed_by=actor, claimed_until=until, waiting="")
 
     def release(self, violation: str, actor: str) -> None:
-        """Give a case back. Raises Taken if another person holds it."""
+        """Give a case back. Raises CaseTaken if another person holds it."""
         with self._lock:
             self._claim(violation, actor)
             self._change(violation, claimed_by="", claimed_until=0.0)
@@ -192,22 +192,22 @@ class Journal:
             if (finding, votes) != (case.finding, case.votes):
                 self._change(violation, finding=finding, votes=votes)
 
-    def record_finding(self, finding: Finding) -> None:
+    def record_finding(self, finding: DeskFinding) -> None:
         """Record the first step, and claim the case.
 
-        Raises Taken if this reviewer found something before, or another works on the case.
+        Raises CaseTaken if this reviewer found something before, or another works on the case.
         """
         with self._lock:
             self._require_open(finding.violation)
             case = self._case(finding.violation)
             if finding.actor in case.votes:
-                raise Taken("You have given your finding; another person must give theirs")
+                raise CaseTaken("You have given your finding; another person must give theirs")
             if finding.actor in case.finding:
-                raise Taken("You have answered the first step, and it is not revised")
+                raise CaseTaken("You have answered the first step, and it is not revised")
             self._claim(finding.violation, finding.actor)
             self._change(finding.violation, finding=case.finding | {finding.actor: finding})
 
-    def vote(self, finding: Finding) -> None:
+    def vote(self, finding: DeskFinding) -> None:
         """Keep a finding for comparison, and end this reviewer's claim to the case."""
         with self._lock:
             case = self._case(finding.violation)
@@ -219,8 +219,8 @@ class Journal:
         with self._lock:
             self._change(violation, claimed_by="", claimed_until=0.0, waiting=text)
 
-    def decide(self, decision: Decision) -> Decision:
-        """Begin the undo window. The same id again changes nothing. Raises Taken if another decision waits."""
+    def decide(self, decision: DeskDecision) -> DeskDecision:
+        """Begin the undo window. The same id again changes nothing. Raises CaseTaken if another decision waits."""
         with self._lock:
             if (found := self._decisions.get(decision.id)) is not None:
                 return found
@@ -228,18 +228,18 @@ class Journal:
             self._write("decision", decision)
             return decision
 
-    def undo(self, name: str, actor: str) -> Decision:
-        """Take a decision back within its window. Raises Taken if it is another's, or the window is over."""
+    def undo(self, name: str, actor: str) -> DeskDecision:
+        """Take a decision back within its window. Raises CaseTaken if it is another's, or the window is over."""
         with self._lock:
             decision = self._decisions.get(name)
             if decision is None or decision.people[-1] != actor:
-                raise Taken("This decision is another person's")
+                raise CaseTaken("This decision is another person's")
             if decision.state == "pending" and decision.due <= self._clock():
-                raise Taken("The time to undo is over: the decision is becoming an entry")
+                raise CaseTaken("The time to undo is over: the decision is becoming an entry")
             if decision.state == "pending":
                 self._write("decision", replace(decision, state="undone"))
             elif decision.state != "undone":
-                raise Taken("The decision is an entry by now; an overturn takes it back")
+                raise CaseTaken("The decision is an entry by now; an overturn takes it back")
             return self._decisions[name]
 
     def settle(self, name: str, state: str, problem: str = "") -> None:
@@ -261,16 +261,16 @@ class Journal:
     def _require_open(self, violation: str) -> None:
         for decision in self._decisions.values():
             if decision.violation == violation and decision.state == "pending":
-                raise Taken("Another decision about this case is on its way")
+                raise CaseTaken("Another decision about this case is on its way")
 
-    def _case(self, violation: str) -> Case:
-        case = self._cases.get(violation, Case(violation))
+    def _case(self, violation: str) -> DeskCase:
+        case = self._cases.get(violation, DeskCase(violation))
         return case if case.claimed_until > self._clock() else replace(case, claimed_by="", claimed_until=0.0)
 
     def _change(self, violation: str, **fields: Any) -> None:
         self._write("case", replace(self._case(violation), **fields))
 
-    def _write(self, kind: str, state: Case | Decision | dict[str, Any]) -> None:
+    def _write(self, kind: str, state: DeskCase | DeskDecision | dict[str, Any]) -> None:
         line = _write_line(kind, state)
         self._file.write(line)
         self._file.flush()
@@ -282,26 +282,26 @@ class Journal:
         match kind:
             case "case":
                 findings = {
-                    name: {actor: _made(Finding, one) for actor, one in event[name].items()}
+                    name: {actor: _made(DeskFinding, one) for actor, one in event[name].items()}
                     for name in ("finding", "votes")
                 }
-                self._cases[event["violation"]] = _made(Case, event | findings)
+                self._cases[event["violation"]] = _made(DeskCase, event | findings)
             case "decision":
-                self._keep(_made(Decision, event))
+                self._keep(_made(DeskDecision, event))
             case "state":
                 self._keep(replace(self._decisions[event["id"]], state=event["state"], problem=event["problem"]))
             case "bulk":
                 self._bulk[event["decision_id"]] = event
             case _:
-                case = self._cases.get(event.get("violation", ""), Case(event.get("violation", "")))
+                case = self._cases.get(event.get("violation", ""), DeskCase(event.get("violation", "")))
                 self._cases[case.violation] = replace(case, **_read_old_change(kind, case, event))
 
-    def _keep(self, decision: Decision) -> None:
+    def _keep(self, decision: DeskDecision) -> None:
         self._decisions[decision.id] = decision
         if decision.state != "pending":
             self._end(decision)
 
-    def _end(self, decision: Decision) -> None:
+    def _end(self, decision: DeskDecision) -> None:
         if decision.state == "sent" and decision.action != "review":
             self._cases.pop(decision.violation, None)
         elif (case := self._cases.get(decision.violation)) is not None:
@@ -329,15 +329,15 @@ class Journal:
         yield from (_write_line("decision", one) for one in self._decisions.values())
         yield from (_write_line("bulk", one) for one in self._bulk.values())
         cases = [self._case(violation) for violation in self._cases]
-        yield from (_write_line("case", case) for case in cases if case != Case(case.violation))
+        yield from (_write_line("case", case) for case in cases if case != DeskCase(case.violation))
 
 
-def _write_line(kind: str, state: Case | Decision | dict[str, Any]) -> str:
+def _write_line(kind: str, state: DeskCase | DeskDecision | dict[str, Any]) -> str:
     fields = state if isinstance(state, dict) else asdict(state)
     return json.dumps({"kind": kind, **fields}, sort_keys=True) + "\n"
 
 
-def _read_old_change(kind: str, case: Case, event: dict[str, Any]) -> dict[str, Any]:
+def _read_old_change(kind: str, case: DeskCase, event: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that a line of an older desk changes. Raises ConfigurationWrong for an unknown kind."""
     actor = event.get("actor", "")
     match kind:
@@ -346,10 +346,10 @@ def _read_old_change(kind: str, case: Case, event: dict[str, Any]) -> dict[str, 
         case "opened":
             return {"opened": [*case.opened, actor]}
         case "finding":
-            return {"finding": case.finding | {actor: _made(Finding, event)}}
+            return {"finding": case.finding | {actor: _made(DeskFinding, event)}}
         case "vote":
             ended = {"claimed_by": "", "claimed_until": 0.0} if case.claimed_by == actor else {}
-            return {"votes": case.votes | {actor: _made(Finding, event)}, **ended}
+            return {"votes": case.votes | {actor: _made(DeskFinding, event)}, **ended}
         case "waiting":
             return {"claimed_by": "", "claimed_until": 0.0, "waiting": event["text"]}
     raise ConfigurationWrong(f"the desk's journal has a line of the unknown kind {kind!r}; update this desk")

@@ -14,7 +14,7 @@ from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED,
 from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
 from service.web.desk.calls import READ_SECONDS, start_call
-from service.web.desk.journal import QUEUE_SECONDS, Case, Journal, Taken
+from service.web.desk.journal import QUEUE_SECONDS, CaseTaken, DeskCase, Journal
 from service.web.frame.rendering import last, redirect, time_of
 from service.web.frame.visits import Visit, Visitor
 from service.web.recent import Recent
@@ -30,13 +30,13 @@ MAX_READERS = 100
 MAX_DECIDED = 5_000
 
 
-class Row(NamedTuple):
+class QueueRow(NamedTuple):
     violation: Violation
     id: str
     seller: str
     category: str
     deadline: datetime | None
-    case: Case
+    case: DeskCase
     held_back: bool
 
 
@@ -96,7 +96,7 @@ class QueuePages:
         row = self.claim_next(visit.visitor)
         return redirect("/queue?done=1") if row is None else redirect(f"/cases/{row.id}")
 
-    def claim_next(self, visitor: Visitor) -> Row | None:
+    def claim_next(self, visitor: Visitor) -> QueueRow | None:
         """Claim and return the first case that the visitor may work on, else None."""
         own = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
         for row in self.rows(visitor)[1]:
@@ -108,21 +108,23 @@ class QueuePages:
                 continue
             try:
                 self._journal.claim(row.id, visitor.actor)
-            except Taken:
+            except CaseTaken:
                 continue
             return row
         return None
 
-    def rows(self, visitor: Visitor) -> tuple[Queue, list[Row]]:
+    def rows(self, visitor: Visitor) -> tuple[Queue, list[QueueRow]]:
         """Return the queue as last read, and rows for its violations that nobody decided since."""
         queue, decided = self.read(visitor), self._journal.list_decided_lately()
         waiting = [(last(item.violation.name), item) for item in queue.items]
         return queue, [self._row(name, item) for name, item in waiting if name not in decided]
 
-    def _row(self, name: str, item: QueueItem) -> Row:
+    def _row(self, name: str, item: QueueItem) -> QueueRow:
         violation = item.violation
         seller, category = last(violation.seller), Category.Name(violation.category)
-        return Row(violation, name, seller, category, deadline_of(violation), self._journal.case(name), item.held_back)
+        return QueueRow(
+            violation, name, seller, category, deadline_of(violation), self._journal.case(name), item.held_back
+        )
 
     def note_complaint(self, complaint: str, decision_id: str) -> None:
         """Remember that the ledger holds the decision about a complaint."""
@@ -182,7 +184,7 @@ def deadline_of(violation: Violation) -> datetime | None:
     return time
 
 
-def _is_asked(visit: Visit, row: Row) -> bool:
+def _is_asked(visit: Visit, row: QueueRow) -> bool:
     who = visit.query_value("who")
     return (
         visit.query_value("category") in ("", row.category)

@@ -16,7 +16,7 @@ _Z = 1.6449
 """For a 90 % interval."""
 
 
-class Share(NamedTuple):
+class OverturnShare(NamedTuple):
     overturned: int
     cases: int
     percent: int
@@ -43,10 +43,10 @@ class OwnRecordPages:
         return visit.page("record.html", share=share, least=LEAST_CASES, cases=len(confirmed), decisions=mine[:50])
 
 
-def share_of(overturned: int, cases: int) -> Share:
+def share_of(overturned: int, cases: int) -> OverturnShare:
     """Return a share with Wilson's interval: `share_of(3, 30)` is 10 %, between 4 and 23 %."""
     rate, z2 = overturned / cases, _Z * _Z
     middle = (rate + z2 / (2 * cases)) / (1 + z2 / cases)
     half = _Z / (1 + z2 / cases) * sqrt(rate * (1 - rate) / cases + z2 / (4 * cases * cases))
     low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Share(overturned, cases, *(round(100 * part) for part in (rate, low, high)))
+    return OverturnShare(overturned, cases, *(round(100 * part) for part in (rate, low, high)))

@@ -18,7 +18,7 @@ from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
 from service.web.desk.acting import WORDS
 from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_found, start_call
-from service.web.frame.charts import Mark, Sample, draw_curve
+from service.web.frame.charts import Mark, PointsSample, draw_curve
 from service.web.frame.rendering import action_name, day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
 
@@ -118,7 +118,7 @@ def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]
     }
 
 
-def _list_samples(answer: ExplainTrustScoreResponse) -> list[Sample]:
+def _list_samples(answer: ExplainTrustScoreResponse) -> list[PointsSample]:
     past = [_sample(time_of(one.observe_time), one) for one in answer.past_scores]
     return [*past, _sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
 
@@ -167,8 +167,8 @@ def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 
 
-def _sample(time: datetime, score: TrustScore | PastScore) -> Sample:
-    return Sample(time, score.points if score.HasField("points") else None, Tier.Name(score.tier))
+def _sample(time: datetime, score: TrustScore | PastScore) -> PointsSample:
+    return PointsSample(time, score.points if score.HasField("points") else None, Tier.Name(score.tier))
 
 
 def stamp_fields(stamp: Stamp) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import Severity
 from service.web.desk.calls import READ_SECONDS
 from service.web.desk.cases import appeal_of
-from service.web.desk.journal import Decision, Journal
+from service.web.desk.journal import DeskDecision, Journal
 
 POLL_SECONDS = 0.2
 APPEAL_CHECK_SECONDS = 5.0
@@ -64,7 +64,7 @@ class Sender:
                 except Exception as error:  # noqa: BLE001 the other decisions do not wait
                     self._report(f"a decision waits: {type(error).__name__}")
 
-    def send(self, decision: Decision) -> None:
+    def send(self, decision: DeskDecision) -> None:
         """Send and settle a decision, unless the service fails or no client is there."""
         client = self._client_of(decision.person)
         if client is None:
@@ -91,14 +91,14 @@ class Sender:
             return
         self._settle(decision, "sent")
 
-    def _was_checked_lately(self, decision: Decision) -> bool:
+    def _was_checked_lately(self, decision: DeskDecision) -> bool:
         return time.monotonic() - self._checked.get(decision.id, -APPEAL_CHECK_SECONDS) < APPEAL_CHECK_SECONDS
 
-    def _answers_to_its_appeal(self, client: Client, decision: Decision) -> bool:
+    def _answers_to_its_appeal(self, client: Client, decision: DeskDecision) -> bool:
         found = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
         is_recorded = any(entry.entry_id == decision.id for entry in found.recorded)  # its answer was lost
         return is_recorded or decision.appeal == appeal_of(found.violation, found.recorded)
 
-    def _settle(self, decision: Decision, state: str, text: str = "") -> None:
+    def _settle(self, decision: DeskDecision, state: str, text: str = "") -> None:
         self._journal.settle(decision.id, state, text)
         self._checked.pop(decision.id, None)

@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 880, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 18, 34
 
 
-class Sample(NamedTuple):
+class PointsSample(NamedTuple):
     time: datetime
     points: int | None
     """None: unrated, a gap in the line."""
@@ -27,7 +27,7 @@ class Mark(NamedTuple):
     text: str
 
 
-def draw_curve(samples: Sequence[Sample], marks: Sequence[Mark], summary: str) -> Markup:
+def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: str) -> Markup:
     """Draw points over time, from two or more samples in order; screen readers get `summary`."""
     begin, end = samples[0].time, samples[-1].time
     rated = [sample for sample in samples if sample.points is not None]

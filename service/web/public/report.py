@@ -26,7 +26,7 @@ Value = review_pb.TransparencyValue
 _STATES = {review_pb.SHOWN_STATE_EXACT: "exact", review_pb.SHOWN_STATE_AT_LEAST: "at_least"}
 
 
-class Line(NamedTuple):
+class ReportLine(NamedTuple):
     name: str
     published: str
     known: str
@@ -103,9 +103,9 @@ class _View:
         for part in dict.fromkeys(figure.part for figure in self._report.figures):
             yield part, self._texts["part"][part], [one for one in self._report.figures if one.part == part]
 
-    def line(self, figure: Any) -> Line:
+    def line(self, figure: Any) -> ReportLine:
         key = figure.key
-        return Line(self.label(key), self.text(key, figure.published), self.text(key, figure.known))
+        return ReportLine(self.label(key), self.text(key, figure.published), self.text(key, figure.known))
 
     def text(self, key: str, value: Value) -> str:
         if not value.state:
@@ -133,13 +133,13 @@ class _View:
         text = f"{count:,}"
         return self.say("at_least", count=text) if state == review_pb.SHOWN_STATE_AT_LEAST else text
 
-    def splits(self, figure: Any) -> Iterator[tuple[str, list[Line]]]:
+    def splits(self, figure: Any) -> Iterator[tuple[str, list[ReportLine]]]:
         for place, split in enumerate(figure.known.splits):
             published = figure.published.splits[place : place + 1] if figure.HasField("published") else []
             columns = [self._cells(figure.key, one, is_known=one is split) for one in (*published, split)]
             names = dict.fromkeys(name for column in columns for name in column)
             lines = [
-                Line(name, columns[0].get(name, "") if published else "", columns[-1].get(name, ""))
+                ReportLine(name, columns[0].get(name, "") if published else "", columns[-1].get(name, ""))
                 for name in names
                 if {column.get(name, "0") for column in columns} != {"0"}
             ]

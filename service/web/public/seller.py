@@ -37,7 +37,7 @@ from sellertrust.v1.entry_pb2 import (
     Tier,
 )
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, ExplainTrustScoreResponse
-from service.web.frame.charts import Sample, draw_curve
+from service.web.frame.charts import PointsSample, draw_curve
 from service.web.frame.clients import TokenClients
 from service.web.frame.rendering import HEADERS, redirect, render
 from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie
@@ -131,7 +131,7 @@ class SellerPages:
             raise
         name = self.sessions.open(seller, client)
         opened = cookie(COOKIE, name, secure=True, ends=timedelta(seconds=SESSION_SECONDS))
-        return redirect(Place(visit.request).link(), {"Set-Cookie": opened})
+        return redirect(SellerVisit(visit.request).link(), {"Set-Cookie": opened})
 
     def _refuse_token(self, visit: Visit) -> Response:
         texts = TEXTS[language_of(visit.request)]
@@ -141,7 +141,7 @@ class SellerPages:
         """End the session and its cookie."""
         self.sessions.close(visit.request.cookies.get(COOKIE, ""))
         return redirect(
-            Place(visit.request).link("/sign-in"),
+            SellerVisit(visit.request).link("/sign-in"),
             {"Set-Cookie": cookie(COOKIE, "", secure=True, ends=timedelta())},
         )
 
@@ -211,7 +211,7 @@ class SellerPages:
         if problems:
             return _form_page(visit, name, known, values, problems)
         self._record(entry_id, name, visit, values, kept)
-        place = Place(visit.request).link("", done=name, **({"digest": kept} if name == "evidence" else {}))
+        place = SellerVisit(visit.request).link("", done=name, **({"digest": kept} if name == "evidence" else {}))
         self._sent.put(entry_id, place)
         return redirect(place)
 
@@ -266,7 +266,7 @@ class _Answers:
         }
 
 
-class Place:
+class SellerVisit:
     def __init__(self, request: Request) -> None:
         self._request = request
         self.seller = str(request.path_params["seller"])
@@ -286,7 +286,7 @@ class Place:
 
 def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
     """Return a page with the texts and links of the reader's language."""
-    place = Place(visit.request)
+    place = SellerVisit(visit.request)
     return visit.page(template, status, texts=TEXTS[place.language], language=place.language, place=place, **values)
 
 
@@ -294,7 +294,7 @@ def _problem_page(request: Request, problem: Problem, **values: Any) -> Response
     language = language_of(request)
     texts = TEXTS[language]
     title, text = texts["problem"].get(str(problem.status), texts["problem"]["500"])
-    place = Place(request) if all(is_id(str(param)) for param in request.path_params.values()) else None
+    place = SellerVisit(request) if all(is_id(str(param)) for param in request.path_params.values()) else None
     shown = {"visitor": None, "csrf": "", "path": place.link() if place else "/", "place": place} | values
     translated = Problem(problem.status, title, text)
     texts_of_page = {"texts": texts, "language": language, "again": texts["again"], "layout": LAYOUT}
@@ -341,7 +341,7 @@ def _name_in(request: Request) -> str:
 
 def _draw(path: FindTierPathResponse, summary: str) -> str:
     samples = [
-        Sample(datetime.fromisoformat(one.day).replace(tzinfo=UTC), one.points, Tier.Name(one.tier))
+        PointsSample(datetime.fromisoformat(one.day).replace(tzinfo=UTC), one.points, Tier.Name(one.tier))
         for one in path.healing
     ]
     return draw_curve(samples, [], summary) if len(samples) > 1 else ""

@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.access.certificates import CertificateRefused, read_certificate
+from service.access.certificates import CallerCertificateRefused, read_certificate
 
 DAY = datetime.timedelta(days=1)
 NAMES = b"\x06\x03\x55\x1d\x11"
@@ -45,5 +45,5 @@ def test_a_certificate_names_who_it_is() -> None:
 def test_a_malformed_certificate_names_nobody(there: bytes, instead: bytes) -> None:
     data = der()
     assert there in data
-    with pytest.raises(CertificateRefused, match="its certificate is malformed"):
+    with pytest.raises(CallerCertificateRefused, match="its certificate is malformed"):
         read_certificate(pem(data.replace(there, instead)))

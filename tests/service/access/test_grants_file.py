@@ -15,7 +15,7 @@ from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access.grants_file import GrantsFile
-from service.access.limits import Limit, Limits
+from service.access.limits import CallerLimits, Limit
 from service.access.principals import Pattern
 from tests.helpers.callers import TokenIssuer, grant, write_grants
 from tests.helpers.granted import EVERY, Granted, granted_server
@@ -203,7 +203,7 @@ class Clock:
 )
 def test_nobody_exceeds_a_second_and_the_rate_after_it(rate: float, calls: list[tuple[float, str]]) -> None:
     clock = Clock()
-    limits = Limits([Limit(ANYBODY, calls_per_second=rate)], clock)
+    limits = CallerLimits([Limit(ANYBODY, calls_per_second=rate)], clock)
     taken = {"dns:a.example": 0, "dns:b.example": 0}
     for pause, name in calls:
         clock.now += pause
@@ -218,7 +218,7 @@ def test_nobody_exceeds_a_second_and_the_rate_after_it(rate: float, calls: list[
 
 def test_classes_are_counted_apart_and_a_large_batch_overdraws() -> None:
     clock = Clock()
-    limits = Limits(
+    limits = CallerLimits(
         [Limit(ANYBODY, frozenset({"read"}), calls_per_second=1), Limit(ANYBODY, entries_per_second=10, streams=3)],
         clock,
     )
@@ -235,7 +235,7 @@ def test_classes_are_counted_apart_and_a_large_batch_overdraws() -> None:
 def test_what_is_refused_uses_up_nothing_of_other_limits() -> None:
     clock = Clock()
     few, many = Limit((Pattern("dns:a.example"),), calls_per_second=1), Limit(ANYBODY, calls_per_second=5)
-    limits = Limits([many, few], clock)
+    limits = CallerLimits([many, few], clock)
     names = ["dns:a.example", "dns:b.example"]
     assert limits.take_call(names, "read") == 0
     for _ in range(100):
@@ -247,7 +247,7 @@ def test_what_is_refused_uses_up_nothing_of_other_limits() -> None:
 
 def test_new_limits_keep_what_was_used_under_the_old() -> None:
     clock = Clock()
-    limits = Limits([Limit(ANYBODY, calls_per_second=2, entries_per_second=10)], clock)
+    limits = CallerLimits([Limit(ANYBODY, calls_per_second=2, entries_per_second=10)], clock)
     names = ["dns:a.example"]
     assert [limits.take_call(names, "read") for _ in range(3)][:2] == [0, 0]
     assert limits.take_entries(names, "stream", 100) == 0
@@ -260,7 +260,7 @@ def test_new_limits_keep_what_was_used_under_the_old() -> None:
 
 
 def test_entries_are_counted_by_class() -> None:
-    limits = Limits([Limit(ANYBODY, frozenset({"stream"}), entries_per_second=1)], Clock())
+    limits = CallerLimits([Limit(ANYBODY, frozenset({"stream"}), entries_per_second=1)], Clock())
     assert [limits.take_entries(["dns:a.example"], name, 1) for name in ("write", "write", "stream")] == [0, 0, 0]
     assert limits.take_entries(["dns:a.example"], "stream", 1) > 0
 

@@ -16,7 +16,7 @@ from sellertrust.client import Client, SellertrustCallError
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.access.grants_file import LOOK_SECONDS
 from service.api.answers_at_once import AtOnce
-from service.api.gate import Gate
+from service.api.gate import CallGate
 from service.api.telemetry.call_records import Method
 from service.engine import pools
 from service.engine.call_pool import CallPool
@@ -328,7 +328,7 @@ def test_audited_methods_are_never_answered_at_once() -> None:
     for name in names:
         method = Method(name, pb.GetTrustScoreRequest, takes_stream=False, gives_stream=False, call_class="read")
         with pytest.raises(TypeError, match=f"{name} cannot be answered at once"):
-            AtOnce(method, lambda _: None, Gate(), None)  # type: ignore[arg-type]
+            AtOnce(method, lambda _: None, CallGate(), None)  # type: ignore[arg-type]
 
 
 def test_an_answer_that_cannot_be_sent_ends_its_call_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

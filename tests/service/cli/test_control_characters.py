@@ -12,7 +12,7 @@ from scoring.entries.kinds.conduct import ProductViolationReported
 from service.ledger.database.database import Database
 from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
-from service.review.bulk_decisions import BulkDecision, dry_run
+from service.review.bulk_decisions import BulkDecisionCall, dry_run
 from service.review.review_queue import review_queue
 from tests.helpers.builders import MARKET, ago, identity, status, violation
 from tests.helpers.databases import BACKENDS, database
@@ -47,7 +47,7 @@ def test_a_control_character_in_any_text_is_refused_by_its_field(url: str, contr
             [wrong] = [one.field for one in caught.value.violations if "no control characters" in one.description]
             assert wrong.endswith(field)
         with pytest.raises(InvalidInput, match="control characters"):
-            dry_run(ledger, MARKET, BulkDecision("d", Action.DISMISS, "a", bad, "", Selection(notifier="n")))
+            dry_run(ledger, MARKET, BulkDecisionCall("d", Action.DISMISS, "a", bad, "", Selection(notifier="n")))
         assert ledger.last()[0] == 0
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from scoring.base.errors import ClockInDoubt, EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
-from service.ledger.append.proposals import Content, Proposal, Proposals, Step
+from service.ledger.append.proposals import Content, Proposal, ProposalStep, ProposalWriter
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
@@ -23,7 +23,7 @@ def propose(ledger: Ledger, name: str, marketplace: str = MARKET, content: Conte
     return ledger.proposals.propose(marketplace, name, content, principal="dns:anna.example", seller="s1", hours=1)
 
 
-def take(ledger: Ledger, name: str, step: Step, check: Callable[[Proposal], bool] = lambda _: True) -> Proposal:
+def take(ledger: Ledger, name: str, step: ProposalStep, check: Callable[[Proposal], bool] = lambda _: True) -> Proposal:
     return ledger.proposals.take_step(
         MARKET, name, step, principal="dns:bert.example", check=check, actor="b-1", reason="ja"
     )
@@ -36,17 +36,17 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
     assert propose(ledger, "p-1") == Proposal(1, MARKET, "p-1", "s1", CONTENT, first.expire_time, first.steps, NOW + 5)
     with pytest.raises(EntryContentDiffers):
         propose(ledger, "p-1", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
-    found = take(ledger, "p-1", Step.APPROVED)
+    found = take(ledger, "p-1", ProposalStep.APPROVED)
     assert [(one.step, one.principal, one.step_time - NOW, one.actor, one.reason) for one in found.steps] == [
-        (Step.PROPOSED, "dns:anna.example", 0, "a-1", "so"),
-        (Step.APPROVED, "dns:bert.example", 5, "b-1", "ja"),
+        (ProposalStep.PROPOSED, "dns:anna.example", 0, "a-1", "so"),
+        (ProposalStep.APPROVED, "dns:bert.example", 5, "b-1", "ja"),
     ]
-    assert take(ledger, "p-1", Step.USED, lambda _: False) == found
+    assert take(ledger, "p-1", ProposalStep.USED, lambda _: False) == found
     assert ledger.proposals.find(MARKET, "p-1") == found
     with pytest.raises(ProposalNotFound):
         ledger.proposals.find("other", "p-1")
     with pytest.raises(ProposalNotFound):
-        take(ledger, "p-2", Step.APPROVED)
+        take(ledger, "p-2", ProposalStep.APPROVED)
 
 
 def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -> None:
@@ -54,7 +54,7 @@ def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -
     again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
     assert propose(ledger, "p-2", content=again).proposal == "p-1"
     assert propose(ledger, "p-2", "other", again).proposal == "p-2"
-    for number, step in ((3, Step.USED), (4, Step.WITHDRAWN)):
+    for number, step in ((3, ProposalStep.USED), (4, ProposalStep.WITHDRAWN)):
         name = propose(ledger, f"p-{number - 1}").proposal
         take(ledger, name, step)
         assert propose(ledger, f"p-{number}").proposal == f"p-{number}"
@@ -63,7 +63,7 @@ def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -
 
 
 def test_no_more_proposals_are_open_than_people_can_look_at(ledger: Ledger, clock: Clock) -> None:
-    bounded = Proposals(ledger.clock, max_open=5, max_open_of_caller=3)
+    bounded = ProposalWriter(ledger.clock, max_open=5, max_open_of_caller=3)
 
     def one(name: str, principal: str) -> Proposal:
         content = Content(CONTENT.method, name.encode(), "a-1", "so", {})
@@ -82,9 +82,9 @@ def test_no_more_proposals_are_open_than_people_can_look_at(ledger: Ledger, cloc
     one("b-1", "b")
     one("b-2", "b")
     assert "there are 5 open proposals" in refused("c-1", "c")
-    take(ledger, "a-2", Step.WITHDRAWN)
+    take(ledger, "a-2", ProposalStep.WITHDRAWN)
     one("a-4", "a")
-    take(ledger, "b-1", Step.USED)
+    take(ledger, "b-1", ProposalStep.USED)
     one("b-3", "b")
     clock.now += 3_600_000_000
     one("c-1", "c")
@@ -97,7 +97,7 @@ def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
         raise ValueError("not today")
 
     with pytest.raises(ValueError, match="not today"):
-        take(ledger, "p-1", Step.APPROVED, refuse)
+        take(ledger, "p-1", ProposalStep.APPROVED, refuse)
     assert ledger.proposals.find(MARKET, "p-1") == first
 
 
@@ -117,7 +117,7 @@ def test_a_backup_keeps_proposals(url: str, tmp_path: Path, clock: Clock) -> Non
     with Ledger.open(url, clock=clock) as ledger:
         ledger.append(MARKET, [exposure()])
         propose(ledger, "p-1")
-        before = take(ledger, "p-1", Step.APPROVED)
+        before = take(ledger, "p-1", ProposalStep.APPROVED)
     for without_keys in (False, True):
         file, copy = tmp_path / f"{without_keys}.zip", f"sqlite:///{tmp_path / str(without_keys)}.db"
         back_up(url, file, without_keys=without_keys)
@@ -177,11 +177,13 @@ def fill(ledger: Ledger) -> None:
     move(ledger, PolicyAction.COMMITTED, FIRST, "one")
     move(ledger, PolicyAction.COMMITTED, SECOND, "two")
     move(ledger, PolicyAction.ROLLED_BACK, FIRST)
-    for name, last in (("p-1", Step.USED), ("p-2", Step.WITHDRAWN)):
+    for name, last in (("p-1", ProposalStep.USED), ("p-2", ProposalStep.WITHDRAWN)):
         content = Content("LedgerService/AppendEntries", name.encode(), "a-1", "so", {})
         ledger.proposals.propose(MARKET, name, content, principal="dns:anna.example", seller="s1", hours=1)
-        if last is Step.USED:
-            ledger.proposals.take_step(MARKET, name, Step.APPROVED, principal="dns:bert.example", check=lambda _: True)
+        if last is ProposalStep.USED:
+            ledger.proposals.take_step(
+                MARKET, name, ProposalStep.APPROVED, principal="dns:bert.example", check=lambda _: True
+            )
         ledger.proposals.take_step(MARKET, name, last, principal="dns:anna.example", check=lambda _: True)
     ledger.append(MARKET, [exposure(15_000, entry_id="last")])
 

@@ -25,7 +25,7 @@ from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.policy.policy_file import parse_policy_text
-from service.registry.moves import Move
+from service.registry.moves import ModelMove
 from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, confirmed, exposure, identity, status
 from tests.helpers.recordings import RULES, Killed, Told, facts_of, history, recorded, undisturbed
 from tests.helpers.servers import Shelf
@@ -245,8 +245,8 @@ def test_two_workers_at_once_state_each_change_once(
 
 
 class _Promoted(Shelf):
-    def history(self) -> list[Move]:
-        return [Move("champion", self.champion_digest(), "a-1", "the first", format_time(NOW))]
+    def history(self) -> list[ModelMove]:
+        return [ModelMove("champion", self.champion_digest(), "a-1", "the first", format_time(NOW))]
 
 
 def test_the_model_before_a_promotion_is_none(ledger: Ledger) -> None:

@@ -10,12 +10,12 @@ from scoring.entries.kinds.conduct import AttributionStated, ProductListed, Prod
 from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
-from service.review.bulk_decisions import BulkDecision, BulkOutcome, dry_run, execute
+from service.review.bulk_decisions import BulkDecisionCall, BulkOutcome, dry_run, execute
 from tests.helpers.builders import MARKET, ago, status, violation
 from tests.helpers.limits import Limit
 from tests.helpers.moments import before_call
 
-DISMISS = BulkDecision("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
+DISMISS = BulkDecisionCall("case-9", Action.DISMISS, "staff-7", "made up by a ring", "", Selection(notifier="n"))
 REVIEW = replace(DISMISS, decision_id="case-8", action=Action.REVIEW)
 
 
@@ -215,7 +215,7 @@ def test_product_violations_are_decided_by_the_product(ledger: Ledger) -> None:
 
 
 def test_wrong_fields_are_named_all_at_once_in_a_dry_run_too(ledger: Ledger) -> None:
-    wrong = BulkDecision(
+    wrong = BulkDecisionCall(
         "a b", Action.DISMISS, "", " ", "x" * 201, Selection(), (Status.CONFIRMED,), sample_fraction=1.5
     )
     with pytest.raises(InvalidInput) as caught:
@@ -266,7 +266,9 @@ def test_dismissed_violations_are_taken_up_if_asked(ledger: Ledger) -> None:
     assert done.decided == len(done.others) > 30
 
 
-SAMPLED = BulkDecision("case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5)
+SAMPLED = BulkDecisionCall(
+    "case-9", Action.DISMISS, "staff-7", "a ring", "", Selection(notifier="n"), sample_fraction=0.5
+)
 OTHERWISE: dict[str, dict[str, Any]] = {
     "action": {"action": Action.CONFIRM},
     "actor": {"actor": "staff-8"},
@@ -366,7 +368,7 @@ def test_a_product_waits_for_a_seller_held_back(ledger: Ledger) -> None:
     selection = Selection(violation_types=("unsafe_product",))
     shown = [dry_run(ledger, MARKET, replace(SAMPLED, selection=selection, sample_fraction=n)) for n in (0.01, 1.0)]
     assert {(one.reach, "p" in one.held_back) for one in shown} == {(30, False), (0, True)}
-    of_seller = BulkDecision("one", Action.DISMISS, "a", "r", "", replace(selection, seller="s3"))
+    of_seller = BulkDecisionCall("one", Action.DISMISS, "a", "r", "", replace(selection, seller="s3"))
     [held] = execute(ledger, MARKET, of_seller, 1).held_back
     wide = replace(SAMPLED, selection=selection)
     assert "p" not in [one.violation for one in dry_run(ledger, MARKET, wide).selected]

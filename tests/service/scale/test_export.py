@@ -9,7 +9,7 @@ from scoring.base.errors import ConfigurationWrong
 from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.store import Ledger
 from service.scale import export
-from service.scale.export import Exported, export_entries, find_exported
+from service.scale.export import ExportResult, export_entries, find_exported
 from service.scale.layout import SCHEMA, find_bucket
 from service.shared_files import Store
 from tests.helpers.builders import MARKET, exposure, identity
@@ -23,7 +23,7 @@ def small(limit: Limit) -> None:
     limit(export, ENTRIES_PER_BUCKET=60)
 
 
-def exported(ledger: Ledger, place: Path | str, marketplace: str = MARKET) -> Exported:
+def exported(ledger: Ledger, place: Path | str, marketplace: str = MARKET) -> ExportResult:
     return export_entries(ledger, Store(place), marketplace, ledger.cut(), lambda *_: None)
 
 

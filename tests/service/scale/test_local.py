@@ -13,7 +13,7 @@ import pytest
 from scoring.base.errors import ConfigurationWrong, ProcessEnded
 from service.ledger.store import Ledger
 from service.scale import export, local
-from service.scale.local import Line, run_locally
+from service.scale.local import TaskLine, run_locally
 from service.scale.rescoring import Run
 from service.scale.task import read_scores_of_task
 from tests.helpers.builders import Clock
@@ -34,8 +34,8 @@ def run(tmp_path: Path, limit: Limit) -> Iterator[Run]:
         yield planned(ledger, tmp_path / "scale")
 
 
-def lines_of(run: Run) -> list[Line]:
-    return [Line(run.store.place, task.line) for task in run.manifest.tasks]
+def lines_of(run: Run) -> list[TaskLine]:
+    return [TaskLine(run.store.place, task.line) for task in run.manifest.tasks]
 
 
 def answers(run: Run) -> list[bytes]:
@@ -108,8 +108,8 @@ def test_an_error_of_a_task_is_raised_as_it_is(run: Run, monkeypatch: pytest.Mon
 def test_processes_end_with_their_parent(run: Run) -> None:
     blocked = Blocked(entry_files(run.manifest)[0])
     program = (
-        "import sys; from service.scale.local import Line, run_locally\n"
-        "if __name__ == '__main__': list(run_locally([Line(sys.argv[1], 1), Line(sys.argv[1], 2)], 2, 1))"
+        "import sys; from service.scale.local import TaskLine, run_locally\n"
+        "if __name__ == '__main__': list(run_locally([TaskLine(sys.argv[1], 1), TaskLine(sys.argv[1], 2)], 2, 1))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "proto")))}
     with subprocess.Popen([sys.executable, "-c", program, run.store.place], env=environment) as parent:

@@ -12,9 +12,9 @@ from scoring.entries.kinds.decisions import OverrideImposed
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scale import export
-from service.scale.local import Line, run_locally
+from service.scale.local import TaskLine, run_locally
 from service.scale.rescoring import Driver, rescore
-from service.scale.rescoring import Opened as Rescoring
+from service.scale.rescoring import RescoringParts as Rescoring
 from service.scores import extract
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.shared_files import Store
@@ -108,7 +108,7 @@ def test_a_folder_that_is_not_this_users_alone_is_refused(ledger: Ledger, tmp_pa
 
 
 def _stop_after(done: int) -> Driver:
-    def run(lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+    def run(lines: Sequence[TaskLine], memory_bytes: int) -> Iterator[int]:
         yield from run_locally(lines[:done], 1, memory_bytes)
         raise InterruptedError
 
@@ -138,7 +138,7 @@ def test_two_rescorings_at_once_give_one_generation(ledger: Ledger, tmp_path: Pa
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     within = []
 
-    def run_both(lines: Sequence[Line], memory_bytes: int) -> Iterator[int]:
+    def run_both(lines: Sequence[TaskLine], memory_bytes: int) -> Iterator[int]:
         yield from run_locally(lines[:1], 1, memory_bytes)
         within.append(rescored_by(opened_here, tmp_path / "own"))
         for done in run_locally(lines[1:], 1, memory_bytes):

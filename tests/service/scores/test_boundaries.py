@@ -5,7 +5,7 @@ from scoring.policy.payout import Order
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
-from service.registry.moves import CHAMPION, Move
+from service.registry.moves import CHAMPION, ModelMove
 from service.scores.champion import Champion
 from service.scores.payouts import Payouts
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, exposure, identity
@@ -34,8 +34,8 @@ def test_a_champion_replaced_meanwhile_is_not_taken() -> None:
     first, moment = "a" * 64, 10 * DAY
 
     class Registry:
-        def history(self) -> list[Move]:
-            return [Move(CHAMPION, first, "staff", "so", format_time(moment))]
+        def history(self) -> list[ModelMove]:
+            return [ModelMove(CHAMPION, first, "staff", "so", format_time(moment))]
 
     class Replaced:
         @property

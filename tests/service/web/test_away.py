@@ -10,7 +10,7 @@ import pytest
 
 from sellertrust.client import Client
 from service.web import badges
-from service.web.badges import Row
+from service.web.badges import BadgeRow
 from tests.helpers.badge_sites import Site, badge_site, filled_server
 from tests.helpers.proxies import Proxy
 from tests.helpers.servers import PATIENCE_SECONDS, running_server
@@ -75,7 +75,7 @@ def test_a_silent_server_keeps_no_badge_from_being_shown() -> None:
         badge_site(client) as site,
     ):
         then = time.monotonic() - 60
-        site.server.badges._sellers.put(("acme", "best"), Row("exemplary", then, then, datetime.now(UTC)))
+        site.server.badges._sellers.put(("acme", "best"), BadgeRow("exemplary", then, then, datetime.now(UTC)))
         assert badge(site, "best") == "exemplary"
         assert badge(site, "good") is None
         while not site.server.badges.is_away:

@@ -25,7 +25,7 @@ from sellertrust.v1.entry_pb2 import (
 )
 from sellertrust.v1.ledger_service_pb2 import Violation
 from service.web.desk import journal, queue
-from service.web.desk.journal import Decision, Finding, Journal, Taken
+from service.web.desk.journal import CaseTaken, DeskDecision, DeskFinding, Journal
 from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.record import share_of
 from service.web.desk.sending import Sender
@@ -182,7 +182,7 @@ def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) ->
             pass
         for name in names:
             person = "gone" if name == names[0] else "here"
-            decision = Decision(f"desk-{name}", name, "best", person, "reviewer-1", "dismiss", "seen", "", 0.0)
+            decision = DeskDecision(f"desk-{name}", name, "best", person, "reviewer-1", "dismiss", "seen", "", 0.0)
             journal.decide(decision)
         sender = Sender(journal, MARKET, {"gone": closed, "here": allowed}.get, lambda _: None)
         with closing(sender):
@@ -348,7 +348,9 @@ def test_a_waiting_decision_decides_no_later_appeal(client: Client, tmp_path: Pa
     with closing(Journal(tmp_path / "desk.jsonl")) as journal:
         sender = Sender(journal, MARKET, {"": client}.get, lambda _: None)
         for name in ("late-1", "late-2"):
-            journal.decide(Decision(f"desk-{name}", name, "appealing", "", "reviewer-1", "confirm", "seen", "", 0.0))
+            journal.decide(
+                DeskDecision(f"desk-{name}", name, "appealing", "", "reviewer-1", "confirm", "seen", "", 0.0)
+            )
         waiting, lost = journal.list_due()
         client.confirm_violation(MARKET, "late-1", actor="reviewer-1", reason="seen")
         client.confirm_violation(MARKET, "late-2", actor="reviewer-1", reason="seen", entry_id=lost.id)
@@ -577,12 +579,12 @@ def test_a_remembered_queue_is_that_of_its_person(
 def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
     path = tmp_path / "desk.jsonl"
     with closing(Journal(path)) as journal:
-        journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", ""))
+        journal.vote(DeskFinding("case-1", "reviewer-1", "confirm", "seen", ""))
         journal.claim("case-1", "reviewer-2")
     for _ in range(2):
         with closing(Journal(path)) as journal:
             for act in (journal.claim, journal.release):
-                with pytest.raises(Taken):
+                with pytest.raises(CaseTaken):
                     act("case-1", "reviewer-3")
     with closing(Journal(path)) as journal:
         journal.release("case-1", "reviewer-2")
@@ -593,9 +595,9 @@ def test_a_vote_ends_no_claim_of_another_person(tmp_path: Path) -> None:
     path = tmp_path / "desk.jsonl"
     with closing(Journal(path)) as journal:
         journal.claim("case-1", "reviewer-2")
-        journal.vote(Finding("case-1", "reviewer-1", "confirm", "seen", ""))
+        journal.vote(DeskFinding("case-1", "reviewer-1", "confirm", "seen", ""))
         assert journal.case("case-1").claimed_by == "reviewer-2"
-        journal.vote(Finding("case-1", "reviewer-2", "confirm", "seen", ""))
+        journal.vote(DeskFinding("case-1", "reviewer-2", "confirm", "seen", ""))
         journal.claim("case-1", "reviewer-3")
     with closing(Journal(path)) as journal:
         assert journal.case("case-1").claimed_by == "reviewer-3"

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, Request, Route, expect, sync_play
 
 from sellertrust.client import Client
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW
-from service.web.drawing import SIZES, WIDTHS, Look, draw_badge
+from service.web.drawing import SIZES, WIDTHS, BadgeLook, draw_badge
 from service.web.pages import STYLESHEET, Award, record_page, shop_page
 from service.web.script import INTEGRITY
 from service.web.words import read_words
@@ -274,7 +274,7 @@ def test_a_label_fits_its_badge_in_every_font(fonts: str, request: pytest.Fixtur
     page = request.getfixturevalue(fonts).new_page()
     for size, (language, labels) in itertools.product(SIZES, LABELS.items()):
         for label in labels:
-            page.set_content(draw_badge("tick", label, Look(language, size)))
+            page.set_content(draw_badge("tick", label, BadgeLook(language, size)))
             mark, text = page.evaluate(
                 "['g', 'text'].map(t => document.querySelector(t).getBoundingClientRect()).map(b => [b.left, b.right])"
             )
@@ -304,7 +304,7 @@ def test_the_picture_in_the_documents_is_of_the_pages_of_now(
         for member in (GOOD, ACCUSED)
     }
     pages = [shop_page(awards, words, "en"), record_page(awards[GOOD.seller], "en")]
-    badge = draw_badge(words["exemplary"].mark, words["exemplary"].labels["en"], Look())
+    badge = draw_badge(words["exemplary"].mark, words["exemplary"].labels["en"], BadgeLook())
     digest = hashlib.sha256("".join([*pages, badge]).encode() + STYLESHEET).hexdigest()[:16]
     if request.config.getoption("update_docs"):
         shots = [

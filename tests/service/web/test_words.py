@@ -6,7 +6,7 @@ import pytest
 from scoring.base.errors import ConfigurationWrong
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.web.answers import Age, Pictures
-from service.web.drawing import Look, draw_badge
+from service.web.drawing import BadgeLook, draw_badge
 from service.web.words import NEVER_SHOWN, read_words
 
 GOOD = """
@@ -32,7 +32,7 @@ def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
 
 
 def test_a_policy_with_badges_of_its_own_takes_words_of_its_own(tmp_path: Path) -> None:
-    pictures, look = Pictures(read_words(words_of(tmp_path, GOOD))), Look("zh")
+    pictures, look = Pictures(read_words(words_of(tmp_path, GOOD))), BadgeLook("zh")
     assert "金牌卖家" in pictures.of(look, False, "gold", Age.CURRENT).whole.body.decode()
     assert pictures.of(look, False, "trusted", Age.CURRENT) is pictures.of(look, False, "none", Age.CURRENT)
 
@@ -40,7 +40,7 @@ def test_a_policy_with_badges_of_its_own_takes_words_of_its_own(tmp_path: Path) 
 def test_a_label_is_text_and_never_markup(tmp_path: Path) -> None:
     label = "<b>&\\\"'</b>"
     wording = read_words(words_of(tmp_path, GOOD.replace("Gold seller", label)))["gold"]
-    root = ElementTree.fromstring(draw_badge(wording.mark, wording.labels["en"], Look()))
+    root = ElementTree.fromstring(draw_badge(wording.mark, wording.labels["en"], BadgeLook()))
     assert root.get("aria-label") == wording.labels["en"] == "<b>&\"'</b>"
     assert [child.tag.rpartition("}")[2] for child in root] == ["title", "g", "text"]
 

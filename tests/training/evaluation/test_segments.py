@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 from scoring.base.enums import Tier
 from tests.helpers.evaluation_cases import POLICY, case_of
 from training.evaluation.arrays import groups_of, sigmoid
-from training.evaluation.case import Case
+from training.evaluation.case import EvaluationCase
 from training.evaluation.segments import by_label, by_month, segments
 from training.evaluation.tiers import TIERS, grades, migration, tier_codes
 
@@ -74,7 +74,7 @@ def test_months_are_those_of_the_observation_day() -> None:
     )
 
 
-def two_models(points: list[int], champion: list[int], bad: list[int], unrated: list[int]) -> Case:
+def two_models(points: list[int], champion: list[int], bad: list[int], unrated: list[int]) -> EvaluationCase:
     rows = len(points)
     mine, theirs = np.array(points), np.array(champion)
     z = {"lightgbm": -mine / 72.0, "champion": -theirs / 72.0}

@@ -5,13 +5,13 @@ from typing import Any
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.parts import Part
 from tests.helpers.evaluation_cases import case_of, points_of
-from training.evaluation.case import Case
+from training.evaluation.case import EvaluationCase
 from training.evaluation.figures import evaluate as figures_of
-from training.gates.evidence import Measured
+from training.gates.evidence import Measurements
 from training.gates.table import Gates, judge
 from training.study.loading import read_gates
 
-MEASURED = Measured(
+MEASURED = Measurements(
     parity_rows=200,
     parity_mismatches=0,
     digests=("a1", "a1"),
@@ -35,7 +35,7 @@ def gates_of(table: dict[str, Any]) -> Gates:
     return gates
 
 
-def evaluate(case: Case) -> dict[str, Any]:
+def evaluate(case: EvaluationCase) -> dict[str, Any]:
     return figures_of(case) | {"checks": deepcopy(CHECKS), "today": today(0.05, 0.02)}
 
 
@@ -44,16 +44,16 @@ def today(every: float, alike: float) -> dict[str, Any]:
     return {"rows": 900, "psi": found}
 
 
-def judged(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
+def judged(evaluation: dict[str, Any], measured: Measurements = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
     found = judge(gates or Gates(), evaluation, measured)
     return {row["gate"]: row for row in found["gates"]} | {"passed": found["passed"]}
 
 
-def failing(evaluation: dict[str, Any], measured: Measured = MEASURED, gates: Gates | None = None) -> list[str]:
+def failing(evaluation: dict[str, Any], measured: Measurements = MEASURED, gates: Gates | None = None) -> list[str]:
     return [gate for gate, row in judged(evaluation, measured, gates).items() if gate != "passed" and not row["ok"]]
 
 
-def shifted(case: Case | None = None, **log_odds_by: Any) -> dict[str, Any]:
+def shifted(case: EvaluationCase | None = None, **log_odds_by: Any) -> dict[str, Any]:
     case = case or case_of()
     changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
     log_odds = {**case.log_odds, **changed}

@@ -14,7 +14,7 @@ from service.registry.gates import allow
 from service.registry.gates import parse_gates as registered
 from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, gates_of, judged, shifted, today
-from training.gates.evidence import GateFinding, Verdict
+from training.gates.evidence import GateFinding, GateVerdict
 from training.gates.table import ADVISORY, GATES, Gates, judge
 
 
@@ -175,7 +175,7 @@ def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
 def test_a_verdict_is_worked(
     number: float, spread: float | None, limit: float, ok: bool | None, needed: int | None
 ) -> None:
-    said = Verdict(ok, ok is None, needed)
+    said = GateVerdict(ok, ok is None, needed)
     assert GateFinding(number, "", spread).verdict(limit, 50) == said
     if spread is not None and limit:
         assert GateFinding(math.exp(number), "", spread, is_ratio=True).verdict(math.exp(limit), 50) == said
@@ -183,9 +183,9 @@ def test_a_verdict_is_worked(
 
 
 def test_without_a_number_a_gate_fails_or_a_person_signs() -> None:
-    assert GateFinding(None, "").verdict(1, 50) == Verdict(None)
-    assert GateFinding(None, "", by_person=True).verdict(1, 50) == Verdict(None, signed=True)
-    assert GateFinding(0.01, "", math.inf).verdict(0.03, 50) == Verdict(None, signed=True)
+    assert GateFinding(None, "").verdict(1, 50) == GateVerdict(None)
+    assert GateFinding(None, "", by_person=True).verdict(1, 50) == GateVerdict(None, signed=True)
+    assert GateFinding(0.01, "", math.inf).verdict(0.03, 50) == GateVerdict(None, signed=True)
 
 
 def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from tests.helpers.servers import running_server
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
 from tests.helpers.worlds import policy
 from training.monitoring import past_answers
-from training.monitoring.past_answers import ABSENT, Answers, find_past_answers
+from training.monitoring.past_answers import ABSENT, PastAnswers, find_past_answers
 from training.observation.export import LedgerTable
 from training.pipeline.job import Job
 from training.pipeline.run import run
@@ -114,7 +114,7 @@ def model(market: Market) -> Artifact:
     return load(run(Job(market.imported, study, policy(), verify=False)).parts)
 
 
-def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, **settings: Path) -> Answers:
+def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, **settings: Path) -> PastAnswers:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
     points, tier = [], []
     with (
@@ -128,7 +128,7 @@ def served(folder: Path, artifact: Artifact, sellers: list[str], day: int, **set
                 missing = result.HasField("error")
                 points.append(score.points if not missing and score.HasField("points") else -1)
                 tier.append(ABSENT if missing else int(score.tier))
-    return Answers(np.array(points), np.array(tier), np.zeros(0))
+    return PastAnswers(np.array(points), np.array(tier), np.zeros(0))
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ from tests.training.observation.test_events import inspection
 from tests.training.observation.test_labels import OBSERVE, standing
 from training.observation.export import LedgerTable
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
-from training.pipeline.job import Trained
+from training.pipeline.job import TrainedModel
 from training.study.context import ContextSource
 from training.study.definition import Study
 from training.study.loading import load_study
@@ -172,7 +172,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
         yield ledger, table, study, train(table, study)
 
 
-World = tuple[Ledger, LedgerTable, Study, Trained]
+World = tuple[Ledger, LedgerTable, Study, TrainedModel]
 
 
 def test_training_sees_context_and_serving_never_does(world: World) -> None:

@@ -10,13 +10,13 @@ from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from scoring.model.scale import POINTS_PER_LOGIT
 from tests.helpers.training_ledgers import POLICY, restated, train
-from training.gates.evidence import GateEvidence, Measured
+from training.gates.evidence import GateEvidence, Measurements
 from training.monitoring.outcomes import adapt_study_to_model, slope_of, study_of_model
 from training.observation.export import LedgerTable
 from training.observation.snapshots import observe_known_outcomes
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, fit
-from training.pipeline.job import Job, Trained
+from training.pipeline.job import Job, TrainedModel
 from training.pipeline.observing import observe
 from training.pipeline.run import show_nothing
 from training.pipeline.sloped import find_slope
@@ -38,7 +38,7 @@ def knowing(study: Study, *context: ContextSource) -> Study:
     return replace(study, context=context, features=(*study.features, *(f for c in context for f in c.features)))
 
 
-def own_log_odds(trained: Trained, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
+def own_log_odds(trained: TrainedModel, champion: Artifact, table: LedgerTable, study: Study) -> Floats:
     (point,) = study.find_points(table.end_day)[1]
     rows = observe_known_outcomes(table, study, point)
     assert rows.seller.tolist() == trained.test.seller.tolist()
@@ -133,12 +133,12 @@ def test_a_champion_of_another_label_is_shown_and_judges_nothing(
     parts = ["bad at least: 1, here 2", "window: 180 days, here 90 days"]
     assert trained.evaluation["champion"] == {"digest": plain.digest, "other_label": parts}
     assert f"the champion learned another label ({', '.join(parts)}), so no gate goes by it" in trained.lines["compare"]
-    assert GateEvidence(trained.evaluation, Measured(), 200).reference == "logistic"
+    assert GateEvidence(trained.evaluation, Measurements(), 200).reference == "logistic"
     assert "champion" in trained.evaluation["auc"]
     again = train(table, study, champion=plain)
     assert again.evaluation["champion"]["other_label"] == []
     assert "another label" not in again.lines["compare"]
-    assert GateEvidence(again.evaluation, Measured(), 200).reference == "champion"
+    assert GateEvidence(again.evaluation, Measurements(), 200).reference == "champion"
 
 
 def test_an_earlier_definition_is_compared_by_what_it_states(study: Study) -> None:

@@ -13,9 +13,9 @@ from training.fitting.fit import fit_curves, offset
 from training.fitting.folds import assign_folds
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot, join_snapshots
-from training.pipeline.fitting import Calibrated, calibrate_fit, fit
+from training.pipeline.fitting import CalibratedModel, calibrate_fit, fit
 from training.pipeline.job import Job
-from training.pipeline.observing import Observed, observe
+from training.pipeline.observing import Observations, observe
 from training.pipeline.run import run, show_nothing
 from training.pipeline.steps import Step
 from training.study.loading import load_study
@@ -23,7 +23,7 @@ from training.study.loading import load_study
 pytestmark = pytest.mark.long
 
 
-def turned(observed: Observed) -> Observed:
+def turned(observed: Observations) -> Observations:
     seed = load_study(STUDIES / "marketplace.toml").model.seed
     return changed(observed, bad=lambda part: np.abs(part.bad - (assign_folds(part.seller, FOLDS, seed) == 0)))
 
@@ -37,20 +37,20 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.fixture(scope="module")
-def observed(job: Job) -> Observed:
+def observed(job: Job) -> Observations:
     return observe(Step("1", show_nothing), job)
 
 
-def calibrated(job: Job, observed: Observed) -> Calibrated:
+def calibrated(job: Job, observed: Observations) -> CalibratedModel:
     return calibrate_fit(Step("6", show_nothing), job, observed, fit(Step("4", show_nothing), job, observed), 0.0)
 
 
-def changed(observed: Observed, **columns: Callable[[Snapshot], np.ndarray]) -> Observed:
+def changed(observed: Observations, **columns: Callable[[Snapshot], np.ndarray]) -> Observations:
     parts = [replace(part, **{name: made(part) for name, made in columns.items()}) for part in observed.parts]
     return replace(observed, parts=parts, rows=join_snapshots(parts))
 
 
-def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed: Observed) -> None:
+def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed: Observations) -> None:
     learns = {"num_leaves": 31, "min_data_in_leaf": 2, "learning_rate": 0.2, "lambda_l2": 0.0, "extra_trees": False}
     by_heart = replace(
         job, study=restated(job.study, model={"rounds": 60, "parameters": learns}, exposure={"reference_orders": None})
@@ -71,14 +71,14 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
     assert spread < 0.2 * POINTS_PER_LOGIT * np.ptp(of_own)
 
 
-def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observed) -> None:
+def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observations) -> None:
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.parts[-1], calibrated(job, weighted)
     p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + offset(latest, job.study))))
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
 
-def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observed) -> None:
+def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, observed: Observations) -> None:
     champion = load(run(job).parts)
     """By the test rows, the latest outcomes."""
     test = replace(observed.test, weight=np.where(observed.test.bad > 0, 3.0, 1.0))
@@ -89,7 +89,7 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
     assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1, abs=0.01)
 
 
-def test_a_calibration_that_makes_all_alike_is_refused(job: Job, observed: Observed) -> None:
+def test_a_calibration_that_makes_all_alike_is_refused(job: Job, observed: Observations) -> None:
     fitted = fit(Step("4", show_nothing), job, observed)
     assert calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0).page.rows > 10
     with pytest.raises(ConfigurationWrong, match=r"every seller has the same points .*; widen the bad definition"):

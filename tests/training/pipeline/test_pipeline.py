@@ -15,9 +15,9 @@ from tests.training.report import sample
 from training.gates.table import ADVISORY, HARD
 from training.observation.export import LedgerTable
 from training.pipeline import comparing, judging, observing
-from training.pipeline.job import Job, Shell, Trained
+from training.pipeline.job import Job, Shell, TrainedModel
 from training.pipeline.judging import spell_verdict
-from training.pipeline.observing import Observed
+from training.pipeline.observing import Observations
 from training.pipeline.run import plan, run
 from training.pipeline.steps import NAMES, Step
 from training.report.page import render
@@ -25,12 +25,12 @@ from training.study.definition import Study
 
 
 @pytest.fixture(scope="module")
-def trained(table: LedgerTable, study: Study) -> Trained:
+def trained(table: LedgerTable, study: Study) -> TrainedModel:
     return train(table, study)
 
 
 @pytest.fixture(scope="module")
-def champion(trained: Trained) -> Artifact:
+def champion(trained: TrainedModel) -> Artifact:
     return load(trained.parts)
 
 
@@ -53,7 +53,7 @@ def test_a_dry_run_says_what_would_be_trained(table: LedgerTable, study: Study) 
 
 @pytest.mark.long
 def test_figures_of_a_sample_say_what_it_was_drawn_from(
-    table: LedgerTable, study: Study, trained: Trained, limit: Limit
+    table: LedgerTable, study: Study, trained: TrainedModel, limit: Limit
 ) -> None:
     whole = trained.evaluation
     assert whole["test"]["drawn_from"] == whole["test"]["rows"]
@@ -75,7 +75,7 @@ def test_another_second_observation_is_found_out(
     table: LedgerTable, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def otherwise(step: Step, job: Job) -> Observed:
+    def otherwise(step: Step, job: Job) -> Observations:
         found = observing.observe(step, job)
         x = found.rows.x.copy()
         x[::7] = x[::-7][: len(x[::7])]
@@ -88,7 +88,7 @@ def test_another_second_observation_is_found_out(
 
 @pytest.mark.long
 def test_a_recalibration_keeps_every_tree(
-    table: LedgerTable, study: Study, trained: Trained, champion: Artifact
+    table: LedgerTable, study: Study, trained: TrainedModel, champion: Artifact
 ) -> None:
     old = Artifact(champion.manifest | {"base": champion.page.base - 72}, champion.parts, champion.digest)
     again = train(table, study, champion=old, recalibrate=True)
@@ -102,17 +102,17 @@ def test_a_recalibration_keeps_every_tree(
 
 
 @pytest.fixture(scope="module")
-def challenger(table: LedgerTable, study: Study, champion: Artifact) -> Trained:
+def challenger(table: LedgerTable, study: Study, champion: Artifact) -> TrainedModel:
     return train(table, replace(study, features=study.features[10:]), champion=champion)
 
 
-def test_a_champion_with_other_features_is_compared_by_its_own(challenger: Trained) -> None:
+def test_a_champion_with_other_features_is_compared_by_its_own(challenger: TrainedModel) -> None:
     evaluation = challenger.evaluation
     assert {"lightgbm", "champion"} <= set(evaluation["auc"])
     assert 0 < sum(map(sum, evaluation["migration"]["matrix"])) <= evaluation["test"]["rows"]
 
 
-def test_the_report_leaves_out_only_what_needs_a_champion(trained: Trained, challenger: Trained) -> None:
+def test_the_report_leaves_out_only_what_needs_a_champion(trained: TrainedModel, challenger: TrainedModel) -> None:
     alone, beside = report_of(trained), report_of(challenger)
     assert re.findall(r"<strong>([^<]+)</strong>: left out", alone) == ["Migration matrix"]
     assert 'class="missing"' not in beside
@@ -121,12 +121,12 @@ def test_the_report_leaves_out_only_what_needs_a_champion(trained: Trained, chal
         assert "unrated" in html
 
 
-def report_of(trained: Trained) -> str:
+def report_of(trained: TrainedModel) -> str:
     stated = {n: json.loads(trained.parts[f"{n}.json"]) for n in ("manifest", "evaluation", "lineage", "certificate")}
     return render(**stated, gates=trained.gates, digest="f" * 64)
 
 
-def test_the_sample_holds_no_figure_that_training_does_not_make(challenger: Trained) -> None:
+def test_the_sample_holds_no_figure_that_training_does_not_make(challenger: TrainedModel) -> None:
     made = paths(json.loads(challenger.parts["evaluation.json"]))
     unmade = paths(sample.evaluation()) - made
     assert {path for path in unmade if not path.startswith(".looks[]")} == set()

@@ -11,19 +11,19 @@ from scoring.model.artifact import load
 from tests.helpers.training_ledgers import POLICY, restated, train
 from training.monitoring.outcomes import read_lineage
 from training.observation.export import LedgerTable
-from training.pipeline.job import Job, Trained
+from training.pipeline.job import Job, TrainedModel
 from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
 from training.study.definition import Study
 
 
 @pytest.fixture(scope="module")
-def trained(table: LedgerTable, study: Study) -> Trained:
+def trained(table: LedgerTable, study: Study) -> TrainedModel:
     return train(table, restated(study, model={"rounds": 20}))
 
 
 @pytest.mark.parametrize(("ending", "read"), [("csv", pl.read_csv), ("parquet", pl.read_parquet)])
 def test_a_row_has_its_seller_its_outcome_and_every_score(
-    table: LedgerTable, trained: Trained, tmp_path: Path, ending: str, read: object
+    table: LedgerTable, trained: TrainedModel, tmp_path: Path, ending: str, read: object
 ) -> None:
     file = tmp_path / f"rows.{ending}"
     assert write_rows(scored_rows(table, trained), file) == len(trained.test.bad)
@@ -46,7 +46,7 @@ def test_a_row_has_its_seller_its_outcome_and_every_score(
         assert found == pytest.approx(trained.evaluation["auc"][name]["value"], abs=1e-9)
 
 
-def test_the_matrix_is_what_the_model_learns_from(table: LedgerTable, study: Study, trained: Trained) -> None:
+def test_the_matrix_is_what_the_model_learns_from(table: LedgerTable, study: Study, trained: TrainedModel) -> None:
     found = design_matrix(Job(table, study, POLICY))
     assert found.columns[:6] == ["split", "seller", "observe_day", "bad", "weight", "orders_in_window"]
     assert found.columns[6:] == [feature.key for feature in study.features]
@@ -57,7 +57,9 @@ def test_the_matrix_is_what_the_model_learns_from(table: LedgerTable, study: Stu
     assert test["observe_day"].min() > found.filter(pl.col("split") == "train")["observe_day"].max()
 
 
-def test_a_file_that_rows_cannot_be_written_to_is_named(table: LedgerTable, trained: Trained, tmp_path: Path) -> None:
+def test_a_file_that_rows_cannot_be_written_to_is_named(
+    table: LedgerTable, trained: TrainedModel, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidInput, match=r"rows.txt must end in .csv or .parquet"):
         check_rows_file(tmp_path / "rows.txt")
     with pytest.raises(InvalidInput, match=r"there is no folder .*none"):

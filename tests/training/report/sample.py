@@ -11,7 +11,7 @@ from scoring.model.card import describe_page
 from scoring.model.page import Page, PointsTable
 from tests.helpers.evaluation_cases import case_of
 from tests.training.report.beside import certificate, gates, lineage
-from training.evaluation.case import Case
+from training.evaluation.case import EvaluationCase
 from training.evaluation.figures import evaluate
 
 Json = Any
@@ -21,7 +21,7 @@ DIGEST = "5f0c" + "9d" * 30
 
 
 @cache
-def _case() -> Case:
+def _case() -> EvaluationCase:
     return case_of(ROWS, 7, day=FIRST_DAY + np.arange(ROWS) * 365 // ROWS, indeterminate=61, left=118)
 
 

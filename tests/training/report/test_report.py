@@ -15,7 +15,7 @@ from training.report import sections
 from training.report.numbers import count, listed, number, percent, plural, spoken
 from training.report.page import render
 from training.report.parts import Block
-from training.report.reading import Absent, Reading
+from training.report.reading import PartAbsent, Reading
 from training.report.sections import PLANS, ReportFault
 
 Json = Any
@@ -150,7 +150,7 @@ def test_an_error_of_ours_is_told_from_what_a_model_lacks(monkeypatch: pytest.Mo
         raise ZeroDivisionError("no points")
 
     def lacking(_: Reading) -> list[Block]:
-        raise Absent("there is one month")
+        raise PartAbsent("there is one month")
 
     parts = [("Grade table", faulty), ("Months", lacking)]
     plans = [replace(plan, parts=parts) if plan.key == "calibration" else plan for plan in PLANS]

@@ -9,14 +9,14 @@ from jinja2 import TemplateError
 
 from training.report.environment import open_templates
 from training.report.parts import Block, Missing, Section
-from training.report.reading import Absent, Reading
+from training.report.reading import PartAbsent, Reading
 from training.report.sections import calibration, data, decision, features, people, ranking
 
 Build = Callable[[Reading], list[Block]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SectionPlan:
     key: str
     title: str
     lead: str
@@ -34,11 +34,11 @@ def _find_part(place: str) -> Build:
     return lambda reading: [getattr(open_templates().get_template("text.html.j2").module, name)(reading)]
 
 
-def _read_plans() -> tuple[Plan, ...]:
+def _read_plans() -> tuple[SectionPlan, ...]:
     found = []
     for row in tomllib.loads(Path(__file__).with_name("sections.toml").read_text(encoding="utf-8"))["sections"]:
         parts = [(name, _find_part(place)) for name, place in row["parts"].items()]
-        found.append(Plan(row["key"], row["title"], row.get("lead", ""), parts))
+        found.append(SectionPlan(row["key"], row["title"], row.get("lead", ""), parts))
     return tuple(found)
 
 
@@ -63,7 +63,7 @@ def build(reading: Reading) -> list[Section]:
 def _blocks(name: str, part: Build, reading: Reading) -> list[Block]:
     try:
         return part(reading)
-    except Absent as absent:
+    except PartAbsent as absent:
         return [Missing(name, str(absent))]
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError) as error:
         fault = f"this program failed on it ({type(error).__name__}: {error})"

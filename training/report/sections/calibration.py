@@ -4,9 +4,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from training.report.drawing import Scaled, axis, draw_dot, draw_whisker, short_percent
+from training.report.drawing import ScaledIntervals, axis, draw_dot, draw_whisker, short_percent
 from training.report.numbers import MODELS, Num, count, listed, number, percent, signed, spoken, stacked
-from training.report.parts import Block, Cell, Chip, Key, Line, Mark, Pair, Plot, Plots, Table
+from training.report.parts import Block, Cell, Chip, LegendKey, Line, Mark, Pair, Plot, Plots, Table
 from training.report.reading import Reading
 from training.report.sections.decision import misses
 
@@ -31,7 +31,7 @@ def reliability(r: Reading) -> list[Block]:
         "Reliability: groups by predicted probability, each with the 95 % interval of what was observed. On the dashed"
         " line a prediction is true; above it, it was too low."
     )
-    keys = [Key("round", "m-lightgbm", "observed, 95 %"), Key("line", "rule", "a true prediction")]
+    keys = [LegendKey("round", "m-lightgbm", "observed, 95 %"), LegendKey("line", "rule", "a true prediction")]
     return [Plots([Plot(title, caption, x, y, marks, keys)])]
 
 
@@ -40,7 +40,7 @@ def models(r: Reading) -> list[Block]:
     probabilities.
     """
     found = {name: m for name in MODELS if (m := r.evaluation["models"].get(name)) and m["calibration"]}
-    scale = Scaled.of((m["calibration"]["slope"] for m in found.values()), rule=1.0)
+    scale = ScaledIntervals.of((m["calibration"]["slope"] for m in found.values()), rule=1.0)
     rows: list[list[Cell]] = []
     for name, m in found.items():
         c = m["calibration"]
@@ -73,7 +73,7 @@ def grades(r: Reading) -> list[Block]:
         worse["tier"]: worse["at_reference"]["low"] > better["at_reference"]["high"]
         for worse, better in pairwise(rated)
     }
-    scale = Scaled.of(row["at_reference"] for row in rated)
+    scale = ScaledIntervals.of(row["at_reference"] for row in rated)
     total = sum(row["rows"] for row in rows)
     cells: list[list[Cell]] = []
     for row in rows:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from scoring.features.table import FEATURES
-from training.report.drawing import Scaled, axis, draw_bar, draw_curve
+from training.report.drawing import ScaledIntervals, axis, draw_bar, draw_curve
 from training.report.numbers import count, listed, number, percent, plural, signed, significant
 from training.report.parts import Axis, Block, Cell, Chip, Plot, Plots, Table
 from training.report.reading import Reading
@@ -19,7 +19,7 @@ def psi(r: Reading) -> list[Block]:
     """Tabulate the drift of score and features, largest first."""
     score = {"feature": "score", **r.evaluation["psi"]["score"]}
     features = sorted(r.evaluation["psi"]["features"], key=lambda row: -row["value"])
-    scale = Scaled([0.0, *(row[key] for row in (score, *features) for key in ("value", "critical"))])
+    scale = ScaledIntervals([0.0, *(row[key] for row in (score, *features) for key in ("value", "critical"))])
 
     def cells(row: Json) -> list[Cell]:
         chip = Chip("warn", "moved") if row["value"] > row["critical"] else Chip("good", "steady")

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from training.report.drawing import Scaled
+from training.report.drawing import ScaledIntervals
 from training.report.numbers import count, listed, percent, spoken
 from training.report.parts import Block, Cell, Heat, Table, Text
-from training.report.reading import Absent, Reading
+from training.report.reading import PartAbsent, Reading
 
 Json = Any
 KINDS = {
@@ -45,8 +45,8 @@ def months(r: Reading) -> list[Block]:
 
 
 def _segment(name: str, rows: list[Json]) -> Table:
-    scale = Scaled(v for row in rows for v in (*(row["auc"] or {}).values(), row.get("auc_unconstrained")))
-    rates = Scaled(row[key] for row in rows for key in ("low", "high", "predicted"))
+    scale = ScaledIntervals(v for row in rows for v in (*(row["auc"] or {}).values(), row.get("auc_unconstrained")))
+    rates = ScaledIntervals(row[key] for row in rows for key in ("low", "high", "predicted"))
     cells: list[list[Cell]] = []
     for row in rows:
         auc = scale.draw(row["auc"], spoken, row.get("auc_unconstrained"))
@@ -65,10 +65,10 @@ def _segment(name: str, rows: list[Json]) -> Table:
 def migration(r: Reading) -> list[Block]:
     """Tabulate how many sellers move between the champion's and the candidate's tiers.
 
-    Raises Absent without a champion.
+    Raises PartAbsent without a champion.
     """
     if (moves := r.evaluation["migration"]) is None:
-        raise Absent("there was no champion to compare with when this model was trained")
+        raise PartAbsent("there was no champion to compare with when this model was trained")
     tiers, matrix = [str(tier) for tier in moves["tiers"]], moves["matrix"]
     rows: list[list[Cell]] = []
     for k, (tier, row) in enumerate(zip(tiers, matrix, strict=True)):

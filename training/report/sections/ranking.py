@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from training.report.drawing import Scaled, axis, draw_curve, draw_level, share_axis, short_percent
+from training.report.drawing import ScaledIntervals, axis, draw_curve, draw_level, share_axis, short_percent
 from training.report.numbers import MODELS, listed, percent, plural, signed, spoken
-from training.report.parts import Axis, Block, Cell, Key, Line, Mark, Plot, Plots, Table
-from training.report.reading import Absent, Reading
+from training.report.parts import Axis, Block, Cell, LegendKey, Line, Mark, Plot, Plots, Table
+from training.report.reading import PartAbsent, Reading
 
 Json = Any
 DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "with_context", "lightgbm")
@@ -15,11 +15,11 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "w
 def judged(r: Reading) -> list[Block]:
     """Tabulate AUC and the candidate's lead on every model, over the pairs that the study is judged by.
 
-    Raises Absent without a pair.
+    Raises PartAbsent without a pair.
     """
     found = r.evaluation["judged"]
     if found["auc"]["lightgbm"]["value"] is None:
-        raise Absent("no bad and good seller of this test were observed on one day and sold about as much")
+        raise PartAbsent("no bad and good seller of this test were observed on one day and sold about as much")
     pairs = f"Over {plural(found['pairs'], 'pair')} of a bad and a good row of one day"
     if not found["at_equal_volume"]:
         caption = f"{pairs}: the study says that volume is not the question, or an answer to it."
@@ -45,7 +45,7 @@ def all_pairs(r: Reading) -> list[Block]:
 def _compare(where: str, figure: str, caption: str, figures: Json) -> Table:
     auc = {name: figures["auc"][name] for name in MODELS if name in figures["auc"]}
     ahead = {name: d for name in auc if (d := figures["difference"].get(f"lightgbm-{name}"))}
-    scale, apart = Scaled.of(auc.values()), Scaled.of(ahead.values(), rule=0.0)
+    scale, apart = ScaledIntervals.of(auc.values()), ScaledIntervals.of(ahead.values(), rule=0.0)
     rows: list[list[Cell]] = []
     for name, interval in auc.items():
         lead = apart.draw(ahead.get(name), lambda d: spoken(d, 3, signed))
@@ -88,7 +88,7 @@ def _roc(r: Reading) -> Plot:
     return Plot(title, caption, x, y, [Line("M0 100L100 0", "rule"), *marks], keys)
 
 
-def _lines(figures: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[Key]]:
+def _lines(figures: Json, x: Axis, y: Axis) -> tuple[list[Mark], list[LegendKey]]:
     drawn = [name for name in DRAWN if name in figures]
     marks: list[Mark] = [draw_curve(figures[name]["x"], figures[name]["y"], x, y, f"m-{name}") for name in drawn]
-    return marks, [Key("line", f"m-{name}", MODELS[name]) for name in reversed(drawn)]
+    return marks, [LegendKey("line", f"m-{name}", MODELS[name]) for name in reversed(drawn)]

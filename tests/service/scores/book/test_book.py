@@ -15,7 +15,7 @@ from service.call_context import Call, begin_answering, end_answering
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import flights
-from service.scores.book.checking import Remembered
+from service.scores.book.checking import AnswerToCheck
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, violation
 from tests.helpers.limits import Limit
@@ -183,7 +183,7 @@ def test_hits_are_recomputed_and_differences_counted(ledger: Ledger) -> None:
         assert answer is not None
         answer.body += b"\x2a\x00"
         [(name, cut)] = asked
-        assert not book.checker.check(Remembered(name, answer.body, answer.made_by, cut))
+        assert not book.checker.check(AnswerToCheck(name, answer.body, answer.made_by, cut))
         assert book.tally.total("differed") == 1
 
 

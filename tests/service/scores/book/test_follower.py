@@ -18,13 +18,13 @@ from sellertrust.names import seller_name
 from sellertrust.v1 import trust_score_service_pb2 as pb
 from service.ledger.clock.ledger_clock import LedgerEnd
 from service.ledger.clock.server_clock import steady_clock
-from service.ledger.queries.changes import Change
+from service.ledger.queries.changes import LedgerChange
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book.follower import Beat, Follower
 from service.scores.book.generations import Generations
 from service.scores.book.read_options import ReadOptions
-from service.scores.book.table import Answer, Table
+from service.scores.book.table import AnswerTable, RememberedAnswer
 from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, identity
 from tests.helpers.databases import database
@@ -34,14 +34,16 @@ LISTED = [Entry(f"l-{seller}", seller, ProductListed("gtin-1"), ago(30)) for sel
 RECALL = Entry("p1", "", ProductViolationReported("unsafe_product", Harm.HIGH, Source.RANDOM_AUDIT, "gtin-1"), ago(20))
 
 
-def kept(table: Table, *sellers: str, at: int) -> None:
+def kept(table: AnswerTable, *sellers: str, at: int) -> None:
     for seller in sellers:
         table.store(
-            seller_name(MARKET, seller), Answer(b"", MadeBy("model", "policy"), at, at, at, 2**62), table.clear_count
+            seller_name(MARKET, seller),
+            RememberedAnswer(b"", MadeBy("model", "policy"), at, at, at, 2**62),
+            table.clear_count,
         )
 
 
-def exact(table: Table, *sellers: str) -> list[bool]:
+def exact(table: AnswerTable, *sellers: str) -> list[bool]:
     found = [table.get(seller_name(MARKET, seller)) for seller in sellers]
     return [answer is not None and table.is_exact(answer) for answer in found]
 
@@ -66,7 +68,7 @@ class Troubled:
         self.trouble("chain_at")
         return self.ledger.seals.chain_at(sequence)
 
-    def list(self, after: int, last: int, limit: int) -> Sequence[Change]:
+    def list(self, after: int, last: int, limit: int) -> Sequence[LedgerChange]:
         self.trouble("list")
         return self.ledger.changes.list(after, last, limit)
 
@@ -74,7 +76,7 @@ class Troubled:
 def test_appends_of_others_end_the_answers_concerned(url: str, clock: Clock) -> None:
     with Ledger.open(url, clock=clock) as ledger, Ledger.open(url, clock=clock) as other:
         other.append(MARKET, [*LISTED, identity(seller="d")])
-        table = Table(10)
+        table = AnswerTable(10)
         follower = Follower(ledger, table, Generations(table))
         follower.look()
         kept(table, "a", "b", "c", "d", at=4)
@@ -98,7 +100,7 @@ def test_own_appends_are_noted_at_once(ledger: Ledger) -> None:
 
 def test_the_watermark_moves_once_all_are_marked(ledger: Ledger, limit: Limit) -> None:
     limit("service.scores.book.follower", PAGE=4)
-    troubled, table = Troubled(ledger), Table(100)
+    troubled, table = Troubled(ledger), AnswerTable(100)
     follower = Follower(cast(Ledger, troubled), table, Generations(table))
     follower.look()
     sellers = [f"s{number}" for number in range(10)]
@@ -134,7 +136,7 @@ def test_a_follower_goes_on_after_errors(ledger: Ledger) -> None:
                 raise errors.pop(0)
 
     troubled.trouble = fail
-    follower = Follower(cast(Ledger, troubled), (table := Table(10)), Generations(table), report=problems.append)
+    follower = Follower(cast(Ledger, troubled), (table := AnswerTable(10)), Generations(table), report=problems.append)
     assert follower.age() == float("inf")
     follower.start()
     try:
@@ -152,7 +154,7 @@ def test_a_follower_goes_on_after_errors(ledger: Ledger) -> None:
 
 
 def test_a_look_that_hangs_makes_the_book_old_not_quiet(ledger: Ledger) -> None:
-    troubled, table = Troubled(ledger), Table(10)
+    troubled, table = Troubled(ledger), AnswerTable(10)
     follower = Follower(cast(Ledger, troubled), table, Generations(table))
     follower.look()
     before = follower.heartbeat
@@ -181,7 +183,7 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         restored.append(MARKET, [identity("other", "c")])
         for number in range(more):
             restored.append(MARKET, [identity(f"more-{number}", "c")])
-        place, table = Troubled(ledger), Table(10)
+        place, table = Troubled(ledger), AnswerTable(10)
         follower = Follower(cast(Ledger, place), table, Generations(table))
         follower.look()
         clear_count = table.clear_count
@@ -192,7 +194,7 @@ def test_another_ledger_in_the_same_place_empties_the_book(
         assert follower.restarts == 1
         assert follower.watermark is not None
         assert follower.watermark[:2] == restored.last()
-        under_way = Answer(b"", MadeBy("model", "policy"), 2, 2, 2, 2**62)
+        under_way = RememberedAnswer(b"", MadeBy("model", "policy"), 2, 2, 2, 2**62)
         table.store(seller_name(MARKET, "a"), under_way, clear_count)
         assert len(table) == 0
         kept(table, "c", at=restored.last()[0])

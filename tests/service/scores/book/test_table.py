@@ -3,22 +3,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.scores.answer import MadeBy
-from service.scores.book.table import Answer, Table
+from service.scores.book.table import AnswerTable, RememberedAnswer
 
 ONE, TWO, THREE = "marketplaces/m/sellers/1", "marketplaces/m/sellers/2", "marketplaces/m/sellers/3"
 
 
-def answer(at: int, model: str = "model", policy: str = "policy", until: int = 100) -> Answer:
-    return Answer(b"", MadeBy(model, policy), at, at + 1, at, until)
+def answer(at: int, model: str = "model", policy: str = "policy", until: int = 100) -> RememberedAnswer:
+    return RememberedAnswer(b"", MadeBy(model, policy), at, at + 1, at, until)
 
 
-def begun(capacity: int = 10, floor: int = 0) -> Table:
-    table = Table(capacity)
+def begun(capacity: int = 10, floor: int = 0) -> AnswerTable:
+    table = AnswerTable(capacity)
     table.clear(floor)
     return table
 
 
-def exact(table: Table, name: str) -> bool:
+def exact(table: AnswerTable, name: str) -> bool:
     found = table.get(name)
     return found is not None and table.is_exact(found)
 
@@ -118,7 +118,7 @@ STEPS = st.one_of(
 def test_an_exact_answer_holds_every_entry(capacity: int, steps: list[tuple[str, str | int]]) -> None:
     table, sequence = begun(capacity), 0
     newest = dict.fromkeys(NAMES, 0)
-    computing: list[tuple[str, Answer]] = []
+    computing: list[tuple[str, RememberedAnswer]] = []
     for what, which in steps:
         if what == "entry":
             sequence += 1
