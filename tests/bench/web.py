@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 from sellertrust.client import Client
@@ -20,11 +21,11 @@ from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_CONFIRMED, VIOLATION_STATU
 from service.web.frame.rendering import SCRIPT, STYLESHEET
 from tests.bench._real_data import Say
 from tests.helpers.badge_sites import Site
+from tests.helpers.chromium import CHROMIUM
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
 from tests.helpers.filled import fill
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, running_server, violation
 from tests.helpers.worlds import artifact
-from tests.service.web.test_in_chromium import CHROMIUM, Axe
 
 SELLERS = int(os.environ.get("WEB_SELLERS", "2000"))
 CASES = int(os.environ.get("WEB_CASES", "50"))

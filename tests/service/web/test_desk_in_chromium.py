@@ -11,10 +11,11 @@ from playwright.sync_api import Browser, Page, expect
 from sellertrust.client import Client
 from service.web.desk import journal
 from tests.helpers.badge_sites import Site, filled_server
+from tests.helpers.chromium import CHROMIUM, chromium, opened
 from tests.helpers.desk_sites import CODE, desk_site
 from tests.helpers.servers import MARKET, violation
-from tests.service.web.test_in_chromium import CHROMIUM, chromium, opened, side_by_side
 from tests.service.web.test_in_chromium import PICTURE as BADGES_PICTURE
+from tests.service.web.test_in_chromium import side_by_side
 from tests.service.web.test_public_in_chromium import look
 
 __all__ = ["chromium"]

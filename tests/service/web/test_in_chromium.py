@@ -1,14 +1,10 @@
-"""Badges in a real Chromium: on the demo's checkout, and on another origin's page with a Content-Security-Policy.
-
-SCREENSHOTS_DIR names a folder for screenshots; `.ci/run` sets it.
-"""
+"""Badges in a real Chromium: on the demo's checkout, and on another origin's page with a Content-Security-Policy."""
 
 import base64
 import hashlib
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -20,7 +16,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from sellertrust.client import Client
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW
@@ -29,47 +25,14 @@ from service.web.pages import STYLESHEET, Award, record_page, shop_page
 from service.web.script import INTEGRITY
 from service.web.words import read_words
 from tests.helpers.badge_sites import Site, badge_site
+from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, keep, opened
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 RESOURCES = "performance.getEntriesByType('resource').map(r => [r.name, r.responseEnd > 0])"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; .ci/run installs it")
 
-expect.set_options(timeout=60_000)
 LABELS = {"en": ["Excellent selling record", "Good selling record"], "zh": ["销售记录优秀", "销售记录良好"]}
 DOCUMENT = Path(__file__).parents[3] / "docs" / "tutorials" / "checkout.md"
 PICTURE = DOCUMENT.parents[1] / "images" / "badges.webp"
-WIDTHS_OF_PAGES = (390, 820, 1280)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(chromium: Browser, url: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
-    context = chromium.new_context(**options)
-    try:
-        page = context.new_page()
-        found: list[str] = []
-        page.on("console", lambda message: found.append(message.text))
-        page.on("requestfailed", lambda request: found.extend(_describe_failure(request)))
-        page.on("pageerror", lambda error: found.append(str(error)))
-        page.on("dialog", lambda dialog: (found.append("a dialog"), dialog.dismiss()))
-        page.goto(url, wait_until="networkidle")
-        yield page, found
-    finally:
-        context.close()
-
-
-def _describe_failure(request: Request) -> list[str]:
-    """A page that is left while its icon loads ends that request."""
-    return (
-        [] if request.failure == "net::ERR_ABORTED" and request.url.endswith("/site.svg") else [f"{request.url} fails"]
-    )
 
 
 @contextmanager
@@ -115,11 +78,6 @@ def wait_for_pictures(page: Page) -> None:
 
 def alts(page: Page) -> list[str | None]:
     return [image.get_attribute("alt") for image in page.get_by_role("img").all()]
-
-
-def keep(page: Page, name: str) -> None:
-    if folder := os.environ.get("SCREENSHOTS_DIR"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 @pytest.mark.long

@@ -11,9 +11,9 @@ from sellertrust.v1 import entry_pb2
 from service.web.public.evidence import EvidenceFolder
 from service.web.public.seller import TEXTS, SellerPages
 from tests.helpers.badge_sites import badge_site
+from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, chromium, keep, opened
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
-from tests.service.web.test_in_chromium import CHROMIUM, WIDTHS_OF_PAGES, chromium, keep, opened
 
 __all__ = ["chromium"]
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.long]

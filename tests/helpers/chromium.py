@@ -1,0 +1,59 @@
+"""Pages in a real Chromium.
+
+SCREENSHOTS_DIR names a folder for screenshots; `.ci/run` sets it.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WIDTHS_OF_PAGES = (390, 820, 1280)
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(chromium: Browser, url: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
+    context = chromium.new_context(**options)
+    try:
+        page = context.new_page()
+        found: list[str] = []
+
+        def refuse(dialog: Dialog) -> None:
+            found.append("a dialog")
+            dialog.dismiss()
+
+        page.on("console", lambda message: found.append(message.text))
+        page.on("requestfailed", lambda request: found.extend(_describe_failure(request)))
+        page.on("pageerror", lambda error: found.append(str(error)))
+        page.on("dialog", refuse)
+        page.goto(url, wait_until="networkidle")
+        yield page, found
+    finally:
+        context.close()
+
+
+def _describe_failure(request: Request) -> list[str]:
+    """A page that is left while its icon loads ends that request."""
+    return (
+        [] if request.failure == "net::ERR_ABORTED" and request.url.endswith("/site.svg") else [f"{request.url} fails"]
+    )
+
+
+def keep(page: Page, name: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS_DIR"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
