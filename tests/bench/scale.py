@@ -39,7 +39,7 @@ from service.contract.scores import score_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
-from service.scale.export import Exported, export_entries
+from service.scale.export import ExportResult, export_entries
 from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, read_entries, read_files
 from service.scale.local import Line, run_locally
 from service.scale.manifest import Earlier, make_manifest
@@ -124,7 +124,7 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], Exported, Cut]:
+def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], ExportResult, Cut]:
     end = ledger.cut()
     cut = Cut(parse_day("2025-12-30") * DAY + DAY // 4, end.known_time, end.sequence)
     began = time.monotonic()
@@ -132,7 +132,7 @@ def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], Exported, C
     return {"export_us_per_entry": round((time.monotonic() - began) / exported.rows * 1e6, 1)}, exported, cut
 
 
-def _compare(ledger: Ledger, folder: Path, exported: Exported, cut: Cut) -> dict[str, float]:
+def _compare(ledger: Ledger, folder: Path, exported: ExportResult, cut: Cut) -> dict[str, float]:
     run = _plan(exported, folder, cut, "own")
     _rescore(run)
     scorer = build_scorer(ledger, read_policy(SHIPPED_POLICY), Shelf(artifact()))
@@ -174,7 +174,7 @@ def _repeat(entries: Path, folder: Path, exported: ExportResult, copies: int) ->
     return exported._replace(buckets=buckets, sequence=last * copies, files=tuple(files))
 
 
-def _plan(exported: Exported, folder: Path, cut: Cut, name: str = "run") -> Run:
+def _plan(exported: ExportResult, folder: Path, cut: Cut, name: str = "run") -> Run:
     day, policy = cut.observe_time // DAY, read_policy(SHIPPED_POLICY)
     digests = (artifact().digest, policy.digest, core_digest(), contract_digest())
     head = GenerationHead(day, cut.observe_time, cut.known_time, exported.sequence, "", cut.observe_time, *digests)

@@ -11,7 +11,7 @@ from scoring.base.arrays import Floats, Ints
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from scoring.policy.reading import parse_policy
 from training.evaluation.arrays import sigmoid
-from training.evaluation.case import Case, Train
+from training.evaluation.case import EvaluationCase, Train
 
 SHIPPED = tomllib.loads((Path(__file__).parents[2] / "service/policy/tiers.toml").read_text())
 POLICY = parse_policy(SHIPPED | {"cut_offs": {"standard": 500, "trusted": 600, "exemplary": 700}})
@@ -60,7 +60,7 @@ def case_of(rows: int = 3000, seed: int = 1, champion: bool = True, **changed: A
         "champion_points": points_of(blurred) if champion else None,
         "pair_day": np.zeros(rows, dtype=np.int64),
     }
-    return Case(**values | changed)
+    return EvaluationCase(**values | changed)
 
 
 def _train(rng: np.random.Generator, rows: int) -> Train:
