@@ -41,8 +41,8 @@ from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
 from service.scale.export import ExportResult, export_entries
 from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, read_entries, read_files
-from service.scale.local import Line, run_locally
-from service.scale.manifest import Earlier, make_manifest
+from service.scale.local import TaskLine, run_locally
+from service.scale.manifest import EarlierRun, make_manifest
 from service.scale.rescoring import Run, write_generation, write_run
 from service.scale.task import read_receipt, read_scores_of_task
 from service.scores.book.code_digests import contract_digest, core_digest
@@ -187,7 +187,7 @@ def _plan(exported: ExportResult, folder: Path, cut: Cut, name: str = "run") -> 
 def _rescore(run: Run, processes: int = 0) -> Used:
     for name in (*run.store.list("receipts"), *run.store.list("scores")):
         run.store.delete(name)
-    lines = [Line(run.store.place, task.line) for task in run.manifest.tasks]
+    lines = [TaskLine(run.store.place, task.line) for task in run.manifest.tasks]
     began, before = time.monotonic(), _measure_processor()
     for _ in run_locally(lines, processes, run.manifest.memory_bytes):
         pass
@@ -204,7 +204,7 @@ def _roll_over(run: Run) -> dict[str, float]:
     store, manifest = run
     receipts = {task.bucket: read_receipt(store, manifest, task) for task in manifest.tasks}
     head = manifest.head._replace(day=manifest.head.day + 1, observe_time=manifest.head.observe_time + DAY)
-    earlier = Earlier(store.place, manifest.head.day, manifest.head.observe_time, manifest.head.sequence)
+    earlier = EarlierRun(store.place, manifest.head.day, manifest.head.observe_time, manifest.head.sequence)
     rolled = [
         replace(task, earlier=(receipts[task.bucket].part, receipts[task.bucket].sha256)) for task in manifest.tasks
     ]
