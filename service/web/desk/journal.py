@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from scoring.base.errors import ConfigurationWrong
 from scoring.entries.kinds.common import list_deciders
@@ -23,7 +23,6 @@ CLAIM_SECONDS = 1_200.0
 QUEUE_SECONDS = 120.0
 """A remembered queue is younger."""
 KEPT_DECISIONS = 5_000
-T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -282,19 +281,17 @@ class Journal:
         match kind:
             case "case":
                 findings = {
-                    name: {actor: _made(DeskFinding, one) for actor, one in event[name].items()}
+                    name: {actor: DeskFinding(**one) for actor, one in event[name].items()}
                     for name in ("finding", "votes")
                 }
-                self._cases[event["violation"]] = _made(DeskCase, event | findings)
+                self._cases[event["violation"]] = DeskCase(**event | findings)
             case "decision":
-                self._keep(_made(DeskDecision, event))
-            case "state":
-                self._keep(replace(self._decisions[event["id"]], state=event["state"], problem=event["problem"]))
+                self._keep(DeskDecision(**event))
             case "bulk":
                 self._bulk[event["decision_id"]] = event
             case _:
-                case = self._cases.get(event.get("violation", ""), DeskCase(event.get("violation", "")))
-                self._cases[case.violation] = replace(case, **_read_old_change(kind, case, event))
+                text = f"the desk's journal has a line of the unknown kind {kind!r}; update this desk"
+                raise ConfigurationWrong(text)
 
     def _keep(self, decision: DeskDecision) -> None:
         self._decisions[decision.id] = decision
@@ -335,29 +332,6 @@ class Journal:
 def _write_line(kind: str, state: DeskCase | DeskDecision | dict[str, Any]) -> str:
     fields = state if isinstance(state, dict) else asdict(state)
     return json.dumps({"kind": kind, **fields}, sort_keys=True) + "\n"
-
-
-def _read_old_change(kind: str, case: DeskCase, event: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that a line of an older desk changes. Raises ConfigurationWrong for an unknown kind."""
-    actor = event.get("actor", "")
-    match kind:
-        case "claim":
-            return {"claimed_by": actor, "claimed_until": event["until"], "waiting": ""}
-        case "opened":
-            return {"opened": [*case.opened, actor]}
-        case "finding":
-            return {"finding": case.finding | {actor: _made(DeskFinding, event)}}
-        case "vote":
-            ended = {"claimed_by": "", "claimed_until": 0.0} if case.claimed_by == actor else {}
-            return {"votes": case.votes | {actor: _made(DeskFinding, event)}, **ended}
-        case "waiting":
-            return {"claimed_by": "", "claimed_until": 0.0, "waiting": event["text"]}
-    raise ConfigurationWrong(f"the desk's journal has a line of the unknown kind {kind!r}; update this desk")
-
-
-def _made(kind: type[T], given: dict[str, Any]) -> T:
-    """Leave out what an older desk wrote besides."""
-    return kind(**{name: given[name] for name in given if name in kind.__annotations__})
 
 
 def _read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,7 @@ from tests.helpers.callers import grant
 from tests.helpers.desk_sites import Person, desk_site, person
 from tests.helpers.four_eyes import bulk, world
 from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
 from tests.helpers.worlds import artifact
 
@@ -50,8 +51,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FRESH_SECONDS", 0.0)
+def quick(limit: Limit) -> None:
+    limit(queue, FRESH_SECONDS=0.0)
 
 
 @pytest.fixture
@@ -110,10 +111,8 @@ def test_the_first_step_shows_the_fact_and_nothing_that_sways(desk: Site, client
         assert hidden not in shown
 
 
-def test_a_decision_becomes_one_entry_after_its_window(
-    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+def test_a_decision_becomes_one_entry_after_its_window(desk: Site, client: Client, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=0.3)
     someone = person(desk)
     decision = decide(someone, report(client, "once-1"), UNTRUE)
     for _ in range(2):  # a back button and a second press
@@ -138,10 +137,8 @@ def test_an_undone_decision_is_never_an_entry(desk: Site, client: Client) -> Non
     assert status(client, "undo-1") == "ALLEGED"
 
 
-def test_crashes_neither_lose_nor_double_a_decision(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 3.0)
+def test_crashes_neither_lose_nor_double_a_decision(client: Client, tmp_path: Path, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=3.0)
     report(client, "crash-1")
     report(client, "crash-2")
     with desk_site(client, tmp_path) as site:
@@ -155,10 +152,7 @@ def test_crashes_neither_lose_nor_double_a_decision(
         wait_for(client, "crash-1", "DISMISSED")
     file = tmp_path / "desk.jsonl"
     events = [json.loads(line) for line in file.read_text().splitlines()]
-    lost = [
-        {**event, "state": "pending", "ground": "of an older desk"} if event.get("id") == sent else event
-        for event in events
-    ]
+    lost = [{**event, "state": "pending"} if event.get("id") == sent else event for event in events]
     file.write_text("".join(json.dumps(event) + "\n" for event in lost) + '{"kind": "decis')
     with desk_site(client, tmp_path) as site:
         while b">Sent<" not in person(site).get("/record").body:
@@ -204,36 +198,6 @@ def test_a_damaged_line_loses_no_decision(tmp_path: Path) -> None:
     assert path.read_bytes().endswith(kept)
 
 
-def test_an_older_desks_lines_are_read(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
-    for name in ("old-1", "old-2"):
-        report(client, name, "older")
-    said = {"violation": "old-2", "actor": "reviewer-1", "action": "confirm", "reason": "seen", "severity": ""}
-    lines = [
-        {"kind": "decision", "id": "desk-old-1", "seller": "older", "person": "", "due": 0.0}
-        | said
-        | {"violation": "old-1"},
-        {"kind": "state", "id": "desk-old-1", "state": "undone", "problem": ""},
-        {"kind": "finding"} | said,
-        {"kind": "claim", "violation": "old-2", "actor": "reviewer-2", "until": time.time() + 60},
-        {"kind": "vote"} | said,
-        {"kind": "opened", "violation": "old-2", "actor": "reviewer-3"},
-        {"kind": "waiting", "violation": "old-1", "text": "An invoice is missing."},
-    ]
-    file = tmp_path / "desk.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with desk_site(client, tmp_path) as site:
-        assert b"An invoice is missing." in person(site).get("/cases/old-1").body
-        assert find(person(site, "reviewer-3"), "old-2", TRUE) == 409
-        decide(person(site, "reviewer-2"), "old-2", TRUE)
-        wait_for(client, "old-2", "CONFIRMED")
-    recorded = client.get_recorded_violation(MARKET, "old-2").recorded
-    assert recorded[-1].status.actor == "reviewer-1~reviewer-2"
-    assert status(client, "old-1") == "ALLEGED"
-    with closing(Journal(file)) as kept:
-        assert {one.id: one.state for one in kept.list_decisions()}["desk-old-1"] == "undone"
-
-
 def test_a_line_of_an_unknown_kind_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "desk.jsonl"
     path.write_text('{"kind": "of a later desk", "violation": "case-1"}\n')
@@ -256,10 +220,8 @@ def test_two_reviewers_cannot_decide_one_case_at_once(desk: Site, client: Client
     assert find(first, "both-1", UNTRUE) == 409
 
 
-def test_an_escalated_case_needs_a_second_equal_finding(
-    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+def test_an_escalated_case_needs_a_second_equal_finding(desk: Site, client: Client, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=0.3)
     report(client, "two-1")
     first, second, third = (person(desk, f"reviewer-{number}") for number in (1, 2, 3))
     decide(first, "two-1", TRUE, "escalate")
@@ -273,10 +235,8 @@ def test_an_escalated_case_needs_a_second_equal_finding(
     assert client.get_recorded_violation(MARKET, "two-1").recorded[-1].status.actor == "reviewer-1~reviewer-3"
 
 
-def test_a_suspension_needs_opened_evidence_and_two(
-    desk: Site, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+def test_a_suspension_needs_opened_evidence_and_two(desk: Site, client: Client, tmp_path: Path, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=0.3)
     file = report_grave(client, "grave-1", tmp_path)
     first, second = person(desk, "reviewer-1"), person(desk, "reviewer-2")
     assert find(first, "grave-1", TRUE) == 303
@@ -305,10 +265,8 @@ def test_another_person_decides_an_appeal(desk: Site, client: Client) -> None:
     assert find(second, "appeal-1", WRONG) == 303
 
 
-def test_an_appeal_bars_findings_and_votes_before_it(
-    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+def test_an_appeal_bars_findings_and_votes_before_it(desk: Site, client: Client, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=0.3)
     report(client, "appeal-2", "appealing")
     voter, finder, third, fourth = (person(desk, f"reviewer-{number}") for number in (1, 2, 3, 4))
     decide(voter, "appeal-2", TRUE, "escalate")
@@ -324,8 +282,8 @@ def test_an_appeal_bars_findings_and_votes_before_it(
     assert client.get_recorded_violation(MARKET, "appeal-2").recorded[-1].status.actor == "reviewer-3~reviewer-4"
 
 
-def test_a_finding_before_an_appeal_decides_none(desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+def test_a_finding_before_an_appeal_decides_none(desk: Site, client: Client, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=0.3)
     report(client, "appeal-3", "appealing")
     voter, finder, third = (person(desk, f"reviewer-{number}") for number in (1, 2, 3))
     decide(voter, "appeal-3", TRUE, "escalate")
@@ -402,10 +360,8 @@ def file_complaint(client: Client, number: int) -> str:
     return f"/complaints/c-{number}"
 
 
-def test_a_decided_complaint_leaves_a_remembered_queue(
-    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queue, "FRESH_SECONDS", 60.0)
+def test_a_decided_complaint_leaves_a_remembered_queue(desk: Site, client: Client, limit: Limit) -> None:
+    limit(queue, FRESH_SECONDS=60.0)
     place, given = file_complaint(client, 2), {"outcome": "reject", "reason": "It is a copy."}
     someone = person(desk, "reviewer-2")
     assert place.encode() in someone.get("/queue").body
@@ -417,14 +373,12 @@ def test_a_decided_complaint_leaves_a_remembered_queue(
         assert someone.post(place, given | {"id": decision}).status == code
 
 
-def test_a_full_list_says_that_it_shows_the_first(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_list_says_that_it_shows_the_first(client: Client, tmp_path: Path, limit: Limit) -> None:
     for number in (3, 4):
         file_complaint(client, number)
     pages = {"/queue": r"The first \d+ complaints to decide", "/operations": r"to decide</dt><dd>the first \d+<"}
     for most, is_first in ((1_000, False), (2, True)):
-        monkeypatch.setattr(queue, "MOST", most)
+        limit(queue, MOST=most)
         with desk_site(client, tmp_path) as site:
             for path, words in pages.items():
                 assert bool(re.search(words, person(site).get(path).body.decode())) is is_first
@@ -483,10 +437,8 @@ def test_nobody_decides_by_evidence_that_is_not_there(desk: Site, client: Client
     assert b"This evidence was changed" in someone.get("/cases/by-1/consequence").body
 
 
-def test_missing_information_puts_a_case_under_review(
-    desk: Site, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 0.3)
+def test_missing_information_puts_a_case_under_review(desk: Site, client: Client, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=0.3)
     report(client, "wait-1")
     someone = person(desk)
     for words in ("", "x" * (MAX_REASON + 1), "the ledger refuses \x7f"):
@@ -563,10 +515,8 @@ def test_the_queue_filters_and_pages_by_its_address(desk: Site, client: Client) 
     assert someone.get("/queue?seller=nobody").body.count(b'<a href="/cases/') == 0
 
 
-def test_a_remembered_queue_is_that_of_its_person(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queue, "FRESH_SECONDS", 60.0)
+def test_a_remembered_queue_is_that_of_its_person(client: Client, tmp_path: Path, limit: Limit) -> None:
+    limit(queue, FRESH_SECONDS=60.0)
     first, second = (Visitor("", "", client, person) for person in ("first", "second"))
     with closing(Journal(tmp_path / "desk.jsonl")) as journal:
         pages = QueuePages(MARKET, journal)
