@@ -89,7 +89,7 @@ def test_the_command_verifies_a_case_by_its_signer(eyes: World, tmp_path: Path) 
     assert "no whole case" in shell.error(4, "verify", file, "--public-key", found.public_key)
 
 
-def test_every_change_of_a_proof_is_found_under_a_valid_signature(eyes: World) -> None:
+def test_every_change_of_a_proof_is_found_though_validly_signed(eyes: World) -> None:
     found, key = exported(eyes), Ed25519PrivateKey.generate()
     bundle = json.loads(found.bundle)
     assert find_faults_of(bundle, key) == []

@@ -63,7 +63,7 @@ def test_a_confirmed_violation_has_its_measures(client: Client) -> None:
     assert after == before
 
 
-def test_restrictions_are_terms_by_the_default_policy_and_by_a_person(tmp_path: Path) -> None:
+def test_restrictions_are_terms_by_default_and_by_a_person(tmp_path: Path) -> None:
     with running_server(tmp_path, artifact=artifact()) as running, running.client() as client:
         client.append_entries(MARKET, [*sold("s1"), *sold("s2"), violation("v1", "s1", harm=entry_pb.HARM_EXTREME)])
         confirm(client, "v1")

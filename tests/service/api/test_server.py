@@ -32,6 +32,7 @@ from service.bootstrap import build_server
 from service.engine import call_pool
 from service.ledger.queries.violations import ViolationQueries
 from tests.helpers.callers import grant, write_grants
+from tests.helpers.limits import Limit
 from tests.helpers.moments import before_call
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import (
@@ -289,9 +290,9 @@ def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_client_goes_on_with_the_old_pair_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Limit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)
+    limit(channel, LOOK_SECONDS=0.0)
     chain, key = tmp_path / "caller.pem", tmp_path / "caller.key"
     put("client.pem", chain)
     put("client.key", key)

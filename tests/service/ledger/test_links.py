@@ -126,7 +126,7 @@ def test_after_a_withdrawal_the_next_strongest_path_counts(ledger: Ledger) -> No
     assert (case.link_kinds, case.strength_ppm) == (("device",), 800_000)
 
 
-def test_unmeasured_kinds_link_nobody_until_precision_is_measured(ledger: Ledger) -> None:
+def test_kinds_link_nobody_until_their_precision_is_measured(ledger: Ledger) -> None:
     ledger.append(MARKET, [link("l1", "bad", "iban"), link("l2", "late", "iban"), confirmed("v1", "bad")])
     assert last_case(ledger) is None
     known = [link(f"k{n}", f"k{n}", f"other{n}") for n in range(30)]

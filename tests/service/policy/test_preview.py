@@ -15,6 +15,7 @@ from service.ledger.store import Ledger
 from service.policy import preview as previewing
 from service.policy.preview import PastViolation, Preview, Question, keep_stopping_rules, preview
 from tests.helpers.builders import MARKET, TODAY, Clock, ago, confirmed, exposure, identity, status, violation
+from tests.helpers.limits import Limit
 from tests.helpers.policies import data, policy_of, rule, standing
 from tests.helpers.worlds import artifact
 
@@ -272,11 +273,11 @@ def test_a_decision_that_was_made_since_is_not_known_then(ledger: Ledger) -> Non
     assert (found.good, found.hurt) == (3, 0)
 
 
-def test_sellers_are_counted_alike_however_they_are_parted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sellers_are_counted_alike_however_they_are_parted(ledger: Ledger, limit: Limit) -> None:
     after = policy_of(rule("all", hold(3)), rule("new", hold(9), tiers=["unrated"]))
     whole = looked(ledger, NEWCOMERS, after)
-    monkeypatch.setattr(previewing, "MAX_SELLERS", 2)
-    monkeypatch.setattr("service.ledger.queries.facts.MAX_BATCH_ROWS", 1)
+    limit(previewing, MAX_SELLERS=2)
+    limit("service.ledger.queries.facts", MAX_BATCH_ROWS=1)
     assert looked(ledger, NEWCOMERS, after) == whole
 
 

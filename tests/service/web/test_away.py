@@ -12,6 +12,7 @@ from sellertrust.client import Client
 from service.web import badges
 from service.web.badges import BadgeRow
 from tests.helpers.badge_sites import Site, badge_site, filled_server
+from tests.helpers.limits import Limit
 from tests.helpers.proxies import Proxy
 from tests.helpers.servers import PATIENCE_SECONDS, running_server
 
@@ -23,8 +24,8 @@ def badge(site: Site, seller: str) -> str | None:
     return found and found["badge"]
 
 
-def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(badges, "FRESH_SECONDS", 0.0)
+def test_kept_badges_are_shown_while_the_server_is_away(tmp_path: Path, limit: Limit) -> None:
+    limit(badges, FRESH_SECONDS=0.0)
     with filled_server(tmp_path) as running:
         proxy = Proxy(running.address)
         address = proxy.address

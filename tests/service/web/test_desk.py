@@ -19,6 +19,7 @@ from service.web.frame.visits import Site as Pages
 from service.web.frame.visits import Visitor
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
+from tests.helpers.limits import Limit
 from tests.helpers.policies import GRADED
 from tests.helpers.proxies import Proxy
 from tests.helpers.servers import MARKET, Running
@@ -146,8 +147,8 @@ def test_the_file_simulates_and_replays(desk: Site, running: Running) -> None:
     assert someone.get("/sellers/low/replay?observe_time=x").status == 400
 
 
-def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seller_file, "ENTRIES_ON_PAGE", 2)
+def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, limit: Limit) -> None:
+    limit(seller_file, ENTRIES_ON_PAGE=2)
     someone, path, seen = person(desk), "/sellers/low/entries", []
     while path:
         shown = someone.get(path).body.decode()
@@ -189,8 +190,8 @@ def test_policy_proposals_and_operations_are_served(desk: Site) -> None:
     assert b"Traceback" not in refused.body
 
 
-def test_the_latest_moves_of_the_policy_stand_first(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(governing, "MOVES", 2)
+def test_the_latest_moves_of_the_policy_stand_first(desk: Site, limit: Limit) -> None:
+    limit(governing, MOVES=2)
     someone = person(desk)
     [head] = re.findall(r'name="expected" value="(\w+)"', someone.get("/policy").body.decode())
     changed = {"text": GRADED.read_text(), "reason": "the second", "expected": head}

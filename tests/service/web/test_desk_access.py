@@ -15,6 +15,7 @@ from service.web.frame import clients
 from service.web.frame.clients import TokenClients
 from tests.helpers.badge_sites import Site, badge_site, fill
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, running_server
 from tests.helpers.worlds import artifact
 
@@ -99,8 +100,8 @@ def test_papers_of_the_policy_need_the_right_to_read_it(world: World) -> None:
     assert (code, "It needs the right read_policies" in shown, "12 sellers" in shown) == (403, True, False)
 
 
-def test_refused_tokens_take_nobodys_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MAX_CLIENTS", 5)
+def test_refused_tokens_take_nobodys_place(world: World, limit: Limit) -> None:
+    limit(clients, MAX_CLIENTS=5)
     for _ in range(6):
         assert world.get("/search", world.issuer.token("anna", seconds=-60))[0] == 401
     for name in ("anna", "bert"):

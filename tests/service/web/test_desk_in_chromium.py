@@ -13,6 +13,7 @@ from service.web.desk import journal
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.chromium import CHROMIUM, chromium, opened
 from tests.helpers.desk_sites import CODE, desk_site
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, violation
 from tests.service.web.test_in_chromium import PICTURE as BADGES_PICTURE
 from tests.service.web.test_in_chromium import side_by_side
@@ -129,8 +130,8 @@ def test_enter_presses_the_button_that_has_the_focus(chromium: Browser, place: P
         assert page.get_by_text("It becomes an entry in").count() == 0
 
 
-def test_a_case_is_decided_without_script(chromium: Browser, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "UNDO_SECONDS", 60.0)
+def test_a_case_is_decided_without_script(chromium: Browser, place: Place, limit: Limit) -> None:
+    limit(journal, UNDO_SECONDS=60.0)
     with opened(chromium, f"{place.url}/sign-in?code={CODE}", java_script_enabled=False) as (page, found):
         sign_in(page, "plain-1")
         page.goto(f"{place.url}/cases/v-11")

@@ -7,6 +7,7 @@ import pytest
 from service.registry.registry import Registry
 from service.web.desk import governing
 from tests.helpers.desk_sites import desk_site, person
+from tests.helpers.limits import Limit
 from tests.helpers.models import evaluated, gate, gates_json, publish
 from tests.helpers.servers import running_server
 from tests.service.api.test_model_service import served
@@ -37,10 +38,8 @@ def test_a_model_is_promoted_and_rolled_back_by_buttons(tmp_path: Path) -> None:
         assert b"the champion" in someone.get("/operations").body
 
 
-def test_previews_and_certificates_are_served_beside_the_policy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(governing, "MAX_PAPER_BYTES", 50)
+def test_previews_and_certificates_are_served_beside_the_policy(tmp_path: Path, limit: Limit) -> None:
+    limit(governing, MAX_PAPER_BYTES=50)
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "preview of May.txt").write_text("12 sellers <b>move</b>")
     (tmp_path / "secret.txt").write_text("a secret")

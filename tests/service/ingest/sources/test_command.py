@@ -104,7 +104,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(shell: Shell) -> None
 
 
 @pytest.mark.long
-def test_credentials_that_are_missing_are_2_and_no_settings_are_6(shell: Shell, tmp_path: Path) -> None:
+def test_missing_credentials_are_2_and_missing_settings_are_6(shell: Shell, tmp_path: Path) -> None:
     feed = ("ledger", "feed", "kafka://localhost:1/facts", "--credentials", tmp_path / "settings")
     assert "does not exist" in shell.error(2, *feed)
     (tmp_path / "settings").write_text("security.protocol\n")
