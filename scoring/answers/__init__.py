@@ -1,1 +1,1 @@
-"""Answers that people can act on: causes, the way back, and grounds."""
+"""Answers to people: causes, the way back, grounds, the transparency report."""

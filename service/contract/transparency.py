@@ -1,4 +1,4 @@
-from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER, FigureTally, FigureValue, Period, format_month
+from scoring.answers.report_figures import FIGURES, NOT_FROM_LEDGER, FigureTally, FigureValue, Period, format_month
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.contract.fields import message_of
 from service.ledger.records import Cut

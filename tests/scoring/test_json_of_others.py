@@ -15,7 +15,7 @@ TRUSTED = {
     "service/ledger/queries/facts.py": "rows of the ledger, as they were sealed",
     "service/ledger/queries/measures.py": "rows of the ledger, as they were sealed",
     "service/ledger/queries/links.py": "rows of the ledger, as they were sealed",
-    "scoring/transparency/figures.py": "rows of the ledger, as they were sealed",
+    "scoring/answers/report_figures.py": "rows of the ledger, as they were sealed",
     "service/web/desk/journal.py": "what this process has made",
     "service/scores/extract.py": "rows of the ledger, as they were exported",
     "training/observation/export.py": "rows of the ledger, as they were sealed",

@@ -2,12 +2,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from scoring.answers.report_figures import Period, parse_period
 from scoring.base.enums import CaseState
 from scoring.base.errors import NotifierNotFound, TooManyCalls, invalid
 from scoring.base.time import format_time
 from scoring.caution.cautions import Caution
 from scoring.entries.field_types import is_id
-from scoring.transparency.figures import Period, parse_period
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.api.reads import Reads, is_number
 from service.contract.entries import entry_message

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, BindParameter, Connection, and_, bindparam, exists, func, or_, select, text
 
+from scoring.answers.report_figures import FigureTally, Period, ReportExposure, ReportRow, count
 from scoring.base.enums import CorrectionKind, Kind, MeasureState
 from scoring.base.time import DAY
-from scoring.transparency.figures import FigureTally, Period, ReportExposure, ReportRow, count
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.database.expressions import HERE, among_kinds, of_kind

@@ -3,8 +3,8 @@ import io
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scoring.answers.report_figures import FIGURES, NOT_FROM_LEDGER
 from scoring.base.time import parse_time
-from scoring.transparency.figures import FIGURES, NOT_FROM_LEDGER
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import review_service_pb2 as review_pb

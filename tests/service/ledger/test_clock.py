@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.answers.report_figures import parse_period
 from scoring.base.enums import (
     Action,
     Harm,
@@ -22,7 +23,6 @@ from scoring.entries.kinds.conduct import ProductViolationReported
 from scoring.entries.kinds.decisions import ClockMended, MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintFiled
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.transparency.figures import parse_period
 from service.bootstrap import open_ledger
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.clock.server_clock import REST, SKEW, TOLERANCE, ServerClock, wall_clock

@@ -7,6 +7,8 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from scoring.answers.hiding import Amount, add_up
+from scoring.answers.report_figures import NOTICED, FigureTally, ReportExposure, ReportRow, count, parse_period
 from scoring.base.enums import (
     AUTHORITIES,
     Action,
@@ -29,8 +31,6 @@ from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled
 from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import InspectionDone
-from scoring.transparency.figures import NOTICED, FigureTally, ReportExposure, ReportRow, count, parse_period
-from scoring.transparency.hiding import Amount, add_up
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, ago, attribution, exposure, status, violation

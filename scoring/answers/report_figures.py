@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scoring.answers.hiding import LEAST, Amount, ShownCount, show
 from scoring.base.enums import (
     AUTHORITIES,
     Attribution,
@@ -32,7 +33,6 @@ from scoring.base.enums import (
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, SECOND
 from scoring.sampling.share import find_interval
-from scoring.transparency.hiding import LEAST, Amount, ShownCount, show
 
 HOUR = 3_600 * SECOND
 PPM = 1_000_000

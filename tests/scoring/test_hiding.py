@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from scoring.answers.hiding import LEAST, Amount, ShownCount, show
 from scoring.base.enums import ShownState
-from scoring.transparency.hiding import LEAST, Amount, ShownCount, show
 
 BY = frozenset({"by"})
 
