@@ -85,7 +85,7 @@ def _list_features() -> Iterator[Feature]:
     yield from _SINGLES
 
 
-def _over_orders(half_life: int) -> str:
+def _describe_divisor(half_life: int) -> str:
     return f"over settled orders likewise (half-life {half_life} days) plus rate_damping"
 
 
@@ -113,7 +113,7 @@ def _floor_rate(floor: Severity, name: str, title: str, half_life: int) -> Featu
     return Feature(
         f"{name}_rate_{half_life}d",
         "incidents per order",
-        f"{title} that count, each by decay, {_over_orders(half_life)}",
+        f"{title} that count, each by decay, {_describe_divisor(half_life)}",
         lambda sums: sums.decayed(FLOOR_PLACES[floor], half_life) / sums.damped_orders(half_life),
     )
 
@@ -123,13 +123,13 @@ def _decayed_rates(half_life: int) -> list[Feature]:
         Feature(
             f"violation_rate_{half_life}d",
             "severity weight per order",
-            f"Sum over incidents of the largest severity weight x decay, {_over_orders(half_life)}",
+            f"Sum over incidents of the largest severity weight x decay, {_describe_divisor(half_life)}",
             lambda sums: sums.decayed(ALL_CATEGORIES, half_life) / sums.damped_orders(half_life),
         ),
         Feature(
             f"service_failure_rate_{half_life}d",
             "failed orders per order",
-            f"Orders cancelled, late, returned or not received by decay, {_over_orders(half_life)}",
+            f"Orders cancelled, late, returned or not received by decay, {_describe_divisor(half_life)}",
             lambda sums: sums.decayed(FAILURES, half_life) / sums.damped_orders(half_life),
             Subject.FAILURES,
         ),
@@ -178,7 +178,7 @@ def _finding_features(half_life: int) -> list[Feature]:
         Feature(
             f"lost_dispute_rate_{half_life}d",
             "disputes per order",
-            f"Disputes decided for the buyer by decay, {_over_orders(half_life)}; for studies that name it in"
+            f"Disputes decided for the buyer by decay, {_describe_divisor(half_life)}; for studies that name it in"
             " features.with",
             rate_lost,
             Subject.DISPUTES,

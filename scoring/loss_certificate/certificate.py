@@ -186,7 +186,7 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
 
     Raise CertificateRefused unless each verdict exists, fails and has a sum.
     """
-    names, losses = [*certificate["verdicts"], GRANTED], list_losses(certificate)
+    names, losses = [*certificate["verdicts"], GRANTED], list_excess_losses(certificate)
     for name in accepted:
         if name not in names:
             raise CertificateRefused(f"{name} is no verdict: there are {', '.join(names)}")
@@ -209,10 +209,10 @@ def digest_certificate(content: Mapping[str, Any]) -> str:
 def list_failed(certificate: Mapping[str, Any]) -> list[str]:
     """Return the verdicts that fail and that no person accepted, `granted` included."""
     by = {one["verdict"] for one in certificate["accepted"]}
-    return [name for name in list_losses(certificate) if name not in by]
+    return [name for name in list_excess_losses(certificate) if name not in by]
 
 
-def list_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
+def list_excess_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     """Return, by failed verdict, the most that one name can get; None if it is unbounded.
 
     While older runs continue, it is the sum of the whole sequence, or a verdict's own if the older policies alone allow

@@ -127,7 +127,9 @@ class Tokens:
         except ValueError as error:
             raise TokenRefused(str(error).removeprefix("its ")) from None
         principal = Principal(name, is_bound=False, expires=expires, marketplaces=issuer.marketplaces)
-        return VerifiedToken(principal, _bound_to(claims), min(expires, now + REMEMBERED_SECONDS), generation, source)
+        return VerifiedToken(
+            principal, _read_thumbprint(claims), min(expires, now + REMEMBERED_SECONDS), generation, source
+        )
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -173,7 +175,7 @@ def _expiry(claims: Mapping[str, Any], now: float) -> float:
     return expires + SKEW_SECONDS
 
 
-def _bound_to(claims: Mapping[str, Any]) -> str | None:
+def _read_thumbprint(claims: Mapping[str, Any]) -> str | None:
     confirmation = claims.get("cnf")
     if confirmation is None:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from scoring.base.money import format_amount
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.certificate import list_losses
+from scoring.loss_certificate.certificate import list_excess_losses
 from scoring.loss_certificate.sensitivity import Sensitivity
 from scoring.policy.measures import PaidAheadLimit, SettlementHold, Suspension
 from scoring.policy.policy import Policy, TradeLimits
@@ -95,7 +95,7 @@ def _list_most(certificate: dict[str, Any]) -> Iterator[str]:
 
 
 def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: dict[str, Sensitivity]) -> Iterator[str]:
-    currency, allowed, losses = certificate["currency"], certificate["most_loss_minor"], list_losses(certificate)
+    currency, allowed, losses = certificate["currency"], certificate["most_loss_minor"], list_excess_losses(certificate)
     for name, verdict in certificate["verdicts"].items():
         most, if_holds = verdict["most_minor"], verdict["holds"]
         text = _MEANINGS[name][0 if if_holds else 1]

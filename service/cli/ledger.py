@@ -90,8 +90,8 @@ def append(
                 return
             results = connection.append_entries(where, entries)
         except SellertrustCallError as error:
-            error.message = _by_line(error.message, objects)
-            error.fields = [(_by_line(path, objects), description) for path, description in error.fields]
+            error.message = _name_lines(error.message, objects)
+            error.fields = [(_name_lines(path, objects), description) for path, description in error.fields]
             raise
     emit(
         [row_of(result, "entry_id sequence record_time already_present waits=pending") for result in results],
@@ -296,7 +296,7 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
                 row["sequence"] = max(row["sequence"], done.sequence)
                 if done.error is not None:
                     row["refused"] += len(batch)
-                    refusals.append(f"lines {batch[0][0]} to {batch[-1][0]}: {_by_line(str(done.error), batch)}")
+                    refusals.append(f"lines {batch[0][0]} to {batch[-1][0]}: {_name_lines(str(done.error), batch)}")
                 progress("append", row["entries"], len(objects))
     except Exception:
         say(f"{row['entries'] - row['refused']:,} entries are recorded; append the same file again for the rest")
@@ -308,7 +308,7 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
         raise typer.Exit(Exit.REFUSED)
 
 
-def _by_line(text: str, objects: Objects) -> str:
+def _name_lines(text: str, objects: Objects) -> str:
     def line(match: "re.Match[str]") -> str:
         if not objects:  # one entry by its fields
             return ""

@@ -76,7 +76,7 @@ def score(
             results = [one.message for one in found]
             as_json = output is Format.JSON
             shown = [result for result in results if as_json or not result.HasField("error")]
-            rows = [_row(result) | (_whole(result.trust_score) if as_json else {}) for result in shown]
+            rows = [_row(result) | (_to_json(result.trust_score) if as_json else {}) for result in shown]
             if rows:
                 emit(rows, output, COLUMNS)
             for result in () if as_json else results:
@@ -153,7 +153,7 @@ def _score_row(score: TrustScore) -> dict[str, Any]:
     }
 
 
-def _whole(score: TrustScore) -> dict[str, Any]:
+def _to_json(score: TrustScore) -> dict[str, Any]:
     cautions = {"cautions": [plain_of(caution) for caution in score.cautions]} if score.cautions else {}
     return cautions | ({"trust_score": dict_of(score)} if score.seller else {})
 
@@ -181,7 +181,7 @@ def describe_reason(caution: Caution) -> str:
 
 
 def _explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    row = _score_row(explanation.trust_score) | _whole(explanation.trust_score)
+    row = _score_row(explanation.trust_score) | _to_json(explanation.trust_score)
     if explanation.HasField("thin_file"):
         row["thin_file"] = plain_of(explanation.thin_file)
     if explanation.HasField("audience_answer"):

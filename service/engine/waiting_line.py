@@ -156,11 +156,11 @@ class WaitingLine:
 
     def note_work(self, method: str, seconds: float) -> None:
         """Take a call's seconds of work into its method's moving average."""
-        self._seconds[method] = _averaged(self._seconds.get(method, 0.0), seconds)
+        self._seconds[method] = _update_average(self._seconds.get(method, 0.0), seconds)
 
     def _note_turn(self, now: float, number: int) -> None:
         if self._turn_time is not None and number:
-            self._turn_seconds = _averaged(self._turn_seconds, (now - self._turn_time) / number)
+            self._turn_seconds = _update_average(self._turn_seconds, (now - self._turn_time) / number)
         self._turn_time = now if self._calls else None
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
@@ -206,7 +206,7 @@ class WaitingLine:
         return found
 
 
-def _averaged(average: float, seconds: float) -> float:
+def _update_average(average: float, seconds: float) -> float:
     if average == 0.0:
         return min(seconds, MAX_FIRST_SECONDS)
     return average + min(SMOOTHING * (seconds - average), MAX_GROWTH * average)

@@ -17,7 +17,7 @@ from scoring.base.money import format_amount
 from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
-from scoring.loss_certificate.certificate import accept, add_up_sequence, certify, list_losses
+from scoring.loss_certificate.certificate import accept, add_up_sequence, certify, list_excess_losses
 from scoring.loss_certificate.exceptions import GrantedExceptions
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
@@ -88,7 +88,7 @@ def check_loss(
         check_certificate(texts[-1], certificate, assumed.data, _require_caller, texts[:-1])
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
-    losses = list_losses(certificate) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
+    losses = list_excess_losses(certificate) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
     lost = {name: most for name, most in losses.items() if most is not None}
     refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
     if refused:

@@ -257,12 +257,12 @@ def _place_both(
     if lifted := [seller for seller, of in stated.items() if of.lifts]:
         cases = [seller_facts.sellers.index(seller) for seller in lifted]
         evaluated = _evaluate(ledger, question, marketplace, lifted, cut, question.policies())
-        placed = [_put(one, cases, found) for one, found in zip(placed, evaluated, strict=True)]
+        placed = [_replace_terms(one, cases, found) for one, found in zip(placed, evaluated, strict=True)]
     before, after = placed
     return people, before, after
 
 
-def _put(placed: Placement, cases: Sequence[int], found: Sequence[InForce | None]) -> Placement:
+def _replace_terms(placed: Placement, cases: Sequence[int], found: Sequence[InForce | None]) -> Placement:
     places = {terms: number for number, terms in enumerate(placed.terms)}
     terms_of, by_rules_of = placed.terms_of.copy(), placed.by_rules_of.copy()
     for case, one in zip(cases, found, strict=True):

@@ -268,7 +268,7 @@ def _change(decision: BulkDecisionCall, selected: SelectedViolation) -> Entry:
     return Entry(entry_id_of(decision, selected.violation), "", fact)
 
 
-def _lot(report: SelectedReport) -> float:
+def _draw_lot(report: SelectedReport) -> float:
     drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
     return int.from_bytes(drawn[:6], "big") / 2**48
 
@@ -291,7 +291,7 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecisionCa
             if not selected.done and any(is_held_back_for_person(changes.get(name, ())) for name in sellers):
                 continue
             count += 1
-            yield replace(selected, lot=_lot(report), reach=len(sellers))
+            yield replace(selected, lot=_draw_lot(report), reach=len(sellers))
         if count > MAX_SELECTED:
             raise invalid(
                 "violation_types", f"and the other conditions select over {MAX_SELECTED:,}; state more of them"

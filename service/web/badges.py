@@ -126,7 +126,7 @@ class Badges:
     async def find(self, sellers: Sequence[Seller]) -> list[BadgeRow | None]:
         """Return each badge in order: new, else the last one, else None. Takes at most one call's time."""
         began = self._clock()
-        flights = {flight for seller in sellers if (flight := self._board(seller)) is not None}
+        flights = {flight for seller in sellers if (flight := self._join_flight(seller)) is not None}
         if flights:
             await asyncio.wait(flights, timeout=self._call_seconds)
         return [self._take_usable_row(seller, began) for seller in sellers]
@@ -145,19 +145,19 @@ class Badges:
         self.counts.unknown += 1
         return None
 
-    def _board(self, seller: Seller) -> asyncio.Future[None] | None:
+    def _join_flight(self, seller: Seller) -> asyncio.Future[None] | None:
         if seller in self._flights:
             return self._flights[seller][0]
-        if not self._may_ask(len(self._lane(seller))):
+        if not self._may_ask(len(self._find_lane(seller))):
             return None
         loop = asyncio.get_running_loop()
         flight: asyncio.Future[None] = loop.create_future()
         self._flights[seller] = flight, self._clock()
-        self._lane(seller)[seller] = None
+        self._find_lane(seller)[seller] = None
         loop.call_soon(self._start_calls)
         return flight
 
-    def _lane(self, seller: Seller) -> dict[Seller, None]:
+    def _find_lane(self, seller: Seller) -> dict[Seller, None]:
         return self._lanes[seller in self._sellers]
 
     def _may_ask(self, waiting: int) -> bool:
@@ -197,7 +197,7 @@ class Badges:
                     busy += sellers
                     return
                 if found.code not in _SETTLED and found.reason not in BUSY:
-                    self._go_away(found)
+                    self._note_outage(found)
                     return
                 found = dict.fromkeys(names, found)
             if self.is_away:
@@ -212,7 +212,7 @@ class Badges:
                     self._remember(seller, outcome, began)
         finally:
             again = [seller for seller in busy if self._clock() - self._flights[seller][1] < self._call_seconds]
-            self._land(seller for seller in sellers if seller not in again)
+            self._end_flights(seller for seller in sellers if seller not in again)
             if again:
                 asyncio.get_running_loop().call_later(BUSY_SECONDS, self._wait_again, again)
 
@@ -242,13 +242,13 @@ class Badges:
 
     def _wait_again(self, sellers: Sequence[Seller]) -> None:
         if self.is_away:
-            self._land(sellers)
+            self._end_flights(sellers)
             return
         for seller in sellers:
-            self._lane(seller)[seller] = None
+            self._find_lane(seller)[seller] = None
         self._start_calls()
 
-    def _land(self, sellers: Iterable[Seller]) -> None:
+    def _end_flights(self, sellers: Iterable[Seller]) -> None:
         for seller in sellers:
             flight, _ = self._flights.pop(seller)
             flight.set_result(None)
@@ -259,12 +259,12 @@ class Badges:
             self._is_denial_reported = True
             self._report("the server lets this caller not read some scores, which show no badge; see its grants file")
 
-    def _go_away(self, error: SellertrustCallError) -> None:
+    def _note_outage(self, error: SellertrustCallError) -> None:
         self.counts.failed_calls += 1
         if not self.is_away:
             self._report(f"the server does not answer, so kept badges are shown: {error.code.name} {error.message}")
         self.is_away = True
         self._retry_time = self._clock() + RETRY_SECONDS
         for lane in self._lanes.values():
-            self._land(lane)
+            self._end_flights(lane)
             lane.clear()

@@ -120,11 +120,11 @@ class _Counts:
         # 1.2 is no binary fraction; 6 / 5 of a whole number is rounded right.
         first = np.searchsorted(self._volume, LESS * volume / MORE, side="left")
         last = np.searchsorted(self._volume, MORE * volume / LESS, side="right")
-        lower = self._below(first, last, np.searchsorted(self._scores, score, side="left"))
-        upto = self._below(first, last, np.searchsorted(self._scores, score, side="right"))
+        lower = self._sum_below(first, last, np.searchsorted(self._scores, score, side="left"))
+        upto = self._sum_below(first, last, np.searchsorted(self._scores, score, side="right"))
         return self._total[last] - self._total[first], (lower + upto) / 2
 
-    def _below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
+    def _sum_below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
         found = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
             one = (rank >> bit) & 1 == 1

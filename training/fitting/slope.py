@@ -66,17 +66,17 @@ def estimate(rows: Snapshot, study: Study, fit: Callable[[int, Snapshot, Study],
         return Slope(1.0, ASSUMED)
     x = at_reference(rows.x, study.features)
     first = slope_beside(x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
-    near = study.with_exposure_slope(_bound(first))
+    near = study.with_exposure_slope(_clip_and_round(first))
     raw = cross_fit(rows, rows, x, study.model.seed, lambda fold, part: fit(fold, part, near))
     found = None if raw is None else slope_beside_score(raw, own, rows)
     if found is None:
         return Slope(1.0, ASSUMED)
     value, error = found
-    low, high = (_bound(value + side * ERRORS_95 * error) for side in (-1, 1))
-    return Slope(_bound(value), ESTIMATED, low, high)
+    low, high = (_clip_and_round(value + side * ERRORS_95 * error) for side in (-1, 1))
+    return Slope(_clip_and_round(value), ESTIMATED, low, high)
 
 
-def _bound(value: float) -> float:
+def _clip_and_round(value: float) -> float:
     return round(min(max(value, -MOST), MOST), DIGITS)
 
 

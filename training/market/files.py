@@ -62,9 +62,9 @@ def _tables(market: Market) -> Iterator[tuple[str, pl.DataFrame]]:
 def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
     sources = column("sources", "name").tolist()
     return violations.select(
-        _numbered("v", "number").alias("violation_id"),
+        _make_ids("v", "number").alias("violation_id"),
         _seller(),
-        _numbered("i", "incident").alias("incident_id"),
+        _make_ids("i", "incident").alias("incident_id"),
         _time(market.start, "occur_day", "occur_second").alias("occurred_at"),
         _time(market.start, "report_day", "report_second").alias("reported_at"),
         _name("type", column("types", "name").tolist()),
@@ -73,7 +73,7 @@ def _violations(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
         pl.concat_str(_name("source", sources), pl.lit("-"), _digits("notifier", 5)).alias("notifier"),
         "final",
         "identifier_verified",
-        _numbered("l", "listing").alias("listing"),
+        _make_ids("l", "listing").alias("listing"),
     )
 
 
@@ -83,8 +83,8 @@ def _decisions(market: Market, violations: pl.DataFrame) -> pl.DataFrame:
     )
     owner = violations.select(pl.col("row").cast(pl.Int64).alias("violation"), "seller", "number")
     return known.join(owner, on="violation", how="inner", maintain_order="left").select(
-        pl.concat_str(_numbered("d", "number"), pl.lit("-"), pl.col("step").cast(pl.String)).alias("decision_id"),
-        _numbered("v", "number").alias("violation_id"),
+        pl.concat_str(_make_ids("d", "number"), pl.lit("-"), pl.col("step").cast(pl.String)).alias("decision_id"),
+        _make_ids("v", "number").alias("violation_id"),
         _seller(),
         _time(market.start, "day", "second").alias("decided_at"),
         _name("action", ACTIONS),
@@ -101,7 +101,7 @@ def _seller() -> pl.Expr:
     return pl.concat_str(pl.lit("s-"), _digits("seller", 6)).alias("seller_id")
 
 
-def _numbered(letter: str, column: str) -> pl.Expr:
+def _make_ids(letter: str, column: str) -> pl.Expr:
     return pl.concat_str(pl.lit(f"{letter}-"), _digits("seller", 6), pl.lit("-"), _digits(column, 4))
 
 

@@ -278,7 +278,7 @@ class Study:
         """
         when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
         if when.events is not None:
-            test = [self._span(when.events.test_from, when.events.test_to)]
+            test = [self._make_span(when.events.test_from, when.events.test_to)]
             train = self._spans(when.events.train_from, when.events.train_to)
         elif when.test:
             test = [self.point_at(parse_day(day)) for day in when.test]
@@ -304,13 +304,13 @@ class Study:
                 )
         return train, test
 
-    def _span(self, first: int, last: int) -> Observation:
+    def _make_span(self, first: int, last: int) -> Observation:
         return Observation(first, self.point_at(last).window_end, last)
 
     def _spans(self, first: int, last: int) -> list[Observation]:
         count = min(self.observation.train_points, last - first + 1)
         starts = [first + (last - first + 1) * k // count for k in range(count)]
-        return [self._span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
+        return [self._make_span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _latest_over_by(self, day: int) -> Observation:
         """Search the latest point that is over by `day`, since months differ in length."""

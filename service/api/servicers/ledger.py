@@ -99,7 +99,7 @@ class LedgerServicer(EntryStreams):
     def EraseSeller(self, request: ledger_pb.EraseSellerRequest) -> ledger_pb.EraseSellerResponse:
         """Delete the key of a seller's sealed texts. Raises as `Ledger.erase`."""
         name, entry_id = parse_seller(request.seller, "seller"), request.entry_id or uuid.uuid4().hex
-        with _of_this_request():
+        with _convert_entry_errors():
             done = self._ledger.erase(*name, actor=request.actor, ground=request.ground, entry_id=entry_id)
         self._tail.note_sequence(done.sequence)
         return ledger_pb.EraseSellerResponse(sequence=done.sequence, entry_id=done.entry_id)
@@ -107,7 +107,7 @@ class LedgerServicer(EntryStreams):
     def MendClock(self, request: ledger_pb.MendClockRequest) -> ledger_pb.MendClockResponse:
         """Correct record times of all marketplaces. Raises as `Ledger.mend_clock`."""
         marketplace = parse_marketplace(request.parent, "parent")
-        with _of_this_request():
+        with _convert_entry_errors():
             done = self._ledger.mend_clock(
                 marketplace,
                 actor=request.actor,
@@ -133,7 +133,7 @@ class LedgerServicer(EntryStreams):
             ground=request.ground,
             units=getattr(request, "units", 0),
         )
-        with _of_this_request():
+        with _convert_entry_errors():
             [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
         self._tail.note_sequence(done.sequence)
         view = self._ledger.violations.find(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
@@ -141,17 +141,17 @@ class LedgerServicer(EntryStreams):
 
 
 @contextmanager
-def _of_this_request() -> Iterator[None]:
+def _convert_entry_errors() -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        raise InvalidInput(_of_request(wrong) for wrong in error.violations) from None
+        raise InvalidInput(_name_request_field(wrong) for wrong in error.violations) from None
     except SellertrustError as error:
         error.path = ()
         raise
 
 
-def _of_request(wrong: FieldViolation) -> FieldViolation:
+def _name_request_field(wrong: FieldViolation) -> FieldViolation:
     """Return `actor` for `entries[0].status.actor`, `name` for the violation."""
     field = wrong.path[-1]
     return FieldViolation(("name" if field == "violation" else field,), wrong.description)

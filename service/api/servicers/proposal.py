@@ -166,7 +166,7 @@ class ProposalServicer:
         except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp):
             if self._is_recorded(request.proposal_id):
                 return {}
-            with _beneath("promote_model"):
+            with _prefix_violations("promote_model"):
                 raise
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
@@ -178,7 +178,7 @@ class ProposalServicer:
             raise PolicyMoved(problem, {"policy": head})
         commit = request.commit_policy
         if not self._is_recorded(request.proposal_id):
-            with _beneath("commit_policy"):
+            with _prefix_violations("commit_policy"):
                 if check_text(commit.text).digest == head:
                     raise invalid("text", "is the policy that is served already")
                 self._policy.history.certify(
@@ -198,7 +198,7 @@ class ProposalServicer:
 
 
 @contextmanager
-def _beneath(field: str) -> Iterator[None]:
+def _prefix_violations(field: str) -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:

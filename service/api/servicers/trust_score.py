@@ -53,7 +53,7 @@ class TrustScoreServicer:
         cut, freshness = self._cut(request)
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
-            raise _by_the_clock(outcome, freshness)
+            raise _doubt_unknown_seller(outcome, freshness)
         score = score_message(request.seller, outcome, stamp_message(stamp), freshness)
         return score_pb.GetTrustScoreResponse(trust_score=score)
 
@@ -111,7 +111,7 @@ class TrustScoreServicer:
             else:
                 explanation, stamp = self._scorer.explain(marketplace, seller, cut)
         except SellerNotFound as error:
-            raise _by_the_clock(error, freshness) from None
+            raise _doubt_unknown_seller(error, freshness) from None
         response = explanation_message(request.seller, explanation, stamp, freshness)
         if request.audience == score_pb.AUDIENCE_CHECKOUT:
             return checkout_message(response, texts)
@@ -162,7 +162,7 @@ def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustSc
     return not is_timed and request.at_least_sequence >= 0
 
 
-def _by_the_clock(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
+def _doubt_unknown_seller(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
     """Return the error for an unknown seller while the clock is in doubt, who may be recorded."""
     if not isinstance(error, SellerNotFound) or freshness.state == score_pb.FRESHNESS_STATE_FRESH:
         return error

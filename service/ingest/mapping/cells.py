@@ -39,7 +39,7 @@ def column_of(part: Part, name: str = "column") -> str:
     return ""
 
 
-def _hole(name: str, dates: Dates) -> Value:
+def _make_placeholder(name: str, dates: Dates) -> Value:
     if not name.endswith(_DAY):
         return partial(cell, column=name)
     column = name.removesuffix(_DAY)
@@ -88,7 +88,7 @@ def value_of(part: Part, name: str, reading: CellReader) -> Value:
     if not holes:
         constant = _text(stated) if "{" in str(stated) else reading.read_constant(part, name, stated)
         return lambda _: constant
-    read = {hole: _hole(hole, reading.dates) for hole in holes}
+    read = {hole: _make_placeholder(hole, reading.dates) for hole in holes}
     if stated == "{" + holes[0] + "}":
         return read[holes[0]]
     return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row).strip(), stated)
@@ -139,7 +139,7 @@ def _mapped(part: Part, reading: CellReader) -> Change:
     return {key: reading.read_constant(part, f"map.{key}", value) for key, value in texts.items()}.get
 
 
-def _banded(part: Part, reading: CellReader) -> Change:
+def _make_bands(part: Part, reading: CellReader) -> Change:
     bands = part.value("bands")
     pairs = bands if isinstance(bands, list) else []
     good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
@@ -167,7 +167,7 @@ def _move_days(part: Part, reading: CellReader) -> Change:
     return change
 
 
-def _multiplied(part: Part, reading: CellReader) -> Change:
+def _make_multiplication(part: Part, reading: CellReader) -> Change:
     factor = factor_of(part)
     return lambda text: whole(number(text, reading.field) * factor)
 
@@ -182,9 +182,9 @@ def factor_of(part: Part) -> Decimal:
 
 _CHANGES: Mapping[str, Callable[[Part, CellReader], Change]] = {
     "map": _mapped,
-    "bands": _banded,
+    "bands": _make_bands,
     "plus_days": _move_days,
-    "multiply": _multiplied,
+    "multiply": _make_multiplication,
 }
 MAX_DAYS = 100_000
 

@@ -46,7 +46,7 @@ PLAIN = Dates()
 def _canonical(dates: Dates, text: str) -> str:
     for form in dates.formats:
         try:
-            return _by(form, text, dates.offset)
+            return _parse_by_form(form, text, dates.offset)
         except ValueError:
             continue
     try:
@@ -56,7 +56,7 @@ def _canonical(dates: Dates, text: str) -> str:
         raise ValueError(f"{text!r} is not of the form {forms}") from None
 
 
-def _by(form: str, text: str, offset: timezone | None) -> str:
+def _parse_by_form(form: str, text: str, offset: timezone | None) -> str:
     if form in _EPOCHS:
         try:
             moment = int(Decimal(text) * _EPOCHS[form])

@@ -336,11 +336,11 @@ def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Ident
     return MappedFile(path, tuple(rules), identifiers, tuple(columns), joins_of(part))
 
 
-def _of_match(data: object) -> bool:
+def _refers_to_match(data: object) -> bool:
     if isinstance(data, Mapping):
-        return any(map(_of_match, data.values()))
+        return any(map(_refers_to_match, data.values()))
     if isinstance(data, list | tuple):
-        return any(map(_of_match, data))
+        return any(map(_refers_to_match, data))
     return isinstance(data, str) and _OF_MATCH.fullmatch(data) is not None
 
 
@@ -351,8 +351,8 @@ class MappingRule:
         kind, data = part.value("kind"), part.data
         row = KINDS[_KIND_BY_KEY[kind]]
         refuse_missing_fields(part, row)
-        self.needs_match = _of_match(data)
-        if any(_of_match(data.get(name)) for name in ("entry_id", "violation")):
+        self.needs_match = _refers_to_match(data)
+        if any(_refers_to_match(data.get(name)) for name in ("entry_id", "violation")):
             part.refuse("", "has an id that depends on the match; a later match would add the row again")
         self._when = compile_conditions(part, dates)
         counted = [n for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])]

@@ -81,27 +81,27 @@ class Feed:
         looked = self._find_partitions()
         heard = compared = time.monotonic()
         while not self._stop.is_set():
-            messages = self._patiently(lambda: self._source.poll(BATCH, POLL_SECONDS))
+            messages = self._retry(lambda: self._source.poll(BATCH, POLL_SECONDS))
             for group in _by_partition(messages):
                 self._take(group)
                 on_progress(self.report)
             if messages:
                 heard = time.monotonic()
-            elif once and self._patiently(self._source.caught_up):
+            elif once and self._retry(self._source.caught_up):
                 return
             elif once and self._is_over(heard):
                 raise SourceUnavailable("the source has more messages and sends none; is its server well?")
             elif time.monotonic() - compared > POSITIONS_SECONDS:
                 for partition in self._found:
-                    self._patiently(partial(self._is_kept, partition))
+                    self._retry(partial(self._is_kept, partition))
                 compared = time.monotonic()
             if time.monotonic() - looked > PARTITIONS_SECONDS:
                 looked = self._find_partitions()
 
     def _find_partitions(self) -> float:
-        for partition in self._patiently(self._source.partitions):
+        for partition in self._retry(self._source.partitions):
             if partition not in self._found:
-                self._patiently(partial(self._seek, partition))
+                self._retry(partial(self._seek, partition))
                 self._found.add(partition)
         return time.monotonic()
 
@@ -149,14 +149,14 @@ class Feed:
                 lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
             )
 
-        done = self._patiently(append)
+        done = self._retry(append)
         if done is None:
             return
         self.report.add(done)
         self.report.rejected += len(rejected)
         self.report.positions[last.partition] = last.next_position
 
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def _retry(self, call: Callable[[], T]) -> T:
         began = time.monotonic()
         wait, longest = RETRY_SECONDS
         while True:

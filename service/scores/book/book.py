@@ -82,7 +82,7 @@ class Book:
             None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.clock.now, report)
         )
         self.checker = Checker(self._recompute, self.tally, report)
-        self._end_listening = ledger.changes.listen(self._hear)
+        self._end_listening = ledger.changes.listen(self._note_changes)
 
     def start(self) -> None:
         """Start the threads that follow the ledger, recompute samples and open generations."""
@@ -157,7 +157,7 @@ class Book:
                 messages[seller] = wire.batch_result(result_message(name, error, None))
         return messages
 
-    def _hear(self, changes: Sequence[LedgerChange]) -> None:
+    def _note_changes(self, changes: Sequence[LedgerChange]) -> None:
         mark_changes(self.table, self.generations, changes)
         self._appended = (self.table.clear_count, changes[-1].sequence)
         self.follower.wake()

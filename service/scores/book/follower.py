@@ -181,9 +181,9 @@ class Follower:
             elif tip.sequence > before.sequence:
                 self._move(tip)
         if self.watermark is not None:
-            self._let_join(self.watermark)
+            self._join_generations(self.watermark)
 
-    def _let_join(self, mark: Watermark) -> None:
+    def _join_generations(self, mark: Watermark) -> None:
         """Add arrived generations of this ledger. Then end, some pages a look, their answers that entries changed."""
         while self._arrived:
             generation = self._arrived[0]

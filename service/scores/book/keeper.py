@@ -72,7 +72,7 @@ class Keeper:
     def look(self) -> None:
         """Open new generations, at most MAX_OPEN at once, and close damaged, foreign and replaced ones."""
         found = list(self._list_files())
-        self._let_go(found)
+        self._drop_unused(found)
         now = monotonic()
         self._passed_over = {file: due for file, due in self._passed_over.items() if due > now and file in found}
         for identity in found:
@@ -99,7 +99,7 @@ class Keeper:
                     found = (self._folder / name).lstat()
                     yield Identity(name, found.st_ino, found.st_mtime_ns)
 
-    def _let_go(self, identities: list[Identity]) -> None:
+    def _drop_unused(self, identities: list[Identity]) -> None:
         named = {identity.name: identity for identity in identities}
         for identity, generation in list(self._open.items()):
             if generation.problem:

@@ -194,7 +194,7 @@ class CasePages:
             finding=finding,
             words=WORDS["findings"],
             effect=effect,
-            obstacle=self._obstacle(visit, finding, effect, report_of(recorded)),
+            obstacle=self._find_obstacle(visit, finding, effect, report_of(recorded)),
             linked=[row for row in rows if row.seller == seller != "" and row.id != name][:10],
             decision_id=new_entry_id(),
         )
@@ -214,7 +214,7 @@ class CasePages:
             raise Problem(409, "Another person decides about the appeal", text)
         finding, case = self._finding(visit, name), self.journal.case(name)
         effect = self._effect(visit.visitor.client, violation, finding)
-        if obstacle := self._obstacle(visit, finding, effect, report_of(recorded)):
+        if obstacle := self._find_obstacle(visit, finding, effect, report_of(recorded)):
             raise obstacle
         others = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
         agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
@@ -228,7 +228,9 @@ class CasePages:
             raise _not_yours(taken) from None
         return self._go_on(visit)
 
-    def _obstacle(self, visit: Visit, finding: DeskFinding, effect: Effect, fact: ViolationReported) -> Problem | None:
+    def _find_obstacle(
+        self, visit: Visit, finding: DeskFinding, effect: Effect, fact: ViolationReported
+    ) -> Problem | None:
         if finding.reason == BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
             return self._evidence_obstacle(visit, finding.violation, fact)
         return None

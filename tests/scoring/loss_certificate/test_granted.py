@@ -5,7 +5,7 @@ import pytest
 
 from scoring.base.enums import MeasureKind, Tier
 from scoring.base.errors import CertificateRefused
-from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed, list_losses
+from scoring.loss_certificate.certificate import certify, digest_certificate, list_excess_losses, list_failed
 from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
@@ -44,7 +44,7 @@ def test_a_lift_beyond_the_bound_fails_unless_it_is_accepted() -> None:
     assert list_failed(certified(data=held)) == []
     lifted = seller("a", HOLD), seller("b", HOLD)
     found = certified(*lifted, data=held)
-    assert list_losses(found) == {"granted": 20_000}
+    assert list_excess_losses(found) == {"granted": 20_000}
     assert list_failed(found) == ["granted"]
     taken = certified(*lifted, data=held, accepted={"granted": "r.head"})
     assert taken["accepted"] == [{"verdict": "granted", "by": "r.head", "most_minor": 20_000}]

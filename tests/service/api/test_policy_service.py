@@ -14,7 +14,7 @@ from scoring.base.errors import PolicyRefused
 from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.loss_certificate.certificate import accept, certify, list_losses
+from scoring.loss_certificate.certificate import accept, certify, list_excess_losses
 from scoring.loss_certificate.exceptions import GrantedExceptions
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
@@ -503,7 +503,7 @@ def test_a_rollback_states_the_sum_and_is_not_refused(one: Running) -> None:
 
 def sums(unconditional: int, text: str, *older: str) -> dict[str, int]:
     policies = [policy_of(tomllib.loads(one)) for one in (text, *older)]
-    found = list_losses(certify(policies[0], read_assumptions(SHIPPED_ASSUMPTIONS), older=policies[1:]))
+    found = list_excess_losses(certify(policies[0], read_assumptions(SHIPPED_ASSUMPTIONS), older=policies[1:]))
     assert found["unconditional"] == unconditional
     return {name: most for name, most in found.items() if most is not None}
 

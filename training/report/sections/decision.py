@@ -43,7 +43,7 @@ def ten_lines(r: Reading) -> list[Block]:
     names = {"points_rule": "a points rule", "logistic": "logistic regression", "champion": "the champion"}
     names |= {"unconstrained": "a model without its promises"}
     lines += [
-        f"Against {name} it is {_tell(judged['difference'][f'lightgbm-{other}'])}."
+        f"Against {name} it is {_describe_lead(judged['difference'][f'lightgbm-{other}'])}."
         for other, name in names.items()
         if auc["value"] is not None and f"lightgbm-{other}" in judged["difference"]
     ]
@@ -59,7 +59,7 @@ def ten_lines(r: Reading) -> list[Block]:
     return [Bullets(lines)]
 
 
-def _tell(interval: Json) -> str:
+def _describe_lead(interval: Json) -> str:
     if interval["low"] is None or interval["low"] <= 0 <= interval["high"]:
         return "not proven better or worse"
     return f"{'better' if interval['low'] > 0 else 'worse'}, by {number(abs(interval['value']))} of AUC"
