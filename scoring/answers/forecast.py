@@ -66,9 +66,10 @@ class TierPath:
 @dataclass(frozen=True, slots=True)
 class Forecasts:
     core: CoreAnswer
-    artifact: Artifact
     all: Sequence[Forecast]
     """The wait alone is the first."""
+    waited: Ints
+    """By days from today, tiers that are right from `tier_number` + 1 on, if the seller waits MAX_WAITS times as long."""
     stopped: bool
     """Whether some courses were not followed, to bound the time."""
 
@@ -95,6 +96,11 @@ class Forecasts:
         waited = self.wait.find_day(self.tier_number + 1)
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
+    def find_first_better_day(self) -> int | None:
+        """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
+        reached = np.flatnonzero(self.waited[1:] > self.tier_number)
+        return int(reached[0]) + 1 if len(reached) else None
+
     def gains_points(self, course: Course) -> bool:
         """Return whether a course gives more points on some day than today."""
         found = [one.points for one in self.all if one.course == course]
@@ -117,8 +123,8 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
     courses = list(_list_courses(core.facts))
     is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    forecasts = _follow(core, core.artifact, followed, HORIZON_DAYS, check)
-    return Forecasts(core, core.artifact, forecasts, len(followed) < len(courses))
+    forecasts, waited = _follow(core, core.artifact, followed, check)
+    return Forecasts(core, forecasts, waited, len(followed) < len(courses))
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
@@ -137,20 +143,22 @@ def _follow(
     core: CoreAnswer,
     artifact: Artifact,
     courses: Sequence[Course],
-    days: int,
     check: Callable[[], None],
-    *,
-    every: bool = True,
-) -> list[Forecast]:
-    """Return the days of each course; without `every`, points are 0 where they change no tier.
+) -> tuple[list[Forecast], Ints]:
+    """Return the days of each course, and the tiers of the first one, the wait, over MAX_WAITS times as many.
 
-    Courses that trade share one fold, the others another: a verified identity changes a level alone.
+    Courses that trade share one fold, the others another: a verified identity changes a level alone. Beyond HORIZON_DAYS
+    points are found where they can give a better tier.
     """
     bases = list(dict.fromkeys(Course(one.trades) for one in courses))
     base = [bases.index(Course(one.trades)) for one in courses]
+    days, [score] = MAX_WAITS * HORIZON_DAYS, core.scores
     policy, known = core.policy, _resolve_courses(core, bases, days)
     past = collect_past(known, policy, days).take(base)
-    is_needed = np.ones_like(past.exists) if every else past.find_needed(policy)
+    tier = int(score.own_tier or 0) if score else 0
+    is_needed = past.find_needed(policy, tier) & (tier < max(Tier))
+    is_needed[:, 1:] = False
+    is_needed[days - HORIZON_DAYS :] = True
     points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
     ahead = np.flatnonzero(is_needed.any(axis=1))
     step = max(PART_CELLS // max(len(known.table), 1), 1)
@@ -163,8 +171,9 @@ def _follow(
         identity_row = identity_row.reshape(len(part), -1)
         *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, known.table.rows)
     tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
-    by_day = slice(days, None, -1)
-    return [Forecast(course, tiers[by_day, case], points[by_day, case]) for case, course in enumerate(courses)]
+    by_day = slice(days, days - HORIZON_DAYS - 1, -1)
+    found = [Forecast(course, tiers[by_day, case], points[by_day, case]) for case, course in enumerate(courses)]
+    return found, tiers[days::-1, 0]
 
 
 def _fold_courses(
@@ -199,6 +208,7 @@ def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
     today, total = known.observe_time // DAY, count_recent_orders(facts)
     sold: list[SaleRow] = []
     if course.trades:
+        days = min(days, HORIZON_DAYS)
         ends = [(number * total) // VOLUME_DAYS for number in range(days + 1)]
         sold = [
             (known.observe_time - 1, today + 1 + number, "", 0, ends[number + 1] - ends[number], 0)
@@ -236,11 +246,3 @@ def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Cal
     [score] = compute_answer(known, core.artifact, core.policy, check=check).scores
     reached = score is not None and score.tier is not None and score.tier >= tier
     return (score.points or 0) if score is not None and reached else None
-
-
-def find_first_better_day(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> int | None:
-    """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
-    wait = forecasts.wait
-    if wait.find_day(forecasts.tier_number + 1) is None:
-        [wait] = _follow(forecasts.core, forecasts.artifact, [Course()], MAX_WAITS * HORIZON_DAYS, check, every=False)
-    return wait.find_day(forecasts.tier_number + 1)

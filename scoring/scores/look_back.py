@@ -55,13 +55,16 @@ class PastStates:
     override: Ints
     standing: Ints
     is_guilty: Bools
-    is_fixed: Bools
-    """Whether no points can change the tier."""
+    best: Ints
+    """The best tier that the standing allows."""
 
-    def find_needed(self, policy: Policy) -> Bools:
-        """Return the midnights whose points limit the tier of now, or one in the past that they can change."""
+    def find_needed(self, policy: Policy, at_most: int = int(RATED_TIERS[0])) -> Bools:
+        """Return the midnights whose points limit the tier of now, or one in the past that they can change.
+
+        Tiers that the standing keeps down to `at_most` ask for no points.
+        """
         window = _window(policy)
-        is_fixed = self.is_fixed.copy()
+        is_fixed = (self.is_guilty & (self.best <= at_most)) | (self.override > 0) | ~self.exists
         is_fixed[len(is_fixed) - window + 1 :] = True  # their points count only for later tiers
         fixed_so_far = np.cumsum(np.pad(is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
         needed = np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)
@@ -108,7 +111,7 @@ def _window(policy: Policy) -> int:
     return max(policy.clear_days, 1)
 
 
-def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Bools]:
+def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> tuple[Bools, Ints, Ints, Bools, Ints]:
     visible, cases = seller_facts.visible, seller_facts.columns.cases
     shape, midnights, judged = (len(days), cases), days[:, None], seller_facts.visible.judged
     began = np.minimum(first_days(cases, visible.sold, visible.identities), days[0])
@@ -127,14 +130,12 @@ def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> t
     np.minimum.at(earliest, violations.case, violations.day)
     is_guilty: Bools = midnights > earliest
     standing = np.zeros(shape, dtype=np.int64)
-    is_lowest: Bools = np.zeros(shape, dtype=bool)
+    best = np.full(shape, int(RATED_TIERS[-1]))
     if policy.standing is not None:
         is_seen = violations.day < midnights
         units = np.where(is_seen, judged.units[kept], 0)
         severity = raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept])
         age = np.where(is_seen, midnights - violations.day, NEVER)
         standing = policy.standing.by_case(violations, age, severity, cases)
-        top = np.full(standing.size, int(RATED_TIERS[-1]))
-        best = policy.standing.bound(top, standing.ravel()).reshape(shape)
-        is_lowest = is_guilty & (best == int(RATED_TIERS[0]))
-    return exists, override, standing, is_guilty, is_lowest | (override > 0) | ~exists
+        best = policy.standing.bound(best.ravel(), standing.ravel()).reshape(shape)
+    return exists, override, standing, is_guilty, best

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
 
-from scoring.answers.forecast import find_first_better_day, forecast
+from scoring.answers.forecast import forecast
 from scoring.answers.leads import find_leads, list_given_back
 from scoring.answers.whole import WholeAnswer
 from scoring.base.errors import (
@@ -199,7 +199,7 @@ class Scorer:
                 marketplace, [e for lead in leads for e in lead.entries], cut
             ),
             fixed=fixed,
-            fixed_until=find_first_better_day(forecasts, _check) if fixed and forecasts is not None else None,
+            fixed_until=forecasts.find_first_better_day() if fixed and forecasts is not None else None,
         )
         return told, explanation
 

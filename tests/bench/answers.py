@@ -10,7 +10,6 @@ from scoring.answers.forecast import (
     Forecasts,
     TierPath,
     count_recent_orders,
-    find_first_better_day,
     find_paths,
     forecast,
 )
@@ -122,7 +121,7 @@ def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:
     leads = find_leads(answer, explanation, forecasts)
     list_given_back(answer)
     if forecasts.is_fixed:
-        find_first_better_day(forecasts)
+        forecasts.find_first_better_day()
     points, base = answer.score.points, explanation.baseline_points
     if points is not None and base is not None:
         found["sums_wrong"] += base + sum(reason.points for reason in explanation.reasons) != points

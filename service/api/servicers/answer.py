@@ -1,6 +1,6 @@
 from dataclasses import dataclass, replace
 
-from scoring.answers.forecast import count_recent_orders, find_first_better_day, find_paths, forecast
+from scoring.answers.forecast import count_recent_orders, find_paths, forecast
 from scoring.answers.leads import list_appeals
 from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
@@ -96,7 +96,7 @@ class AnswerServicer:
         response.healing.extend(healing_messages(forecasts.wait, today))
         response.appeals.extend(appeal_messages(list_appeals(answer, explanation, check)))
         response.stopped, response.fixed = forecasts.stopped, forecasts.is_fixed
-        if forecasts.is_fixed and (days := find_first_better_day(forecasts, check)) is not None:
+        if forecasts.is_fixed and (days := forecasts.find_first_better_day()) is not None:
             response.fixed_until_day = format_day(today + days)
         return response
 
