@@ -315,11 +315,11 @@ BLOCK_ROWS = 2_048
 
 def matrix(
     sums: Sums,
-    features: "tuple[AnyFeature, ...]",
+    features: "tuple[AnyFeature | None, ...]",
     attributes: "Sequence[Mapping[str, str]] | None" = None,
     cases: "Ints | None" = None,
 ) -> Floats:
-    """Return the model's input, float64 of shape (n, features); context features at reference.
+    """Return the model's input, float64 of shape (n, features); context features at reference, and 0 for None.
 
     `cases`: the n cases by index, default all. `attributes`: of each of the n cases, text by name.
     """
@@ -336,11 +336,13 @@ def matrix(
 
 def _column(
     sums: Sums,
-    feature: "AnyFeature",
+    feature: "AnyFeature | None",
     attributes: "Sequence[Mapping[str, str]] | None",
     cases: "Ints | None",
     rows: int,
 ) -> Floats:
+    if feature is None:
+        return np.zeros(rows)
     if isinstance(feature, Feature):
         values = feature.compute(sums)
         return values if cases is None else values[cases]

@@ -67,6 +67,10 @@ class Artifact:
         self.parts = dict(parts)
         self.features = pinned_features(manifest)
         self.page = _read_page(manifest, parts)
+        columns = {column for table in self.page.tables for column in table.features}
+        self.read_features = tuple(
+            feature if column in columns else None for column, feature in enumerate(self.features)
+        )
         self.scale = Scale(self.page.base)
         self.folder = Folder(_read_constants(manifest["constants"]))
         self.prior = read_prior(manifest["prior"]) if "prior" in manifest else default_prior(self.folder.constants)

@@ -96,9 +96,9 @@ def compute_chosen_points(
     `is_chosen`, `identity_row` (place in `rows`, or -1) and the points have one shape, in the order of `sums`.
     """
     attributes = None
-    if any(isinstance(feature, AttributeFeature) for feature in artifact.features):
+    if any(isinstance(feature, AttributeFeature) for feature in artifact.read_features):
         attributes = attributes_of(rows, identity_row[is_chosen].tolist())
-    x = matrix(sums, artifact.features, attributes, np.flatnonzero(is_chosen))
+    x = matrix(sums, artifact.read_features, attributes, np.flatnonzero(is_chosen))
     raw = artifact.raw_score(x)
     points = np.zeros(is_chosen.shape, dtype=np.int64)
     points[is_chosen] = artifact.scale.points(raw)

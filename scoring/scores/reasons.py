@@ -125,7 +125,7 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
     return codes
 
 
-def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> dict[str, Ints]:
+def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]) -> dict[str, Ints]:
     """Return the points, below 0 if lost, by reason code, incidents apart: int64 of shape (n,), for the input `x`."""
     n = len(x)
     alone, bare = x.copy(), sums.without_conduct(n)
@@ -135,6 +135,8 @@ def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeatur
     parts, expected = np.split(page.parts(np.concatenate([x, alone])), 2)
     found: dict[str, Ints] = {}
     for column, feature in enumerate(features):
+        if feature is None:
+            continue
         subject = feature.subject
         if subject in CONDUCT:
             few_orders = Subject.ORDERS.value
@@ -145,7 +147,7 @@ def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeatur
     return found
 
 
-def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature]) -> list[tuple[str, ...]]:
+def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]) -> list[tuple[str, ...]]:
     """Return the reason codes, incidents apart, that cost each row of `x` points, the costliest first."""
     lost = lost_by_code(sums, x, page, features)
     codes = sorted(lost)
@@ -178,14 +180,14 @@ def compute_reasons(
         for part in selections.parts():
             check()
             joined = part.joined_with(history)
-            x = matrix(joined, artifact.features, [attributes] * joined.cases)
+            x = matrix(joined, artifact.read_features, [attributes] * joined.cases)
             found.append(artifact.page.base + artifact.page.parts(x).sum(axis=1))
         return np.concatenate(found)
 
     values = add_up(sums.of_subsets(group, len(categories))).tolist()
     points = min(max(values[-1], 0), MAX_POINTS)
-    x = matrix(history, artifact.features, [attributes])
-    lost = lost_by_code(history, x, artifact.page, artifact.features)
+    x = matrix(history, artifact.read_features, [attributes])
+    lost = lost_by_code(history, x, artifact.page, artifact.read_features)
     reasons = [_explain_loss(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
     if incidents:
         gains = (np.clip(add_up(sums.without_each()), 0, MAX_POINTS) - points).tolist()

@@ -163,7 +163,7 @@ def _build_scores(
     tiers = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists).tolist()
     codes = zip(
         rank_reason_codes(facts.violations, n),
-        rank_other_codes(sums, points.x, artifact.page, artifact.features),
+        rank_other_codes(sums, points.x, artifact.page, artifact.read_features),
         _list_bounds(points, lowest, standing, artifact, policy),
         strict=True,
     )
