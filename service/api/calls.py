@@ -35,6 +35,7 @@ from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import find_batch_field_number, require_few_fields
 from service.engine.call_pool import taken_call
+from service.engine.fairness import find_marketplace
 from service.engine.handover import run_in_pool
 from service.engine.pools import Pool
 
@@ -75,6 +76,7 @@ class Calls:
         self._approvals = approvals
         self.records = CallRecords(log, pseudonyms, registry, model_digest, tracing)
         self._running: Tally[str] = Tally()
+        self._marketplaces: set[str] = set()
         self._ended = threading.Condition()
 
     def handlers(
@@ -132,10 +134,10 @@ class Calls:
         streams: Streams,
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            with _CallScope(self, method, context, streams) as served:
+            with ExitStack() as seated, _CallScope(self, method, context, streams) as served:
                 recheck = partial(self._recheck, served, context)
                 messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
-                requests = self._requests(served, messages, context)
+                requests = self._requests(served, messages, context, lambda: seated.enter_context(streams.share()))
                 with closing(implementation(requests if method.takes_stream else next(requests))) as responses:
                     for response in responses:
                         if method.takes_stream:
@@ -168,12 +170,19 @@ class Calls:
             held.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
 
     def _requests(
-        self, served: ServedCall, messages: Iterable[bytes], context: grpc.ServicerContext
+        self,
+        served: ServedCall,
+        messages: Iterable[bytes],
+        context: grpc.ServicerContext,
+        take_seat: Callable[[], object],
     ) -> Iterator[Message]:
-        parent = ""
+        parent, is_first = "", True
         for data in messages:
             self.records.count_message(served, "received")
             request: Any = self._take_request(served, data, context, parent)
+            if is_first:
+                take_seat()
+                is_first = False
             if served.method.takes_stream:
                 parent = request.parent
             yield request
@@ -188,12 +197,20 @@ class Calls:
             request.parent = request.parent or parent
         served.request = request
         self._authorise(served, context)
+        self._note_marketplace(served.call, request)
         if served.caller is not None:
             if method.has_entries and (entries := request.entries):
                 self._gate.admit_entries(served.caller, method.name, method.call_class, len(entries), context)
             served.call.approval = self._approvals.require(served.caller.name, method.name, request)
             served.audited = self._gate.audit_request(served.caller, method.name, request, served.call.approval)
         return cast(Message, request)
+
+    def _note_marketplace(self, call: Call, request: Any) -> None:
+        named = (getattr(request, field, "") for field in ("seller", "parent", "name"))
+        call.marketplace = find_marketplace(next(filter(None, named), ""))
+        if len(self._marketplaces) < 2 and call.marketplace:
+            self._marketplaces.add(call.marketplace)
+        call.has_rivals = len(self._marketplaces) > 1
 
     def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         """Check that the caller's grants cover the request, and note the sellers that it may see.

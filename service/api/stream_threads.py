@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from scoring.base.errors import DeadlinePassed, TooManyCalls
+from service.engine.fairness import Seats
 from service.ledger.clock.tail import server_stopping_error
 
 CHECK_SECONDS = 2.0
@@ -22,6 +23,7 @@ class Streams:
     def __init__(self, limit: int, client_limit: int, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
         self._limit = limit
+        self._seats = Seats(limit)
         self._client_limit = client_limit
         self._open: dict[object, frozenset[str]] = {}
         self._readers = ThreadPoolExecutor(limit, thread_name_prefix="stream-reader")
@@ -49,6 +51,10 @@ class Streams:
         finally:
             with self._lock:
                 del self._open[place]
+
+    def share(self) -> AbstractContextManager[None]:
+        """Occupy a seat of the current call's marketplace for the `with` block; raise TooManyCalls beyond its share."""
+        return self._seats.require(_too_many(" of this marketplace and others", self._limit))
 
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
         """Yield the client's messages, each read only when it is asked for.

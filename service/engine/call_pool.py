@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import grpc
 
+from service.engine.fairness import read_marketplace
 from service.engine.grpc_call import GrpcCall, is_handed_over
 from service.engine.turnstile import Turnstile
 from service.engine.waiting_line import Cause, LineRules, TurnedAway, WaitingLine
@@ -113,10 +114,6 @@ class CallPool(ThreadPoolExecutor):
         call.caller = self._turnstile.find_held(call.method, call.peer_address, call.metadata)
         if call.caller:
             self._hold_call(call)
-        elif call.at_once is None and self._line.is_late(
-            call.method, call.deadline, len(self._line) + len(self._receiving)
-        ):
-            self._turn_away([(call, Cause.LATE)])
         elif call.takes_stream:
             self._queue_call(call)
         else:
@@ -161,14 +158,17 @@ class CallPool(ThreadPoolExecutor):
             self._turn_away([(call, Cause.UNSENT if call.is_awaited() else Cause.GONE)])
         elif len(data) > self._rules.message_bytes:
             self._turn_away([(call, Cause.LARGE)])
-        elif call.at_once is not None and self._line.is_late(call.method, call.deadline, len(self._line)):
-            self._turn_away([(call, Cause.LATE)])
         else:
+            call.marketplace = read_marketplace(data)
             self._queue_call(call)
 
     def _queue_call(self, call: GrpcCall) -> None:
         with self._lock:
-            turned_away = self._line.add(call)
+            is_late = self._line.is_late(call.method, call.deadline, self._line.count_ahead(call.marketplace))
+            turned_away = [] if is_late else self._line.add(call)
+        if is_late:
+            self._turn_away([(call, Cause.LATE)])
+            return
         self._turn_away(turned_away)
         try:
             super().submit(self._work_on_next)

@@ -1,16 +1,17 @@
 """The bounded queue of calls that wait for a thread of one class. It is independent of gRPC and threads.
 
-Classes whose work takes long turn calls away by CoDel (RFC 8289). Once waits have exceeded a target for an interval, one
-call is turned away, then more at ever shorter intervals. In every class, a call that would wait for more
-than half of the time to its deadline is turned away on arrival.
+Marketplaces take turns. Classes whose work takes long turn calls away by CoDel (RFC 8289). Once a marketplace's waits
+have exceeded a target for an interval, one call is turned away, then more at ever shorter intervals. In every class, a
+call that would wait for more than half of the time to its deadline is turned away on arrival.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf, sqrt
 from time import monotonic
+
+from service.engine.fairness import Turns
 
 INTERVAL_SECONDS = 0.1
 """If waits exceed the target for this long, it is an overload."""
@@ -36,6 +37,10 @@ FORGETTING = 0.9
 """The factor on that average at each call turned away for it."""
 
 
+MAX_MARKETPLACES = 1_000
+"""One more makes it forget how long all of them have waited."""
+
+
 class Cause(Enum):
     FULL = "full"
     LATE = "late"
@@ -53,7 +58,7 @@ class Cause(Enum):
 
 
 class WaitingCall:
-    __slots__ = ("arrived", "deadline", "method")
+    __slots__ = ("arrived", "deadline", "marketplace", "method")
 
     def __init__(self, method: str, arrived: float, deadline: float) -> None:
         self.method = method
@@ -61,6 +66,7 @@ class WaitingCall:
         self.arrived = arrived
         self.deadline = deadline
         """Its deadline, in seconds of the monotonic clock; infinite without one."""
+        self.marketplace = ""
 
     def is_awaited(self) -> bool:
         """Return whether the caller still waits; True unless a subclass knows better."""
@@ -80,6 +86,18 @@ class LineRules:
     message_bytes: int = 1 << 20
 
 
+@dataclass(slots=True)
+class _Delay:
+    """CoDel's state for the calls of one marketplace."""
+
+    slow_since: float = inf
+    """Since when every call has waited longer than the target."""
+    is_dropping: bool = False
+    drop_time: float = -inf
+    dropped: int = 0
+    dropped_before: int = 0
+
+
 class WaitingLine:
     """The calls of one class that wait for a thread. Not thread-safe: its owner holds a lock."""
 
@@ -87,12 +105,8 @@ class WaitingLine:
         self._rules = rules
         self._threads = threads
         self._clock = clock
-        self._calls: deque[WaitingCall] = deque()
-        self._slow_since = inf
-        """Since when every call has waited longer than the target."""
-        self._is_dropping = False
-        self._drop_time = -inf
-        self._dropped = self._dropped_before = 0
+        self._calls: Turns[WaitingCall] = Turns()
+        self._delays: dict[str, _Delay] = {}
         self._seconds: dict[str, float] = {}
         self._turn_seconds = 0.0
         """The average time between turns while calls wait.
@@ -121,14 +135,15 @@ class WaitingLine:
     def add(self, call: WaitingCall) -> TurnedAway:
         """Add a call; return the calls refused because the line is full, each with its cause.
 
-        These are calls that no one awaits any more, else this call.
+        These are calls that no one awaits any more, else the newest one of the marketplace that has most.
         """
         turned_away: TurnedAway = []
         if len(self._calls) >= self._rules.limit:
             turned_away = self._remove_hopeless()
         if len(self._calls) >= self._rules.limit:
-            return [*turned_away, (call, Cause.FULL)]
-        self._calls.append(call)
+            self._calls.add(call.marketplace, call)
+            return [*turned_away, (self._calls.take_newest_of_most(), Cause.FULL)]
+        self._calls.add(call.marketplace, call)
         return turned_away
 
     def take(self) -> tuple[WaitingCall | None, TurnedAway]:
@@ -139,7 +154,7 @@ class WaitingLine:
         turned_away: TurnedAway = []
         now, found = self._clock(), None
         while self._calls and found is None:
-            call = self._calls.popleft()
+            call = self._calls.take()
             cause = self._cause(call, now)
             if cause is None:
                 found = call
@@ -153,6 +168,10 @@ class WaitingLine:
         turned_away = [(call, Cause.STOPPING) for call in self._calls]
         self._calls.clear()
         return turned_away
+
+    def count_ahead(self, marketplace: str) -> int:
+        """Return how many calls would be taken before a new one."""
+        return self._calls.count_ahead(marketplace)
 
     def note_work(self, method: str, seconds: float) -> None:
         """Take a call's seconds of work into its method's moving average."""
@@ -175,34 +194,42 @@ class WaitingLine:
         return Cause.DELAY if is_dropped else None
 
     def _is_dropped(self, call: WaitingCall, now: float) -> bool:
-        """Return whether CoDel turns a call away; never the last call, for which a thread is free."""
+        """Return whether CoDel turns a call away; never a marketplace's last call."""
+        if len(self._delays) > MAX_MARKETPLACES:
+            self._delays.clear()
+        delay = self._delays.setdefault(call.marketplace, _Delay())
         target = max(self._rules.target_seconds, self._seconds.get(call.method, 0.0))
         interval = max(INTERVAL_SECONDS, 2 * target)
-        if now - call.arrived < target or not self._calls:
-            self._slow_since, self._is_dropping = inf, False
+        if now - call.arrived < target or not self._calls.has(call.marketplace):
+            delay.slow_since, delay.is_dropping = inf, False
             return False
-        self._slow_since = min(self._slow_since, now)
-        if now - self._slow_since < interval:
+        delay.slow_since = min(delay.slow_since, now)
+        if now - delay.slow_since < interval:
             return False
-        if not self._is_dropping:
-            again = self._dropped - self._dropped_before
-            self._dropped = again if again > 1 and now - self._drop_time < SOON_INTERVALS * interval else 1
-            self._dropped_before, self._is_dropping = self._dropped, True
-            self._drop_time = now + interval / sqrt(self._dropped)
+        if not delay.is_dropping:
+            again = delay.dropped - delay.dropped_before
+            is_soon = now - delay.drop_time < SOON_INTERVALS * interval
+            delay.dropped = again if again > 1 and is_soon else 1
+            delay.dropped_before, delay.is_dropping = delay.dropped, True
+            delay.drop_time = now + interval / sqrt(delay.dropped)
             return True
-        if now < self._drop_time:
+        if now < delay.drop_time:
             return False
-        self._dropped += 1
-        self._drop_time += interval / sqrt(self._dropped)
+        delay.dropped += 1
+        delay.drop_time += interval / sqrt(delay.dropped)
         return True
 
     def _remove_hopeless(self) -> TurnedAway:
         now = self._clock()
-        found = [(call, Cause.DEADLINE) for call in self._calls if call.deadline <= now]
-        found += [(call, Cause.GONE) for call in self._calls if call.deadline > now and not call.is_awaited()]
+        calls = [*self._calls]
+        found = [(call, Cause.DEADLINE) for call in calls if call.deadline <= now]
+        found += [(call, Cause.GONE) for call in calls if call.deadline > now and not call.is_awaited()]
         if found:
             gone = {id(call) for call, _ in found}
-            self._calls = deque(call for call in self._calls if id(call) not in gone)
+            self._calls.clear()
+            for call in calls:
+                if id(call) not in gone:
+                    self._calls.add(call.marketplace, call)
         return found
 
 

@@ -1,4 +1,4 @@
-"""Faults to survive: overload, restarts, no database, races, clocks, midnight, swaps, cancelled calls, cold badges.
+"""Faults to survive: overload, floods, restarts, no database, races, clocks, midnight, swaps, cancelled calls, cold badges.
 
 `--only NAME`: one.
 """
@@ -12,6 +12,7 @@ from tests.bench import (
     _cold_badges,
     _database_away,
     _freshness,
+    _marketplace_flood,
     _midnight,
     _mixed_swaps,
     _overload,
@@ -22,6 +23,7 @@ from tests.bench._real_data import Say
 
 PARTS = {
     "overload": _overload.run,
+    "marketplaces": _marketplace_flood.run,
     "cancelled": _cancelled.run,
     "restarts": _restarts.run,
     "database_away": _database_away.run,

@@ -1,5 +1,4 @@
 import re
-import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -19,6 +18,7 @@ from service.call_context import current_call
 from service.contract.entries import appended_response, entry_message
 from service.contract.resource_names import Parent, parse_marketplace, parse_parent
 from service.contract.statuses import code_of, item_error
+from service.engine.fairness import LockByTurns
 from service.ingest.listed_entries import append_messages
 from service.ledger.clock.tail import Tail, sequence_not_reached_error, server_stopping_error
 from service.ledger.records import AppendedEntry, Cut
@@ -42,8 +42,8 @@ class EntryStreams:
     _tail: Tail
     _reads: Reads
     _recorder: Recorder
-    _appending: threading.Lock = field(default_factory=threading.Lock)
-    _reading: threading.Lock = field(default_factory=threading.Lock)
+    _appending: LockByTurns = field(default_factory=LockByTurns)
+    _reading: LockByTurns = field(default_factory=LockByTurns)
 
     def _append(self, marketplace: str, entries: Sequence[entry_pb.Entry]) -> list[AppendedEntry]:
         return append_messages(self._ledger, marketplace, entries, self._recorder.record_contested)
@@ -65,7 +65,7 @@ class EntryStreams:
                 if request.parent not in {"", parent}:
                     raise invalid("parent", f"must be empty or that of the stream, {marketplace_name(marketplace)}")
                 self._tail.require_answering()
-                with self._appending:
+                with self._appending.hold(marketplace):
                     appended = self._append(marketplace, request.entries)
                 response.acknowledgement.CopyFrom(appended_response(appended))
             except SellertrustError as error:
@@ -139,7 +139,7 @@ class EntryStreams:
     def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
         # All recorded entries, whenever they occurred: the ledger's end does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
-        with self._reading:
+        with self._reading.hold(parent.marketplace):
             sellers = list_sellers(parent)
             found = self._ledger.entries.list(
                 parent.marketplace, cut, sellers=sellers, after_sequence=after, limit=limit + 1

@@ -7,6 +7,7 @@ from time import monotonic
 
 from scoring.base.errors import LedgerUnavailable, SequenceNotReached, ServerStopping, TooManyCalls
 from service.call_context import current_call
+from service.engine.fairness import Seats
 
 POLL_SECONDS = 0.2
 
@@ -39,7 +40,7 @@ class Tail:
     def __init__(self, ask: Callable[[], int], readers: int) -> None:
         self._ask = ask
         self._readers = readers
-        self._reading = threading.BoundedSemaphore(readers)
+        self._reading = Seats(readers)
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._wanted = threading.Condition(self._lock)
@@ -107,16 +108,13 @@ class Tail:
         self._wait_until(lambda: self._answered > asked, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
-        if not self._reading.acquire(blocking=False):
-            raise TooManyCalls(
-                f"{self._readers} reads wait for a sequence already, and more would hold up all others; ask again when"
-                f" the ledger, which ends at {self._last}, has come closer to {sequence}",
-                {"limit": str(self._readers)},
-            )
-        try:
+        too_many = TooManyCalls(
+            f"{self._readers} reads wait for a sequence already, and more would hold up all others; ask again when"
+            f" the ledger, which ends at {self._last}, has come closer to {sequence}",
+            {"limit": str(self._readers)},
+        )
+        with self._reading.require(too_many):
             self._wait_until(lambda: self._last >= sequence, until, SILENT_TICKS)
-        finally:
-            self._reading.release()
 
     def _wait_until(self, is_done: Callable[[], bool], until: float, silent_ticks: int | None = None) -> None:
         """Wait until `is_done`, the time `until` (of `monotonic`), or the caller is gone.

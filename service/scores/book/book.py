@@ -17,13 +17,14 @@ from scoring.scores.answer import MadeBy, SellerScore, Stamp
 from sellertrust.names import seller_name
 from service.contract.resource_names import parse_seller
 from service.contract.scores import result_message, score_message, stamp_message
+from service.engine.fairness import Seats
 from service.ledger.clock.server_clock import SKEW, TOLERANCE, time_at_end
 from service.ledger.queries.changes import LedgerChange
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import wire
 from service.scores.book.checking import AnswerToCheck, Checker
-from service.scores.book.flights import Flights, Seats, busy_error
+from service.scores.book.flights import Flights, busy_error
 from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.generations import Generations
 from service.scores.book.keeper import Keeper
@@ -298,7 +299,7 @@ class Book:
     def _read_batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
         wanted = options.sequence
         if wanted and not self.follower.has(wanted):
-            with self.batch_seats.require():
+            with self.batch_seats.require(busy_error()):
                 options.reach()
         clear_count, appended = self._appended
         needed = max(wanted, appended if clear_count == self.table.clear_count else 0)
@@ -309,7 +310,7 @@ class Book:
                 None if mark is None or beat is None else self._batch_at(clear_count, beat, mark, marketplace, sellers)
             )
         if found is None:
-            with self.batch_seats.require():
+            with self.batch_seats.require(busy_error()):
                 self.tally.add("miss", len(sellers))
                 found, _ = self._compute_batch(marketplace, sellers, self._begin_computation(options))
         return found
@@ -334,7 +335,7 @@ class Book:
         missing = [seller for seller in sellers if seller not in answers]
         messages: dict[str, bytes] = {}
         if missing:
-            with self.batch_seats.require():
+            with self.batch_seats.require(busy_error()):
                 computed, others_by = self._compute_batch(
                     marketplace, missing, Computation(clear_count, cut, beat.time)
                 )

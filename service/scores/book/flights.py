@@ -35,29 +35,6 @@ class Flights:
             mine.set()
 
 
-class Seats:
-    def __init__(self, number: int) -> None:
-        self._free = threading.Semaphore(number)
-
-    @contextmanager
-    def require(self) -> Iterator[None]:
-        """Count the caller inside the block. Raises ServerBusy if all seats are taken."""
-        with self.seat() as is_free:
-            if not is_free:
-                raise busy_error()
-            yield
-
-    @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """Give the caller one of `number` seats inside the block; yield whether one was free."""
-        is_free = self._free.acquire(blocking=False)
-        try:
-            yield is_free
-        finally:
-            if is_free:
-                self._free.release()
-
-
 def busy_error() -> ServerBusy:
     return ServerBusy(
         "the score would have to be computed, and half of this server's threads for scores compute already; ask again, or"

@@ -1,0 +1,148 @@
+"""Fairness among the marketplaces of a server: turns in a queue, a lock by turns, and shares of seats.
+
+With one marketplace all of them are as plain as they look: first in, first out, and every seat.
+"""
+
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Generic, TypeVar
+
+from service.call_context import current_call
+
+T = TypeVar("T")
+
+SHARE = 3
+"""A marketplace may hold this many times the seats that stay free: 3 of 4, 24 of 32."""
+
+MAX_NAME_BYTES = 300
+_FIRST_FIELD = 0x0A
+
+
+def find_marketplace(name: str) -> str:
+    """Return the marketplace of a resource name, unchecked; "" for another name."""
+    parts = name.split("/", 2)
+    return parts[1] if parts[0] == "marketplaces" and len(parts) > 1 else ""
+
+
+def read_marketplace(data: bytes) -> str:
+    """Return the marketplace that the first field of a serialized request names; "" if it names none."""
+    if len(data) < 3 or data[0] != _FIRST_FIELD:
+        return ""
+    length, begin = data[1], 2
+    if length >= 0x80:
+        length, begin = length & 0x7F | data[2] << 7, 3
+    return find_marketplace(data[begin : begin + min(length, MAX_NAME_BYTES)].decode("ascii", "replace"))
+
+
+class Turns(Generic[T]):
+    """A queue whose marketplaces take turns, each with its oldest item. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[str, deque[T]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(self._queues.values())
+
+    def add(self, marketplace: str, item: T) -> None:
+        self._queues.setdefault(marketplace, deque()).append(item)
+
+    def take(self) -> T:
+        """Remove and return the next item. Raises KeyError if there is none."""
+        marketplace, queue = self._queues.popitem(last=False)
+        item = queue.popleft()
+        if queue:
+            self._queues[marketplace] = queue
+        return item
+
+    def take_newest_of_most(self) -> T:
+        """Remove and return the newest item of the marketplace that has most."""
+        marketplace, queue = max(self._queues.items(), key=lambda one: len(one[1]))
+        item = queue.pop()
+        if not queue:
+            del self._queues[marketplace]
+        return item
+
+    def has(self, marketplace: str) -> bool:
+        return marketplace in self._queues
+
+    def count_ahead(self, marketplace: str) -> int:
+        """Return how many items would be taken before a new one."""
+        own = len(self._queues.get(marketplace, ()))
+        return own + sum(min(len(queue), own + 1) for name, queue in self._queues.items() if name != marketplace)
+
+    def clear(self) -> None:
+        self._queues.clear()
+
+
+class LockByTurns:
+    """A lock that marketplaces get in turn. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: Turns[threading.Event] = Turns()
+        self._is_held = False
+
+    @contextmanager
+    def hold(self, marketplace: str) -> Iterator[None]:
+        turn = threading.Event()
+        with self._lock:
+            if self._is_held:
+                self._waiting.add(marketplace, turn)
+            else:
+                self._is_held = True
+                turn.set()
+        turn.wait()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting.take().set()
+                else:
+                    self._is_held = False
+
+
+class Seats:
+    """`number` seats for calls, which do not wait for one. Thread-safe.
+
+    Beside others, a marketplace may not hold more than SHARE times the seats that stay free.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._lock = threading.Lock()
+        self._free = number
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def seat(self) -> Iterator[bool]:
+        """Give the current call a seat inside the block; yield whether it got one."""
+        call = current_call()
+        marketplace = call.marketplace
+        with self._lock:
+            held = self._held[marketplace]
+            is_fair = not held or not call.has_rivals or held < SHARE * (self._free - 1)
+            is_seated = self._free > 0 and is_fair
+            if is_seated:
+                self._free -= 1
+                self._held[marketplace] += 1
+        try:
+            yield is_seated
+        finally:
+            if is_seated:
+                with self._lock:
+                    self._free += 1
+                    self._held -= Counter([marketplace])
+
+    @contextmanager
+    def require(self, refusal: Exception) -> Iterator[None]:
+        """Give the current call a seat inside the block; raise `refusal` if it gets none."""
+        with self.seat() as is_seated:
+            if not is_seated:
+                raise refusal
+            yield
