@@ -34,9 +34,8 @@ class Call:
         self.counts: Counter[str] = Counter()
         self.caller = ""
         self.marketplace = ""
-        """The one that its request names first; "" for a request about the server."""
         self.has_rivals = False
-        """Whether the server has had calls of another marketplace."""
+        """Whether other marketplaces have called the server."""
         self.own_names: frozenset[str] = frozenset()
         """All names of the same caller: of its principals, and of the persons whom they show."""
         self.shared_names: frozenset[str] = frozenset()

@@ -53,7 +53,7 @@ class Streams:
                 del self._open[place]
 
     def share(self) -> AbstractContextManager[None]:
-        """Occupy a seat of the current call's marketplace for the `with` block; raise TooManyCalls beyond its share."""
+        """Raises TooManyCalls beyond the marketplace's share."""
         return self._seats.require(_too_many(" of this marketplace and others", self._limit))
 
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:

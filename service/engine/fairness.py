@@ -1,7 +1,4 @@
-"""Fairness among the marketplaces of a server: turns in a queue, a lock by turns, and shares of seats.
-
-With one marketplace all of them are as plain as they look: first in, first out, and every seat.
-"""
+"""Fairness among a server's marketplaces. One alone gets every seat, and its calls are first in, first out."""
 
 import threading
 from collections import Counter, OrderedDict, deque
@@ -15,20 +12,20 @@ from service.call_context import current_call
 T = TypeVar("T")
 
 SHARE = 3
-"""A marketplace may hold this many times the seats that stay free: 3 of 4, 24 of 32."""
+"""Most seats held for each that stays free: 3 of 4, 24 of 32."""
 
 MAX_NAME_BYTES = 300
 _FIRST_FIELD = 0x0A
 
 
 def find_marketplace(name: str) -> str:
-    """Return the marketplace of a resource name, unchecked; "" for another name."""
+    """Return the unchecked id; "" for another name."""
     parts = name.split("/", 2)
     return parts[1] if parts[0] == "marketplaces" and len(parts) > 1 else ""
 
 
 def read_marketplace(data: bytes) -> str:
-    """Return the marketplace that the first field of a serialized request names; "" if it names none."""
+    """Return the id that a request's first field names; "" without one."""
     if len(data) < 3 or data[0] != _FIRST_FIELD:
         return ""
     length, begin = data[1], 2
@@ -53,7 +50,7 @@ class Turns(Generic[T]):
         self._queues.setdefault(marketplace, deque()).append(item)
 
     def take(self) -> T:
-        """Remove and return the next item. Raises KeyError if there is none."""
+        """Raises KeyError if it is empty."""
         marketplace, queue = self._queues.popitem(last=False)
         item = queue.popleft()
         if queue:
@@ -61,7 +58,6 @@ class Turns(Generic[T]):
         return item
 
     def take_newest_of_most(self) -> T:
-        """Remove and return the newest item of the marketplace that has most."""
         marketplace, queue = max(self._queues.items(), key=lambda one: len(one[1]))
         item = queue.pop()
         if not queue:
@@ -72,7 +68,6 @@ class Turns(Generic[T]):
         return marketplace in self._queues
 
     def count_ahead(self, marketplace: str) -> int:
-        """Return how many items would be taken before a new one."""
         own = len(self._queues.get(marketplace, ()))
         return own + sum(min(len(queue), own + 1) for name, queue in self._queues.items() if name != marketplace)
 
@@ -81,8 +76,6 @@ class Turns(Generic[T]):
 
 
 class LockByTurns:
-    """A lock that marketplaces get in turn. Thread-safe."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: Turns[threading.Event] = Turns()
@@ -109,10 +102,7 @@ class LockByTurns:
 
 
 class Seats:
-    """`number` seats for calls, which do not wait for one. Thread-safe.
-
-    Beside others, a marketplace may not hold more than SHARE times the seats that stay free.
-    """
+    """Seats that calls get at once or not at all. Thread-safe."""
 
     def __init__(self, number: int) -> None:
         self._lock = threading.Lock()
@@ -121,7 +111,7 @@ class Seats:
 
     @contextmanager
     def seat(self) -> Iterator[bool]:
-        """Give the current call a seat inside the block; yield whether it got one."""
+        """Yield whether the current call got a seat."""
         call = current_call()
         marketplace = call.marketplace
         with self._lock:
@@ -141,7 +131,6 @@ class Seats:
 
     @contextmanager
     def require(self, refusal: Exception) -> Iterator[None]:
-        """Give the current call a seat inside the block; raise `refusal` if it gets none."""
         with self.seat() as is_seated:
             if not is_seated:
                 raise refusal

@@ -38,7 +38,7 @@ FORGETTING = 0.9
 
 
 MAX_MARKETPLACES = 1_000
-"""One more makes it forget how long all of them have waited."""
+"""One more makes it forget their delays."""
 
 
 class Cause(Enum):
@@ -88,7 +88,7 @@ class LineRules:
 
 @dataclass(slots=True)
 class _Delay:
-    """CoDel's state for the calls of one marketplace."""
+    """CoDel's state for one marketplace."""
 
     slow_since: float = inf
     """Since when every call has waited longer than the target."""
@@ -170,7 +170,6 @@ class WaitingLine:
         return turned_away
 
     def count_ahead(self, marketplace: str) -> int:
-        """Return how many calls would be taken before a new one."""
         return self._calls.count_ahead(marketplace)
 
     def note_work(self, method: str, seconds: float) -> None:

@@ -15,7 +15,6 @@ import grpc
 from sellertrust.client import Client
 from sellertrust.names import seller_name
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from service.ledger.store import Ledger
 from tests.helpers.filled import prepare
 from tests.helpers.servers import exposure, identity
 from tests.helpers.shells import serving, shell_of
@@ -27,7 +26,7 @@ CALLERS = 3
 QUIET = "quiet"
 CALLS_A_SECOND = 10
 SCORE_SECONDS, APPEND_SECONDS = 1.0, 2.0
-"""The client's own deadline of a score, and a fifth of that of an append."""
+"""The client's deadline of a score, and a fifth of an append's."""
 
 FLOOD = """
 import sys, threading, time, uuid
@@ -39,6 +38,7 @@ channel = grpc.insecure_channel(sys.argv[1], [("grpc.use_local_subchannel_pool",
 began, spent = time.monotonic(), time.process_time()
 parent = "marketplaces/acme"
 SCORE = "TrustScoreService/GetTrustScore"
+STREAM = "/sellertrust.v1.LedgerService/StreamEntries"
 def rest():
     while time.process_time() - spent > 0.15 * (time.monotonic() - began) + 0.3:
         time.sleep(0.01)
@@ -75,7 +75,7 @@ def streamed():
         rest()
         yield ledger_pb.StreamEntriesRequest(parent=parent, entries=entries())
 def stream():
-    method = channel.stream_stream("/sellertrust.v1.LedgerService/StreamEntries", ledger_pb.StreamEntriesRequest.SerializeToString)
+    method = channel.stream_stream(STREAM, ledger_pb.StreamEntriesRequest.SerializeToString)
     while True:
         try:
             for _ in method(streamed()):

@@ -14,7 +14,7 @@ OWN, REST = "acme", "other"
 
 @pytest.mark.long
 def test_a_marketplace_promotes_without_moving_others(tmp_path: Path) -> None:
-    """It moves to a server, registry and database of its own, in the same PostgreSQL; its score stays until it promotes."""
+    """It has its own server, registry and database; its score stays until it promotes."""
     with database("postgresql", tmp_path) as url, database("postgresql", tmp_path) as own_url:
         folder, own_folder, lines = tmp_path / "common", tmp_path / "own", tmp_path / "lines.jsonl"
         common, own = shell_of(folder, database_url=url), shell_of(own_folder, database_url=own_url)

@@ -1,5 +1,3 @@
-"""A marketplace that takes all it can get leaves the others room."""
-
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -42,7 +40,6 @@ def two_marketplaces(folder: Path, **settings: Any) -> Iterator[tuple[Running, C
 
 @contextmanager
 def stuck_scores(running: Running) -> Iterator[threading.Event]:
-    """Let no score of MARKET end inside the block."""
     release, scores = threading.Event(), running.scorer.scores
 
     def slow_scores(marketplace: str, *arguments: Any) -> Any:
@@ -96,7 +93,6 @@ def test_one_marketplace_alone_has_every_seat(tmp_path: Path) -> None:
 
 
 def test_a_line_that_one_marketplace_filled_has_room(tmp_path: Path) -> None:
-    """Its newest call goes, and the other's next call is the next."""
     with (
         two_marketplaces(tmp_path, worker_threads=2, book_sellers=0) as (running, _),
         grpc.insecure_channel(running.address, [("grpc.use_local_subchannel_pool", 1)]) as other,
@@ -185,7 +181,7 @@ def test_waits_for_a_sequence_leave_a_place(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_flood_leaves_nine_tenths_of_other_calls(tmp_path: Path) -> None:
-    """Of three callers: computed scores, batches, appends, streams. Without turns and seats at most 0.15 were kept."""
+    """Without turns and seats at most 0.15 were kept."""
     found: dict[str, float] = {}
     for _ in range(3):  # other programs may need the machine
         _marketplace_flood.run(found.__setitem__, turns=1, seconds=5)
