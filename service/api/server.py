@@ -48,7 +48,7 @@ from service.engine.pools import MAX_MESSAGE_BYTES, RULES, Pool, max_calls, thre
 from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
-from service.scores.book.book import Book
+from service.scores.book.book import Book, BookLimits
 from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
@@ -171,15 +171,17 @@ class Server:
         book = Book(
             ledger,
             scorer,
-            limits.book_sellers,
-            limits.book_fresh_seconds,
-            limits.book_stale_hours * 3_600,
-            max(1, limits.worker_threads // 2),
+            BookLimits(
+                limits.book_sellers,
+                limits.book_fresh_seconds,
+                limits.book_stale_hours * 3_600,
+                seats=max(1, limits.worker_threads // 2),
+                batch_seats=limits.slow_threads,
+            ),
             self._tail.note_sequence,
             self._tail.restart_after_loss,
             report,
             self.settings.generations,
-            limits.slow_threads,
         )
         self._registry.register(BookMetrics(book))
         return book

@@ -139,6 +139,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
 def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, publish: bool) -> dict[str, Any]:
     """Make the report, publish if asked; return figures, failed gates, digest, and `alias` if published."""
     from training.report.page import render
+    from training.report.reading import Reading
 
     row: dict[str, Any] = {"study": job.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
     for kind in ("hard", "advisory"):
@@ -150,7 +151,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, pub
     is_champion = publish and (
         serves == row["digest"] or (serves is None and becomes_champion(trained.gates, job.study))
     )
-    page = render(**stated, gates=trained.gates, digest=row["digest"], is_champion=is_champion).encode()
+    page = render(Reading(**stated, gates=trained.gates, digest=row["digest"], is_champion=is_champion)).encode()
     if publish:
         gates = json.dumps(trained.gates, indent=1, sort_keys=True).encode()
         registry.publish(

@@ -12,7 +12,7 @@ from service.contract.resource_names import parse_seller
 from service.contract.scores import score_message, stamp_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
-from service.scores.book.book import Book
+from service.scores.book.book import Book, BookLimits
 from service.scores.book.read_options import ReadOptions
 from service.scores.scorer import Scorer
 from tests.helpers.builders import MARKET, exposure, identity
@@ -33,7 +33,7 @@ class Opened:
     ) -> None:
         self.ledger = ledger
         self.scorer: Scorer = build_scorer(ledger, policy(), Shelf(artifact()))
-        self.book = Book(ledger, self.scorer, sellers, fresh_seconds, stale_seconds, seats)
+        self.book = Book(ledger, self.scorer, BookLimits(sellers, fresh_seconds, stale_seconds, seats))
         self.book.follower.look()
 
     def serve(self, model: Artifact) -> None:

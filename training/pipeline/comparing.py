@@ -95,8 +95,15 @@ def compare(
     if study.context and isinstance(fitted.model, Curves):
         rankings[WITH_CONTEXT] = fitted.model.raw_scores(as_it_was.x)
     seen = rows_at_reference(rows, study)
-    trained = Train(rows.bad, rows.seller, scale.points(page.raw_score(seen.x)), seen.x)
-    case = _make_case(job, observed, test, trained, log_odds, served, points, champion_points, rankings)
+    case = EvaluationCase(
+        **_describe_rows(job, observed, test),
+        train=Train(rows.bad, rows.seller, scale.points(page.raw_score(seen.x)), seen.x),
+        log_odds=log_odds,
+        served=served,
+        points=points,
+        champion_points=champion_points,
+        rankings=rankings,
+    )
     figures = evaluate(case)
     learned = replace(case, bad=seen.bad, seller=seen.seller, day=seen.day, weight=seen.weight)
     learned = replace(learned, window_orders=seen.window_orders, pair_day=_find_pair_day(study, seen))
@@ -152,49 +159,33 @@ def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[s
     return [to_json_values({"feature": study.features[k].key, "share": shares[k]}) for k in order if shares[k] > 0]
 
 
-def _make_case(
-    job: Job,
-    observed: Observations,
-    test: Snapshot,
-    trained: Train,
-    log_odds: Mapping[str, Floats],
-    served: Mapping[str, Floats],
-    points: Ints,
-    champion_points: Ints | None,
-    rankings: Mapping[str, Floats],
-) -> EvaluationCase:
-    policy = job.policy
-    thin = policy.is_thin(test.orders, test.tenure_days)
+def _describe_rows(job: Job, observed: Observations, test: Snapshot) -> dict[str, Any]:
+    """Return the fields of an EvaluationCase that no model changes."""
+    thin = job.policy.is_thin(test.orders, test.tenure_days)
     thick = test.orders >= np.quantile(test.orders, 0.75)
-    return EvaluationCase(
-        bad=test.bad,
-        seller=test.seller,
-        day=test.day,
-        weight=test.weight,
-        orders=test.orders,
-        tenure_days=test.tenure_days.astype(np.float64),
-        country=test.country,
-        product_category=test.product_category,
-        file=np.where(thin, "thin", np.where(thick, "thick", "medium")).astype(object),
-        seen=np.isin(test.seller, np.unique(observed.rows.seller)),
-        inspected=test.inspected,
-        unrated=thin & test.clean,
-        x=test.x,
-        features=tuple(feature.key for feature in job.study.features),
-        log_odds=log_odds,
-        served=served,
-        window_orders=test.window_orders,
-        points=points,
-        policy=policy,
-        train=trained,
-        at_equal_volume=job.study.at_equal_volume,
-        pair_day=_find_pair_day(job.study, test),
-        rankings=rankings,
-        champion_points=champion_points,
-        seed=job.study.model.seed,
-        indeterminate=observed.test_exclusions.get("indeterminate", 0),
-        left=observed.test_exclusions.get("left", 0),
-    )
+    return {
+        "bad": test.bad,
+        "seller": test.seller,
+        "day": test.day,
+        "weight": test.weight,
+        "orders": test.orders,
+        "tenure_days": test.tenure_days.astype(np.float64),
+        "country": test.country,
+        "product_category": test.product_category,
+        "file": np.where(thin, "thin", np.where(thick, "thick", "medium")).astype(object),
+        "seen": np.isin(test.seller, np.unique(observed.rows.seller)),
+        "inspected": test.inspected,
+        "unrated": thin & test.clean,
+        "x": test.x,
+        "features": tuple(feature.key for feature in job.study.features),
+        "window_orders": test.window_orders,
+        "policy": job.policy,
+        "at_equal_volume": job.study.at_equal_volume,
+        "pair_day": _find_pair_day(job.study, test),
+        "seed": job.study.model.seed,
+        "indeterminate": observed.test_exclusions.get("indeterminate", 0),
+        "left": observed.test_exclusions.get("left", 0),
+    }
 
 
 def _summarize(figures: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ class PartAbsent(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
+    """The artifact's parts and `gates`, parsed."""
+
     manifest: Mapping[str, Json]
     evaluation: Mapping[str, Json]
     lineage: Mapping[str, Json]

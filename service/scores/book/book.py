@@ -5,7 +5,7 @@ replays to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import choice
 from typing import NamedTuple
@@ -39,6 +39,15 @@ CATCH_UP_SECONDS = 1.0
 """A batch waits so long for the watermark, and is then computed whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class BookLimits:
+    sellers: int
+    fresh_seconds: float
+    stale_seconds: float
+    seats: int
+    batch_seats: int = 4
+
+
 class Book:
     """The answers of at most `sellers` sellers. Thread-safe; `start` begins to follow the ledger.
 
@@ -52,33 +61,28 @@ class Book:
         self,
         ledger: Ledger,
         scorer: Scorer,
-        sellers: int,
-        fresh_seconds: float,
-        stale_seconds: float,
-        seats: int,
+        limits: BookLimits,
         moved: Callable[[int], None] = lambda _: None,
         lost: Callable[[int], None] = lambda _: None,
         report: Callable[[str], None] = lambda _: None,
         folder: Path | None = None,
-        batch_seats: int = 4,
     ) -> None:
         self._ledger = ledger
         self._scorer = scorer
-        self._fresh_seconds = fresh_seconds
-        self._stale_seconds = stale_seconds
+        self._limits = limits
         self._flights = Flights()
-        self.seats = Seats(seats)
-        self.batch_seats = Seats(batch_seats)
+        self.seats = Seats(limits.seats)
+        self.batch_seats = Seats(limits.batch_seats)
         self._midnight = 0
         self._appended = (0, 0)
         self.tally: Tally[str] = Tally()
         """Answers by `hit`, `miss`, `stale`, `unknown`; `lagging`: misses because the follower was behind; recomputed
         hits by `same`, `differed`, `not_checked`.
         """
-        self.table = AnswerTable(sellers)
+        self.table = AnswerTable(limits.sellers)
         self.generations = Generations(self.table)
         self.follower = Follower(ledger, self.table, self.generations, moved, lost, report)
-        self._last_known = LastKnown(self.table, self.generations, self.follower, stale_seconds)
+        self._last_known = LastKnown(self.table, self.generations, self.follower, limits.stale_seconds)
         self.keeper = (
             None if folder is None else Keeper(folder, self.generations, self.follower.join, ledger.clock.now, report)
         )
@@ -102,7 +106,7 @@ class Book:
 
     def can_answer(self) -> bool:
         """Return whether it can answer without the database: it holds answers, current in the last `stale_seconds`."""
-        return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._stale_seconds
+        return len(self.table) + len(self.generations) > 0 and self.follower.age() <= self._limits.stale_seconds
 
     def get(self, name: str, options: ReadOptions) -> bytes:
         """Return a seller's serialized GetTrustScoreResponse, remembered or computed.
@@ -164,7 +168,7 @@ class Book:
         self.follower.wake()
 
     def _is_fresh(self) -> bool:
-        return self.follower.is_fresh(self._fresh_seconds)
+        return self.follower.is_fresh(self._limits.fresh_seconds)
 
     def remembered(self, name: str, wanted: int = 0) -> bytes | None:
         """Return the response from the table if it is exact and reflects `wanted`, else None. Lock-free."""

@@ -21,6 +21,7 @@ from training.pipeline.observing import Observations
 from training.pipeline.run import plan, run
 from training.pipeline.steps import NAMES, Step
 from training.report.page import render
+from training.report.reading import Reading
 from training.study.definition import Study
 
 
@@ -123,7 +124,7 @@ def test_the_report_leaves_out_only_what_needs_a_champion(trained: TrainedModel,
 
 def report_of(trained: TrainedModel) -> str:
     stated = {n: json.loads(trained.parts[f"{n}.json"]) for n in ("manifest", "evaluation", "lineage", "certificate")}
-    return render(**stated, gates=trained.gates, digest="f" * 64)
+    return render(Reading(**stated, gates=trained.gates, digest="f" * 64))
 
 
 def test_the_sample_holds_no_figure_that_training_does_not_make(challenger: TrainedModel) -> None:

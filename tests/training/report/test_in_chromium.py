@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from tests.training.report import sample
 from tests.training.report.test_report import poisoned
 from training.report.page import render
+from training.report.reading import Reading
 from training.report.sections import PLANS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -35,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pages = {"whole": sample.parts(), "hostile": hostile}
     folder = tmp_path_factory.mktemp("reports")
     for name, parts in pages.items():
-        (folder / f"{name}.html").write_text(render(**parts))
+        (folder / f"{name}.html").write_text(render(Reading(**parts)))
     return {name: folder / f"{name}.html" for name in pages}
 
 
