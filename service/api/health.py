@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from scoring.base.errors import LedgerUnavailable
 from service.api.telemetry.logs import Log
-from service.engine.handover import run_in_pool
+from service.engine.handover import run_in_pool, stream_by_callback
 from service.ledger.database.database import outage_of
 
 PROBE_SECONDS = 1.0
@@ -72,7 +72,7 @@ class Health(Collector):
         self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
 
     def add_to(self, server: grpc.Server) -> None:
-        """Add the standard health service to a gRPC server. A watch holds no thread."""
+        """Add the standard health service to a gRPC server."""
 
         def check(request: HealthCheckRequest, context: grpc.ServicerContext) -> HealthCheckResponse:
             return self._servicer.Check(request, context)
@@ -84,7 +84,7 @@ class Health(Collector):
 
         run_in_pool(check, self._pool)
         run_in_pool(watch, self._pool)
-        watch.experimental_non_blocking = True  # type: ignore[attr-defined]
+        stream_by_callback(watch)
         forms = HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
         handlers: dict[str, Any] = {
             "Check": grpc.unary_unary_rpc_method_handler(check, *forms),

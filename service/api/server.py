@@ -140,6 +140,7 @@ class Server:
         reads = Reads(ledger, self._tail)
         self._book = self._make_book(ledger, scorer)
         recorder = Recorder(ledger, scorer)
+        redress = Redress(settings.laws, settings.contest_link, settings.redress_link)
         services = self._register(
             LedgerServicer(ledger, self._tail, reads, recorder),
             TrustScoreServicer(scorer, reads, self._book),
@@ -149,13 +150,7 @@ class Server:
             MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
             PolicyServicer(scorer.policy),
             AuditServicer(audit),
-            AnswerServicer(
-                ledger,
-                scorer,
-                reads,
-                recorder,
-                Redress(self.settings.laws, self.settings.contest_link, self.settings.redress_link),
-            ),
+            AnswerServicer(ledger, scorer, reads, recorder, redress),
             NetworkServicer(ledger, scorer, reads, settings.data_dir / "checkpoint-key.pem"),
         )
         health = self._pools[Pool.HEALTH]

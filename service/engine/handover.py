@@ -16,6 +16,11 @@ def run_in_pool(behave: Any, pool: ThreadPoolExecutor, method: object = None, at
     behave.method, behave.at_once = method, at_once
 
 
+def stream_by_callback(behave: Any) -> None:
+    """Make gRPC call a streaming behaviour with a callback for its messages, so that it holds no thread."""
+    behave.experimental_non_blocking = True
+
+
 def require_handover(pool: CallPool) -> None:
     """Raise ConfigurationWrong if gRPC has not handed a call to its pool."""
     if not pool.taken_over:
