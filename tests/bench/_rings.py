@@ -1,12 +1,10 @@
 """A simulated market with gangs, honest sharers, hubs and planted identifiers, on a real ledger.
 
 `rings.found`, `rings.false`: percent of gangs with a member's case before its own first violation, and of clean sellers
-with one. Cases count from FROM_PERCENT on. `warning_days.median`: from case to violation.
-`innocent_touched_per_100000`, and `.upper` of its 95 % interval. `retracted.*`: overturned violations, and cases left.
-`evader_gain`: percent that a banned seller's accounts may sell a day beyond one newcomer. `victims_moved`: victims with
-a case. `incremental_ms.p99`: an append that moves links. `rebuild_seconds`: components of `rebuild_sellers`, in memory.
-`recall.*`: the recall of a product that `recall.sellers` list, each with one of `recall.links`; its confirmation; then
-appends that move links.
+with one. Cases count from FROM_PERCENT on. `warning_days.median`: from case to violation. `retracted.*`: overturned
+violations, and cases left. `evader_gain`: percent that a banned seller's accounts may sell a day beyond one newcomer.
+`incremental_ms.p99`: an append that moves links. `rebuild_seconds`: components, in memory. `recall.*`: the recall of a
+product that `recall.sellers` list, its confirmation, then appends that move links.
 """
 
 import random

@@ -1,11 +1,8 @@
 """Gates: the shares of good models rejected and of broken models passed, and false alarms on cut real data.
 
-`simulated`: worlds of N bad test rows (tests/helpers/gate_worlds.py), nothing fitted. `refused`: rejected by a hard
-gate; `signed`: not rejected, but a person must sign; `passed`: neither. `.high`: upper bound, 95 %. Broken kinds:
-leaked (a feature knows the outcome), shuffled (fitted to random outcomes),
-turned (good and bad exchanged). Also blurred (about 0.06 of AUC below logistic regression), shifted (twice or half the
-odds), miscalibrated (log-odds twice or half as far apart). `gates.power.KIND.FACTOR.N`: refused or signed at smaller
-faults.
+`simulated`: worlds of N bad test rows (tests/helpers/gate_worlds.py, which has the broken kinds), nothing fitted.
+`refused`: by a hard gate; `signed`: a person must sign; `.high`: upper bound, 95 %. `gates.power.KIND.FACTOR.N`: refused
+or signed at smaller faults.
 
 `real`: worlds cut from Toronto and Chicago by sellers, leak and data checks of honest trainings: `false_alarm.CHECKS`.
 

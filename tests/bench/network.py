@@ -2,8 +2,7 @@
 
 `coverage.PREVALENCE.BUDGET`: percent of `repetitions` draws whose 95 % interval holds the frame's own share of fakes,
 by listings; `coverage_value.*`: by value. `halfwidth_over_srs.*`: its mean half-width over Jeffreys' interval from a
-simple random sample of the same budget. The expected probability is a noisy guess of each listing's own risk.
-`export.tampered`: changed values of a signed estimate; `export.accepted`: those that the independent check missed.
+simple random sample of the same budget. `export.accepted`: of `export.tampered` values, those that the check missed.
 
 Forty minutes on two idle cores.
 """

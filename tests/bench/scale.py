@@ -1,15 +1,12 @@
 """Rescoring of a marketplace by tasks over Parquet: over the bare prediction, its growth, memory and bytes.
 
-BASE simulated sellers go through a real ledger and its export. Their entries are repeated under other names as Parquet:
-42 entries a seller, 37 of them exposure.
+BASE simulated sellers go through a real ledger and its export. Their entries are repeated under other names as Parquet.
 
-`rescore_over_predict`: seconds of all tasks by the local driver, over LightGBM's `Booster.predict` on all cores with
-the rows of the answers, 18 a seller. `growth.SELLERS`: processor microseconds a seller at a quarter, a half and the
-whole; `growth.spread`: the largest over the smallest. `bytes_per_seller` is of the entries, `peak_mb` of a process.
-`export_us_per_entry` is from SQLite. `bit_equal.sellers` answers from files compared with single requests to the
-ledger, `bit_equal.differ`. `rollover_over_full`: processor seconds of the next day's run with midnights rolled over,
-over those without; `rollover.differing_parts`. `fold_over_duckdb`: folding one bucket's facts over DuckDB's decayed
-sums of its orders alone; `duckdb.differ` of these sums. Neither is reported without the package duckdb.
+`rescore_over_predict`: seconds of all tasks over LightGBM's `Booster.predict` with the rows of the answers, 18 a seller.
+`growth.SELLERS`: processor microseconds a seller; `growth.spread`: the largest over the smallest. `bit_equal.sellers`:
+answers compared with single requests to the ledger. `rollover_over_full`: processor seconds of the next day's run with
+midnights rolled over, over those without. `fold_over_duckdb`: folding one bucket's facts over DuckDB's decayed sums of
+its orders alone, with the package duckdb.
 
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.
 """

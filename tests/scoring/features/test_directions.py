@@ -8,8 +8,8 @@ Promises by kind of fact, at fixed model and policy, for any other facts and att
     | a violation split off into an incident of its own (without units) | incidents merged (without units) |
     | failed orders | clean orders, a higher level of identity, goods attributed to another seller |
 
-Waiting worsens no feature by more than the rounding of the decay tables. Changes of control, corrections and attributes
-are not about conduct: nothing is promised of them. With units a merge can raise a severity, so it has both effects.
+Waiting worsens no feature by more than the rounding of the decay tables. Nothing is promised of changes of control,
+corrections and attributes.
 """
 
 from collections.abc import Sequence
