@@ -20,7 +20,7 @@ from scoring.policy.space import build_space
 from scoring.scores.look_back import look_back
 from scoring.scores.points import find_points
 from scoring.scores.settled_value import add_up_settled, count_good_orders, find_failure_rates
-from scoring.scores.tiers import NO_TIER, decide_tiers, find_guilty
+from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     edges = [_find_reached_edges(axis.values, values.get(axis.operand, np.zeros(n, dtype=np.int64))) for axis in axes]
     is_view = (
         (people.points is not None)
-        & find_guilty(people.facts)
+        & find_cases_with_violation(people.facts)
         & (people.facts.override == 0)
         & policy.is_thin(people.facts.settled_orders, people.facts.tenure_days)
     )
@@ -200,7 +200,7 @@ def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Int
     if people.points is None:
         return np.full(facts.cases, NO_TIER), np.full(facts.cases, -1)
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
-    is_rated = find_guilty(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
+    is_rated = find_cases_with_violation(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
     tier = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
     return tier, np.where(is_rated, lowest, -1)
 

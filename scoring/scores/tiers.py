@@ -11,7 +11,7 @@ NO_TIER = 0
 """Without a model, or of an unknown seller."""
 
 
-def find_guilty(facts: Facts) -> Bools:
+def find_cases_with_violation(facts: Facts) -> Bools:
     """Return a mask by case: whether any violation counts."""
     guilty: Bools = np.zeros(facts.cases, dtype=np.bool_)
     guilty[facts.violations.case] = True

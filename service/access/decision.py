@@ -44,7 +44,7 @@ class Grant:
     entry_ids: tuple[str, ...] = ()
     actions: frozenset[str] = frozenset()
 
-    def names(self, principal: str) -> bool:
+    def applies_to(self, principal: str) -> bool:
         """Return whether the grant is given to this principal, by one of its patterns."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
@@ -88,7 +88,7 @@ class GrantList:
         self.of: Callable[[str], tuple[Grant, ...]] = lru_cache(MAX_REMEMBERED)(self._find)
 
     def _find(self, principal: str) -> tuple[Grant, ...]:
-        return tuple(grant.with_own_seller(principal) for grant in self.all if grant.names(principal))
+        return tuple(grant.with_own_seller(principal) for grant in self.all if grant.applies_to(principal))
 
 
 def first_refused(

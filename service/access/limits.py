@@ -24,7 +24,7 @@ class Limit:
     entries_per_second: float = 0.0
     streams: int = 0
 
-    def names(self, principal: str) -> bool:
+    def applies_to(self, principal: str) -> bool:
         """Return whether the limit applies to this principal, by one of its patterns."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
@@ -145,4 +145,4 @@ class CallerLimits:
         return wait
 
     def _find(self, principal: str) -> tuple[tuple[Limit, str], ...]:
-        return tuple(limit for limit in self._limits if limit[0].names(principal))
+        return tuple(limit for limit in self._limits if limit[0].applies_to(principal))

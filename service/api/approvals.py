@@ -132,7 +132,7 @@ class Approvals:
             if missing > 0:
                 text = f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {named}; then call again"
                 raise ApprovalRequired(text, _metadata(right, named, missing))
-            return not found.has(ProposalStep.USED)
+            return not found.has_step(ProposalStep.USED)
 
         try:
             before = self._ledger.proposals.find(marketplace, proposal)
@@ -189,7 +189,7 @@ def _bars_letter(entry: entry_pb2.Entry) -> bool:
 def require_open(proposal: Proposal) -> None:
     """Raise ProposalClosed, with the reason, if a proposal was withdrawn, declined or erased, or has expired."""
     closed = {
-        "WITHDRAWN": (proposal.has(ProposalStep.WITHDRAWN), "was withdrawn or declined"),
+        "WITHDRAWN": (proposal.has_step(ProposalStep.WITHDRAWN), "was withdrawn or declined"),
         "EXPIRED": (proposal.is_expired, "has expired"),
         "ERASED": (proposal.content is None, "was about a seller who was erased"),
     }

@@ -66,7 +66,7 @@ def _list_methods(principal: str | None) -> Iterator[dict[str, Any]]:
         for right, kinds in rights.items() if row.scope is Scope.ENTRIES else [(row.right, [])]:
             shown: dict[str, Any] = {"method": method, "right": right.value}
             if principal is not None:
-                giving = [n for n, grant in enumerate(grants) if right in grant.rights and grant.names(principal)]
+                giving = [n for n, grant in enumerate(grants) if right in grant.rights and grant.applies_to(principal)]
                 shown["grants"] = ", ".join(f"grants[{number}]" for number in giving)
             yield shown | {"certificate": right in BOUND, "over": row.scope.value, "kinds": ", ".join(kinds)}
 

@@ -91,14 +91,14 @@ def check_certificate(
     stated = read_toml(assumptions) if assumptions is not None else None
     try:
         with StepProgress() as progress:
-            before = [read_toml(verdict_row) for verdict_row in older]
+            before = [read_toml(path) for path in older]
             proof = checking.check_certificate(data, certificate, stated, progress, before)
     except NotProven as error:
         raise CertificateRefused(f"{file} is not proven: {error}") from None
     verdicts = certificate["verdicts"].items()
     emit_one(
         {"digest": certificate["digest"], "states": proof.states, "edges": proof.edges}
-        | {name: "holds" if verdict_row["holds"] else "does not hold" for name, verdict_row in verdicts}
+        | {name: "holds" if verdict["holds"] else "does not hold" for name, verdict in verdicts}
         | ({"not_proven": [*proof.not_proven]} if output is Format.JSON else {}),
         output,
     )
@@ -114,7 +114,7 @@ def _look_at_ledger() -> tuple["ObservedCases", "GrantedExceptions"]:
 
     with open_ledger(load()) as ledger:
         cut = ledger.cut()
-        return ledger.runs.find_seen(cut), ledger.runs.find_granted(cut)
+        return ledger.runs.find_runs(cut), ledger.runs.find_granted(cut)
 
 
 def _is_contradicted(assumptions: "Assumptions", seen: "ObservedCases") -> bool:

@@ -188,9 +188,9 @@ def state_of(proposal: Proposal, persons: int) -> Pb.ProposalState.ValueType:
 
     The first that applies: used (even if withdrawn later), withdrawn, expired, approved with enough persons, open.
     """
-    if proposal.has(ProposalStep.USED):  # a withdrawal does not undo the call
+    if proposal.has_step(ProposalStep.USED):  # a withdrawal does not undo the call
         return Pb.PROPOSAL_STATE_USED
-    if proposal.has(ProposalStep.WITHDRAWN):
+    if proposal.has_step(ProposalStep.WITHDRAWN):
         return Pb.PROPOSAL_STATE_WITHDRAWN
     if proposal.is_expired:
         return Pb.PROPOSAL_STATE_EXPIRED

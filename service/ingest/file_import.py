@@ -306,7 +306,7 @@ def _reject_without_reports(made: Sequence[Entry | RowRejected]) -> list[Entry |
 
 def _require_columns(file: MappedFile, path: Path) -> None:
     columns = file.columns or columns_of(path)
-    missing = sorted(file.asked - {"line", *columns}) if columns else []
+    missing = sorted(file.read_columns - {"line", *columns}) if columns else []
     if missing:
         raise ConfigurationWrong(
             f"{path} has no column {', '.join(map(repr, missing))}, which the mapping names; it has"

@@ -33,7 +33,7 @@ from scoring.scores.population import (
 )
 from scoring.scores.score import compute_answer
 from scoring.scores.settled_value import add_up_settled, list_values
-from scoring.scores.tiers import NO_TIER, find_guilty
+from scoring.scores.tiers import NO_TIER, find_cases_with_violation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
@@ -240,7 +240,7 @@ def _place_both(
     people = observe(seller_facts, marketplace, question.artifact, question.policies())
     cut = replace(question.cut, observe_time=seller_facts.observe_time)
     needs_deposits = any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies())
-    guilty = (seller_facts.sellers[case] for case in np.flatnonzero(find_guilty(people.facts)).tolist())
+    guilty = (seller_facts.sellers[case] for case in np.flatnonzero(find_cases_with_violation(people.facts)).tolist())
     stated = ledger.measures.of_sellers(marketplace, [*(seller_facts.sellers if needs_deposits else guilty)], cut)
     placed = []
     for policy in question.policies():

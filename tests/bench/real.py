@@ -12,7 +12,7 @@ from scoring.model.artifact import load
 from tests.bench._real_data import Say, chicago, figures_of_interval, imported, toronto
 from tests.helpers.training_ledgers import STUDIES, train
 from training.evaluation.arrays import Interval
-from training.evaluation.equal_volume import EqualVolume, at_equal_volume
+from training.evaluation.equal_volume import EqualVolume, compare_pairs
 from training.fitting.fit import fit_curves
 from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
@@ -103,7 +103,7 @@ def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) ->
 def _compare(
     test: Snapshot, scores: Mapping[str, Floats], volume: Floats
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    return at_equal_volume(scores, test.bad, volume, test.seller, np.ones(len(test.bad)), "lightgbm")
+    return compare_pairs(scores, test.bad, volume, test.seller, np.ones(len(test.bad)), "lightgbm")
 
 
 def _figures(

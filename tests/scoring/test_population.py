@@ -14,7 +14,7 @@ from scoring.features.resolved import resolve_as_reported, resolve_sellers
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placement, Population, observe, place
-from scoring.scores.tiers import find_guilty
+from scoring.scores.tiers import find_cases_with_violation
 from tests.helpers.answers import evaluate_measures, score, with_values
 from tests.helpers.policies import GRADED
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
@@ -153,6 +153,6 @@ def test_what_was_not_reported_yet_is_not_known() -> None:
     early, late = identity("i", TODAY - 90), violation("v", TODAY - 80, Category.SAFETY, Severity.MAJOR)
     table = tabulate([early, late._replace(report_time=NOW)], ["s"], [])
     now = resolve_sellers(["s"], table, NOW + 1)
-    assert find_guilty(observe(now, "acme", None, [shipped("general")]).facts).tolist() == [True]
+    assert find_cases_with_violation(observe(now, "acme", None, [shipped("general")]).facts).tolist() == [True]
     before = resolve_as_reported(["s"], table, NOW)
-    assert find_guilty(observe(before, "acme", None, [shipped("general")]).facts).tolist() == [False]
+    assert find_cases_with_violation(observe(before, "acme", None, [shipped("general")]).facts).tolist() == [False]

@@ -6,8 +6,7 @@ import numpy as np
 from scoring.base.arrays import Bools, Floats, Ints
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, Labels, sigmoid
-from training.evaluation.equal_volume import EqualVolume
-from training.evaluation.equal_volume import at_equal_volume as compare_pairs
+from training.evaluation.equal_volume import EqualVolume, compare_pairs
 
 CANDIDATE, CHAMPION, TWIN = "lightgbm", "champion", "unconstrained"
 WINDOW_VOLUME, PAST_VOLUME = "window_volume", "past_volume"

@@ -74,7 +74,7 @@ def _count_pairs(score: Floats, bad: Floats, volume: Floats, weight: Floats) -> 
     return beside, ordered
 
 
-def at_equal_volume(
+def compare_pairs(
     scores: Mapping[str, Floats],
     bad: Floats,
     volume: Floats,

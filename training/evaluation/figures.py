@@ -8,7 +8,7 @@ from training.evaluation import curves, segments, tiers
 from training.evaluation.arrays import to_json_values
 from training.evaluation.case import CANDIDATE, VOLUMES, EvaluationCase
 from training.evaluation.curves import Shares
-from training.evaluation.equal_volume import at_equal_volume, estimate_by_jackknife
+from training.evaluation.equal_volume import compare_pairs, estimate_by_jackknife
 from training.evaluation.probability import log_losses, recalibrate
 from training.evaluation.stability import Samples
 
@@ -20,7 +20,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
     value, low and high (95 %), by seller. Null marks an undefined figure.
     """
     scores = case.scores()
-    auc, difference = at_equal_volume(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight, CANDIDATE)
+    auc, difference = compare_pairs(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight, CANDIDATE)
     shares = {name: Shares.of(score, case.bad, case.weight) for name, score in scores.items() if name not in VOLUMES}
     base_rate = case.mean(case.bad)
     found = {

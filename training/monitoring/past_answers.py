@@ -14,7 +14,7 @@ from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
-from scoring.scores.tiers import NO_TIER, decide_tiers, find_guilty
+from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation
 from training.observation.chunks import split_by_sellers
 from training.observation.export import LedgerTable
 
@@ -71,7 +71,7 @@ def _answer(columns: EntryColumns, asked: _Question) -> PastAnswers:
     sums = artifact.folder.fold(facts)
     raw = asked.score(facts, sums)
     points = artifact.scale.points(raw)
-    rated = facts.exists & (find_guilty(facts) | ~policy.is_thin(sums.total_orders, sums.tenure_days))
+    rated = facts.exists & (find_cases_with_violation(facts) | ~policy.is_thin(sums.total_orders, sums.tenure_days))
     lowest = points.copy()
     high = np.flatnonzero(rated & (points >= policy.cut_offs[RATED_TIERS[1]]))
     if len(high):

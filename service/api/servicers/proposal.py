@@ -111,7 +111,7 @@ class ProposalServicer:
 
         def is_unwithdrawn(proposal: Proposal) -> bool:
             self._require_visible(proposal)
-            if proposal.has(ProposalStep.WITHDRAWN):
+            if proposal.has_step(ProposalStep.WITHDRAWN):
                 return False
             require_open(proposal)
             return True

@@ -266,7 +266,7 @@ class MappedFile:
         )
 
     @property
-    def asked(self) -> frozenset[str]:
+    def read_columns(self) -> frozenset[str]:
         """Return the file's own columns that rules, joins and match read."""
         asked = _ColumnRecorder()
         for rule in self.rules:

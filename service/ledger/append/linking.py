@@ -31,7 +31,7 @@ from service.ledger.database.tables import CASES, ENTRY, ON_TERMS
 from service.ledger.queries.links import (
     LINKED,
     LINKS_OF_SELLERS,
-    read_every,
+    read_link_statements,
     read_precision,
     read_surroundings,
     read_violators,
@@ -173,7 +173,7 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> RefreshC
     """Append what changed in cases of links; record how often each kind of link was right, if it changed."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
-        statements = read_every(reader)
+        statements = read_link_statements(reader)
         decided = {kind.name.lower(): [*counts] for kind, counts in sorted(count_decided(statements).items())}
         before = {kind.name.lower(): [*one.decided] for kind, one in read_precision(reader).items()}
         linked = sorted(

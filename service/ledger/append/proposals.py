@@ -101,7 +101,7 @@ class Proposal:
         """Return whether it had expired when it was read, without a new look at the clock."""
         return self.seen_time >= self.expire_time
 
-    def has(self, step: ProposalStep) -> bool:
+    def has_step(self, step: ProposalStep) -> bool:
         """Return whether anybody took this step, for example an approval."""
         return any(one.step is step for one in self.steps)
 

@@ -96,7 +96,7 @@ class LinkQueries:
     def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
         """Return by seller and identifier since when the seller has it, as a cut sees it."""
         with self.clock.open_reader(marketplace, cut) as reader:
-            return find_holds(read_every(reader), cut.observe_time)
+            return find_holds(read_link_statements(reader), cut.observe_time)
 
     def find_violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
         """Return those whose confirmed violation reaches linked sellers, at the cut."""
@@ -121,7 +121,7 @@ class LinkQueries:
             return [*first.values()], {seller: [one.time for one in of] for seller, of in established.items()}
 
 
-def read_every(reader: RowReader) -> list[LinkStatement]:
+def read_link_statements(reader: RowReader) -> list[LinkStatement]:
     """Return all statements of links in the reader's marketplace and cut."""
     return _read(reader, reader.rows(_EVERY))
 

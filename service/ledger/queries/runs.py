@@ -58,7 +58,7 @@ class RunQueries:
     violations: ViolationQueries
     measures: MeasureQueries
 
-    def find_seen(self, cut: Cut) -> ObservedCases:
+    def find_runs(self, cut: Cut) -> ObservedCases:
         """Return the runs of all marketplaces: sellers with confirmed violations of RUN_TYPES, who took orders and left.
 
         It also counts the confirmed and the overturned violations of these types, and states the cut's UTC day.

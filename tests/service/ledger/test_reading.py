@@ -509,7 +509,7 @@ def test_a_run_lasts_until_payouts_were_stopped(ledger: Ledger) -> None:
     run_of(ledger, "seller-of-fakes", TODAY - 9, TODAY - 8, "counterfeit_goods")
     name = run_of(ledger, "cleared", TODAY - 9, TODAY - 8)
     ledger.append(MARKET, [status(name, Action.OVERTURN)])
-    seen = ledger.runs.find_seen(ledger.cut())
+    seen = ledger.runs.find_runs(ledger.cut())
     assert set(seen.cases) == {
         RunCase(TODAY - 20, TODAY - 12),
         RunCase(TODAY - 9, None),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from training.evaluation.arrays import sigmoid
-from training.evaluation.equal_volume import at_equal_volume, auc_at_equal_volume, estimate_by_jackknife
+from training.evaluation.equal_volume import auc_at_equal_volume, compare_pairs, estimate_by_jackknife
 
 row = st.tuples(
     st.integers(-4, 4), st.booleans(), st.integers(0, 30), st.integers(1, 4), st.integers(0, 8), st.integers(0, 2)
@@ -56,7 +56,7 @@ def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
     bad = (rng.random(n) < sigmoid(latent)).astype(float)
     volume = np.floor(rng.lognormal(3, 1, n))
     scores = {"lightgbm": latent, "other": latent + rng.normal(0, 1, n)}
-    found, differences = at_equal_volume(scores, bad, volume, seller, np.ones(n), "lightgbm")
+    found, differences = compare_pairs(scores, bad, volume, seller, np.ones(n), "lightgbm")
     draws = []
     for _ in range(300):
         copies = np.bincount(rng.integers(0, n // 3, n // 3), minlength=n // 3)[seller].astype(float)
