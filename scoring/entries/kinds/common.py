@@ -29,7 +29,7 @@ SUM_CURRENCY = "ISO 4217 code. Required."
 
 
 def actor_field(number: int) -> Any:
-    """Return the required field of who decided; `number`: in the contract, as below."""
+    """Return the required field of who decided; `number`: of the field in the contract."""
     return required(number, ID, "The decider. Required.", missing_text=f"must say who decided, by {ID_FORM}")
 
 

@@ -49,7 +49,7 @@ class UnfinishedReport(NamedTuple):
 
 
 def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return the progress: consequences are derived up to the listing or violation at `sequence`; 0: all are."""
+    """Return how far an entry's consequences are derived: up to the listing or violation at `sequence`; 0: all."""
     return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 

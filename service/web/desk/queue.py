@@ -55,7 +55,7 @@ class Queue(NamedTuple):
         return len(self.first_page.complaints) < MOST
 
     def now(self) -> datetime:
-        """Return the service's time: that of `score`, and the seconds since."""
+        """Return the present by the service's clock, as `score` showed it; without a score by this machine's."""
         if self.score is None:
             return datetime.now(UTC)
         return time_of(self.score.stamp.observe_time) + timedelta(seconds=time.monotonic() - self.made)

@@ -66,7 +66,7 @@ class FormGuard:
         return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
     def require(self, request: Request, key: str, token: str) -> None:
-        """Raise Problem unless a form of our site has the token."""
+        """Raise Problem unless the form has the visitor's token, and comes from our site."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         if site != "same-origin" or not hmac.compare_digest(self.token(key), token):
             raise Problem(403, "This form is out of date", "Open the page again and send the form from there.")

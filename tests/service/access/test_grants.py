@@ -52,7 +52,7 @@ def test_the_tables_that_the_page_shows_are_sound_together(tmp_path: Path) -> No
     found = load_grants(tmp_path / "grants.toml")
     assert (len(found.persons), len(found.four_eyes), len(found.limits)) == (2, 1, 1)
     person = found.persons[0]
-    assert any(grant.names(person.principals[0]) and Right.APPROVE in grant.rights for grant in found.grants)
+    assert any(grant.applies_to(person.principals[0]) and Right.APPROVE in grant.rights for grant in found.grants)
 
 
 def test_every_error_is_told_at_once(tmp_path: Path) -> None:
