@@ -1,7 +1,4 @@
-"""What `deploy/` holds: images, compose, Kubernetes, alerts and dashboards. No engine builds an image here.
-
-The commands of the Dockerfile run in an environment of their own; compose is checked against the parts that it names.
-"""
+"""What `deploy/` holds: images, compose, Kubernetes, alerts and dashboards. No engine builds an image here."""
 
 import json
 import re

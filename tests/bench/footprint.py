@@ -1,8 +1,4 @@
-"""Files and functions of ours that one warm call enters: a remembered score, a first one, an append, measures, a payout.
-
-The server runs in this process. A profiler counts the calls of its threads; stubs, the client and threads that no call
-started are left out. Lambdas and comprehensions belong to the function around them.
-"""
+"""Files and functions of ours that one warm call enters: a remembered score, a first one, an append, measures, a payout."""
 
 import tempfile
 import threading

@@ -1,7 +1,4 @@
-"""Remembered scores, batches, computed scores, processes, and peers; on SQLite and PostgreSQL.
-
-PostgreSQL's figures have the prefix `postgres.`. `./dev bench peers` measures only echo and FastAPI.
-"""
+"""Remembered scores, batches, computed scores, processes, and peers; on SQLite and PostgreSQL."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,4 @@
-"""Ways to a first score, the clients, the memory of badges, servers on one address, traces, rolling restarts.
-
-Compose's steps are not timed: no engine runs here. Its image's size and the checkout's way (`./dev`) are stated elsewhere.
-"""
+"""Ways to a first score, the clients, the memory of badges, servers on one address, traces, rolling restarts."""
 
 import asyncio
 import shutil

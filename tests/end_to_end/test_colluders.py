@@ -1,7 +1,4 @@
-"""A ring of notifiers attacks clean sellers. Every answer that matters stays, and the attack can be undone completely.
-
-A real server with a real model and ledger runs beside one without the attack.
-"""
+"""A ring of notifiers attacks clean sellers. Every answer that matters stays, and the attack can be undone completely."""
 
 from collections import Counter
 from collections.abc import Iterator

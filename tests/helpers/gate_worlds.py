@@ -1,7 +1,4 @@
-"""Simulated test rows, a good model and broken ones, to calibrate the gates.
-
-They use training's evaluation, checks and gates; no model is fitted.
-"""
+"""Simulated test rows, a good model and broken ones, to calibrate the gates."""
 
 from dataclasses import dataclass
 from typing import Any

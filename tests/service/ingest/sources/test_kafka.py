@@ -1,7 +1,4 @@
-"""Kafka over the wire: each partition from the ledger's position; lost messages are reported.
-
-librdkafka's mock cluster speaks Kafka's protocol over TCP, with three brokers in one process.
-"""
+"""Kafka over the wire: each partition from the ledger's position; lost messages are reported."""
 
 import threading
 import time
