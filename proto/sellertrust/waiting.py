@@ -20,7 +20,6 @@ class Threads:
 
     @staticmethod
     def result(future: "Future[Result]") -> Result:
-        """Wait for a future's result."""
         return future.result()
 
     @staticmethod
@@ -30,7 +29,6 @@ class Threads:
 
     @staticmethod
     def messages(call: Any) -> Iterator[Any]:
-        """Yield a call's messages."""
         return iter(call)
 
     @staticmethod
@@ -60,7 +58,6 @@ class Loop(Threads):
 
     @staticmethod
     def messages(call: Any) -> Iterator[Any]:
-        """Yield a call's messages."""
         return iter(lambda: settle(call.read()), grpc.aio.EOF)
 
     @staticmethod

@@ -197,8 +197,6 @@ class DeliverySource(IntEnum):
 
 
 class CautionSignal(IntEnum):
-    """The trigger of a caution."""
-
     REPORTS = 1
     CONTROL = 2
     UNDELIVERED = 3

@@ -94,7 +94,6 @@ TYPE_NUMBERS = MappingProxyType(
 
 
 def category_of_type(number: int) -> Category:
-    """Return the category of a known type's number."""
     key = next(key for key, one in TYPE_NUMBERS.items() if one == number)
     return next(table[key].category for _, table in TABLES if key in table)
 

@@ -246,7 +246,6 @@ class Registry:
         return move.digest if move else str(self.champion_digest())
 
     def champion_digest(self) -> str | None:
-        """Return the champion's digest, if any."""
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:

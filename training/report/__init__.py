@@ -1,0 +1,1 @@
+"""A model's report as a page."""

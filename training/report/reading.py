@@ -24,5 +24,4 @@ class Reading:
 
     @property
     def study(self) -> str:
-        """Return the study's name."""
         return str(self.manifest["study"])

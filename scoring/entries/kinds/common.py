@@ -49,12 +49,10 @@ def ground_field(number: int) -> Any:
 
 
 def product_category_field(number: int) -> Any:
-    """Return the optional field of a product category."""
     return optional(number, ID, "The product category.")
 
 
 def currency_field(number: int) -> Any:
-    """Return the optional field of a currency."""
     return optional(number, CURRENCY, "ISO 4217 code. Required with an amount.")
 
 

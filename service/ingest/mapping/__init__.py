@@ -1,0 +1,1 @@
+"""The mapping language: rows in, entries out."""

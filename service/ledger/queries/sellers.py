@@ -58,7 +58,6 @@ class SellerQueries:
         return [seller for (seller,) in found]
 
     def count_sellers(self, marketplace: str) -> int:
-        """Count the sellers with an entry in the marketplace."""
         [(number,)] = self.clock.database.rows(_COUNT, marketplace=marketplace, after="", limit=MAX_SELLERS)
         return int(number)
 
