@@ -19,7 +19,7 @@ _FIRST_FIELD = 0x0A
 
 
 def find_marketplace(name: str) -> str:
-    """Return the unchecked id; "" for another name."""
+    """Return the unchecked marketplace id in a resource name; "" for another name."""
     parts = name.split("/", 2)
     return parts[1] if parts[0] == "marketplaces" and len(parts) > 1 else ""
 
@@ -50,7 +50,7 @@ class Turns(Generic[T]):
         self._queues.setdefault(marketplace, deque()).append(item)
 
     def take(self) -> T:
-        """Raises KeyError if it is empty."""
+        """Take the oldest item of the marketplace whose turn it is. Raises KeyError if there is none."""
         marketplace, queue = self._queues.popitem(last=False)
         item = queue.popleft()
         if queue:
@@ -58,6 +58,7 @@ class Turns(Generic[T]):
         return item
 
     def take_newest_of_most(self) -> T:
+        """Take the newest item of the marketplace with the most items. Raises ValueError if there is none."""
         marketplace, queue = max(self._queues.items(), key=lambda one: len(one[1]))
         item = queue.pop()
         if not queue:
@@ -65,9 +66,11 @@ class Turns(Generic[T]):
         return item
 
     def has(self, marketplace: str) -> bool:
+        """Return whether an item of the marketplace waits."""
         return marketplace in self._queues
 
     def count_ahead(self, marketplace: str) -> int:
+        """Return how many items come before a new one: all of its marketplace, and at most one more of each other."""
         own = len(self._queues.get(marketplace, ()))
         return own + sum(min(len(queue), own + 1) for name, queue in self._queues.items() if name != marketplace)
 
@@ -83,6 +86,7 @@ class LockByTurns:
 
     @contextmanager
     def hold(self, marketplace: str) -> Iterator[None]:
+        """Hold the lock within the block; waiting marketplaces take turns. Waits without a limit."""
         turn = threading.Event()
         with self._lock:
             if self._is_held:
@@ -131,6 +135,7 @@ class Seats:
 
     @contextmanager
     def require(self, refusal: Exception) -> Iterator[None]:
+        """Give the current call a seat within the block. Raises `refusal` without a free one."""
         with self.seat() as is_seated:
             if not is_seated:
                 raise refusal

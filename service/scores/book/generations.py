@@ -52,6 +52,7 @@ class Generation:
             return None
 
     def make_answer(self, found: FoundAnswer) -> RememberedAnswer:
+        """Return the file's answer as the table keeps answers."""
         head = self.head
         answer = RememberedAnswer(
             found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until

@@ -109,6 +109,7 @@ class Journal:
         self._file = path.open("a", encoding="utf-8")
 
     def close(self) -> None:
+        """Close the file and let another desk take it."""
         with self._lock:
             self._file.close()
             self._held.close()
