@@ -26,20 +26,12 @@ _BINDING_BYTES = 12
 
 @dataclass(frozen=True)
 class Reads:
-    _ledger: Ledger
-    _tail: Tail
+    ledger: Ledger
+    tail: Tail
 
     def settled(self) -> int:
         """Return a time in microseconds; all entries recorded before it are in later cuts. 0: unknown."""
-        return self._ledger.clock.settled() or 0
-
-    def doubt(self) -> int:
-        """Return the possible age while the clock is in doubt, in microseconds; else 0."""
-        return self._ledger.clock.doubt()
-
-    def reach(self, sequence: int) -> None:
-        """Wait until the ledger holds a sequence; raises as `cut`."""
-        self._tail.reach(sequence)
+        return self.ledger.clock.settled() or 0
 
     def cut(self, request: Any) -> Cut:
         """Return the cut by a request's times, after waiting for `at_least_sequence` within the call's time.
@@ -56,8 +48,8 @@ class Reads:
             wrong.fields.append(FieldViolation(("at_least_sequence",), "must not be negative"))
         wrong.raise_if_any()
         if known_time is None:
-            self._tail.reach(wanted)
-        cut = self._ledger.cut(observe_time, known_time)
+            self.tail.reach(wanted)
+        cut = self.ledger.cut(observe_time, known_time)
         if cut.sequence < wanted:  # later entries are recorded after `known_time`
             text = (
                 f"is excluded by known_time, before which the ledger ended at {cut.sequence}; leave one of the two out"
@@ -78,7 +70,7 @@ class Reads:
         if cut.observe_time < 0:
             return False
         try:
-            again = self._ledger.cut(max(cut.observe_time - SKEW, 0), cut.known_time)
+            again = self.ledger.cut(max(cut.observe_time - SKEW, 0), cut.known_time)
         except InvalidInput:
             return False
         return (again.known_time, again.sequence) == (cut.known_time, cut.sequence)

@@ -106,9 +106,8 @@ def _policy(settings: Settings) -> str:
     except SellertrustError:  # the ledger's own check reports it
         return f"{of_file}, of the file; whether another one is committed is not known without the ledger"
     with ledger:
-        history = PolicyHistory(ledger)
-        last = history.find_last_move()
-        committed = None if last is None else history.load(last.digest)
+        last = ledger.policies.find_last()
+        committed = None if last is None else PolicyHistory(ledger).load(last.digest)
     if committed is None:
         return f"{of_file}, of the file, since none is committed"
     return f"{committed.name}, {committed.digest[:12]}, committed; the file's {of_file} is not served"

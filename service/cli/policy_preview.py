@@ -78,7 +78,7 @@ def _make_question(
     from service.policy.policy_file import load_policy, read_policy
     from service.policy.preview import Question
 
-    last = PolicyHistory(ledger).find_last_move()
+    last = ledger.policies.find_last()
     before = (
         read_policy(against) if against else PolicyHistory(ledger).load(last.digest) if last else load_policy(settings)
     )

@@ -44,11 +44,7 @@ class PolicyHistory:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def find_last_move(self) -> PolicyMove | None:
-        """Return the latest commit or rollback; None before the first."""
-        return self._ledger.policies.find_last()
-
-    def list_moves(self, after: int, count: int) -> Sequence[PolicyMove]:
+    def list_moves(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
         """Return at most `count` moves after number `after`, oldest first."""
         return self._ledger.policies.list(after, count)
 
@@ -104,7 +100,7 @@ class PolicyHistory:
 
         is_done = partial(_is_done, digest=policy.digest, expected=expected, approval=approval)
         stated, loss = assumptions or self.assumptions(), NO_CHECK
-        if not is_done(known := self.list_moves(0, 2**31)):  # a proof may take long
+        if not is_done(known := self.list_moves()):  # a proof may take long
             list_served = partial(self._list_served, known, served=served)
             loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted, list_served)
 
@@ -145,7 +141,7 @@ class PolicyHistory:
         LossNotAccepted for a loss beyond these.
         """
         stated = assumptions or self.assumptions()
-        list_served = partial(self._list_served, self.list_moves(0, 2**31), served=served)
+        list_served = partial(self._list_served, self.list_moves(), served=served)
         check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
 
     def _list_served(
@@ -162,14 +158,12 @@ class PolicyHistory:
 
     def assumptions(self) -> str:
         """Return the TOML text of the last committed assumptions, or ""."""
-        digest = _last_assumptions(self.list_moves(0, 2**31))
+        digest = _last_assumptions(self.list_moves())
         return (self._ledger.policies.find_assumptions(digest) or "") if digest else ""
 
     def find_commit(self, digest: str) -> PolicyMove | None:
         """Return the last move to this policy that was no rollback; None without one."""
-        found = [
-            m for m in self.list_moves(0, 2**31) if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK
-        ]
+        found = [m for m in self.list_moves() if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
         return found[-1] if found else None
 
     def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
@@ -180,7 +174,7 @@ class PolicyHistory:
         if another than `policy` is served, or one was moved meanwhile.
         """
         check_actor_and_reason(actor=actor, reason=reason)
-        moves_before = self.list_moves(0, 2**31)
+        moves_before = self.list_moves()
         loss = NO_CHECK
         if to := list_replaced(moves_before)[-1:]:
             loss = state_sequence(partial(self.load, *to), self.assumptions(), partial(self._list_served, moves_before))
@@ -214,7 +208,7 @@ class PolicyHistory:
 
     def find_basis(self, served: Policy) -> dict[str, str]:
         """Return what a proposed commit relies on: the served digest and the number of moves."""
-        return basis_of(self.list_moves(0, 2**31), served)
+        return basis_of(self.list_moves(), served)
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:

@@ -16,7 +16,6 @@ from service.repeated_work import repeat
 
 LOOK_SECONDS = 0.5
 
-_ALL_MOVES = 2**31
 
 MAX_KEPT = 8
 
@@ -47,7 +46,7 @@ class ServedPolicy:
         Raises PolicyRefused or LedgerUnavailable, and keeps the present one.
         """
         with self._changing:
-            moves = self.history.list_moves(0, _ALL_MOVES)  # a promoted standby may lack the first commit
+            moves = self.history.list_moves()  # a promoted standby may lack the first commit
             digest = moves[-1].digest if moves else self.configured.digest
             is_other = digest != self.now.digest
             served = self._load(digest) if is_other else self.now
@@ -71,7 +70,7 @@ class ServedPolicy:
         now = self.now
         if not self.moves or time > self.moves[-1].move_time:
             return now.digest
-        moves = self.history.list_moves(0, _ALL_MOVES)
+        moves = self.history.list_moves()
         before = [move for move in moves if move.move_time < time] or moves[:1]
         return before[-1].digest if before else now.digest
 

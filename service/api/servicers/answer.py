@@ -189,7 +189,7 @@ class AnswerServicer:
         return steps
 
     def _cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:
-        self._reads.reach(request.at_least_sequence)
+        self._reads.tail.reach(request.at_least_sequence)
         cut = self._reads.cut(score_pb.ExplainTrustScoreRequest(at_least_sequence=request.at_least_sequence))
         later = optional_time(request, "observe_time") or cut.observe_time
         if not cut.observe_time <= later <= cut.observe_time + MAX_DAYS_AHEAD * DAY:

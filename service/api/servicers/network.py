@@ -47,7 +47,7 @@ class NetworkServicer:
         """
         marketplace, seller = parse_seller(request.seller, "seller")
         steps = _number(request.steps, "steps", DEFAULT_STEPS, MAX_STEPS)
-        self._reads.reach(request.at_least_sequence)
+        self._reads.tail.reach(request.at_least_sequence)
         cut = self._ledger.cut()
         surroundings = self._ledger.links.find_surroundings(marketplace, [seller], cut, max(steps, 2))
         cases = self._ledger.measures.read_seller_terms(marketplace, seller, cut).cases

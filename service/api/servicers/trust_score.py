@@ -135,17 +135,17 @@ class TrustScoreServicer:
             optional_duration(request, "max_staleness")
         settled = 0
         if not request.HasField("known_time"):
-            self._reads.reach(request.at_least_sequence)
+            self._reads.tail.reach(request.at_least_sequence)
             settled = self._reads.settled()
         cut = self._reads.cut(request)
-        doubt = 0 if request.HasField("observe_time") else self._reads.doubt()
+        doubt = 0 if request.HasField("observe_time") else self._reads.ledger.clock.doubt()
         return cut, computed_freshness(cut.known_time if doubt else max(settled, cut.known_time), doubt)
 
     def _read_options(
         self, request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest
     ) -> ReadOptions:
         max_staleness = optional_duration(request, "max_staleness")
-        reach = partial(self._reads.reach, request.at_least_sequence)
+        reach = partial(self._reads.tail.reach, request.at_least_sequence)
         return ReadOptions(request.at_least_sequence, max_staleness, partial(self._reads.cut, request), reach)
 
 
