@@ -3,13 +3,14 @@
 Draws and other recoveries for a claim never exceed the amount paid.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from scoring.base.arrays import MAX_TOTAL
 from scoring.base.enums import ClaimChange, DepositChange
 from scoring.base.errors import BalanceForbids, FieldPath
+from scoring.base.time import DAY
 from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
 
 
@@ -61,6 +62,12 @@ def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
         with suppress(BalanceForbids):
             account = account.apply(fact)
     return account
+
+
+def list_balances(changes: Sequence[tuple[int, DepositChanged]], currency: str, time: int, days: int) -> list[int]:
+    """Return the deposit held at a time, and at the end of each earlier UTC day, the latest first."""
+    ends = [time, *((time // DAY - ago) * DAY for ago in range(days))]
+    return [add_up_deposit(fact for when, fact in changes if when < end).held_in(currency) for end in ends]
 
 
 @dataclass(frozen=True, slots=True)

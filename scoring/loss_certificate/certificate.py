@@ -12,7 +12,7 @@ from scoring.base.errors import CertificateRefused
 from scoring.base.progress import Progress
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.exceptions import GrantedExceptions, show_granted
-from scoring.loss_certificate.independent.world import NOT_COVERED
+from scoring.loss_certificate.independent.world import NOT_COVERED, UNCOUNTED_DEPOSITS
 from scoring.loss_certificate.solving import (
     LossTable,
     find_released_by_run_day,
@@ -151,6 +151,8 @@ def certify(
     }
     takes = find_takes(policy, states, assumptions)
     largest = join_largest(takes.values())
+    is_refilled_later = policy.trade is not None and policy.trade.deposit_refill_days > 0
+    is_uncounted = is_refilled_later or policy.rule_book.share_days > 0
     content = {
         "format": FORMAT,
         "policy": _name(policy),
@@ -176,7 +178,7 @@ def certify(
         "granted": show_granted(policy, assumptions, granted, largest),
         "sequence": add_up_sequence(policy, assumptions, older) if older else None,
         "overturned_ppm": assumptions.overturned_ppm,
-        "not_covered": [*NOT_COVERED],
+        "not_covered": [*NOT_COVERED, *([UNCOUNTED_DEPOSITS] if is_uncounted else ())],
     }
     return accept(content, accepted or {})
 

@@ -172,7 +172,7 @@ def _join_laxest_trade_limits(trades: Sequence[TradeLimits]) -> TradeLimits:
         delivery_promise_days=max(trade.delivery_promise_days for trade in trades),
         claim_days=min(trade.claim_days for trade in trades),
         deposit_returned_after_days=min(trade.deposit_returned_after_days for trade in trades),
-        deposit_is_refilled=all(trade.deposit_is_refilled for trade in trades),
+        deposit_is_refilled=all(trade.deposit_is_refilled and not trade.deposit_refill_days for trade in trades),
         smallest_order_minor=min(trade.smallest_order_minor for trade in trades),
         most_loss_minor=trades[-1].most_loss_minor,
     )

@@ -1,6 +1,8 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
@@ -21,13 +23,30 @@ from scoring.policy.history import (
 )
 from scoring.policy.measures import Deposit, Measure, Suspension, Terms, combine
 from scoring.policy.policy import Policy
-from scoring.policy.rules import AppliedRule, Counter, Ladder, Operand, Quantity, Rule, RuleBook, Situation
+from scoring.policy.rules import (
+    AppliedRule,
+    Counter,
+    Ladder,
+    MissingDays,
+    Operand,
+    Quantity,
+    Rule,
+    RuleBook,
+    Situation,
+    find_stop,
+)
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import SellerScore
 from scoring.scores.look_back import PastTiers
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import CoreAnswer
-from scoring.scores.settled_value import add_up_settled, count_good_orders, find_failure_rates
+from scoring.scores.settled_value import (
+    add_up_recent,
+    add_up_settled,
+    count_good_orders,
+    count_missing_days,
+    find_failure_rates,
+)
 
 MAX_LISTED_ENTRIES = 1_000
 """Most entries that one measure lists; it counts the others."""
@@ -49,8 +68,8 @@ class MeasureInputs:
 
     statements: Sequence[MeasureStatement] = ()
     """About its measures, by sequence."""
-    deposit_minor: int = 0
-    """That is placed, in minor units of the policy's currency."""
+    deposits_minor: Sequence[int] = (0,)
+    """Placed now, then at the end of each earlier day, in minor units of the policy's currency."""
     links: Sequence[LinkInForce] = ()
     """The strongest first."""
 
@@ -77,7 +96,6 @@ class InForce:
 
     @property
     def ahead_limit_minor(self) -> int | None:
-        """Return the limit on the sum paid out on the seller's young orders, if any."""
         return self.terms.find_ahead_limit(self.settled_minor)
 
     def find_terms_for_earlier(self, confirmed_time: int | None = None) -> Terms:
@@ -140,8 +158,13 @@ def _list_sellers(
     settled = {
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
-    rates_of_operands = find_failure_rates(facts, known.table, policy.rule_book.operands)
-    rates = {rate: values.tolist() for rate, values in rates_of_operands.items()}
+    book = policy.rule_book
+    deposits = np.array([beside.get(name, NOTHING_BESIDE).deposits_minor for name in known.sellers], dtype=np.int64).T
+    measured = {
+        **find_failure_rates(facts, known.table, book.operands),
+        **count_missing_days(facts, known.table, book, deposits),
+    }
+    recent = add_up_recent(facts, known.table, book).tolist()
     good_orders = count_good_orders(facts).tolist()
     tenure_days = facts.tenure_days.tolist()
     is_thin = policy.is_thin(facts.settled_orders, facts.tenure_days).tolist()
@@ -156,11 +179,12 @@ def _list_sellers(
             standing=score.standing or 0,
             incidents=_count_incidents(traced, known.observe_time),
             settled_minor={category: values[case] for category, values in settled.items()},
-            failure_ppm={rate: values[case] for rate, values in rates.items()},
+            measured={operand: int(values[case]) for operand, values in measured.items()},
+            recent_minor=recent[case],
             day=known.observe_time // DAY,
             marketplace=marketplace,
             tenure_days=tenure_days[case],
-            deposit_minor=stated.deposit_minor,
+            deposit_minor=stated.deposits_minor[0],
             link_percent=max((link.percent for link in stated.links), default=0),
             good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
@@ -180,11 +204,18 @@ def _list_sellers(
             traced=traced,
             score=score,
             situation=situation,
-            applied=policy.rule_book.apply(situation),
+            applied=book.apply(_let_stops_come(situation, book.refill_days)),
             statements=stated.statements,
             lifts=find_lifts(stated.statements),
             links=stated.links,
         )
+
+
+def _let_stops_come(seller: Situation, refill_days: int) -> Situation:
+    measured = {
+        one: days and refill_days + 1 if isinstance(one, MissingDays) else days for one, days in seller.measured.items()
+    }
+    return replace(seller, measured=measured)
 
 
 def _count_incidents(traced: Mapping[Operand, Sequence[SumStep]], time: int) -> dict[Counter | Ladder, int]:
@@ -362,7 +393,13 @@ class _Evaluation:
                     return None
         current = applied.current
         if isinstance(current, Deposit):
-            current = current.less(seller.situation.deposit_minor)
+            current = current.less(seller.situation.deposit_minor, seller.situation.recent_minor)
+        if rule.refill_days:
+            missing = next(one.operand for one in rule.conditions if isinstance(one.operand, MissingDays))
+            since = [start] if start is not None else []
+            if (days := seller.situation.value(missing)) <= rule.refill_days:
+                since.append((seller.situation.day + 1 - days) * DAY)
+            start = find_stop(max(since), rule.refill_days) if since else None
         name = name_measure(seller.name, rule.id, applied.stated)
         lift = seller.lifts.get(name)
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it

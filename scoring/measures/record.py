@@ -147,7 +147,7 @@ def _state_measure(
     amount = days = ppm = listings = at_most = 0
     category = getattr(one.measure, "product_category", "")
     match one.measure:
-        case Deposit(amount_minor=amount):
+        case Deposit(amount_minor=amount, ppm=ppm, days=days):
             pass
         case SettlementHold(days=days) | DeliveryHold(days=days):
             pass

@@ -51,7 +51,6 @@ class MeasureSpan:
         return self.begin // DAY, last // DAY
 
     def stated_on(self, day: int) -> MeasureChanged:
-        """Return the value at the end of a UTC day."""
         last = next((value for value in reversed(self.values) if value.begin < (day + 1) * DAY), self.values[0])
         return last.stated
 
@@ -226,6 +225,8 @@ def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
     if not span.begin <= time < (now if span.end is None else span.end):
         return 0
     stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
+    if stated.ppm:
+        return NEVER  # all that is placed
     return stated.amount_minor if stated.currency == currency else 0
 
 

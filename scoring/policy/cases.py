@@ -9,9 +9,9 @@ from scoring.base.errors import PolicyRefused
 from scoring.base.parts import Part, read_fields
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.model.scale import MAX_POINTS
-from scoring.policy.measures import PPM, RESTRICTIONS, show_aspect
+from scoring.policy.measures import PPM, RESTRICTIONS, Deposit, show_aspect
 from scoring.policy.policy import Policy
-from scoring.policy.rules import FailureRate
+from scoring.policy.rules import FailureRate, MissingDays
 from scoring.policy.sample import Breach, SampleSeller
 
 MAX_CASES = 10_000
@@ -20,7 +20,7 @@ MAX_RATES = 20
 MAX_VALUE = 10**15
 MAX_TENURE_DAYS = 100_000
 _NUMBERS_OF_TERMS = (
-    *("hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
+    *("deposit_ppm", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
     *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor", "suspension_days", "closes_in_days"),
 )
 _FLAGS = tuple(kind.name.lower() for kind in RESTRICTIONS)
@@ -72,14 +72,15 @@ def _find_faults(policy: Policy, case: PolicyCase) -> list[str]:
         "band": policy.find_band(seller.tier, case.seller.tier_points(policy)) or "none",
         "standing": seller.standing,
         "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
-        "deposit_minor": max(terms.deposit_minor - seller.deposit_minor, 0),
+        "deposit_minor": max(terms.find_deposit(case.seller.recent_minor) - seller.deposit_minor, 0),
     }
     ids = {rule.id for rule in book.rules}
     unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
-    odd = [rate for rate in case.seller.failure_ppm if rate not in book.operands]
+    odd = [one for one in case.seller.measured if one not in book.operands]
+    parts = {FailureRate: "failure_rates", MissingDays: "missing_deposits"}
     return [
         *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
-        *(f"failure_rates has {rate}, for which no rule asks" for rate in odd),
+        *(f"{parts[type(one)]} has {one.describe(book.currency)}, for which no rule asks" for one in odd),
     ] + [
         f"{name} is {_shown(name, found[name], book.currency)}, expected {_shown(name, value, book.currency)}"
         for name, value in case.expected.items()
@@ -117,10 +118,15 @@ def _read_case(part: Part, now: int) -> PolicyCase:
         deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
         good_orders=part.number("good_orders", 0, MAX_VALUE, 0),
         orders=part.number("settled_orders", 0, MAX_VALUE) if "settled_orders" in part else None,
-        failure_ppm={
+        measured={
             read_fields(FailureRate, one): one.number("ppm", 0, PPM)
             for one in part.list_of_parts("failure_rates", MAX_RATES)
+        }
+        | {
+            MissingDays(read_fields(Deposit, one)): one.number("missing_days", 1, MAX_TENURE_DAYS)
+            for one in part.list_of_parts("missing_deposits", MAX_RATES)
         },
+        recent_minor=part.number("recent_minor", 0, MAX_VALUE, 0),
     )
     expected = part.part("expect")
     return PolicyCase(part.text("name", 1), seller, _read_expected(expected))

@@ -73,7 +73,6 @@ class Burst:
 
     @property
     def window_days(self) -> int:
-        """Return how many UTC days of flow it reads."""
         return self.days + self.grace_days
 
 
@@ -94,7 +93,6 @@ class Jump:
 
     @property
     def window_days(self) -> int:
-        """Return how many UTC days of flow it reads."""
         return self.days + self.before_days
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.money import show_amount
@@ -56,10 +57,10 @@ def find_contradictions(policy: Policy) -> list[str]:
     for better, worse in _neighbours(space, answers):
         if worse not in answers or answers[worse] == answers[better]:
             continue
-        (terms, suspensions), (stricter_terms, stricter_suspensions) = answers[worse], answers[better]
+        (terms, stops), (stricter_terms, stricter_stops) = answers[worse], answers[better]
         found_laxer = [
             *_laxer(terms, stricter_terms, space),
-            *_find_escaped_suspensions(suspensions, stricter_suspensions),
+            *_find_escaped_stops(stops, stricter_stops),
         ]
         for aspect, value, stricter in found_laxer:
             if (one := (aspect, stricter)) not in lax:  # one fault, though several situations show it
@@ -113,25 +114,33 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
             yield aspect, _shown(aspect, value, currency), _shown(aspect, stricter[aspect], currency)
 
 
-def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, list[tuple[Rule, Suspension]]]:
+class _Stops(NamedTuple):
+    suspensions: list[tuple[Rule, Suspension]]
+    awaiting: list[Rule]
+
+
+def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, _Stops]:
     applied = rules.apply(seller)
     suspensions = [(one.rule, one.stated) for one in applied if isinstance(one.stated, Suspension)]
-    return combine(one.current for one in applied if not one.waived), suspensions
+    awaiting = [one.rule for one in applied if one.rule.refill_days]
+    return combine(one.current for one in applied if not one.waived), _Stops(suspensions, awaiting)
 
 
-def _find_escaped_suspensions(
-    of_worse: list[tuple[Rule, Suspension]], of_better: list[tuple[Rule, Suspension]]
-) -> Iterator[tuple[str, str, str]]:
-    """Yield each suspension of a better seller that a worse one escapes some day, as (aspect, worse's value, better's).
+def _find_escaped_stops(of_worse: _Stops, of_better: _Stops) -> Iterator[tuple[str, str, str]]:
+    """Yield each stop of a better seller that a worse one escapes some day, as (aspect, worse's value, better's).
 
-    Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice.
+    Another rule replaces a suspension only if it lasts as long on at least the same violations. None replaces a notice,
+    or the days for a deposit.
     """
-    if any(suspension.terminates and not suspension.notice_days for _, suspension in of_worse):
+    if any(suspension.terminates and not suspension.notice_days for _, suspension in of_worse.suspensions):
         return
-    others_close = any(suspension.terminates for _, suspension in of_worse)
-    for rule, suspension in of_better:
-        others = [(other, replacing) for other, replacing in of_worse if other is rule or rule.facts <= other.facts]
-        if suspension.terminates and others_close and all(other is not rule for other, _ in of_worse):
+    for rule in of_better.awaiting:
+        if rule not in of_worse.awaiting:
+            yield "value_caps", "counted anew", f"awaiting the deposit of {rule.secures}"
+    others_close = any(suspension.terminates for _, suspension in of_worse.suspensions)
+    for rule, suspension in of_better.suspensions:
+        others = [(o, replacing) for o, replacing in of_worse.suspensions if o is rule or rule.facts <= o.facts]
+        if suspension.terminates and others_close and all(other is not rule for other, _ in of_worse.suspensions):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
         longest = max((replacing.days for _, replacing in others if not replacing.terminates), default=0)
         if not suspension.terminates and suspension.days > longest:

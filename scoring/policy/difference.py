@@ -201,7 +201,7 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
         tenure,
         seller.deposit_minor,
         orders,
-        failure_ppm=seller.failure_ppm,
+        measured=seller.measured,
         good_orders=seller.good_orders,
         currency=space.currency,
     )

@@ -6,8 +6,9 @@ product category is all of them together.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from scoring.base.arrays import Ints
 from scoring.base.enums import MeasureKind
 from scoring.base.money import show_amount
 from scoring.base.parts import member_of, optional_text, read_fields, stated, whole
@@ -17,6 +18,8 @@ MAX_HOLD_DAYS = 180
 """Most days after its capture for which an order's value may be held, renewals included."""
 
 MAX_GROUP_DAYS = 30
+
+MAX_SHARE_DAYS = 366
 
 NOTICE_DAYS = 30
 """Days of notice of a termination, unless its rule names the exception."""
@@ -41,6 +44,8 @@ WAIVABLE = (
     *(MeasureKind.LISTING_CAP, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT, *RESTRICTIONS),
 )
 
+Number = TypeVar("Number", int, Ints)
+
 Caps = tuple[tuple[str, int], ...]
 """(product category, cap), by product category."""
 
@@ -50,6 +55,8 @@ class Terms:
     """The strictest measure of each kind; by default none."""
 
     deposit_minor: int = 0
+    deposit_ppm: int = 0
+    """A share of recent sales; the larger of both is owed."""
     hold_days: int = 0
     reserve_ppm: int = 0
     reserve_days: int = 0
@@ -74,6 +81,10 @@ class Terms:
     closes_in_days: int | None = None
     """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
 
+    def find_deposit(self, recent_minor: int) -> int:
+        """Return the whole deposit after recent sales, in minor units."""
+        return max(self.deposit_minor, take_share(recent_minor, self.deposit_ppm))
+
     def find_ahead_limit(self, settled_minor: int) -> int | None:
         """Return the limit on the sum paid out on young orders, in minor units, if any.
 
@@ -81,7 +92,7 @@ class Terms:
         """
         if not self.ahead_days:
             return None
-        return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
+        return min(self.ahead_minor + take_share(settled_minor, self.ahead_ppm), self.ahead_at_most_minor)
 
     def stricter_of(self, other: "Terms") -> "Terms":
         """Return terms with the stricter value of each aspect; caps are compared by product category."""
@@ -123,7 +134,7 @@ class Terms:
 
 
 _NUMBERS = (
-    *("deposit_minor", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days", "ahead_days"),
+    *("deposit_minor", "deposit_ppm", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days", "ahead_days"),
     *("manual_review", "search_demotion", "campaign_exclusion", "suspension_days"),
 )
 """Aspects that are stricter if they are larger."""
@@ -148,19 +159,26 @@ def _strictest(terms: Sequence[Terms]) -> Terms:
 NO_TERMS = Terms()
 
 
+def take_share(value: Number, ppm: int) -> Number:
+    """Return a share of a value, rounded down, in 64 bits."""
+    return value // PPM * ppm + value % PPM * ppm // PPM
+
+
 @dataclass(frozen=True, slots=True)
 class Deposit:
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
-    amount_minor: int = whole(1, MAX_VALUE_MINOR)
+    amount_minor: int = whole(1, MAX_VALUE_MINOR, 0)
+    ppm: int = whole(1, PPM, 0)
+    """Of the value settled in `days`."""
+    days: int = whole(1, MAX_SHARE_DAYS, 0)
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
-        return Terms(deposit_minor=self.amount_minor)
+        return Terms(deposit_minor=self.amount_minor, deposit_ppm=self.ppm)
 
-    def less(self, placed_minor: int) -> "Deposit":
-        """Return the deposit that remains to be placed: of 500 required, with 200 placed, 300."""
-        return Deposit(max(self.amount_minor - placed_minor, 0))
+    def less(self, placed_minor: int, recent_minor: int = 0) -> "Deposit":
+        """Return the sum to be placed: of 500 or 5 % of 20,000, with 200 placed, 800."""
+        return Deposit(max(self.terms.find_deposit(recent_minor) - placed_minor, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +188,6 @@ class SettlementHold:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         return Terms(hold_days=self.days)
 
 
@@ -181,7 +198,6 @@ class DeliveryHold:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         return Terms(delivery_hold_days=self.days)
 
 
@@ -200,7 +216,6 @@ class PaidAheadLimit:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         return Terms(
             ahead_days=self.days,
             ahead_minor=self.value_minor,
@@ -219,7 +234,6 @@ class RollingReserve:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         return Terms(reserve_ppm=self.ppm, reserve_days=self.days)
 
 
@@ -244,7 +258,6 @@ class ValueCap:
 
     @property
     def terms(self) -> Terms:
-        """Return its terms without steps."""
         return Terms(value_caps=((self.product_category, self.value_minor),))
 
     def after(self, settled_minor: int) -> "ValueCap":
@@ -264,7 +277,6 @@ class ListingCap:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         return Terms(listing_caps=((self.product_category, self.listings),))
 
 
@@ -278,7 +290,6 @@ class IntakeCap:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         return Terms(intake_caps=((self.product_category, self.new_listings),))
 
 
@@ -292,7 +303,6 @@ class Restriction:
 
     @property
     def terms(self) -> Terms:
-        """Return the terms of this measure alone."""
         in_force: dict[str, Any] = {self.kind.name.lower(): True}
         return Terms(**in_force)
 
@@ -325,12 +335,10 @@ class Suspension:
 
     @property
     def terminates(self) -> bool:
-        """Return whether it closes the account."""
         return self.days == FOR_GOOD
 
     @property
     def until_plan(self) -> bool:
-        """Return whether it waits for a plan of action."""
         return self.days == UNTIL_PLAN
 
     def find_start(self, begun: int | None) -> int | None:

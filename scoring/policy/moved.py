@@ -58,7 +58,6 @@ def _find_lowered(space: Space, cell: Cell) -> Iterator[MovedCell]:
 
 
 def list_part_changes(before: Policy, after: Policy) -> list[str]:
-    """Return changes such as `caution.rules[disputed].days 14 -> 7`."""
     old, new = (dict(_list_values(policy)) for policy in (before, after))
     return [
         f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"

@@ -152,7 +152,6 @@ def _find_stop(stops: Sequence[StopDays], day: int) -> StopDays | None:
 
 
 def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
-    """Return the last day, up to `day`, on which payouts were not stopped."""
     while (stopped := _find_stop(stops, day)) is not None:
         day = stopped.first_day - 1
     return day

@@ -38,6 +38,10 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
     cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
     badges = root.part("badges")
     trade = read_fields(TradeLimits, root.part("trade")) if "trade" in root else None
+    if trade is not None and trade.deposit_refill_days and not trade.deposit_is_refilled:
+        root.part("trade").refuse(
+            "deposit_refill_days", "needs deposit_is_refilled = true: else no sale awaits a deposit"
+        )
     rule_book = read_rules(root, trade)
     stated: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
     stated[None] = badges.text("unknown")

@@ -38,6 +38,7 @@ from scoring.policy.rules import (
     FailureRate,
     Ladder,
     ListingGroup,
+    MissingDays,
     Quantity,
     Rule,
     RuleBook,
@@ -73,7 +74,7 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
 
     Empty if the file states none. Errors are noted in `root` and not raised.
     """
-    rules = tuple(_read_rule(part, "standing" in root) for part in root.list_of_parts("rules", MAX_RULES, "id"))
+    rules = tuple(_read_rule(part, "standing" in root, trade) for part in root.list_of_parts("rules", MAX_RULES, "id"))
     rules = tuple(complete_rule for rule in rules for complete_rule in _complete_rule(rule, trade))
     ids = [rule.id for rule in rules]
     for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
@@ -81,6 +82,10 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     measures = [measure for rule in rules for measure in rule.measures]
     if trade is None and any(isinstance(measure, DeliveryHold) for measure in measures):
         root.refuse("rules", "state a delivery_hold, which needs [trade]: untracked orders count from the promised day")
+    windows = sorted({one.days for one in measures if isinstance(one, Deposit) and one.days})
+    if len(windows) > 1:
+        shown = " and ".join(map(str, windows))
+        root.refuse("rules", f"state deposits as shares of {shown} days; state the same days in each")
     newcomer = root.part("links").number("newcomer_from_percent", 50, 100) if "links" in root else 0
     book = RuleBook(
         rules,
@@ -111,19 +116,25 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
         others = [one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)]
         rule = replace(rule, measures=(*others, *hold, IntakeCap(0)))
     yield rule
-    deposit_minor = max((one.amount_minor for one in rule.measures if isinstance(one, Deposit)), default=0)
-    if trade is not None and trade.deposit_is_refilled and deposit_minor:
-        below = min(deposit_minor, rule.condition(Quantity.DEPOSIT).below or deposit_minor)
-        yield replace(
-            rule,
-            id=f"{rule.id[:49]}-awaits-deposit",
-            measures=(ValueCap(0),),
-            conditions=(
-                *(condition for condition in rule.conditions if condition.operand is not Quantity.DEPOSIT),
-                Condition(Quantity.DEPOSIT, below=below),
-            ),
-            secures=rule.id,
-        )
+    deposits = [one for one in rule.measures if isinstance(one, Deposit)]
+    if trade is None or not trade.deposit_is_refilled or not deposits:
+        return
+    asked = Deposit(*(max(values) for values in zip(*((d.amount_minor, d.ppm, d.days) for d in deposits), strict=True)))
+    below = min(asked.amount_minor, rule.condition(Quantity.DEPOSIT).below or asked.amount_minor)
+    conditions = rule.conditions
+    if asked.ppm or trade.deposit_refill_days:
+        missing = MissingDays(replace(asked, amount_minor=below))
+        awaited = Condition(missing, trade.deposit_refill_days + 1)
+    else:
+        awaited = Condition(Quantity.DEPOSIT, below=below)
+        conditions = tuple(condition for condition in conditions if condition.operand is not Quantity.DEPOSIT)
+    yield replace(
+        rule,
+        id=f"{rule.id[:49]}-awaits-deposit",
+        measures=(ValueCap(0),),
+        conditions=(*conditions, awaited),
+        secures=rule.id,
+    )
 
 
 def _caps_all_intake(measure: Measure) -> bool:
@@ -140,7 +151,7 @@ def _read_hold_limits(root: Part) -> Mapping[str, int]:
     return MappingProxyType({str(name): part.number(str(name), 1, MAX_HOLD_DAYS) for name in part.data})
 
 
-def _read_rule(part: Part, has_standing: bool) -> Rule:
+def _read_rule(part: Part, has_standing: bool, trade: TradeLimits | None) -> Rule:
     if "standing" in part and not has_standing:
         part.refuse("standing", "has no meaning in a policy without a table [standing]")
     read = read_measures(part, MAX_MEASURES)
@@ -154,6 +165,13 @@ def _read_rule(part: Part, has_standing: bool) -> Rule:
         group=group,
     )
     _refuse_what_a_rule_may_not(part, rule, read)
+    if trade is not None and trade.deposit_refill_days and any(isinstance(one, Deposit) for one in rule.measures):
+        for name in {"failure_rate", "good_orders"} & {*part.data}:
+            part.refuse(
+                name,
+                "has no first day from which a deposit is owed: leave it out beside a deposit, or set"
+                " trade.deposit_refill_days to 0",
+            )
     return rule
 
 
@@ -248,6 +266,11 @@ def _read_measure(part: Part) -> Measure | None:
     if kind in RESTRICTIONS:
         return Restriction(kind)
     measure = read_fields(_KINDS[kind], part)
+    if isinstance(measure, Deposit) and len(part.errors) == noted:
+        if not (measure.amount_minor or measure.ppm):
+            part.refuse("", "must state amount_minor, ppm of the value settled in some days, or both")
+        if bool(measure.ppm) != bool(measure.days):
+            part.refuse("days", "must be stated beside ppm, and only there: the days whose settled value counts")
     if isinstance(measure, ValueCap) and len(part.errors) == noted:
         steps = pairwise([CapStep(0, measure.value_minor), *measure.grows])
         if not all(a.settled_minor < b.settled_minor and a.value_minor < b.value_minor for a, b in steps):

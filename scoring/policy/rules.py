@@ -6,10 +6,13 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
+from scoring.base.money import show_amount
 from scoring.base.parts import member_of, optional_text, stated, whole
+from scoring.base.time import DAY
 from scoring.entries.kinds.trade import FAILURES, SERVICE_FAILURES
 from scoring.policy.measures import (
     DeliveryHold,
+    Deposit,
     IntakeCap,
     ListingCap,
     Measure,
@@ -40,7 +43,6 @@ class Quantity(StrEnum):
 
 
 def categories() -> Any:
-    """Return the field of some categories; by default all."""
     return stated(lambda part, name: part.members(name, Category) if name in part else frozenset(Category))
 
 
@@ -81,13 +83,26 @@ class FailureRate:
     )
     """The failures, at most one an order."""
 
-    def __str__(self) -> str:
-        """Return text such as `late in a million of at least 50 orders in 30 days`."""
+    def describe(self, _: str) -> str:
         names = "failures" if self.of == SERVICE_FAILURES else ", ".join(self.of)
         return f"{names} in a million of at least {self.orders:,} orders in {self.days:,} days"
 
 
-Operand = Quantity | Counter | Ladder | SettledValue | FailureRate
+@dataclass(frozen=True, slots=True)
+class MissingDays:
+    """UTC days in a row, up to today, without a deposit."""
+
+    deposit: Deposit
+
+    def describe(self, currency: str) -> str:
+        asked = self.deposit
+        parts = [show_amount(asked.amount_minor, currency)] if asked.amount_minor else []
+        parts += [f"{asked.ppm / 10_000:g} % of {asked.days} days' sales"] if asked.ppm else []
+        return f"days without the deposit of {' or '.join(parts)}"
+
+
+Measured = FailureRate | MissingDays
+Operand = Quantity | Counter | Ladder | SettledValue | Measured
 """The number of a seller that a condition compares."""
 
 
@@ -97,8 +112,7 @@ def is_of_facts(operand: Operand) -> bool:
 
 
 def is_worse_with_more(operand: Operand) -> bool:
-    """Return whether a seller with more of the quantity is worse: confirmed violations, failures, a link."""
-    return is_of_facts(operand) or isinstance(operand, FailureRate) or operand is Quantity.LINK
+    return is_of_facts(operand) or isinstance(operand, FailureRate | MissingDays) or operand is Quantity.LINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +124,6 @@ class Condition:
     below: int | None = None
 
     def holds(self, seller: "Situation") -> bool:
-        """Return whether `least` <= the seller's value < `below`."""
         value = seller.value(self.operand)
         return self.least <= value and (self.below is None or value < self.below)
 
@@ -143,8 +156,11 @@ class Rule:
         return next((one for one in self.conditions if one.operand == operand), Condition(operand))
 
     @property
+    def refill_days(self) -> int:
+        return next((one.least - 1 for one in self.conditions if isinstance(one.operand, MissingDays)), 0)
+
+    @property
     def facts(self) -> frozenset[Operand]:
-        """Return the quantities of confirmed violations that its conditions read."""
         return frozenset(condition.operand for condition in self.conditions if is_of_facts(condition.operand))
 
     @property
@@ -154,19 +170,17 @@ class Rule:
 
     @property
     def product_categories(self) -> set[str]:
-        """Return the product categories that conditions and measures name."""
         settled = {one.operand.product_category for one in self.conditions if isinstance(one.operand, SettledValue)}
         return (settled | {getattr(one, "product_category", "") for one in self.measures}) - {""}
 
     @property
-    def closes_after_notice(self) -> bool:
-        """Return whether it closes the account after days of notice."""
-        return any(
+    def begins_later(self) -> bool:
+        """Return whether it closes the account, or awaits a deposit, after some days."""
+        return self.refill_days > 0 or any(
             isinstance(measure, Suspension) and measure.terminates and measure.notice_days for measure in self.measures
         )
 
     def holds(self, seller: "Situation") -> bool:
-        """Return whether the tier is among `tiers`, if any are stated, and every condition holds."""
         return (not self.tiers or seller.tier in self.tiers) and all(
             condition.holds(seller) for condition in self.conditions
         )
@@ -181,8 +195,9 @@ class Situation:
     """Number of incidents by counter, and the standing by ladder; a missing one is 0."""
     settled_minor: Mapping[str, int] = field(default_factory=dict)
     """By product category, and of all under the empty text; a missing value is 0."""
-    failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
+    measured: Mapping[Measured, int] = field(default_factory=dict)
     """A missing value is 0."""
+    recent_minor: int = 0
     day: int = 0
     marketplace: str = ""
     tenure_days: int = 0
@@ -212,7 +227,7 @@ class Situation:
             settled_minor={
                 one.product_category: value for one, value in values.items() if isinstance(one, SettledValue)
             },
-            failure_ppm={operand: value for operand, value in values.items() if isinstance(operand, FailureRate)},
+            measured={one: value for one, value in values.items() if isinstance(one, Measured)},
             marketplace=marketplace,
             rated_by_violation=rated_by_violation,
             **{operand.value: value for operand, value in values.items() if isinstance(operand, Quantity)},
@@ -224,8 +239,8 @@ class Situation:
             return self.incidents.get(operand, 0)
         if isinstance(operand, SettledValue):
             return self.settled_minor.get(operand.product_category, 0)
-        if isinstance(operand, FailureRate):
-            return self.failure_ppm.get(operand, 0)
+        if isinstance(operand, Measured):
+            return self.measured.get(operand, 0)
         found: int = getattr(self, operand.value)
         return found
 
@@ -271,7 +286,7 @@ class RuleBook:
             for cap in rule.measures:
                 if isinstance(cap, ValueCap):
                     yield from ((SettledValue(cap.product_category), step.settled_minor) for step in cap.grows)
-                elif isinstance(cap, PaidAheadLimit):
+                elif isinstance(cap, PaidAheadLimit) or (isinstance(cap, Deposit) and cap.ppm):
                     yield SettledValue(), 0  # it grows with every minor unit, and the terms state how
         for season in self.seasons:
             yield Quantity.DAY, season.first_day
@@ -281,6 +296,15 @@ class RuleBook:
     def operands(self) -> set[Operand]:
         """Return every quantity that conditions, growing limits and seasons read."""
         return {operand for operand, _ in self.list_edges()}
+
+    @property
+    def share_days(self) -> int:
+        deposits = (one for rule in self.rules for one in rule.measures if isinstance(one, Deposit))
+        return max((one.days for one in deposits), default=0)
+
+    @property
+    def refill_days(self) -> int:
+        return max((rule.refill_days for rule in self.rules), default=0)
 
     def apply(self, seller: Situation) -> list[AppliedRule]:
         """Return each measure of each rule that holds for a seller, in the order of the file.
@@ -304,14 +328,15 @@ class RuleBook:
         """Return the strictest measures of each kind that hold for a seller and are not waived.
 
         A deposit is always the whole one: so terms are the same in a cell of a policy's space. `begun`: by rule that
-        closes the account, since when it holds, seen at a `time`, both in microseconds; other notices are whole.
+        begins later, since when it holds, seen at a `time`, both in microseconds; other notices are whole.
         """
         found: list[Measure] = []
         for applied in self.apply(seller):
-            one = applied.current
+            one, since = applied.current, begun.get(applied.rule.id)
             if isinstance(one, Suspension) and one.terminates and applied.rule.id in begun:
-                one = one.seen_at(one.find_start(begun[applied.rule.id]), time)
-            found += [] if applied.waived else [one]
+                one = one.seen_at(one.find_start(since), time)
+            is_ahead = since is not None and find_stop(since, applied.rule.refill_days) > time
+            found += [] if applied.waived or is_ahead else [one]
         return combine(found)
 
     def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
@@ -325,11 +350,15 @@ class RuleBook:
         return self.limit_days(measure, seller.marketplace)
 
     def limit_days(self, measure: Measure, marketplace: str) -> Measure:
-        """Return a measure with at most the days that its marketplace allows."""
         limit = self.hold_limits.get(marketplace)
         if limit is None or not isinstance(measure, _HELD_FOR_DAYS):
             return measure
         return replace(measure, days=min(measure.days, limit))
+
+
+def find_stop(since: int, refill_days: int) -> int:
+    """Return when a rule acts that holds since a time, both in microseconds."""
+    return (since // DAY + refill_days) * DAY if refill_days else since
 
 
 _HELD_FOR_DAYS = (SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve)

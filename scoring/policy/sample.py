@@ -9,7 +9,7 @@ from scoring.base.time import DAY, format_day
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.history import EstablishedViolation, trace_facts, value_at
 from scoring.policy.policy import Policy
-from scoring.policy.rules import FailureRate, Quantity, Situation
+from scoring.policy.rules import Measured, Quantity, Situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,6 @@ class Breach:
         )
 
     def __str__(self) -> str:
-        """Return text such as `critical counterfeit 3 days ago (incident 0)`."""
         when = f" {self.age_days} days ago" if self.age_days else ""
         name = next((key for key, number in TYPE_NUMBERS.items() if number == self.violation_type), None)
         return f"{self.severity.name.lower()} {name or self.category.name.lower()}{when} (incident {self.incident})"
@@ -49,7 +48,8 @@ class SampleSeller:
     """None: enough orders and tenure to be rated."""
     earlier: tuple[int, int] | None = None
     """(days ago, points) at an earlier day-end with other points, if any."""
-    failure_ppm: Mapping[FailureRate, int] = field(default_factory=dict)
+    measured: Mapping[Measured, int] = field(default_factory=dict)
+    recent_minor: int = 0
     good_orders: int = 0
     currency: str = ""
     """Of sums; empty: minor units are shown."""
@@ -66,7 +66,7 @@ class SampleSeller:
         return replace(
             Situation.of_values(tier, values),
             settled_minor=self.settled_minor,
-            failure_ppm=self.failure_ppm,
+            measured=self.measured,
             day=self.day,
             marketplace=self.marketplace,
             tenure_days=self.tenure_days,
@@ -89,7 +89,6 @@ class SampleSeller:
         return self.points
 
     def __str__(self) -> str:
-        """Return text such as `650 points, major ip (incident 0)`."""
         parts = ["unrated" if self.points is None else f"{self.points} point{'s' * (self.points != 1)}"]
         if self.tier is not None:
             parts = [f"tier {self.tier.name.lower()} set by a person"]
@@ -102,7 +101,7 @@ class SampleSeller:
             for name, value in self.settled_minor.items()
             if value
         ]
-        parts += [f"{value:,} {rate}" for rate, value in self.failure_ppm.items() if value]
+        parts += [f"{value:,} {one.describe(self.currency)}" for one, value in self.measured.items() if value]
         parts += [f"{self.good_orders:,} good orders since"] if self.good_orders else []
         parts += [f"{self.tenure_days:,} days of tenure"] if self.tenure_days else []
         parts += [f"deposit of {show_amount(self.deposit_minor, self.currency)} placed"] if self.deposit_minor else []

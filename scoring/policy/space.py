@@ -14,7 +14,17 @@ from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.money import show_amount
 from scoring.base.time import format_day
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Counter, FailureRate, Ladder, Operand, Quantity, SettledValue, Situation, is_of_facts
+from scoring.policy.rules import (
+    Counter,
+    FailureRate,
+    Ladder,
+    MissingDays,
+    Operand,
+    Quantity,
+    SettledValue,
+    Situation,
+    is_of_facts,
+)
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
@@ -63,8 +73,8 @@ class CellAxis(NamedTuple):
                 return f"standing {shown} of {', '.join(sorted(one.name.lower() for one in self.operand.categories))}"
             case SettledValue(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
-            case FailureRate():
-                return f"{shown} {self.operand}"
+            case FailureRate() | MissingDays():
+                return f"{shown} {self.operand.describe(currency)}"
             case Quantity.DAY:
                 return f"from {format_day(value)}" if value else f"before {format_day(self.values[1])}"
         return _SHOWN[self.operand].format(shown)
@@ -94,7 +104,6 @@ class Space:
 
     @property
     def fact_axes(self) -> tuple[CellAxis, ...]:
-        """Return the first axes, of confirmed violations."""
         return tuple(axis for axis in self.axes if is_of_facts(axis.operand))
 
     @property
@@ -128,7 +137,6 @@ class Space:
         return not cell.thin or (is_rated and self.find_thin_file(cell) is not None)
 
     def has_violations(self, cell: Cell) -> bool:
-        """Return whether a standing or count is above 0."""
         return any(cell.values[: len(self.fact_axes)])
 
     def values_by(self, place: int, cell: Cell) -> Mapping[Operand, int]:
@@ -183,22 +191,24 @@ class Space:
 def _is_part_of(narrow: CellAxis, wide: CellAxis) -> bool:
     """Return whether one number never exceeds another: of fewer categories or failures, graver violations, fewer days."""
     one, other = narrow.operand, wide.operand
+    is_part = False
     match one, other:
         case Ladder(), Quantity.STANDING:
-            return narrow.places == wide.places
+            is_part = narrow.places == wide.places
         case Ladder(), Ladder():
-            return narrow.places == wide.places and one.categories <= other.categories
+            is_part = narrow.places == wide.places and one.categories <= other.categories
         case Counter(), Counter():
-            return one.categories <= other.categories and one.severity >= other.severity and one.days <= other.days
+            is_part = one.categories <= other.categories and one.severity >= other.severity and one.days <= other.days
         case SettledValue(), SettledValue(product_category=""):
-            return True
+            is_part = True
         case FailureRate(), FailureRate():
-            return {*one.of} <= {*other.of} and (one.days, one.orders) == (other.days, other.orders)
-    return False
+            is_part = {*one.of} <= {*other.of} and (one.days, one.orders) == (other.days, other.orders)
+        case MissingDays(deposit=less), MissingDays(deposit=more):
+            is_part = less.amount_minor <= more.amount_minor and less.ppm <= more.ppm and less.days in (0, more.days)
+    return is_part
 
 
 def describe_counter(counter: Counter) -> str:
-    """Return text such as `counterfeit, safety of at least major in 365 days`."""
     categories = ", ".join(sorted(category.name.lower() for category in counter.categories))
     return f"{categories} of at least {counter.severity.name.lower()} in {counter.days} days"
 
@@ -232,7 +242,7 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
 
 
 def _rank(axis: CellAxis) -> int:
-    order = (Quantity.STANDING, Ladder, Counter, FailureRate, SettledValue, *[*Quantity][1:])
+    order = (Quantity.STANDING, Ladder, Counter, FailureRate, SettledValue, *[*Quantity][1:], MissingDays)
     return order.index(axis.operand if isinstance(axis.operand, Quantity) else type(axis.operand))
 
 

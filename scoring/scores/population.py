@@ -19,7 +19,12 @@ from scoring.policy.rules import Counter, Ladder, Operand, Quantity, SettledValu
 from scoring.policy.space import build_space
 from scoring.scores.look_back import look_back
 from scoring.scores.points import find_points
-from scoring.scores.settled_value import add_up_settled, count_good_orders, find_failure_rates
+from scoring.scores.settled_value import (
+    add_up_settled,
+    count_good_orders,
+    count_missing_days,
+    find_failure_rates,
+)
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation
 
 
@@ -88,9 +93,11 @@ class Placement:
 def place(policy: Policy, people: Population, deposits: Ints | None = None) -> Placement:
     """Return the tier and terms of each seller by a policy.
 
-    `deposits`: placed, shape (n,), in minor units; None counts as 0. Terms state the whole deposit.
+    `deposits`: of shape (days, n), in minor units; None counts as 0. Terms state the whole deposit.
     """
     n = people.facts.cases
+    if deposits is None:
+        deposits = np.zeros((policy.rule_book.refill_days + 1, n), dtype=np.int64)
     settled = add_up_settled(people.facts, people.known.table, policy.rule_book.currency)
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts)
     tier, tier_points = _find_tiers(policy, people, standing)
@@ -99,11 +106,12 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     values: dict[Operand, Ints] = {
         Quantity.STANDING: standing,
         Quantity.TENURE: people.facts.tenure_days,
-        Quantity.DEPOSIT: np.zeros(n, dtype=np.int64) if deposits is None else deposits,
+        Quantity.DEPOSIT: deposits[0],
         Quantity.GOOD_ORDERS: count_good_orders(people.facts),
     }
     values |= {SettledValue(name): value for name, value in settled.items()}
     values.update(find_failure_rates(people.facts, people.known.table, policy.rule_book.operands).items())
+    values.update(count_missing_days(people.facts, people.known.table, policy.rule_book, deposits).items())
     values |= {
         axis.operand: count_incidents(axis.operand, people.facts, n)
         for axis in axes
@@ -133,7 +141,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         holding = {applied.rule.id: applied.rule for applied in policy.rule_book.apply(seller)}
         for name in holding:
             by_rule[name] += size
-        if any(rule.closes_after_notice for rule in holding.values()):
+        if any(rule.begins_later for rule in holding.values()):
             closing[len(of_key)] = seller
         of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
     terms_of = np.array(of_key, dtype=np.int64)[which.ravel()]
@@ -147,7 +155,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
 def _find_closures(
     policy: Policy, people: Population, cases: Sequence[int], is_view: Bools
 ) -> Iterator[dict[str, int | None]]:
-    rules = [rule for rule in policy.rule_book.rules if rule.closes_after_notice]
+    rules = [rule for rule in policy.rule_book.rules if rule.begins_later]
     table, facts, time = people.known.table, people.facts, people.known.observe_time
     rows_of = table.rows_by_case() if cases else []
     established = establish(facts, table.rows, rows_of, time) if cases else []

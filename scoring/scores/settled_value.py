@@ -6,9 +6,9 @@ from scoring.base.arrays import Ints, add_up_amounts
 from scoring.entries.kinds.trade import SERVICE_FAILURES
 from scoring.features.columns import FactTable
 from scoring.features.facts import Facts
-from scoring.policy.measures import PPM
+from scoring.policy.measures import PPM, take_share
 from scoring.policy.policy import Policy
-from scoring.policy.rules import FailureRate, Operand, SettledValue
+from scoring.policy.rules import FailureRate, Measured, MissingDays, Operand, RuleBook, SettledValue
 
 
 def list_values(policies: Iterable[Policy]) -> set[str]:
@@ -39,12 +39,37 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
     return found
 
 
-def find_failure_rates(facts: Facts, table: FactTable, operands: Iterable[Operand]) -> dict[FailureRate, Ints]:
+def add_up_recent(facts: Facts, table: FactTable, book: RuleBook, days_ago: int = 0) -> Ints:
+    """Return the value settled in `share_days` before a day, in minor units, shape (cases,)."""
+    if book.currency not in table.values:
+        return np.zeros(facts.cases, dtype=np.int64)
+    age = facts.observe_day[facts.exposure_case] - facts.exposure_day - days_ago
+    recent = np.flatnonzero((age >= 1) & (age <= book.share_days))
+    value = table.values[book.currency][facts.exposure_row[recent]]
+    return add_up_amounts(value, facts.exposure_case[recent], facts.cases)
+
+
+def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits: Ints) -> dict[Measured, Ints]:
+    """Return for how many days in a row each seller held less than each awaited deposit, of shape (cases,).
+
+    `deposits`: held now, and at the end of each earlier day, of shape (days, cases).
+    """
+    asked = [operand for operand in book.operands if isinstance(operand, MissingDays)]
+    days: dict[Measured, Ints] = {operand: np.zeros(facts.cases, dtype=np.int64) for operand in asked}
+    for ago, held in enumerate(deposits if asked else ()):
+        recent = add_up_recent(facts, table, book, ago)
+        for operand in asked:
+            owed = np.maximum(operand.deposit.amount_minor, take_share(recent, operand.deposit.ppm))
+            days[operand] += (days[operand] == ago) & (held < owed) & (ago <= facts.tenure_days)
+    return days
+
+
+def find_failure_rates(facts: Facts, table: FactTable, operands: Iterable[Operand]) -> dict[Measured, Ints]:
     """Return each seller's failures over orders settled in `rate.days` days, by rate: parts per million, shape (cases,).
 
     3 failures of 70 orders are 42,857 ppm; with fewer orders than the rate asks for, 0.
     """
-    ppm_of_rates: dict[FailureRate, Ints] = {}
+    ppm_of_rates: dict[Measured, Ints] = {}
     age = facts.observe_day[facts.exposure_case] - facts.exposure_day
     for rate in operands:
         if isinstance(rate, FailureRate):

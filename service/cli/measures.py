@@ -176,6 +176,12 @@ def _suspension(stated: Any, _: str) -> str:
     return f"for good, {stated.exception or f'{stated.notice_days} days of notice'}"
 
 
+def _deposit(stated: Any, currency: str) -> str:
+    parts = [format_amount(stated.amount_minor, currency)] if stated.amount_minor or not stated.ppm else []
+    parts += [f"{stated.ppm / 10_000:g} % of {format_count(stated.days, 'day')}' sales"] if stated.ppm else []
+    return " or ".join(parts)
+
+
 def _paid_ahead(stated: Any, currency: str) -> str:
     least, most = format_amount(stated.value_minor, currency), format_amount(stated.at_most_minor, currency)
     share = f" and {stated.ppm / 10_000:g} % of the settled value" if stated.ppm else ""
@@ -192,7 +198,7 @@ def _entries(entries: Any, omitted: int) -> str:
 
 
 _TEXTS: dict[str, Callable[[Any, str], str]] = {
-    "deposit": lambda stated, currency: format_amount(stated.amount_minor, currency),
+    "deposit": _deposit,
     "settlement_hold": lambda stated, _: format_count(stated.days, "day"),
     "delivery_hold": lambda stated, _: f"{format_count(stated.days, 'day')} after the delivery",
     "paid_ahead_limit": _paid_ahead,

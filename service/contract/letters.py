@@ -13,7 +13,7 @@ from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Deposit, Suspension
-from scoring.policy.rules import FailureRate, Operand, Quantity
+from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
 from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from service.contract.answers import path_message
@@ -272,5 +272,7 @@ def _choose_remedy(statement: StatementOfReasons) -> str:
 def _name_condition(operand: Operand) -> str:
     if isinstance(operand, FailureRate):
         return "failures"
+    if isinstance(operand, MissingDays):
+        return "deposit"
     names: dict[Operand, str] = {Quantity.TENURE: "tenure", Quantity.DEPOSIT: "deposit", Quantity.LINK: "linked"}
     return names.get(operand, "settled")

@@ -16,8 +16,9 @@ from scoring.entries.contests import build_unknown_measure, is_contest
 from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import CaseStatement, list_case_changes
+from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureRecord, WantedMeasure, list_changes, read_record
-from scoring.policy.measures import Waiver
+from scoring.policy.measures import Deposit, Measure, Waiver
 from scoring.policy.policy import Policy
 from service.ledger.queries.measures import RecordCondition, SellerTerms, TermStatement, select_terms
 from service.ledger.records import AppendedEntry, Cut
@@ -34,6 +35,11 @@ class RecordResult(NamedTuple):
     appended: int
     next_end: int | None
     """In microseconds; None if all measures are open-ended."""
+
+
+def _recorded(one: MeasureInForce) -> Measure:
+    # Else each day's sales would be one more statement.
+    return one.original if isinstance(one.original, Deposit) and one.original.ppm else one.current
 
 
 class _Stamp(TypedDict):
@@ -214,7 +220,7 @@ class Recorder:
             return
         for seller, found in self._scorer.measures_of(marketplace, sellers, cut, policy, terms):
             wanted = [
-                WantedMeasure(one.measure, one.rule, one.reference, one.current, one.start, one.end, one.violations)
+                WantedMeasure(one.measure, one.rule, one.reference, _recorded(one), one.start, one.end, one.violations)
                 for one in (() if found is None else found.measures)
                 if one.rule and one.has_effect and not isinstance(one.current, Waiver)
             ]

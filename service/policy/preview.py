@@ -16,6 +16,7 @@ from scoring.base.enums import Tier
 from scoring.base.errors import invalid
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
+from scoring.entries.accounts import list_balances
 from scoring.features.resolved import SellerFacts, resolve_as_reported, resolve_sellers
 from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
 from scoring.measures.waiting import WAITING
@@ -23,7 +24,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.measures import PPM, Suspension, Terms, Waiver, combine
 from scoring.policy.payout import schedule_release
 from scoring.policy.policy import Policy
-from scoring.policy.rules import Quantity
+from scoring.policy.rules import MissingDays, Quantity
 from scoring.scores.population import (
     Placement,
     Population,
@@ -32,7 +33,7 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import compute_answer
-from scoring.scores.settled_value import add_up_settled, list_values
+from scoring.scores.settled_value import add_up_recent, add_up_settled, list_values
 from scoring.scores.tiers import NO_TIER, find_cases_with_violation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -239,15 +240,18 @@ def _place_both(
 ) -> tuple[Population, Placement, Placement]:
     people = observe(seller_facts, marketplace, question.artifact, question.policies())
     cut = replace(question.cut, observe_time=seller_facts.observe_time)
-    needs_deposits = any(Quantity.DEPOSIT in policy.rule_book.operands for policy in question.policies())
+    operands = {operand for policy in question.policies() for operand in policy.rule_book.operands}
+    needs_deposits = any(one is Quantity.DEPOSIT or isinstance(one, MissingDays) for one in operands)
     guilty = (seller_facts.sellers[case] for case in np.flatnonzero(find_cases_with_violation(people.facts)).tolist())
     stated = ledger.measures.of_sellers(marketplace, [*(seller_facts.sellers if needs_deposits else guilty)], cut)
     placed = []
     for policy in question.policies():
-        deposits = np.zeros(people.facts.cases, dtype=np.int64)
+        book = policy.rule_book
+        deposits = np.zeros((book.refill_days + 1, people.facts.cases), dtype=np.int64)
         for case, seller in enumerate(seller_facts.sellers):
             if seller in stated:
-                deposits[case] = stated[seller].deposit.held_in(policy.rule_book.currency)
+                changes = stated[seller].deposit_changes
+                deposits[:, case] = list_balances(changes, book.currency, cut.observe_time, book.refill_days)
         one = place(policy, people, deposits)
         if policy.caution is not None:
             cautions = read_cautions(ledger, marketplace, seller_facts, cut, policy)
@@ -326,7 +330,9 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
         ("before", "after"), question.policies(), (changes.before, changes.after), strict=True
     ):
         counted[f"held_{when}"] = _find_held(policy, people, placed, settled)
-        counted[f"deposits_{when}"] = np.array([terms.deposit_minor for terms in placed.terms])[placed.terms_of]
+        recent = add_up_recent(people.facts, people.known.table, policy.rule_book).tolist()
+        asked = zip(recent, placed.terms_of.tolist(), strict=True)
+        counted[f"deposits_{when}"] = np.array([placed.terms[which].find_deposit(sold) for sold, which in asked])
     names = {
         "all": ["all"] * len(there),
         "marketplace": [people.marketplace] * len(there),
@@ -436,7 +442,11 @@ def _evaluate(
         currency, asks_for_tier = policy.rule_book.currency, any(rule.tiers for rule in policy.rule_book.rules)
         cautions = read_cautions(ledger, marketplace, known, cut, policy)
         given = compute_answer(known, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
-        beside = {seller: MeasureInputs(of.statements, of.deposit.held_in(currency)) for seller, of in stated.items()}
+        days = policy.rule_book.refill_days
+        beside = {
+            seller: MeasureInputs(of.statements, list_balances(of.deposit_changes, currency, cut.observe_time, days))
+            for seller, of in stated.items()
+        }
         yield evaluate_measures(given, marketplace, beside)
 
 

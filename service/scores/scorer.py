@@ -20,6 +20,7 @@ from scoring.base.errors import (
 )
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
+from scoring.entries.accounts import list_balances
 from scoring.features.resolved import SellerFacts, resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
@@ -238,12 +239,15 @@ class Scorer:
     def _evaluate(
         self, batch: Sequence[str], query: "_Query", terms: Mapping[str, SellerTerms]
     ) -> tuple[CoreAnswer, list[InForce | None]]:
-        currency = query.policy.rule_book.currency
         policies = [query.policy, *(one.policy for one in query.served)]
+        currency, time = query.policy.rule_book.currency, query.cut.observe_time
+        days = max(policy.rule_book.refill_days for policy in policies)
         answer = self._answer(batch, query, sorted(list_values(policies)), looks_back=True)
         beside = {
             seller: MeasureInputs(
-                stated.statements, stated.deposit.held_in(currency), list_links(stated.cases, query.cut.observe_time)
+                stated.statements,
+                list_balances(stated.deposit_changes, currency, time, days),
+                list_links(stated.cases, time),
             )
             for seller, stated in terms.items()
         }

@@ -81,12 +81,12 @@ def evaluate_measures(
     marketplace: str,
     settled_minor: Mapping[str, int] | None = None,
     statements: Sequence[MeasureStatement] = (),
-    deposit_minor: int = 0,
+    deposits_minor: Sequence[int] = (0,),
     flows: Flows = NO_FLOWS,
 ) -> InForce | None:
     table = with_values(rows, [seller], settled_minor or {}, policy.rule_book.currency)
     given = answer(table, [seller], observe_time, artifact, policy, flows=flows, looks_back=True)
-    [found] = evaluate(given, marketplace, {seller: MeasureInputs(statements, deposit_minor)})
+    [found] = evaluate(given, marketplace, {seller: MeasureInputs(statements, deposits_minor)})
     return found
 
 

@@ -91,7 +91,7 @@ def sample(chance: random.Random) -> SampleSeller:
         deposit_minor=chance.choice([0, 0, 3, 5, 699, 700, 10**9]),
         orders=chance.choice([None, 0, 9, 10, 20]) if breaches else None,
         good_orders=chance.choice([0, 99, 100, 5_000]),
-        failure_ppm={FailureRate(30, 10): failed, FailureRate(30, 10, ("late",)): chance.choice([0, failed])},
+        measured={FailureRate(30, 10): failed, FailureRate(30, 10, ("late",)): chance.choice([0, failed])},
     )
 
 

@@ -53,7 +53,7 @@ def find_laxer_day(policy: Policy, chance: random.Random, pairs: int = 2) -> str
         given = answer(
             with_values(known, sellers, values, currency), sellers, moment, artifact(), policy, looks_back=True
         )
-        placed_by = {name: MeasureInputs((), placed) for name, (_, placed) in beside.items()}
+        placed_by = {name: MeasureInputs((), (placed,) * 15) for name, (_, placed) in beside.items()}
         found = evaluate_measures(given, place, placed_by)
         for without, with_it in zip(found[::2], found[1::2], strict=True):
             if without is None or with_it is None:
@@ -92,6 +92,8 @@ def _draw_data(chance: random.Random) -> dict[str, Any]:
         "deposit_returned_after_days": 90,
         "deposit_is_refilled": chance.random() < 0.5,
     }
+    if trade["deposit_is_refilled"]:
+        trade["deposit_refill_days"] = chance.choice([0, 0, 3, 14])
     parts: dict[str, Any] = {"trade": trade} if chance.random() < 0.7 else {}
     if chance.random() < 0.3:
         parts["hold_limits"] = {"acme": chance.choice([5, 20, 90])}
@@ -151,6 +153,7 @@ def _draw_measure(chance: random.Random, is_on_facts: bool) -> dict[str, Any]:
             {"kind": "settlement_hold", "days": chance.choice([3, 14, 40])},
             {"kind": "rolling_reserve", "ppm": chance.choice([50_000, 400_000]), "days": chance.choice([10, 90])},
             {"kind": "deposit", "amount_minor": chance.choice([50, 200])},
+            {"kind": "deposit", "ppm": chance.choice([50_000, 300_000]), "days": 60},
             {"kind": "value_cap", "value_minor": first},
             {"kind": "value_cap", "value_minor": first, "grows": [{"settled_minor": 100, "value_minor": first + 50}]},
             {"kind": "listing_cap", "listings": chance.choice([5, 100])},

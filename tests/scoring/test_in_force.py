@@ -244,7 +244,7 @@ def test_a_rule_by_the_deposit_placed_holds_below_it() -> None:
     )
 
     def held(placed: int) -> tuple[int, int, set[str]]:
-        found = evaluate_measures(numbered(SOLD), "s", NOW, artifact(), policy, "acme", deposit_minor=placed)
+        found = evaluate_measures(numbered(SOLD), "s", NOW, artifact(), policy, "acme", deposits_minor=(placed,))
         return found.terms.hold_days, found.terms_at_capture.deposit_minor, {m.rule for m in found.measures}
 
     assert held(399) == (9, 601, {"all", "unsecured"})
@@ -485,9 +485,9 @@ def at_once_and_alone(files_of: dict[str, list[FactRow]], policy: Policy) -> tup
     rows = [row for one in files_of.values() for row in one]
     sellers = [*files_of]
     given = answer(rows, sellers, NOW, artifact(), policy, looks_back=True)
-    at_once = evaluate(given, "acme", {seller: MeasureInputs((), 3) for seller in sellers})
+    at_once = evaluate(given, "acme", {seller: MeasureInputs((), (3,)) for seller in sellers})
     alone = [
-        evaluate_measures(files_of[seller], seller, NOW, artifact(), policy, "acme", deposit_minor=3)
+        evaluate_measures(files_of[seller], seller, NOW, artifact(), policy, "acme", deposits_minor=(3,))
         for seller in sellers
     ]
     return at_once, alone  # type: ignore[return-value]

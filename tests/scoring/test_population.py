@@ -14,6 +14,7 @@ from scoring.features.resolved import resolve_as_reported, resolve_sellers
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placement, Population, observe, place
+from scoring.scores.settled_value import add_up_recent
 from scoring.scores.tiers import find_cases_with_violation
 from tests.helpers.answers import evaluate_measures, score, with_values
 from tests.helpers.policies import GRADED
@@ -22,6 +23,25 @@ from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbe
 POLICIES = Path(__file__).parents[2] / "service" / "policy"
 SELLERS = [f"s{number}" for number in range(150)]
 DEPOSITS = [random.Random(number).choice([0, 0, 30_000, 69_999, 70_000]) for number in range(150)]
+
+HELD = [
+    DEPOSITS,
+    *([random.Random(n * 99 + ago).choice([0, 9_000, one, one]) for n, one in enumerate(DEPOSITS)] for ago in range(4)),
+]
+
+SHARES = """
+[[rules]]
+id = "share"
+reference = "Seller terms 7.8"
+tiers = ["unrated", "probation", "standard"]
+measures = [{ kind = "deposit", amount_minor = 8_000, ppm = 30_000, days = 90 }]
+
+[[rules]]
+id = "share-by-facts"
+reference = "Seller terms 7.9"
+standing = { from = 12 }
+measures = [{ kind = "deposit", ppm = 90_000, days = 90 }]
+"""
 
 GROUP = """
 [[rules]]
@@ -60,6 +80,12 @@ def shipped(name: str, more: str = "") -> Policy:
     return parse_policy(tomllib.loads((GRADED if name == "graded" else POLICIES / f"{name}.toml").read_text() + more))
 
 
+def shares(more: str) -> Policy:
+    text = (POLICIES / "general.toml").read_text()
+    refilled = "deposit_is_refilled = true\ndeposit_refill_days = 4"
+    return parse_policy(tomllib.loads(text.replace("deposit_is_refilled = false", refilled) + more + SHARES))
+
+
 def world(seed: int) -> tuple[list[FactRow], dict[str, int]]:
     chance = random.Random(seed)
     rows: list[FactRow] = []
@@ -92,17 +118,18 @@ def placed(
     rows, values = world(seed)
     known = resolve_sellers(SELLERS, with_values(rows, SELLERS, values, policy.rule_book.currency), NOW)
     people = observe(known, "acme", artifact() if with_model else None, [policy, replace(policy, clear_days=30)])
-    return rows, values, people, place(policy, people, np.array(DEPOSITS))
+    return rows, values, people, place(policy, people, np.array(HELD))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", ["general", "ladder", "tiers"])
+@pytest.mark.parametrize("name", ["general", "ladder", "tiers", "shares"])
 def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) -> None:
     more = GROUP % (format_day(TODAY - 5), format_day(TODAY + 5))
-    policy = shipped(name, "" if name == "tiers" else more)
+    policy = shares(more) if name == "shares" else shipped(name, "" if name == "tiers" else more)
     rows, values, people, found = placed(policy, seed)
     answers = score(rows, SELLERS, NOW, artifact(), policy)
+    recent = add_up_recent(people.facts, people.known.table, policy.rule_book)
     rules: Counter[str] = Counter()
     for case, (seller, answer) in enumerate(zip(SELLERS, answers, strict=True)):
         if answer is None:
@@ -110,14 +137,17 @@ def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) ->
             continue
         mine = [row for row in rows if row.seller == seller]
         placed_minor = DEPOSITS[case]
-        alone = evaluate_measures(mine, seller, NOW, artifact(), policy, "acme", values, deposit_minor=placed_minor)
+        held = [of_day[case] for of_day in HELD]
+        alone = evaluate_measures(mine, seller, NOW, artifact(), policy, "acme", values, deposits_minor=held)
         assert answer.tier is Tier(found.tier[case])
         terms = found.terms[found.terms_of[case]]
-        terms = replace(terms, deposit_minor=max(terms.deposit_minor - placed_minor, 0))
+        owed = terms.find_deposit(int(recent[case]))
+        terms = replace(terms, deposit_minor=max(owed - placed_minor, 0), deposit_ppm=0)
         assert replace(terms, suspension_days=0) == replace(alone.terms, suspension_days=0), seller
         if alone.terms.suspension_days:
             assert terms.suspension_days >= alone.terms.suspension_days
-        rules.update({m.rule for m in alone.measures if m.original.kind is not MeasureKind.SUSPENSION})
+        shown = (m for m in alone.measures if m.has_begun(NOW) or not m.rule.endswith("-awaits-deposit"))
+        rules.update({m.rule for m in shown if m.original.kind is not MeasureKind.SUSPENSION})
     suspending = {r.id for r in policy.rule_book.rules if any(m.kind is MeasureKind.SUSPENSION for m in r.measures)}
     assert {k: v for k, v in found.by_rule.items() if k not in suspending and v} == {
         k: v for k, v in rules.items() if k not in suspending

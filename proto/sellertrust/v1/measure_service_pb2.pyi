@@ -749,16 +749,24 @@ class DepositValue(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
     amount_minor: _builtins.int
     """In minor units of the response's currency."""
+    ppm: _builtins.int
+    """As stated: a share of the value settled in `days`, in parts per million. The larger of it and the sum is owed."""
+    days: _builtins.int
+    """The UTC days before today."""
     def __init__(
         self,
         *,
         amount_minor: _builtins.int = ...,
+        ppm: _builtins.int = ...,
+        days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "days", b"days", "ppm", b"ppm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from scoring.loss_certificate.independent.world import (
     ASSUMED,
     MILLION,
-    NOT_COVERED,
     TIERS,
     Data,
     NotProven,
@@ -21,6 +20,7 @@ from scoring.loss_certificate.independent.world import (
     add_implied_rules,
     digest_of,
     identify_policy,
+    list_not_covered,
     name_awaiting_rule,
     need,
     require_whole,
@@ -276,8 +276,11 @@ def _check_frame(policy: Data, certificate: Data, assumptions: Data | None) -> N
         "the certificate, its assumptions and the policy are not in one currency",
     )
     need(assumptions is None or certificate["assumptions"] == assumptions, "the certificate rests on other assumptions")
-    need(certificate["not_covered"] == [*NOT_COVERED], "what the certificate does not cover is stated otherwise")
     need("trade" in policy, "the policy states no limits of trade")
+    need(
+        certificate["not_covered"] == list_not_covered(policy),
+        "what the certificate does not cover is stated otherwise",
+    )
     allowed = policy["trade"].get("most_loss_minor", 0)
     need(certificate["most_loss_minor"] == allowed, "the loss that the policy allows is not as stated")
     need(set(certificate["verdicts"]) == {"against_faked_history", "unconditional"}, "a verdict is missing")

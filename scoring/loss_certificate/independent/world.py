@@ -18,8 +18,8 @@ KNOWN = {
     "policy": "name version currency clear_days cut_offs thin_file badges standing hold_limits trade rules seasons caution"
     " notice_days links",
     "links": "newcomer_from_percent",
-    "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled smallest_order_minor"
-    " most_loss_minor",
+    "trade": "delivery_promise_days claim_days deposit_returned_after_days deposit_is_refilled deposit_refill_days"
+    " smallest_order_minor most_loss_minor",
     "seasons": "name from until times_ppm",
     "rules": "id reference measures tiers standing confirmed group settled tenure deposit failure_rate linked good_orders",
     "linked": "from_percent",
@@ -64,6 +64,9 @@ NOT_COVERED = (
 )
 
 
+UNCOUNTED_DEPOSITS = "What deposits deter as a share of sales, or with days to refill them: it counts as 0."
+
+
 class NotProven(Exception):
     """The text names the first fault."""
 
@@ -79,7 +82,6 @@ def digest_of(content: Data) -> str:
 
 
 def identify_policy(policy: Data) -> Data:
-    """Return a policy's name, version and digest."""
     return {"name": policy["name"], "version": policy["version"], "digest": digest_of(policy)}
 
 
@@ -122,11 +124,21 @@ def add_implied_rules(policy: Data) -> Data:
             )
             measures += [{"kind": "settlement_hold", "days": days}, {"kind": "intake_cap", "new_listings": 0}]
         rules.append({**rule, "measures": measures})
-        asked = max((m["amount_minor"] for m in measures if m["kind"] == "deposit"), default=0)
-        if asked and trade.get("deposit_is_refilled", False):
+        asked = max((m.get("amount_minor", 0) for m in measures if m["kind"] == "deposit"), default=0)
+        if (asked or _asks_for_share(measures)) and trade.get("deposit_is_refilled", False):
             below, nothing = {"below": asked}, [{"kind": "value_cap", "value_minor": 0}]
             rules.append({**rule, "id": name_awaiting_rule(rule["id"]), "measures": nothing, "deposit": below})
     return {**policy, "rules": rules}
+
+
+def _asks_for_share(measures: Iterable[Data]) -> bool:
+    return any(m["kind"] == "deposit" and "ppm" in m for m in measures)
+
+
+def list_not_covered(policy: Data) -> list[str]:
+    is_share = any(_asks_for_share(rule["measures"]) for rule in policy.get("rules", ()))
+    is_uncounted = is_share or policy["trade"].get("deposit_refill_days", 0) > 0
+    return [*NOT_COVERED, *([UNCOUNTED_DEPOSITS] if is_uncounted else ())]
 
 
 def name_awaiting_rule(rule: str) -> str:
@@ -159,7 +171,8 @@ class World:
         self.most_loss: int = self.trade.get("most_loss_minor", 0)
         self.returned: int = min([self.trade["deposit_returned_after_days"], *(one.returned for one in beside)])
         self.smallest: int = min([self.trade.get("smallest_order_minor", 1), *(one.smallest for one in beside)])
-        self.refilled: bool = self.trade.get("deposit_is_refilled", False) and all(one.refilled for one in beside)
+        is_whole = self.trade.get("deposit_is_refilled", False) and not self.trade.get("deposit_refill_days", 0)
+        self.refilled: bool = is_whole and all(one.refilled for one in beside)
         self.comes_back = self.returned < self.days
         # Some sellers escape rules for a missing deposit, a bad rate, a link or too few good orders.
         beside_all = {"group", "deposit", "failure_rate", "linked", "good_orders"}
@@ -267,7 +280,7 @@ class World:
         ]
 
         def strictest(kind: str, part: str) -> int:
-            return max([0, *(int(m[part]) for m, _ in counting if m["kind"] == kind)])
+            return max([0, *(int(m.get(part, 0)) for m, _ in counting if m["kind"] == kind)])
 
         caps = [
             [m["value_minor"], *(s["value_minor"] for s in m.get("grows", ()) if settled >= s["settled_minor"])][-1]

@@ -55,6 +55,7 @@ class Life:
     day: int = 0
     settled: int = 0
     deposit: int = 0
+    covered_on: int = -1
     cash: int = 0
     real: int = 0
     pipeline: list[tuple[int, int]] = field(default_factory=list)
@@ -69,12 +70,14 @@ class Life:
     started: int | None = None
     state_at_start: tuple[int, int] = (0, 0)
 
+    places_at_once: bool = True
     known: dict[tuple[Any, ...], Terms] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.steps, self.tenures = asked_for(self.policy)
         self.cash -= self.assumptions.identity_minor
-        self.refill()
+        if self.places_at_once:
+            self.refill()
 
     @property
     def terms(self) -> Terms:
@@ -95,16 +98,25 @@ class Life:
         assert self.policy.trade is not None
         return count_run_days(self.policy.trade, self.assumptions)
 
+    @property
+    def owed(self) -> int:
+        before = self.settled_on.get(self.day - 1 - self.policy.rule_book.share_days, 0)
+        return self.terms.find_deposit(max(self.settled - before, 0))
+
+    @property
+    def awaits_deposit(self) -> bool:
+        assert self.policy.trade is not None
+        return self.deposit < self.owed and self.day > self.covered_on + self.policy.trade.deposit_refill_days
+
     def refill(self) -> None:
-        asked = self.terms.deposit_minor
+        asked = self.owed
         self.cash, self.deposit = self.cash + self.deposit - asked, asked
 
     def room(self) -> int:
         """Return the value that may still be captured today; 0 while the deposit is too small."""
-        terms = self.terms
-        if self.is_stopped or self.deposit < terms.deposit_minor:
+        if self.is_stopped or self.awaits_deposit:
             return 0
-        return max(cap_of(terms) - self.captured_today, 0)
+        return max(cap_of(self.terms) - self.captured_today, 0)
 
     def sell(self, value: int, *, to_itself: bool) -> None:
         assert self.policy.trade is not None
@@ -145,6 +157,8 @@ class Life:
 
     def sleep(self) -> None:
         self.settled_on[self.day] = self.settled
+        if self.deposit >= self.owed:
+            self.covered_on = self.day
         self.day += 1
         self.captured_today = 0
         self.settled += sum(value for settles, value in self.pipeline if settles <= self.day)
@@ -202,7 +216,8 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
     first = days[0]
     options = [terms_of(policy, tier, first["settled_minor"], first["tenure_days"]) for tier in (None, *Tier)]
     assert policy.trade is not None
-    is_lost = policy.trade.deposit_is_refilled and policy.trade.deposit_returned_after_days >= len(days)
+    is_lost = policy.trade.deposit_is_refilled and not policy.trade.deposit_refill_days
+    is_lost &= policy.trade.deposit_returned_after_days >= len(days)
     deposit = min(terms.deposit_minor for terms in options) if is_lost else 0
     faked = first["settled_minor"] - attack["entered_with_minor"] if attack["history_cash_minor"] else 0
     during = sum(day["washed_minor"] for day in days) if attack["run_cash_minor"] != released else 0

@@ -409,6 +409,31 @@ def test_no_history_gets_laxer_terms_than_its_abstract_state(world: World, seed:
 
 
 @pytest.mark.long
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_life_with_a_deposit_brings_more_than_is_certified(seed: int) -> None:
+    chance = random.Random(seed)
+    asked = {"kind": "deposit", "amount_minor": chance.choice([400, 2_000])}
+    asked |= chance.choice([{}, {"ppm": chance.choice([20_000, 400_000]), "days": chance.choice([2, 40])}])
+    days = chance.choice([0, 2, 9])
+    hold_ = {"kind": "settlement_hold", "days": chance.choice([1, 3])}
+    data = toy(cap(100, (500, 200), (3_000, 900)), rule("all", hold_, asked), claim_days=2, deposit_refill_days=days)
+    found, policy = certified(data), policy_of(data)
+    for is_real in (False, True):
+        for places in (False, True):
+            life = Life(policy, assumed(), places_at_once=places)
+            for _ in range(chance.choice([0, 5, 20, 40])):
+                if places:
+                    life.refill()
+                life.sell(life.room(), to_itself=not is_real)
+                life.sleep()
+            for _ in range(life.run_days):
+                life.keep_none([life.room()])
+                life.sleep()
+            assert life.end() <= found["verdicts"][REAL if is_real else FAKED]["most_minor"]
+
+
+@pytest.mark.long
 def test_no_damaged_certificate_is_proven() -> None:
     certificate = to_be_altered()
     where, chance = provable(certificate), random.Random(17)

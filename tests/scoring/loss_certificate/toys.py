@@ -101,6 +101,8 @@ def make_world(number: Callable[[int, int], int]) -> World:
         held = {"kind": "settlement_hold", "days": number(1, 9)}
         rate = {"from_ppm": number(1, 9), "days": 30, "orders": 1, "of": ["claims", "late"]}
         rules.append(rule("failing", held, failure_rate=rate))
+    share, refill = _draw_deposit(number)
+    rules += share
     first, last = (("2026-11-01", "2026-11-12"), ("1969-12-30", "1970-01-02"))[number(0, 1)]
     season = {"name": "sales", "from": first, "until": last, "times_ppm": number(1, 30) * 100_000}
     data = ({"seasons": [season]} if number(0, 1) else {}) | toy(
@@ -108,8 +110,8 @@ def make_world(number: Callable[[int, int], int]) -> World:
         delivery_promise_days=number(0, 3),
         claim_days=number(0, 6),
         deposit_returned_after_days=number(0, 12),
-        deposit_is_refilled=bool(number(0, 1)),
         smallest_order_minor=one_of(1, 7, 10**6),
+        **refill,
     )
     return data, stated(
         stop={"days": number(1, 4)},
@@ -118,6 +120,16 @@ def make_world(number: Callable[[int, int], int]) -> World:
         identity={"minor": number(0, 300)},
         aged_account={"minor": number(0, 2_000), "ppm": one_of(0, 60_000)},
     )
+
+
+def _draw_deposit(number: Callable[[int, int], int]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    rules = []
+    if number(0, 1):
+        asked = {"kind": "deposit", "ppm": number(1, 900_000), "days": number(1, 9)}
+        rules.append(rule("share", asked | ({"amount_minor": number(1, 300)} if number(0, 1) else {})))
+    is_refilled = bool(number(0, 1))
+    days = {"deposit_refill_days": number(1, 4)} if is_refilled and number(0, 1) else {}
+    return rules, {"deposit_is_refilled": is_refilled} | days
 
 
 @cache

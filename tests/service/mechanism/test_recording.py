@@ -133,6 +133,18 @@ def test_a_placed_deposit_counts_not_a_required_one(told: Told) -> None:
     assert [fact.amount_minor for fact in told.statements()] == [50_000, 30_000, 0, 25_000]
 
 
+def test_a_deposit_as_a_share_of_sales_is_stated_once(told: Told) -> None:
+    told.policy = parse_policy_text(RULES.replace("amount_minor = 50_000", "ppm = 50_000, days = 90"))
+    worker = told.another()
+    for number in (1, 2):
+        told.append(exposure(TODAY - number, value_minor=40_000, currency="EUR"))
+        worker.look()
+        found = build_scorer(told.ledger, told.policy).whole_answer(MARKET, SELLER, told.ledger.cut()).in_force
+        assert found.terms.deposit_minor == number * 2_000
+    [stated] = [fact for fact in told.statements() if fact.rule == "everybody"]
+    assert (stated.amount_minor, stated.ppm, stated.days, stated.currency) == (0, 50_000, 90, "")
+
+
 def test_what_a_person_lifts_is_not_imposed_again(told: Told) -> None:
     told.worker.look()
     told.append(confirmed("v1"), confirmed("v2"))
