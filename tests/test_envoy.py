@@ -1,22 +1,23 @@
 import json
-import shutil
-import socket
 import subprocess
-import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import sellertrust
-from sellertrust.client import Client
+from sellertrust.client import Client, SellertrustCallError
 from sellertrust.health import main as check_health
+from tests.helpers.envoy import ENVOY, configure_envoy, envoy_before, free_port, running_envoy
 from tests.helpers.servers import MARKET, exposure, identity
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 SELLER = f"marketplaces/{MARKET}/sellers/s1"
-ENVOY = shutil.which("envoy", path=str(Path(sys.executable).parent))
 
 jsonschema = pytest.importorskip("jsonschema")
 openapi_spec_validator = pytest.importorskip("openapi_spec_validator")
@@ -27,43 +28,16 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("envoy")
-    descriptors = folder / "descriptors.binpb"
-    subprocess.run([sys.executable, "-m", "sellertrust.descriptors", descriptors], check=True, cwd=ROOT / "proto")
     with sellertrust.local() as client:
         client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
-        port = free_port()
-        text = (ROOT / "deploy/envoy/envoy.yaml").read_text()
-        for given, found in (
-            ("/etc/sellertrust/descriptors.binpb", str(descriptors)),
-            ("port_value: 8081", f"port_value: {port}"),
-            ("port_value: 9901", f"port_value: {free_port()}"),
-            ("port_value: 50051", f"port_value: {client.target.rpartition(':')[2]}"),
-            ("port_value: 50052", f"port_value: {free_port()}"),
-        ):
-            assert given in text
-            text = text.replace(given, found)
-        (folder / "envoy.yaml").write_text(text)
-        command = [str(ENVOY), "-c", folder / "envoy.yaml", "--concurrency", "1", "--disable-hot-restart"]
-        with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as envoy:
-            try:
-                wait_until(lambda: answers(port) or envoy.poll() is not None)
-                assert envoy.poll() is None, (folder / "log").read_text()
-                yield f"127.0.0.1:{port}"
-            finally:
-                envoy.terminate()
+        with envoy_before(client.target, tmp_path_factory.mktemp("envoy"), answers) as address:
+            yield address
 
 
-def answers(port: int) -> bool:
-    return call(f"127.0.0.1:{port}", "TrustScoreService/GetTrustScore", seller=SELLER)[0] == 200
+def answers(address: str) -> bool:
+    return call(address, "TrustScoreService/GetTrustScore", seller=SELLER)[0] == 200
 
 
 def call(address: str, method: str, **request: object) -> tuple[int, dict[str, object]]:
@@ -133,3 +107,34 @@ def test_the_client_and_a_probe_go_through_the_proxy(proxy: str) -> None:
         assert client.get_trust_score(MARKET, "s1").points
     assert check_health(proxy) == 0
     assert check_health(f"127.0.0.1:{free_port()}") == 1
+
+
+def test_envoy_restarts_and_each_append_counts_once(tmp_path: Path) -> None:
+    with sellertrust.local() as server, ThreadPoolExecutor(1) as pool:
+        server.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
+        address = configure_envoy(server.target, tmp_path)
+        with Client(address, deadline_seconds=1) as client:
+            ending = threading.Event()
+            appended = pool.submit(append_until, ending, client)
+            for _ in range(3):
+                with running_envoy(address, tmp_path, answers):
+                    wait_until(lambda: client.get_trust_score(MARKET, "s1", deadline_seconds=30).points is not None)
+                    time.sleep(1)
+            with running_envoy(address, tmp_path, answers):
+                ending.set()
+                ids = appended.result()
+        recorded = [entry.entry_id for entry in server.list_entries(MARKET)]
+    assert recorded == ["i", "x", *ids]
+
+
+def append_until(ending: threading.Event, client: Client) -> list[str]:
+    ids: list[str] = []
+    while not ending.is_set():
+        ids.append(f"x{len(ids)}")
+        entry, is_recorded = exposure(ids[-1], "s1", days=len(ids) + 60), False
+        while not is_recorded:
+            with suppress(SellertrustCallError):
+                client.append_entries(MARKET, [entry])
+                is_recorded = True
+        time.sleep(0.02)
+    return ids

@@ -50,8 +50,12 @@ class Restarted:
     def stop(self) -> int:
         if self._process is None:
             return 0
-        self._process.send_signal(signal.SIGTERM)
+        self.begin_to_stop()
         return self._process.wait(timeout=START_SECONDS)
+
+    def begin_to_stop(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -15,13 +15,16 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import psycopg
+from grpc_health.v1.health import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from scoring.features.resolved import resolve_sellers
 from scoring.model.artifact import Artifact
@@ -40,6 +43,7 @@ from tests.bench._h2load import h2load, h2load_http1, require_programs, showing,
 from tests.bench._real_data import Say
 from tests.bench._trained_market import MARKETPLACE, SELLERS, trained_market
 from tests.helpers.callers import Authority, Shown, grant, write_grants
+from tests.helpers.envoy import envoy_before
 from tests.helpers.servers import settings_of
 from tests.helpers.shells import ROOT, serving, shell_of
 from tests.tls_folders import with_folders
@@ -67,7 +71,7 @@ def measure(place: Path, url: str, artifact: Artifact) -> dict[str, float]:
         name = next(score.seller for score in found if score.state == pb.SCORE_STATE_RATED)
         body = write_body(place / "body", pb.GetTrustScoreRequest(seller=name).SerializeToString())
         figures = _beside_fastapi(place, url, artifact, address, body, name.rpartition("/")[2])
-    return figures | _beside_echo(place, url, name, body)
+    return figures | beside_echo(place, url, name, body)
 
 
 def _beside_fastapi(
@@ -163,18 +167,33 @@ class Target:
     answered: Callable[[], float]
 
 
-def _beside_echo(place: Path, url: str, seller: str, body: Path) -> dict[str, float]:
+def _before(target: Target, settings: Settings, request: bytes) -> AbstractContextManager[str]:
+    folder = settings.data_dir / target.address
+    folder.mkdir()
+    return envoy_before(target.address, folder, lambda address: _answers_each(address, request))
+
+
+def _answers_each(address: str, request: bytes) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        method: Any = channel.unary_unary(f"/{METHOD}")
+        calls = [method.future(request, timeout=5) for _ in range(50)]
+        return all(call.code() is grpc.StatusCode.OK for call in calls)
+
+
+def beside_echo(place: Path, url: str, seller: str, body: Path) -> dict[str, float]:
     settings = settings_of(data_dir=place, database_url=url)
-    figures = _over_echo(settings, seller, body, "get_over_echo", None)
+    figures = over_echo(settings, seller, body, "get_over_echo")
     authority = Authority(place)
     shown = authority.certificate(dns=["checkout.example"])
     grants = place / "grants.toml"
-    write_grants(grants, grant("dns:checkout.example", ["read_scores"], marketplaces=[MARKETPLACE]))
+    write_grants(grants, grant("dns:checkout.example", ["read_scores"], marketplaces=["*"]))
     secured = settings.model_copy(update=with_folders({**authority.server_settings(), "grants": grants}))
-    return figures | _over_echo(secured, seller, body, "get_over_echo_mtls", shown)
+    return figures | over_echo(secured, seller, body, "get_over_echo_mtls", shown)
 
 
-def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Shown | None) -> dict[str, float]:
+def over_echo(
+    settings: Settings, seller: str, body: Path, name: str, shown: Shown | None = None, *, has_envoy: bool = False
+) -> dict[str, float]:
     labels = {"method": "TrustScoreService/GetTrustScore", "code": "OK"}
     with ExitStack() as stack:
         lines = stack.enter_context((settings.data_dir / "calls.log").open("a"))
@@ -200,6 +219,10 @@ def _over_echo(settings: Settings, seller: str, body: Path, name: str, shown: Sh
             ours, echo = (
                 Target(stack.enter_context(showing(one.address, shown, settings.data_dir)), one.answered)
                 for one in (ours, echo)
+            )
+        if has_envoy:
+            ours, echo = (
+                Target(stack.enter_context(_before(one, settings, request)), one.answered) for one in (ours, echo)
             )
         found: dict[int, list[float]] = {1: [], AT_A_TIME: []}
         for turn in range(ROUNDS):
@@ -229,6 +252,7 @@ def _echo(settings: Settings, answer: bytes, files: TlsFiles | None) -> Iterator
     server = grpc.server(ThreadPoolExecutor(settings.limits.worker_threads), options=grpc_options(settings))
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behave)
     server.add_registered_method_handlers(SERVICE, {"GetTrustScore": handler})
+    add_HealthServicer_to_server(HealthServicer(), server)
     where = "127.0.0.1:0"
     port = server.add_insecure_port(where) if files is None else server.add_secure_port(where, files.credentials())
     server.start()

@@ -6,21 +6,32 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
 import sellertrust
 from sellertrust.aio import AsyncClient
 from sellertrust.client import Client
-from tests.bench._processes import free_address
+from sellertrust.v1.trust_score_service_pb2 import GetTrustScoreRequest
+from service.ledger.database.schema import upgrade
+from service.ledger.store import Ledger
+from tests.bench import scale
+from tests.bench._h2load import h2load, write_body
+from tests.bench._processes import cpu_seconds, free_address, metrics_address
 from tests.bench._real_data import Say
 from tests.bench._restarts import run as run_restarts
+from tests.bench.peers import METHOD, beside_echo, over_echo
+from tests.helpers.builders import identity as identity_entry
 from tests.helpers.databases import database
+from tests.helpers.envoy import ENVOY
 from tests.helpers.filled import SELLERS, prepare
-from tests.helpers.load import Plan, loading
-from tests.helpers.servers import MARKET, exposure, identity
+from tests.helpers.load import SCORE, Plan, loading, requests_of
+from tests.helpers.processes import COMMAND
+from tests.helpers.servers import MARKET, exposure, identity, settings_of
 from tests.helpers.shells import serving, shell_of
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +40,8 @@ AT_A_TIME = 32
 SHARED_SECONDS = 5.0
 PROCESSES = 2
 RESTARTS = 20
+UPGRADES = 5
+"""Of a present schema; each takes the ledger's lock."""
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--all"]
 PROOFS = {
     "curl.ok": ["tests/test_envoy.py"],
@@ -57,6 +70,8 @@ def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS, restarts:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         show("first_score.serve_s", seconds_of(lambda: _serve_first_score(folder)))
+        command = [ROOT / "dev", "sellertrust"]
+        show("first_score.dev_s", seconds_of(lambda: _serve_first_score(folder / "dev", command)))
         _measure_packages(folder, show)
         with sellertrust.local() as client:
             client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
@@ -64,6 +79,10 @@ def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS, restarts:
         for servers in (1, 2):
             show(f"shared.calls_per_s.{servers}", _measure_shared(folder / str(servers), servers, seconds))
         _measure_traces(folder, show, seconds)
+        _measure_echo(folder / "echo", show)
+        _measure_processor(folder / "processor", show)
+        _measure_upgrade(folder, show)
+    show("cpu_s_per_million.rescored", scale.run(say, "small")["growth.20000"])
     for name, tests in PROOFS.items():
         show(name, subprocess.run([*PYTEST, *tests], cwd=ROOT, check=False, capture_output=True).returncode == 0)
     run_restarts(show, restarts)
@@ -86,6 +105,50 @@ def _measure_traces(folder: Path, show: Callable[[str, float], None], seconds: f
     show("traces.away_over_off", found["collector_away"] / found["off"])
 
 
+def _measure_echo(folder: Path, show: Callable[[str, float], None]) -> None:
+    folder.mkdir()
+    prepare(folder)
+    seller = f"marketplaces/{MARKET}/sellers/s0"
+    body = write_body(folder / "body", GetTrustScoreRequest(seller=seller).SerializeToString())
+    url = f"sqlite:///{folder}/ledger.db"
+    figures = beside_echo(folder, url, seller, body)
+    if ENVOY is not None:
+        settings = settings_of(data_dir=folder, database_url=url)
+        figures |= over_echo(settings, seller, body, "get_over_echo_envoy", has_envoy=True)
+    for name, value in figures.items():
+        show(name, value)
+
+
+def _measure_processor(folder: Path, show: Callable[[str, float], None]) -> None:
+    folder.mkdir()
+    prepare(folder)
+    with serving(shell_of(folder, metrics_address="127.0.0.1:0"), folder) as address:
+        metrics = metrics_address(folder / "server.log")
+        for name, is_past, count in (("remembered", False, 20_000), ("computed", True, 2_000)):
+            body = write_body(folder / "body", requests_of(SCORE, 1, is_past=is_past)[0])
+            ask = partial(h2load, address, METHOD, body, at_a_time=4)
+            ask(count=100)
+            before = cpu_seconds(metrics)
+            ask(count=count)
+            show(f"cpu_s_per_million.{name}", (cpu_seconds(metrics) - before) / count * 1e6)
+
+
+def _measure_upgrade(folder: Path, show: Callable[[str, float], None]) -> None:
+    with database("postgresql", folder) as url, Ledger.open(url) as ledger:
+        works: dict[str, Callable[[], object]] = {
+            "append.longest_ms": lambda: time.sleep(2),
+            "upgrade.longest_append_ms": lambda: [upgrade(url) for _ in range(UPGRADES)],
+        }
+        for name, work in works.items():
+            beside = Thread(target=work)
+            beside.start()
+            slowest = 0.0
+            while beside.is_alive():
+                entry = identity_entry(uuid.uuid4().hex)
+                slowest = max(slowest, seconds_of(partial(ledger.append, MARKET, [entry])))
+            show(name, slowest * 1_000)
+
+
 def seconds_of(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
@@ -96,8 +159,9 @@ def _run_first_score() -> None:
     subprocess.run([sys.executable, "-c", FIRST_SCORE], check=True, cwd=ROOT / "proto")
 
 
-def _serve_first_score(folder: Path) -> None:
-    with serving(shell_of(folder), folder, arguments=["--starter"]) as address, Client(address) as client:
+def _serve_first_score(folder: Path, command: Sequence[object] = COMMAND) -> None:
+    folder.mkdir(exist_ok=True)
+    with serving(shell_of(folder), folder, command, ["--starter"]) as address, Client(address) as client:
         client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
         client.get_trust_score(MARKET, "s1", deadline_seconds=30)
 
