@@ -1,7 +1,4 @@
-"""The contract as OpenAPI 3.1, as Envoy offers it: POST of a request in JSON to `/sellertrust.v1.Service/Method`.
-
-Each comment of the contract is a description, and each error reason an example of a failed call.
-"""
+"""The contract as OpenAPI 3.1, as Envoy offers it: POST of a request in JSON to `/sellertrust.v1.Service/Method`."""
 
 import json
 import re

@@ -1,7 +1,4 @@
-"""A change of the day under load, with and without the next day's generation: the minute after over the minute before.
-
-The load is open: so many calls a second with any outcome.
-"""
+"""A change of the day under load, with and without the next day's generation: the minute after over the minute before."""
 
 import json
 import random

@@ -1,7 +1,4 @@
-"""Alternating swaps of models and policies under load: whether an answer or a batch ever mixes two of them, or fails.
-
-An answer must equal, to the bit, the answer of the model and policy in its stamp.
-"""
+"""Alternating swaps of models and policies under load: whether an answer or a batch ever mixes two of them, or fails."""
 
 import random
 import tempfile

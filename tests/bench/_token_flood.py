@@ -1,7 +1,4 @@
-"""A checkout's calls with a token during a flood: of invalid tokens over TLS alone, and of two sorts behind a mesh.
-
-The mesh is a proxy that ends TLS and brings all callers over the connections of one host.
-"""
+"""A checkout's calls with a token during a flood: of invalid tokens over TLS alone, and of two sorts behind a mesh."""
 
 import os
 import subprocess

@@ -1,7 +1,4 @@
-"""Edits of every table and file by their owners, and those that verification does not name.
-
-Each edits a copy of one small ledger, audit file, checkpoints file, backup, model and log of moves.
-"""
+"""Edits of every table and file by their owners, and those that verification does not name."""
 
 import shutil
 import sqlite3

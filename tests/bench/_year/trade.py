@@ -1,8 +1,4 @@
-"""The market's orders: captures, arrivals and disputes, with runners among the sellers.
-
-A runner builds trust by small honest trade, then sells many times as much for some days, ships nothing and takes the
-payouts.
-"""
+"""The market's orders: captures, arrivals and disputes, with runners among the sellers."""
 
 from __future__ import annotations
 
