@@ -3,7 +3,7 @@
 Draws and other recoveries for a claim never exceed the amount paid.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -52,22 +52,20 @@ class DepositAccount:
         return replace(self, held_minor=self.held_minor - fact.amount_minor, drawn_minor=self.drawn_minor + drawn)
 
 
-def add_up_deposit(changes: Iterable[DepositChanged]) -> DepositAccount:
-    """Return the account after changes, skipping those that its balance forbids.
-
-    A cut may leave out the placement from which a change took its amount.
-    """
-    account = DepositAccount()
-    for fact in changes:
-        with suppress(BalanceForbids):
-            account = account.apply(fact)
-    return account
-
-
 def list_balances(changes: Sequence[tuple[int, DepositChanged]], currency: str, time: int, days: int) -> list[int]:
-    """Return the deposit held at a time, and at the end of each earlier UTC day, the latest first."""
-    ends = [time, *((time // DAY - ago) * DAY for ago in range(days))]
-    return [add_up_deposit(fact for when, fact in changes if when < end).held_in(currency) for end in ends]
+    """Return the deposit held at a time, and at the end of each earlier UTC day, the latest first.
+
+    It skips a change that its balance forbids: a cut may leave out the placement from which it took its amount.
+    """
+    found = []
+    for end in (time, *((time // DAY - ago) * DAY for ago in range(days))):
+        account = DepositAccount()
+        for occur_time, fact in changes:
+            if occur_time < end:
+                with suppress(BalanceForbids):
+                    account = account.apply(fact)
+        found.append(account.held_in(currency))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Terms:
         """
         if not self.ahead_days:
             return None
-        return min(self.ahead_minor + take_share(settled_minor, self.ahead_ppm), self.ahead_at_most_minor)
+        return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
 
     def stricter_of(self, other: "Terms") -> "Terms":
         """Return terms with the stricter value of each aspect; caps are compared by product category."""

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text
 
 from scoring.base.enums import NOTICE_STATES, Kind
-from scoring.entries.accounts import DepositAccount, add_up_deposit
 from scoring.entries.cases import OnPayouts
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, SupersededFlow
@@ -68,7 +67,6 @@ class TermStatement(NamedTuple):
 
 class SellerTerms(NamedTuple):
     statements: list[MeasureStatement]
-    deposit: DepositAccount
     on_payouts: list[OnPayouts]
     cases: list[CaseStatement]
     deposit_changes: list[tuple[int, DepositChanged]]
@@ -145,7 +143,7 @@ def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[Fl
 
 def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
     """Return the records of a seller's terms that happened before `observe_time` and were recorded by the cut."""
-    terms = SellerTerms([], DepositAccount(), [], [], [], [])
+    terms = SellerTerms([], [], [], [], [])
     for entry_id, sequence, occur_time, fact, record_time in statements:
         if sequence > cut.sequence or occur_time >= cut.observe_time:
             continue
@@ -158,7 +156,7 @@ def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
             terms.on_payouts.append(OnPayouts(entry_id, occur_time, fact))
             if isinstance(fact, CaseChanged):
                 terms.cases.append(CaseStatement(entry_id, occur_time, fact))
-    return terms._replace(deposit=add_up_deposit(fact for _, fact in terms.deposit_changes))
+    return terms
 
 
 def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:

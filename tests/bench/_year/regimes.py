@@ -34,6 +34,8 @@ class Regime(Protocol):
     name: str
     waits_for_delivery: bool
     caution: CautionTable | None
+    share_days: int
+    """Days whose settled value deposits are shares of."""
 
     def terms(self, seller: View) -> tuple[Terms, bool]: ...
 
@@ -44,6 +46,7 @@ class ByPolicy:
     def __init__(self, policy: Policy, *, with_caution: bool = True) -> None:
         self.policy = policy
         self.caution = policy.caution if with_caution else None
+        self.share_days = policy.rule_book.share_days
         self.name = policy.name if with_caution or policy.caution is None else f"{policy.name} without caution"
         edges = policy.rule_book.list_edges()
         self._steps = sorted({0, *(value for asked, value in edges if isinstance(asked, SettledValue))})
@@ -78,6 +81,7 @@ class FixedReserve:
     name = "fixed reserve"
     waits_for_delivery = False
     caution = None
+    share_days = 0
 
     def __init__(self, defects: float = 0.01, new_days: int = 90, days: int = 14, usual_days: int = 3) -> None:
         self._defects, self._new_days = defects, new_days
@@ -92,6 +96,7 @@ class NoTerms:
     name = "none"
     waits_for_delivery = False
     caution = None
+    share_days = 0
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
         return Terms(hold_days=1), False

@@ -139,7 +139,9 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
             captured = int(trade.orders[seller, day] * share)
             waiting.append((day + SETTLED_DAYS, captured, int(demand * share)))
             book.terms.set(seller, day, terms)
-            book.deposit[seller, day] = terms.deposit_minor
+            settled = slice(max(day - SETTLED_DAYS - regime.share_days, 0), max(day - SETTLED_DAYS, 0))
+            recent = int((trade.value_minor[seller, settled] * book.allowed[seller, settled]).sum())
+            book.deposit[seller, day] = terms.find_deposit(recent)
         if lengths.any():
             _suspend(book, seller, lengths, active)
     return book
