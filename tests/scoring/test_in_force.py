@@ -167,6 +167,32 @@ def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
     assert dict(found.terms.value_caps) == {"": 90}
 
 
+def test_a_violation_gives_days_to_place_its_deposit() -> None:
+    """They count from the decision, although the seller never held as much before."""
+    trade = {
+        "delivery_promise_days": 3,
+        "claim_days": 30,
+        "deposit_returned_after_days": 90,
+        "deposit_is_refilled": True,
+        "deposit_refill_days": 3,
+    }
+    policy = policy_of(rule("grave", {"kind": "deposit", "amount_minor": 500}, standing={"from": 12}), trade=trade)
+    rows = [*SOLD, violation("v", TODAY - 9, int(Category.COUNTERFEIT), int(Severity.MAJOR), Status.ALLEGED)]
+    rows = numbered([*rows, status("c", "v", Status.CONFIRMED, TODAY - 1)])
+
+    def look(days: int, *placed: int) -> tuple[int | None, bool]:
+        held = (*placed, 0, 0, 0, 0)[:4]
+        time = NOW + days * DAY
+        found = evaluate_measures(rows, "s", time, artifact(), policy, "acme", deposits_minor=held)
+        [stop] = [one.start for one in found.measures if one.rule == "grave-awaits-deposit"] or [None]
+        return stop and stop // DAY - TODAY, "" in dict(found.terms.value_caps)
+
+    assert look(0) == look(1) == (2, False)
+    assert look(2) == (2, True)
+    assert look(2, 500) == (None, False)
+    assert look(2, 499, 500) == (5, False)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_no_violation_ever_gives_laxer_terms_on_any_later_day(seed: int) -> None:
