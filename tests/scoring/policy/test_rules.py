@@ -9,7 +9,7 @@ from scoring.base.errors import PolicyRefused
 from scoring.base.time import parse_day
 from scoring.policy.checking import find_oddities
 from scoring.policy.difference import find_changes
-from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Terms, ValueCap, combine
+from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Suspension, Terms, ValueCap, combine
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Quantity, Situation
@@ -50,6 +50,17 @@ def test_a_cap_grows_with_what_was_settled() -> None:
 @pytest.mark.parametrize("name", ["tiers", "general", "health", "ladder"])
 def test_a_shipped_policy_holds_together_and_has_nothing_odd(name: str) -> None:
     assert find_oddities(shipped(name)) == []
+
+
+@pytest.mark.parametrize("name", ["general", "health", "ladder"])
+def test_new_terms_wait_15_days_and_closures_30(name: str) -> None:
+    policy = shipped(name)
+    assert policy.notice_days == 15
+    suspensions = [one for rule in policy.rule_book.rules for one in rule.measures if isinstance(one, Suspension)]
+    closures = [one for one in suspensions if one.terminates]
+    assert closures
+    for closure in closures:
+        assert closure.notice_days >= 30 or closure.exception
 
 
 def test_the_ladder_climbs_at_12_24_36_and_48() -> None:
