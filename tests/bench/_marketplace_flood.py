@@ -25,6 +25,7 @@ TURNS, SECONDS = 2, 6.0
 CALLERS = 3
 QUIET = "quiet"
 CALLS_A_SECOND = 10
+LEAST = 30
 SCORE_SECONDS, APPEND_SECONDS = 1.0, 2.0
 """The client's deadline of a score, and a fifth of an append's."""
 
@@ -90,17 +91,20 @@ print("floods", flush=True)
 """
 
 
-def run(show: Show, turns: int = TURNS, seconds: float = SECONDS) -> None:
+def run(show: Show, turns: int = TURNS, seconds: float = SECONDS, patience: float = 1.0) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
-        with serving(shell_of(folder, log_level="error"), folder) as address, Client(address) as client:
+        with (
+            serving(shell_of(folder, log_level="error"), folder) as address,
+            Client(address, service_config={}) as client,
+        ):
             _fill(client)
             shares: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
             for turn in range(2 * turns):
                 is_flooded = bool(turn % 2)
                 with _flood(address) if is_flooded else nullcontext():
-                    shares[is_flooded] += _count_in_time(client, seconds)
+                    shares[is_flooded] += _count_in_time(client, seconds, patience)
     for name in ("computed", "remembered", "append"):
         show(f"marketplace_flood.{name}_in_time", round(_share(shares[True], name), 3))
     alone, beside = _share(shares[False], ""), _share(shares[True], "")
@@ -120,6 +124,7 @@ def _fill(client: Client) -> None:
             entry.seller = seller_name(QUIET, seller)
         client.append_entries(QUIET, entries)
         client.get_trust_score(QUIET, seller)
+    time.sleep(2)  # computed scores are as of a second ago
 
 
 @contextmanager
@@ -135,19 +140,17 @@ def _flood(address: str) -> Iterator[None]:
         yield
 
 
-def _count_in_time(client: Client, seconds: float) -> Counter[str]:
+def _count_in_time(client: Client, seconds: float, patience: float) -> Counter[str]:
     found: Counter[str] = Counter()
     numbers = count()
     began = time.monotonic()
+    score, append = patience * SCORE_SECONDS, patience * APPEND_SECONDS
     ways: dict[str, tuple[float, Callable[[str], object]]] = {
-        "computed": (SCORE_SECONDS, lambda seller: _ask_past(client, seller)),
-        "remembered": (
-            SCORE_SECONDS,
-            lambda seller: client.get_trust_score(QUIET, seller, deadline_seconds=SCORE_SECONDS),
-        ),
-        "append": (APPEND_SECONDS, lambda seller: _append(client, seller)),
+        "computed": (score, lambda seller: _ask_past(client, seller, score)),
+        "remembered": (score, lambda seller: client.get_trust_score(QUIET, seller, deadline_seconds=score)),
+        "append": (append, lambda seller: _append(client, seller, append)),
     }
-    while time.monotonic() - began < seconds:
+    while time.monotonic() - began < seconds or found.total() < LEAST:
         number = next(numbers)
         name = [*ways][number % len(ways)]
         most, call = ways[name]
@@ -160,16 +163,16 @@ def _count_in_time(client: Client, seconds: float) -> Counter[str]:
     return found
 
 
-def _ask_past(client: Client, seller: str) -> None:
+def _ask_past(client: Client, seller: str, seconds: float) -> None:
     request = score_pb.GetTrustScoreRequest(seller=seller_name(QUIET, seller))
     request.known_time.FromMicroseconds(time.time_ns() // 1_000 - 1_000_000)
     method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = client.channel.unary_unary(
         "/sellertrust.v1.TrustScoreService/GetTrustScore"
     )
-    method(request.SerializeToString(), timeout=SCORE_SECONDS)
+    method(request.SerializeToString(), timeout=seconds)
 
 
-def _append(client: Client, seller: str) -> None:
+def _append(client: Client, seller: str, seconds: float) -> None:
     entry = identity(f"n{time.time_ns()}", seller)
     entry.seller = seller_name(QUIET, f"{seller}-new")
-    client.append_entries(QUIET, [entry], deadline_seconds=APPEND_SECONDS)
+    client.append_entries(QUIET, [entry], deadline_seconds=seconds)

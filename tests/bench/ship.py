@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-import sellertrust
 from sellertrust.aio import AsyncClient
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import GetTrustScoreRequest
@@ -73,9 +72,12 @@ def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS, restarts:
         command = [ROOT / "dev", "sellertrust"]
         show("first_score.dev_s", seconds_of(lambda: _serve_first_score(folder / "dev", command)))
         _measure_packages(folder, show)
-        with sellertrust.local() as client:
-            client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
-            _measure_clients(client.target, show, calls)
+        clients = folder / "clients"
+        clients.mkdir()
+        with serving(shell_of(clients), clients, arguments=["--starter"]) as address:
+            with Client(address) as client:
+                client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
+            _measure_clients(address, show, calls)
         for servers in (1, 2):
             show(f"shared.calls_per_s.{servers}", _measure_shared(folder / str(servers), servers, seconds))
         _measure_traces(folder, show, seconds)

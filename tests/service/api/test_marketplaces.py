@@ -184,7 +184,7 @@ def test_a_flood_leaves_nine_tenths_of_other_calls(tmp_path: Path) -> None:
     """Without turns and seats at most 0.15 were kept."""
     found: dict[str, float] = {}
     for _ in range(3):  # other programs may need the machine
-        _marketplace_flood.run(found.__setitem__, turns=1, seconds=5)
+        _marketplace_flood.run(found.__setitem__, turns=1, seconds=8, patience=5)
         if found["marketplace_flood_kept"] >= 0.9:
             break
     assert found["marketplace_flood_kept"] >= 0.9, found
