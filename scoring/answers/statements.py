@@ -59,9 +59,9 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     Terms that every seller has, or every seller of a tier from TRUSTED on, restrict nobody.
     """
     rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
-    last = {statement.fact.measure: statement for statement in answer.statements}
+    last = {statement.fact.measure: statement for statement in answer.recorded.statements}
     told = {
-        state: {notice.fact.measure: notice for notice in answer.notices if notice.fact.state is state}
+        state: {notice.fact.measure: notice for notice in answer.recorded.notices if notice.fact.state is state}
         for state in NOTICE_STATES
     }
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}

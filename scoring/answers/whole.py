@@ -1,8 +1,7 @@
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scoring.measures.in_force import InForce
-from scoring.measures.record import MeasureStatement
+from scoring.measures.seller_terms import SellerTerms
 from scoring.policy.policy import Policy
 from scoring.scores.answer import SellerScore, Stamp
 from scoring.scores.score import CoreAnswer
@@ -12,11 +11,12 @@ from scoring.scores.score import CoreAnswer
 class WholeAnswer:
     core: CoreAnswer
     in_force: InForce
-    statements: Sequence[MeasureStatement]
-    """About its measures, by sequence."""
-    policy: Policy
+    recorded: SellerTerms
     stamp: Stamp
-    notices: Sequence[MeasureStatement] = ()
+
+    @property
+    def policy(self) -> Policy:
+        return self.core.policy
 
     @property
     def score(self) -> SellerScore:

@@ -18,9 +18,10 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureRecord, WantedMeasure, list_changes, read_record
+from scoring.measures.seller_terms import SellerTerms
 from scoring.policy.measures import Deposit, Measure, Waiver
 from scoring.policy.policy import Policy
-from service.ledger.queries.measures import RecordCondition, SellerTerms, TermStatement, select_terms
+from service.ledger.queries.measures import RecordCondition, TermStatement, select_terms
 from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, SOURCE, TIME_SOURCE, list_times

@@ -16,8 +16,8 @@ from scoring.features.table import AttributeFeature
 from scoring.model.artifact import MANIFEST as MODEL_MANIFEST
 from scoring.model.artifact import PARTS, Artifact, load
 from scoring.policy.policy import Policy
-from scoring.scores.answer import SellerScore
 from scoring.scores.notice import Move
+from scoring.scores.score import CoreAnswer
 from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.ledger.store import Ledger
@@ -38,7 +38,7 @@ from service.scale.manifest import (
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.champion import Champion
 from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
-from service.scores.scorer import ScoredSeller, Scorer
+from service.scores.scorer import Scorer
 from service.scores.served_policy import ServedPolicy
 from service.shared_files import Store
 
@@ -229,23 +229,16 @@ def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str
 def _list_rows(scorer: Scorer, manifest: RunManifest, sellers: list[str]) -> Iterator[tuple[Any, ...]]:
     midnights: dict[str, list[int]] = {}
 
-    def keep(answered: ScoredSeller) -> None:
-        core = answered.core
+    def keep(core: CoreAnswer) -> None:
         if core.midnights is not None:
             midnights.update(zip(core.known.sellers, core.midnights.T.tolist(), strict=True))
 
-    scorer.observer = keep
-    for name, seller, score in list_scores(scorer, manifest, sellers):
-        answer = score_message(name, score, None).SerializeToString()
-        tier = None if score.tier is None else int(score.tier)
-        yield seller, manifest.head.day, score.points, tier, score.valid_until, answer, midnights[seller]
-
-
-def list_scores(scorer: Scorer, manifest: RunManifest, sellers: list[str]) -> Iterator[tuple[str, str, SellerScore]]:
-    """Yield (resource name, id, score) of sellers with a score."""
-    outcomes, stamp = scorer.scores(manifest.marketplace, sellers, manifest.head.cut)
+    outcomes, stamp = scorer.scores(manifest.marketplace, sellers, manifest.head.cut, keep)
     if stamp.notice != manifest.head.notice:
         raise ConfigurationWrong("the run holds other moves of policies or models than its manifest; plan it again")
-    for seller, outcome in zip(sellers, outcomes, strict=True):
-        if not isinstance(outcome, SellertrustError):
-            yield seller_name(manifest.marketplace, seller), seller, outcome
+    for seller, score in zip(sellers, outcomes, strict=True):
+        if isinstance(score, SellertrustError):
+            continue
+        answer = score_message(seller_name(manifest.marketplace, seller), score, None).SerializeToString()
+        tier = None if score.tier is None else int(score.tier)
+        yield seller, manifest.head.day, score.points, tier, score.valid_until, answer, midnights[seller]

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from functools import reduce
+from typing import NamedTuple
 
+from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Attribution
 from scoring.base.errors import LifecycleForbids, SellerNotFound, ViolationNotFound, invalid
 from scoring.base.time import DAY
@@ -38,33 +40,31 @@ class Payouts:
             raise invalid("capture_day", "must not lie in the future")
         if day < order.capture_day:
             raise invalid("day", "lies before the order's capture")
-        cut = self._ledger.cut((day + 1) * DAY, None) if day < today else now
+        cut = replace(now, observe_time=(day + 1) * DAY) if day < today else now
         answer = self._scorer.whole_answer(marketplace, seller, cut)
         later = answer.in_force
-        first, at_capture, capture_stamp, hold_limit = self._at_capture(
-            marketplace, seller, order.capture_day, now, (later.terms_at_capture, answer.policy, answer.stamp)
-        )
+        captured = self._find_capture(marketplace, seller, order.capture_day, now, answer)
         confirmed_time = None if order.is_disputed else order.confirmed_time
-        terms = fix_terms(first, later.find_terms_for_earlier(confirmed_time))
+        terms = fix_terms(captured.terms, later.find_terms_for_earlier(confirmed_time))
         if terms.delivery_hold_days and order.confirmed_time is None:
-            order = replace(order, untracked_day=order.capture_day + count_untracked_days(at_capture.trade))
+            order = replace(order, untracked_day=order.capture_day + count_untracked_days(captured.policy.trade))
         stops = trace_stops(
-            self._ledger.measures.read_seller_terms(marketplace, seller, cut).on_payouts,
+            answer.recorded.on_payouts,
             lambda violation: self._counts_against(marketplace, seller, violation, cut),
         )
         stopped = [StopDays(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
-        currency = at_capture.rule_book.currency
+        currency = captured.policy.rule_book.currency
         # Value in another currency than the terms' does not count as settled.
         settled = later.settled_minor if answer.policy.rule_book.currency == currency else 0
         paid_day = find_paid_day(stopped, day)
         if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
             settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
         limit = terms.find_ahead_limit(settled)
-        payout = pay_out(order, terms, day, currency, hold_limit, stopped, limit)
+        payout = pay_out(order, terms, day, currency, captured.hold_limit, stopped, limit)
         last = stops[-1] if stops and stops[-1].lasts_past((day + 1) * DAY - 1) else None
-        caps = dict(first.value_caps)
+        caps = dict(captured.terms.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
-        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, capture_stamp, answer.stamp)
+        return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, captured.stamp, answer.stamp)
 
     def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
         try:
@@ -80,13 +80,11 @@ class Payouts:
             return False
         return view.status in COUNTING_STATUSES and view.attribution is not Attribution.ACCEPTED
 
-    def _at_capture(
-        self, marketplace: str, seller: str, capture_day: int, now: Cut, later: tuple[Terms, Policy, Stamp]
-    ) -> tuple[Terms, Policy, Stamp, int]:
-        """Return an order's terms at its capture, their policy and stamp, and the most days of a hold in its
-        marketplace.
+    def _find_capture(
+        self, marketplace: str, seller: str, capture_day: int, now: Cut, later: WholeAnswer
+    ) -> "_Capture":
+        """Return what holds for an order by the last policy of its capture's day; `later` if nothing was known then.
 
-        These are the terms at the end of its day by the last policy of that day; `later` if nothing was known then.
         Hold and reserve are the strictest of all policies of that day: a commit eases them for no order captured before
         it.
         """
@@ -95,25 +93,27 @@ class Payouts:
         digests = dict.fromkeys(served.digest_at(time) for time in (end, *reversed(moves)))
         policies = [served.find(digest) for digest in digests]
         limit = max(policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS) for policy in policies)
+        present = _Capture(later.in_force.terms_at_capture, later.policy, later.stamp, limit)
         if end > now.observe_time and not moves:
-            return *later, limit
-        until = min(end, now.observe_time)
+            return present
+        at_capture = replace(now, observe_time=min(end, now.observe_time))
         try:
-            found = [self._find_terms(marketplace, seller, until, policy) for policy in policies]
+            found = [self._find_terms(marketplace, seller, at_capture, policy) for policy in policies]
         except SellerNotFound:
-            return *later, limit
+            return present
         terms = reduce(fix_terms, (terms for terms, _ in found))
-        return terms, policies[0], found[0][1], limit
+        return _Capture(terms, policies[0], found[0][1], limit)
 
-    def _find_terms(self, marketplace: str, seller: str, until: int, policy: Policy) -> tuple[Terms, Stamp]:
-        """Return the terms just before a time by a policy, with the knowledge and model of then.
+    def _find_terms(self, marketplace: str, seller: str, cut: Cut, policy: Policy) -> tuple[Terms, Stamp]:
+        """Return the terms at a cut's time by a policy, with the knowledge and model of then.
 
         Measures that rested on a violation overturned since are left out: each aspect is the laxer of then, and of then
         by what is known now.
         """
+        until = cut.observe_time
         made_by = self._scorer.champion.at(until - 1), policy
-        cuts = self._ledger.cut(until, until), self._ledger.cut(until)
-        found, corrected = (self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by) for cut in cuts)
+        cuts = self._ledger.cut(until, until), cut
+        found, corrected = (self._scorer.whole_answer(marketplace, seller, each, made_by=made_by) for each in cuts)
         return found.in_force.terms_at_capture.laxer_of(corrected.in_force.terms_at_capture), found.stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
@@ -141,3 +141,13 @@ class Payouts:
         items = list_items(spans, flow, known.deposit_changes, cut.observe_time, currency)
         captured = captured_in(spans, flow, cut.observe_time, currency)
         return Restitution(violation, view.status, items, captured, currency)
+
+
+class _Capture(NamedTuple):
+    """What holds at an order's capture, but for facts that reach it later."""
+
+    terms: Terms
+    policy: Policy
+    stamp: Stamp
+    hold_limit: int
+    """The most days of a hold in the order's marketplace."""

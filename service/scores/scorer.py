@@ -24,6 +24,7 @@ from scoring.entries.accounts import list_balances
 from scoring.features.resolved import SellerFacts, resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
+from scoring.measures.seller_terms import SellerTerms
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, SellerScore, Stamp
@@ -32,19 +33,12 @@ from scoring.scores.score import CoreAnswer, explain
 from scoring.scores.settled_value import list_values
 from service.call_context import current_call
 from service.contract.audiences import ToldAnswer
-from service.ledger.queries.measures import SellerTerms
 from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
 from service.scores.champion import Champion
 from service.scores.served_policy import ServedPolicy
-
-
-class ScoredSeller(NamedTuple):
-    marketplace: str
-    core: CoreAnswer
-    stamp: Stamp
 
 
 class Scorer:
@@ -57,7 +51,6 @@ class Scorer:
         self._ledger = ledger
         self.policy = policy
         self.champion = champion
-        self.observer: Callable[[ScoredSeller], None] | None = None
         self._known = _Known((), (), MadeBy("", ""))
         self._notice_days: dict[str, int] = {}
 
@@ -88,10 +81,15 @@ class Scorer:
                 self._notice_days[policy] = self.policy.find(policy).notice_days
         return self._notice_days.get(policy, 0)
 
+    @property
+    def serving(self) -> tuple[Artifact | None, Policy]:
+        """Return the served model and policy; read them once per call."""
+        return self.champion.artifact, self.policy.now
+
     def _make_query(
         self, marketplace: str, cut: Cut, made_by: tuple[Artifact | None, Policy] | None = None
     ) -> "_Query":
-        artifact, policy = made_by or (self.champion.artifact, self.policy.now)
+        artifact, policy = made_by or self.serving
         model = artifact.digest if artifact else ""
         ended = self._list_ended(model, policy.digest, cut.observe_time)
         running = (one for one in ended if cut.observe_time < one.until)
@@ -110,59 +108,55 @@ class Scorer:
         return self.policy.now.badges[None]
 
     def scores(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, keep: Callable[[CoreAnswer], None] = lambda _: None
     ) -> tuple[list[SellerScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
-        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised.
+        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. `keep` is called
+        with the answer of each batch.
         """
         query = self._make_query(marketplace, cut)
         found: list[SellerScore | SellertrustError] = []
         _check()
         for batch in self._ledger.facts.batches(marketplace, sellers):
-            _check()
-            found += self._score_batch(batch, query)
+            found += self._score_batch(batch, query, keep)
         return found, query.stamp
 
-    def _score_batch(self, batch: Sequence[str], query: "_Query") -> list[SellerScore | SellertrustError]:
+    def _score_batch(
+        self, batch: Sequence[str], query: "_Query", keep: Callable[[CoreAnswer], None]
+    ) -> list[SellerScore | SellertrustError]:
         try:
             core = self._answer(batch, query)
         except EntryKindUnknown as error:
             if len(batch) == 1:
                 return [error]
-            alone = (self._score_batch([seller], query) for seller in batch)
+            alone = (self._score_batch([seller], query, keep) for seller in batch)
             return [outcome for outcomes in alone for outcome in outcomes]
-        if self.observer is not None and core.artifact is not None:
-            with suppress(Exception):
-                self.observer(ScoredSeller(query.marketplace, core, query.stamp))
+        keep(core)
         named = zip(batch, core.scores, strict=True)
         return [seller_not_found(query.marketplace, seller) if score is None else score for seller, score in named]
 
-    def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[Explanation, Stamp]:
+    def explain(self, marketplace: str, seller: str, cut: Cut) -> tuple[CoreAnswer, Explanation, Stamp]:
         """Return one seller's trust score with the facts behind it, and its stamp.
 
         Raises SellerNotFound.
         """
         query = self._make_query(marketplace, cut)
-        explanation = explain(self._answer([seller], query), _check)
-        if explanation is None:
-            raise seller_not_found(marketplace, seller)
-        return explanation, query.stamp
+        core = self._answer([seller], query)
+        return core, _explain_one(core, marketplace), query.stamp
 
     def past_scores(
-        self, marketplace: str, seller: str, cut: Cut, times: Iterable[int]
+        self, marketplace: str, core: CoreAnswer, cut: Cut, times: Iterable[int]
     ) -> Iterator[SellerScore | None]:
-        """Yield a seller's score at each time, in microseconds, by what the cut knows; all from one reading.
+        """Yield a seller's score at each time, in microseconds, by what the cut knows.
 
-        Without cautions. None: the seller was unknown then.
+        `core`: its answer at the cut. Without cautions. None: the seller was unknown then.
         """
-        table, _ = self._ledger.facts.table(marketplace, [seller], cut)
         for time in times:
-            at = replace(cut, observe_time=time)
-            query = self._make_query(marketplace, at)
-            known = resolve_sellers([seller], table, time)
-            core = answer_within_notice(known, query.artifact, query.policy, check=_check, served=query.served)
-            yield core.scores[0]
+            query = self._make_query(marketplace, replace(cut, observe_time=time))
+            known = resolve_sellers(core.known.sellers, core.known.table, time)
+            past = answer_within_notice(known, query.artifact, query.policy, check=_check, served=query.served)
+            yield past.scores[0]
 
     def whole_answer(
         self,
@@ -178,17 +172,15 @@ class Scorer:
         `made_by`: other than the served model and policy. Raises SellerNotFound.
         """
         query = replace(self._make_query(marketplace, cut, made_by), supposed=supposed)
-        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
-        core, in_force = self._evaluate_one(seller, query, terms)
-        stated = terms[seller]
-        return WholeAnswer(core, in_force, stated.statements, query.policy, query.stamp, stated.notices)
+        recorded = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
+        core = self._answer_with_past([seller], query)
+        in_force = _evaluate_one(core, marketplace, recorded)
+        return WholeAnswer(core, in_force, recorded[seller], query.stamp)
 
     def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[ToldAnswer, Explanation]:
         """Return the facts that `told_message` puts into words, and the explanation. Raises SellerNotFound."""
         answer = self.whole_answer(marketplace, seller, cut)
-        explanation = explain(answer.core, _check)
-        if explanation is None:
-            raise seller_not_found(marketplace, seller)
+        explanation = _explain_one(answer.core, marketplace)
         forecasts = forecast(answer.core, _check)
         leads = find_leads(answer, explanation, forecasts, check=_check)
         fixed = forecasts is not None and forecasts.is_fixed
@@ -204,13 +196,18 @@ class Scorer:
         )
         return told, explanation
 
-    def measures_with_and_without_links(self, marketplace: str, seller: str, cut: Cut) -> tuple[InForce, InForce]:
-        """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
-        query = self._make_query(marketplace, cut)
-        terms = self._ledger.measures.of_sellers(marketplace, [seller], cut)
-        without_links = {seller: terms[seller]._replace(cases=[])}
-        measures, without = (self._evaluate_one(seller, query, each)[1] for each in (terms, without_links))
-        return measures, without
+    def measures_with_and_without_links(
+        self, marketplace: str, seller: str, cut: Cut, recorded: SellerTerms
+    ) -> tuple[InForce, InForce]:
+        """Return one seller's measures in force, and those without its links. Raises SellerNotFound.
+
+        `recorded`: as of the cut.
+        """
+        core = self._answer_with_past([seller], self._make_query(marketplace, cut))
+        return (
+            _evaluate_one(core, marketplace, {seller: recorded}),
+            _evaluate_one(core, marketplace, {seller: recorded._replace(cases=[])}),
+        )
 
     def measures_of(
         self,
@@ -218,40 +215,20 @@ class Scorer:
         sellers: Sequence[str],
         cut: Cut,
         policy: Policy,
-        terms: Mapping[str, SellerTerms],
+        recorded: Mapping[str, SellerTerms],
     ) -> Iterator[tuple[str, InForce | None]]:
         """Yield each seller with its measures in force by a policy; a seller that lacks valid entries has None.
 
-        `terms`: by seller, as of the cut.
+        `recorded`: by seller, as of the cut.
         """
         query = self._make_query(marketplace, cut, (self.champion.artifact, policy))
         for batch in self._ledger.facts.batches(marketplace, sellers):
-            yield from zip(batch, self._evaluate(batch, query, terms)[1], strict=True)
+            core = self._answer_with_past(batch, query)
+            yield from zip(batch, _evaluate(core, marketplace, recorded), strict=True)
 
-    def _evaluate_one(
-        self, seller: str, query: "_Query", terms: Mapping[str, SellerTerms]
-    ) -> tuple[CoreAnswer, InForce]:
-        core, [in_force] = self._evaluate([seller], query, terms)
-        if in_force is None:
-            raise seller_not_found(query.marketplace, seller)
-        return core, in_force
-
-    def _evaluate(
-        self, batch: Sequence[str], query: "_Query", terms: Mapping[str, SellerTerms]
-    ) -> tuple[CoreAnswer, list[InForce | None]]:
+    def _answer_with_past(self, batch: Sequence[str], query: "_Query") -> CoreAnswer:
         policies = [query.policy, *(one.policy for one in query.served)]
-        currency, time = query.policy.rule_book.currency, query.cut.observe_time
-        days = max(policy.rule_book.refill_days for policy in policies)
-        answer = self._answer(batch, query, sorted(list_values(policies)), looks_back=True)
-        beside = {
-            seller: MeasureInputs(
-                stated.statements,
-                list_balances(stated.deposit_changes, currency, time, days),
-                list_links(stated.cases, time),
-            )
-            for seller, stated in terms.items()
-        }
-        return answer, evaluate_measures(answer, query.marketplace, beside, _check)
+        return self._answer(batch, query, sorted(list_values(policies)), looks_back=True)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
         """Return the cautions in force by the served policy, by seller; others are left out."""
@@ -304,6 +281,34 @@ class _Query:
             core_version=CORE_VERSION,
             notice=self.notice,
         )
+
+
+def _explain_one(core: CoreAnswer, marketplace: str) -> Explanation:
+    explanation = explain(core, _check)
+    if explanation is None:
+        raise seller_not_found(marketplace, *core.known.sellers)
+    return explanation
+
+
+def _evaluate(core: CoreAnswer, marketplace: str, recorded: Mapping[str, SellerTerms]) -> list[InForce | None]:
+    currency, time = core.policy.rule_book.currency, core.known.observe_time
+    days = max(policy.rule_book.refill_days for policy in (core.policy, *(one.core.policy for one in core.earlier)))
+    inputs = {
+        seller: MeasureInputs(
+            stated.statements,
+            list_balances(stated.deposit_changes, currency, time, days),
+            list_links(stated.cases, time),
+        )
+        for seller, stated in recorded.items()
+    }
+    return evaluate_measures(core, marketplace, inputs, _check)
+
+
+def _evaluate_one(core: CoreAnswer, marketplace: str, recorded: Mapping[str, SellerTerms]) -> InForce:
+    [in_force] = _evaluate(core, marketplace, recorded)
+    if in_force is None:
+        raise seller_not_found(marketplace, *core.known.sellers)
+    return in_force
 
 
 class _Known(NamedTuple):

@@ -24,6 +24,7 @@ from scoring.features.columns import FactRow, tabulate
 from scoring.features.resolved import resolve_sellers
 from scoring.features.table import Subject, matrix
 from scoring.measures.in_force import evaluate_measures
+from scoring.measures.seller_terms import SellerTerms
 from scoring.policy.policy import Policy
 from scoring.scores.answer import MadeBy, Stamp
 from scoring.scores.reasons import LIMIT
@@ -128,7 +129,9 @@ def answer_whole(rows: list[FactRow], policy: Policy | None = None) -> WholeAnsw
     if in_force is None:
         raise AssertionError("each seller exists")
     made_by = MadeBy(model.digest, policy.digest)
-    return WholeAnswer(core, in_force, (), policy, Stamp(NOW, NOW, len(rows), made_by.model, made_by.policy, ""))
+    return WholeAnswer(
+        core, in_force, SellerTerms([], [], [], [], []), Stamp(NOW, NOW, len(rows), made_by.model, made_by.policy, "")
+    )
 
 
 def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:

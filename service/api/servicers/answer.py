@@ -8,7 +8,6 @@ from scoring.base.enums import Action, Ingredient
 from scoring.base.errors import MeasureNotFound, PolicyNotFound, invalid
 from scoring.base.time import DAY, format_day
 from scoring.base.version import CORE_VERSION
-from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Stamp
 from scoring.scores.score import explain
@@ -71,8 +70,9 @@ class AnswerServicer:
         entries = entries_of(marketplace, request.entries)
         cut, later = self._cuts(request)
         supposed = suppose(self._ledger.clock, marketplace, seller, entries, later)
-        present = self._scorer.whole_answer(marketplace, seller, cut)
-        simulated = self._scorer.whole_answer(marketplace, seller, later, supposed=supposed)
+        made_by = self._scorer.serving
+        present = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
+        simulated = self._scorer.whole_answer(marketplace, seller, later, supposed=supposed, made_by=made_by)
         return simulation_message(request.seller, present, simulated, for_seller=for_seller)
 
     def FindTierPath(self, request: answer_pb.FindTierPathRequest) -> answer_pb.FindTierPathResponse:
@@ -112,7 +112,7 @@ class AnswerServicer:
             raise invalid("stamp", "was not given by this ledger; ask the one that gave the answer")
         artifact, policy = self._scorer.champion.find(then.model_digest), self._policy_of(then.policy_digest)
         replay = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, policy))
-        steps = self._walk(marketplace, seller, replay, artifact)
+        steps = self._walk(marketplace, seller, replay, cut)
         if then.core_version != CORE_VERSION:
             steps.append((Ingredient.CORE, then.core_version, CORE_VERSION, replay))
         return replay_message(request.seller, request, replay, then, steps)
@@ -160,33 +160,24 @@ class AnswerServicer:
         return self._scorer.policy.find(digest)
 
     def _walk(
-        self, marketplace: str, seller: str, replay: WholeAnswer, artifact: Artifact | None
+        self, marketplace: str, seller: str, replay: WholeAnswer, cut: Cut
     ) -> list[tuple[Ingredient, str, str, WholeAnswer]]:
         then, today = replay.stamp, self._ledger.cut()
-        cut = Cut(then.observe_time, then.known_time, then.ledger_sequence)
-        made_by = (artifact, replay.policy)
-        served = (self._scorer.champion.artifact, self._scorer.policy.now)
-        changes: list[tuple[Ingredient, str, str]] = [
-            (Ingredient.ENTRIES, str(cut.sequence), str(today.sequence)),
-            (Ingredient.DAY, format_day(cut.observe_time // DAY), format_day(today.observe_time // DAY)),
-            (Ingredient.MODEL, then.model_digest, served[0].digest if served[0] else ""),
-            (Ingredient.POLICY, then.policy_digest, served[1].digest),
+        known_today = replace(today, observe_time=cut.observe_time)
+        artifact, policy = self._scorer.serving
+        then_made, model = (replay.core.artifact, replay.policy), artifact.digest if artifact else ""
+        day_then, day_now = format_day(cut.observe_time // DAY), format_day(today.observe_time // DAY)
+        changes = [
+            (Ingredient.ENTRIES, str(cut.sequence), str(today.sequence), known_today, then_made),
+            (Ingredient.DAY, day_then, day_now, today, then_made),
+            (Ingredient.MODEL, then.model_digest, model, today, (artifact, replay.policy)),
+            (Ingredient.POLICY, then.policy_digest, policy.digest, today, (artifact, policy)),
         ]
-        steps = []
-        for ingredient, before, now in changes:
-            match ingredient:
-                case Ingredient.ENTRIES:
-                    cut = replace(cut, known_time=today.known_time, sequence=today.sequence)
-                case Ingredient.DAY:
-                    cut = today
-                case Ingredient.MODEL:
-                    made_by = (served[0], made_by[1])
-                case _:
-                    made_by = served
-            if before != now:
-                answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
-                steps.append((ingredient, before, now, answer))
-        return steps
+        return [
+            (ingredient, before, now, self._scorer.whole_answer(marketplace, seller, at, made_by=made_by))
+            for ingredient, before, now, at, made_by in changes
+            if before != now
+        ]
 
     def _cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:
         self._reads.tail.reach(request.at_least_sequence)

@@ -22,8 +22,8 @@ class MeasureServicer:
         marketplace, seller = parse_seller(request.seller, "seller")
         stated = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
         cut = self._reads.cut(request)
-        made_by = self._scorer.champion.artifact, stated or self._scorer.policy.now
-        answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
+        artifact, policy = self._scorer.serving
+        answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, stated or policy))
         return measures_message(request.seller, answer)
 
     def EvaluatePayout(self, request: measure_pb.EvaluatePayoutRequest) -> measure_pb.EvaluatePayoutResponse:

@@ -1,7 +1,6 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ApprovalRequired, SellerNotFound, invalid
@@ -50,14 +49,14 @@ class NetworkServicer:
         self._reads.tail.reach(request.at_least_sequence)
         cut = self._ledger.cut()
         surroundings = self._ledger.links.find_surroundings(marketplace, [seller], cut, max(steps, 2))
-        cases = self._ledger.measures.read_seller_terms(marketplace, seller, cut).cases
-        links = list_links(cases, cut.observe_time)
+        recorded = self._ledger.measures.read_seller_terms(marketplace, seller, cut)
+        links = list_links(recorded.cases, cut.observe_time)
         if len(surroundings.steps) == 1 and not links:
             raise SellerNotFound(f"nothing links the seller {seller!r} to another", {"seller": request.seller})
         near = {name: distance for name, distance in surroundings.steps.items() if distance <= steps}
         response = network_message(marketplace, seller, surroundings._replace(steps=near))
         if links:
-            measures = self._scorer.measures_with_and_without_links(marketplace, seller, cut)
+            measures = self._scorer.measures_with_and_without_links(marketplace, seller, cut, recorded)
             precision = self._ledger.links.find_precision(marketplace, cut)
             response.certificates.extend(
                 certificate_message(marketplace, seller, link, surroundings, precision, *measures) for link in links
@@ -82,15 +81,18 @@ class NetworkServicer:
         )
         precision = links.find_precision(marketplace, cut)
         months = list_months(*links.cases(marketplace, cut))
+        currency, shown = self._scorer.policy.now.rule_book.currency, ranked[:limit]
+        names = {name: None for _, _, ring in shown for name in ring.sellers}
+        settled = self._add_up_settled(marketplace, [*names], cut, currency) if currency and shown else {}
         return pb.ListRingsResponse(
             rings=[
-                ring_message(marketplace, ring, count, self._add_up_settled(marketplace, ring.sellers, cut))
-                for count, _, ring in ranked[:limit]
+                ring_message(marketplace, ring, count, sum(settled.get(name, 0) for name in ring.sellers))
+                for count, _, ring in shown
             ],
             ring_count=len(rings),
             months=month_messages(months, self._ledger.sellers.count_sellers(marketplace) if months else 0, precision),
             precisions=precision_messages(precision),
-            currency=self._scorer.policy.now.rule_book.currency,
+            currency=currency,
         )
 
     def RefreshLinks(self, request: pb.RefreshLinksRequest) -> pb.RefreshLinksResponse:
@@ -120,13 +122,13 @@ class NetworkServicer:
             html=write_html(described),
         )
 
-    def _add_up_settled(self, marketplace: str, sellers: tuple[str, ...], cut: Cut) -> int:
-        currency, total = self._scorer.policy.now.rule_book.currency, 0
-        for batch in self._ledger.facts.batches(marketplace, sellers) if currency else ():
-            table, omitted = self._ledger.facts.table(marketplace, batch, cut, [currency])
-            known = resolve_sellers(batch, table, cut.observe_time, omitted)
-            total += int(np.sum(add_up_settled(known.view().facts, table, currency).get("", 0)))
-        return total
+    def _add_up_settled(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> dict[str, int]:
+        settled: dict[str, int] = {}
+        for batch in self._ledger.facts.batches(marketplace, sellers):
+            table, _ = self._ledger.facts.table(marketplace, batch, cut, [currency])
+            facts = resolve_sellers(batch, table, cut.observe_time).view().facts
+            settled.update(zip(batch, add_up_settled(facts, table, currency)[""].tolist(), strict=True))
+        return settled
 
 
 def _number(stated: int, name: str, default: int, most: int) -> int:

@@ -108,9 +108,9 @@ class TrustScoreServicer:
         try:
             if is_told:
                 told, explanation = self._scorer.gather_told(marketplace, seller, cut)
-                stamp = told.answer.stamp
+                core, stamp = told.answer.core, told.answer.stamp
             else:
-                explanation, stamp = self._scorer.explain(marketplace, seller, cut)
+                core, explanation, stamp = self._scorer.explain(marketplace, seller, cut)
         except SellerNotFound as error:
             raise _doubt_unknown_seller(error, freshness) from None
         response = explanation_message(request.seller, explanation, stamp, freshness)
@@ -126,7 +126,7 @@ class TrustScoreServicer:
         if request.audience == score_pb.AUDIENCE_SELLER:
             response.ClearField("reasons")
             response.ClearField("baseline_points")
-        past = self._scorer.past_scores(marketplace, seller, cut, past_times)
+        past = self._scorer.past_scores(marketplace, core, cut, past_times)
         response.past_scores.extend(map(past_score_message, past_times, past))
         return response
 

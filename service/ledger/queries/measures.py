@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -15,7 +15,8 @@ from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.entries.kinds.table import Fact
 from scoring.measures.case_record import CaseStatement
-from scoring.measures.record import MeasureLift, MeasureStatement, find_lifts
+from scoring.measures.record import MeasureStatement
+from scoring.measures.seller_terms import SellerTerms
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import AS_OF_CUT, HERE, SELLERS, UP_TO_LAST, among, among_kinds
 from service.ledger.database.row_reader import read_fact
@@ -63,20 +64,6 @@ class TermStatement(NamedTuple):
     occur_time: int
     fact: Fact
     record_time: int = 0
-
-
-class SellerTerms(NamedTuple):
-    statements: list[MeasureStatement]
-    on_payouts: list[OnPayouts]
-    cases: list[CaseStatement]
-    deposit_changes: list[tuple[int, DepositChanged]]
-    notices: list[MeasureStatement]
-    """That a letter about a measure was sent or barred, by sequence."""
-
-    @property
-    def lifts(self) -> Mapping[str, MeasureLift]:
-        """Return, by measure, the measures of rules that a person lifted."""
-        return find_lifts(self.statements)
 
 
 class RecordCondition(NamedTuple):

@@ -297,6 +297,33 @@ def test_an_overturned_suspension_leaves_no_trace_in_terms(ledger: Ledger, clock
     assert order_terms() == (plain, None)
 
 
+CAPPED = (
+    POLICY
+    + """
+
+[[rules]]
+id = "capped"
+reference = "Terms 3"
+standing = { from = 12 }
+measures = [{ kind = "value_cap", value_minor = 5 }, { kind = "deposit", amount_minor = 9 }]
+"""
+)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_is_learned_later_adds_no_terms(ledger: Ledger, clock: Clock, is_known: bool) -> None:
+    """No single cut gives the terms at capture."""
+    clock.now = ago(20)
+    earlier = confirmed("v1", occur_time=ago(30)) if is_known else violation("v1", occur_time=ago(30))
+    ledger.append(MARKET, [identity("i1"), earlier])
+    clock.now = NOW
+    decided = status("v1", Action.OVERTURN if is_known else Action.CONFIRM)
+    ledger.append(MARKET, [decided, confirmed("v2", occur_time=ago(15))])
+    found = payouts(ledger, CAPPED).evaluate(MARKET, SELLER, order_of(10), TODAY, "", ledger.cut())
+    plain = Terms(hold_days=30, reserve_ppm=100_000, reserve_days=90, value_caps=(("toys", 9_000),))
+    assert (found.terms, found.value_cap_minor) == (plain, None)
+
+
 def test_a_later_policy_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -> None:
     clock.now = ago(20)
     ledger.append(MARKET, [identity("i1")])

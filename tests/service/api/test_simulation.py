@@ -1,7 +1,10 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -9,10 +12,12 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from sqlalchemy import text
 
+from scoring.policy.policy import Policy
 from sellertrust.client import Client
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from service.scores.served_policy import ServedPolicy
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.policies import GRADED
@@ -64,6 +69,26 @@ def test_a_simulation_is_what_the_append_then_gives(running: Running, client: Cl
         assert facts_of(found.simulated) == facts_of(client.get_trust_score(MARKET, "s1").message)
         after = client.evaluate_measures(MARKET, "s1")
         assert facts_of(found.simulated_measures) == facts_of(after)
+
+
+class MovingPolicy:
+    """Serves another version at each reading."""
+
+    def __init__(self, served: ServedPolicy) -> None:
+        self._served, self._versions = served, count(100)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._served, name)
+
+    @property
+    def now(self) -> Policy:
+        return replace(self._served.now, version=next(self._versions))
+
+
+def test_both_answers_of_a_simulation_have_one_policy(running: Running, client: Client) -> None:
+    running.scorer.policy = MovingPolicy(running.scorer.policy)  # type: ignore[assignment]
+    found = client.simulate_trust_score(MARKET, "s1", [])
+    assert found.present_measures.policy_version == found.simulated_measures.policy_version >= 100
 
 
 def test_an_appeal_that_succeeds_gives_back_everything(client: Client) -> None:
