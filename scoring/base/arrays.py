@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,16 @@ def _changes(keys: tuple[NDArray[Any], ...]) -> Bools:
     for key in keys[1:]:
         changes |= key[1:] != key[:-1]
     return changes
+
+
+def split_sizes(sizes: Ints, most: int) -> Iterator[slice]:
+    """Yield slices of at most `most` items with a total size of at most `most`; a larger item is alone.
+
+    Worked: sizes 2, 3, 4 with at most 5 give 0 to 2 and 2 to 3.
+    """
+    before, start = np.cumsum(sizes) - sizes, 0
+    while start < len(sizes):
+        stop = int(np.searchsorted(before + sizes, before[start] + most, side="right"))
+        stop = max(min(stop, start + most), start + 1)
+        yield slice(start, stop)
+        start = stop

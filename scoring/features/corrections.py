@@ -14,14 +14,14 @@ from scoring.features.violations import ViolationColumns
 K = TypeVar("K", int, str)
 
 
-def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColumns, Bools | None]:
-    """Return (entries after corrections, mask of the given entries that are left; None for all).
+def apply_corrections(columns: EntryColumns, decided: Bools | bool = True) -> EntryColumns:
+    """Return the entries after corrections, without void ones.
 
-    An entry's last correction counts. `decided`, shape (n,): whether a decision is visible.
+    An entry's last correction counts. `decided`: whether each correction is visible.
     """
     corrections = np.flatnonzero(decided & (columns.kind == Kind.CORRECTION))
     if not len(corrections):
-        return columns, None
+        return columns
     span = int(max(columns.entry.max(), columns.target.max())) + 1
     key = columns.case[corrections] * span + columns.target[corrections]
     order = np.lexsort((columns.sequence[corrections], key))
@@ -35,7 +35,7 @@ def apply_corrections(columns: EntryColumns, decided: Bools) -> tuple[EntryColum
     by = corrections[place]
     void = found & (columns.status[by] == CorrectionKind.VOID)
     occur_time = np.where(found & ~void, columns.occur_time[by], columns.occur_time)
-    return columns.with_columns(occur_time=occur_time).take(~void), ~void
+    return columns.with_columns(occur_time=occur_time).take(~void)
 
 
 def find_final_incidents(reports: EntryColumns, changes: EntryColumns, judged: ViolationColumns) -> Ints:

@@ -107,7 +107,6 @@ COUNTING_KINDS = FINDING_KINDS.union(
 )
 """Kinds that answers rest on; cases only end cautions."""
 
-_IS_DECISION = kind_mask(*_DECISIONS)
 _IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)
 IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_FINDING = kind_mask(*FINDING_KINDS)
@@ -142,7 +141,9 @@ def resolve(
     reported before it are seen. `upheld`: bool, shape (cases,), cases in which open allegations count as confirmed.
     `as_reported`: decisions count only if reported before that time, as in training.
     """
-    visible = find_visible(columns, observe_time, reported_before=reported_before, as_reported=as_reported)
+    if as_reported:
+        columns = columns.take(columns.report_time < observe_time[columns.case])
+    visible = find_visible(apply_changes(columns), observe_time, reported_before=reported_before)
     judged = visible.judged
     counts, units = judged.counts, judged.units
     if upheld is not None:
@@ -158,30 +159,20 @@ def find_visible(
     observe_time: Ints,
     *,
     reported_before: int | None = None,
-    as_reported: bool = False,
     sales: EntryColumns | None = None,
 ) -> VisibleFacts:
     """Find the visible entries of each case, counting or not.
 
-    `observe_time`: by case, in microseconds. Visible is what occurred before it and was reported before it, or before
-    `reported_before`. Decisions need no report by then unless `as_reported`. `sales`: the exposure, in place of that in
-    `columns`.
+    `columns`: after `apply_changes`. `observe_time`: by case, in microseconds. Visible is what occurred before it and was
+    reported before it, or before `reported_before`. Decisions need no report. `sales`: the exposure, in place of that
+    in `columns`.
     """
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
-    decided = _IS_DECISION[columns.kind] & (reported | (not as_reported))
-    columns, kept = apply_corrections(columns, decided)
-    if kept is not None:
-        moment, reported, decided = moment[kept], reported[kept], decided[kept]
     before, kind = reported & (columns.occur_time < moment), columns.kind
     seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])
     few, kind_of_few = columns.take(seen), kind[seen]
 
-    entries = columns.take(IS_ABOUT_VIOLATIONS[kind] & (decided | (before & (kind == Kind.VIOLATION))))
-    judged, is_change = judge_violations(entries), decided & _IS_CHANGE[kind]
-    if is_change.any():
-        incident = find_final_incidents(judged.reports, columns.take(is_change), judged)
-        judged = judged._replace(reports=judged.reports.with_columns(incident=incident))
     if sales is None:
         sold = columns.take((kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
     else:
@@ -191,7 +182,7 @@ def find_visible(
     order = _find_highest_revisions(sold)
     return VisibleFacts(
         observe_day=day,
-        judged=judged,
+        judged=judge_violations(columns.take(IS_ABOUT_VIOLATIONS[kind] & (before | (kind != Kind.VIOLATION)))),
         sold=sold if order is None else sold.take(order),
         identities=_sort_by_case(few.take(kind_of_few == Kind.IDENTITY), "occur_time", "sequence"),
         controls=_sort_by_case(few.take(kind_of_few == Kind.CONTROL), "occur_time", "sequence"),
@@ -246,12 +237,12 @@ def first_days(cases: int, sold: EntryColumns, identities: EntryColumns) -> Ints
 def apply_changes(columns: EntryColumns) -> EntryColumns:
     """Apply all corrections, merges and splits among the entries; return the other entries.
 
-    These changes do not depend on the observe time, so one call serves all; not with `as_reported`.
+    These changes do not depend on the observe time, so one call serves all.
     """
     is_change = _IS_CHANGE[columns.kind]
     if not is_change.any():
         return columns
-    columns, _ = apply_corrections(columns, is_change)
+    columns = apply_corrections(columns)
     is_change, places = _IS_CHANGE[columns.kind], np.flatnonzero(columns.kind == Kind.VIOLATION)
     judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     incident = columns.incident.copy()

@@ -36,7 +36,7 @@ def resolve_sellers(
     """Resolve the facts of `sellers`, the table's cases, at a time; decisions reported later count, too."""
     columns = apply_changes(table.columns)
     now = np.full(columns.cases, observe_time, dtype=np.int64)
-    visible = find_visible(columns, now, reported_before=observe_time, sales=table.sales)
+    visible = find_visible(columns, now, sales=table.sales)
     return SellerFacts(sellers, table, observe_time, omitted, columns, visible)
 
 

@@ -14,7 +14,7 @@ from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import NO_VALUES, EntryColumns, FactRow, FactTable, OmittedAllegations
 from scoring.features.facts import COUNTING_KINDS
 from service.ledger.database.rows import require_known
-from service.ledger.queries.facts import MAX_ALLEGATIONS, MAX_BATCH_ROWS
+from service.ledger.queries.facts import MAX_ALLEGATIONS, split_batches
 from service.ledger.queries.measures import group_flow_days
 from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries
 from service.ledger.records import Cut
@@ -72,7 +72,6 @@ class _Facts:
     ) -> None:
         self._midnights = midnights
         self._place_of = {seller: place for place, seller in enumerate(sellers)}
-        self._sellers = sellers
         listing = pl.when(pl.col("kind") == int(Kind.VIOLATION)).then("listing")
         self._rows = conduct.select(*FactRow._fields[:-2], "content", listing)
         self._columns = _make_columns(conduct, len(sellers))
@@ -83,17 +82,9 @@ class _Facts:
         self._alleged = np.bincount(self._columns.case[reports], minlength=len(sellers))
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:  # noqa: ARG002
-        sizes = (np.diff(self._ends[0]) + np.diff(self._ends[1])).tolist()
-        begin = self._place_of[sellers[0]] if sellers else 0
-        end, rows = begin + len(sellers), 0
-        for place in range(begin, end):
-            is_alone = self._alleged[place] > MAX_ALLEGATIONS
-            if place > begin and (is_alone or rows + sizes[place] > MAX_BATCH_ROWS):
-                yield self._sellers[begin:place]
-                begin, rows = place, 0
-            rows += MAX_BATCH_ROWS if is_alone else sizes[place]
-        if begin < end:
-            yield self._sellers[begin:end]
+        rows = np.diff(self._ends[0]) + np.diff(self._ends[1])
+        places = [self._place_of[seller] for seller in sellers]
+        yield from split_batches(sellers, rows[places], self._alleged[places], MAX_ALLEGATIONS)
 
     def table(
         self,

@@ -14,7 +14,7 @@ from scoring.features.table import matrix
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
-from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation
+from scoring.scores.tiers import NO_TIER, decide_tiers, find_rated
 from training.observation.chunks import split_by_sellers
 from training.observation.export import LedgerTable
 
@@ -53,7 +53,7 @@ class _Question:
 
     def resolve(self, columns: EntryColumns, moment: int) -> Facts:
         times = np.full(columns.cases, moment)
-        return resolve(columns, times, reported_before=self.moment, as_reported=True)
+        return resolve(columns, times, reported_before=self.moment)
 
     def score(self, facts: Facts, sums: Sums) -> Floats:
         nothing: Mapping[str, str] = {}
@@ -71,7 +71,7 @@ def _answer(columns: EntryColumns, asked: _Question) -> PastAnswers:
     sums = artifact.folder.fold(facts)
     raw = asked.score(facts, sums)
     points = artifact.scale.points(raw)
-    rated = facts.exists & (find_cases_with_violation(facts) | ~policy.is_thin(sums.total_orders, sums.tenure_days))
+    rated = facts.exists & find_rated(policy, facts)
     lowest = points.copy()
     high = np.flatnonzero(rated & (points >= policy.cut_offs[RATED_TIERS[1]]))
     if len(high):

@@ -4,21 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scoring.base.arrays import Ints
+from scoring.base.arrays import split_sizes
 from scoring.features.columns import EntryColumns
-
-
-def split_sizes(sizes: Ints, most: int) -> Iterator[slice]:
-    """Yield slices of at most `most` items with a total size of at most `most`; a larger item is alone.
-
-    Worked: sizes 2, 3, 4 with at most 5 give 0 to 2 and 2 to 3.
-    """
-    before, start = np.cumsum(sizes) - sizes, 0
-    while start < len(sizes):
-        stop = int(np.searchsorted(before + sizes, before[start] + most, side="right"))
-        stop = max(min(stop, start + most), start + 1)
-        yield slice(start, stop)
-        start = stop
 
 
 def split_by_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:

@@ -29,8 +29,8 @@ def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation
         return
     place = {feature.key: column for column, feature in enumerate(study.features)}
     columns = table.columns
-    today, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
-    then, _ = apply_corrections(columns, columns.report_time < point.day * DAY)
+    today = apply_corrections(columns)
+    then = apply_corrections(columns, columns.report_time < point.day * DAY)
     for source in study.context:
         entries = then if source.looks_back else today
         if source.one_of is None:

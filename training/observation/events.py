@@ -8,12 +8,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from scoring.base.arrays import Ints
+from scoring.base.arrays import Ints, split_sizes
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, format_day
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
-from training.observation.chunks import split_sizes
 from training.observation.export import LedgerTable
 from training.observation.joining import list_ranges
 from training.study.definition import Observation, Study
@@ -56,7 +55,7 @@ def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tup
 
     Void events are left out. An event is for example an inspection.
     """
-    entries, _ = apply_corrections(table.columns, np.ones(len(table.columns.case), dtype=bool))
+    entries = apply_corrections(table.columns)
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day
     events = study.observation.events

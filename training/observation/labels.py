@@ -175,7 +175,7 @@ def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple
 
 def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
-    columns, _ = apply_corrections(columns, np.ones(len(columns.case), dtype=bool))
+    columns = apply_corrections(columns)
     columns = columns.take(columns.kind == kind)
     return columns.take(np.argsort(columns.row, kind="stable"))
 

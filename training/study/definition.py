@@ -7,6 +7,7 @@ from scoring.base.enums import Category, Harm, Severity
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.parts import Part, optional_text, stated, whole
 from scoring.base.time import format_day, parse_day
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.entries.violation_types import TABLES
 from scoring.features.fold import Constants
 from scoring.features.table import AnyFeature
@@ -16,7 +17,6 @@ from training.study.context import ContextSource, EventPoints
 
 MAX_NUMBER = 1_000_000_000
 MAX_DAYS = 36_500
-MAX_VALUE_MINOR = 10**15
 MAX_ROUNDS = 20_000
 MAX_SLOPE = 10.0
 """The largest absolute slope of the log-odds in ln(orders): a count of k incidents rises by at most k."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 from sqlalchemy import (
     Connection,
     Select,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from scoring.base.arrays import NEVER
+from scoring.base.arrays import NEVER, Ints, split_sizes
 from scoring.base.enums import INSPECTORS, Kind, Source, Status
 from scoring.base.time import DAY
 from scoring.entries.kinds.trade import FAILURES
@@ -188,26 +189,19 @@ class FactQueries:
         return HeldBack(stated[0][0], sum(held for _, held, _ in stated), stated[0][2])
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Split sellers, in order, into batches that fit in memory; a seller with very many allegations is alone."""
+        """Split sellers, in order, into batches that fit in memory."""
         if len(sellers) == 1:
             yield sellers
             return
-        numbers = self.count(marketplace, sellers)
-        batch: list[str] = []
-        rows = 0
-        for seller in sellers:
-            number, alleged = numbers.get(seller, (0, 0))
-            is_alone = alleged > self.max_allegations
-            if batch and (is_alone or rows + number > MAX_BATCH_ROWS):
-                yield batch
-                batch, rows = [], 0
-            if is_alone:
-                yield [seller]
-                continue
-            batch.append(seller)
-            rows += number
-        if batch:
-            yield batch
+        counts = self.count(marketplace, sellers)
+        rows, alleged = np.array([counts.get(seller, (0, 0)) for seller in sellers]).reshape(-1, 2).T
+        yield from split_batches(sellers, rows, alleged, self.max_allegations)
+
+
+def split_batches(sellers: Sequence[str], rows: Ints, alleged: Ints, most: int) -> Iterator[Sequence[str]]:
+    """Split sellers, in order, by their rows; a seller with more than `most` allegations is alone."""
+    for part in split_sizes(np.where(alleged > most, MAX_BATCH_ROWS + 1, rows), MAX_BATCH_ROWS):
+        yield sellers[part]
 
 
 def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], others: Sequence[FactRow]) -> Sequence[FactRow]:

@@ -12,6 +12,8 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong, InvalidInput, SellertrustError
 from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.settlement import FlowStated
 from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.ledger.queries import facts
@@ -23,7 +25,7 @@ from service.scale.rescoring import Run
 from service.scale.task import read_scores_of_task, run_task
 from service.scores import extract
 from tests.helpers.books import known
-from tests.helpers.builders import MARKET, TODAY, Clock, confirmed, exposure
+from tests.helpers.builders import MARKET, TODAY, Clock, confirmed, exposure, violation
 from tests.helpers.limits import Limit
 from tests.helpers.policies import TIERS
 from tests.helpers.scale import GENERAL, entry_files, fill, folder_of, open_scorer, planned
@@ -32,8 +34,7 @@ from tests.helpers.scale import GENERAL, entry_files, fill, folder_of, open_scor
 @pytest.fixture(autouse=True)
 def small(limit: Limit) -> None:
     limit(export, ENTRIES_PER_BUCKET=100)
-    for module in (facts, extract):
-        limit(module, MAX_BATCH_ROWS=60)
+    limit(facts, MAX_BATCH_ROWS=60)
     limit(extract, MAX_ALLEGATIONS=2)
 
 
@@ -61,6 +62,15 @@ def _compare(ledger: Ledger, run: Run) -> int:
             assert score_message(seller_name(MARKET, seller), score, None).SerializeToString() == body
             found += 1
     return found
+
+
+def test_a_seller_of_many_allegations_is_read_alone(ledger: Ledger, tmp_path: Path) -> None:
+    """Also if the next seller has no entry that a score reads."""
+    known = [exposure(TODAY - 40, "a", settled_orders=5_000), confirmed("v", "a")]
+    alleged = [violation(f"v{number}", "a", incident=f"v{number}") for number in range(5)]
+    nothing = Entry("f", "b", FlowStated(TODAY - 2, currency="EUR", delivered_orders=1))
+    ledger.append(MARKET, [*known, *alleged, nothing])
+    assert _compare(ledger, planned(ledger, tmp_path / "scale")) == 1
 
 
 @pytest.mark.parametrize(("seed", "days"), [(0, 1), (1, 0), (2, 0)])

@@ -3,10 +3,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from scoring.base.arrays import split_sizes
 from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import snapshots
-from training.observation.chunks import split_sizes
 from training.observation.export import LedgerTable
 from training.observation.snapshots import Snapshot, observe
 from training.study.definition import Study
