@@ -15,6 +15,7 @@ from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
 from scoring.model.artifact import Artifact
 from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past
+from scoring.scores.points import MAX_CELLS as CELLS_AT_ONCE
 from scoring.scores.points import compute_chosen_points
 from scoring.scores.score import CoreAnswer, compute_answer
 
@@ -22,8 +23,6 @@ HORIZON_DAYS = LOOK_BACK_DAYS
 VOLUME_DAYS = 90
 MAX_CELLS = 2_000_000
 """Entries times midnights, up to which every course is followed: about a second."""
-PART_CELLS = 1_000_000
-"""Entries times midnights folded at once: about 300 MB."""
 MAX_WAITS = 3
 """Times HORIZON_DAYS that a wait is followed."""
 
@@ -161,7 +160,7 @@ def _follow(
     is_needed[days - HORIZON_DAYS :] = True
     points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
     ahead = np.flatnonzero(is_needed.any(axis=1))
-    step = max(PART_CELLS // max(len(known.table), 1), 1)
+    step = max(CELLS_AT_ONCE // max(len(known.table), 1), 1)
     for begin in range(0, len(ahead), step):
         check()
         part = ahead[begin : begin + step]

@@ -5,10 +5,10 @@ from typing import Any
 
 from scoring.base.errors import CertificateRefused
 from scoring.base.parts import Part
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.measures import PPM
 
 MAX_DAYS = 366
-MAX_MINOR = 10**15
 MAX_RUNNERS = 1_000_000
 
 _CURRENCY = re.compile("[A-Z]{3}")
@@ -55,8 +55,8 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
         confirm_days=confirm.number("days", 0, MAX_DAYS),
         carrier_days=carrier.number("days", 0, MAX_DAYS) if carrier is not None else 0,
         wash_ppm=min([wash.number("ppm", 0, PPM), *_by_category(wash, "ppm", 0, PPM)]),
-        identity_minor=identity.number("minor", 0, MAX_MINOR),
-        aged_account_minor=aged.number("minor", 0, MAX_MINOR),
+        identity_minor=identity.number("minor", 0, MAX_VALUE_MINOR),
+        aged_account_minor=aged.number("minor", 0, MAX_VALUE_MINOR),
         aged_account_ppm=aged.number("ppm", 0, PPM),
         runners=runners.number("count", 1, MAX_RUNNERS),
         overturned_ppm=overturned.number("ppm", 0, PPM),

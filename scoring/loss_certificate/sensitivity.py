@@ -1,7 +1,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from scoring.loss_certificate.assumptions import MAX_DAYS, MAX_MINOR, Assumptions
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
+from scoring.loss_certificate.assumptions import MAX_DAYS, Assumptions
 from scoring.loss_certificate.certificate import VERDICTS, find_allowed_loss
 from scoring.loss_certificate.solving import solve
 from scoring.loss_certificate.states import build_states
@@ -36,7 +37,7 @@ def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool)
     return Sensitivity(
         largest_stop_days=None if spared is None else MAX_DAYS - spared,
         smallest_wash_ppm=_smallest(PPM, lambda ppm: still_holds(replace(assumptions, wash_ppm=ppm))),
-        smallest_identity_minor=_smallest(MAX_MINOR, lambda minor: still_holds(price_names(assumptions, minor))),
+        smallest_identity_minor=_smallest(MAX_VALUE_MINOR, lambda minor: still_holds(price_names(assumptions, minor))),
     )
 
 

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from scoring.base.enums import CorrectionKind, Kind, MeasureKind, MeasureState
 from scoring.base.time import DAY
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.features.columns import FactRow
@@ -11,7 +12,6 @@ from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import (
     FOR_GOOD,
     MAX_HOLD_DAYS,
-    MAX_VALUE_MINOR,
     RESTRICTIONS,
     DeliveryHold,
     Deposit,
@@ -91,17 +91,13 @@ def list_imposed(
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
     """Yield the statements without voided ones, others at their corrected times."""
-    corrections = {row.target: row for row in _by_sequence(rows) if row.kind == Kind.CORRECTION}
+    corrections = {row.target: row for row in rows if row.kind == Kind.CORRECTION}
     for statement in statements:
         correction = corrections.get(statement.entry_id)
         if correction is None:
             yield statement
         elif correction.status != CorrectionKind.VOID:
             yield statement._replace(occur_time=correction.occur_time)
-
-
-def _by_sequence(rows: Iterable[FactRow]) -> list[FactRow]:
-    return sorted(rows, key=lambda row: row.sequence)
 
 
 def _find_retracted_violations(rows: Iterable[FactRow]) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
 from scoring.base.parts import Part, read_fields
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.measures import PPM, RESTRICTIONS, Deposit, show_aspect
@@ -17,7 +18,6 @@ from scoring.policy.sample import Breach, SampleSeller
 MAX_CASES = 10_000
 MAX_BREACHES = 1_000
 MAX_RATES = 20
-MAX_VALUE = 10**15
 MAX_TENURE_DAYS = 100_000
 _NUMBERS_OF_TERMS = (
     *("deposit_ppm", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
@@ -106,7 +106,7 @@ def _read_case(part: Part, now: int) -> PolicyCase:
     points = part.number("points", 0, MAX_POINTS) if "points" in part else None
     if points is None and breaches:
         part.refuse("points", "must be stated: a confirmed violation makes a seller rated")
-    settled = part.number("settled_minor", 0, MAX_VALUE, 0)
+    settled = part.number("settled_minor", 0, MAX_VALUE_MINOR, 0)
     seller = SampleSeller(
         points=points,
         breaches=breaches,
@@ -115,9 +115,9 @@ def _read_case(part: Part, now: int) -> PolicyCase:
         marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
         tier=part.member("tier_set", Tier) if "tier_set" in part else None,
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
-        deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE, 0),
-        good_orders=part.number("good_orders", 0, MAX_VALUE, 0),
-        orders=part.number("settled_orders", 0, MAX_VALUE) if "settled_orders" in part else None,
+        deposit_minor=part.number("deposit_placed_minor", 0, MAX_VALUE_MINOR, 0),
+        good_orders=part.number("good_orders", 0, MAX_VALUE_MINOR, 0),
+        orders=part.number("settled_orders", 0, MAX_VALUE_MINOR) if "settled_orders" in part else None,
         measured={
             read_fields(FailureRate, one): one.number("ppm", 0, PPM)
             for one in part.list_of_parts("failure_rates", MAX_RATES)
@@ -126,7 +126,7 @@ def _read_case(part: Part, now: int) -> PolicyCase:
             MissingDays(read_fields(Deposit, one)): one.number("missing_days", 1, MAX_TENURE_DAYS)
             for one in part.list_of_parts("missing_deposits", MAX_RATES)
         },
-        recent_minor=part.number("recent_minor", 0, MAX_VALUE, 0),
+        recent_minor=part.number("recent_minor", 0, MAX_VALUE_MINOR, 0),
     )
     expected = part.part("expect")
     return PolicyCase(part.text("name", 1), seller, _read_expected(expected))
@@ -136,7 +136,7 @@ def _read_settled(part: Part) -> dict[str, int]:
     if "settled_by_category" not in part:
         return {}
     by_category = part.part("settled_by_category")
-    return {str(name): by_category.number(str(name), 0, MAX_VALUE) for name in by_category.data}
+    return {str(name): by_category.number(str(name), 0, MAX_VALUE_MINOR) for name in by_category.data}
 
 
 def _read_breach(part: Part, now: int, number: int) -> Breach:
@@ -158,7 +158,9 @@ def _read_breach(part: Part, now: int, number: int) -> Breach:
 
 
 def _read_expected(part: Part) -> dict[str, Any]:
-    expected: dict[str, Any] = {name: part.number(name, 0, MAX_VALUE) for name in EXPECTED_NUMBERS if name in part}
+    expected: dict[str, Any] = {
+        name: part.number(name, 0, MAX_VALUE_MINOR) for name in EXPECTED_NUMBERS if name in part
+    }
     if "tier" in part:
         expected["tier"] = part.member("tier", Tier).name.lower()
     if "band" in part:

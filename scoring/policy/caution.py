@@ -3,7 +3,8 @@ from dataclasses import dataclass
 
 from scoring.base.enums import Category, CautionSignal, Severity, Source
 from scoring.base.parts import member_of, whole
-from scoring.policy.measures import MAX_VALUE_MINOR, PPM, Measure
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
+from scoring.policy.measures import PPM, Measure
 from scoring.policy.rules import categories
 
 MAX_CAUTION_DAYS = 14

@@ -13,6 +13,8 @@ from scoring.base.enums import MeasureKind
 from scoring.base.money import show_amount
 from scoring.base.parts import member_of, optional_text, read_fields, stated, whole
 from scoring.base.time import DAY
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
+from scoring.entries.kinds.decisions import MAX_LISTINGS
 
 MAX_HOLD_DAYS = 180
 """Most days after its capture for which an order's value may be held, renewals included."""
@@ -24,8 +26,6 @@ MAX_SHARE_DAYS = 366
 NOTICE_DAYS = 30
 """Days of notice of a termination, unless its rule names the exception."""
 
-MAX_VALUE_MINOR = 10**15
-MAX_LISTINGS = 1_000_000_000
 MAX_STEPS = 20
 
 FOR_GOOD = 10**6

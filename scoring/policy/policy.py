@@ -7,8 +7,8 @@ import numpy as np
 from scoring.base.arrays import Ints
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.parts import Part, stated, whole
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.caution import CautionTable
-from scoring.policy.measures import MAX_VALUE_MINOR
 from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable
 
@@ -100,12 +100,14 @@ class Policy:
         reached = [band for band in of_tier if band.least_points <= points] or of_tier[:1]
         return reached[-1].name if reached else ""
 
-    def tier_with_standing(self, points: int, standing: int) -> Tier:
-        """Return the tier of points, lowered to the best tier that a standing allows.
+    def tier_with_standing(self, points: int | None, standing: int) -> Tier:
+        """Return the tier of points, lowered to the best tier that a standing allows; UNRATED without points.
 
         With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is
         Tier.TRUSTED`.
         """
+        if points is None:
+            return Tier.UNRATED
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))
 
     def tier_numbers(self, points: Ints) -> Ints:

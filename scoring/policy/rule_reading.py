@@ -6,11 +6,11 @@ from types import MappingProxyType
 
 from scoring.base.enums import MeasureKind, Tier
 from scoring.base.parts import Part, read_fields
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.measures import (
     FOR_GOOD,
     MAX_GROUP_DAYS,
     MAX_HOLD_DAYS,
-    MAX_VALUE_MINOR,
     NOTICE_DAYS,
     PPM,
     RESTRICTIONS,

@@ -61,8 +61,7 @@ class SampleSeller:
         values = {operand: value_at(steps, time) for operand, steps in trace_facts(established, policy).items()}
         tier = self.tier
         if tier is None:
-            points, standing = self.tier_points(policy), values.get(Quantity.STANDING, 0)
-            tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
+            tier = policy.tier_with_standing(self.tier_points(policy), values.get(Quantity.STANDING, 0))
         return replace(
             Situation.of_values(tier, values),
             settled_minor=self.settled_minor,

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scoring.base.parts import Part
-from scoring.policy.measures import MAX_VALUE_MINOR, PPM, Measure, ValueCap
+from scoring.entries.kinds.common import MAX_VALUE_MINOR
+from scoring.policy.measures import PPM, Measure, ValueCap
 
 MAX_SEASONS = 20
 MAX_SEASON_DAYS = 92

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.money import show_amount
 from scoring.base.time import format_day
+from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from scoring.policy.rules import (
     Counter,
@@ -28,8 +29,6 @@ from scoring.policy.rules import (
 
 MAX_CELLS = 200_000
 """Policies with more cells are rejected."""
-
-MAX_POINTS = 1_000
 
 
 class Cell(NamedTuple):
@@ -159,8 +158,7 @@ class Space:
         """Return a cell's sellers as the rules of the policy at `place` see them."""
         policy, values, tier = self.policies[place], self.values_by(place, cell), cell.tier
         if tier is None:
-            standing = values.get(Quantity.STANDING, 0)
-            tier = Tier.UNRATED if cell.points is None else policy.tier_with_standing(cell.points, standing)
+            tier = policy.tier_with_standing(cell.points, values.get(Quantity.STANDING, 0))
         return Situation.of_values(tier, values, cell.marketplace, rated_by_violation=place in cell.thin)
 
     def describe_points(self, points: int) -> str:

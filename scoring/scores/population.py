@@ -25,7 +25,7 @@ from scoring.scores.settled_value import (
     count_missing_days,
     find_failure_rates,
 )
-from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation
+from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation, find_rated
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Int
     if people.points is None:
         return np.full(facts.cases, NO_TIER), np.full(facts.cases, -1)
     lowest = people.points[: policy.clear_days + 1].min(axis=0)
-    is_rated = find_cases_with_violation(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
+    is_rated = find_rated(policy, facts)
     tier = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists)
     return tier, np.where(is_rated, lowest, -1)
 

@@ -30,7 +30,7 @@ from scoring.scores.reasons import (
     rank_other_codes,
     rank_reason_codes,
 )
-from scoring.scores.tiers import decide_tiers, find_cases_with_violation
+from scoring.scores.tiers import decide_tiers, find_rated
 
 Cautions = Mapping[int, tuple[Caution, ...]]
 """Those in force, by case."""
@@ -158,7 +158,7 @@ def _build_scores(
     facts, sums, n = points.facts, points.sums, points.facts.cases
     # Thin days count too: else a late order of that day could add a low day.
     lowest = np.min([points.now, *points.midnights[: policy.clear_days]], axis=0)
-    is_rated = find_cases_with_violation(facts) | ~policy.is_thin(sums.total_orders[:n], sums.tenure_days[:n])
+    is_rated = find_rated(policy, facts)
     standing = np.array([one or 0 for one in common.standing], dtype=np.int64)
     tiers = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists).tolist()
     codes = zip(

@@ -18,6 +18,12 @@ def find_cases_with_violation(facts: Facts) -> Bools:
     return guilty
 
 
+def find_rated(policy: Policy, facts: Facts) -> Bools:
+    """Return, by case, whether a violation counts, or the file is not thin."""
+    rated: Bools = find_cases_with_violation(facts) | ~policy.is_thin(facts.settled_orders, facts.tenure_days)
+    return rated
+
+
 def decide_tiers(policy: Policy, lowest: Ints, standing: Ints, is_rated: Any, override: Ints, exists: Bools) -> Ints:
     """Return the tier's number of each seller, or NO_TIER; all arrays have one shape.
 

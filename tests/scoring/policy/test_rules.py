@@ -400,7 +400,7 @@ def test_what_is_stated_in_vain_is_shown() -> None:
 
 
 def drawn_terms(policy: Policy, points: int | None, standing: int, incidents: int, *trade: int) -> dict[str, int]:
-    tier = Tier.UNRATED if points is None else policy.tier_with_standing(points, standing)
+    tier = policy.tier_with_standing(points, standing)
     settled, tenure, deposit = trade
     counted = {
         one.operand: incidents
