@@ -91,7 +91,7 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY, replays: int = REPLA
     names += ("notice.tried", "notice.broken", "notice.money_laxer")
     figures |= {name: found[name] for name in names}
     figures |= _compare_brute_force(min(sellers // 50 + 1, 5))
-    figures |= count_replays(replays)
+    figures |= count_replays(replays) if replays else {}
     figures["simulate_over_score"] = round(_compare_simulation(min(sellers, 200)), 2)
     figures["explain_ms.many"] = round(_time_many(many), 1)
     for key, value in figures.items():
