@@ -11,18 +11,17 @@ from scoring.base.time import DAY
 from scoring.features.table import FEATURES
 from scoring.model.artifact import load
 from scoring.model.interval import default_prior
-from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, train
+from tests.helpers.training_ledgers import exported, market_ledger, restated, train
 from training.fitting.fit import fit_curves
 from training.observation.export import LedgerTable, read_export
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import TrainedModel
 from training.study.definition import BadRule, Study
-from training.study.loading import load_study
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 40})
+def study(study: Study) -> Study:
+    return restated(study, model={"rounds": 40})
 
 
 @pytest.fixture(scope="module")

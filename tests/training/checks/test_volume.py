@@ -5,17 +5,16 @@ import numpy as np
 import pytest
 
 from scoring.model.promises import free_direction
-from tests.helpers.training_ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.checks.data import check_volume
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-from training.study.loading import load_study
 
 
 @pytest.fixture
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), exposure={"reference_orders": None}, features=CHOSEN)
+def study(study: Study) -> Study:
+    return restated(study, exposure={"reference_orders": None}, features=CHOSEN)
 
 
 def rows(slope: float) -> Snapshot:

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from tests.helpers.training_ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting.additive import KNOTS, fit_additive
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-from training.study.loading import load_study
 
 DIRECTIONS = [feature.direction for feature in CHOSEN]
 
@@ -18,11 +17,10 @@ def rows() -> Snapshot:
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
-    stated = load_study(STUDIES / "marketplace.toml")
+def study(study: Study) -> Study:
     bare = {"min_data_in_leaf": 10_000}
     return restated(
-        stated, model={"rounds": 2, "parameters": bare}, exposure={"reference_orders": None}, features=CHOSEN
+        study, model={"rounds": 2, "parameters": bare}, exposure={"reference_orders": None}, features=CHOSEN
     )
 
 

@@ -12,12 +12,11 @@ from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
-from tests.helpers.training_ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import restated
 from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, make_page, split_into_runs
 from training.fitting.fit import fit_curves, fit_full
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-from training.study.loading import load_study
 
 CHOSEN = tuple(FEATURES[key] for key in ("incidents@1", "tenure_days@1", "exposure@1"))
 
@@ -38,11 +37,10 @@ def rows() -> Snapshot:
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
-    stated = load_study(STUDIES / "marketplace.toml")
+def study(study: Study) -> Study:
     own = {"num_leaves": 15, "learning_rate": 0.1, "extra_trees": False}
     return restated(
-        stated,
+        study,
         model={"rounds": 12, "parameters": own},
         exposure={"reference_orders": None},
         features=CHOSEN,

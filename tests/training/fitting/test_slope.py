@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoring.base.arrays import Floats
-from tests.helpers.training_ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import restated
 from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting import slope as slopes
 from training.fitting.curves import Curves
@@ -12,14 +12,13 @@ from training.fitting.fit import Raw, fit_curves, log_exposure, offset
 from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, estimate, slope_beside_score
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-from training.study.loading import load_study
 
 REFERENCE = 1000.0
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
-    return restated(load_study(STUDIES / "marketplace.toml"), model={"rounds": 20}, features=CHOSEN)
+def study(study: Study) -> Study:
+    return restated(study, model={"rounds": 20}, features=CHOSEN)
 
 
 def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:

@@ -10,7 +10,7 @@ from scoring.base.enums import Kind, Status
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY
 from scoring.model.artifact import Artifact, load
-from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.training_ledgers import exported, market_ledger, restated
 from tests.helpers.worlds import policy
 from training.evaluation.arrays import sigmoid
 from training.fitting.fit import offset
@@ -23,7 +23,6 @@ from training.pipeline.job import Job
 from training.pipeline.run import run
 from training.study.context import EventPoints
 from training.study.definition import Study
-from training.study.loading import load_study
 
 
 class World(NamedTuple):
@@ -34,8 +33,7 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
-    study = load_study(STUDIES / "marketplace.toml")
+def study(study: Study) -> Study:
     return restated(study, model={"rounds": 40}, window={"days": 90}, monitor={"points": 2})
 
 

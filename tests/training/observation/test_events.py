@@ -19,7 +19,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.trade import InspectionDone
 from tests.helpers.limits import Limit
-from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated
+from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import events
 from training.observation.events import find_event_cases
 from training.observation.export import LedgerTable
@@ -43,13 +43,12 @@ def inspection(entry_id: str, seller: str, day: int, **stated: object) -> Entry:
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
-    stated = load_study(STUDIES / "marketplace.toml")
+def study(study: Study) -> Study:
     points = EventPoints(Kind.INSPECTION, FIRST, LAST, parse_day("2025-10-01"), parse_day("2025-10-31"))
     held = ContextSource("held", "measures_in_force", 0.0)
-    features = (*stated.features, *held.features)
+    features = (*study.features, *held.features)
     return restated(
-        stated,
+        study,
         observation={"events": points},
         exposure={"reference_orders": None},
         eligible={"active_before_months": 3},
