@@ -24,9 +24,11 @@ from service.web.drawing import SIZES, WIDTHS, BadgeLook, draw_badge
 from service.web.pages import STYLESHEET, Award, record_page, shop_page
 from service.web.script import INTEGRITY
 from service.web.words import read_words
+from tests.helpers import chromium as pages
 from tests.helpers.badge_sites import Site, badge_site
 from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, keep, opened
 
+chromium = pages.chromium
 RESOURCES = "performance.getEntriesByType('resource').map(r => [r.name, r.responseEnd > 0])"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; .ci/run installs it")
 
