@@ -1,5 +1,3 @@
-"""The calls of one marketplace beside another one's flood: computed scores, batches, appends and streams of appends."""
-
 import subprocess
 import sys
 import tempfile
@@ -27,7 +25,6 @@ QUIET = "quiet"
 CALLS_A_SECOND = 10
 LEAST = 30
 SCORE_SECONDS, APPEND_SECONDS = 1.0, 2.0
-"""The client's deadline of a score, and a fifth of an append's."""
 
 FLOOD = """
 import sys, threading, time, uuid

@@ -40,7 +40,6 @@ SHARED_SECONDS = 5.0
 PROCESSES = 2
 RESTARTS = 20
 UPGRADES = 5
-"""Of a present schema; each takes the ledger's lock."""
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--all"]
 PROOFS = {
     "curl.ok": ["tests/test_envoy.py"],
