@@ -108,7 +108,7 @@ _ALL = slice(None)
 
 
 class _Lazy(EntryColumns):
-    """The entries at `places` of other columns; a column is copied when first read, since most readers need few."""
+    """The entries at `places` of other columns, in int64; a column is copied when first read: most readers need few."""
 
     __slots__ = ("_places", "_source")
     _places: NDArray[Any] | slice
@@ -124,6 +124,7 @@ class _Lazy(EntryColumns):
             raise AttributeError(name)
         column: Ints = getattr(self._source, name)
         column = column[self._places] if isinstance(self._places, slice) else column.take(self._places)
+        column = column.astype(np.int64, copy=False)
         object.__setattr__(self, name, column)
         return column
 

@@ -37,7 +37,4 @@ def table_of(settings: Settings, marketplace: str, export: Path | None, progress
                 f"the ledger holds no entries of marketplace {marketplace!r}; import them first: sellertrust ledger import,"
                 " or name the one you mean by --marketplace or in the study"
             )
-    progress("read", 0, 1)
-    table = read_export(export)
-    progress("read", 1, 1)
-    return table
+    return read_export(export, progress)

@@ -66,8 +66,8 @@ def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tup
 
 def _copy_later(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
     case, index = list_ranges(first, count)
-    later = days[case]
-    values = {f.name: getattr(columns, f.name)[index] for f in fields(columns) if f.name not in ("cases", "case")}
+    later, entries = days[case], columns.take(index)
+    values = {f.name: getattr(entries, f.name) for f in fields(entries) if f.name not in ("cases", "case")}
     for name in ("occur_time", "report_time"):
         values[name] = values[name] + later * DAY
     values["until"] = np.where(values["until"] > 0, values["until"] + later * DAY, 0)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from scoring.base.arrays import Bools, Ints
+from scoring.base.arrays import Bools, Ints, split_sizes
 from scoring.base.canonical import parse_json
 from scoring.base.enums import Category, Harm, Kind, MeasureKind, MeasureState, Severity, Source, Status
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.entries.violation_types import TYPE_NUMBERS
@@ -115,13 +116,55 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
     return len(table)
 
 
-def read_export(path: Path) -> LedgerTable:
+def read_export(path: Path, progress: Progress = lambda *_: None) -> LedgerTable:
     """Read an export, one file or a folder, sorted by (seller, sequence), without rows about products.
 
-    ConfigurationWrong if it is no export.
+    ConfigurationWrong if it is no export. At most PART_ENTRIES entries are in memory as text.
     """
-    table = _read_rows(path)
-    sellers = table["seller"].unique().sort().to_list()
+    try:
+        return _read_parts(path, progress)
+    except (OSError, KeyError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
+
+
+PART_ENTRIES = 1_000_000
+
+
+def _read_parts(path: Path, progress: Progress) -> LedgerTable:
+    rows = _open_rows(path)
+    sellers = rows.group_by("seller").len().sort("seller").collect()
+    names = sellers["seller"].to_list()
+    products = rows.select(pl.col("product_category").drop_nulls().unique().sort()).collect().to_series()
+    digest, parts, row = sha256(), [], 0
+    for chosen in list(split_sizes(read_integers(sellers["len"]), PART_ENTRIES)) or [slice(0, 0)]:
+        progress("read", chosen.start, len(names))
+        theirs = names[chosen]
+        is_theirs = (
+            pl.col("seller").is_between(pl.lit(theirs[0]), pl.lit(theirs[-1])) if theirs else pl.lit(value=False)
+        )
+        table = rows.filter(is_theirs).collect().sort("seller", "sequence")
+        _add_to_digest(digest, table)
+        parts.append(_read_part(path, table, products, chosen.start, row))
+        row += len(table)
+    progress("read", len(names), len(names))
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("violation_type", "harm", "country", "is_random", "suspensions", "statement_rows")
+    }
+    columns = {name: np.concatenate([getattr(part.columns, name) for part in parts]) for name in COLUMN_NAMES}
+    return LedgerTable(
+        columns=CompactColumns(len(names), columns),
+        sellers=names,
+        attributes={row: stated for part in parts for row, stated in part.attributes.items()},
+        products=products.to_list(),
+        statements=pl.concat([part.statements for part in parts]),
+        end_day=max(part.end_day for part in parts),
+        digest=digest.hexdigest(),
+        **joined,
+    )
+
+
+def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, case: int, row: int) -> LedgerTable:
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     identities, inspections = (
         table.select(pl.when(pl.col("kind") == kind).then("content"))["content"]
@@ -131,12 +174,12 @@ def read_export(path: Path) -> LedgerTable:
     harms = conduct.str.json_path_match("$.harm")
     _refuse_what_is_unknown(path, table, {"violation_type": (types, TYPE_NUMBERS), "harm": (harms, _HARMS)})
     columns = EntryColumns(
-        cases=len(sellers),
-        case=_number_texts(table["seller"]),
-        row=np.arange(len(table), dtype=np.int64),
-        violation=_number_texts(table["violation"]),
-        **_number_names(table),
-        product=_number_texts(table["product_category"]),
+        cases=0,
+        case=read_integers(table["seller"].rle_id()) + case,
+        row=np.arange(len(table), dtype=np.int64) + row,
+        violation=_number_texts(table["violation"], row),
+        **_number_names(table, 3 * row),
+        product=_fill(table["product_category"].cast(pl.Enum(products)).to_physical(), -1),
         **{name: read_integers(table[column]) for name, column in _INTEGERS.items()},
         source=read_integers(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0)),
         violation_type=read_integers(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
@@ -147,39 +190,63 @@ def read_export(path: Path) -> LedgerTable:
     probability = read_integers(inspections.str.json_path_match("$.selection_probability_ppm").cast(pl.Int64))
     stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
-        columns=columns,
-        sellers=sellers,
+        columns=EntryColumns(
+            0, **{name: pl.Series(getattr(columns, name)).shrink_dtype().to_numpy() for name in COLUMN_NAMES}
+        ),
+        sellers=[],
         violation_type=types.to_numpy(allow_copy=True),
-        harm=read_integers(harms.replace_strict(_HARMS, default=0)),
-        attributes=_read_attributes(content, kinds),
-        products=table["product_category"].drop_nulls().unique().sort().to_list(),
+        harm=read_integers(harms.replace_strict(_HARMS, default=0)).astype(np.int8),
+        attributes=_read_attributes(content, kinds, row),
+        products=[],
         country=identities.str.json_path_match("$.country").fill_null("").to_numpy(allow_copy=True),
         is_random=(probability > 0) | (columns.source == Source.RANDOM_AUDIT),
-        suspensions=_pair_suspensions_with_reports(table),
-        statement_rows=stated.astype(np.int64),
-        statements=content.gather(stated),
+        suspensions=_pair_suspensions_with_reports(table) + row,
+        statement_rows=stated.astype(np.int64) + row,
+        # Selected texts would keep all others in memory.
+        statements=pl.Series(content.gather(stated).to_list(), dtype=pl.String),
         end_day=int(happened.max()) + 1 if len(table) else 0,
-        digest=_digest_of(table),
+        digest="",
     )
 
 
-def _read_rows(path: Path) -> pl.DataFrame:
-    try:
-        table = pl.read_parquet(_list_files(path), hive_partitioning=False)
-    except (OSError, KeyError, IndexError, ValueError, pl.exceptions.PolarsError) as error:
-        raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
-    wrong = [name for name, kind in SCHEMA.items() if table.schema.get(name) != kind]
+COLUMN_NAMES = tuple(f.name for f in fields(EntryColumns) if f.name != "cases")
+
+
+class CompactColumns(EntryColumns):
+    """Small integers; what is read or taken is a copy in int64."""
+
+    __slots__ = ("_stored",)
+    _stored: EntryColumns
+
+    def __init__(self, cases: int, stored: Mapping[str, Ints]) -> None:
+        object.__setattr__(self, "cases", cases)
+        object.__setattr__(self, "_stored", EntryColumns(cases, **stored))
+
+    def __getattr__(self, name: str) -> Ints:
+        column: NDArray[Any] = getattr(self._stored, name)
+        return column.astype(np.int64)
+
+    def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> EntryColumns:
+        """Select by mask, indices or slice."""
+        return self._stored.take(index)
+
+
+def _open_rows(path: Path) -> pl.LazyFrame:
+    rows = pl.scan_parquet(_list_files(path), hive_partitioning=False)
+    schema = rows.collect_schema()
+    wrong = [name for name, kind in SCHEMA.items() if schema.get(name) != kind]
     if wrong:
         raise ConfigurationWrong(
             f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
-    twice = table["sequence"].filter(table["sequence"].is_duplicated())
+    sequence = rows.select("sequence").collect()["sequence"]
+    twice = sequence.filter(sequence.is_duplicated())
     if len(twice):
         raise ConfigurationWrong(
             f"{path} mixes rows of several ledgers: sequence {twice[0]} stands twice; export each marketplace by itself"
         )
-    return table.select(*SCHEMA).filter(pl.col("seller") != "").sort("seller", "sequence")
+    return rows.select(*SCHEMA).filter(pl.col("seller") != "")
 
 
 def _refuse_what_is_unknown(
@@ -231,34 +298,36 @@ _INTEGERS = {
 
 def read_integers(column: pl.Series) -> Ints:
     """Return whole numbers, 0 for null."""
-    return column.fill_null(0).cast(pl.Int64).to_numpy(allow_copy=True).astype(np.int64)
+    return _fill(column, 0)
 
 
-def _number_texts(column: pl.Series) -> Ints:
-    return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy(allow_copy=True).astype(np.int64) - 1
+def _fill(column: pl.Series, missing: int) -> Ints:
+    return column.cast(pl.Int64).fill_null(missing).to_numpy(allow_copy=True).astype(np.int64)
 
 
-def _number_names(table: pl.DataFrame) -> dict[str, Ints]:
+def _number_texts(column: pl.Series, first: int) -> Ints:
+    return _fill(column.rank("dense").cast(pl.Int64) + (first - 1), -1)
+
+
+def _number_names(table: pl.DataFrame, first: int) -> dict[str, Ints]:
     columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
-    codes = _number_texts(pl.concat([column.alias("name") for column in columns.values()]))
+    codes = _number_texts(pl.concat([column.alias("name") for column in columns.values()]), first)
     return dict(zip(columns, np.split(codes, len(columns)), strict=True))
 
 
-def _read_attributes(content: pl.Series, kinds: Ints) -> dict[int, Mapping[str, str]]:
+def _read_attributes(content: pl.Series, kinds: Ints, first: int) -> dict[int, Mapping[str, str]]:
     stated = content.str.contains('"attributes"', literal=True).to_numpy()
     rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
     texts = content.gather(rows).to_list()
     found = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}
-    return {row: attributes for row, attributes in found.items() if attributes}
+    return {first + row: attributes for row, attributes in found.items() if attributes}
 
 
-def _digest_of(table: pl.DataFrame) -> str:
-    """Return the SHA-256 over seller and content of every row, each with a zero byte, without sealed texts."""
-    digest = sha256()
+def _add_to_digest(digest: Any, table: pl.DataFrame) -> None:
+    """Add each row's seller and content, each with a zero byte, without sealed texts."""
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
     for part in table.iter_slices(HASHED_AT_ONCE):
         digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())
-    return digest.hexdigest()
 
 
 HASHED_AT_ONCE = 100_000
