@@ -144,8 +144,6 @@ class Payouts:
 
 
 class _Capture(NamedTuple):
-    """What holds at an order's capture, but for facts that reach it later."""
-
     terms: Terms
     policy: Policy
     stamp: Stamp

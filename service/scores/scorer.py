@@ -83,7 +83,7 @@ class Scorer:
 
     @property
     def serving(self) -> tuple[Artifact | None, Policy]:
-        """Return the served model and policy; read them once per call."""
+        """Return the served model and policy."""
         return self.champion.artifact, self.policy.now
 
     def _make_query(
@@ -112,8 +112,8 @@ class Scorer:
     ) -> tuple[list[SellerScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
-        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. `keep` is called
-        with the answer of each batch.
+        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. `keep` gets each
+        batch's answer.
         """
         query = self._make_query(marketplace, cut)
         found: list[SellerScore | SellertrustError] = []
@@ -199,10 +199,7 @@ class Scorer:
     def measures_with_and_without_links(
         self, marketplace: str, seller: str, cut: Cut, recorded: SellerTerms
     ) -> tuple[InForce, InForce]:
-        """Return one seller's measures in force, and those without its links. Raises SellerNotFound.
-
-        `recorded`: as of the cut.
-        """
+        """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
         core = self._answer_with_past([seller], self._make_query(marketplace, cut))
         return (
             _evaluate_one(core, marketplace, {seller: recorded}),

@@ -199,7 +199,7 @@ class FactQueries:
 
 
 def split_batches(sellers: Sequence[str], rows: Ints, alleged: Ints, most: int) -> Iterator[Sequence[str]]:
-    """Split sellers, in order, by their rows; a seller with more than `most` allegations is alone."""
+    """Leave a seller with more than `most` allegations alone."""
     for part in split_sizes(np.where(alleged > most, MAX_BATCH_ROWS + 1, rows), MAX_BATCH_ROWS):
         yield sellers[part]
 

@@ -312,7 +312,6 @@ measures = [{ kind = "value_cap", value_minor = 5 }, { kind = "deposit", amount_
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_what_is_learned_later_adds_no_terms(ledger: Ledger, clock: Clock, is_known: bool) -> None:
-    """No single cut gives the terms at capture."""
     clock.now = ago(20)
     earlier = confirmed("v1", occur_time=ago(30)) if is_known else violation("v1", occur_time=ago(30))
     ledger.append(MARKET, [identity("i1"), earlier])

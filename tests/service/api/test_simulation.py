@@ -72,8 +72,6 @@ def test_a_simulation_is_what_the_append_then_gives(running: Running, client: Cl
 
 
 class MovingPolicy:
-    """Serves another version at each reading."""
-
     def __init__(self, served: ServedPolicy) -> None:
         self._served, self._versions = served, count(100)
 

@@ -65,7 +65,6 @@ def _compare(ledger: Ledger, run: Run) -> int:
 
 
 def test_a_seller_of_many_allegations_is_read_alone(ledger: Ledger, tmp_path: Path) -> None:
-    """Also if the next seller has no entry that a score reads."""
     known = [exposure(TODAY - 40, "a", settled_orders=5_000), confirmed("v", "a")]
     alleged = [violation(f"v{number}", "a", incident=f"v{number}") for number in range(5)]
     nothing = Entry("f", "b", FlowStated(TODAY - 2, currency="EUR", delivered_orders=1))
