@@ -376,7 +376,9 @@ class _Evaluation:
             running = [one.time for one in seller.established if one.time + stated.days * DAY > self.observe_time]
             begun = max((time for time in running if rule.holds(seller.see_at(time))), default=None)
             if begun is not None and table is not None:
-                facts = [one for one in seller.established if one.time <= begun < table.find_expiry(one.day) * DAY]
+                before = [one for one in seller.established if one.time <= begun]
+                # A rule by `confirmed` holds for a violation that a reset ended before its decision.
+                facts = [one for one in before if one.time == begun or begun < table.find_expiry(one.day) * DAY]
                 basis = _Basis(begun, None, facts, facts, tuple(seller.list_entries(facts)))
                 yield AppliedRule(rule, stated, stated, False), basis
 

@@ -352,6 +352,15 @@ def test_a_suspension_is_served_through_a_reset() -> None:
     assert not evaluated(overturned, NOW + 3 * DAY, policy).measures
 
 
+def test_a_violation_confirmed_after_a_reset_suspends() -> None:
+    stated = rule("out", {"kind": "suspension", "days": 30}, confirmed={"days": 5})
+    policy = policy_of(stated, standing=standing() | {"reset": format_day(TODAY - 5)[5:]})
+    rows = [*SOLD, violation("v", TODAY - 8, status=Status.ALLEGED), status("c", "v", Status.CONFIRMED, TODAY - 4)]
+    found = suspension(evaluated(rows, NOW, policy))
+    assert found is not None
+    assert (found.start, found.entries) == ((TODAY - 4) * DAY + 2, ("v", "c"))
+
+
 def test_a_set_tier_asks_for_its_measures_until_it_ends() -> None:
     held = override("o", NOW - DAY, Tier.STANDARD, NOW + 30 * DAY)
     found = evaluated([*SOLD, violation("v", TODAY - 2, COUNTERFEIT, CRITICAL), held])
