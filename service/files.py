@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import TextIO
 
 from scoring.base.errors import ConfigurationWrong
 
@@ -14,6 +15,16 @@ LOOK_SECONDS = 1.0
 def owner_only_opener(path: str, flags: int) -> int:
     """Open as `open` asks; a new file gets mode 0600."""
     return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def replacing_privately(path: Path) -> Iterator[TextIO]:
+    """Open a new file that replaces `path` with mode 0600 after the block, unless that raises."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open(new, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
+        yield out
+    new.replace(path)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -23,7 +23,7 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import KIND_OF, KINDS
 from scoring.entries.kinds.trade import ExposureStated
 from service.contract.entries import ListedEntry
-from service.files import owner_only_opener
+from service.files import replacing_privately
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import AppendCounts, append_partially, format_field_error
@@ -163,7 +163,7 @@ def import_rows(
 
 def write_rejects(report: ImportReport, path: Path) -> None:
     """Write rejects as private CSV (file, line, reason); replace an existing file."""
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace", opener=owner_only_opener) as out:
+    with replacing_privately(path) as out:
         writer = csv.writer(out)
         writer.writerow(("file", "line", "reason"))
         writer.writerows(report.rejects)

@@ -11,7 +11,7 @@ from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from scoring.entries.field_types import FLAG, ID_FORM, is_id
-from service.files import owner_only_opener
+from service.files import owner_only_opener, replacing_privately
 from service.ingest.file_import import ImportReport, import_files, import_rows
 from service.ingest.mapping.matching import Match
 from service.ingest.mapping.rules import ForeignMapping
@@ -149,13 +149,10 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
     if not rows:
         path.unlink(missing_ok=True)
         return
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with open(new, "w", newline="", encoding="utf-8", opener=owner_only_opener) as out:
+    with replacing_privately(path) as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
         writer.writerows(map(_format_row, rows))
-    new.replace(path)
 
 
 def _write_matched(queue: Path, rows: Sequence[UnmatchedRow]) -> None:

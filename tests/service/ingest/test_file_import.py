@@ -242,8 +242,14 @@ def test_decisions_that_wait_for_their_report_are_counted(ledger: Ledger, tmp_pa
 def test_what_an_import_writes_is_for_its_owner_alone(ledger: Ledger, tmp_path: Path) -> None:
     """Rejected rows may name a person."""
     write(tmp_path, "v-1,s,2026-01-01,terrible")
-    write_rejects(imported(ledger, tmp_path), tmp_path / "rejects.csv")
-    assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o600
+    path = tmp_path / "rejects.csv"
+    path.write_text("earlier")
+    path.chmod(0o644)
+    with path.open() as earlier:
+        write_rejects(imported(ledger, tmp_path), path)
+        assert earlier.read() == "earlier"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert {found.name for found in tmp_path.iterdir() if "rejects" in found.name} == {"rejects.csv"}
 
 
 def test_what_the_lifecycle_forbids_is_rejected(ledger: Ledger, tmp_path: Path) -> None:
