@@ -74,7 +74,8 @@ class CellReader(NamedTuple):
 def value_of(part: Part, name: str, reading: CellReader) -> Value:
     """Compile a mapping's value into a function from row to text.
 
-    It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table.
+    It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table. `part` notes a wrong value. The
+    function raises RowRejected.
     """
     stated = part.value(name)
     if isinstance(stated, Mapping):
@@ -84,10 +85,14 @@ def value_of(part: Part, name: str, reading: CellReader) -> Value:
         part.refuse(
             name, f"must be a text, a number, or a table: of column and one of {', '.join(_CHANGES)}, or of first"
         )
-    holes = _HOLE.findall(stated) if isinstance(stated, str) else []
-    if not holes:
-        constant = _text(stated) if "{" in str(stated) else reading.read_constant(part, name, stated)
+        return lambda _: ""
+    if not isinstance(stated, str) or not re.search("[{}]", stated):
+        constant = reading.read_constant(part, name, stated)
         return lambda _: constant
+    holes = _HOLE.findall(stated)
+    if not holes:
+        part.refuse(name, f"must name a column as {{COLUMN}}, not {stated!r}")
+        return lambda _: ""
     read = {hole: _make_placeholder(hole, reading.dates) for hole in holes}
     if stated == "{" + holes[0] + "}":
         return read[holes[0]]

@@ -230,6 +230,11 @@ def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[
             "files[0].entries[0].harm must be a text, a number, or a table: of column and one of map, bands",
         ),
         (
+            {"harm": "{grade"},
+            "files[0].entries[0].harm must name a column as {COLUMN}, not '{grade'",
+        ),
+        ({"harm": "grade}"}, "files[0].entries[0].harm must name a column as {COLUMN}, not 'grade}'"),
+        (
             {"harm": {"column": "a", "maps": {}}},
             "files[0].entries[0].harm.maps is not a part",
         ),
@@ -247,7 +252,9 @@ def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[
     ],
 )
 def test_a_wrong_rule_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
-    assert refusal(VIOLATION | change).startswith(message)
+    found = refusal(VIOLATION | change)
+    assert found.startswith(message)
+    assert found.count("entries[0].harm ") <= 1
 
 
 def test_a_rule_must_name_what_its_kind_needs() -> None:
