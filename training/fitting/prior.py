@@ -19,7 +19,7 @@ MAX_SELLERS = 100_000
 def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
     """Fit the prior distribution of sellers' rates by what was known at the point, on at most 100,000 sellers."""
     columns = table.columns
-    step = max(columns.cases // MAX_SELLERS, 1)
+    step = max(-(-columns.cases // MAX_SELLERS), 1)
     if step > 1:
         theirs = columns.take(columns.case % step == 0)
         columns = theirs.of_cases(theirs.case // step, -(-columns.cases // step))
@@ -28,14 +28,14 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
 
 
 def find_prior(facts: Facts, sums: Sums, constants: Constants) -> Prior:
-    """Return the likeliest prior of sellers' rates, by the facts and sums of sellers with an order.
+    """Return the likeliest prior of sellers' rates, by the sums of sellers with an order.
 
-    Events that no seller has are taken from the default prior.
+    `grain` also counts the violations of sellers without. Events that no seller has are taken from the default prior.
     """
     default = default_prior(constants)
     decayed = HALF_LIVES.index(LONGEST)
     sold = np.flatnonzero(sums.orders[decayed] > 0)
-    sold = sold[:: max(len(sold) // MAX_SELLERS, 1)]
+    sold = sold[:: max(-(-len(sold) // MAX_SELLERS), 1)]
     orders = sums.orders[decayed][sold]
     *masses, incidents, failures = (series[sold] for series in sums.series[decayed])
     total = float(incidents.sum())

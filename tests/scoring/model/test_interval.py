@@ -17,6 +17,7 @@ from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, append_ends, gamma_interval
 from tests.helpers.answers import score, score_one
+from tests.helpers.limits import Limit
 from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,
@@ -105,6 +106,14 @@ def covered(made: Market, prior: Prior) -> tuple[float, float]:
     true, points, low, high = interval(made, prior)
     assert ((low <= points) & (points <= high)).all()
     return float(np.mean((low <= true) & (true <= high))), float(np.mean(high - low))
+
+
+def test_a_prior_is_fitted_on_no_more_sellers_than_promised(limit: Limit) -> None:
+    facts = market(300, (300, 3_000), 1).facts
+    sums = artifact().folder.fold(facts)
+    every_second = replace(sums, orders=np.where(np.arange(300) % 2, 0, sums.orders))
+    limit("training.fitting.prior", MAX_SELLERS=200)
+    assert find_prior(facts, sums, CONSTANTS) == find_prior(facts, every_second, CONSTANTS)
 
 
 @pytest.mark.long
