@@ -16,10 +16,9 @@ from starlette.responses import Response
 
 from scoring.entries.field_types import is_id
 from sellertrust.client import Client
-from sellertrust.machine import is_loopback_host
 from service.web.frame.clients import TokenClients
 from service.web.frame.rendering import redirect, render
-from service.web.frame.visits import Problem, Sessions, SignInNeeded, Visit, Visitor, cookie
+from service.web.frame.visits import Problem, Sessions, SignInNeeded, Visit, Visitor, cookie, is_for_this_machine
 
 COOKIE = "desk"
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,8192}")
@@ -78,8 +77,7 @@ class CodeSignIn:
 
     def identify(self, request: Request) -> Visitor:
         """Return who asks. Raises SignInNeeded without a session, Problem if the address is not of this machine."""
-        host = request.headers.get("host", "").rpartition(":")[0].strip("[]")
-        if not is_loopback_host(host):  # another site's name that leads here
+        if not is_for_this_machine(request):  # another site's name that leads here
             raise Problem(403, "The desk has another address", "Open it by the address that the command printed.")
         visitor = self.sessions.find(request.cookies.get(COOKIE, ""))
         if visitor is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 import tomllib
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from scoring.base.errors import SellertrustError
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
+from sellertrust.machine import is_loopback_host
 from service.web.frame.rendering import FOLDER, HEADERS, moment, render
 from service.web.recent import Recent
 
@@ -55,6 +57,11 @@ class Problem(Exception):
 
 class SignInNeeded(Exception):
     """No one is signed in."""
+
+
+def is_for_this_machine(request: Request) -> bool:
+    """Return whether its Host header, with or without a port, names loopback."""
+    return is_loopback_host(re.sub(r":\d*$", "", request.headers.get("host", "")).strip("[]"))
 
 
 class FormGuard:

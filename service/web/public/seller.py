@@ -22,7 +22,6 @@ from scoring.entries.kinds.common import REASON
 from sellertrust.answers import ANSWER_SECONDS
 from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
-from sellertrust.machine import is_loopback_host
 from sellertrust.v1.answer_service_pb2 import FindTierPathResponse, ListStatementsOfReasonsResponse, StatementOfReasons
 from sellertrust.v1.entry_pb2 import (
     MEASURE_KIND_DELIVERY_HOLD,
@@ -40,7 +39,7 @@ from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, ExplainTrust
 from service.web.frame.charts import PointsSample, draw_curve
 from service.web.frame.clients import TokenClients
 from service.web.frame.rendering import HEADERS, redirect, render
-from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie
+from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie, is_for_this_machine
 from service.web.languages import day_in, language_of
 from service.web.public.evidence import MAX_BYTES, EvidenceFolder
 from service.web.recent import Recent
@@ -104,7 +103,7 @@ class SellerPages:
         """
         seller = _name_in(request)
         if self.tokens is None:
-            if not is_loopback_host(request.headers.get("host", "").rpartition(":")[0].strip("[]")):
+            if not is_for_this_machine(request):
                 raise Problem(403, "", "")
             return Visitor(f"demo {seller}", seller, self.client)
         visitor = self.sessions.find(request.cookies.get(COOKIE, ""))

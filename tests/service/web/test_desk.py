@@ -97,6 +97,14 @@ def test_another_hosts_name_leads_nowhere(desk: Site) -> None:
     assert someone.get("/search").status == 403
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "[::1]:8081"])
+def test_a_host_of_this_machine_needs_no_port(desk: Site, host: str) -> None:
+    """A browser sends none for port 80."""
+    someone = person(desk)
+    someone.headers["Host"] = host
+    assert someone.get("/search").status == 200
+
+
 def test_every_page_has_the_strict_policy_and_no_inline_code(desk: Site) -> None:
     someone = person(desk)
     for path in ("/search", "/sellers/best", "/sellers/stranger", "/nothing", "/sign-in"):
