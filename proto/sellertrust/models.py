@@ -84,8 +84,8 @@ class Models(Stubs):
     ) -> RollbackModelResponse:
         """Make the previous champion champion again. Raises SellertrustCallError if there is none.
 
-        `champion` is the digest to be replaced; a repeated call with it changes nothing. The default is the present
-        champion's, which takes one more call; a repeated call then undoes the first.
+        `champion` is the whole digest to be replaced; a repeated call with it changes nothing. The default is the
+        present champion's, which takes one more call; a repeated call then undoes the first.
         """
         if champion is None:
             champion = self.get_model("champion", deadline_seconds=deadline_seconds).model.digest

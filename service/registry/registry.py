@@ -17,6 +17,7 @@ from scoring.base.errors import (
     ModelNotFound,
     PromiseGivenUp,
     ProposalClosed,
+    invalid,
 )
 from scoring.base.time import format_time
 from scoring.features.table import AnyFeature
@@ -42,6 +43,7 @@ from service.registry.moves import (
     aliases_of,
     check_actor_and_reason,
     find_figure,
+    is_digest,
 )
 from service.registry.storage import Storage
 
@@ -218,12 +220,14 @@ class Registry:
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
         """Make the `previous` champion champion again; return its digest.
 
-        It served before, so only its SHA-256 is compared and no gate is checked. With `champion`, the digest to roll
-        back, a second call changes nothing. Raises ModelNotFound without an earlier champion, and ArtifactRefused if it
-        is damaged or `champion` is not the present champion. Raises ApprovalRequired if an `is_emergency` rollback
-        would undo a rollback.
+        It served before, so only its SHA-256 is compared and no gate is checked. With `champion`, the whole digest to
+        roll back, a second call changes nothing; without it, that undoes the first. Raises InvalidInput for another
+        name, ModelNotFound without an earlier champion, and ArtifactRefused if it is damaged or `champion` is not the
+        present champion. Raises ApprovalRequired if an `is_emergency` rollback would undo a rollback.
         """
         check_actor_and_reason(actor=actor, reason=reason)
+        if champion and not is_digest(champion):
+            raise invalid("champion", "must be the whole digest, 64 digits: another name may mean another model later")
 
         def decide(moves: list[ModelMove]) -> ModelMove | None:
             aliases = aliases_of(moves)

@@ -1,4 +1,3 @@
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from service.call_context import current_call
 from service.contract.models import model_message, move_message, row_message
 from service.contract.resource_names import parse_model
 from service.registry.figures import compare_models
+from service.registry.moves import is_digest
 from service.registry.registry import REPORT, Registry
 
 
@@ -28,7 +28,7 @@ class ModelServicer:
 
     def ListModels(self, request: model_pb.ListModelsRequest) -> model_pb.ListModelsResponse:
         """Return a page of models by digest, without evaluations. Raises ModelNotFound without a registry."""
-        page = page_of(request, _is_digest)
+        page = page_of(request, is_digest)
         registry = self._registry()
         digests = [digest for digest in registry.digests() if digest > page.after]
         moves = registry.history()
@@ -76,7 +76,11 @@ class ModelServicer:
         return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())
 
     def RollbackModel(self, request: model_pb.RollbackModelRequest) -> model_pb.RollbackModelResponse:
-        """Make the previous champion champion again, without approval. Raises as `Registry.rollback`."""
+        """Make the previous champion champion again, without approval.
+
+        With `champion` a retry changes nothing; without it, a second call undoes the first. Raises as
+        `Registry.rollback`.
+        """
         # A rollback never waits for approval: where one is needed, the gate lets it in as an emergency.
         is_emergency = current_call().approval is not None
         champion = parse_model(request.champion, "champion") if request.champion else ""
@@ -119,10 +123,6 @@ class ModelServicer:
         with suppress(ArtifactRefused):
             self._refresh()
         return self._serving()
-
-
-def _is_digest(text: str) -> bool:
-    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def _now() -> int:

@@ -74,6 +74,9 @@ def test_a_rollback_of_a_named_champion_happens_once(registry: Registry) -> None
     first, second, third = (publish(registry, number) for number in range(3))
     promote(registry, second)
     said = {"actor": "carl", "reason": "complaints", "now": 3, "champion": second}
+    for name in (CHAMPION, second[:12], second.upper()):
+        with pytest.raises(InvalidInput, match="champion: must be the whole digest, 64 digits"):
+            registry.rollback(**said | {"champion": name})
     assert [registry.rollback(**said) for _ in range(3)] == [first] * 3
     assert len(registry.history()) == 5
     promote(registry, third)
