@@ -266,6 +266,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
     ) -> trust_score_service_pb2.ExplainTrustScoreResponse:
         """Return one seller's trust score with the facts behind every point; with an `audience`, also in plain words.
 
+        `past_days`: at most 60 numbers of days before that of `observe_time`, 1 to 3,650; only for staff.
         In this message of the contract, unset numbers read 0: test `HasField`, or use
         `TrustScore(explanation.trust_score)`.
         """

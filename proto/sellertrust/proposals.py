@@ -76,7 +76,7 @@ class Proposals(Stubs):
     def list_proposals(
         self, marketplace: str = "", *, page_size: int = 100, deadline_seconds: float = PROPOSAL_SECONDS
     ) -> Iterator[Proposal]:
-        """Yield the proposals of a marketplace, by default of all marketplaces, the latest first."""
+        """Yield the proposals of a marketplace, by default those of models and policies, the latest first."""
         request = ListProposalsRequest(parent=marketplace_name(marketplace) if marketplace else "", page_size=page_size)
         yield from pages(self._proposals.ListProposals, request, "proposals", deadline_seconds)
 

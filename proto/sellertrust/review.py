@@ -134,7 +134,7 @@ class Reviews(Stubs):
     def confirm_case(
         self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
     ) -> None:
-        """Decide that a caution's suspicion is true: it led to these violations, which are confirmed."""
+        """Decide that a caution's suspicion is true: it led to these violations, which must be confirmed already."""
         self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_CONFIRMED, violations, fields)
 
     def end_case(self, marketplace: str, seller: str, case: str, **fields: Unpack[CaseDecision]) -> None:

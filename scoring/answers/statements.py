@@ -111,7 +111,6 @@ def _restricts(measure: MeasureInForce, rule: Rule | None) -> bool:
 
 
 def _list_conditions(rule: Rule | None) -> tuple[Operand, ...]:
-    """Return what a rule asks about the seller beside its violations and its tier."""
     operands = [] if rule is None else [condition.operand for condition in rule.conditions]
     return tuple(operand for operand in operands if operand is not Quantity.DAY and not is_of_facts(operand))
 

@@ -125,7 +125,10 @@ class ViolationState:
         )
 
     def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
-        """Return those that may still be applied, in order: one earlier than the last valid is never."""
+        """Return the decisions that still apply, in order, of those recorded before the violation's report.
+
+        One earlier than the last valid is never applied.
+        """
         mine = [decision for decision in waiting if decision.seller == self.seller]
         last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
         last = max(last, self.own_decision_time or 0)

@@ -261,7 +261,6 @@ def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:
 
 
 def _choose_remedy(statement: StatementOfReasons) -> str:
-    """Return the sentence for a measure without a violation or a path."""
     if any(reason.reason_code == THIN_FILE for reason in statement.reasons):
         return "history"
     if Quantity.LINK in statement.conditions:

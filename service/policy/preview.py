@@ -367,7 +367,6 @@ def _list_bands(policy: Policy, placed: Placement, there: Bools) -> Iterator[str
 
 
 def _find_settled(people: Population, currency: str) -> tuple[Ints, Bools]:
-    """Return each seller's settled value in a currency, and whether some of its orders lack one."""
     facts, table = people.facts, people.known.table
     settled = add_up_settled(facts, table, currency).get("", np.zeros(facts.cases, dtype=np.int64))
     is_partial = np.zeros(facts.cases, dtype=np.bool_)

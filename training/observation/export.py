@@ -324,7 +324,6 @@ def _read_attributes(content: pl.Series, kinds: Ints, first: int) -> dict[int, M
 
 
 def _add_to_digest(digest: Any, table: pl.DataFrame) -> None:
-    """Add each row's seller and content, each with a zero byte, without sealed texts."""
     plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
     for part in table.iter_slices(HASHED_AT_ONCE):
         digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())

@@ -160,7 +160,6 @@ def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[s
 
 
 def _describe_rows(job: Job, observed: Observations, test: Snapshot) -> dict[str, Any]:
-    """Return the fields of an EvaluationCase that no model changes."""
     thin = job.policy.is_thin(test.orders, test.tenure_days)
     thick = test.orders >= np.quantile(test.orders, 0.75)
     return {

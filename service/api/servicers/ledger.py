@@ -152,6 +152,5 @@ def _convert_entry_errors() -> Iterator[None]:
 
 
 def _name_request_field(wrong: FieldViolation) -> FieldViolation:
-    """Return `actor` for `entries[0].status.actor`, `name` for the violation."""
     field = wrong.path[-1]
     return FieldViolation(("name" if field == "violation" else field,), wrong.description)

@@ -164,7 +164,6 @@ def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustSc
 
 
 def _doubt_unknown_seller(error: SellertrustError, freshness: score_pb.Freshness) -> SellertrustError:
-    """Return the error for an unknown seller while the clock is in doubt, who may be recorded."""
     if not isinstance(error, SellerNotFound) or freshness.state == score_pb.FRESHNESS_STATE_FRESH:
         return error
     text = "the clock is in doubt, and no such seller was recorded by then; set the clock right (NTP), then ask again"

@@ -43,7 +43,7 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Backup
     """Restore a backup into an empty ledger or a database without one, in one transaction; return its manifest.
 
     Raises BackupRefused if the file is damaged, is of a newer release, or fails its verification, or if the ledger has
-    any content.
+    any content or, though empty, another schema than the backup.
     """
     with _open_archive(file) as archive:
         manifest = _read_manifest(archive, file)
