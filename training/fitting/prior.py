@@ -30,7 +30,8 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
 def find_prior(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     """Return the likeliest prior of sellers' rates, by the sums of sellers with an order.
 
-    `grain` also counts the violations of sellers without. Events that no seller has are taken from the default prior.
+    `mix`: see `Prior.mix`. `grain` also counts the violations of sellers without. Events that no seller has are taken
+    from the default prior.
     """
     default = default_prior(constants)
     decayed = HALF_LIVES.index(LONGEST)

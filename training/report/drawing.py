@@ -45,7 +45,6 @@ def _round_step(rough: float) -> float:
 
 
 def share_axis(label: str) -> Axis:
-    """Return an axis of shares, 0 to 1, with ticks from 0 to 100 %."""
     return Axis(0.0, 1.0, label, [(k / 4, f"{25 * k} %") for k in range(5)])
 
 

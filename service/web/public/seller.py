@@ -137,7 +137,6 @@ class SellerPages:
         return page(visit, "seller_sign_in.html", 401, token="", problems=[("token", texts["sign_in_wrong"])])
 
     def sign_out(self, visit: Visit) -> Response:
-        """End the session and its cookie."""
         self.sessions.close(visit.request.cookies.get(COOKIE, ""))
         return redirect(
             SellerVisit(visit.request).link("/sign-in"),

@@ -93,7 +93,6 @@ def _promote(r: Reading, options: str = "", text: str = "") -> Command:
 
 
 def gates(r: Reading) -> list[Block]:
-    """Tabulate each gate with its verdict, number and limit."""
     rows = r.gates["gates"]
     title = f"{sum(bool(gate['ok']) for gate in rows)} of {plural(len(rows), 'gate')} met"
     caption = (
