@@ -17,10 +17,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from scoring.base.errors import ConfigurationWrong
-from sellertrust.machine import is_loopback_host
+from sellertrust.machine import is_loopback_host, is_this_machine
 from service.limits import Limits
 from service.setting_forms import (
-    ADDRESS,
     MESH,
     PREFIX,
     Address,
@@ -216,10 +215,6 @@ def is_loopback(address: str) -> bool:
     return is_loopback_host(host_and_port(address)[0])
 
 
-def _is_this_machine(target: str) -> bool:
-    return target.startswith("unix:") or (bool(ADDRESS.fullmatch(target)) and is_loopback(target))
-
-
 def _validate(values: Mapping[str, str]) -> Settings:
     return Settings.model_validate(dict(values))
 
@@ -260,7 +255,7 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     yield from _reachable(settings)
-    if settings.target_file("token") and not settings.target_file("ca.crt") and not _is_this_machine(settings.target):
+    if settings.target_file("token") and not settings.target_file("ca.crt") and not is_this_machine(settings.target):
         name = _variable("target_credentials")
         yield {"target_credentials", "target"}, f"{name} holds a token, which is shown over TLS alone: add ca.crt to it"
 

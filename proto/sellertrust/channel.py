@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import grpc
 
-from sellertrust.machine import file_state, is_loopback_host
+from sellertrust.machine import file_state, is_this_machine
 
 _LOG = logging.getLogger("sellertrust.client")
 
@@ -111,13 +111,6 @@ def _checked_token(text: str, place: str) -> str:
     if not re.fullmatch(r"[!-~]+", text.strip()):
         raise OSError(f"{place} holds no token: one line of printable characters")
     return text.strip()
-
-
-def is_this_machine(target: str) -> bool:
-    """Return whether a gRPC target names this machine: `unix:` or a loopback address."""
-    if target.startswith("unix:"):
-        return True
-    return is_loopback_host(target.rpartition("/")[2].rpartition(":")[0].strip("[]"))
 
 
 class CallerChannel(grpc.Channel):

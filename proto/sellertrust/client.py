@@ -109,8 +109,8 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
     certificates or gRPC credentials; without it the connection is in plain text. `certificate` and `key` are PEM files
     for a server that asks for a client certificate. `token` is a file of the bearer token for each call, or a function
     that returns it. Files are read again when they change, and the function is called again each half minute, in a
-    thread. `badge_seconds`: how long a score for a badge is remembered. Methods raise SellertrustCallError. Use
-    `channel` for other services of the server, such as health.
+    thread. `badge_seconds`: how long a score for a badge is remembered. Methods raise SellertrustCallError, lists
+    while they are read. Use `channel` for other services of the server, such as health.
     """
 
     _grpc: Any = grpc

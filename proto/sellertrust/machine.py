@@ -1,6 +1,7 @@
 """Facts about the local machine, for client and server: changed files, loopback."""
 
 import ipaddress
+import re
 from pathlib import Path
 
 FileState = tuple[int, int, int]
@@ -21,3 +22,9 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def is_this_machine(target: str) -> bool:
+    """Return whether a gRPC target names this machine: `unix:`, or a loopback address with or without a port."""
+    address = target.removeprefix("dns:///")
+    return target.startswith("unix:") or is_loopback_host(re.sub(r":\w*$", "", address).strip("[]"))

@@ -22,7 +22,7 @@ REFRESH_SECONDS = 1_800.0
 
 
 class Networks(Stubs):
-    """NetworkService of the client."""
+    """NetworkService of the client. Its methods raise SellertrustCallError."""
 
     def get_seller_network(
         self,

@@ -16,6 +16,8 @@ from sellertrust.waiting import Threads
 
 
 class Stubs:
+    """A part of the client. Methods raise SellertrustCallError; a list raises it while it is read."""
+
     _waits = Threads
     _write_seconds: float
 

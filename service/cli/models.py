@@ -269,7 +269,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """
     auc = dict(evaluation["auc"])
     named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
-    # Earlier releases judged none, and counted pairs of all days.
+    # Earlier releases judged none: their pairs at equal volume, of all days, take the place; `pairs` is a weight.
     judged = evaluation.get("judged") or {"at_equal_volume": True, **evaluation["equal_volume"]}
     compared = [name for name in _COMPARED if name in judged["auc"]]
     return {

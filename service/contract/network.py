@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from scoring.base.enums import LinkKind
 from scoring.measures.case_record import LinkInForce
@@ -15,7 +15,9 @@ MAX_SELLERS = 500
 MAX_MONTHS = 12
 
 
-def network_message(marketplace: str, seller: str, surroundings: Surroundings) -> pb.GetSellerNetworkResponse:
+def network_message(
+    marketplace: str, seller: str, surroundings: Surroundings, suspended: Container[str]
+) -> pb.GetSellerNetworkResponse:
     """Return the MAX_SELLERS nearest sellers and all links between them, however weak."""
     response = pb.GetSellerNetworkResponse()
     ordered = sorted(surroundings.steps.items(), key=lambda item: (item[1], item[0] != seller, item[0]))[:MAX_SELLERS]
@@ -24,7 +26,7 @@ def network_message(marketplace: str, seller: str, surroundings: Surroundings) -
         response.sellers.add(
             seller=seller_name(marketplace, name),
             violation=violator.violation if violator else "",
-            suspended=violator is not None and violator.is_suspended,
+            suspended=name in suspended,
             steps=steps,
         )
     shown = {name for name, _ in ordered}

@@ -90,8 +90,9 @@ class Turnstile:
     ) -> None:
         """Record that a caller was refused a method, and when the next call fits.
 
-        `token`: from `digest_of`; `seconds`: from now; `weight`: the number of refusals that this one counts as. With
-        EVERY_METHOD the caller's calls of all methods count together and are held.
+        Beyond PROMPT_REFUSALS in a second, further calls are held for `seconds` from now, at most HOLD_SECONDS. `token`:
+        from `digest_of`; `weight`: how many refusals this counts as. With EVERY_METHOD calls of all methods count
+        together.
         """
         with self._lock:
             callers = self._connection(connection).callers

@@ -63,7 +63,10 @@ class Refusals:
         return self._held.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
-        """Note a refused seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused."""
+        """Note a refused seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused.
+
+        `missed`: the cut that could not be stated. The worker notes later ones.
+        """
         if seller not in self._held and len(self._held) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
         refused = self._held.setdefault(seller, Refused(0.0))

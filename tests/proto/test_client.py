@@ -222,6 +222,21 @@ def test_a_server_that_cannot_be_reached_is_named(target: str, said: str) -> Non
     assert caught.value.message.startswith(said)
 
 
+@pytest.mark.parametrize("target", ["localhost", "127.0.0.1", "[::1]", "[::1]:50051", "dns:///localhost"])
+def test_a_target_of_this_machine_needs_no_port(tmp_path: Path, target: str) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token")
+    Client(target, token=token).close()
+
+
+@pytest.mark.parametrize("target", ["localhost.example", "[::1].example", "dns://resolver.example/localhost:1"])
+def test_another_machine_gets_no_token_in_plain_text(tmp_path: Path, target: str) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token")
+    with pytest.raises(ValueError, match="over TLS alone"):
+        Client(target, token=token)
+
+
 @pytest.mark.long
 def test_calls_outlive_a_server_that_is_restarted(tmp_path: Path) -> None:
     with running_server(tmp_path) as first:

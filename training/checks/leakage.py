@@ -186,7 +186,10 @@ Build = Callable[[LedgerTable, Study, Observation], Floats]
 
 
 def compute_features_at(table: LedgerTable, study: Study, point: Observation) -> Floats:
-    """Return every seller's model input at a point, shape (sellers, features), with the actual context."""
+    """Return every seller's model input at a point, shape (sellers, features).
+
+    A context of the window reads what happened after the point.
+    """
     everyone = np.arange(table.columns.cases, dtype=np.int64)
     return features_of(known_at(table, study, point), table, study, point, everyone)
 

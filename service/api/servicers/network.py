@@ -54,7 +54,8 @@ class NetworkServicer:
         if len(surroundings.steps) == 1 and not links:
             raise SellerNotFound(f"nothing links the seller {seller!r} to another", {"seller": request.seller})
         near = {name: distance for name, distance in surroundings.steps.items() if distance <= steps}
-        response = network_message(marketplace, seller, surroundings._replace(steps=near))
+        suspended = self._ledger.links.find_suspended(marketplace, near, cut)
+        response = network_message(marketplace, seller, surroundings._replace(steps=near), suspended)
         if links:
             measures = self._scorer.measures_with_and_without_links(marketplace, seller, cut, recorded)
             precision = self._ledger.links.find_precision(marketplace, cut)

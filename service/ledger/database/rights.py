@@ -42,7 +42,7 @@ def require_rights(database: Database, *, writing: bool) -> None:
 
 
 def grant(url: str, role: str, eraser: str | None = None) -> None:
-    """Grant `role` the rights of a server, and `eraser` also the right to delete sellers' keys.
+    """Leave `role` exactly the rights of a server on the tables, and `eraser` also the right to delete sellers' keys.
 
     Raises ConfigurationWrong on SQLite, if a role is missing or has every right anyway, or if another role owns the
     tables; LedgerVersionUnknown unless the schema is this release's.

@@ -16,6 +16,7 @@ from scoring.base.enums import (
     MeasureKind,
     MeasureState,
 )
+from scoring.base.time import DAY
 from scoring.entries.cases import LINK_RULE
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES
@@ -24,7 +25,7 @@ from scoring.measures.record import MeasureStatement
 from scoring.network.links import MAX_SHARING, Graph, Hold, LinkDecisions, LinkStatement, find_holds
 from scoring.network.precision import find_precision
 from scoring.network.rings import LinkCase
-from scoring.network.terms import LEAST_CAUSE, Violator
+from scoring.network.terms import LEAST_CAUSE, MAX_CAUSE_DAYS, Violator
 from scoring.policy.history import find_decision_times
 from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock
@@ -93,13 +94,18 @@ class LinkQueries:
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_surroundings(reader, sellers, cut.observe_time, steps)
 
+    def find_suspended(self, marketplace: str, sellers: Collection[str], cut: Cut) -> set[str]:
+        """Return those of the sellers who are suspended at the cut."""
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return _find_suspended(reader, sellers, cut.observe_time)
+
     def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
         """Return by seller and identifier since when the seller has it, as a cut sees it."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return find_holds(read_link_statements(reader), cut.observe_time)
 
     def find_violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
-        """Return those whose confirmed violation reaches linked sellers, at the cut."""
+        """Return by seller those of `sellers` whose confirmed violation reaches linked sellers at the cut: for 365 days."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_violators(reader, sellers, cut.observe_time)
 
@@ -178,15 +184,13 @@ def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
 
 
 def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> dict[str, Violator]:
-    """Return sellers with a confirmed violation of their own that reaches others, each with its latest.
-
-    `time` (microseconds) decides who is suspended.
-    """
-    found = {
-        seller: max((one.time, one.violation) for one in of if one.reaches)
-        for seller, of in read_established(reader, sellers).items()
-        if any(one.reaches for one in of)
-    }
+    """Return sellers whose own confirmed violation reaches others at `time` (microseconds), each with the latest."""
+    oldest = time - MAX_CAUSE_DAYS * DAY
+    found: dict[str, tuple[int, str]] = {}
+    for seller, violations in read_established(reader, sellers).items():
+        reaching = [(one.time, one.violation) for one in violations if one.reaches and one.time > oldest]
+        if reaching:
+            found[seller] = max(reaching)
     suspended = _find_suspended(reader, found, time)
     return {seller: Violator(name, since, seller in suspended) for seller, (since, name) in found.items()}
 
@@ -196,7 +200,7 @@ class LinkViolation(NamedTuple):
     time: int
     """Since when it counts without a break, in microseconds."""
     reaches: bool
-    """Whether it reaches linked sellers."""
+    """Whether it is grave enough to reach linked sellers."""
 
 
 def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[LinkViolation]]:

@@ -6,6 +6,7 @@ import pytest
 
 from scoring.base.enums import Action, LinkState, MeasureKind, MeasureState
 from scoring.base.errors import PolicyRefused
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.trade import ExposureStated
@@ -13,6 +14,8 @@ from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.measure_service_pb2 import Measure, Terms
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER
+from service.ledger.clock.server_clock import wall_clock
+from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from service.web.network_picture import draw_network
 from tests.helpers import builders
@@ -170,3 +173,24 @@ def test_staff_see_rings_and_a_certificate_of_each_term(running: Running, client
     picture = draw_network(found)
     assert ElementTree.fromstring(picture).tag.endswith("svg")
     assert picture.count("<line") == len(found.links)
+
+
+def test_a_violation_of_long_ago_is_neither_shown_nor_counted(tmp_path: Path) -> None:
+    now = wall_clock()
+    clock = builders.Clock(now - 400 * DAY)
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", create=True, clock=clock) as ledger:
+        gang = [entry for name in ("bad", "late", "third") for entry in decided(f"l-{name}", name, "iban")]
+        ledger.append(MARKET, [*gang, confirmed("v1", "bad", occur_time=now - 401 * DAY), suspension()])
+        clock.now += 200 * DAY  # a ledger that rests for longer doubts the clock
+        ledger.append(MARKET, [builders.identity("i1", "late")])
+    with running_server(tmp_path) as running, running.client() as client:
+        pair = [*decided("l-worse", "worse", "card"), *decided("l-other", "other", "card")]
+        running.ledger.append(
+            MARKET, [*pair, builders.identity("i2", "other"), confirmed("v2", "worse", occur_time=now - DAY)]
+        )
+        shown = {one.seller.rpartition("/")[2]: one for one in client.get_seller_network(MARKET, "late").sellers}
+        assert (shown["bad"].violation, shown["bad"].suspended) == ("", True)
+        assert client.get_seller_network(MARKET, "other").sellers[1].violation == "v2"
+        rings = client.list_rings(MARKET, least_size=2).rings
+        assert [(ring.size, ring.violators) for ring in rings] == [(2, 1), (3, 0)]
+        assert client.refresh_links(MARKET).violator_count == 1

@@ -137,6 +137,15 @@ def test_a_seller_sees_what_is_held_and_what_to_do(world: World) -> None:
     assert len(shown) == len(kinds) > 2
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "[::1]:8081"])
+def test_a_page_of_the_demo_needs_no_port(world: World, host: str) -> None:
+    with world.callers("web") as web:
+        pages = SellerPages(web, None, EvidenceFolder(world.evidence))
+        with badge_site(web, sellers=pages, call_seconds=PATIENCE_SECONDS) as site:
+            assert site.get(f"/my/{MARKET}/s1/appeal", host=host).status == 200
+            assert site.get(f"/my/{MARKET}/s1/appeal", host="shop.example").status == 403
+
+
 def test_no_other_token_opens_a_page(world: World) -> None:
     for token in (
         world.token("s2"),
