@@ -104,7 +104,6 @@ class Approvals:
         return right
 
     def _find_corrected_kinds(self, marketplace: str, entries: Any) -> set[Kind]:
-        """Return the kinds of `_CORRECTED_AS_MADE` that corrections concern; all of them for an unrecorded entry."""
         keys = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
         unknown = corrected - keys.keys()

@@ -72,7 +72,6 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
 
 
 def _find_drift(evidence: GateEvidence) -> float:
-    """Return the logarithm of the test's share of bad rows over training's; 0 if it is not proven."""
     train, test = (evidence.evaluation[name] for name in ("train", "test"))
     if not train["bad"] or not test["bad"]:
         return 0.0

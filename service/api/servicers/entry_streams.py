@@ -124,7 +124,6 @@ class EntryStreams:
         return position
 
     def _resume_token(self, position: int) -> str:
-        """Return the token of a position; "" at 0, and without the whole append that holds it."""
         chain = self._ledger.seals.chain_over(position) if position else None
         return "" if chain is None else f"{position}-{chain.hex()[:TOKEN_DIGITS]}"
 

@@ -153,7 +153,6 @@ class ProposalServicer:
             )
 
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts of the decision; for a new proposal, raise what its execution would raise."""
         promotion = request.promote_model
         if self._registry is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
@@ -170,7 +169,6 @@ class ProposalServicer:
                 raise
 
     def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
-        """Return the facts of the decision; for a new proposal, raise what its execution would raise."""
         basis = self._policy.history.find_basis(self._policy.configured)
         head = basis["policy"]
         if request.commit_policy.expected != policy_name(head) and not self._is_recorded(request.proposal_id):

@@ -175,7 +175,6 @@ def read_surroundings(reader: RowReader, sellers: Collection[str], time: int, st
 
 
 def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
-    """Return first statements: all, or at least MAX_STATED of each."""
     most = MAX_STATED * len(things)
     rows = reader.rows(_OF_THINGS, things, most=most)
     if len(rows) < most:

@@ -248,7 +248,6 @@ class CasePages:
         return redirect("/queue" if row is None else f"/cases/{row.id}")
 
     def _load_and_renew_case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
-        """Read the case, and forget findings made before its present appeal."""
         name = visit.path_value("violation")
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
