@@ -165,11 +165,12 @@ def _read_rule(part: Part, has_standing: bool, trade: TradeLimits | None) -> Rul
         group=group,
     )
     _refuse_what_a_rule_may_not(part, rule, read)
-    if trade is not None and trade.deposit_refill_days and any(isinstance(one, Deposit) for one in rule.measures):
-        for name in {"failure_rate", "good_orders"} & {*part.data}:
+    secures = any(isinstance(one, Deposit) or one == Waiver(MeasureKind.DEPOSIT) for one in rule.measures)
+    if trade is not None and trade.deposit_refill_days and secures:
+        for name in sorted({"failure_rate", "good_orders", "tiers"} & {*part.data}):
             part.refuse(
                 name,
-                "has no first day from which a deposit is owed: leave it out beside a deposit, or set"
+                "has no first day from which a deposit is owed: leave it out beside a deposit and its waiver, or set"
                 " trade.deposit_refill_days to 0",
             )
     return rule

@@ -67,8 +67,18 @@ def share(ppm: int, days: int = 30, **more: Any) -> dict[str, Any]:
         (
             [rule("a", share(5), failure_rate={"from_ppm": 9, "days": 30, "orders": 1})],
             {},
-            "rules[a].failure_rate has no first day from which a deposit is owed: leave it out beside a deposit, or set"
-            " trade.deposit_refill_days to 0",
+            "rules[a].failure_rate has no first day from which a deposit is owed: leave it out beside a deposit and its"
+            " waiver, or set trade.deposit_refill_days to 0",
+        ),
+        (
+            [rule("a", share(5), tiers=["unrated", "probation"])],
+            {},
+            "rules[a].tiers has no first day from which a deposit is owed",
+        ),
+        (
+            [rule("a", share(5)), rule("b", {"kind": "waiver", "waives": "deposit"}, tiers=["exemplary"])],
+            {},
+            "rules[b].tiers has no first day from which a deposit is owed",
         ),
         (
             [rule("a", share(9), tiers=["trusted"])],
@@ -76,9 +86,9 @@ def share(ppm: int, days: int = 30, **more: Any) -> dict[str, Any]:
             "rules are laxer for who is worse: deposit_ppm is 0 with points 500 to 599",
         ),
         (
-            [rule("a", share(5), tiers=["standard"]), rule("b", share(9), tiers=["unrated", "probation"])],
+            [rule("a", share(5), standing={"from": 3, "below": 12}), rule("b", share(9), standing={"from": 12})],
             {},
-            "value_caps is counted anew with points 0 to 499, standing 0",
+            "value_caps is counted anew with points 0 to 499, standing 12",
         ),
     ],
 )
