@@ -60,7 +60,7 @@ def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits:
         recent = add_up_recent(facts, table, book, ago)
         for operand in asked:
             owed = np.maximum(operand.deposit.amount_minor, take_share(recent, operand.deposit.ppm))
-            days[operand] += (days[operand] == ago) & (held < owed) & (ago <= facts.tenure_days)
+            days[operand] += (days[operand] == ago) & (held < owed) & (ago <= facts.observe_day - facts.begin_day)
     return days
 
 

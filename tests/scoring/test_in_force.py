@@ -1,4 +1,5 @@
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 
@@ -167,30 +168,41 @@ def test_who_lifts_a_deposit_lifts_what_awaits_it() -> None:
     assert dict(found.terms.value_caps) == {"": 90}
 
 
+REFILLED = TRADE | {"deposit_is_refilled": True, "deposit_refill_days": 3}
+SECURED = rule("grave", {"kind": "deposit", "amount_minor": 500}, standing={"from": 12})
+
+
+def confirmed(name: str, happened: int, decided: int) -> list[FactRow]:
+    """Return a violation from some days ago and its confirmation, that many days ago."""
+    reported = violation(name, TODAY - happened, COUNTERFEIT, MAJOR, Status.ALLEGED)
+    return [reported, status(f"c-{name}", name, Status.CONFIRMED, TODAY - decided)]
+
+
+def find_stop(
+    rows: list[FactRow], *placed: int, policy: Policy, days: int = 0, statements: Sequence[MeasureStatement] = ()
+) -> tuple[int | None, bool]:
+    """Return from which day on nothing may be sold, from TODAY, and whether that is so `days` later."""
+    counted, rows, time = policy.rule_book.refill_days + 1, numbered(rows), NOW + days * DAY
+    held = (*placed, *[0] * counted)[:counted]
+    found = evaluate_measures(rows, "s", time, artifact(), policy, "acme", {}, statements, deposits_minor=held)
+    assert found is not None
+    [stop] = [one.start for one in found.measures if one.rule == "grave-awaits-deposit"] or [None]
+    return stop and stop // DAY - TODAY, "" in dict(found.terms.value_caps)
+
+
 def test_a_violation_gives_days_to_place_its_deposit() -> None:
     """They count from the decision, although the seller never held as much before."""
-    trade = {
-        "delivery_promise_days": 3,
-        "claim_days": 30,
-        "deposit_returned_after_days": 90,
-        "deposit_is_refilled": True,
-        "deposit_refill_days": 3,
-    }
-    policy = policy_of(rule("grave", {"kind": "deposit", "amount_minor": 500}, standing={"from": 12}), trade=trade)
-    rows = [*SOLD, violation("v", TODAY - 9, int(Category.COUNTERFEIT), int(Severity.MAJOR), Status.ALLEGED)]
-    rows = numbered([*rows, status("c", "v", Status.CONFIRMED, TODAY - 1)])
+    policy, rows = policy_of(SECURED, trade=REFILLED), [*SOLD, *confirmed("v", 9, 1)]
+    assert find_stop(rows, policy=policy) == find_stop(rows, policy=policy, days=1) == (2, False)
+    assert find_stop(rows, policy=policy, days=2) == (2, True)
+    assert find_stop(rows, 500, policy=policy, days=2) == (None, False)
+    assert find_stop(rows, 499, 500, policy=policy, days=2) == (5, False)
 
-    def look(days: int, *placed: int) -> tuple[int | None, bool]:
-        held = (*placed, 0, 0, 0, 0)[:4]
-        time = NOW + days * DAY
-        found = evaluate_measures(rows, "s", time, artifact(), policy, "acme", deposits_minor=held)
-        [stop] = [one.start for one in found.measures if one.rule == "grave-awaits-deposit"] or [None]
-        return stop and stop // DAY - TODAY, "" in dict(found.terms.value_caps)
 
-    assert look(0) == look(1) == (2, False)
-    assert look(2) == (2, True)
-    assert look(2, 500) == (None, False)
-    assert look(2, 499, 500) == (5, False)
+def test_the_days_also_pass_for_who_never_sold() -> None:
+    """Without sales and identity the first report begins a seller."""
+    policy = policy_of(SECURED, trade=REFILLED)
+    assert [find_stop(confirmed("v", 60, ago), policy=policy) for ago in (1, 50)] == [(2, False), (-47, True)]
 
 
 @pytest.mark.long

@@ -29,7 +29,10 @@ CORRECTIONS = st.lists(
 RECENTLY = st.lists(st.integers(TODAY - 20, TODAY), max_size=3)
 FOLDER = Folder(CONSTANTS)
 VIEWS = 16
-BY_CASE = ("observe_day", "start_day", "exists", "allegations", "override", "override_row", "override_until")
+BY_CASE = (
+    *("observe_day", "start_day", "begin_day", "exists", "allegations"),
+    *("override", "override_row", "override_until"),
+)
 
 
 def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
