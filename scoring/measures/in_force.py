@@ -189,7 +189,7 @@ def _list_sellers(
             good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
-        newcomer = policy.rule_book.newcomer_link_percent
+        unlinked, newcomer = situation, policy.rule_book.newcomer_link_percent
         bans = [link for link in stated.links if link.fact.accounts and newcomer and link.percent >= newcomer]
         if bans:  # an account of a suspended seller gains nothing over a newcomer
             shared_by = max(ban.fact.accounts for ban in bans)
@@ -204,6 +204,8 @@ def _list_sellers(
             traced=traced,
             score=score,
             situation=situation,
+            unlinked=unlinked,
+            newcomer_since=min((ban.start for ban in bans), default=None),
             applied=book.apply(_let_stops_come(situation, book.refill_days)),
             statements=stated.statements,
             lifts=find_lifts(stated.statements),
@@ -285,6 +287,10 @@ class _Seller:
     traced: Mapping[Operand, Sequence[SumStep]]
     score: SellerScore
     situation: Situation
+    unlinked: Situation
+    """As if no link were to a suspended seller."""
+    newcomer_since: int | None
+    """By such a link, in microseconds."""
     applied: Sequence[AppliedRule]
     statements: Sequence[MeasureStatement]
     lifts: Mapping[str, MeasureLift]
@@ -396,12 +402,6 @@ class _Evaluation:
         current = applied.current
         if isinstance(current, Deposit):
             current = current.less(seller.situation.deposit_minor, seller.situation.recent_minor)
-        if rule.refill_days:
-            missing = next(one.operand for one in rule.conditions if isinstance(one.operand, MissingDays))
-            since = [start] if start is not None else []
-            if (days := seller.situation.value(missing)) <= rule.refill_days:
-                since.append((seller.situation.day + 1 - days) * DAY)
-            start = find_stop(max(since), rule.refill_days) if since else None
         name = name_measure(seller.name, rule.id, applied.stated)
         lift = seller.lifts.get(name)
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
@@ -411,6 +411,8 @@ class _Evaluation:
             or (basis.start or 0) > lift.time
             or any(violation.time > lift.time for violation in basis.violations)
         )
+        if rule.refill_days:
+            start = _find_begin_of_stop(rule, basis, seller, lift)
         return MeasureInForce(
             rule=rule.id,
             reference=rule.reference,
@@ -474,6 +476,20 @@ class _Evaluation:
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         entries = tuple(dict.fromkeys([*entry_ids, *seller.list_entries(ordered)]))
         return _Basis(max(starts, default=None), min(ends, default=None), facts, ordered, entries)
+
+
+def _find_begin_of_stop(rule: Rule, basis: _Basis, seller: _Seller, lift: MeasureLift | None) -> int | None:
+    starts = [] if basis.start is None else [basis.start]
+    if lift is not None and lift.time >= (basis.start or 0):
+        starts += sorted(one.time for one in basis.violations if one.time > lift.time)[:1]
+    if seller.newcomer_since is not None and not rule.holds(_let_stops_come(seller.unlinked, rule.refill_days)):
+        starts.append(seller.newcomer_since)
+    start = max(starts, default=None)
+    missing = next(one.operand for one in rule.conditions if isinstance(one.operand, MissingDays))
+    days, today = seller.situation.value(missing), seller.situation.day
+    if days <= rule.refill_days:
+        start = max(start or 0, (today + 1 - days) * DAY)
+    return None if start is None else find_stop(start, rule.refill_days)
 
 
 def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[StandingPart, ...]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.base.enums import (
+    CaseState,
     Category,
     ControlReason,
     Kind,
@@ -19,9 +20,10 @@ from scoring.base.enums import (
     Tier,
 )
 from scoring.base.time import DAY, format_day
-from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.features.resolved import resolve_sellers
+from scoring.measures.case_record import LinkInForce
 from scoring.measures.in_force import InForce, MeasureInputs
 from scoring.measures.in_force import evaluate_measures as evaluate
 from scoring.measures.listed import MeasureInForce
@@ -179,12 +181,18 @@ def confirmed(name: str, happened: int, decided: int) -> list[FactRow]:
 
 
 def find_stop(
-    rows: list[FactRow], *placed: int, policy: Policy, days: int = 0, statements: Sequence[MeasureStatement] = ()
+    rows: list[FactRow],
+    *placed: int,
+    policy: Policy,
+    days: int = 0,
+    statements: Sequence[MeasureStatement] = (),
+    links: Sequence[LinkInForce] = (),
 ) -> tuple[int | None, bool]:
     """Return from which day on nothing may be sold, from TODAY, and whether that is so `days` later."""
-    counted, rows, time = policy.rule_book.refill_days + 1, numbered(rows), NOW + days * DAY
+    counted, table = policy.rule_book.refill_days + 1, with_values(numbered(rows), ["s"], {}, "EUR")
     held = (*placed, *[0] * counted)[:counted]
-    found = evaluate_measures(rows, "s", time, artifact(), policy, "acme", {}, statements, deposits_minor=held)
+    given = answer(table, ["s"], NOW + days * DAY, artifact(), policy, looks_back=True)
+    [found] = evaluate(given, "acme", {"s": MeasureInputs(statements, held, links)})
     assert found is not None
     [stop] = [one.start for one in found.measures if one.rule == "grave-awaits-deposit"] or [None]
     return stop and stop // DAY - TODAY, "" in dict(found.terms.value_caps)
@@ -197,6 +205,28 @@ def test_a_violation_gives_days_to_place_its_deposit() -> None:
     assert find_stop(rows, policy=policy, days=2) == (2, True)
     assert find_stop(rows, 500, policy=policy, days=2) == (None, False)
     assert find_stop(rows, 499, 500, policy=policy, days=2) == (5, False)
+
+
+def test_a_violation_after_a_lift_gives_days_to_place_its_deposit() -> None:
+    deposit = name_measure("s", "grave", Deposit(500))
+    lift = MeasureChanged(deposit, MeasureKind.DEPOSIT, MeasureState.LIFTED, "r.head", "known for years")
+    lifted = [MeasureStatement("l", 9, midnight(TODAY - 45), lift)]
+    policy, rows = policy_of(SECURED, trade=REFILLED), [*SOLD, *confirmed("v", 60, 50)]
+    assert find_stop(rows, policy=policy, statements=lifted)[1] is False
+    rows += confirmed("w", 30, 1)
+    assert find_stop(rows, policy=policy, statements=lifted) == (2, False)
+    assert find_stop(rows, policy=policy, statements=lifted, days=2) == (2, True)
+
+
+def test_a_link_gives_days_to_place_a_newcomers_deposit() -> None:
+    """It gives none to place a deposit that every seller owes."""
+    fact = CaseChanged("k", CaseState.OPENED, "mechanism", "link", strength_ppm=900_000, accounts=2)
+    links = [LinkInForce("k", NOW - DAY, NOW + 90 * DAY, fact)]
+    for conditions, stops in (({"tenure": {"below": 90}}, [(2, False), (2, True)]), ({}, [True, True])):
+        owed = rule("grave", {"kind": "deposit", "amount_minor": 500}, **conditions)
+        policy = policy_of(owed, trade=REFILLED, links={"newcomer_from_percent": 80})
+        found = [find_stop(SOLD, policy=policy, links=links, days=days) for days in (0, 2)]
+        assert (found if conditions else [stopped for _, stopped in found]) == stops
 
 
 def test_the_days_also_pass_for_who_never_sold() -> None:
