@@ -489,6 +489,8 @@ def _find_begin_of_stop(rule: Rule, basis: _Basis, seller: _Seller, lift: Measur
     days, today = seller.situation.value(missing), seller.situation.day
     if days <= rule.refill_days:
         start = max(start or 0, (today + 1 - days) * DAY)
+    elif start is not None and start // DAY < today - rule.refill_days:
+        start = None  # missing for longer than is counted
     return None if start is None else find_stop(start, rule.refill_days)
 
 

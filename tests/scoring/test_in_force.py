@@ -207,6 +207,13 @@ def test_a_violation_gives_days_to_place_its_deposit() -> None:
     assert find_stop(rows, 499, 500, policy=policy, days=2) == (5, False)
 
 
+def test_a_stop_has_no_begin_once_the_days_are_over() -> None:
+    """Else it would begin with the rule, and not when the deposit was drawn."""
+    policy, rows = policy_of(SECURED, trade=REFILLED), [*SOLD, *confirmed("v", 60, 50)]
+    assert find_stop(rows, 0, 0, 0, 500, policy=policy) == (1, False)
+    assert find_stop(rows, policy=policy, days=1) == (None, True)
+
+
 def test_a_violation_after_a_lift_gives_days_to_place_its_deposit() -> None:
     deposit = name_measure("s", "grave", Deposit(500))
     lift = MeasureChanged(deposit, MeasureKind.DEPOSIT, MeasureState.LIFTED, "r.head", "known for years")
@@ -232,7 +239,7 @@ def test_a_link_gives_days_to_place_a_newcomers_deposit() -> None:
 def test_the_days_also_pass_for_who_never_sold() -> None:
     """Without sales and identity the first report begins a seller."""
     policy = policy_of(SECURED, trade=REFILLED)
-    assert [find_stop(confirmed("v", 60, ago), policy=policy) for ago in (1, 50)] == [(2, False), (-47, True)]
+    assert [find_stop(confirmed("v", 60, ago), policy=policy) for ago in (1, 50)] == [(2, False), (None, True)]
 
 
 @pytest.mark.long
