@@ -13,6 +13,7 @@ from scoring.policy.rules import NO_RULES, RuleBook
 from scoring.policy.standing import StandingTable
 
 MAX_TRADE_DAYS = 366
+MAX_REFILL_DAYS = 60
 UNTRACKED_DAYS = 14
 """Days after the latest promised day on which an order without a confirmed delivery counts as delivered."""
 
@@ -29,7 +30,7 @@ class TradeLimits:
     """Days after a leaving seller's last order before which no deposit is returned."""
     deposit_is_refilled: bool = stated(Part.flag)
     """True if a seller takes no order while its deposit is below its terms' deposit."""
-    deposit_refill_days: int = whole(0, MAX_TRADE_DAYS, 0)
+    deposit_refill_days: int = whole(0, MAX_REFILL_DAYS, 0)
     """UTC days for which it still takes orders then."""
     smallest_order_minor: int = whole(1, MAX_VALUE_MINOR, 1)
     """In minor units: the reserve of each order is rounded down."""

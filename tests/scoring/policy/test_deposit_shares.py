@@ -61,8 +61,8 @@ def share(ppm: int, days: int = 30, **more: Any) -> dict[str, Any]:
         ),
         (
             [rule("a", share(5))],
-            {"deposit_refill_days": 367},
-            "trade.deposit_refill_days must be a whole number, 0 to 366",
+            {"deposit_refill_days": 61},
+            "trade.deposit_refill_days must be a whole number, 0 to 60",
         ),
         (
             [rule("a", share(5), failure_rate={"from_ppm": 9, "days": 30, "orders": 1})],
