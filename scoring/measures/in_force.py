@@ -288,9 +288,8 @@ class _Seller:
     score: SellerScore
     situation: Situation
     unlinked: Situation
-    """As if no link were to a suspended seller."""
     newcomer_since: int | None
-    """By such a link, in microseconds."""
+    """In microseconds, by a link."""
     applied: Sequence[AppliedRule]
     statements: Sequence[MeasureStatement]
     lifts: Mapping[str, MeasureLift]
@@ -490,7 +489,7 @@ def _find_begin_of_stop(rule: Rule, basis: _Basis, seller: _Seller, lift: Measur
     if days <= rule.refill_days:
         start = max(start or 0, (today + 1 - days) * DAY)
     elif start is not None and start // DAY < today - rule.refill_days:
-        start = None  # missing for longer than is counted
+        start = None
     return None if start is None else find_stop(start, rule.refill_days)
 
 

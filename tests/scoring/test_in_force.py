@@ -175,7 +175,6 @@ SECURED = rule("grave", {"kind": "deposit", "amount_minor": 500}, standing={"fro
 
 
 def confirmed(name: str, happened: int, decided: int) -> list[FactRow]:
-    """Return a violation from some days ago and its confirmation, that many days ago."""
     reported = violation(name, TODAY - happened, COUNTERFEIT, MAJOR, Status.ALLEGED)
     return [reported, status(f"c-{name}", name, Status.CONFIRMED, TODAY - decided)]
 
@@ -188,7 +187,7 @@ def find_stop(
     statements: Sequence[MeasureStatement] = (),
     links: Sequence[LinkInForce] = (),
 ) -> tuple[int | None, bool]:
-    """Return from which day on nothing may be sold, from TODAY, and whether that is so `days` later."""
+    """Return from which day after TODAY sales stop, and whether they have, `days` later."""
     counted, table = policy.rule_book.refill_days + 1, with_values(numbered(rows), ["s"], {}, "EUR")
     held = (*placed, *[0] * counted)[:counted]
     given = answer(table, ["s"], NOW + days * DAY, artifact(), policy, looks_back=True)
@@ -199,7 +198,6 @@ def find_stop(
 
 
 def test_a_violation_gives_days_to_place_its_deposit() -> None:
-    """They count from the decision, although the seller never held as much before."""
     policy, rows = policy_of(SECURED, trade=REFILLED), [*SOLD, *confirmed("v", 9, 1)]
     assert find_stop(rows, policy=policy) == find_stop(rows, policy=policy, days=1) == (2, False)
     assert find_stop(rows, policy=policy, days=2) == (2, True)
@@ -208,7 +206,6 @@ def test_a_violation_gives_days_to_place_its_deposit() -> None:
 
 
 def test_a_stop_has_no_begin_once_the_days_are_over() -> None:
-    """Else it would begin with the rule, and not when the deposit was drawn."""
     policy, rows = policy_of(SECURED, trade=REFILLED), [*SOLD, *confirmed("v", 60, 50)]
     assert find_stop(rows, 0, 0, 0, 500, policy=policy) == (1, False)
     assert find_stop(rows, policy=policy, days=1) == (None, True)
@@ -226,7 +223,6 @@ def test_a_violation_after_a_lift_gives_days_to_place_its_deposit() -> None:
 
 
 def test_a_link_gives_days_to_place_a_newcomers_deposit() -> None:
-    """It gives none to place a deposit that every seller owes."""
     fact = CaseChanged("k", CaseState.OPENED, "mechanism", "link", strength_ppm=900_000, accounts=2)
     links = [LinkInForce("k", NOW - DAY, NOW + 90 * DAY, fact)]
     for conditions, stops in (({"tenure": {"below": 90}}, [(2, False), (2, True)]), ({}, [True, True])):
@@ -237,7 +233,6 @@ def test_a_link_gives_days_to_place_a_newcomers_deposit() -> None:
 
 
 def test_the_days_also_pass_for_who_never_sold() -> None:
-    """Without sales and identity the first report begins a seller."""
     policy = policy_of(SECURED, trade=REFILLED)
     assert [find_stop(confirmed("v", 60, ago), policy=policy) for ago in (1, 50)] == [(2, False), (None, True)]
 
