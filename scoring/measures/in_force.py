@@ -289,7 +289,7 @@ class _Seller:
     situation: Situation
     unlinked: Situation
     newcomer_since: int | None
-    """In microseconds, by a link."""
+    """In microseconds."""
     applied: Sequence[AppliedRule]
     statements: Sequence[MeasureStatement]
     lifts: Mapping[str, MeasureLift]

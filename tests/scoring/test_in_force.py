@@ -187,7 +187,7 @@ def find_stop(
     statements: Sequence[MeasureStatement] = (),
     links: Sequence[LinkInForce] = (),
 ) -> tuple[int | None, bool]:
-    """Return from which day after TODAY sales stop, and whether they have, `days` later."""
+    """Return when sales stop, in days from TODAY, and whether they have."""
     counted, table = policy.rule_book.refill_days + 1, with_values(numbered(rows), ["s"], {}, "EUR")
     held = (*placed, *[0] * counted)[:counted]
     given = answer(table, ["s"], NOW + days * DAY, artifact(), policy, looks_back=True)
