@@ -211,7 +211,7 @@ def test_a_stop_has_no_begin_once_the_days_are_over() -> None:
     assert find_stop(rows, policy=policy, days=1) == (None, True)
 
 
-def test_a_violation_after_a_lift_gives_days_to_place_its_deposit() -> None:
+def test_a_violation_after_a_lift_gives_days_for_its_deposit() -> None:
     deposit = name_measure("s", "grave", Deposit(500))
     lift = MeasureChanged(deposit, MeasureKind.DEPOSIT, MeasureState.LIFTED, "r.head", "known for years")
     lifted = [MeasureStatement("l", 9, midnight(TODAY - 45), lift)]
