@@ -80,7 +80,7 @@ def find_leads(
     )[:MAX_LEADS]
     without = [_without(lead) for lead in leads]
     tested = [variant for variant in without if variant is not None]
-    scores = iter(_score_variants(answer, tested, check))
+    scores = iter(score_variants(answer, tested, check))
     found = []
     for lead, variant in zip(leads, without, strict=True):
         courses = _find_courses(lead)
@@ -147,9 +147,10 @@ def _without(lead: Lead) -> Variant | None:
     return None
 
 
-def _score_variants(
+def score_variants(
     answer: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
 ) -> list[SellerScore | None]:
+    """Return the score of each variant of the answer's seller."""
     if not variants:
         return []
     core = answer.core
@@ -199,7 +200,7 @@ def list_appeals(
         lead for lead in list_untested_leads(answer, explanation) if lead.contestable and lead.category is not None
     ]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
-    scores = _score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
+    scores = score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
     status = _last_statuses(answer.core.known.table.rows)
     return [
         AppealEffect(
@@ -226,7 +227,7 @@ def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
         elif row.status == Status.OVERTURNED and violation in confirmed:
             taken_back[violation] = row.entry_id
     latest = [*taken_back.items()][-MAX_GIVEN_BACK:]
-    scores = _score_variants(answer, [Variant(without=frozenset([entry])) for _, entry in latest], check)
+    scores = score_variants(answer, [Variant(without=frozenset([entry])) for _, entry in latest], check)
     now = answer.score.points or 0
     return [
         GivenBack(violation, max(now - (score.points or 0), 0) if score is not None else 0)

@@ -1,11 +1,13 @@
 """Statements of reasons: on what each measure that restricts a seller rests, and what the seller can do about it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from scoring.answers.forecast import TierPath, find_paths, forecast
-from scoring.answers.leads import Lead, list_untested_leads
+from scoring.answers.leads import Lead, list_untested_leads, score_variants
+from scoring.answers.variants import Variant
 from scoring.answers.whole import WholeAnswer
+from scoring.base.arrays import NEVER
 from scoring.base.enums import NOTICE_STATES, Automation, MeasureState, Tier
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
@@ -65,21 +67,22 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
         for state in NOTICE_STATES
     }
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
-    stated = [
+    stated = _merge_by_id(
         measure
         for measure in answer.in_force.measures
         if _restricts(measure, None if measure.is_of_caution else rules.get(measure.rule))
-    ]
-    by_tier = [rules[one.rule] for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
+    )
+    by_tier = [one for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer, check) if by_tier else []
+    tier_without = _find_tier_without(answer, [name for one in by_tier for name in one.violations], check)
     forecasts = forecast(answer.core, check) if by_tier else None
     paths = [] if forecasts is None else find_paths(forecasts, check)
     return [
         StatementOfReasons(
             measure=one,
             decided_by=_find_automation(one, rule, answer.score.override),
-            violations=one.violations,
-            reasons=tuple(_choose_reasons(reasons, rule, answer)),
+            violations=() if chosen and _rests_on_tier(rule, tier_without) else one.violations,
+            reasons=chosen,
             conditions=_list_conditions(rule),
             caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
             alike=tuple(other for other in stated if other is not one and other.current.kind is one.current.kind),
@@ -90,7 +93,22 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
         )
         for one in stated
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
+        for chosen in [tuple(_choose_reasons(reasons, rule, answer))]
     ]
+
+
+def _merge_by_id(measures: Iterable[MeasureInForce]) -> list[MeasureInForce]:
+    """Return each recorded measure once: cautions by one rule share it, and the last end counts."""
+    merged: dict[str, MeasureInForce] = {}
+    for measure in measures:
+        before = merged.get(measure.measure)
+        if before is None:
+            merged[measure.measure] = measure
+            continue
+        longest = max(before, measure, key=lambda one: NEVER if one.end is None else one.end)
+        violations = tuple(dict.fromkeys((*before.violations, *measure.violations)))
+        merged[measure.measure] = replace(longest, violations=violations)
+    return [*merged.values()]
 
 
 def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -> MeasureStatement | None:
@@ -134,6 +152,19 @@ def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> lis
     if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):
         found.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
     return found
+
+
+def _find_tier_without(answer: WholeAnswer, violations: Sequence[str], check: Callable[[], None]) -> Tier | None:
+    """Return the tier as if these violations had never been; None without any."""
+    if not violations:
+        return None
+    [score] = score_variants(answer, [Variant(without=frozenset(violations))], check)
+    return None if score is None else score.own_tier
+
+
+def _rests_on_tier(rule: Rule | None, tier_without: Tier | None) -> bool:
+    """Return whether a rule would hold by the tier without the violations: they are no ground then."""
+    return rule is not None and not rule.names_confirmed_facts and tier_without in rule.tiers
 
 
 def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, answer: WholeAnswer) -> Iterator[Lead]:

@@ -18,6 +18,7 @@ from scoring.policy.measures import (
     IntakeCap,
     ListingCap,
     Measure,
+    PaidAheadLimit,
     RollingReserve,
     Suspension,
     UnvaluedMeasure,
@@ -203,7 +204,8 @@ def tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
         yield texts.say("about_listing", listing=view.listing)
     if view.ground:
         yield texts.say("ground", ground=view.ground)
-    yield texts.say("automated" if view.automated else "not_automated")
+    if view.automated:
+        yield texts.say("automated")
 
 
 def _tell_measure(measure: MeasureInForce, currency: str, texts: Texts) -> str:
@@ -222,6 +224,10 @@ def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
     match measure:
         case Deposit(amount_minor=amount) | ValueCap(value_minor=amount):
             values["amount"] = format_amount(amount, currency)
+        case PaidAheadLimit():
+            values["amount"] = format_amount(measure.value_minor, currency)
+            values["limit"] = format_amount(measure.at_most_minor, currency)
+            values["share"] = f"{measure.ppm / 10_000:g}"
         case RollingReserve(ppm=ppm):
             values["share"] = f"{ppm / 10_000:g}"
         case ListingCap(listings=0) | IntakeCap(new_listings=0):

@@ -7,10 +7,11 @@ from html import escape
 from scoring.answers.forecast import count_recent_orders
 from scoring.answers.statements import StatementOfReasons
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import AUTHORITIES, Automation, MeasureKind
+from scoring.base.enums import AUTHORITIES, Automation, CautionSignal, MeasureKind
 from scoring.base.money import format_amount
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
+from scoring.measures.listed import MeasureInForce
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import Deposit, Suspension
 from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
@@ -20,6 +21,7 @@ from service.contract.answers import path_message
 from service.contract.audiences import tell_reason, tell_source, tell_violation, tell_what
 from service.contract.dsa_records import DSA, find_record
 from service.contract.fields import message_of, timestamp
+from service.contract.resource_names import parse_seller
 from service.contract.texts import DEFAULT_LANGUAGE, Texts
 from service.ledger.queries.facts import HeldBack
 from service.ledger.records import ViolationView
@@ -63,16 +65,19 @@ def statement_messages(
 
     If the DSA applies, each has its record of the transparency database, but not `for_seller`.
     """
-    letters = _Letters(answer, violations, texts, redress, held)
+    head = _tell_head(seller, answer, texts)
+    letters = _Letters(answer, violations, texts, redress, held, head)
     is_recorded = DSA in redress.laws and not for_seller
-    records = _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), redress, held) if is_recorded else None
+    records = _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), redress, held, head) if is_recorded else None
     for statement in statements:
         message = letters.write(statement, is_hidden=for_seller and statement.measure.is_of_caution)
         message.record = "" if records is None else records.write_record(seller, statement)
         yield message
 
 
-def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer_pb.StatementOfReasons | None:
+def notice_letter(
+    seller: str, answer: WholeAnswer, texts: Texts, redress: Redress
+) -> answer_pb.StatementOfReasons | None:
     """Return the letter about a tier that falls by new rules after their notice, if it does."""
     notice = answer.score.notice
     if notice is None or answer.score.tier is None:
@@ -81,7 +86,8 @@ def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer
     title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
     message = answer_pb.StatementOfReasons(start_time=timestamp(notice.until), next_action=until)
-    return _set_letter(message, title, [[why], [until], _tell_bodies(texts, redress)], texts, redress.list_links())
+    paragraphs = [[_tell_head(seller, answer, texts)], [why], [until], _tell_bodies(texts, redress)]
+    return _set_letter(message, title, paragraphs, texts, redress.list_links())
 
 
 class _Letters:
@@ -92,7 +98,9 @@ class _Letters:
         texts: Texts,
         redress: Redress,
         held: HeldBack | None,
+        head: str,
     ) -> None:
+        self._head = head
         self._redress = redress
         self._held = held
         self._whole = answer
@@ -122,44 +130,54 @@ class _Letters:
             barred_until_time=None if statement.bar is None else statement.bar.fact.until or 0,
             bar_ground="" if statement.bar is None else statement.bar.fact.ground,
         )
-        facts = [self._tell_caution(statement)] if statement.caution is not None else self._tell_facts(statement, views)
+        told = self._tell_caution(statement, views)
+        facts = [told] if told else self._tell_facts(statement, views)
         case = [self._say("letter.case", measure=measure.measure)]
         paragraphs = [
+            [self._head],
+            [*self._tell_end(statement), *self._tell_shop(), *self._tell_held(statement)],
             *facts,
             self._tell_ground(statement),
-            self._tell_means(statement),
-            self._tell_end(statement, action),
+            [self._say(f"letter.by_{statement.decided_by.name.lower()}")],
+            [self._say("letter.actions", action=action)],
             self._tell_redress(statement),
             _tell_bodies(self._texts, self._redress),
             case,
         ]
         links = self._redress.list_links(measure.measure)
-        return _set_letter(message, self._title(statement), paragraphs, self._texts, links)
+        return _set_letter(message, self._title(measure), paragraphs, self._texts, links)
 
     def write_record(self, seller: str, statement: StatementOfReasons) -> str:
         views = self._list_views(statement)
-        told = self._tell_caution(statement)
+        told = self._tell_caution(statement, views)
         for view in views:
             opening, *_, closing = self._tell_violation(view)
             told += [opening, tell_source(view, self._texts), closing]
-        found = find_record(seller, statement, views, self._whole, self._title(statement), self._texts.join(told))
+        found = find_record(
+            seller, statement, views, self._whole, self._title(statement.measure), self._texts.join(told)
+        )
         return "" if found is None else found.model_dump_json(exclude_defaults=True)
 
     def _list_views(self, statement: StatementOfReasons) -> list[ViolationView]:
         return [self._violations[name] for name in statement.violations if name in self._violations]
 
-    def _title(self, statement: StatementOfReasons) -> str:
-        begin, end = statement.measure.start, statement.measure.end
+    def _title(self, measure: MeasureInForce) -> str:
+        begin, end = measure.start, measure.end
         is_ahead = begin is not None and begin > self._time
         key = f"letter.title{'_from' * is_ahead}{'_until' * (end is not None)}"
-        what = tell_what(statement.measure.current, self._whole.policy.rule_book.currency, self._texts)
+        what = tell_what(measure.current, self._whole.policy.rule_book.currency, self._texts)
         return self._say(key, what=what, begin=self._day(begin or 0), day=self._day(end or 0))
 
-    def _tell_caution(self, statement: StatementOfReasons) -> list[str]:
-        if statement.caution is None:
+    def _tell_caution(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> list[str]:
+        caution = statement.caution
+        if caution is None:
             return []
-        decide_by = self._day(statement.caution.decide_by)
-        return [self._say(f"signal.{statement.caution.signal.name}"), self._say("letter.caution", day=decide_by)]
+        told = [self._say(f"signal.{caution.signal.name}")]
+        if caution.signal is CautionSignal.REPORTS:
+            confirmed = sum(view.status in COUNTING_STATUSES for view in views)
+            decided = "all_confirmed" if confirmed == len(views) else "partly_decided"
+            told.append(self._say(f"letter.{decided if confirmed else 'undecided'}"))
+        return [*told, self._say("letter.caution", day=self._day(caution.decide_by))]
 
     def _tell_facts(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> list[list[str]]:
         told: list[str] = []
@@ -188,11 +206,13 @@ class _Letters:
             told.append(self._say("letter.reference", reference=statement.measure.reference))
         if statement.measure.legal_ground:
             told.append(self._say("letter.legal", ground=statement.measure.legal_ground))
-        if statement.alike:
-            told.append(self._say("letter.alike", measures=", ".join(other.measure for other in statement.alike)))
+        return told
+
+    def _tell_shop(self) -> list[str]:
         terms = self._whole.in_force.terms
-        is_open = not terms.suspension_days and terms.closes_in_days != 0
-        return [*told, *self._tell_held(statement), *([self._say("letter.open")] if is_open else [])]
+        if terms.suspension_days or terms.closes_in_days == 0:
+            return [self._say("letter.shut")]
+        return [self._say("letter.open" if terms.closes_in_days is None else "letter.closing")]
 
     def _tell_held(self, statement: StatementOfReasons) -> Iterator[str]:
         held, begin = self._held, statement.measure.start or 0
@@ -200,26 +220,40 @@ class _Letters:
             amount = format_amount(held.amount_minor, held.currency)
             yield self._say("letter.held", amount=amount, day=self._day(held.day * DAY))
 
-    def _tell_means(self, statement: StatementOfReasons) -> list[str]:
-        return [self._say(f"letter.by_{statement.decided_by.name.lower()}")]
-
     def _tell_next_action(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> str:
         if isinstance(statement.measure.current, Deposit):
-            currency = self._whole.policy.rule_book.currency
-            return self._say("letter.deposit", amount=format_amount(statement.measure.current.amount_minor, currency))
+            return self._texts.join(self._tell_deposit(statement.measure, statement.measure.current))
         if isinstance(statement.measure.current, Suspension) and statement.measure.current.until_plan:
             return self._say("letter.plan")
         if statement.path is not None:
             orders, today = count_recent_orders(self._whole.core.facts), self._time // DAY
-            return path_message(statement.path, orders, today, self._texts).sentence
+            sentence = path_message(statement.path, orders, today, self._texts).sentence
+            return self._texts.join([sentence, self._say("letter.path_end")])
         if any(view.status in COUNTING_STATUSES for view in views) and statement.caution is None:
             return self._say("letter.appeal")
         return self._say(f"letter.{_choose_remedy(statement)}")
 
-    def _tell_end(self, statement: StatementOfReasons, action: str) -> list[str]:
+    def _tell_deposit(self, measure: MeasureInForce, asked: Deposit) -> Iterator[str]:
+        policy = self._whole.policy
+        yield self._say("letter.deposit", amount=format_amount(asked.amount_minor, policy.rule_book.currency))
+        awaiting = {rule.id for rule in policy.rule_book.rules if measure.rule and rule.secures == measure.rule}
+        stops = [one for one in self._whole.in_force.measures if one.rule in awaiting and one.has_effect]
+        yield from (self._say("letter.deposit_without", what=self._title(stop)) for stop in stops)
+        if not stops:
+            yield self._say("letter.deposit_no_day")
+        if policy.trade is not None:
+            yield self._say("letter.deposit_back", days=policy.trade.deposit_returned_after_days)
+
+    def _tell_end(self, statement: StatementOfReasons) -> Iterator[str]:
         end = statement.measure.end
-        told = self._say("letter.no_end") if end is None else self._say("letter.end", day=self._day(end))
-        return [self._say("letter.actions", action=action), told]
+        if end is None:
+            yield self._say("letter.no_end")
+        else:
+            is_followed = any(_holds_on(other, end) for other in statement.alike)
+            yield self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))
+        if statement.alike:
+            yield self._say("letter.alike")
+            yield from dict.fromkeys(self._title(other) for other in statement.alike)
 
     def _tell_redress(self, statement: StatementOfReasons) -> list[str]:
         told = []
@@ -255,8 +289,19 @@ def _set_letter(
     return message
 
 
+def _tell_head(seller: str, answer: WholeAnswer, texts: Texts) -> str:
+    name = parse_seller(seller, "seller").marketplace
+    return texts.say("letter.head", name=name, day=texts.say_day(answer.stamp.observe_time))
+
+
+def _holds_on(other: MeasureInForce, time: int) -> bool:
+    """Return whether a measure is in force after another's end; a day's gap counts as none."""
+    return (other.start or 0) // DAY <= time // DAY and (other.end is None or other.end > time)
+
+
 def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:
-    told = [texts.say(f"law.{name}") for name in (*redress.laws, "court")]
+    bodies = texts.say("law.comma").join(texts.say(f"law.{name}") for name in (*redress.laws, "court"))
+    told = [texts.say("law.others", bodies=bodies)]
     return [*told, texts.say("law.link", link=redress.bodies_link)] if redress.bodies_link else told
 
 

@@ -24,6 +24,7 @@ def test_without_all_its_grounds_a_measure_ends(rows: list[FactRow]) -> None:
         assert one.violations or one.reasons or one.conditions
         by_facts = rules[one.measure.rule].names_confirmed_facts
         assert one.decided_by is (Automation.PARTIAL if by_facts else Automation.FULL)
+        assert not still or by_facts or not (one.reasons and one.violations)
         assert one.is_by_rule_without_violation is not bool(one.violations)
         for other in one.alike:
             assert other.current.kind is one.measure.current.kind

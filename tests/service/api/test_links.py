@@ -86,7 +86,7 @@ def test_a_letter_names_the_link_and_no_other_seller(running: Running, client: C
     running.ledger.append(MARKET, [builders.identity("i1", "late"), *entries])
     found = client.list_statements_of_reasons(MARKET, "late", audience=AUDIENCE_SELLER)
     assert len(found.statements) == 2
-    assert all("shares a sign of who runs it" in one.text for one in found.statements)
+    assert all("seems to share its operator" in one.text for one in found.statements)
     assert any("If the link is wrong, file a complaint" in one.next_action for one in found.statements)
     assert not any(name in str(found) for name in ("wicked", "l1", "v1"))
 

@@ -64,7 +64,8 @@ def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
     for said in (
         *("Search shows your listings after others", "Counterfeit, major", "brand-1", "l-118"),
         *("Art. 9 EUTMR", "Software detected it", "A person confirmed it on", "Seller terms 9.1", "shop stays open"),
-        *("software applied the rule", "Appeal against", "It ends by itself on", "free of charge until", "court"),
+        *("software applied the rule", "appeal against", "measure ends by itself on", "free of charge by", "court"),
+        f"Marketplace {MARKET}, ",
         f"Case {letter.measure}",
     ):
         assert said in letter.text
@@ -78,9 +79,10 @@ def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
 def test_a_letter_names_what_holds_on(running: Running) -> None:
     by_rule, by_hand = of_kind(letters(running, "s1"), REVIEW)
     assert ([*by_rule.alike], [*by_hand.alike]) == ([by_hand.measure], [by_rule.measure])
-    assert f"an end of its own: {by_hand.measure}." in by_rule.text
+    assert f"the strictest counts: {by_hand.title}" in by_rule.text
+    assert by_hand.measure not in by_rule.text
     assert by_hand.automation == answer_pb.AUTOMATION_NONE
-    for said in ("Software did not decide this", "terms 4.2"):
+    for said in ("A person decided on this measure", "terms 4.2"):
         assert said in by_hand.text
 
 
@@ -120,7 +122,7 @@ def test_a_tier_that_a_person_set_is_not_by_software_alone(tmp_path: Path) -> No
     for letter in found:
         assert letter.automation == answer_pb.AUTOMATION_PARTIAL
         assert "A person set your tier until" in letter.text
-        assert "no person decided" not in letter.text
+        assert "Software alone" not in letter.text
 
 
 def test_a_seller_reads_no_report_behind_a_precaution(tmp_path: Path) -> None:
@@ -131,8 +133,12 @@ def test_a_seller_reads_no_report_behind_a_precaution(tmp_path: Path) -> None:
         [seen] = of_kind(letters(running, "s1", audience=STAFF), REVIEW)
         assert own.text == seen.text
         assert ([*own.violations], [*seen.violations]) == ([], ["r1"])
-        assert "a person decides by" in own.text
+        assert "Nobody has decided them yet. This is a precaution: a person decides about it by" in own.text
         assert not {"office-9", "l-7", "r1"} & {*re.findall(r"[\w-]+", str(own))}
+        client.append_entries(MARKET, [*newcomer(), violation("r2", "s2", source=entry_pb.SOURCE_CUSTOMS)])
+        client.confirm_violation(MARKET, "r2", **SAID)
+        confirmed = "grave reports about your goods. People or authorities have confirmed them."
+        assert any(confirmed in letter.text for letter in letters(running, "s2", audience=SELLER))
         client.dismiss_violation(MARKET, "r1", **SAID)
         error = refusal(client.list_statements_of_reasons, MARKET, "s1", measure=own.measure)
         assert (error.code, "restricts this seller now" in str(error)) == (grpc.StatusCode.NOT_FOUND, True)
@@ -234,7 +240,7 @@ def test_a_letter_says_what_is_held_and_where_to_contest(tmp_path: Path) -> None
         stated_hold.occur_time.FromDatetime(days_ago(1.5))
         client.append_entries(MARKET, [identity("i-s3", "s3"), held("a", 2, 9_900), stated_hold, review])
         [unknown] = letters(running, "s3", measure="c-204")
-        assert "held back" not in unknown.text
+        assert "At the end of" not in unknown.text
         later = [held("b", 1, 100_000, "shoes"), held("c", 1, 124_000, "shoes", 1), held("d", 1, 50, "bags")]
         client.append_entries(MARKET, [*later, held("e", 0, 77_700)])
         [hold] = letters(running, "s3", measure="c-204")
@@ -247,6 +253,32 @@ def test_a_letter_says_what_is_held_and_where_to_contest(tmp_path: Path) -> None
         assert f"{link}\n" in one.text
         assert "https://shop.example/b\n" in one.text
         assert f'<a href="{link}">{link}</a>' in one.html
+
+
+def test_a_letter_is_true_about_ends_and_amounts(tmp_path: Path) -> None:
+    limit = {"days": 14, "amount_minor": 50_000, "currency": "EUR", "ppm": 50_000, "at_most_minor": 900_000}
+    by_hand = [
+        stated("m5", measure="limit", measure_kind=entry_pb.MEASURE_KIND_PAID_AHEAD_LIMIT, **limit),
+        stated("m6", measure="sum", measure_kind=entry_pb.MEASURE_KIND_DEPOSIT, amount_minor=100_000, currency="EUR"),
+    ]
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL) as running, running.client() as client:
+        violations = [violation(f"h{n}", "s1", incident=f"i{n}") for n in range(5)]
+        client.append_entries(MARKET, [*reported()[:2], *violations, *by_hand])
+        for n in range(5):
+            client.confirm_violation(MARKET, f"h{n}", **SAID)
+        found = letters(running, "s1", audience=SELLER)
+    assert all("Your shop is closed now." in one.text for one in found)
+    *suspended, closed = of_kind(found, entry_pb.MEASURE_KIND_SUSPENSION)
+    for one in suspended:
+        assert "another of its kind holds then" in one.text
+        assert closed.title in one.text
+    assert "Your account is closed." in closed.title
+    assert "This measure ends by itself on" in closed.text
+    [ahead] = of_kind(found, entry_pb.MEASURE_KIND_PAID_AHEAD_LIMIT)
+    assert "at most 500.00 EUR plus 5 % of what you settled, never over 9,000.00 EUR" in ahead.title
+    [deposit] = of_kind(found, entry_pb.MEASURE_KIND_DEPOSIT)
+    for said in ("Place the deposit of 1,000.00 EUR", "sets no day", "at the earliest 180 days after your last order"):
+        assert said in deposit.text
 
 
 @pytest.mark.long

@@ -31,11 +31,13 @@ def test_every_letter_names_the_next_action_and_the_end(
     for one, letter in zip(stated, found, strict=True):
         assert letter.next_action in letter.text
         end = one.measure.end
-        said = texts.say("letter.no_end") if end is None else texts.say("letter.end", day=texts.say_day(end))
-        assert said in letter.text
+        ends = [texts.say(f"letter.{key}", day=texts.say_day(end or 0)) for key in ("end", "end_followed")]
+        assert any(said in letter.text for said in ([texts.say("letter.no_end")] if end is None else ends))
         assert one.measure.measure in letter.text
-        for other in one.alike:
-            assert other.measure in letter.text
+        names = [one.measure.measure, *(other.measure for other in one.alike)]
+        assert len({*names}) == len(names)
+        assert (texts.say("letter.alike") in letter.text) is bool(one.alike)
+        assert "rule~" not in "".join(letter.paragraphs[:-1])
         assert bool(letter.record) is bool([name for name in one.violations if name in views])
         if letter.record:
             assert list_broken(json.loads(letter.record)) == []
