@@ -150,7 +150,7 @@ def _without(lead: Lead) -> Variant | None:
 def score_variants(
     answer: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
 ) -> list[SellerScore | None]:
-    """Return the score of each variant of the answer's seller."""
+    """Return one score a variant."""
     if not variants:
         return []
     core = answer.core

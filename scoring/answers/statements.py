@@ -1,13 +1,12 @@
 """Statements of reasons: on what each measure that restricts a seller rests, and what the seller can do about it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from scoring.answers.forecast import TierPath, find_paths, forecast
 from scoring.answers.leads import Lead, list_untested_leads, score_variants
 from scoring.answers.variants import Variant
 from scoring.answers.whole import WholeAnswer
-from scoring.base.arrays import NEVER
 from scoring.base.enums import NOTICE_STATES, Automation, MeasureState, Tier
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
@@ -67,11 +66,12 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
         for state in NOTICE_STATES
     }
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
-    stated = _merge_by_id(
-        measure
+    by_id = {  # cautions by one rule share a measure: the last counts
+        measure.measure: measure
         for measure in answer.in_force.measures
         if _restricts(measure, None if measure.is_of_caution else rules.get(measure.rule))
-    )
+    }
+    stated = [*by_id.values()]
     by_tier = [one for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer, check) if by_tier else []
     tier_without = _find_tier_without(answer, [name for one in by_tier for name in one.violations], check)
@@ -95,20 +95,6 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
         for chosen in [tuple(_choose_reasons(reasons, rule, answer))]
     ]
-
-
-def _merge_by_id(measures: Iterable[MeasureInForce]) -> list[MeasureInForce]:
-    """Return each recorded measure once: cautions by one rule share it, and the last end counts."""
-    merged: dict[str, MeasureInForce] = {}
-    for measure in measures:
-        before = merged.get(measure.measure)
-        if before is None:
-            merged[measure.measure] = measure
-            continue
-        longest = max(before, measure, key=lambda one: NEVER if one.end is None else one.end)
-        violations = tuple(dict.fromkeys((*before.violations, *measure.violations)))
-        merged[measure.measure] = replace(longest, violations=violations)
-    return [*merged.values()]
 
 
 def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -> MeasureStatement | None:
@@ -155,7 +141,6 @@ def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> lis
 
 
 def _find_tier_without(answer: WholeAnswer, violations: Sequence[str], check: Callable[[], None]) -> Tier | None:
-    """Return the tier as if these violations had never been; None without any."""
     if not violations:
         return None
     [score] = score_variants(answer, [Variant(without=frozenset(violations))], check)
@@ -163,7 +148,6 @@ def _find_tier_without(answer: WholeAnswer, violations: Sequence[str], check: Ca
 
 
 def _rests_on_tier(rule: Rule | None, tier_without: Tier | None) -> bool:
-    """Return whether a rule would hold by the tier without the violations: they are no ground then."""
     return rule is not None and not rule.names_confirmed_facts and tier_without in rule.tiers
 
 

@@ -249,7 +249,8 @@ class _Letters:
         if end is None:
             yield self._say("letter.no_end")
         else:
-            is_followed = any(_holds_on(other, end) for other in statement.alike)
+            then = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
+            is_followed = any(other.end is None or other.end > end for other in then)
             yield self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))
         if statement.alike:
             yield self._say("letter.alike")
@@ -292,11 +293,6 @@ def _set_letter(
 def _tell_head(seller: str, answer: WholeAnswer, texts: Texts) -> str:
     name = parse_seller(seller, "seller").marketplace
     return texts.say("letter.head", name=name, day=texts.say_day(answer.stamp.observe_time))
-
-
-def _holds_on(other: MeasureInForce, time: int) -> bool:
-    """Return whether a measure is in force after another's end; a day's gap counts as none."""
-    return (other.start or 0) // DAY <= time // DAY and (other.end is None or other.end > time)
 
 
 def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:
