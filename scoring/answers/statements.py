@@ -15,6 +15,7 @@ from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import Deposit, Waiver
 from scoring.policy.rules import Operand, Quantity, Rule, is_of_facts
+from scoring.scores.answer import SellerScore
 from scoring.scores.reasons import OVERRIDDEN, THIN_FILE
 from scoring.scores.score import explain
 
@@ -66,7 +67,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
         for state in NOTICE_STATES
     }
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
-    by_id = {  # cautions by one rule share a measure: the last counts
+    by_id = {  # a rule's cautions share it
         measure.measure: measure
         for measure in answer.in_force.measures
         if _restricts(measure, None if measure.is_of_caution else rules.get(measure.rule))
@@ -74,14 +75,15 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     stated = [*by_id.values()]
     by_tier = [one for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer, check) if by_tier else []
-    tier_without = _find_tier_without(answer, [name for one in by_tier for name in one.violations], check)
+    named = frozenset(name for one in by_tier for name in one.violations)
+    [without] = score_variants(answer, [Variant(without=named)], check) if named else [None]
     forecasts = forecast(answer.core, check) if by_tier else None
     paths = [] if forecasts is None else find_paths(forecasts, check)
     return [
         StatementOfReasons(
             measure=one,
             decided_by=_find_automation(one, rule, answer.score.override),
-            violations=() if chosen and _rests_on_tier(rule, tier_without) else one.violations,
+            violations=() if chosen and _rests_on_tier(rule, without) else one.violations,
             reasons=chosen,
             conditions=_list_conditions(rule),
             caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
@@ -140,15 +142,10 @@ def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> lis
     return found
 
 
-def _find_tier_without(answer: WholeAnswer, violations: Sequence[str], check: Callable[[], None]) -> Tier | None:
-    if not violations:
-        return None
-    [score] = score_variants(answer, [Variant(without=frozenset(violations))], check)
-    return None if score is None else score.own_tier
-
-
-def _rests_on_tier(rule: Rule | None, tier_without: Tier | None) -> bool:
-    return rule is not None and not rule.names_confirmed_facts and tier_without in rule.tiers
+def _rests_on_tier(rule: Rule | None, without: SellerScore | None) -> bool:
+    if rule is None or without is None or rule.names_confirmed_facts:
+        return False
+    return without.own_tier in rule.tiers
 
 
 def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, answer: WholeAnswer) -> Iterator[Lead]:

@@ -65,19 +65,16 @@ def statement_messages(
 
     If the DSA applies, each has its record of the transparency database, but not `for_seller`.
     """
-    head = _tell_head(seller, answer, texts)
-    letters = _Letters(answer, violations, texts, redress, held, head)
+    letters = _Letters(seller, answer, violations, texts, redress, held)
     is_recorded = DSA in redress.laws and not for_seller
-    records = _Letters(answer, violations, Texts(DEFAULT_LANGUAGE), redress, held, head) if is_recorded else None
+    records = _Letters(seller, answer, violations, Texts(DEFAULT_LANGUAGE), redress, held) if is_recorded else None
     for statement in statements:
         message = letters.write(statement, is_hidden=for_seller and statement.measure.is_of_caution)
-        message.record = "" if records is None else records.write_record(seller, statement)
+        message.record = "" if records is None else records.write_record(statement)
         yield message
 
 
-def notice_letter(
-    seller: str, answer: WholeAnswer, texts: Texts, redress: Redress
-) -> answer_pb.StatementOfReasons | None:
+def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer_pb.StatementOfReasons | None:
     """Return the letter about a tier that falls by new rules after their notice, if it does."""
     notice = answer.score.notice
     if notice is None or answer.score.tier is None:
@@ -86,21 +83,20 @@ def notice_letter(
     title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
     message = answer_pb.StatementOfReasons(start_time=timestamp(notice.until), next_action=until)
-    paragraphs = [[_tell_head(seller, answer, texts)], [why], [until], _tell_bodies(texts, redress)]
-    return _set_letter(message, title, paragraphs, texts, redress.list_links())
+    return _set_letter(message, title, [[why], [until], _tell_bodies(texts, redress)], texts, redress.list_links())
 
 
 class _Letters:
     def __init__(
         self,
+        seller: str,
         answer: WholeAnswer,
         violations: Mapping[str, ViolationView],
         texts: Texts,
         redress: Redress,
         held: HeldBack | None,
-        head: str,
     ) -> None:
-        self._head = head
+        self._seller = seller
         self._redress = redress
         self._held = held
         self._whole = answer
@@ -134,7 +130,11 @@ class _Letters:
         facts = [told] if told else self._tell_facts(statement, views)
         case = [self._say("letter.case", measure=measure.measure)]
         paragraphs = [
-            [self._head],
+            [
+                self._say(
+                    "letter.head", name=parse_seller(self._seller, "seller").marketplace, day=self._day(self._time)
+                )
+            ],
             [*self._tell_end(statement), *self._tell_shop(), *self._tell_held(statement)],
             *facts,
             self._tell_ground(statement),
@@ -147,14 +147,14 @@ class _Letters:
         links = self._redress.list_links(measure.measure)
         return _set_letter(message, self._title(measure), paragraphs, self._texts, links)
 
-    def write_record(self, seller: str, statement: StatementOfReasons) -> str:
+    def write_record(self, statement: StatementOfReasons) -> str:
         views = self._list_views(statement)
         told = self._tell_caution(statement, views)
         for view in views:
             opening, *_, closing = self._tell_violation(view)
             told += [opening, tell_source(view, self._texts), closing]
         found = find_record(
-            seller, statement, views, self._whole, self._title(statement.measure), self._texts.join(told)
+            self._seller, statement, views, self._whole, self._title(statement.measure), self._texts.join(told)
         )
         return "" if found is None else found.model_dump_json(exclude_defaults=True)
 
@@ -288,11 +288,6 @@ def _set_letter(
     message.text = "\n\n".join([title, *paragraphs]) + "\n"
     message.html = f"{head}<h1>{escape(title)}</h1>\n{body}</html>\n"
     return message
-
-
-def _tell_head(seller: str, answer: WholeAnswer, texts: Texts) -> str:
-    name = parse_seller(seller, "seller").marketplace
-    return texts.say("letter.head", name=name, day=texts.say_day(answer.stamp.observe_time))
 
 
 def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:

@@ -145,7 +145,7 @@ class AnswerServicer:
         violations = self._ledger.violations.find_views(marketplace, names, cut)
         held = self._ledger.facts.find_held_back(marketplace, seller, cut)
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(answer.stamp))
-        if not request.measure and (notice := notice_letter(request.seller, answer, texts, self._redress)) is not None:
+        if not request.measure and (notice := notice_letter(answer, texts, self._redress)) is not None:
             response.statements.append(notice)
         response.statements.extend(
             statement_messages(
