@@ -135,7 +135,7 @@ class _Letters:
                     "letter.head", name=parse_seller(self._seller, "seller").marketplace, day=self._day(self._time)
                 )
             ],
-            [*self._tell_end(statement), *self._tell_shop(), *self._tell_held(statement)],
+            [*self._tell_end(statement), self._tell_shop(), *self._tell_held(statement)],
             *facts,
             self._tell_ground(statement),
             [self._say(f"letter.by_{statement.decided_by.name.lower()}")],
@@ -208,11 +208,10 @@ class _Letters:
             told.append(self._say("letter.legal", ground=statement.measure.legal_ground))
         return told
 
-    def _tell_shop(self) -> list[str]:
+    def _tell_shop(self) -> str:
         terms = self._whole.in_force.terms
-        if terms.suspension_days or terms.closes_in_days == 0:
-            return [self._say("letter.shut")]
-        return [self._say("letter.open" if terms.closes_in_days is None else "letter.closing")]
+        is_shut = terms.suspension_days or terms.closes_in_days == 0
+        return self._say("letter.shut" if is_shut else "letter.open")
 
     def _tell_held(self, statement: StatementOfReasons) -> Iterator[str]:
         held, begin = self._held, statement.measure.start or 0

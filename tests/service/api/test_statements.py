@@ -63,7 +63,7 @@ def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
     [letter] = of_kind(letters(running, "s1", audience=SELLER), DEMOTION)
     for said in (
         *("Search shows your listings after others", "Counterfeit, major", "brand-1", "l-118"),
-        *("Art. 9 EUTMR", "Software detected it", "A person confirmed it on", "Seller terms 9.1", "shop stays open"),
+        *("Art. 9 EUTMR", "Software detected it", "A person confirmed it on", "Seller terms 9.1", "shop is open now"),
         *("software applied the rule", "appeal against", "measure ends by itself on", "free of charge by", "court"),
         f"Marketplace {MARKET}, ",
         f"Case {letter.measure}",
