@@ -35,7 +35,7 @@ class Call:
         self.caller = ""
         self.marketplace = ""
         self.has_rivals = False
-        """Whether other marketplaces have called the server."""
+        """Whether another marketplace called the server lately."""
         self.own_names: frozenset[str] = frozenset()
         """All names of the same caller: of its principals, and of the persons whom they show."""
         self.shared_names: frozenset[str] = frozenset()

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
 from math import inf
+from time import monotonic
 from types import MappingProxyType, TracebackType
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated, invalid
+from scoring.entries.field_types import is_id
 from service.access.rights import METHODS, require_rows
 from service.api.answers_at_once import AnswersAtOnce, AtOnce
 from service.api.approvals import Approvals
@@ -43,6 +45,8 @@ DO_NOT_RETRY = (("grpc-retry-pushback-ms", "-1"),)
 """Stops automatic retries: a caller who asks for a fresh answer would otherwise see only the deadline."""
 
 NO_DEADLINE_SECONDS = 1e8  # for a call without a deadline grpcio returns far more
+
+RIVAL_SECONDS = 60.0
 
 _OK = Status()
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
@@ -76,7 +80,8 @@ class Calls:
         self._approvals = approvals
         self.records = CallRecords(log, pseudonyms, registry, model_digest, tracing)
         self._running: Tally[str] = Tally()
-        self._marketplaces: set[str] = set()
+        self._called: dict[str, float] = {}
+        """When the last two marketplaces called."""
         self._ended = threading.Condition()
 
     def handlers(
@@ -208,9 +213,16 @@ class Calls:
     def _note_marketplace(self, call: Call, request: Any) -> None:
         named = (getattr(request, field, "") for field in ("seller", "parent", "name"))
         call.marketplace = find_marketplace(next(filter(None, named), ""))
-        if len(self._marketplaces) < 2 and call.marketplace:
-            self._marketplaces.add(call.marketplace)
-        call.has_rivals = len(self._marketplaces) > 1
+        if not is_id(call.marketplace):
+            return
+        with self._ended:
+            now = monotonic()
+            self._called.pop(call.marketplace, None)
+            self._called[call.marketplace] = now
+            while len(self._called) > 2:
+                del self._called[next(iter(self._called))]
+            others = [time for name, time in self._called.items() if name != call.marketplace]
+        call.has_rivals = any(now - time < RIVAL_SECONDS for time in others)
 
     def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         """Check that the caller's grants cover the request, and note the sellers that it may see.
