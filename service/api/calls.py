@@ -37,7 +37,7 @@ from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import find_batch_field_number, require_few_fields
 from service.engine.call_pool import taken_call
-from service.engine.fairness import find_marketplace
+from service.engine.fairness import find_marketplace, read_marketplace
 from service.engine.handover import run_in_pool
 from service.engine.pools import Pool
 
@@ -203,6 +203,8 @@ class Calls:
         served.request = request
         self._authorise(served, context)
         self._note_marketplace(served.call, request)
+        if not method.takes_stream:
+            _require_one_marketplace(data, served.call.marketplace)
         if served.caller is not None:
             if method.has_entries and (entries := request.entries):
                 self._gate.admit_entries(served.caller, method.name, method.call_class, len(entries), context)
@@ -211,7 +213,7 @@ class Calls:
         return cast(Message, request)
 
     def _note_marketplace(self, call: Call, request: Any) -> None:
-        named = (getattr(request, field, "") for field in ("seller", "parent", "name"))
+        named = (getattr(request, field, "") for field in ("parent", "seller", "name"))
         call.marketplace = find_marketplace(next(filter(None, named), ""))
         if not is_id(call.marketplace):
             return
@@ -336,6 +338,12 @@ class _CallScope:
         if isinstance(error, Unauthenticated | PermissionDenied):
             method = self._served.method
             self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)
+
+
+def _require_one_marketplace(data: bytes, marketplace: str) -> None:
+    turn = read_marketplace(data)  # protobuf takes a repeated field's last value
+    if turn and turn != marketplace and (not marketplace or is_id(marketplace)):
+        raise invalid("request", "names two marketplaces; give its first field once")
 
 
 def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHandler[bytes, bytes]":
