@@ -58,8 +58,8 @@ class Turns(Generic[T]):
         return item
 
     def take_newest_of_most(self) -> T:
-        """Take the newest item of the marketplace with the most items. Raises ValueError if there is none."""
-        marketplace, queue = max(self._queues.items(), key=lambda one: len(one[1]))
+        """Take the newest item of the marketplace with the most, of equals the last in turn. Raises ValueError without."""
+        marketplace, queue = max(reversed(self._queues.items()), key=lambda one: len(one[1]))
         item = queue.pop()
         if not queue:
             del self._queues[marketplace]
