@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from scoring.base.errors import DeadlinePassed, TooManyCalls
 from service.engine.fairness import Seats
@@ -54,7 +55,7 @@ class Streams:
 
     def share(self) -> AbstractContextManager[None]:
         """Raises TooManyCalls beyond the marketplace's share."""
-        return self._seats.require(_too_many(" of this marketplace and others", self._limit))
+        return self._seats.require(partial(_too_many, " of this marketplace beside others"))
 
     def messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
         """Yield the client's messages, each read only when it is asked for.

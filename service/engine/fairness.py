@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import Generic, TypeVar
@@ -110,23 +110,24 @@ class Seats:
 
     def __init__(self, number: int) -> None:
         self._lock = threading.Lock()
-        self._free = number
+        self._number = self._free = number
         self._held: Counter[str] = Counter()
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """Yield whether the current call got a seat."""
+    def seat(self) -> Iterator[int]:
+        """Yield 0 if the current call got a seat, else how many others hold: its marketplace's, or all if none is free."""
         call = current_call()
         marketplace = call.marketplace
         with self._lock:
             held = self._held[marketplace]
             is_fair = not held or not call.has_rivals or held < SHARE * (self._free - 1)
             is_seated = self._free > 0 and is_fair
+            taken = held if self._free else self._number
             if is_seated:
                 self._free -= 1
                 self._held[marketplace] += 1
         try:
-            yield is_seated
+            yield 0 if is_seated else taken
         finally:
             if is_seated:
                 with self._lock:
@@ -134,9 +135,9 @@ class Seats:
                     self._held -= Counter([marketplace])
 
     @contextmanager
-    def require(self, refusal: Exception) -> Iterator[None]:
-        """Give the current call a seat within the block. Raises `refusal` without a free one."""
-        with self.seat() as is_seated:
-            if not is_seated:
-                raise refusal
+    def require(self, refusal: Callable[[int], Exception]) -> Iterator[None]:
+        """Give the current call a seat within the block. Raises `refusal` of the number that `seat` yields."""
+        with self.seat() as taken:
+            if taken:
+                raise refusal(taken)
             yield

@@ -46,7 +46,7 @@ class TrustScoreServicer:
         """Return a seller's score, as bytes if the book gives it. Raises SellerNotFound, TooStale, ServerBusy."""
         if self._book is not None and _is_of_now(request):
             return self._book.get(request.seller, self._read_options(request))
-        with nullcontext() if self._book is None else self._book.seats.require(busy_error()):
+        with nullcontext() if self._book is None else self._book.seats.require(busy_error):
             return self._computed(request)
 
     def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
@@ -85,7 +85,7 @@ class TrustScoreServicer:
             remembered = self._book.batch(marketplace, shown, self._read_options(request))
             named = zip(request.sellers, sellers, strict=True)
             return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
-        with nullcontext() if self._book is None else self._book.batch_seats.require(busy_error()):
+        with nullcontext() if self._book is None else self._book.batch_seats.require(busy_error):
             cut, freshness = self._cut(request)
             outcomes, stamp = self._scorer.scores(marketplace, shown, cut)
         found = dict(zip(shown, outcomes, strict=True))

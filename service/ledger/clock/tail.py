@@ -39,7 +39,6 @@ class Tail:
 
     def __init__(self, ask: Callable[[], int], readers: int) -> None:
         self._ask = ask
-        self._readers = readers
         self._reading = Seats(readers)
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
@@ -86,7 +85,7 @@ class Tail:
         """Wait, within the call's time, until the ledger holds `sequence`.
 
         Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead. Raises TooManyCalls
-        if `readers` reads wait, LedgerUnavailable after a tenth of a second of silence, and ServerStopping.
+        if `readers` reads or its marketplace's share wait, LedgerUnavailable after a tenth of a second of silence, and ServerStopping.
         """
         if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return
@@ -108,12 +107,14 @@ class Tail:
         self._wait_until(lambda: self._answered > asked, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
-        too_many = TooManyCalls(
-            f"{self._readers} reads wait for a sequence already, and more would hold up all others; ask again when"
-            f" the ledger, which ends at {self._last}, has come closer to {sequence}",
-            {"limit": str(self._readers)},
-        )
-        with self._reading.require(too_many):
+        def refusal(reading: int) -> TooManyCalls:
+            return TooManyCalls(
+                f"{reading} reads wait for a sequence already, all that may or this marketplace's share; ask again when"
+                f" the ledger, which ends at {self._last}, has come closer to {sequence}",
+                {"limit": str(reading)},
+            )
+
+        with self._reading.require(refusal):
             self._wait_until(lambda: self._last >= sequence, until, SILENT_TICKS)
 
     def _wait_until(self, is_done: Callable[[], bool], until: float, silent_ticks: int | None = None) -> None:

@@ -251,8 +251,8 @@ class Book:
             options.reach()
             if (found := self._remembered(name, wanted)) is not None:
                 return found
-        with self.seats.seat() as is_free:
-            if not is_free:
+        with self.seats.seat() as taken:
+            if taken:
                 return self._stale(name, options)
             if has_waited:
                 return self._computed(name, options)
@@ -303,7 +303,7 @@ class Book:
     def _read_batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
         wanted = options.sequence
         if wanted and not self.follower.has(wanted):
-            with self.batch_seats.require(busy_error()):
+            with self.batch_seats.require(busy_error):
                 options.reach()
         clear_count, appended = self._appended
         needed = max(wanted, appended if clear_count == self.table.clear_count else 0)
@@ -314,7 +314,7 @@ class Book:
                 None if mark is None or beat is None else self._batch_at(clear_count, beat, mark, marketplace, sellers)
             )
         if found is None:
-            with self.batch_seats.require(busy_error()):
+            with self.batch_seats.require(busy_error):
                 self.tally.add("miss", len(sellers))
                 found, _ = self._compute_batch(marketplace, sellers, self._begin_computation(options))
         return found
@@ -339,7 +339,7 @@ class Book:
         missing = [seller for seller in sellers if seller not in answers]
         messages: dict[str, bytes] = {}
         if missing:
-            with self.batch_seats.require(busy_error()):
+            with self.batch_seats.require(busy_error):
                 computed, others_by = self._compute_batch(
                     marketplace, missing, Computation(clear_count, cut, beat.time)
                 )

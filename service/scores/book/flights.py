@@ -35,8 +35,8 @@ class Flights:
             mine.set()
 
 
-def busy_error() -> ServerBusy:
+def busy_error(computing: int) -> ServerBusy:
     return ServerBusy(
-        "the score would have to be computed, and half of this server's threads for scores compute already; ask again, or"
-        " another server"
+        f"the score would have to be computed, and {computing} calls compute already, all that may or this marketplace's"
+        " share; ask again, or another server"
     )
