@@ -24,7 +24,7 @@ class Streams:
     def __init__(self, limit: int, client_limit: int, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
         self._limit = limit
-        self._seats = Seats(limit)
+        self._seats = Seats(limit, is_last_kept=True)
         self._client_limit = client_limit
         self._open: dict[object, frozenset[str]] = {}
         self._readers = ThreadPoolExecutor(limit, thread_name_prefix="stream-reader")

@@ -106,12 +106,16 @@ class LockByTurns:
 
 
 class Seats:
-    """Seats that calls get at once or not at all. Thread-safe."""
+    """Seats that calls get at once or not at all. Thread-safe.
 
-    def __init__(self, number: int) -> None:
+    `is_last_kept`: the last seat is only for who holds none, not also for who holds less than another.
+    """
+
+    def __init__(self, number: int, *, is_last_kept: bool = False) -> None:
         self._lock = threading.Lock()
         self._number = self._free = number
         self._held: Counter[str] = Counter()
+        self._is_last_kept = is_last_kept
 
     @contextmanager
     def seat(self) -> Iterator[int]:
@@ -120,7 +124,8 @@ class Seats:
         marketplace = call.marketplace
         with self._lock:
             held = self._held[marketplace]
-            is_fair = not held or not call.has_rivals or held < SHARE * (self._free - 1)
+            is_modest = not self._is_last_kept and held < max(self._held.values(), default=0)
+            is_fair = not held or not call.has_rivals or is_modest or held < SHARE * (self._free - 1)
             is_seated = self._free > 0 and is_fair
             taken = held if self._free else self._number
             if is_seated:
