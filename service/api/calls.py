@@ -179,21 +179,24 @@ class Calls:
         served: ServedCall,
         messages: Iterable[bytes],
         context: grpc.ServicerContext,
-        take_seat: Callable[[], object],
+        take_seat: Callable[[], object] | None,
     ) -> Iterator[Message]:
-        parent, is_first = "", True
+        parent = ""
         for data in messages:
             self.records.count_message(served, "received")
-            request: Any = self._take_request(served, data, context, parent)
-            if is_first:
-                take_seat()
-                is_first = False
+            request: Any = self._take_request(served, data, context, parent, take_seat)
+            take_seat = None
             if served.method.takes_stream:
                 parent = request.parent
             yield request
 
     def _take_request(
-        self, served: ServedCall, data: bytes, context: grpc.ServicerContext, parent: str = ""
+        self,
+        served: ServedCall,
+        data: bytes,
+        context: grpc.ServicerContext,
+        parent: str = "",
+        take_seat: Callable[[], object] | None = None,
     ) -> Message:
         method = served.method
         require_few_fields(data, method.nested)
@@ -205,6 +208,8 @@ class Calls:
         self._note_marketplace(served.call, request)
         if not method.takes_stream:
             _require_one_marketplace(data, served.call.marketplace)
+        if take_seat is not None:
+            take_seat()
         if served.caller is not None:
             if method.has_entries and (entries := request.entries):
                 self._gate.admit_entries(served.caller, method.name, method.call_class, len(entries), context)
