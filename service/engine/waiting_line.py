@@ -193,13 +193,14 @@ class WaitingLine:
         return Cause.DELAY if is_dropped else None
 
     def _is_dropped(self, call: WaitingCall, now: float) -> bool:
-        """Return whether CoDel turns a call away; never a marketplace's last call."""
+        """Return whether CoDel turns a call away; not a marketplace's last, if threads are as many as marketplaces."""
         if len(self._delays) > MAX_MARKETPLACES:
             self._delays.clear()
         delay = self._delays.setdefault(call.marketplace, _Delay())
         target = max(self._rules.target_seconds, self._seconds.get(call.method, 0.0))
         interval = max(INTERVAL_SECONDS, 2 * target)
-        if now - call.arrived < target or not self._calls.has(call.marketplace):
+        is_last = not self._calls.has(call.marketplace)
+        if now - call.arrived < target or (is_last and self._calls.count_ahead(call.marketplace) <= self._threads):
             delay.slow_since, delay.is_dropping = inf, False
             return False
         delay.slow_since = min(delay.slow_since, now)
