@@ -58,7 +58,7 @@ class Turns(Generic[T]):
         return item
 
     def take_newest_of_most(self) -> T:
-        """Take the newest item of the marketplace with the most, of equals the last in turn. Raises ValueError without."""
+        """Take the newest item of the marketplace with the most, of equals the last in turn. ValueError: none."""
         marketplace, queue = max(reversed(self._queues.items()), key=lambda one: len(one[1]))
         item = queue.pop()
         if not queue:
@@ -119,7 +119,7 @@ class Seats:
 
     @contextmanager
     def seat(self) -> Iterator[int]:
-        """Yield 0 if the current call got a seat, else how many others hold: its marketplace's, or all if none is free."""
+        """Yield 0 if the current call got a seat, else how many its marketplace holds, or all if none is free."""
         call = current_call()
         marketplace = call.marketplace
         with self._lock:

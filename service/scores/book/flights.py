@@ -37,6 +37,6 @@ class Flights:
 
 def busy_error(computing: int) -> ServerBusy:
     return ServerBusy(
-        f"the score would have to be computed, and {computing} calls compute already, all that may or this marketplace's"
-        " share; ask again, or another server"
+        f"the score would have to be computed, and {computing} calls compute already, all that may or this"
+        " marketplace's share; ask again, or another server"
     )
