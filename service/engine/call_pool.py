@@ -131,7 +131,9 @@ class CallPool(ThreadPoolExecutor):
     def _receive_request(self, call: GrpcCall) -> None:
         self._receiving[id(call)] = call
         if len(self._receiving) > self._rules.limit:  # a request in transit arrives sooner
-            oldest = self._receiving.pop(next(iter(self._receiving)), None)
+            addresses = {key: one.peer_address for key, one in list(self._receiving.items())}
+            [(most, _)] = Counter(addresses.values()).most_common(1)
+            oldest = self._receiving.pop(next(key for key, address in addresses.items() if address == most), None)
             if oldest is not None:
                 self._turn_away([(oldest, Cause.FULL)])
         call.receive(self)
