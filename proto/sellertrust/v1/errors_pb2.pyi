@@ -64,9 +64,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
     """
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED: no free call, stream or waiting read of this kind, or this client has its share. Close a
-    stream, retry later, or use another server. Or the caller exceeds its limits in the grants file: retry after the
-    RetryInfo's delay. Metadata: `limit`, the allowed streams, reads or waiting calls, or `calls` or `entries`.
+    """RESOURCE_EXHAUSTED: no free call, stream or waiting read of this kind, or this client or marketplace has its share.
+    Close a stream, retry later, or use another server. Or the caller exceeds its limits in the grants file: retry after
+    the RetryInfo's delay. Metadata: `limit`, the streams, reads or waiting calls held, or `calls` or `entries`.
     Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
     """
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 10
@@ -197,8 +197,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
     """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 34
-    """UNAVAILABLE: half of the threads for scores are busy, and no remembered answer is accepted. Retry after the
-    RetryInfo's delay, or elsewhere.
+    """UNAVAILABLE: all that may compute scores do, or this marketplace's share, and no remembered answer is accepted.
+    Retry after the RetryInfo's delay, or elsewhere.
     Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
     """
     ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 35
@@ -255,9 +255,9 @@ ledger.
 Example: {"reason": "SEQUENCE_NOT_REACHED", "domain": "sellertrust", "metadata": {"last_sequence": "48213"}}
 """
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED: no free call, stream or waiting read of this kind, or this client has its share. Close a
-stream, retry later, or use another server. Or the caller exceeds its limits in the grants file: retry after the
-RetryInfo's delay. Metadata: `limit`, the allowed streams, reads or waiting calls, or `calls` or `entries`.
+"""RESOURCE_EXHAUSTED: no free call, stream or waiting read of this kind, or this client or marketplace has its share.
+Close a stream, retry later, or use another server. Or the caller exceeds its limits in the grants file: retry after
+the RetryInfo's delay. Metadata: `limit`, the streams, reads or waiting calls held, or `calls` or `entries`.
 Example: {"reason": "TOO_MANY_CALLS", "domain": "sellertrust", "metadata": {"limit": "32"}}
 """
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 10
@@ -388,8 +388,8 @@ ERROR_REASON_ERASURE_REFUSED: ErrorReason.ValueType  # 33
 Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
 """
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 34
-"""UNAVAILABLE: half of the threads for scores are busy, and no remembered answer is accepted. Retry after the
-RetryInfo's delay, or elsewhere.
+"""UNAVAILABLE: all that may compute scores do, or this marketplace's share, and no remembered answer is accepted.
+Retry after the RetryInfo's delay, or elsewhere.
 Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
 """
 ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 35

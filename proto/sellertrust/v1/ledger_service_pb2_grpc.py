@@ -144,8 +144,8 @@ class LedgerServiceServicer(object):
         message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
         their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
         if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
-        if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
-        is allowed.
+        if this client or marketplace has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second.
+        Later silence is allowed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,7 +162,7 @@ class LedgerServiceServicer(object):
         """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
         resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
         `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
-        stream for this client.
+        stream for this client or marketplace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,8 +48,8 @@ class LedgerServiceStub:
     message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
     their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
     if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
-    if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
-    is allowed.
+    if this client or marketplace has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second.
+    Later silence is allowed.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
     """Lists entries by sequence, as of any time."""
@@ -57,7 +57,7 @@ class LedgerServiceStub:
     """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
     resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
     `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
-    stream for this client.
+    stream for this client or marketplace.
     """
     GetViolation: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]
     """Returns one violation as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
@@ -109,8 +109,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
     their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
     if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
-    if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
-    is allowed.
+    if this client or marketplace has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second.
+    Later silence is allowed.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries by sequence, as of any time."""
@@ -118,7 +118,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
     resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
     `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
-    stream for this client.
+    stream for this client or marketplace.
     """
     GetViolation: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetViolationRequest, _ledger_service_pb2.GetViolationResponse]  # type: ignore[assignment]
     """Returns one violation as of any time. NOT_FOUND with `VIOLATION_NOT_FOUND`."""
@@ -179,8 +179,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         message in order, an acknowledgement or an error. After an error the stream goes on. Batches may be sent before
         their answers. After UNAVAILABLE send the unanswered batches again on a new stream. INVALID_ARGUMENT ends the stream
         if the first message has no valid `parent`, or a message is garbled. RESOURCE_EXHAUSTED with `TOO_MANY_CALLS` ends it
-        if this client has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second. Later silence
-        is allowed.
+        if this client or marketplace has no free stream. DEADLINE_EXCEEDED ends it if the first message takes over a second.
+        Later silence is allowed.
         """
 
     @_abc_1.abstractmethod
@@ -200,7 +200,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the entries after a position by sequence: recorded ones, then new ones within a second. After UNAVAILABLE,
         resume from a response's position without loss or repetition. It ends with FAILED_PRECONDITION and
         `SEQUENCE_NOT_REACHED` beyond the ledger's end, and with RESOURCE_EXHAUSTED and `TOO_MANY_CALLS` without a free
-        stream for this client.
+        stream for this client or marketplace.
         """
 
     @_abc_1.abstractmethod
