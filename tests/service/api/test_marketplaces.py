@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from service.engine.fairness import LockByTurns, read_marketplace
+from service.api import calls
+from service.api.gate import CallGate
+from service.call_context import Call, begin_answering, end_answering
+from service.engine.fairness import LockByTurns, Seats, read_marketplace
+from service.engine.waiting_line import Cause, LineRules, WaitingCall, WaitingLine
 from tests.bench import _marketplace_flood
+from tests.helpers.limits import Limit
 from tests.helpers.refusals import refused
 from tests.helpers.servers import MARKET, Running, identity, running_server
 from tests.helpers.waiting import wait_until
@@ -79,17 +85,103 @@ def test_computed_scores_leave_a_seat(tmp_path: Path, path: str, request_of: Any
                 assert method(request_of(OTHER, running), timeout=5)
             release.set()
             assert sum(call.code() is grpc.StatusCode.OK for call in flood) == taken
+            refusals = [call.details() for call in flood if call.code() is not grpc.StatusCode.OK]
+            assert all("3 calls compute already, all that may or this marketplace's" in text for text in refusals)
+
+
+def count_seats(running: Running) -> int:
+    with grpc.insecure_channel(running.address) as channel, stuck_scores(running) as release:
+        method: Any = channel.unary_unary(GET)
+        flood = [method.future(score_of(MARKET, running), timeout=30) for _ in range(8)]
+        wait_until(lambda: sum(call.done() for call in flood) in (4, 5))
+        release.set()
+        return sum(call.code() is grpc.StatusCode.OK for call in flood)
 
 
 def test_one_marketplace_alone_has_every_seat(tmp_path: Path) -> None:
     with running_server(tmp_path) as running, running.client() as client:
         client.append_entries(MARKET, [entry(MARKET, "i")])
-        with grpc.insecure_channel(running.address) as channel, stuck_scores(running) as release:
-            method: Any = channel.unary_unary(GET)
-            flood = [method.future(score_of(MARKET, running), timeout=30) for _ in range(8)]
-            wait_until(lambda: sum(call.done() for call in flood) == 4)
-            release.set()
-            assert sum(call.code() is grpc.StatusCode.OK for call in flood) == 4
+        refused("INVALID_ARGUMENT", "", client.get_trust_score, "not an id!", "s")
+        assert count_seats(running) == 4
+
+
+def test_a_marketplace_that_left_leaves_every_seat(tmp_path: Path, limit: Limit) -> None:
+    # a time that has passed already
+    limit(calls, RIVAL_SECONDS=0.0)
+    with two_marketplaces(tmp_path) as (running, _):
+        assert count_seats(running) == 4
+
+
+def test_no_caller_chooses_its_turn(tmp_path: Path) -> None:
+    with two_marketplaces(tmp_path) as (running, _), grpc.insecure_channel(running.address) as channel:
+        ask: Any = channel.unary_unary(GET)
+        real = score_of(MARKET, running)
+        for name, is_refused in ((OTHER, True), (MARKET, False)):
+            forged = score_pb.GetTrustScoreRequest(seller=seller_name(name, "s")).SerializeToString()
+            if is_refused:
+                error = refused("INVALID_ARGUMENT", "", ask, forged + real)
+                assert "names two marketplaces" in error.message
+            else:
+                assert ask(forged + real)
+
+
+def waiting_call(marketplace: str, arrived: float = 0.0) -> WaitingCall:
+    call = WaitingCall("S/M", arrived, inf)
+    call.marketplace = marketplace
+    return call
+
+
+def test_a_full_line_keeps_the_call_whose_turn_is_next() -> None:
+    line = WaitingLine(LineRules(3, inf))
+    first, *_, new = [waiting_call(name) for name in "abcd"]
+    for call in (first, *[waiting_call(name) for name in "bc"]):
+        assert line.add(call) == []
+    assert line.add(new) == [(new, Cause.FULL)]
+    assert line.take()[0] is first
+
+
+def test_single_calls_of_many_marketplaces_are_thinned() -> None:
+    now = 0.0
+    line = WaitingLine(LineRules(64, 0.005), clock=lambda: now)
+    causes: list[Cause] = []
+    for second in range(200):
+        now = float(second)
+        for name in "abcdefgh":
+            if name not in [call.marketplace for call in line._calls]:
+                line.add(waiting_call(name, now))
+        causes += [cause for _, cause in line.take()[1]]
+    assert set(causes) == {Cause.DELAY}
+
+
+def test_the_single_call_beside_a_flood_is_kept() -> None:
+    now = 0.0
+    line = WaitingLine(LineRules(64, 0.005), clock=lambda: now)
+    gone: list[str] = []
+    for second in range(200):
+        now = float(second)
+        for name in (OTHER, *[MARKET] * 4):
+            if name == MARKET or name not in [call.marketplace for call in line._calls]:
+                gone += [call.marketplace for call, _ in line.add(waiting_call(name, now))]
+        gone += [call.marketplace for call, _ in line.take()[1]]
+    assert set(gone) == {MARKET}
+
+
+def test_the_last_seat_goes_to_the_modest() -> None:
+    for is_last_kept, has_second in ((False, True), (True, False)):
+        seats = Seats(4, is_last_kept=is_last_kept)
+        with ExitStack() as stack:
+
+            def take(marketplace: str, seats: Seats = seats, stack: ExitStack = stack) -> bool:
+                call = Call()
+                call.marketplace, call.has_rivals = marketplace, True
+                token = begin_answering(call)
+                taken = stack.enter_context(seats.seat())
+                end_answering(token)
+                return not taken
+
+            assert [take(name) for name in (MARKET, MARKET, OTHER, MARKET)] == [True, True, True, False]
+            assert take(OTHER) is has_second
+            assert not take(OTHER)
 
 
 def test_a_line_that_one_marketplace_filled_has_room(tmp_path: Path) -> None:
@@ -119,7 +211,10 @@ def test_a_line_that_one_marketplace_filled_has_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["watch", "append"])
-def test_streams_of_one_marketplace_leave_places(tmp_path: Path, way: str) -> None:
+def test_streams_of_one_marketplace_leave_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    charged: list[str] = []
+    monkeypatch.setattr(CallGate, "admit_entries", lambda _gate, _caller, method, *_: charged.append(method))
+
     def request(marketplace: str) -> Any:
         parent = marketplace_name(marketplace)
         return (
@@ -149,7 +244,8 @@ def test_streams_of_one_marketplace_leave_places(tmp_path: Path, way: str) -> No
         first = opened(stub, OTHER)
         held = [opened(stub, MARKET) for _ in range(5)]
         error = refused("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS", opened, stub, MARKET)
-        assert "marketplace" in error.message
+        assert ("5 streams of this marketplace" in error.message, error.metadata) == (True, {"limit": "5"})
+        assert charged.count("LedgerService/StreamEntries") == (6 if way == "append" else 0)
         assert opened(stub, OTHER)
         ending.set()
         for call in (first, *held):
@@ -161,17 +257,20 @@ def test_waits_for_a_sequence_leave_a_place(tmp_path: Path) -> None:
         client.get_trust_score(OTHER, "s", at_least_sequence=2)
         far = running.ledger.last().sequence + 1_000
         results: list[str] = []
+        limits: list[str | None] = []
 
         def wait_for_more() -> None:
             try:
                 client.get_trust_score(MARKET, "s", at_least_sequence=far, deadline_seconds=3)
             except SellertrustCallError as error:
                 results.append(error.reason)
+                limits.append(error.metadata.get("limit"))
 
         threads = [threading.Thread(target=wait_for_more) for _ in range(4)]
         for thread in threads:
             thread.start()
         wait_until(lambda: results.count("TOO_MANY_CALLS") == 3)
+        assert limits == ["1"] * 3
         with pytest.raises(SellertrustCallError) as refusal:
             client.get_trust_score(OTHER, "s", at_least_sequence=far, deadline_seconds=1)
         assert refusal.value.reason == "SEQUENCE_NOT_REACHED"

@@ -60,11 +60,14 @@ def unsent(running: Running) -> float:
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        pools, "RULES", {pool: LineRules(3, rules.target_seconds) for pool, rules in pools.RULES.items()}
-    )
-    monkeypatch.setattr("service.api.server.RULES", pools.RULES)
-    monkeypatch.setattr("service.api.telemetry.call_records.RULES", pools.RULES)
+    shorten_lines(monkeypatch)
+
+
+def shorten_lines(monkeypatch: pytest.MonkeyPatch, **more: float) -> None:
+    rules = {pool: LineRules(3, rule.target_seconds, **more) for pool, rule in pools.RULES.items()}  # type: ignore[arg-type]
+    monkeypatch.setattr(pools, "RULES", rules)
+    monkeypatch.setattr("service.api.server.RULES", rules)
+    monkeypatch.setattr("service.api.telemetry.call_records.RULES", rules)
 
 
 @pytest.mark.usefixtures("short_lines")
@@ -141,6 +144,32 @@ def test_a_call_without_its_request_holds_no_thread(tmp_path: Path) -> None:
         assert {call.code() for call in half} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         assert {call.details() for call in half} == {"the request did not arrive within 1 s of its call"}
         wait_until(lambda: unsent(running) == 5)
+        nothing.set()
+
+
+def test_the_connection_with_most_in_transit_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_lines(monkeypatch, message_seconds=60.0)
+    nothing = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        nothing.wait(60)
+        yield from ()
+
+    def begin(channel: grpc.Channel) -> Any:
+        stream: Any = channel.stream_stream(GET)
+        return stream(silent(), timeout=60)
+
+    option = [("grpc.use_local_subchannel_pool", 1)]
+    with (
+        running_server(tmp_path) as running,
+        grpc.insecure_channel(running.address, option) as one,
+        grpc.insecure_channel(running.address, option) as other,
+    ):
+        first = begin(one)
+        wait_until(lambda: running.value("calls", pool="read", state="waiting") == 1)
+        rest = [begin(other) for _ in range(3)]
+        wait_until(lambda: first.done() or any(call.done() for call in rest))
+        assert ([call.done() for call in rest].count(True), first.done()) == (1, False)
         nothing.set()
 
 
