@@ -80,8 +80,7 @@ class Calls:
         self._approvals = approvals
         self.records = CallRecords(log, pseudonyms, registry, model_digest, tracing)
         self._running: Tally[str] = Tally()
-        self._called: dict[str, float] = {}
-        """When the last two marketplaces called."""
+        self._last_calls: dict[str, float] = {}
         self._ended = threading.Condition()
 
     def handlers(
@@ -224,11 +223,11 @@ class Calls:
             return
         with self._ended:
             now = monotonic()
-            self._called.pop(call.marketplace, None)
-            self._called[call.marketplace] = now
-            while len(self._called) > 2:
-                del self._called[next(iter(self._called))]
-            others = [time for name, time in self._called.items() if name != call.marketplace]
+            self._last_calls.pop(call.marketplace, None)
+            self._last_calls[call.marketplace] = now
+            while len(self._last_calls) > 2:
+                del self._last_calls[next(iter(self._last_calls))]
+            others = [time for name, time in self._last_calls.items() if name != call.marketplace]
         call.has_rivals = any(now - time < RIVAL_SECONDS for time in others)
 
     def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
@@ -278,7 +277,7 @@ class _CallScope:
     """The work before and after every call, as a context manager.
 
     It makes the call current, sets its deadline, counts and admits it; then it turns an exception into a status, logs
-    one line, and counts. A generator-based manager would be slow.
+    one line, and counts.
     """
 
     __slots__ = ("_calls", "_context", "_held", "_served", "_streams", "_token")
@@ -346,7 +345,7 @@ class _CallScope:
 
 
 def _require_one_marketplace(data: bytes, marketplace: str) -> None:
-    turn = read_marketplace(data)  # protobuf takes a repeated field's last value
+    turn = read_marketplace(data)
     if turn and turn != marketplace and (not marketplace or is_id(marketplace)):
         raise invalid("request", "names two marketplaces; give its first field once")
 

@@ -58,7 +58,7 @@ class Turns(Generic[T]):
         return item
 
     def take_newest_of_most(self) -> T:
-        """Take the newest item of the marketplace with the most, of equals the last in turn. ValueError: none."""
+        """Take the newest item of the marketplace with the most, of equals the last in turn."""
         marketplace, queue = max(reversed(self._queues.items()), key=lambda one: len(one[1]))
         item = queue.pop()
         if not queue:
@@ -108,7 +108,7 @@ class LockByTurns:
 class Seats:
     """Seats that calls get at once or not at all. Thread-safe.
 
-    `is_last_kept`: the last seat is only for who holds none, not also for who holds less than another.
+    `is_last_kept`: for who holds none.
     """
 
     def __init__(self, number: int, *, is_last_kept: bool = False) -> None:
@@ -119,7 +119,7 @@ class Seats:
 
     @contextmanager
     def seat(self) -> Iterator[int]:
-        """Yield 0 if the current call got a seat, else how many its marketplace holds, or all if none is free."""
+        """Yield 0 for a seat, else how many its marketplace, or all, hold."""
         call = current_call()
         marketplace = call.marketplace
         with self._lock:
@@ -141,7 +141,7 @@ class Seats:
 
     @contextmanager
     def require(self, refusal: Callable[[int], Exception]) -> Iterator[None]:
-        """Give the current call a seat within the block. Raises `refusal` of the number that `seat` yields."""
+        """Give the current call a seat within the block. Raises `refusal` of `seat`'s number."""
         with self.seat() as taken:
             if taken:
                 raise refusal(taken)

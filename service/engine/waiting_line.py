@@ -193,7 +193,7 @@ class WaitingLine:
         return Cause.DELAY if is_dropped else None
 
     def _is_dropped(self, call: WaitingCall, now: float) -> bool:
-        """Return whether CoDel turns a call away; not a marketplace's last, if threads are as many as marketplaces."""
+        """Return whether CoDel turns a call away; of few marketplaces never the last."""
         if len(self._delays) > MAX_MARKETPLACES:
             self._delays.clear()
         delay = self._delays.setdefault(call.marketplace, _Delay())

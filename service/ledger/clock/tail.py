@@ -85,8 +85,7 @@ class Tail:
         """Wait, within the call's time, until the ledger holds `sequence`.
 
         Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead. Raises TooManyCalls
-        if `readers` reads or its marketplace's share wait, LedgerUnavailable after a tenth of a second of silence, and
-        ServerStopping.
+        if too many reads wait, LedgerUnavailable after a tenth of a second of silence, and ServerStopping.
         """
         if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
             return

@@ -17,7 +17,7 @@ class Flights:
     def turn(self, name: str) -> Iterator[bool]:
         """Yield whether the caller must compute a seller's score.
 
-        False: another thread's computation has just ended, perhaps by an error. Waits for it at most WAIT_SECONDS and
+        False: another thread's computation has just ended. Waits for it at most WAIT_SECONDS and
         to the caller's deadline, then yields True.
         """
         with self._lock:
