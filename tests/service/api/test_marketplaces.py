@@ -106,7 +106,7 @@ def test_one_marketplace_alone_has_every_seat(tmp_path: Path) -> None:
 
 
 def test_a_marketplace_that_left_leaves_every_seat(tmp_path: Path, limit: Limit) -> None:
-    # a time that has passed already
+    # no time
     limit(calls, RIVAL_SECONDS=0.0)
     with two_marketplaces(tmp_path) as (running, _):
         assert count_seats(running) == 4
@@ -280,7 +280,6 @@ def test_waits_for_a_sequence_leave_a_place(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_flood_leaves_nine_tenths_of_other_calls(tmp_path: Path) -> None:
-    """Without turns and seats at most 0.15 were kept."""
     found: dict[str, float] = {}
     for _ in range(3):  # other programs may need the machine
         _marketplace_flood.run(found.__setitem__, turns=1, seconds=8, patience=5)
