@@ -215,7 +215,7 @@ class CallPool(ThreadPoolExecutor):
             self.finish(call)
 
     def finish(self, call: GrpcCall) -> None:
-        """Note that a call is over: it counts no longer, and its callbacks run."""
+        """Note that a call is over."""
         self._here.pop(id(call), None)
         call.set_ended()
 

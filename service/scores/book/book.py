@@ -233,11 +233,11 @@ class Book:
             self._midnight = observe_time // DAY * DAY
         return observe_time
 
-    def _stale(self, name: str, options: ReadOptions) -> bytes:
+    def _stale(self, name: str, options: ReadOptions, computing: int) -> bytes:
         parse_seller(name, "seller")
         standing = self._last_known.find(name, self._scorer.made_by, self._now())
         if not _is_taken(standing, options):
-            raise busy_error()
+            raise busy_error(computing)
         return wire.score_response(*self._without_ledger(name, standing))
 
     def _read(self, name: str, options: ReadOptions) -> bytes:
@@ -253,7 +253,7 @@ class Book:
                 return found
         with self.seats.seat() as taken:
             if taken:
-                return self._stale(name, options)
+                return self._stale(name, options, taken)
             if has_waited:
                 return self._computed(name, options)
             with self._flights.turn(name) as is_first:

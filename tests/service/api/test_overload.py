@@ -63,8 +63,8 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_lines(monkeypatch)
 
 
-def shorten_lines(monkeypatch: pytest.MonkeyPatch, **more: float) -> None:
-    rules = {pool: LineRules(3, rule.target_seconds, **more) for pool, rule in pools.RULES.items()}  # type: ignore[arg-type]
+def shorten_lines(monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
+    rules = {pool: LineRules(3, rule.target_seconds, **more) for pool, rule in pools.RULES.items()}
     monkeypatch.setattr(pools, "RULES", rules)
     monkeypatch.setattr("service.api.server.RULES", rules)
     monkeypatch.setattr("service.api.telemetry.call_records.RULES", rules)
