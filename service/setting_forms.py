@@ -89,9 +89,17 @@ def require_marketplace(text: str) -> str:
 
 
 def require_link(text: str) -> str:
-    """Return an address for letters. Raises ValueError unless it is https, of printable ASCII without quotes."""
-    if text and not re.fullmatch(r"https://[!#-&(-;=?-~]+", text):
-        raise ValueError("must be an address that begins with https://")
+    """Return an address for letters. Raises ValueError unless it is https, of printable ASCII without quotes, braces."""
+    if text and not re.fullmatch(r"https://[!#-&(-;=?-z|~]+", text):
+        raise ValueError("must be an address that begins with https://, without braces")
+    return text
+
+
+def require_contest_link(text: str) -> str:
+    try:
+        require_link(text.replace("{measure}", "measure"))
+    except ValueError as error:
+        raise ValueError(f"{error} other than {{measure}}") from None
     return text
 
 

@@ -30,6 +30,7 @@ from service.setting_forms import (
     default_data_dir,
     find_file,
     lower_if_text,
+    require_contest_link,
     require_credentials,
     require_database,
     require_link,
@@ -105,7 +106,7 @@ class Settings(BaseModel):
         default=("dsa", "p2b"),
         description="Laws that statements of reasons follow: dsa (also records), p2b, or none; separated by commas",
     )
-    contest_link: Annotated[str, AfterValidator(require_link)] = Field(
+    contest_link: Annotated[str, AfterValidator(require_contest_link)] = Field(
         default="", description="Address where sellers contest a measure, for letters; {measure} in it is the case"
     )
     redress_link: Annotated[str, AfterValidator(require_link)] = Field(

@@ -7,10 +7,11 @@ from scoring.answers.forecast import TierPath, find_paths, forecast
 from scoring.answers.leads import Lead, list_untested_leads, score_variants
 from scoring.answers.variants import Variant
 from scoring.answers.whole import WholeAnswer
-from scoring.base.enums import NOTICE_STATES, Automation, MeasureState, Tier
+from scoring.base.enums import Automation, MeasureState, Tier
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
 from scoring.entries.contests import COMPLAINT_DAYS
+from scoring.measures.imposed import apply_corrections
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import Deposit, Waiver
@@ -32,7 +33,7 @@ class StatementOfReasons:
     """Other grounds of a rule."""
     caution: Caution | None = None
     alike: tuple[MeasureInForce, ...] = ()
-    """Others of its kind in force: they hold on if it ends."""
+    """Others of its kind in force, without barred ones: they hold on."""
     path: TierPath | None = None
     """The shortest way out of a measure by tier."""
     statement: MeasureStatement | None = None
@@ -62,10 +63,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     """
     rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
     last = {statement.fact.measure: statement for statement in answer.recorded.statements}
-    told = {
-        state: {notice.fact.measure: notice for notice in answer.recorded.notices if notice.fact.state is state}
-        for state in NOTICE_STATES
-    }
+    sent, bars = _find_last_notices(answer, MeasureState.NOTICE_SENT), find_bars(answer)
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
     by_id = {  # a rule's cautions share it
         measure.measure: measure
@@ -87,11 +85,15 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
             reasons=chosen,
             conditions=_list_conditions(rule),
             caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
-            alike=tuple(other for other in stated if other is not one and other.current.kind is one.current.kind),
+            alike=tuple(
+                other
+                for other in stated
+                if other is not one and other.current.kind is one.current.kind and other.measure not in bars
+            ),
             path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
             statement=last.get(one.measure),
-            notice=_find_notice(told[MeasureState.NOTICE_SENT].get(one.measure), last.get(one.measure)),
-            bar=_find_bar(told[MeasureState.NOTICE_BARRED].get(one.measure), answer.stamp.observe_time),
+            notice=_find_notice(sent.get(one.measure), last.get(one.measure)),
+            bar=bars.get(one.measure),
         )
         for one in stated
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
@@ -103,8 +105,15 @@ def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -
     return None if sent is None or last is None or sent.sequence < last.sequence else sent
 
 
-def _find_bar(bar: MeasureStatement | None, time: int) -> MeasureStatement | None:
-    return None if bar is None or (bar.fact.until or 0) <= time else bar
+def find_bars(answer: WholeAnswer) -> dict[str, MeasureStatement]:
+    last = _find_last_notices(answer, MeasureState.NOTICE_BARRED)
+    return {name: bar for name, bar in last.items() if (bar.fact.until or 0) > answer.stamp.observe_time}
+
+
+def _find_last_notices(answer: WholeAnswer, state: MeasureState) -> dict[str, MeasureStatement]:
+    [rows] = answer.core.known.table.rows_by_case()
+    notices = apply_corrections(answer.recorded.notices, rows)
+    return {notice.fact.measure: notice for notice in notices if notice.fact.state is state}
 
 
 def _restricts(measure: MeasureInForce, rule: Rule | None) -> bool:

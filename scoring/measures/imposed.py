@@ -90,7 +90,7 @@ def list_imposed(
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
-    """Yield the statements without voided ones, others at their corrected times."""
+    """Yield the statements without voided ones, others at their corrected times. `rows`: by sequence."""
     corrections = {row.target: row for row in rows if row.kind == Kind.CORRECTION}
     for statement in statements:
         correction = corrections.get(statement.entry_id)

@@ -68,7 +68,8 @@ class Approvals:
         if row.is_emergency:
             self._report("let in without approval, as an emergency", method=method, right=right.value)
             return Approval()
-        text = f"needs the approval of another person ({right.value}); {_REMEDY}"
+        first = "" if self.agreement.person_of else "name the persons in the grants file ([[persons]]), then "
+        text = f"needs the approval of another person ({right.value}); {first}{_REMEDY}"
         raise ApprovalRequired(text, {"right": right.value, "proposal": "", "persons_missing": str(PERSONS)})
 
     def persons(self, proposal: Proposal) -> list[tuple[str, str]]:

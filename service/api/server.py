@@ -140,7 +140,7 @@ class Server:
         reads = Reads(ledger, self._tail)
         self._book = self._make_book(ledger, scorer)
         recorder = Recorder(ledger, scorer)
-        redress = Redress(settings.laws, settings.contest_link, settings.redress_link)
+        redress = Redress(settings.laws, settings.contest_link, settings.redress_link if settings.laws else "")
         services = self._register(
             LedgerServicer(ledger, self._tail, reads, recorder),
             TrustScoreServicer(scorer, reads, self._book),

@@ -190,9 +190,14 @@ def statements(
         for seller in sellers or _find_restricted(connection, where):
             for statement in connection.list_statements_of_reasons(where, seller, language=language).statements:
                 name = f"{seller}~{statement.measure or 'notice'}.{statement.language}"
-                (folder / f"{name}.txt").write_text(statement.text)
-                (folder / f"{name}.html").write_text(statement.html)
-                count += 1
+                text, html = folder / f"{name}.txt", folder / f"{name}.html"
+                if statement.HasField("barred_until_time"):
+                    text.unlink(missing_ok=True)
+                    html.unlink(missing_ok=True)
+                else:
+                    text.write_text(statement.text)
+                    html.write_text(statement.html)
+                    count += 1
                 record = parse_json(statement.record or "{}")
                 if record and record["puid"] not in written:
                     records.append(record)

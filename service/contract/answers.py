@@ -4,6 +4,7 @@ from google.protobuf.message import Message
 
 from scoring.answers.forecast import Forecast, TierPath
 from scoring.answers.leads import AppealEffect
+from scoring.answers.statements import find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Ingredient, ReplayState
 from scoring.base.time import DAY, format_day
@@ -11,7 +12,7 @@ from scoring.policy.measures import Deposit
 from scoring.scores.answer import Stamp
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import measure_service_pb2 as measure_pb
-from service.contract.audiences import hide_cautions_from_seller, hide_from_seller
+from service.contract.audiences import hide_from_seller, hide_grounds_from_seller
 from service.contract.fields import message_of
 from service.contract.measures import measures_message
 from service.contract.scores import score_message, stamp_message
@@ -29,7 +30,7 @@ def simulation_message(
     for one in (present, simulated):
         score, found = score_message(name, one.score, None), unstamped_measures(name, one)
         scores.append(hide_from_seller(score) if for_seller else score)
-        measures.append(hide_cautions_from_seller(found) if for_seller else found)
+        measures.append(hide_grounds_from_seller(found, find_bars(one)) if for_seller else found)
     return answer_pb.SimulateTrustScoreResponse(
         seller=name,
         present=scores[0],

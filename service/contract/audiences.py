@@ -1,10 +1,11 @@
 """The parts of an answer that each reader may see."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scoring.answers.leads import GivenBack, Lead
+from scoring.answers.statements import find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.canonical import parse_json
 from scoring.base.enums import AUTHORITIES, Source, Tier
@@ -53,15 +54,18 @@ def hide_from_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
     return score
 
 
-def hide_cautions_from_seller(response: measure_pb.EvaluateMeasuresResponse) -> measure_pb.EvaluateMeasuresResponse:
-    """Clear signals of cautions in the message itself; return it. Their measures stay, without the rule and its
-    entries.
-    """
+def hide_grounds_from_seller(
+    response: measure_pb.EvaluateMeasuresResponse, barred: Container[str]
+) -> measure_pb.EvaluateMeasuresResponse:
+    """Clear signals of cautions and grounds of their and `barred` measures in the message itself; return it."""
     response.ClearField("cautions")
     for measure in response.measures:
-        if measure.caution:
+        if measure.caution or measure.measure in barred:
             for field in ("rule", "entries", "entries_omitted"):
                 measure.ClearField(field)
+        if measure.measure in barred:
+            measure.ClearField("reference")
+            measure.ClearField("legal_ground")
     return response
 
 
@@ -74,6 +78,18 @@ class ToldAnswer:
     fixed: bool
     fixed_until: int | None
     """The days to the first better tier by a wait alone."""
+
+
+def leave_out_barred(told: ToldAnswer) -> ToldAnswer:
+    bars, in_force = find_bars(told.answer), told.answer.in_force
+    shown = tuple(measure for measure in in_force.measures if measure.measure not in bars)
+    hidden = {name for measure in in_force.measures if measure.measure in bars for name in measure.violations}
+    hidden.difference_update(*(measure.violations for measure in shown))
+    return replace(
+        told,
+        answer=replace(told.answer, in_force=replace(in_force, measures=shown)),
+        leads=[lead for lead in told.leads if hidden.isdisjoint(lead.entries)],
+    )
 
 
 def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts) -> score_pb.ExplainTrustScoreResponse:

@@ -1,5 +1,6 @@
 """Letters: statements of reasons in words, as text and as HTML."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -279,8 +280,9 @@ def _set_letter(
 ) -> answer_pb.StatementOfReasons:
     paragraphs = [texts.join(sentence) for sentence in sentences if sentence]
     body = "".join(f"<p>{escape(paragraph)}</p>\n" for paragraph in paragraphs)
-    for link in map(escape, links):
-        body = body.replace(link, f'<a href="{link}">{link}</a>')
+    if links:
+        pattern = "|".join(re.escape(escape(link)) for link in sorted(links, key=len, reverse=True))
+        body = re.sub(pattern, r'<a href="\g<0>">\g<0></a>', body)
     head = f'<!doctype html>\n<html lang="{texts.language}">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
     message.language, message.title = texts.language, title
     message.paragraphs.extend(paragraphs)
@@ -296,11 +298,14 @@ def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:
 
 
 def _choose_remedy(statement: StatementOfReasons) -> str:
+    conditions = {_name_condition(operand) for operand in statement.conditions}
+    if "deposit" in conditions:
+        return "place"
     if any(reason.reason_code == THIN_FILE for reason in statement.reasons):
         return "history"
-    if Quantity.LINK in statement.conditions:
+    if "linked" in conditions:
         return "linked"
-    return "trade" if statement.conditions else "nothing"
+    return "trade" if conditions - {"tenure"} else "nothing"
 
 
 def _name_condition(operand: Operand) -> str:

@@ -63,6 +63,13 @@ def test_every_problem_is_told_at_once() -> None:
     }
 
 
+def test_links_hold_no_braces_but_those_of_the_case() -> None:
+    assert load({"SELLERTRUST_CONTEST_LINK": "https://a.example/{measure}"}).contest_link.endswith("{measure}")
+    for name, link in (("CONTEST", "{case}"), ("CONTEST", "{measure"), ("REDRESS", "{measure}")):
+        [found] = problems(**{f"{name}_LINK": f"https://a.example/{link}"})
+        assert "braces" in found
+
+
 GRANTS = {"SELLERTRUST_GRANTS": str(CERTIFICATES / "README.md")}
 
 

@@ -13,7 +13,7 @@ from scoring.model.artifact import load
 from scoring.model.interval import default_prior
 from tests.helpers.training_ledgers import exported, market_ledger, restated, train
 from training.fitting.fit import fit_curves
-from training.observation.export import LedgerTable, read_export
+from training.observation.export import SCHEMA, LedgerTable, read_export
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import TrainedModel
 from training.study.definition import BadRule, Study
@@ -121,6 +121,13 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"seller": ["s"], "sequence": ["one"]}).write_parquet(path)
     with pytest.raises(ConfigurationWrong, match=r"sequence, entry_id, kind, .* is missing or of another type"):
         read_export(path)
+
+
+def test_an_export_without_a_content_is_refused(tmp_path: Path) -> None:
+    row = dict.fromkeys(SCHEMA) | {"seller": "s", "sequence": 1, "entry_id": "m", "kind": int(Kind.MEASURE)}
+    pl.DataFrame([row], schema=SCHEMA).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ConfigurationWrong, match="no content for 1"):
+        read_export(tmp_path / "x.parquet")
 
 
 def test_an_empty_export_is_too_little_to_learn_from(tmp_path: Path, study: Study) -> None:

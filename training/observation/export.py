@@ -143,6 +143,10 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
             pl.col("seller").is_between(pl.lit(theirs[0]), pl.lit(theirs[-1])) if theirs else pl.lit(value=False)
         )
         table = rows.filter(is_theirs).collect().sort("seller", "sequence")
+        if empty := table["content"].null_count():
+            raise ConfigurationWrong(
+                f"{path} holds no content for {empty} of its entries; make an export by sellertrust ledger export"
+            )
         _add_to_digest(digest, table)
         parts.append(_read_part(path, table, products, chosen.start, row))
         row += len(table)

@@ -268,7 +268,7 @@ class StatementOfReasons(_message.Message):
 
     @_builtins.property
     def alike(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other measures of this kind in force, which outlast this one."""
+        """Other measures of this kind in force, without barred ones."""
 
     @_builtins.property
     def notice_sent_time(self) -> _timestamp_pb2.Timestamp:

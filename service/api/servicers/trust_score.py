@@ -10,7 +10,14 @@ from service.access.rights import Right, not_granted
 from service.api.answers_at_once import FindAtOnce
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.audiences import add_meaning, checkout_message, hide_from_seller, require_audience, told_message
+from service.contract.audiences import (
+    add_meaning,
+    checkout_message,
+    hide_from_seller,
+    leave_out_barred,
+    require_audience,
+    told_message,
+)
 from service.contract.fields import FieldErrors, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import (
@@ -118,6 +125,7 @@ class TrustScoreServicer:
             return checkout_message(response, texts)
         if is_told:
             for_regulator = request.audience == score_pb.AUDIENCE_REGULATOR
+            told = leave_out_barred(told) if request.audience == score_pb.AUDIENCE_SELLER else told
             response.audience_answer.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
             if request.audience == score_pb.AUDIENCE_STAFF:
                 add_meaning(response.audience_answer, told.answer, texts)

@@ -10,8 +10,10 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
-from scoring.base.errors import InvalidInput, LedgerUnavailable, SourceUnavailable
+from scoring.base.enums import MeasureState
+from scoring.base.errors import InvalidInput, LedgerUnavailable, SourceUnavailable, invalid
 from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
 from service.ingest.partial_append import AppendCounts, AppendResult, append_partially
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile
@@ -134,7 +136,10 @@ class Feed:
         unread: dict[int, str] = {}
         for place, message in enumerate(messages):
             try:
-                entries.append(entry_from_payload(message.payload, self._marketplace))
+                entry = entry_from_payload(message.payload, self._marketplace)
+                if isinstance(entry.fact, MeasureChanged) and entry.fact.state is MeasureState.NOTICE_BARRED:
+                    raise invalid("measure.state", "a bar on a letter needs two persons; append it over a server")
+                entries.append(entry)
                 places.append(place)
             except InvalidInput as error:
                 unread[place] = error.message

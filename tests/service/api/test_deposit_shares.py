@@ -128,4 +128,5 @@ def test_a_letter_names_the_day_on_which_sales_stop(client: Client) -> None:
         assert "0.00 EUR" in cap.title
     letters = client.list_statements_of_reasons(MARKET, "late", audience=score_pb.AUDIENCE_SELLER).statements
     assert "The deposit is not placed yet." in letters[1].text
+    assert letters[1].next_action == "Place the deposit that we ask you for, and the measure ends."
     assert letters[1].title == "You may sell for at most 0.00 EUR a day."

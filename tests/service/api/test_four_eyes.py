@@ -25,7 +25,7 @@ from tests.helpers.four_eyes import (
     world,
 )
 from tests.helpers.models import evaluated, gate, gates_json, publish
-from tests.helpers.refusals import refused, refused_fields
+from tests.helpers.refusals import refusal, refused, refused_fields
 from tests.helpers.servers import MARKET, identity, violation
 
 PARENT = f"marketplaces/{MARKET}"
@@ -232,6 +232,13 @@ def test_one_person_keeps_no_letter_from_a_seller(url: str, tmp_path: Path) -> N
         eyes("anna").carry_out(eyes.approve("bert", proposal))
         assert bar.entry_id in {entry.entry_id for entry in eyes("anna").list_entries(MARKET, "s-1")}
         eyes("anna").append_entries(MARKET, [measure("m-1", "MANUAL_REVIEW", "NOTICE_SENT")])
+
+
+def test_a_bar_without_persons_says_where_to_name_them(url: str, tmp_path: Path) -> None:
+    with world(url, tmp_path, ALL) as eyes:
+        bar = measure("m-1", "MANUAL_REVIEW", "NOTICE_BARRED", ground="Art. 9 order", approver="bert")
+        error = refusal(eyes("anna").append_entries, MARKET, [bar])
+        assert "[[persons]]" in str(error)
 
 
 def measure(name: str, kind: str, change: str = "IMPOSED", **fields: Any) -> entry_pb2.Entry:

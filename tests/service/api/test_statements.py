@@ -172,6 +172,77 @@ def test_a_barred_letter_waits_and_a_sent_one_is_dated(running: Running) -> None
     assert not again.HasField("notice_sent_time")
 
 
+@pytest.fixture
+def barred(tmp_path: Path) -> Iterator[Running]:
+    bar = {"measure": "hidden", "ground": "Art. 9 order", "approver": "counsel-1"}
+    bar_entry = stated("n1", entry_pb.MEASURE_STATE_NOTICE_BARRED, **bar)
+    bar_entry.measure.until.FromDatetime(days_ago(-20))
+    with running_server(tmp_path, artifact=artifact(), policy=TIERS) as running, running.client() as client:
+        shown, hidden = (stated(f"m-{name}", measure=name) for name in ("shown", "hidden"))
+        hidden.measure.violations.append("v1")
+        client.append_entries(MARKET, [*reported()[:3], shown, hidden])
+        client.confirm_violation(MARKET, "v1", **SAID)
+        client.append_entries(MARKET, [bar_entry])
+        yield running
+
+
+def void(running: Running, entry: str) -> None:
+    corrected = entry_pb.Entry(entry_id=f"{entry}-void", seller=seller_name(MARKET, "s1"))
+    facts = entry_pb.EntryCorrected(entry=entry, correction=entry_pb.CORRECTION_KIND_VOID, **SAID)
+    corrected.correction.CopyFrom(facts)
+    with running.client() as client:
+        client.append_entries(MARKET, [corrected])
+
+
+def test_no_letter_names_a_barred_case(barred: Running) -> None:
+    for audience in (SELLER, STAFF):
+        [shown] = letters(barred, "s1", measure="shown", audience=audience)
+        assert "hidden" not in f"{shown.alike} {shown.text}"
+    void(barred, "n1")
+    [shown] = letters(barred, "s1", measure="shown", audience=SELLER)
+    assert "hidden" in shown.alike
+
+
+def test_a_bar_can_be_taken_back(barred: Running) -> None:
+    assert {one.measure for one in letters(barred, "s1", audience=SELLER)} == {"shown"}
+    void(barred, "n1")
+    assert {one.measure for one in letters(barred, "s1", audience=SELLER)} == {"shown", "hidden"}
+    with barred.client() as client:
+        client.append_entries(MARKET, [stated("n2", entry_pb.MEASURE_STATE_NOTICE_SENT, measure="hidden")])
+    [told] = letters(barred, "s1", measure="hidden")
+    assert told.HasField("notice_sent_time")
+    void(barred, "n2")
+    [told] = letters(barred, "s1", measure="hidden")
+    assert not told.HasField("notice_sent_time")
+
+
+def test_answers_to_sellers_leave_out_what_a_bar_hides(barred: Running) -> None:
+    def ask(audience: int) -> tuple[str, str]:
+        with barred.client() as client:
+            told = client.explain_trust_score(MARKET, "s1", audience=audience).audience_answer
+            tried = client.simulate_trust_score(MARKET, "s1", audience=audience)
+        return str(told), str([*tried.present_measures.measures, *tried.simulated_measures.measures])
+
+    (own, own_measures), (seen, seen_measures) = ask(SELLER), ask(STAFF)
+    assert ("v1" in seen, "v1" in own) == (True, False)
+    assert ("m-hidden" in seen_measures, "m-hidden" in own_measures, "m-shown" in own_measures) == (True, False, True)
+    void(barred, "n1")
+    assert "v1" in ask(SELLER)[0]
+
+
+def test_the_command_keeps_barred_letters_out_of_the_folder(barred: Running, tmp_path: Path) -> None:
+    shell = shell_of(tmp_path / "data", target=barred.address)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for ending in ("txt", "html"):
+        (folder / f"s1~hidden.en.{ending}").write_text("of an earlier run")
+    shown, _ = shell("statements", str(folder), "s1", "-m", MARKET)
+    assert {file.name for file in folder.glob("s1~*")} == {"s1~shown.en.txt", "s1~shown.en.html"}
+    assert "1 letters and 1 new records" in shown
+    [batch] = folder.glob("records-*.json")
+    assert len(json.loads(batch.read_text())["statements"]) == 1
+
+
 def test_records_are_as_the_published_rules_say(running: Running) -> None:
     found = letters(running, "s1")
     assert {one.record for one in letters(running, "s2")} == {""}
@@ -211,6 +282,30 @@ def test_a_record_that_breaks_a_rule_cannot_be_made(running: Running, change: di
     TransparencyRecord.model_validate(good)
     with pytest.raises(ValidationError, match=name):
         TransparencyRecord.model_validate(good | change)
+
+
+NEW = """
+[[rules]]
+id = "young"
+reference = "terms 2"
+tenure = { below = 3_000 }
+measures = [{ kind = "manual_review" }]
+"""
+
+
+@pytest.mark.parametrize("laws", ["p2b", "none"])
+def test_links_may_begin_alike_and_bodies_follow_laws(tmp_path: Path, laws: str) -> None:
+    (tmp_path / "new.toml").write_text(TIERS.read_text() + NEW)
+    links = {"contest_link": "https://shop.example/help/{measure}", "redress_link": "https://shop.example/help"}
+    settings = {"policy": tmp_path / "new.toml", "laws": laws, **links}
+    with running_server(tmp_path, artifact=artifact(), **settings) as running, running.client() as client:
+        client.append_entries(MARKET, newcomer())
+        [letter] = letters(running, "s2")
+    contest = f"https://shop.example/help/{letter.measure}"
+    assert f'<a href="{contest}">{contest}</a>' in letter.html
+    assert letter.html.count("<a ") == letter.html.count("</a>") == 1 + (laws == "p2b")
+    assert ("listed here" in letter.text) is (laws == "p2b")
+    assert "successful complaint" in letter.next_action
 
 
 def test_laws_that_do_not_apply_are_left_out(tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ def test_a_replay_of_everything_changes_nothing(ledger: Ledger, tmp_path: Path) 
     assert ledger.seals.last() == before
 
 
+BAR = {
+    "measure": "m-9",
+    "measure_kind": "MEASURE_KIND_MANUAL_REVIEW",
+    "state": "MEASURE_STATE_NOTICE_BARRED",
+    "ground": "Art. 9 order",
+    "until": "2026-12-01T00:00:00Z",
+    "actor": "a-1",
+    "approver": "a-2",
+    "reason": "seen",
+}
 WRONG = {
     "empty": (b"", "payload: is empty"),
     "garbage": (b"\x00\xff garbage", "payload: is neither an Entry as protobuf nor a JSON object"),
@@ -103,6 +113,10 @@ WRONG = {
     "refused by the lifecycle": (
         decision("d-9", "v-1", "ACTION_OVERTURN"),
         "status.action: a violation that is alleged",
+    ),
+    "a bar on a letter": (
+        message({"entry_id": "n-9", "seller": "s", "measure": BAR}),
+        "measure.state: a bar on a letter needs two persons",
     ),
     "about nothing": (decision("d-9", "v-404"), "status.violation: no violation 'v-404' is recorded"),
     "an exposure taken": (
