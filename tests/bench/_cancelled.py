@@ -31,7 +31,9 @@ def run(show: Show, calls: int = CALLS, seconds: float = ROUND_SECONDS) -> None:
         prepare(folder)
         with serving(shell_of(folder, metrics_address="127.0.0.1:0"), folder) as address:
             [server] = [
-                process for process in psutil.Process().children(recursive=True) if "serve" in process.cmdline()
+                process
+                for process in psutil.Process().children(recursive=True)
+                if process.status() != psutil.STATUS_ZOMBIE and "serve" in process.cmdline()
             ]
             metrics = metrics_address(folder / "server.log")
             body = write_body(folder / "body", requests_of(SCORE, 1)[0])

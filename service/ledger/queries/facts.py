@@ -86,13 +86,11 @@ _ALLEGATIONS_SEEN = select(
 ).where(*_OF_SELLER, text(ALLEGED))
 
 _EXPOSED_SEEN = (*_OF_SELLER, text(EXPOSED), *SEEN, _E.exposure_day < bindparam("today"))
-_HELD_BACK = (
-    select(_E.exposure_day, _E.product_category, read_content("value_held_minor"), read_content("currency"))
-    .where(
-        *_EXPOSED_SEEN,
-        _E.exposure_day == select(func.max(_E.exposure_day)).where(*_EXPOSED_SEEN).scalar_subquery(),
-    )
-    .order_by(_E.revision)
+_HELD_BACK = select(
+    _E.exposure_day, _E.product_category, _E.revision, read_content("value_held_minor"), read_content("currency")
+).where(
+    *_EXPOSED_SEEN,
+    _E.exposure_day == select(func.max(_E.exposure_day)).where(*_EXPOSED_SEEN).scalar_subquery(),
 )
 
 
@@ -182,8 +180,8 @@ class FactQueries:
         """
         today = cut.observe_time // DAY
         rows = self.clock.rows_as_of(cut, _HELD_BACK, marketplace=marketplace, seller=seller, today=today)
-        last = {row.product_category: row for row in rows}
-        stated = [(day, int(held), currency) for day, _, held, currency in last.values() if held]
+        last = {row.product_category: row for row in sorted(rows, key=attrgetter("revision"))}
+        stated = [(day, int(held), currency) for day, *_, held, currency in last.values() if held]
         if len({currency for *_, currency in stated}) != 1:
             return None
         return HeldBack(stated[0][0], sum(held for _, held, _ in stated), stated[0][2])

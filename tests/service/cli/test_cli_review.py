@@ -30,7 +30,7 @@ def test_a_ring_is_seen_shown_decided_and_remembered(shell: Shell) -> None:
     assert f"nothing was decided; to decide, repeat the command with {' '.join(going_on)}" in told
     assert "SELECTION_CHANGED" in shell(*command, "--execute", f"29:{shown['etag']}", code=4)[1]
     told = shell(*command, "--execute", "30:" + "0" * 16, code=4)[1]
-    assert "the etag is not that of this decision" in told
+    assert "the etag is of another decision" in told
     assert "goes on" not in told
     told = shell.error(2, *command, "--execute", 30)
     assert "--execute: needs COUNT:ETAG" in told

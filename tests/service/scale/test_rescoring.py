@@ -10,12 +10,12 @@ from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
 from service.bootstrap import build_scorer
+from service.ledger.queries import facts
 from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.local import TaskLine, run_locally
 from service.scale.rescoring import Driver, rescore
 from service.scale.rescoring import RescoringParts as Rescoring
-from service.scores import extract
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.shared_files import Store
 from tests.helpers.books import known, opened
@@ -44,7 +44,7 @@ def fill(ledger: Ledger, sellers: int) -> None:
 @pytest.mark.parametrize("days", [0, 1])
 def test_each_answer_is_that_of_its_seller_alone(ledger: Ledger, tmp_path: Path, limit: Limit, days: int) -> None:
     limit(export, ENTRIES_PER_BUCKET=8)
-    limit(extract, MAX_BATCH_ROWS=8)
+    limit(facts, MAX_BATCH_ROWS=8)
     fill(ledger, 25)
     found = rescored(ledger, tmp_path, days)
     head = found.head
