@@ -33,7 +33,7 @@ SHARES = """
 [[rules]]
 id = "share"
 reference = "Seller terms 7.8"
-tiers = ["unrated", "probation", "standard"]
+standing = { from = 1 }
 measures = [{ kind = "deposit", amount_minor = 8_000, ppm = 30_000, days = 90 }]
 
 [[rules]]
