@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_pla
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS_OF_PAGES = (390, 820, 1280)
+LATE_FOCUS = "Autofocus processing was blocked"
+"""Chromium says so when a key is pressed before it gave a page's first focus."""
 expect.set_options(timeout=60_000)
 
 
@@ -37,7 +39,7 @@ def opened(chromium: Browser, url: str, **options: Any) -> Iterator[tuple[Page, 
             found.append("a dialog")
             dialog.dismiss()
 
-        page.on("console", lambda message: found.append(message.text))
+        page.on("console", lambda message: found.extend([message.text] if LATE_FOCUS not in message.text else []))
         page.on("requestfailed", lambda request: found.extend(_describe_failure(request)))
         page.on("pageerror", lambda error: found.append(str(error)))
         page.on("dialog", refuse)
