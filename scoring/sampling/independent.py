@@ -27,7 +27,7 @@ def check_sample(document: Any, frame: Sequence[Row]) -> list[str]:
         rows = sorted(frame)
         problems = [*_check_draw(plan, rows)]
         return problems or [*_check_results(document), *_check_shares(document, rows)]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError, IndexError) as error:
         return [f"the file lacks a part or has another form ({type(error).__name__}: {error})"]
 
 

@@ -62,8 +62,8 @@ def root(
 def run() -> int:
     """Run the command line on this process's arguments; return the exit code.
 
-    An error becomes a message and a remedy on stderr, with a stack trace only at log level debug. Help, and a command
-    that ends by itself, raise SystemExit.
+    An error becomes a message and a remedy on stderr, with a stack trace only at log level debug. Success and help
+    raise SystemExit.
     """
     try:
         app(prog_name="sellertrust", standalone_mode=True)

@@ -85,7 +85,7 @@ def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.Appea
 
 
 def find_largest_deposit(answer: WholeAnswer) -> int:
-    """Return the largest deposit in effect, in minor units; 0 without any."""
+    """Return the largest sum still to place, now or later, in minor units; 0 without any."""
     return max(
         (
             measure.current.amount_minor

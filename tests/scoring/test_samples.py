@@ -143,6 +143,8 @@ def test_the_check_finds_another_frame_and_swapped_results() -> None:
     failed, passed = (next(k for k, v in document["results"].items() if v == word) for word in ("failed", "passed"))
     document["results"] |= {failed: "passed", passed: "failed"}
     assert check_sample(document, rows) != []
+    [problem] = check_sample(document | {"results": [*document["results"]]}, rows)
+    assert problem.startswith("the file lacks a part or has another form")
     assert check_sample({"plan": None}, rows) != []
 
 

@@ -32,7 +32,7 @@ _MEASURES = _OF_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
 _CASES = _OF_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
 _NAMED = NAMED.where(OF_SELLERS)
 _COMPLAINTS = _NAMED.where(among_kinds(Kind.COMPLAINT))
-_CONFIRMED = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(_E.violation, _E.sequence)
+_DECISIONS = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(_E.violation, _E.sequence)
 _NO_NEW_FACTS = frozenset(
     {
         *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION),
@@ -78,7 +78,7 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
         fact = item.entry.fact
         if isinstance(fact, MeasureChanged) and fact.measure in about:
             rests_on.update(fact.violations)
-    for row in reader.rows(_CONFIRMED, rests_on):
+    for row in reader.rows(_DECISIONS, rests_on):
         contests.record_decider(row.violation, read_fact(row).actor, row.principal or "")
 
 

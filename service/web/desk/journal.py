@@ -195,10 +195,10 @@ class Journal:
     def record_finding(self, finding: DeskFinding) -> None:
         """Record the first step, and claim the case.
 
-        Raises CaseTaken if this reviewer found something before, or another works on the case.
+        Raises CaseTaken if this reviewer found something before, another works on the case, or a decision waits.
         """
         with self._lock:
-            self._require_open(finding.violation)
+            self._require_no_pending_decision(finding.violation)
             case = self._case(finding.violation)
             if finding.actor in case.votes:
                 raise CaseTaken("You have given your finding; another person must give theirs")
@@ -224,7 +224,7 @@ class Journal:
         with self._lock:
             if (found := self._decisions.get(decision.id)) is not None:
                 return found
-            self._require_open(decision.violation)
+            self._require_no_pending_decision(decision.violation)
             self._write("decision", decision)
             return decision
 
@@ -258,7 +258,7 @@ class Journal:
 
     # --- the file
 
-    def _require_open(self, violation: str) -> None:
+    def _require_no_pending_decision(self, violation: str) -> None:
         for decision in self._decisions.values():
             if decision.violation == violation and decision.state == "pending":
                 raise CaseTaken("Another decision about this case is on its way")

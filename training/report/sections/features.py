@@ -38,7 +38,7 @@ def psi(r: Reading) -> list[Block]:
     first, rest = [score, *features[:FIRST]], features[FIRST:]
     blocks: list[Block] = [Table(title, caption, head, [cells(row) for row in first])]
     if rest:
-        fold = f"Show the other {plural(len(rest), 'feature')}, all steadier"
+        fold = f"Show the other {plural(len(rest), 'feature')}, each with a smaller PSI"
         blocks.append(Table("", "", head, [cells(row) for row in rest], fold))
     return blocks
 
