@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from scoring.answers.forecast import count_recent_orders
-from scoring.answers.statements import StatementOfReasons
+from scoring.answers.statements import StatementOfReasons, find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import AUTHORITIES, Automation, CautionSignal, MeasureKind
 from scoring.base.money import format_amount
@@ -136,7 +136,9 @@ class _Letters:
                     "letter.head", name=parse_seller(self._seller, "seller").marketplace, day=self._day(self._time)
                 )
             ],
-            [*self._tell_end(statement), self._tell_shop(), *self._tell_held(statement)],
+            [*self._tell_shop(statement)],
+            [self._tell_end(statement), *self._tell_held(statement)],
+            *self._tell_alike(statement),
             *facts,
             self._tell_ground(statement),
             [self._say(f"letter.by_{statement.decided_by.name.lower()}")],
@@ -166,6 +168,8 @@ class _Letters:
         begin, end = measure.start, measure.end
         is_ahead = begin is not None and begin > self._time
         key = f"letter.title{'_from' * is_ahead}{'_until' * (end is not None)}"
+        if key == "letter.title_until" and isinstance(measure.current, Deposit):
+            key = "letter.title_until_deposit"
         what = tell_what(measure.current, self._whole.policy.rule_book.currency, self._texts)
         return self._say(key, what=what, begin=self._day(begin or 0), day=self._day(end or 0))
 
@@ -209,10 +213,38 @@ class _Letters:
             told.append(self._say("letter.legal", ground=statement.measure.legal_ground))
         return told
 
-    def _tell_shop(self) -> str:
+    def _tell_shop(self, statement: StatementOfReasons) -> Iterator[str]:
+        measure = statement.measure
+        is_suspension = isinstance(measure.current, Suspension)
+        begun, coming = self._list_suspensions()
+        if not self._is_shut():
+            yield self._say("letter.open")
+        elif not begun or (is_suspension and measure.has_begun(self._time)):
+            yield self._say("letter.shut")
+        else:
+            yield self._say("letter.shut_by_other", measure=begun[-1].measure)
+            if not is_suspension:
+                yield from self._list_titles([begun[-1], *coming])
+
+    def _is_shut(self) -> bool:
         terms = self._whole.in_force.terms
-        is_shut = terms.suspension_days or terms.closes_in_days == 0
-        return self._say("letter.shut" if is_shut else "letter.open")
+        return bool(terms.suspension_days) or terms.closes_in_days == 0
+
+    def _list_suspensions(self) -> tuple[list[MeasureInForce], list[MeasureInForce]]:
+        bars, found = find_bars(self._whole), self._in_date_order(self._whole.in_force.measures)
+        stops = [one for one in found if isinstance(one.current, Suspension) and one.has_effect]
+        told = [one for one in stops if one.measure not in bars]
+        begun = [one for one in told if one.has_begun(self._time)]
+        return begun, told[len(begun) :]
+
+    def _in_date_order(self, measures: Sequence[MeasureInForce]) -> list[MeasureInForce]:
+        def find_dates(one: MeasureInForce) -> tuple[int, bool, int]:
+            return max(one.start or 0, self._time), one.end is None, one.end or 0
+
+        return sorted(measures, key=find_dates)
+
+    def _list_titles(self, measures: Sequence[MeasureInForce]) -> list[str]:
+        return list(dict.fromkeys(self._title(one) for one in self._in_date_order(measures)))
 
     def _tell_held(self, statement: StatementOfReasons) -> Iterator[str]:
         held, begin = self._held, statement.measure.start or 0
@@ -241,20 +273,25 @@ class _Letters:
         yield from (self._say("letter.deposit_without", what=self._title(stop)) for stop in stops)
         if not stops:
             yield self._say("letter.deposit_no_day")
+        if self._is_shut():
+            yield self._say("letter.deposit_stays_shut")
         if policy.trade is not None:
             yield self._say("letter.deposit_back", days=policy.trade.deposit_returned_after_days)
 
-    def _tell_end(self, statement: StatementOfReasons) -> Iterator[str]:
+    def _tell_end(self, statement: StatementOfReasons) -> str:
         end = statement.measure.end
         if end is None:
-            yield self._say("letter.no_end")
-        else:
-            then = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
-            is_followed = any(other.end is None or other.end > end for other in then)
-            yield self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))
-        if statement.alike:
-            yield self._say("letter.alike")
-            yield from dict.fromkeys(self._title(other) for other in statement.alike)
+            return self._say("letter.no_end")
+        then = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
+        is_followed = any(other.end is None or other.end > end for other in then)
+        return self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))
+
+    def _tell_alike(self, statement: StatementOfReasons) -> Iterator[list[str]]:
+        own = self._title(statement.measure)
+        others = [title for title in self._list_titles(statement.alike) if title != own]
+        if others:
+            yield [self._say("letter.alike")]
+            yield from ([title] for title in others)
 
     def _tell_redress(self, statement: StatementOfReasons) -> list[str]:
         told = []

@@ -117,8 +117,8 @@ def test_a_letter_names_the_day_on_which_sales_stop(client: Client) -> None:
     client.append_entries(MARKET, HISTORIES["grown"] + HISTORIES["late"])
     stop = datetime.now(UTC) + 2 * DAY
     for language, asked, sale in (
-        ("en", "We ask you for a deposit of 40.00 EUR.", f"From {stop.day}"),
-        ("zh", "您需要缴纳保证金 40.00 EUR。", f"自 {stop.year}年{stop.month}月{stop.day}日 起"),
+        ("en", "Please pay a deposit of 40.00 EUR.", f"From {stop.day}"),
+        ("zh", "请缴纳保证金 40.00 EUR。", f"自 {stop.year}年{stop.month}月{stop.day}日 起"),
     ):
         deposit, cap = client.list_statements_of_reasons(
             MARKET, "grown", audience=score_pb.AUDIENCE_SELLER, language=language
@@ -128,5 +128,5 @@ def test_a_letter_names_the_day_on_which_sales_stop(client: Client) -> None:
         assert "0.00 EUR" in cap.title
     letters = client.list_statements_of_reasons(MARKET, "late", audience=score_pb.AUDIENCE_SELLER).statements
     assert "The deposit is not placed yet." in letters[1].text
-    assert letters[1].next_action == "Place the deposit that we ask you for, and the measure ends."
+    assert letters[1].next_action == "Pay the deposit that we ask you for, and the measure ends."
     assert letters[1].title == "You may sell for at most 0.00 EUR a day."

@@ -79,7 +79,8 @@ def test_a_letter_says_what_why_and_what_to_do(running: Running) -> None:
 def test_a_letter_names_what_holds_on(running: Running) -> None:
     by_rule, by_hand = of_kind(letters(running, "s1"), REVIEW)
     assert ([*by_rule.alike], [*by_hand.alike]) == ([by_hand.measure], [by_rule.measure])
-    assert f"the strictest counts: {by_hand.title}" in by_rule.text
+    told = [*by_rule.paragraphs]
+    assert told[told.index(by_hand.title) - 1].startswith("Of all measures of this kind in force, the strictest")
     assert by_hand.measure not in by_rule.text
     assert by_hand.automation == answer_pb.AUTOMATION_NONE
     for said in ("A person decided on this measure", "terms 4.2"):
@@ -133,11 +134,11 @@ def test_a_seller_reads_no_report_behind_a_precaution(tmp_path: Path) -> None:
         [seen] = of_kind(letters(running, "s1", audience=STAFF), REVIEW)
         assert own.text == seen.text
         assert ([*own.violations], [*seen.violations]) == ([], ["r1"])
-        assert "Nobody has decided them yet. This is a precaution: a person decides about it by" in own.text
+        assert "None is decided yet. This is a precaution: a person decides about it by" in own.text
         assert not {"office-9", "l-7", "r1"} & {*re.findall(r"[\w-]+", str(own))}
         client.append_entries(MARKET, [*newcomer(), violation("r2", "s2", source=entry_pb.SOURCE_CUSTOMS)])
         client.confirm_violation(MARKET, "r2", **SAID)
-        confirmed = "grave reports about your goods. People or authorities have confirmed them."
+        confirmed = "at least one grave report about your goods. A person or an authority has confirmed each one."
         assert any(confirmed in letter.text for letter in letters(running, "s2", audience=SELLER))
         client.dismiss_violation(MARKET, "r1", **SAID)
         error = refusal(client.list_statements_of_reasons, MARKET, "s1", measure=own.measure)
@@ -362,17 +363,31 @@ def test_a_letter_is_true_about_ends_and_amounts(tmp_path: Path) -> None:
         for n in range(5):
             client.confirm_violation(MARKET, f"h{n}", **SAID)
         found = letters(running, "s1", audience=SELLER)
-    assert all("Your shop is closed now." in one.text for one in found)
     *suspended, closed = of_kind(found, entry_pb.MEASURE_KIND_SUSPENSION)
+    by_other = f"because of another measure (case {suspended[-1].measure}), not this one."
+    for one in found:
+        if one in suspended:
+            assert "Your shop is closed now." in one.text
+        else:
+            assert f"Your shop is closed now, {by_other}" in one.text
+            assert one is closed or f"{by_other} {suspended[-1].title} {closed.title}" in one.text
     for one in suspended:
-        assert "another of its kind holds then" in one.text
+        assert "after it, another measure of this kind holds" in one.text
         assert closed.title in one.text
     assert "Your account is closed." in closed.title
     assert "This measure ends by itself on" in closed.text
     [ahead] = of_kind(found, entry_pb.MEASURE_KIND_PAID_AHEAD_LIMIT)
-    assert "at most 500.00 EUR plus 5 % of what you settled, never over 9,000.00 EUR" in ahead.title
+    assert (
+        "at most 500.00 EUR plus 5 % of the value of your settled orders, and never more than 9,000.00 EUR"
+        in ahead.title
+    )
     [deposit] = of_kind(found, entry_pb.MEASURE_KIND_DEPOSIT)
-    for said in ("Place the deposit of 1,000.00 EUR", "sets no day", "at the earliest 180 days after your last order"):
+    for said in (
+        "Pay the deposit of 1,000.00 EUR",
+        "no last day",
+        "does not reopen",
+        "at the earliest 180 days after your last order",
+    ):
         assert said in deposit.text
 
 
