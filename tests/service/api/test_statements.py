@@ -333,7 +333,7 @@ def test_a_letter_says_what_is_held_and_where_to_contest(tmp_path: Path) -> None
     with running_server(tmp_path, artifact=artifact(), policy=GENERAL, **links) as running, running.client() as client:
         stated_hold, review = stated("m3", **imposed), stated("m4", measure="c-205")
         stated_hold.seller = review.seller = seller_name(MARKET, "s3")
-        stated_hold.occur_time.FromDatetime(days_ago(1.5))
+        stated_hold.occur_time.FromDatetime(days_ago(1).replace(hour=1))
         client.append_entries(MARKET, [identity("i-s3", "s3"), held("a", 2, 9_900), stated_hold, review])
         [unknown] = letters(running, "s3", measure="c-204")
         assert "At the end of" not in unknown.text
