@@ -23,10 +23,10 @@ PYTHON = Path(os.environ.get("DEV_VENV", ROOT / ".venv")).with_name(".venv-spark
 PROGRAM = """
 import json, sys
 from service.scale.drivers import find_driver
-from service.scale.local import Line
+from service.scale.local import TaskLine
 if __name__ == "__main__":
     place, count = sys.argv[1], int(sys.argv[2])
-    done = find_driver(0, "local[2]")([Line(place, line) for line in range(1, count + 1)], 1 << 20)
+    done = find_driver(0, "local[2]")([TaskLine(place, line) for line in range(1, count + 1)], 1 << 20)
     print(json.dumps(list(done)))
 """
 
