@@ -174,7 +174,7 @@ def _list_sellers(
             continue
         own, stated = established[case], beside.get(name, NOTHING_BESIDE)
         traced = trace_facts(own, policy)
-        situation = Situation(
+        unlinked = Situation(
             tier=score.own_tier,
             standing=score.standing or 0,
             incidents=_count_incidents(traced, known.observe_time),
@@ -189,11 +189,9 @@ def _list_sellers(
             good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
-        unlinked, newcomer = situation, policy.rule_book.newcomer_link_percent
+        newcomer = book.newcomer_link_percent
         bans = [link for link in stated.links if link.fact.accounts and newcomer and link.percent >= newcomer]
-        if bans:  # an account of a suspended seller gains nothing over a newcomer
-            shared_by = max(ban.fact.accounts for ban in bans)
-            situation = replace(situation, settled_minor={}, tenure_days=0, shared_by=shared_by)
+        situation = _apply_bans(unlinked, bans)
         yield _Seller(
             name=name,
             case=case,
@@ -211,6 +209,13 @@ def _list_sellers(
             lifts=find_lifts(stated.statements),
             links=stated.links,
         )
+
+
+def _apply_bans(seller: Situation, bans: Sequence[LinkInForce]) -> Situation:
+    """Return an account of suspended sellers as a newcomer, over which it gains nothing."""
+    if not bans:
+        return seller
+    return replace(seller, settled_minor={}, tenure_days=0, shared_by=max(ban.fact.accounts for ban in bans))
 
 
 def _let_stops_come(seller: Situation, refill_days: int) -> Situation:
