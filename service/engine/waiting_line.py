@@ -137,13 +137,10 @@ class WaitingLine:
 
         These are calls that no one awaits any more, else the newest one of the marketplace that has most.
         """
-        turned_away: TurnedAway = []
-        if len(self._calls) >= self._rules.limit:
-            turned_away = self._remove_hopeless()
-        if len(self._calls) >= self._rules.limit:
-            self._calls.add(call.marketplace, call)
-            return [*turned_away, (self._calls.take_newest_of_most(), Cause.FULL)]
+        turned_away = self._remove_hopeless() if len(self._calls) >= self._rules.limit else []
         self._calls.add(call.marketplace, call)
+        if len(self._calls) > self._rules.limit:
+            turned_away.append((self._calls.take_newest_of_most(), Cause.FULL))
         return turned_away
 
     def take(self) -> tuple[WaitingCall | None, TurnedAway]:
@@ -220,10 +217,12 @@ class WaitingLine:
         return True
 
     def _remove_hopeless(self) -> TurnedAway:
-        now = self._clock()
-        calls = [*self._calls]
-        found = [(call, Cause.DEADLINE) for call in calls if call.deadline <= now]
-        found += [(call, Cause.GONE) for call in calls if call.deadline > now and not call.is_awaited()]
+        now, calls = self._clock(), [*self._calls]
+        found = [
+            (call, Cause.DEADLINE if call.deadline <= now else Cause.GONE)
+            for call in calls
+            if call.deadline <= now or not call.is_awaited()
+        ]
         if found:
             gone = {id(call) for call, _ in found}
             self._calls.clear()
