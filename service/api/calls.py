@@ -224,11 +224,10 @@ class Calls:
         with self._ended:
             now = monotonic()
             self._last_calls.pop(call.marketplace, None)
+            call.has_rivals = any(now - time < RIVAL_SECONDS for time in self._last_calls.values())
             self._last_calls[call.marketplace] = now
-            while len(self._last_calls) > 2:
+            if len(self._last_calls) > 2:
                 del self._last_calls[next(iter(self._last_calls))]
-            others = [time for name, time in self._last_calls.items() if name != call.marketplace]
-        call.has_rivals = any(now - time < RIVAL_SECONDS for time in others)
 
     def _authorise(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         """Check that the caller's grants cover the request, and note the sellers that it may see.
