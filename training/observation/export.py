@@ -119,7 +119,7 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 def read_export(path: Path, progress: Progress = lambda *_: None) -> LedgerTable:
     """Read an export, one file or a folder, sorted by (seller, sequence), without rows about products.
 
-    ConfigurationWrong if it is no export. At most PART_ENTRIES entries are in memory as text.
+    ConfigurationWrong if it is no export. Reads PART_ENTRIES entries at once, or one seller's.
     """
     try:
         return _read_parts(path, progress)
@@ -138,10 +138,8 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
     digest, parts, row = sha256(), [], 0
     for chosen in list(split_sizes(read_integers(sellers["len"]), PART_ENTRIES)) or [slice(0, 0)]:
         progress("read", chosen.start, len(names))
-        theirs = names[chosen]
-        is_theirs = (
-            pl.col("seller").is_between(pl.lit(theirs[0]), pl.lit(theirs[-1])) if theirs else pl.lit(value=False)
-        )
+        theirs = names[chosen] or [""]  # no row is of ""
+        is_theirs = pl.col("seller").is_between(pl.lit(theirs[0]), pl.lit(theirs[-1]))
         table = rows.filter(is_theirs).collect().sort("seller", "sequence")
         if empty := table["content"].null_count():
             raise ConfigurationWrong(
