@@ -167,11 +167,10 @@ class CallPool(ThreadPoolExecutor):
     def _queue_call(self, call: GrpcCall) -> None:
         with self._lock:
             is_late = self._line.is_late(call.method, call.deadline, self._line.count_ahead(call.marketplace))
-            turned_away = [] if is_late else self._line.add(call)
-        if is_late:
-            self._turn_away([(call, Cause.LATE)])
-            return
+            turned_away: TurnedAway = [(call, Cause.LATE)] if is_late else self._line.add(call)
         self._turn_away(turned_away)
+        if is_late:
+            return
         try:
             super().submit(self._work_on_next)
         except RuntimeError:  # the server stops, or the machine has no thread left
