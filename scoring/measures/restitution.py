@@ -225,7 +225,7 @@ def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
     if not span.begin <= time < (now if span.end is None else span.end):
         return 0
     stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
-    if stated.ppm:
+    if stated.ppm and span.rule:
         return NEVER  # all that is placed
     return stated.amount_minor if stated.currency == currency else 0
 

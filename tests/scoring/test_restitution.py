@@ -89,6 +89,9 @@ def test_a_deposit_counts_no_more_than_was_asked_for_then() -> None:
     assert held(stated[:1], [], [changes[0], deposit(7, DepositChange.RETURNED, 5_000)], [(6 * DAY, 9 * DAY)]) == [
         *(2_000, 1_000)
     ]
+    share = {"amount_minor": 2_000, "ppm": 50_000}
+    assert held([at(5, IMPOSED, rule="r", **share, **asked)], [], changes) == [6_000]  # type: ignore[arg-type]
+    assert held([at(5, IMPOSED, **share, **asked)], [], changes) == [2_000]  # type: ignore[arg-type]
 
 
 def test_two_measures_state_the_same_money_once() -> None:
