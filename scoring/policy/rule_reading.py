@@ -29,6 +29,7 @@ from scoring.policy.measures import (
     ValueCap,
     Valued,
     Waiver,
+    combine,
 )
 from scoring.policy.policy import TradeLimits
 from scoring.policy.rules import (
@@ -119,12 +120,11 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     deposits = [one for one in rule.measures if isinstance(one, Deposit)]
     if trade is None or not trade.deposit_is_refilled or not deposits:
         return
-    asked = Deposit(*(max(values) for values in zip(*((d.amount_minor, d.ppm, d.days) for d in deposits), strict=True)))
-    below = min(asked.amount_minor, rule.condition(Quantity.DEPOSIT).below or asked.amount_minor)
-    conditions = rule.conditions
-    if asked.ppm or trade.deposit_refill_days:
-        missing = MissingDays(replace(asked, amount_minor=below))
-        awaited = Condition(missing, trade.deposit_refill_days + 1)
+    asked, conditions = combine(deposits), rule.conditions
+    below = min(asked.deposit_minor, rule.condition(Quantity.DEPOSIT).below or asked.deposit_minor)
+    if asked.deposit_ppm or trade.deposit_refill_days:
+        missing = Deposit(below, asked.deposit_ppm, max(one.days for one in deposits))
+        awaited = Condition(MissingDays(missing), trade.deposit_refill_days + 1)
     else:
         awaited = Condition(Quantity.DEPOSIT, below=below)
         conditions = tuple(condition for condition in conditions if condition.operand is not Quantity.DEPOSIT)
