@@ -249,8 +249,7 @@ def _place_both(
         book = policy.rule_book
         deposits = np.zeros((book.refill_days + 1, people.facts.cases), dtype=np.int64)
         for case, seller in enumerate(seller_facts.sellers):
-            if seller in stated:
-                changes = stated[seller].deposit_changes
+            if seller in stated and (changes := stated[seller].deposit_changes):
                 deposits[:, case] = list_balances(changes, book.currency, cut.observe_time, book.refill_days)
         one = place(policy, people, deposits)
         if policy.caution is not None:
