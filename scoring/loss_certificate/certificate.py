@@ -151,8 +151,7 @@ def certify(
     }
     takes = find_takes(policy, states, assumptions)
     largest = join_largest(takes.values())
-    is_refilled_later = policy.trade is not None and policy.trade.deposit_refill_days > 0
-    is_uncounted = is_refilled_later or policy.rule_book.share_days > 0
+    is_uncounted = bool(policy.rule_book.share_days or (policy.trade and policy.trade.deposit_refill_days))
     content = {
         "format": FORMAT,
         "policy": _name(policy),
