@@ -2069,9 +2069,9 @@ class MeasureChanged(_message.Message):
     at_sequence: _builtins.int
     """The ledger's sequence behind it. Only by the service."""
     days: _builtins.int
-    """Days of a hold, a reserve or a suspension; 0: no end."""
+    """Days of a hold, a reserve, a suspension or a rule's deposit; 0: no end."""
     ppm: _builtins.int
-    """The share of a reserve or a limit, in parts per million."""
+    """Parts per million of a reserve, a limit or a rule's deposit."""
     listings: _builtins.int
     """Listings of a listing or intake cap."""
     product_category: _builtins.str
