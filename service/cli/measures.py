@@ -178,7 +178,7 @@ def _suspension(stated: Any, _: str) -> str:
 
 def _deposit(stated: Any, currency: str) -> str:
     parts = [format_amount(stated.amount_minor, currency)] if stated.amount_minor or not stated.ppm else []
-    parts += [f"{stated.ppm / 10_000:g} % of {format_count(stated.days, 'day')}' sales"] if stated.ppm else []
+    parts += [f"{stated.ppm / 10_000:g} % of sales in {format_count(stated.days, 'day')}"] if stated.ppm else []
     return " or ".join(parts)
 
 

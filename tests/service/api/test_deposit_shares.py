@@ -101,7 +101,7 @@ def test_sales_stop_when_the_days_to_refill_are_over(client: Client, tmp_path: P
     assert {name: look(client, name) for name in HISTORIES} == EXPECTED
     shell = shell_of(tmp_path / "shell", target=client.target)
     shown = shell("measures", "grown")[0]
-    assert "40.00 EUR (stated: 10.00 EUR or 5 % of 30 days' sales)" in shown
+    assert "40.00 EUR (stated: 10.00 EUR or 5 % of sales in 30 days)" in shown
     found = shell_of(tmp_path).json("policy", "preview", tmp_path / "shares.toml", "--against", TIERS)
     counted = {row["rule"]: row["sellers"] for row in found["rules"]}
     assert counted == {"secured": len(HISTORIES), "secured-awaits-deposit": 2}
