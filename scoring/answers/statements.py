@@ -110,6 +110,12 @@ def find_bars(answer: WholeAnswer) -> dict[str, MeasureStatement]:
     return {name: bar for name, bar in last.items() if (bar.fact.until or 0) > answer.stamp.observe_time}
 
 
+def find_barred_violations(answer: WholeAnswer) -> set[str]:
+    bars, measures = find_bars(answer), answer.in_force.measures
+    hidden = {name for one in measures if one.measure in bars for name in one.violations}
+    return hidden.difference(*(one.violations for one in measures if one.measure not in bars))
+
+
 def _find_last_notices(answer: WholeAnswer, state: MeasureState) -> dict[str, MeasureStatement]:
     [rows] = answer.core.known.table.rows_by_case()
     notices = apply_corrections(answer.recorded.notices, rows)

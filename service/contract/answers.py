@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.protobuf.message import Message
 
@@ -78,7 +78,7 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
         yield answer_pb.HealingDay(day=format_day(today + days), points=points, tier=tier)
 
 
-def appeal_messages(appeals: Sequence[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
+def appeal_messages(appeals: Iterable[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
     """Yield what the success of each appeal would bring."""
     for appeal in appeals:
         yield message_of(answer_pb.AppealEffect, appeal)

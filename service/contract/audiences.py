@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from scoring.answers.leads import GivenBack, Lead
-from scoring.answers.statements import find_bars
+from scoring.answers.statements import find_barred_violations, find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.canonical import parse_json
 from scoring.base.enums import AUTHORITIES, Source, Tier
@@ -81,10 +81,8 @@ class ToldAnswer:
 
 
 def leave_out_barred(told: ToldAnswer) -> ToldAnswer:
-    bars, in_force = find_bars(told.answer), told.answer.in_force
+    bars, hidden, in_force = find_bars(told.answer), find_barred_violations(told.answer), told.answer.in_force
     shown = tuple(measure for measure in in_force.measures if measure.measure not in bars)
-    hidden = {name for measure in in_force.measures if measure.measure in bars for name in measure.violations}
-    hidden.difference_update(*(measure.violations for measure in shown))
     return replace(
         told,
         answer=replace(told.answer, in_force=replace(in_force, measures=shown)),

@@ -2,7 +2,7 @@ from dataclasses import dataclass, replace
 
 from scoring.answers.forecast import count_recent_orders, find_paths, forecast
 from scoring.answers.leads import list_appeals
-from scoring.answers.statements import list_statements
+from scoring.answers.statements import find_barred_violations, list_statements
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Action, Ingredient
 from scoring.base.errors import MeasureNotFound, PolicyNotFound, invalid
@@ -94,7 +94,9 @@ class AnswerServicer:
         today, orders = answer.stamp.observe_time // DAY, count_recent_orders(answer.core.facts)
         response.paths.extend(path_message(path, orders, today, texts) for path in find_paths(forecasts, check))
         response.healing.extend(healing_messages(forecasts.wait, today))
-        response.appeals.extend(appeal_messages(list_appeals(answer, explanation, check)))
+        hidden = find_barred_violations(answer) if request.audience == score_pb.AUDIENCE_SELLER else set[str]()
+        appeals = list_appeals(answer, explanation, check)
+        response.appeals.extend(appeal_messages(one for one in appeals if hidden.isdisjoint(one.entries)))
         response.stopped, response.fixed = forecasts.stopped, forecasts.is_fixed
         if forecasts.is_fixed and (days := forecasts.find_first_better_day()) is not None:
             response.fixed_until_day = format_day(today + days)

@@ -222,6 +222,8 @@ def test_answers_to_sellers_leave_out_what_a_bar_hides(barred: Running) -> None:
         with barred.client() as client:
             told = client.explain_trust_score(MARKET, "s1", audience=audience).audience_answer
             tried = client.simulate_trust_score(MARKET, "s1", audience=audience)
+            path = client.find_tier_path(MARKET, "s1", audience=audience)
+        assert ("v1" in str(path.appeals)) is ("v1" in str(told))
         return str(told), str([*tried.present_measures.measures, *tried.simulated_measures.measures])
 
     (own, own_measures), (seen, seen_measures) = ask(SELLER), ask(STAFF)
