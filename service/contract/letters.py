@@ -30,11 +30,9 @@ from service.ledger.records import ViolationView
 MAX_TOLD = 100
 """Violations that one letter names; it counts the others."""
 
-_HOLDING = frozenset(
-    {
-        *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT),
-        *(MeasureKind.ROLLING_RESERVE, MeasureKind.SUSPENSION),
-    }
+_HOLDING = (
+    *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT),
+    *(MeasureKind.ROLLING_RESERVE, MeasureKind.SUSPENSION),
 )
 
 
@@ -106,6 +104,8 @@ class _Letters:
         self._say, self._day = texts.say, texts.say_day
         self._time = answer.stamp.observe_time
         self._confirmed = find_decision_times(answer.core.known.table.rows)
+        bars = find_bars(answer)
+        self._told = [one for one in answer.in_force.measures if one.has_effect and one.measure not in bars]
 
     def write(self, statement: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
         measure = statement.measure
@@ -231,11 +231,9 @@ class _Letters:
         return bool(terms.suspension_days) or terms.closes_in_days == 0
 
     def _list_suspensions(self) -> tuple[list[MeasureInForce], list[MeasureInForce]]:
-        bars, found = find_bars(self._whole), self._in_date_order(self._whole.in_force.measures)
-        stops = [one for one in found if isinstance(one.current, Suspension) and one.has_effect]
-        told = [one for one in stops if one.measure not in bars]
-        begun = [one for one in told if one.has_begun(self._time)]
-        return begun, told[len(begun) :]
+        found = self._in_date_order([one for one in self._told if isinstance(one.current, Suspension)])
+        begun = [one for one in found if one.has_begun(self._time)]
+        return begun, found[len(begun) :]
 
     def _in_date_order(self, measures: Sequence[MeasureInForce]) -> list[MeasureInForce]:
         def find_dates(one: MeasureInForce) -> tuple[int, bool, int]:
@@ -269,7 +267,7 @@ class _Letters:
         policy = self._whole.policy
         yield self._say("letter.deposit", amount=format_amount(asked.amount_minor, policy.rule_book.currency))
         awaiting = {rule.id for rule in policy.rule_book.rules if measure.rule and rule.secures == measure.rule}
-        stops = [one for one in self._whole.in_force.measures if one.rule in awaiting and one.has_effect]
+        stops = [one for one in self._told if one.rule in awaiting]
         yield from (self._say("letter.deposit_without", what=self._title(stop)) for stop in stops)
         if not stops:
             yield self._say("letter.deposit_no_day")

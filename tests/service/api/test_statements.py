@@ -16,7 +16,7 @@ from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.contract.dsa_records import TransparencyRecord
 from tests.helpers.dsa_records import list_broken
-from tests.helpers.policies import TIERS
+from tests.helpers.policies import GRADED, TIERS
 from tests.helpers.refusals import refusal, refused_fields
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.shells import shell_of
@@ -202,6 +202,24 @@ def test_no_letter_names_a_barred_case(barred: Running) -> None:
     void(barred, "n1")
     [shown] = letters(barred, "s1", measure="shown", audience=SELLER)
     assert "hidden" in shown.alike
+
+
+def test_a_deposits_letter_names_no_barred_measure(tmp_path: Path) -> None:
+    policy = tmp_path / "refilled.toml"
+    policy.write_text(GRADED.read_text().replace("deposit_is_refilled = false", "deposit_is_refilled = true"))
+    bar = stated("n1", entry_pb.MEASURE_STATE_NOTICE_BARRED, ground="Art. 9 order", approver="counsel-1")
+    bar.measure.until.FromDatetime(days_ago(-20))
+    bar.seller = seller_name(MARKET, "s2")
+    with running_server(tmp_path, artifact=artifact(), policy=policy) as running, running.client() as client:
+        client.append_entries(MARKET, newcomer())
+        found = letters(running, "s2")
+        stops = [one.title for one in of_kind(found, entry_pb.MEASURE_KIND_VALUE_CAP) if " 0.00 " in one.title]
+        told = [one.measure for one in found if any(f"Without it: {title}" in one.text for title in stops)]
+        for one in of_kind(found, entry_pb.MEASURE_KIND_VALUE_CAP):
+            bar.entry_id, bar.measure.measure, bar.measure.measure_kind = f"n-{one.measure}", one.measure, one.kind
+            client.append_entries(MARKET, [bar])
+        assert told
+        assert not [one for one in letters(running, "s2") if "Without it" in one.text]
 
 
 def test_a_bar_can_be_taken_back(barred: Running) -> None:
