@@ -63,7 +63,8 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     """
     rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
     last = {statement.fact.measure: statement for statement in answer.recorded.statements}
-    sent, bars = _find_last_notices(answer, MeasureState.NOTICE_SENT), find_bars(answer)
+    told, bars = _find_last_notices(answer, MeasureState.NOTICE_SENT), find_bars(answer)
+    sent = {name: one for name, one in told.items() if name in last and one.sequence >= last[name].sequence}
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
     by_id = {  # a rule's cautions share it
         measure.measure: measure
@@ -92,17 +93,13 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
             ),
             path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
             statement=last.get(one.measure),
-            notice=_find_notice(sent.get(one.measure), last.get(one.measure)),
+            notice=sent.get(one.measure),
             bar=bars.get(one.measure),
         )
         for one in stated
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
         for chosen in [tuple(_choose_reasons(reasons, rule, answer))]
     ]
-
-
-def _find_notice(sent: MeasureStatement | None, last: MeasureStatement | None) -> MeasureStatement | None:
-    return None if sent is None or last is None or sent.sequence < last.sequence else sent
 
 
 def find_bars(answer: WholeAnswer) -> dict[str, MeasureStatement]:

@@ -129,7 +129,6 @@ class _Letters:
         )
         told = self._tell_caution(statement, views)
         facts = [told] if told else self._tell_facts(statement, views)
-        case = [self._say("letter.case", measure=measure.measure)]
         paragraphs = [
             [
                 self._say(
@@ -145,7 +144,7 @@ class _Letters:
             [self._say("letter.actions", action=action)],
             self._tell_redress(statement),
             _tell_bodies(self._texts, self._redress),
-            case,
+            [self._say("letter.case", measure=measure.measure)],
         ]
         links = self._redress.list_links(measure.measure)
         return _set_letter(message, self._title(measure), paragraphs, self._texts, links)
