@@ -94,6 +94,5 @@ def begin_answering(call: Call) -> "Token[Call]":
 
 
 def end_answering(token: "Token[Call]") -> None:
-    """Undo the beginning of the call that gave the token."""
     with suppress(ValueError):  # a stream closed from elsewhere
         _CURRENT.reset(token)

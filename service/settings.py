@@ -117,7 +117,6 @@ class Settings(BaseModel):
 
     @property
     def audit_file(self) -> Path:
-        """Return the file of calls by privileged rights."""
         return self.data_dir / "audit.jsonl"
 
     @property
@@ -127,12 +126,10 @@ class Settings(BaseModel):
 
     @property
     def generations(self) -> Path:
-        """Return the folder of rescored answers."""
         return self.data_dir / "generations"
 
     @property
     def scale(self) -> Path:
-        """Return the folder of exports and runs."""
         return self.data_dir / "scale"
 
     @property

@@ -20,8 +20,6 @@ VERIFY_SECONDS = 120.0
 
 
 class Audits(Stubs):
-    """AuditService of the client."""
-
     def list_audit_records(
         self, marketplace: str = "", *, page_size: int = 1_000, deadline_seconds: float = AUDIT_SECONDS
     ) -> Iterator[AuditRecord]:

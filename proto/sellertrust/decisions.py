@@ -44,7 +44,6 @@ class Decisions(Stubs):
         return self.decide_violation("review", marketplace, violation, **fields)
 
     def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Confirm a violation: from now on it counts."""
         return self.decide_violation("confirm", marketplace, violation, **fields)
 
     def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
@@ -52,7 +51,6 @@ class Decisions(Stubs):
         return self.decide_violation("dismiss", marketplace, violation, **fields)
 
     def withdraw_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:
-        """Withdraw a violation on behalf of its notifier."""
         return self.decide_violation("withdraw", marketplace, violation, **fields)
 
     def appeal_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided:

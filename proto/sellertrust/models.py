@@ -98,7 +98,6 @@ class Models(Stubs):
         yield from pages(self._models.ListModelMoves, request, "moves", deadline_seconds)
 
     def get_model_report(self, model: str = "champion", *, deadline_seconds: float = MODEL_SECONDS) -> bytes:
-        """Return the HTML report that was published with a model."""
         request = GetModelReportRequest(name=model_name(model))
         return invoke(self._models.GetModelReport, request, deadline_seconds).html
 

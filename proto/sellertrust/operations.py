@@ -17,8 +17,6 @@ OPERATION_SECONDS = 30.0
 
 
 class Operations(Stubs):
-    """Operators' calls of the client."""
-
     def erase_seller(
         self,
         marketplace: str,

@@ -50,8 +50,6 @@ _FIELDS: Mapping[type[Proposable], str] = {
 
 
 class Proposals(Stubs):
-    """ProposalService of the client."""
-
     def create_proposal(
         self,
         request: Proposable,

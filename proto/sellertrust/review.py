@@ -54,8 +54,6 @@ class CaseDecision(_RequiredFields, total=False):
 
 
 class BulkDecision(TypedDict, total=False):
-    """A bulk decision and the violations that it selects."""
-
     ground: str
     decision_id: str | None
     """Makes a repeated call safe; by default one is made."""
@@ -78,8 +76,6 @@ class BulkDecision(TypedDict, total=False):
 
 
 class Reviews(Stubs):
-    """ReviewService of the client."""
-
     def get_notifier(
         self,
         marketplace: str,

@@ -146,7 +146,6 @@ class Outbox:
             return True
 
     def close(self) -> None:
-        """End the reading thread and all iterators."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -16,15 +16,12 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """Waits by blocking the thread."""
-
     @staticmethod
     def result(future: "Future[Result]") -> Result:
         return future.result()
 
     @staticmethod
     def block(work: Callable[[], Result]) -> Result:
-        """Run work that may block."""
         return work()
 
     @staticmethod
@@ -53,7 +50,6 @@ class Loop(Threads):
 
     @staticmethod
     def block(work: Callable[[], Result]) -> Result:
-        """Run work in a thread and await it."""
         return Loop.result(in_thread(work))
 
     @staticmethod
@@ -62,7 +58,6 @@ class Loop(Threads):
 
     @staticmethod
     async def requests(requests: Iterator[Any]) -> AsyncIterator[Any]:
-        """Yield requests, each read in a thread."""
         while (request := await asyncio.wrap_future(in_thread(lambda: next(requests, None)))) is not None:
             yield request
 

@@ -74,7 +74,6 @@ class Forecasts:
 
     @property
     def wait(self) -> Forecast:
-        """Return the forecast of a seller that only waits."""
         return self.all[0]
 
     @property

@@ -80,7 +80,6 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
 
 
 def add_up(months: Iterable[Amount]) -> Amount:
-    """Return one exact amount: totals and cells of the months added up."""
     total, splits = 0, dict[str, Counter[str]]()
     for month in months:
         total += month.total

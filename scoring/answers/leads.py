@@ -150,7 +150,6 @@ def _without(lead: Lead) -> Variant | None:
 def score_variants(
     answer: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
 ) -> list[SellerScore | None]:
-    """Return one score a variant."""
     if not variants:
         return []
     core = answer.core

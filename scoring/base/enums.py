@@ -287,8 +287,6 @@ class Audience(IntEnum):
 
 
 class Automation(IntEnum):
-    """The part of software in a decision."""
-
     NONE = 1
     PARTIAL = 2
     FULL = 3
@@ -301,8 +299,6 @@ class ReplayState(IntEnum):
 
 
 class Ingredient(IntEnum):
-    """An input of an answer."""
-
     ENTRIES = 1
     DAY = 2
     MODEL = 3

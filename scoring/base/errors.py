@@ -54,7 +54,6 @@ class FieldViolation:
 
     @property
     def field(self) -> str:
-        """Return the path as text."""
         return field_name(self.path)
 
 

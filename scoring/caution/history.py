@@ -64,7 +64,6 @@ class Onset(NamedTuple):
 
     @property
     def case(self) -> str:
-        """Return the id of the case that it opens."""
         return name_case(self.rule.id, self.entries[-1])
 
 

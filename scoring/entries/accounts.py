@@ -70,8 +70,6 @@ def list_balances(changes: Sequence[tuple[int, DepositChanged]], currency: str, 
 
 @dataclass(frozen=True, slots=True)
 class ClaimBalance:
-    """One adjudicated claim against one seller."""
-
     currency: str = ""
     """Empty if the claim is not recorded."""
     paid_minor: int = 0

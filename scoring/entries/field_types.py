@@ -264,7 +264,6 @@ _EMPTY: Mapping[str, object] = {"text": "", "id": "", "count": 0, "flag": False,
 
 
 def fact_fields(fact: type) -> tuple[FactField, ...]:
-    """Return the fields of a fact by their numbers in the contract."""
     declared = [
         FactField(f.name, required=f.default is MISSING and f.default_factory is MISSING, **f.metadata)
         for f in fields(fact)

@@ -100,7 +100,6 @@ class EntryColumns:
         return _Lazy(self, _ALL, case=case, cases=cases)
 
     def with_columns(self, **columns: Ints) -> "EntryColumns":
-        """Return the entries with these columns replaced."""
         return _Lazy(self, _ALL, **columns)
 
 
@@ -197,7 +196,6 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def rows_by_case(self) -> list[list[FactRow]]:
-        """Return the rows of each case, by sequence."""
         found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
         for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
             found[case].append(self.rows[row])

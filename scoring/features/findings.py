@@ -29,7 +29,6 @@ class Findings:
     row: Ints
 
     def take(self, index: slice) -> "Findings":
-        """Return the findings of a slice."""
         return Findings(self.case[index], self.day[index], self.finding[index], self.row[index])
 
 

@@ -28,8 +28,6 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The facts of n sellers from K views."""
-
     facts: Facts
     """Facts of the first view; only it has allegations, overrides and existence."""
     violations: Violations

@@ -13,8 +13,6 @@ MAX_RESTS_ON = 100
 
 
 class CaseStatement(NamedTuple):
-    """One recorded entry about a case."""
-
     entry_id: str
     occur_time: int
     fact: CaseChanged

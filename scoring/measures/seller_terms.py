@@ -8,8 +8,6 @@ from scoring.measures.record import MeasureLift, MeasureStatement, find_lifts
 
 
 class SellerTerms(NamedTuple):
-    """The terms that the ledger records of a seller, by sequence."""
-
     statements: list[MeasureStatement]
     on_payouts: list[OnPayouts]
     cases: list[CaseStatement]

@@ -71,7 +71,6 @@ class Page:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows of all tables."""
         return sum(table.points.size for table in self.tables)
 
     def raw_score(self, x: Floats) -> Floats:

@@ -38,7 +38,6 @@ def is_freed(feature: AnyFeature) -> bool:
 
 
 def broken_promises(features: Iterable[AnyFeature]) -> list[Promise]:
-    """Return the promises that rest on a freed direction."""
     names = {feature.name for feature in features if isinstance(feature, Feature) and is_freed(feature)}
     return [promise for promise in PROMISES if names.intersection(promise.rests_on)]
 

@@ -21,8 +21,6 @@ PPM = 1_000_000
 
 
 class LinkStatement(NamedTuple):
-    """One entry about a link."""
-
     entry_id: str
     sequence: int
     seller: str
@@ -54,8 +52,6 @@ class Hold(NamedTuple):
 
 
 class LinkDecisions(NamedTuple):
-    """Persons' decisions about the links of one kind."""
-
     confirmed: int = 0
     severed: int = 0
 

@@ -112,8 +112,6 @@ class IncidentEffect:
 
 @dataclass(frozen=True, slots=True)
 class ExposureDay:
-    """A day of exposure, as stated: no confirmed violation."""
-
     day: int
     settled_orders: int
     service_failures: int

@@ -83,7 +83,6 @@ class PastStates:
         return PastTiers(observe_time, tiers, override)
 
     def take(self, cases: Sequence[int]) -> "PastStates":
-        """Return the states of the sellers at these places."""
         return PastStates(*(getattr(self, field.name)[:, cases] for field in fields(self)))
 
 

@@ -99,7 +99,6 @@ def reason_code(category: Category) -> str:
 
 
 def count_incidents(violations: Violations, n: int) -> Ints:
-    """Return how many incidents of each of n cases count."""
     return np.bincount(violations.case[first_of_runs(violations.case, violations.incident)], minlength=n)
 
 

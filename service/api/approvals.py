@@ -201,7 +201,6 @@ def require_open(proposal: Proposal) -> None:
 
 @contextmanager
 def add_name_to_not_found(name: str) -> Iterator[None]:
-    """Within the block, name the proposal in a ProposalNotFound."""
     try:
         yield
     except ProposalNotFound as error:

@@ -234,7 +234,6 @@ class Server:
         self._registry.register(collector)
 
     def metrics(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def drain(self) -> None:

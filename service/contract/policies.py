@@ -10,7 +10,6 @@ from service.ledger.append.policy_moves import PolicyMove
 
 
 def policy_message(policy: Policy) -> pb.Policy:
-    """Return a policy with its resource name, by its digest."""
     name = policy_name(policy.digest)
     return message_of(pb.Policy, policy, name=name, policy_name=policy.name, policy_version=policy.version)
 

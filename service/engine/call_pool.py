@@ -214,7 +214,6 @@ class CallPool(ThreadPoolExecutor):
             self.finish(call)
 
     def finish(self, call: GrpcCall) -> None:
-        """Note that a call is over."""
         self._here.pop(id(call), None)
         call.set_ended()
 

@@ -66,7 +66,6 @@ class Turns(Generic[T]):
         return item
 
     def has(self, marketplace: str) -> bool:
-        """Return whether an item of the marketplace waits."""
         return marketplace in self._queues
 
     def count_ahead(self, marketplace: str) -> int:

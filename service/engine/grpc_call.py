@@ -141,7 +141,6 @@ class GrpcCall(WaitingCall):
         self._in_context(self._do, self._event, self._state, self._behave, request, self._parse, self._write)
 
     def end(self, status: grpc.Status) -> None:
-        """Refuse the call with a status, unless it is over."""
         state = self._state
         with state.condition:
             if not inside._is_rpc_state_active(state):

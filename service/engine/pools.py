@@ -54,7 +54,6 @@ RULES: Mapping[Pool, LineRules] = {
 
 
 def threads_of(limits: Limits) -> dict[Pool, int]:
-    """Return the threads of each pool under the settings' limits."""
     return {
         Pool.READ: limits.worker_threads,
         Pool.BATCH: 2 * limits.slow_threads,

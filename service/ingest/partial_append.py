@@ -32,7 +32,6 @@ class AppendCounts:
     """Appended by this import before."""
 
     def add(self, other: "AppendCounts") -> None:
-        """Add the other's counts to these."""
         for name in AppendCounts.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 

@@ -9,8 +9,6 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 
 
 class Act(IntEnum):
-    """Kinds of entries that are no facts."""
-
     POLICY = 1001
     POLICY_TEXT = 1002
     PROPOSAL = 1003
@@ -115,7 +113,6 @@ class Record:
 
     @property
     def reports(self) -> int:
-        """Return the number of all reports, open ones included."""
         return self.upheld + self.overturned + self.dismissed + self.withdrawn + self.open
 
 

@@ -95,7 +95,6 @@ class Refusals:
 
 
 def name_refused(seller: Seller) -> str:
-    """Return the source of a refused seller's position."""
     return PREFIX + "/".join(seller)
 
 

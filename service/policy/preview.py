@@ -137,7 +137,6 @@ class Question:
             raise invalid("currency", f"is {after}, and {before} in the policy before it; compare sums in one currency")
 
     def policies(self) -> tuple[Policy, Policy]:
-        """Return (served, proposed) policy."""
         return self.before, self.after
 
     def list_values(self) -> set[str]:

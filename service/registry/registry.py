@@ -98,7 +98,6 @@ _CHANGED = {
 
 
 def is_proposal_done(moves: Sequence[ModelMove], proposal: str) -> bool:
-    """Return whether the proposal made a champion."""
     return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
 
 
@@ -261,7 +260,6 @@ class Registry:
         return self._storage.moves()
 
     def digests(self) -> list[str]:
-        """Return the digests of all whole models, sorted."""
         return self._storage.digests()
 
     def resolve(self, name: str, moves: list[ModelMove] | None = None) -> str:

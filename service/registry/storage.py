@@ -40,7 +40,6 @@ class Storage:
         self._is_exclusive = self._is_folder
 
     def digests(self) -> list[str]:
-        """Return the digests of whole models, sorted."""
         names = (name.split("/") for name in self._store.list("models"))
         return sorted(name[1] for name in names if name[2:] == [MANIFEST] and is_digest(name[1]))
 

@@ -52,7 +52,6 @@ class ExportResult(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Return the number of entries in all files."""
         return sum(file.rows for file in self.files)
 
     def encode(self) -> bytes:

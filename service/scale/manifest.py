@@ -74,7 +74,6 @@ class RunManifest:
 
     @property
     def rows(self) -> int:
-        """Return the number of entries of all tasks."""
         return sum(task.rows for task in self.tasks)
 
     @property

@@ -83,7 +83,6 @@ class Scorer:
 
     @property
     def serving(self) -> tuple[Artifact | None, Policy]:
-        """Return the served model and policy."""
         return self.champion.artifact, self.policy.now
 
     def _make_query(

@@ -28,7 +28,6 @@ class CountedEvents:
     """Minor units of the study's currency."""
 
     def take(self, rows: Bools) -> "CountedEvents":
-        """Return what a mask chooses."""
         return CountedEvents(self.case[rows], self.day[rows], self.number[rows], self.amount[rows])
 
     def count_by_case(self, cases: int) -> Ints:
@@ -37,7 +36,6 @@ class CountedEvents:
 
 
 def match_rules(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Return which violations match at least one rule."""
     matching = np.zeros(len(v.case), dtype=bool)
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)

@@ -48,7 +48,6 @@ class Step:
         self._progress(self.name, min(done, self._total - 1), self._total)
 
     def end(self) -> None:
-        """Show the progress as complete."""
         self._progress(self.name, self._total, self._total)
 
 

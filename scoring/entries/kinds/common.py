@@ -39,12 +39,10 @@ def list_deciders(actor: str) -> list[str]:
 
 
 def reason_field(number: int) -> Any:
-    """Return the required, sealed field of a reason."""
     return required(number, REASON, "The reason. Required. Sealed.", missing_text=REASON_MISSING)
 
 
 def ground_field(number: int) -> Any:
-    """Return the optional field of a legal ground."""
     return optional(number, GROUND, GROUND_TEXT)
 
 

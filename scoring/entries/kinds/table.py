@@ -91,7 +91,6 @@ class KindRow:
 
     @property
     def fields(self) -> tuple[FactField, ...]:
-        """Return the fact's fields, by number."""
         return fact_fields(self.fact)
 
 

@@ -122,7 +122,6 @@ def _load_reports_of_listed(reader: RowReader, context: KnownContext, fresh: Seq
 def load_reached_sellers(
     reader: RowReader, context: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
-    """Add the recorded violations derived from (report, seller) pairs."""
     ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
     for row in reader.rows(NAMED, ids):
         report, seller = ids[row.entry_id]

@@ -85,7 +85,6 @@ class Database:
 
     @property
     def engines(self) -> tuple[Engine, Engine]:
-        """Return (reading, writing) engine."""
         return self._readers, self._writer
 
     @property

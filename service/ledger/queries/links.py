@@ -95,7 +95,6 @@ class LinkQueries:
             return read_surroundings(reader, sellers, cut.observe_time, steps)
 
     def find_suspended(self, marketplace: str, sellers: Collection[str], cut: Cut) -> set[str]:
-        """Return those of the sellers who are suspended at the cut."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return _find_suspended(reader, sellers, cut.observe_time)
 
@@ -128,7 +127,6 @@ class LinkQueries:
 
 
 def read_link_statements(reader: RowReader) -> list[LinkStatement]:
-    """Return all statements of links in the reader's marketplace and cut."""
     return _read(reader, reader.rows(_EVERY))
 
 

@@ -98,14 +98,12 @@ def fold_states(rows: Iterable[Any]) -> dict[str, ViolationState]:
 
 
 def change_of(row: Any) -> RecordedChange:
-    """Return the decision that a row of RECORDED states."""
     return RecordedChange(
         Kind(row.kind), row.entry_id, row.status, row.severity, row.target, row.occur_time, row.report_time
     )
 
 
 def state_on_arrival(report: Any) -> ViolationState:
-    """Return the state that a report gave its violation, before any decision."""
     severity, status = Severity(report.severity), Status(report.status)
     return ViolationState(report.seller, Kind(report.kind), status, severity, report.report_time)
 

@@ -20,8 +20,6 @@ SALE_VALUES = ("currency", "value_minor", *FAILURES)
 
 @dataclass(frozen=True, slots=True)
 class SupposedEntries:
-    """Hypothetical entries of one seller."""
-
     facts: Sequence[FactRow] = ()
     """All but exposure."""
     sales: Sequence[SaleRow] = ()

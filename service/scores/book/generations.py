@@ -83,7 +83,6 @@ class Generations:
             self._all = tuple(sorted(every, key=lambda one: (one.head.day, one.head.sequence), reverse=True))
 
     def drop(self, generation: Generation) -> None:
-        """Answer no longer from this generation."""
         with self._lock:
             self._all = tuple(other for other in self._all if other is not generation)
 

@@ -20,7 +20,6 @@ class ComplaintPages:
     queue: QueuePages
 
     def show(self, visit: Visit) -> Response:
-        """Show a complaint with the letters about its measure."""
         entry = self._find(visit)
         seller, measure, client = last(entry.seller), entry.complaint.measure, visit.visitor.client
         letters = call_or_problem(

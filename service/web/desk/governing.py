@@ -36,7 +36,6 @@ class ModelPages:
         return visit.page("models.html", models=models, moves=moves.result())
 
     def show(self, visit: Visit) -> Response:
-        """Show a model, and which one the server serves."""
         answer = visit.visitor.client.get_model(visit.path_value("model"))
         return visit.page("model.html", model=answer.model, serving=answer.serving_digest)
 

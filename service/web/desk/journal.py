@@ -149,7 +149,6 @@ class Journal:
         return max(0.0, decision.due - self._clock())
 
     def list_bulk(self) -> list[dict[str, Any]]:
-        """Return bulk decisions, the latest first."""
         with self._lock:
             return list(reversed(self._bulk.values()))
 
@@ -177,7 +176,6 @@ class Journal:
             self._change(violation, claimed_by="", claimed_until=0.0)
 
     def note_opened(self, violation: str, actor: str) -> None:
-        """Record that a person opened the evidence."""
         with self._lock:
             opened = self._case(violation).opened
             if actor not in opened:

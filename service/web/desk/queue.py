@@ -127,7 +127,6 @@ class QueuePages:
         )
 
     def note_complaint(self, complaint: str, decision_id: str) -> None:
-        """Remember that the ledger holds the decision about a complaint."""
         self._decided.put(complaint, (decision_id, time.monotonic()))
 
     def is_decided_by(self, complaint: str, decision_id: str) -> bool:

@@ -95,7 +95,6 @@ class SellerFilePages:
         )
 
     def entries(self, visit: Visit) -> Response:
-        """Show a page of the seller's entries."""
         seller = seller_of(visit)
         request = ListEntriesRequest(
             parent=seller_name(self.marketplace, seller),
@@ -130,7 +129,6 @@ def violations_latest_first(client: Client, marketplace: str, seller: str) -> li
 
 
 def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
-    """Return the seller's first MARKED_ENTRIES entries by sequence."""
     listed = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return list(islice(listed, MARKED_ENTRIES))
 

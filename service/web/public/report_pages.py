@@ -44,7 +44,6 @@ class ReportPages:
         return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
     def csv(self, visit: Visit) -> Response:
-        """Return the report as a CSV file to save."""
         name = f"report-{visit.path_value('period')}.csv"
         body = write_csv(self._find(visit))
         return Response(

@@ -49,7 +49,6 @@ def exclusions(r: Reading) -> list[Block]:
 
 
 def data_checks(r: Reading) -> list[Block]:
-    """Tabulate result, number and text of each check of the data."""
     caption = "Look for anything not passed, and at the numbers next to it."
     return [_checks(r.evaluation["checks"]["data"], "data check", caption)]
 
@@ -75,7 +74,6 @@ def _checks(rows: list[Json], what: str, caption: str) -> Table:
 
 
 def looks(r: Reading) -> list[Block]:
-    """Tabulate earlier looks at the test window."""
     rows = r.evaluation["looks"]
     if not rows:
         return [Text("The test window was never looked at before.")]
