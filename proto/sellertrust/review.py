@@ -43,8 +43,6 @@ class _RequiredFields(TypedDict):
 
 
 class CaseDecision(_RequiredFields, total=False):
-    """A decision about a case; `actor` and `reason` are required."""
-
     ground: str
     """The legal or policy ground."""
     entry_id: str | None
@@ -181,7 +179,6 @@ class Reviews(Stubs):
     def decide(
         self, request: DecideViolationsRequest, *, deadline_seconds: float = DECIDE_SECONDS
     ) -> DecideViolationsResponse:
-        """Make the call of `decide_violations` by a request of `decide_request`."""
         return invoke(self._reviews.DecideViolations, request, deadline_seconds)
 
     def get_transparency_report(

@@ -35,7 +35,6 @@ class Threads:
 
     @staticmethod
     def batches(batches: Any) -> Iterable[Any]:
-        """Return batches for the thread that reads them."""
         return batches  # type: ignore[no-any-return]
 
 
@@ -44,7 +43,6 @@ class Loop(Threads):
 
     @staticmethod
     def result(future: "Future[Result]") -> Result:
-        """Wait on the loop for a future's result."""
         found: Result = settle(asyncio.wrap_future(future))
         return found
 

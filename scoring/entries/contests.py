@@ -115,7 +115,6 @@ class Contests:
             self.measures[fact.measure] = replace(measure, contestable_from=since)
 
     def mark_decided(self, complaint: str, entry_id: str) -> None:
-        """Record `entry_id` as the decision of a recorded complaint."""
         self.complaints[complaint] = replace(self.complaints[complaint], decided_by=entry_id)
 
     def record_decider(self, violation: str, actor: str, caller: str) -> None:

@@ -40,7 +40,6 @@ RETRACTED_STATUSES = frozenset({Status.DISMISSED, Status.WITHDRAWN, Status.OVERT
 
 
 def allowed_actions(status: Status) -> tuple[Action, ...]:
-    """Return the actions that a status allows; empty if none."""
     return tuple(action for (known, action) in TRANSITIONS if known is status)
 
 

@@ -36,8 +36,6 @@ class Violations:
 
 
 class ViolationColumns(NamedTuple):
-    """Violations by (case, violation). Arrays of shape (violations,)."""
-
     reports: EntryColumns
     """Their reports; else a decision."""
     is_reported: Bools

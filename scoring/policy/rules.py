@@ -65,8 +65,6 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class SettledValue:
-    """The settled value of a product category, or of all together."""
-
     product_category: str = optional_text()
 
 
@@ -234,7 +232,6 @@ class Situation:
         )
 
     def value(self, operand: Operand) -> int:
-        """Return the value that a rule asks for; 0 if it is not stated."""
         if isinstance(operand, Counter | Ladder):
             return self.incidents.get(operand, 0)
         if isinstance(operand, SettledValue):

@@ -32,8 +32,6 @@ MAX_CELLS = 200_000
 
 
 class Cell(NamedTuple):
-    """One cell, by the lowest value of each of its ranges."""
-
     points: int | None
     """None for an UNRATED seller."""
     tier: Tier | None

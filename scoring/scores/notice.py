@@ -24,8 +24,6 @@ from scoring.scores.score import Cautions, CoreAnswer, EarlierAnswer, compute_an
 
 
 class Move(NamedTuple):
-    """A change of the served policy or model."""
-
     time: int
     """In microseconds."""
     before: str

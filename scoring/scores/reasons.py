@@ -296,7 +296,6 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
 
 
 def group_entries_by_violation(rows: Sequence[FactRow]) -> dict[str, list[str]]:
-    """Return the ids of the entries about each violation, in the order of their sequence."""
     entries: dict[str, list[str]] = {}
     for row in sorted((row for row in rows if row.violation is not None), key=lambda r: r.sequence):
         if row.kind in _ABOUT_VIOLATIONS and row.violation is not None:

@@ -107,7 +107,6 @@ class Health(Collector):
         self._is_ending.set()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield by service 1 if it is SERVING, else 0."""
         text = "Whether a service is SERVING in this process."
         serving = GaugeMetricFamily("sellertrust_serving", text, labels=("service",))
         for service, is_serving in self._services.items():

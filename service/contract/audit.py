@@ -6,7 +6,6 @@ from sellertrust.v1 import audit_service_pb2 as pb
 
 
 def record_message(text: str, line: Mapping[str, Any]) -> pb.AuditRecord:
-    """Return a line of the audit file: its text, and its fields (`line`)."""
     record = pb.AuditRecord(line=text, hash=line["hash"])
     for name in ("event", "caller", "method", "code", "call"):
         setattr(record, name, line.get(name, ""))

@@ -57,7 +57,6 @@ def certificate_message(
     measures: InForce,
     measures_without_links: InForce,
 ) -> pb.LinkCertificate:
-    """Return a link's path of sellers, and terms with and without links."""
     fact = link.fact
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
     hops = {

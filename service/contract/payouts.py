@@ -83,7 +83,6 @@ def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.Ev
 
 
 def restitution_message(name: str, restitution: Restitution) -> measure_pb.GetRestitutionResponse:
-    """Return a restitution as a message; `name`: the seller's resource name."""
     items = [
         message_of(measure_pb.GetRestitutionResponse.Item, item, item.span, other_violations=item.span.others)
         for item in restitution.items

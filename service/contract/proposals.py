@@ -49,7 +49,6 @@ def canonical(request: Message, *, known_alone: bool = False) -> bytes:
 
 
 def request_of(method: str, data: bytes) -> Message:
-    """Parse the serialized request of a proposal to call `method`."""
     kind: type[Message] = type(getattr(Pb.CreateProposalRequest(), _FIELDS[method]))
     return kind.FromString(data)
 

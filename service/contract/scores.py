@@ -66,7 +66,6 @@ def score_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.TrustScore:
-    """Return a score; `name`: the seller's resource name."""
     return trust_score_service_pb2.TrustScore(  # by name, not by `message_of`: a rescoring makes millions
         seller=name,
         state=trust_score_service_pb2.ScoreState.ValueType(score.state),
@@ -118,7 +117,6 @@ def result_message(
     stamp: trust_score_service_pb2.Stamp | None,
     freshness: trust_score_service_pb2.Freshness | None = None,
 ) -> trust_score_service_pb2.BatchGetTrustScoresResponse.Result:
-    """Return a seller's part of a batch: its score or its error."""
     result = trust_score_service_pb2.BatchGetTrustScoresResponse.Result
     if isinstance(outcome, SellertrustError):
         return result(seller=name, error=item_error(outcome))

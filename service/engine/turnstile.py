@@ -154,7 +154,6 @@ class Turnstile:
             return max(HOLD_SECONDS, (held + 1) / HELD_REFUSALS)
 
     def stop_holding(self, connections: Iterable[str]) -> None:
-        """Count one held call less for each of these connections."""
         with self._lock:
             self._held -= Counter(connections if self._is_shared else [""] * len([*connections]))
 

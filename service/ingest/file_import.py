@@ -153,7 +153,6 @@ def import_entries(
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
-    """Import (line, row) pairs in place of the files' own rows."""
     run = _Run(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.rejects_of(file.path):

@@ -19,7 +19,6 @@ def load_policy(settings: Settings) -> Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """Read a policy file. Raises PolicyRefused."""
     text = _read_text(path)
     try:
         return parse_policy_text(text)
@@ -47,7 +46,6 @@ def read_policy_data(text: str) -> dict[str, Any]:
 
 
 def read_policy_cases(path: Path) -> tuple[PolicyCase, ...]:
-    """Read the test cases of a policy. Raises PolicyRefused."""
     data = read_toml(path)
     try:
         return parse_cases(data)

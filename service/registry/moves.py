@@ -72,7 +72,6 @@ def aliases_of(moves: Iterable[ModelMove]) -> dict[str, str]:
 
 
 def find_figure(moves: Iterable[ModelMove], digest: str, name: str) -> Figure | None:
-    """Return the figure as last stated for a model, or None."""
     stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
     return stated[-1] if stated else None
 

@@ -25,7 +25,6 @@ class Interval:
 
     @staticmethod
     def from_error(value: float, error: float) -> "Interval":
-        """Return the interval of 1.96 standard errors on both sides."""
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def clip(self, least: float, most: float) -> "Interval":

@@ -68,7 +68,6 @@ class Labels:
 
 
 def windows_at(cases: int, point: Observation) -> Windows:
-    """Return the window of an observation point, repeated for each of `cases` sellers."""
     return Windows(np.full(cases, point.day), np.full(cases, point.window_end))
 
 

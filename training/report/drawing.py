@@ -60,12 +60,10 @@ def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
 
 
 def draw_whisker(at: float, low: float, high: float, x: Axis, y: Axis, says: str) -> Mark:
-    """Draw an upright line at `at`, from `low` to `high`."""
     return RuleLine(x.at(at), 100 - y.at(low), x.at(at), 100 - y.at(high), "whisker", says)
 
 
 def draw_level(value: float, y: Axis) -> RuleLine:
-    """Draw a line across the plot at a value of `y`."""
     return RuleLine(0, 100 - y.at(value), 100, 100 - y.at(value), "rule")
 
 

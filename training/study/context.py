@@ -62,7 +62,6 @@ class EventPoints:
 
 
 def read_context(root: Part) -> tuple[ContextSource, ...]:
-    """Read the list `[[context]]`; note errors in `root`."""
     return tuple(map(_read_source, root.list_of_parts("context", MAX_DECLARED, "name")))
 
 

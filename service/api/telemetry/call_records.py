@@ -179,7 +179,6 @@ class CallRecords:
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
     def count_message(self, served: ServedCall, direction: str) -> None:
-        """Count a message of a stream, `sent` or `received`."""
         served.call.counts[direction] += 1
         self._messages.add(served.method.name, direction)
 

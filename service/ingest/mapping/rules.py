@@ -44,7 +44,6 @@ _NEEDED = frozenset(["id", "text", "word", "time", "ids", "day"])
 
 
 def refuse_missing_fields(part: Part, row: KindRow) -> None:
-    """Note in `part` each required field that the rule lacks."""
     names = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED)]
     names += [field.name for field in row.fields if field.required and field.shape.kind in _NEEDED]
     for name in names:
@@ -227,8 +226,6 @@ _COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if fiel
 
 
 class ReportRejected(RowRejected):
-    """With the id of the report that the row cannot become."""
-
     def __init__(self, message: str, entry_id: str) -> None:
         super().__init__(message)
         self.entry_id = entry_id
@@ -418,7 +415,6 @@ class MappingRule:
             read_or_none(read, row)
 
     def name_report(self, row: Row, error: RowRejected) -> RowRejected:
-        """Return the error, with the id if the rule makes a report."""
         is_report = self._fact_type in (ViolationReported, ProductViolationReported)
         name = self.read_id("entry_id", row) if is_report else ""
         return ReportRejected(str(error), name) if name else error

@@ -104,7 +104,6 @@ class PolicyMoves:
             return _read_text(connection, _POLICY, digest)
 
     def find_assumptions(self, digest: str) -> str | None:
-        """Return the TOML of committed assumptions by their digest, or None."""
         with self.clock.database.read() as connection:
             return _read_text(connection, _ASSUMPTIONS, digest)
 

@@ -48,7 +48,6 @@ class ChangeQueries:
         return frozenset(sequence for (sequence,) in self.clock.database.rows(_BY_RULE, first=first, last=last))
 
     def list_of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[LedgerChange]:
-        """Return the seller's entries after sequence `after`, up to `last`."""
         values = {"marketplace": marketplace, "seller": seller, "after": after, "last": last, "limit": _ALL}
         return [LedgerChange(*row) for row in self.clock.database.rows(_OF_SELLER, **values)]
 

@@ -34,7 +34,6 @@ class SellerKey(NamedTuple):
 
 
 def read_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, SellerKey]:
-    """Return the keys by seller, without erased ones."""
     return {seller: SellerKey(key_id, bytes(secret)) for seller, key_id, secret in reader.rows(_KEYS, sellers)}
 
 

@@ -91,6 +91,5 @@ def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
 
 
 def batch_result(result: Message) -> bytes:
-    """Serialize a ready result of a batch, such as an error."""
     data = result.SerializeToString()
     return b"".join((_RESULTS, varint(len(data)), data))

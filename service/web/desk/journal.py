@@ -182,7 +182,6 @@ class Journal:
                 self._change(violation, opened=[*opened, actor])
 
     def forget_other_answers(self, violation: str, appeal: str) -> None:
-        """Forget findings and votes that answered another appeal than `appeal`."""
         with self._lock:
             case = self._case(violation)
             finding = {actor: one for actor, one in case.finding.items() if one.appeal == appeal}

@@ -92,7 +92,6 @@ class QueuePages:
         )
 
     def take_next(self, visit: Visit) -> Response:
-        """Claim the next case and redirect to it, or to the queue."""
         row = self.claim_next(visit.visitor)
         return redirect("/queue?done=1") if row is None else redirect(f"/cases/{row.id}")
 

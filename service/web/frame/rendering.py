@@ -86,12 +86,10 @@ def word(text: str) -> str:
 
 
 def action_name(action: Action.ValueType) -> str:
-    """Return an action as grants name it: `action_name(ACTION_CONFIRM) == "confirm"`."""
     return Action.Name(action).removeprefix("ACTION_").lower()
 
 
 def action_of(name: str) -> Action.ValueType:
-    """Return an action by the name of grants: `action_of("confirm") == ACTION_CONFIRM`."""
     return Action.Value(f"ACTION_{name.upper()}")
 
 

@@ -235,7 +235,6 @@ class Sessions:
         self._held: Recent[str, tuple[float, Visitor]] = Recent(MAX_SESSIONS)
 
     def open(self, actor: str, client: Client) -> str:
-        """Open a session and return its name, for the cookie."""
         name = secrets.token_urlsafe(32)
         self._held.put(name, (time.monotonic() + self._seconds, Visitor(name, actor, client)))
         return name
