@@ -73,6 +73,8 @@ class SellertrustCallError(Exception):
             message = _describe_connection(message)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and seconds is not None:
             message = f"The server gave no answer within {seconds:g} s."
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            message = f"The server lacks this method ({message}). Use a client of its version."
         result = cls(code, message)
         try:
             status = rpc_status.from_call(error)

@@ -16,6 +16,7 @@ from service.access.rights import MAY_BE_WRITTEN, METHODS, NEEDING_TWO
 from service.api.gate import Caller, CallGate
 from service.api.telemetry.call_records import CallRecords, Method
 from service.api.telemetry.tracing import is_sampled
+from service.contract.wire_size import parse
 from service.engine.grpc_call import GrpcCall
 
 FindAtOnce = Callable[[Any], Callable[[], bytes | None] | None]
@@ -94,5 +95,5 @@ class AtOnce:
         return response
 
     def _parse(self, data: bytes) -> _Request:
-        message = self._method.request_type.FromString(data)
+        message = parse(self._method.request_type, data)
         return _Request(message, self._find(message), self._records.pseudonym_of(message))

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
@@ -35,7 +35,7 @@ from service.api.telemetry.call_records import CallRecords, Method, ServedCall
 from service.api.telemetry.logs import Log, Pseudonyms
 from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
-from service.contract.wire_size import find_batch_field_number, require_few_fields
+from service.contract.wire_size import find_batch_field_number, parse, require_few_fields
 from service.engine.call_pool import taken_call
 from service.engine.fairness import find_marketplace, read_marketplace
 from service.engine.handover import run_in_pool
@@ -53,15 +53,6 @@ _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _NOTHING = ExitStack()
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
-
-
-def parse(kind: type[Message], data: bytes) -> Message:
-    """Parse a request, keeping fields of a newer contract. Raises InvalidInput about `request` for malformed bytes."""
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        name = kind.DESCRIPTOR.full_name
-        raise invalid("request", f"is not a {name}: garbled, cut short, nested too deep, or text not UTF-8") from None
 
 
 class Calls:
@@ -345,7 +336,7 @@ class _CallScope:
 
 def _require_one_marketplace(data: bytes, marketplace: str) -> None:
     turn = read_marketplace(data)
-    if turn and turn != marketplace and (not marketplace or is_id(marketplace)):
+    if turn and turn != marketplace and is_id(marketplace):
         raise invalid("request", "names two marketplaces; give its first field once")
 
 

@@ -1,14 +1,15 @@
-"""Count a request's fields on the wire before building a message.
+"""Count a request's fields on the wire before building a message; parse it.
 
 16 MB hold eight million empty entries, whose message and access check take gigabytes and a minute.
 """
 
-from contextlib import suppress
-
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError, Message
 
 from scoring.base.errors import invalid
 from scoring.entries.entry import MAX_BATCH
+from sellertrust.version import VERSION
+from service.engine.wire import walk_fields
 
 MAX_FIELDS = MAX_BATCH + 100
 
@@ -31,35 +32,26 @@ def require_few_fields(data: bytes, nested: int) -> None:
         raise invalid("entries", f"has more than {MAX_BATCH:,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
 
 
+def parse(kind: type[Message], data: bytes) -> Message:
+    """Parse a request. Raises InvalidInput about `request` for malformed bytes and unknown fields."""
+    try:
+        message = kind.FromString(data)
+    except DecodeError:
+        name = kind.DESCRIPTOR.full_name
+        raise invalid("request", f"is not a {name}: garbled, cut short, nested too deep, or text not UTF-8") from None
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
+        raise invalid("request", f"has fields that this server ({VERSION}) does not know; use a client of its version")
+    return message
+
+
 def _count_fields(data: memoryview, nested: int) -> int:
-    place = fields = 0
-    with suppress(IndexError):
-        while place < len(data) and fields <= MAX_FIELDS:
-            tag, place = _varint(data, place)
-            fields += 1
-            match tag & 7:
-                case 0:
-                    _, place = _varint(data, place)
-                case 1:
-                    place += 8
-                case 5:
-                    place += 4
-                case 2:
-                    size, place = _varint(data, place)
-                    if nested and tag >> 3 == nested:
-                        fields += _count_fields(data[place : place + size], 0)
-                    place += size
-                case _:
-                    break
+    fields = 0
+    for number, begin, end in walk_fields(data):
+        fields += 1
+        if nested and number == nested:
+            fields += _count_fields(data[begin:end], 0)
+        if fields > MAX_FIELDS:
+            break
     return fields
-
-
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    found = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        found |= (byte & 0x7F) << shift
-        if byte < 0x80 or shift > 63:
-            return found, place
-        shift += 7

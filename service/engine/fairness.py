@@ -4,18 +4,18 @@ import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from service.call_context import current_call
+from service.engine.wire import walk_fields
 
 T = TypeVar("T")
 
 SHARE = 3
 """Most seats held for each that stays free: 3 of 4, 24 of 32."""
 
-MAX_NAME_BYTES = 300
-_FIRST_FIELD = 0x0A
+MAX_NAME_BYTES, MAX_FIELDS = 300, 1_000
 
 
 def find_marketplace(name: str) -> str:
@@ -25,13 +25,11 @@ def find_marketplace(name: str) -> str:
 
 
 def read_marketplace(data: bytes) -> str:
-    """Return the id that a request's first field names; "" without one."""
-    if len(data) < 3 or data[0] != _FIRST_FIELD:
-        return ""
-    length, begin = data[1], 2
-    if length >= 0x80:
-        length, begin = length & 0x7F | data[2] << 7, 3
-    return find_marketplace(data[begin : begin + min(length, MAX_NAME_BYTES)].decode("ascii", "replace"))
+    """Return the id that field 1 of a request names; "" if the first MAX_FIELDS hold none."""
+    for number, begin, end in islice(walk_fields(data), MAX_FIELDS):
+        if number == 1:
+            return find_marketplace(data[begin : min(end, begin + MAX_NAME_BYTES)].decode("ascii", "replace"))
+    return ""
 
 
 class Turns(Generic[T]):

@@ -1,11 +1,14 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sellertrust
-from sellertrust.client import Client
+from sellertrust.client import Client, SellertrustCallError, seller_name
+from sellertrust.requests import invoke
 from sellertrust.testing import trust_client  # noqa: F401 (a fixture)
+from sellertrust.v1.trust_score_service_pb2 import GetTrustScoreRequest
 from service.registry.registry import Registry
 from service.registry.starter import STARTER_DIGEST, publish_starter
 from tests.helpers.models import publish
@@ -35,6 +38,16 @@ def test_the_fixture_scores_by_the_starter_model(trust_client: Client) -> None: 
     remembered = trust_client.get_trust_score(MARKET, "s1")
     for score in (before, after, remembered):
         assert (score.stamp.model_name, score.stamp.model_digest) == ("starter", STARTER_DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("method", "added"), [("TrustScoreService/GetTrustScore", b"\xf8\x07\x01"), ("TrustScoreService/Forecast", b"")]
+)
+def test_the_fixture_refuses_what_it_does_not_know(trust_client: Client, method: str, added: bytes) -> None:  # noqa: F811
+    request = GetTrustScoreRequest(seller=seller_name(MARKET, "s1")).SerializeToString() + added
+    newer: Any = trust_client.channel.unary_unary(f"/sellertrust.v1.{method}")
+    with pytest.raises(SellertrustCallError, match=r"[Uu]se a client of its version"):
+        invoke(newer, request, 10)
 
 
 def test_local_servers_know_nothing_of_each_other() -> None:

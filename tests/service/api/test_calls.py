@@ -63,9 +63,12 @@ def test_every_call_is_counted_and_leaves_one_line(running: Running) -> None:
     assert all(running.value("requests_total", method=name, code="INVALID_ARGUMENT") == 1 for name in methods)
 
 
-def test_fields_of_a_newer_contract_are_ignored(running: Running) -> None:
-    data = ledger_service_pb2.ListEntriesRequest(parent=f"marketplaces/{MARKET}").SerializeToString()
-    call_bytes(running.address, "LedgerService/ListEntries", data + b"\xf8\x07\x01")
+@pytest.mark.parametrize("unknown", [b"\xf8\x07\x01", b"\x2a\x03\xf8\x07\x01"])
+def test_fields_of_a_newer_contract_are_refused(running: Running, unknown: bytes) -> None:
+    request = trust_score_service_pb2.GetTrustScoreRequest(seller=f"marketplaces/{MARKET}/sellers/s")
+    data = request.SerializeToString() + unknown
+    error = refused("INVALID_ARGUMENT", "", call_bytes, running.address, "TrustScoreService/GetTrustScore", data)
+    assert "use a client of its version" in error.message
 
 
 def test_an_empty_request_names_the_name_that_is_missing(running: Running) -> None:

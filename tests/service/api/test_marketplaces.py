@@ -21,7 +21,7 @@ from service.engine.fairness import LockByTurns, Seats, read_marketplace
 from service.engine.waiting_line import Cause, LineRules, WaitingCall, WaitingLine
 from tests.bench import _marketplace_flood
 from tests.helpers.limits import Limit
-from tests.helpers.refusals import refused
+from tests.helpers.refusals import refusal, refused
 from tests.helpers.servers import MARKET, Running, identity, running_server
 from tests.helpers.waiting import wait_until
 
@@ -122,6 +122,12 @@ def test_no_caller_chooses_its_turn(tmp_path: Path) -> None:
                 assert "names two marketplaces" in error.message
             else:
                 assert ask(forged + real)
+
+
+def test_an_actor_is_no_marketplace(tmp_path: Path) -> None:
+    with two_marketplaces(tmp_path) as (_, client):
+        error = refusal(client.rollback_model, actor="marketplaces/me", reason="tried", champion="a" * 64)
+    assert "marketplaces" not in error.message
 
 
 def waiting_call(marketplace: str, arrived: float = 0.0) -> WaitingCall:
@@ -305,7 +311,7 @@ def test_batches_of_streams_take_turns() -> None:
     assert order == [MARKET, OTHER, *[MARKET] * 4]
 
 
-def test_the_marketplace_is_read_from_the_first_field() -> None:
+def test_the_marketplace_is_read_from_field_1() -> None:
     for request, name in (
         (ledger_pb.AppendEntriesRequest(parent="marketplaces/a-1", entries=[entry(MARKET, "i")]), "a-1"),
         (score_pb.GetTrustScoreRequest(seller=seller_name("m" * 128, "s" * 128), at_least_sequence=6), "m" * 128),
@@ -314,4 +320,9 @@ def test_the_marketplace_is_read_from_the_first_field() -> None:
         (ledger_pb.ListEntriesRequest(), ""),
     ):
         assert read_marketplace(request.SerializeToString()) == name
+    name = score_pb.GetTrustScoreRequest(seller=seller_name("late", "s")).SerializeToString()
+    later = score_pb.GetTrustScoreRequest(at_least_sequence=6)
+    later.known_time.GetCurrentTime()
+    for kind in (b"\x51" + b"x" * 8, b"\x55" + b"x" * 4, b"\x50\x01"):
+        assert read_marketplace(later.SerializeToString() + kind + name) == "late"  # as JSON through Envoy
     assert read_marketplace(b"\n\x90") == read_marketplace(b"\n\xff\xff\xff") == ""

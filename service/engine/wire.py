@@ -1,0 +1,37 @@
+"""Walk a serialized message's fields without building it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+
+def walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
+    """Yield each field's number, and its value's begin and end; end at malformed bytes."""
+    place = 0
+    with suppress(IndexError):
+        while place < len(data):
+            tag, place = _varint(data, place)
+            begin = place
+            match tag & 7:
+                case 0:
+                    _, place = _varint(data, place)
+                case 1:
+                    place += 8
+                case 5:
+                    place += 4
+                case 2:
+                    size, begin = _varint(data, place)
+                    place = begin + size
+                case _:
+                    return
+            yield tag >> 3, begin, place
+
+
+def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
+    found = shift = 0
+    while True:
+        byte = data[place]
+        place += 1
+        found |= (byte & 0x7F) << shift
+        if byte < 0x80 or shift > 63:
+            return found, place
+        shift += 7
