@@ -1,7 +1,7 @@
 """Answer calls from memory where their requests arrive, without a thread or a lock.
 
 gRPC's one serving thread must not wait. It answers a call only if the caller is known, the request is granted and the
-answer is remembered. Any other call goes to its pool, which checks everything again.
+answer is remembered. Any other call goes to its pool.
 """
 
 from collections.abc import Callable

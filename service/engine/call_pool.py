@@ -1,7 +1,7 @@
 """Bounded pools of threads for gRPC's calls.
 
 By default gRPC queues calls without a limit, and begins calls that no one awaits. A `CallPool` gives a call a thread
-only once its request has arrived, and only if there is no immediate answer. `WaitingLine` chooses the next call.
+only once its request has arrived, and only if there is no immediate answer.
 """
 
 import threading
@@ -83,7 +83,7 @@ class CallPool(ThreadPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Queue a call of gRPC, or run any other function in a thread; return its future.
 
-        Never raises for a call: a call that cannot be queued is cancelled.
+        A call that cannot be queued is cancelled.
         """
         if not is_handed_over(args):
             return super().submit(fn, *args, **kwargs)

@@ -156,7 +156,6 @@ class GrpcCall(WaitingCall):
             self._note_end()
 
     def set_ended(self) -> None:
-        """Note that the call is over, and call the callback."""
         self.has_ended = True
         self._note_end()
 

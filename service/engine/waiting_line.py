@@ -99,7 +99,7 @@ class _Delay:
 
 
 class WaitingLine:
-    """The calls of one class that wait for a thread. Not thread-safe: its owner holds a lock."""
+    """The calls of one class that wait for a thread. Its owner holds a lock."""
 
     def __init__(self, rules: LineRules, threads: int = 1, clock: Callable[[], float] = monotonic) -> None:
         self._rules = rules

@@ -1,4 +1,4 @@
-"""Walk a serialized message's fields without building it."""
+"""Fields of a serialized message."""
 
 from collections.abc import Iterator
 from contextlib import suppress
