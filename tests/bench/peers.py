@@ -2,7 +2,7 @@
 
 Ratios of calls a second over three peers: gRPC's own echo of the same bytes, FastAPI with `Booster.predict` on inputs
 in memory, FastAPI with a nightly job's scores in PostgreSQL. Medians of interleaved rounds, by h2load. This server logs
-each call, peers log nothing. Three minutes on an idle core.
+each call, peers log nothing.
 """
 
 import json
