@@ -104,7 +104,10 @@ def require_contest_link(text: str) -> str:
 
 
 def absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with the name of an unknown user") from None
 
 
 def require_registry(place: Path | str) -> Path | str:

@@ -39,6 +39,8 @@ def test_the_data_folder_follows_the_user(monkeypatch) -> None:
     assert load({}).data_dir == Path("/home/x/.local/share/sellertrust")
     assert load({"SELLERTRUST_DATA_DIR": "~/trust"}).data_dir == Path("/home/x/trust")
     assert load({"SELLERTRUST_DATA_DIR": "trust"}).data_dir == Path.cwd() / "trust"
+    [unknown] = problems(DATA_DIR="~nobody-of-this-name/trust")
+    assert "unknown user" in unknown
 
 
 def test_a_mistyped_variable_is_refused() -> None:

@@ -19,6 +19,7 @@ from service.web.frame.visits import Problem, Visit
 ACTIONS = ("confirm", "dismiss", "review", "overturn")
 REVERSED = {"confirm": ("overturn", "confirmed"), "dismiss": ("review", "dismissed")}
 """By action: what takes it back, and from which status."""
+OUT_OF_DATE = Problem(400, "This form is out of date", "Begin with another dry run.")
 MOST_CALLS = 10
 """Of 10,000 decisions each."""
 _FIELDS = (
@@ -65,6 +66,8 @@ class BulkPages:
     def preview(self, visit: Visit) -> Response:
         """Show the outcome of a dry run; a wrong form again, with status 400."""
         form = {name: visit.form_value(name) for name in _FIELDS}
+        if form["status"] not in ("", *(status for _, status in REVERSED.values())):
+            raise OUT_OF_DATE
         problems = [
             (name, text)
             for name, text in (("action", "Choose what to do"), ("reason", "Give the reason"))
@@ -73,7 +76,7 @@ class BulkPages:
         times: dict[str, Any] = {}
         for field, name in (("reported_from", "since"), ("reported_before", "before")):
             try:
-                times |= {field: datetime.fromisoformat(form[name]).replace(tzinfo=UTC)} if form[name] else {}
+                times |= {field: datetime.fromisoformat(f"{form[name]}T00:00+00:00")} if form[name] else {}
             except ValueError:
                 problems.append((name, "Write a day as 2026-06-30"))
         if problems or form["action"] not in ACTIONS:
@@ -109,7 +112,7 @@ class BulkPages:
         try:
             request = Parse(visit.form_value("request"), DecideViolationsRequest())
         except ParseError:
-            raise Problem(400, "This form is out of date", "Begin with another dry run.") from None
+            raise OUT_OF_DATE from None
         refuse_appeals(request)
         request.actor, request.execute = visit.visitor.actor, True
         for _ in range(MOST_CALLS):

@@ -497,6 +497,14 @@ def test_many_decisions_are_shown_first_and_reversed_by_id(desk: Site, client: C
     assert status(client, "many-other") == "CONFIRMED"
 
 
+@pytest.mark.parametrize(("field", "value"), [("status", "x"), ("since", "2026-06-30T12:00+02:00"), ("before", "1")])
+def test_a_wrong_bulk_decision_is_refused(desk: Site, field: str, value: str) -> None:
+    someone = person(desk)
+    someone.get("/bulk")
+    given = {"action": "confirm", "listing": "l-1", "reason": "a recall", field: value}
+    assert someone.post("/bulk/preview", given).status == 400
+
+
 def preview(someone: Person, given: dict[str, str]) -> str:
     shown = someone.post("/bulk/preview", given)
     assert shown.status == 200, shown.body
