@@ -61,6 +61,7 @@ WHERE = {
         "rescore",
         "policy preview",
         "ledger export",
+        "ledger outcomes",
         "ledger backup",
         "ledger checkpoint",
         "verify ledger",

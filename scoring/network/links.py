@@ -1,8 +1,7 @@
 """The links of sellers.
 
-A hold is a seller's live link to an identifier, or to another seller. Two sellers hold one identifier in common. The
-later is linked to the earlier: taking up an identifier says nothing about who had it before. If a person confirmed a
-hold, its seller is linked to all who share it.
+A hold is a seller's live link to an identifier, or to another seller. Of two with one identifier, the later is linked to
+the earlier: taking up an identifier says nothing about who had it before.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

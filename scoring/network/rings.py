@@ -1,4 +1,4 @@
-"""Rings: sellers whom links join, for staff to look at. To be in one says nothing about a seller."""
+"""Rings: sellers whom links join, for staff to look at."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise

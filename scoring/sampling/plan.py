@@ -6,8 +6,9 @@ All arithmetic is in integers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, pairwise
 from math import isqrt
+
+import numpy as np
 
 from scoring.base.errors import invalid
 from scoring.sampling.frame import PPM, Frame, Unit
@@ -55,13 +56,12 @@ def draw(frame: Frame, seed: str, chances: Sequence[int]) -> list[int]:
     The listings stand in a row by category, then by `draw_key`, each as long as its chance. The key of no listing gives
     a start. A listing is drawn if a whole number ends in it, so each category gets its due number, give or take one.
     """
-    keyed = [
-        (unit.category, draw_key(seed, frame.digest, unit.listing), place) for place, unit in enumerate(frame.units)
-    ]
-    order = [place for _, _, place in sorted(keyed)]
+    keys = [draw_key(seed, frame.digest, unit.listing) for unit in frame.units]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    order.sort(key=lambda place: frame.units[place].category)
     start = int.from_bytes(draw_key(seed, frame.digest, "")[:8], "big") % PPB
-    ends = accumulate((chances[place] for place in order), initial=start)
-    return sorted(place for place, (low, high) in zip(order, pairwise(ends), strict=True) if low // PPB != high // PPB)
+    passed = np.cumsum([start, *(chances[place] for place in order)]) // PPB
+    return sorted(order[number] for number in np.flatnonzero(np.diff(passed)))
 
 
 def draw_key(seed: str, frame_digest: str, listing: str) -> bytes:

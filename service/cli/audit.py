@@ -62,10 +62,10 @@ def plan_command(
 
     FRAME has the columns listing and seller, and may have category, units and value_minor (sold, whole numbers) and
     expected (the probability of a fake, 0 to 1). Without `expected`, the sellers' scores state it, and a complete frame
-    is written beside FRAME. Listings with a higher expected probability are drawn more often, and weigh less.
+    is written beside FRAME.
 
-    Without --seed the command shows the frame's digest. Publish it, then draw with --seed, such as the numbers of a
-    public lottery. FRAME.plan.json then holds the plan, signed with checkpoint-key.pem of the data folder.
+    Without --seed the command shows the frame's digest, to publish before the draw. FRAME.plan.json then holds the plan,
+    signed with checkpoint-key.pem of the data folder.
     """
     rows = _read_rows(file)
     if "expected" not in next(iter(rows.values())):
@@ -110,8 +110,7 @@ def estimate_command(
     """Estimate the share of fakes, with a 95 % interval, from the inspections of a plan.
 
     It reads FRAME.plan.json, and the inspections on record whose attribute audit_plan names the plan: a failed
-    inspection is a fake. Shares are of listings, units and value, over all and by category. FRAME.estimate.json then
-    holds plan, results and shares, signed.
+    inspection is a fake. FRAME.estimate.json then holds plan, results and shares, signed.
     """
     frame = _make_frame(_read_rows(file))
     described = _read_signed(_beside(file, "plan"), None)

@@ -36,6 +36,7 @@ Matched = Annotated[
         help="Import only the rows of this queue that a person has matched.",
     ),
 ]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -57,7 +58,7 @@ def import_command(
             help="TOML mapping that says how rows become entries, or entries as JSON lines.",
         ),
     ],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the files; default: the mapping's.")] = None,
+    data: DataFolder = None,
     rejects: Rejects = None,
     matched: Matched = None,
     dry_run: DryRun = False,
@@ -98,6 +99,22 @@ def import_command(
         else:
             report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress)
     return _report_import(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
+
+
+@app.command("outcomes")
+def outcomes_command(
+    mapping: Annotated[
+        Path, typer.Argument(metavar="MAPPING", exists=True, dir_okay=False, help="The office's mapping.")
+    ],
+    data: DataFolder = None,
+    marketplace: Marketplace = None,
+) -> None:
+    """Write each report of an office's files with its status: NAME.outcomes.csv in the working folder."""
+    from service.ingest.outcomes import write_outcomes
+
+    with open_ledger(load()) as ledger:
+        for path in write_outcomes(ledger, mapping_of_file(mapping, marketplace), data or mapping.parent, Path()):
+            say(f"written: {path}")
 
 
 def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace: str) -> None:

@@ -120,22 +120,14 @@ def import_files(
 ) -> ImportReport:
     """Import every file of a mapping found below `data`; the report lists rejected and unmatched rows.
 
-    Raises InvalidInput if a file is missing, ConfigurationWrong if it lacks a column of the mapping; nothing is
-    imported then. `dry_now` appends nothing and checks each entry as of this time.
+    Raises as `require_files`; nothing is imported then. `dry_now` appends nothing and checks each entry as of this time.
     """
-    named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
-    missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
-    if missing:
-        raise invalid("--data", f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder")
-    for file in mapping.files:
-        _require_columns(file, data / file.path)
+    require_files(mapping, data)
     run = _Run(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
         path = data / file.path
         with run.file(path, file.path) as raw:
-            rows = run.rows(path, raw, file.columns)
-            for join in file.joins:
-                rows = join.joined(rows, join.index(_rows_to_join(data / join.path)))
+            rows = _join_rows(file, data, run.rows(path, raw, file.columns))
             run.append(file.path, run.mapped(file, rows))
     return run.report
 
@@ -278,7 +270,28 @@ def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject
             yield line, entry
 
 
-def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
+def require_files(mapping: ForeignMapping, data: Path) -> None:
+    """Raise InvalidInput if `data` lacks a file of the mapping, ConfigurationWrong if a file lacks a column."""
+    named = [path for file in mapping.files for path in (file.path, *(join.path for join in file.joins))]
+    missing = [path for path in dict.fromkeys(named) if not (data / path).is_file()]
+    if missing:
+        raise invalid("--data", f"{data} lacks {', '.join(missing)}, which the mapping names; give their folder")
+    for file in mapping.files:
+        _require_columns(file, data / file.path)
+
+
+def read_mapped_rows(file: MappedFile, data: Path) -> Iterator[tuple[int, Row]]:
+    """Yield (line, row). Raises ConfigurationWrong for a malformed one."""
+    return _join_rows(file, data, _read_sound_rows(data / file.path, file.columns))
+
+
+def _join_rows(file: MappedFile, data: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    for join in file.joins:
+        rows = join.joined(rows, join.index(_read_sound_rows(data / join.path)))
+    return rows
+
+
+def _read_sound_rows(path: Path, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
 
@@ -286,7 +299,7 @@ def _rows_to_join(path: Path) -> Iterator[tuple[int, Row]]:
         yield from parquet_rows(path, refuse, lambda *_: None)
         return
     with path.open("rb") as raw:
-        yield from csv_rows(raw, path.name, refuse)
+        yield from csv_rows(raw, path.name, refuse, header)
 
 
 def _reject_without_reports(made: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:

@@ -262,6 +262,11 @@ class MappedFile:
             rule.read_id(name, numbered) for name in ("entry_id", "violation") for rule in applied if rule.states(name)
         )
 
+    def name_reports(self, line: int, row: Row) -> list[str]:
+        """Return the ids of the violations that a row reports."""
+        numbered = {**row, "line": str(line)}
+        return [rule.read_id("entry_id", numbered) for rule in self.rules if rule.reports and rule.may_apply(numbered)]
+
     @property
     def read_columns(self) -> frozenset[str]:
         """Return the file's own columns that rules, joins and match read."""
@@ -373,6 +378,7 @@ class MappingRule:
                 self._values[name] = dated_value(value, name, shapes.get(name), dates)
         stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
+        self.reports = row.fact in (ViolationReported, ProductViolationReported)
         self._steps = [make_field_step(kind, field, field.name in data) for field in stated]
         self._seen: dict[tuple[str, ...], dict[str, CellTally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
@@ -415,8 +421,7 @@ class MappingRule:
             read_or_none(read, row)
 
     def name_report(self, row: Row, error: RowRejected) -> RowRejected:
-        is_report = self._fact_type in (ViolationReported, ProductViolationReported)
-        name = self.read_id("entry_id", row) if is_report else ""
+        name = self.read_id("entry_id", row) if self.reports else ""
         return ReportRejected(str(error), name) if name else error
 
     def make_counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from scoring.base.enums import InspectionResult, Status
+from scoring.base.errors import InvalidInput
 from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.trade import InspectionDone
 from service.ingest.file_import import ImportReport
-from service.ingest.mapping.rules import mapping_of
+from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.outcomes import write_outcomes
 from service.ingest.unmatched_queue import import_and_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
@@ -22,9 +24,14 @@ def violations(ledger: Ledger) -> dict[str, ViolationView]:
     return {view.violation: view for view in ledger.violations.list("example", ledger.cut(), limit=1000)[0]}
 
 
+def compiled(name: str) -> ForeignMapping:
+    return mapping_of(tomllib.loads((EXAMPLES / f"{name}.mapping.toml").read_text()))
+
+
 def example(ledger: Ledger, folder: Path, name: str, data: Path = EXAMPLES) -> ImportReport:
-    compiled = mapping_of(tomllib.loads((EXAMPLES / f"{name}.mapping.toml").read_text()))
-    return import_and_queue(ledger, compiled, data, folder / f"{name}.unmatched.csv", lambda step, done, total: None)
+    return import_and_queue(
+        ledger, compiled(name), data, folder / f"{name}.unmatched.csv", lambda step, done, total: None
+    )
 
 
 AUTHORITIES = ("customs", "patent_office", "quality_inspection")
@@ -58,6 +65,30 @@ def test_inspections_are_recorded_with_their_violations(ledger: Ledger, tmp_path
     for name, fact in failed.items():
         assert isinstance(fact, ViolationReported)
         assert fact.incident == name
+
+
+def outcomes(ledger: Ledger, name: str, data: Path, folder: Path) -> list[Path]:
+    return write_outcomes(ledger, compiled(name), data, folder)
+
+
+def test_an_office_gets_back_what_became_of_each_report(ledger: Ledger, tmp_path: Path) -> None:
+    for name in ("sellers", "quality_inspection", "customs"):
+        example(ledger, tmp_path, name)
+    for name in ("quality_inspection", "customs"):
+        assert outcomes(ledger, name, EXAMPLES, tmp_path) == [tmp_path / f"{name}.outcomes.csv"]
+    with (tmp_path / "customs.outcomes.csv").open(newline="") as file:
+        rows = {row["sellertrust_violation"]: row for row in csv.DictReader(file)}
+    statuses = {name: row["sellertrust_status"] for name, row in rows.items()}
+    assert [statuses[f"customs-{name}"] for name in ("N-501-1", "N-502-1", "N-506-1", "N-507-1", "N-513-1")] == [
+        *("overturned", "confirmed", "alleged", "withdrawn", "not_on_record")
+    ]
+    assert rows["customs-N-502-1"]["licence"] == "ex 1002 b"
+    assert len(rows) == sum(row.startswith("seizure") for row in (EXAMPLES / "customs.csv").read_text().splitlines())
+    recalls = (tmp_path / "quality_inspection.outcomes.csv").read_text()
+    assert "recall-R-01,confirmed" in recalls
+    assert "recall-R-02,overturned" in recalls
+    with pytest.raises(InvalidInput, match=r"lacks customs\.csv"):
+        outcomes(ledger, "customs", tmp_path, tmp_path)
 
 
 @pytest.mark.long

@@ -1,0 +1,42 @@
+"""What became of each report, for the office that sent it."""
+
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from service.files import replacing_privately
+from service.ingest.file_import import read_mapped_rows, require_files
+from service.ingest.mapping.rules import ForeignMapping, MappedFile
+from service.ledger.store import Ledger
+
+ROWS_AT_ONCE = 1_000
+NOT_ON_RECORD = "not_on_record"
+
+
+def write_outcomes(ledger: Ledger, mapping: ForeignMapping, data: Path, folder: Path) -> list[Path]:
+    """Write into `folder` each mapped file's rows that report a violation, with its id and status.
+
+    Raises as `require_files`, and ConfigurationWrong for a malformed file.
+    """
+    require_files(mapping, data)
+    written = []
+    for file in mapping.files:
+        if any(rule.reports for rule in file.rules):
+            written.append(folder / f"{file.path.replace('/', '-').partition('.')[0]}.outcomes.csv")
+            with replacing_privately(written[-1]) as out:
+                csv.writer(out).writerows(_list_outcomes(ledger, mapping.marketplace, file, data))
+    return written
+
+
+def _list_outcomes(ledger: Ledger, marketplace: str, file: MappedFile, data: Path) -> Iterator[list[str]]:
+    rows, cut, is_first = read_mapped_rows(file, data), ledger.cut(), True
+    while chunk := [*islice(rows, ROWS_AT_ONCE)]:
+        if is_first:
+            yield [*chunk[0][1], "sellertrust_violation", "sellertrust_status"]
+            is_first = False
+        reported = [(name, row) for line, row in chunk for name in file.name_reports(line, row)]
+        views = ledger.violations.find_views(marketplace, {name for name, _ in reported}, cut)
+        for name, row in reported:
+            status = views[name].status.name.lower() if name in views else NOT_ON_RECORD
+            yield [*row.values(), name, status]
