@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sellertrust
 from sellertrust.client import Client, SellertrustCallError
 from sellertrust.health import main as check_health
+from sellertrust.v1.trust_score_service_pb2 import GetTrustScoreRequest
 from tests.helpers.envoy import ENVOY, configure_envoy, envoy_before, free_port, running_envoy
 from tests.helpers.servers import MARKET, exposure, identity
 from tests.helpers.waiting import wait_until
@@ -107,6 +109,22 @@ def test_the_client_and_a_probe_go_through_the_proxy(proxy: str) -> None:
         assert client.get_trust_score(MARKET, "s1").points
     assert check_health(proxy) == 0
     assert check_health(f"127.0.0.1:{free_port()}") == 1
+
+
+def test_envoy_limits_each_token(tmp_path: Path) -> None:
+    given = "max_tokens: 2000, tokens_per_fill: 1000, fill_interval: 1s"
+    with sellertrust.local() as server:
+        server.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
+        limit = (given, "max_tokens: 3, tokens_per_fill: 1, fill_interval: 600s")
+        address = configure_envoy(server.target, tmp_path, limit)
+        with running_envoy(address, tmp_path, answers), Client(address, deadline_seconds=30) as client:
+            for token in ("one", "two"):
+                metadata = (("authorization", f"Bearer {token}"),)
+                method: Any = client.channel.unary_unary("/sellertrust.v1.TrustScoreService/GetTrustScore")
+                request = GetTrustScoreRequest(seller=SELLER).SerializeToString()
+                calls = [method.future(request, timeout=30, metadata=metadata) for _ in range(5)]
+                assert sorted(one.code().name for one in calls) == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 2
+            assert answers(address)
 
 
 def test_envoy_restarts_and_each_append_counts_once(tmp_path: Path) -> None:

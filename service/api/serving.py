@@ -1,5 +1,6 @@
 import os
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -7,6 +8,9 @@ from service.api.garbage_collection import freeze_loaded_objects
 from service.api.server import Server
 from service.engine.end_requests import EndRequests
 from service.ledger.store import Ledger
+
+SWITCH_SECONDS = 0.0005
+"""Python's 5 ms would be gRPC's wait at every step of a call while threads compute."""
 
 
 def serve(
@@ -24,6 +28,7 @@ def serve(
     try:
         ledger.database.ping()
         freeze_loaded_objects()
+        sys.setswitchinterval(SWITCH_SECONDS)
         with EndRequests() as until, server:  # signals count before the server reports that it serves
             if ready is not None:
                 ready(server)

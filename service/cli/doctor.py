@@ -4,10 +4,13 @@ import typer
 
 from scoring.base.errors import LedgerUnavailable, SellertrustError
 from scoring.base.time import format_time
+from scoring.base.version import CORE_VERSION
+from sellertrust.version import VERSION
 from service.bootstrap import open_ledger, open_registry
 from service.cli.connecting import connect, connection_trouble
 from service.cli.output import Exit, Format, Output, emit, format_count, missing_package
 from service.cli.troubles import explain_ledger_error
+from service.ledger.database.schema import version_of
 from service.settings import Settings, describe, load
 
 app = typer.Typer()
@@ -77,7 +80,9 @@ def _grants(settings: Settings) -> str:
 def _ledger(settings: Settings) -> str:
     with open_ledger(settings) as ledger:
         sequence, _ = ledger.last()
-        found = [f"{name} {value}" for name, value in ledger.database.about().items()]
+        with ledger.database.read() as connection:
+            schema = version_of(connection)
+        found = [f"{name} {value}" for name, value in ledger.database.about().items()] + [f"schema {schema}"]
         return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.list_cautions()])
 
 
@@ -147,6 +152,7 @@ def _server(settings: Settings) -> str:
 
 
 CHECKS: dict[str, Any] = {
+    "release": lambda _: f"sellertrust {VERSION}, core {CORE_VERSION}",
     "lightgbm": _lightgbm,
     "grants": _grants,
     "policy": _policy,

@@ -166,7 +166,7 @@ class CallPool(ThreadPoolExecutor):
 
     def _queue_call(self, call: GrpcCall) -> None:
         with self._lock:
-            is_late = self._line.is_late(call.method, call.deadline, self._line.count_ahead(call.marketplace))
+            is_late = self._line.is_late(call, self._line.count_ahead(call.marketplace))
             turned_away: TurnedAway = [(call, Cause.LATE)] if is_late else self._line.add(call)
         self._turn_away(turned_away)
         if is_late:
@@ -196,7 +196,7 @@ class CallPool(ThreadPoolExecutor):
             with self._lock:
                 self._running -= 1
                 if found.is_begun:
-                    self._line.note_work(found.method, monotonic() - began)
+                    self._line.note_work(found, monotonic() - began)
             if not found.is_begun:
                 self._observer.turned_away(self.name, found, Cause.GONE)
             self.finish(found)

@@ -5,8 +5,9 @@ have exceeded a target for an interval, one call is turned away, then more at ev
 call that would wait for more than half of the time to its deadline is turned away on arrival.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf, sqrt
 from time import monotonic
@@ -88,8 +89,9 @@ class LineRules:
 
 @dataclass(slots=True)
 class _Delay:
-    """CoDel's state for one marketplace."""
+    """CoDel's state for one marketplace, and its methods' average seconds of work."""
 
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     slow_since: float = inf
     """Since when every call has waited longer than the target."""
     is_dropping: bool = False
@@ -107,7 +109,6 @@ class WaitingLine:
         self._clock = clock
         self._calls: Turns[WaitingCall] = Turns()
         self._delays: dict[str, _Delay] = {}
-        self._seconds: dict[str, float] = {}
         self._turn_seconds = 0.0
         """The average time between turns while calls wait.
 
@@ -118,16 +119,16 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def is_late(self, method: str, deadline: float, ahead: int) -> bool:
+    def is_late(self, call: WaitingCall, ahead: int) -> bool:
         """Return whether a call that arrives behind `ahead` others might be answered too late.
 
         False if `ahead` is 0, so that the work's duration is measured again.
         """
         if not ahead:
             return False
-        seconds = self._seconds.get(method, 0.0)
+        seconds = self._delay_of(call).seconds[call.method]
         needed = seconds + ahead * max(seconds / self._threads, self._turn_seconds)
-        is_late = deadline - self._clock() < MARGIN * needed
+        is_late = call.deadline - self._clock() < MARGIN * needed
         if is_late:
             self._turn_seconds *= TURN_FORGETTING
         return is_late
@@ -169,9 +170,15 @@ class WaitingLine:
     def count_ahead(self, marketplace: str) -> int:
         return self._calls.count_ahead(marketplace)
 
-    def note_work(self, method: str, seconds: float) -> None:
-        """Take a call's seconds of work into its method's moving average."""
-        self._seconds[method] = _update_average(self._seconds.get(method, 0.0), seconds)
+    def note_work(self, call: WaitingCall, seconds: float) -> None:
+        """Take a call's seconds of work into the moving average of its method and marketplace."""
+        average = self._delay_of(call).seconds
+        average[call.method] = _update_average(average[call.method], seconds)
+
+    def _delay_of(self, call: WaitingCall) -> _Delay:
+        if len(self._delays) > MAX_MARKETPLACES:
+            self._delays.clear()
+        return self._delays.setdefault(call.marketplace, _Delay())
 
     def _note_turn(self, now: float, number: int) -> None:
         if self._turn_time is not None and number:
@@ -179,22 +186,20 @@ class WaitingLine:
         self._turn_time = now if self._calls else None
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
-        is_dropped = self._is_dropped(call, now)
+        delay = self._delay_of(call)
+        is_dropped = self._is_dropped(call, now, delay)
         if not call.is_awaited():
             return Cause.DEADLINE if call.deadline <= now else Cause.GONE
-        needed = self._seconds.get(call.method, 0.0)
+        needed = delay.seconds[call.method]
         if call.deadline - now <= needed:
             if call.deadline > now:  # otherwise it is late whatever the average is
-                self._seconds[call.method] = needed * FORGETTING
+                delay.seconds[call.method] = needed * FORGETTING
             return Cause.DEADLINE
         return Cause.DELAY if is_dropped else None
 
-    def _is_dropped(self, call: WaitingCall, now: float) -> bool:
+    def _is_dropped(self, call: WaitingCall, now: float, delay: _Delay) -> bool:
         """Return whether CoDel turns a call away; of few marketplaces never the last."""
-        if len(self._delays) > MAX_MARKETPLACES:
-            self._delays.clear()
-        delay = self._delays.setdefault(call.marketplace, _Delay())
-        target = max(self._rules.target_seconds, self._seconds.get(call.method, 0.0))
+        target = max(self._rules.target_seconds, delay.seconds[call.method])
         interval = max(INTERVAL_SECONDS, 2 * target)
         is_last = not self._calls.has(call.marketplace)
         if now - call.arrived < target or (is_last and self._calls.count_ahead(call.marketplace) <= self._threads):

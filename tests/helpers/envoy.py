@@ -19,19 +19,20 @@ def envoy_before(target: str, folder: Path, answers: Callable[[str], bool]) -> I
         yield address
 
 
-def configure_envoy(target: str, folder: Path) -> str:
+def configure_envoy(target: str, folder: Path, *given: tuple[str, str]) -> str:
     descriptors, port = folder / "descriptors.binpb", free_port()
     subprocess.run([sys.executable, "-m", "sellertrust.descriptors", descriptors], check=True, cwd=ROOT / "proto")
     text = (ROOT / "deploy/envoy/envoy.yaml").read_text()
-    for given, found in (
+    for old, new in (
         ("/etc/sellertrust/descriptors.binpb", str(descriptors)),
         ("port_value: 8081", f"port_value: {port}"),
         ("port_value: 9901", f"port_value: {free_port()}"),
         ("port_value: 50051", f"port_value: {target.rpartition(':')[2]}"),
         ("port_value: 50052", f"port_value: {free_port()}"),
+        *given,
     ):
-        assert given in text
-        text = text.replace(given, found)
+        assert old in text
+        text = text.replace(old, new)
     (folder / "envoy.yaml").write_text(text)
     return f"127.0.0.1:{port}"
 

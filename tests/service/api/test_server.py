@@ -57,7 +57,9 @@ from tests.helpers.worlds import policy
 from tests.helpers.servers import settings_of
 settings = settings_of(data_dir=Path(sys.argv[1]), drain_seconds=0.2)
 ledger = Ledger.open(settings.database_url, create=True)
-sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=lambda server: print(server.address, flush=True)))
+def ready(server):
+    print(server.address, sys.getswitchinterval(), flush=True)
+sys.exit(serve(build_server(settings, ledger, policy()), ledger, ready=ready))
 """
 
 
@@ -112,7 +114,8 @@ def test_a_begun_call_is_answered_before_the_stop(tmp_path: Path) -> None:
 def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SERVE, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        address = process.stdout.readline().strip()
+        address, interval = process.stdout.readline().split()
+        assert float(interval) < 0.001  # gRPC's thread waits for it
         with Client(address) as client:
             client.append_entries(MARKET, [identity("i", "s")])
             process.send_signal(signal.SIGINT)  # SIGTERM has the next test
@@ -125,14 +128,14 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path) -> No
 @pytest.mark.long
 def test_a_signal_to_another_thread_is_heard(tmp_path: Path) -> None:
     """A thread of gRPC may receive it; a main thread that waits for a lock would miss it."""
-    asks = "lambda server: threading.Thread(target=ask).start()"
+    asks = "threading.Thread(target=ask).start()"
     head = (
         "import signal, threading, time\n"
         "def ask():\n"
         "    time.sleep(0.5)  # the main thread waits by now\n"
         "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
     )
-    script = head + SERVE.replace("lambda server: print(server.address, flush=True)", asks)
+    script = head + SERVE.replace("print(server.address, sys.getswitchinterval(), flush=True)", asks)
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )

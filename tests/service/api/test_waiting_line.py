@@ -31,6 +31,12 @@ class World:
         return Call(self.now, self.now + seconds, is_awaited=is_awaited)
 
 
+def of_another_marketplace(world: World, seconds: float) -> WaitingCall:
+    call = world.call(seconds)
+    call.marketplace = "other"
+    return call
+
+
 def test_calls_are_taken_in_the_order_of_their_arrival() -> None:
     for rules in (DEAR, QUICK):
         world = World(rules)
@@ -60,8 +66,8 @@ def test_calls_that_nobody_awaits_make_room_before_anybody_else() -> None:
 
 def test_a_call_is_late_if_it_would_wait_too_long() -> None:
     world = World(QUICK)
-    assert not world.line.is_late("S/M", world.now + 0.001, ahead=100)
-    world.line.note_work("S/M", 0.01)
+    assert not world.line.is_late(world.call(0.001), 100)
+    world.line.note_work(world.call(), 0.01)
     for ahead, seconds, is_late in (
         (4, 0.11, False),
         (4, 0.09, True),
@@ -71,17 +77,20 @@ def test_a_call_is_late_if_it_would_wait_too_long() -> None:
         (99, 2.01, False),
         (99, inf, False),
     ):
-        assert world.line.is_late("S/M", world.now + seconds, ahead) == is_late
-        assert not world.line.is_late("S/other", world.now + seconds, ahead)
+        assert world.line.is_late(world.call(seconds), ahead) == is_late
+        other = world.call(seconds)
+        other.method = "S/other"
+        assert not world.line.is_late(other, ahead)
+        assert not world.line.is_late(of_another_marketplace(world, seconds), ahead)
     line = WaitingLine(QUICK, threads=4, clock=lambda: 100.0)
-    line.note_work("S/M", 0.01)
-    assert not line.is_late("S/M", 100.05, ahead=4)
-    assert line.is_late("S/M", 100.05, ahead=7)
+    line.note_work(world.call(), 0.01)
+    assert not line.is_late(world.call(0.05), ahead=4)
+    assert line.is_late(world.call(0.05), ahead=7)
 
 
 def test_a_call_of_too_short_a_deadline_is_not_begun() -> None:
     world = World(DEAR)
-    world.line.note_work("S/M", 1.0)
+    world.line.note_work(world.call(), 1.0)
     tries = 0
     while True:
         tries += 1
@@ -96,37 +105,37 @@ def test_a_call_of_too_short_a_deadline_is_not_begun() -> None:
 
 def test_lateness_follows_from_how_long_turns_take() -> None:
     world = World(LineRules(100, inf))
-    world.line.note_work("S/M", 0.001)
-    assert not world.line.is_late("S/M", world.now + 0.2, 10)
+    world.line.note_work(world.call(), 0.001)
+    assert not world.line.is_late(world.call(0.2), 10)
     for _ in range(20):
         world.line.add(world.call())
     for _ in range(19):
         assert world.line.take()[0] is not None
         world.now += 0.05
-    assert world.line.is_late("S/M", world.now + 0.2, 10)
+    assert world.line.is_late(world.call(0.2), 10)
     tries = 1
-    while world.line.is_late("S/M", world.now + 0.2, 10):
+    while world.line.is_late(world.call(0.2), 10):
         tries += 1
     assert 10 < tries < 1_000
 
 
 def test_time_in_which_nobody_waited_is_no_turn() -> None:
     world = World(LineRules(100, inf))
-    world.line.note_work("S/M", 0.001)
+    world.line.note_work(world.call(), 0.001)
     for _ in range(20):
         world.line.add(world.call())
         assert world.line.take()[0] is not None
         world.now += 60
-    assert not world.line.is_late("S/M", world.now + 0.2, 10)
+    assert not world.line.is_late(world.call(0.2), 10)
 
 
 def test_expired_calls_say_nothing_of_work_times() -> None:
     world = World(QUICK)
-    world.line.note_work("S/M", 0.01)
+    world.line.note_work(world.call(), 0.01)
     for _ in range(50):
         world.line.add(world.call(0.0))
     assert world.line.take()[0] is None
-    assert world.line.is_late("S/M", world.now + 0.09, 4)
+    assert world.line.is_late(world.call(0.09), 4)
 
 
 def serve(world: World, arrivals_a_second: int, served_a_second: int, seconds: float) -> tuple[int, int, list[float]]:
@@ -202,10 +211,12 @@ def test_every_call_is_taken_or_turned_away_once(rules: LineRules, steps: list[A
 def test_one_call_that_took_very_long_turns_nobody_away() -> None:
     world = World(LineRules(10, inf))
     for method in ("first", "among"):
+        call = world.call(5.0)
+        call.method = method
         for _ in range(20 if method == "among" else 0):
-            world.line.note_work(method, 0.001)
-        world.line.note_work(method, 60.0)
-        assert not world.line.is_late(method, world.now + 5.0, 1), method
+            world.line.note_work(call, 0.001)
+        world.line.note_work(call, 60.0)
+        assert not world.line.is_late(call, 1), method
     for _ in range(60):
-        world.line.note_work("among", 60.0)
-    assert world.line.is_late("among", world.now + 5.0, 1)
+        world.line.note_work(call, 60.0)
+    assert world.line.is_late(call, 1)

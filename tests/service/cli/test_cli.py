@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from scoring.base.version import CORE_VERSION
 from sellertrust.client import Client
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
+from sellertrust.version import VERSION
+from service.ledger.database.schema import newest_version
 from service.registry.registry import Registry
 from tests.helpers.models import another, gates_json
 from tests.helpers.processes import COMMAND
@@ -352,7 +355,9 @@ def test_a_champion_of_another_marketplace_is_not_compared(bare: Shell, tmp_path
 
 @pytest.mark.long
 def test_the_doctor_names_every_ailment_and_no_other(shell: Shell, bare: Shell) -> None:
-    assert all(row["ok"] for row in shell.json("doctor"))
+    found = {row["check"]: row["found"] for row in shell.json("doctor") if row["ok"]}
+    assert found["release"] == f"sellertrust {VERSION}, core {CORE_VERSION}"
+    assert f"schema {newest_version()}" in found["ledger"]
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "measures", "champion", "server"]
     assert "a first sellertrust serve or ledger import makes one" in rows["ledger"]["found"]
