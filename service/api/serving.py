@@ -10,7 +10,7 @@ from service.engine.end_requests import EndRequests
 from service.ledger.store import Ledger
 
 SWITCH_SECONDS = 0.0005
-"""Python's 5 ms would be gRPC's wait at every step of a call while threads compute."""
+"""How long gRPC's thread may wait, at each step, for one that computes; Python's default is 5 ms."""
 
 
 def serve(

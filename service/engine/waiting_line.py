@@ -110,10 +110,7 @@ class WaitingLine:
         self._calls: Turns[WaitingCall] = Turns()
         self._delays: dict[str, _Delay] = {}
         self._turn_seconds = 0.0
-        """The average time between turns while calls wait.
-
-        It exceeds the work's duration, since threads wait for each other.
-        """
+        """The average time between turns while calls wait."""
         self._turn_time: float | None = None
 
     def __len__(self) -> int:
@@ -145,10 +142,7 @@ class WaitingLine:
         return turned_away
 
     def take(self) -> tuple[WaitingCall | None, TurnedAway]:
-        """Remove the next call; return it, or None, and the calls refused on the way, each with its cause.
-
-        Refused are calls that no one awaits, that cannot end before their deadline, or that CoDel turns away.
-        """
+        """Remove the next call; return it, or None, and the calls refused on the way, each with its cause."""
         turned_away: TurnedAway = []
         now, found = self._clock(), None
         while self._calls and found is None:

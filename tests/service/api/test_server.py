@@ -115,7 +115,7 @@ def test_a_signal_drains_closes_the_ledger_and_ends_with_0(tmp_path: Path) -> No
     command = [sys.executable, "-c", SERVE, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         address, interval = process.stdout.readline().split()
-        assert float(interval) < 0.001  # gRPC's thread waits for it
+        assert float(interval) < 0.001
         with Client(address) as client:
             client.append_entries(MARKET, [identity("i", "s")])
             process.send_signal(signal.SIGINT)  # SIGTERM has the next test
