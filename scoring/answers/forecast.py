@@ -68,7 +68,7 @@ class Forecasts:
     all: Sequence[Forecast]
     """The wait alone is the first."""
     waited: Ints
-    """By days from today, tiers that are right from `tier_number` + 1 on, if the seller waits MAX_WAITS times as long."""
+    """By days from today, tiers that are right from `tier_number` + 1 on, if the seller waits `waits` times as long."""
     stopped: bool
     """Whether some courses were not followed, to bound the time."""
 
@@ -95,7 +95,7 @@ class Forecasts:
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
     def find_first_better_day(self) -> int | None:
-        """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
+        """Return the days until a wait alone gives a better tier, if within the days of `waited`."""
         reached = np.flatnonzero(self.waited[1:] > self.tier_number)
         return int(reached[0]) + 1 if len(reached) else None
 
@@ -111,8 +111,8 @@ def count_recent_orders(facts: Facts) -> int:
     return int(facts.exposure_orders[recent].sum())
 
 
-def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
-    """Return the courses of one seller over HORIZON_DAYS; None without a model.
+def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None, waits: int = MAX_WAITS) -> Forecasts | None:
+    """Return the courses of one seller, its wait over `waits` times HORIZON_DAYS; None without a model.
 
     With too many entries, only the wait is followed, and `stopped` is set.
     """
@@ -121,7 +121,7 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
     courses = list(_list_courses(core.facts))
     is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    forecasts, waited = _follow(core, core.artifact, followed, check)
+    forecasts, waited = _follow(core, core.artifact, followed, waits * HORIZON_DAYS, check)
     return Forecasts(core, forecasts, waited, len(followed) < len(courses))
 
 
@@ -141,37 +141,38 @@ def _follow(
     core: CoreAnswer,
     artifact: Artifact,
     courses: Sequence[Course],
+    days: int,
     check: Callable[[], None],
 ) -> tuple[list[Forecast], Ints]:
-    """Return the days of each course, and the tiers of the first one, the wait, over MAX_WAITS times as many.
+    """Return HORIZON_DAYS of each course, and the tiers of the first one, the wait, over `days`.
 
     Courses that trade share one fold, the others another: a verified identity changes a level alone. Beyond HORIZON_DAYS
     points are found where they can give a better tier.
     """
     bases = list(dict.fromkeys(Course(one.trades) for one in courses))
     base = [bases.index(Course(one.trades)) for one in courses]
-    days, [score] = MAX_WAITS * HORIZON_DAYS, core.scores
-    policy, known = core.policy, _resolve_courses(core, bases, days)
+    policy, [score], known = core.policy, core.scores, _resolve_courses(core, bases, days)
     past = collect_past(known, policy, days).take(base)
     tier = int(score.own_tier or 0) if score else 0
     is_needed = past.find_needed(policy, tier) & (tier < max(Tier))
     is_needed[:, 1:] = False
     is_needed[days - HORIZON_DAYS :] = True
     points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
-    ahead = np.flatnonzero(is_needed.any(axis=1))
+    asked = np.flatnonzero(is_needed.any(axis=1))
     step = max(CELLS_AT_ONCE // max(len(known.table), 1), 1)
-    for begin in range(0, len(ahead), step):
+    for begin in range(0, len(asked), step):
         check()
-        part = ahead[begin : begin + step]
+        part = asked[begin : begin + step]
         times = (known.observe_time // DAY - part) * DAY
         sums, identity_row = _fold_courses(core, artifact, known, courses, base, times)
         is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
         identity_row = identity_row.reshape(len(part), -1)
         *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, known.table.rows)
     tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
-    by_day = slice(days, days - HORIZON_DAYS - 1, -1)
-    found = [Forecast(course, tiers[by_day, case], points[by_day, case]) for case, course in enumerate(courses)]
-    return found, tiers[days::-1, 0]
+    tiers, points = tiers[days::-1], points[days::-1]
+    ahead = slice(HORIZON_DAYS + 1)
+    found = [Forecast(course, tiers[ahead, case], points[ahead, case]) for case, course in enumerate(courses)]
+    return found, tiers[:, 0]
 
 
 def _fold_courses(

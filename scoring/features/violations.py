@@ -13,6 +13,7 @@ from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTE
 from scoring.entries.violation_types import UNIT_STEPS
 from scoring.features.columns import EntryColumns, FactRow
 
+_STATUSES = {int(status): status for status in Status}
 _COUNTS = np.array([Status(s) in COUNTING_STATUSES if s else False for s in range(9)])
 _IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9)])
 _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in range(9)])
@@ -95,7 +96,7 @@ def trace_statuses(rows: Iterable[FactRow]) -> Iterator[StatusStep]:
         if row.kind == Kind.ATTRIBUTION:
             elsewhere[name] = row.status == Attribution.ACCEPTED
         else:
-            status[name] = Status(row.status)
+            status[name] = _STATUSES[row.status]
         yield StatusStep(name, row, status.get(name, Status.ALLEGED), elsewhere.get(name, False))
 
 

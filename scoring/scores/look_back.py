@@ -132,7 +132,9 @@ def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> t
     best = np.full(shape, int(RATED_TIERS[-1]))
     if policy.standing is not None:
         is_seen = violations.day < midnights
-        units = np.where(is_seen, judged.units[kept], 0)
+        units = judged.units[kept]
+        if units.any():
+            units = np.where(is_seen, units, 0)
         severity = raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept])
         age = np.where(is_seen, midnights - violations.day, NEVER)
         standing = policy.standing.by_case(violations, age, severity, cases)

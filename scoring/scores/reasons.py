@@ -18,8 +18,9 @@ from math import factorial
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.base.arrays import Bools, Floats, Ints, first_of_runs, reduce_runs
 from scoring.base.enums import Category, Kind, Severity
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
@@ -79,18 +80,22 @@ class Incident:
     """Indices of its violations in `Violations`."""
 
 
-def group_incidents(violations: Violations, places: Sequence[int]) -> list[Incident]:
-    """Return one seller's incidents, each with its gravest severity and category; `places`: its counted violations."""
-    index = np.array(places, dtype=np.int64)
-    columns = (violations.incident, violations.severity, violations.category)
-    by_code: dict[int, list[tuple[int, int, int]]] = {}
-    for place, code, severity, category in zip(places, *(c[index].tolist() for c in columns), strict=True):
-        by_code.setdefault(code, []).append((-severity, category, place))
-    found = []
-    for code, of_code in sorted(by_code.items()):
-        severity, category, _ = min(of_code)
-        found.append(Incident(code, Category(category), Severity(-severity), tuple(place for *_, place in of_code)))
-    return found
+def group_incidents(violations: Violations) -> list[Incident]:
+    """Return one seller's incidents, each with its gravest severity and category."""
+    starts, category, severity = _find_gravest(violations)
+    ends = np.append(starts, len(violations.case))[1:]
+    columns = (violations.incident[starts], category, severity, starts, ends)
+    return [
+        Incident(code, Category(category), Severity(severity), tuple(range(start, end)))
+        for code, category, severity, start, end in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _find_gravest(violations: Violations) -> tuple[NDArray[np.intp], Ints, Ints]:
+    starts = np.flatnonzero(first_of_runs(violations.case, violations.incident))
+    span = max(Category) + 1
+    gravest = reduce_runs(np.minimum, violations.category - span * violations.severity, starts)
+    return starts, gravest % span, -(gravest // span)
 
 
 def reason_code(category: Category) -> str:
@@ -108,12 +113,10 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
     An incident has its gravest violation's category. If severities are equal, the category with more incidents is first.
     """
     codes: list[tuple[str, ...]] = [()] * n
-    starts = np.flatnonzero(first_of_runs(violations.case, violations.incident))
+    starts, category, severity = _find_gravest(violations)
     if not len(starts):
         return codes
-    span = max(Category) + 1
-    gravest = np.minimum.reduceat(violations.category - span * violations.severity, starts)
-    case, category, severity = violations.case[starts], gravest % span, -(gravest // span)
+    case = violations.case[starts]
     order = np.lexsort((category, case))
     starts = np.flatnonzero(first_of_runs(case[order], category[order]))
     worst = np.maximum.reduceat(severity[order], starts)
@@ -169,7 +172,7 @@ def compute_reasons(
     """
     rows = seller_facts.table.rows
     [attributes] = attributes_of(rows, facts.identity_row.tolist())
-    incidents = group_incidents(facts.violations, range(len(facts.violations.case)))
+    incidents = group_incidents(facts.violations)
     categories = sorted({incident.category for incident in incidents})
     group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
     sums, history = fold_each_incident(facts, artifact.folder)

@@ -14,7 +14,7 @@ from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.listed import MeasureInForce
 from scoring.policy.history import find_decision_times
-from scoring.policy.measures import Deposit, Suspension
+from scoring.policy.measures import DeliveryHold, Deposit, SettlementHold, Suspension
 from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
 from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import answer_service_pb2 as answer_pb
@@ -221,7 +221,7 @@ class _Letters:
         elif not begun or (is_suspension and measure.has_begun(self._time)):
             yield self._say("letter.shut")
         else:
-            yield self._say("letter.shut_by_other", measure=begun[-1].measure)
+            yield self._say("letter.shut_by_other")
             if not is_suspension:
                 yield from self._list_titles([begun[-1], *coming])
 
@@ -284,11 +284,20 @@ class _Letters:
         return self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))
 
     def _tell_alike(self, statement: StatementOfReasons) -> Iterator[list[str]]:
-        own = self._title(statement.measure)
-        others = [title for title in self._list_titles(statement.alike) if title != own]
+        measure, key, alike = statement.measure, "alike", [*statement.alike]
+        if isinstance(measure.current, SettlementHold | DeliveryHold):
+            key, alike = "alike_holds", [*alike, *self._list_longest_waits()]
+        elif isinstance(measure.current, Suspension):
+            key = "alike_shut"
+        others = [title for title in self._list_titles(alike) if title != self._title(measure)]
         if others:
-            yield [self._say("letter.alike")]
+            yield [self._say(f"letter.{key}")]
             yield from ([title] for title in others)
+
+    def _list_longest_waits(self) -> list[MeasureInForce]:
+        waits = [one for one in self._told if isinstance(one.current, SettlementHold | DeliveryHold)]
+        waits.sort(key=lambda one: getattr(one.current, "days", 0))
+        return list({one.current.kind: one for one in waits}.values())
 
     def _tell_redress(self, statement: StatementOfReasons) -> list[str]:
         told = []

@@ -29,7 +29,7 @@ def assert_equal_bits(found: Sums, case: int, expected: Sums) -> None:
 
 def check_all(facts: Facts, groups: int) -> None:
     violations = facts.violations
-    incidents = group_incidents(violations, range(len(violations.case)))
+    incidents = group_incidents(violations)
     group = np.array([place % groups for place in range(len(incidents))], dtype=np.int64)
     of_violation = np.repeat(group, [len(incident.places) for incident in incidents])
     sums, history = fold_each_incident(facts, FOLDER)

@@ -362,8 +362,9 @@ def test_a_letter_says_what_is_held_and_where_to_contest(tmp_path: Path) -> None
         [hold] = letters(running, "s3", measure="c-204")
         [other] = letters(running, "s3", measure="c-205", language="zh")
     day = days_ago(1)
-    assert f"At the end of {day.day} {day:%B %Y} we held back 1,240.50 EUR of your money." in hold.text
+    assert f"At the end of {day.day} {day:%B %Y} we held back 1,240.50 EUR of your money, by all" in hold.text
     assert "1,240.50" not in other.text
+    assert re.search("when the last one is over.*\n\nNew orders are paid out . days after their delivery", hold.text)
     for one, case in ((hold, "c-204"), (other, "c-205")):
         link = f"https://shop.example/contest?case={case}"
         assert f"{link}\n" in one.text
@@ -384,12 +385,12 @@ def test_a_letter_is_true_about_ends_and_amounts(tmp_path: Path) -> None:
             client.confirm_violation(MARKET, f"h{n}", **SAID)
         found = letters(running, "s1", audience=SELLER)
     *suspended, closed = of_kind(found, entry_pb.MEASURE_KIND_SUSPENSION)
-    by_other = f"because of another measure (case {suspended[-1].measure}), not this one."
+    by_other = "Your shop is closed now. Another measure, with a letter of its own, closed it, not this one."
     for one in found:
         if one in suspended:
             assert "Your shop is closed now." in one.text
         else:
-            assert f"Your shop is closed now, {by_other}" in one.text
+            assert by_other in one.text
             assert one is closed or f"{by_other} {suspended[-1].title} {closed.title}" in one.text
     for one in suspended:
         assert "after it, another measure of this kind holds" in one.text

@@ -38,7 +38,7 @@ def test_every_letter_names_the_next_action_and_the_end(
         assert len({*names}) == len(names)
         assert letter.title not in letter.paragraphs
         assert texts.say("letter.alike") not in letter.text or one.alike
-        assert "rule~" not in "".join([*letter.paragraphs[:1], *letter.paragraphs[2:-1]])
+        assert "rule~" not in "".join(letter.paragraphs[:-1])
         assert bool(letter.record) is bool([name for name in one.violations if name in views])
         if letter.record:
             assert list_broken(json.loads(letter.record)) == []
