@@ -56,6 +56,19 @@ def _describe_failure(request: Request) -> list[str]:
     )
 
 
+def measure_layout_shift(page: Page) -> float:
+    return float(page.evaluate(_SHIFT))
+
+
+_SHIFT = """() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) sum += one.value;
+  }).observe({type: "layout-shift", buffered: true});
+  setTimeout(() => done(sum), 100);
+})"""
+
+
 def keep(page: Page, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS_DIR"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -50,7 +50,6 @@ def call_or_problem(call: Callable[[], Any]) -> PagePart:
 
 
 def none_if_not_found(call: Callable[[], T]) -> T | None:
-    """Make a call; return None for NOT_FOUND, and raise other errors."""
     try:
         return call()
     except SellertrustCallError as error:

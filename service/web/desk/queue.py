@@ -19,13 +19,12 @@ from service.web.frame.rendering import last, redirect, time_of
 from service.web.frame.visits import Visit, Visitor
 from service.web.recent import Recent
 
-FRESH_SECONDS = 10.0
+FRESH_SECONDS = 30.0
 """An older queue is shown while it is read again."""
 OLD_SECONDS = 110.0
 """An older queue is never shown."""
 MOST = 1_000
 """Of violations; the service lists as many complaints."""
-PAGE = 30
 MAX_READERS = 100
 MAX_DECIDED = 5_000
 
@@ -77,15 +76,14 @@ class QueuePages:
         chosen = [row for row in rows if _is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
-        page = int(visit.query_value("page")) if visit.query_value("page").isdecimal() else 1
-        shown = chosen[(page - 1) * PAGE : page * PAGE]
+        shown, following, first = visit.page_of(chosen)
         return visit.page(
             "queue.html",
             rows=shown,
             count=len(chosen),
             queue=queue,
-            next=_address(visit, page + 1) if len(chosen) > page * PAGE else "",
-            first=_address(visit, 1) if page > 1 else "",
+            next=following,
+            first=first,
             most=MOST,
             categories=sorted({row.category for row in rows}),
             asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort")},
@@ -191,7 +189,3 @@ def _is_asked(visit: Visit, row: QueueRow) -> bool:
         and (who != "free" or not (row.case.claimed_by or row.case.waiting))
         and (who != "waiting" or bool(row.case.waiting))
     )
-
-
-def _address(visit: Visit, page: int) -> str:
-    return f"/queue?{visit.request.url.include_query_params(page=page).query}"

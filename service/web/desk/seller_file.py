@@ -1,18 +1,19 @@
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from google.protobuf.json_format import MessageToDict
 from starlette.responses import Response
 
 from scoring.entries.field_types import ID_FORM, is_id
-from sellertrust.client import Client
 from sellertrust.names import seller_name
 from sellertrust.requests import invoke
-from sellertrust.v1.entry_pb2 import Entry, IdentityLevel, Tier
+from sellertrust.v1.entry_pb2 import Entry, IdentityLevel, Tier, ViolationStatus
 from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
@@ -26,10 +27,11 @@ CURVE_WEEKS = 52
 CURVE_DAYS = range(7 * CURVE_WEEKS, 0, -28)
 ENTRIES_ON_PAGE = 50
 MARKED_ENTRIES = 1_000
-"""The curve shows decisions of these."""
+"""The curve shows decisions of the first, the list as many violations."""
 
 STAMP_FIELDS = ("observe_time", "known_time", "ledger_sequence", "model_digest", "policy_digest", "core_version")
 SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class SellerFilePages:
             lambda: client.get_violation(self.marketplace, asked, deadline_seconds=READ_SECONDS)
         )
         if violation is not None and violation.seller:
-            return redirect(f"/sellers/{quote(last(violation.seller))}#v-{quote(asked)}")
+            return redirect(f"/sellers/{quote(last(violation.seller))}?violation={quote(asked)}#violations")
         return self._not_found(visit, asked, f"No seller and no violation has the id {asked}")
 
     def _not_found(self, visit: Visit, asked: str, text: str) -> Response:
@@ -62,8 +64,8 @@ class SellerFilePages:
         explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
         explaining = start_call(lambda: explain(deadline_seconds=READ_SECONDS))
         measuring = start_call(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
-        listing = start_call(lambda: violations_latest_first(client, market, seller))
-        reading = start_call(lambda: first_entries(client, market, seller))
+        listing = start_call(lambda: _list_first(client.list_violations, market, seller))
+        reading = start_call(lambda: _list_first(client.list_entries, market, seller))
         answer = explaining.result()
         samples = _list_samples(answer)
         measures, violations, entries = (
@@ -72,6 +74,10 @@ class SellerFilePages:
             call_or_problem(reading.result),
         )
         score = answer.trust_score
+        asked = {name: visit.query_value(name) for name in ("violation", "status")}
+        chosen = [one for one in violations.value or () if _is_asked(one, **asked)]
+        chosen.sort(key=lambda one: time_of(one.report_time), reverse=True)
+        shown, following, first = visit.page_of(chosen)
         marks = mark_decisions(entries.value or (), samples[0].time)
         return visit.page(
             "seller.html",
@@ -88,8 +94,14 @@ class SellerFilePages:
             ),
             samples=samples,
             marks=marks,
+            cut_at=MARKED_ENTRIES if len(entries.value or ()) == MARKED_ENTRIES else 0,
             measures=measures,
             violations=violations,
+            shown=shown,
+            next=following,
+            first=first,
+            asked=asked,
+            statuses=ViolationStatus.keys()[1:],
             if_overturned=_list_points_given_back(answer),
             supposed=SUPPOSED,
         )
@@ -108,6 +120,10 @@ class SellerFilePages:
         return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
 
 
+def _is_asked(one: Violation, violation: str, status: str) -> bool:
+    return violation in ("", last(one.name)) and status in ("", ViolationStatus.Name(one.status))
+
+
 def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]:
     return {
         entry: incident.points_if_overturned
@@ -122,19 +138,13 @@ def _list_samples(answer: ExplainTrustScoreResponse) -> list[PointsSample]:
     return [*past, _sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
 
 
-def violations_latest_first(client: Client, marketplace: str, seller: str) -> list[Violation]:
-    """Return up to MARKED_ENTRIES of the seller's violations, the latest report first."""
-    listed = client.list_violations(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
-    return sorted(islice(listed, MARKED_ENTRIES), key=lambda one: time_of(one.report_time), reverse=True)
-
-
-def first_entries(client: Client, marketplace: str, seller: str) -> list[Entry]:
-    listed = client.list_entries(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
+def _list_first(list_of_seller: Callable[..., Iterable[T]], marketplace: str, seller: str) -> list[T]:
+    listed = list_of_seller(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
     return list(islice(listed, MARKED_ENTRIES))
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
-    """Return marks of reports and decisions that occurred from `begin` on, the earliest first."""
+    """Return marks of reports and decisions that occurred from `begin` on, the earliest first, one for alike of a day."""
     marks = []
     for entry in entries:
         time = time_of(entry.occur_time)
@@ -148,7 +158,12 @@ def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
             marks.append(Mark(time, shape, f"{day(time)}: {acted} by {entry.status.actor}"))
         elif kind in WORDS["marks"]:
             marks.append(Mark(time, "against", f"{day(time)}: {WORDS['marks'][kind]}"))
-    return sorted(marks, key=lambda mark: mark.time)
+    marks.sort(key=lambda mark: mark.time)
+    counts = Counter(mark.text for mark in marks)
+    alike = {mark.text: mark for mark in reversed(marks)}
+    return [
+        alike[text]._replace(text=text if count == 1 else f"{text}, {count} times") for text, count in counts.items()
+    ]
 
 
 def _describe_count(reason: Reason) -> str:

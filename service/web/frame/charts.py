@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from service.web.frame.rendering import templates
 
-WIDTH, HEIGHT = 880, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 18, 34
+WIDTH, HEIGHT = 880, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 18, 44
 
 
 class PointsSample(NamedTuple):
@@ -27,7 +27,7 @@ class Mark(NamedTuple):
     text: str
 
 
-def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: str) -> Markup:
+def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: str, language: str = "en") -> Markup:
     """Draw points over time, from two or more samples in order; screen readers get `summary`."""
     begin, end = samples[0].time, samples[-1].time
     rated = [sample for sample in samples if sample.points is not None]
@@ -62,7 +62,7 @@ def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: 
             edges=(_LEFT, WIDTH - _RIGHT, HEIGHT - _BOTTOM),
             summary=summary,
             levels=[(level, y(level)) for level in rows],
-            months=[(x(month), text) for month, text in _month_labels(begin, end)],
+            months=[(x(month), text) for month, text in _month_labels(begin, end, language)],
             lines=lines,
             marks=[(mark, x(max(mark.time, begin)), y(points_at(mark.time) if rated else low)) for mark in marks],
             dot=(x(end), y(rated[-1].points or 0)) if rated and rated[-1] is samples[-1] else None,
@@ -79,7 +79,7 @@ def _bounds(values: Sequence[int]) -> tuple[int, int]:
     return max(0, (low - spare) // 20 * 20), min(1_000, -(-(high + spare) // 20) * 20)
 
 
-def _month_labels(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
+def _month_labels(begin: datetime, end: datetime, language: str) -> list[tuple[datetime, str]]:
     months, month = [], begin.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while month < end:
         if month >= begin:
@@ -87,4 +87,5 @@ def _month_labels(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
         month = (month + timedelta(days=32)).replace(day=1)
     skip = max(1, round((end - begin) / timedelta(days=31) / 7))
     shown = months[skip - 1 :: skip]
-    return [(one, f"{one:%b %Y}" if one.month == 1 or one is shown[0] else f"{one:%b}") for one in shown]
+    of_year, of_month = ("%Y年%-m月", "%-m月") if language == "zh" else ("%b %Y", "%b")
+    return [(one, one.strftime(of_year if one.month == 1 or one is shown[0] else of_month)) for one in shown]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 import grpc
@@ -29,10 +29,12 @@ from service.web.recent import Recent
 
 MAX_FORM_BYTES = 256 << 10
 MAX_FIELDS = 400
+PAGE = 30
 MAX_KEPT_PAGES = 200
 """Last good pages, shown while the service does not answer."""
 MAX_SESSIONS = 10_000
 KEPT_MARK = "<!-- kept -->"
+T = TypeVar("T")
 _PROBLEMS = tomllib.loads((FOLDER / "problems.toml").read_text(encoding="utf-8"))
 WAITING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
@@ -90,15 +92,23 @@ class Visit:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     def form_value(self, name: str) -> str:
-        """Return a form's first value of the name, without blanks around it; "" if missing."""
         return self.form.get(name, [""])[0].strip()
 
     def form_file(self, name: str) -> bytes:
-        """Return an uploaded file's bytes; empty without one."""
         return self.form.get(name, [""])[0].encode("latin-1", "replace")
 
     def query_value(self, name: str) -> str:
         return self.request.query_params.get(name, "").strip()
+
+    def page_of(self, rows: Sequence[T]) -> tuple[Sequence[T], str, str]:
+        """Return the rows of the query's `page`, and links to the next and first page; "" without one."""
+        asked, link = self.query_value("page"), self.request.url.include_query_params
+        page = max(1, int(asked[:9])) if asked.isdecimal() else 1
+        return (
+            rows[(page - 1) * PAGE : page * PAGE],
+            f"?{link(page=page + 1).query}" if len(rows) > page * PAGE else "",
+            f"?{link(page=1).query}" if page > 1 else "",
+        )
 
     def path_value(self, name: str) -> str:
         return str(self.request.path_params[name])

@@ -110,7 +110,7 @@ class _View:
     def text(self, key: str, value: Value) -> str:
         if not value.state:
             return ""
-        unit = self.figures[key].unit
+        unit, comma = self.figures[key].unit, self.say("comma")
         if unit == review_pb.TRANSPARENCY_UNIT_COUNT:
             return self.count(value.state, value.count)
         cases = self.say("cases", count=self.count(value.state, value.count))
@@ -120,12 +120,12 @@ class _View:
         if unit == review_pb.TRANSPARENCY_UNIT_HOURS:
             number = round(value.value, 1)
             if number > _DAY_HOURS:
-                return f"{self.say('days', days=round(number / 24, 1))}, {cases}"
-            return f"{self.say('hours', hours=number) if number >= 1 else self.say('soon')}, {cases}"
+                return f"{self.say('days', days=round(number / 24, 1))}{comma}{cases}"
+            return f"{self.say('hours', hours=number) if number >= 1 else self.say('soon')}{comma}{cases}"
         interval = ""
         if value.HasField("low"):
             interval = f" ({self.say('interval', low=_percent(value.low), high=_percent(value.high))})"
-        return f"{_percent(value.value)}{interval}, {cases}"
+        return f"{_percent(value.value)}{interval}{comma}{cases}"
 
     def count(self, state: int, count: int) -> str:
         if state == review_pb.SHOWN_STATE_HIDDEN:
@@ -156,7 +156,7 @@ class _View:
                 if cell.count and (of := counts.get(cell.name)):
                     found[self.cell(cell.name)] += f" ({_percent(cell.count / of)})"
         if split.together:
-            names = ", ".join(self.cell(name) for name in split.together)
+            names = self.say("comma").join(self.cell(name) for name in split.together)
             found[self.say("together", names=names)] = f"{split.together_count:,}"
         return found
 

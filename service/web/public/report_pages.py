@@ -1,6 +1,6 @@
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,11 +24,12 @@ WAIT_SECONDS = 2.0
 
 @dataclass
 class ReportPages:
-    """A report reads a whole period: one is made at a time, and kept for KEPT_SECONDS."""
+    """One report is made at a time; after KEPT_SECONDS it is shown while it is made again."""
 
     client: Client
     _kept: Recent[tuple[str, str], tuple[float, Report]] = field(default_factory=partial(Recent, MAX_KEPT))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _maker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="report"))
+    _making: Future[Report] | None = None
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
         """Return the routes of transparency reports; `report` gets a line for each failure."""
@@ -56,21 +57,28 @@ class ReportPages:
             raise Problem(
                 404, "There is no such report", "Its address is /report/MARKETPLACE/2026.html or 2026-03.html."
             )
-        kept = self._kept.get(key)
-        if kept is None or time.monotonic() >= kept[0]:
-            if not self._lock.acquire(timeout=WAIT_SECONDS if kept is None else 0):
-                if kept is not None:
-                    return kept[1]
+        until = time.monotonic() + WAIT_SECONDS
+        while True:
+            kept = self._kept.get(key)
+            if kept is not None and time.monotonic() < kept[0]:
+                return kept[1]
+            making = self._making
+            is_mine = False
+            if making is None or making.done():
+                making, is_mine = self._maker.submit(self._make, key), True
+                self._making = making
+            if kept is not None:
+                return kept[1]
+            wait([making], until - time.monotonic())
+            if not making.done():
                 raise Problem(503, "The report is being made", "Open this page again in a minute.")
-            try:
-                kept = self._kept.get(key)
-                if kept is None or time.monotonic() >= kept[0]:
-                    report = self.client.get_transparency_report(marketplace, period)
-                    kept = time.monotonic() + KEPT_SECONDS, report
-                    self._kept.put(key, kept)
-            finally:
-                self._lock.release()
-        return kept[1]
+            if is_mine:
+                return making.result()
+
+    def _make(self, key: tuple[str, str]) -> Report:
+        report = self.client.get_transparency_report(*key)
+        self._kept.put(key, (time.monotonic() + KEPT_SECONDS, report))
+        return report
 
 
 def _never(_: Request) -> Response:

@@ -146,7 +146,7 @@ class SellerPages:
     def show(self, visit: Visit) -> Response:
         """Show score, measures, what the seller can do, and the way back to a better tier."""
         found = _Answers(visit)
-        chart = _draw(found.path, TEXTS[language_of(visit.request)]["healing"])
+        chart = _draw(found.path, language_of(visit.request))
         done, digest = visit.query_value("done"), visit.query_value("digest")
         notice = TEXTS[language_of(visit.request)].get(f"done_{done}", "") if done in _FORMS else ""
         is_digest = len(digest) == 64 and digest.isalnum()
@@ -337,9 +337,9 @@ def _name_in(request: Request) -> str:
     return "/".join(parts)
 
 
-def _draw(path: FindTierPathResponse, summary: str) -> str:
+def _draw(path: FindTierPathResponse, language: str) -> str:
     samples = [
         PointsSample(datetime.fromisoformat(one.day).replace(tzinfo=UTC), one.points, Tier.Name(one.tier))
         for one in path.healing
     ]
-    return draw_curve(samples, [], summary) if len(samples) > 1 else ""
+    return draw_curve(samples, [], TEXTS[language]["healing"], language) if len(samples) > 1 else ""

@@ -22,7 +22,7 @@ from tests.helpers.desk_sites import CODE, Person, desk_site, person
 from tests.helpers.limits import Limit
 from tests.helpers.policies import GRADED
 from tests.helpers.proxies import Proxy
-from tests.helpers.servers import MARKET, Running
+from tests.helpers.servers import MARKET, Running, violation
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -137,10 +137,21 @@ def test_the_credit_file_shows_points_that_add_up(desk: Site, running: Running) 
 def test_a_search_finds_sellers_and_violations(desk: Site) -> None:
     someone = person(desk)
     assert someone.get("/search?q=best").header("location") == "/sellers/best"
-    assert someone.get("/search?q=v-low").header("location") == "/sellers/low#v-v-low"
+    assert someone.get("/search?q=v-low").header("location") == "/sellers/low?violation=v-low#violations"
     missing = someone.get("/search?q=nobody")
     assert missing.status == 404
     assert b'<a href="#q">No seller and no violation has the id nobody</a>' in missing.body
+
+
+def test_violations_of_a_file_filter_and_page(desk: Site, running: Running) -> None:
+    with running.client() as client:
+        client.append_entries(MARKET, [violation(f"page-{n}", "new", incident=f"p-{n}") for n in range(35)])
+    someone = person(desk)
+    pages = {"": 30, "?page=2": 5, "?violation=page-3": 1, "?status=VIOLATION_STATUS_CONFIRMED": 0}
+    for query, number in pages.items():
+        assert someone.get(f"/sellers/new{query}").body.count(b'<tr id="v-page-') == number
+    assert b", 35 times" in someone.get("/sellers/new").body
+    assert someone.get(f"/sellers/new?page={'9' * 5_000}").status == 200
 
 
 def test_the_file_simulates_and_replays(desk: Site, running: Running) -> None:

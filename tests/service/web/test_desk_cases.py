@@ -29,7 +29,7 @@ from service.web.desk.journal import CaseTaken, DeskDecision, DeskFinding, Journ
 from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.record import share_of
 from service.web.desk.sending import Sender
-from service.web.frame.visits import Visitor
+from service.web.frame.visits import PAGE, Visitor
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.callers import grant
 from tests.helpers.desk_sites import Person, desk_site, person
@@ -517,9 +517,9 @@ def test_the_queue_filters_and_pages_by_its_address(desk: Site, client: Client) 
         report(client, f"page-{number}", "new")
     someone = person(desk)
     shown = someone.get("/queue?seller=new").body.decode()
-    assert shown.count('<a href="/cases/page-') == queue.PAGE
+    assert shown.count('<a href="/cases/page-') == PAGE
     assert "page=2" in shown
-    assert someone.get("/queue?seller=new&page=2").body.count(b'<a href="/cases/page-') == 35 - queue.PAGE
+    assert someone.get("/queue?seller=new&page=2").body.count(b'<a href="/cases/page-') == 35 - PAGE
     assert someone.get("/queue?seller=nobody").body.count(b'<a href="/cases/') == 0
 
 

@@ -11,7 +11,7 @@ from sellertrust.v1 import entry_pb2
 from service.web.public.evidence import EvidenceFolder
 from service.web.public.seller import TEXTS, SellerPages
 from tests.helpers.badge_sites import badge_site
-from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, chromium, keep, opened
+from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, chromium, keep, measure_layout_shift, opened
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
@@ -69,6 +69,7 @@ def test_every_page_is_for_all(chromium: Browser, place: Place, language: str, s
         for name, path in pages.items():
             page.goto(place.url + path)
             assert page.evaluate("document.documentElement.lang") == language
+            assert measure_layout_shift(page) == 0, name
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
             look(page, f"{name}-{language}-{scheme}")
         assert [text for text in found if "axe" not in text and "404" not in text] == []

@@ -1,11 +1,16 @@
 import csv
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sellertrust.v1.review_service_pb2 import GetTransparencyReportResponse
+from service.web.public import report_pages
 from tests.helpers.badge_sites import Site, badge_site
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, days_ago, running_server, violation
 
 YEAR = f"{days_ago(0):%Y}"
@@ -29,6 +34,28 @@ def test_the_page_and_the_csv_are_the_commands(site: Site) -> None:
     found = site.get(f"/report/{MARKET}/{YEAR}.csv")
     rows = {row["figure"]: row for row in csv.DictReader(io.StringIO(found.body.decode())) if not row["dimension"]}
     assert rows["notices"]["count"] == "9"
+
+
+class SlowClient:
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def get_transparency_report(self, _marketplace: str, period: str) -> GetTransparencyReportResponse:
+        assert self.may_end.wait(PATIENCE_SECONDS)
+        return GetTransparencyReportResponse(period=period)
+
+
+def test_an_old_report_is_shown_while_it_is_made_again(limit: Limit) -> None:
+    limit(report_pages, KEPT_SECONDS=0.0, WAIT_SECONDS=0.05)
+    client: Any = SlowClient()
+    with badge_site(client) as site:
+        assert site.get("/report/acme/2026.csv").status == 503
+        client.may_end.set()
+        while site.get("/report/acme/2026.csv").status != 200:
+            pass
+        client.may_end.clear()
+        assert [site.get("/report/acme/2026.csv").status for _ in range(3)] == [200] * 3
+        client.may_end.set()
 
 
 @pytest.mark.parametrize(
