@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from scoring.base.enums import Harm, Kind
+from scoring.base.enums import Kind
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY
 from scoring.features.table import FEATURES
@@ -16,7 +16,7 @@ from training.fitting.fit import fit_curves
 from training.observation.export import SCHEMA, LedgerTable, read_export
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import TrainedModel
-from training.study.definition import BadRule, Study
+from training.study.definition import Study
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +93,6 @@ def test_a_model_that_tells_nobody_from_anybody_is_refused(table: LedgerTable, s
     known, never = (FEATURES[f"{name}@1"] for name in ("exposure", "lost_dispute_rate_90d"))
     with pytest.raises(ConfigurationWrong, match="fewer than two features of the study have more than one value"):
         train(table, restated(study, features=(known, never)))
-
-
-def test_too_little_to_learn_from_is_said_with_what_would_help(table: LedgerTable, study: Study) -> None:
-    never = restated(study, bad={"rules": (BadRule(violation_type="missing_trader_information", harm=Harm.EXTREME),)})
-    with pytest.raises(
-        ConfigurationWrong, match=r"the training points hold [\d,]+ rows .*, 0 of them bad; at least 10"
-    ):
-        train(table, never)
-    with pytest.raises(ConfigurationWrong, match="the training points hold 0 rows"):
-        train(table, restated(study, observation={"train": ("1990-01-01",), "test": ("1995-01-01",)}))
 
 
 @pytest.mark.long

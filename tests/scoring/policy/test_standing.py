@@ -192,15 +192,6 @@ def test_a_person_may_set_a_tier_above_what_the_standing_allows() -> None:
     assert OVERRIDDEN in answer.reason_codes
 
 
-@given(st.lists(st.tuples(st.integers(2, 5), st.integers(0, 30)), max_size=20))
-def test_many_tiers_are_bound_as_one_is(cases: list[tuple[int, int]]) -> None:
-    table = with_standing().standing
-    bound = table.bound(
-        np.array([t for t, _ in cases], dtype=np.int64), np.array([s for _, s in cases], dtype=np.int64)
-    )
-    assert bound.tolist() == [int(min(Tier(t), table.best_tier(s))) for t, s in cases]
-
-
 EPOCH = date(1970, 1, 1).toordinal()
 
 violations = st.lists(

@@ -5,13 +5,13 @@ import pytest
 from scoring.base.enums import CautionSignal
 from scoring.caution.cautions import Caution
 from scoring.caution.flow_signals import FlowMeasurement
-from sellertrust.client import Client, seller_name
+from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
-from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_DISPUTED, CAUTION_SIGNAL_REPORTS, TrustScore
+from sellertrust.v1.trust_score_service_pb2 import CAUTION_SIGNAL_REPORTS, TrustScore
 from service.cli.scores import describe_reason
 from service.contract.scores import caution_messages
 from tests.helpers.policies import GRADED
-from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
+from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
 from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
 
@@ -78,31 +78,6 @@ def test_a_report_sets_a_caution_and_its_dismissal_ends_it(client: Client) -> No
     again.ClearField("freshness")
     found.ClearField("freshness")
     assert again.SerializeToString(deterministic=True) == found.SerializeToString(deterministic=True)
-
-
-def test_a_burst_of_disputes_sets_a_caution(client: Client) -> None:
-    client.get_trust_score(MARKET, "s1")
-    entry = entry_pb2.Entry(entry_id="f1", seller=seller_name(MARKET, "s1"))
-    entry.flow.CopyFrom(
-        entry_pb2.FlowStated(day=days_ago(1).date().isoformat(), delivered_orders=90, disputed_orders=30)
-    )
-    sequence = client.append_entries(MARKET, [entry])[0].sequence
-    [caution] = client.get_trust_score(MARKET, "s1", at_least_sequence=sequence).cautions
-    assert (caution.rule, caution.signal) == ("disputed", CAUTION_SIGNAL_DISPUTED)
-    assert (caution.counted, caution.compared, [*caution.entries]) == (30, 90, ["f1"])
-    mine, other = client.batch_get_trust_scores(MARKET, ["s1", "s2"])
-    assert [*mine.trust_score.cautions] == [caution]
-    assert not other.trust_score.cautions
-    assert [*client.explain_trust_score(MARKET, "s1").trust_score.cautions] == [caution]
-    held = client.evaluate_measures(MARKET, "s1")
-    assert [*held.cautions] == [caution]
-    assert held.terms.hold_days == 30
-    found = client.get_trust_score(MARKET, "s1")
-    entry.entry_id, entry.flow.revision, entry.flow.disputed_orders = "f2", 1, 3
-    client.append_entries(MARKET, [entry])
-    assert not client.get_trust_score(MARKET, "s1").cautions
-    times = {"observe_time": found.stamp.observe_time, "known_time": found.stamp.known_time}
-    assert [*client.get_trust_score(MARKET, "s1", **times).cautions] == [caution]
 
 
 def test_the_queue_states_when_a_case_is_due(running: Running, client: Client, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from service.contract.resource_names import parse_parent
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
 from tests.helpers.granted import Granted, granted_server
 from tests.helpers.refusals import denied, refusal, refused
-from tests.helpers.servers import MARKET, SERVING, Running, call_bytes, identity, running_server, violation
+from tests.helpers.servers import MARKET, SERVING, Running, call_bytes, running_server, violation
 from tests.helpers.waiting import wait_until
 
 CUSTOMS = "spiffe://acme.example/ns/gateways/sa/customs"
@@ -70,28 +70,6 @@ def customs_report(entry_id: str, seller: str = "s-1") -> entry_pb2.Entry:
     return violation(entry_id, seller, source=entry_pb2.SOURCE_CUSTOMS, final=True, identifier_verified=True)
 
 
-def test_a_caller_does_what_it_is_granted_and_nothing_else(callers: Granted) -> None:
-    with callers(CUSTOMS) as customs, callers("brand") as brand:
-        customs.append_entries(MARKET, [customs_report("c-1")])
-        brand.append_entries(MARKET, [violation("b1-1", "s-1", notifier="brand-1")])
-        assert [one.entry_id for one in brand.list_entries(MARKET)] == ["c-1", "b1-1"]
-        for entry in (
-            customs_report("b1-2"),
-            violation("c-2", "s-1", notifier="brand-1"),
-            violation("b1-2", "s-1", notifier="brand-2"),
-            violation("b1-2", "s-1"),
-            identity("b1-2", "s-1"),
-        ):
-            denied(brand.append_entries, MARKET, [violation("b1-3", "s-1", notifier="brand-1"), entry])
-        denied(brand.append_entries, "other", [violation("b1-2", "s-1", notifier="brand-1")])
-        denied(brand.confirm_violation, MARKET, "b1-1", actor="court", reason="so")
-        denied(customs.overturn_violation, MARKET, "b1-1", actor="court", reason="so", entry_id="c-3")
-        customs.confirm_violation(MARKET, "b1-1", actor="customs", reason="so", entry_id="c-3")
-        denied(customs.get_violation, MARKET, "b1-1")
-        denied(brand.explain_trust_score, MARKET, "s-1")
-        assert len([*brand.list_entries(MARKET)]) == 3
-
-
 def test_a_batch_with_one_forbidden_entry_is_refused_whole(callers: Granted) -> None:
     with callers("brand") as brand:
         before = [one.entry_id for one in brand.list_entries(MARKET)]
@@ -102,17 +80,6 @@ def test_a_batch_with_one_forbidden_entry_is_refused_whole(callers: Granted) -> 
             request = ledger_service_pb2.StreamEntriesRequest(parent=f"marketplaces/{MARKET}", entries=batch)
             denied(next, LedgerServiceStub(brand.channel).StreamEntries(iter([request]), timeout=20))
         assert [one.entry_id for one in brand.list_entries(MARKET)] == before
-
-
-def test_an_entry_that_decides_needs_the_right_to_decide(callers: Granted) -> None:
-    decision = entry_pb2.Entry(entry_id="b1-9")
-    decision.status.violation, decision.status.action = "c-1", entry_pb2.ACTION_OVERTURN
-    decision.status.actor, decision.status.reason = "brand", "so"
-    with callers("brand") as brand:
-        denied(brand.append_entries, MARKET, [decision])
-    decision.entry_id = "c-9"
-    with callers(CUSTOMS) as customs:
-        denied(customs.append_entries, MARKET, [decision])
 
 
 def test_the_refusal_names_the_right_that_is_missing(callers: Granted) -> None:
@@ -134,7 +101,8 @@ def test_the_refusal_names_the_right_that_is_missing(callers: Granted) -> None:
 
 
 def test_the_refusal_is_the_same_whether_the_thing_exists_or_not(callers: Granted) -> None:
-    with callers("staff") as staff, callers("checkout") as checkout:
+    with callers(CUSTOMS) as customs, callers("staff") as staff, callers("checkout") as checkout:
+        customs.append_entries(MARKET, [customs_report("c-1")])
         told = {
             str(denied(checkout.get_violation, market, name))
             for market in (MARKET, "no-market")
@@ -151,17 +119,6 @@ def test_a_malformed_name_is_explained_to_granted_callers(callers: Granted) -> N
     with callers("staff") as staff, callers("stranger") as stranger:
         assert refusal(staff.get_violation, "a b", "v").code is grpc.StatusCode.INVALID_ARGUMENT
         denied(stranger.get_violation, "a b", "v")
-
-
-def test_a_certificate_without_one_name_names_nobody(callers: Granted) -> None:
-    authority = callers.authority
-    for shown, problem in (
-        (authority.certificate(common_name="staff.example"), "no subject alternative name"),
-        (authority.certificate(dns=["a.example", "staff.example"]), "2 DNS names"),
-        (authority.certificate(dns=["*.example"]), "no wildcard"),
-    ):
-        with callers.running.client(**shown.options()) as client:
-            assert problem in unknown(client.get_violation, MARKET, "c-1")
 
 
 @pytest.mark.long

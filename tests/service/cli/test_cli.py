@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,11 +33,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = shell_of(folder)
     with serving(shell, folder) as address:
         yield shell_of(folder, target=address)
-
-
-def score_of(shell: Shell, seller: str) -> Any:
-    ((row),) = shell.json("score", seller)
-    return row
 
 
 @pytest.mark.parametrize(
@@ -210,42 +204,6 @@ def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
 
 
 @pytest.mark.long
-def test_a_violation_costs_points_until_it_is_overturned(
-    shell: Shell,
-) -> None:
-    shell("ledger", "append", "-", stdin=lines_of("fallen", "v-fallen"))
-    before = score_of(shell, "fallen")
-    assert (before["incidents"], before["open"]) == (0, 1)
-    decision = ("v-fallen", "--actor", "reviewer", "--reason", "test buy: fake")
-    confirmed = shell.json("violation", "decide", *decision, "confirm", "--entry-id", "d-fallen")
-    assert (confirmed["status"], confirmed["allowed_actions"]) == ("confirmed", ["appeal", "reduce", "overturn"])
-    stdout, stderr = shell("score", "fallen", "nobody", "--explain", "-o", "json", code=3)
-    assert "No seller 'nobody'" in stderr
-    (explained,) = json.loads(stdout)
-    assert explained["points"] < before["points"]
-    reasons = {reason["reason_code"]: reason for reason in explained["explanation"]}
-    assert explained["baseline_points"] + sum(r["points"] for r in reasons.values()) == explained["points"]
-    (incident,) = reasons["COUNTERFEIT_CONFIRMED"]["incidents"]
-    assert incident["entries"] == ["v-fallen", "d-fallen"]
-    text, _ = shell("score", "fallen", "--explain")
-    assert "COUNTERFEIT_CONFIRMED" in text
-    assert "v-fallen d-fallen" in text
-    shown = [line for line in text.splitlines() if line.startswith("  ")]
-    assert max(map(len, shown)) <= 80
-    column = [int(line[26:31]) for line in shown if line[26:31].strip()]
-    assert sum(column[:-1]) == column[-1] == explained["points"]
-    assert f"{explained['points']} points (90 %: {explained['points_low']} to {explained['points_high']})" in text
-
-    refused = shell.error(4, "violation", "decide", *decision, "dismiss")
-    assert "LIFECYCLE_FORBIDS" in refused
-    assert "allowed: appeal, reduce, overturn" in refused
-    shell("violation", "decide", *decision, "overturn")
-    after = score_of(shell, "fallen")
-    assert after["points"] - before["points"] == 0
-    assert (after["incidents"], after["open"], after["reasons"]) == (0, 0, before["reasons"])
-
-
-@pytest.mark.long
 def test_violations_are_shown_listed_dismissed_and_withdrawn(shell: Shell) -> None:
     shell("ledger", "append", "-", stdin=lines_of("listed", "v-a", "v-b", "v-c"))
     shell("violation", "decide", "v-a", "dismiss", "--actor", "staff", "--reason", "unproven")
@@ -375,13 +333,6 @@ def test_a_port_that_is_taken_is_6_and_names_the_setting(shell: Shell, tmp_path:
     assert "cannot listen on 127.0.0.1:" in said
     assert "SELLERTRUST_ADDRESS" in said
     shell("ledger", "list", "--limit", 1)
-
-
-def back_up(shell: Shell, folder: Path) -> Path:
-    file = folder / "ledger.backup"
-    made = shell.json("ledger", "backup", file)
-    assert (made["entry"], made["left_out"]) == (made["sequence"], [])
-    return file
 
 
 @pytest.mark.long

@@ -10,9 +10,8 @@ from service.policy.certificate_file import SHIPPED_ASSUMPTIONS
 from service.policy.policy_file import SHIPPED_POLICY, load_policy, read_policy
 from service.settings import Settings
 from tests.helpers.builders import exposure, identity
-from tests.helpers.four_eyes import ALL, PERSONS, persons
 from tests.helpers.policies import GRADED
-from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of, shells_of_people
+from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
 
 GENERAL, LADDER = GRADED, SHIPPED_POLICY.with_name("ladder.toml")
 TIERS = SHIPPED_POLICY.with_name("tiers.toml")
@@ -187,20 +186,6 @@ def test_a_wrong_file_is_refused_before_the_server_is_asked(shell: Shell, tmp_pa
     wrong.write_text(GENERAL.read_text().replace("clear_days = 14", "clear_days = 1.5"))
     assert "clear_days must be a whole number" in shell.error(6, "policy", "commit", wrong, *SAID)
     assert "POLICY_NOT_FOUND" in shell.error(3, "policy", "show", "ffffff")
-
-
-@pytest.mark.long
-def test_a_policy_is_proposed_approved_and_carried_out(tmp_path: Path) -> None:
-    eyes = '[[four_eyes]]\nrights = ["policies"]\nmarketplaces = ["*"]\n'
-    with shells_of_people(tmp_path, ALL, persons(**PERSONS), eyes) as connect:
-        anna, bert = connect("anna"), connect("bert")
-        assert "APPROVAL_REQUIRED" in anna.error(4, "policy", "commit", GENERAL, *SAID)
-        made = anna.json("policy", "commit", GENERAL, *SAID, "--propose")
-        assert '\n                 id = "newcomers"\n' in bert("proposal", "show", made["proposal"])[0]
-        bert("proposal", "decide", made["proposal"], "approve", "--digest", made["digest"], *SAID)
-        done = bert.json("proposal", "carry-out", made["proposal"])
-        assert done["serving_digest"] == read_policy(GENERAL).digest
-        assert anna.json("policy", "show", "--history")[-1]["proposal"] == made["proposal"]
 
 
 @pytest.mark.long

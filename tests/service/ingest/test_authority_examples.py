@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from scoring.base.enums import InspectionResult, Status
+from scoring.base.enums import Status
 from scoring.base.errors import InvalidInput
-from scoring.entries.kinds.conduct import ViolationReported
-from scoring.entries.kinds.trade import InspectionDone
 from service.ingest.file_import import ImportReport
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.outcomes import write_outcomes
 from service.ingest.unmatched_queue import import_and_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
-from tests.helpers.shells import bare_shell
 
 EXAMPLES = Path(__file__).parents[3] / "service" / "ingest" / "authorities"
 
@@ -54,19 +51,6 @@ def test_the_worked_examples_import_without_rejects(ledger: Ledger, tmp_path: Pa
         assert len(again.unmatched) == len(report.unmatched)
 
 
-def test_inspections_are_recorded_with_their_violations(ledger: Ledger, tmp_path: Path) -> None:
-    example(ledger, tmp_path, "sellers")
-    example(ledger, tmp_path, "quality_inspection")
-    facts = {one.entry.entry_id: one.entry.fact for one in ledger.entries.list("example", ledger.cut(), limit=1000)}
-    results = {name: fact.result for name, fact in facts.items() if isinstance(fact, InspectionDone)}
-    assert Counter(results.values()) == {InspectionResult.FAILED: 7, InspectionResult.PASSED: 6}
-    failed = {name.removesuffix("-failed"): fact for name, fact in facts.items() if name.endswith("-failed")}
-    assert {name for name, result in results.items() if result is InspectionResult.FAILED} == set(failed)
-    for name, fact in failed.items():
-        assert isinstance(fact, ViolationReported)
-        assert fact.incident == name
-
-
 def outcomes(ledger: Ledger, name: str, data: Path, folder: Path) -> list[Path]:
     return write_outcomes(ledger, compiled(name), data, folder)
 
@@ -89,17 +73,3 @@ def test_an_office_gets_back_what_became_of_each_report(ledger: Ledger, tmp_path
     assert "recall-R-02,overturned" in recalls
     with pytest.raises(InvalidInput, match=r"lacks customs\.csv"):
         outcomes(ledger, "customs", tmp_path, tmp_path)
-
-
-@pytest.mark.long
-def test_the_command_queues_rows_without_a_seller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    shell, customs = bare_shell(tmp_path), EXAMPLES / "customs.mapping.toml"
-    shell("ledger", "import", EXAMPLES / "sellers.mapping.toml")
-    said = shell("ledger", "import", customs)[1]
-    assert "5 rows found no seller and wait for a person: customs.mapping.unmatched.csv" in said
-    with (tmp_path / "customs.mapping.unmatched.csv").open(newline="") as file:
-        waiting = list(csv.DictReader(file))
-    assert [row["line"] for row in waiting] == ["17", "18", "20", "21", "22"]
-    assert waiting[0]["candidates"] == "s-04 s-05"
-    assert "does not exist" in shell.error(2, "ledger", "import", customs, "--matched", tmp_path / "none.csv")

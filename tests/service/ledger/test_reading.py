@@ -455,13 +455,6 @@ def test_answers_from_columns_are_those_from_rows(ledger: Ledger, days: float) -
             assert [a and a.valid_until for a in found] == [a and a.valid_until for a in wanted]
 
 
-def test_of_a_few_allegations_all_are_read(ledger: Ledger) -> None:
-    accused(ledger)
-    cut = ledger.cut()
-    table, omitted = FactQueries(ledger.clock, 14).table(MARKET, ["s1"], cut)
-    assert (len(table), omitted) == (len(fact_rows(ledger, "s1", cut=cut)), {})
-
-
 def incidents(ledger: Ledger) -> dict[str, str]:
     found, _ = ledger.violations.list(MARKET, ledger.cut(), sellers=[SELLER])
     return {view.violation: view.incident for view in found}

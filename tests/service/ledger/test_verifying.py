@@ -155,16 +155,6 @@ def leaf_of_or_none(row: list[Any]) -> bytes | None:
         return None
 
 
-def test_a_key_that_is_gone_without_an_erasure_is_reported(ledger: Ledger, url: str) -> None:
-    fill(ledger)
-    ledger.erase(MARKET, "s1", actor="officer", entry_id="e1")
-    ledger.append(MARKET, [status("v1", Action.OVERTURN, "o1")])
-    found = found_after(ledger, url, "DELETE FROM seller_key")
-    assert found.mismatch is None
-    assert found.key_lost.sequence == 7
-    assert "from here on 1 entry is without the key of the sealed text, and no erasure" in found.key_lost.problem
-
-
 def test_keys_that_are_missing_are_counted_and_hide_no_tampering(ledger: Ledger, url: str) -> None:
     fill(ledger)
     ledger.append(MARKET, [confirmed("v2", "s2"), status("v2", Action.APPEAL, "a2")])
@@ -200,10 +190,6 @@ def test_a_position_beyond_the_ledger_is_reported(ledger: Ledger, url: str) -> N
 
 
 SQLITE_TRIGGERS = ("entry_no_update", "entry_no_delete", "seal_no_update", "seal_no_delete")
-
-
-def silent(done: int, total: int) -> None:
-    """No progress shown."""
 
 
 @contextmanager

@@ -10,15 +10,13 @@ from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
 from service.bootstrap import build_scorer
-from service.ledger.queries import facts
 from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.local import TaskLine, run_locally
 from service.scale.rescoring import Driver, rescore
 from service.scale.rescoring import RescoringParts as Rescoring
-from service.scores.book.code_digests import contract_digest, core_digest
 from service.shared_files import Store
-from tests.helpers.books import known, opened
+from tests.helpers.books import known
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
 from tests.helpers.generations import in_process, opened_file, records, rescored, rescored_by
 from tests.helpers.limits import Limit
@@ -39,26 +37,6 @@ def fill(ledger: Ledger, sellers: int) -> None:
             fact = OverrideImposed(Tier.PROBATION, NOW + 3_600 * SECOND, "staff", "asked for")
             ledger.append(market, [Entry(f"o{number}", seller, fact)])
     ledger.append(MARKET, [violation("gone", "gone"), status("gone", Action.DISMISS)])
-
-
-@pytest.mark.parametrize("days", [0, 1])
-def test_each_answer_is_that_of_its_seller_alone(ledger: Ledger, tmp_path: Path, limit: Limit, days: int) -> None:
-    limit(export, ENTRIES_PER_BUCKET=8)
-    limit(facts, MAX_BATCH_ROWS=8)
-    fill(ledger, 25)
-    found = rescored(ledger, tmp_path, days)
-    head = found.head
-    assert found.sellers == 25
-    assert (head.core, head.contract) == (core_digest(), contract_digest())
-    assert head.chain == (ledger.seals.chain_at(head.sequence) or b"").hex()
-    answers = dict(records(opened_file(found.path)))
-    with opened(ledger) as over:
-        for name, answer in answers.items():
-            expected = over.computed(name, head.cut)
-            expected.ClearField("stamp")
-            assert answer.body == expected.SerializeToString()
-            assert head.observe_time < answer.until <= (head.day + 1) * DAY
-    assert {name.split("/")[1] for name in answers} == {MARKET, "second"}
 
 
 def test_a_generation_rests_on_nothing_later(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:

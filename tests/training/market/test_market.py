@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import training.market
 from training.market.files import write_market
 from training.market.parameters import BAD_FAITH, PARAMETERS, column
-from training.market.records import CONFIRM, OVERTURN, Market
+from training.market.records import CONFIRM, Market
 from training.market.simulate import FRAMES, simulate
 
 START = date(2024, 11, 24)
@@ -54,40 +54,6 @@ def test_the_first_sellers_do_not_depend_on_how_many_follow() -> None:
     assert fewer.decisions.equals(whole.decisions.filter(pl.col("violation") < fewer.violations.height))
     with pytest.raises(ValueError, match="at least one"):
         simulate(0, 100, START, seed=1)
-
-
-def test_violations_occur_on_exposure_and_are_reported_later(market: Market) -> None:
-    violations = market.violations
-
-    on_exposure = violations.join(
-        market.exposure, left_on=["seller", "occur_day"], right_on=["seller", "day"], how="semi"
-    )
-    assert on_exposure.height == violations.height
-    assert 10_000 <= violations.filter(pl.col("report_day") < DAYS).height <= 25_000
-    occurred = violations["occur_day"] * 86_400 + violations["occur_second"]
-    reported = violations["report_day"] * 86_400 + violations["report_second"]
-    assert (reported > occurred).all()
-    assert ((violations["report_day"] == violations["occur_day"]).sum()) > 100, "some on the same day"
-    assert (violations["report_second"] < 86_400).all()
-
-
-def test_decisions_come_after_reports_overturns_after_both(market: Market) -> None:
-    reports = market.violations.with_row_index("violation").cast({"violation": pl.Int64})
-    cases = market.decisions.join(reports, on="violation").with_columns(
-        decided=pl.col("day") * 86_400 + pl.col("second"),
-        reported=pl.col("report_day") * 86_400 + pl.col("report_second"),
-    )
-    assert (cases["decided"] > cases["reported"]).all()
-    assert (cases["second"] < 86_400).all()
-
-    overturned = cases.filter(pl.col("action") == OVERTURN).join(
-        cases.filter(pl.col("action") == CONFIRM), on="violation", how="left", suffix="_first"
-    )
-    assert overturned.height > 100
-    assert overturned["decided_first"].null_count() == 0, "only what was confirmed is overturned"
-    assert (overturned["day"] > overturned["day_first"]).all()
-    others = cases.filter(pl.col("action") != OVERTURN)
-    assert not others["violation"].is_duplicated().any()
 
 
 def test_final_verified_acts_alone_need_no_decision(market: Market) -> None:

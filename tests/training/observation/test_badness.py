@@ -58,15 +58,6 @@ def incidents(number: int, **fields: object) -> list[Entry]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("orders", "bad"), [(16, False), (15, True), (14, True)])
-def test_a_share_of_the_orders_makes_bad(tmp_path: Path, asked: Study, orders: int, bad: bool) -> None:
-    how = restated(asked, bad={"share": 0.2})
-    rows = seen(tmp_path / "a", how, *standing("s", orders=orders), *incidents(3)).rows
-    assert rows.bad.tolist() == [float(bad)]
-    assert not seen(tmp_path / "b", how, *standing("s", orders=10), *incidents(1)).rows.bad.any()
-
-
-@pytest.mark.long
 def test_a_seller_is_bad_from_the_day_on_which_it_had_enough(tmp_path: Path, asked: Study) -> None:
     how = restated(asked, bad={"share": 0.2}, eligible={"left": "exclude", "least_share": 0.9})
     early = sold("s", 15, OBSERVE + 1)

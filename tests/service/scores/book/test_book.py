@@ -1,7 +1,5 @@
 import threading
-import tomllib
 from collections.abc import Callable
-from copy import copy
 
 import pytest
 
@@ -10,7 +8,6 @@ from scoring.base.errors import SellerNotFound
 from scoring.base.time import DAY, SECOND
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import OverrideImposed
-from scoring.policy.reading import parse_policy
 from service.call_context import Call, begin_answering, end_answering
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -20,8 +17,6 @@ from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, violation
 from tests.helpers.limits import Limit
 from tests.helpers.moments import before_call
-from tests.helpers.policies import GRADED
-from tests.helpers.worlds import artifact
 
 SELLERS = [f"s{number}" for number in range(6)]
 HOUR = DAY // 24
@@ -99,38 +94,6 @@ def test_nobody_who_is_not_there_is_kept(ledger: Ledger) -> None:
                 over.get("nobody")
         assert over.batch(["nobody", "no-one"]) == []
         assert len(over.book.table) == 0
-
-
-def test_another_model_answers_at_once(ledger: Ledger) -> None:
-    for seller in SELLERS[:3]:
-        ledger.append(MARKET, known(seller))
-    with opened(ledger) as over:
-        old = artifact()
-        over.batch(SELLERS[:3])
-        new = copy(old)
-        new.digest = "f" * 64
-        over.serve(new)
-        assert over.get("s0").stamp.model_digest == new.digest
-        assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {new.digest}
-        over.serve(old)
-        assert {score.stamp.model_digest for score in over.batch(SELLERS[:3])} == {old.digest}
-
-
-def test_another_policy_answers_at_once(ledger: Ledger) -> None:
-    for seller in SELLERS[:3]:
-        ledger.append(MARKET, [*known(seller), confirmed(f"v-{seller}", seller)])
-    general = parse_policy(tomllib.loads(GRADED.read_text(encoding="utf-8")))
-    with opened(ledger) as over:
-        served, old = over.scorer.policy, over.scorer.policy.now
-        assert [score.standing for score in over.batch(SELLERS[:3])] == [12, 12, 12]
-        served.now = general
-        assert (found := over.get("s0")).stamp.policy_digest == general.digest
-        assert found.standing > 0
-        assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {general.digest}
-        served.now = old
-        assert (found := over.get("s0")).stamp.policy_digest == old.digest
-        assert found.standing == 12
-        assert {score.stamp.policy_digest for score in over.batch(SELLERS[:3])} == {old.digest}
 
 
 def test_a_batch_waits_for_the_follower(ledger: Ledger) -> None:

@@ -51,20 +51,6 @@ def test_an_unasked_seller_is_in_the_generation(sold: Ledger, folder: Path) -> N
         assert (over.hits(), over.book.tally.total("miss"), over.book.table.adopted) == (4, 0, 3)
 
 
-def test_whoever_has_an_entry_since_is_computed_anew(url: str, sold: Ledger, clock: Clock, folder: Path) -> None:
-    rescored(sold, folder)
-    sold.append(MARKET, [confirmed("v1", "a")])
-    with opened(sold) as over, Ledger.open(url, clock=clock) as other:
-        kept(over, folder)
-        assert over.get("a").counted_incidents == 1
-        other.append(MARKET, [confirmed("v2", "b")])
-        over.book.follower.look()
-        assert over.get("b").counted_incidents == 1
-        sold.append(MARKET, [confirmed("v3", "c")])
-        assert over.get("c").counted_incidents == 1
-        assert over.hits() == 0
-
-
 def test_an_answer_is_stale_until_later_entries_are_marked(
     sold: Ledger, folder: Path, clock: Clock, limit: Limit
 ) -> None:
