@@ -20,6 +20,7 @@ from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
 from tests.bench import scale
 from tests.bench._h2load import h2load, write_body
+from tests.bench._overload import Show
 from tests.bench._processes import cpu_seconds, free_address, metrics_address
 from tests.bench._real_data import Say
 from tests.bench._restarts import run as run_restarts
@@ -36,7 +37,7 @@ from tests.helpers.shells import serving, shell_of
 ROOT = Path(__file__).parents[2]
 CALLS = 2_000
 AT_A_TIME = 32
-SHARED_SECONDS = 5.0
+LOAD_SECONDS = 5.0
 PROCESSES = 2
 RESTARTS = 20
 UPGRADES = 5
@@ -57,40 +58,37 @@ FIRST_SCORE = (
 )
 
 
-def run(say: Say, calls: int = CALLS, seconds: float = SHARED_SECONDS, restarts: int = RESTARTS) -> dict[str, float]:
+def run(say: Say, only: str = "") -> dict[str, float]:
     figures: dict[str, float] = {}
 
     def show(name: str, value: float) -> None:
         figures[name] = round(value, 3)
         say(f"{name:34} {figures[name]:12,.3f}")
 
-    show("first_score.local_s", seconds_of(_run_first_score))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        show("first_score.serve_s", seconds_of(lambda: _serve_first_score(folder)))
-        command = [ROOT / "dev", "sellertrust"]
-        show("first_score.dev_s", seconds_of(lambda: _serve_first_score(folder / "dev", command)))
-        _measure_packages(folder, show)
-        clients = folder / "clients"
-        clients.mkdir()
-        with serving(shell_of(clients), clients, arguments=["--starter"]) as address:
-            with Client(address) as client:
-                client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
-            _measure_clients(address, show, calls)
-        for servers in (1, 2):
-            show(f"shared.calls_per_s.{servers}", _measure_shared(folder / str(servers), servers, seconds))
-        _measure_traces(folder, show, seconds)
-        _measure_echo(folder / "echo", show)
-        _measure_processor(folder / "processor", show)
-        _measure_upgrade(folder, show)
-    show("cpu_s_per_million.rescored", scale.run(say, "small")["growth.20000"])
-    for name, tests in PROOFS.items():
-        show(name, subprocess.run([*PYTEST, *tests], cwd=ROOT, check=False, capture_output=True).returncode == 0)
-    run_restarts(show, restarts)
+    for name, measure in PARTS.items():
+        if only in {"", name}:
+            with tempfile.TemporaryDirectory() as folder:
+                measure(Path(folder), show)
     return figures
 
 
-def _measure_traces(folder: Path, show: Callable[[str, float], None], seconds: float) -> None:
+def _measure_first_score(folder: Path, show: Show) -> None:
+    show("first_score.local_s", seconds_of(_run_first_score))
+    show("first_score.serve_s", seconds_of(lambda: _serve_first_score(folder)))
+    command = [ROOT / "dev", "sellertrust"]
+    show("first_score.dev_s", seconds_of(lambda: _serve_first_score(folder / "dev", command)))
+
+
+def _measure_rescored(_: Path, show: Show) -> None:
+    show("cpu_s_per_million.rescored", scale.run(print, "small")["growth.20000"])
+
+
+def _prove(_: Path, show: Show) -> None:
+    for name, tests in PROOFS.items():
+        show(name, subprocess.run([*PYTEST, *tests], cwd=ROOT, check=False, capture_output=True).returncode == 0)
+
+
+def _measure_traces(folder: Path, show: Show) -> None:
     found = {}
     for name, variables in (("off", {}), ("collector_away", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})):
         place = folder / name
@@ -98,16 +96,15 @@ def _measure_traces(folder: Path, show: Callable[[str, float], None], seconds: f
         shell = shell_of(place)
         shell.environment.update(variables)
         with serving(shell, place) as address:
-            plan = Plan(address, seconds, at_a_time=8, deadline_seconds=20, sellers=SELLERS, is_past=True)
+            plan = Plan(address, LOAD_SECONDS, at_a_time=8, deadline_seconds=20, sellers=SELLERS, is_past=True)
             with loading([plan]) as loads:
                 pass
-        found[name] = loads[0].codes["OK"] / seconds
+        found[name] = loads[0].codes["OK"] / LOAD_SECONDS
         show(f"traces.{name}.computed_per_s", found[name])
     show("traces.away_over_off", found["collector_away"] / found["off"])
 
 
-def _measure_echo(folder: Path, show: Callable[[str, float], None]) -> None:
-    folder.mkdir()
+def _measure_echo(folder: Path, show: Show) -> None:
     prepare(folder)
     seller = f"marketplaces/{MARKET}/sellers/s0"
     body = write_body(folder / "body", GetTrustScoreRequest(seller=seller).SerializeToString())
@@ -120,8 +117,7 @@ def _measure_echo(folder: Path, show: Callable[[str, float], None]) -> None:
         show(name, value)
 
 
-def _measure_processor(folder: Path, show: Callable[[str, float], None]) -> None:
-    folder.mkdir()
+def _measure_processor(folder: Path, show: Show) -> None:
     prepare(folder)
     with serving(shell_of(folder, metrics_address="127.0.0.1:0"), folder) as address:
         metrics = metrics_address(folder / "server.log")
@@ -134,7 +130,7 @@ def _measure_processor(folder: Path, show: Callable[[str, float], None]) -> None
             show(f"cpu_s_per_million.{name}", (cpu_seconds(metrics) - before) / count * 1e6)
 
 
-def _measure_upgrade(folder: Path, show: Callable[[str, float], None]) -> None:
+def _measure_upgrade(folder: Path, show: Show) -> None:
     with database("postgresql", folder) as url, Ledger.open(url) as ledger:
         works: dict[str, Callable[[], object]] = {
             "append.longest_ms": lambda: time.sleep(2),
@@ -167,7 +163,7 @@ def _serve_first_score(folder: Path, command: Sequence[object] = COMMAND) -> Non
         client.get_trust_score(MARKET, "s1", deadline_seconds=30)
 
 
-def _measure_packages(folder: Path, show: Callable[[str, float], None]) -> None:
+def _measure_packages(folder: Path, show: Show) -> None:
     for name, project in (("wheel", ROOT), ("client_wheel", ROOT / "proto")):
         place = folder / name
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", place]
@@ -176,11 +172,18 @@ def _measure_packages(folder: Path, show: Callable[[str, float], None]) -> None:
         shutil.rmtree(place)
 
 
-def _measure_clients(target: str, show: Callable[[str, float], None], calls: int) -> None:
+def _measure_clients(folder: Path, show: Show) -> None:
+    with serving(shell_of(folder), folder, arguments=["--starter"]) as address:
+        with Client(address) as client:
+            client.append_entries(MARKET, [identity("i", "s1"), exposure("x", "s1")])
+        _compare_clients(address, show)
+
+
+def _compare_clients(target: str, show: Show) -> None:
     with Client(target, deadline_seconds=30, badge_seconds=3_600) as client:
 
         def ask() -> None:
-            for _ in range(calls // AT_A_TIME):
+            for _ in range(CALLS // AT_A_TIME):
                 client.get_trust_score(MARKET, "s1")
 
         def in_threads() -> None:
@@ -193,19 +196,19 @@ def _measure_clients(target: str, show: Callable[[str, float], None], calls: int
         ask()
         threaded = seconds_of(in_threads)
         client.get_trust_score(MARKET, "s1", use="badge")
-        hits = seconds_of(lambda: [client.get_trust_score(MARKET, "s1", use="badge") for _ in range(calls)])
-    looped = asyncio.run(_on_a_loop(target, calls))
-    show("sync.calls_per_s", calls / threaded)
-    show("async.calls_per_s", calls / looped)
+        hits = seconds_of(lambda: [client.get_trust_score(MARKET, "s1", use="badge") for _ in range(CALLS)])
+    looped = asyncio.run(_on_a_loop(target))
+    show("sync.calls_per_s", CALLS / threaded)
+    show("async.calls_per_s", CALLS / looped)
     show("async_over_sync", threaded / looped)
-    show("cache_hit_us", hits / calls * 1e6)
+    show("cache_hit_us", hits / CALLS * 1e6)
 
 
-async def _on_a_loop(target: str, calls: int) -> float:
+async def _on_a_loop(target: str) -> float:
     async with AsyncClient(target, deadline_seconds=30) as client:
 
         async def ask() -> None:
-            for _ in range(calls // AT_A_TIME):
+            for _ in range(CALLS // AT_A_TIME):
                 await client.get_trust_score(MARKET, "s1")
 
         await ask()
@@ -214,7 +217,12 @@ async def _on_a_loop(target: str, calls: int) -> float:
         return time.perf_counter() - began
 
 
-def _measure_shared(folder: Path, servers: int, seconds: float) -> float:
+def _measure_shared(folder: Path, show: Show) -> None:
+    for servers in (1, 2):
+        show(f"shared.calls_per_s.{servers}", _count_shared_calls(folder / str(servers), servers))
+
+
+def _count_shared_calls(folder: Path, servers: int) -> float:
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(database("postgresql", folder))
@@ -225,7 +233,22 @@ def _measure_shared(folder: Path, servers: int, seconds: float) -> float:
             place = folder / str(number)
             place.mkdir()
             stack.enter_context(serving(shell, place))
-        plan = Plan(address, seconds, at_a_time=8, deadline_seconds=20, sellers=SELLERS, is_published=True)
+        plan = Plan(address, LOAD_SECONDS, at_a_time=8, deadline_seconds=20, sellers=SELLERS, is_published=True)
         with loading([plan] * PROCESSES) as found:
             pass
-        return sum(one.codes["OK"] for one in found) / seconds
+        return sum(one.codes["OK"] for one in found) / LOAD_SECONDS
+
+
+PARTS: dict[str, Callable[[Path, Show], None]] = {
+    "first_score": _measure_first_score,
+    "sizes": _measure_packages,
+    "clients": _measure_clients,
+    "shared": _measure_shared,
+    "traces": _measure_traces,
+    "echo": _measure_echo,
+    "processor": _measure_processor,
+    "upgrade": _measure_upgrade,
+    "rescored": _measure_rescored,
+    "proofs": _prove,
+    "restarts": lambda _, show: run_restarts(show, RESTARTS),
+}
