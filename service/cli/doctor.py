@@ -20,9 +20,7 @@ app = typer.Typer()
 def doctor(output: Output = Format.TABLE) -> None:
     """Show the settings in force, and check everything that a server needs.
 
-    Each failed check says how to mend it. Secrets are hidden. A running server may have other settings. For the record
-    of measures it shows the progress, the recording process, and the sellers that cannot be recorded; the server's log
-    has the reasons.
+    Each failed check says how to mend it. Secrets are hidden. A running server may have other settings.
     """
     settings = load()
     rows: list[dict[str, Any]] = [
