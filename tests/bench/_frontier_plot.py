@@ -58,7 +58,7 @@ def early_value_by_ceiling() -> Points:
     for ceiling in CEILINGS:
         limit["at_most_minor"] = ceiling * 100
         policy = parse_policy(data)
-        result = run_year(trade, build_known(market, trade, policy.standing), ByPolicy(policy, with_caution=False))
+        result = run_year(trade, build_known(market, trade, policy), ByPolicy(policy, with_caution=False))
         found.append((ceiling / 1_000, 100 * result.early_value_share))
     return found
 

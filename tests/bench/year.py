@@ -6,8 +6,7 @@ day of a run. `.clean_hit`, the share of clean sellers that were suspended, unde
 `.refused`, the share of a seller's value that limits refused, and `.refused_value` of all value. `.newcomers_month`,
 the share of its first month's orders that a clean newcomer may sell. Clean sellers are honest and truly broke no
 rule. `.stopped_days_99`: the days within which 99 % of 473 runners are stopped. `.avoided_minor`: buyers' loss less
-than without terms. `demo.`: the same on the demo's market. The health policy is without its rates, ladders, earning
-back and accepted plans.
+than without terms. `demo.`: the same on the demo's market. A plan of action is accepted after PLAN_DAYS.
 
 Some minutes on an idle core.
 """
@@ -74,7 +73,7 @@ def simulated_year(say: Say = lambda _: None, market: Market | None = None) -> d
     ]
     results = {}
     for regime, policy in regimes:
-        results[regime.name] = run_year(trade, build_known(market, trade, policy.standing), regime)
+        results[regime.name] = run_year(trade, build_known(market, trade, policy), regime)
         say(f"{regime.name}: buyers lose {results[regime.name].buyers_loss_minor / 100:,.0f}")
     return results
 
@@ -85,7 +84,7 @@ def bound_stops(say: Say = lambda _: None) -> dict[str, float]:
     """
     market, general = simulate(300, DAYS, START, SEED), policy_named("general")
     trade = build_trade(market, SEED, RunnerPlan(runners=RUNNERS))
-    known, found = build_known(market, trade, general.standing), {}
+    known, found = build_known(market, trade, general), {}
     for regime in (ByPolicy(general), ByPolicy(general, with_caution=False)):
         days = bound_stop_days(find_run_cases(trade, known, regime))
         found[f"{regime.name.replace(' ', '_')}.stopped_days_99"] = -1 if days is None else days

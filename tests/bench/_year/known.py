@@ -1,4 +1,4 @@
-"""Knowledge about the market's sellers by day: reports, decisions, standing, and points by a stand-in for a model."""
+"""Knowledge about the market's sellers by day."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections import defaultdict
 
 import numpy as np
 
-from scoring.base.enums import AUTHORITIES, Harm, Kind, Severity, Source, Status
+from scoring.base.enums import AUTHORITIES, Category, Harm, Kind, Severity, Source, Status
 from scoring.base.time import DAY, SECOND
 from scoring.entries.violation_types import TYPE_NUMBERS, severity_of, violation_types
 from scoring.features.columns import FactRow
+from scoring.policy.measures import PPM
+from scoring.policy.policy import Policy
+from scoring.policy.rules import Counter, FailureRate, Ladder, Operand, Quantity
 from scoring.policy.standing import StandingTable
+from tests.bench._year.paid import SETTLED_DAYS
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import Trade
 from tests.bench._year.year import Known
@@ -23,15 +27,18 @@ YEAR = 365
 _STATUSES = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN, Status.OVERTURNED)
 
 
-def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Known:
+def build_known(market: Market, trade: Trade, policy: Policy) -> Known:
     """Return knowledge about sellers, and about the runners behind them, who have no reports.
 
-    `table`: of standing, each violation by itself and at most `incident_cap`; None: it stays 0.
+    Each violation counts by itself, and at most `incident_cap`.
     """
-    days = trade.days
+    days, table, shape = trade.days, policy.standing, (len(trade.orders), trade.days + 1)
     rows = _list_rows(market, trade.first_day)
-    standing = np.zeros((len(trade.orders), days + 1), dtype=np.int64)
-    incidents = np.zeros((len(trade.orders), days + 1))
+    sums: dict[Operand, Ints] = {
+        operand: np.zeros(shape, dtype=np.int64) for operand in (Quantity.STANDING, *policy.rule_book.operands)
+    }
+    last = np.full(shape, -1, dtype=np.int64)
+    incidents = np.zeros(shape)
     for seller, found in rows.items():
         decided: dict[str | None, list[FactRow]] = defaultdict(list)
         for row in found:
@@ -41,22 +48,68 @@ def build_known(market: Market, trade: Trade, table: StandingTable | None) -> Kn
             if report.kind == Kind.VIOLATION:
                 begin, end = _find_counted(report, decided[report.entry_id], trade.first_day)
                 occurred = report.occur_time // DAY - trade.first_day
-                _add(
-                    incidents[seller], begin, min(end, occurred + YEAR), float((report.severity or 0) > Severity.MINOR)
-                )
-                if table is not None:
-                    given = table.points[report.category][report.severity]  # type: ignore[index]
-                    _add(
-                        standing[seller], begin, min(end, occurred + table.expiry_days), min(given, table.incident_cap)
-                    )
-    sums = np.cumsum(trade.orders, axis=1)
-    ordered = sums.astype(np.float64)
-    ordered[:, YEAR:] -= sums[:, :-YEAR]
+                is_grave = float((report.severity or 0) > Severity.MINOR)
+                _add(incidents[seller], begin, min(end, occurred + YEAR), is_grave)
+                for operand, row_of in sums.items():
+                    given, expiry_days = _find_effect(report, operand, table)
+                    _add(row_of[seller], begin, min(end, occurred + expiry_days), given)
+                counts = slice(max(begin, 0), max(end, 0))
+                last[seller, counts] = np.maximum(last[seller, counts], occurred)
+    ordered = np.cumsum(trade.orders, axis=1).astype(np.float64)
+    ordered[:, YEAR:] -= np.cumsum(trade.orders, axis=1)[:, :-YEAR]
     points = draw_points(np.cumsum(incidents, axis=1)[:, :days], ordered)
     lowest = points.copy()
     for back in range(1, CLEAR_DAYS + 1):
         lowest[:, back:] = np.minimum(lowest[:, back:], points[:, :-back])
-    return Known(np.cumsum(standing, axis=1)[:, :days], lowest, rows)
+    facts: dict[Operand, Ints] = {operand: np.cumsum(row_of, axis=1)[:, :days] for operand, row_of in sums.items()}
+    for operand in policy.rule_book.operands:
+        if isinstance(operand, FailureRate):
+            facts[operand] = _find_rates(trade, operand)
+        elif operand is Quantity.GOOD_ORDERS:
+            facts[operand] = _count_good_orders(trade, last[:, :days])
+    return Known(facts[Quantity.STANDING], lowest, facts, rows)
+
+
+def _find_effect(report: FactRow, operand: Operand, table: StandingTable | None) -> tuple[int, int]:
+    """Return (what a violation adds to a number, days for which it does)."""
+    if isinstance(operand, Counter):
+        is_counted = report.category in operand.categories and (report.severity or 0) >= operand.severity
+        return int(is_counted), operand.days
+    categories = operand.categories if isinstance(operand, Ladder) else frozenset(Category)
+    is_of_table = operand is Quantity.STANDING or isinstance(operand, Ladder)
+    if table is None or not is_of_table or report.category not in categories:
+        return 0, 0
+    given = table.points[report.category][report.severity]  # type: ignore[index]
+    return min(given, table.incident_cap), table.expiry_days
+
+
+def _add_up_settled_before(counts: Ints) -> Ints:
+    """Return what settled before each day, of shape [n, d + 1]."""
+    sums = np.zeros((len(counts), counts.shape[1] + 1), dtype=np.int64)
+    sums[:, SETTLED_DAYS + 1 :] = np.cumsum(counts, axis=1)[:, :-SETTLED_DAYS]
+    return sums
+
+
+def _find_rates(trade: Trade, rate: FailureRate) -> Ints:
+    failures = {
+        "late": trade.late, "cancelled": trade.cancelled, "not_received": trade.lost,
+        "returned": trade.returned, "claims": trade.claims,
+    }  # fmt: skip
+    day = np.arange(trade.days)
+    since = np.maximum(day - rate.days, 0)
+    failed, orders = (
+        sums[:, day] - sums[:, since]
+        for sums in map(_add_up_settled_before, (sum(failures[name] for name in rate.of), trade.orders))
+    )
+    return np.where(orders >= rate.orders, np.minimum(failed, orders) * PPM // np.maximum(orders, 1), 0)
+
+
+def _count_good_orders(trade: Trade, last: Ints) -> Ints:
+    """`last`: the last violation's day, -1 without one."""
+    failed = np.minimum(trade.late + trade.cancelled + trade.lost + trade.returned, trade.orders)
+    sums = _add_up_settled_before(trade.orders - failed)
+    counted: Ints = sums[:, :-1] - np.take_along_axis(sums, np.clip(last + 1, 0, trade.days), axis=1)
+    return np.maximum(counted, 0)
 
 
 def _add(row: Ints | Floats, begin: int, end: int, value: float) -> None:

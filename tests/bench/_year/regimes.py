@@ -1,9 +1,9 @@
-"""Terms of trade for the simulated year: a policy, a fixed reserve, and none."""
+"""Terms of trade for the simulated year."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from scoring.base.enums import Tier
 from scoring.policy.caution import CautionTable
-from scoring.policy.measures import FOR_GOOD, NO_CAP, Terms
+from scoring.policy.measures import FOR_GOOD, NO_CAP, UNTIL_PLAN, Terms
 from scoring.policy.policy import Policy
-from scoring.policy.rules import SettledValue, Situation
-from scoring.policy.seasons import Season, find_season
+from scoring.policy.rules import FailureRate, Operand, Quantity, SettledValue, Situation
 from training.market.tables import Floats, Ints
+
+PLAN_DAYS = 14
+"""Days of a suspension until a plan of action is accepted."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class View:
     points: int
     defects: float
     """The share of the orders of the last 60 days that were disputed; 0 without orders."""
+    facts: Mapping[Operand, int]
 
 
 class Regime(Protocol):
@@ -48,9 +51,11 @@ class ByPolicy:
         self.caution = policy.caution if with_caution else None
         self.share_days = policy.rule_book.share_days
         self.name = policy.name if with_caution or policy.caution is None else f"{policy.name} without caution"
-        edges = policy.rule_book.list_edges()
-        self._steps = sorted({0, *(value for asked, value in edges if isinstance(asked, SettledValue))})
-        self._known: dict[tuple[Tier, int, int, int, Season | None, bool], Terms] = {}
+        steps: dict[Operand, set[int]] = {}
+        for operand, value in policy.rule_book.list_edges():
+            steps.setdefault(operand, {0}).add(value)
+        self._steps = {operand: sorted(values) for operand, values in steps.items()}
+        self._known: dict[tuple[Tier, bool, tuple[int, ...]], Terms] = {}
 
     def terms(self, seller: View) -> tuple[Terms, bool]:
         policy = self.policy
@@ -58,21 +63,24 @@ class ByPolicy:
         tier = policy.tier_with_standing(seller.points, seller.standing)
         if is_thin and not seller.standing:
             tier = Tier.UNRATED
-        settled = self._steps[bisect_right(self._steps, seller.settled_minor) - 1]
-        season = find_season(policy.rule_book.seasons, seller.day)
+        stated = {
+            **seller.facts,
+            SettledValue(): seller.settled_minor,
+            Quantity.STANDING: seller.standing,
+            Quantity.TENURE: seller.tenure_days,
+            Quantity.DAY: seller.day,
+        }
+        values = {
+            operand: steps[max(bisect_right(steps, stated.get(operand, 0)) - 1, 0)]
+            for operand, steps in self._steps.items()
+        }
         is_lowered = is_thin and seller.standing > 0
-        key = (tier, seller.standing, settled, min(seller.tenure_days, 400), season, is_lowered)
+        key = (tier, is_lowered, tuple(values.values()))
         if key not in self._known:
-            situation = Situation(
-                tier,
-                seller.standing,
-                settled_minor={"": settled},
-                tenure_days=key[3],
-                day=seller.day,
-                rated_by_violation=is_lowered,
-            )
+            situation = Situation.of_values(tier, values, rated_by_violation=is_lowered)
             self._known[key] = policy.rule_book.terms(situation)
-        return self._known[key], seller.standing > 0
+        fails = any(value for operand, value in values.items() if isinstance(operand, FailureRate))
+        return self._known[key], seller.standing > 0 or fails
 
 
 class FixedReserve:
@@ -125,7 +133,7 @@ def find_suspended(days: Sequence[int]) -> list[bool]:
     found, until, before = [], -1, 0
     for day, length in enumerate(days):
         if length > before:
-            until = day + (10**9 if length == FOR_GOOD else length)
+            until = day + {FOR_GOOD: 10**9, UNTIL_PLAN: PLAN_DAYS}.get(length, length)
         before = length
         found.append(day < until)
     return found

@@ -40,6 +40,8 @@ class Trade:
     """Counted from the first day; negative for earlier sellers."""
     orders: Ints
     value_minor: Ints
+    late: Ints
+    cancelled: Ints
     lost: Ints
     returned: Ints
     run_day: Ints
@@ -47,6 +49,10 @@ class Trade:
     is_faking: Flags
     is_clean: Flags
     """Honest sellers, runners excluded, that truly broke no rule."""
+
+    @property
+    def claims(self) -> Ints:
+        return self.lost + self.returned // RETURNS_A_DISPUTE
 
     @property
     def days(self) -> int:
@@ -59,11 +65,11 @@ def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Tr
     n, days, names = market.identity.height, market.days, market.exposure
     place = (names["seller"].to_numpy(), names["day"].to_numpy())
     grids = []
-    for column in ("settled_orders", "value_minor", "not_received", "returned"):
+    for column in ("settled_orders", "value_minor", "late", "cancelled", "not_received", "returned"):
         grid = np.zeros((n + plan.runners, days), dtype=np.int64)
         grid[place] = names[column].to_numpy()
         grids.append(grid)
-    orders, value, lost, returned = grids
+    orders, value, late, cancelled, lost, returned = grids
     join = np.concatenate([market.identity["join_day"].to_numpy(), np.zeros(plan.runners, dtype=np.int64)])
     run_day = np.full(n + plan.runners, -1, dtype=np.int64)
     for runner in range(n, n + plan.runners):
@@ -78,6 +84,8 @@ def build_trade(market: Market, seed: int, plan: RunnerPlan | None = None) -> Tr
         join_day=join,
         orders=orders,
         value_minor=value,
+        late=late,
+        cancelled=cancelled,
         lost=lost,
         returned=returned,
         run_day=run_day,

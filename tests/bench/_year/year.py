@@ -1,4 +1,4 @@
-"""A year of trade under some terms: buyers' loss, wrongly treated sellers, time to stop cheats, newcomers' sales."""
+"""A year of trade under some terms."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scoring.features.columns import FactRow
 from scoring.loss_certificate.contradictions import RunCase
 from scoring.policy.caution import CautionTable
 from scoring.policy.measures import FOR_GOOD
+from scoring.policy.rules import Operand
 from tests.bench._year.paid import FOLLOWED_DAYS, SETTLED_DAYS, Paid, TermsByDay, pay_out_year, settled_before
 from tests.bench._year.regimes import Regime, View, cap_of, find_suspended
 from tests.bench._year.trade import DELIVERY, DISPUTE_DAYS, RETURNS_A_DISPUTE, Stated, Trade, state_flow
@@ -26,7 +27,6 @@ from training.market.tables import Flags, Floats, Ints
 METRIC_ORDERS = 30
 
 DISPUTES, DISPUTED_WITHIN, LOOKED_INTO_DAYS = 20, 7, 5
-"""Without caution, a marketplace investigates a seller with so many disputes within so many days, for so many days."""
 
 SEEN_SHARE = 0.9
 
@@ -38,6 +38,8 @@ CURRENCY = "EUR"
 class Known:
     standing: Ints
     points: Ints
+    facts: Mapping[Operand, Ints]
+    """What rules ask about: arrays of shape [n, d]."""
     reports: Mapping[int, Sequence[FactRow]]
 
 
@@ -47,15 +49,11 @@ class YearResult:
 
     taken_minor: int
     buyers_loss_minor: int
-    """Less what their deposits gave."""
     run_minor: int
     days_until_stopped: float
-    """Mean, from a run's first day until a stop, or the run's end."""
     clean_hit: float
-    """Clean sellers that were suspended, under caution, or among the worse by the terms' own metric."""
     clean_caution_days: float
     clean_value_delayed: float
-    """Clean sellers' value delayed by a caution."""
     paid_days: tuple[float, float, float]
     """Mean days from delivery to payout of a clean seller's value: median, 90 % and 99 % of the sellers."""
     early_value_share: float
@@ -65,17 +63,11 @@ class YearResult:
     newcomers_early: float
     """The part of a clean newcomer's first 30 days that is paid before the orders are 17 days old; mean."""
     refused_sellers: float
-    """Clean sellers with a refused order."""
     lost_trade_minor: int
-    """Clean sellers' value that limits refused."""
     deposit_share: float
-    """Clean sellers that owe a deposit some day."""
     refused: float
-    """The part of a clean seller's value that limits refuse; mean."""
     refused_value: float
-    """The part of all clean sellers' value."""
     newcomers_month: float
-    """The part of buyers' orders that a clean newcomer may sell in its first 30 days; mean."""
 
 
 @dataclass
@@ -130,6 +122,7 @@ def _trade_on(trade: Trade, known: Known, regime: Regime) -> _Ledger:
             view = View(
                 trade.first_day + day, orders, value, day - int(trade.join_day[seller]), int(known.standing[seller, day]),
                 int(known.points[seller, day]), gone / sold if sold >= METRIC_ORDERS else 0.0,
+                {operand: int(rows[seller, day]) for operand, rows in known.facts.items()},
             )  # fmt: skip
             terms, book.is_worse[seller, day] = regime.terms(view)
             lengths[day] = terms.suspension_days if terms.closes_in_days is None else FOR_GOOD
