@@ -20,7 +20,7 @@ MAX_BREACHES = 1_000
 MAX_RATES = 20
 MAX_TENURE_DAYS = 100_000
 _NUMBERS_OF_TERMS = (
-    *("deposit_ppm", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
+    *("deposit_ppm", "deposit_days", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
     *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor", "suspension_days", "closes_in_days"),
 )
 _FLAGS = tuple(kind.name.lower() for kind in RESTRICTIONS)

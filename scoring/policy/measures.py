@@ -57,6 +57,8 @@ class Terms:
     deposit_minor: int = 0
     deposit_ppm: int = 0
     """A share of recent sales; the larger of both is owed."""
+    deposit_days: int = 0
+    """Days whose sales the share is of."""
     hold_days: int = 0
     reserve_ppm: int = 0
     reserve_days: int = 0
@@ -134,8 +136,8 @@ class Terms:
 
 
 _NUMBERS = (
-    *("deposit_minor", "deposit_ppm", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days", "ahead_days"),
-    *("manual_review", "search_demotion", "campaign_exclusion", "suspension_days"),
+    *("deposit_minor", "deposit_ppm", "deposit_days", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
+    *("ahead_days", "manual_review", "search_demotion", "campaign_exclusion", "suspension_days"),
 )
 """Aspects that are stricter if they are larger."""
 _CEILINGS = ("ahead_minor", "ahead_ppm", "ahead_at_most_minor")
@@ -174,7 +176,7 @@ class Deposit:
 
     @property
     def terms(self) -> Terms:
-        return Terms(deposit_minor=self.amount_minor, deposit_ppm=self.ppm)
+        return Terms(deposit_minor=self.amount_minor, deposit_ppm=self.ppm, deposit_days=self.days)
 
     def less(self, placed_minor: int, recent_minor: int = 0) -> "Deposit":
         """Return the sum to be placed: of 500 or 5 % of 20,000, with 200 placed, 800."""

@@ -123,7 +123,7 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     asked, conditions = combine(deposits), rule.conditions
     below = min(asked.deposit_minor, rule.condition(Quantity.DEPOSIT).below or asked.deposit_minor)
     if asked.deposit_ppm or trade.deposit_refill_days:
-        missing = Deposit(below, asked.deposit_ppm, max(one.days for one in deposits))
+        missing = Deposit(below, asked.deposit_ppm, asked.deposit_days)
         awaited = Condition(MissingDays(missing), trade.deposit_refill_days + 1)
     else:
         awaited = Condition(Quantity.DEPOSIT, below=below)

@@ -130,13 +130,25 @@ def test_a_difference_shows_shares_and_stops() -> None:
     assert "15 days without the deposit of 1.00 EUR or 6 %" in str(stopped.example)
 
 
+@pytest.mark.parametrize("trade", [{}, {"trade": TRADE}])
+def test_two_windows_of_a_share_differ(trade: dict[str, Any]) -> None:
+    before, after = (policy_of(rule("a", share(50_000, days)), **trade) for days in (30, 90))
+    changes = find_changes(before, after)
+    assert "deposit_days 30 -> 90" in {text for one in changes for text in one.aspects()}
+    assert all(one.example is not None for one in changes)
+
+
 def test_a_case_states_recent_sales_and_missing_days() -> None:
     policy = policy_of(rule("a", share(50_000)), trade=TRADE)
     missing = {"ppm": 50_000, "days": 30, "missing_days": 15}
     seller = {"recent_minor": 1_000, "deposit_placed_minor": 20}
     cases = [
         {"name": "late", "missing_deposits": [missing], "expect": {"value_cap": 0}},
-        {"name": "owing", **seller, "expect": {"deposit_minor": 30, "deposit_ppm": 50_000, "rules": ["a"]}},
+        {
+            "name": "owing",
+            **seller,
+            "expect": {"deposit_minor": 30, "deposit_ppm": 50_000, "deposit_days": 30, "rules": ["a"]},
+        },
         {"name": "slip", "missing_deposits": [missing | {"ppm": 5}], "expect": {"deposit_minor": 0}},
     ]
     outcomes = run_cases(policy, parse_cases({"now": "2026-03-01", "cases": cases}))
