@@ -1,5 +1,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -93,6 +94,14 @@ class InForce:
     deposit_minor: int = 0
     settled_minor: int = 0
     """Over all product categories, in the policy's currency."""
+    recent_minor: int = 0
+    """Settled in the days that shares are of."""
+
+    @property
+    def asked_deposit_minor(self) -> int:
+        """Return the whole deposit that rules ask for."""
+        by_rules = (measure for measure in self.measures if measure.rule and measure.has_begun(self.observe_time))
+        return combine(measure.original for measure in by_rules).find_deposit(self.recent_minor)
 
     @property
     def ahead_limit_minor(self) -> int | None:
@@ -159,7 +168,8 @@ def _list_sellers(
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
     book = policy.rule_book
-    deposits = np.array([beside.get(name, NOTHING_BESIDE).deposits_minor for name in known.sellers], dtype=np.int64).T
+    stated_deposits = (beside.get(name, NOTHING_BESIDE).deposits_minor for name in known.sellers)
+    deposits = np.array([*zip_longest(*stated_deposits, fillvalue=0)], dtype=np.int64)
     measured = {
         **find_failure_rates(facts, known.table, book.operands),
         **count_missing_days(facts, known.table, book, deposits),
@@ -370,6 +380,7 @@ class _Evaluation:
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
             deposit_minor=seller.situation.deposit_minor,
+            recent_minor=seller.situation.recent_minor,
             settled_minor=seller.situation.settled_minor.get("", 0),
         )
 

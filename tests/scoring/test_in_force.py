@@ -322,6 +322,20 @@ def test_a_rule_by_the_deposit_placed_holds_below_it() -> None:
     assert held(1_001) == (3, 0, {"all"})
 
 
+def test_a_seller_of_whom_nothing_is_stated_placed_nothing() -> None:
+    trade = {"delivery_promise_days": 3, "claim_days": 30, "deposit_returned_after_days": 90}
+    policy = policy_of(
+        rule("all", {"kind": "deposit", "amount_minor": 1_000}),
+        trade=trade | {"deposit_is_refilled": True, "deposit_refill_days": 2},
+    )
+    rows = numbered([*of_seller(SOLD, "s"), *of_seller(SOLD, "other")])
+    given = answer(rows, ["s", "other"], NOW, artifact(), policy, looks_back=True)
+    placed, missing = evaluate(given, "acme", {"s": MeasureInputs((), (1_000, 1_000, 1_000))})
+    assert placed is not None
+    assert missing is not None
+    assert (placed.terms.value_caps, missing.terms.value_caps) == ((), (("", 0),))
+
+
 def test_a_rule_by_value_or_tenure_holds_below_it() -> None:
     deposit = {"kind": "deposit", "amount_minor": 5}
     policy = policy_of(

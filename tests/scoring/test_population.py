@@ -142,7 +142,7 @@ def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) ->
         assert answer.tier is Tier(found.tier[case])
         terms = found.terms[found.terms_of[case]]
         owed = terms.find_deposit(int(recent[case]))
-        terms = replace(terms, deposit_minor=max(owed - placed_minor, 0), deposit_ppm=0)
+        terms = replace(terms, deposit_minor=max(owed - placed_minor, 0), deposit_ppm=0, deposit_days=0)
         assert replace(terms, suspension_days=0) == replace(alone.terms, suspension_days=0), seller
         if alone.terms.suspension_days:
             assert terms.suspension_days >= alone.terms.suspension_days
