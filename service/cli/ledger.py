@@ -222,7 +222,8 @@ def _export_folder(settings: Settings, target: str, marketplace: str, *, is_boun
 
 def _read_fields(kind: str, fields: list[str], marketplace: str) -> Entry:
     if kind not in STATED_KINDS:
-        raise invalid("KIND", f"{kind!r} is no kind of entry. Use {', '.join(STATED_KINDS)}.")
+        others = "'ledger erase' writes erasure, and 'ledger mend-clock' writes clock"
+        raise invalid("KIND", f"{kind!r} is no kind of entry. Use {', '.join(STATED_KINDS)}; {others}.")
     return entry_of_fields(kind, fields, marketplace, f"{kind}-{uuid.uuid4()}")
 
 

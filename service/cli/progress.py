@@ -6,11 +6,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+SECONDS_BETWEEN_LINES = 10
+
 
 class StepProgress:
     """A context manager to call with (step, done, total).
 
-    A step begins when it is first named and ends when done == total or another begins.
+    A step begins when it is first named and ends when done == total or another begins. Off a terminal it writes lines,
+    at most one in SECONDS_BETWEEN_LINES.
     """
 
     def __init__(self) -> None:
@@ -18,7 +21,7 @@ class StepProgress:
         self._bars: Progress | None = None
         self._task: TaskID | None = None
         self._step = ""
-        self._began = 0.0
+        self._began = self._wrote = 0.0
         self.seconds: dict[str, float] = {}
         if self._console.is_terminal:
             columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
@@ -35,7 +38,8 @@ class StepProgress:
 
     def __call__(self, step: str, done: int, total: int) -> None:
         if step != self._step:
-            self._step, self._began = step, time.monotonic()
+            self._step = step
+            self._began = self._wrote = time.monotonic()
             if self._bars:
                 self._task = self._bars.add_task(step, total=total)
             else:
@@ -47,4 +51,7 @@ class StepProgress:
         elif done >= total:
             sys.stderr.write(f"{step}: done in {self.seconds[step]:.1f} s\n")
             self._step = ""
+        elif not self._bars and time.monotonic() - self._wrote >= SECONDS_BETWEEN_LINES:
+            self._wrote = time.monotonic()
+            sys.stderr.write(f"{step}: {100 * done // total} %\n")
         sys.stderr.flush()

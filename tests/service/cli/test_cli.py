@@ -88,9 +88,9 @@ def test_an_entry_is_appended_by_its_fields(shell: Shell) -> None:
     assert other["entry_id"].startswith("deposit-")
     assert "error: amount_minor: '1.00' is no amount. Write '50" in shell.error(2, *deposit, "amount_minor=1.00")
     assert "error: deposit.amount_minor: must be 1 to" in shell.error(2, *deposit, "amount_minor=0 EUR")
-    assert "error: KIND: 'deposits' is no kind of entry. Use violation, status" in shell.error(
-        2, "ledger", "append", "deposits", "seller=s"
-    )
+    unknown = shell.error(2, "ledger", "append", "erasure", "seller=s")
+    assert "error: KIND: 'erasure' is no kind of entry. Use violation, status" in unknown
+    assert "'ledger erase' writes erasure, and 'ledger mend-clock' writes clock" in unknown
     assert "error: seller, claim, change, amount_minor, currency, actor: is missing. It needs seller" in shell.error(
         2, "ledger", "append", "claim"
     )
