@@ -11,6 +11,7 @@ from typing import Any, Final
 BILLION, MILLION = 10**9, 10**6
 CLOSE = 1e-6
 LEAST_RESULTS = 10
+MEAN_FAKES = 4
 
 CATEGORY: Final = 2
 UNITS: Final = 3
@@ -140,7 +141,8 @@ def _check_interval(where: str, share: Any, own: Sequence[Any], weights: Any, re
         strata.setdefault(names, []).append(place)
     value = math.fsum(weight for (_, weight), fake in zip(weights, fakes, strict=True) if fake)
     unseen = [(1 - one["probability_ppb"] / BILLION) * weight**2 for one, (_, weight) in zip(own, weights, strict=True)]
-    added = math.fsum(unseen)
+    mean, of_fakes = math.fsum(unseen), math.fsum(one for one, fake in zip(unseen, fakes, strict=True) if fake)
+    added = (of_fakes + MEAN_FAKES * mean**2) / (value + MEAN_FAKES * mean) if value + mean else 0.0
     variance = 0.0
     for places in strata.values():
         of_stratum = math.fsum(weights[place][1] for place in places)

@@ -20,6 +20,8 @@ SIZES = ("listings", "units", "value")
 MIN_STRATUM = 10
 """The least results of a stratum: fewer cannot tell its own spread, so it is joined with the next smallest."""
 
+MEAN_FAKES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorsOfTest:
@@ -109,16 +111,16 @@ def weigh(expanded: Floats, stratum: Ints, sizes: Floats) -> Floats | None:
 def find_interval(fake: Floats, chance: Floats, weight: Floats, stratum: Ints) -> tuple[float, float, float]:
     """Return (share, low, high): a beta interval with the design's own variance, 95 %.
 
-    One result of a mean weight is added, half fake and half genuine, so a sample without fakes has an upper end. With
-    equal weights this is Jeffreys' interval. Worked: 19 fakes of 51, equal weights: 0.3725 (0.2500 to 0.5092); a random
-    draw of all leaves no interval.
+    One result is added, half fake and half genuine, so a sample without fakes has an upper end. It weighs as a mean of
+    the fakes and MEAN_FAKES results of a mean weight. With equal weights this is Jeffreys' interval. Worked: 19 fakes
+    of 51, equal weights: 0.3725 (0.2500 to 0.5092); a random draw of all leaves no interval.
     """
     results = np.bincount(stratum)
     means = np.bincount(stratum, weights=weight * fake) / np.maximum(np.bincount(stratum, weights=weight), 1e-300)
     spread = np.where(results > 1, results / np.maximum(results - 1, 1), 1)[stratum]
     unseen = (1 - chance) * weight**2
-    added = float(unseen.sum())
-    share = float(weight @ fake)
+    mean, share = float(unseen.sum()), float(weight @ fake)
+    added = (float(unseen @ fake) + MEAN_FAKES * mean**2) / max(share + MEAN_FAKES * mean, 1e-300)
     middle = (share + added / 2) / (1 + added)
     variance = float(unseen @ ((fake - means[stratum]) ** 2 * spread)) + added * (share - middle) ** 2
     variance = (variance + added**2 * (middle**2 + (1 - middle) ** 2) / 2) / (1 + added) ** 2

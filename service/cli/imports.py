@@ -72,8 +72,8 @@ def import_command(
     The output of ledger list --all --output json is imported with its report times, so a marketplace moves from one
     ledger to another. Entries that the ledger derives are left out: the new ledger derives them again.
 
-    An authority's rows without a seller wait in a queue, NAME.unmatched.csv in the working folder. Fill in seller,
-    decided_by and, if you verified an identifier, verified; then import the queue with --matched.
+    An authority's rows without a seller wait in a queue, NAME.unmatched.csv in the working folder. Fill it in; then import
+    it with --matched.
     """
     from service.api.garbage_collection import freeze_loaded_objects
     from service.ingest.file_import import ENTRY_FILES, import_entries

@@ -159,6 +159,14 @@ def test_few_results_have_wide_intervals(fakes: int, tested: int, low: float, hi
     assert ends == [pytest.approx(low, abs=0.02), pytest.approx(high, abs=0.02)]
 
 
+def test_fakes_of_small_weight_have_a_near_upper_end() -> None:
+    """The added result weighs about as much as fakes do: with a mean weight the end is 3.2 %."""
+    weight = np.where(np.arange(100) < 90, 10 / 910, 1 / 910)
+    fake = (np.arange(100) >= 94).astype(np.float64)
+    share, low, high = find_interval(fake, np.zeros(100), weight, np.zeros(100, dtype=np.int64))
+    assert (round(share, 4), round(low, 4), round(high, 4)) == (0.0066, 0.0018, 0.0291)
+
+
 def test_a_draw_of_everything_leaves_no_interval() -> None:
     frame = frame_of([Unit("", "s", "", 1, 1, 0) for _ in range(20)])
     plan = draw_plan(frame, "x", 20)

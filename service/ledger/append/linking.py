@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
-from scoring.base.enums import CaseState, CorrectionKind, Kind, MeasureKind
+from scoring.base.enums import CaseState, CorrectionKind, Kind, LinkState, MeasureKind
 from scoring.base.time import DAY
 from scoring.entries.cases import LINK_RULE, OPEN_STATES, name_case
 from scoring.entries.derivation import NewEntry
@@ -27,11 +27,11 @@ from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.expressions import HERE, among, among_kinds
 from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
-from service.ledger.database.tables import CASES, ENTRY, ON_TERMS
+from service.ledger.database.tables import CASES, COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.links import (
     LINKED,
     LINKS_OF_SELLERS,
-    read_link_statements,
+    read_links_of_sellers,
     read_precision,
     read_surroundings,
     read_violators,
@@ -40,10 +40,14 @@ from service.ledger.records import Act
 
 DECIDE_DAYS = 30
 REFRESHED_AT_ONCE = 100
+DECIDED = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
 _MOVING = frozenset({Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION})
 _E = ENTRY.c
 _LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
 _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
+_DECIDING = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(DECIDED))
+_VIOLATING = select(_E.seller).distinct().where(HERE, text(COUNTING))
+_LINK_COUNT = select(func.count()).select_from(ENTRY).where(HERE, text(LINKED))
 _CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
 _OPEN_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
@@ -71,8 +75,11 @@ def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
 def find_moved(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
     """Return the sellers with links among those whose new entries may change what links bring."""
     sellers = {new.seller for new in new_entries if new.item.kind in _MOVING or _suspends(new)} - {""}
-    moved = {seller for (seller,) in reader.rows(_LINKED, sellers)}
-    return moved | {seller for (seller,) in reader.rows(_POINTED, sellers)}
+    return _find_linked(reader, sellers)
+
+
+def _find_linked(reader: RowReader, sellers: Collection[str]) -> set[str]:
+    return {seller for linked in (_LINKED, _POINTED) for (seller,) in reader.rows(linked, sellers)}
 
 
 def _suspends(new: NewEntry) -> bool:
@@ -173,13 +180,12 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> RefreshC
     """Append what changed in cases of links; record how often each kind of link was right, if it changed."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
-        statements = read_link_statements(reader)
+        statements = read_links_of_sellers(reader, [seller for (seller,) in reader.rows(_DECIDING)])
         decided = {kind.name.lower(): [*counts] for kind, counts in sorted(count_decided(statements).items())}
         before = {kind.name.lower(): [*one.decided] for kind, one in read_precision(reader).items()}
-        linked = sorted(
-            {statement.seller for statement in statements} | {statement.fact.other for statement in statements} - {""}
-        )
+        linked = _find_linked(reader, [seller for (seller,) in reader.rows(_VIOLATING)])
         violators = [*read_violators(reader, linked, clock.now())]
+        [(links,)] = reader.rows(_LINK_COUNT)
         cases = {seller for (seller,) in reader.rows(_OPEN_CASES)}
     if decided != before:
         with ActWriter.open(clock, marketplace) as acting:
@@ -189,4 +195,4 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> RefreshC
         with clock.locked(clock.present(clock.read_end())) as (connection, present):
             part = moved[begin : begin + REFRESHED_AT_ONCE]
             appended += follow_links(RowReader(connection, marketplace), part, present)
-    return RefreshCounts(len(statements), len(violators), appended)
+    return RefreshCounts(links, len(violators), appended)

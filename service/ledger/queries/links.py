@@ -130,6 +130,11 @@ def read_link_statements(reader: RowReader) -> list[LinkStatement]:
     return _read(reader, reader.rows(_EVERY))
 
 
+def read_links_of_sellers(reader: RowReader, sellers: Collection[str]) -> list[LinkStatement]:
+    """Return all statements of the sellers' links."""
+    return _read(reader, reader.rows(LINKS_OF_SELLERS, sellers))
+
+
 def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
     """Return how often each kind of link led to a violator, with its interval, as last recorded."""
     for row in reader.rows(_PRECISION):
@@ -150,7 +155,7 @@ def read_surroundings(reader: RowReader, sellers: Collection[str], time: int, st
     crowded: set[str] = set()
     frontier = set(sellers)
     for step in range(1, steps + 1):
-        found = _read(reader, reader.rows(LINKS_OF_SELLERS, frontier))
+        found = read_links_of_sellers(reader, frontier)
         mine = {one.fact.identifier or one.fact.other for one in found if one.fact.link_kind not in SHARED_BY_NATURE}
         new = (mine | frontier) - sharing.keys()
         by_thing: dict[str, list[Any]] = {thing: [] for thing in new}
