@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from sellertrust.client import Client
 from service.web.desk import journal
 from tests.helpers.badge_sites import Site, filled_server
-from tests.helpers.chromium import CHROMIUM, chromium, opened
+from tests.helpers.chromium import CHROMIUM, chromium, measure_layout_shift, opened
 from tests.helpers.desk_sites import CODE, desk_site
 from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, violation
@@ -87,6 +87,7 @@ def test_every_page_of_the_desk_is_for_all(chromium: Browser, place: Place, sche
         sign_in(page, f"looker-{scheme}")
         for name, path in pages.items():
             page.goto(place.url + path)
+            assert measure_layout_shift(page) == 0, name
             page.evaluate("document.querySelectorAll('details:not(.menu)').forEach(one => one.open = true)")
             look(page, f"desk-{name}-{scheme}")
         page.goto(f"{place.url}/cases/v-{2 if scheme == 'light' else 4}")
