@@ -80,6 +80,7 @@ def test_the_story_ends_with_what_was_right(told: tuple[Path, Story]) -> None:
         assert (after[member].badge, after[member].points) == (before[member].badge, before[member].points)
     assert not before[NEWCOMER].HasField("points")
     assert len(story.lines) == 6
+    assert f"terms of {OFFENDER.seller}" in story.lines[2]
 
 
 def test_the_outcome_for_customs_is_a_file(told: tuple[Path, Story]) -> None:

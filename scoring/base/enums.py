@@ -189,6 +189,13 @@ class MeasureKind(IntEnum):
     CAMPAIGN_EXCLUSION = 13
 
 
+GRAVEST_FIRST = (
+    *(MeasureKind.SUSPENSION, MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD, MeasureKind.ROLLING_RESERVE),
+    *(MeasureKind.PAID_AHEAD_LIMIT, MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP),
+)
+"""A shop that is closed, then its money, then all other kinds."""
+
+
 class DeliverySource(IntEnum):
     CARRIER = 1
     PLATFORM_LABEL = 2

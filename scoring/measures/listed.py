@@ -1,6 +1,7 @@
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scoring.policy.measures import Measure
+from scoring.policy.measures import Measure, find_binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,8 @@ class MeasureInForce:
     def has_begun(self, observe_time: int) -> bool:
         """Return whether it has an effect at a time, in microseconds."""
         return self.has_effect and (self.start is None or self.start <= observe_time)
+
+
+def list_binding(measures: Iterable[MeasureInForce], observe_time: int) -> set[str]:
+    """`observe_time`: in microseconds."""
+    return find_binding({one.measure: one.current for one in measures if one.has_begun(observe_time)})

@@ -45,6 +45,7 @@ WAIVABLE = (
 )
 
 Number = TypeVar("Number", int, Ints)
+Key = TypeVar("Key", int, str)
 
 Caps = tuple[tuple[str, int], ...]
 """(product category, cap), by product category."""
@@ -403,3 +404,18 @@ def combine(measures: Iterable[Measure]) -> Terms:
     100,000 ppm for 90.
     """
     return _strictest([NO_TERMS, *(measure.terms for measure in measures)])
+
+
+def find_binding(measures: Mapping[Key, Measure]) -> set[Key]:
+    """Return the measures without which others of their kind would leave laxer terms: of holds of 7 and 14 days, 14."""
+    by_kind: dict[tuple[MeasureKind, str], dict[Key, Measure]] = {}
+    for key, measure in measures.items():
+        category = getattr(measure, "product_category", "")
+        by_kind.setdefault((measure.kind, category), {})[key] = measure
+    return {
+        key
+        for group in by_kind.values()
+        if len(group) > 1
+        for key in group
+        if combine(measure for other, measure in group.items() if other != key) != combine(group.values())
+    }

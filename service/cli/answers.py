@@ -1,20 +1,23 @@
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import grpc
 import typer
 from google.protobuf import json_format
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import invalid
 from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.answer_service_pb2 import (
     Ingredient,
     ReplayState,
     ReplayTrustScoreResponse,
     SimulateTrustScoreResponse,
+    StatementOfReasons,
 )
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, AUDIENCE_STAFF, TrustScore
@@ -168,9 +171,8 @@ def statements(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, writable=True, help="Where files go.")
     ],
-    sellers: Annotated[
-        list[str] | None, typer.Argument(metavar="SELLER...", help="Default: all with a measure on record.")
-    ] = None,
+    sellers: Annotated[list[str] | None, typer.Argument(metavar="SELLER...", help="Default: all.")] = None,
+    notices: Annotated[bool, typer.Option("--notices", help="Only letters about new rules, while they wait.")] = False,
     language: Language = "en",
     marketplace: Marketplace = None,
 ) -> None:
@@ -187,20 +189,21 @@ def statements(
     records: list[Mapping[str, Any]] = []
     count = 0
     with client(marketplace) as (connection, where):
-        for seller in sellers or _find_restricted(connection, where):
-            for statement in connection.list_statements_of_reasons(where, seller, language=language).statements:
-                name = f"{seller}~{statement.measure or 'notice'}.{statement.language}"
-                text, html = folder / f"{name}.txt", folder / f"{name}.html"
-                if statement.HasField("barred_until_time"):
-                    text.unlink(missing_ok=True)
-                    html.unlink(missing_ok=True)
-                else:
-                    text.write_text(statement.text)
-                    html.write_text(statement.html)
-                    count += 1
-                record = parse_json(statement.record or "{}")
-                if record and record["puid"] not in written:
-                    records.append(record)
+        for seller, statement in _list_statements(connection, where, sellers, language):
+            if notices and not statement.HasField("notice_end_time"):
+                continue
+            name = f"{seller}~{statement.measure or 'notice'}.{statement.language}"
+            text, html = folder / f"{name}.txt", folder / f"{name}.html"
+            if statement.HasField("barred_until_time"):
+                text.unlink(missing_ok=True)
+                html.unlink(missing_ok=True)
+            else:
+                text.write_text(statement.text)
+                html.write_text(statement.html)
+                count += 1
+            record = parse_json(statement.record or "{}")
+            if record and record["puid"] not in written:
+                records.append(record)
     first = len([*folder.glob("records-*.json")])
     for number, begin in enumerate(range(0, len(records), MAX_BATCH), first + 1):
         batch = {"statements": records[begin : begin + MAX_BATCH]}
@@ -208,9 +211,22 @@ def statements(
     write(f"{count:,} letters and {len(records):,} new records in {folder}\n")
 
 
-def _find_restricted(connection: Client, where: str) -> Iterable[str]:
+def _list_statements(
+    connection: Client, where: str, sellers: list[str] | None, language: str
+) -> Iterator[tuple[str, StatementOfReasons]]:
+    for seller in sellers or _list_sellers(connection, where):
+        try:
+            found = connection.list_statements_of_reasons(where, seller, language=language)
+        except SellertrustCallError as error:
+            if sellers or error.code is not grpc.StatusCode.NOT_FOUND:
+                raise
+            continue  # an entry names it, and nothing identifies it
+        yield from ((seller, statement) for statement in found.statements)
+
+
+def _list_sellers(connection: Client, where: str) -> Iterable[str]:
     entries = connection.list_entries(where)
-    return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.WhichOneof("fact") == "measure")
+    return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.seller)
 
 
 def _read_answers(file: Path) -> list[TrustScore | EvaluateMeasuresResponse]:

@@ -13,6 +13,7 @@ from sellertrust.v1.ledger_service_pb2 import Violation
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, TrustScore
 from service.cli.demo_market import BATCH, NOTICE, RECALL, SEIZED_UNITS
+from service.cli.measures import describe_terms
 from service.cli.output import Exit, say, write
 from service.demo_cast import ACCUSED, CAST, GOOD, MARKETPLACE, NEWCOMER, NOW, OFFENDER, OTHER, Member
 
@@ -74,6 +75,7 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
         f"By the policy's terms an order of {price}, delivered today, would have been paid out on"
         f" {paid_before.next_release_day}.",
         f"Now it is held until {paid.next_release_day}{_describe_reserve(paid)}.",
+        *describe_terms(client.evaluate_measures(MARKETPLACE, OFFENDER.seller, deadline_seconds=_SECONDS)),
     )
 
     bring("quality_inspection")

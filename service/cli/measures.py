@@ -4,9 +4,10 @@ from typing import Annotated, Any, get_args
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from scoring.base.enums import GRAVEST_FIRST
 from scoring.base.money import format_amount
-from scoring.policy.measures import FOR_GOOD, UNTIL_PLAN, Valued, combine
-from sellertrust.v1.entry_pb2 import MeasureKind, Tier
+from scoring.policy.measures import FOR_GOOD, UNTIL_PLAN, Valued, find_binding
+from sellertrust.v1.entry_pb2 import MEASURE_KIND_PAID_AHEAD_LIMIT, MEASURE_KIND_WAIVER, MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from service.cli.common import client
@@ -18,6 +19,7 @@ from service.cli.scores import describe_reason
 app = typer.Typer()
 
 MAX_ENTRIES = 5
+MAX_TERMS = 6
 
 NOTES = (
     "binding: among measures of one kind, the measure whose value is in force",
@@ -85,6 +87,38 @@ def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
         write(wrap_line(line))
 
 
+def describe_terms(response: EvaluateMeasuresResponse) -> list[str]:
+    """Return a heading, then at most MAX_TERMS measures, in lines of at most 77 characters."""
+    seller, rows = response.seller.rsplit("/", 1)[-1], list_terms(response)
+    if not rows:
+        return [f"terms of {seller}: none"]
+    some = f", {MAX_TERMS} of {len(rows)}" if len(rows) > MAX_TERMS else ""
+    shown = rows[:MAX_TERMS]
+    width = max(len(row["measure"]) for row in shown)
+    ends = [f" until {row['until'][:10]}" if row["until"] else "" for row in shown]
+    lines = [f"  {row['measure']:<{width}}  {row['value']}{end}" for row, end in zip(shown, ends, strict=True)]
+    return [f"terms of {seller}{some}:", *(line.rstrip() for line in lines)]
+
+
+def list_terms(response: EvaluateMeasuresResponse) -> list[dict[str, str]]:
+    """Return rows of measures with an effect: the gravest kind first, of one kind the binding measure."""
+    binding = _find_binding_measures(response)
+    rank = {int(kind): place for place, kind in enumerate(GRAVEST_FIRST)}
+    found = []
+    for number, measure in enumerate(response.measures):
+        is_placed = measure.current.HasField("deposit") and not measure.current.deposit.amount_minor
+        if measure.waived or measure.lifted or measure.kind == MEASURE_KIND_WAIVER or is_placed:
+            continue
+        value = value_text(measure.current, response.currency)
+        if measure.kind == MEASURE_KIND_PAID_AHEAD_LIMIT and response.terms.HasField("ahead_limit_minor"):
+            most = format_amount(response.terms.ahead_limit_minor, response.currency)
+            value = f"at most {most} on orders under {format_count(response.terms.ahead_days, 'day')} old"
+        row = _row(measure, response.currency, is_binding=number in binding)
+        row["value"] = value + "".join(f" ({note})" for note in _notes(measure))
+        found.append((rank.get(measure.kind, len(rank)), number not in binding, number, row))
+    return [row for *_, row in sorted(found, key=lambda one: one[:3])]
+
+
 def tier_text(tier: "Tier.ValueType") -> str:
     """Return a tier as policies name it, such as `probation`."""
     return Tier.Name(tier).removeprefix("TIER_").lower()
@@ -104,20 +138,17 @@ def _describe_seller(response: EvaluateMeasuresResponse) -> str:
 
 
 def _find_binding_measures(response: EvaluateMeasuresResponse) -> set[int]:
-    """Return the indexes of the measures without which other measures of their kind would leave laxer terms."""
-    by_kind: dict[tuple[int, str], dict[int, Valued]] = {}
-    for index, measure in enumerate(response.measures):
-        has_begun = measure.start_time.ToNanoseconds() <= response.stamp.observe_time.ToNanoseconds()
-        if has_begun and not measure.waived and not measure.lifted and (which := measure.current.WhichOneof("value")):
-            value = _read_value(measure.kind, getattr(measure.current, which))
-            by_kind.setdefault((measure.kind, getattr(value, "product_category", "")), {})[index] = value
-    return {
-        index
-        for group in by_kind.values()
-        if len(group) > 1
-        for index in group
-        if combine(value for other, value in group.items() if other != index) != combine(group.values())
+    values = {
+        index: _read_value(measure.kind, getattr(measure.current, which))
+        for index, measure in enumerate(response.measures)
+        if _has_begun(measure, response) and (which := measure.current.WhichOneof("value"))
     }
+    return find_binding(values)
+
+
+def _has_begun(measure: Measure, response: EvaluateMeasuresResponse) -> bool:
+    is_due = measure.start_time.ToNanoseconds() <= response.stamp.observe_time.ToNanoseconds()
+    return is_due and not measure.waived and not measure.lifted
 
 
 def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:

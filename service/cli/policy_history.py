@@ -101,7 +101,7 @@ def commit(
     days = max(new_policy.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
     if days and not ground:
         say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}; all else acts now")
-        say("`policy preview` counts these sellers")
+        say("`policy preview` counts these sellers; `statements FOLDER --notices` writes a letter to each")
 
 
 def _list_accepting(losses: str, currency: str) -> str:

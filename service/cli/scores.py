@@ -65,31 +65,47 @@ def score(
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the trust scores of sellers. Ends with 3 if one has none."""
+    """Show the trust scores and terms of sellers. Ends with 3 if one has none."""
     times: dict[str, Any] = {"observe_time": observe_time, "known_time": known_time}
     reader = parse_option("--for", Audience, audience) if audience else 0
     with client(marketplace) as (connection, where):
         if explain or reader:
             missing = _explain(connection, where, sellers, output, audience=reader, language=language, **times)
         else:
-            found = connection.batch_get_trust_scores(where, sellers, **times)
-            results = [one.message for one in found]
-            as_json = output is Format.JSON
-            shown = [result for result in results if as_json or not result.HasField("error")]
-            rows = [_row(result) | (_to_json(result.trust_score) if as_json else {}) for result in shown]
-            if rows:
-                emit(rows, output, COLUMNS)
-            for result in () if as_json else results:
-                _print_cautions(result.trust_score)
-            if any(NO_MODEL in result.trust_score.reason_codes for result in results):
-                say(NO_MODEL_SERVED)
-            missing = [(result.seller, result.error.message) for result in results if result.HasField("error")]
+            missing = _show(connection, where, sellers, output, times)
         remedy = describe_empty(connection, missing[0][0]) if missing else ""
     for _, message in missing:
         say(f"error: {message}")
     if missing:
         say(f"next:  {remedy or NEXT_OF['SELLER_NOT_FOUND']}")
         raise typer.Exit(Exit.NOT_FOUND)
+
+
+def _show(
+    connection: Client, marketplace: str, sellers: list[str], output: Format, times: dict[str, Any]
+) -> list[tuple[str, str]]:
+    from service.cli.measures import describe_terms, list_terms
+
+    results = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
+    scored = [result for result in results if not result.HasField("error")]
+    try:
+        ids = [result.seller.rsplit("/", 1)[-1] for result in scored]
+        terms = [connection.evaluate_measures(marketplace, seller, **times) for seller in ids]
+    except SellertrustCallError as error:  # the scores are shown all the same
+        say(f"terms are not shown: {error.message}")
+        terms = []
+    if output is Format.JSON:
+        stated = {one.seller: {"terms": list_terms(one)} for one in terms}
+        emit([_row(one) | _to_json(one.trust_score) | stated.get(one.seller, {}) for one in results], output)
+    elif scored:
+        emit([_row(result) for result in scored], output, COLUMNS)
+        for result in scored:
+            _print_cautions(result.trust_score)
+        for one in terms:
+            write("\n".join([*describe_terms(one), ""]))
+    if any(NO_MODEL in result.trust_score.reason_codes for result in scored):
+        say(NO_MODEL_SERVED)
+    return [(result.seller, result.error.message) for result in results if result.HasField("error")]
 
 
 def _explain(

@@ -8,11 +8,11 @@ from scoring.answers.leads import GivenBack, Lead
 from scoring.answers.statements import find_barred_violations, find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.canonical import parse_json
-from scoring.base.enums import AUTHORITIES, Source, Tier
+from scoring.base.enums import AUTHORITIES, Source, Status, Tier
 from scoring.base.errors import invalid
 from scoring.base.money import format_amount
 from scoring.base.time import DAY, format_day
-from scoring.measures.listed import MeasureInForce
+from scoring.measures.listed import MeasureInForce, list_binding
 from scoring.model.artifact import Artifact
 from scoring.policy.measures import (
     Deposit,
@@ -72,6 +72,7 @@ def hide_grounds_from_seller(
 @dataclass(frozen=True, slots=True)
 class ToldAnswer:
     answer: WholeAnswer
+    baseline_points: int | None
     leads: Sequence[Lead]
     given_back: Sequence[GivenBack]
     violations: Mapping[str, ViolationView]
@@ -113,18 +114,11 @@ def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> scor
         )
     for lead in told.leads:
         sentences += _tell_lead(lead, told.violations, texts, for_regulator=for_regulator)
+    sentences += _tell_rest(told, texts)
     sentences += [
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
     ]
-    sentences += [
-        _tell_measure(measure, told.answer.policy.rule_book.currency, texts)
-        for measure in told.answer.in_force.measures
-        if measure.reference
-        and (
-            measure.has_begun(told.answer.stamp.observe_time)
-            or (measure.has_effect and isinstance(measure.current, Suspension))
-        )
-    ]
+    sentences += _tell_measures(told.answer, texts)
     if told.fixed:
         sentences.append(texts.say("fixed", day=until) if until else texts.say("fixed_long"))
     return score_pb.AudienceAnswer(
@@ -156,7 +150,6 @@ def _read_meanings(artifact: Artifact) -> Mapping[str, score_pb.TierMeaning]:
 
 
 def add_meaning(message: score_pb.AudienceAnswer, answer: WholeAnswer, texts: Texts) -> None:
-    """Add what the tier means to an answer for staff, if the model states it."""
     artifact, tier = answer.core.artifact, answer.score.own_tier
     if artifact is None or tier is None:
         return
@@ -192,19 +185,19 @@ def _tell_lead(
         for view in (violations[entry] for entry in lead.entries if entry in violations):
             yield from tell_violation(view, texts)
         yield texts.say("ends", day=day_text(lead.ends)) if lead.ends is not None else texts.say("fades")
-        yield texts.say("contest" if lead.contestable else "no_contest")
-    if not for_regulator:
+        appeal = "contest" if lead.contestable else "no_contest"
+        is_appealed = any(violations[entry].status is Status.APPEALED for entry in lead.entries if entry in violations)
+        yield texts.say("appealed" if is_appealed else appeal)
+    if not for_regulator and (lead.responsive or not lead.contestable):
         yield texts.say("can_act" if lead.responsive else "cannot_act")
 
 
 def tell_reason(lead: Lead, texts: Texts) -> str:
-    """Return a reason's sentence with its points, counts and day."""
     values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
     return texts.say(f"reason.{lead.reason_code}", **values, day=texts.say_day(lead.ends or 0))
 
 
 def tell_source(view: ViolationView, texts: Texts) -> str:
-    """Return who reported a violation, or that the marketplace found it."""
     source = texts.say(f"source.{view.source.name}")
     return texts.say("found_by" if view.source in OWN_SOURCES else "reported_by", source=source)
 
@@ -220,6 +213,25 @@ def tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
         yield texts.say("ground", ground=view.ground)
     if view.automated:
         yield texts.say("automated")
+
+
+def _tell_rest(told: ToldAnswer, texts: Texts) -> Iterator[str]:
+    points, base = told.answer.score.points, told.baseline_points
+    if points is None or base is None or points == base:
+        return
+    if rest := points - base - sum(lead.points for lead in told.leads):
+        yield texts.say("others", points=f"{rest:+}")
+    yield texts.say("base", points=base)
+
+
+def _tell_measures(answer: WholeAnswer, texts: Texts) -> Iterator[str]:
+    time = answer.stamp.observe_time
+    told = [one for one in answer.in_force.measures if one.reference]
+    told = [one for one in told if one.has_begun(time) or (one.has_effect and isinstance(one.current, Suspension))]
+    binding = list_binding(told, time)
+    for one in sorted(told, key=lambda one: one.measure not in binding):
+        told_measure = _tell_measure(one, answer.policy.rule_book.currency, texts)
+        yield texts.join([told_measure, texts.say("binding")]) if one.measure in binding else told_measure
 
 
 def _tell_measure(measure: MeasureInForce, currency: str, texts: Texts) -> str:

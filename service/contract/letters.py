@@ -1,5 +1,3 @@
-"""Letters: statements of reasons in words, as text and as HTML."""
-
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from scoring.base.enums import AUTHORITIES, Automation, CautionSignal, MeasureKi
 from scoring.base.money import format_amount
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
-from scoring.measures.listed import MeasureInForce
+from scoring.measures.listed import MeasureInForce, list_binding
 from scoring.policy.history import find_decision_times
 from scoring.policy.measures import DeliveryHold, Deposit, SettlementHold, Suspension
 from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
@@ -45,7 +43,6 @@ class Redress:
     bodies_link: str = ""
 
     def list_links(self, measure: str = "") -> list[str]:
-        """Return the links, that for complaints first."""
         return [link for link in (self.contest_link.replace("{measure}", measure), self.bodies_link) if link]
 
 
@@ -81,7 +78,8 @@ def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer
     now, then = (texts.say(f"tier.{tier.name}") for tier in (answer.score.tier, notice.tier))
     title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
-    message = answer_pb.StatementOfReasons(start_time=timestamp(notice.until), next_action=until)
+    begin = timestamp(notice.until)
+    message = answer_pb.StatementOfReasons(start_time=begin, notice_end_time=begin, next_action=until)
     return _set_letter(message, title, [[why], [until], _tell_bodies(texts, redress)], texts, redress.list_links())
 
 
@@ -106,6 +104,7 @@ class _Letters:
         self._confirmed = find_decision_times(answer.core.known.table.rows)
         bars = find_bars(answer)
         self._told = [one for one in answer.in_force.measures if one.has_effect and one.measure not in bars]
+        self._binding = list_binding(self._told, self._time)
 
     def write(self, statement: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
         measure = statement.measure
@@ -122,6 +121,8 @@ class _Letters:
             credit_risk=statement.is_by_rule_without_violation,
             contest_until_time=statement.contest_until,
             alike=[other.measure for other in statement.alike],
+            binding=measure.measure in self._binding,
+            notice_end_time=measure.notice_until,
             next_action=action,
             notice_sent_time=None if statement.notice is None else statement.notice.record_time,
             barred_until_time=None if statement.bar is None else statement.bar.fact.until or 0,
@@ -136,6 +137,7 @@ class _Letters:
                 )
             ],
             [*self._tell_shop(statement)],
+            [*self._tell_notice(measure)],
             [self._tell_end(statement), *self._tell_held(statement)],
             *self._tell_alike(statement),
             *facts,
@@ -275,6 +277,11 @@ class _Letters:
         if policy.trade is not None:
             yield self._say("letter.deposit_back", days=policy.trade.deposit_returned_after_days)
 
+    def _tell_notice(self, measure: MeasureInForce) -> Iterator[str]:
+        if measure.notice_until is not None:
+            what = tell_what(measure.original, self._whole.policy.rule_book.currency, self._texts)
+            yield self._say("letter.stricter", day=self._day(measure.notice_until), what=what)
+
     def _tell_end(self, statement: StatementOfReasons) -> str:
         end = statement.measure.end
         if end is None:
@@ -285,6 +292,9 @@ class _Letters:
 
     def _tell_alike(self, statement: StatementOfReasons) -> Iterator[list[str]]:
         measure, key, alike = statement.measure, "alike", [*statement.alike]
+        binding = self._list_titles([one for one in alike if one.measure in self._binding])
+        if measure.measure in self._binding:
+            yield [self._say("binding")]
         if isinstance(measure.current, SettlementHold | DeliveryHold):
             key, alike = "alike_holds", [*alike, *self._list_longest_waits()]
         elif isinstance(measure.current, Suspension):
@@ -292,7 +302,8 @@ class _Letters:
         others = [title for title in self._list_titles(alike) if title != self._title(measure)]
         if others:
             yield [self._say(f"letter.{key}")]
-            yield from ([title] for title in others)
+        for title in sorted(others, key=lambda title: title not in binding):
+            yield [title, self._say("binding")] if title in binding else [title]
 
     def _list_longest_waits(self) -> list[MeasureInForce]:
         waits = [one for one in self._told if isinstance(one.current, SettlementHold | DeliveryHold)]

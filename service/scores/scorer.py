@@ -185,6 +185,7 @@ class Scorer:
         fixed = forecasts is not None and forecasts.is_fixed
         told = ToldAnswer(
             answer=answer,
+            baseline_points=explanation.baseline_points,
             leads=leads,
             given_back=list_given_back(answer, _check),
             violations=self._ledger.violations.find_views(

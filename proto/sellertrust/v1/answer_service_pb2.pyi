@@ -216,6 +216,8 @@ class StatementOfReasons(_message.Message):
     BARRED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     BAR_GROUND_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
+    BINDING_FIELD_NUMBER: _builtins.int
+    NOTICE_END_TIME_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
     """As in Measure: the case that a complaint names; empty for a tier's notice."""
     kind: _entry_pb2.MeasureKind.ValueType
@@ -242,6 +244,8 @@ class StatementOfReasons(_message.Message):
     """The statement as the EU's transparency database takes it, in JSON. Not for sellers; empty for credit risk alone, and
     where the setting `laws` leaves out `dsa`.
     """
+    binding: _builtins.bool
+    """Whether it counts among several of its kind."""
     @_builtins.property
     def paragraphs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The letter below its title: facts, ground, means, and what the seller can do."""
@@ -278,6 +282,10 @@ class StatementOfReasons(_message.Message):
     def barred_until_time(self) -> _timestamp_pb2.Timestamp:
         """The end of a bar on the letter; a seller gets no such statement."""
 
+    @_builtins.property
+    def notice_end_time(self) -> _timestamp_pb2.Timestamp:
+        """As in Measure; of a tier's notice its end."""
+
     def __init__(
         self,
         *,
@@ -302,10 +310,12 @@ class StatementOfReasons(_message.Message):
         barred_until_time: _timestamp_pb2.Timestamp | None = ...,
         bar_ground: _builtins.str = ...,
         record: _builtins.str = ...,
+        binding: _builtins.bool = ...,
+        notice_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "end_time", b"end_time", "notice_sent_time", b"notice_sent_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "end_time", b"end_time", "notice_end_time", b"notice_end_time", "notice_sent_time", b"notice_sent_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "bar_ground", b"bar_ground", "barred_until_time", b"barred_until_time", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "notice_sent_time", b"notice_sent_time", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "record", b"record", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alike", b"alike", "automated_detection", b"automated_detection", "automation", b"automation", "bar_ground", b"bar_ground", "barred_until_time", b"barred_until_time", "binding", b"binding", "contest_until_time", b"contest_until_time", "credit_risk", b"credit_risk", "end_time", b"end_time", "html", b"html", "kind", b"kind", "language", b"language", "measure", b"measure", "next_action", b"next_action", "notice_end_time", b"notice_end_time", "notice_sent_time", b"notice_sent_time", "paragraphs", b"paragraphs", "reason_codes", b"reason_codes", "record", b"record", "start_time", b"start_time", "text", b"text", "title", b"title", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from scoring.base.enums import GRAVEST_FIRST
 from scoring.entries.field_types import is_id
 from scoring.entries.kinds.common import REASON
 from sellertrust.answers import ANSWER_SECONDS
@@ -24,13 +25,6 @@ from sellertrust.client import Client, seller_name
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.answer_service_pb2 import FindTierPathResponse, ListStatementsOfReasonsResponse, StatementOfReasons
 from sellertrust.v1.entry_pb2 import (
-    MEASURE_KIND_DELIVERY_HOLD,
-    MEASURE_KIND_DEPOSIT,
-    MEASURE_KIND_PAID_AHEAD_LIMIT,
-    MEASURE_KIND_ROLLING_RESERVE,
-    MEASURE_KIND_SETTLEMENT_HOLD,
-    MEASURE_KIND_SUSPENSION,
-    MEASURE_KIND_VALUE_CAP,
     TIER_EXEMPLARY,
     Entry,
     Tier,
@@ -52,11 +46,6 @@ LAYOUT = "seller_base.html"
 MAX_SENT = 10_000
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,8192}")
 _NOT_ITS_PAGE = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
-_GRAVEST_FIRST = (
-    *(MEASURE_KIND_SUSPENSION, MEASURE_KIND_SETTLEMENT_HOLD, MEASURE_KIND_DELIVERY_HOLD, MEASURE_KIND_ROLLING_RESERVE),
-    *(MEASURE_KIND_PAID_AHEAD_LIMIT, MEASURE_KIND_DEPOSIT, MEASURE_KIND_VALUE_CAP),
-)
-"""A shop that is closed, then its money, then all other kinds."""
 _FORMS = {"appeal": "violation", "complaint": "measure", "evidence": "violation"}
 
 
@@ -144,7 +133,6 @@ class SellerPages:
         )
 
     def show(self, visit: Visit) -> Response:
-        """Show score, measures, what the seller can do, and the way back to a better tier."""
         found = _Answers(visit)
         chart = _draw(found.path, language_of(visit.request))
         done, digest = visit.query_value("done"), visit.query_value("digest")
@@ -160,7 +148,6 @@ class SellerPages:
         )
 
     def letter(self, visit: Visit) -> Response:
-        """Show the latest statement of reasons for one measure."""
         found = visit.visitor.client.list_statements_of_reasons(
             *_ids(visit),
             audience=AUDIENCE_SELLER,
@@ -170,7 +157,6 @@ class SellerPages:
         return page(visit, "seller_letter.html", statement=found.statements[0])
 
     def export(self, visit: Visit) -> Response:
-        """Return score, letters and path as a JSON file to save."""
         found = _Answers(visit)
         parts = {"score": found.explained, "letters": found.letters, "path": found.path}
         body = "{" + ",\n".join(f'"{name}": {json_format.MessageToJson(part)}' for name, part in parts.items()) + "}\n"
@@ -243,8 +229,8 @@ class _Answers:
 
     @property
     def restrictions(self) -> list[StatementOfReasons]:
-        rank = {kind: place for place, kind in enumerate(_GRAVEST_FIRST)}
-        return sorted(self.letters.statements, key=lambda one: rank.get(one.kind, len(rank)))
+        rank = {int(kind): place for place, kind in enumerate(GRAVEST_FIRST)}
+        return sorted(self.letters.statements, key=lambda one: (rank.get(one.kind, len(rank)), not one.binding))
 
     @property
     def measures(self) -> dict[str, str]:
@@ -271,7 +257,7 @@ class SellerVisit:
         self.language = language_of(request)
 
     def link(self, rest: str = "", **values: str) -> str:
-        """Return a path below the seller's page, such as "/letters/m-1" for `rest`, with `values` and the language."""
+        """Return a path below the seller's page, such as "/letters/m-1" for `rest`."""
         parts = (self._request.path_params["marketplace"], self.seller)
         path = "/".join(quote(str(part), safe="") for part in parts)
         return f"/my/{path}{quote(rest)}?{urlencode(values | {'lang': values.get('lang', self.language)})}"
@@ -283,7 +269,6 @@ class SellerVisit:
 
 
 def page(visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
-    """Return a page with the texts and links of the reader's language."""
     place = SellerVisit(visit.request)
     return visit.page(template, status, texts=TEXTS[place.language], language=place.language, place=place, **values)
 

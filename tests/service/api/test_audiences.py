@@ -65,6 +65,9 @@ def test_a_seller_reads_facts_rights_and_what_was_given_back(client: Client) -> 
     assert "brand-9" not in str(found)
     assert not found.reasons
     assert not found.HasField("baseline_points")
+    added = [int(points) for points in re.findall(r": ([+-]?[0-9,]+) points", told)]
+    [base] = re.findall(r"Without all these reasons you would have ([0-9]+) points", told)
+    assert int(base) + sum(added) == plain.points
     for hidden in ("cautions", "open_allegations", "points_if_upheld", "p_bad"):
         assert not getattr(found.trust_score, hidden)
     [back] = found.audience_answer.given_back
@@ -155,6 +158,34 @@ def _flatten(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]
             yield from _flatten(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value
+
+
+@pytest.mark.parametrize(
+    ("language", "may", "pending", "nothing"),
+    [
+        ("en", "You can appeal against it", "Your appeal is open", "Nothing that you do changes it"),
+        ("zh", "您可以免费申诉", "您的申诉正在处理中", "您的任何行动都不会"),
+    ],
+)
+def test_an_open_appeal_contradicts_no_sentence(
+    client: Client, language: str, may: str, pending: str, nothing: str
+) -> None:
+    name = f"appealed-{language}"
+    entries = [identity(f"i-{name}", name), exposure(f"x-{name}", name, 5_000), violation(f"v-{name}", name)]
+    client.append_entries(MARKET, entries)
+    client.confirm_violation(MARKET, f"v-{name}", **SAID)
+
+    def ask() -> list[str]:
+        found = client.explain_trust_score(MARKET, name, audience=SELLER, language=language).audience_answer
+        return [*found.sentences]
+
+    for said in (may, pending):
+        sentences = ask()
+        [place] = [place for place, sentence in enumerate(sentences) if sentence.startswith(said)]
+        assert not sentences[place + 1].startswith(nothing)
+        assert "FIXED" not in " ".join(sentences)
+        if said == may:
+            client.appeal_violation(MARKET, f"v-{name}", actor="seller", reason="not ours")
 
 
 @pytest.mark.long

@@ -123,3 +123,10 @@ def test_the_command_shows_measures_as_table_and_json(running: Running, client: 
     assert max(map(len, narrow.splitlines())) <= 80
     assert parse_time(held["end_time"]) - parse_time(held["start_time"]) == 7 * 86_400_000_000
     assert "No seller 'nobody' in marketplace" in shell.error(3, "measures", "nobody")
+    terms = in_terminal(shell, 80, "score", "s1", "-m", MARKET)[0].split("terms of s1, 6 of ")[1].splitlines()
+    assert [line.split("  ")[1] for line in terms[1:3]] == ["suspension", "settlement_hold (binding)"]
+    assert len(terms) == 7
+    assert max(map(len, terms)) <= 80
+    [stated] = shell.json("score", "s1")
+    assert [row["measure"] for row in stated["terms"]][:2] == ["suspension", "settlement_hold (binding)"]
+    assert len(stated["terms"]) == int(terms[0].removesuffix(":"))

@@ -165,6 +165,16 @@ def test_a_stricter_policy_waits_for_its_notice(two: tuple[Running, Running], tm
     assert cap.start_time == cap.notice_end_time == found.notice.end_time
     shell = shell_of(tmp_path / "shell", target=other.client.target)
     assert f"notice until {cap.notice_end_time.ToJsonString()[:16]}Z" in shell("measures", "s2")[0]
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    one.client.append_entries(MARKET, [violation("lone", "nobody")])
+    one.client.dismiss_violation(MARKET, "lone", **SAID)
+    assert "3 letters" in shell("statements", str(letters), "--notices")[0]
+    written = {file.stem for file in letters.glob("*.txt")}
+    assert {"s2~notice.en", f"s2~{cap.measure}.en"} < written
+    assert {name.partition("~")[0] for name in written} == {"s1", "s2"}
+    assert "because our rules have changed" in (letters / "s2~notice.en.txt").read_text()
+    assert "open listings" in (letters / f"s2~{cap.measure}.en.txt").read_text()
     assert 5 not in {stated.limit for stated in waiting.terms.listing_caps}
     assert waiting.terms.reserve_ppm == 50_000  # of the tier `standard`: money does not wait
     assert refused_fields(one.commit, STRICT, strict, immediate=9) == ["immediate"]

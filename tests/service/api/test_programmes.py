@@ -89,9 +89,8 @@ def test_amounts_may_be_in_units_of_the_currency() -> None:
 
 
 def test_an_account_is_closed_until_its_plan_is_accepted(tmp_path: Path) -> None:
-    rule = RULE.format(
-        id="closed", condition="standing = { from = 12 }", measures='{ kind = "suspension", until_plan = true }'
-    )
+    stated = '{ kind = "suspension", until_plan = true }, { kind = "intake_cap", new_listings = 0 }'
+    rule = RULE.format(id="closed", condition="standing = { from = 12 }", measures=stated)
 
     def state(name: str, seller: str = "s1", **fact: Any) -> None:
         entry = entry_pb.Entry(entry_id=name, seller=seller_name(MARKET, seller), **fact)
@@ -111,7 +110,7 @@ def test_an_account_is_closed_until_its_plan_is_accepted(tmp_path: Path) -> None
     with served(tmp_path, rule) as client:
         client.append_entries(MARKET, [identity("i", "s1"), sold("x", "s1"), identity("i2", "s2")])
         confirm("v1")
-        [found] = client.evaluate_measures(MARKET, "s1").measures
+        found, _ = client.evaluate_measures(MARKET, "s1").measures
         assert found.current.suspension == SuspensionValue(until_plan=True)
         lift = {"measure_kind": found.kind, "state": entry_pb.MEASURE_STATE_LIFTED, "actor": "boss", "reason": "known"}
         for wrong, seller in (("rule~closed~suspension~0", "s1"), (found.measure, "s2")):
@@ -127,7 +126,9 @@ def test_an_account_is_closed_until_its_plan_is_accepted(tmp_path: Path) -> None
             assert (error.reason, said in str(error)) == ("CONTEST_FORBIDS", True)
         assert client.evaluate_measures(MARKET, "s1").terms.suspended
         decide("d1", "plan", "staff-2")
-        assert not client.evaluate_measures(MARKET, "s1").terms.suspended
+        accepted = client.evaluate_measures(MARKET, "s1")
+        assert (accepted.terms.suspended, len(accepted.terms.intake_caps)) == (False, 1)
+        assert [measure.kind for measure in accepted.measures if measure.lifted] == [found.kind]
         confirm("v2")
         state("lift", measure=entry_pb.MeasureChanged(measure=found.measure, **lift))
         assert not client.evaluate_measures(MARKET, "s1").terms.suspended

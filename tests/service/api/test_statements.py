@@ -426,3 +426,22 @@ def test_the_command_writes_letters_and_batches_once(running: Running, tmp_path:
     again, _ = shell("statements", str(folder), "s1", "s2", "-m", MARKET)
     assert "and 0 new records" in again
     assert [*folder.glob("records-*.json")] == [batch]
+
+
+def test_of_two_holds_the_binding_one_is_marked(running: Running) -> None:
+    hold = entry_pb.MEASURE_KIND_SETTLEMENT_HOLD
+    entries = [identity("i-s3", "s3"), exposure("x-s3", "s3", 5_000)]
+    for days in (20, 9):
+        entry = stated(f"m-{days}", measure=f"hold-{days}", measure_kind=hold, days=days)
+        entry.seller = seller_name(MARKET, "s3")
+        entries.append(entry)
+    with running.client() as client:
+        client.append_entries(MARKET, entries)
+    for language, counts in (("en", "this one counts"), ("zh", "以此项为准")):
+        short, long = sorted(
+            of_kind(letters(running, "s3", audience=SELLER, language=language), hold), key=lambda one: one.measure[-1]
+        )[::-1]
+        assert (short.measure, short.binding, long.binding) == ("hold-9", False, True)
+        assert [counts in part for part in short.paragraphs if part.startswith(long.title)] == [True]
+        assert [part for part in long.paragraphs if counts in part]
+        assert not [part for part in long.paragraphs if part.startswith(short.title) and counts in part]

@@ -128,6 +128,10 @@ def test_the_binding_measure_of_several_is_marked(asked: tuple[Shell, Running]) 
         "value    9.00 EUR a day": True,
         "value    5.00 EUR a day of toys": False,
     }
+    terms = shell("score", "s-1")[0].split("terms of s-1, 6 of 7:\n")[1].splitlines()
+    assert terms[0] == "  settlement_hold (binding)  3 days"
+    assert "  paid_ahead_limit           at most 199.00 EUR on orders under 17 days old" in terms
+    assert "  value_cap (binding)        9.00 EUR a day" in terms
 
 
 SAID = ("--actor", "ops-1", "--reason", "a known maker")
