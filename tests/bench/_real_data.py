@@ -34,9 +34,9 @@ def figures_of_interval(name: str, interval: Interval) -> dict[str, float]:
 
 
 @contextmanager
-def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Ledger, LedgerTable]]:
+def imported(mapping_file: Path, data: Path, say: Say) -> Iterator[tuple[Path, LedgerTable]]:
     mapping = mapping_of_file(mapping_file)
     with tempfile.TemporaryDirectory() as folder, Ledger.open(f"sqlite:///{folder}/ledger.db", create=True) as ledger:
         report = import_files(ledger, mapping, data, lambda step, done, total: None)
         say(f"imported {report.appended:,} entries, {len(report.rejects):,} rows rejected")
-        yield ledger, exported(ledger, mapping.marketplace, Path(folder))
+        yield Path(folder), exported(ledger, mapping.marketplace, Path(folder))

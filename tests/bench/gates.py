@@ -1,51 +1,75 @@
-"""Gates: the shares of good models rejected and of broken models passed, and false alarms on cut real data.
+"""Gates: the shares of good models rejected and of broken models passed, false alarms, and leaks that are caught.
 
 `simulated`: worlds of N bad test rows (tests/helpers/gate_worlds.py, which has the broken kinds), nothing fitted.
 `refused`: by a hard gate; `signed`: a person must sign; `.high`: upper bound, 95 %. `gates.power.KIND.FACTOR.N`: refused
 or signed at smaller faults.
 
-`real`: worlds cut from Toronto and Chicago by sellers, leak and data checks of honest trainings: `false_alarm.CHECKS`.
+`markets`, `real`: honest trainings in simulated markets, and of half of the sellers of Toronto and Chicago:
+`false_alarm.leak`, `.data`, `.psi` and `.hard`. `leaks.PLACE.refused`: of the catalogue (tests/helpers/leaks.py), once
+each, refused by leak checks; `.signed`: to be signed. `studies`: shipped ones, by all gates.
 
-Twenty minutes on two idle cores; worlds begin at a seed that no choice looked at.
+Forty minutes on two idle cores; worlds begin at a seed that no choice looked at.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from scipy.special import betaincinv
 
+from scoring.base.arrays import Ints
+from service.cli.demo import SELLERS
+from service.cli.demo_market import write_files
+from service.cli.train import make_job
+from service.settings import load as load_settings
 from tests.bench._real_data import chicago, imported, toronto
-from tests.helpers.gate_worlds import BROKEN, judged
-from tests.helpers.training_ledgers import STUDIES
-from training.checks.data import run_data_checks
+from tests.helpers.gate_worlds import BROKEN, MARKETS, judged, simulate_like
+from tests.helpers.leaks import LEAKS, plant
+from tests.helpers.training_ledgers import STUDIES, train
+from training.checks.data import check_report_before_occur
 from training.checks.leakage import cut_before, run_leakage_checks
-from training.observation.labels import final_facts
+from training.market.files import write_market
+from training.observation.export import LedgerTable
 from training.observation.points import choose_points
-from training.observation.snapshots import join_snapshots, observe
+from training.observation.snapshots import join_snapshots, observe_known_outcomes
+from training.pipeline.job import TrainedModel
+from training.pipeline.judging import spell_verdict
+from training.pipeline.run import run as run_training
+from training.pipeline.steps import show_nothing
 from training.study.definition import Study
 from training.study.loading import load_study
 
 Say = Callable[[str], None]
-PARTS = ("simulated", "real")
+PARTS = ("simulated", "markets", "real")
 BAD_ROWS, BROKEN_ROWS = (50, 100, 200, 400), (100, 400)
 GOOD, EACH_BROKEN, EACH_POWER = 800, 300, 60
 FIRST_SEED = 7_000_000
 POWER = dict.fromkeys(("shifted", "miscalibrated"), (1.25, 1.5))
-WORLDS = 25
-"""Worlds of each study of real data, each of half of its sellers."""
+MARKET_WORLDS, CITY_WORLDS = 6, 25
+UNMEASURED = {"parity", "reproducible"}
+"""Gates that a training of a cut table does not measure."""
+CITIES = {
+    "toronto": (toronto, ("toronto_a", "toronto_b")),
+    "chicago": (chicago, ("chicago_no_context", "chicago")),
+}
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
     figures: dict[str, float] = {}
     if only in ("", "simulated"):
         figures |= _simulate(say)
+    tally = Tally(say)
+    if only in ("", "markets"):
+        _try_markets(tally)
     if only in ("", "real"):
-        figures |= _cut(say)
-    return figures
+        _try_cities(tally)
+    return figures | tally.figures | tally.rates()
 
 
 def _simulate(say: Say) -> dict[str, float]:
@@ -92,39 +116,97 @@ def _judged(asked: tuple[str, int, int, float]) -> dict[str, Any]:
     return judged(*asked)
 
 
-def _cut(say: Say) -> dict[str, float]:
-    alarms: Counter[str] = Counter()
-    worlds = 0
-    for city, data in (("toronto", toronto()), ("chicago", chicago())):
-        if data is None:
-            say(f"{city} skipped: its folder in ../shared/data is absent")
-            continue
-        study = load_study(STUDIES / f"{city}{'_a' if city == 'toronto' else '_no_context'}.toml")
-        with imported(STUDIES / f"{city}.mapping.toml", data, say) as (_, table):
-            for found in _check_worlds(table, study):
-                worlds += 1
-                alarms.update(found)
-                say(f"{city} {worlds}: {', '.join(sorted(found)) or 'no alarm'}")
-    figures: dict[str, float] = {"worlds": worlds}
-    for name in sorted({"leak", "data", *alarms}) if worlds else ():
-        figures[f"false_alarm.{name}"] = round(alarms[name] / worlds, 4)
-        figures[f"false_alarm.{name}.high"] = round(_bound(alarms[name], worlds), 4)
-    return figures
+@dataclass
+class Tally:
+    say: Say
+    alarms: Counter[str] = field(default_factory=Counter)
+    worlds: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
 
-
-def _check_worlds(table: Any, study: Study) -> Iterator[set[str]]:
-    rng = np.random.default_rng(FIRST_SEED)
-    everyone = table.columns.cases
-    for _ in range(WORLDS):
-        sellers = np.sort(rng.permutation(everyone)[: everyone // 2])
-        world = cut_before(table, sellers, table.end_day)
-        final, points = final_facts(world), choose_points(world, study)
-        seen = [observe(world, study, point, final) for point in (*points.train, *points.test)]
-        every = [each.rows.with_known_outcome() for each in seen]
-        split = len(points.train)
-        leaks = run_leakage_checks(world, study, join_snapshots(every[:split]), join_snapshots(every[split:]))
-        data = run_data_checks(world, study, every, [each.exclusions for each in seen], final)
-        kinds = {"leak": leaks, "data": data}
-        yield {
-            name for kind, checks in kinds.items() for c in checks if not c.ok for name in (kind, f"{kind}.{c.check}")
+    def count_world(self, kind: str, trained: TrainedModel) -> None:
+        checks, gates = trained.evaluation["checks"], {row["gate"]: row for row in trained.gates["gates"]}
+        found = {
+            f"{name}.{check['check']}"
+            for name, rows in (("leak", checks["leakage"]), ("data", checks["data"]))
+            for check in _find_failed(rows)
         }
+        hard = {name for name, row in gates.items() if row["kind"] == "hard" and not row["ok"]} - UNMEASURED
+        found |= {f"hard.{name}" for name in hard} | ({"psi"} if not gates["psi"]["ok"] else set())
+        self.worlds += 1
+        self.alarms.update({name.partition(".")[0] for name in found})
+        self.say(f"{kind} {self.worlds}: {', '.join(sorted(found)) or 'no alarm'}")
+
+    def rates(self) -> dict[str, float]:
+        rates: dict[str, float] = {"worlds": self.worlds}
+        for name in ("leak", "data", "psi", "hard") if self.worlds else ():
+            rates[f"false_alarm.{name}"] = round(self.alarms[name] / self.worlds, 4)
+            rates[f"false_alarm.{name}.high"] = round(_bound(self.alarms[name], self.worlds), 4)
+        return rates
+
+    def plant_leaks(self, place: str, folder: Path, study: Study) -> None:
+        """Plant each leak of the catalogue in the export of a folder, and run the leak checks."""
+        words: Counter[str] = Counter()
+        for leak in LEAKS:
+            table, knowing = plant(leak, folder / "export.parquet", study, folder / "leaking.parquet")
+            points = choose_points(table, knowing)
+            rows, test = (
+                join_snapshots([observe_known_outcomes(table, knowing, point) for point in part])
+                for part in (points.train, points.test)
+            )
+            checks = [*run_leakage_checks(table, knowing, rows, test), check_report_before_occur(table)]
+            wrong = _find_failed(check.as_dict() for check in checks)
+            word = "missed" if not wrong else "signed" if all(check.get("signed") for check in wrong) else "refused"
+            words[word] += 1
+            self.say(f"{place}, {leak}: {word} ({', '.join(check['check'] for check in wrong)})")
+        self.figures |= {f"leaks.{place}.{word}": words[word] for word in ("refused", "signed", "missed")}
+
+    def judge_study(self, folder: Path, name: str) -> None:
+        """Train a shipped study as the command does; note its gates, and whether it is proven worse than logistic."""
+        settings = load_settings({"SELLERTRUST_DATA_DIR": str(folder)})
+        trained = run_training(make_job(settings, load_study(STUDIES / f"{name}.toml"), None, show_nothing))
+        gates = trained.gates["gates"]
+        [limit] = [gate["limit"] for gate in gates if gate["gate"] == "ranking"]
+        lost = trained.evaluation["judged"]["difference"]["lightgbm-logistic"]
+        proven = "worse" if lost["high"] < -limit else "not worse" if lost["low"] > -limit else "unknown"
+        self.say(f"{name}: {spell_verdict(gates)}; against logistic regression: {proven}")
+        figures = {"refused": not trained.passed, "signed": sum(not gate["ok"] for gate in gates)}
+        self.figures |= {f"studies.{name}.{word}": float(value) for word, value in figures.items()}
+
+
+def _try_markets(tally: Tally) -> None:
+    mapping, shipped = STUDIES / "marketplace.mapping.toml", load_study(STUDIES / "marketplace.toml")
+    for kind, market in MARKETS.items():
+        with TemporaryDirectory() as files:
+            write_market(simulate_like(market, MARKET_WORLDS, FIRST_SEED), Path(files))
+            with imported(mapping, Path(files), tally.say) as (_, table):
+                for sellers in np.array_split(np.arange(len(table.sellers)), MARKET_WORLDS):
+                    tally.count_world(kind, _train_world(table, sellers, market.restate(shipped)))
+    with TemporaryDirectory() as files:
+        write_files(SELLERS, Path(files))
+        with imported(mapping, Path(files), tally.say) as (folder, _):
+            tally.judge_study(folder, "marketplace")
+            tally.plant_leaks("market", folder, shipped)
+
+
+def _try_cities(tally: Tally) -> None:
+    for city, (data, studies) in CITIES.items():
+        if (files := data()) is None:
+            tally.say(f"{city} skipped: its folder in ../shared/data is absent")
+            continue
+        study, rng = load_study(STUDIES / f"{studies[0]}.toml"), np.random.default_rng(FIRST_SEED)
+        with imported(STUDIES / f"{city}.mapping.toml", files, tally.say) as (folder, table):
+            for name in studies:
+                tally.judge_study(folder, name)
+            tally.plant_leaks(city, folder, study)
+            everyone = len(table.sellers)
+            for _ in range(CITY_WORLDS):
+                sellers = np.sort(rng.permutation(everyone)[: everyone // 2])
+                tally.count_world(city, _train_world(table, sellers, study))
+
+
+def _find_failed(checks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [check for check in checks if not check["ok"] and not check["text"].startswith("not judged")]
+
+
+def _train_world(table: LedgerTable, sellers: Ints, study: Study) -> TrainedModel:
+    return train(cut_before(table, sellers, table.end_day), study)

@@ -1,13 +1,16 @@
-"""Simulated test rows, a good model and broken ones, to calibrate the gates."""
+"""Simulated test rows, a good model and broken ones, and honest markets, to calibrate the gates."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from scoring.base.arrays import Floats
 from tests.helpers.evaluation_cases import POLICY, points_of
-from tests.helpers.training_ledgers import STUDIES, restated
+from tests.helpers.training_ledgers import DAYS, START, STUDIES, restated
 from training.checks.effects import check_effects
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import EvaluationCase, Train
@@ -15,6 +18,9 @@ from training.evaluation.figures import evaluate
 from training.fitting.fit import base_log_odds
 from training.gates.evidence import Measurements
 from training.gates.table import judge
+from training.market.parameters import PARAMETERS
+from training.market.records import Market
+from training.market.simulate import simulate
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study
@@ -24,7 +30,7 @@ ERROR = 0.05
 """Share of rows in which a leaked outcome is wrong: alone it ranks with AUC 0.95."""
 DRIFT, SEGMENT_EFFECT = 0.08, 0.1
 """Standard deviations, in log-odds, that no model can know: of a later time, and of a country."""
-BLUR = 1.0
+BLUR = 1.1
 """Noise, in standard deviations of `told`, that costs about 0.06 to 0.1 of AUC."""
 RECORDED = 0.5
 """Sellers above this in `told` have a record: leaks are looked for below."""
@@ -176,3 +182,36 @@ def _broken(kind: str, world: World, good: Floats, factor: float) -> Floats:
 
 def _levelled(world: World, log_odds: Floats) -> Floats:
     return log_odds + base_log_odds(world.bad[: TRAIN * world.rows], log_odds[: TRAIN * world.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class HonestMarket:
+    changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tables of the simulated market's parameters, with the values that differ."""
+    sellers: int = 800
+    """Of one world."""
+    days: int = DAYS
+    stated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Parts of the shipped study that differ."""
+
+    def restate(self, study: Study) -> Study:
+        return restated(study, **self.stated)
+
+
+SEASON = [0.4, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.2, 2.4]
+MARKETS = {
+    "steady": HonestMarket(),
+    "young": HonestMarket({"sellers": {"veteran_share": 0.0}}, days=600),
+    "growing": HonestMarket({"sellers": {"veteran_share": 0.1}}),
+    "seasonal": HonestMarket({"volume": {"season": SEASON}}),
+    "rated": HonestMarket(stated={"bad": {"share": 0.002}, "exposure": {"reference_orders": None}}),
+    "small": HonestMarket(sellers=500),
+}
+
+
+def simulate_like(market: HonestMarket, worlds: int, seed: int) -> Market:
+    """Simulate a market of several worlds; its sellers do not know each other, so that any of them are a world."""
+    with ExitStack() as stack:
+        for table, values in market.changed.items():
+            stack.enter_context(patch.dict(PARAMETERS[table], values))
+        return simulate(market.sellers * worlds, market.days, START, seed)

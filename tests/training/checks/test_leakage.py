@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
-from scoring.features.table import AttributeFeature
+from tests.helpers.leaks import TOLD, add_copies, plant
 from training.checks.leakage import (
     check_duplicated_histories,
     check_rebuilt_features,
@@ -105,35 +105,11 @@ def test_a_feature_built_of_the_future_is_found(
     assert check_rebuilt_features(table, study, train).ok
 
 
-PLANTED = {
-    "a lifetime aggregate": lambda number, chance: number,
-    "an id that sorts by outcome": lambda number, chance: 1000 * number + chance,
-    "an attribute of after the outcome": lambda number, chance: number > 0,
-    "the target in a code": lambda number, chance: 7 - 3 * (number > 0),
-    "a join on the future": lambda number, chance: (number > 0) + chance / 2,
-}
-
-
-@pytest.mark.parametrize("leak", PLANTED)
+@pytest.mark.parametrize("leak", TOLD)
 def test_a_leak_in_an_attribute_of_the_ledger_fails(
     market_export: Path, study: Study, points: tuple[list[Observation], list[Observation]], tmp_path: Path, leak: str
 ) -> None:
-    rows = pl.read_parquet(market_export)
-    graver = (pl.col("kind") == Kind.VIOLATION) & pl.col("content").str.contains('"harm":"(high|extreme)"')
-    number = dict(rows.filter(graver)["seller"].value_counts().iter_rows())
-    names = rows["seller"].unique().sort().to_list()
-    chances = np.random.default_rng(3).random(len(names))
-    told = {
-        name: f',"attributes":{{"leak":"{float(PLANTED[leak](number.get(name, 0), chance))}"}}}}'
-        for name, chance in zip(names, chances, strict=True)
-    }
-    content = pl.col("content").str.strip_suffix("}") + pl.col("seller").replace_strict(told)
-    is_identity = pl.col("kind") == Kind.IDENTITY
-    rows.with_columns(content=pl.when(is_identity).then(content).otherwise("content")).write_parquet(
-        tmp_path / "x.parquet"
-    )
-    table = read_export(tmp_path / "x.parquet")
-    knowing = replace(study, features=(*study.features, AttributeFeature("leak")))
+    table, knowing = plant(leak, market_export, study, tmp_path / "x.parquet")
     train, test = (observed(table, knowing, part) for part in points)
     found = {check.check: check for check in run_leakage_checks(table, knowing, train, test)}
     assert (found["single_feature"].ok, found["single_feature"].signed) == (False, False)
@@ -141,14 +117,8 @@ def test_a_leak_in_an_attribute_of_the_ledger_fails(
     assert not found["all_features"].ok
 
 
-def with_copies(market_export: Path, folder: Path, sellers: Sequence[str], **changed: pl.Expr) -> LedgerTable:
-    rows = pl.read_parquet(market_export)
-    copies = rows.filter(pl.col("seller").is_in(list(sellers))).with_columns(
-        pl.col("sequence") + len(rows),
-        *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")],
-        **changed,
-    )
-    pl.concat([rows, copies]).write_parquet(folder / "copies.parquet")
+def with_copies(market_export: Path, folder: Path, sellers: list[str], **changed: pl.Expr) -> LedgerTable:
+    add_copies(pl.read_parquet(market_export), sellers, **changed).write_parquet(folder / "copies.parquet")
     return read_export(folder / "copies.parquet")
 
 

@@ -56,8 +56,8 @@ def data_checks(r: Reading) -> list[Block]:
 def leakage_checks(r: Reading) -> list[Block]:
     """Tabulate the checks for leaks, as `data_checks`."""
     caption = (
-        "Each check breaks a leak on purpose and looks whether the figures notice; the number must stay on the right side of"
-        " its threshold."
+        "Each check looks where a leak would show, such as at sellers without a record; the number must stay on the right"
+        " side of its threshold."
     )
     return [_checks(r.evaluation["checks"]["leakage"], "leakage check", caption)]
 
