@@ -1,12 +1,9 @@
-"""Gates: the shares of good models rejected and of broken models passed, false alarms, and leaks that are caught.
+"""Gates: the shares of good models rejected and of broken models passed, false alarms, and caught leaks.
 
-`simulated`: worlds of N bad test rows (tests/helpers/gate_worlds.py, which has the broken kinds), nothing fitted.
-`refused`: by a hard gate; `signed`: a person must sign; `.high`: upper bound, 95 %. `gates.power.KIND.FACTOR.N`: refused
-or signed at smaller faults.
+`simulated`: worlds of N bad test rows (tests/helpers/gate_worlds.py), nothing fitted. `signed`: a person must sign;
+`.high`: upper bound, 95 %. `gates.power.KIND.FACTOR.N`: refused or signed at smaller faults.
 
-`markets`, `real`: honest trainings in simulated markets, and of half of the sellers of Toronto and Chicago:
-`false_alarm.leak`, `.data`, `.psi` and `.hard`. `leaks.PLACE.refused`: of the catalogue (tests/helpers/leaks.py), once
-each, refused by leak checks; `.signed`: to be signed. `studies`: shipped ones, by all gates.
+`markets`, `real`: honest trainings, with `false_alarm.CHECKS`; leaks (tests/helpers/leaks.py); shipped studies.
 
 Forty minutes on two idle cores; worlds begin at a seed that no choice looked at.
 """
@@ -53,7 +50,6 @@ FIRST_SEED = 7_000_000
 POWER = dict.fromkeys(("shifted", "miscalibrated"), (1.25, 1.5))
 MARKET_WORLDS, CITY_WORLDS = 6, 25
 UNMEASURED = {"parity", "reproducible"}
-"""Gates that a training of a cut table does not measure."""
 CITIES = {
     "toronto": (toronto, ("toronto_a", "toronto_b")),
     "chicago": (chicago, ("chicago_no_context", "chicago")),
@@ -144,7 +140,6 @@ class Tally:
         return rates
 
     def plant_leaks(self, place: str, folder: Path, study: Study) -> None:
-        """Plant each leak of the catalogue in the export of a folder, and run the leak checks."""
         words: Counter[str] = Counter()
         for leak in LEAKS:
             table, knowing = plant(leak, folder / "export.parquet", study, folder / "leaking.parquet")
@@ -161,7 +156,6 @@ class Tally:
         self.figures |= {f"leaks.{place}.{word}": words[word] for word in ("refused", "signed", "missed")}
 
     def judge_study(self, folder: Path, name: str) -> None:
-        """Train a shipped study as the command does; note its gates, and whether it is proven worse than logistic."""
         settings = load_settings({"SELLERTRUST_DATA_DIR": str(folder)})
         trained = run_training(make_job(settings, load_study(STUDIES / f"{name}.toml"), None, show_nothing))
         gates = trained.gates["gates"]

@@ -1,4 +1,4 @@
-"""Simulated test rows, a good model and broken ones, and honest markets, to calibrate the gates."""
+"""Simulated test rows, good and broken models, and honest markets, for the gates."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -186,16 +186,13 @@ def _levelled(world: World, log_odds: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class HonestMarket:
-    changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Tables of the simulated market's parameters, with the values that differ."""
-    sellers: int = 800
-    """Of one world."""
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    world_sellers: int = 800
     days: int = DAYS
-    stated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Parts of the shipped study that differ."""
+    study_parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def restate(self, study: Study) -> Study:
-        return restated(study, **self.stated)
+        return restated(study, **self.study_parts)
 
 
 SEASON = [0.4, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.2, 2.4]
@@ -204,14 +201,13 @@ MARKETS = {
     "young": HonestMarket({"sellers": {"veteran_share": 0.0}}, days=600),
     "growing": HonestMarket({"sellers": {"veteran_share": 0.1}}),
     "seasonal": HonestMarket({"volume": {"season": SEASON}}),
-    "rated": HonestMarket(stated={"bad": {"share": 0.002}, "exposure": {"reference_orders": None}}),
-    "small": HonestMarket(sellers=500),
+    "rated": HonestMarket(study_parts={"bad": {"share": 0.002}, "exposure": {"reference_orders": None}}),
+    "small": HonestMarket(world_sellers=500),
 }
 
 
 def simulate_like(market: HonestMarket, worlds: int, seed: int) -> Market:
-    """Simulate a market of several worlds; its sellers do not know each other, so that any of them are a world."""
     with ExitStack() as stack:
-        for table, values in market.changed.items():
+        for table, values in market.parameters.items():
             stack.enter_context(patch.dict(PARAMETERS[table], values))
-        return simulate(market.sellers * worlds, market.days, START, seed)
+        return simulate(market.world_sellers * worlds, market.days, START, seed)

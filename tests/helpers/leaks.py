@@ -1,4 +1,4 @@
-"""Leaks of the catalogue in docs/reference/study.md, planted in the export of a ledger."""
+"""Leaks of docs/reference/study.md, planted in an export."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,13 +23,12 @@ TOLD: Mapping[str, pl.Expr] = {
     "the target in a code": 7.0 - 3.0 * (BAD > 0),
     "a join on the future": (BAD > 0) + CHANCE / 2,
 }
-"""Of an identity: what its attribute tells. `bad`: incidents until the next identity, `in_all`: of all times."""
+"""`bad`: incidents until the next identity, `in_all`: of all times."""
 EARLY_DAYS = 60
 LEAKS = (*TOLD, "early reports", "a seller under two names", "a report before its fact")
 
 
 def plant(leak: str, export: Path, study: Study, file: Path) -> tuple[LedgerTable, Study]:
-    """Write the export with a leak to `file`; return its table, and the study with the leaking attribute if any."""
     rows = pl.read_parquet(export)
     if leak in TOLD:
         rows = _tell(rows, read_export(export), study, TOLD[leak])
@@ -43,7 +42,6 @@ def plant(leak: str, export: Path, study: Study, file: Path) -> tuple[LedgerTabl
 
 
 def date_early(rows: pl.DataFrame, share: float, *times: str) -> pl.DataFrame:
-    """Return rows with these times of a share of the violations 60 days earlier."""
     names = rows.filter(pl.col("kind") == Kind.VIOLATION)["violation"].unique().sort().sample(fraction=share, seed=1)
     mine = pl.col("violation").is_in(names.to_list())
     early = [pl.when(mine).then(pl.col(t) - EARLY_DAYS * DAY).otherwise(pl.col(t)).alias(t) for t in times]
@@ -51,7 +49,6 @@ def date_early(rows: pl.DataFrame, share: float, *times: str) -> pl.DataFrame:
 
 
 def add_copies(rows: pl.DataFrame, sellers: list[str], **changed: pl.Expr) -> pl.DataFrame:
-    """Return rows with a copy of each of `sellers`, under a name that begins with "copy-"."""
     copies = rows.filter(pl.col("seller").is_in(sellers)).with_columns(
         pl.col("sequence") + len(rows),
         *[("copy-" + pl.col(name)).alias(name) for name in ("seller", "entry_id", "violation", "incident")],
