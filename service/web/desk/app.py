@@ -79,6 +79,7 @@ class Desk:
             site.route("/search", sellers.search),
             site.route("/sellers/{seller}", sellers.show),
             site.route("/sellers/{seller}/entries", sellers.entries),
+            site.route("/sellers/{seller}/network", sellers.draw_network),
             site.route("/sellers/{seller}/if", what_if.simulate),
             site.route("/sellers/{seller}/replay", what_if.replay),
             site.route("/sellers/{seller}/caution", what_if.end_caution, POST),

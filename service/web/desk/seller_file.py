@@ -22,6 +22,7 @@ from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_fo
 from service.web.frame.charts import Mark, PointsSample, draw_curve
 from service.web.frame.rendering import action_name, day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
+from service.web.network_picture import draw_network
 
 CURVE_WEEKS = 52
 CURVE_DAYS = range(7 * CURVE_WEEKS, 0, -28)
@@ -105,6 +106,11 @@ class SellerFilePages:
             if_overturned=_list_points_given_back(answer),
             supposed=SUPPOSED,
         )
+
+    def draw_network(self, visit: Visit) -> Response:
+        client = visit.visitor.client
+        found = client.get_seller_network(self.marketplace, seller_of(visit), deadline_seconds=READ_SECONDS)
+        return Response(draw_network(found), media_type="image/svg+xml")
 
     def entries(self, visit: Visit) -> Response:
         seller = seller_of(visit)

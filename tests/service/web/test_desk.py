@@ -18,6 +18,7 @@ from service.web.frame.rendering import POLICY, SCRIPT
 from service.web.frame.visits import Site as Pages
 from service.web.frame.visits import Visitor
 from tests.helpers.badge_sites import Site, filled_server
+from tests.helpers.builders import link
 from tests.helpers.desk_sites import CODE, Person, desk_site, person
 from tests.helpers.limits import Limit
 from tests.helpers.policies import GRADED
@@ -178,6 +179,16 @@ def test_every_entry_is_listed_page_by_page(desk: Site, running: Running, limit:
     with running.client() as client:
         assert seen == [str(entry.sequence) for entry in client.list_entries(MARKET, "low")]
     assert len(seen) > 2
+
+
+def test_a_file_leads_to_a_picture_of_the_network(desk: Site, running: Running) -> None:
+    running.ledger.append(MARKET, [link("l-low", "low", "iban"), link("l-new", "new", "iban")])
+    someone = person(desk)
+    assert b'href="/sellers/low/network"' in someone.get("/sellers/low").body
+    picture = someone.get("/sellers/low/network")
+    assert picture.header("content-type") == "image/svg+xml"
+    assert b'aria-label="2 sellers, 1 links"' in picture.body
+    assert someone.get("/sellers/good/network").status == 404
 
 
 def test_no_call_of_a_page_waits_for_another(desk: Site, monkeypatch: pytest.MonkeyPatch) -> None:
