@@ -23,6 +23,29 @@ def exact(table: AnswerTable, name: str) -> bool:
     return found is not None and table.is_exact(found)
 
 
+def test_an_entry_ends_its_sellers_answer_alone() -> None:
+    table = begun()
+    table.store(ONE, answer(5), table.clear_count)
+    table.store(TWO, answer(5), table.clear_count)
+    table.mark([(ONE, 6)])
+    assert (exact(table, ONE), exact(table, TWO)) == (False, True)
+    assert table.get(ONE) is not None
+    assert table.dropped == 1
+
+
+def test_an_answer_overtaken_by_an_entry_is_never_exact() -> None:
+    for name, before in ((ONE, True), (TWO, False)):
+        table = begun()
+        if before:
+            table.store(name, answer(3), table.clear_count)
+        table.mark([(name, 6)])
+        table.store(name, answer(5), table.clear_count)
+        assert not exact(table, name)
+        assert table.late == 1
+        table.store(name, answer(6), table.clear_count)
+        assert exact(table, name)
+
+
 def test_of_two_answers_the_later_stays() -> None:
     table = begun()
     table.store(ONE, newer := answer(7), table.clear_count)
@@ -34,6 +57,15 @@ def test_of_two_answers_the_later_stays() -> None:
     assert table.get(ONE) is another
     table.store(ONE, tomorrow := answer(3, model="other", policy="another", until=200), table.clear_count)
     assert table.get(ONE) is tomorrow
+
+
+def test_what_concerns_everybody_ends_every_answer_of_before() -> None:
+    table = begun()
+    table.store(ONE, answer(5), table.clear_count)
+    table.start_epoch(6)
+    table.store(TWO, answer(5), table.clear_count)
+    table.store(THREE, answer(6), table.clear_count)
+    assert (exact(table, ONE), exact(table, TWO), exact(table, THREE)) == (False, False, True)
 
 
 def test_what_was_computed_of_another_ledger_is_not_kept() -> None:
@@ -58,6 +90,16 @@ def test_the_table_lets_go_of_what_nobody_asks_for() -> None:
     table.store(THREE, answer(5), table.clear_count)
     assert (len(table), table.evicted) == (2, 1)
     assert [table.get(name) is not None for name in (ONE, TWO, THREE)] == [True, False, True]
+
+
+def test_what_is_known_of_a_seller_outlives_its_answer() -> None:
+    table = begun(capacity=1)
+    table.store(ONE, answer(5), table.clear_count)
+    table.mark([(ONE, 6)])
+    table.store(TWO, answer(6), table.clear_count)
+    assert table.get(ONE) is None
+    table.store(ONE, answer(5), table.clear_count)
+    assert not exact(table, ONE)
 
 
 NAMES = [f"marketplaces/m/sellers/{number}" for number in range(6)]
