@@ -8,6 +8,8 @@ answers compared with single requests to the ledger. `rollover_over_full`: proce
 midnights rolled over, over those without. `fold_over_duckdb`: folding one bucket's facts over DuckDB's decayed sums of
 its orders alone, with the package duckdb.
 
+`--only train` trains from half of a million sellers and from a million; `train_10m_s` and `train_10m_gb` lie at ten
+million rows on the line through both. `--only year` is `tests.bench._year_of_2014`, of 100,000 sellers.
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.
 """
 
@@ -16,8 +18,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,15 +50,19 @@ from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
 from service.scores.extract import COLUMNS, Extract
 from service.shared_files import Store
+from tests.bench._year_of_2014 import run_year
 from tests.helpers.servers import Shelf
-from tests.helpers.training_ledgers import market_ledger
+from tests.helpers.training_ledgers import STUDIES, market_ledger, restated, train
 from tests.helpers.worlds import artifact, population
+from training.observation.export import read_export
+from training.study.loading import load_study
 
 Say = Callable[[str], None]
 BASE, DAYS, MARKET = 2_000, 730, "demo"
 ROWS_OF_ANSWER = 18
 SELLERS = {"small": 20_000, "tenth": 100_000, "quarter": 250_000, "million": 1_000_000}
-PARTS = tuple(SELLERS)
+TRAIN_SELLERS, TRAIN_POINTS, TRAIN_STEP_DAYS, YEAR_SELLERS = 1_000_000, 16, 15, 100_000
+PARTS = (*SELLERS, "train", "year")
 PREDICTED = 2_000_000
 """Rows that are predicted; the time of more is by slope."""
 
@@ -66,10 +74,13 @@ class Used(NamedTuple):
 
 
 def run(say: Say, part: str = "million", base: int = BASE, sellers: int = 0) -> dict[str, float]:
-    size = sellers or SELLERS[part]
+    if part == "year":
+        return run_year(say, sellers or YEAR_SELLERS)
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
-        return _run(say, folder, base, size)
+        if part == "train":
+            return _run_training(say, folder, base, sellers or TRAIN_SELLERS)
+        return _run(say, folder, base, sellers or SELLERS[part])
     finally:
         shutil.rmtree(folder)
 
@@ -119,6 +130,47 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         "generation.bytes_per_seller": round(written.path.stat().st_size / written.sellers, 1),
         "peak_mb": round(max(one.peak_mb for one in used[sizes[-1]])),
     }  # fmt: skip
+
+
+class TrainingRun(NamedTuple):
+    rows: int
+    seconds: float
+    peak_gb: float
+
+
+def _run_training(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
+    with market_ledger(folder / "market", base, days=DAYS) as ledger:
+        _, exported, _ = _export(ledger, folder)
+    found: list[TrainingRun] = []
+    for copies in (max(size // 2 // base, 1), max(size // base, 2)):
+        place = folder / f"x{copies}" / "entries"
+        repeated = _repeat(folder / "entries", place.parent, exported, copies)
+        Store(place).write("_export/000000001.json", repeated.encode())
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # its peak is of the training alone
+            found.append(pool.submit(_train, place).result())
+        say(f"{copies * base:,} sellers with {repeated.rows:,} entries: {found[-1]}")
+    half, whole = found
+
+    def at_ten_million(less: float, more: float) -> float:
+        return round(more + (more - less) / (whole.rows - half.rows) * (10_000_000 - whole.rows), 1)
+
+    return {
+        "train.rows": whole.rows,
+        "train.s": round(whole.seconds, 1),
+        "train.gb": round(whole.peak_gb, 2),
+        "train_10m_s": at_ten_million(half.seconds, whole.seconds),
+        "train_10m_gb": at_ten_million(half.peak_gb, whole.peak_gb),
+    }
+
+
+def _train(place: Path) -> TrainingRun:
+    study = load_study(STUDIES / "marketplace.toml")
+    study = restated(study, observation={"train_points": TRAIN_POINTS, "step_days": TRAIN_STEP_DAYS})
+    began = time.monotonic()
+    evaluation = train(read_export(place), study, verify=True).evaluation
+    rows = evaluation["train"]["rows"] + evaluation["test"]["drawn_from"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return TrainingRun(rows, time.monotonic() - began, peak * 1024 / 1e9)
 
 
 def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], ExportResult, Cut]:

@@ -66,8 +66,8 @@ class Snapshot:
     """With the most settled orders; '' if unknown."""
     inspected: Bools
 
-    def take(self, index: Bools | Ints) -> "Snapshot":
-        """Return the rows that a mask or places choose."""
+    def take(self, index: Bools | Ints | slice) -> "Snapshot":
+        """Return the rows that a mask, places or a slice choose; a slice copies nothing."""
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def sample(self, most: int, seed: int) -> "Snapshot":

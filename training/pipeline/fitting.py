@@ -96,7 +96,7 @@ def calibrate_fit(step: Step, job: Job, observed: Observations, fitted: FittedMo
     """
     seed = job.study.model.seed
     if isinstance(fitted.model, Curves):
-        latest = observed.parts[-1].sample(MAX_ROWS, seed)
+        latest = observed.latest.sample(MAX_ROWS, seed)
         found = _calibrate_curves(step, job, observed, fitted.model, latest, lift)
     else:
         found = _move_base(job, fitted.model, observed.test.sample(MAX_ROWS, seed), lift)

@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import format_day
@@ -23,13 +26,18 @@ MIN_OF_EACH = 10
 class Observations:
     train_points: list[Observation]
     test_points: list[Observation]
-    parts: list[Snapshot]
     rows: Snapshot
     test: Snapshot
     final: Facts
     every: list[Snapshot]
+    """By point, training before test; views of `rows` and `test`."""
     left_out: list[Mapping[str, int]]
     summary: str
+
+    @property
+    def latest(self) -> Snapshot:
+        """Return the rows of the latest training point."""
+        return self.every[len(self.train_points) - 1]
 
     @property
     def exclusions(self) -> Mapping[str, int]:
@@ -59,8 +67,11 @@ def observe(step: Step, job: Job) -> Observations:
         snapshots.append(seen.rows.with_known_outcome())
         left_out.append(seen.exclusions)
     split = len(train_points)
-    parts = snapshots[:split]
-    rows, test = join_snapshots(parts), join_snapshots(snapshots[split:])
+    ends = np.cumsum([len(part.bad) for part in snapshots]).tolist()
+    joined = join_snapshots(snapshots)
+    del snapshots  # at ten million rows, they would hold 6 GB twice
+    every = [joined.take(slice(first, end)) for first, end in pairwise([0, *ends])]
+    rows, test = joined.take(slice(ends[split - 1])), joined.take(slice(ends[split - 1], None))
     _check_enough("training", train_points, rows, left_out[:split], job)
     _check_enough("test", test_points, test, left_out[split:], job)
     if rows.window_orders.any() and not test.window_orders.any():
@@ -74,7 +85,7 @@ def observe(step: Step, job: Job) -> Observations:
         f" ({test.bad.mean():.2%} bad)"
     )
     summary += f"; {chosen.why}" if chosen.why else ""
-    return Observations(train_points, test_points, parts, rows, test, final, snapshots, left_out, summary)
+    return Observations(train_points, test_points, rows, test, final, every, left_out, summary)
 
 
 def _check_enough(
