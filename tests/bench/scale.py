@@ -6,7 +6,8 @@ BASE simulated sellers go through a real ledger and its export. Their entries ar
 `growth.SELLERS`: processor microseconds a seller; `growth.spread`: the largest over the smallest. `bit_equal.sellers`:
 answers compared with single requests to the ledger. `rollover_over_full`: processor seconds of the next day's run with
 midnights rolled over, over those without. `fold_over_duckdb`: folding one bucket's facts over DuckDB's decayed sums of
-its orders alone, with the package duckdb.
+its orders alone, with the package duckdb. `spark_over_local`: seconds of all lines by Spark's `local[2]`, over this
+machine's processes.
 
 `--only train` trains from half of a million sellers and from a million; `train_10m_s` and `train_10m_gb` lie at ten
 million rows on the line through both. `--only year` is `tests.bench._year_of_2014`, of 100,000 sellers.
@@ -52,6 +53,7 @@ from service.scores.extract import COLUMNS, Extract
 from service.shared_files import Store
 from tests.bench._year_of_2014 import run_year
 from tests.helpers.servers import Shelf
+from tests.helpers.spark import missing, start_spark
 from tests.helpers.training_ledgers import STUDIES, market_ledger, restated, train
 from tests.helpers.worlds import artifact, population
 from training.observation.export import read_export
@@ -109,7 +111,7 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         copies * base: min(one.processor_seconds for one in used[copies]) / (copies * base) * 1e6 for copies in sizes
     }
     last = runs[sizes[-1]]
-    found |= _roll_over(last) | _compare_fold(last)
+    found |= _roll_over(last) | _compare_fold(last) | _beside_spark(last, seconds)
     began = time.monotonic()
     (folder / "generations").mkdir(mode=0o700)
     written = write_generation(folder / "generations", last.manifest.head, [last], lambda *_: None)
@@ -233,9 +235,33 @@ def _plan(exported: ExportResult, folder: Path, cut: Cut, name: str = "run") -> 
     return Run(run, manifest)
 
 
-def _rescore(run: Run, processes: int = 0) -> Used:
+def _beside_spark(run: Run, seconds: float) -> dict[str, float]:
+    """Run the lines once more by Spark on this machine, its start included."""
+    if missing():
+        return {}
+    tasks = run.manifest.tasks
+    here = [read_receipt(run.store, run.manifest, task).sha256 for task in tasks]
+    _forget_scores(run)
+    began = time.monotonic()
+    spark = start_spark(run)
+    _, log = spark.communicate()
+    took = time.monotonic() - began
+    assert spark.returncode == 0, log[-2000:]
+    there = [read_receipt(run.store, run.manifest, task).sha256 for task in tasks]
+    return {
+        "spark_s": round(took, 1),
+        "spark_over_local": round(took / seconds, 2),
+        "spark.differing_parts": sum(one != other for one, other in zip(here, there, strict=True)),
+    }
+
+
+def _forget_scores(run: Run) -> None:
     for name in (*run.store.list("receipts"), *run.store.list("scores")):
         run.store.delete(name)
+
+
+def _rescore(run: Run, processes: int = 0) -> Used:
+    _forget_scores(run)
     lines = [TaskLine(run.store.place, task.line) for task in run.manifest.tasks]
     began, before = time.monotonic(), _measure_processor()
     for _ in run_locally(lines, processes, run.manifest.memory_bytes):
