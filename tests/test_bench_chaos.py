@@ -24,11 +24,13 @@ def figures_of(run, *arguments: float) -> dict[str, float]:
 
 @pytest.mark.timeout(300)
 def test_at_five_times_the_load_health_is_answered() -> None:
-    found = figures_of(_overload.run, 4)
+    found = figures_of(_overload.run, 4, 2)
+    assert found["overload.python.tries"] > 10
+    assert found["overload.python.goodput"] > 0
     if shutil.which("h2load"):
         assert found["overload.goodput"] > 0
         assert found["overload.computed.goodput"] > 0
-        assert found["overload.health_tries"] > 5
+    assert found["overload.health_tries"] > 5
     assert found["slow_reads.checkouts"] > 5
     assert (found["overload.health_failed"], found["slow_reads.health_failed"]) == (0, 0)
     assert found["slow_reads.checkouts_failed"] == 0

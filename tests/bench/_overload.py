@@ -9,6 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +21,14 @@ from sellertrust.errors import SellertrustCallError
 from tests.bench._h2load import h2load_for, write_body
 from tests.bench._processes import cpu_seconds, metrics_address
 from tests.helpers.filled import SELLERS, prepare
-from tests.helpers.load import SCORE, Plan, loading, requests_of
+from tests.helpers.load import SCORE, Found, Plan, load, loading, requests_of
 from tests.helpers.servers import MARKET
 from tests.helpers.shells import serving, shell_of
 
 Show = Callable[[str, float], None]
 
 TIMES = 5
+PROCESSES = 4
 DEADLINE_SECONDS = 0.2
 AT_A_TIME = (2, 4, 8)
 H2LOAD_CONNECTIONS = 8
@@ -91,10 +93,11 @@ def health_checks(address: str) -> Iterator[Watching]:
         yield watching
 
 
-def run(show: Show, seconds: float = 100.0) -> None:
+def run(show: Show, seconds: float = 100.0, processes: int = PROCESSES) -> None:
     with server() as (address, metrics):
         with health_checks(address) as health:
             _by_h2load(show, address, metrics, seconds)
+            _by_python(show, address, seconds / 2, processes)
         show("overload.health_tries", health.tries)
         show("overload.health_failed", health.failed.total())
         show("overload.health_slowest_ms", round(health.slowest_seconds * 1_000, 1))
@@ -129,6 +132,35 @@ def asking(address: str, request: bytes) -> Iterator["Watching"]:
         method = channel.unary_unary(f"/sellertrust.v1.{SCORE}")
         with Watching(lambda: method(request, timeout=DEADLINE_SECONDS), 0.05) as watching:
             yield watching
+
+
+def _by_python(show: Show, address: str, seconds: float, processes: int) -> None:
+    plan = Plan(address, max(3.0, seconds / 10), deadline_seconds=5, sellers=SELLERS, is_past=True)
+    load([replace(plan, at_a_time=2)])
+    peak = _peak(plan, processes)
+    plan = replace(plan, seconds=seconds, deadline_seconds=DEADLINE_SECONDS, rate=TIMES * peak / processes)
+    _show_overload(show, load([plan] * processes), peak)
+
+
+def _peak(plan: Plan, processes: int) -> float:
+    best = 0.0
+    for count in AT_A_TIME:
+        found = load([replace(plan, at_a_time=count)] * processes)
+        best = max(best, sum(one.ok / one.seconds for one in found))
+    return best
+
+
+def _show_overload(show: Show, found: list[Found], peak: float) -> None:
+    tries = sum(one.tries for one in found)
+    offered = sum(one.tries / one.seconds for one in found)
+    name = "overload.python"
+    show(f"{name}.peak_per_s", round(peak, 1))
+    show(f"{name}.tries", tries)
+    show(f"{name}.times", round(offered / peak, 2))
+    show(f"{name}.goodput", round(sum(one.ok / one.seconds for one in found) / peak, 3))
+    show(f"{name}.callers_cores", round(sum(one.cpu_seconds / one.seconds for one in found), 2))
+    for code, count in sorted(sum((Counter(one.codes) for one in found), Counter()).items()):
+        show(f"{name}.share.{code.lower()}", round(count / tries, 4))
 
 
 class Answered(NamedTuple):

@@ -1,5 +1,6 @@
-"""Only the right caller: the gate's cost of a call, rotation under load, floods without a right, edits by the owner."""
+"""Only the right caller: the whole matrix, fuzzed requests, timing, rotation under load, the gate's cost of a call."""
 
+import os
 import statistics
 import tempfile
 import threading
@@ -12,15 +13,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sellertrust.client import SellertrustCallError
 from tests.bench._access_place import Place
+from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
 from tests.bench._token_flood import kept_beside_flood
+from tests.bench._told_apart import told_apart
+from tests.helpers.matrix import cells
 from tests.helpers.owner_edits import edits
 from tests.helpers.servers import MARKET, Running, running_server
 
+TRIES = int(os.environ.get("FUZZ_TRIES", "1000000"))
+SEED = int(os.environ.get("FUZZ_SEED", "17"))
 ROTATIONS = 5
 
 
 def run(say: Say, only: str = "") -> dict[str, float]:
+    """Return the figures of one part, or all; `FUZZ_TRIES` shortens the fuzzing, `FUZZ_SEED` reseeds it."""
     figures: dict[str, float] = {}
     for part, measure in PARTS.items():
         if only not in {"", part}:
@@ -33,6 +40,14 @@ def run(say: Say, only: str = "") -> dict[str, float]:
     return figures
 
 
+def _table(folder: Path, say: Say) -> dict[str, float]:
+    found = list(cells(folder, say))
+    wrong = [cell for cell in found if cell.wanted != cell.found]
+    for cell in wrong[:20]:
+        say(f"wrong: {cell}")
+    return {"table.cells": float(len(found)), "table.wrong": float(len(wrong))}
+
+
 def _edited(folder: Path, say: Say) -> dict[str, float]:
     found = list(edits(folder))
     unfound = sorted({edit.of for edit in found if not edit.is_found})
@@ -43,6 +58,10 @@ def _edited(folder: Path, say: Say) -> dict[str, float]:
         "verify.edits": float(len(found)),
         "verify.unfound": float(len(unfound)),
     }
+
+
+def _fuzzed(folder: Path, say: Say) -> dict[str, float]:
+    return fuzz(folder, TRIES, say, SEED)
 
 
 def _costs(folder: Path, say: Say) -> dict[str, float]:
@@ -140,8 +159,11 @@ def _replace(path: Path, text: str) -> None:
 
 
 PARTS = {
+    "table": _table,
     "auth": _costs,
+    "timing": told_apart,
     "rotation": _rotation,
     "flood": kept_beside_flood,
+    "fuzz": _fuzzed,
     "edits": _edited,
 }

@@ -1,4 +1,4 @@
-"""Toronto and Chicago: AUC of the page, logistic regression, the points rule and the City, with and without context."""
+"""Toronto and Chicago: AUC with intervals of LightGBM and every baseline, with and without context."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,8 @@ from scoring.base.arrays import Floats
 from scoring.model.artifact import load
 from tests.bench._real_data import Say, chicago, figures_of_interval, imported, toronto
 from tests.helpers.training_ledgers import STUDIES, train
-from training.evaluation.equal_volume import compare_pairs
+from training.evaluation.arrays import Interval
+from training.evaluation.equal_volume import EqualVolume, compare_pairs
 from training.fitting.fit import fit_curves
 from training.fitting.logistic import Logistic
 from training.observation.export import LedgerTable
@@ -27,6 +28,7 @@ TASKS = {"toronto": ("toronto_a", "toronto_b"), "chicago": ("chicago", "chicago_
 PAIRS = {
     "difference": "logistic",
     "difference_points_rule": "points_rule",
+    "difference_raw_count": "raw_count",
     "difference_city": "city",
 }
 
@@ -49,7 +51,7 @@ def run(say: Say) -> dict[str, float]:
                 if city == "chicago":
                     found |= {"city": _city(data, table, test, figures), **scores}
                     scores = {"with_context": found["lightgbm"]}
-                figures |= _figures(task, trained, test, found)
+                figures |= _figures(task, study, trained, test, found)
                 _show(task, figures, say)
     return figures
 
@@ -64,6 +66,9 @@ def _scores(trained: TrainedModel, study: Study, rows: Snapshot, test: Snapshot)
         "lightgbm": model.raw_score(test.x),
         "logistic": Logistic(rows, study).served(test),
         "points_rule": test.rule_points,
+        "raw_count": test.raw_count,
+        "volume_alone": test.window_orders,
+        "past_volume_alone": test.orders,
     }
     if study.context:
         found |= {"lightgbm": fit_curves(rows, study).raw_scores(test.x), "served": found["lightgbm"]}
@@ -88,7 +93,22 @@ def _city(data: Path, table: LedgerTable, test: Snapshot, figures: dict[str, flo
     return np.array([score[table.sellers[code], day] for code, day in cases])
 
 
-def _figures(task: str, trained: TrainedModel, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
+def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) -> dict[str, float]:
+    found, differences = _compare(test, scores, test.window_orders)
+    figures = figures_of_interval(f"{task}.equal_volume.auc", found["lightgbm"].interval())
+    figures |= figures_of_interval(f"{task}.equal_volume.logistic.auc", found["logistic"].interval())
+    return figures | figures_of_interval(f"{task}.equal_volume.difference", differences["lightgbm-logistic"])
+
+
+def _compare(
+    test: Snapshot, scores: Mapping[str, Floats], volume: Floats
+) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
+    return compare_pairs(scores, test.bad, volume, test.seller, np.ones(len(test.bad)), "lightgbm")
+
+
+def _figures(
+    task: str, study: Study, trained: TrainedModel, test: Snapshot, scores: Mapping[str, Floats]
+) -> dict[str, float]:
     evaluation = trained.evaluation
     figures: dict[str, float] = {
         f"{task}.n": len(test.bad),
@@ -96,8 +116,7 @@ def _figures(task: str, trained: TrainedModel, test: Snapshot, scores: Mapping[s
         f"{task}.base_rate": round(evaluation["base_rate"], 4),
         f"{task}.predicted": round(evaluation["predicted"], 4),
     }
-    ones = np.ones(len(test.bad))
-    found, differences = compare_pairs(scores, test.bad, ones, test.seller, ones, "lightgbm")
+    found, differences = _compare(test, scores, np.ones(len(test.bad)))
     named = {f"{name}.auc": ranked.interval() for name, ranked in found.items()}
     named |= {name: differences[f"lightgbm-{other}"] for name, other in PAIRS.items() if other in scores}
     if "served" in scores:
@@ -106,6 +125,12 @@ def _figures(task: str, trained: TrainedModel, test: Snapshot, scores: Mapping[s
         named["difference_with_context"] = differences["lightgbm-with_context"]
     for name, interval in named.items():
         figures |= figures_of_interval(f"{task}.{name}", interval)
+    full, at_equal = "lightgbm-unconstrained", evaluation["equal_volume"]["difference"]
+    figures |= figures_of_interval(f"{task}.additive.difference", Interval(**evaluation["difference"][full]))
+    figures |= figures_of_interval(f"{task}.additive.equal_volume.difference", Interval(**at_equal[full]))
+    figures[f"{task}.page_rows"] = load(trained.parts).page.rows
+    if study.exposure.reference_orders is not None:
+        figures |= _at_equal_volume(task, test, scores)
     return figures
 
 

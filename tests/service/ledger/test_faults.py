@@ -1,11 +1,13 @@
+"""A short run of `./dev bench ledger`: its fault counts must be 0."""
+
 import tempfile
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.bench._faults import Unable, disk_full, kill, restart
 from tests.helpers.databases import BACKENDS
-from tests.service.ledger.faults import Unable, disk_full, kill, restart
 
 FAULTS = {
     "kill": partial(kill, kills=4, entries=2_000),

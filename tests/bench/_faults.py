@@ -1,6 +1,6 @@
 """Faults of a ledger's database while batches are appended: kill -9, restarts of PostgreSQL, and full disks.
 
-`python -m tests.service.ledger.faults URL FIRST LAST` appends numbered batches, and prints each acknowledged number.
+`python -m tests.bench._faults URL FIRST LAST` appends numbered batches and prints the number of each acknowledged one.
 """
 
 import os
@@ -67,9 +67,9 @@ def kill(backend: str, folder: Path, kills: int = 200, entries: int = 100_000) -
 
 
 def _write(url: str, acknowledged: int, last: int, point: int | None) -> tuple[int, bool]:
-    command = [sys.executable, "-m", "tests.service.ledger.faults", url, str(acknowledged + 1), str(last)]
+    command = [sys.executable, "-m", "tests.bench._faults", url, str(acknowledged + 1), str(last)]
     is_killed = False
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as writer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as writer:
         assert writer.stdout is not None
         for line in writer.stdout:
             if line.endswith("\n"):
