@@ -161,13 +161,13 @@ def split_into_runs(values: Floats, weight: Floats, most: int) -> Ints:
 
 def _shorten_edges(edges: Floats, seen: Floats) -> Floats:
     found: list[float] = []
-    for edge in edges.tolist():
+    for edge, following in zip(edges, [*edges[1:], np.inf], strict=True):
         place = int(np.searchsorted(seen, edge, side="right"))
         low = max(
             [*seen[max(place - 1, 0) : place].tolist(), *(np.nextafter(last, np.inf) for last in found[-1:])],
             default=edge,
         )
-        high = seen[place] if place < len(seen) else np.inf
+        high = min([*seen[place : place + 1].tolist(), following])
         short = (float(f"{edge:.{digits}g}") for digits in range(1, 17))
         found.append(next((number for number in short if low <= number < high), edge))
     return np.array(found, dtype=np.float64)

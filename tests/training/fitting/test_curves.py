@@ -11,6 +11,7 @@ from scoring.base.arrays import Floats
 from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
+from scoring.model.page import page_model_text, read_page
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from tests.helpers.training_ledgers import restated
 from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, make_page, split_into_runs
@@ -114,6 +115,16 @@ def test_edges_have_few_digits_and_move_nobody(rows: Snapshot) -> None:
     short = page.tables[0].edges[0]
     assert np.searchsorted(short, rows.x[:, 2]).tolist() == np.searchsorted(cuts, rows.x[:, 2]).tolist()
     assert max(len(repr(edge)) for edge in short.tolist()) < 8
+
+
+def test_two_edges_that_no_seller_parts_stay_in_order() -> None:
+    x = np.repeat([[0.1], [0.3]], 50, axis=0)
+    edges = np.array([0.16, 0.19])
+    curves = Curves(0.0, (Curve((0,), (edges,), np.array([0.0, 1.0, 2.0])),))
+    page = make_page(curves, 0.0, 1.0, x, np.ones(len(x)), {})
+    (own,) = page.tables[0].edges
+    assert (np.diff(own) > 0).all()
+    assert read_page(page_model_text(page.tables, 1), page.base, 1).tables[0].edges[0].tolist() == own.tolist()
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.integers(1, 5), st.randoms(use_true_random=False))
