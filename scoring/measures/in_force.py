@@ -94,14 +94,6 @@ class InForce:
     deposit_minor: int = 0
     settled_minor: int = 0
     """Over all product categories, in the policy's currency."""
-    recent_minor: int = 0
-    """Settled in the days that shares are of."""
-
-    @property
-    def asked_deposit_minor(self) -> int:
-        """Return the whole deposit that rules ask for."""
-        by_rules = (measure for measure in self.measures if measure.rule and measure.has_begun(self.observe_time))
-        return combine(measure.original for measure in by_rules).find_deposit(self.recent_minor)
 
     @property
     def ahead_limit_minor(self) -> int | None:
@@ -380,7 +372,6 @@ class _Evaluation:
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
             deposit_minor=seller.situation.deposit_minor,
-            recent_minor=seller.situation.recent_minor,
             settled_minor=seller.situation.settled_minor.get("", 0),
         )
 

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scoring.policy.measures import Measure, find_binding
+from scoring.policy.measures import Measure, Suspension, find_binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,6 @@ class MeasureInForce:
 
 
 def list_binding(measures: Iterable[MeasureInForce], observe_time: int) -> set[str]:
-    """`observe_time`: in microseconds."""
-    return find_binding({one.measure: one.current for one in measures if one.has_begun(observe_time)})
+    """Return the binding measures of a time, in microseconds; no suspension, since all of them keep a shop shut."""
+    counted = (one for one in measures if one.has_begun(observe_time) and not isinstance(one.current, Suspension))
+    return find_binding({one.measure: one.current for one in counted})

@@ -1,6 +1,6 @@
 """Restitution: recorded measures that rested on a violation taken back, their days, and the amounts they held."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from scoring.entries.lifecycle import RETRACTED_STATUSES
 from scoring.features.columns import FactRow
 from scoring.features.violations import trace_statuses
 from scoring.measures.record import MeasureStatement
-from scoring.policy.measures import PPM, take_share
+from scoring.policy.measures import PPM
 
 _HOLDS = (MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD)
 
@@ -50,21 +50,9 @@ class MeasureSpan:
         last = now if self.end is None else max(self.end - 1, self.begin)
         return self.begin // DAY, last // DAY
 
-    def counts_at(self, time: int, now: int) -> bool:
-        return self.begin <= time < (now if self.end is None else self.end)
-
     def stated_on(self, day: int) -> MeasureChanged:
         last = next((value for value in reversed(self.values) if value.begin < (day + 1) * DAY), self.values[0])
         return last.stated
-
-
-class DepositBasis(NamedTuple):
-    """By corrected facts, in minor units."""
-
-    recent_minor: int = 0
-    """Settled in the days that shares are of."""
-    asked_minor: int = 0
-    """The deposit that rules ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,32 +145,39 @@ def list_items(
     deposits: Sequence[tuple[int, DepositChanged]],
     now: int,
     currency: str,
-    find_basis: Callable[[int], DepositBasis],
 ) -> tuple[RestitutionItem, ...]:
     """Return the amount that each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
-    `spans`: as of list_stood_on. `deposits`: changes with their times, by sequence. `find_basis`: at a time. What
-    earlier measures of its kind held, or corrected facts ask as a deposit, does not count.
+    `spans`: as of list_stood_on. `flow`: by day and product category. `deposits`: changes with their times, by
+    sequence. A measure counts only what earlier ones of its kind did not hold.
     """
     flow = [one for one in flow if one.fact.currency == currency]
     changes = sorted((deposit for deposit in deposits if deposit[1].currency == currency), key=itemgetter(0))
-    items = []
-    for place, span in enumerate(spans):
-        earlier = [one for one in spans[:place] if one.kind is span.kind]
-        if span.kind is MeasureKind.DEPOSIT:
-            held = _find_most_placed(span, earlier, changes, now, currency, find_basis)
-        else:
-            held = _hold_back(span, earlier, flow, now)
-        items.append(RestitutionItem(span, span.days_until(now), held))
-    return tuple(items)
+    return tuple(
+        RestitutionItem(
+            span,
+            span.days_until(now),
+            _held_by(span, [one for one in spans[:place] if one.kind is span.kind], flow, changes, now, currency),
+        )
+        for place, span in enumerate(spans)
+    )
 
 
-def _hold_back(span: MeasureSpan, earlier: Sequence[MeasureSpan], flow: Sequence[FlowDay], now: int) -> int:
+def _held_by(
+    span: MeasureSpan,
+    earlier: Sequence[MeasureSpan],
+    flow: Sequence[FlowDay],
+    deposits: Sequence[tuple[int, DepositChanged]],
+    now: int,
+    currency: str,
+) -> int:
     """Return the amount a measure held in its span beyond `earlier` ones of its kind, in minor units.
 
     Worked: a reserve of 100,000 ppm with 5,005 captured on one day, updated to 200,000 on the next with 5,005 more. It
     held 1,501 (10 % of 5,005 and 20 % of 5,005, rounded down together).
     """
+    if span.kind is MeasureKind.DEPOSIT:
+        return _find_most_placed(span, earlier, deposits, now, currency)
     if span.kind not in (*_HOLDS, MeasureKind.ROLLING_RESERVE):
         return 0
 
@@ -206,9 +201,8 @@ def _find_most_placed(
     deposits: Sequence[tuple[int, DepositChanged]],
     now: int,
     currency: str,
-    find_basis: Callable[[int], DepositBasis],
 ) -> int:
-    """Return the most placed at once, in the span, of a required deposit, in minor units.
+    """Return the most placed at once, in the span, of a required deposit beyond earlier ones, in minor units.
 
     Worked: 5,000 required, 3,000 placed, 4,000 more placed, 6,000 returned before its end: 5,000.
     """
@@ -218,24 +212,22 @@ def _find_most_placed(
         balances[time] = balance
     marks = {*balances, *(one.end for one in earlier if one.end is not None)}
     marks |= {time for one in (span, *earlier) for time in (one.begin, *(value.begin for value in one.values))}
-    held_at = {
-        time: balances[max(one for one in balances if one <= time)] for time in marks if span.counts_at(time, now)
-    }
     most = 0
-    for time, held in sorted(held_at.items(), key=itemgetter(1), reverse=True):
-        if held <= most:
-            break
-        basis = find_basis(time)
-        before = [_asked_at(one, time, currency, basis) for one in earlier if one.counts_at(time, now)]
-        asked = _asked_at(span, time, currency, basis)
-        most = max(most, min(asked, held) - min(max([basis.asked_minor, *before]), held))
+    for time in marks:
+        asked = _asked_at(span, time, now, currency)
+        before = max((_asked_at(one, time, now, currency) for one in earlier), default=0)
+        held = balances[max(one for one in balances if one <= time)]
+        most = max(most, min(asked, held) - min(before, held))
     return most
 
 
-def _asked_at(span: MeasureSpan, time: int, currency: str, basis: DepositBasis) -> int:
+def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
+    if not span.begin <= time < (now if span.end is None else span.end):
+        return 0
     stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
-    amount = stated.amount_minor if stated.currency == currency else 0
-    return max(amount, take_share(basis.recent_minor, stated.ppm)) if span.rule else amount
+    if stated.ppm and span.rule:
+        return NEVER  # all that is placed
+    return stated.amount_minor if stated.currency == currency else 0
 
 
 def captured_in(spans: Sequence[MeasureSpan], flow: Sequence[FlowDay], now: int, currency: str) -> int:

@@ -37,7 +37,7 @@ def wait_for_notice(one: MeasureInForce, rule: Rule, notices: Iterable[TermsBefo
                 pass
             case ListingCap() | IntakeCap() | Restriction():
                 one = replace(one, start=max(one.start or 0, until))
-        if one != own:
+        if one != own and (one.end is None or until < one.end):
             one = replace(one, notice_until=max(one.notice_until or 0, until))
     is_over = one.start is not None and one.end is not None and one.end <= one.start
     return None if is_over else one

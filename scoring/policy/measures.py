@@ -407,7 +407,7 @@ def combine(measures: Iterable[Measure]) -> Terms:
 
 
 def find_binding(measures: Mapping[Key, Measure]) -> set[Key]:
-    """Return the measures without which others of their kind would leave laxer terms: of holds of 7 and 14 days, 14."""
+    """Return the measures whose terms bind beside laxer ones of their kind: of holds of 7, 14 and 14 days, the two of 14."""
     by_kind: dict[tuple[MeasureKind, str], dict[Key, Measure]] = {}
     for key, measure in measures.items():
         category = getattr(measure, "product_category", "")
@@ -415,7 +415,7 @@ def find_binding(measures: Mapping[Key, Measure]) -> set[Key]:
     return {
         key
         for group in by_kind.values()
-        if len(group) > 1
-        for key in group
-        if combine(measure for other, measure in group.items() if other != key) != combine(group.values())
+        if len({measure.terms for measure in group.values()}) > 1
+        for key, measure in group.items()
+        if combine(other for other in group.values() if other.terms != measure.terms) != combine(group.values())
     }

@@ -141,7 +141,9 @@ def _find_binding_measures(response: EvaluateMeasuresResponse) -> set[int]:
     values = {
         index: _read_value(measure.kind, getattr(measure.current, which))
         for index, measure in enumerate(response.measures)
-        if _has_begun(measure, response) and (which := measure.current.WhichOneof("value"))
+        if _has_begun(measure, response)
+        and measure.kind != MeasureKind.MEASURE_KIND_SUSPENSION  # each keeps the shop shut
+        and (which := measure.current.WhichOneof("value"))
     }
     return find_binding(values)
 

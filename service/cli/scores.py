@@ -88,12 +88,12 @@ def _show(
 
     results = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
     scored = [result for result in results if not result.HasField("error")]
-    try:
-        ids = [result.seller.rsplit("/", 1)[-1] for result in scored]
-        terms = [connection.evaluate_measures(marketplace, seller, **times) for seller in ids]
-    except SellertrustCallError as error:  # the scores are shown all the same
-        say(f"terms are not shown: {error.message}")
-        terms = []
+    terms = []
+    for seller in (result.seller.rsplit("/", 1)[-1] for result in scored):
+        try:
+            terms.append(connection.evaluate_measures(marketplace, seller, **times))
+        except SellertrustCallError as error:  # the scores are shown all the same
+            say(f"terms of {seller} are not shown: {error.message}")
     if output is Format.JSON:
         stated = {one.seller: {"terms": list_terms(one)} for one in terms}
         emit([_row(one) | _to_json(one.trust_score) | stated.get(one.seller, {}) for one in results], output)

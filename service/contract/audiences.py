@@ -73,6 +73,9 @@ def hide_grounds_from_seller(
 class ToldAnswer:
     answer: WholeAnswer
     baseline_points: int | None
+    """None: no points are told beside those of the leads."""
+    parts: Mapping[str, int]
+    """Points by reason code; with the baseline they add up to the score's."""
     leads: Sequence[Lead]
     given_back: Sequence[GivenBack]
     violations: Mapping[str, ViolationView]
@@ -87,6 +90,7 @@ def leave_out_barred(told: ToldAnswer) -> ToldAnswer:
     return replace(
         told,
         answer=replace(told.answer, in_force=replace(in_force, measures=shown)),
+        baseline_points=None if hidden else told.baseline_points,  # a remainder would tell the barred points
         leads=[lead for lead in told.leads if hidden.isdisjoint(lead.entries)],
     )
 
@@ -219,8 +223,13 @@ def _tell_rest(told: ToldAnswer, texts: Texts) -> Iterator[str]:
     points, base = told.answer.score.points, told.baseline_points
     if points is None or base is None or points == base:
         return
-    if rest := points - base - sum(lead.points for lead in told.leads):
-        yield texts.say("others", points=f"{rest:+}")
+    shown = {lead.reason_code for lead in told.leads}
+    others = sum(value for code, value in told.parts.items() if code not in shown)
+    # Each lead states what its removal alone would give back: leads of one kind do not add up.
+    if together := points - base - others - sum(lead.points for lead in told.leads):
+        yield texts.say("together", points=f"{together:+}")
+    if others:
+        yield texts.say("others", points=f"{others:+}")
     yield texts.say("base", points=base)
 
 
@@ -228,7 +237,7 @@ def _tell_measures(answer: WholeAnswer, texts: Texts) -> Iterator[str]:
     time = answer.stamp.observe_time
     told = [one for one in answer.in_force.measures if one.reference]
     told = [one for one in told if one.has_begun(time) or (one.has_effect and isinstance(one.current, Suspension))]
-    binding = list_binding(told, time)
+    binding = list_binding(answer.in_force.measures, time)
     for one in sorted(told, key=lambda one: one.measure not in binding):
         told_measure = _tell_measure(one, answer.policy.rule_book.currency, texts)
         yield texts.join([told_measure, texts.say("binding")]) if one.measure in binding else told_measure

@@ -281,20 +281,24 @@ def require_files(mapping: ForeignMapping, data: Path) -> None:
 
 
 def read_mapped_rows(file: MappedFile, data: Path) -> Iterator[tuple[int, Row]]:
-    """Yield (line, row). Raises ConfigurationWrong for a malformed one."""
-    return _join_rows(file, data, _read_sound_rows(data / file.path, file.columns))
+    """Yield (line, row), without malformed rows. Raises ConfigurationWrong for one of a joined file."""
+    return _join_rows(file, data, _read_rows(data / file.path, lambda *_: None, file.columns))
 
 
 def _join_rows(file: MappedFile, data: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
     for join in file.joins:
-        rows = join.joined(rows, join.index(_read_sound_rows(data / join.path)))
+        rows = join.joined(rows, join.index(_read_rows(data / join.path, _refuser(join.path))))
     return rows
 
 
-def _read_sound_rows(path: Path, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
+def _refuser(name: str) -> Reject:
     def refuse(line: int, reason: str) -> None:
-        raise ConfigurationWrong(f"{path.name}, line {line}: {reason}")
+        raise ConfigurationWrong(f"{Path(name).name}, line {line}: {reason}")
 
+    return refuse
+
+
+def _read_rows(path: Path, refuse: Reject, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".parquet":
         yield from parquet_rows(path, refuse, lambda *_: None)
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from scoring.base.errors import ConfigurationWrong
 from service.files import replacing_privately
 from service.ingest.file_import import read_mapped_rows, require_files
 from service.ingest.mapping.rules import ForeignMapping, MappedFile
@@ -17,13 +18,17 @@ NOT_ON_RECORD = "not_on_record"
 def write_outcomes(ledger: Ledger, mapping: ForeignMapping, data: Path, folder: Path) -> list[Path]:
     """Write into `folder` each mapped file's rows that report a violation, with its id and status.
 
-    Raises as `require_files`, and ConfigurationWrong for a malformed file.
+    Rows that an import rejects as malformed are left out. Raises as `require_files`, and ConfigurationWrong if two
+    files would be written under one name.
     """
     require_files(mapping, data)
     written = []
     for file in mapping.files:
         if any(rule.reports for rule in file.rules):
-            written.append(folder / f"{file.path.replace('/', '-').partition('.')[0]}.outcomes.csv")
+            place = folder / f"{file.path.replace('/', '-').removesuffix('.gz').rpartition('.')[0]}.outcomes.csv"
+            if place in written:
+                raise ConfigurationWrong(f"two files of the mapping would be written as {place.name}; rename one")
+            written.append(place)
             with replacing_privately(written[-1]) as out:
                 csv.writer(out).writerows(_list_outcomes(ledger, mapping.marketplace, file, data))
     return written

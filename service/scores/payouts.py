@@ -10,14 +10,7 @@ from scoring.entries.cases import trace_stops
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
-from scoring.measures.restitution import (
-    DepositBasis,
-    Restitution,
-    captured_in,
-    find_times_away,
-    list_items,
-    list_stood_on,
-)
+from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, StopDays, find_paid_day, fix_terms, pay_out
 from scoring.policy.policy import Policy, count_untracked_days
@@ -145,17 +138,7 @@ class Payouts:
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
         flow = self._ledger.measures.flows(marketplace, [seller], cut, first_day).get(seller, [])
-
-        def find_basis(time: int) -> DepositBasis:
-            at, served = replace(cut, observe_time=time + 1), self._scorer.policy
-            made_by = self._scorer.champion.at(time), served.find(served.digest_at(time + 1))
-            try:
-                found = self._scorer.whole_answer(marketplace, seller, at, made_by=made_by).in_force
-            except SellerNotFound:
-                return DepositBasis()
-            return DepositBasis(found.recent_minor, found.asked_deposit_minor)
-
-        items = list_items(spans, flow, known.deposit_changes, cut.observe_time, currency, find_basis)
+        items = list_items(spans, flow, known.deposit_changes, cut.observe_time, currency)
         captured = captured_in(spans, flow, cut.observe_time, currency)
         return Restitution(violation, view.status, items, captured, currency)
 

@@ -186,6 +186,7 @@ class Scorer:
         told = ToldAnswer(
             answer=answer,
             baseline_points=explanation.baseline_points,
+            parts={reason.reason_code: reason.points for reason in explanation.reasons},
             leads=leads,
             given_back=list_given_back(answer, _check),
             violations=self._ledger.violations.find_views(

@@ -5,14 +5,7 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
-from scoring.measures.restitution import (
-    DepositBasis,
-    RestitutionItem,
-    captured_in,
-    find_times_away,
-    list_items,
-    list_stood_on,
-)
+from scoring.measures.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
 from tests.helpers.worlds import status
 
 IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
@@ -39,10 +32,8 @@ def items(
     captured: list[FlowDay] | None = None,
     deposits: list[tuple[int, DepositChanged]] | None = None,
     away: list[tuple[int, int | None]] | None = None,
-    basis: DepositBasis | None = None,
 ) -> list[RestitutionItem]:
-    spans = list_stood_on("v", statements, away or [])
-    return [*list_items(spans, captured or [], deposits or [], NOW, "EUR", lambda _: basis or DepositBasis())]
+    return [*list_items(list_stood_on("v", statements, away or []), captured or [], deposits or [], NOW, "EUR")]
 
 
 def held(*given: object) -> list[int]:
@@ -99,9 +90,7 @@ def test_a_deposit_counts_no_more_than_was_asked_for_then() -> None:
         *(2_000, 1_000)
     ]
     share = {"amount_minor": 2_000, "ppm": 50_000}
-    of_rule = [at(5, IMPOSED, rule="r", **share, **asked)]  # type: ignore[arg-type]
-    for basis, most in ((DepositBasis(80_000), 4_000), (DepositBasis(80_000, 900), 3_100), (DepositBasis(9), 2_000)):
-        assert held(of_rule, [], changes, None, basis) == [most]
+    assert held([at(5, IMPOSED, rule="r", **share, **asked)], [], changes) == [6_000]  # type: ignore[arg-type]
     assert held([at(5, IMPOSED, **share, **asked)], [], changes) == [2_000]  # type: ignore[arg-type]
 
 

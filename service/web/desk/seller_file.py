@@ -20,7 +20,7 @@ from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, Pa
 from service.web.desk.acting import WORDS
 from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_found, start_call
 from service.web.frame.charts import Mark, PointsSample, draw_curve
-from service.web.frame.rendering import action_name, day, last, redirect, time_of, word
+from service.web.frame.rendering import HEADERS, action_name, day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
 from service.web.network_picture import draw_network
 
@@ -76,7 +76,14 @@ class SellerFilePages:
         )
         score = answer.trust_score
         asked = {name: visit.query_value(name) for name in ("violation", "status")}
-        chosen = [one for one in violations.value or () if _is_asked(one, **asked)]
+        listed = [*(violations.value or ())]
+        if is_id(asked["violation"]) and len(listed) == MARKED_ENTRIES:
+            later = none_if_not_found(
+                lambda: client.get_violation(market, asked["violation"], deadline_seconds=READ_SECONDS)
+            )
+            if later is not None and last(later.seller) == seller and later.name not in {one.name for one in listed}:
+                listed.append(later)
+        chosen = [one for one in listed if _is_asked(one, **asked)]
         chosen.sort(key=lambda one: time_of(one.report_time), reverse=True)
         shown, following, first = visit.page_of(chosen)
         marks = mark_decisions(entries.value or (), samples[0].time)
@@ -98,6 +105,7 @@ class SellerFilePages:
             cut_at=MARKED_ENTRIES if len(entries.value or ()) == MARKED_ENTRIES else 0,
             measures=measures,
             violations=violations,
+            listed_at_most=MARKED_ENTRIES if len(violations.value or ()) == MARKED_ENTRIES else 0,
             shown=shown,
             next=following,
             first=first,
@@ -110,7 +118,7 @@ class SellerFilePages:
     def draw_network(self, visit: Visit) -> Response:
         client = visit.visitor.client
         found = client.get_seller_network(self.marketplace, seller_of(visit), deadline_seconds=READ_SECONDS)
-        return Response(draw_network(found), media_type="image/svg+xml")
+        return Response(draw_network(found), headers=HEADERS, media_type="image/svg+xml")
 
     def entries(self, visit: Visit) -> Response:
         seller = seller_of(visit)

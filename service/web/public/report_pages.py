@@ -28,6 +28,8 @@ class ReportPages:
 
     client: Client
     _kept: Recent[tuple[str, str], tuple[float, Report]] = field(default_factory=partial(Recent, MAX_KEPT))
+    _failed: Recent[tuple[str, str], Exception] = field(default_factory=partial(Recent, MAX_KEPT))
+    """Failures that no reader was told yet."""
     _maker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="report"))
     _making: Future[Report] | None = None
 
@@ -62,6 +64,9 @@ class ReportPages:
             kept = self._kept.get(key)
             if kept is not None and time.monotonic() < kept[0]:
                 return kept[1]
+            if (failed := self._failed.get(key)) is not None:
+                self._failed.drop(key)
+                raise failed
             making = self._making
             is_mine = False
             if making is None or making.done():
@@ -73,10 +78,15 @@ class ReportPages:
             if not making.done():
                 raise Problem(503, "The report is being made", "Open this page again in a minute.")
             if is_mine:
+                self._failed.drop(key)
                 return making.result()
 
     def _make(self, key: tuple[str, str]) -> Report:
-        report = self.client.get_transparency_report(*key)
+        try:
+            report = self.client.get_transparency_report(*key)
+        except Exception as error:
+            self._failed.put(key, error)
+            raise
         self._kept.put(key, (time.monotonic() + KEPT_SECONDS, report))
         return report
 

@@ -9,7 +9,16 @@ from scoring.base.errors import PolicyRefused
 from scoring.base.time import parse_day
 from scoring.policy.checking import find_oddities
 from scoring.policy.difference import find_changes
-from scoring.policy.measures import CapStep, RollingReserve, SettlementHold, Suspension, Terms, ValueCap, combine
+from scoring.policy.measures import (
+    CapStep,
+    RollingReserve,
+    SettlementHold,
+    Suspension,
+    Terms,
+    ValueCap,
+    combine,
+    find_binding,
+)
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Quantity, Situation
@@ -499,3 +508,10 @@ def test_a_season_that_does_not_hold_together_is_refused_by_name(seasons: list[d
 def test_a_season_that_makes_a_limit_overflow_is_refused() -> None:
     with pytest.raises(PolicyRefused, match="lifts a value_cap beyond 1,000,000,000,000,000"):
         policy_with(season(), value=10**15 - 1)
+
+
+@pytest.mark.parametrize(
+    ("days", "binding"), [((7, 14), {1}), ((14, 7, 14), {0, 2}), ((14, 14), set()), ((14,), set())]
+)
+def test_the_strictest_of_a_kind_bind_beside_laxer_ones(days: tuple[int, ...], binding: set[int]) -> None:
+    assert find_binding({place: SettlementHold(number) for place, number in enumerate(days)}) == binding

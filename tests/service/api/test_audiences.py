@@ -74,6 +74,24 @@ def test_a_seller_reads_facts_rights_and_what_was_given_back(client: Client) -> 
     assert (back.violation, back.points > 0) == ("v3", True)
 
 
+def test_violations_of_one_kind_are_no_other_reasons(client: Client) -> None:
+    """Each of three equal incidents would give back little by itself, and all together much."""
+    names = [f"same-{number}" for number in range(3)]
+    client.append_entries(MARKET, [identity("i-s6", "s6"), exposure("x-s6", "s6", 5_000)])
+    client.append_entries(MARKET, [violation(name, "s6", incident=name) for name in names])
+    for name in names:
+        client.confirm_violation(MARKET, name, **SAID)
+    told = " ".join(client.explain_trust_score(MARKET, "s6", audience=SELLER).audience_answer.sentences)
+    plain = client.explain_trust_score(MARKET, "s6")
+    [together] = re.findall(r"same kinds: ([+-][0-9,]+) points", told)
+    assert int(together) < 0
+    others = sum(one.points for one in plain.reasons if "COUNTERFEIT" not in one.reason_code)
+    added = [int(points) for points in re.findall(r": ([+-]?[0-9,]+) points", told)]
+    assert plain.baseline_points + sum(added) == plain.trust_score.points
+    stated = re.findall(r"Other reasons: ([+-][0-9,]+) points", told)
+    assert sum(map(int, stated)) in (0, others)
+
+
 def test_the_latest_overturns_are_given_back(client: Client) -> None:
     names = [f"back-{n}" for n in range(21)]
     client.append_entries(MARKET, [identity("i-s2", "s2"), *(violation(name, "s2") for name in names)])

@@ -101,10 +101,10 @@ def test_a_proposal_lets_just_its_own_request_in(eyes: World) -> None:
     needs_approval(eyes("anna").append_entries, "other", [elsewhere], **named)
     needs_approval(eyes("anna").promote_model, "a" * 64, **SAID, **named)
     unknown = AppendEntriesRequest.FromString(overrides().SerializeToString() + b"\xfa\x7f\x01x")
-    needs_approval(eyes.raw_append, "anna", unknown, proposal.name)
+    hidden = refused("INVALID_ARGUMENT", "", eyes.raw_append, "anna", unknown, proposal.name)
+    assert hidden.fields[0][0] == "request"
     unknown.ClearField("proposal")
-    hidden = refused("INVALID_ARGUMENT", "", eyes.propose, "anna", unknown)
-    assert hidden.fields[0][0] == "append_entries"
+    assert refused("INVALID_ARGUMENT", "", eyes.propose, "anna", unknown).fields[0][0] == "request"
     eyes("anna").append_entries(MARKET, [override()], **named)
 
 

@@ -122,10 +122,7 @@ def test_a_token_is_refused_beside_other_parameters(running: Running, method: st
     request = LISTS[method]
     token = forged(request, body_of(method, sound_cut(running, method)))
     others = [changed(request, f) for f in request.DESCRIPTOR.fields if f.name not in {"page_size", "page_token"}]
-    newer = type(request)()
-    newer.CopyFrom(request)
-    newer.MergeFromString(b"\xf8\x07\x01")
-    for other in (*others, newer):
+    for other in others:
         assert answer(running, method, with_token(other, token)) == REFUSED, str(other)
 
 

@@ -29,7 +29,6 @@ from scoring.policy.payout import Order
 from sellertrust.client import Client
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.bootstrap import build_scorer
-from service.ledger.queries.measures import RecordCondition
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from service.registry.registry import Registry
@@ -551,52 +550,6 @@ def test_restitution_states_what_stood_on_a_violation(
         error = refused("NOT_FOUND", "VIOLATION_NOT_FOUND", asking.get_restitution, MARKET, seller, name)
         told.append(re.sub(r"by \S+;", "", str(error).replace(name, "it")))
     assert told[0] == told[1]
-
-
-DEPOSITS = """
-name = "deposits"
-version = 1
-currency = "EUR"
-clear_days = 14
-cut_offs = { standard = 380, trusted = 450, exemplary = 600 }
-thin_file = { settled_orders = 10, tenure_days = 30 }
-
-[badges]
-unrated = "none"
-probation = "none"
-standard = "none"
-trusted = "trusted"
-exemplary = "exemplary"
-unknown = "unknown"
-
-[[rules]]
-id = "all"
-reference = "Terms 1"
-measures = [{ kind = "deposit", ppm = 50_000, days = 90 }]
-
-[[rules]]
-id = "worse"
-reference = "Terms 2"
-confirmed = { days = 365 }
-measures = [{ kind = "deposit", ppm = 200_000, days = 90 }]
-"""
-
-
-def test_a_share_is_owed_back_beyond_what_facts_ask(ledger: Ledger, clock: Clock) -> None:
-    clock.now = ago(30)
-    worse = MeasureChanged(
-        "rule~worse~deposit~1", MeasureKind.DEPOSIT, MeasureState.IMPOSED, "mechanism", "Terms 2",
-        violations=("v1",), rule="worse", ppm=200_000, days=90,
-    )  # fmt: skip
-    ledger.append(MARKET, [identity("i1", occur_time=ago(400)), confirmed("v1", occur_time=ago(40))])
-    ledger.append(MARKET, [exposure(TODAY - 35, settled_orders=10, value_minor=50_000, currency="EUR")])
-    ledger.append(MARKET, [Entry("m1", SELLER, worse)], as_recorded=RecordCondition([SELLER], ledger.cut().sequence))
-    clock.now = ago(29)
-    ledger.append(MARKET, [Entry("p1", SELLER, DepositChanged(DepositChange.PLACED, 30_000, "EUR", "bank"))])
-    clock.now = NOW
-    ledger.append(MARKET, [status("v1", Action.OVERTURN)])
-    [item] = payouts(ledger, DEPOSITS).restitution(MARKET, SELLER, "v1", ledger.cut()).items
-    assert item.held_minor == 10_000 - 2_500
 
 
 def test_a_void_measure_held_nothing(ledger: Ledger, clock: Clock) -> None:

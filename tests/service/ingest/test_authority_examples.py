@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scoring.base.enums import Status
-from scoring.base.errors import InvalidInput
+from scoring.base.errors import ConfigurationWrong, InvalidInput
 from service.ingest.file_import import ImportReport
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
 from service.ingest.outcomes import write_outcomes
@@ -73,3 +73,25 @@ def test_an_office_gets_back_what_became_of_each_report(ledger: Ledger, tmp_path
     assert "recall-R-02,overturned" in recalls
     with pytest.raises(InvalidInput, match=r"lacks customs\.csv"):
         outcomes(ledger, "customs", tmp_path, tmp_path)
+
+
+def test_outcomes_of_two_months_are_two_files(ledger: Ledger, tmp_path: Path) -> None:
+    """A malformed line, which an import rejects, costs no other line its outcome."""
+    for name in ("sellers", "customs"):
+        example(ledger, tmp_path, name)
+    [stated] = [
+        file
+        for file in tomllib.loads((EXAMPLES / "customs.mapping.toml").read_text())["files"]
+        if file["path"] == "customs.csv"
+    ]
+    whole = tomllib.loads((EXAMPLES / "customs.mapping.toml").read_text())
+    paths = [f"seizures.2026-0{month}.csv" for month in (1, 2)]
+    lines = (EXAMPLES / "customs.csv").read_text().splitlines()
+    for path in paths:
+        (tmp_path / path).write_text("\n".join([*lines, "one cell"]))
+    mapping = mapping_of(whole | {"files": [stated | {"path": path} for path in paths]})
+    written = write_outcomes(ledger, mapping, tmp_path, tmp_path)
+    assert [file.name for file in written] == ["seizures.2026-01.outcomes.csv", "seizures.2026-02.outcomes.csv"]
+    assert len({file.read_text() for file in written}) == 1
+    with pytest.raises(ConfigurationWrong, match="two files of the mapping"):
+        write_outcomes(ledger, mapping_of(whole | {"files": [stated, stated]}), EXAMPLES, tmp_path)
