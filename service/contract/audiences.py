@@ -73,7 +73,7 @@ def hide_grounds_from_seller(
 class ToldAnswer:
     answer: WholeAnswer
     baseline_points: int | None
-    """None: no points are told beside those of the leads."""
+    """None: only the points of the leads are stated."""
     parts: Mapping[str, int]
     """Points by reason code; with the baseline they add up to the score's."""
     leads: Sequence[Lead]

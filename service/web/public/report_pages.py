@@ -29,7 +29,7 @@ class ReportPages:
     client: Client
     _kept: Recent[tuple[str, str], tuple[float, Report]] = field(default_factory=partial(Recent, MAX_KEPT))
     _failed: Recent[tuple[str, str], Exception] = field(default_factory=partial(Recent, MAX_KEPT))
-    """Failures that no reader was told yet."""
+    """Failures that no reader has seen yet."""
     _maker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="report"))
     _making: Future[Report] | None = None
 
