@@ -22,7 +22,7 @@ COMMANDS = {
     "serve": CommandRow("Serve the contract over gRPC until SIGTERM or SIGINT; then drain and stop.", "operate"),
     "doctor": CommandRow("Show the settings in force, and check everything that a server needs.", "doctor"),
     "verify": CommandRow("Verify the ledger, a recovery, the audit file or another signed file.", "verify"),
-    "score": CommandRow("Show the trust scores of sellers.", "scores"),
+    "score": CommandRow("Show the trust scores and terms of sellers.", "scores"),
     "measures": CommandRow("Show the measures in force for a seller by the policy, and their terms.", "measures"),
     "simulate": CommandRow("Show the score and measures of a seller if something happened.", "answers:simulation"),
     "path": CommandRow("Show the shortest way of a seller to each better tier.", "answers:way"),

@@ -84,8 +84,6 @@ def score(
 def _show(
     connection: Client, marketplace: str, sellers: list[str], output: Format, times: dict[str, Any]
 ) -> list[tuple[str, str]]:
-    from service.cli.measures import describe_terms, list_terms
-
     results = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
     scored = [result for result in results if not result.HasField("error")]
     terms = []
@@ -94,6 +92,8 @@ def _show(
             terms.append(connection.evaluate_measures(marketplace, seller, **times))
         except SellertrustCallError as error:  # the scores are shown all the same
             say(f"terms of {seller} are not shown: {error.message}")
+    from service.cli.measures import describe_terms, list_terms  # numpy, which an error needs not wait for
+
     if output is Format.JSON:
         stated = {one.seller: {"terms": list_terms(one)} for one in terms}
         emit([_row(one) | _to_json(one.trust_score) | stated.get(one.seller, {}) for one in results], output)
