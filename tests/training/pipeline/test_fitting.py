@@ -46,8 +46,8 @@ def calibrated(job: Job, observed: Observations) -> CalibratedModel:
 
 
 def changed(observed: Observations, **columns: Callable[[Snapshot], np.ndarray]) -> Observations:
-    parts = [replace(part, **{name: made(part) for name, made in columns.items()}) for part in observed.parts]
-    return replace(observed, parts=parts, rows=join_snapshots(parts))
+    every = [replace(part, **{name: made(part) for name, made in columns.items()}) for part in observed.every]
+    return replace(observed, every=every, rows=join_snapshots(every[: len(observed.train_points)]))
 
 
 def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed: Observations) -> None:
@@ -61,7 +61,7 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
         x=lambda part: lots[part.seller],
         bad=lambda part: (assign_folds(part.seller, 4, 5) == 0).astype(float),
     )
-    *earlier, latest = drawn.parts
+    *earlier, latest = drawn.every[: len(drawn.train_points)]
     of_own = fit_curves(join_snapshots(earlier), by_heart.study).raw_scores(latest.x)
     assert calibrate(of_own, latest.bad, np.zeros(len(latest.bad)))[1] > 0.5
     try:
@@ -73,7 +73,7 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
 
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observations) -> None:
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
-    latest, found = weighted.parts[-1], calibrated(job, weighted)
+    latest, found = weighted.latest, calibrated(job, weighted)
     p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + offset(latest, job.study))))
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
