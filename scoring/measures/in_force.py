@@ -4,6 +4,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from scoring.base.arrays import Ints
 from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
@@ -160,11 +161,9 @@ def _list_sellers(
         name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
     }
     book = policy.rule_book
-    stated_deposits = (beside.get(name, NOTHING_BESIDE).deposits_minor for name in known.sellers)
-    deposits = np.array([*zip_longest(*stated_deposits, fillvalue=0)], dtype=np.int64)
     measured = {
         **find_failure_rates(facts, known.table, book.operands),
-        **count_missing_days(facts, known.table, book, deposits),
+        **count_missing_days(facts, known.table, book, _tabulate_deposits(known.sellers, beside)),
     }
     recent = add_up_recent(facts, known.table, book).tolist()
     good_orders = count_good_orders(facts).tolist()
@@ -211,6 +210,12 @@ def _list_sellers(
             lifts=find_lifts(stated.statements),
             links=stated.links,
         )
+
+
+def _tabulate_deposits(sellers: Sequence[str], beside: Mapping[str, MeasureInputs]) -> Ints:
+    """Return the sums placed by (day, seller); of a seller without stated ones 0."""
+    stated = (beside.get(name, NOTHING_BESIDE).deposits_minor for name in sellers)
+    return np.array([*zip_longest(*stated, fillvalue=0)], dtype=np.int64)
 
 
 def _apply_bans(seller: Situation, bans: Sequence[LinkInForce]) -> Situation:

@@ -67,16 +67,7 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
     _require_fall(story, "before", "seizure", OFFENDER)
     story.tell(_describe_change(story, "before", "seizure", OFFENDER), _fact_behind(story.steps["seizure"][OFFENDER]))
 
-    paid = _payout(client)
-    if paid.held_minor <= 0 or paid.next_release_day <= paid_before.next_release_day:
-        fail("no payout is held longer than before")
-    price = format_amount(OFFENDER.price_minor, "EUR")
-    story.tell(
-        f"By the policy's terms an order of {price}, delivered today, would have been paid out on"
-        f" {paid_before.next_release_day}.",
-        f"Now it is held until {paid.next_release_day}{_describe_reserve(paid)}.",
-        *describe_terms(client.evaluate_measures(MARKETPLACE, OFFENDER.seller, deadline_seconds=_SECONDS)),
-    )
+    _tell_terms(story, client, paid_before)
 
     bring("quality_inspection")
     story.steps["recall"] = _explain_all(client)
@@ -105,6 +96,19 @@ def tell(client: Client, bring: Callable[[str], int], folder: Path) -> Story:
 
     story.tell(f"{OUTCOME} goes back to customs: {_write_outcome(client, folder / OUTCOME)}.")
     return story
+
+
+def _tell_terms(story: Story, client: Client, before: EvaluatePayoutResponse) -> None:
+    paid = _payout(client)
+    if paid.held_minor <= 0 or paid.next_release_day <= before.next_release_day:
+        fail("no payout is held longer than before")
+    price = format_amount(OFFENDER.price_minor, "EUR")
+    story.tell(
+        f"By the policy's terms an order of {price}, delivered today, would have been paid out on"
+        f" {before.next_release_day}.",
+        f"Now it is held until {paid.next_release_day}{_describe_reserve(paid)}.",
+        *describe_terms(client.evaluate_measures(MARKETPLACE, OFFENDER.seller, deadline_seconds=_SECONDS)),
+    )
 
 
 def _introduce(story: Story, client: Client) -> None:
