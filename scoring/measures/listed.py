@@ -32,7 +32,7 @@ class MeasureInForce:
     reaches_earlier_orders: bool = False
     """True on confirmed facts, and for cautions while they last."""
     notice_until: int | None = None
-    """Until when it is laxer because of a move's notice, in microseconds; None if no notice changes it."""
+    """When a move's notice ends and it gets stricter, in microseconds; None if it does not."""
     violations: tuple[str, ...] = ()
     """By the day they happened."""
 

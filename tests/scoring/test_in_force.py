@@ -28,7 +28,8 @@ from scoring.measures.in_force import InForce, MeasureInputs
 from scoring.measures.in_force import evaluate_measures as evaluate
 from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import MeasureStatement, name_measure
-from scoring.policy.measures import Deposit, Suspension, Terms
+from scoring.measures.waiting import TermsBefore, wait_for_notice
+from scoring.policy.measures import Deposit, ListingCap, Suspension, Terms
 from scoring.policy.policy import Policy
 from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
 from scoring.scores.settled_value import list_values
@@ -516,6 +517,12 @@ def test_tiers_reviews_and_listings_wait() -> None:
     assert (listed.start, listed.notice_until) == (None, UNTIL)
     assert {one.notice_until for one in found.measures} == {UNTIL, None}
     assert {one.notice_until for one in own.measures} == {None}
+    [cap] = [one for one in own.measures if one.current.kind is MeasureKind.LISTING_CAP]
+    [listing] = [rule for rule in AFTER.rule_book.rules if rule.id == cap.rule]
+    for end, notice in ((UNTIL - DAY, None), (UNTIL, None), (UNTIL + DAY, UNTIL), (None, UNTIL)):
+        waiting = wait_for_notice(replace(cap, end=end), listing, [TermsBefore(found.terms, UNTIL)])
+        assert waiting is not None
+        assert (waiting.current, waiting.notice_until) == (ListingCap(500), notice)
 
 
 @pytest.mark.parametrize(
