@@ -186,7 +186,7 @@ def test_a_file_leads_to_a_picture_of_the_network(desk: Site, running: Running) 
     someone = person(desk)
     assert b'href="/sellers/low/network"' in someone.get("/sellers/low").body
     picture = someone.get("/sellers/low/network")
-    assert picture.header("content-type") == "image/svg+xml"
+    assert (picture.header("content-type"), picture.header("cache-control")) == ("image/svg+xml", "no-store")
     assert b'aria-label="2 sellers, 1 links"' in picture.body
     assert someone.get("/sellers/good/network").status == 404
 

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.review_service_pb2 import GetTransparencyReportResponse
 from service.web.public import report_pages
 from tests.helpers.badge_sites import Site, badge_site
 from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, days_ago, running_server, violation
+from tests.helpers.waiting import wait_until
 
 YEAR = f"{days_ago(0):%Y}"
 
@@ -37,11 +40,14 @@ def test_the_page_and_the_csv_are_the_commands(site: Site) -> None:
 
 
 class SlowClient:
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         self.may_end = threading.Event()
+        self.error = error
 
     def get_transparency_report(self, _marketplace: str, period: str) -> GetTransparencyReportResponse:
         assert self.may_end.wait(PATIENCE_SECONDS)
+        if self.error is not None:
+            raise self.error
         return GetTransparencyReportResponse(period=period)
 
 
@@ -56,6 +62,15 @@ def test_an_old_report_is_shown_while_it_is_made_again(limit: Limit) -> None:
         client.may_end.clear()
         assert [site.get("/report/acme/2026.csv").status for _ in range(3)] == [200] * 3
         client.may_end.set()
+
+
+def test_a_report_that_fails_later_says_why(limit: Limit) -> None:
+    limit(report_pages, WAIT_SECONDS=0.05)
+    client: Any = SlowClient(SellertrustCallError(grpc.StatusCode.NOT_FOUND, "no such marketplace"))
+    with badge_site(client) as site:
+        assert site.get("/report/acme/2026.csv").status == 503
+        client.may_end.set()
+        wait_until(lambda: site.get("/report/acme/2026.csv").status == 404)
 
 
 @pytest.mark.parametrize(
