@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.base.enums import GRAVEST_FIRST
 from scoring.base.money import format_amount
-from scoring.policy.measures import FOR_GOOD, UNTIL_PLAN, Valued, find_binding
+from scoring.policy.measures import Valued, find_binding
 from sellertrust.v1.entry_pb2 import MEASURE_KIND_PAID_AHEAD_LIMIT, MEASURE_KIND_WAIVER, MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
@@ -115,8 +115,8 @@ def list_terms(response: EvaluateMeasuresResponse) -> list[dict[str, str]]:
             value = f"at most {most} on orders under {format_count(response.terms.ahead_days, 'day')} old"
         row = _row(measure, response.currency, is_binding=number in binding)
         row["value"] = value + "".join(f" ({note})" for note in _notes(measure))
-        found.append((rank.get(measure.kind, len(rank)), number not in binding, number, row))
-    return [row for *_, row in sorted(found, key=lambda one: one[:3])]
+        found.append((rank.get(measure.kind, len(rank)), number not in binding, row))
+    return [row for *_, row in sorted(found, key=lambda one: one[:2])]
 
 
 def tier_text(tier: "Tier.ValueType") -> str:
@@ -155,10 +155,6 @@ def _has_begun(measure: Measure, response: EvaluateMeasuresResponse) -> bool:
 
 def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:
     stated = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
-    if stated.pop("terminates", False):
-        stated["days"] = FOR_GOOD
-    if stated.pop("until_plan", False):
-        stated["days"] = UNTIL_PLAN
     value_type = next(one for one in get_args(Valued) if one.kind == kind)
     read: Valued = value_type(**stated)
     return read

@@ -35,16 +35,11 @@ _PROPOSABLE_FACTS = frozenset({"override", "correction", "measure"})
 M = TypeVar("M", bound=Message)
 
 
-def canonical(request: Message, *, known_alone: bool = False) -> bytes:
-    """Serialize a request as it is approved, without its proposal's name.
-
-    `known_alone`: leave out fields that this release does not know.
-    """
+def canonical(request: Message) -> bytes:
+    """Serialize a request as it is approved, without its proposal's name."""
     same = type(request)()
     same.MergeFrom(request)
     same.ClearField("proposal")
-    if known_alone:
-        same.DiscardUnknownFields()
     return same.SerializeToString(deterministic=True)
 
 
@@ -88,9 +83,6 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
     wrong = FieldErrors()
     if proposed.proposal:
         wrong.fields.append(FieldViolation(("proposal",), "must be empty: the proposal is what is made"))
-    if canonical(proposed, known_alone=True) != canonical(proposed):
-        text = "has fields that this release does not know, which nobody who approves could see"
-        wrong.fields.append(FieldViolation((), text))
     if proposed.ByteSize() > MAX_REQUEST_BYTES:
         wrong.fields.append(FieldViolation((), f"must have at most {MAX_REQUEST_BYTES:,} bytes; propose it in parts"))
     else:

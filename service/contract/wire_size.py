@@ -1,4 +1,4 @@
-"""Count a request's fields on the wire before building a message.
+"""Count a request's fields on the wire, then parse it.
 
 16 MB hold eight million empty entries, whose message and access check take gigabytes and a minute.
 """

@@ -39,7 +39,7 @@ FORGETTING = 0.9
 
 
 MAX_MARKETPLACES = 1_000
-"""One more makes it forget their delays."""
+"""One more makes it forget their delays and seconds of work."""
 
 
 class Cause(Enum):
@@ -88,7 +88,7 @@ class LineRules:
 
 
 @dataclass(slots=True)
-class _Delay:
+class _Marketplace:
     """CoDel's state for one marketplace, and its methods' average seconds of work."""
 
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -108,7 +108,7 @@ class WaitingLine:
         self._threads = threads
         self._clock = clock
         self._calls: Turns[WaitingCall] = Turns()
-        self._delays: dict[str, _Delay] = {}
+        self._delays: dict[str, _Marketplace] = {}
         self._turn_seconds = 0.0
         """The average time between turns while calls wait."""
         self._turn_time: float | None = None
@@ -123,7 +123,7 @@ class WaitingLine:
         """
         if not ahead:
             return False
-        seconds = self._delay_of(call).seconds[call.method]
+        seconds = self._state_of(call).seconds[call.method]
         needed = seconds + ahead * max(seconds / self._threads, self._turn_seconds)
         is_late = call.deadline - self._clock() < MARGIN * needed
         if is_late:
@@ -166,13 +166,13 @@ class WaitingLine:
 
     def note_work(self, call: WaitingCall, seconds: float) -> None:
         """Take a call's seconds of work into the moving average of its method and marketplace."""
-        average = self._delay_of(call).seconds
+        average = self._state_of(call).seconds
         average[call.method] = _update_average(average[call.method], seconds)
 
-    def _delay_of(self, call: WaitingCall) -> _Delay:
+    def _state_of(self, call: WaitingCall) -> _Marketplace:
         if len(self._delays) > MAX_MARKETPLACES:
             self._delays.clear()
-        return self._delays.setdefault(call.marketplace, _Delay())
+        return self._delays.setdefault(call.marketplace, _Marketplace())
 
     def _note_turn(self, now: float, number: int) -> None:
         if self._turn_time is not None and number:
@@ -180,7 +180,7 @@ class WaitingLine:
         self._turn_time = now if self._calls else None
 
     def _cause(self, call: WaitingCall, now: float) -> Cause | None:
-        delay = self._delay_of(call)
+        delay = self._state_of(call)
         is_dropped = self._is_dropped(call, now, delay)
         if not call.is_awaited():
             return Cause.DEADLINE if call.deadline <= now else Cause.GONE
@@ -191,7 +191,7 @@ class WaitingLine:
             return Cause.DEADLINE
         return Cause.DELAY if is_dropped else None
 
-    def _is_dropped(self, call: WaitingCall, now: float, delay: _Delay) -> bool:
+    def _is_dropped(self, call: WaitingCall, now: float, delay: _Marketplace) -> bool:
         """Return whether CoDel turns a call away; of few marketplaces never the last."""
         target = max(self._rules.target_seconds, delay.seconds[call.method])
         interval = max(INTERVAL_SECONDS, 2 * target)

@@ -25,11 +25,11 @@ def write_outcomes(ledger: Ledger, mapping: ForeignMapping, data: Path, folder: 
     written = []
     for file in mapping.files:
         if any(rule.reports for rule in file.rules):
-            place = folder / f"{file.path.replace('/', '-').removesuffix('.gz').rpartition('.')[0]}.outcomes.csv"
+            place = folder / f"{Path(file.path.replace('/', '-').removesuffix('.gz')).stem}.outcomes.csv"
             if place in written:
                 raise ConfigurationWrong(f"two files of the mapping would be written as {place.name}; rename one")
             written.append(place)
-            with replacing_privately(written[-1]) as out:
+            with replacing_privately(place) as out:
                 csv.writer(out).writerows(_list_outcomes(ledger, mapping.marketplace, file, data))
     return written
 

@@ -27,6 +27,13 @@ def day_in(language: str, day: date) -> str:
     return f"{day.year}年{day.month}月{day.day}日" if language == "zh" else f"{day.day} {day:%B %Y}"
 
 
+def month_in(language: str, month: date, *, with_year: bool) -> str:
+    """Return a month such as `Jul` or `7月`, `with_year` such as `Jul 2026` or `2026年7月`."""
+    if language == "zh":
+        return f"{month.year}年{month.month}月" if with_year else f"{month.month}月"
+    return f"{month:%b %Y}" if with_year else f"{month:%b}"
+
+
 @lru_cache(maxsize=512)
 def accepted_language(header: str) -> str:
     """Return the language with the largest weight in an Accept-Language header; the first of equal weights.

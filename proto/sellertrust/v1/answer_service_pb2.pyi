@@ -493,7 +493,9 @@ class FindTierPathResponse(_message.Message):
 
     @_builtins.property
     def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppealEffect]:
-        """The effect of a successful appeal, which the seller cannot bring about alone; at most four incidents."""
+        """The effect of a successful appeal, which the seller cannot bring about alone; at most four incidents. For a seller,
+        none behind a barred letter alone.
+        """
 
     @_builtins.property
     def stamp(self) -> _trust_score_service_pb2.Stamp:

@@ -40,12 +40,12 @@ from service.ledger.records import Act
 
 DECIDE_DAYS = 30
 REFRESHED_AT_ONCE = 100
-DECIDED = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
+_DECIDED = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
 _MOVING = frozenset({Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION})
 _E = ENTRY.c
 _LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
 _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
-_DECIDING = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(DECIDED))
+_DECIDING = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(_DECIDED))
 _VIOLATING = select(_E.seller).distinct().where(HERE, text(COUNTING))
 _LINK_COUNT = select(func.count()).select_from(ENTRY).where(HERE, text(LINKED))
 _CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)

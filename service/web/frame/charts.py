@@ -8,6 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from service.web.frame.rendering import templates
+from service.web.languages import month_in
 
 WIDTH, HEIGHT = 880, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 18, 44
@@ -87,5 +88,4 @@ def _month_labels(begin: datetime, end: datetime, language: str) -> list[tuple[d
         month = (month + timedelta(days=32)).replace(day=1)
     skip = max(1, round((end - begin) / timedelta(days=31) / 7))
     shown = months[skip - 1 :: skip]
-    of_year, of_month = ("%Y年%-m月", "%-m月") if language == "zh" else ("%b %Y", "%b")
-    return [(one, one.strftime(of_year if one.month == 1 or one is shown[0] else of_month)) for one in shown]
+    return [(one, month_in(language, one, with_year=one.month == 1 or one is shown[0])) for one in shown]
