@@ -189,11 +189,16 @@ class MeasureKind(IntEnum):
     CAMPAIGN_EXCLUSION = 13
 
 
-GRAVEST_FIRST = (
+GRAVEST_FIRST: tuple[int, ...] = (
     *(MeasureKind.SUSPENSION, MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD, MeasureKind.ROLLING_RESERVE),
     *(MeasureKind.PAID_AHEAD_LIMIT, MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP),
 )
 """A shop that is closed, then its money, then all other kinds."""
+
+
+def rank_gravity(kind: int) -> int:
+    """Return a measure kind's place in GRAVEST_FIRST; all others come last."""
+    return GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else len(GRAVEST_FIRST)
 
 
 class DeliverySource(IntEnum):

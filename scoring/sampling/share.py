@@ -21,6 +21,7 @@ MIN_STRATUM = 10
 """The least results of a stratum: fewer cannot tell its own spread, so it is joined with the next smallest."""
 
 MEAN_FAKES = 4
+"""Results of a mean weight, beside the fakes, of which the added result's weight is the mean."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, get_args
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.base.enums import GRAVEST_FIRST
+from scoring.base.enums import rank_gravity
 from scoring.base.money import format_amount
 from scoring.policy.measures import Valued, find_binding
 from sellertrust.v1.entry_pb2 import MEASURE_KIND_PAID_AHEAD_LIMIT, MEASURE_KIND_WAIVER, MeasureKind, Tier
@@ -103,7 +103,6 @@ def describe_terms(response: EvaluateMeasuresResponse) -> list[str]:
 def list_terms(response: EvaluateMeasuresResponse) -> list[dict[str, str]]:
     """Return rows of measures with an effect: the gravest kind first, of one kind the binding measure."""
     binding = _find_binding_measures(response)
-    rank = {int(kind): place for place, kind in enumerate(GRAVEST_FIRST)}
     found = []
     for number, measure in enumerate(response.measures):
         is_placed = measure.current.HasField("deposit") and not measure.current.deposit.amount_minor
@@ -115,7 +114,7 @@ def list_terms(response: EvaluateMeasuresResponse) -> list[dict[str, str]]:
             value = f"at most {most} on orders under {format_count(response.terms.ahead_days, 'day')} old"
         row = _row(measure, response.currency, is_binding=number in binding)
         row["value"] = value + "".join(f" ({note})" for note in _notes(measure))
-        found.append((rank.get(measure.kind, len(rank)), number not in binding, row))
+        found.append((rank_gravity(measure.kind), number not in binding, row))
     return [row for *_, row in sorted(found, key=lambda one: one[:2])]
 
 

@@ -54,7 +54,7 @@ source = "brand"
 def run_year(say: Callable[[str], None], sellers: int) -> dict[str, float]:
     half, whole = (_run(say, number) for number in (sellers // 2, sellers))
     by_slope = {
-        f"year.1m.{name}": round(value + (value - half[name]) / (sellers / 2) * (1_000_000 - sellers), 1)
+        f"year.1m.{name}": extend_line((sellers // 2, half[name]), (sellers, value), 1_000_000)
         for name, value in whole.items()
     }
     return {
@@ -63,6 +63,12 @@ def run_year(say: Callable[[str], None], sellers: int) -> dict[str, float]:
         **{f"year.{name}": value for name, value in whole.items()},
         **by_slope,
     }
+
+
+def extend_line(half: tuple[float, float], whole: tuple[float, float], size: float) -> float:
+    """Return the value at `size` on the line through two pairs of (size, value)."""
+    slope = (whole[1] - half[1]) / (whole[0] - half[0])
+    return round(whole[1] + slope * (size - whole[0]), 1)
 
 
 def _run(say: Callable[[str], None], sellers: int) -> dict[str, float]:

@@ -51,7 +51,7 @@ from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
 from service.scores.extract import COLUMNS, Extract
 from service.shared_files import Store
-from tests.bench._year_of_2014 import run_year
+from tests.bench._year_of_2014 import extend_line, run_year
 from tests.helpers.servers import Shelf
 from tests.helpers.spark import missing, start_spark
 from tests.helpers.training_ledgers import STUDIES, market_ledger, restated, train
@@ -152,16 +152,12 @@ def _run_training(say: Say, folder: Path, base: int, size: int) -> dict[str, flo
             found.append(pool.submit(_train, place).result())
         say(f"{copies * base:,} sellers with {repeated.rows:,} entries: {found[-1]}")
     half, whole = found
-
-    def at_ten_million(less: float, more: float) -> float:
-        return round(more + (more - less) / (whole.rows - half.rows) * (10_000_000 - whole.rows), 1)
-
     return {
         "train.rows": whole.rows,
         "train.s": round(whole.seconds, 1),
         "train.gb": round(whole.peak_gb, 2),
-        "train_10m_s": at_ten_million(half.seconds, whole.seconds),
-        "train_10m_gb": at_ten_million(half.peak_gb, whole.peak_gb),
+        "train_10m_s": extend_line((half.rows, half.seconds), (whole.rows, whole.seconds), 10_000_000),
+        "train_10m_gb": extend_line((half.rows, half.peak_gb), (whole.rows, whole.peak_gb), 10_000_000),
     }
 
 

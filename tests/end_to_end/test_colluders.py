@@ -14,7 +14,6 @@ from tests.helpers.worlds import artifact
 
 pytestmark = pytest.mark.long
 
-GENERAL = GRADED
 WHY: dict[str, Any] = {"actor": "staff-7", "reason": "one ring, one text"}
 
 
@@ -23,7 +22,7 @@ def marketplace(backend: str, folder: Path, entries: list[entry_pb2.Entry]) -> I
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(database(backend, folder))
-        running = stack.enter_context(running_server(folder, artifact=artifact(), database_url=url, policy=GENERAL))
+        running = stack.enter_context(running_server(folder, artifact=artifact(), database_url=url, policy=GRADED))
         client = stack.enter_context(running.client(deadline_seconds=60))
         client.append_entries(MARKET, entries)
         yield client

@@ -6,6 +6,7 @@ Every tree uses one feature, or one pair that the study names, so the model is a
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,7 @@ def split_into_runs(values: Floats, weight: Floats, most: int) -> Ints:
 
 def _shorten_edges(edges: Floats, seen: Floats) -> Floats:
     found: list[float] = []
-    for edge, following in zip(edges, [*edges[1:], np.inf], strict=True):
+    for edge, following in pairwise([*edges.tolist(), np.inf]):
         place = int(np.searchsorted(seen, edge, side="right"))
         low = max(
             [*seen[max(place - 1, 0) : place].tolist(), *(np.nextafter(last, np.inf) for last in found[-1:])],

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from scoring.base.enums import GRAVEST_FIRST
+from scoring.base.enums import rank_gravity
 from scoring.entries.field_types import is_id
 from scoring.entries.kinds.common import REASON
 from sellertrust.answers import ANSWER_SECONDS
@@ -229,8 +229,7 @@ class _Answers:
 
     @property
     def restrictions(self) -> list[StatementOfReasons]:
-        rank = {int(kind): place for place, kind in enumerate(GRAVEST_FIRST)}
-        return sorted(self.letters.statements, key=lambda one: (rank.get(one.kind, len(rank)), not one.binding))
+        return sorted(self.letters.statements, key=lambda one: (rank_gravity(one.kind), not one.binding))
 
     @property
     def measures(self) -> dict[str, str]:

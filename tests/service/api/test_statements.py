@@ -440,9 +440,8 @@ def test_of_two_holds_the_binding_one_is_marked(running: Running) -> None:
     with running.client() as client:
         client.append_entries(MARKET, entries)
     for language, counts in (("en", "this one counts"), ("zh", "以此项为准")):
-        short, long = sorted(
-            of_kind(letters(running, "s3", audience=SELLER, language=language), hold), key=lambda one: one.measure[-1]
-        )[::-1]
+        found = of_kind(letters(running, "s3", audience=SELLER, language=language), hold)
+        short, long = sorted(found, key=lambda one: one.measure, reverse=True)
         assert (short.measure, short.binding, long.binding) == ("hold-9", False, True)
         assert [counts in part for part in short.paragraphs if part.startswith(long.title)] == [True]
         assert [part for part in long.paragraphs if counts in part]

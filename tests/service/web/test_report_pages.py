@@ -57,8 +57,7 @@ def test_an_old_report_is_shown_while_it_is_made_again(limit: Limit) -> None:
     with badge_site(client) as site:
         assert site.get("/report/acme/2026.csv").status == 503
         client.may_end.set()
-        while site.get("/report/acme/2026.csv").status != 200:
-            pass
+        wait_until(lambda: site.get("/report/acme/2026.csv").status == 200)
         client.may_end.clear()
         assert [site.get("/report/acme/2026.csv").status for _ in range(3)] == [200] * 3
         client.may_end.set()
