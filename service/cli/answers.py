@@ -26,6 +26,7 @@ from service.cli.ledger import read_entries
 from service.cli.measures import kind_text, tier_text, value_text
 from service.cli.options import Language, Marketplace, Seller
 from service.cli.output import Exit, Format, Output, emit, emit_one, wrap_line, write
+from service.cli.progress import StepProgress
 from service.cli.rows import dict_of
 from service.cli.scores import name_tier
 
@@ -188,8 +189,8 @@ def statements(
     }
     records: list[Mapping[str, Any]] = []
     count = 0
-    with client(marketplace) as (connection, where):
-        for seller, statement in _list_statements(connection, where, sellers, language):
+    with client(marketplace) as (connection, where), StepProgress() as progress:
+        for seller, statement in _list_statements(connection, where, sellers, language, progress):
             if notices and not statement.HasField("notice_end_time"):
                 continue
             name = f"{seller}~{statement.measure or 'notice'}.{statement.language}"
@@ -212,9 +213,11 @@ def statements(
 
 
 def _list_statements(
-    connection: Client, where: str, sellers: list[str] | None, language: str
+    connection: Client, where: str, sellers: list[str] | None, language: str, progress: StepProgress
 ) -> Iterator[tuple[str, StatementOfReasons]]:
-    for seller in sellers or _list_sellers(connection, where):
+    asked = sellers or [*_list_sellers(connection, where)]
+    for number, seller in enumerate(asked, 1):
+        progress("letters", number, len(asked))
         try:
             found = connection.list_statements_of_reasons(where, seller, language=language)
         except SellertrustCallError as error:

@@ -19,18 +19,22 @@ def write_outcomes(ledger: Ledger, mapping: ForeignMapping, data: Path, folder: 
     """Write into `folder` each mapped file's rows that report a violation, with its id and status.
 
     Rows that an import rejects as malformed are left out. Raises as `require_files`, and ConfigurationWrong if two
-    files would be written under one name.
+    files would be written under one name, no rule reports violations, or the marketplace has none.
     """
     require_files(mapping, data)
-    written = []
-    for file in mapping.files:
-        if any(rule.reports for rule in file.rules):
-            place = folder / f"{Path(file.path.replace('/', '-').removesuffix('.gz')).stem}.outcomes.csv"
-            if place in written:
-                raise ConfigurationWrong(f"two files of the mapping would be written as {place.name}; rename one")
-            written.append(place)
-            with replacing_privately(place) as out:
-                csv.writer(out).writerows(_list_outcomes(ledger, mapping.marketplace, file, data))
+    if not ledger.violations.list(mapping.marketplace, ledger.cut(), limit=1)[0]:
+        raise ConfigurationWrong(f"marketplace {mapping.marketplace!r} has no violation on record: name another one")
+    reporting = [file for file in mapping.files if any(rule.reports for rule in file.rules)]
+    if not reporting:
+        raise ConfigurationWrong("no rule of the mapping reports violations: name the mapping of an office's reports")
+    written: list[Path] = []
+    for file in reporting:
+        place = folder / f"{Path(file.path.replace('/', '-').removesuffix('.gz')).stem}.outcomes.csv"
+        if place in written:
+            raise ConfigurationWrong(f"two files of the mapping would be written as {place.name}; rename one")
+        written.append(place)
+        with replacing_privately(place) as out:
+            csv.writer(out).writerows(_list_outcomes(ledger, mapping.marketplace, file, data))
     return written
 
 

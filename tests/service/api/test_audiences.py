@@ -181,8 +181,8 @@ def _flatten(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]
 @pytest.mark.parametrize(
     ("language", "may", "pending", "nothing"),
     [
-        ("en", "You can appeal against it", "Your appeal is open", "Nothing that you do changes it"),
-        ("zh", "您可以免费申诉", "您的申诉正在处理中", "您的任何行动都不会"),
+        ("en", "You can appeal against it", "Your appeal is open", "Nothing that you do about it"),
+        ("zh", "您可以免费申诉", "您的申诉正在处理中", "仅就此项采取行动"),
     ],
 )
 def test_an_open_appeal_contradicts_no_sentence(

@@ -75,6 +75,15 @@ def test_an_office_gets_back_what_became_of_each_report(ledger: Ledger, tmp_path
         outcomes(ledger, "customs", tmp_path, tmp_path)
 
 
+def test_no_office_is_told_of_another_marketplace(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationWrong, match="'example' has no violation on record"):
+        outcomes(ledger, "customs", EXAMPLES, tmp_path)
+    for name in ("sellers", "customs"):
+        example(ledger, tmp_path, name)
+    with pytest.raises(ConfigurationWrong, match="no rule of the mapping reports violations"):
+        outcomes(ledger, "sellers", EXAMPLES, tmp_path)
+
+
 def test_outcomes_of_two_months_are_two_files(ledger: Ledger, tmp_path: Path) -> None:
     """A malformed line, which an import rejects, costs no other line its outcome."""
     for name in ("sellers", "customs"):
