@@ -43,10 +43,13 @@ class SlowClient:
     def __init__(self, error: Exception | None = None) -> None:
         self.may_end = threading.Event()
         self.error = error
+        self.failed = threading.Event()
 
     def get_transparency_report(self, _marketplace: str, period: str) -> GetTransparencyReportResponse:
         assert self.may_end.wait(PATIENCE_SECONDS)
         if self.error is not None:
+            self.may_end.clear()
+            self.failed.set()
             raise self.error
         return GetTransparencyReportResponse(period=period)
 
@@ -69,7 +72,9 @@ def test_a_report_that_fails_later_says_why(limit: Limit) -> None:
     with badge_site(client) as site:
         assert site.get("/report/acme/2026.csv").status == 503
         client.may_end.set()
+        assert client.failed.wait(PATIENCE_SECONDS)
         wait_until(lambda: site.get("/report/acme/2026.csv").status == 404)
+        client.may_end.set()
 
 
 @pytest.mark.parametrize(
