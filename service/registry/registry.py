@@ -56,7 +56,7 @@ def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
     free = ", ".join(feature.key for feature in features if is_freed(feature))
     texts = "; and that ".join(promise.text for promise in lost)
     raise PromiseGivenUp(
-        f"model {digest[:12]} gives up the promise that {texts} ({free} is free), so it may be challenger, but never"
+        f"model {digest[:12]} gives up the promise that {texts} ({free} is free). It may be challenger, but never"
         " champion: take the freed directions out of its study (where bad is a count, state [exposure] instead) and"
         " train again",
         {"model": digest, "promises": ",".join(promise.name for promise in lost)},

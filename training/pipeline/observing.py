@@ -76,7 +76,7 @@ def observe(step: Step, job: Job) -> Observations:
     _check_enough("test", test_points, test, left_out[split:], job)
     if rows.window_orders.any() and not test.window_orders.any():
         raise ConfigurationWrong(
-            "no order is settled in the windows of the test points, and some are in those of training: import exposure up to"
+            "no order is settled in the windows of the test points, but training windows have orders: import exposure up to"
             f" {format_day(max(point.window_end for point in test_points))}, or state earlier points in observation.test"
         )
     summary = (
@@ -99,16 +99,16 @@ def _check_enough(
     early = sum(day <= first for day in days)
     if early:
         remedy = (
-            f"the ledger goes back to {format_day(first)} only, and {early} of these {len(days)} points lie before, from"
-            f" {format_day(days[0])} on: shorten the window, the maturity or the embargo of the study, ask for fewer"
-            " points, or import what came before"
+            f"the ledger begins on {format_day(first)}. Of these {len(days)} points {early} lie before, the first on"
+            f" {format_day(days[0])}: shorten the window, the maturity or the embargo of the study, ask for fewer"
+            " points, or import older entries"
         )
     elif bad >= MIN_OF_EACH:
         finding = "nearly everybody is bad" if bad > 9 * (len(part.bad) - bad) else "too few are good"
         remedy = f"{finding}: shorten the window of the study, or ask for more in its bad definition"
     else:
         remedy = (
-            f"the ledger goes back to {format_day(first)}, before the first of these points, {format_day(days[0])}: widen"
+            f"the ledger begins on {format_day(first)}, before the first of these points, {format_day(days[0])}: widen"
             " the window, the bad definition or the eligible sellers of the study, or import more"
         )
     reasons = [f"{count:,} {why.replace('_', ' ')}" for why, count in _add_counts(left_out).items()]

@@ -157,7 +157,7 @@ def test_a_window_longer_than_the_ledger_is_refused(table: LedgerTable, study: S
     with pytest.raises(ConfigurationWrong, match="training points hold 0 rows") as refused:
         plan(Job(table, restated(study, window={"days": 700}), POLICY))
     said = refused.value.message
-    assert "the ledger goes back to 2024-01-0" in said
+    assert "the ledger begins on 2024-01-0" in said
     assert "shorten the window" in said
     assert "widen" not in said
     with pytest.raises(ConfigurationWrong, match="widen the window, the bad definition"):
