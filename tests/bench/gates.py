@@ -48,7 +48,7 @@ BAD_ROWS, BROKEN_ROWS = (50, 100, 200, 400), (100, 400)
 GOOD, EACH_BROKEN, EACH_POWER = 800, 300, 60
 FIRST_SEED = 7_000_000
 POWER = dict.fromkeys(("shifted", "miscalibrated"), (1.25, 1.5))
-MARKET_WORLDS, CITY_WORLDS = 6, 25
+MARKET_WORLDS, CITY_WORLDS = 3, 25
 UNMEASURED = {"parity", "reproducible"}
 CITIES = {
     "toronto": (toronto, ("toronto_a", "toronto_b")),

@@ -187,7 +187,7 @@ def _levelled(world: World, log_odds: Floats) -> Floats:
 @dataclass(frozen=True, slots=True)
 class HonestMarket:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    world_sellers: int = 800
+    world_sellers: int = 2_000
     days: int = DAYS
     study_parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from scoring.base.arrays import NEVER, Floats
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from training.checks.check import Check
-from training.evaluation.equal_volume import EqualVolume, auc_at_equal_volume
+from training.evaluation.equal_volume import MIN_BAD, MIN_PAIRS, EqualVolume, auc_at_equal_volume
 from training.evaluation.jeffreys import holm
 from training.fitting.crossfit import cross_fit
 from training.fitting.fit import Raw
@@ -20,7 +20,6 @@ from training.study.definition import Study
 
 SAMPLE = 20_000
 MAX_AUC = 0.8
-MIN_BAD, MIN_PAIRS = 40, 1_000
 ALPHA = 0.025
 """Chance, after Holm, that an honest feature at MAX_AUC fails."""
 

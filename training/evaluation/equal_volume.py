@@ -12,6 +12,8 @@ from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, groups_of
 
 MORE, LESS = 6, 5
+MIN_BAD, MIN_PAIRS = 40, 1_000
+"""Fewer bad rows, or pairs, refuse no model: ranking is not judged, and a person signs the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,12 @@ NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 def find_level_and_slope_ratios(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find two ratios of at least 1: observed over predicted rate, and the calibration slope, or their inverse.
 
-    Worked: slopes of 0.8 and 1.25 both give 1.25. A number needs rates, or a slope, above 0.
+    Worked: slopes of 0.8 and 1.25 both give 1.25. A number needs rates, or a slope, above 0. With fewer than 40 bad rows
+    a person decides.
     """
-    return _judge_level(evidence), _judge_slope(evidence)
+    level, slope = _judge_level(evidence), _judge_slope(evidence)
+    few = evidence.has_few_bad
+    return replace(level, by_person=few or level.by_person), replace(slope, by_person=few)
 
 
 def _judge_slope(evidence: GateEvidence) -> GateFinding:
@@ -106,7 +109,8 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
             f"{kind} {row.get('name') or row['tier']} has {row['observed']:.2%} bad where {row['predicted']:.2%} were"
             f" predicted, {ratio:.2f} times off."
         )
-        findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True))
+        by_person = evidence.has_few_bad
+        findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True, by_person=by_person))
     groups = f"{len(judged)} tiers and segments with enough rows"
     if not findings:
         return (GateFinding(1.0, f"None of {groups} is predicted off beyond chance."),)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.evaluation.case import CANDIDATE, CHAMPION
+from training.evaluation.equal_volume import MIN_BAD
 
 ALPHA = 0.05
 """Chance, after Holm's correction, that any of a gate's questions raises a false alarm."""
@@ -31,6 +32,11 @@ class GateEvidence:
         """Return whether the candidate was compared with a champion of the same label."""
         of_another_label = self.evaluation.get("champion", {}).get("other_label")
         return f"{CANDIDATE}-{CHAMPION}" in self.evaluation["judged"]["difference"] and not of_another_label
+
+    @property
+    def has_few_bad(self) -> bool:
+        """Return whether the test has fewer than 40 bad rows, on which no refusal may rest."""
+        return int(self.evaluation["test"]["bad"]) < MIN_BAD
 
     @property
     def reference(self) -> str:

@@ -7,6 +7,7 @@ from scipy.special import ndtr
 from scoring.model.promises import PROMISES
 from training.evaluation.arrays import ERRORS_95
 from training.evaluation.case import CANDIDATE, CHAMPION
+from training.evaluation.equal_volume import MIN_BAD, MIN_PAIRS
 from training.evaluation.jeffreys import holm
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 
@@ -57,10 +58,6 @@ def count_other_digests(evidence: GateEvidence) -> GateFinding:
     others = len(set(digests)) - 1
     digest_text = f"{others} with another digest" if others else "all with the same digest"
     return GateFinding(others, f"Trained {len(digests)} times, {digest_text}.")
-
-
-MIN_PAIRS, MIN_BAD = 1_000, 40
-"""Fewer pairs, or fewer bad rows in a pair, are not judged."""
 
 
 def find_lost_auc(evidence: GateEvidence) -> tuple[GateFinding, ...]:
