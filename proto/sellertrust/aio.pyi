@@ -360,7 +360,7 @@ class AsyncClient:
         deadline_seconds: float = REVIEW_SECONDS,
     ) -> AsyncIterator[QueueItem]: ...
     async def list_rings(
-        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = NETWORK_SECONDS
+        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = REFRESH_SECONDS
     ) -> ListRingsResponse: ...
     async def list_statements_of_reasons(
         self,

@@ -15,10 +15,10 @@ from sellertrust.v1.network_service_pb2 import (
 )
 
 NETWORK_SECONDS = 30.0
-"""A marketplace's links are read as a whole; people wait for that, no checkout does."""
+"""People wait for that, no checkout does."""
 
 REFRESH_SECONDS = 1_800.0
-"""For millions of links."""
+"""For millions of links, which ListRings reads as a whole once."""
 
 
 class Networks(Stubs):
@@ -44,7 +44,7 @@ class Networks(Stubs):
         return invoke(self._networks.GetSellerNetwork, request, deadline_seconds)
 
     def list_rings(
-        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = NETWORK_SECONDS
+        self, marketplace: str, *, page_size: int = 0, least_size: int = 0, deadline_seconds: float = REFRESH_SECONDS
     ) -> ListRingsResponse:
         """Return the rings of at least `least_size` sellers, most violators first; and by month, the sellers that links
         touched.

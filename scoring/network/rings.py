@@ -1,21 +1,20 @@
 """Rings: sellers whom links join, for staff to look at."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import nsmallest
 from statistics import median
 from typing import NamedTuple
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
-from scoring.base.arrays import Ints
 from scoring.base.enums import SHARED_BY_NATURE
 from scoring.base.time import DAY, format_day
 from scoring.network.links import MAX_SHARING, PPM, Hold, LinkDecisions
 from scoring.network.precision import find_precision
 
 JOINED_DAYS = 30
+
+Thing = str | tuple[str, str]
+"""An identifier, or a stated link (seller, other seller)."""
 
 
 class Ring(NamedTuple):
@@ -24,6 +23,7 @@ class Ring(NamedTuple):
     """Sellers with at least two links to others of the ring."""
     joined: int
     """First linked in the last JOINED_DAYS."""
+    violators: int
 
 
 class LinkCase(NamedTuple):
@@ -43,56 +43,110 @@ class Month(NamedTuple):
     """The median between both; 0 without any."""
 
 
-def find_shared(seller: Ints, thing: Ints) -> Ints:
-    """Return the distinct pairs (seller, thing), shape (2, pairs), both codes from 0, of what several share, without hubs."""
-    pairs: Ints = np.unique(np.stack([seller, thing]), axis=1)
-    sharing = np.bincount(pairs[1])[pairs[1]]
-    return pairs[:, (sharing > 1) & (sharing <= MAX_SHARING)]
+class RingIndex:
+    """Rings in memory. A changed seller regroups only the rings that it leaves or joins. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._things: dict[str, set[Thing]] = {}
+        self._holders: dict[Thing, set[str]] = {}
+        self._since: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        self._ring_of: dict[str, tuple[str, ...]] = {}
+        self._rings: dict[str, tuple[str, ...]] = {}
+        """By the first seller."""
+        self._moved: set[str] = set()
+
+    def replace(self, seller: str, holds: Iterable[Hold]) -> None:
+        """Let these live holds be all of a seller. Those unverified, or SHARED_BY_NATURE, join nobody."""
+        for thing in [*self._things.get(seller, ())]:
+            if isinstance(thing, str) or thing[0] == seller:
+                for one in _list_sides(seller, thing):
+                    self._leave(one, thing)
+        live = [hold for hold in holds if hold.kind not in SHARED_BY_NATURE and hold.verified]
+        for hold in live:
+            thing = hold.identifier or (seller, hold.other)
+            for one in _list_sides(seller, thing):
+                self._join(one, thing)
+        for kept, times in (
+            (self._since, [hold.since[0] for hold in live]),
+            (self._ends, [hold.until for hold in live if hold.until is not None]),
+        ):
+            kept.pop(seller, None)
+            if times:
+                kept[seller] = min(times)
+
+    def _join(self, seller: str, thing: Thing) -> None:
+        self._things.setdefault(seller, set()).add(thing)
+        holders = self._holders.setdefault(thing, set())
+        holders.add(seller)
+        self._mark(holders)
+
+    def _leave(self, seller: str, thing: Thing) -> None:
+        holders = self._holders[thing]
+        self._mark(holders)
+        things = self._things[seller]
+        holders.remove(seller)
+        things.remove(thing)
+        if not holders:
+            del self._holders[thing]
+        if not things:
+            del self._things[seller]
+
+    def _mark(self, holders: set[str]) -> None:
+        if len(holders) <= MAX_SHARING + 1:  # at one more, a hub begins or ends
+            self._moved |= holders
+
+    def list_ended(self, time: int) -> list[str]:
+        """Return the sellers with a hold that ended by a time (microseconds)."""
+        return [seller for seller, end in self._ends.items() if end <= time]
+
+    def list_rings(self, least_size: int, most: int, time: int, violators: Iterable[str]) -> tuple[list[Ring], int]:
+        """Return at most `most` rings, and the number of all of at least `least_size` sellers (2 or more).
+
+        Those with most violators come first, then the largest. `time`: in microseconds.
+        """
+        self._regroup()
+        counts = Counter(self._ring_of[seller][0] for seller in violators if seller in self._ring_of)
+        rings = [ring for ring in self._rings.values() if len(ring) >= least_size]
+        shown = nsmallest(most, rings, key=lambda ring: (-counts.get(ring[0], 0), -len(ring), ring[0]))
+        return [self._describe(ring, counts[ring[0]], time) for ring in shown], len(rings)
+
+    def _describe(self, ring: tuple[str, ...], violators: int, time: int) -> Ring:
+        core = sum(sum(len(self._holders[thing]) > 1 for thing in self._list_joining(one)) >= 2 for one in ring)
+        joined = sum(self._since.get(one, 0) >= time - JOINED_DAYS * DAY for one in ring)
+        return Ring(ring, core, joined, violators)
+
+    def _regroup(self) -> None:
+        loose = self._moved
+        for ring in [self._ring_of[seller] for seller in loose if seller in self._ring_of]:
+            if self._rings.pop(ring[0], None):
+                loose.update(ring)
+                for seller in ring:
+                    del self._ring_of[seller]
+        while loose:
+            members = self._collect(loose.pop())
+            loose -= members
+            if len(members) > 1:
+                ring = tuple(sorted(members))
+                self._rings[ring[0]] = ring
+                self._ring_of |= dict.fromkeys(ring, ring)
+
+    def _collect(self, seller: str) -> set[str]:
+        members, open_sellers = {seller}, [seller]
+        while open_sellers:
+            for thing in self._list_joining(open_sellers.pop()):
+                new = self._holders[thing] - members
+                members |= new
+                open_sellers += new
+        return members
+
+    def _list_joining(self, seller: str) -> Iterator[Thing]:
+        things = self._things.get(seller, ())
+        return (thing for thing in things if len(self._holders[thing]) <= MAX_SHARING)
 
 
-def label_components(shared: Ints, sellers: int) -> Ints:
-    """Return each seller's component number; sellers of one component are joined by shared things.
-
-    `shared`: pairs (seller, thing) as two arrays.
-    """
-    seller, thing = shared
-    nodes = sellers + (int(thing.max()) + 1 if len(thing) else 0)
-    links = coo_array((np.ones(len(seller), dtype=np.int8), (seller, thing + sellers)), shape=(nodes, nodes))
-    labels: Ints = connected_components(links, directed=False)[1][:sellers]
-    return labels
-
-
-def find_rings(holds: Iterable[Hold], least_size: int, time: int) -> list[Ring]:
-    """Return the rings of at least `least_size` sellers at a time (microseconds), in no order."""
-    live = [hold for hold in holds if hold.kind not in SHARED_BY_NATURE and hold.verified]
-    names = list(dict.fromkeys([*(one.seller for one in live), *(one.other for one in live if one.other)]))
-    code = {name: place for place, name in enumerate(names)}
-    things: dict[tuple[str, ...], int] = {}
-    pairs: list[tuple[int, int]] = []
-    for one in live:
-        thing = things.setdefault((one.identifier,) if one.identifier else (one.seller, one.other), len(things))
-        pairs.append((code[one.seller], thing))
-        if one.other:
-            pairs.append((code[one.other], thing))
-    if not pairs:
-        return []
-    shared = find_shared(*np.array(pairs, dtype=np.int64).T)
-    labels = label_components(shared, len(names))
-    order = np.argsort(labels, kind="stable")
-    edges = [0, *(np.flatnonzero(np.diff(labels[order])) + 1).tolist(), len(names)]
-    degree = np.bincount(shared[0], minlength=len(names))
-    first = np.full(len(names), np.iinfo(np.int64).max)
-    np.minimum.at(first, [code[one.seller] for one in live], [one.since[0] for one in live])
-    is_new = first >= time - JOINED_DAYS * DAY
-    return [
-        Ring(
-            tuple(sorted(names[place] for place in members)),
-            int((degree[members] >= 2).sum()),
-            int((is_new & (first < np.iinfo(np.int64).max))[members].sum()),
-        )
-        for begin, end in pairwise(edges)
-        if len(members := order[begin:end]) >= least_size
-    ]
+def _list_sides(seller: str, thing: Thing) -> tuple[str, ...]:
+    return (seller,) if isinstance(thing, str) else thing
 
 
 def list_months(cases: Iterable[LinkCase], confirmed: Mapping[str, Sequence[int]]) -> list[Month]:

@@ -87,17 +87,16 @@ def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPr
     return [message_of(pb.LinkPrecision, one, one.decided, link_kind=kind) for kind, one in measured.items()]
 
 
-def ring_message(marketplace: str, ring: Ring, violators: int, settled_minor: int) -> pb.Ring:
+def ring_message(marketplace: str, ring: Ring, settled_minor: int) -> pb.Ring:
     """Return a ring's message. It names the first MAX_SELLERS sellers; `size` counts all.
 
-    `violators`: how many of all violated. `settled_minor`: what all settled, in minor units of the policy's currency.
+    `settled_minor`: what all settled, in minor units of the policy's currency.
     """
     return message_of(
         pb.Ring,
         ring,
         sellers=[seller_name(marketplace, name) for name in ring.sellers[:MAX_SELLERS]],
         size=len(ring.sellers),
-        violators=violators,
         settled_minor=settled_minor,
     )
 

@@ -25,6 +25,7 @@ from service.ledger.queries.links import LinkQueries
 from service.ledger.queries.measures import MeasureQueries, RecordCondition
 from service.ledger.queries.notifiers import NotifierQueries
 from service.ledger.queries.positions import Positions
+from service.ledger.queries.rings import RingQueries
 from service.ledger.queries.runs import RunQueries
 from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
@@ -50,6 +51,7 @@ class Ledger:
         self.sellers = SellerQueries(clock)
         self.identities = IdentityQueries(clock)
         self.links = LinkQueries(clock)
+        self.rings = RingQueries(clock)
         self.notifiers = NotifierQueries(clock)
         self.transparency = TransparencyQueries(clock)
         self.runs = RunQueries(clock, self.sellers, self.violations, self.measures)

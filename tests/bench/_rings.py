@@ -5,17 +5,17 @@ with one. Cases count from FROM_PERCENT on. `warning_days.median`: from case to 
 violations, and cases left. `evader_gain`: percent that a banned seller's accounts may sell a day beyond one newcomer.
 
 A second ledger has `links`: `recall_s` and `recall_confirmed_s` recall a product there that `recall.sellers` list;
-`incremental_ms`: an append that moves links; `refresh_s`: RefreshLinks. `rebuild_s`, `rebuild_mb`: components, in memory.
+`incremental_ms`: an append that moves links; `rings_ms`: rings after it. `refresh_s`: RefreshLinks. `rings_first_s`: a first
+read of rings; `rebuild_s`, `rebuild_mb`: the same by slope for LINKS_OF_ALL.
 """
 
 import random
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
+from resource import getpagesize
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import NamedTuple
@@ -29,7 +29,6 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.measures.case_record import list_links
 from scoring.network.links import LinkDecisions
 from scoring.network.precision import find_precision
-from scoring.network.rings import find_shared, label_components
 from scoring.policy.rules import Situation
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
@@ -37,6 +36,8 @@ from tests.helpers.builders import MARKET, NOW, PRODUCT_REPORT, Clock, confirmed
 from tests.helpers.policies import TIERS
 
 GANG, AT_ONCE = 5, 1_000
+LINKS_OF_ALL = 6_000_000
+"""Of 10 million sellers."""
 FROM_PERCENT = 80
 """The policy's demand on a link."""
 KINDS = (LinkKind.BANK_ACCOUNT, LinkKind.DEVICE, LinkKind.ADDRESS)
@@ -68,33 +69,38 @@ class Market(NamedTuple):
         stated = self.ledger.measures.read_seller_terms(MARKET, seller, self.ledger.cut()).cases
         return [one.start for one in list_links(stated, self.ledger.cut().observe_time) if one.percent >= FROM_PERCENT]
 
+    def list_touched(self) -> set[str]:
+        """Return the sellers that ever had a case of a link."""
+        return {one.seller for one in self.ledger.rings.read(MARKET, self.ledger.cut(), 2, 1).cases}
+
     def was_warned(self, seller: str) -> int | None:
         stated = self.ledger.measures.read_seller_terms(MARKET, seller, self.ledger.cut()).cases
         opened = [one for one in stated if one.fact.state is CaseState.OPENED]
         return min((one.occur_time for one in opened if one.fact.strength_ppm >= 10_000 * FROM_PERCENT), default=None)
 
 
-def measure_rings(
-    gangs: int = 60,
-    honest: int = 40_000,
-    rebuild_sellers: int = 10_000_000,
-    links: int = 1_000_000,
-    recalled: int = 100_000,
-) -> dict[str, float]:
+def measure_rings(gangs: int = 60, honest: int = 40_000) -> dict[str, float]:
     with open_market() as market:
         _fill(market, gangs, honest)
-        figures = _bust(market, gangs, honest) | _plant(market) | _evade(market) | _overturn(market)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        figures |= pool.submit(rebuild, rebuild_sellers).result()
+        return _bust(market, gangs, honest) | _plant(market) | _evade(market) | _overturn(market)
+
+
+def measure_large(links: int = 1_000_000, recalled: int = 100_000) -> dict[str, float]:
     with open_market() as market:
-        return figures | _fill_large(market, links, recalled) | _recall(market) | _move(market, links)
+        figures = _fill_large(market, links, recalled) | _recall(market)
+        return figures | _rebuild(market, links) | _move(market, links)
 
 
-def rebuild(sellers: int) -> dict[str, float]:
-    begin, chance, links = perf_counter(), np.random.default_rng(1), sellers * 6 // 10
-    label_components(find_shared(chance.integers(0, sellers, links), chance.integers(0, sellers // 2, links)), sellers)
-    seconds, kilobytes = perf_counter() - begin, getrusage(RUSAGE_SELF).ru_maxrss
-    return {"rebuild.sellers": sellers, "rebuild_s": round(seconds, 2), "rebuild_mb": kilobytes // 1_024}
+def _rebuild(market: Market, links: int) -> dict[str, float]:
+    before, begin = resident_mb(), perf_counter()
+    market.list_touched()
+    seconds, megabytes = perf_counter() - begin, resident_mb() - before
+    of_all = LINKS_OF_ALL / links
+    return {
+        "rings_first_s": round(seconds, 2),
+        "rebuild_s": round(seconds * of_all),
+        "rebuild_mb": round(megabytes * of_all),
+    }
 
 
 @contextmanager
@@ -128,22 +134,31 @@ def _recall(market: Market) -> dict[str, float]:
     return figures
 
 
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * getpagesize() / 2**20
+
+
 def _move(market: Market, links: int) -> dict[str, float]:
-    milliseconds = []
+    times: dict[str, list[float]] = {"incremental_ms": [], "rings_ms": []}
+
+    def measure(name: str, act: Callable[[], object]) -> None:
+        begin = perf_counter()
+        act()
+        times[name].append(1_000 * (perf_counter() - begin))
+
     for bad in range(0, min(links // 2, 400), 2):
         confirmation = [link(f"c-{n}", f"r{n}", f"of-0-{bad // 2}", state=LinkState.CONFIRMED) for n in (bad, bad + 1)]
         for one in (*confirmation, confirmed(f"v-{bad}", f"r{bad}")):
-            begin = perf_counter()
-            market.append(one)
-            milliseconds.append(1_000 * (perf_counter() - begin))
+            measure("incremental_ms", partial(market.append, one))
         assert market.cases(f"r{bad + 1}")
+        measure("rings_ms", market.list_touched)
     begin = perf_counter()
     market.ledger.refresh_links(MARKET)
-    return {
-        "incremental_ms.p50": round(float(np.percentile(milliseconds, 50)), 1),
-        "incremental_ms.p99": round(float(np.percentile(milliseconds, 99)), 1),
-        "refresh_s": round(perf_counter() - begin, 1),
-    }
+    figures = {"refresh_s": round(perf_counter() - begin, 1)}
+    for name, of in times.items():
+        figures |= {f"{name}.p{part}": round(float(np.percentile(of, part)), 1) for part in (50, 99)}
+    return figures
 
 
 def _fill(market: Market, gangs: int, honest: int) -> None:
@@ -186,7 +201,8 @@ def _bust(market: Market, gangs: int, honest: int) -> dict[str, float]:
             warned.add(gang)
             days.append((market.clock.now - since) / DAY)
         market.append(confirmed(f"v-{seller}", seller, occur_time=NOW))
-    touched = sum(bool(market.cases(f"h{number}")) for number in range(honest))
+    among = market.list_touched()
+    touched = sum(bool(market.cases(seller)) for seller in among.intersection(f"h{n}" for n in range(honest)))
     upper = find_precision(LinkDecisions(touched, honest - touched))[1]
     return {
         "rings.found": round(100 * len(warned) / gangs, 2),
@@ -232,9 +248,8 @@ def _evade(market: Market, accounts: int = 4) -> dict[str, float]:
 
 def _overturn(market: Market) -> dict[str, float]:
     cut = market.ledger.cut()
-    sellers = sorted({one.seller for one in market.ledger.links.list_holds(MARKET, cut)})
-    violators = market.ledger.links.find_violators(MARKET, sellers, cut)
+    violators = market.ledger.links.find_surroundings(MARKET, market.list_touched(), cut, 2).violators
     for one in violators.values():
         market.append(status(one.violation, Action.OVERTURN))
-    left = sum(bool(market.cases(seller)) for seller in sellers)
+    left = sum(bool(market.cases(seller)) for seller in market.list_touched())
     return {"retracted.tried": len(violators), "retracted.left_traces": left}

@@ -4,13 +4,12 @@
 by listings; `coverage_value.*`: by value. `halfwidth_over_srs.*`: its mean half-width over Jeffreys' interval from a
 simple random sample of the same budget. `export.accepted`: of `export.tampered` values, those that the check missed.
 
-Half an hour on two idle cores.
+An hour on an idle core.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
-from multiprocessing import get_context
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from scoring.sampling.plan import PPB, draw, draw_plan, find_probabilities
 from scoring.sampling.share import ErrorsOfTest, estimate_shares, find_interval, weigh
 from service.call_context import Approval
 from service.contract.case_export import CaseExport, describe_case, find_faults, signed_bytes
-from tests.bench._rings import measure_rings, open_market
+from tests.bench._rings import measure_large, measure_rings, open_market
 from tests.helpers.builders import MARKET, NOW, confirmed, link
 
 Say = Callable[[str], None]
@@ -38,17 +37,13 @@ SPREAD, NOISE = 1.5, 0.7
 """Standard deviations, in log-odds: of the listings' risks, and of the error of what is expected of them."""
 
 
-def run(say: Say) -> dict[str, float]:
-    figures: dict[str, float] = {"repetitions": REPETITIONS, **measure_rings()}
-    for name, value in figures.items():
-        say(f"{name}: {value:,}")
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for (prevalence, budget), found in zip(CASES, pool.map(try_case, CASES), strict=True):
-            figures |= {f"{name}.{prevalence:g}.{budget}": value for name, value in found.items()}
-            say(f"{prevalence:.1%} fakes, {budget:,} buys: {', '.join(f'{name} {v}' for name, v in found.items())}")
-    tampered = [tamper_estimate(), tamper_case()]
-    figures |= {name: sum(one[name] for one in tampered) for name in ("export.tampered", "export.accepted")}
-    say(f"{figures['export.accepted']:.0f} of {figures['export.tampered']:,.0f} changed exports are accepted")
+def run(say: Say, only: str = "") -> dict[str, float]:
+    figures: dict[str, float] = {"repetitions": REPETITIONS}
+    for name, measure in PARTS.items():
+        found = measure() if only in ("", name) else {}
+        for key, value in found.items():
+            say(f"{key}: {value:,}")
+        figures |= found
     return figures
 
 
@@ -67,11 +62,12 @@ def try_case(case: tuple[float, int], repetitions: int = REPETITIONS) -> dict[st
         widths.append((high - low) / 2)
         low, high = interval_of(fake, chance, value, places)
         held_by_value += bool(low <= truth_by_value <= high)
-    return {
+    figures = {
         "coverage": round(100 * held / repetitions, 2),
         "coverage_value": round(100 * held_by_value / repetitions, 2),
         "halfwidth_over_srs": round(float(np.mean(widths)) / srs_halfwidth(float(truth), budget), 3),
     }
+    return {f"{name}.{prevalence:g}.{budget}": value for name, value in figures.items()}
 
 
 class Interval(NamedTuple):
@@ -106,6 +102,11 @@ def build_frame(prevalence: float, listings: int = LISTINGS, seed: int = 2_014) 
         Unit(f"l-{place:05}", "s", "", int(sold), int(value), int(ppm)) for place, (sold, value, ppm) in enumerate(rows)
     ]
     return make_frame(named), fake
+
+
+def tamper() -> dict[str, float]:
+    found = [tamper_estimate(), tamper_case()]
+    return {name: sum(one[name] for one in found) for name in found[0]}
 
 
 def tamper_estimate() -> dict[str, float]:
@@ -168,3 +169,11 @@ def list_paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
         yield from list_paths(part, (*path, key))
     if not isinstance(value, dict | list):
         yield path
+
+
+PARTS: dict[str, Callable[[], dict[str, float]]] = {
+    "rings": measure_rings,
+    "large": measure_large,
+    "tamper": tamper,
+    **{f"coverage.{prevalence:g}.{budget}": partial(try_case, (prevalence, budget)) for prevalence, budget in CASES},
+}

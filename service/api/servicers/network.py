@@ -6,7 +6,7 @@ from scoring.base.canonical import canonical_json
 from scoring.base.errors import ApprovalRequired, SellerNotFound, invalid
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.case_record import list_links
-from scoring.network.rings import find_rings, list_months
+from scoring.network.rings import list_months
 from scoring.scores.settled_value import add_up_settled
 from sellertrust.v1 import network_service_pb2 as pb
 from service.access.rights import Right
@@ -73,25 +73,20 @@ class NetworkServicer:
         marketplace = parse_marketplace(request.parent, "parent")
         limit = _number(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
         least = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
-        cut, links = self._ledger.cut(), self._ledger.links
-        rings = find_rings(links.list_holds(marketplace, cut), max(least, 2), cut.observe_time)
-        violators = links.find_violators(marketplace, [name for ring in rings for name in ring.sellers], cut)
-        ranked = sorted(
-            ((sum(name in violators for name in ring.sellers), len(ring.sellers), ring) for ring in rings),
-            key=lambda ranked: (-ranked[0], -ranked[1], ranked[2].sellers),
-        )
-        precision = links.find_precision(marketplace, cut)
-        months = list_months(*links.cases(marketplace, cut))
-        currency, shown = self._scorer.policy.now.rule_book.currency, ranked[:limit]
-        names = {name: None for _, _, ring in shown for name in ring.sellers}
-        settled = self._add_up_settled(marketplace, [*names], cut, currency) if currency and shown else {}
+        cut = self._ledger.cut()
+        found = self._ledger.rings.read(marketplace, cut, max(least, 2), limit)
+        precision = self._ledger.links.find_precision(marketplace, cut)
+        months = list_months(found.cases, found.confirmed)
+        currency = self._scorer.policy.now.rule_book.currency
+        names = [name for ring in found.rings for name in ring.sellers]
+        settled = self._add_up_settled(marketplace, names, cut, currency) if currency else {}
         return pb.ListRingsResponse(
             rings=[
-                ring_message(marketplace, ring, count, sum(settled.get(name, 0) for name in ring.sellers))
-                for count, _, ring in shown
+                ring_message(marketplace, ring, sum(settled.get(name, 0) for name in ring.sellers))
+                for ring in found.rings
             ],
-            ring_count=len(rings),
-            months=month_messages(months, self._ledger.sellers.count_sellers(marketplace) if months else 0, precision),
+            ring_count=found.ring_count,
+            months=month_messages(months, found.sellers, precision),
             precisions=precision_messages(precision),
             currency=currency,
         )

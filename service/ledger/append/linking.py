@@ -36,12 +36,12 @@ from service.ledger.queries.links import (
     read_surroundings,
     read_violators,
 )
+from service.ledger.queries.rings import MOVING
 from service.ledger.records import Act
 
 DECIDE_DAYS = 30
 REFRESHED_AT_ONCE = 100
 _DECIDED = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
-_MOVING = frozenset({Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION})
 _E = ENTRY.c
 _LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
 _POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
@@ -74,7 +74,7 @@ def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
 
 def find_moved(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
     """Return the sellers with links among those whose new entries may change what links bring."""
-    sellers = {new.seller for new in new_entries if new.item.kind in _MOVING or _suspends(new)} - {""}
+    sellers = {new.seller for new in new_entries if new.item.kind in MOVING or _suspends(new)} - {""}
     return _find_linked(reader, sellers)
 
 

@@ -17,21 +17,19 @@ from scoring.base.enums import (
     MeasureState,
 )
 from scoring.base.time import DAY
-from scoring.entries.cases import LINK_RULE
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.record import MeasureStatement
-from scoring.network.links import MAX_SHARING, Graph, Hold, LinkDecisions, LinkStatement, find_holds
+from scoring.network.links import MAX_SHARING, Graph, LinkDecisions, LinkStatement, find_holds
 from scoring.network.precision import find_precision
-from scoring.network.rings import LinkCase
 from scoring.network.terms import LEAST_CAUSE, MAX_CAUSE_DAYS, Violator
 from scoring.policy.history import find_decision_times
 from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.expressions import HERE, UP_TO_LAST, act_clause, among, among_kinds, only
 from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import CASES, COUNTING, ENTRY, ON_TERMS
+from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.resolving import ABOUT, CORRECTIONS, fold_states
 from service.ledger.records import Act, Cut
 
@@ -55,17 +53,11 @@ _OF_THINGS = (
     .order_by(_E.target, _E.sequence)
     .limit(bindparam("most"))
 )
-_EVERY = RECORDED.where(HERE, text(LINKED), text("+sequence <= :last")).order_by(_E.seller, _E.sequence)
 _COUNTED = select(_E.violation).where(HERE, among(_E.seller), text(COUNTING), _E.violation.is_not(None), UP_TO_LAST)
 _MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
     _E.seller, _E.sequence
 )
 _PRECISION = select(_E.content).where(HERE, act_clause(Act.PRECISION), UP_TO_LAST).order_by(_E.sequence.desc()).limit(1)
-_CASES_OF_LINKS = (
-    select(_E.seller, _E.target, _E.record_time)
-    .where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"), UP_TO_LAST)
-    .order_by(_E.marketplace, _E.sequence)
-)
 
 
 class Precision(NamedTuple):
@@ -98,36 +90,10 @@ class LinkQueries:
         with self.clock.open_reader(marketplace, cut) as reader:
             return _find_suspended(reader, sellers, cut.observe_time)
 
-    def list_holds(self, marketplace: str, cut: Cut) -> list[Hold]:
-        """Return by seller and identifier since when the seller has it, as a cut sees it."""
-        with self.clock.open_reader(marketplace, cut) as reader:
-            return find_holds(read_link_statements(reader), cut.observe_time)
-
-    def find_violators(self, marketplace: str, sellers: Collection[str], cut: Cut) -> dict[str, Violator]:
-        """Return by seller those of `sellers` whose confirmed violation reaches linked sellers at the cut: for 365 days."""
-        with self.clock.open_reader(marketplace, cut) as reader:
-            return read_violators(reader, sellers, cut.observe_time)
-
     def find_precision(self, marketplace: str, cut: Cut) -> dict[LinkKind, Precision]:
         """Return by kind how often links prove right, as last recorded; empty before a first `Ledger.refresh_links`."""
         with self.clock.open_reader(marketplace, cut) as reader:
             return read_precision(reader)
-
-    def cases(self, marketplace: str, cut: Cut) -> tuple[list[LinkCase], dict[str, list[int]]]:
-        """Return (cases, confirmed): each seller's case of each link, first stated, and when violations were confirmed.
-
-        `confirmed`: by seller, in microseconds, without sellers that have none.
-        """
-        with self.clock.open_reader(marketplace, cut) as reader:
-            first: dict[tuple[str, str], LinkCase] = {}
-            for seller, target, record_time in reader.rows(_CASES_OF_LINKS):
-                first.setdefault((seller, target), LinkCase(seller, record_time))
-            established = read_established(reader, {seller for seller, _ in first})
-            return [*first.values()], {seller: [one.time for one in of] for seller, of in established.items()}
-
-
-def read_link_statements(reader: RowReader) -> list[LinkStatement]:
-    return _read(reader, reader.rows(_EVERY))
 
 
 def read_links_of_sellers(reader: RowReader, sellers: Collection[str]) -> list[LinkStatement]:

@@ -16,7 +16,7 @@ MAX_MARKETPLACES = MAX_SELLERS = 2**31
 _E = ENTRY.c
 _MARKETPLACES = select_distinct(_E.marketplace)
 _SELLERS = select_distinct(_E.seller, HERE)
-_COUNT = select(func.count()).select_from(_SELLERS.subquery())
+COUNT_SELLERS = select(func.count()).select_from(_SELLERS.subquery())
 _DAYS = (
     select(
         _E.seller,
@@ -56,10 +56,6 @@ class SellerQueries:
         """
         found = self.clock.database.rows(_SELLERS, marketplace=marketplace, after=after, limit=limit)
         return [seller for (seller,) in found]
-
-    def count_sellers(self, marketplace: str) -> int:
-        [(number,)] = self.clock.database.rows(_COUNT, marketplace=marketplace, after="", limit=MAX_SELLERS)
-        return int(number)
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
         """Return the orders settled in the 30 days before the cut's day, by seller."""

@@ -13,9 +13,9 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import LinkChanged
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.measures.imposed import ImpositionContext, list_imposed
-from scoring.network.links import Graph
 from scoring.network.terms import MAX_CAUSE_DAYS, find_terms
 from scoring.policy.rules import NO_RULES
+from service.ledger.queries.rings import RingQueries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
@@ -153,6 +153,35 @@ def test_a_million_of_one_identifier_is_a_hub(ledger: Ledger) -> None:
     linked(ledger, *crowd, confirmed("v1", "bad"))
     assert last_case(ledger) is None
     assert last_case(ledger, "c1") is None
+
+
+def list_rings(ledger: Ledger) -> list[tuple[int, int]]:
+    """Return (size, violators) of each ring, which are the same as in a first read."""
+    found = ledger.rings.read(MARKET, ledger.cut(), 2, 100)
+    assert found == RingQueries(ledger.clock).read(MARKET, ledger.cut(), 2, 100)
+    return [(len(ring.sellers), ring.violators) for ring in found.rings]
+
+
+def test_rings_follow_each_change_as_if_read_anew(ledger: Ledger, clock: Clock) -> None:
+    crowd = [link(f"c{n}", f"c{n}", "iban") for n in range(18)]
+    steps: list[tuple[list[Entry], list[tuple[int, int]]]] = [
+        ([link("a", "a", "iban"), link("b", "b", "iban"), confirmed("v1", "stranger")], [(2, 0)]),
+        ([link("p", "p", "phone"), link("q", "q", "phone"), confirmed("v2", "a")], [(2, 1), (2, 0)]),
+        ([link("x", "q", "", other="b", until=clock.now + DAY)], [(4, 1)]),
+        (crowd, [(22, 1)]),
+        ([link("hub", "h", "iban")], [(3, 0)]),
+        ([link("off", "h", "iban", state=SEVERED)], [(22, 1)]),
+        ([correction("c3"), status("v2", Action.OVERTURN)], [(21, 0)]),
+        ([link("l", "l", "van", kind=LinkKind.LOGISTICS), link("u", "u", "phone", verified=False)], [(21, 0)]),
+    ]
+    for entries, sizes in steps:
+        ledger.append(MARKET, entries)
+        assert list_rings(ledger) == sizes
+    clock.now += DAY
+    assert list_rings(ledger) == [(19, 0), (2, 0)]
+    ledger.append(MARKET, [confirmed("v3", "p"), identity("i1", "new")])
+    ledger.erase(MARKET, "q", actor="officer", entry_id="e1")
+    assert list_rings(ledger) == [(19, 0)]
 
 
 def test_the_term_returns_when_a_hub_ends(ledger: Ledger) -> None:
@@ -335,11 +364,10 @@ def is_suspended(ledger: Ledger, seller: str, cut: Cut) -> bool:
 
 def at_once(ledger: Ledger) -> Terms:
     cut = ledger.cut()
-    low = {kind: one.low_ppm for kind, one in ledger.links.find_precision(MARKET, cut).items()}
-    graph = Graph.of(ledger.links.list_holds(MARKET, cut), low)
-    found = ledger.links.find_violators(MARKET, SELLERS, cut).items()
+    whole = ledger.links.find_surroundings(MARKET, SELLERS, cut, 1)
+    found = whole.violators.items()
     violators = {seller: one._replace(is_suspended=is_suspended(ledger, seller, cut)) for seller, one in found}
-    terms = find_terms(SELLERS, graph, violators, cut.observe_time)
+    terms = find_terms(SELLERS, whole.graph, violators, cut.observe_time)
     return {
         (one.seller, name_case(LINK_RULE, one.cause), one.strength_ppm, one.entries, one.accounts, one.start, one.until)
         for one in terms
@@ -369,6 +397,7 @@ def test_every_append_states_what_the_whole_gives(ledger: Ledger, clock: Clock, 
             ledger.refresh_links(MARKET)
         found = stated(ledger)
         assert found == at_once(ledger)
+        list_rings(ledger)
         most = max(most, len(found))
     assert most
     for name, _ in history.violations:
