@@ -44,7 +44,7 @@ class Month(NamedTuple):
 
 
 class RingIndex:
-    """Rings in memory. A changed seller regroups only the rings that it leaves or joins. Not thread-safe."""
+    """A changed seller regroups only the rings that it leaves or joins. Times: in microseconds. Not thread-safe."""
 
     def __init__(self) -> None:
         self._things: dict[str, set[Thing]] = {}
@@ -57,7 +57,7 @@ class RingIndex:
         self._moved: set[str] = set()
 
     def replace(self, seller: str, holds: Iterable[Hold]) -> None:
-        """Let these live holds be all of a seller. Those unverified, or SHARED_BY_NATURE, join nobody."""
+        """Let these live holds be all of a seller."""
         for thing in [*self._things.get(seller, ())]:
             if isinstance(thing, str) or thing[0] == seller:
                 for one in _list_sides(seller, thing):
@@ -97,14 +97,10 @@ class RingIndex:
             self._moved |= holders
 
     def list_ended(self, time: int) -> list[str]:
-        """Return the sellers with a hold that ended by a time (microseconds)."""
         return [seller for seller, end in self._ends.items() if end <= time]
 
     def list_rings(self, least_size: int, most: int, time: int, violators: Iterable[str]) -> tuple[list[Ring], int]:
-        """Return at most `most` rings, and the number of all of at least `least_size` sellers (2 or more).
-
-        Those with most violators come first, then the largest. `time`: in microseconds.
-        """
+        """Return at most `most` rings of at least `least_size` sellers, most violators first; and the number of all."""
         self._regroup()
         counts = Counter(self._ring_of[seller][0] for seller in violators if seller in self._ring_of)
         rings = [ring for ring in self._rings.values() if len(ring) >= least_size]

@@ -36,8 +36,7 @@ from tests.helpers.builders import MARKET, NOW, PRODUCT_REPORT, Clock, confirmed
 from tests.helpers.policies import TIERS
 
 GANG, AT_ONCE = 5, 1_000
-LINKS_OF_ALL = 6_000_000
-"""Of 10 million sellers."""
+LINKS_OF_ALL = 6_000_000  # of 10 million sellers
 FROM_PERCENT = 80
 """The policy's demand on a link."""
 KINDS = (LinkKind.BANK_ACCOUNT, LinkKind.DEVICE, LinkKind.ADDRESS)
@@ -70,7 +69,6 @@ class Market(NamedTuple):
         return [one.start for one in list_links(stated, self.ledger.cut().observe_time) if one.percent >= FROM_PERCENT]
 
     def list_touched(self) -> set[str]:
-        """Return the sellers that ever had a case of a link."""
         return {one.seller for one in self.ledger.rings.read(MARKET, self.ledger.cut(), 2, 1).cases}
 
     def was_warned(self, seller: str) -> int | None:

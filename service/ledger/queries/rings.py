@@ -1,4 +1,4 @@
-"""The rings of each marketplace, held in memory from the first read on; later reads add what changed since."""
+"""The rings of each marketplace, held in memory after the first read; later reads add what changed."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -30,7 +30,6 @@ from service.ledger.queries.sellers import COUNT_SELLERS, MAX_SELLERS
 from service.ledger.records import Cut
 
 MOVING = (Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION)
-"""Kinds of entries that may change what links bring."""
 
 _E = ENTRY.c
 _LATER = (HERE, _E.sequence > bindparam("after"), UP_TO_LAST)
@@ -81,10 +80,7 @@ class RingQueries:
         self._kept: dict[str, _Kept] = {}
 
     def read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
-        """Return at most `most` rings of at least `least_size` sellers (2 or more) at a present cut.
-
-        The first read takes minutes for millions of links.
-        """
+        """Return at most `most` rings of at least `least_size` sellers (2 or more), at a present cut."""
         with self._lock, self._clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, last_entry(connection).sequence, cut.observe_time)
             kept = self._kept[marketplace] = _advance(

@@ -156,7 +156,7 @@ def test_a_million_of_one_identifier_is_a_hub(ledger: Ledger) -> None:
 
 
 def list_rings(ledger: Ledger) -> list[tuple[int, int]]:
-    """Return (size, violators) of each ring, which are the same as in a first read."""
+    """Return (size, violators) of each ring."""
     found = ledger.rings.read(MARKET, ledger.cut(), 2, 100)
     assert found == RingQueries(ledger.clock).read(MARKET, ledger.cut(), 2, 100)
     return [(len(ring.sellers), ring.violators) for ring in found.rings]
