@@ -3,8 +3,6 @@
 `coverage.PREVALENCE.BUDGET`: percent of `repetitions` draws whose 95 % interval holds the frame's own share of fakes,
 by listings; `coverage_value.*`: by value. `halfwidth_over_srs.*`: its mean half-width over Jeffreys' interval from a
 simple random sample of the same budget. `export.accepted`: of `export.tampered` values, those that the check missed.
-
-An hour on an idle core.
 """
 
 from collections.abc import Callable, Iterator
@@ -110,10 +108,7 @@ def tamper() -> dict[str, float]:
 
 
 def tamper_estimate() -> dict[str, float]:
-    """Change every value of one estimate by a little, and count what the independent check accepts unsigned.
-
-    `format` is left out: it proves nothing.
-    """
+    """Count what the independent check accepts of changed values; `format` proves nothing."""
     frame, fake = build_frame(0.1, 400)
     plan = draw_plan(frame, "seed", 80)
     is_fake = {unit.listing: bool(one) for unit, one in zip(frame.units, fake, strict=True)}
@@ -130,7 +125,7 @@ def tamper_estimate() -> dict[str, float]:
 
 
 def tamper_case() -> dict[str, float]:
-    """Change every value of a signed case for an authority, and count what the check accepts."""
+    """Count what the check of a signed case accepts of changed values."""
     case = CaseExport(MARKET, ("bad",), Source.CUSTOMS, "customs law", "officer", "asked")
     with open_market() as market:
         market.append(link("l1", "bad", "iban"), link("l2", "bad", "", other="honest"), confirmed("v1", "bad"))
