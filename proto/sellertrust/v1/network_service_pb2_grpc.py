@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class NetworkServiceStub(object):
-    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    """Shows what links sellers, and the rings of a marketplace. Being in a ring says nothing about a seller:
     only a path to a confirmed violator opens a case. For staff alone.
     """
 
@@ -59,7 +59,7 @@ class NetworkServiceStub(object):
 
 
 class NetworkServiceServicer(object):
-    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    """Shows what links sellers, and the rings of a marketplace. Being in a ring says nothing about a seller:
     only a path to a confirmed violator opens a case. For staff alone.
     """
 
@@ -127,7 +127,7 @@ def add_NetworkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NetworkService(object):
-    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    """Shows what links sellers, and the rings of a marketplace. Being in a ring says nothing about a seller:
     only a path to a confirmed violator opens a case. For staff alone.
     """
 

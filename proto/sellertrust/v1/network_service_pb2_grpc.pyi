@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NetworkServiceStub:
-    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    """Shows what links sellers, and the rings of a marketplace. Being in a ring says nothing about a seller:
     only a path to a confirmed violator opens a case. For staff alone.
     """
 
@@ -53,7 +53,7 @@ class NetworkServiceStub:
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
-    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    """Shows what links sellers, and the rings of a marketplace. Being in a ring says nothing about a seller:
     only a path to a confirmed violator opens a case. For staff alone.
     """
 
@@ -75,7 +75,7 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows what links a seller to others, and the rings of a marketplace. Being in a ring says nothing about a seller:
+    """Shows what links sellers, and the rings of a marketplace. Being in a ring says nothing about a seller:
     only a path to a confirmed violator opens a case. For staff alone.
     """
 
