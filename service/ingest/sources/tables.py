@@ -39,7 +39,7 @@ def lines_of(raw: BinaryIO, file: str, reject: Reject) -> Iterator[tuple[int, by
 def columns_of(path: Path) -> list[str]:
     """Return the columns of a CSV, CSV.gz or Parquet file that text can hold; empty if it is missing or no table.
 
-    Lists, structures and bytes of Parquet are left out.
+    Lists, structures, bytes and durations of Parquet are left out.
     """
     if path.suffix == ".parquet":
         import polars as pl
@@ -103,7 +103,7 @@ def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], N
     """Yield (number, row by column) of a Parquet file; the first row is 1.
 
     `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Columns of
-    lists, structures or bytes are left out. Unreadable parts go to `reject`.
+    lists, structures, bytes or durations are left out. Unreadable parts go to `reject`.
     """
     import polars as pl
 
@@ -125,7 +125,7 @@ def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], N
 
 def _select_text(pl: Any, name: str, kind: Any) -> Any:
     column = pl.col(name)
-    if kind.is_nested() or kind in (pl.Binary, pl.Object):
+    if kind.is_nested() or kind in (pl.Binary, pl.Object, pl.Duration):
         return None
     if kind == pl.Datetime:
         column = column.dt.convert_time_zone("UTC") if kind.time_zone else column

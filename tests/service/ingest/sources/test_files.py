@@ -1,6 +1,6 @@
 import gzip
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def test_parquet_gives_what_the_same_table_as_csv_gives(ledger: Ledger, tmp_path
             "harm": ["high", None, "low"],
             "final": [True, False, None],
             "list": [[1], [2], [3]],
+            "waited": [timedelta(days=1)] * 3,
         }
     )
     frame.write_parquet(tmp_path / "rows.parquet")
