@@ -1,12 +1,12 @@
 from scoring.base.enums import Category, Severity, Status
 from scoring.entries.violation_state import is_held_back_for_person
-from service.ledger.queries.violations import OpenViolation
+from service.ledger.queries.violations import MAX_LISTED, OpenViolation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.priority import QueueItem, rank_items
 from service.review.reliability import assess, probability_upheld
 
-MAX_OPEN = 20_000
+MAX_OPEN = MAX_LISTED - 1
 """The newest of safety, and as many others."""
 
 

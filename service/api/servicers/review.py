@@ -80,11 +80,12 @@ class ReviewServicer:
         return response
 
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
+        cautions = self._scorer.cautions(marketplace, sellers, cut)
+        terms = self._ledger.measures.of_sellers(marketplace, list(cautions), cut)
         found: dict[str, list[Caution]] = {}
-        for seller, cautions in self._scorer.cautions(marketplace, sellers, cut).items():
-            stated = self._ledger.measures.read_seller_terms(marketplace, seller, cut).cases
-            confirmed = {one.fact.case for one in stated if one.fact.state is CaseState.CONFIRMED}
-            found[seller] = [caution for caution in cautions if caution.case not in confirmed]
+        for seller, raised in cautions.items():
+            confirmed = {one.fact.case for one in terms[seller].cases if one.fact.state is CaseState.CONFIRMED}
+            found[seller] = [caution for caution in raised if caution.case not in confirmed]
         return found
 
     def DecideViolations(self, request: review_pb.DecideViolationsRequest) -> review_pb.DecideViolationsResponse:

@@ -1,3 +1,4 @@
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,10 @@ from sqlalchemy import and_, bindparam, case, exists, func, or_, select, text
 from scoring.entries.cases import OPEN_STATES
 from scoring.entries.kinds.decisions import CaseChanged
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST
-from service.ledger.database.row_reader import read_fact
+from service.ledger.database.expressions import HERE, UP_TO_LAST, among
+from service.ledger.database.row_reader import NAMED, read_fact
 from service.ledger.database.tables import CASES, ENTRY
+from service.ledger.queries.waiting import ALL, WaitingList
 from service.ledger.records import Cut
 
 _E, _LATER = ENTRY.c, ENTRY.alias("later").c
@@ -32,14 +34,15 @@ _IS_OPEN = (
     _E.occur_time < bindparam("observe_time"),
     ~_IS_OVER,
 )
+_DEADLINE = func.coalesce(_E.until_time, 0)
 _OPEN = (
-    select(_E.seller, _E.entry_id, _E.occur_time, _E.content)
+    select(_DEADLINE, _E.sequence, _E.target, _E.entry_id)
     .where(HERE, *_IS_OPEN)
-    .order_by(_E.until_time, _E.sequence)
+    .order_by(_DEADLINE, _E.sequence)
     .limit(bindparam("limit"))
 )
+_CHANGED = select(_E.target).where(HERE, text(f"entry.{CASES}"), _E.sequence > bindparam("after"), UP_TO_LAST)
 _COUNTS = select(func.count(), func.count(case((_E.until_time <= bindparam("now"), 1)))).where(*_IS_OPEN)
-_COUNTS_HERE = _COUNTS.where(HERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +57,25 @@ class OpenCase:
     """Ids of entries; the latest ones, if very many."""
 
 
-@dataclass(frozen=True, slots=True)
 class CaseQueries:
-    clock: LedgerClock
+    def __init__(self, clock: LedgerClock) -> None:
+        self._clock = clock
+        self._open = WaitingList(clock, _OPEN, _OPEN.where(among(_E.target)), _CHANGED, place=2)
 
     def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
         """Return the first `limit` cases that wait for a person at the cut, by their deadline."""
-        return [_case_of(row) for row in self.clock.rows_as_of(cut, _OPEN, marketplace=marketplace, limit=limit)]
+        names = [name for *_, name in self._open.read(marketplace, cut)[:limit]]
+        with self._clock.open_reader(marketplace, cut) as reader:
+            rows = {row.entry_id: row for row in reader.rows(NAMED, names)}
+        return [_case_of(rows[name]) for name in names]
 
     def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
         """Return (open cases, those overdue at `now`, in microseconds), by default of all marketplaces."""
-        query = _COUNTS if marketplace is None else _COUNTS_HERE
-        [(open_cases, overdue)] = self.clock.rows_as_of(cut, query, now=now, marketplace=marketplace)
-        return open_cases, overdue
+        if marketplace is None:
+            [(open_cases, overdue)] = self._clock.rows_as_of(cut, _COUNTS, now=now)
+            return open_cases, overdue
+        rows = self._open.read(marketplace, cut)
+        return len(rows), bisect_right(rows, (now, ALL))
 
 
 def _case_of(row: Any) -> OpenCase:

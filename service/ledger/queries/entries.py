@@ -1,17 +1,26 @@
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, func, select, text
+from sqlalchemy import Select, bindparam, case, exists, func, select, text
 
 from scoring.base.enums import Kind
 from scoring.base.errors import EntryContentDiffers
 from scoring.entries.entry import entry_from_content
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, SEEN, SELLERS, UP_TO_LAST, among
+from service.ledger.database.expressions import (
+    AS_OF_CUT,
+    HERE,
+    ONLY_HERE,
+    SEEN,
+    SELLERS,
+    UP_TO_LAST,
+    among,
+    among_kinds,
+)
 from service.ledger.database.row_reader import NAMED, RowReader
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import COMPLAINTS, ENTRY, FACTS
+from service.ledger.queries.waiting import WaitingList
 from service.ledger.records import Cut, RecordedEntry
 from service.ledger.seals.sealed_texts import SellerKey, key_id_of, read_keys, unseal
 
@@ -42,7 +51,8 @@ _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
 _NAMED = _ENTRIES.where(HERE, among(_E.entry_id), *AS_OF_CUT)
 _DECISION = ENTRY.alias("decision").c
 _COMPLAINTS = (
-    _ENTRIES.where(
+    select(_E.sequence, _E.entry_id)
+    .where(
         HERE,
         text(f"entry.{COMPLAINTS}"),
         *AS_OF_CUT,
@@ -58,11 +68,16 @@ _COMPLAINTS = (
     .order_by(_E.sequence)
     .limit(bindparam("limit"))
 )
+_ON_COMPLAINTS = select(case((_E.kind == int(Kind.COMPLAINT), _E.entry_id), else_=_E.target)).where(
+    HERE, among_kinds(Kind.COMPLAINT, Kind.COMPLAINT_DECISION), _E.sequence > bindparam("after"), UP_TO_LAST
+)
 
 
-@dataclass(frozen=True, slots=True)
 class EntryQueries:
-    clock: LedgerClock
+    def __init__(self, clock: LedgerClock) -> None:
+        self.clock = clock
+        undecided = _COMPLAINTS.where(among(_E.entry_id))
+        self._complaints = WaitingList(clock, _COMPLAINTS, undecided, _ON_COMPLAINTS, place=1)
 
     def list(
         self,
@@ -90,8 +105,8 @@ class EntryQueries:
 
     def list_undecided_complaints(self, marketplace: str, cut: Cut, limit: int) -> Sequence[RecordedEntry]:
         """Return the first `limit` complaints that no decision names as of the cut, by sequence."""
-        with self.clock.open_reader(marketplace, cut) as reader:
-            return _open_texts(reader, reader.rows(_COMPLAINTS, limit=limit))
+        names = [name for _, name in self._complaints.read(marketplace, cut)[:limit]]
+        return self.list_by_id(marketplace, names, cut)
 
     def export(
         self, marketplace: str, cut: Cut, chunk: int = 50_000, *, bounded: bool = False, after: int = 0

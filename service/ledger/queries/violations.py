@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, and_, bindparam, exists, func, or_, select
+from sqlalchemy import and_, bindparam, exists, func, or_, select
 
 from scoring.base.enums import Attribution, Category, Kind, Source, Status
 from scoring.base.errors import ViolationNotFound
@@ -23,7 +23,11 @@ from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import read_page
 from service.ledger.queries.resolving import REPORT, change_of, resolve, state_on_arrival
+from service.ledger.queries.waiting import WaitingList
 from service.ledger.records import Cut, ViolationView
+
+MAX_LISTED = 20_001
+"""Open violations of safety, and as many others."""
 
 _E = ENTRY.c
 _C = ENTRY.alias("change").c
@@ -60,16 +64,19 @@ def _changed_by(prefix: str) -> Any:
 STATUS = func.coalesce(_latest(Kind.STATUS), _E.status)
 ATTRIBUTION = func.coalesce(_latest(Kind.ATTRIBUTION), 0)
 _OPEN = (
-    select(_E.entry_id, _E.sequence, _E.seller, _E.category, _E.severity, _E.notifier, SOURCE, STATUS)
+    select(-_E.sequence, _E.entry_id, _E.seller, _E.category, _E.severity, _E.notifier, SOURCE, STATUS)
     .where(
         of_kind(Kind.VIOLATION),
         *VISIBLE,
         STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
         ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
-        (_E.category == int(Category.SAFETY)) == bindparam("is_safety", type_=Boolean()),
     )
     .order_by(_E.marketplace.desc(), _E.sequence.desc())
-    .limit(bindparam("count"))
+    .limit(bindparam("limit"))
+)
+_CHANGED = select(_E.violation).where(
+    *(HERE, _E.violation.is_not(None), _E.sequence > bindparam("after"), UP_TO_LAST),
+    among_kinds(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
 )
 _HISTORY = RECORDED.where(
     HERE, among(_E.violation), among_kinds(Kind.STATUS, Kind.ATTRIBUTION), _E.status.is_not(None), UP_TO_LAST
@@ -80,8 +87,8 @@ _NAMED = REPORT.where(HERE, among(_E.entry_id), among_kinds(Kind.VIOLATION, Kind
 
 
 class OpenViolation(NamedTuple):
-    violation: str
     sequence: int
+    violation: str
     seller: str
     category: int
     severity: int
@@ -115,9 +122,10 @@ class SelectedReport(NamedTuple):
     state: ViolationState
 
 
-@dataclass(frozen=True, slots=True)
 class ViolationQueries:
-    clock: LedgerClock
+    def __init__(self, clock: LedgerClock) -> None:
+        self.clock = clock
+        self._open = {is_safety: _list_waiting(clock, is_safety=is_safety) for is_safety in (True, False)}
 
     def find(self, marketplace: str, violation_id: str, cut: Cut, seller: str = "") -> ViolationView:
         """Return one violation.
@@ -166,13 +174,13 @@ class ViolationQueries:
             return {view.violation: view for view in resolve(reader, reader.rows(_NAMED, names))}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
-        """Return the `count` newest violations that are alleged or under review, newest first.
+        """Return the `count` newest violations that are alleged or under review, newest first; at most MAX_LISTED.
 
         `is_safety`: of the category safety; otherwise all others.
         """
-        rows = self.clock.rows_as_of(cut, _OPEN, marketplace=marketplace, count=count, is_safety=is_safety)
         return [
-            OpenViolation._make((*columns, Source[source.upper()], Status(status))) for *columns, source, status in rows
+            OpenViolation._make((-order, *columns, Source[source.upper()], Status(status)))
+            for order, *columns, source, status in self._open[is_safety].read(marketplace, cut)[:count]
         ]
 
     def find_decisions(
@@ -216,6 +224,12 @@ class ViolationQueries:
             for report, violation in RowReader(connection, marketplace, sequence).rows(_DERIVED, names):
                 violations_of_reports.setdefault(report, []).append(violation)
         return violations_of_reports
+
+
+def _list_waiting(clock: LedgerClock, *, is_safety: bool) -> WaitingList:
+    safety = int(Category.SAFETY)
+    query = _OPEN.where(_E.category == safety if is_safety else _E.category != safety)
+    return WaitingList(clock, query, query.where(among(_E.entry_id)), _CHANGED, place=1, most=MAX_LISTED)
 
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:

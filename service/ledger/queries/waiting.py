@@ -1,0 +1,104 @@
+"""Lists of what waits: read once, then brought forward by the entries appended since."""
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select
+
+from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.clock.mending import Mending
+from service.ledger.database.row_reader import RowReader
+from service.ledger.queries.seals import SealQueries
+from service.ledger.records import Cut
+
+ALL = 2**62
+MAX_KEPT = 64
+"""Marketplaces."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Rows in order, as of a sequence with this chain."""
+
+    sequence: int
+    chain: bytes
+    mendings: tuple[Mending, ...]
+    rows: list[Any] = field(default_factory=list)
+    by_name: dict[str, list[Any]] = field(default_factory=dict)
+    end: Any = None
+    """The last row that was read; None if the rows are all."""
+
+    def replace(self, names: Iterable[str], rows: Iterable[Any], place: int) -> None:
+        for name in names:
+            for row in self.by_name.pop(name, ()):
+                del self.rows[bisect_left(self.rows, row)]
+        for row in rows:
+            if self.end is None or row <= self.end:
+                insort(self.rows, row)
+                self.by_name.setdefault(row[place], []).append(row)
+
+
+class WaitingList:
+    """Thread-safe. A row begins with its order and has its name at `place`.
+
+    `query`: with the parameter `limit`. `named`: the same, only of `names`. `changed`: the names that entries after the
+    sequence `after` are about. `most`: the rows that readers need.
+    """
+
+    def __init__(
+        self,
+        clock: LedgerClock,
+        query: Select[Any],
+        named: Select[Any],
+        changed: Select[Any],
+        place: int,
+        most: int = ALL,
+    ) -> None:
+        self._clock, self._seals = clock, SealQueries(clock)
+        self._query, self._named, self._changed = query, named, changed
+        self._place, self._most = place, most
+        self._kept: dict[str, _Waiting] = {}
+        self._lock = threading.Lock()
+
+    def read(self, marketplace: str, cut: Cut) -> Sequence[Any]:
+        """Return the first rows as of a cut, in order: all, or at least `most`. An earlier cut is read anew."""
+        chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
+        if chain is None:
+            return self._read_all(marketplace, cut, b"").rows
+        with self._lock:
+            kept = self._kept.pop(marketplace, None)
+            if kept is not None and kept.sequence > cut.sequence:
+                self._kept[marketplace] = kept
+                return self._read_all(marketplace, cut, b"").rows
+            if kept is None or not self._bring_forward(kept, marketplace, cut, chain):
+                kept = self._read_all(marketplace, cut, chain)
+            self._kept[marketplace] = kept
+            if len(self._kept) > MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
+            return kept.rows[:]
+
+    def _bring_forward(self, kept: _Waiting, marketplace: str, cut: Cut, chain: bytes) -> bool:
+        """Return False if the rows must be read anew."""
+        is_same_ledger = self._seals.chain_at(kept.sequence) == kept.chain
+        if not is_same_ledger or kept.mendings != self._clock.list_mendings(cut.sequence):
+            return False
+        with self._clock.open_reader(marketplace, cut) as reader:
+            names = {name for (name,) in reader.rows(self._changed, after=kept.sequence)}
+            kept.replace(names, self._rows(reader, self._named, names, ALL), self._place)
+        kept.sequence, kept.chain = cut.sequence, chain
+        return kept.end is None or len(kept.rows) >= self._most
+
+    def _read_all(self, marketplace: str, cut: Cut, chain: bytes) -> _Waiting:
+        found = _Waiting(cut.sequence, chain, self._clock.list_mendings(cut.sequence))
+        limit = min(2 * self._most, ALL)
+        with self._clock.open_reader(marketplace, cut) as reader:
+            rows = self._rows(reader, self._query, ("",), limit)
+        found.replace((), rows, self._place)
+        found.end = rows[-1] if len(rows) == limit else None
+        return found
+
+    def _rows(self, reader: RowReader, query: Select[Any], names: Iterable[str], limit: int) -> list[Any]:
+        return [tuple(row) for row in reader.rows(query, list(names), limit=limit)]

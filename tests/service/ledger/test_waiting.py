@@ -1,0 +1,68 @@
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from scoring.base.enums import Action, Attribution, ComplaintOutcome, Harm, MeasureKind, MeasureState, PayoutsChange
+from scoring.base.errors import SellertrustError
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.decisions import MeasureChanged
+from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, PayoutsChanged
+from service.ledger.queries import violations
+from service.ledger.store import Ledger
+from tests.helpers.builders import MARKET, Clock, attribution, status, violation
+
+STEPS = 60
+ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.APPEAL, Action.OVERTURN, Action.WITHDRAW)
+
+
+def waiting(ledger: Ledger) -> list[Any]:
+    cut, now = ledger.cut(), ledger.clock.now()
+    return [
+        *(ledger.violations.list_open(MARKET, cut, 2, is_safety=is_safety) for is_safety in (True, False)),
+        ledger.cases.list_open(MARKET, cut, 3),
+        *(ledger.cases.count_open(cut, now + days * DAY, MARKET) for days in (0, 40)),
+        ledger.entries.list_undecided_complaints(MARKET, cut, 3),
+    ]
+
+
+def facts(chance: random.Random, number: int) -> Iterator[Entry]:
+    seller, old = f"s{chance.randrange(4)}", chance.randrange(number + 1)
+    safety = {"violation_type": "unsafe_product", "harm": Harm.LOW} if chance.random() < 0.5 else {}
+    measure = MeasureChanged(f"m-{seller}", MeasureKind.MANUAL_REVIEW, MeasureState.IMPOSED, "staff", "because")
+    payouts = PayoutsChanged(chance.choice([*PayoutsChange]), "staff", "because")
+    outcome = ComplaintDecided(f"k{old}", chance.choice([*ComplaintOutcome]), "other", "looked at")
+    yield violation(f"v{number}", seller, **safety)
+    yield status(f"v{old}", chance.choice(ACTIONS), entry_id=f"d{number}")
+    yield attribution(f"v{old}", chance.choice([*Attribution]), f"a{number}")
+    yield Entry(f"p{number}", seller, payouts)
+    yield Entry(f"m{number}", seller, measure)
+    yield Entry(f"k{number}", seller, ComplaintFiled(f"m-{seller}", "wrong"))
+    yield Entry(f"kd{number}", seller, outcome)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_waits_is_as_if_read_anew(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """A ledger that has read before lists the same as one that reads all; few are kept, so the list is filled again."""
+    monkeypatch.setattr(violations, "MAX_LISTED", 2)
+    chance, seen = random.Random(seed), []  # noqa: S311
+    kept = Ledger(ledger.database, ledger.clock.server)
+    for number in range(STEPS):
+        clock.now += chance.randrange(3) * DAY
+        for entry in chance.sample([*facts(chance, number)], 4):
+            with suppress(SellertrustError):
+                kept.append(MARKET, [entry])
+        if number == STEPS // 2:
+            kept.erase(MARKET, "s1", actor="officer", entry_id="erased")
+        if number % 3 == 0:
+            before = kept.cut()
+            seen.append((before, found := waiting(kept)))
+            assert found == waiting(Ledger(ledger.database, ledger.clock.server))
+    assert all(any(found[part] for _, found in seen) for part in range(6))
+    assert len({found[3] for _, found in seen}) > 3
+    assert kept.cases.count_open(seen[3][0], clock.now, MARKET)[0] == seen[3][1][3][0]
