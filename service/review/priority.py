@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from scoring.base.enums import Category, Severity
 
@@ -10,8 +10,7 @@ HARM_WEIGHTS: Mapping[Severity, int] = MappingProxyType(
 """Harm of an order that ships in spite of a violation; only for the queue."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueItem:
+class QueueItem(NamedTuple):
     violation: str
     sequence: int
     category: Category

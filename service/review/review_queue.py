@@ -1,4 +1,4 @@
-from scoring.base.enums import Category, Severity, Status
+from scoring.base.enums import Status
 from scoring.entries.violation_state import is_held_back_for_person
 from service.ledger.queries.violations import MAX_LISTED, OpenViolation
 from service.ledger.records import Cut
@@ -27,8 +27,8 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
         QueueItem(
             violation=violation.violation,
             sequence=violation.sequence,
-            category=Category(violation.category),
-            severity=Severity(violation.severity),
+            category=violation.category,
+            severity=violation.severity,
             probability_upheld=probability_upheld(violation.source, judged.get(violation.notifier or "")),
             recent_orders=orders.get(violation.seller, 0),
             held_back=violation.violation in held_back,

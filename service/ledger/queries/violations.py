@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, exists, func, or_, select
 
-from scoring.base.enums import Attribution, Category, Kind, Source, Status
+from scoring.base.enums import Attribution, Category, Kind, Severity, Source, Status
 from scoring.base.errors import ViolationNotFound
 from scoring.base.time import format_time
 from scoring.entries.violation_state import RecordedChange, ViolationState
@@ -87,14 +87,19 @@ _NAMED = REPORT.where(HERE, among(_E.entry_id), among_kinds(Kind.VIOLATION, Kind
 
 
 class OpenViolation(NamedTuple):
-    sequence: int
+    order: int
+    """The newest has the lowest number."""
     violation: str
     seller: str
-    category: int
-    severity: int
+    category: Category
+    severity: Severity
     notifier: str | None
     source: Source
     status: Status
+
+    @property
+    def sequence(self) -> int:
+        return -self.order
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +183,7 @@ class ViolationQueries:
 
         `is_safety`: of the category safety; otherwise all others.
         """
-        return [
-            OpenViolation._make((-order, *columns, Source[source.upper()], Status(status)))
-            for order, *columns, source, status in self._open[is_safety].read(marketplace, cut)[:count]
-        ]
+        return self._open[is_safety].read(marketplace, cut)[:count]
 
     def find_decisions(
         self, marketplace: str, sequence: int, names: Collection[str]
@@ -229,7 +231,14 @@ class ViolationQueries:
 def _list_waiting(clock: LedgerClock, *, is_safety: bool) -> WaitingList:
     safety = int(Category.SAFETY)
     query = _OPEN.where(_E.category == safety if is_safety else _E.category != safety)
-    return WaitingList(clock, query, query.where(among(_E.entry_id)), _CHANGED, place=1, most=MAX_LISTED)
+    named = query.where(among(_E.entry_id))
+    return WaitingList(clock, query, named, _CHANGED, place=1, most=MAX_LISTED, make=_make_open)
+
+
+def _make_open(row: Any) -> OpenViolation:
+    order, name, seller, category, severity, notifier, source, status = row
+    found = Category(category), Severity(severity), notifier, Source[source.upper()], Status(status)
+    return OpenViolation(order, name, seller, *found)
 
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:

@@ -2,7 +2,7 @@
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,7 @@ class WaitingList:
     """Thread-safe. A row begins with its order and has its name at `place`.
 
     `query`: with the parameter `limit`. `named`: the same, only of `names`. `changed`: the names that entries after the
-    sequence `after` are about. `most`: the rows that readers need.
+    sequence `after` are about. `most`: the rows that readers need. `make` returns a row's tuple.
     """
 
     def __init__(
@@ -56,10 +56,11 @@ class WaitingList:
         changed: Select[Any],
         place: int,
         most: int = ALL,
+        make: Callable[[Any], Any] = tuple,
     ) -> None:
         self._clock, self._seals = clock, SealQueries(clock)
         self._query, self._named, self._changed = query, named, changed
-        self._place, self._most = place, most
+        self._place, self._most, self._make = place, most, make
         self._kept: dict[str, _Waiting] = {}
         self._lock = threading.Lock()
 
@@ -101,4 +102,4 @@ class WaitingList:
         return found
 
     def _rows(self, reader: RowReader, query: Select[Any], names: Iterable[str], limit: int) -> list[Any]:
-        return [tuple(row) for row in reader.rows(query, list(names), limit=limit)]
+        return [self._make(row) for row in reader.rows(query, list(names), limit=limit)]

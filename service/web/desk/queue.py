@@ -3,16 +3,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
 
 from starlette.responses import Response
 
 from scoring.base.enums import AUTHORITIES, Source
+from sellertrust.names import marketplace_name
+from sellertrust.requests import invoke
 from sellertrust.scores import TrustScore
 from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category, Entry
 from sellertrust.v1.ledger_service_pb2 import Violation
-from sellertrust.v1.review_service_pb2 import ListReviewQueueResponse, QueueItem
+from sellertrust.v1.review_service_pb2 import ListReviewQueueRequest, ListReviewQueueResponse, QueueItem
+from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 from service.web.desk.calls import READ_SECONDS, start_call
 from service.web.desk.journal import QUEUE_SECONDS, CaseTaken, DeskCase, Journal
 from service.web.frame.rendering import last, redirect, time_of
@@ -41,9 +43,7 @@ class QueueRow(NamedTuple):
 
 class Queue(NamedTuple):
     made: float
-    items: Sequence[QueueItem]
     first_page: ListReviewQueueResponse
-    """Its cautions' cases and complaints."""
     complaints: Sequence[Entry]
     """Of `first_page`, without those that the desk decided since."""
     score: TrustScore | None
@@ -113,7 +113,7 @@ class QueuePages:
     def rows(self, visitor: Visitor) -> tuple[Queue, list[QueueRow]]:
         """Return the queue as last read, and rows for its violations that nobody decided since."""
         queue, decided = self.read(visitor), self._journal.list_decided_lately()
-        waiting = [(last(item.violation.name), item) for item in queue.items]
+        waiting = [(last(item.violation.name), item) for item in queue.first_page.items]
         return queue, [self._row(name, item) for name, item in waiting if name not in decided]
 
     def _row(self, name: str, item: QueueItem) -> QueueRow:
@@ -152,16 +152,15 @@ class QueuePages:
         return reading.result()
 
     def _read(self, visitor: Visitor) -> Queue:
-        made, review = time.monotonic(), visitor.client
-        found = review.list_review_queue(self._marketplace, page_size=MOST, deadline_seconds=READ_SECONDS)
-        items = list(islice(found, MOST))
-        first_page = review.list_cases(self._marketplace, deadline_seconds=READ_SECONDS)
-        sellers = [item.violation.seller for item in items if item.violation.seller]
+        made = time.monotonic()
+        request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MOST)
+        found = invoke(ReviewServiceStub(visitor.client.channel).ListReviewQueue, request, READ_SECONDS)
+        sellers = [item.violation.seller for item in found.items if item.violation.seller]
         score = None
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
-        return Queue(made, items, first_page, first_page.complaints, score)
+        return Queue(made, found, found.complaints, score)
 
 
 def deadline_of(violation: Violation) -> datetime | None:

@@ -50,7 +50,7 @@ def test_what_waits_is_as_if_read_anew(
 ) -> None:
     """A ledger that has read before lists the same as one that reads all; few are kept, so the list is filled again."""
     monkeypatch.setattr(violations, "MAX_LISTED", 2)
-    chance, seen = random.Random(seed), []  # noqa: S311
+    chance, seen = random.Random(seed), []
     kept = Ledger(ledger.database, ledger.clock.server)
     for number in range(STEPS):
         clock.now += chance.randrange(3) * DAY
