@@ -101,7 +101,8 @@ class MechanismWorker:
         self.behind, self._behind_since = max(now.sequence - self._done, 0), 0
         if monotonic() >= self._count_due:
             self._count_due = monotonic() + COUNT_SECONDS
-            self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time)
+            marketplaces = self._ledger.sellers.list_marketplaces()
+            self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time, marketplaces)
         self._refresh_links(now.observe_time // DAY)
         return self.appended - before
 

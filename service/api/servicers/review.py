@@ -76,7 +76,7 @@ class ReviewServicer:
             response.cases.extend(case_messages(marketplace, cases, now))
             complaints = self._ledger.entries.list_undecided_complaints(marketplace, page.cut, MAX_CASES)
             response.complaints.extend(entry_message(marketplace, one) for one in complaints)
-            response.open_cases, response.overdue_cases = self._ledger.cases.count_open(page.cut, now, marketplace)
+            response.open_cases, response.overdue_cases = self._ledger.cases.count_open(page.cut, now, [marketplace])
         return response
 
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:

@@ -1,9 +1,9 @@
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, exists, func, or_, select, text
+from sqlalchemy import and_, bindparam, exists, func, or_, select, text
 
 from scoring.entries.cases import OPEN_STATES
 from scoring.entries.kinds.decisions import CaseChanged
@@ -27,22 +27,18 @@ _IS_OVER = exists().where(
         _LATER.occur_time < bindparam("observe_time"),
     )
 )
-_IS_OPEN = (
-    text(f"entry.{CASES}"),
-    or_(*(_E.status == int(state) for state in sorted(OPEN_STATES))),
-    UP_TO_LAST,
-    _E.occur_time < bindparam("observe_time"),
-    ~_IS_OVER,
-)
 _DEADLINE = func.coalesce(_E.until_time, 0)
 _OPEN = (
     select(_DEADLINE, _E.sequence, _E.target, _E.entry_id)
-    .where(HERE, *_IS_OPEN)
+    .where(
+        *(HERE, text(f"entry.{CASES}"), UP_TO_LAST, _E.occur_time < bindparam("observe_time")),
+        or_(*(_E.status == int(state) for state in sorted(OPEN_STATES))),
+        ~_IS_OVER,
+    )
     .order_by(_DEADLINE, _E.sequence)
     .limit(bindparam("limit"))
 )
 _CHANGED = select(_E.target).where(HERE, text(f"entry.{CASES}"), _E.sequence > bindparam("after"), UP_TO_LAST)
-_COUNTS = select(func.count(), func.count(case((_E.until_time <= bindparam("now"), 1)))).where(*_IS_OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +65,10 @@ class CaseQueries:
             rows = {row.entry_id: row for row in reader.rows(NAMED, names)}
         return [_case_of(rows[name]) for name in names]
 
-    def count_open(self, cut: Cut, now: int, marketplace: str | None = None) -> tuple[int, int]:
-        """Return (open cases, those overdue at `now`, in microseconds), by default of all marketplaces."""
-        if marketplace is None:
-            [(open_cases, overdue)] = self._clock.rows_as_of(cut, _COUNTS, now=now)
-            return open_cases, overdue
-        rows = self._open.read(marketplace, cut)
-        return len(rows), bisect_right(rows, (now, ALL))
+    def count_open(self, cut: Cut, now: int, marketplaces: Iterable[str]) -> tuple[int, int]:
+        """Return (open cases, those overdue at `now`, in microseconds)."""
+        lists = [self._open.read(marketplace, cut) for marketplace in marketplaces]
+        return sum(map(len, lists)), sum(bisect_right(rows, (now, ALL)) for rows in lists)
 
 
 def _case_of(row: Any) -> OpenCase:

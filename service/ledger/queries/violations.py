@@ -27,7 +27,6 @@ from service.ledger.queries.waiting import WaitingList
 from service.ledger.records import Cut, ViolationView
 
 MAX_LISTED = 20_001
-"""Open violations of safety, and as many others."""
 
 _E = ENTRY.c
 _C = ENTRY.alias("change").c
@@ -88,7 +87,6 @@ _NAMED = REPORT.where(HERE, among(_E.entry_id), among_kinds(Kind.VIOLATION, Kind
 
 class OpenViolation(NamedTuple):
     order: int
-    """The newest has the lowest number."""
     violation: str
     seller: str
     category: Category
@@ -179,7 +177,7 @@ class ViolationQueries:
             return {view.violation: view for view in resolve(reader, reader.rows(_NAMED, names))}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
-        """Return the `count` newest violations that are alleged or under review, newest first; at most MAX_LISTED.
+        """Return the `count` newest violations that are alleged or under review, newest first.
 
         `is_safety`: of the category safety; otherwise all others.
         """

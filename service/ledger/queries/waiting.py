@@ -1,4 +1,4 @@
-"""Lists of what waits: read once, then brought forward by the entries appended since."""
+"""What waits: read once, then brought forward by new entries."""
 
 import threading
 from bisect import bisect_left, insort
@@ -15,21 +15,19 @@ from service.ledger.queries.seals import SealQueries
 from service.ledger.records import Cut
 
 ALL = 2**62
-MAX_KEPT = 64
+MAX_KEPT = 256
 """Marketplaces."""
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """Rows in order, as of a sequence with this chain."""
-
     sequence: int
     chain: bytes
     mendings: tuple[Mending, ...]
     rows: list[Any] = field(default_factory=list)
     by_name: dict[str, list[Any]] = field(default_factory=dict)
     end: Any = None
-    """The last row that was read; None if the rows are all."""
+    """The last row that was read; None if all were."""
 
     def replace(self, names: Iterable[str], rows: Iterable[Any], place: int) -> None:
         for name in names:
@@ -42,10 +40,9 @@ class _Waiting:
 
 
 class WaitingList:
-    """Thread-safe. A row begins with its order and has its name at `place`.
+    """Thread-safe. A row begins with its order; its name is at `place`.
 
-    `query`: with the parameter `limit`. `named`: the same, only of `names`. `changed`: the names that entries after the
-    sequence `after` are about. `most`: the rows that readers need. `make` returns a row's tuple.
+    `named`: the query, of `names` only. `changed`: the names in entries beyond `after`. `most`: rows that readers need.
     """
 
     def __init__(
@@ -65,7 +62,7 @@ class WaitingList:
         self._lock = threading.Lock()
 
     def read(self, marketplace: str, cut: Cut) -> Sequence[Any]:
-        """Return the first rows as of a cut, in order: all, or at least `most`. An earlier cut is read anew."""
+        """Return the rows as of a cut, in order: all, or at least `most`."""
         chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
         if chain is None:
             return self._read_all(marketplace, cut, b"").rows
@@ -82,7 +79,7 @@ class WaitingList:
             return kept.rows[:]
 
     def _bring_forward(self, kept: _Waiting, marketplace: str, cut: Cut, chain: bytes) -> bool:
-        """Return False if the rows must be read anew."""
+        """Return whether that succeeded."""
         is_same_ledger = self._seals.chain_at(kept.sequence) == kept.chain
         if not is_same_ledger or kept.mendings != self._clock.list_mendings(cut.sequence):
             return False

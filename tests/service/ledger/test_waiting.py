@@ -24,7 +24,7 @@ def waiting(ledger: Ledger) -> list[Any]:
     return [
         *(ledger.violations.list_open(MARKET, cut, 2, is_safety=is_safety) for is_safety in (True, False)),
         ledger.cases.list_open(MARKET, cut, 3),
-        *(ledger.cases.count_open(cut, now + days * DAY, MARKET) for days in (0, 40)),
+        *(ledger.cases.count_open(cut, now + days * DAY, [MARKET]) for days in (0, 40)),
         ledger.entries.list_undecided_complaints(MARKET, cut, 3),
     ]
 
@@ -48,7 +48,7 @@ def facts(chance: random.Random, number: int) -> Iterator[Entry]:
 def test_what_waits_is_as_if_read_anew(
     ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """A ledger that has read before lists the same as one that reads all; few are kept, so the list is filled again."""
+    """A ledger that has read before lists the same as a new one; it keeps few violations, and fills up."""
     monkeypatch.setattr(violations, "MAX_LISTED", 2)
     chance, seen = random.Random(seed), []
     kept = Ledger(ledger.database, ledger.clock.server)
@@ -65,4 +65,4 @@ def test_what_waits_is_as_if_read_anew(
             assert found == waiting(Ledger(ledger.database, ledger.clock.server))
     assert all(any(found[part] for _, found in seen) for part in range(6))
     assert len({found[3] for _, found in seen}) > 3
-    assert kept.cases.count_open(seen[3][0], clock.now, MARKET)[0] == seen[3][1][3][0]
+    assert kept.cases.count_open(seen[3][0], clock.now, [MARKET])[0] == seen[3][1][3][0]
