@@ -165,7 +165,6 @@ class OperationsPages:
     queue: QueuePages
 
     def show(self, visit: Visit) -> Response:
-        """Show health, champion, queue, and the number of unsent decisions."""
         client = visit.visitor.client
         health = {name: start_call(partial(is_serving, client, READ_SECONDS, name)) for name in SERVICES}
         champion = call_or_problem(client.get_model)

@@ -118,7 +118,6 @@ class CodeSignIn:
         return visit.page("sign_in.html", 400 if problems else 200, form=form, problems=problems)
 
     def end(self, visit: Visit) -> Response:
-        """Sign the visitor out."""
         self.sessions.close(visit.request.cookies.get(COOKIE, ""))
         return redirect("/sign-in")
 

@@ -6,7 +6,6 @@ from service.web.pages import ICON
 
 
 def file_routes() -> list[Route]:
-    """Return routes of the stylesheet, script and icon that every page uses."""
     return [
         Route("/site.css", file_endpoint(STYLESHEET, "text/css", HEADERS)),
         Route("/site.js", file_endpoint(SCRIPT, "text/javascript", HEADERS)),

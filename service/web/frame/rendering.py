@@ -50,7 +50,6 @@ def redirect(path: str, headers: Mapping[str, str] | None = None) -> Response:
 
 @cache
 def templates() -> Environment:
-    """Return the environment of all templates; a missing value is an error."""
     made = Environment(
         loader=FileSystemLoader([FOLDER.parent / room / "templates" for room in ("frame", "desk", "public", "")]),
         autoescape=True,
@@ -124,7 +123,6 @@ def signed(value: int) -> str:
 
 
 def short_id(text: str) -> str:
-    """Return an id; the middle is cut out beyond 28 characters."""
     return text if len(text) <= 28 else f"{text[:20]}…{text[-6:]}"
 
 

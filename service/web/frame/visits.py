@@ -58,7 +58,7 @@ class Problem(Exception):
 
 
 class SignInNeeded(Exception):
-    """No one is signed in."""
+    pass
 
 
 def is_for_this_machine(request: Request) -> bool:
@@ -114,7 +114,6 @@ class Visit:
         return str(self.request.path_params[name])
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """Return a page with the visitor, the form token and the path."""
         path = self.request.url.path
         shown = {**self.context, **values}
         return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **shown)
@@ -255,7 +254,6 @@ class Sessions:
         return visitor if time.monotonic() < until else None
 
     def close(self, name: str) -> None:
-        """End a session; an unknown name does nothing."""
         self._held.drop(name)
 
 

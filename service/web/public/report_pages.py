@@ -42,7 +42,6 @@ class ReportPages:
         ]
 
     def page(self, visit: Visit) -> Response:
-        """Return the report as HTML, in the reader's language."""
         html = write_html(self._find(visit), visit.path_value("marketplace"), language_of(visit.request))
         return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
