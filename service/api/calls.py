@@ -24,7 +24,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated, invalid
+from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated
 from scoring.entries.field_types import is_id
 from service.access.rights import METHODS, require_rows
 from service.api.answers_at_once import AnswersAtOnce, AtOnce
@@ -37,7 +37,7 @@ from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import find_batch_field_number, parse, require_few_fields
 from service.engine.call_pool import taken_call
-from service.engine.fairness import find_marketplace, read_marketplace
+from service.engine.fairness import find_marketplace
 from service.engine.handover import run_in_pool
 from service.engine.pools import Pool
 
@@ -196,8 +196,6 @@ class Calls:
         served.request = request
         self._authorise(served, context)
         self._note_marketplace(served.call, request)
-        if not method.takes_stream:
-            _require_one_marketplace(data, served.call.marketplace)
         if take_seat is not None:
             take_seat()
         if served.caller is not None:
@@ -332,12 +330,6 @@ class _CallScope:
         if isinstance(error, Unauthenticated | PermissionDenied):
             method = self._served.method
             self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)
-
-
-def _require_one_marketplace(data: bytes, marketplace: str) -> None:
-    turn = read_marketplace(data)
-    if turn and turn != marketplace and is_id(marketplace):
-        raise invalid("request", "names two marketplaces; give its first field once")
 
 
 def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHandler[bytes, bytes]":

@@ -4,18 +4,20 @@ import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from typing import Generic, TypeVar
 
+from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import StringValue
+
 from service.call_context import current_call
-from service.engine.wire import walk_fields
 
 T = TypeVar("T")
 
 SHARE = 3
 """Most seats held for each that stays free: 3 of 4, 24 of 32."""
 
-MAX_NAME_BYTES, MAX_FIELDS = 300, 1_000
+MAX_NAME = 300
 
 
 def find_marketplace(name: str) -> str:
@@ -25,11 +27,11 @@ def find_marketplace(name: str) -> str:
 
 
 def read_marketplace(data: bytes) -> str:
-    """Return the id that field 1 of a request names; "" if the first MAX_FIELDS hold none."""
-    for number, begin, end in islice(walk_fields(data), MAX_FIELDS):
-        if number == 1:
-            return find_marketplace(data[begin : min(end, begin + MAX_NAME_BYTES)].decode("ascii", "replace"))
-    return ""
+    """Return the id that the last field 1 of a request names; else ""."""
+    try:
+        return find_marketplace(StringValue.FromString(data).value[:MAX_NAME])
+    except DecodeError:
+        return ""
 
 
 class Turns(Generic[T]):

@@ -115,13 +115,14 @@ def test_no_caller_chooses_its_turn(tmp_path: Path) -> None:
     with two_marketplaces(tmp_path) as (running, _), grpc.insecure_channel(running.address) as channel:
         ask: Any = channel.unary_unary(GET)
         real = score_of(MARKET, running)
-        for name, is_refused in ((OTHER, True), (MARKET, False)):
-            forged = score_pb.GetTrustScoreRequest(seller=seller_name(name, "s")).SerializeToString()
-            if is_refused:
-                error = refused("INVALID_ARGUMENT", "", ask, forged + real)
-                assert "names two marketplaces" in error.message
-            else:
-                assert ask(forged + real)
+        other = score_pb.GetTrustScoreRequest(seller=seller_name(OTHER, "s")).SerializeToString()
+        none = score_pb.GetTrustScoreRequest(seller="models/none").SerializeToString()
+        late = score_pb.GetTrustScoreRequest(at_least_sequence=1).SerializeToString() * 5_000
+        for before in (other, none, late):
+            assert read_marketplace(before + real) == MARKET
+            assert score_pb.GetTrustScoreResponse.FromString(ask(before + real)).trust_score.seller == seller_name(
+                MARKET, "s"
+            )
 
 
 def test_an_actor_is_no_marketplace(tmp_path: Path) -> None:
