@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grpc import StatusCode
 
 import sellertrust
 from sellertrust.client import Client, SellertrustCallError
@@ -42,8 +43,9 @@ def answers(address: str) -> bool:
     return call(address, "TrustScoreService/GetTrustScore", seller=SELLER)[0] == 200
 
 
-def call(address: str, method: str, **request: object) -> tuple[int, dict[str, object]]:
+def call(address: str, method: str, token: str = "", **request: object) -> tuple[int, dict[str, Any]]:
     command = ["curl", "-s", "-m", "30", "-w", "\n%{http_code}", "-H", "Content-Type: application/json"]
+    command += ["-H", f"Authorization: Bearer {token}"] if token else []
     command += ["-d", json.dumps(request), f"http://{address}/sellertrust.v1.{method}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     body, _, status = done.stdout.rpartition("\n")
@@ -126,6 +128,12 @@ def test_envoy_limits_each_token(tmp_path: Path) -> None:
                 request = GetTrustScoreRequest(seller=SELLER).SerializeToString()
                 calls = [method.future(request, timeout=30, metadata=metadata) for _ in range(5)]
                 assert sorted(one.code().name for one in calls) == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 2
+                refused = SellertrustCallError.of(next(one for one in calls if one.code() is not StatusCode.OK))
+                assert (refused.reason, refused.retry_delay) == ("TOO_MANY_CALLS", 1)
+                assert "Send the call again in a second" in refused.message
+                status, answer = call(address, "TrustScoreService/GetTrustScore", token, seller=SELLER)
+                assert (status, answer["code"], answer["message"]) == (429, 8, refused.message)
+                assert answer["details"][0]["reason"] == "TOO_MANY_CALLS"
             assert answers(address)
 
 
