@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from service.scores.scorer import Scorer
 
 _SQLITE = "sqlite:///"
+DEMO_FOLDER = "demo"
 MECHANISM_SHARE = 0.25
 """Share of one core for the record of measures. `./dev bench credit`: 5,000 sellers take 55 s on a quiet machine."""
 
@@ -67,7 +68,7 @@ def prepare_database(settings: Settings, *, create: bool) -> None:
     if not create and is_absent(settings):
         raise ConfigurationWrong(
             f"there is no ledger at {settings.database_url.removeprefix(_SQLITE)}: a first sellertrust serve or ledger import"
-            " makes one; if it lies elsewhere, name its folder by SELLERTRUST_DATA_DIR"
+            f" makes one; if it lies elsewhere, name its folder by SELLERTRUST_DATA_DIR{_name_demo(settings)}"
         )
     file = Path(settings.database_url.removeprefix(_SQLITE))
     try:
@@ -83,6 +84,13 @@ def prepare_database(settings: Settings, *, create: bool) -> None:
             f"the ledger cannot be kept in {file}: {(error.strerror or str(error)).lower()}; name another folder by"
             " SELLERTRUST_DATA_DIR"
         ) from None
+
+
+def _name_demo(settings: Settings) -> str:
+    from service.ledger.clock.demo_clock import MARKER
+
+    place = settings.data_dir / DEMO_FOLDER
+    return f", such as the demo's: SELLERTRUST_DATA_DIR={place}" if (place / MARKER).exists() else ""
 
 
 def open_registry(settings: Settings) -> "Registry":

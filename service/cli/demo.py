@@ -17,7 +17,7 @@ from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import HARM_EXTREME, SOURCE_BRAND, Entry, ViolationReported
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.telemetry.logs import make_log
-from service.bootstrap import build_server, open_ledger, open_registry, run_server
+from service.bootstrap import DEMO_FOLDER, build_server, open_ledger, open_registry, run_server
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
 from service.cli.common import ROOT
 from service.cli.demo_market import write_files
@@ -214,7 +214,7 @@ def _serving(settings: Settings, ledger: Ledger) -> Iterator[Client]:
 
 
 def _folder_of_demo() -> Path:
-    return (load().data_dir / "demo").absolute()
+    return (load().data_dir / DEMO_FOLDER).absolute()
 
 
 def load_settings_of(place: Path, **given: str) -> Settings:

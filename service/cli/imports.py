@@ -187,7 +187,7 @@ def _report_import(report: "ImportReport", marketplace: str, queue: Path, reject
 def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMapping:
     """Compile a mapping's TOML file; `marketplace` overrides the file's.
 
-    Raises InvalidInput for a table of rows, ConfigurationWrong for a faulty mapping.
+    Raises InvalidInput for a table of rows and a faulty mapping.
     """
     if path.name.endswith(TABLES):
         raise invalid(
@@ -198,5 +198,8 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
     try:
         content = parse_toml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigurationWrong(f"{path} is not TOML: {error}") from None
-    return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))
+        raise invalid("FILE", f"{path} is not TOML: {error}") from None
+    try:
+        return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))
+    except ConfigurationWrong as error:
+        raise invalid("FILE", f"{path}: {error.message}") from None

@@ -45,7 +45,10 @@ INTERRUPTED = 130
 EXIT_CODES: dict[int, tuple[str, str]] = {
     Exit.OK: ("done", ""),
     Exit.UNFORESEEN: ("a defect", "an error that nobody foresaw; please report it"),
-    Exit.USAGE: ("wrong input", "an option or an entry; a file that an argument names and that is missing or a folder"),
+    Exit.USAGE: (
+        "wrong input",
+        "an option, entry or mapping; a file that an argument names and that is missing or a folder",
+    ),
     Exit.NOT_FOUND: ("not found", "no such seller, violation, case, notifier, proposal, model or policy"),
     Exit.REFUSED: (
         "refused",
@@ -54,7 +57,7 @@ EXIT_CODES: dict[int, tuple[str, str]] = {
     Exit.UNAVAILABLE: ("unavailable", "no server or database answers in time, or a limit is reached; try again"),
     Exit.CONFIGURATION: (
         "unusable configuration",
-        "a setting, the database, a missing package, or the content of a study, mapping, policy or model",
+        "a setting, the database, a missing package, or the content of a study, policy or model",
     ),
     INTERRUPTED: ("interrupted", "Ctrl-C; what was acknowledged is kept"),
 }

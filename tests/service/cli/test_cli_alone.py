@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import make_url
 
 from scoring.base.time import SECOND, parse_time
+from service.ledger.clock.demo_clock import MARKER
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.database.schema import upgrade
 from service.ledger.store import Ledger
@@ -266,6 +267,19 @@ def test_a_missing_ledger_is_named_with_what_makes_one(bare: Shell) -> None:
     assert rows["ledger"]["found"] == f"{said} name its folder by SELLERTRUST_DATA_DIR"
     assert said in bare.error(6, "verify", "ledger")
     assert not file.exists()
+    demo = file.parent / "demo"
+    demo.mkdir(parents=True)
+    (demo / MARKER).write_text("2026-06-30T12:00:00Z")
+    assert f"such as the demo's: SELLERTRUST_DATA_DIR={demo}\n" in bare.error(6, "verify", "ledger")
+
+
+def test_a_faulty_mapping_is_wrong_input_by_its_name(bare: Shell, tmp_path: Path) -> None:
+    mapping = tmp_path / "orders.toml"
+    for text, problem in (("files = 7", "files"), ("files = [", "is not TOML")):
+        mapping.write_text(text)
+        said = bare.error(2, "ledger", "import", mapping)
+        assert str(mapping) in said
+        assert problem in said
 
 
 def test_a_new_ledger_is_for_its_owner_alone(bare: Shell) -> None:
