@@ -32,7 +32,7 @@ class Policies(Stubs):
     """
 
     def get_policy(self, policy: str = "head", *, deadline_seconds: float = POLICY_SECONDS) -> GetPolicyResponse:
-        """Return one policy with its text, and `serving_digest`, the digest of the served policy."""
+        """Return one policy with its text, and what the server runs: `serving_digest` and `server`."""
         return invoke(self._policies.GetPolicy, GetPolicyRequest(name=policy_name(policy)), deadline_seconds)
 
     def list_policy_moves(

@@ -148,7 +148,7 @@ class Server:
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
             MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
-            PolicyServicer(scorer.policy),
+            PolicyServicer(scorer.policy, ledger.database, lambda: scorer.champion.digest),
             AuditServicer(audit),
             AnswerServicer(ledger, scorer, reads, recorder, redress),
             NetworkServicer(ledger, scorer, reads, settings.data_dir / "checkpoint-key.pem"),

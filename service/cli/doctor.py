@@ -5,6 +5,8 @@ import typer
 from scoring.base.errors import LedgerUnavailable, SellertrustError
 from scoring.base.time import format_time
 from scoring.base.version import CORE_VERSION
+from sellertrust.client import Client
+from sellertrust.errors import SellertrustCallError
 from sellertrust.version import VERSION
 from service.bootstrap import open_ledger, open_registry
 from service.cli.connecting import connect, connection_trouble
@@ -146,7 +148,20 @@ def _server(settings: Settings) -> str:
             trouble = connection_trouble(settings, settings.target)
             nothing = f"No server answers at {settings.target}. Start one with `sellertrust serve`."
             raise SellertrustError("; ".join(trouble) if trouble else nothing) from None
-    return f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
+        found = f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
+        return f"{found}; {_describe_running(client)}"
+
+
+def _describe_running(client: Client) -> str:
+    try:
+        found = client.get_policy(deadline_seconds=2)
+    except SellertrustCallError as error:
+        return f"it does not say what it runs: {error.message}"
+    server = found.server
+    return (
+        f"sellertrust {server.release}, core {server.core_version}, schema {server.schema},"
+        f" model {server.model_digest[:12] or 'none'}, policy {found.serving_digest[:12]}"
+    )
 
 
 CHECKS: dict[str, Any] = {

@@ -250,6 +250,7 @@ class GetPolicyResponse(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     SERVING_DIGEST_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
     serving_digest: _builtins.str
     """This server's policy now."""
     @_builtins.property
@@ -260,20 +261,59 @@ class GetPolicyResponse(_message.Message):
     def commit(self) -> Global___PolicyMove:
         """The policy's last commit; absent if it never was."""
 
+    @_builtins.property
+    def server(self) -> Global___Server:
+        """The server."""
+
     def __init__(
         self,
         *,
         policy: Global___Policy | None = ...,
         serving_digest: _builtins.str = ...,
         commit: Global___PolicyMove | None = ...,
+        server: Global___Server | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "policy", b"policy", "server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "policy", b"policy", "serving_digest", b"serving_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "policy", b"policy", "server", b"server", "serving_digest", b"serving_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class Server(_message.Message):
+    """What a server runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    CORE_VERSION_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """Such as `0.3.0`."""
+    core_version: _builtins.str
+    """As in stamps."""
+    schema: _builtins.str
+    """Its ledger's, such as `0103`."""
+    model_digest: _builtins.str
+    """Empty without a model."""
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        core_version: _builtins.str = ...,
+        schema: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_version", b"core_version", "model_digest", b"model_digest", "release", b"release", "schema", b"schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Server: _TypeAlias = Server  # noqa: Y015
 
 @_typing.final
 class ListPolicyMovesRequest(_message.Message):

@@ -64,7 +64,7 @@ class PolicyServiceServicer(object):
     """
 
     def GetPolicy(self, request, context):
-        """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+        """Returns one policy with its text, and what this server runs. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
         served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -36,7 +36,7 @@ class PolicyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]
-    """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+    """Returns one policy with its text, and what this server runs. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
     served.
     """
     ListPolicyMoves: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListPolicyMovesRequest, _policy_service_pb2.ListPolicyMovesResponse]
@@ -63,7 +63,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyRequest, _policy_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
-    """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+    """Returns one policy with its text, and what this server runs. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
     served.
     """
     ListPolicyMoves: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListPolicyMovesRequest, _policy_service_pb2.ListPolicyMovesResponse]  # type: ignore[assignment]
@@ -93,7 +93,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.GetPolicyResponse, _abc.Awaitable[_policy_service_pb2.GetPolicyResponse]]:
-        """Returns one policy with its text, and this server's policy. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
+        """Returns one policy with its text, and what this server runs. NOT_FOUND with `POLICY_NOT_FOUND` if it was never
         served.
         """
 

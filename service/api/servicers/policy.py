@@ -1,29 +1,43 @@
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from scoring.base.errors import PolicyRefused
+from scoring.base.version import CORE_VERSION
 from sellertrust.v1 import policy_service_pb2 as pb
+from sellertrust.version import VERSION
 from service.api.reads import is_number, page_of
 from service.call_context import current_call
 from service.contract.policies import accepted_losses_of, immediate_of, move_message, policy_message
 from service.contract.resource_names import parse_policy_digest, parse_policy_name
 from service.ledger.append.policy_moves import PolicyMove
+from service.ledger.database.database import Database
+from service.ledger.database.schema import version_of
 from service.scores.served_policy import ServedPolicy
 
 
 @dataclass(frozen=True)
 class PolicyServicer:
     _served: ServedPolicy
+    _database: Database
+    _serving_model: Callable[[], str]
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
-        """Return a policy, its last commit, if any, and the digest in use here."""
+        """Return a policy, its last commit, if any, and what this server runs."""
         found = self._served.find(parse_policy_name(request.name, "name"))
         move = self._served.history.find_commit(found.digest)
         return pb.GetPolicyResponse(
             policy=policy_message(found),
             serving_digest=self._served.now.digest,
             commit=None if move is None else move_message(move),
+            server=self._describe_server(),
         )
+
+    def _describe_server(self) -> pb.Server:
+        with self._database.read() as connection:
+            schema = version_of(connection)
+        model = self._serving_model()
+        return pb.Server(release=VERSION, core_version=CORE_VERSION, schema=schema or "", model_digest=model)
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
         """Return a page of commits and rollbacks, oldest first."""

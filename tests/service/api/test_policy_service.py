@@ -12,6 +12,7 @@ import pytest
 from scoring.base.enums import MeasureState
 from scoring.base.errors import PolicyRefused
 from scoring.base.time import DAY, format_day
+from scoring.base.version import CORE_VERSION
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.loss_certificate.certificate import accept, certify, list_excess_losses
@@ -29,9 +30,11 @@ from sellertrust.v1.policy_service_pb2 import (
     RollbackPolicyRequest,
 )
 from sellertrust.v1.policy_service_pb2_grpc import PolicyServiceStub
+from sellertrust.version import VERSION
 from service.api.server import Server
 from service.bootstrap import build_scorer, follow_moves
 from service.ledger.append import policy_moves
+from service.ledger.database.schema import newest_version
 from service.ledger.store import Ledger
 from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
@@ -109,6 +112,13 @@ def test_a_committed_policy_is_served_until_a_rollback(
     wait_until(lambda: one.stamped() == TIERS.digest)
     assert one.client.get_trust_score(MARKET, "s1").standing == 12
     assert one.problems == other.problems == []
+
+
+def test_one_call_says_what_a_server_runs(two: tuple[Running, Running]) -> None:
+    found = two[0].client.get_policy()
+    assert (found.serving_digest, found.server.model_digest) == (TIERS.digest, artifact().digest)
+    assert (found.server.release, found.server.core_version) == (VERSION, CORE_VERSION)
+    assert found.server.schema == newest_version()
 
 
 def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, Running]) -> None:

@@ -316,6 +316,7 @@ def test_the_doctor_names_every_ailment_and_no_other(shell: Shell, bare: Shell) 
     found = {row["check"]: row["found"] for row in shell.json("doctor") if row["ok"]}
     assert found["release"] == f"sellertrust {VERSION}, core {CORE_VERSION}"
     assert f"schema {newest_version()}" in found["ledger"]
+    assert f"serving; sellertrust {VERSION}, core {CORE_VERSION}, schema {newest_version()}, model " in found["server"]
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "measures", "champion", "server"]
     assert "a first sellertrust serve or ledger import makes one" in rows["ledger"]["found"]
