@@ -12,7 +12,7 @@ from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.listed import MeasureInForce, list_binding
 from scoring.policy.history import find_decision_times
-from scoring.policy.measures import DeliveryHold, Deposit, SettlementHold, Suspension
+from scoring.policy.measures import DeliveryHold, Deposit, RollingReserve, SettlementHold, Suspension
 from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
 from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import answer_service_pb2 as answer_pb
@@ -30,8 +30,9 @@ MAX_TOLD = 100
 
 _HOLDING = (
     *(MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD, MeasureKind.PAID_AHEAD_LIMIT),
-    *(MeasureKind.ROLLING_RESERVE, MeasureKind.SUSPENSION),
+    MeasureKind.ROLLING_RESERVE,
 )
+"""Measures that hold back money; a suspension holds back none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,8 @@ class _Letters:
 
     def _tell_held(self, statement: StatementOfReasons) -> Iterator[str]:
         held, begin = self._held, statement.measure.start or 0
-        if held is not None and statement.measure.current.kind in _HOLDING and (held.day + 1) * DAY > begin:
+        kinds = (*_HOLDING, MeasureKind.SUSPENSION)
+        if held is not None and statement.measure.current.kind in kinds and (held.day + 1) * DAY > begin:
             amount = format_amount(held.amount_minor, held.currency)
             yield self._say("letter.held", amount=amount, day=self._day(held.day * DAY))
 
@@ -283,18 +285,21 @@ class _Letters:
             yield self._say("letter.stricter", day=self._day(measure.notice_until), what=what)
 
     def _tell_end(self, statement: StatementOfReasons) -> str:
-        end = statement.measure.end
+        measure, end = statement.measure, statement.measure.end
         if end is None:
-            return self._say("letter.no_end")
+            return self._say("letter.no_end" if measure.rule else "letter.no_end_by_person")
         then = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
         is_followed = any(other.end is None or other.end > end for other in then)
-        return self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))
+        told = [self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))]
+        if isinstance(measure.current, SettlementHold | DeliveryHold | RollingReserve):
+            told.append(self._say("letter.end_orders"))
+        return self._texts.join(told)
 
     def _tell_alike(self, statement: StatementOfReasons) -> Iterator[list[str]]:
         measure, key, alike = statement.measure, "alike", [*statement.alike]
         binding = self._list_titles([one for one in alike if one.measure in self._binding])
-        if measure.measure in self._binding:
-            yield [self._say("binding")]
+        if measure.measure in self._binding or (measure.has_begun(self._time) and not binding):
+            key = "strictest"
         if isinstance(measure.current, SettlementHold | DeliveryHold):
             key, alike = "alike_holds", [*alike, *self._list_longest_waits()]
         elif isinstance(measure.current, Suspension):
@@ -302,8 +307,7 @@ class _Letters:
         others = [title for title in self._list_titles(alike) if title != self._title(measure)]
         if others:
             yield [self._say(f"letter.{key}")]
-        for title in sorted(others, key=lambda title: title not in binding):
-            yield [title, self._say("binding")] if title in binding else [title]
+        yield from ([title] for title in sorted(others, key=lambda title: title not in binding))
 
     def _list_longest_waits(self) -> list[MeasureInForce]:
         waits = [one for one in self._told if isinstance(one.current, SettlementHold | DeliveryHold)]

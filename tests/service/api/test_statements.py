@@ -80,7 +80,7 @@ def test_a_letter_names_what_holds_on(running: Running) -> None:
     by_rule, by_hand = of_kind(letters(running, "s1"), REVIEW)
     assert ([*by_rule.alike], [*by_hand.alike]) == ([by_hand.measure], [by_rule.measure])
     told = [*by_rule.paragraphs]
-    assert told[told.index(by_hand.title) - 1].startswith("Of all measures of this kind in force, the strictest")
+    assert told[told.index(by_hand.title) - 1].startswith("No measure of this kind in force is stricter.")
     assert by_hand.measure not in by_rule.text
     assert by_hand.automation == answer_pb.AUTOMATION_NONE
     for said in ("A person decided on this measure", "terms 4.2"):
@@ -401,13 +401,13 @@ def test_a_letter_is_true_about_ends_and_amounts(tmp_path: Path) -> None:
     assert "This measure ends by itself on" in closed.text
     [ahead] = of_kind(found, entry_pb.MEASURE_KIND_PAID_AHEAD_LIMIT)
     assert (
-        "at most 500.00 EUR plus 5 % of the value of your settled orders, and never more than 9,000.00 EUR"
+        "at most 500.00 EUR plus 5 % of the value that you settled so far, and never more than 9,000.00 EUR"
         in ahead.title
     )
     [deposit] = of_kind(found, entry_pb.MEASURE_KIND_DEPOSIT)
     for said in (
         "Pay the deposit of 1,000.00 EUR",
-        "no last day",
+        "on any day while this measure lasts",
         "does not reopen",
         "at the earliest 180 days after your last order",
     ):
@@ -430,19 +430,34 @@ def test_the_command_writes_letters_and_batches_once(running: Running, tmp_path:
     assert [*folder.glob("records-*.json")] == [batch]
 
 
-def test_of_two_holds_the_binding_one_is_marked(running: Running) -> None:
-    hold = entry_pb.MEASURE_KIND_SETTLEMENT_HOLD
+def test_a_letter_says_which_of_two_caps_counts(running: Running) -> None:
+    cap = entry_pb.MEASURE_KIND_LISTING_CAP
     entries = [identity("i-s3", "s3"), exposure("x-s3", "s3", 5_000)]
-    for days in (20, 9):
-        entry = stated(f"m-{days}", measure=f"hold-{days}", measure_kind=hold, days=days)
+    for listings in (20, 9):
+        entry = stated(f"m-{listings}", measure=f"cap-{listings}", measure_kind=cap, listings=listings)
         entry.seller = seller_name(MARKET, "s3")
         entries.append(entry)
     with running.client() as client:
         client.append_entries(MARKET, entries)
-    for language, counts in (("en", "this one counts"), ("zh", "以此项为准")):
-        found = of_kind(letters(running, "s3", audience=SELLER, language=language), hold)
-        short, long = sorted(found, key=lambda one: one.measure, reverse=True)
-        assert (short.measure, short.binding, long.binding) == ("hold-9", False, True)
-        assert [counts in part for part in short.paragraphs if part.startswith(long.title)] == [True]
-        assert [part for part in long.paragraphs if counts in part]
-        assert not [part for part in long.paragraphs if part.startswith(short.title) and counts in part]
+    for language, says in (
+        ("en", ("the strictest counts", "in force is stricter")),
+        ("zh", ("以最严格者为准", "没有比本措施更严格的")),
+    ):
+        lax, strict = sorted(
+            of_kind(letters(running, "s3", audience=SELLER, language=language), cap), key=lambda one: one.measure
+        )
+        assert (lax.measure, lax.binding, strict.binding) == ("cap-20", False, True)
+        for one, other, said in ((lax, strict, says[0]), (strict, lax, says[1])):
+            paragraphs = [*one.paragraphs]
+            assert said in paragraphs[paragraphs.index(other.title) - 1]
+
+
+def test_a_wait_of_earlier_orders_outlasts_its_hold(running: Running) -> None:
+    hold, until = entry_pb.MEASURE_KIND_SETTLEMENT_HOLD, days_ago(-20).replace(microsecond=0)
+    entry = stated("m-wait", measure="wait", measure_kind=hold, days=30)
+    entry.measure.until.FromDatetime(until)
+    entry.seller = seller_name(MARKET, "s4")
+    with running.client() as client:
+        client.append_entries(MARKET, [identity("i-s4", "s4"), exposure("x-s4", "s4", 5_000), entry])
+    [letter] = [one for one in of_kind(letters(running, "s4"), hold) if one.measure == "wait"]
+    assert f"{until.year}. Earlier orders keep their wait after that day." in letter.text
