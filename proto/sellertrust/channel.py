@@ -9,6 +9,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -25,6 +26,8 @@ LOOK_SECONDS = 1.0
 
 TOKEN_SECONDS = 30.0
 """After this time a function is asked for a token again."""
+
+FIRST_TOKEN_SECONDS = 10.0
 
 Credentials = grpc.ChannelCredentials | str | Path | None
 Token = Callable[[], str] | str | Path | None
@@ -52,7 +55,7 @@ class CallerFiles:
         self._tls = tls
         self._shown = [Path(path) for path in (certificate, key) if path is not None]
         self._token = token if token is None or callable(token) else partial(_read_file, Path(token))
-        self._token_text = "" if self._token is None else _checked_token(self._token(), str(token))
+        self._token_text = "" if self._token is None else _checked_token(_read_in_time(self._token), str(token))
         self._renewal_seconds = TOKEN_SECONDS if callable(token) else 0.0
         self._renewed = monotonic()
         self._is_asking = False
@@ -101,6 +104,22 @@ class CallerFiles:
             _LOG.warning("the token is not renewed: %s", type(error).__name__)  # no message, which may hold a token
         finally:
             self._is_asking = False
+
+
+def _read_in_time(read: Callable[[], str]) -> str:
+    found: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(read())
+        except BaseException as error:  # noqa: BLE001 (the caller's thread raises it)
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="sellertrust-token", daemon=True).start()
+    wait([found], FIRST_TOKEN_SECONDS)
+    if not found.done():
+        raise TimeoutError(f"token gave no token within {FIRST_TOKEN_SECONDS:g} s")
+    return found.result()
 
 
 def _read_file(path: Path) -> str:

@@ -157,6 +157,15 @@ def test_one_call_answers_all_badges_of_a_seller(tmp_path: Path) -> None:
     client.close()
 
 
+def test_a_first_token_that_hangs_is_an_error(limit: Limit) -> None:
+    limit(channels, FIRST_TOKEN_SECONDS=0.2)
+    never = threading.Event()
+    for kind in (Client, AsyncClient):
+        with pytest.raises(TimeoutError, match="token gave no token within"):
+            kind("127.0.0.1:1", token=lambda: str(never.wait()))
+    never.set()
+
+
 def test_a_token_function_that_hangs_stops_no_call(limit: Limit) -> None:
     limit(channels, TOKEN_SECONDS=0.1, LOOK_SECONDS=0.05)
     tokens, hang, shown = iter(["one", "two"]), threading.Event(), []
