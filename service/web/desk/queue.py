@@ -77,8 +77,14 @@ class QueuePages:
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
         shown, following, first = visit.page_of(chosen)
+        seller = visit.query_value("seller")
+        lists = {"cautions": queue.first_page.cases, "complaints": queue.complaints}
         return visit.page(
             "queue.html",
+            lists={
+                name: visit.page_of([one for one in rows if seller in ("", last(one.seller))], name)
+                for name, rows in lists.items()
+            },
             rows=shown,
             count=len(chosen),
             queue=queue,
@@ -86,7 +92,7 @@ class QueuePages:
             first=first,
             most=MOST,
             categories=sorted({row.category for row in rows}),
-            asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort")},
+            asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort", *lists)},
         )
 
     def take_next(self, visit: Visit) -> Response:

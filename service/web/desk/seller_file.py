@@ -1,10 +1,9 @@
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from google.protobuf.json_format import MessageToDict
@@ -14,7 +13,12 @@ from scoring.entries.field_types import ID_FORM, is_id
 from sellertrust.names import seller_name
 from sellertrust.requests import invoke
 from sellertrust.v1.entry_pb2 import Entry, IdentityLevel, Tier, ViolationStatus
-from sellertrust.v1.ledger_service_pb2 import ListEntriesRequest, Violation
+from sellertrust.v1.ledger_service_pb2 import (
+    ListEntriesRequest,
+    ListViolationsRequest,
+    ListViolationsResponse,
+    Violation,
+)
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
 from service.web.desk.acting import WORDS
@@ -32,7 +36,6 @@ MARKED_ENTRIES = 1_000
 
 STAMP_FIELDS = ("observe_time", "known_time", "ledger_sequence", "model_digest", "policy_digest", "core_version")
 SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ class SellerFilePages:
         explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
         explaining = start_call(lambda: explain(deadline_seconds=READ_SECONDS))
         measuring = start_call(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
-        listing = start_call(lambda: _list_first(client.list_violations, market, seller))
-        reading = start_call(lambda: _list_first(client.list_entries, market, seller))
+        listing = start_call(partial(self._list_violations, visit, seller))
+        recorded = client.list_entries(market, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
+        reading = start_call(lambda: list(islice(recorded, MARKED_ENTRIES)))
         answer = explaining.result()
         samples = _list_samples(answer)
         measures, violations, entries = (
@@ -76,8 +80,9 @@ class SellerFilePages:
         )
         score = answer.trust_score
         asked = {name: visit.query_value(name) for name in ("violation", "status")}
-        listed = [*(violations.value or ())]
-        if is_id(asked["violation"]) and len(listed) == MARKED_ENTRIES:
+        part = violations.value or ListViolationsResponse()
+        listed = [*part.violations]
+        if is_id(asked["violation"]) and (part.next_page_token or visit.query_value("part")):
             later = none_if_not_found(
                 lambda: client.get_violation(market, asked["violation"], deadline_seconds=READ_SECONDS)
             )
@@ -105,7 +110,8 @@ class SellerFilePages:
             cut_at=MARKED_ENTRIES if len(entries.value or ()) == MARKED_ENTRIES else 0,
             measures=measures,
             violations=violations,
-            listed_at_most=MARKED_ENTRIES if len(violations.value or ()) == MARKED_ENTRIES else 0,
+            part=visit.query_value("part"),
+            later=part.next_page_token,
             shown=shown,
             next=following,
             first=first,
@@ -114,6 +120,13 @@ class SellerFilePages:
             if_overturned=_list_points_given_back(answer),
             supposed=SUPPOSED,
         )
+
+    def _list_violations(self, visit: Visit, seller: str) -> ListViolationsResponse:
+        request = ListViolationsRequest(
+            parent=seller_name(self.marketplace, seller), page_size=MARKED_ENTRIES, page_token=visit.query_value("part")
+        )
+        stub = LedgerServiceStub(visit.visitor.client.channel)
+        return invoke(stub.ListViolations, request, READ_SECONDS)
 
     def draw_network(self, visit: Visit) -> Response:
         client = visit.visitor.client
@@ -150,11 +163,6 @@ def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]
 def _list_samples(answer: ExplainTrustScoreResponse) -> list[PointsSample]:
     past = [_sample(time_of(one.observe_time), one) for one in answer.past_scores]
     return [*past, _sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
-
-
-def _list_first(list_of_seller: Callable[..., Iterable[T]], marketplace: str, seller: str) -> list[T]:
-    listed = list_of_seller(marketplace, seller, page_size=MARKED_ENTRIES, deadline_seconds=READ_SECONDS)
-    return list(islice(listed, MARKED_ENTRIES))
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:

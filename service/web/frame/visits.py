@@ -100,14 +100,14 @@ class Visit:
     def query_value(self, name: str) -> str:
         return self.request.query_params.get(name, "").strip()
 
-    def page_of(self, rows: Sequence[T]) -> tuple[Sequence[T], str, str]:
-        """Return the rows of the query's `page`, and links to the next and first page; "" without one."""
-        asked, link = self.query_value("page"), self.request.url.include_query_params
+    def page_of(self, rows: Sequence[T], name: str = "page") -> tuple[Sequence[T], str, str]:
+        """Return the rows of a page by the query, and links to the next and first page; "" without one."""
+        asked, link = self.query_value(name), self.request.url.include_query_params
         page = max(1, int(asked[:9])) if asked.isdecimal() else 1
         return (
             rows[(page - 1) * PAGE : page * PAGE],
-            f"?{link(page=page + 1).query}" if len(rows) > page * PAGE else "",
-            f"?{link(page=1).query}" if page > 1 else "",
+            f"?{link(**{name: page + 1}).query}" if len(rows) > page * PAGE else "",
+            f"?{link(**{name: 1}).query}" if page > 1 else "",
         )
 
     def path_value(self, name: str) -> str:

@@ -232,6 +232,20 @@ def test_the_latest_moves_of_the_policy_stand_first(desk: Site, limit: Limit) ->
     assert shown == ["the third", "the second"]
 
 
+def test_later_reports_of_a_seller_are_a_link_away(running: Running, desk: Site, limit: Limit) -> None:
+    limit(seller_file, MARKED_ENTRIES=2)
+    with running.client() as client:
+        client.append_entries(MARKET, [violation(f"v-many-{number}", "good") for number in range(5)])
+    someone, path, seen = person(desk), "/sellers/good", []
+    while path:
+        body = someone.get(path).body.decode()
+        seen += re.findall('id="v-(v-many-[0-9])"', body)
+        later = re.search(r'href="(\?part=[^"#]+)#violations">Later', body)
+        path = f"/sellers/good{later[1]}" if later else ""
+    assert sorted(seen) == [f"v-many-{number}" for number in range(5)]
+    assert b"v-v-many-0" in someone.get("/sellers/good?part=&violation=v-many-0").body
+
+
 def test_pages_say_that_the_service_is_away_and_show_the_last(tmp_path: Path) -> None:
     with filled_server(tmp_path) as running:
         proxy = Proxy(running.address)

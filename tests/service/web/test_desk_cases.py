@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from service.web.desk.journal import CaseTaken, DeskDecision, DeskFinding, Journ
 from service.web.desk.queue import QueuePages, deadline_of
 from service.web.desk.record import share_of
 from service.web.desk.sending import Sender
+from service.web.frame import visits
 from service.web.frame.visits import PAGE, Visitor
 from tests.helpers.badge_sites import Site, filled_server
 from tests.helpers.callers import grant
@@ -382,6 +384,20 @@ def test_a_full_list_says_that_it_shows_the_first(client: Client, tmp_path: Path
         with desk_site(client, tmp_path) as site:
             for path, words in pages.items():
                 assert bool(re.search(words, person(site).get(path).body.decode())) is is_first
+
+
+def test_waiting_complaints_have_pages_and_a_filter(desk: Site, client: Client, limit: Limit) -> None:
+    limit(visits, PAGE=1)
+    for number in (5, 6):
+        file_complaint(client, number)
+    someone, path, seen = person(desk, "reviewer-5"), "/queue?seller=good&complaints=1", set[str]()
+    while path:
+        body = someone.get(path).body.decode()
+        seen |= {*re.findall(r"/complaints/c-\d", body)}
+        following = re.search(r'rel="next" href="([^"#]+)#complaints"', body)
+        path = f"/queue{unescape(following[1])}" if following else ""
+    assert seen >= {"/complaints/c-5", "/complaints/c-6"}
+    assert b"None of this seller" in someone.get("/queue?seller=nobody").body
 
 
 def test_another_person_decides_a_complaint(desk: Site, client: Client) -> None:
