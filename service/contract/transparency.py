@@ -1,4 +1,5 @@
 from scoring.answers.report_figures import FIGURES, NOT_FROM_LEDGER, FigureTally, FigureValue, Period, format_month
+from scoring.base.time import format_time
 from sellertrust.v1 import review_service_pb2 as review_pb
 from service.contract.fields import message_of
 from service.ledger.records import Cut
@@ -19,24 +20,26 @@ def report_message(
         simulated=is_simulated,
         not_from_ledger=NOT_FROM_LEDGER,
     )
+    last_month = format_time(now.observe_time)[: len("2026-03")]
     values, before = tally.show(), None if published is None else published.show()
     for key, figure in FIGURES.items():
         one = message.figures.add(key=key, part=figure.part, unit=review_pb.TransparencyUnit.ValueType(figure.unit))
-        one.known.CopyFrom(_value_message(values[key], period))
+        one.known.CopyFrom(_value_message(values[key], period, last_month))
         if before is not None:
-            one.published.CopyFrom(_value_message(before[key], period))
+            one.published.CopyFrom(_value_message(before[key], period, last_month))
     return message
 
 
-def _value_message(value: FigureValue, period: Period) -> review_pb.TransparencyValue:
+def _value_message(value: FigureValue, period: Period, last_month: str) -> review_pb.TransparencyValue:
     shown = value.shown
     message = message_of(review_pb.TransparencyValue, shown, value, splits=None, months=None)
     for name, split in shown.splits.items():
         cells = [review_pb.TransparencyCell(name=cell, count=count) for cell, count in split.cells.items()]
         rest = shown.count - sum(split.cells.values())
         message.splits.add(dimension=name, cells=cells, together=split.together, together_count=rest)
-    for month, of_month in zip(period.months if value.months else (), value.months, strict=True):
-        message.months.add(
-            month=format_month(month), state=review_pb.ShownState.ValueType(of_month.state), count=of_month.count
-        )
+    names = map(format_month, period.months if value.months else ())
+    for name, of_month in zip(names, value.months, strict=True):
+        if name <= last_month:
+            state = review_pb.ShownState.ValueType(of_month.state)
+            message.months.add(month=name, state=state, count=of_month.count)
     return message

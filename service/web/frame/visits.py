@@ -233,7 +233,8 @@ def explain(error: SellertrustCallError) -> Problem:
     text, right = found["text"], error.metadata.get("right")
     if right and error.code is grpc.StatusCode.PERMISSION_DENIED:
         text = f"It needs the right {right}. {text}"
-    return Problem(found["status"], found["title"], text or error.message, error.fields)
+    message = error.message[:1].upper() + error.message[1:]
+    return Problem(found["status"], found["title"], text or message, error.fields)
 
 
 class Sessions:

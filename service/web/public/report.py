@@ -30,6 +30,7 @@ class ReportLine(NamedTuple):
     name: str
     published: str
     known: str
+    count: int = 0
 
 
 def write_csv(report: Report) -> str:
@@ -138,8 +139,15 @@ class _View:
             published = figure.published.splits[place : place + 1] if figure.HasField("published") else []
             columns = [self._cells(figure.key, one, is_known=one is split) for one in (*published, split)]
             names = dict.fromkeys(name for column in columns for name in column)
+            counts = [*(cell.count for cell in split.cells), split.together_count]
+            known_counts = dict(zip(columns[-1], counts, strict=False))
             lines = [
-                ReportLine(name, columns[0].get(name, "") if published else "", columns[-1].get(name, ""))
+                ReportLine(
+                    name,
+                    columns[0].get(name, "") if published else "",
+                    columns[-1].get(name, ""),
+                    known_counts.get(name, 0),
+                )
                 for name in names
                 if {column.get(name, "0") for column in columns} != {"0"}
             ]

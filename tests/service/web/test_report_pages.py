@@ -35,8 +35,11 @@ def test_the_page_and_the_csv_are_the_commands(site: Site) -> None:
     assert "透明度报告" in page.body.decode()
     assert "Transparency report" in site.get(f"/report/{MARKET}/{YEAR}.html?lang=en").body.decode()
     found = site.get(f"/report/{MARKET}/{YEAR}.csv")
-    rows = {row["figure"]: row for row in csv.DictReader(io.StringIO(found.body.decode())) if not row["dimension"]}
+    lines = [*csv.DictReader(io.StringIO(found.body.decode()))]
+    rows = {row["figure"]: row for row in lines if not row["dimension"]}
     assert rows["notices"]["count"] == "9"
+    months = [row["name"] for row in lines if (row["figure"], row["dimension"]) == ("notices", "month")]
+    assert months == [f"{YEAR}-{month:02}" for month in range(1, days_ago(0).month + 1)]
 
 
 class SlowClient:
