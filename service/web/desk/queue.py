@@ -13,7 +13,7 @@ from sellertrust.requests import invoke
 from sellertrust.scores import TrustScore
 from sellertrust.v1.entry_pb2 import CATEGORY_SAFETY, VIOLATION_STATUS_APPEALED, Category, Entry
 from sellertrust.v1.ledger_service_pb2 import Violation
-from sellertrust.v1.review_service_pb2 import ListReviewQueueRequest, ListReviewQueueResponse, QueueItem
+from sellertrust.v1.review_service_pb2 import ListReviewQueueRequest, ListReviewQueueResponse, OpenCase, QueueItem
 from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 from service.web.desk.calls import READ_SECONDS, start_call
 from service.web.desk.journal import QUEUE_SECONDS, CaseTaken, DeskCase, Journal
@@ -78,7 +78,10 @@ class QueuePages:
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
         shown, following, first = visit.page_of(chosen)
         seller = visit.query_value("seller")
-        lists = {"cautions": queue.first_page.cases, "complaints": queue.complaints}
+        lists: dict[str, Sequence[OpenCase | Entry]] = {
+            "cautions": queue.first_page.cases,
+            "complaints": queue.complaints,
+        }
         return visit.page(
             "queue.html",
             lists={

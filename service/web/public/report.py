@@ -30,7 +30,7 @@ class ReportLine(NamedTuple):
     name: str
     published: str
     known: str
-    count: int = 0
+    bar: int = 0
 
 
 def write_csv(report: Report) -> str:
