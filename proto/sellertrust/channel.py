@@ -25,8 +25,6 @@ LOOK_SECONDS = 1.0
 """The least time between checks of the files, which calls trigger."""
 
 TOKEN_SECONDS = 30.0
-"""After this time a function is asked for a token again."""
-
 FIRST_TOKEN_SECONDS = 10.0
 
 Credentials = grpc.ChannelCredentials | str | Path | None
