@@ -10,6 +10,7 @@ from math import isqrt
 
 import numpy as np
 
+from scoring.base.arrays import Ints
 from scoring.base.errors import invalid
 from scoring.sampling.frame import PPM, Frame, Unit
 
@@ -60,8 +61,13 @@ def draw(frame: Frame, seed: str, chances: Sequence[int]) -> list[int]:
     order = sorted(range(len(keys)), key=keys.__getitem__)
     order.sort(key=lambda place: frame.units[place].category)
     start = int.from_bytes(draw_key(seed, frame.digest, "")[:8], "big") % PPB
-    passed = np.cumsum([start, *(chances[place] for place in order)]) // PPB
-    return sorted(order[number] for number in np.flatnonzero(np.diff(passed)))
+    return draw_along(np.array(order), start, np.array(chances)).tolist()
+
+
+def draw_along(order: Ints, start: int, chances: Ints) -> Ints:
+    """Return the places drawn, ascending, of listings in a row by `order`, from `start` on."""
+    passed = np.cumsum(np.concatenate([[start], chances[order]])) // PPB
+    return np.sort(order[np.diff(passed) > 0])
 
 
 def draw_key(seed: str, frame_digest: str, listing: str) -> bytes:

@@ -19,7 +19,7 @@ from scoring.base.enums import Source
 from scoring.sampling.document import describe_estimate, describe_plan
 from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import check_sample
-from scoring.sampling.plan import PPB, draw, draw_plan, find_probabilities
+from scoring.sampling.plan import PPB, draw_along, draw_plan, find_probabilities
 from scoring.sampling.share import ErrorsOfTest, estimate_shares, find_interval, weigh
 from service.call_context import Approval
 from service.contract.case_export import CaseExport, describe_case, find_faults, signed_bytes
@@ -51,10 +51,10 @@ def try_case(case: tuple[float, int], repetitions: int = REPETITIONS) -> dict[st
     truth, value = fake.mean(), np.array([unit.value_minor for unit in frame.units], dtype=np.float64)
     truth_by_value = value @ fake / value.sum()
     chances = find_probabilities(frame.units, budget)
-    chance = np.array(chances) / PPB
+    chance, rng = np.array(chances) / PPB, np.random.default_rng(51)
     held, held_by_value, widths = 0, 0, []
-    for seed in range(repetitions):
-        places = np.array(draw(frame, str(seed), chances))
+    for _ in range(repetitions):
+        places = draw_along(rng.permutation(LISTINGS), int(rng.integers(PPB)), np.array(chances))
         low, high = interval_of(fake, chance, np.ones(LISTINGS), places)
         held += bool(low <= truth <= high)
         widths.append((high - low) / 2)
