@@ -61,7 +61,7 @@ def draw(frame: Frame, seed: str, chances: Sequence[int]) -> list[int]:
     order = sorted(range(len(keys)), key=keys.__getitem__)
     order.sort(key=lambda place: frame.units[place].category)
     start = int.from_bytes(draw_key(seed, frame.digest, "")[:8], "big") % PPB
-    return draw_along(np.array(order), start, np.array(chances)).tolist()
+    return [int(place) for place in draw_along(np.array(order), start, np.array(chances))]
 
 
 def draw_along(order: Ints, start: int, chances: Ints) -> Ints:

@@ -48,9 +48,7 @@ def digest_command(
 def show_command(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Default: the rings of the marketplace.")] = "",
     steps: Annotated[int | None, typer.Option("--steps", min=1, max=4, help="How many links away; default: 2.")] = None,
-    picture: Annotated[
-        Path | None, typer.Option("--picture", help="Also draw it into this SVG file; needs the extra web.")
-    ] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Also draw it into this SVG file.")] = None,
     marketplace: Marketplace = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -61,14 +59,14 @@ def show_command(
     for name, value in {"--steps": steps, "--picture": picture}.items():
         if value is not None and not seller:
             raise invalid(name, "belongs to SELLER; name one, or leave it out")
-    if picture is not None:
-        from service.web.network_picture import draw_network
     with client(marketplace) as (connection, where):
         if not seller:
             _show_rings(connection.list_rings(where), output)
             return
         found = connection.get_seller_network(where, seller, steps=steps or DEFAULT_STEPS)
     if picture is not None:
+        from service.contract.pictures import draw_network
+
         picture.write_text(draw_network(found), encoding="utf-8")
     if output is Format.JSON:
         emit_one(dict_of(found), output)

@@ -64,7 +64,7 @@ def verify(
     a loss certificate: proves it again, edge by edge, with code that shares nothing with its maker. It needs --policy.
     It lists what no file can prove: assumptions, grants by persons, and acceptances.
 
-    a case from network export: its signature, and the proof of each entry. It needs --public-key.
+    a case from network export: its signature, the proof of each entry, and the page beside it. It needs --public-key.
 
     an estimate from audit estimate: its signature, draw, shares and intervals, with code of its own. It needs
     --public-key, and the frame's CSV file beside it.
@@ -217,7 +217,9 @@ def _verify_case(file: Path, public_key: str | None) -> None:
     key = _require_key(file, public_key)
     try:
         signed = parse_json(file.read_bytes())
-        faults = find_faults(signed["bundle"].encode(), signed["signature"], key)
+        page = file.with_suffix(".html")
+        stated = page.read_bytes() if page.is_file() else None
+        faults = find_faults(signed["bundle"].encode(), signed["signature"], key, stated)
     except (ValueError, KeyError, TypeError, AttributeError):
         faults = [f"{file} is damaged: it is no whole case of network export"]
     _end_by_faults(faults, "signed by this key, and each entry is proven to be in its ledger")

@@ -1,6 +1,7 @@
 """A case for an authority: a signed bundle about some sellers and nobody else, and the same for people to read."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from typing import Any, NamedTuple
 
@@ -9,14 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.json_format import MessageToDict
 
 from scoring.base.canonical import parse_json
-from scoring.base.enums import AUTHORITIES, Source
+from scoring.base.enums import AUTHORITIES, LinkKind, Source
 from scoring.base.errors import FieldViolation, InvalidInput
-from scoring.base.time import format_time
+from scoring.base.time import DAY, format_day, format_time
 from scoring.entries.field_types import ID_FORM, describe_line_error, is_id
 from scoring.entries.kinds.common import MAX_GROUND, MAX_REASON
 from sellertrust.v1 import network_service_pb2 as pb
 from service.call_context import Approval
 from service.contract.entries import entry_message
+from service.contract.pictures import draw_network, draw_points
 from service.contract.resource_names import parse_marketplace, seller_of
 from service.ledger.queries.seals import Proof
 from service.ledger.records import RecordedEntry, ViolationView
@@ -30,6 +32,9 @@ SIGNED = b"sellertrust-case 1\n"
 _OF_OTHERS = ("notifier", "actor", "principal")
 
 
+_CURVE_DAYS = range(364, -1, -28)
+
+
 class CaseExport(NamedTuple):
     marketplace: str
     sellers: tuple[str, ...]
@@ -37,6 +42,21 @@ class CaseExport(NamedTuple):
     legal_basis: str
     actor: str
     reason: str
+
+
+class CaseContent(NamedTuple):
+    entries: Sequence[RecordedEntry]
+    violations: Sequence[ViolationView]
+    proofs: Iterable[Proof]
+    network: pb.GetSellerNetworkResponse
+    """Of the case's sellers alone."""
+    points: Mapping[str, Sequence[tuple[int, int | None]]]
+    """By seller, at `list_curve_times`."""
+
+
+def list_curve_times(time: int) -> list[int]:
+    """Return the times, in microseconds, of a year's curve that ends at `time`: every fourth week."""
+    return [time - days * DAY for days in _CURVE_DAYS]
 
 
 def case_of(request: pb.ExportCaseRequest) -> CaseExport:
@@ -70,17 +90,10 @@ def case_of(request: pb.ExportCaseRequest) -> CaseExport:
     return CaseExport(marketplace, sellers, authority, request.legal_basis, request.actor, request.reason)
 
 
-def describe_case(
-    case: CaseExport,
-    entries: Sequence[RecordedEntry],
-    violations: Sequence[ViolationView],
-    proofs: Iterable[Proof],
-    approval: Approval,
-    time: int,
-) -> dict[str, Any]:
+def describe_case(case: CaseExport, content: CaseContent, approval: Approval, time: int) -> dict[str, Any]:
     """Return the bundle's content. It leaves out reporters, staff, and every other seller."""
-    ids = {entry.entry.entry_id for entry in entries}
-    return {
+    ids = {entry.entry.entry_id for entry in content.entries}
+    described: dict[str, Any] = {
         "format": FORMAT,
         "marketplace": case.marketplace,
         "made_time": format_time(time),
@@ -90,7 +103,7 @@ def describe_case(
         "proposal": approval.proposal,
         "persons": 1 + len(approval.approvers),
         "sellers": list(case.sellers),
-        "entries": [_describe_entry(case, entry, ids) for entry in entries],
+        "entries": [_describe_entry(case, entry, ids) for entry in content.entries],
         "violations": [
             {
                 "violation": violation.violation,
@@ -101,10 +114,30 @@ def describe_case(
                 "occur_time": format_time(violation.occur_time),
                 "entries": [name for name in violation.entries if name in ids],
             }
-            for violation in violations
+            for violation in content.violations
         ],
-        "proofs": [proof.describe() for proof in proofs],
+        "links": [
+            {
+                "seller": link.seller.rpartition("/")[2],
+                "other": link.other.rpartition("/")[2],
+                "kind": LinkKind(link.link_kind).name.lower(),
+                "strength_ppm": link.strength_ppm,
+                "entries": [*link.entries],
+            }
+            for link in content.network.links
+        ],
+        "points": [
+            {"seller": seller, "day": format_day(time // DAY), "points": points}
+            for seller, samples in content.points.items()
+            for time, points in samples
+        ],
+        "pictures": {
+            "network": draw_network(content.network),
+            "points": {seller: draw_points(seller, samples) for seller, samples in content.points.items()},
+        },
+        "proofs": [proof.describe() for proof in content.proofs],
     }
+    return described | {"page_sha256": sha256(write_html(described).encode()).hexdigest()}
 
 
 def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
@@ -122,24 +155,32 @@ def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) ->
 
 def write_html(described: Mapping[str, Any]) -> str:
     """Return a page for people, which only counts the entries."""
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(str(one[name]))}</td>' for name in _SHOWN)}</tr>"
-        for one in described["violations"]
-    )
-    head = "".join(f"<th>{name}</th>" for name in _SHOWN)
     facts = "".join(
         f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(str(described[name]))}</dd>"
         for name in ("marketplace", "authority", "legal_basis", "reason", "made_time", "persons")
     )
     sellers = "".join(f"<li>{escape(name)}</li>" for name in described["sellers"])
+    pictures = described["pictures"]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Case</title><h1>Case for an authority</h1>'
-        f"<dl>{facts}</dl><h2>Sellers</h2><ul>{sellers}</ul><h2>Violations</h2><table><tr>{head}</tr>{rows}</table>"
+        f"<dl>{facts}</dl><h2>Sellers</h2><ul>{sellers}</ul>"
+        f"<h2>Violations</h2>{_write_table(described['violations'], _SHOWN)}"
+        f"<h2>Links</h2>{pictures['network']}{_write_table(described['links'], _OF_LINKS)}"
+        f"<h2>Points</h2>{''.join(pictures['points'].values())}{_write_table(described['points'], _OF_POINTS)}"
         f"<p>{len(described['entries']):,} entries, each with a proof that the ledger holds it, are in the bundle.</p></html>"
     )
 
 
+def _write_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in names)
+    cells = [[escape("" if row[name] is None else str(row[name])) for name in names] for row in rows]
+    body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
 _SHOWN = ("violation", "seller", "type", "severity", "status", "occur_time")
+_OF_LINKS = ("seller", "other", "kind", "strength_ppm")
+_OF_POINTS = ("seller", "day", "points")
 
 
 def signed_bytes(bundle: bytes) -> bytes:
@@ -147,8 +188,8 @@ def signed_bytes(bundle: bytes) -> bytes:
     return SIGNED + bundle
 
 
-def find_faults(bundle: bytes, signature: str, public_key: str) -> list[str]:
-    """Return what is wrong with a bundle: its signature, or the proof of an entry; [] if nothing is.
+def find_faults(bundle: bytes, signature: str, public_key: str, page: bytes | None = None) -> list[str]:
+    """Return what is wrong with a bundle: its signature, its page, or the proof of an entry; [] if nothing is.
 
     Signature and key (Ed25519) are in hex.
     """
@@ -157,13 +198,16 @@ def find_faults(bundle: bytes, signature: str, public_key: str) -> list[str]:
             bytes.fromhex(signature), signed_bytes(bundle)
         )
         described = parse_json(bundle)
+        is_other = page is not None and sha256(page).hexdigest() != described["page_sha256"]
         proofs = {one["sequence"]: one for one in described["proofs"]}
         missing = [one["entry_id"] for one in described["entries"] if int(one["sequence"]) not in proofs]
         unproven = [str(sequence) for sequence, one in proofs.items() if not _is_proven(one)]
     except (InvalidSignature, ValueError, KeyError, TypeError):
         return ["the bundle is damaged, or was not signed by this key"]
-    return [f"entry {name} has no proof" for name in missing] + [
-        f"the proof of entry {one} is wrong" for one in unproven
+    return [
+        *(["the page beside it is not the one that was signed"] if is_other else []),
+        *(f"entry {name} has no proof" for name in missing),
+        *(f"the proof of entry {one} is wrong" for one in unproven),
     ]
 
 

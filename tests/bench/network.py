@@ -22,7 +22,15 @@ from scoring.sampling.independent import check_sample
 from scoring.sampling.plan import PPB, draw_along, draw_plan, find_probabilities
 from scoring.sampling.share import ErrorsOfTest, estimate_shares, find_interval, weigh
 from service.call_context import Approval
-from service.contract.case_export import CaseExport, describe_case, find_faults, signed_bytes
+from service.contract.case_export import (
+    CaseContent,
+    CaseExport,
+    describe_case,
+    find_faults,
+    list_curve_times,
+    signed_bytes,
+)
+from service.contract.network import network_message
 from tests.bench._rings import measure_large, measure_rings, open_market
 from tests.helpers.builders import MARKET, NOW, confirmed, link
 
@@ -132,8 +140,15 @@ def tamper_case() -> dict[str, float]:
         ledger, cut = market.ledger, market.ledger.cut()
         entries = ledger.entries.list(MARKET, cut, sellers=case.sellers)
         violations, _ = ledger.violations.list(MARKET, cut, sellers=case.sellers)
-        proofs = ledger.seals.prove([entry.sequence for entry in entries])
-        described = describe_case(case, entries, violations, proofs, Approval("p-1", author="a", approvers=("b",)), NOW)
+        around = ledger.links.find_surroundings(MARKET, case.sellers, cut, 1)
+        content = CaseContent(
+            entries,
+            violations,
+            ledger.seals.prove([entry.sequence for entry in entries]),
+            network_message(MARKET, "", around._replace(steps=dict.fromkeys(case.sellers, 1)), ()),
+            {name: [(time, 500) for time in list_curve_times(NOW)] for name in case.sellers},
+        )
+        described = describe_case(case, content, Approval("p-1", author="a", approvers=("b",)), NOW)
     key, bundle = Ed25519PrivateKey.generate(), canonical_json(described)
     signed = (key.sign(signed_bytes(bundle)).hex(), key.public_key().public_bytes_raw().hex())
     assert not find_faults(bundle, *signed)

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from scoring.base.canonical import canonical_json
@@ -7,12 +8,21 @@ from scoring.base.errors import ApprovalRequired, SellerNotFound, invalid
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.network.rings import list_months
+from scoring.scores.score import CoreAnswer
 from scoring.scores.settled_value import add_up_settled
 from sellertrust.v1 import network_service_pb2 as pb
 from service.access.rights import Right
 from service.api.reads import Reads
 from service.call_context import current_call
-from service.contract.case_export import MAX_ENTRIES, case_of, describe_case, signed_bytes, write_html
+from service.contract.case_export import (
+    MAX_ENTRIES,
+    CaseContent,
+    case_of,
+    describe_case,
+    list_curve_times,
+    signed_bytes,
+    write_html,
+)
 from service.contract.network import (
     certificate_message,
     month_messages,
@@ -108,8 +118,17 @@ class NetworkServicer:
         if len(entries) > MAX_ENTRIES:
             raise invalid("sellers", f"have over {MAX_ENTRIES:,} entries; export fewer sellers at once")
         violations, _ = self._ledger.violations.list(marketplace, cut, sellers=case.sellers, limit=MAX_ENTRIES)
-        proofs = self._ledger.seals.prove([entry.sequence for entry in entries])
-        described = describe_case(case, entries, violations, proofs, approval, cut.observe_time)
+        network = self._ledger.links.find_surroundings(marketplace, case.sellers, cut, 1)
+        network = network._replace(steps=dict.fromkeys(case.sellers, 1))
+        suspended = self._ledger.links.find_suspended(marketplace, case.sellers, cut)
+        content = CaseContent(
+            entries=entries,
+            violations=violations,
+            proofs=self._ledger.seals.prove([entry.sequence for entry in entries]),
+            network=network_message(marketplace, "", network, suspended),
+            points={seller: self._list_points(marketplace, seller, cut) for seller in case.sellers},
+        )
+        described = describe_case(case, content, approval, cut.observe_time)
         bundle, key = canonical_json(described), load_or_make_key(self._key)
         return pb.ExportCaseResponse(
             bundle=bundle.decode(),
@@ -117,6 +136,13 @@ class NetworkServicer:
             public_key=key.public_key().public_bytes_raw().hex(),
             html=write_html(described),
         )
+
+    def _list_points(self, marketplace: str, seller: str, cut: Cut) -> list[tuple[int, int | None]]:
+        cores: list[CoreAnswer] = []
+        self._scorer.scores(marketplace, [seller], cut, cores.append)
+        times = list_curve_times(cut.observe_time)
+        past = (one for core in cores for one in self._scorer.past_scores(marketplace, core, cut, times))
+        return [(time, None if score is None else score.points) for time, score in zip_longest(times, past)]
 
     def _add_up_settled(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> dict[str, int]:
         settled: dict[str, int] = {}

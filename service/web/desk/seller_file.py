@@ -21,12 +21,12 @@ from sellertrust.v1.ledger_service_pb2 import (
 )
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
+from service.contract.pictures import draw_network
 from service.web.desk.acting import WORDS
 from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_found, start_call
 from service.web.frame.charts import Mark, PointsSample, draw_curve
 from service.web.frame.rendering import HEADERS, action_name, day, last, redirect, time_of, word
 from service.web.frame.visits import Problem, Visit
-from service.web.network_picture import draw_network
 
 CURVE_WEEKS = 52
 CURVE_DAYS = range(7 * CURVE_WEEKS, 0, -28)

@@ -3,18 +3,23 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scoring.base.enums import LinkState
+from scoring.base.time import DAY
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.trade import ExposureStated
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
 from service.contract.case_export import find_faults, signed_bytes
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench.network import list_paths
 from tests.helpers.builders import MARKET, confirmed, link, violation
-from tests.helpers.four_eyes import SAID, World, world
+from tests.helpers.four_eyes import SAID, World, promotion, world
+from tests.helpers.models import publish
 from tests.helpers.refusals import refused, refused_fields
 from tests.helpers.shells import bare_shell
 
@@ -76,12 +81,54 @@ def test_every_change_of_a_case_is_found(eyes: World) -> None:
     assert accepted == 0
 
 
+def test_a_case_shows_links_and_points_of_its_sellers_alone(eyes: World) -> None:
+    """Another seller has the same identifier, and neither picture, table nor page names it."""
+    eyes.ledger.append(MARKET, [link("l4", "twin", "iban"), link("l5", "twin", "iban", state=LinkState.CONFIRMED)])
+    request = ExportCaseRequest()
+    request.CopyFrom(REQUEST)
+    request.sellers.append(f"{PARENT}/sellers/twin")
+    found = eyes("anna").carry_out(eyes.agreed(request))
+    assert isinstance(found, ExportCaseResponse)
+    bundle = json.loads(found.bundle)
+    assert [(one["seller"], one["other"], one["kind"]) for one in bundle["links"]] == [("twin", "bad", "bank_account")]
+    assert {one["seller"] for one in bundle["points"]} == {"bad", "twin"} == {*bundle["pictures"]["points"]}
+    for picture in (bundle["pictures"]["network"], *bundle["pictures"]["points"].values()):
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+        assert picture in found.html
+    assert bundle["pictures"]["network"].count("<line") == 1
+    assert not any("honest" in text or "l3" in text for text in (found.bundle, found.html))
+
+
+def test_a_rated_seller_has_a_curve_of_its_points(eyes: World) -> None:
+    publish(eyes.registry)
+    eyes("anna").carry_out(eyes.agreed(promotion(publish(eyes.registry, 1))))
+    day = eyes.clock.now // DAY - 60
+    eyes.ledger.append(MARKET, [Entry("x1", "bad", ExposureStated(day, 500, value_minor=1_000, currency="EUR"))])
+    found = exported(eyes)
+    bundle = json.loads(found.bundle)
+    rated = [one["points"] for one in bundle["points"] if one["points"] is not None]
+    assert rated
+    assert bundle["pictures"]["points"]["bad"].count("<circle") == len(rated)
+    assert all(f"<td>{points}</td>" in found.html for points in rated)
+
+
+def test_a_changed_page_beside_a_case_is_found(eyes: World) -> None:
+    found = exported(eyes)
+    signed = (found.bundle.encode(), found.signature, found.public_key)
+    assert find_faults(*signed, found.html.encode()) == []
+    [fault] = find_faults(*signed, found.html.replace("<circle", "<rect", 1).replace("<svg", "<svg ", 1).encode())
+    assert "page" in fault
+
+
 @pytest.mark.long
 def test_the_command_verifies_a_case_by_its_signer(eyes: World, tmp_path: Path) -> None:
     found, shell, file = exported(eyes), bare_shell(tmp_path), tmp_path / "case.json"
     signed = {"bundle": found.bundle, "signature": found.signature, "public_key": found.public_key}
     file.write_text(json.dumps(signed))
     assert "each entry is proven" in shell("verify", file, "--public-key", found.public_key)[1]
+    (tmp_path / "case.html").write_text(found.html + " ")
+    assert "the page beside it" in shell.error(4, "verify", file, "--public-key", found.public_key)
+    (tmp_path / "case.html").unlink()
     assert "--public-key: is missing" in shell.error(2, "verify", file)
     assert "--policy: does not belong" in shell.error(2, "verify", file, "--policy", SHIPPED_POLICY)
     assert "not signed by this key" in shell.error(4, "verify", file, "--public-key", "00" * 32)
