@@ -65,7 +65,7 @@ def draw(frame: Frame, seed: str, chances: Sequence[int]) -> list[int]:
 
 
 def draw_along(order: Ints, start: int, chances: Ints) -> Ints:
-    """Return the places drawn, ascending, of listings in a row by `order`, from `start` on."""
+    """Return the places drawn, ascending, of a row in this order."""
     passed = np.cumsum(np.concatenate([[start], chances[order]])) // PPB
     return np.sort(order[np.diff(passed) > 0])
 

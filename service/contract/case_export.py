@@ -49,13 +49,12 @@ class CaseContent(NamedTuple):
     violations: Sequence[ViolationView]
     proofs: Iterable[Proof]
     network: pb.GetSellerNetworkResponse
-    """Of the case's sellers alone."""
     points: Mapping[str, Sequence[tuple[int, int | None]]]
     """By seller, at `list_curve_times`."""
 
 
 def list_curve_times(time: int) -> list[int]:
-    """Return the times, in microseconds, of a year's curve that ends at `time`: every fourth week."""
+    """Return the times (microseconds) of a year's curve, every fourth week."""
     return [time - days * DAY for days in _CURVE_DAYS]
 
 
@@ -189,7 +188,7 @@ def signed_bytes(bundle: bytes) -> bytes:
 
 
 def find_faults(bundle: bytes, signature: str, public_key: str, page: bytes | None = None) -> list[str]:
-    """Return what is wrong with a bundle: its signature, its page, or the proof of an entry; [] if nothing is.
+    """Return what is wrong with a bundle: signature, page, or proofs; [] if nothing is.
 
     Signature and key (Ed25519) are in hex.
     """

@@ -1,5 +1,3 @@
-"""Pictures, as SVG."""
-
 import math
 from collections.abc import Sequence
 from html import escape
@@ -13,7 +11,7 @@ GREY, DARK, RED, BLUE = "#9aa0a6", "#5f6368", "#b3261e", "#1f5fbf"
 
 
 def draw_network(network: GetSellerNetworkResponse) -> str:
-    """Violators are squares; suspended sellers, and the one in the middle, are filled."""
+    """Return SVG. Violators are squares; suspended sellers, and the one in the middle, are filled."""
     places = _place(network)
     parts = [
         f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="{GREY}"'
@@ -51,7 +49,7 @@ def _place(network: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
 
 
 def draw_points(seller: str, samples: Sequence[tuple[int, int | None]]) -> str:
-    """Draw (time in microseconds, points) in order, two or more; a sample without points has no dot."""
+    """Return SVG of two or more (time in microseconds, points) in order; None has no dot."""
     begin, end = samples[0][0], samples[-1][0]
     rated = [
         (

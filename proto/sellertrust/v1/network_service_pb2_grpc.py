@@ -87,8 +87,8 @@ class NetworkServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExportCase(self, request, context):
-        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
-        between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, links
+        between them, pictures. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
         exactly this request, whatever the grants ask.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -46,8 +46,8 @@ class NetworkServiceStub:
     daily; a repetition changes nothing.
     """
     ExportCase: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ExportCaseRequest, _network_service_pb2.ExportCaseResponse]
-    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
-    between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, links
+    between them, pictures. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
     exactly this request, whatever the grants ask.
     """
 
@@ -69,8 +69,8 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     daily; a repetition changes nothing.
     """
     ExportCase: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ExportCaseRequest, _network_service_pb2.ExportCaseResponse]  # type: ignore[assignment]
-    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
-    between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+    """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, links
+    between them, pictures. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
     exactly this request, whatever the grants ask.
     """
 
@@ -113,8 +113,8 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _network_service_pb2.ExportCaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.ExportCaseResponse, _abc.Awaitable[_network_service_pb2.ExportCaseResponse]]:
-        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, and links
-        between them. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
+        """Exports the case of some sellers for an authority, as a signed bundle: entries with proofs, decisions, links
+        between them, pictures. It names nobody else. FAILED_PRECONDITION with `APPROVAL_REQUIRED` without an approved proposal of
         exactly this request, whatever the grants ask.
         """
 
