@@ -145,7 +145,7 @@ class Graph:
     ) -> "Graph":
         """Return the graph of live holds. `low_ppm`: lower ends of precision by kind.
 
-        `crowded`: identifiers that are hubs, and link nobody, however few of these holds name them.
+        `crowded`: hubs, however few of these holds name them.
         """
         by_seller: dict[str, list[Hold]] = {}
         holders: dict[str, list[Hold]] = {}
@@ -156,7 +156,7 @@ class Graph:
         return cls(by_seller, holders, low_ppm, crowded)
 
     def is_hub(self, identifier: str) -> bool:
-        """Return whether too many share the identifier, so that it links nobody: over MAX_SHARING (20), or `crowded`."""
+        """Return whether the identifier links nobody: over MAX_SHARING (20) hold it, or it is `crowded`."""
         return identifier in self.crowded or len(self.holders.get(identifier, ())) > MAX_SHARING
 
     def bound(self, hold: Hold) -> int:

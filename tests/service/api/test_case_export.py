@@ -82,7 +82,6 @@ def test_every_change_of_a_case_is_found(eyes: World) -> None:
 
 
 def test_a_case_shows_links_and_points_of_its_sellers_alone(eyes: World) -> None:
-    """Another seller has the same identifier, and neither picture, table nor page names it."""
     eyes.ledger.append(MARKET, [link("l4", "twin", "iban"), link("l5", "twin", "iban", state=LinkState.CONFIRMED)])
     request = ExportCaseRequest()
     request.CopyFrom(REQUEST)
