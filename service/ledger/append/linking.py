@@ -56,7 +56,7 @@ class _CaseStatement(NamedTuple):
     fact: CaseChanged
     time: int
     number: int
-    """The number of statements about the case."""
+    """Of statements about the case."""
 
 
 def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
@@ -73,7 +73,7 @@ def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
 
 
 def find_moved(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
-    """Return the sellers with links among those whose new entries may change what links bring."""
+    """Return the linked sellers whose new entries may change what links bring."""
     sellers = {new.seller for new in new_entries if new.item.kind in MOVING or _suspends(new)} - {""}
     return _find_linked(reader, sellers)
 
@@ -88,7 +88,7 @@ def _suspends(new: NewEntry) -> bool:
 
 
 def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
-    """Append what links now bring sellers around `moved`, as changes of cases; return their number."""
+    """Append changes of cases around `moved`; return their number."""
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(reader.connection, present.mendings):
