@@ -53,7 +53,6 @@ class _Kept(NamedTuple):
     rings: RingIndex
     established: dict[str, list[LinkViolation]]
     sellers: int
-    """Of the marketplace."""
     sequence: int
     digest: bytes
     """Of the entry there: a ledger that lost entries has another."""
@@ -64,7 +63,6 @@ class RingFigures(NamedTuple):
     rings: Sequence[Ring]
     ring_count: int
     sellers: int
-    """Of the marketplace."""
     cases: Sequence[LinkCase]
     """Each seller's case of each link, first stated."""
     confirmed: Mapping[str, Sequence[int]]
