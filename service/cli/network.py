@@ -65,7 +65,7 @@ def show_command(
             return
         found = connection.get_seller_network(where, seller, steps=steps or DEFAULT_STEPS)
     if picture is not None:
-        from service.contract.pictures import draw_network
+        from service.pictures import draw_network
 
         picture.write_text(draw_network(found), encoding="utf-8")
     if output is Format.JSON:

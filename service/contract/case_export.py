@@ -18,12 +18,12 @@ from scoring.entries.kinds.common import MAX_GROUND, MAX_REASON
 from sellertrust.v1 import network_service_pb2 as pb
 from service.call_context import Approval
 from service.contract.entries import entry_message
-from service.contract.pictures import draw_network, draw_points
 from service.contract.resource_names import parse_marketplace, seller_of
 from service.ledger.queries.seals import Proof
 from service.ledger.records import RecordedEntry, ViolationView
 from service.ledger.seals.chain import extend_chain
 from service.ledger.seals.merkle import node_hash
+from service.pictures import draw_network, draw_points
 
 FORMAT = "sellertrust.case@1"
 MAX_SELLERS = 100

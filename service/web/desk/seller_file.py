@@ -21,7 +21,7 @@ from sellertrust.v1.ledger_service_pb2 import (
 )
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse, PastScore, Reason, Stamp, TrustScore
-from service.contract.pictures import draw_network
+from service.pictures import draw_network
 from service.web.desk.acting import WORDS
 from service.web.desk.calls import READ_SECONDS, call_or_problem, none_if_not_found, start_call
 from service.web.frame.charts import Mark, PointsSample, draw_curve

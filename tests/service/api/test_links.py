@@ -14,9 +14,9 @@ from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.measure_service_pb2 import Measure, Terms
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER
-from service.contract.pictures import draw_network
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
+from service.pictures import draw_network
 from service.policy.policy_file import parse_policy_text
 from tests.helpers import builders
 from tests.helpers.builders import MARKET, confirmed, link, status

@@ -49,7 +49,7 @@ def _place(network: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
 
 
 def draw_points(seller: str, samples: Sequence[tuple[int, int | None]]) -> str:
-    """Return SVG of two or more (time in microseconds, points), in order."""
+    """Return SVG of two or more (time in microseconds, points)."""
     begin, end = samples[0][0], samples[-1][0]
     rated = [
         (
