@@ -48,10 +48,10 @@ class Forecast:
     tiers: Ints
     points: Ints
 
-    def find_day(self, tier: int) -> int | None:
-        """Return in how many days, from 1, the tier is first at least `tier`; None within no forecast day."""
-        reached = np.flatnonzero(self.tiers[1:] >= tier)
-        return int(reached[0]) + 1 if len(reached) else None
+    def find_day(self, tier: int, first: int = 1) -> int | None:
+        """Return in how many days, from `first`, the tier is first at least `tier`; None within no forecast day."""
+        reached = np.flatnonzero(self.tiers[first:] >= tier)
+        return int(reached[0]) + first if len(reached) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,6 @@ class Forecasts:
     core: CoreAnswer
     all: Sequence[Forecast]
     """The wait alone is the first."""
-    waited: Ints
-    """By days from today, tiers that are right from `tier_number` + 1 on, if the seller waits `waits` times as long."""
     stopped: bool
     """Whether some courses were not followed, to bound the time."""
 
@@ -94,10 +92,14 @@ class Forecasts:
         waited = self.wait.find_day(self.tier_number + 1)
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
-    def find_first_better_day(self) -> int | None:
-        """Return the days until a wait alone gives a better tier, if within the days of `waited`."""
-        reached = np.flatnonzero(self.waited[1:] > self.tier_number)
-        return int(reached[0]) + 1 if len(reached) else None
+    def find_first_better_day(self, check: Callable[[], None] = lambda: None) -> int | None:
+        """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
+        better = self.tier_number + 1
+        day = self.wait.find_day(better)
+        if day is not None or self.core.artifact is None:
+            return day
+        [far] = _follow(self.core, self.core.artifact, [self.wait.course], MAX_WAITS * HORIZON_DAYS, check)
+        return far.find_day(better, HORIZON_DAYS + 1)
 
     def gains_points(self, course: Course) -> bool:
         """Return whether a course gives more points on some day than today."""
@@ -111,8 +113,8 @@ def count_recent_orders(facts: Facts) -> int:
     return int(facts.exposure_orders[recent].sum())
 
 
-def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None, waits: int = MAX_WAITS) -> Forecasts | None:
-    """Return the courses of one seller, its wait over `waits` times HORIZON_DAYS; None without a model.
+def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
+    """Return the courses of one seller over HORIZON_DAYS; None without a model.
 
     With too many entries, only the wait is followed, and `stopped` is set.
     """
@@ -121,8 +123,8 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None, waits: 
     courses = list(_list_courses(core.facts))
     is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    forecasts, waited = _follow(core, core.artifact, followed, waits * HORIZON_DAYS, check)
-    return Forecasts(core, forecasts, waited, len(followed) < len(courses))
+    forecasts = _follow(core, core.artifact, followed, HORIZON_DAYS, check)
+    return Forecasts(core, forecasts, len(followed) < len(courses))
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
@@ -138,25 +140,21 @@ def _list_courses(facts: Facts) -> Iterator[Course]:
 
 
 def _follow(
-    core: CoreAnswer,
-    artifact: Artifact,
-    courses: Sequence[Course],
-    days: int,
-    check: Callable[[], None],
-) -> tuple[list[Forecast], Ints]:
-    """Return HORIZON_DAYS of each course, and the tiers of the first one, the wait, over `days`.
+    core: CoreAnswer, artifact: Artifact, courses: Sequence[Course], days: int, check: Callable[[], None]
+) -> list[Forecast]:
+    """Return each course over `days`. With more than HORIZON_DAYS only later days with a better tier than now are right.
 
-    Courses that trade share one fold, the others another: a verified identity changes a level alone. Beyond HORIZON_DAYS
-    points are found where they can give a better tier.
+    Courses that trade share one fold, the others another: a verified identity changes a level alone.
     """
     bases = list(dict.fromkeys(Course(one.trades) for one in courses))
     base = [bases.index(Course(one.trades)) for one in courses]
-    policy, [score], known = core.policy, core.scores, _resolve_courses(core, bases, days)
+    policy, known = core.policy, _resolve_courses(core, bases, days)
     past = collect_past(known, policy, days).take(base)
-    tier = int(score.own_tier or 0) if score else 0
-    is_needed = past.find_needed(policy, tier) & (tier < max(Tier))
-    is_needed[:, 1:] = False
-    is_needed[days - HORIZON_DAYS :] = True
+    is_needed = np.ones(past.exists.shape, dtype=np.bool_)
+    if days > HORIZON_DAYS:
+        [score] = core.scores
+        is_needed = past.find_needed(policy, int(score.own_tier or 0) if score else 0)
+        is_needed[days - HORIZON_DAYS + max(policy.clear_days - 1, 0) :] = False
     points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
     asked = np.flatnonzero(is_needed.any(axis=1))
     step = max(CELLS_AT_ONCE // max(len(known.table), 1), 1)
@@ -170,9 +168,7 @@ def _follow(
         *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, known.table.rows)
     tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
     tiers, points = tiers[days::-1], points[days::-1]
-    ahead = slice(HORIZON_DAYS + 1)
-    found = [Forecast(course, tiers[ahead, case], points[ahead, case]) for case, course in enumerate(courses)]
-    return found, tiers[:, 0]
+    return [Forecast(course, tiers[:, case], points[:, case]) for case, course in enumerate(courses)]
 
 
 def _fold_courses(
@@ -207,7 +203,6 @@ def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
     today, total = known.observe_time // DAY, count_recent_orders(facts)
     sold: list[SaleRow] = []
     if course.trades:
-        days = min(days, HORIZON_DAYS)
         ends = [(number * total) // VOLUME_DAYS for number in range(days + 1)]
         sold = [
             (known.observe_time - 1, today + 1 + number, "", 0, ends[number + 1] - ends[number], 0)

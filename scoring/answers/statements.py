@@ -76,7 +76,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     reasons = _list_reasons_of_tier(answer, check) if by_tier else []
     named = frozenset(name for one in by_tier for name in one.violations)
     [without] = score_variants(answer, [Variant(without=named)], check) if named else [None]
-    forecasts = forecast(answer.core, check, waits=1) if by_tier else None
+    forecasts = forecast(answer.core, check) if by_tier else None
     paths = [] if forecasts is None else find_paths(forecasts, check)
     return [
         StatementOfReasons(

@@ -5,7 +5,7 @@ as never made, also in the past; but past days under caution count toward the 30
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -83,10 +83,10 @@ def find_cautions(
         check()
         places = every.row[every.case == case].tolist()
         changed = seller_facts.columns.take(seller_facts.columns.case == case)
-        signs = list_signs(changed, seller_facts.table.rows, places)
-        own = [seller_facts.table.rows[place] for place in places]
+        own = {place: seller_facts.table.rows[place] for place in places}
+        signs = list_signs(changed, own)
         flow = flows.get(seller_facts.sellers[case], ())
-        if cautions := _find_cautions_of_seller(signs, own, seller_facts.observe_time, table, flow, check):
+        if cautions := _find_cautions_of_seller(signs, [*own.values()], seller_facts.observe_time, table, flow, check):
             cautions_by_case[case] = cautions
     return cautions_by_case
 
@@ -140,12 +140,15 @@ def _find_cautions_of_seller(
 ) -> tuple[Caution, ...]:
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
+    known = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
+    known = take_back_ended_cases(table, known) if ended else known
+    begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
+    if not any(one.end > observe_time for one in begun):
+        return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.retracted == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
-    known = KnownSigns(signs, flow, choose_first_day(observe_time, table), confirmed, ended)
-    known = take_back_ended_cases(table, known) if ended else known
-    begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
+    known = replace(known, confirmed=confirmed)
     places = {rule.id: place for place, rule in enumerate(table.rules)}
     cautions = [
         Caution(

@@ -1,4 +1,5 @@
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -46,12 +47,12 @@ class Sign(NamedTuple):
         )
 
 
-def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[int]) -> list[Sign]:
+def list_signs(columns: EntryColumns, rows: Mapping[int, FactRow]) -> list[Sign]:
     """Return every sign of one seller, in no order.
 
-    `columns`: its entries after `apply_changes`; `places`: of all its entries among `rows`.
+    `columns`: its entries after `apply_changes`; `rows`: all its entries, by the numbers in `columns.row`.
     """
-    retractions = find_retraction_times([rows[place] for place in places])
+    retractions = find_retraction_times(rows.values())
     judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     signs = []
@@ -69,7 +70,7 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
                 )
             )
     kept = set(columns.row.tolist())
-    for row in (rows[place] for place in places if place not in kept):
+    for row in (row for place, row in rows.items() if place not in kept):
         if row.kind == Kind.CONTROL:  # a violation is never void
             seen = max(row.occur_time, row.report_time) + 1
             retracted = max(retractions.get(row.entry_id, seen), seen)
@@ -77,7 +78,7 @@ def list_signs(columns: EntryColumns, rows: Sequence[FactRow], places: Sequence[
     return [*signs, *list_signs_of_control(columns, rows)]
 
 
-def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Iterator[Sign]:
+def list_signs_of_control(columns: EntryColumns, rows: Mapping[int, FactRow] | Sequence[FactRow]) -> Iterator[Sign]:
     """Yield each change of control, and each fall of the identity's level; arguments as of `list_signs`."""
     known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
     order = np.lexsort((known.sequence, known.occur_time))
@@ -94,10 +95,10 @@ def list_signs_of_control(columns: EntryColumns, rows: Sequence[FactRow]) -> Ite
         before = level
 
 
-def find_retraction_times(rows: Sequence[FactRow]) -> dict[str, int]:
+def find_retraction_times(rows: Iterable[FactRow]) -> dict[str, int]:
     """Return by id when its source learned that an entry is void, or a violation retracted or another seller's."""
     times: dict[str, int] = {}
-    for row in sorted(rows, key=lambda row: row.sequence):
+    for row in sorted(rows, key=attrgetter("sequence")):
         if row.kind == Kind.CORRECTION and row.status == CorrectionKind.VOID and row.target is not None:
             times[row.target] = row.report_time
         elif row.violation is not None and row.status and row.kind in (Kind.STATUS, Kind.ATTRIBUTION):

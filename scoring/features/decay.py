@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import cache
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from scoring.base.arrays import Floats, Ints, first_of_runs
 
@@ -26,8 +27,7 @@ LIMB_BITS = 24
 DENSE = 2
 """Products of whole matrices take no longer up to so many slots per fact."""
 
-CACHED = 60_000
-"""Values summed at once, to stay in the processor's cache."""
+FEW_SLOTS = 4_096
 
 _SPAN = UNIT_BITS + 1  # half-lives; from here on the weight is at most 1/2 of the last bit, which rounds to even: 0
 _EXTRA_BITS = 80
@@ -64,27 +64,23 @@ def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, 
     out = np.zeros((2, rows, kinds, places))
     if not facts or not rows:
         return out
-    fits = facts * largest < 1 << 63
-    if fits and columns * places <= DENSE * facts:
+    if facts * largest < 1 << 63 and columns * places <= max(DENSE * facts, FEW_SLOTS):
         slots = column * places + place
         table = np.stack([np.bincount(slots, own, columns * places).reshape(columns, places) for own in amounts], 1)
-        sums = weight @ table.reshape(columns, -1).astype(np.int64)
-        return np.stack(split_limbs(sums)).reshape(out.shape).astype(np.float64)
-    if (place[1:] < place[:-1]).any():
-        order = np.argsort(place, kind="stable")
-        column, amounts, place = column[order], amounts[:, order], place[order]
-    starts = np.flatnonzero(first_of_runs(place))
-    step = max(CACHED // facts, 1)
-    for first in range(0, rows, step):
-        of_facts = weight[first : first + step].take(column, axis=1)
-        for kind, own in enumerate(amounts):
-            values = of_facts * own
-            if fits:
-                high, low = split_limbs(np.add.reduceat(values, starts, axis=1))
-            else:
-                high, low = (np.add.reduceat(limb, starts, axis=1) for limb in split_limbs(values))
-            of_kind = out[:, first : first + step, kind]
-            of_kind[0][:, place[starts]], of_kind[1][:, place[starts]] = high, low
+        exact = np.float64 if facts * largest < 1 << 53 else np.int64  # matrices of floats multiply faster
+        sums = weight.astype(exact) @ table.reshape(columns, -1).astype(exact)
+        return np.stack(split_limbs(sums.astype(np.int64))).reshape(out.shape).astype(np.float64)
+    order = np.argsort(place, kind="stable")
+    column, amounts, place = column[order], amounts[:, order], place[order]
+    by_column, step = np.ascontiguousarray(weight.T), ((1 << 63) - 1) // max(largest, 1)
+    for first in range(0, facts, step):  # the sums of so many facts fit into 64 bits
+        part = slice(first, first + step)
+        starts = np.flatnonzero(first_of_runs(place[part]))
+        found, ends = place[part][starts], np.append(starts, len(place[part]))
+        for kind, own in enumerate(amounts[:, part]):
+            sums = csr_array((own, column[part], ends), shape=(len(starts), columns)) @ by_column
+            for limb, of_sums in zip(out, split_limbs(sums), strict=True):
+                limb[:, kind, found] += of_sums.T
     return out
 
 

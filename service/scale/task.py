@@ -185,7 +185,7 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     rows: list[tuple[Any, ...]] = []
     for extract in extracts:
         rows += _list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)
-    frame = pl.DataFrame(rows, schema=_SELLER_SCHEMA, orient="row").sort("seller")
+    frame = pl.DataFrame([*zip(*rows, strict=True)], schema=_SELLER_SCHEMA, orient="col").sort("seller")
     head = manifest.head
     fixed = {"model": head.model, "policy": head.policy, "core": head.core}
     frame = frame.with_columns(

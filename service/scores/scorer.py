@@ -193,7 +193,7 @@ class Scorer:
                 marketplace, [e for lead in leads for e in lead.entries], cut
             ),
             fixed=fixed,
-            fixed_until=forecasts.find_first_better_day() if fixed and forecasts is not None else None,
+            fixed_until=forecasts.find_first_better_day(_check) if fixed and forecasts is not None else None,
         )
         return told, explanation
 

@@ -15,7 +15,7 @@ from scoring.answers.forecast import (
     find_paths,
     forecast,
 )
-from scoring.answers.leads import find_leads, list_given_back
+from scoring.answers.leads import Lead, find_leads, list_given_back
 from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import IdentityLevel, InspectionResult, Kind, Source, Status, Tier
@@ -26,7 +26,7 @@ from scoring.features.table import Subject, matrix
 from scoring.measures.in_force import evaluate_measures
 from scoring.measures.seller_terms import SellerTerms
 from scoring.policy.policy import Policy
-from scoring.scores.answer import MadeBy, Stamp
+from scoring.scores.answer import Explanation, MadeBy, Stamp
 from scoring.scores.reasons import LIMIT
 from scoring.scores.score import compute_answer, explain
 from service.contract.dsa_records import LAWS
@@ -59,10 +59,13 @@ def run(say: Say, sellers: int = SELLERS, many: int = MANY, replays: int = REPLA
         rows = make_seller(np.random.default_rng(number))
         answer = answer_whole(rows)
         began = thread_time()
-        forecasts = _explain(answer, found)
+        explained = _explain(answer)
         explain_ms.append(1e3 * (thread_time() - began))
-        if forecasts is None:
+        if explained is None:
             continue
+        explanation, forecasts, leads = explained
+        _count_faithful(answer, explanation, leads, found)
+        _count_adverse(answer, forecasts, leads, found)
         began = thread_time()
         paths = find_paths(forecasts)
         path_ms.append(1e3 * (thread_time() - began))
@@ -134,7 +137,7 @@ def answer_whole(rows: list[FactRow], policy: Policy | None = None) -> WholeAnsw
     )
 
 
-def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:
+def _explain(answer: WholeAnswer) -> tuple[Explanation, Forecasts, list[Lead]] | None:
     explanation, forecasts = explain(answer.core), forecast(answer.core)
     if explanation is None or forecasts is None:
         return None
@@ -142,18 +145,24 @@ def _explain(answer: WholeAnswer, found: Counter[str]) -> Forecasts | None:
     list_given_back(answer)
     if forecasts.is_fixed:
         forecasts.find_first_better_day()
+    return explanation, forecasts, leads
+
+
+def _count_faithful(answer: WholeAnswer, explanation: Explanation, leads: list[Lead], found: Counter[str]) -> None:
     points, base = answer.score.points, explanation.baseline_points
     if points is not None and base is not None:
         found["sums_wrong"] += base + sum(reason.points for reason in explanation.reasons) != points
     found["signs_wrong"] += any(reason.points > 0 and reason.reason_code != LIMIT for reason in explanation.reasons)
     found["leads"] += len(leads)
     found["not_caused"] += sum(not lead.caused for lead in leads if lead.entries)
+
+
+def _count_adverse(answer: WholeAnswer, forecasts: Forecasts, leads: list[Lead], found: Counter[str]) -> None:
     if answer.score.tier is not None and answer.score.tier < Tier.TRUSTED:
         found["adverse"] += 1
         found["responsive"] += any(lead.responsive for lead in leads)
         found["shap_responsive"] += _names_responsive(answer, forecasts)
         found["fixed"] += forecasts.is_fixed
-    return forecasts
 
 
 def _names_responsive(answer: WholeAnswer, forecasts: Forecasts) -> bool:
@@ -247,5 +256,5 @@ def _time_many(incidents: int) -> float:
         rows.append(violation(f"v{number}", TODAY - 1 - int(rng.integers(0, 400)), int(rng.integers(1, 9)), 2))  # noqa: PERF401
     answer = answer_whole(numbered(rows))
     began = thread_time()
-    _explain(answer, Counter())
+    _explain(answer)
     return 1e3 * (thread_time() - began)

@@ -98,7 +98,7 @@ class AnswerServicer:
         appeals = list_appeals(answer, explanation, check)
         response.appeals.extend(appeal_messages(one for one in appeals if hidden.isdisjoint(one.entries)))
         response.stopped, response.fixed = forecasts.stopped, forecasts.is_fixed
-        if forecasts.is_fixed and (days := forecasts.find_first_better_day()) is not None:
+        if forecasts.is_fixed and (days := forecasts.find_first_better_day(check)) is not None:
             response.fixed_until_day = format_day(today + days)
         return response
 
