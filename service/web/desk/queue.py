@@ -18,13 +18,16 @@ from sellertrust.v1.review_service_pb2_grpc import ReviewServiceStub
 from service.web.desk.calls import READ_SECONDS, start_call
 from service.web.desk.journal import QUEUE_SECONDS, CaseTaken, DeskCase, Journal
 from service.web.frame.rendering import last, redirect, time_of
-from service.web.frame.visits import Visit, Visitor
+from service.web.frame.visits import Problem, Visit, Visitor
 from service.web.recent import Recent
 
 FRESH_SECONDS = 30.0
 """An older queue is shown while it is read again."""
 OLD_SECONDS = 110.0
 """An older queue is never shown."""
+FIRST_SECONDS = 120.0
+"""The service's first reading of a long queue."""
+WAIT_SECONDS = 2.0
 MOST = 1_000
 """Of violations; the service lists as many complaints."""
 MAX_READERS = 100
@@ -158,12 +161,15 @@ class QueuePages:
         if kept is not None and now - kept.made < OLD_SECONDS:
             return kept
         assert reading is not None  # noqa: S101 without a queue it is being read
-        return reading.result()
+        try:
+            return reading.result(WAIT_SECONDS)
+        except TimeoutError:
+            raise Problem(503, "The queue is being read", "Open this page again in a moment.") from None
 
     def _read(self, visitor: Visitor) -> Queue:
         made = time.monotonic()
         request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MOST)
-        found = invoke(ReviewServiceStub(visitor.client.channel).ListReviewQueue, request, READ_SECONDS)
+        found = invoke(ReviewServiceStub(visitor.client.channel).ListReviewQueue, request, FIRST_SECONDS)
         sellers = [item.violation.seller for item in found.items if item.violation.seller]
         score = None
         if sellers:

@@ -39,6 +39,7 @@ from tests.helpers.four_eyes import bulk, world
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, Running, violation
+from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
 
 BY_EVIDENCE, TRUE, UNTRUE, WRONG, UNCLEAR = "1", "2", "4", "7", "9"
@@ -398,6 +399,15 @@ def test_waiting_complaints_have_pages_and_a_filter(desk: Site, client: Client, 
         path = f"/queue{unescape(following[1])}" if following else ""
     assert seen >= {"/complaints/c-5", "/complaints/c-6"}
     assert b"None of this seller" in someone.get("/queue?seller=nobody").body
+
+
+def test_a_queue_that_takes_long_is_read_on(client: Client, tmp_path: Path, limit: Limit) -> None:
+    limit(queue, WAIT_SECONDS=0.0)
+    with desk_site(client, tmp_path) as site:
+        someone = person(site)
+        answer = someone.get("/queue")
+        assert (answer.status, b"The queue is being read" in answer.body) == (503, True)
+        wait_until(lambda: someone.get("/queue").status == 200)
 
 
 def test_another_person_decides_a_complaint(desk: Site, client: Client) -> None:
