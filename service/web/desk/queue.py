@@ -26,7 +26,6 @@ FRESH_SECONDS = 30.0
 OLD_SECONDS = 110.0
 """An older queue is never shown."""
 FIRST_SECONDS = 120.0
-"""The service's first reading of a long queue."""
 WAIT_SECONDS = 2.0
 MOST = 1_000
 """Of violations; the service lists as many complaints."""
