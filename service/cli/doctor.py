@@ -159,7 +159,7 @@ def _describe_running(client: Client) -> str:
         return f"it does not say what it runs: {error.message}"
     server = found.server
     return (
-        f"sellertrust {server.release}, core {server.core_version}, schema {server.schema},"
+        f"sellertrust {server.release}, core {server.core_version}, build {server.build[:12]}, schema {server.schema},"
         f" model {server.model_digest[:12] or 'none'}, policy {found.serving_digest[:12]}"
     )
 

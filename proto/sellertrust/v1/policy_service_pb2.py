@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/policy_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_name\x18\x03 \x01(\t\x12\x16\n\x0epolicy_version\x18\x04 \x01(\x03\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xb4\x03\n\nPolicyMove\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.sellertrust.v1.PolicyAction\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12-\n\tmove_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\x10\n\x08proposal\x18\x08 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\t \x01(\t\x12\x35\n\x0f\x61\x63\x63\x65pted_losses\x18\n \x03(\x0b\x32\x1c.sellertrust.v1.AcceptedLoss\x12\x35\n\x0fsequence_losses\x18\x0b \x03(\x0b\x32\x1c.sellertrust.v1.AcceptedLoss\x12.\n\nowed_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\timmediate\x18\r \x01(\x0e\x32\x1f.sellertrust.v1.ImmediateGround\"2\n\x0c\x41\x63\x63\x65ptedLoss\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x11\n\tsum_minor\x18\x02 \x01(\x03\" \n\x10GetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xa7\x01\n\x11GetPolicyResponse\x12&\n\x06policy\x18\x01 \x01(\x0b\x32\x16.sellertrust.v1.Policy\x12\x16\n\x0eserving_digest\x18\x02 \x01(\t\x12*\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12&\n\x06server\x18\x04 \x01(\x0b\x32\x16.sellertrust.v1.Server\"U\n\x06Server\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x14\n\x0c\x63ore_version\x18\x02 \x01(\t\x12\x0e\n\x06schema\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\"?\n\x16ListPolicyMovesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x17ListPolicyMovesResponse\x12)\n\x05moves\x18\x01 \x03(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe6\x01\n\x13\x43ommitPolicyRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08proposal\x18\x05 \x01(\t\x12\x13\n\x0b\x61ssumptions\x18\x06 \x01(\t\x12\x35\n\x0f\x61\x63\x63\x65pted_losses\x18\x07 \x03(\x0b\x32\x1c.sellertrust.v1.AcceptedLoss\x12\x32\n\timmediate\x18\x08 \x01(\x0e\x32\x1f.sellertrust.v1.ImmediateGround\"X\n\x14\x43ommitPolicyResponse\x12(\n\x04move\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12\x16\n\x0eserving_digest\x18\x02 \x01(\t\"F\n\x15RollbackPolicyRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\"Z\n\x16RollbackPolicyResponse\x12(\n\x04move\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12\x16\n\x0eserving_digest\x18\x02 \x01(\t*\x87\x01\n\x0cPolicyAction\x12\x1d\n\x19POLICY_ACTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18POLICY_ACTION_CONFIGURED\x10\x01\x12\x1b\n\x17POLICY_ACTION_COMMITTED\x10\x02\x12\x1d\n\x19POLICY_ACTION_ROLLED_BACK\x10\x03*j\n\x0fImmediateGround\x12 \n\x1cIMMEDIATE_GROUND_UNSPECIFIED\x10\x00\x12\x18\n\x14IMMEDIATE_GROUND_LAW\x10\x01\x12\x1b\n\x17IMMEDIATE_GROUND_DANGER\x10\x02\x32\x81\x03\n\rPolicyService\x12P\n\tGetPolicy\x12 .sellertrust.v1.GetPolicyRequest\x1a!.sellertrust.v1.GetPolicyResponse\x12\x62\n\x0fListPolicyMoves\x12&.sellertrust.v1.ListPolicyMovesRequest\x1a\'.sellertrust.v1.ListPolicyMovesResponse\x12Y\n\x0c\x43ommitPolicy\x12#.sellertrust.v1.CommitPolicyRequest\x1a$.sellertrust.v1.CommitPolicyResponse\x12_\n\x0eRollbackPolicy\x12%.sellertrust.v1.RollbackPolicyRequest\x1a&.sellertrust.v1.RollbackPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sellertrust/v1/policy_service.proto\x12\x0esellertrust.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_name\x18\x03 \x01(\t\x12\x16\n\x0epolicy_version\x18\x04 \x01(\x03\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xb4\x03\n\nPolicyMove\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.sellertrust.v1.PolicyAction\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12-\n\tmove_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\x10\n\x08proposal\x18\x08 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\t \x01(\t\x12\x35\n\x0f\x61\x63\x63\x65pted_losses\x18\n \x03(\x0b\x32\x1c.sellertrust.v1.AcceptedLoss\x12\x35\n\x0fsequence_losses\x18\x0b \x03(\x0b\x32\x1c.sellertrust.v1.AcceptedLoss\x12.\n\nowed_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\timmediate\x18\r \x01(\x0e\x32\x1f.sellertrust.v1.ImmediateGround\"2\n\x0c\x41\x63\x63\x65ptedLoss\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x11\n\tsum_minor\x18\x02 \x01(\x03\" \n\x10GetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xa7\x01\n\x11GetPolicyResponse\x12&\n\x06policy\x18\x01 \x01(\x0b\x32\x16.sellertrust.v1.Policy\x12\x16\n\x0eserving_digest\x18\x02 \x01(\t\x12*\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12&\n\x06server\x18\x04 \x01(\x0b\x32\x16.sellertrust.v1.Server\"d\n\x06Server\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x14\n\x0c\x63ore_version\x18\x02 \x01(\t\x12\x0e\n\x06schema\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12\r\n\x05\x62uild\x18\x05 \x01(\t\"?\n\x16ListPolicyMovesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x17ListPolicyMovesResponse\x12)\n\x05moves\x18\x01 \x03(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe6\x01\n\x13\x43ommitPolicyRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08proposal\x18\x05 \x01(\t\x12\x13\n\x0b\x61ssumptions\x18\x06 \x01(\t\x12\x35\n\x0f\x61\x63\x63\x65pted_losses\x18\x07 \x03(\x0b\x32\x1c.sellertrust.v1.AcceptedLoss\x12\x32\n\timmediate\x18\x08 \x01(\x0e\x32\x1f.sellertrust.v1.ImmediateGround\"X\n\x14\x43ommitPolicyResponse\x12(\n\x04move\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12\x16\n\x0eserving_digest\x18\x02 \x01(\t\"F\n\x15RollbackPolicyRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\"Z\n\x16RollbackPolicyResponse\x12(\n\x04move\x18\x01 \x01(\x0b\x32\x1a.sellertrust.v1.PolicyMove\x12\x16\n\x0eserving_digest\x18\x02 \x01(\t*\x87\x01\n\x0cPolicyAction\x12\x1d\n\x19POLICY_ACTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18POLICY_ACTION_CONFIGURED\x10\x01\x12\x1b\n\x17POLICY_ACTION_COMMITTED\x10\x02\x12\x1d\n\x19POLICY_ACTION_ROLLED_BACK\x10\x03*j\n\x0fImmediateGround\x12 \n\x1cIMMEDIATE_GROUND_UNSPECIFIED\x10\x00\x12\x18\n\x14IMMEDIATE_GROUND_LAW\x10\x01\x12\x1b\n\x17IMMEDIATE_GROUND_DANGER\x10\x02\x32\x81\x03\n\rPolicyService\x12P\n\tGetPolicy\x12 .sellertrust.v1.GetPolicyRequest\x1a!.sellertrust.v1.GetPolicyResponse\x12\x62\n\x0fListPolicyMoves\x12&.sellertrust.v1.ListPolicyMovesRequest\x1a\'.sellertrust.v1.ListPolicyMovesResponse\x12Y\n\x0c\x43ommitPolicy\x12#.sellertrust.v1.CommitPolicyRequest\x1a$.sellertrust.v1.CommitPolicyResponse\x12_\n\x0eRollbackPolicy\x12%.sellertrust.v1.RollbackPolicyRequest\x1a&.sellertrust.v1.RollbackPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sellertrust.v1.policy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POLICYACTION']._serialized_start=1617
-  _globals['_POLICYACTION']._serialized_end=1752
-  _globals['_IMMEDIATEGROUND']._serialized_start=1754
-  _globals['_IMMEDIATEGROUND']._serialized_end=1860
+  _globals['_POLICYACTION']._serialized_start=1632
+  _globals['_POLICYACTION']._serialized_end=1767
+  _globals['_IMMEDIATEGROUND']._serialized_start=1769
+  _globals['_IMMEDIATEGROUND']._serialized_end=1875
   _globals['_POLICY']._serialized_start=88
   _globals['_POLICY']._serialized_end=185
   _globals['_POLICYMOVE']._serialized_start=188
@@ -47,19 +47,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPOLICYRESPONSE']._serialized_start=713
   _globals['_GETPOLICYRESPONSE']._serialized_end=880
   _globals['_SERVER']._serialized_start=882
-  _globals['_SERVER']._serialized_end=967
-  _globals['_LISTPOLICYMOVESREQUEST']._serialized_start=969
-  _globals['_LISTPOLICYMOVESREQUEST']._serialized_end=1032
-  _globals['_LISTPOLICYMOVESRESPONSE']._serialized_start=1034
-  _globals['_LISTPOLICYMOVESRESPONSE']._serialized_end=1127
-  _globals['_COMMITPOLICYREQUEST']._serialized_start=1130
-  _globals['_COMMITPOLICYREQUEST']._serialized_end=1360
-  _globals['_COMMITPOLICYRESPONSE']._serialized_start=1362
-  _globals['_COMMITPOLICYRESPONSE']._serialized_end=1450
-  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=1452
-  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=1522
-  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=1524
-  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=1614
-  _globals['_POLICYSERVICE']._serialized_start=1863
-  _globals['_POLICYSERVICE']._serialized_end=2248
+  _globals['_SERVER']._serialized_end=982
+  _globals['_LISTPOLICYMOVESREQUEST']._serialized_start=984
+  _globals['_LISTPOLICYMOVESREQUEST']._serialized_end=1047
+  _globals['_LISTPOLICYMOVESRESPONSE']._serialized_start=1049
+  _globals['_LISTPOLICYMOVESRESPONSE']._serialized_end=1142
+  _globals['_COMMITPOLICYREQUEST']._serialized_start=1145
+  _globals['_COMMITPOLICYREQUEST']._serialized_end=1375
+  _globals['_COMMITPOLICYRESPONSE']._serialized_start=1377
+  _globals['_COMMITPOLICYRESPONSE']._serialized_end=1465
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=1467
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=1537
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=1539
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=1629
+  _globals['_POLICYSERVICE']._serialized_start=1878
+  _globals['_POLICYSERVICE']._serialized_end=2263
 # @@protoc_insertion_point(module_scope)

@@ -291,6 +291,7 @@ class Server(_message.Message):
     CORE_VERSION_FIELD_NUMBER: _builtins.int
     SCHEMA_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    BUILD_FIELD_NUMBER: _builtins.int
     release: _builtins.str
     """Such as `0.3.0`."""
     core_version: _builtins.str
@@ -299,6 +300,8 @@ class Server(_message.Message):
     """Its ledger's, such as `0103`."""
     model_digest: _builtins.str
     """Empty without a model."""
+    build: _builtins.str
+    """Digest of its scoring code."""
     def __init__(
         self,
         *,
@@ -306,10 +309,11 @@ class Server(_message.Message):
         core_version: _builtins.str = ...,
         schema: _builtins.str = ...,
         model_digest: _builtins.str = ...,
+        build: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_version", b"core_version", "model_digest", b"model_digest", "release", b"release", "schema", b"schema"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build", b"build", "core_version", b"core_version", "model_digest", b"model_digest", "release", b"release", "schema", b"schema"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

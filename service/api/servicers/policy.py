@@ -13,6 +13,7 @@ from service.contract.resource_names import parse_policy_digest, parse_policy_na
 from service.ledger.append.policy_moves import PolicyMove
 from service.ledger.database.database import Database
 from service.ledger.database.schema import version_of
+from service.scores.book.code_digests import core_digest
 from service.scores.served_policy import ServedPolicy
 
 
@@ -36,8 +37,13 @@ class PolicyServicer:
     def _describe_server(self) -> pb.Server:
         with self._database.read() as connection:
             schema = version_of(connection)
-        model = self._serving_model()
-        return pb.Server(release=VERSION, core_version=CORE_VERSION, schema=schema or "", model_digest=model)
+        return pb.Server(
+            release=VERSION,
+            core_version=CORE_VERSION,
+            schema=schema or "",
+            model_digest=self._serving_model(),
+            build=core_digest(),
+        )
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
         """Return a page of commits and rollbacks, oldest first."""

@@ -39,6 +39,7 @@ from service.ledger.store import Ledger
 from service.policy import loss_check
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from service.policy.policy_file import SHIPPED_POLICY, parse_policy_text, read_policy
+from service.scores.book.code_digests import core_digest
 from service.scores.scorer import Scorer
 from tests.helpers.databases import BACKENDS
 from tests.helpers.four_eyes import (
@@ -118,7 +119,7 @@ def test_one_call_says_what_a_server_runs(two: tuple[Running, Running]) -> None:
     found = two[0].client.get_policy()
     assert (found.serving_digest, found.server.model_digest) == (TIERS.digest, artifact().digest)
     assert (found.server.release, found.server.core_version) == (VERSION, CORE_VERSION)
-    assert found.server.schema == newest_version()
+    assert (found.server.schema, found.server.build) == (newest_version(), core_digest())
 
 
 def test_the_history_says_who_moved_the_policy_when_and_why(two: tuple[Running, Running]) -> None:

@@ -18,6 +18,7 @@ from sellertrust.v1.trust_score_service_pb2 import ScoreState
 from sellertrust.version import VERSION
 from service.ledger.database.schema import newest_version
 from service.registry.registry import Registry
+from service.scores.book.code_digests import core_digest
 from tests.helpers.models import another, gates_json
 from tests.helpers.processes import COMMAND
 from tests.helpers.shells import MARKET, ROOT, SECONDS, Shell, lines_of, serving, shell_of
@@ -316,7 +317,10 @@ def test_the_doctor_names_every_ailment_and_no_other(shell: Shell, bare: Shell) 
     found = {row["check"]: row["found"] for row in shell.json("doctor") if row["ok"]}
     assert found["release"] == f"sellertrust {VERSION}, core {CORE_VERSION}"
     assert f"schema {newest_version()}" in found["ledger"]
-    assert f"serving; sellertrust {VERSION}, core {CORE_VERSION}, schema {newest_version()}, model " in found["server"]
+    running = (
+        f"sellertrust {VERSION}, core {CORE_VERSION}, build {core_digest()[:12]}, schema {newest_version()}, model "
+    )
+    assert f"serving; {running}" in found["server"]
     rows = {row["check"]: row for row in bare.json("doctor", code=6)}
     assert [check for check, row in rows.items() if not row["ok"]] == ["ledger", "measures", "champion", "server"]
     assert "a first sellertrust serve or ledger import makes one" in rows["ledger"]["found"]
