@@ -301,7 +301,7 @@ class Server(_message.Message):
     model_digest: _builtins.str
     """Empty without a model."""
     build: _builtins.str
-    """Digest of its scoring code."""
+    """Its code's digest."""
     def __init__(
         self,
         *,
