@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, distinct, exists, func, select, text
 
 from scoring.base.enums import Kind
+from scoring.base.errors import ServerBusy
 from scoring.base.time import DAY
 from scoring.entries.cases import LINK_RULE
 from scoring.network.links import find_holds
@@ -30,6 +31,8 @@ from service.ledger.queries.sellers import COUNT_SELLERS, MAX_SELLERS
 from service.ledger.records import Cut
 
 MOVING = (Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION)
+
+WAIT_SECONDS = 5.0
 
 _E = ENTRY.c
 _LATER = (HERE, _E.sequence > bindparam("after"), UP_TO_LAST)
@@ -78,8 +81,16 @@ class RingQueries:
         self._kept: dict[str, _Kept] = {}
 
     def read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
-        """Return at most `most` rings of at least `least_size` sellers (2 or more), at a present cut."""
-        with self._lock, self._clock.as_of(cut.sequence) as connection:
+        """Return at most `most` rings of at least `least_size` sellers (2 or more), at a present cut. Raises ServerBusy."""
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise ServerBusy("another call reads the links, for minutes if it is the first; ask again later")
+        try:
+            return self._read(marketplace, cut, least_size, most)
+        finally:
+            self._lock.release()
+
+    def _read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
+        with self._clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, last_entry(connection).sequence, cut.observe_time)
             kept = self._kept[marketplace] = _advance(
                 reader, self._kept.get(marketplace), self._clock.list_mendings(cut.sequence)

@@ -1,12 +1,13 @@
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
 
 from scoring.base.enums import Action, CaseState, LinkKind, LinkState, MeasureKind, MeasureState
-from scoring.base.errors import InvalidInput
+from scoring.base.errors import InvalidInput, ServerBusy
 from scoring.base.time import DAY
 from scoring.entries.cases import LINK_RULE, name_case
 from scoring.entries.entry import Entry
@@ -15,6 +16,7 @@ from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.network.terms import MAX_CAUSE_DAYS, find_terms
 from scoring.policy.rules import NO_RULES
+from service.ledger.queries import rings
 from service.ledger.queries.rings import RingQueries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -182,6 +184,27 @@ def test_rings_follow_each_change_as_if_read_anew(ledger: Ledger, clock: Clock) 
     ledger.append(MARKET, [confirmed("v3", "p"), identity("i1", "new")])
     ledger.erase(MARKET, "q", actor="officer", entry_id="e1")
     assert list_rings(ledger) == [(19, 0)]
+
+
+def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rings, "WAIT_SECONDS", 0.01)
+    started, goes_on = Event(), Event()
+
+    def wait(*_: object) -> None:
+        started.set()
+        goes_on.wait(60)
+
+    monkeypatch.setattr(rings, "read_established", wait)
+    ledger.append(MARKET, [confirmed("v1", "bad")])
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ledger.rings.read, MARKET, ledger.cut(), 2, 1)
+        assert started.wait(60)
+        with pytest.raises(ServerBusy):
+            ledger.rings.read(MARKET, ledger.cut(), 2, 1)
+        goes_on.set()
+        assert isinstance(first.exception(), TypeError)
+    monkeypatch.undo()
+    assert ledger.rings.read(MARKET, ledger.cut(), 2, 1).sellers == 1
 
 
 def test_the_term_returns_when_a_hub_ends(ledger: Ledger) -> None:
