@@ -197,7 +197,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
     """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 34
-    """UNAVAILABLE: all that may compute scores do, or this marketplace's share, and no remembered answer is accepted; or links are being read.
+    """UNAVAILABLE: all that may compute scores do, or this marketplace's share, and no remembered answer is accepted; or
+    links are being read.
     Retry after the RetryInfo's delay, or elsewhere.
     Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
     """
@@ -388,7 +389,8 @@ ERROR_REASON_ERASURE_REFUSED: ErrorReason.ValueType  # 33
 Example: {"reason": "ERASURE_REFUSED", "domain": "sellertrust"}
 """
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 34
-"""UNAVAILABLE: all that may compute scores do, or this marketplace's share, and no remembered answer is accepted; or links are being read.
+"""UNAVAILABLE: all that may compute scores do, or this marketplace's share, and no remembered answer is accepted; or
+links are being read.
 Retry after the RetryInfo's delay, or elsewhere.
 Example: {"reason": "SERVER_BUSY", "domain": "sellertrust"}
 """
