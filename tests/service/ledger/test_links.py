@@ -311,7 +311,7 @@ Terms = set[tuple[str, str, int, tuple[str, ...], int, int, int]]
 
 
 class History:
-    """Random entries about links, violations and bans. Each kind of entry can be taken back."""
+    """Random entries; each kind can be taken back."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
