@@ -104,7 +104,10 @@ class RingIndex:
         self._regroup()
         counts = Counter(self._ring_of[seller][0] for seller in violators if seller in self._ring_of)
         rings = [ring for ring in self._rings.values() if len(ring) >= least_size]
-        shown = nsmallest(most, rings, key=lambda ring: (-counts.get(ring[0], 0), -len(ring), ring[0]))
+        violating = [self._rings[first] for first in counts if len(self._rings[first]) >= least_size]
+        shown = sorted(violating, key=lambda ring: (-counts[ring[0]], -len(ring), ring[0]))[:most]
+        others = (ring for ring in rings if ring[0] not in counts)
+        shown += nsmallest(most - len(shown), others, key=lambda ring: (-len(ring), ring[0]))
         return [self._describe(ring, counts[ring[0]], time) for ring in shown], len(rings)
 
     def _describe(self, ring: tuple[str, ...], violators: int, time: int) -> Ring:
