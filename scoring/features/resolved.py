@@ -3,6 +3,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scoring.base.arrays import Ints
+from scoring.base.time import DAY
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, FactTable, OmittedAllegations
 from scoring.features.facts import VisibleFacts, apply_changes, find_visible
 from scoring.features.views import Views, view_at_times
@@ -38,6 +40,35 @@ def resolve_sellers(
     now = np.full(columns.cases, observe_time, dtype=np.int64)
     visible = find_visible(columns, now, sales=table.sales)
     return SellerFacts(sellers, table, observe_time, omitted, columns, visible)
+
+
+def resolve_at_midnights(seller_facts: SellerFacts, times: Sequence[int]) -> SellerFacts:
+    """Resolve one seller's facts at several UTC midnights, one case each.
+
+    Each case is moved to the last of `times` by whole days, so ages are as they were.
+    """
+    [seller] = seller_facts.sellers
+    shift = times[-1] - np.array(times, dtype=np.int64)
+    table = seller_facts.table
+    moved = replace(
+        table,
+        columns=_move_cases(table.columns, shift),
+        sales=table.sales and _move_cases(table.sales, shift),
+        midnights=None,
+    )
+    return resolve_sellers([f"{seller}#{number}" for number in range(len(times))], moved, times[-1])
+
+
+def _move_cases(columns: EntryColumns, shift: Ints) -> EntryColumns:
+    count, cases = len(columns.case), len(shift)
+    case = np.repeat(np.arange(cases), count)
+    copies, later = columns.take(np.tile(np.arange(count), cases)).of_cases(case, cases), shift[case]
+    return copies.with_columns(
+        occur_time=copies.occur_time + later,
+        report_time=copies.report_time + later,
+        day=copies.day + later // DAY,
+        until=np.where(copies.until > 0, copies.until + later, copies.until),
+    )
 
 
 def resolve_as_reported(sellers: Sequence[str], table: FactTable, time: int) -> SellerFacts:

@@ -21,7 +21,7 @@ from scoring.base.errors import (
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.entries.accounts import list_balances
-from scoring.features.resolved import SellerFacts, resolve_sellers
+from scoring.features.resolved import SellerFacts, resolve_at_midnights, resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
 from scoring.measures.seller_terms import SellerTerms
@@ -39,6 +39,9 @@ from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
 from service.scores.champion import Champion
 from service.scores.served_policy import ServedPolicy
+
+ROWS_AT_ONCE = 20_000
+"""Of past scores: entries times midnights."""
 
 
 class Scorer:
@@ -151,11 +154,15 @@ class Scorer:
 
         `core`: its answer at the cut. Without cautions. None: the seller was unknown then.
         """
-        for time in times:
-            query = self._make_query(marketplace, replace(cut, observe_time=time))
-            known = resolve_sellers(core.known.sellers, core.known.table, time)
-            past = answer_within_notice(known, query.artifact, query.policy, check=_check, served=query.served)
-            yield past.scores[0]
+        at_once = max(ROWS_AT_ONCE // max(len(core.known.table), 1), 1)
+        queries = [self._make_query(marketplace, replace(cut, observe_time=time)) for time in times]
+        while queries:
+            count = next((place for place, one in enumerate(queries[:at_once]) if one.served), at_once) or 1
+            part, queries = queries[:count], queries[count:]
+            known = resolve_at_midnights(core.known, [one.cut.observe_time for one in part])
+            first = part[0]
+            past = answer_within_notice(known, first.artifact, first.policy, check=_check, served=first.served)
+            yield from past.scores
 
     def whole_answer(
         self,

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 import service.contract.texts as texts_module
-from scoring.base.enums import Category, Severity, Source, Tier
+from scoring.base.enums import Category, ControlReason, Severity, Source, Tier
+from scoring.entries.entry import Entry
+from scoring.entries.kinds.account import ControlChanged
+from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.model.artifact import load
 from scoring.scores.reasons import REASON_CODES
 from sellertrust.client import Client
@@ -222,6 +225,14 @@ def test_past_scores_are_what_a_score_of_that_time_says(running: Running) -> Non
         builders.exposure(builders.TODAY - 200, "past", settled_orders=5_000, report_time=builders.ago(150)),
         builders.violation("v-past", "past", occur_time=builders.ago(100), report_time=builders.ago(90)),
         builders.status("v-past", entry_id="c-past", report_time=builders.ago(20)),
+        builders.correction("v-past", moved_to=builders.ago(98), entry_id="m-past"),
+        Entry("s-past", "past", ControlChanged(ControlReason.SOLD, "staff", "sold"), *[builders.ago(160)] * 2),
+        Entry(
+            "o-past",
+            "past",
+            OverrideImposed(Tier.EXEMPLARY, builders.ago(50), "staff", "seen"),
+            *[builders.ago(70)] * 2,
+        ),
     ]
     running.ledger.append(MARKET, known, imported=True)
     time, days = datetime.fromtimestamp(builders.TODAY * 86_400, UTC), [400, 299, 149, 95, 60, 10, 1]
