@@ -45,7 +45,7 @@ def resolve_sellers(
 def resolve_at_midnights(seller_facts: SellerFacts, times: Sequence[int]) -> SellerFacts:
     """Resolve one seller's facts at several UTC midnights, one case each.
 
-    Each case is moved to the last of `times` by whole days, so ages are as they were.
+    A case is moved by whole days to the last of `times`, so ages stay.
     """
     [seller] = seller_facts.sellers
     shift = times[-1] - np.array(times, dtype=np.int64)

@@ -41,7 +41,6 @@ from service.scores.champion import Champion
 from service.scores.served_policy import ServedPolicy
 
 ROWS_AT_ONCE = 20_000
-"""Of past scores: entries times midnights."""
 
 
 class Scorer:

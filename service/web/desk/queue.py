@@ -28,7 +28,6 @@ OLD_SECONDS = 110.0
 FIRST_SECONDS = 120.0
 WAIT_SECONDS = 2.0
 MOST = 1_000
-"""Of violations; the service lists as many complaints."""
 MAX_READERS = 100
 MAX_DECIDED = 5_000
 
@@ -52,7 +51,6 @@ class Queue(NamedTuple):
     """It shows the service's time and the freshness of answers."""
 
     def has_all_complaints(self) -> bool:
-        """Return whether the page holds every waiting complaint."""
         return len(self.first_page.complaints) < MOST
 
     def now(self) -> datetime:

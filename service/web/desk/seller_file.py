@@ -32,7 +32,6 @@ CURVE_WEEKS = 52
 CURVE_DAYS = range(7 * CURVE_WEEKS, 0, -28)
 ENTRIES_ON_PAGE = 50
 MARKED_ENTRIES = 1_000
-"""The curve shows decisions of the first, the list as many violations."""
 
 STAMP_FIELDS = ("observe_time", "known_time", "ledger_sequence", "model_digest", "policy_digest", "core_version")
 SUPPOSED = ("confirm", "dismiss", "overturn", "reinstate")

@@ -19,7 +19,6 @@ from service.web.recent import Recent
 KEPT_SECONDS = 600.0
 MAX_KEPT = 200
 WAIT_SECONDS = 2.0
-"""A waiting reader holds a thread that all pages share."""
 
 
 @dataclass
