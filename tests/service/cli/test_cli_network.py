@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.builders import MARKET, link
 from tests.helpers.processes import run_from_nothing
 from tests.helpers.servers import running_server
-from tests.helpers.shells import Shell, lines_of, shell_of
+from tests.helpers.shells import Shell, shell_of
 
 
 def digests(folder: Path, kind: str, text: str, marketplace: str = "acme") -> list[str]:
@@ -29,12 +30,13 @@ def test_a_digest_is_keyed_by_kind_and_marketplace(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_only_a_picture_needs_the_extra_web(tmp_path: Path) -> None:
+def test_a_picture_needs_no_extra(tmp_path: Path) -> None:
     (tmp_path / "jinja2.py").write_text("raise ModuleNotFoundError(name='jinja2')\n")
     with running_server(tmp_path) as running:
         environment = shell_of(tmp_path, target=running.address).environment
         environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
         shell = Shell(environment, run_from_nothing)
-        shell("ledger", "append", "-", stdin=lines_of("s-1"))
+        running.ledger.append(MARKET, [link("l1", "s-1", "iban"), link("l2", "s-2", "iban")])
         assert "rings" not in shell.json("network", "show")
-        assert "sellertrust[web]" in shell.error(6, "network", "show", "s-1", "--picture", tmp_path / "links.svg")
+        shell("network", "show", "s-2", "--picture", tmp_path / "links.svg")
+    assert "s-1</text>" in (tmp_path / "links.svg").read_text()
