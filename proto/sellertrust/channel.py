@@ -53,7 +53,8 @@ class CallerFiles:
         self._tls = tls
         self._shown = [Path(path) for path in (certificate, key) if path is not None]
         self._token = token if token is None or callable(token) else partial(_read_file, Path(token))
-        self._token_text = "" if self._token is None else _checked_token(_read_in_time(self._token), str(token))
+        place = "the answer of token" if callable(token) else str(token)
+        self._token_text = "" if self._token is None else _checked_token(_read_in_time(self._token), place)
         self._renewal_seconds = TOKEN_SECONDS if callable(token) else 0.0
         self._renewed = monotonic()
         self._is_asking = False
@@ -124,10 +125,11 @@ def _read_file(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _checked_token(text: str, place: str) -> str:
-    if not re.fullmatch(r"[!-~]+", text.strip()):
+def _checked_token(text: object, place: str) -> str:
+    token = text.strip() if isinstance(text, str) else ""
+    if not re.fullmatch(r"[!-~]+", token):
         raise OSError(f"{place} holds no token: one line of printable characters")
-    return text.strip()
+    return token
 
 
 class CallerChannel(grpc.Channel):

@@ -166,6 +166,13 @@ def test_a_first_token_that_hangs_is_an_error(limit: Limit) -> None:
     never.set()
 
 
+@pytest.mark.parametrize("given", [None, "", "two\nlines"])
+def test_an_answer_that_is_no_token_is_an_error(given: str | None) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(OSError, match="the answer of token holds no token"):
+            kind("127.0.0.1:1", token=lambda: given)
+
+
 def test_a_token_function_that_hangs_stops_no_call(limit: Limit) -> None:
     limit(channels, TOKEN_SECONDS=0.1, LOOK_SECONDS=0.05)
     tokens, hang, shown = iter(["one", "two"]), threading.Event(), []
