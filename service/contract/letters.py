@@ -12,7 +12,7 @@ from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.listed import MeasureInForce, list_binding
 from scoring.policy.history import find_decision_times
-from scoring.policy.measures import DeliveryHold, Deposit, RollingReserve, SettlementHold, Suspension
+from scoring.policy.measures import DeliveryHold, Deposit, RollingReserve, SettlementHold, Suspension, combine
 from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
 from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import answer_service_pb2 as answer_pb
@@ -291,14 +291,16 @@ class _Letters:
         then = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
         is_followed = any(other.end is None or other.end > end for other in then)
         told = [self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))]
-        if isinstance(measure.current, SettlementHold | DeliveryHold | RollingReserve):
+        is_wait = isinstance(measure.current, SettlementHold | DeliveryHold | RollingReserve)
+        if is_wait and not measure.is_of_caution:  # an order keeps no caution's wait
             told.append(self._say("letter.end_orders"))
         return self._texts.join(told)
 
     def _tell_alike(self, statement: StatementOfReasons) -> Iterator[list[str]]:
         measure, key, alike = statement.measure, "alike", [*statement.alike]
         binding = self._list_titles([one for one in alike if one.measure in self._binding])
-        if measure.measure in self._binding or (measure.has_begun(self._time) and not binding):
+        begun = [one.current for one in alike if one.has_begun(self._time)]
+        if measure.has_begun(self._time) and combine([measure.current, *begun]) == measure.current.terms:
             key = "strictest"
         if isinstance(measure.current, SettlementHold | DeliveryHold):
             key, alike = "alike_holds", [*alike, *self._list_longest_waits()]

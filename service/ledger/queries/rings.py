@@ -19,7 +19,7 @@ from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import Mending
 from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds
 from service.ledger.database.row_reader import RowReader
-from service.ledger.database.tables import CASES, COUNTING, ENTRY
+from service.ledger.database.tables import CASES, COUNTING, ENTRY, SEAL
 from service.ledger.queries.links import (
     CHUNK,
     LINKED,
@@ -44,7 +44,7 @@ _KNOWN = exists().where(
     _EARLIER.marketplace == _E.marketplace, _EARLIER.seller == _E.seller, _EARLIER.sequence <= bindparam("after")
 )
 _NEW_SELLERS = select(func.count(distinct(_E.seller))).where(*_LATER, _E.seller > "", ~_KNOWN)
-_DIGEST = select(_E.digest).where(_E.sequence == bindparam("after"))
+_CHAIN = select(SEAL.c.chain).where(SEAL.c.last_sequence == bindparam("after"))
 _CASES_OF_LINKS = (
     select(_E.seller, _E.target, _E.record_time)
     .where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"), UP_TO_LAST)
@@ -57,8 +57,8 @@ class _Kept(NamedTuple):
     established: dict[str, list[LinkViolation]]
     sellers: int
     sequence: int
-    digest: bytes
-    """Of the entry there: a ledger that lost entries has another."""
+    chain: bytes
+    """Of the seal that ends there: a ledger that lost entries has another."""
     mendings: tuple[Mending, ...]
 
 
@@ -111,7 +111,7 @@ class RingQueries:
 
 
 def _advance(reader: RowReader, kept: _Kept | None, mendings: tuple[Mending, ...]) -> _Kept:
-    if kept is None or kept.mendings != mendings or _read_digest(reader, kept.sequence) != kept.digest:
+    if kept is None or kept.mendings != mendings or _read_chain(reader, kept.sequence) != kept.chain:
         [(sellers,)] = reader.rows(COUNT_SELLERS, after="", limit=MAX_SELLERS)
         kept, queries = _Kept(RingIndex(), {}, sellers, 0, b"", mendings), [_LINKED, _VIOLATING]
     else:
@@ -128,8 +128,8 @@ def _advance(reader: RowReader, kept: _Kept | None, mendings: tuple[Mending, ...
             kept.rings.replace(seller, by_seller.get(seller, ()))
             kept.established.pop(seller, None)
         kept.established.update(established)
-    return kept._replace(sequence=reader.last, digest=_read_digest(reader, reader.last))
+    return kept._replace(sequence=reader.last, chain=_read_chain(reader, reader.last))
 
 
-def _read_digest(reader: RowReader, sequence: int) -> bytes:
-    return b"".join(digest for (digest,) in reader.rows(_DIGEST, after=sequence))
+def _read_chain(reader: RowReader, sequence: int) -> bytes:
+    return b"".join(chain for (chain,) in reader.rows(_CHAIN, after=sequence))

@@ -15,8 +15,13 @@ from service.ledger.queries.seals import SealQueries
 from service.ledger.records import Cut
 
 ALL = 2**62
-MAX_KEPT = 256
+MAX_KEPT = 10_000
 """Marketplaces."""
+
+MAX_CHANGED = 5_000
+"""Changed names that are brought forward; beyond, all rows are read again."""
+
+WAIT_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -42,7 +47,8 @@ class _Waiting:
 class WaitingList:
     """Thread-safe. A row begins with its order; its name is at `place`.
 
-    `named`: the query, of `names` only. `changed`: the names in entries beyond `after`. `most`: rows that readers need.
+    `named`: the query, of `names` only, without order and limit. `changed`: the names in entries beyond `after`. `most`:
+    rows that readers need.
     """
 
     def __init__(
@@ -64,19 +70,23 @@ class WaitingList:
     def read(self, marketplace: str, cut: Cut) -> Sequence[Any]:
         """Return the rows as of a cut, in order: all, or at least `most`."""
         chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
-        if chain is None:
-            return self._read_all(marketplace, cut, b"").rows
-        with self._lock:
-            kept = self._kept.pop(marketplace, None)
-            if kept is not None and kept.sequence > cut.sequence:
-                self._kept[marketplace] = kept
-                return self._read_all(marketplace, cut, b"").rows
-            if kept is None or not self._bring_forward(kept, marketplace, cut, chain):
-                kept = self._read_all(marketplace, cut, chain)
-            self._kept[marketplace] = kept
-            if len(self._kept) > MAX_KEPT:
-                del self._kept[next(iter(self._kept))]
-            return kept.rows[:]
+        if chain is not None and self._lock.acquire(timeout=WAIT_SECONDS):
+            try:
+                kept = self._kept.get(marketplace)
+                if kept is None or kept.sequence <= cut.sequence:
+                    return self._read_kept(kept, marketplace, cut, chain).rows[:]
+            finally:
+                self._lock.release()
+        return self._read_all(marketplace, cut, b"").rows
+
+    def _read_kept(self, kept: _Waiting | None, marketplace: str, cut: Cut, chain: bytes) -> _Waiting:
+        self._kept.pop(marketplace, None)
+        if kept is None or not self._bring_forward(kept, marketplace, cut, chain):
+            kept = self._read_all(marketplace, cut, chain)
+        self._kept[marketplace] = kept
+        if len(self._kept) > MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return kept
 
     def _bring_forward(self, kept: _Waiting, marketplace: str, cut: Cut, chain: bytes) -> bool:
         """Return whether that succeeded."""
@@ -85,9 +95,11 @@ class WaitingList:
             return False
         with self._clock.open_reader(marketplace, cut) as reader:
             names = {name for (name,) in reader.rows(self._changed, after=kept.sequence)}
+            if len(names) > MAX_CHANGED:
+                return False
             kept.replace(names, self._rows(reader, self._named, names, ALL), self._place)
         kept.sequence, kept.chain = cut.sequence, chain
-        return kept.end is None or len(kept.rows) >= self._most
+        return len(kept.rows) <= 4 * self._most and (kept.end is None or len(kept.rows) >= self._most)
 
     def _read_all(self, marketplace: str, cut: Cut, chain: bytes) -> _Waiting:
         found = _Waiting(cut.sequence, chain, self._clock.list_mendings(cut.sequence))

@@ -440,8 +440,8 @@ def test_a_letter_says_which_of_two_caps_counts(running: Running) -> None:
     with running.client() as client:
         client.append_entries(MARKET, entries)
     for language, says in (
-        ("en", ("the strictest counts", "in force is stricter")),
-        ("zh", ("以最严格者为准", "没有比本措施更严格的")),
+        ("en", ("the strictest of each value counts", "in force is stricter")),
+        ("zh", ("各项数值以最严格者为准", "没有比本措施更严格的")),
     ):
         lax, strict = sorted(
             of_kind(letters(running, "s3", audience=SELLER, language=language), cap), key=lambda one: one.measure
@@ -450,6 +450,21 @@ def test_a_letter_says_which_of_two_caps_counts(running: Running) -> None:
         for one, other, said in ((lax, strict, says[0]), (strict, lax, says[1])):
             paragraphs = [*one.paragraphs]
             assert said in paragraphs[paragraphs.index(other.title) - 1]
+
+
+def test_two_reserves_that_both_count_are_not_called_strictest(running: Running) -> None:
+    reserve = entry_pb.MEASURE_KIND_ROLLING_RESERVE
+    entries = [identity("i-s5", "s5"), exposure("x-s5", "s5", 5_000)]
+    for name, ppm, days in (("share", 100_000, 30), ("long", 50_000, 90)):
+        entry = stated(f"m-{name}", measure=name, measure_kind=reserve, ppm=ppm, days=days)
+        entry.seller = seller_name(MARKET, "s5")
+        entries.append(entry)
+    with running.client() as client:
+        client.append_entries(MARKET, entries)
+    for letter in of_kind(letters(running, "s5"), reserve):
+        assert letter.binding
+        assert "is stricter" not in letter.text
+        assert "the strictest of each value counts" in letter.text
 
 
 def test_a_wait_of_earlier_orders_outlasts_its_hold(running: Running) -> None:

@@ -89,10 +89,10 @@ def test_the_worked_priority() -> None:
 
 @given(st.permutations(range(8)))
 def test_safety_goes_first_whatever_the_numbers_say(order: list[int]) -> None:
-    loud = replace(ITEM, severity=Severity.CRITICAL, probability_upheld=1.0, recent_orders=10**8)
-    quiet = replace(ITEM, severity=Severity.MINOR, probability_upheld=0.01, recent_orders=0)
+    loud = ITEM._replace(severity=Severity.CRITICAL, probability_upheld=1.0, recent_orders=10**8)
+    quiet = ITEM._replace(severity=Severity.MINOR, probability_upheld=0.01, recent_orders=0)
     wanted = [
-        replace(item, category=category, sequence=sequence)
+        item._replace(category=category, sequence=sequence)
         for category, item, sequence in product((Category.SAFETY, Category.IP), (loud, quiet), (1, 2))
     ]
     assert rank_items([wanted[place] for place in order]) == wanted
