@@ -49,6 +49,7 @@ from service.ledger.clock.tail import Tail
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.scores.book.book import Book, BookLimits
+from service.scores.book.code_digests import core_digest
 from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 from service.settings import Settings, host_and_port, is_loopback
@@ -148,7 +149,7 @@ class Server:
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
             MeasureServicer(scorer, Payouts(ledger, scorer), reads, recorder),
-            PolicyServicer(scorer.policy, ledger.database, lambda: scorer.champion.digest),
+            PolicyServicer(scorer.policy, ledger.database, lambda: scorer.champion.digest, core_digest()),
             AuditServicer(audit),
             AnswerServicer(ledger, scorer, reads, recorder, redress),
             NetworkServicer(ledger, scorer, reads, settings.data_dir / "checkpoint-key.pem"),

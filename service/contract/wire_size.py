@@ -3,15 +3,13 @@
 16 MB hold eight million empty entries, whose message and access check take gigabytes and a minute.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
-
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 from scoring.base.errors import invalid
 from scoring.entries.entry import MAX_BATCH
 from sellertrust.version import VERSION
+from service.engine.wire import walk_fields
 
 MAX_FIELDS = MAX_BATCH + 100
 
@@ -49,43 +47,10 @@ def parse(kind: type[Message], data: bytes) -> Message:
 
 def _count_fields(data: memoryview, nested: int) -> int:
     fields = 0
-    for number, begin, end in _walk_fields(data):
+    for number, begin, end in walk_fields(data):
         fields += 1
         if nested and number == nested:
             fields += _count_fields(data[begin:end], 0)
         if fields > MAX_FIELDS:
             break
     return fields
-
-
-def _walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
-    """Yield each field's number, begin and end, up to malformed bytes."""
-    place = 0
-    with suppress(IndexError):
-        while place < len(data):
-            tag, place = _varint(data, place)
-            begin = place
-            match tag & 7:
-                case 0:
-                    _, place = _varint(data, place)
-                case 1:
-                    place += 8
-                case 5:
-                    place += 4
-                case 2:
-                    size, begin = _varint(data, place)
-                    place = begin + size
-                case _:
-                    return
-            yield tag >> 3, begin, place
-
-
-def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
-    found = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        found |= (byte & 0x7F) << shift
-        if byte < 0x80 or shift > 63:
-            return found, place
-        shift += 7

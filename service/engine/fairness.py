@@ -7,17 +7,16 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Generic, TypeVar
 
-from google.protobuf.message import DecodeError
-from google.protobuf.wrappers_pb2 import StringValue
-
 from service.call_context import current_call
+from service.engine.wire import walk_fields
 
 T = TypeVar("T")
 
 SHARE = 3
 """Most seats held for each that stays free: 3 of 4, 24 of 32."""
 
-MAX_NAME = 300
+MAX_NAME_BYTES, MAX_FIELDS = 300, 11_000
+"""Fields: more than a request may have."""
 
 
 def find_marketplace(name: str) -> str:
@@ -27,11 +26,17 @@ def find_marketplace(name: str) -> str:
 
 
 def read_marketplace(data: bytes) -> str:
-    """Return the id that the last field 1 of a request names; else ""."""
-    try:
-        return find_marketplace(StringValue.FromString(data).value[:MAX_NAME])
-    except DecodeError:
-        return ""
+    """Return the id that the last field 1 of a request names; "" if it has more than MAX_FIELDS fields.
+
+    A parser would take 0.24 s for 16 MB of empty fields, on gRPC's own thread.
+    """
+    name = b""
+    for count, (number, begin, end) in enumerate(walk_fields(data)):
+        if count == MAX_FIELDS:
+            return ""
+        if number == 1:
+            name = data[begin : min(end, begin + MAX_NAME_BYTES)]
+    return find_marketplace(name.decode("ascii", "replace"))
 
 
 class Turns(Generic[T]):

@@ -301,7 +301,7 @@ class Server(_message.Message):
     model_digest: _builtins.str
     """Empty without a model."""
     build: _builtins.str
-    """Its code's digest."""
+    """Digest of the code that reads facts and scores them."""
     def __init__(
         self,
         *,

@@ -13,7 +13,6 @@ from service.contract.resource_names import parse_policy_digest, parse_policy_na
 from service.ledger.append.policy_moves import PolicyMove
 from service.ledger.database.database import Database
 from service.ledger.database.schema import version_of
-from service.scores.book.code_digests import core_digest
 from service.scores.served_policy import ServedPolicy
 
 
@@ -22,6 +21,7 @@ class PolicyServicer:
     _served: ServedPolicy
     _database: Database
     _serving_model: Callable[[], str]
+    _build: str
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         """Return a policy, its last commit, if any, and what this server runs."""
@@ -42,7 +42,7 @@ class PolicyServicer:
             core_version=CORE_VERSION,
             schema=schema or "",
             model_digest=self._serving_model(),
-            build=core_digest(),
+            build=self._build,
         )
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:

@@ -123,6 +123,9 @@ def test_no_caller_chooses_its_turn(tmp_path: Path) -> None:
             assert score_pb.GetTrustScoreResponse.FromString(ask(before + real)).trust_score.seller == seller_name(
                 MARKET, "s"
             )
+        for hostile in (b"\x0a\x00" * 20_000, b"\x12\x00" * 20_000, b"\x0b\x0c" * 20_000):
+            assert read_marketplace(real + hostile) == ""
+            refused("INVALID_ARGUMENT", "", ask, real + hostile)
 
 
 def test_an_actor_is_no_marketplace(tmp_path: Path) -> None:

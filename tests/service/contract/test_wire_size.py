@@ -38,6 +38,11 @@ def test_a_batch_within_a_proposal_is_counted() -> None:
         require_few_fields(once * 3, NESTED)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff" * 100_000, b"\x0b" * 100_000, EMPTY * 5 + b"\x12\xff"])
+def test_groups_are_too_many_fields() -> None:
+    with pytest.raises(InvalidInput):
+        require_few_fields(b"\x0b\x0c" * 100_000, NESTED)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 100_000, b"\x0c" * 100_000, EMPTY * 5 + b"\x12\xff"])
 def test_what_is_no_message_is_left_to_parsing(data: bytes) -> None:
     require_few_fields(data, 0)

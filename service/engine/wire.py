@@ -1,0 +1,43 @@
+"""Fields of a serialized message."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import repeat
+
+
+def walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
+    """Yield each field's number, and its value's begin and end; end at malformed bytes.
+
+    A group, which no message of ours has, counts as endless fields.
+    """
+    place = 0
+    with suppress(IndexError):
+        while place < len(data):
+            tag, place = _varint(data, place)
+            begin = place
+            match tag & 7:
+                case 0:
+                    _, place = _varint(data, place)
+                case 1:
+                    place += 8
+                case 5:
+                    place += 4
+                case 2:
+                    size, begin = _varint(data, place)
+                    place = begin + size
+                case 3:
+                    yield from repeat((tag >> 3, begin, begin))
+                case _:
+                    return
+            yield tag >> 3, begin, place
+
+
+def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
+    found = shift = 0
+    while True:
+        byte = data[place]
+        place += 1
+        found |= (byte & 0x7F) << shift
+        if byte < 0x80 or shift > 63:
+            return found, place
+        shift += 7
