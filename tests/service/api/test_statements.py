@@ -145,6 +145,17 @@ def test_a_seller_reads_no_report_behind_a_precaution(tmp_path: Path) -> None:
         assert (error.code, "restricts this seller now" in str(error)) == (grpc.StatusCode.NOT_FOUND, True)
 
 
+def test_no_order_keeps_the_wait_of_a_precaution(tmp_path: Path) -> None:
+    sold = entry_pb.Entry(entry_id="sold", seller=seller_name(MARKET, "s1"))
+    sold.control.CopyFrom(entry_pb.ControlChanged(cause=entry_pb.CONTROL_REASON_SOLD, actor="staff", reason="sold"))
+    sold.occur_time.FromDatetime(days_ago(1))
+    with running_server(tmp_path, artifact=artifact(), policy=GENERAL) as running, running.client() as client:
+        client.append_entries(MARKET, [*reported()[:2], sold])
+        waits = of_kind(letters(running, "s1"), entry_pb.MEASURE_KIND_SETTLEMENT_HOLD)
+    told = {"precaution" in letter.text: letter.text for letter in waits if letter.HasField("end_time")}
+    assert "Earlier orders keep their wait" not in told[True]
+
+
 def test_wrong_questions_about_letters_are_named(running: Running) -> None:
     for asked, name in (({"language": "fr"}, "language"), ({"audience": score_pb.AUDIENCE_CHECKOUT}, "audience")):
         assert refused_fields(letters, running, "s1", **asked) == [name]
