@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,9 @@ from training.evaluation.case import CANDIDATE
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 
 FACTOR = "A factor of up to {limit:g} passes."
+REFERENCE = "logistic"
+LEAST_SHARED = 0.14
+"""Half the logarithm of 1.33."""
 MOST_LEFT = 0.25
 """The logarithm of the ratio that a drift of the base rate may leave unexplained."""
 NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
@@ -21,20 +24,22 @@ def find_level_and_slope_ratios(evidence: GateEvidence) -> tuple[GateFinding, ..
     Worked: slopes of 0.8 and 1.25 both give 1.25. A number needs rates, or a slope, above 0. With fewer than 40 bad rows
     a person decides.
     """
-    level, slope = _judge_level(evidence), _judge_slope(evidence)
     few = evidence.has_few_bad
-    return replace(level, by_person=few or level.by_person), replace(slope, by_person=few)
+    level, slope = _judge_level(evidence), _judge_slope(evidence)
+    return replace(level, by_person=few or level.by_person), replace(slope, by_person=few or slope.by_person)
 
 
 def _judge_slope(evidence: GateEvidence) -> GateFinding:
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
+    shared = _describe_shared_fault(evidence, _read_slope)
     return GateFinding(
         _ratio_above_one(slope["value"]),
-        f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_describe_slope(slope)}.",
+        f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_describe_slope(slope)}.{shared}",
         half_width(slope) / slope["value"],
         is_ratio=True,
+        by_person=bool(shared),
         passes=FACTOR,
         remedy="Train again with more training points"
         + (", or fewer model.rounds." if slope["value"] < 1 else ", or more model.rounds."),
@@ -63,15 +68,35 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
     drifted = abs(math.log(ratio) - drift) < min(abs(math.log(ratio)) / 2, MOST_LEFT)
     if drifted:
         text += f" Bad rows are {math.exp(drift):.2f} times as frequent as in training: a drift of the base rate."
+    shared = _describe_shared_fault(evidence, _read_level)
     return GateFinding(
         _ratio_above_one(ratio),
-        text,
+        text + shared,
         spread,
         is_ratio=True,
-        by_person=drifted,
+        by_person=drifted or bool(shared),
         passes=FACTOR,
         remedy="train --recalibrate keeps the tables and fits the level to the latest outcomes.",
     )
+
+
+def _describe_shared_fault(evidence: GateEvidence, read: Callable[[Mapping[str, Any]], float]) -> str:
+    """Return a sentence if logistic regression, fitted on the same rows, has at least half of the fault; else ""."""
+    models = evidence.evaluation["models"]
+    own, other = (math.log(read(models[name]["calibration"])) for name in (CANDIDATE, REFERENCE))
+    if own * other <= 0 or abs(other) < max(abs(own) / 2, LEAST_SHARED):
+        return ""
+    return f" Logistic regression has {math.exp(other):.3f} on the same rows."
+
+
+def _read_level(calibration: Mapping[str, Any]) -> float:
+    observed, predicted = calibration["observed"], calibration["predicted"]
+    return float(observed / predicted) if observed and predicted else 1.0
+
+
+def _read_slope(calibration: Mapping[str, Any]) -> float:
+    slope = calibration["slope"]["value"]
+    return float(slope) if slope is not None and slope > 0 else 1.0
 
 
 def _find_drift(evidence: GateEvidence) -> float:
@@ -96,9 +121,11 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the tiers and segments whose predicted rate is proven to be off, the worst first, after a count in words.
 
     Each has the ratio of observed and predicted, either way. Only segments with enough rows are judged, and with a
-    champion only those that are further out than the champion on the same rows.
+    champion only those that are further out than the champion on the same rows. If the whole test is off for a cause that
+    a person judges, so is each of them.
     """
     judged = [(kind, row) for kind, row in _list_groups(evidence) if row["rows"] >= evidence.segment_rows]
+    by_person = any(finding.by_person for finding in find_level_and_slope_ratios(evidence))
     findings = []
     for kind, row in judged:
         champion = row.get("predicted_champion") if evidence.has_champion else None
@@ -109,7 +136,6 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
             f"{kind} {row.get('name') or row['tier']} has {row['observed']:.2%} bad where {row['predicted']:.2%} were"
             f" predicted, {ratio:.2f} times off."
         )
-        by_person = evidence.has_few_bad
         findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True, by_person=by_person))
     groups = f"{len(judged)} tiers and segments with enough rows"
     if not findings:

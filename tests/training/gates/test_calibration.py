@@ -31,6 +31,21 @@ def test_a_drift_of_the_base_rate_asks_for_a_signature(before: float, passes: bo
     assert "train --recalibrate" in found["text"]
 
 
+@pytest.mark.parametrize(("logistic", "passes"), [(-0.8, True), (0.0, False), (0.8, False)])
+def test_a_fault_of_the_reference_too_asks_for_a_signature(logistic: float, passes: bool) -> None:
+    found = judged(shifted(lightgbm=lambda z, _: z - 0.8, logistic=lambda z, _: z + logistic))
+    for gate in ("calibration", "segments"):
+        assert (found[gate]["ok"], found[gate]["kind"]) == (False, "advisory" if passes else "hard")
+    assert ("Logistic regression has" in found["calibration"]["text"]) is passes
+
+
+@pytest.mark.long
+def test_a_slope_that_the_reference_shares_asks_for_a_signature() -> None:
+    both = {name: lambda z, _: 2 * z + 1.75 for name in ("lightgbm", "logistic")}
+    found = judged(shifted(**both))["calibration"]
+    assert (found["ok"], found["kind"]) == (False, "advisory")
+
+
 @pytest.mark.long
 def test_a_sentence_has_its_interval_and_says_what_passes() -> None:
     found = judged(shifted(lightgbm=lambda z, _: z - 0.25))
