@@ -1,6 +1,7 @@
 """The rings of each marketplace, held in memory after the first read; later reads add what changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from threading import Lock
@@ -77,17 +78,21 @@ class RingQueries:
 
     def __init__(self, clock: LedgerClock) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._guard = Lock()
+        self._locks: dict[str, Lock] = {}
+        """By marketplace."""
+        self._first_reads = Lock()
         self._kept: dict[str, _Kept] = {}
 
     def read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
         """Return at most `most` rings of at least `least_size` sellers (2 or more), at a present cut. Raises ServerBusy."""
-        if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise ServerBusy("another call reads the links, for minutes if it is the first; ask again later")
-        try:
-            return self._read(marketplace, cut, least_size, most)
-        finally:
-            self._lock.release()
+        with self._guard:
+            lock = self._locks.setdefault(marketplace, Lock())
+        with _hold(lock, WAIT_SECONDS):
+            if marketplace in self._kept:
+                return self._read(marketplace, cut, least_size, most)
+            with _hold(self._first_reads, 0):
+                return self._read(marketplace, cut, least_size, most)
 
     def _read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
         with self._clock.as_of(cut.sequence) as connection:
@@ -108,6 +113,16 @@ class RingQueries:
             touched = {one.seller for one in first.values()} & kept.established.keys()
             confirmed = {seller: [one.time for one in kept.established[seller]] for seller in touched}
             return RingFigures(rings, count, kept.sellers, [*first.values()], confirmed)
+
+
+@contextmanager
+def _hold(lock: Lock, seconds: float) -> Iterator[None]:
+    if not lock.acquire(timeout=seconds):
+        raise ServerBusy("another call reads the links, for minutes if it is the first; ask again later")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _advance(reader: RowReader, kept: _Kept | None, mendings: tuple[Mending, ...]) -> _Kept:

@@ -16,7 +16,9 @@ from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.network.terms import MAX_CAUSE_DAYS, find_terms
 from scoring.policy.rules import NO_RULES
+from service.ledger.database.row_reader import RowReader
 from service.ledger.queries import rings
+from service.ledger.queries.links import LinkViolation
 from service.ledger.queries.rings import RingQueries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -205,6 +207,32 @@ def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch
         assert isinstance(first.exception(), TypeError)
     monkeypatch.undo()
     assert ledger.rings.read(MARKET, ledger.cut(), 2, 1).sellers == 1
+
+
+def test_a_first_read_keeps_no_other_marketplace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, goes_on, read = Event(), Event(), rings.read_established
+
+    def wait(reader: RowReader, sellers: Sequence[str]) -> dict[str, list[LinkViolation]]:
+        if reader.marketplace == MARKET:
+            started.set()
+            goes_on.wait(60)
+        return read(reader, sellers)
+
+    for marketplace in (MARKET, "known", "unread"):
+        ledger.append(marketplace, [confirmed("v1", "bad")])
+    ledger.rings.read("known", ledger.cut(), 2, 1)
+    monkeypatch.setattr(rings, "read_established", wait)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ledger.rings.read, MARKET, ledger.cut(), 2, 1)
+        assert started.wait(60)
+        monkeypatch.setattr(rings, "WAIT_SECONDS", 0.01)
+        assert ledger.rings.read("known", ledger.cut(), 2, 1).sellers == 1
+        monkeypatch.setattr(rings, "WAIT_SECONDS", 120)
+        with pytest.raises(ServerBusy):
+            ledger.rings.read("unread", ledger.cut(), 2, 1)
+        goes_on.set()
+        assert first.result().sellers == 1
+    assert ledger.rings.read("unread", ledger.cut(), 2, 1).sellers == 1
 
 
 def test_the_term_returns_when_a_hub_ends(ledger: Ledger) -> None:
