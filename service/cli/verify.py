@@ -212,17 +212,21 @@ def _verify_certificate(
 
 
 def _verify_case(file: Path, public_key: str | None) -> None:
-    from service.contract.case_export import find_faults
+    from service.contract.case_export import PAGE_HASH, find_faults
 
-    key = _require_key(file, public_key)
+    key, page = _require_key(file, public_key), file.with_suffix(".html")
+    of_page = f"no {page.name} lies beside it, so no page was checked"
     try:
         signed = parse_json(file.read_bytes())
-        page = file.with_suffix(".html")
-        stated = page.read_bytes() if page.is_file() else None
-        faults = find_faults(signed["bundle"].encode(), signed["signature"], key, stated)
+        beside = page.read_bytes() if page.is_file() else None
+        faults = find_faults(signed["bundle"].encode(), signed["signature"], key, beside)
+        if not faults and PAGE_HASH not in parse_json(signed["bundle"]):
+            of_page = "it states no page"
+        elif beside is not None:
+            of_page = f"{page.name} is the page that was signed"
     except (ValueError, KeyError, TypeError, AttributeError):
         faults = [f"{file} is damaged: it is no whole case of network export"]
-    _end_by_faults(faults, "signed by this key, and each entry is proven to be in its ledger")
+    _end_by_faults(faults, f"signed by this key, and each entry is proven to be in its ledger; {of_page}")
 
 
 def _verify_estimate(file: Path, public_key: str | None) -> None:

@@ -15,6 +15,7 @@ from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.time import DAY, format_day, format_time
 from scoring.entries.field_types import ID_FORM, describe_line_error, is_id
 from scoring.entries.kinds.common import MAX_GROUND, MAX_REASON
+from scoring.scores.answer import Stamp
 from sellertrust.v1 import network_service_pb2 as pb
 from service.call_context import Approval
 from service.contract.entries import entry_message
@@ -29,6 +30,8 @@ FORMAT = "sellertrust.case@1"
 MAX_SELLERS = 100
 MAX_ENTRIES = 20_000
 SIGNED = b"sellertrust-case 1\n"
+PAGE_HASH = "page_sha256"
+"""In a bundle; older ones state none."""
 _OF_OTHERS = ("notifier", "actor", "principal")
 
 
@@ -51,6 +54,8 @@ class CaseContent(NamedTuple):
     network: pb.GetSellerNetworkResponse
     points: Mapping[str, Sequence[tuple[int, int | None]]]
     """By seller, at `list_curve_times`."""
+    made_by: Stamp
+    """Of the points."""
 
 
 def list_curve_times(time: int) -> list[int]:
@@ -130,13 +135,20 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
             for seller, samples in content.points.items()
             for time, points in samples
         ],
+        "points_made_by": {
+            "ledger_sequence": content.made_by.ledger_sequence,
+            "model": content.made_by.model_digest,
+            "policy": content.made_by.policy_digest,
+            "core": content.made_by.core_version,
+            "known_time": format_time(content.made_by.known_time),
+        },
         "pictures": {
             "network": draw_network(content.network),
             "points": {seller: draw_points(seller, samples) for seller, samples in content.points.items()},
         },
         "proofs": [proof.describe() for proof in content.proofs],
     }
-    return described | {"page_sha256": sha256(write_html(described).encode()).hexdigest()}
+    return described | {PAGE_HASH: sha256(write_html(described).encode()).hexdigest()}
 
 
 def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
@@ -165,7 +177,8 @@ def write_html(described: Mapping[str, Any]) -> str:
         f"<dl>{facts}</dl><h2>Sellers</h2><ul>{sellers}</ul>"
         f"<h2>Violations</h2>{_write_table(described['violations'], _SHOWN)}"
         f"<h2>Links</h2>{pictures['network']}{_write_table(described['links'], _OF_LINKS)}"
-        f"<h2>Points</h2>{''.join(pictures['points'].values())}{_write_table(described['points'], _OF_POINTS)}"
+        "<h2>Points</h2><p>by today's knowledge, model and policy</p>"
+        f"{''.join(pictures['points'].values())}{_write_table(described['points'], _OF_POINTS)}"
         f"<p>{len(described['entries']):,} entries, each with a proof that the ledger holds it, are in the bundle.</p></html>"
     )
 
@@ -197,11 +210,12 @@ def find_faults(bundle: bytes, signature: str, public_key: str, page: bytes | No
             bytes.fromhex(signature), signed_bytes(bundle)
         )
         described = parse_json(bundle)
-        is_other = page is not None and sha256(page).hexdigest() != described["page_sha256"]
+        stated = described.get(PAGE_HASH)
+        is_other = page is not None and stated is not None and sha256(page).hexdigest() != stated
         proofs = {one["sequence"]: one for one in described["proofs"]}
         missing = [one["entry_id"] for one in described["entries"] if int(one["sequence"]) not in proofs]
         unproven = [str(sequence) for sequence, one in proofs.items() if not _is_proven(one)]
-    except (InvalidSignature, ValueError, KeyError, TypeError):
+    except (InvalidSignature, ValueError, KeyError, TypeError, AttributeError):
         return ["the bundle is damaged, or was not signed by this key"]
     return [
         *(["the page beside it is not the one that was signed"] if is_other else []),

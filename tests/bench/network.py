@@ -16,11 +16,13 @@ from scipy.special import betaincinv
 
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import Source
+from scoring.base.version import CORE_VERSION
 from scoring.sampling.document import describe_estimate, describe_plan
 from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import check_sample
 from scoring.sampling.plan import PPB, draw_along, draw_plan, find_probabilities
 from scoring.sampling.share import ErrorsOfTest, estimate_shares, find_interval, weigh
+from scoring.scores.answer import Stamp
 from service.call_context import Approval
 from service.contract.case_export import (
     CaseContent,
@@ -147,6 +149,7 @@ def tamper_case() -> dict[str, float]:
             ledger.seals.prove([entry.sequence for entry in entries]),
             network_message(MARKET, "", around._replace(steps=dict.fromkeys(case.sellers, 1)), ()),
             {name: [(time, 500) for time in list_curve_times(NOW)] for name in case.sellers},
+            Stamp(NOW, cut.known_time, cut.sequence, "", "", CORE_VERSION),
         )
         described = describe_case(case, content, Approval("p-1", author="a", approvers=("b",)), NOW)
     key, bundle = Ed25519PrivateKey.generate(), canonical_json(described)

@@ -1,13 +1,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
 from scoring.base.canonical import canonical_json
-from scoring.base.errors import ApprovalRequired, SellerNotFound, invalid
+from scoring.base.errors import ApprovalRequired, SellerNotFound, SellertrustError, invalid
 from scoring.features.resolved import resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.network.rings import list_months
+from scoring.scores.answer import Stamp
 from scoring.scores.score import CoreAnswer
 from scoring.scores.settled_value import add_up_settled
 from sellertrust.v1 import network_service_pb2 as pb
@@ -121,12 +121,14 @@ class NetworkServicer:
         network = self._ledger.links.find_surroundings(marketplace, case.sellers, cut, 1)
         network = network._replace(steps=dict.fromkeys(case.sellers, 1))
         suspended = self._ledger.links.find_suspended(marketplace, case.sellers, cut)
+        points, made_by = self._list_points(marketplace, case.sellers, cut)
         content = CaseContent(
             entries=entries,
             violations=violations,
             proofs=self._ledger.seals.prove([entry.sequence for entry in entries]),
             network=network_message(marketplace, "", network, suspended),
-            points={seller: self._list_points(marketplace, seller, cut) for seller in case.sellers},
+            points=points,
+            made_by=made_by,
         )
         described = describe_case(case, content, approval, cut.observe_time)
         bundle, key = canonical_json(described), load_or_make_key(self._key)
@@ -137,12 +139,21 @@ class NetworkServicer:
             html=write_html(described),
         )
 
-    def _list_points(self, marketplace: str, seller: str, cut: Cut) -> list[tuple[int, int | None]]:
-        cores: list[CoreAnswer] = []
-        self._scorer.scores(marketplace, [seller], cut, cores.append)
+    def _list_points(
+        self, marketplace: str, sellers: Sequence[str], cut: Cut
+    ) -> tuple[dict[str, list[tuple[int, int | None]]], Stamp]:
         times = list_curve_times(cut.observe_time)
-        past = (one for core in cores for one in self._scorer.past_scores(marketplace, core, cut, times))
-        return [(time, None if score is None else score.points) for time, score in zip_longest(times, past)]
+        points: dict[str, list[tuple[int, int | None]]] = {}
+        for seller in sellers:
+            cores: list[CoreAnswer] = []
+            [outcome], made_by = self._scorer.scores(marketplace, [seller], cut, cores.append)
+            if isinstance(outcome, SellertrustError) and not isinstance(outcome, SellerNotFound):
+                raise outcome
+            past = (one for core in cores for one in self._scorer.past_scores(marketplace, core, cut, times))
+            points[seller] = [
+                (time, None if one is None else one.points) for time, one in zip(times, past, strict=True)
+            ]
+        return points, made_by
 
     def _add_up_settled(self, marketplace: str, sellers: Sequence[str], cut: Cut, currency: str) -> dict[str, int]:
         settled: dict[str, int] = {}

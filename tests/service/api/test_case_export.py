@@ -9,12 +9,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scoring.base.enums import LinkState
+from scoring.base.errors import EntryKindUnknown
 from scoring.base.time import DAY
+from scoring.base.version import CORE_VERSION
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.trade import ExposureStated
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ExportCaseResponse
 from service.contract.case_export import find_faults, signed_bytes
+from service.ledger.queries.facts import FactQueries
 from service.policy.policy_file import SHIPPED_POLICY
 from tests.bench.network import list_paths
 from tests.helpers.builders import MARKET, confirmed, link, violation
@@ -22,6 +25,7 @@ from tests.helpers.four_eyes import SAID, World, promotion, world
 from tests.helpers.models import publish
 from tests.helpers.refusals import refused, refused_fields
 from tests.helpers.shells import bare_shell
+from tests.helpers.worlds import policy
 
 PARENT = f"marketplaces/{MARKET}"
 REQUEST = ExportCaseRequest(
@@ -111,6 +115,39 @@ def test_a_rated_seller_has_a_curve_of_its_points(eyes: World) -> None:
     assert all(f"<td>{points}</td>" in found.html for points in rated)
 
 
+def test_a_case_states_by_what_its_points_were_made(eyes: World) -> None:
+    publish(eyes.registry)
+    model = publish(eyes.registry, 1)
+    eyes("anna").carry_out(eyes.agreed(promotion(model)))
+    request = ExportCaseRequest()
+    request.CopyFrom(REQUEST)
+    request.sellers.append(f"{PARENT}/sellers/unknown")
+    proposal = eyes.agreed(request)
+    sequence = eyes.ledger.cut().sequence
+    found = eyes("anna").carry_out(proposal)
+    assert isinstance(found, ExportCaseResponse)
+    bundle = json.loads(found.bundle)
+    made_by = bundle["points_made_by"]
+    assert sequence <= made_by.pop("ledger_sequence") <= eyes.ledger.cut().sequence
+    assert made_by == {
+        "model": model,
+        "policy": policy().digest,
+        "core": CORE_VERSION,
+        "known_time": bundle["made_time"],
+    }
+    assert "by today's knowledge, model and policy" in found.html
+
+
+def test_no_case_is_made_without_points_that_cannot_be_read(eyes: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    proposal = eyes.agreed(REQUEST)
+
+    def fail(*_: object) -> None:
+        raise EntryKindUnknown("of a later release", {"sequence": "1"})
+
+    monkeypatch.setattr(FactQueries, "table", fail)
+    refused("FAILED_PRECONDITION", "ENTRY_KIND_UNKNOWN", eyes("anna").carry_out, proposal)
+
+
 def test_a_changed_page_beside_a_case_is_found(eyes: World) -> None:
     found = exported(eyes)
     signed = (found.bundle.encode(), found.signature, found.public_key)
@@ -124,7 +161,16 @@ def test_the_command_verifies_a_case_by_its_signer(eyes: World, tmp_path: Path) 
     found, shell, file = exported(eyes), bare_shell(tmp_path), tmp_path / "case.json"
     signed = {"bundle": found.bundle, "signature": found.signature, "public_key": found.public_key}
     file.write_text(json.dumps(signed))
-    assert "each entry is proven" in shell("verify", file, "--public-key", found.public_key)[1]
+    assert "; no case.html lies beside it, so no page" in shell("verify", file, "--public-key", found.public_key)[1]
+    (tmp_path / "case.html").write_text(found.html)
+    assert "; case.html is the page that was signed" in shell("verify", file, "--public-key", found.public_key)[1]
+    older = sign(
+        {name: one for name, one in json.loads(found.bundle).items() if name != "page_sha256"},
+        Ed25519PrivateKey.generate(),
+    )
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    (tmp_path / "older.html").write_text("of then")
+    assert "; it states no page" in shell("verify", tmp_path / "older.json", "--public-key", older["public_key"])[1]
     (tmp_path / "case.html").write_text(found.html + " ")
     assert "the page beside it" in shell.error(4, "verify", file, "--public-key", found.public_key)
     (tmp_path / "case.html").unlink()
@@ -159,8 +205,17 @@ def spell(bundle: Any) -> bytes:
 
 
 def find_faults_of(bundle: Any, key: Ed25519PrivateKey) -> list[str]:
+    signed = sign(bundle, key)
+    return find_faults(signed["bundle"].encode(), signed["signature"], signed["public_key"])
+
+
+def sign(bundle: Any, key: Ed25519PrivateKey) -> dict[str, str]:
     text = spell(bundle)
-    return find_faults(text, key.sign(signed_bytes(text)).hex(), key.public_key().public_bytes_raw().hex())
+    return {
+        "bundle": text.decode(),
+        "signature": key.sign(signed_bytes(text)).hex(),
+        "public_key": key.public_key().public_bytes_raw().hex(),
+    }
 
 
 def test_a_wrong_case_is_refused_by_field(eyes: World) -> None:
