@@ -15,6 +15,8 @@ from scoring.entries.kinds.account import LinkChanged
 
 MAX_SHARING = 20
 """Above it, an identifier is a hub, and links nobody."""
+MAX_STATED = 3 * MAX_SHARING
+"""Statements read per identifier; more make it a hub."""
 
 PPM = 1_000_000
 

@@ -6,9 +6,9 @@ from heapq import nsmallest
 from statistics import median
 from typing import NamedTuple
 
-from scoring.base.enums import SHARED_BY_NATURE
+from scoring.base.enums import SHARED_BY_NATURE, LinkKind
 from scoring.base.time import DAY, format_day
-from scoring.network.links import MAX_SHARING, PPM, Hold, LinkDecisions
+from scoring.network.links import MAX_SHARING, MAX_STATED, PPM, Hold, LinkDecisions, LinkStatement, find_holds
 from scoring.network.precision import find_precision
 
 JOINED_DAYS = 30
@@ -47,8 +47,12 @@ class RingIndex:
     """A changed seller regroups only the rings that it leaves or joins. Times: in microseconds. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._things: dict[str, set[Thing]] = {}
+        self._things: dict[str, dict[Thing, LinkKind | None]] = {}
+        """By seller: the kind that joins it. None: it counts toward a hub alone."""
         self._holders: dict[Thing, set[str]] = {}
+        self._repeats: dict[str, Counter[str]] = {}
+        """By seller, statements of each identifier beside a live hold."""
+        self._repeated: Counter[Thing] = Counter()
         self._since: dict[str, int] = {}
         self._ends: dict[str, int] = {}
         self._ring_of: dict[str, tuple[str, ...]] = {}
@@ -56,45 +60,64 @@ class RingIndex:
         """By the first seller."""
         self._moved: set[str] = set()
 
-    def replace(self, seller: str, holds: Iterable[Hold]) -> None:
-        """Let these live holds be all of a seller."""
+    def replace(self, seller: str, statements: Sequence[LinkStatement], time: int) -> None:
+        """Let these be all statements of a seller's links."""
         for thing in [*self._things.get(seller, ())]:
             if isinstance(thing, str) or thing[0] == seller:
                 for one in _list_sides(seller, thing):
                     self._leave(one, thing)
-        live = [hold for hold in holds if hold.kind not in SHARED_BY_NATURE and hold.verified]
-        for hold in live:
+        holds = find_holds(statements, time)
+        for hold in holds:
             thing = hold.identifier or (seller, hold.other)
-            for one in _list_sides(seller, thing):
-                self._join(one, thing)
+            if hold.identifier or _is_joining(hold):
+                for one in _list_sides(seller, thing):
+                    self._join(one, thing, hold.kind if _is_joining(hold) else None)
+        repeats = Counter(one.fact.identifier for one in statements if one.fact.identifier)
+        self._count(seller, repeats - Counter(hold.identifier for hold in holds))
         for kept, times in (
-            (self._since, [hold.since[0] for hold in live]),
-            (self._ends, [hold.until for hold in live if hold.until is not None]),
+            (self._since, [hold.since[0] for hold in holds if _is_joining(hold)]),
+            (self._ends, [hold.until for hold in holds if hold.until is not None]),
         ):
             kept.pop(seller, None)
             if times:
                 kept[seller] = min(times)
 
-    def _join(self, seller: str, thing: Thing) -> None:
-        self._things.setdefault(seller, set()).add(thing)
-        holders = self._holders.setdefault(thing, set())
-        holders.add(seller)
-        self._mark(holders)
+    def _join(self, seller: str, thing: Thing, kind: LinkKind | None) -> None:
+        self._mark(thing)
+        self._things.setdefault(seller, {})[thing] = kind
+        self._holders.setdefault(thing, set()).add(seller)
+        self._mark(thing)
 
     def _leave(self, seller: str, thing: Thing) -> None:
+        self._mark(thing)
         holders = self._holders[thing]
-        self._mark(holders)
         things = self._things[seller]
         holders.remove(seller)
-        things.remove(thing)
+        del things[thing]
+        self._mark(thing)
         if not holders:
             del self._holders[thing]
         if not things:
             del self._things[seller]
 
-    def _mark(self, holders: set[str]) -> None:
-        if len(holders) <= MAX_SHARING + 1:  # at one more, a hub begins or ends
-            self._moved |= holders
+    def _count(self, seller: str, repeats: Counter[str]) -> None:
+        before = self._repeats.pop(seller, Counter())
+        if repeats:
+            self._repeats[seller] = repeats
+        for identifier in before | repeats:
+            self._mark(identifier)
+            self._repeated[identifier] += repeats[identifier] - before[identifier]
+            if not self._repeated[identifier]:
+                del self._repeated[identifier]
+            self._mark(identifier)
+
+    def _mark(self, thing: Thing) -> None:
+        if not self._is_hub(thing):
+            self._moved |= self._holders.get(thing, set())
+
+    def _is_hub(self, thing: Thing) -> bool:
+        holders = len(self._holders.get(thing, ()))
+        return holders > MAX_SHARING or holders + self._repeated[thing] >= MAX_STATED
 
     def list_ended(self, time: int) -> list[str]:
         return [seller for seller, end in self._ends.items() if end <= time]
@@ -111,7 +134,7 @@ class RingIndex:
         return [self._describe(ring, counts[ring[0]], time) for ring in shown], len(rings)
 
     def _describe(self, ring: tuple[str, ...], violators: int, time: int) -> Ring:
-        core = sum(sum(len(self._holders[thing]) > 1 for thing in self._list_joining(one)) >= 2 for one in ring)
+        core = sum(sum(len(joined) > 1 for joined in self._list_joined(one)) >= 2 for one in ring)
         joined = sum(self._since.get(one, 0) >= time - JOINED_DAYS * DAY for one in ring)
         return Ring(ring, core, joined, violators)
 
@@ -133,15 +156,20 @@ class RingIndex:
     def _collect(self, seller: str) -> set[str]:
         members, open_sellers = {seller}, [seller]
         while open_sellers:
-            for thing in self._list_joining(open_sellers.pop()):
-                new = self._holders[thing] - members
+            for joined in self._list_joined(open_sellers.pop()):
+                new = joined - members
                 members |= new
                 open_sellers += new
         return members
 
-    def _list_joining(self, seller: str) -> Iterator[Thing]:
-        things = self._things.get(seller, ())
-        return (thing for thing in things if len(self._holders[thing]) <= MAX_SHARING)
+    def _list_joined(self, seller: str) -> Iterator[set[str]]:
+        for thing, kind in self._things.get(seller, {}).items():
+            if kind is not None and not self._is_hub(thing):
+                yield {one for one in self._holders[thing] if self._things[one][thing] is kind}
+
+
+def _is_joining(hold: Hold) -> bool:
+    return hold.verified and hold.kind not in SHARED_BY_NATURE
 
 
 def _list_sides(seller: str, thing: Thing) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.record import MeasureStatement
-from scoring.network.links import MAX_SHARING, Graph, LinkDecisions, LinkStatement, find_holds
+from scoring.network.links import MAX_STATED, Graph, LinkDecisions, LinkStatement, find_holds
 from scoring.network.precision import find_precision
 from scoring.network.terms import LEAST_CAUSE, MAX_CAUSE_DAYS, Violator
 from scoring.policy.history import find_decision_times
@@ -32,9 +32,6 @@ from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
 from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
 from service.ledger.queries.resolving import ABOUT, CORRECTIONS, fold_states
 from service.ledger.records import Act, Cut
-
-MAX_STATED = 3 * MAX_SHARING
-"""Statements read per identifier; more make it a hub."""
 
 CHUNK = 5_000
 

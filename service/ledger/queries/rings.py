@@ -13,7 +13,6 @@ from scoring.base.enums import Kind
 from scoring.base.errors import ServerBusy
 from scoring.base.time import DAY
 from scoring.entries.cases import LINK_RULE
-from scoring.network.links import find_holds
 from scoring.network.rings import LinkCase, Ring, RingIndex
 from scoring.network.terms import MAX_CAUSE_DAYS
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
@@ -137,10 +136,10 @@ def _advance(reader: RowReader, kept: _Kept | None, mendings: tuple[Mending, ...
     for begin in range(0, len(names), CHUNK):
         part = names[begin : begin + CHUNK]
         established = read_established(reader, part)
-        holds = find_holds(read_links_of_sellers(reader, part), reader.observe_time)
-        by_seller = {seller: [*of] for seller, of in groupby(holds, key=attrgetter("seller"))}
+        statements = read_links_of_sellers(reader, part)
+        by_seller = {seller: [*of] for seller, of in groupby(statements, key=attrgetter("seller"))}
         for seller in part:
-            kept.rings.replace(seller, by_seller.get(seller, ()))
+            kept.rings.replace(seller, by_seller.get(seller, ()), reader.observe_time)
             kept.established.pop(seller, None)
         kept.established.update(established)
     return kept._replace(sequence=reader.last, chain=_read_chain(reader, reader.last))

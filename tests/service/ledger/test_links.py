@@ -163,7 +163,45 @@ def list_rings(ledger: Ledger) -> list[tuple[int, int]]:
     """Return (size, violators) of each ring."""
     found = ledger.rings.read(MARKET, ledger.cut(), 2, 100)
     assert found == RingQueries(ledger.clock).read(MARKET, ledger.cut(), 2, 100)
+    assert {ring.sellers for ring in found.rings} == group_by_network(ledger)
     return [(len(ring.sellers), ring.violators) for ring in found.rings]
+
+
+def group_by_network(ledger: Ledger) -> set[tuple[str, ...]]:
+    cut = ledger.cut()
+    sellers = {one.entry.seller for one in ledger.entries.list(MARKET, cut, limit=1_000)} - {""}
+    graph = ledger.links.find_surroundings(MARKET, sellers, cut, 1).graph
+    groups: dict[str, set[str]] = {}
+    for seller in graph.holds:
+        for hop in graph.hops(seller, least_ppm=0):
+            joined = groups.get(seller, {seller}) | groups.get(hop.to, {hop.to})
+            groups |= dict.fromkeys(joined, joined)
+    return {tuple(sorted(group)) for group in groups.values()}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rings_join_whom_the_network_links(ledger: Ledger, clock: Clock, seed: int) -> None:
+    chance = random.Random(seed)
+    ledger.append(MARKET, [link(f"c{n}", f"c{n}", "iban", verified=n < 3) for n in range(18)])
+    has_many = set()
+    for step in range(40):
+        clock.now += chance.choice([1_000, DAY // 2])
+        seller, other = chance.sample(SELLERS, 2)
+        fields: dict[str, Any] = {"kind": chance.choice(KINDS), "verified": chance.random() < 0.5}
+        fields |= {"state": chance.choice([OBSERVED, OBSERVED, OBSERVED, CONFIRMED, SEVERED])}
+        fields |= {"other": other if chance.random() < 0.1 else "", "until": chance.choice([None, clock.now + DAY])}
+        ledger.append(MARKET, [link(f"e{step}", seller, chance.choice(THINGS[:2]), **fields)])
+        has_many.add(any(size > 2 for size, _ in list_rings(ledger)))
+    assert has_many == {False, True}
+
+
+def test_many_unverified_statements_make_a_hub_of_a_ring(ledger: Ledger) -> None:
+    ledger.append(MARKET, [link("a", "a", "iban"), link("b", "b", "iban")])
+    for number in range(57):
+        ledger.append(MARKET, [link(f"u{number}", "c", "iban", verified=False)])
+    assert list_rings(ledger) == [(2, 0)]
+    ledger.append(MARKET, [link("u57", "c", "iban", verified=False)])
+    assert list_rings(ledger) == []
 
 
 def test_rings_follow_each_change_as_if_read_anew(ledger: Ledger, clock: Clock) -> None:
@@ -379,7 +417,8 @@ class History:
             case _:
                 self.revocable.append(name)
                 strength = chance.choice([0, 600_000, 900_000])
-                return link(name, seller, THINGS[place], kind=KINDS[place], strength_ppm=strength)
+                verified = self._count % 5 > 0
+                return link(name, seller, THINGS[place], kind=KINDS[place], strength_ppm=strength, verified=verified)
 
     def _draw_ban(self, name: str, seller: str, cause: str, now: int) -> Entry:
         states = [MeasureState.LIFTED, *([MeasureState.NOTICE_SENT] if seller in self._banned else [])]
