@@ -31,7 +31,6 @@ MAX_SELLERS = 100
 MAX_ENTRIES = 20_000
 SIGNED = b"sellertrust-case 1\n"
 PAGE_HASH = "page_sha256"
-"""In a bundle; older ones state none."""
 _OF_OTHERS = ("notifier", "actor", "principal")
 
 
@@ -55,7 +54,6 @@ class CaseContent(NamedTuple):
     points: Mapping[str, Sequence[tuple[int, int | None]]]
     """By seller, at `list_curve_times`."""
     made_by: Stamp
-    """Of the points."""
 
 
 def list_curve_times(time: int) -> list[int]:

@@ -79,7 +79,6 @@ class RingQueries:
         self._clock = clock
         self._guard = Lock()
         self._locks: dict[str, Lock] = {}
-        """By marketplace."""
         self._first_reads = Lock()
         self._kept: dict[str, _Kept] = {}
 
