@@ -30,7 +30,7 @@ def test_every_asking_command_shows_the_client_certificate(asking: Shell) -> Non
     assert asking.json("model", "list", "--server", target, **SHOWN) == []
     checks = {row["check"]: row for row in asking.json("doctor", code=6, **SHOWN)}
     assert checks["server"]["ok"]
-        assert checks["server"]["found"].startswith(f"{target}: serving; sellertrust ")
+    assert checks["server"]["found"].startswith(f"{target}: serving; sellertrust ")
 
 
 @pytest.mark.parametrize(
