@@ -14,4 +14,4 @@ def test_links_find_gangs_and_move_no_victim() -> None:
 
 
 def test_every_change_of_a_case_is_counted_and_found() -> None:
-    assert tamper_case() == {"export.tampered": 123, "export.accepted": 0}
+    assert tamper_case() == {"export.tampered": 128, "export.accepted": 0}

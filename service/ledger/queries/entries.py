@@ -50,7 +50,7 @@ _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
 )
 _NAMED = _ENTRIES.where(HERE, among(_E.entry_id), *AS_OF_CUT)
 _DECISION = ENTRY.alias("decision").c
-_UNDECIDED = select(_E.sequence, _E.entry_id).where(
+_IS_UNDECIDED = (
     HERE,
     *AS_OF_CUT,
     ~exists().where(
@@ -62,7 +62,14 @@ _UNDECIDED = select(_E.sequence, _E.entry_id).where(
         _DECISION.report_time < bindparam("observe_time"),
     ),
 )
-_COMPLAINTS = _UNDECIDED.where(text(f"entry.{COMPLAINTS}")).order_by(_E.sequence).limit(bindparam("limit"))
+_ORDER_AND_NAME = select(_E.sequence, _E.entry_id)
+_COMPLAINTS = (
+    _ORDER_AND_NAME.where(*_IS_UNDECIDED, text(f"entry.{COMPLAINTS}")).order_by(_E.sequence).limit(bindparam("limit"))
+)
+# With + SQLite finds the rows by their ids instead of walking all complaints.
+_NAMED_COMPLAINTS = _ORDER_AND_NAME.where(
+    *_IS_UNDECIDED, text(f"+entry.kind = {int(Kind.COMPLAINT)}"), among(_E.entry_id)
+)
 _ON_COMPLAINTS = select(case((_E.kind == int(Kind.COMPLAINT), _E.entry_id), else_=_E.target)).where(
     HERE, among_kinds(Kind.COMPLAINT, Kind.COMPLAINT_DECISION), _E.sequence > bindparam("after"), UP_TO_LAST
 )
@@ -71,9 +78,7 @@ _ON_COMPLAINTS = select(case((_E.kind == int(Kind.COMPLAINT), _E.entry_id), else
 class EntryQueries:
     def __init__(self, clock: LedgerClock) -> None:
         self.clock = clock
-        # With + SQLite finds the rows by their ids instead of walking all complaints.
-        undecided = _UNDECIDED.where(text(f"+entry.kind = {int(Kind.COMPLAINT)}"), among(_E.entry_id))
-        self._complaints = WaitingList(clock, _COMPLAINTS, undecided, _ON_COMPLAINTS, place=1)
+        self._complaints = WaitingList(clock, _COMPLAINTS, _NAMED_COMPLAINTS, _ON_COMPLAINTS, place=1)
 
     def list(
         self,
