@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ def _judge_slope(evidence: GateEvidence) -> GateFinding:
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
-    shared = _describe_shared_fault(evidence, _read_slope)
+    shared = _describe_shared_fault(_log_slope(evidence, CANDIDATE), _log_slope(evidence, REFERENCE))
     return GateFinding(
         _ratio_above_one(slope["value"]),
         f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_describe_slope(slope)}.{shared}",
@@ -65,10 +65,11 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
         f" times{interval_text(ends)}."
     )
     drift = _find_drift(evidence)
-    drifted = abs(math.log(ratio) - drift) < min(abs(math.log(ratio)) / 2, MOST_LEFT)
+    own = math.log(ratio)
+    drifted = abs(own - drift) < min(abs(own) / 2, MOST_LEFT)
     if drifted:
         text += f" Bad rows are {math.exp(drift):.2f} times as frequent as in training: a drift of the base rate."
-    shared = _describe_shared_fault(evidence, _read_level)
+    shared = _describe_shared_fault(own, _log_level(evidence, REFERENCE))
     return GateFinding(
         _ratio_above_one(ratio),
         text + shared,
@@ -80,23 +81,28 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def _describe_shared_fault(evidence: GateEvidence, read: Callable[[Mapping[str, Any]], float]) -> str:
-    """Return a sentence if logistic regression, fitted on the same rows, has at least half of the fault; else ""."""
-    models = evidence.evaluation["models"]
-    own, other = (math.log(read(models[name]["calibration"])) for name in (CANDIDATE, REFERENCE))
-    if own * other <= 0 or abs(other) < max(abs(own) / 2, LEAST_SHARED):
+def _describe_shared_fault(own: float, other: float) -> str:
+    """Return a sentence if logistic regression, fitted on the same rows, has at least half of the fault; else "".
+
+    Logarithms of ratios.
+    """
+    if abs(other) < LEAST_SHARED or not _has_half(other, own):
         return ""
     return f" Logistic regression has {math.exp(other):.3f} on the same rows."
 
 
-def _read_level(calibration: Mapping[str, Any]) -> float:
-    observed, predicted = calibration["observed"], calibration["predicted"]
-    return float(observed / predicted) if observed and predicted else 1.0
+def _has_half(other: float, own: float) -> bool:
+    return own * other > 0 and abs(other) >= abs(own) / 2
 
 
-def _read_slope(calibration: Mapping[str, Any]) -> float:
-    slope = calibration["slope"]["value"]
-    return float(slope) if slope is not None and slope > 0 else 1.0
+def _log_level(evidence: GateEvidence, model: str) -> float:
+    level = evidence.evaluation["models"][model]["calibration"]
+    return math.log(level["observed"] / level["predicted"]) if level["observed"] and level["predicted"] else 0.0
+
+
+def _log_slope(evidence: GateEvidence, model: str) -> float:
+    value = evidence.evaluation["models"][model]["calibration"]["slope"]["value"]
+    return math.log(value) if value is not None and value > 0 else 0.0
 
 
 def _find_drift(evidence: GateEvidence) -> float:
@@ -121,11 +127,12 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the tiers and segments whose predicted rate is proven to be off, the worst first, after a count in words.
 
     Each has the ratio of observed and predicted, either way. Only segments with enough rows are judged, and with a
-    champion only those that are further out than the champion on the same rows. If the whole test is off for a cause that
-    a person judges, so is each of them.
+    champion only those that are further out than the champion on the same rows. If a person judges the level of the whole
+    test, and it has at least half of a segment's fault, a person judges that segment too.
     """
     judged = [(kind, row) for kind, row in _list_groups(evidence) if row["rows"] >= evidence.segment_rows]
-    by_person = any(finding.by_person for finding in find_level_and_slope_ratios(evidence))
+    level = _judge_level(evidence)
+    whole = _log_level(evidence, CANDIDATE) if level.by_person else 0.0
     findings = []
     for kind, row in judged:
         champion = row.get("predicted_champion") if evidence.has_champion else None
@@ -136,6 +143,8 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
             f"{kind} {row.get('name') or row['tier']} has {row['observed']:.2%} bad where {row['predicted']:.2%} were"
             f" predicted, {ratio:.2f} times off."
         )
+        own = math.copysign(math.log(ratio), row["observed"] - row["predicted"])
+        by_person = evidence.has_few_bad or _has_half(whole, own)
         findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True, by_person=by_person))
     groups = f"{len(judged)} tiers and segments with enough rows"
     if not findings:

@@ -104,6 +104,22 @@ def test_harm_to_one_segment_is_seen_where_the_whole_looks_well() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("cause", ["drift", "shared"])
+def test_a_fault_of_the_whole_excuses_no_segment_of_its_own(cause: str) -> None:
+    by = {
+        "lightgbm": lambda z, case: np.where(case.file == "thin", z - 1.5, z - 0.35),
+        "logistic": lambda z, _: z - 0.35,
+    }
+    harmed = shifted(**(by if cause == "shared" else {"lightgbm": by["lightgbm"]}))
+    train, test, level = harmed["train"], harmed["test"], harmed["models"]["lightgbm"]["calibration"]
+    if cause == "drift":
+        train["bad"] = round(test["bad"] / test["rows"] * level["predicted"] / level["observed"] * train["rows"])
+    found = judged(harmed)
+    assert found["calibration"]["kind"] == "advisory"
+    assert (found["segments"]["ok"], found["segments"]["kind"]) == (False, "hard")
+
+
+@pytest.mark.long
 def test_a_fault_of_the_champion_too_is_no_harm() -> None:
 
     def thin(by: float) -> Any:
