@@ -42,10 +42,10 @@ def resolve_sellers(
     return SellerFacts(sellers, table, observe_time, omitted, columns, visible)
 
 
-def resolve_at_midnights(seller_facts: SellerFacts, times: Sequence[int]) -> SellerFacts:
-    """Resolve one seller's facts at several UTC midnights, one case each.
+def resolve_at_times(seller_facts: SellerFacts, times: Sequence[int]) -> SellerFacts:
+    """Resolve one seller's facts at several times that lie whole days apart, one case each.
 
-    A case is moved by whole days to the last of `times`, so ages stay.
+    A case is moved to the last of `times`, so ages stay.
     """
     [seller] = seller_facts.sellers
     shift = times[-1] - np.array(times, dtype=np.int64)

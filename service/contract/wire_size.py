@@ -9,9 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from scoring.base.errors import invalid
 from scoring.entries.entry import MAX_BATCH
 from sellertrust.version import VERSION
-from service.engine.wire import walk_fields
-
-MAX_FIELDS = MAX_BATCH + 100
+from service.engine.wire import MAX_FIELDS, walk_fields
 
 _BATCH_FIELD = "append_entries"
 

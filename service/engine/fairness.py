@@ -8,15 +8,14 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from service.call_context import current_call
-from service.engine.wire import walk_fields
+from service.engine.wire import MAX_FIELDS, walk_fields
 
 T = TypeVar("T")
 
 SHARE = 3
 """Most seats held for each that stays free: 3 of 4, 24 of 32."""
 
-MAX_NAME_BYTES, MAX_FIELDS = 300, 11_000
-"""Fields: more than a request may have."""
+MAX_NAME_BYTES = 300
 
 
 def find_marketplace(name: str) -> str:
@@ -31,8 +30,8 @@ def read_marketplace(data: bytes) -> str:
     A parser would take 0.24 s for 16 MB of empty fields, on gRPC's own thread.
     """
     name = b""
-    for count, (number, begin, end) in enumerate(walk_fields(data)):
-        if count == MAX_FIELDS:
+    for count, (number, begin, end) in enumerate(walk_fields(data), 1):
+        if count > MAX_FIELDS:
             return ""
         if number == 1:
             name = data[begin : min(end, begin + MAX_NAME_BYTES)]

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import repeat
 
+MAX_FIELDS = 10_100
+"""Of a request: a full batch, and a hundred others."""
+
 
 def walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     """Yield each field's number, and its value's begin and end; end at malformed bytes.

@@ -21,7 +21,7 @@ from scoring.base.errors import (
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.entries.accounts import list_balances
-from scoring.features.resolved import SellerFacts, resolve_at_midnights, resolve_sellers
+from scoring.features.resolved import SellerFacts, resolve_at_times, resolve_sellers
 from scoring.measures.case_record import list_links
 from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
 from scoring.measures.seller_terms import SellerTerms
@@ -158,7 +158,7 @@ class Scorer:
         while queries:
             count = next((place for place, one in enumerate(queries[:at_once]) if one.served), at_once) or 1
             part, queries = queries[:count], queries[count:]
-            known = resolve_at_midnights(core.known, [one.cut.observe_time for one in part])
+            known = resolve_at_times(core.known, [one.cut.observe_time for one in part])
             first = part[0]
             past = answer_within_notice(known, first.artifact, first.policy, check=_check, served=first.served)
             yield from past.scores

@@ -99,7 +99,7 @@ def _check_enough(
     early = sum(day <= first for day in days)
     if early:
         remedy = (
-            f"the ledger begins on {format_day(first)}. Of these {len(days)} points {early} lie before, the first on"
+            f"the ledger begins on {format_day(first)}. Before it lie {early} of these {len(days)} points, the first on"
             f" {format_day(days[0])}: shorten the window, the maturity or the embargo of the study, ask for fewer"
             " points, or import older entries"
         )

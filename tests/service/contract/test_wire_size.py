@@ -2,7 +2,8 @@ import pytest
 
 from scoring.base.errors import InvalidInput
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, proposal_service_pb2
-from service.contract.wire_size import MAX_FIELDS, find_batch_field_number, require_few_fields
+from service.contract.wire_size import find_batch_field_number, require_few_fields
+from service.engine.wire import MAX_FIELDS
 
 EMPTY = b"\x12\x00"
 NESTED = find_batch_field_number(proposal_service_pb2.CreateProposalRequest.DESCRIPTOR)
