@@ -1,6 +1,9 @@
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Connection, create_engine, text
 
 from service.ledger.database.database import Database
 from service.ledger.records import ViolationView
@@ -9,6 +12,23 @@ from service.ledger.seals.restore import restore_backup
 from service.ledger.seals.verifying import VerificationReport
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW
+
+SQLITE_TRIGGERS = ("entry_no_update", "entry_no_delete", "seal_no_update", "seal_no_delete")
+
+
+@contextmanager
+def owner(url: str) -> Iterator[Connection]:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        with engine.connect() as connection:
+            if url.startswith("sqlite"):
+                for name in SQLITE_TRIGGERS:
+                    connection.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
+            else:
+                connection.execute(text("SET session_replication_role = replica"))
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def verify(ledger: Ledger, *checkpoints: tuple[int, bytes]) -> VerificationReport:

@@ -31,12 +31,12 @@ from tests.helpers.four_eyes import (
     promotion,
     world,
 )
+from tests.helpers.ledgers import owner
 from tests.helpers.models import evaluated, gate, gates_json, publish
 from tests.helpers.moments import at_once
 from tests.helpers.refusals import denied, refused
 from tests.helpers.servers import MARKET, identity, violation
 from tests.scoring.model.test_artifact import giving_up
-from tests.service.ledger.test_verifying import owner
 
 
 @pytest.fixture

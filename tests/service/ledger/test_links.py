@@ -5,6 +5,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from scoring.base.enums import Action, CaseState, LinkKind, LinkState, MeasureKind, MeasureState
 from scoring.base.errors import InvalidInput, ServerBusy
@@ -24,6 +25,7 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, correction, identity, link, status
+from tests.helpers.ledgers import owner
 
 OBSERVED, CONFIRMED, SEVERED = LinkState.OBSERVED, LinkState.CONFIRMED, LinkState.SEVERED
 
@@ -224,6 +226,23 @@ def test_rings_follow_each_change_as_if_read_anew(ledger: Ledger, clock: Clock) 
     ledger.append(MARKET, [confirmed("v3", "p"), identity("i1", "new")])
     ledger.erase(MARKET, "q", actor="officer", entry_id="e1")
     assert list_rings(ledger) == [(19, 0)]
+
+
+def test_rings_of_a_ledger_that_lost_entries_are_read_anew(ledger: Ledger, url: str) -> None:
+    """The entry that is appended again at the same place looks as if nothing was lost."""
+    retried = link("z", "z", "other")
+    for entry in (link("a", "a", "iban"), link("b", "b", "iban"), retried):
+        ledger.append(MARKET, [entry])
+    assert list_rings(ledger) == [(2, 0)]
+    last = ledger.last().sequence
+    with owner(url) as connection:
+        connection.execute(text("DELETE FROM seal WHERE last_sequence >= :n"), {"n": last - 1})
+        connection.execute(text("DELETE FROM entry WHERE sequence >= :n"), {"n": last - 1})
+        connection.commit()
+    for entry in (link("y", "y", "other"), retried):
+        ledger.append(MARKET, [entry])
+    assert ledger.last().sequence == last
+    assert list_rings(ledger) == [(2, 0)]
 
 
 def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

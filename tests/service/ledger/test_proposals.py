@@ -11,10 +11,9 @@ from service.ledger.append.proposals import Content, Proposal, ProposalStep, Pro
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
-from tests.helpers.ledgers import back_up, restore
+from tests.helpers.ledgers import back_up, owner, restore
 from tests.service.ledger.test_plans import FAULTS, listening
 from tests.service.ledger.test_schema import writing
-from tests.service.ledger.test_verifying import owner
 
 CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 
 from scoring.base.enums import Action, Harm, Source
 from scoring.base.errors import EntryNotFound, SellertrustError
@@ -24,7 +24,7 @@ from service.ledger.seals.verifying import is_as_written
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, ago, confirmed, exposure, identity, status, violation
 from tests.helpers.kinds import ON_RECORD, every_entry
-from tests.helpers.ledgers import verify
+from tests.helpers.ledgers import owner, verify
 from tests.helpers.rows import seal_entries
 
 PRODUCT = ProductViolationReported("counterfeit_goods", Harm.HIGH, Source.CUSTOMS, "g1", notifier="n", final=True)
@@ -187,24 +187,6 @@ def test_a_position_beyond_the_ledger_is_reported(ledger: Ledger, url: str) -> N
     found = found_after(ledger, url, "UPDATE source_position SET sequence = 9")
     assert found.position_ahead.sequence == 9
     assert found.mismatch is None
-
-
-SQLITE_TRIGGERS = ("entry_no_update", "entry_no_delete", "seal_no_update", "seal_no_delete")
-
-
-@contextmanager
-def owner(url: str) -> Iterator[Connection]:
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    try:
-        with engine.connect() as connection:
-            if url.startswith("sqlite"):
-                for name in SQLITE_TRIGGERS:
-                    connection.execute(text(f"DROP TRIGGER IF EXISTS {name}"))
-            else:
-                connection.execute(text("SET session_replication_role = replica"))
-            yield connection
-    finally:
-        engine.dispose()
 
 
 def fill_in_batches(ledger: Ledger, entries: int = 60) -> None:

@@ -1,6 +1,8 @@
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import ComplaintDecided, ComplaintFiled, PayoutsChanged
 from service.ledger.queries import violations
+from service.ledger.queries import waiting as lists
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, attribution, status, violation
 
@@ -50,6 +53,7 @@ def test_what_waits_is_as_if_read_anew(
 ) -> None:
     """A ledger that has read before lists the same as a new one; it keeps few violations, and fills up."""
     monkeypatch.setattr(violations, "MAX_LISTED", 2)
+    monkeypatch.setattr(lists, "MAX_CHANGED", 3 if seed else 5_000)
     chance, seen = random.Random(seed), []
     kept = Ledger(ledger.database, ledger.clock.server)
     for number in range(STEPS):
@@ -66,3 +70,31 @@ def test_what_waits_is_as_if_read_anew(
     assert all(any(found[part] for _, found in seen) for part in range(6))
     assert len({found[3] for _, found in seen}) > 3
     assert kept.cases.count_open(seen[3][0], clock.now, [MARKET])[0] == seen[3][1][3][0]
+
+
+def test_no_marketplace_waits_for_anothers_list(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "WAIT_SECONDS", 0.01)
+    started, goes_on, make = Event(), Event(), violations._make_open
+
+    def wait(row: Any) -> Any:
+        if row.entry_id == "slow":
+            started.set()
+            goes_on.wait(60)
+        return make(row)
+
+    monkeypatch.setattr(violations, "_make_open", wait)
+    slow = Ledger(ledger.database, ledger.clock.server)
+    for marketplace, name in ((MARKET, "slow"), ("other", "quick")):
+        slow.append(marketplace, [violation(name)])
+
+    def read(marketplace: str) -> list[str]:
+        return [one.violation for one in slow.violations.list_open(marketplace, slow.cut(), 2, is_safety=False)]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(read, MARKET)
+        assert started.wait(60)
+        try:
+            assert pool.submit(read, "other").result(10) == ["quick"]
+        finally:
+            goes_on.set()
+        assert first.result() == ["slow"]
