@@ -64,6 +64,15 @@ def sign_in(page: Page, name: str) -> None:
     expect(page.get_by_text(name)).to_be_visible()
 
 
+def test_a_slow_browser_shows_no_half_of_a_page(chromium: Browser, place: Place) -> None:
+    with opened(chromium, f"{place.url}/sign-in?code={CODE}") as (page, _found):
+        sign_in(page, "slow")
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 10})
+        for path in ("/policy", "/operations", "/proposals") * 5:
+            page.goto(place.url + path)
+            assert measure_layout_shift(page) == 0, path
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_of_the_desk_is_for_all(chromium: Browser, place: Place, scheme: Any) -> None:
     pages = {
