@@ -2,7 +2,7 @@
 
 {registry}/models/{digest}/manifest.json, model.txt, ...   the artifact
 {registry}/models/{digest}/gates.json, report.html         attachments, not in the digest
-{registry}/moves/000000001.json, ...            who moved which alias, when and why
+{registry}/moves/000000001.json, ...                       who moved which alias, when and why
 """
 
 import re

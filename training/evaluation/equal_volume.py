@@ -34,9 +34,8 @@ class EqualVolume:
 def estimate_by_jackknife(value: float, influence: Floats) -> Interval:
     """Return a figure with its 95 % interval, all rows of a seller taken as one.
 
-    `influence`: the figure's change for one more copy of each seller, shape (sellers,); the variance is the sum of its
-    squares (infinitesimal jackknife). Worked:
-    0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
+    The variance is the sum of the squares of `influence` (infinitesimal jackknife).
+    Worked: 0.6 with influences 0.03 and -0.04 is 0.6 (0.502 to 0.698).
     """
     return Interval.from_error(value, float(np.sqrt((influence**2).sum())))
 
@@ -50,8 +49,8 @@ def auc_at_equal_volume(
     counts by the product of its rows' weights. `seller`: code of each row's seller. `day`: pairs are of one day; None:
     of any. Without a pair: NaN, 0 and zeros.
 
-    Worked: volumes 10, 12, 13, 100 and scores 2, 1, 3, 0, the first and the last bad. 10 pairs with 12 alone, in order,
-    and 100 has no partner: 1.0.
+    Worked: volumes 10, 12, 13, 100; scores 2, 1, 3, 0; the first and the last row are bad. The only pair is 10 with 12.
+    Its bad row has the higher score: 1.0.
     """
     weight = np.ones(len(bad)) if weight is None else weight
     sellers, cluster = np.unique(seller, return_inverse=True)
