@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from statistics import median
 from types import MappingProxyType
 from typing import NamedTuple
@@ -73,6 +75,11 @@ def _words(words: Iterable[IntEnum]) -> list[str]:
 
 _CATEGORY = {"category": _words(Category)}
 _OUTCOME = {"outcome": ("confirmed", "dismissed", "withdrawn", "overturned", "open")}
+_PART_OF_SOURCE = {
+    source.name.lower(): "orders" if source in AUTHORITIES else "notices" if source in NOTICED else "own_initiative"
+    for source in Source
+}
+_CATEGORY_WORDS = {int(category): category.name.lower() for category in Category}
 _OWN = [source for source in Source if source not in AUTHORITIES | NOTICED]
 _REPORTED = _CATEGORY | _OUTCOME
 _SOURCES = {"source": _words(Source)}
@@ -183,7 +190,7 @@ class FigureValue(NamedTuple):
 @dataclass(slots=True)
 class _Case:
     report: ReportRow
-    source: Source
+    source: str
     is_automated: bool
     listings: frozenset[str]
     status: Status
@@ -222,25 +229,24 @@ class FigureTally:
     """Exact counts of a period, by figure and month; `show` hides what is small."""
 
     def __init__(self, period: Period, exposed: ReportExposure) -> None:
-        self.period = period
+        self._months = period.months
         self._exposed = exposed
-        self._counts: Counter[tuple[str, int, str, str]] = Counter()
-        """By figure, month, split and cell; without split and cell the total."""
+        self._counts: defaultdict[tuple[str, int], Counter[tuple[str, ...]]] = defaultdict(Counter)
+        """By figure and month, then by a cell of each split."""
         self._hours: dict[str, list[float]] = {}
         self._sellers: dict[int, set[str]] = {}
         self.audits: list[tuple[bool, bool, float]] = []
         """(failed, reported by software, probability of its draw)."""
 
-    def add(self, key: str, time: int, cells: Mapping[str, str], amount: int = 1) -> None:
-        """Count a figure (`key`), and its cells by split, in the month of a time (microseconds) of the period."""
+    def add(self, key: str, time: int, cells: tuple[str, ...] = (), amount: int = 1) -> None:
+        """Count a figure (`key`), and a cell of each split, in the month of a time (microseconds) of the period."""
         month = _month_of(time)
-        if month in self.period.months:
-            for name, cell in {"": "", **cells}.items():
-                self._counts[key, month, name, cell] += amount
+        if month in self._months:
+            self._counts[key, month][cells] += amount
 
     def add_hours(self, key: str, since: int, until: int) -> None:
         """Record the hours of a case that began in the period; times in microseconds."""
-        if _month_of(since) in self.period.months:
+        if _month_of(since) in self._months:
             self._hours.setdefault(key, []).append(max(until - since, 0) / HOUR)
 
     def add_seller(self, time: int, seller: str) -> None:
@@ -249,23 +255,13 @@ class FigureTally:
 
     def amounts(self, key: str) -> list[Amount]:
         """Return the exact amount of a figure that counts, in each month; of denominators, of the period."""
-        months, splits = self.period.months, FIGURES[key].splits
         if key == "sellers_measured":
-            return [Amount(len(self._sellers.get(month, ()))) for month in months]
+            return [Amount(len(self._sellers.get(month, ()))) for month in self._months]
         if key == "audited":
             return [Amount(len(self.audits))]
         if key in ReportExposure._fields:
             return [Amount(getattr(self._exposed, key))]
-        return [
-            Amount(
-                self._counts[key, month, "", ""],
-                {
-                    name: {cell: self._counts[key, month, name, cell] for cell in cells}
-                    for name, cells in splits.items()
-                },
-            )
-            for month in months
-        ]
+        return [_amount_of(key, self._counts[key, month]) for month in self._months]
 
     def show(self) -> dict[str, FigureValue]:
         """Return each figure by its key, as published: counts of 1 to 4 are hidden, other figures may hide with them."""
@@ -273,7 +269,7 @@ class FigureTally:
             key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
         }
         # A seller of two months is one of the year, so the months do not add up to it.
-        sellers = {name for month in self.period.months for name in self._sellers.get(month, ())}
+        sellers = {name for month in self._months for name in self._sellers.get(month, ())}
         found["sellers_measured"] = found["sellers_measured"]._replace(shown=show([Amount(len(sellers))]))
         for key, figure in FIGURES.items():
             if figure.unit is TransparencyUnit.HOURS:
@@ -281,6 +277,14 @@ class FigureTally:
                 found[key] = FigureValue(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
         found["overturned_share"] = _share(found["overturned"].shown, found["confirmed"].shown)
         return found | _judge_software(self.audits)
+
+
+def _amount_of(key: str, counts: Counter[tuple[str, ...]]) -> Amount:
+    splits = {name: dict.fromkeys(cells, 0) for name, cells in FIGURES[key].splits.items()}
+    for cells, number in counts.items():
+        for split, cell in zip(splits.values(), cells, strict=True):
+            split[cell] += number
+    return Amount(counts.total(), splits)
 
 
 def _counted(amounts: Sequence[Amount]) -> FigureValue:
@@ -326,22 +330,22 @@ def count(
     inspections: Iterable[ReportRow],
     corrections: Iterable[ReportRow],
 ) -> FigureTally:
-    """Count the figures of a period from entries, each kind by sequence; entries outside the period count nothing.
+    """Count the figures of a period from entries, by sequence; entries outside the period count nothing.
 
-    `cases`: reports, decisions, attributions; whole for each violation of the period and each seller inspected in it.
+    `cases`: reports, decisions, attributions, together for each violation; those of the period and of each seller
+    inspected in it.
     `terms`: measures, complaints, their decisions. `corrections`: of terms and inspections. Violations that the ledger
     derived from a product's do not count beside it.
     """
     tally = FigureTally(period, exposed)
     corrected = {row.target: row for row in corrections}
-    traced = _trace(cases)
-    for case in traced:
-        _count_case(tally, case)
-    _count_terms(tally, [*_correct(terms, corrected)])
     flagged: dict[tuple[str, str], int] = {}
-    for case in traced:
-        for listing in {"", *case.listings} if case.is_automated and case.source is not Source.RANDOM_AUDIT else ():
-            flagged.setdefault((case.report.seller, listing), case.report.report_time)
+    for case in _trace(cases):
+        _count_case(tally, case)
+        for listing in {"", *case.listings} if case.is_automated and case.source != "random_audit" else ():
+            known, time = (case.report.seller, listing), case.report.report_time
+            flagged[known] = min(flagged.get(known, time), time)
+    _count_terms(tally, [*_correct(terms, corrected)])
     for row in _correct(inspections, corrected):
         stated = json.loads(row.content)
         chance = stated.get("selection_probability_ppm", 0)
@@ -351,49 +355,41 @@ def count(
     return tally
 
 
-def _trace(rows: Iterable[ReportRow]) -> list[_Case]:
-    found: dict[str, _Case] = {}
-    for row in rows:
-        if row.kind in (Kind.VIOLATION, Kind.PRODUCT_VIOLATION):
-            if row.kind == Kind.PRODUCT_VIOLATION or row.target is None:
-                found[row.entry_id] = _open_case(row)
-        elif row.status is not None and (case := found.get(row.violation or "")) is not None:
-            if row.kind == Kind.ATTRIBUTION:
-                case.is_of_another_seller = row.status == Attribution.ACCEPTED
-            else:
-                case.apply(Status(row.status), row.occur_time)
-    return [*found.values()]
+def _trace(rows: Iterable[ReportRow]) -> Iterator[_Case]:
+    for _, of_violation in groupby(rows, attrgetter("violation")):
+        report, *changes = of_violation
+        if report.kind == Kind.PRODUCT_VIOLATION or (report.kind == Kind.VIOLATION and report.target is None):
+            yield _follow_case(report, changes)
 
 
-def _open_case(row: ReportRow) -> _Case:
-    stated = json.loads(row.content)
+def _follow_case(report: ReportRow, changes: Iterable[ReportRow]) -> _Case:
+    stated = json.loads(report.content)
     named = [name for name in (stated.get("listing"), *stated.get("more_listings", ())) if name]
-    source, status = Source[stated["source"].upper()], Status(row.status or Status.ALLEGED)
-    case = _Case(row, source, bool(stated.get("automated")), frozenset(named), Status.ALLEGED)
-    if status is not Status.ALLEGED:
-        case.apply(status, row.report_time)
+    case = _Case(report, stated["source"], bool(stated.get("automated")), frozenset(named), Status.ALLEGED)
+    if report.status != Status.ALLEGED:
+        case.apply(Status(report.status or 0), report.report_time)
+    for row in changes:
+        if row.kind == Kind.ATTRIBUTION:
+            case.is_of_another_seller = row.status == Attribution.ACCEPTED
+        else:
+            case.apply(Status(row.status or 0), row.occur_time)
     return case
 
 
 def _count_case(tally: FigureTally, case: _Case) -> None:
-    source, category = case.source.name.lower(), Category(case.report.category or 0).name.lower()
-    key, cells, time = "own_initiative", dict[str, str](), case.report.report_time
-    if case.source in AUTHORITIES:
-        key = "orders"
-    elif case.source in NOTICED:
-        key = "notices"
-    else:
-        cells = {"detection": "software" if case.is_automated else "person"}
-    tally.add(key, time, {**cells, "source": source, "category": category, "outcome": case.outcome})
+    key, source, time = _PART_OF_SOURCE[case.source], (case.source,), case.report.report_time
+    category = _CATEGORY_WORDS[case.report.category or 0]
+    detection = () if key != "own_initiative" else ("software" if case.is_automated else "person",)
+    tally.add(key, time, (*source, *detection, category, case.outcome))
     if case.decided is not None:
         tally.add_hours(f"{key}_hours", time, case.decided)
     if case.confirmed is not None:
-        tally.add("confirmed", case.confirmed, {"source": source, "category": category})
-        tally.add("listings", case.confirmed, {}, len(case.listings))
+        tally.add("confirmed", case.confirmed, (*source, category))
+        tally.add("listings", case.confirmed, amount=len(case.listings))
         if case.is_overturned:
-            tally.add("overturned", case.confirmed, {"source": source})
+            tally.add("overturned", case.confirmed, source)
     for filed, decided, outcome in case.appeals:
-        tally.add("appeals", filed, {"outcome": outcome})
+        tally.add("appeals", filed, (outcome,))
         if decided is not None:
             tally.add_hours("appeals_hours", filed, decided)
 
@@ -404,13 +400,13 @@ def _count_terms(tally: FigureTally, rows: Sequence[ReportRow]) -> None:
         if row.kind == Kind.MEASURE and row.status == MeasureState.IMPOSED:
             stated = json.loads(row.content)
             decider = "rule" if stated.get("rule") else "person"
-            tally.add("measures", row.occur_time, {"kind": stated["measure_kind"], "decider": decider})
+            tally.add("measures", row.occur_time, (stated["measure_kind"], decider))
             if decider == "person" or stated.get("violations"):  # else general terms, as for new sellers
                 tally.add_seller(row.occur_time, row.seller)
         elif row.kind == Kind.COMPLAINT:
             decision = decisions.get(row.entry_id)
             outcome = "open" if decision is None else ComplaintOutcome(decision.status or 0).name.lower()
-            tally.add("complaints", row.occur_time, {"outcome": outcome})
+            tally.add("complaints", row.occur_time, (outcome,))
             if decision is not None:
                 tally.add_hours("complaints_hours", row.occur_time, decision.occur_time)
 

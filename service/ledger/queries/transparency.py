@@ -35,10 +35,10 @@ _TOUCHED = (
     .correlate(None)
 )
 _CASES = _ROW.where(
-    *(HERE, _UP_TO_LAST, _E.violation.is_not(None)),
+    *(HERE, _UP_TO_LAST, _E.violation.is_not(None), _E.status.is_not(None)),
     among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
     or_(_E.violation.in_(_TOUCHED), _E.seller.in_(_INSPECTED)),
-).order_by(_E.sequence + 0)
+).order_by(_E.violation, _E.sequence)
 """The whole story of each violation that was reported or decided in the period, and of each seller inspected."""
 _CORRECTIONS = _ROW.where(
     HERE, _E.target.is_not(None), among_kinds(Kind.CORRECTION), _E.status.is_not(None), _UP_TO_LAST
