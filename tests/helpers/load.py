@@ -34,7 +34,6 @@ class Plan:
     """Calls a second of open load; 0: closed load."""
     at_a_time: int = 1
     deadline_seconds: float = 1.0
-    cancelled_share: float = 0.0
     methods: list[str] = field(default_factory=lambda: [SCORE])
     is_past: bool = False
     """Asks for scores as of a moment, so that each is computed."""
@@ -119,10 +118,7 @@ class Load:
         self._tries += 1
         with self._lock:
             self._open += 1
-        call = stub.future(request, timeout=self._plan.deadline_seconds)
-        call.add_done_callback(self._end)
-        if self._tries * self._plan.cancelled_share % 1 > 0.9999 - self._plan.cancelled_share:
-            call.cancel()
+        stub.future(request, timeout=self._plan.deadline_seconds).add_done_callback(self._end)
 
     def _end(self, call: Any) -> None:
         name = call.code().name

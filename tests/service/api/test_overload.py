@@ -239,6 +239,7 @@ def test_a_call_that_has_ended_leaves_no_garbage(tmp_path: Path) -> None:
             for _ in range(20):
                 client.get_trust_score(MARKET, "s", deadline_seconds=20)
                 client.get_trust_score(MARKET, "nobody", on_error="unknown")
+                ask(client.channel).cancel()
                 list(client.list_entries(MARKET, "s"))
             assert running.book.tally.total("hit") >= 20
             wait_until(lambda: states() < 5)
