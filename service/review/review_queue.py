@@ -20,7 +20,9 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
     ]
     waiting = [violation for newest in newest_of_notifiers for violation in newest[:limit]]
     names = {violation.notifier for violation in waiting if violation.notifier}
-    judged = {name: assess(records) for name, records in ledger.notifiers.records(marketplace, cut, names).items()}
+    judged = {
+        name: assess(records) for name, records in ledger.notifiers.records_of_waiting(marketplace, cut, names).items()
+    }
     orders = ledger.sellers.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
     held_back = _held_back(ledger, marketplace, cut, waiting)
     items = [

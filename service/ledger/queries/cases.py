@@ -28,7 +28,7 @@ _IS_OVER = exists().where(
     )
 )
 _DEADLINE = func.coalesce(_E.until_time, 0)
-_OPEN = select(_DEADLINE, _E.sequence, _E.target, _E.entry_id).where(
+_OPEN = select(_DEADLINE, _E.sequence, _E.entry_id).where(
     *(HERE, text(f"entry.{CASES}"), UP_TO_LAST, _E.occur_time < bindparam("observe_time")),
     or_(*(_E.status == int(state) for state in sorted(OPEN_STATES))),
     ~_IS_OVER,
@@ -52,7 +52,7 @@ class OpenCase:
 class CaseQueries:
     def __init__(self, clock: LedgerClock) -> None:
         self._clock = clock
-        self._open = WaitingList(clock, _IN_ORDER, _OPEN.where(among(_E.target)), _CHANGED, place=2)
+        self._open = WaitingList(clock, _IN_ORDER, _OPEN.where(among(_E.target)), _CHANGED)
 
     def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
         """Return the first `limit` cases that wait for a person at the cut, by their deadline."""

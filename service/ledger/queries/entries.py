@@ -78,7 +78,7 @@ _ON_COMPLAINTS = select(case((_E.kind == int(Kind.COMPLAINT), _E.entry_id), else
 class EntryQueries:
     def __init__(self, clock: LedgerClock) -> None:
         self.clock = clock
-        self._complaints = WaitingList(clock, _COMPLAINTS, _NAMED_COMPLAINTS, _ON_COMPLAINTS, place=1)
+        self._complaints = WaitingList(clock, _COMPLAINTS, _NAMED_COMPLAINTS, _ON_COMPLAINTS)
 
     def list(
         self,

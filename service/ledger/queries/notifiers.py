@@ -1,48 +1,76 @@
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from scoring.base.enums import Attribution, Source, Status
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, among, select_distinct
+from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, among, select_distinct
+from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
-from service.ledger.queries.violations import ATTRIBUTION, SOURCE, STATUS, VISIBLE
+from service.ledger.queries.violations import ATTRIBUTION, CHANGED, SOURCE, STATUS
+from service.ledger.queries.waiting import KeptValue
 from service.ledger.records import Cut, Record, find_outcome
 
 _E = ENTRY.c
-_REPORTS = (
-    select(
-        _E.notifier,
-        SOURCE.label("source"),
-        STATUS.label("status"),
-        ATTRIBUTION.label("attribution"),
-    )
-    .where(among(_E.notifier), *VISIBLE)
-    .subquery()
-)
-_COUNTS = select(*_REPORTS.c, func.count()).group_by(*_REPORTS.c)
+Counts = dict[str, Counter[tuple[str, int, int]]]
+"""Reports by notifier, then by source, status and attribution."""
+
+
+def _count(*conditions: ColumnElement[bool]) -> Select[Any]:
+    outcome = SOURCE.label("source"), STATUS.label("status"), ATTRIBUTION.label("attribution")
+    reports = select(_E.notifier, *outcome).where(*conditions, *AS_OF_CUT).subquery()
+    return select(*reports.c, func.count()).group_by(*reports.c)
+
+
+_COUNTS = _count(ONLY_HERE, among(_E.notifier))
+_COUNTS_OF_VIOLATIONS = _count(HERE, among(_E.entry_id), _E.notifier.is_not(None))
 _NOTIFIERS = select_distinct(_E.notifier, HERE, _E.notifier.is_not(None))
 
 
-@dataclass(frozen=True, slots=True)
 class NotifierQueries:
-    clock: LedgerClock
+    def __init__(self, clock: LedgerClock) -> None:
+        self.clock = clock
+        self._waiting: KeptValue[Counts] = KeptValue(clock, lambda _: {}, CHANGED, _COUNTS_OF_VIOLATIONS, _recount)
 
     def records(self, marketplace: str, cut: Cut, names: Collection[str]) -> dict[str, dict[Source, Record]]:
         """Return the number of reports per outcome, by notifier, then source."""
-        found: dict[str, dict[Source, dict[str, int]]] = {}
-        rows = self.clock.rows_as_of(cut, _COUNTS, marketplace=marketplace, names=list(names)) if names else ()
-        for notifier, source, status, attribution, count in rows:
-            outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None).name.lower()
-            counts = found.setdefault(notifier, {}).setdefault(Source[source.upper()], {})
-            counts[outcome] = counts.get(outcome, 0) + count
-        return {
-            notifier: {source: Record(**counts) for source, counts in sources.items()}
-            for notifier, sources in found.items()
-        }
+        with self.clock.open_reader(marketplace, cut) as reader:
+            return _list_records({}, reader, names)
+
+    def records_of_waiting(self, marketplace: str, cut: Cut, names: Collection[str]) -> dict[str, dict[Source, Record]]:
+        """Return `records`; it keeps those of the same names for the next call."""
+        return self._waiting.use(marketplace, cut, lambda kept, reader: _list_records(kept, reader, names))
 
     def list(self, marketplace: str, after: str, count: int) -> Sequence[str]:
         """Return up to `count` notifiers' ids after `after`, ascending; "" is before all."""
         found = self.clock.database.rows(_NOTIFIERS, marketplace=marketplace, after=after, limit=count)
         return [notifier for (notifier,) in found]
+
+
+def _list_records(kept: Counts, reader: RowReader, names: Collection[str]) -> dict[str, dict[Source, Record]]:
+    """Return the records of these names, and keep no other ones."""
+    for name in kept.keys() - names:
+        del kept[name]
+    missing = [name for name in names if name not in kept]
+    kept |= {name: Counter() for name in missing}
+    _recount(kept, (), reader.rows(_COUNTS, missing))
+    found: dict[str, dict[Source, Record]] = {}
+    for notifier, counts in kept.items():
+        outcomes: dict[Source, Counter[str]] = {}
+        for (source, status, attribution), number in counts.items():
+            outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None).name.lower()
+            outcomes.setdefault(Source[source.upper()], Counter())[outcome] += number
+        records = {source: Record(**+numbers) for source, numbers in outcomes.items() if +numbers}
+        if records:
+            found[notifier] = records
+    return found
+
+
+def _recount(kept: Counts, former: Sequence[Any], now: Sequence[Any]) -> bool:
+    for rows, sign in ((former, -1), (now, 1)):
+        for notifier, *outcome, number in rows:
+            if notifier in kept:
+                kept[notifier][tuple(outcome)] += sign * number
+    return True

@@ -67,9 +67,9 @@ _OPEN = select(-_E.sequence, _E.entry_id, _E.seller, _E.category, _E.severity, _
     STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
     ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
 )
-_CHANGED = select(_E.violation).where(
+CHANGED = select(_E.violation).where(
     *(HERE, _E.violation.is_not(None), _E.sequence > bindparam("after"), UP_TO_LAST),
-    among_kinds(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
+    among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
 )
 _HISTORY = RECORDED.where(
     HERE, among(_E.violation), among_kinds(Kind.STATUS, Kind.ATTRIBUTION), _E.status.is_not(None), UP_TO_LAST
@@ -227,7 +227,7 @@ def _list_waiting(clock: LedgerClock, *, is_safety: bool) -> WaitingList:
     query = query.limit(bindparam("limit"))
     # With + SQLite finds the rows by their ids instead of walking all reports.
     named = open_ones.where(text(f"+entry.kind = {int(Kind.VIOLATION)}"), among(_E.entry_id))
-    return WaitingList(clock, query, named, _CHANGED, place=1, most=MAX_LISTED, make=_make_open)
+    return WaitingList(clock, query, named, CHANGED, most=MAX_LISTED, make=_make_open)
 
 
 def _make_open(row: Any) -> OpenViolation:

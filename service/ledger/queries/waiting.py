@@ -2,9 +2,9 @@
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Select
 
@@ -22,34 +22,79 @@ MAX_CHANGED = 5_000
 """Changed names that are brought forward; beyond, all rows are read again."""
 
 WAIT_SECONDS = 1.0
+V = TypeVar("V")
+R = TypeVar("R")
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Kept(NamedTuple):
     sequence: int
     chain: bytes
     mendings: tuple[Mending, ...]
-    rows: list[Any] = field(default_factory=list)
-    by_name: dict[str, list[Any]] = field(default_factory=dict)
-    end: Any = None
-    """The last row that was read; None if all were."""
+    value: Any
 
-    def replace(self, names: Iterable[str], rows: Iterable[Any], place: int) -> None:
-        for name in names:
-            for row in self.by_name.pop(name, ()):
-                del self.rows[bisect_left(self.rows, row)]
-        for row in rows:
-            if self.end is None or row <= self.end:
-                insort(self.rows, row)
-                self.by_name.setdefault(row[place], []).append(row)
+
+class KeptValue(Generic[V]):
+    """One value a marketplace. Thread-safe.
+
+    `make` reads it whole. `changed`: the names in entries beyond `after`. `replace` takes the rows that `named` had for
+    these names out of the value, puts the present ones in, and returns False if the value must be read again.
+    """
+
+    def __init__(
+        self,
+        clock: LedgerClock,
+        make: Callable[[RowReader], V],
+        changed: Select[Any],
+        named: Select[Any],
+        replace: Callable[[V, Sequence[Any], Sequence[Any]], bool],
+    ) -> None:
+        self._clock, self._seals = clock, SealQueries(clock)
+        self._make, self._changed, self._named, self._replace = make, changed, named, replace
+        self._kept: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def use(self, marketplace: str, cut: Cut, use: Callable[[V, RowReader], R]) -> R:
+        """Return what `use` makes of the value as of a cut; only during the call is it this caller's."""
+        chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
+        if chain is not None and self._lock.acquire(timeout=WAIT_SECONDS):
+            try:
+                kept = self._kept.get(marketplace)
+                if kept is None or kept.sequence <= cut.sequence:
+                    return self._use_kept(marketplace, cut, chain, use)
+            finally:
+                self._lock.release()
+        with self._clock.open_reader(marketplace, cut) as reader:
+            return use(self._make(reader), reader)
+
+    def _use_kept(self, marketplace: str, cut: Cut, chain: bytes, use: Callable[[V, RowReader], R]) -> R:
+        kept, mendings = self._kept.pop(marketplace, None), self._clock.list_mendings(cut.sequence)
+        if kept and (kept.mendings != mendings or self._seals.chain_at(kept.sequence) != kept.chain):
+            kept = None
+        with self._clock.open_reader(marketplace, cut) as reader:
+            is_current = kept is not None and self._bring_forward(kept, reader)
+            value = kept.value if kept is not None and is_current else self._make(reader)
+            found = use(value, reader)
+        self._kept[marketplace] = _Kept(cut.sequence, chain, mendings, value)
+        if len(self._kept) > MAX_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def _bring_forward(self, kept: _Kept, reader: RowReader) -> bool:
+        names = {name for (name,) in reader.rows(self._changed, after=kept.sequence)}
+        if len(names) > MAX_CHANGED:
+            return False
+        former, now = (one.rows(self._named, names, limit=ALL) for one in (replace(reader, last=kept.sequence), reader))
+        return self._replace(kept.value, former, now)
+
+
+class _Waiting(NamedTuple):
+    rows: list[Any]
+    end: Any
+    """The last row that was read; None if all were."""
 
 
 class WaitingList:
-    """Thread-safe. A row begins with its order; its name is at `place`.
-
-    `named`: the query, of `names` only, without order and limit. `changed`: the names in entries beyond `after`. `most`:
-    rows that readers need.
-    """
+    """A row begins with its order. `named`: the query, of `names` only. `most`: rows that readers need."""
 
     def __init__(
         self,
@@ -57,58 +102,28 @@ class WaitingList:
         query: Select[Any],
         named: Select[Any],
         changed: Select[Any],
-        place: int,
         most: int = ALL,
         make: Callable[[Any], Any] = tuple,
     ) -> None:
-        self._clock, self._seals = clock, SealQueries(clock)
-        self._query, self._named, self._changed = query, named, changed
-        self._place, self._most, self._make = place, most, make
-        self._kept: dict[str, _Waiting] = {}
-        self._lock = threading.Lock()
+        self._query, self._most, self._make = query, most, make
+        self._kept = KeptValue(clock, self._read_all, changed, named, self._replace)
 
     def read(self, marketplace: str, cut: Cut) -> Sequence[Any]:
         """Return the rows as of a cut, in order: all, or at least `most`."""
-        chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
-        if chain is not None and self._lock.acquire(timeout=WAIT_SECONDS):
-            try:
-                kept = self._kept.get(marketplace)
-                if kept is None or kept.sequence <= cut.sequence:
-                    return self._read_kept(kept, marketplace, cut, chain).rows[:]
-            finally:
-                self._lock.release()
-        return self._read_all(marketplace, cut, b"").rows
+        return self._kept.use(marketplace, cut, lambda waiting, _: waiting.rows[:])
 
-    def _read_kept(self, kept: _Waiting | None, marketplace: str, cut: Cut, chain: bytes) -> _Waiting:
-        self._kept.pop(marketplace, None)
-        if kept is None or not self._bring_forward(kept, marketplace, cut, chain):
-            kept = self._read_all(marketplace, cut, chain)
-        self._kept[marketplace] = kept
-        if len(self._kept) > MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
-        return kept
-
-    def _bring_forward(self, kept: _Waiting, marketplace: str, cut: Cut, chain: bytes) -> bool:
-        """Return whether that succeeded."""
-        is_same_ledger = self._seals.chain_at(kept.sequence) == kept.chain
-        if not is_same_ledger or kept.mendings != self._clock.list_mendings(cut.sequence):
-            return False
-        with self._clock.open_reader(marketplace, cut) as reader:
-            names = {name for (name,) in reader.rows(self._changed, after=kept.sequence)}
-            if len(names) > MAX_CHANGED:
-                return False
-            kept.replace(names, self._rows(reader, self._named, names, ALL), self._place)
-        kept.sequence, kept.chain = cut.sequence, chain
-        return len(kept.rows) <= 4 * self._most and (kept.end is None or len(kept.rows) >= self._most)
-
-    def _read_all(self, marketplace: str, cut: Cut, chain: bytes) -> _Waiting:
-        found = _Waiting(cut.sequence, chain, self._clock.list_mendings(cut.sequence))
+    def _read_all(self, reader: RowReader) -> _Waiting:
         limit = min(2 * self._most, ALL)
-        with self._clock.open_reader(marketplace, cut) as reader:
-            rows = self._rows(reader, self._query, ("",), limit)
-        found.replace((), rows, self._place)
-        found.end = rows[-1] if len(rows) == limit else None
-        return found
+        rows = sorted(map(self._make, reader.rows(self._query, limit=limit)))
+        return _Waiting(rows, rows[-1] if len(rows) == limit else None)
 
-    def _rows(self, reader: RowReader, query: Select[Any], names: Iterable[str], limit: int) -> list[Any]:
-        return [self._make(row) for row in reader.rows(query, list(names), limit=limit)]
+    def _replace(self, waiting: _Waiting, former: Sequence[Any], now: Sequence[Any]) -> bool:
+        rows, end = waiting
+        for row in map(self._make, former):
+            place = bisect_left(rows, row)
+            if rows[place : place + 1] == [row]:
+                del rows[place]
+        for row in map(self._make, now):
+            if end is None or row <= end:
+                insort(rows, row)
+        return len(rows) <= 4 * self._most and (end is None or len(rows) >= self._most)

@@ -29,6 +29,7 @@ def waiting(ledger: Ledger) -> list[Any]:
         ledger.cases.list_open(MARKET, cut, 3),
         *(ledger.cases.count_open(cut, now + days * DAY, [MARKET]) for days in (0, 40)),
         ledger.entries.list_undecided_complaints(MARKET, cut, 3),
+        ledger.notifiers.records_of_waiting(MARKET, cut, {"n0", "n1", f"n{cut.sequence % 3}"}),
     ]
 
 
@@ -38,7 +39,7 @@ def facts(chance: random.Random, number: int) -> Iterator[Entry]:
     measure = MeasureChanged(f"m-{seller}", MeasureKind.MANUAL_REVIEW, MeasureState.IMPOSED, "staff", "because")
     payouts = PayoutsChanged(chance.choice([*PayoutsChange]), "staff", "because")
     outcome = ComplaintDecided(f"k{old}", chance.choice([*ComplaintOutcome]), "other", "looked at")
-    yield violation(f"v{number}", seller, **safety)
+    yield violation(f"v{number}", seller, **safety, notifier=f"n{number % 3}")
     yield status(f"v{old}", chance.choice(ACTIONS), entry_id=f"d{number}")
     yield attribution(f"v{old}", chance.choice([*Attribution]), f"a{number}")
     yield Entry(f"p{number}", seller, payouts)
@@ -67,7 +68,7 @@ def test_what_waits_is_as_if_read_anew(
             before = kept.cut()
             seen.append((before, found := waiting(kept)))
             assert found == waiting(Ledger(ledger.database, ledger.clock.server))
-    assert all(any(found[part] for _, found in seen) for part in range(6))
+    assert all(any(found[part] for _, found in seen) for part in range(7))
     assert len({found[3] for _, found in seen}) > 3
     assert kept.cases.count_open(seen[3][0], clock.now, [MARKET])[0] == seen[3][1][3][0]
 
