@@ -57,15 +57,20 @@ class ExportResult(NamedTuple):
     def encode(self) -> bytes:
         """Return the commit as canonical JSON, for `decode`."""
         files = [file._asdict() for file in self.files]
-        return canonical_json({"format": FORMAT, "version": VERSION, "hash": HASH, **self._asdict(), "files": files})
+        stated = {"format": FORMAT, "version": VERSION, "hash": HASH, **self._asdict(), "files": files}
+        return canonical_json({**stated, "digest": sha256(canonical_json(stated)).hexdigest()})
 
     @classmethod
     def decode(cls, data: bytes, place: str) -> Self:
         """Parse a commit. Raises ConfigurationWrong for another format or version."""
         try:
             stated: dict[str, Any] = parse_json(data)
+            digest = stated.pop("digest", None)  # earlier releases wrote none
+            is_whole = digest in (None, sha256(canonical_json(stated)).hexdigest())
             if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
                 raise ConfigurationWrong(f"{place} is an export of another version; delete it, and export again")
+            if not is_whole:
+                raise ConfigurationWrong(f"{place} has an altered list of exported files; delete it, and export again")
             files = tuple(EntryFile(**file) for file in stated.pop("files"))
             return cls(**stated, files=files)
         except (ValueError, KeyError, TypeError, AttributeError):

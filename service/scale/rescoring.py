@@ -128,14 +128,21 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
             write_served(run, head, opened.scorer)
         stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
         of_day.create(HEAD, canonical_json(stated))
-    stated = parse_json(of_day.read(HEAD))
-    planned = GenerationHead(**stated["head"])
-    chain = opened.ledger.seals.chain_at(planned.sequence)
-    if planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
+    planned, places = _read_head(of_day)
+    chain = None if planned is None else opened.ledger.seals.chain_at(planned.sequence)
+    if planned is None or planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
         of_day.delete(HEAD)  # another release or ledger planned it
         return plan_runs(opened, store, days, progress)
-    places = [of_day.subfolder(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
     return planned, [Run(place, read_manifest(place.read(MANIFEST), place.place)) for place in places]
+
+
+def _read_head(of_day: Store) -> tuple[GenerationHead | None, list[Store]]:
+    try:
+        stated = parse_json(of_day.read(HEAD))
+        places = [of_day.subfolder(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
+        return GenerationHead(**stated["head"]), places
+    except (ValueError, KeyError, TypeError):
+        return None, []
 
 
 def _find_earlier(

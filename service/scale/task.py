@@ -11,7 +11,14 @@ from typing import Any, NamedTuple, cast
 import polars as pl
 
 from scoring.base.canonical import canonical_json, parse_json
-from scoring.base.errors import ConfigurationWrong, ModelNotFound, PolicyNotFound, SellertrustError
+from scoring.base.errors import (
+    ArtifactRefused,
+    ConfigurationWrong,
+    ModelNotFound,
+    PolicyNotFound,
+    PolicyRefused,
+    SellertrustError,
+)
 from scoring.features.table import AttributeFeature
 from scoring.model.artifact import MANIFEST as MODEL_MANIFEST
 from scoring.model.artifact import PARTS, Artifact, load
@@ -22,7 +29,7 @@ from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
-from service.scale.layout import EntryFile, read_entries
+from service.scale.layout import EntryFile, find_bucket, read_entries
 from service.scale.manifest import (
     MANIFEST,
     MODEL,
@@ -54,6 +61,8 @@ _SELLER_SCHEMA: dict[str, Any] = {
 """The day since 1970, microseconds UTC, the TrustScore on the wire, and the points at the last midnights, the
 latest first.
 """
+_MADE_BY: dict[str, Any] = {"model": pl.String, "policy": pl.String, "core": pl.String, "sequence": pl.Int64}
+_PART_SCHEMA = pl.Schema({**_SELLER_SCHEMA, **_MADE_BY})
 
 
 class Receipt(NamedTuple):
@@ -76,7 +85,7 @@ class _FixedPolicy(NamedTuple):
         name = f"{POLICIES}/{digest}.toml"
         if not self.store.exists(name):
             raise PolicyNotFound(digest)
-        return parse_policy_text(self.store.read(name).decode(), was_committed=True)
+        return _read_policy(self.store, name, digest)
 
 
 class _FixedChampion(Champion):
@@ -88,10 +97,9 @@ class _FixedChampion(Champion):
     def find(self, digest: str) -> Artifact | None:
         if not digest or digest == self.digest:
             return self.artifact if digest else None
-        names = [f"{MODELS}/{digest}/{name}" for name in (MODEL_MANIFEST, *PARTS)]
-        if not self._store.exists(names[0]):
+        if not self._store.exists(f"{MODELS}/{digest}/{MODEL_MANIFEST}"):
             raise ModelNotFound(digest)
-        return load({name.rsplit("/", 1)[1]: self._store.read(name) for name in names})
+        return _read_model(self._store, f"{MODELS}/{digest}", digest)
 
 
 class OpenRun(NamedTuple):
@@ -131,11 +139,34 @@ def _open_run(place: str, data: bytes) -> OpenRun:
     store, manifest = Store(place), read_manifest(data, place)
     if (manifest.head.core, manifest.head.contract) != (core_digest(), contract_digest()):
         raise ConfigurationWrong(f"{place} was planned by another release; install that one here, or plan it again")
-    artifact = load({name: store.read(f"{MODEL}/{name}") for name in (MODEL_MANIFEST, *PARTS)})
-    policy = parse_policy_text(store.read(POLICY).decode(), was_committed=True)
-    if (artifact.digest, policy.digest) != (manifest.head.model, manifest.head.policy):
-        raise ConfigurationWrong(f"{place} holds another model or policy than its manifest states; plan it again")
-    return OpenRun(store, manifest, artifact, policy)
+    artifact = _read_model(store, MODEL, manifest.head.model)
+    return OpenRun(store, manifest, artifact, _read_policy(store, POLICY, manifest.head.policy))
+
+
+def _read_model(store: Store, folder: str, digest: str) -> Artifact:
+    with suppress(ArtifactRefused):
+        artifact = load({name: store.read(f"{folder}/{name}") for name in (MODEL_MANIFEST, *PARTS)})
+        if artifact.digest == digest:
+            return artifact
+    raise ConfigurationWrong(f"{store.place}/{folder} is another model than the run states; plan it again")
+
+
+def _read_policy(store: Store, name: str, digest: str) -> Policy:
+    with suppress(PolicyRefused):
+        policy = parse_policy_text(store.read(name).decode(errors="replace"), was_committed=True)
+        if policy.digest == digest:
+            return policy
+    raise ConfigurationWrong(f"{store.place}/{name} is another policy than the run states; plan it again")
+
+
+def _read_moves(run: OpenRun) -> tuple[Sequence[Move], Sequence[Move]]:
+    if not run.manifest.head.notice:
+        return (), ()
+    try:
+        stated = parse_json(run.store.read(SERVED))
+        return [Move(*move) for move in stated["policies"]], [Move(*move) for move in stated["models"]]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationWrong(f"{run.store.place}/{SERVED} was altered; plan it again") from None
 
 
 def read_receipt(store: Store, manifest: RunManifest, task: Task) -> Receipt:
@@ -155,7 +186,9 @@ def read_scores_of_task(store: Store, manifest: RunManifest, task: Task) -> pl.D
     """Return a task's rows, one per seller. Raises ConfigurationWrong if the receipt contradicts the file."""
     receipt = read_receipt(store, manifest, task)
     try:
-        return _read_whole(store, receipt.part, receipt.sha256)
+        part = _read_whole(store, receipt.part, receipt.sha256)
+        _require_own(part, receipt, manifest, task)
+        return part
     except ConfigurationWrong as error:
         raise ConfigurationWrong(
             f"{error.message}: {task.receipt_path} does not state its part as it is; delete it, and run line {task.line}"
@@ -166,7 +199,22 @@ def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
     data = store.read(part)
     if sha256(data).hexdigest() != digest:
         raise ConfigurationWrong(f"{store.place}/{part} was altered")
-    return pl.read_parquet(BytesIO(data))
+    with suppress(pl.exceptions.PolarsError):
+        frame = pl.read_parquet(BytesIO(data))
+        if frame.schema == _PART_SCHEMA:
+            return frame
+    raise ConfigurationWrong(f"{store.place}/{part} holds no scores")
+
+
+def _require_own(part: pl.DataFrame, receipt: Receipt, manifest: RunManifest, task: Task) -> None:
+    names, head = set(part["seller"]), manifest.head
+    made_by = part.select("day", *_MADE_BY).unique().rows()
+    if (
+        not len(names) == len(part) == receipt.sellers
+        or any(find_bucket(name, manifest.buckets) != task.bucket for name in names)
+        or any(row != (head.day, head.model, head.policy, head.core, head.sequence) for row in made_by)
+    ):
+        raise ConfigurationWrong(f"{receipt.part} holds other sellers or another run's scores")
 
 
 def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
@@ -177,8 +225,7 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     if midnights:  # a scorer reuses earlier points for all sellers of an extract or for none
         rolls_over = entries["seller"].is_in([*midnights])
         extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
-    served = parse_json(run.store.read(SERVED)) if manifest.head.notice else {"policies": [], "models": []}
-    policies, models = ([Move(*move) for move in served[name]] for name in ("policies", "models"))
+    policies, models = _read_moves(run)
     # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.
     policy = cast(ServedPolicy, _FixedPolicy(run.policy, policies, run.store))
     champion = _FixedChampion(run.artifact, models, run.store)
@@ -187,10 +234,7 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
         rows += _list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)
     frame = pl.DataFrame([*zip(*rows, strict=True)], schema=_SELLER_SCHEMA, orient="col").sort("seller")
     head = manifest.head
-    fixed = {"model": head.model, "policy": head.policy, "core": head.core}
-    frame = frame.with_columns(
-        *(pl.lit(text).alias(name) for name, text in fixed.items()), pl.lit(head.sequence, pl.Int64).alias("sequence")
-    )
+    frame = frame.with_columns(pl.lit(getattr(head, name), kind).alias(name) for name, kind in _MADE_BY.items())
     buffer = BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=1)
     return buffer.getvalue(), len(frame)

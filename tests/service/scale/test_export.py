@@ -1,5 +1,6 @@
 """The export of entries: whole sellers in buckets, incremental, the same for training."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -97,6 +98,12 @@ def test_a_foreign_or_newer_export_is_refused(ledger: Ledger, tmp_path: Path) ->
     commit.write_bytes(first.read_bytes().replace(b'"version":1', b'"version":9'))
     with pytest.raises(ConfigurationWrong, match="another version"):
         exported(ledger, tmp_path / "entries")
+    stated = json.loads(first.read_bytes())
+    commit.write_text(json.dumps(stated | {"files": stated["files"][1:]}))
+    with pytest.raises(ConfigurationWrong, match="altered list"):
+        exported(ledger, tmp_path / "entries")
+    commit.write_text(json.dumps({name: value for name, value in stated.items() if name != "digest"}))
+    assert exported(ledger, tmp_path / "entries").rows == sum(file["rows"] for file in stated["files"])
     with pytest.raises(ConfigurationWrong, match="credentials"):
         Store("s3://key:secret@bucket/entries")
 

@@ -13,7 +13,7 @@ from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.local import TaskLine, run_locally
-from service.scale.rescoring import Driver, rescore
+from service.scale.rescoring import HEAD, Driver, plan_runs, rescore
 from service.scale.rescoring import RescoringParts as Rescoring
 from service.shared_files import Store
 from tests.helpers.books import known
@@ -127,3 +127,15 @@ def test_two_rescorings_at_once_give_one_generation(ledger: Ledger, tmp_path: Pa
     assert within == [found]
     assert [path.name for path in (tmp_path / "own").iterdir()] == [found.path.name]
     assert len(dict(records(opened_file(found.path)))) == found.sellers > 8
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"plan":"x","marketplaces":[],"head":{}}'])
+def test_an_altered_head_is_planned_anew(ledger: Ledger, tmp_path: Path, data: bytes) -> None:
+    fill(ledger, 5)
+    opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
+    store = Store(tmp_path / "scale")
+    plan_runs(opened_here, store, 0, lambda *_: None)
+    [head] = [name for name in store.list("runs") if name.endswith(HEAD)]
+    store.write(head, data)
+    found = rescore(opened_here, tmp_path / "own", store, 0, in_process, lambda *_: None)
+    assert found.sellers > 4

@@ -20,10 +20,11 @@ from service.ledger.queries import facts
 from service.ledger.store import Ledger
 from service.scale import export
 from service.scale.layout import SCHEMA
-from service.scale.manifest import MANIFEST, POLICY
+from service.scale.manifest import MANIFEST, POLICY, SERVED
 from service.scale.rescoring import Run
 from service.scale.task import read_scores_of_task, run_task
 from service.scores import extract
+from service.scores.scorer import Scorer
 from tests.helpers.books import known
 from tests.helpers.builders import MARKET, TODAY, Clock, confirmed, exposure, violation
 from tests.helpers.limits import Limit
@@ -198,20 +199,68 @@ def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> 
         run_task(run.store.place, 2)
     other = planned(ledger, tmp_path / "other")
     path = folder_of(other) / POLICY
-    path.write_text(TIERS.read_text())
-    with pytest.raises(ConfigurationWrong, match="another model or policy"):
-        run_task(other.store.place, 1)
+    for data in (TIERS.read_bytes(), b"\xff", b"x = ["):
+        path.write_bytes(data)
+        with pytest.raises(ConfigurationWrong, match="another policy"):
+            run_task(other.store.place, 1)
 
 
-def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> None:
-    fill(ledger, 12)
-    object.__setattr__(ledger.facts, "max_allegations", 2)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda part: part.head(1), "other sellers"),
+        (lambda part: part.with_columns(seller=pl.lit("s")), "other sellers"),
+        (lambda part: part.with_columns(day=pl.col("day") - 1), "another run's"),
+        (lambda _: pl.DataFrame({"seller": ["a"]}), "no scores"),
+    ],
+)
+def test_a_lying_receipt_gives_no_part_of_a_run(
+    ledger: Ledger, tmp_path: Path, change: Callable[[pl.DataFrame], pl.DataFrame], said: str
+) -> None:
+    fill(ledger, 10)
+    run = planned(ledger, tmp_path / "scale")
+    task = run.manifest.task(1)
+    receipt = run_task(run.store.place, 1)
+    path = folder_of(run) / receipt.part
+    change(read_scores_of_task(*run, task)).write_parquet(path)
+    lie = receipt._replace(sha256=sha256(path.read_bytes()).hexdigest())
+    run.store.write(task.receipt_path, json.dumps(lie._asdict()).encode())
+    with pytest.raises(ConfigurationWrong, match=f"{said}.*run line 1"):
+        read_scores_of_task(*run, task)
+
+
+def test_a_receipt_of_another_bucket_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    fill(ledger, 40)
+    run = planned(ledger, tmp_path / "scale")
+    lie = run_task(run.store.place, 1)._replace(line=2)
+    run.store.write(run.manifest.task(2).receipt_path, json.dumps(lie._asdict()).encode())
+    with pytest.raises(ConfigurationWrong, match="run line 2"):
+        read_scores_of_task(*run, run.manifest.task(2))
+
+
+def _plan_with_notice(ledger: Ledger, folder: Path) -> tuple[Run, Scorer]:
     strict = "notice_days = 15\n" + GENERAL.text.replace("trusted = 450", "trusted = 998").replace("= 600", "= 999")
     scorer = open_scorer(ledger)
     scorer.policy.history.commit(
         strict, expected=GENERAL.digest, actor="anna", reason="stricter", served=GENERAL, assumptions=""
     )
-    run = planned(ledger, tmp_path / "scale")
+    return planned(ledger, folder), scorer
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"policies":[[1]],"models":[]}', b"x = ["])
+def test_altered_moves_of_a_notice_are_refused(ledger: Ledger, tmp_path: Path, data: bytes) -> None:
+    fill(ledger, 12)
+    run, _ = _plan_with_notice(ledger, tmp_path / "scale")
+    for name in [SERVED] if data != b"x = [" else run.store.list("policies"):
+        run.store.write(name, data)
+    with pytest.raises(ConfigurationWrong, match="plan it again"):
+        run_task(run.store.place, 1)
+
+
+def test_a_notice_keeps_tiers_in_a_run_too(ledger: Ledger, tmp_path: Path) -> None:
+    fill(ledger, 12)
+    object.__setattr__(ledger.facts, "max_allegations", 2)
+    run, scorer = _plan_with_notice(ledger, tmp_path / "scale")
     assert run.manifest.head.notice
     scorer.policy.refresh()
     kept = 0
