@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from sellertrust.client import Client
 from service.web.desk.app import DeskOptions
 from service.web.desk.staff import CodeSignIn
+from service.web.public.seller import SellerPages
 from tests.helpers.badge_sites import Answer, Site, badge_site
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS
 
@@ -59,10 +60,12 @@ class Person:
 
 
 @contextmanager
-def desk_site(client: Client, folder: Path, marketplace: str = MARKET, evidence: str = "") -> Iterator[Site]:
+def desk_site(
+    client: Client, folder: Path, marketplace: str = MARKET, evidence: str = "", sellers: SellerPages | None = None
+) -> Iterator[Site]:
     sign_in = CodeSignIn(client, CODE)
     desk = DeskOptions("127.0.0.1:0", sign_in, marketplace, folder / "desk.jsonl", evidence=evidence)
-    with badge_site(client, desk, call_seconds=PATIENCE_SECONDS) as site:
+    with badge_site(client, desk, sellers, call_seconds=PATIENCE_SECONDS) as site:
         yield site
 
 

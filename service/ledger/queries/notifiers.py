@@ -10,7 +10,7 @@ from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, amon
 from service.ledger.database.row_reader import RowReader
 from service.ledger.database.tables import ENTRY
 from service.ledger.queries.violations import ATTRIBUTION, CHANGED, SOURCE, STATUS
-from service.ledger.queries.waiting import KeptValue
+from service.ledger.queries.waiting import ALL, KeptValue
 from service.ledger.records import Cut, Record, find_outcome
 
 _E = ENTRY.c
@@ -20,7 +20,8 @@ Counts = dict[str, Counter[tuple[str, int, int]]]
 
 def _count(*conditions: ColumnElement[bool]) -> Select[Any]:
     outcome = SOURCE.label("source"), STATUS.label("status"), ATTRIBUTION.label("attribution")
-    reports = select(_E.notifier, *outcome).where(*conditions, *AS_OF_CUT).subquery()
+    # With a limit SQLite computes the outcome of a report once, not also for GROUP BY.
+    reports = select(_E.notifier, *outcome).where(*conditions, *AS_OF_CUT).limit(ALL).subquery()
     return select(*reports.c, func.count()).group_by(*reports.c)
 
 

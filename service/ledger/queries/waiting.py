@@ -59,7 +59,7 @@ class KeptValue(Generic[V]):
         if chain is not None and self._lock.acquire(timeout=WAIT_SECONDS):
             try:
                 kept = self._kept.get(marketplace)
-                if kept is None or kept.sequence <= cut.sequence:
+                if kept is None or kept.sequence - cut.sequence <= MAX_CHANGED:
                     return self._use_kept(marketplace, cut, chain, use)
             finally:
                 self._lock.release()
@@ -71,7 +71,7 @@ class KeptValue(Generic[V]):
         if kept and (kept.mendings != mendings or self._seals.chain_at(kept.sequence) != kept.chain):
             kept = None
         with self._clock.open_reader(marketplace, cut) as reader:
-            is_current = kept is not None and self._bring_forward(kept, reader)
+            is_current = kept is not None and self._bring(kept, reader)
             value = kept.value if kept is not None and is_current else self._make(reader)
             found = use(value, reader)
         self._kept[marketplace] = _Kept(cut.sequence, chain, mendings, value)
@@ -79,11 +79,14 @@ class KeptValue(Generic[V]):
             del self._kept[next(iter(self._kept))]
         return found
 
-    def _bring_forward(self, kept: _Kept, reader: RowReader) -> bool:
-        names = {name for (name,) in reader.rows(self._changed, after=kept.sequence)}
+    def _bring(self, kept: _Kept, reader: RowReader) -> bool:
+        """Bring it forward to the reader's sequence, or back; return whether that succeeded."""
+        latest = replace(reader, last=max(kept.sequence, reader.last))
+        names = {name for (name,) in latest.rows(self._changed, after=min(kept.sequence, reader.last))}
         if len(names) > MAX_CHANGED:
             return False
-        former, now = (one.rows(self._named, names, limit=ALL) for one in (replace(reader, last=kept.sequence), reader))
+        then = RowReader(reader.connection, reader.marketplace, kept.sequence)
+        former, now = (one.rows(self._named, names, limit=ALL) for one in (then, reader))
         return self._replace(kept.value, former, now)
 
 

@@ -64,15 +64,16 @@ class QueuePages:
     def __init__(self, marketplace: str, journal: Journal) -> None:
         self._marketplace = marketplace
         self._journal = journal
-        self._kept: Recent[str, tuple[Queue | None, Future[Queue] | None]] = Recent(MAX_READERS)
-        """By person: a queue shows what its reader may see."""
+        self._kept: Recent[tuple[str, str], tuple[Queue | None, Future[Queue] | None]] = Recent(MAX_READERS)
+        """By person and part: a queue shows what its reader may see."""
         self._decided: Recent[str, tuple[str, float]] = Recent(MAX_DECIDED)
         """By complaint: the id of its decision here, and when."""
         self._lock = threading.Lock()
 
     def show(self, visit: Visit) -> Response:
         """Show a page of the waiting cases, as the address filters and sorts them."""
-        queue, rows = self.rows(visit.visitor)
+        part = visit.query_value("part")
+        queue, rows = self.rows(visit.visitor, part)
         chosen = [row for row in rows if _is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
@@ -94,6 +95,7 @@ class QueuePages:
             next=following,
             first=first,
             most=MOST,
+            part=part,
             categories=sorted({row.category for row in rows}),
             asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort", *lists)},
         )
@@ -119,9 +121,12 @@ class QueuePages:
             return row
         return None
 
-    def rows(self, visitor: Visitor) -> tuple[Queue, list[QueueRow]]:
-        """Return the queue as last read, and rows for its violations that nobody decided since."""
-        queue, decided = self.read(visitor), self._journal.list_decided_lately()
+    def rows(self, visitor: Visitor, part: str = "") -> tuple[Queue, list[QueueRow]]:
+        """Return the queue as last read, and rows for its violations that nobody decided since.
+
+        `part`: the token of MOST later cases; the first have none.
+        """
+        queue, decided = self.read(visitor, part), self._journal.list_decided_lately()
         waiting = [(last(item.violation.name), item) for item in queue.first_page.items]
         return queue, [self._row(name, item) for name, item in waiting if name not in decided]
 
@@ -139,21 +144,21 @@ class QueuePages:
         """Return whether this desk sent this decision about the complaint lately."""
         return self._decided.get(complaint, ("", 0.0))[0] == decision_id
 
-    def read(self, visitor: Visitor) -> Queue:
+    def read(self, visitor: Visitor, part: str = "") -> Queue:
         """Return the visitor's queue, at most OLD_SECONDS old, without complaints that were decided here lately."""
-        queue, since = self._recall(visitor), time.monotonic() - QUEUE_SECONDS
+        queue, since = self._recall(visitor, part), time.monotonic() - QUEUE_SECONDS
         lately = {complaint for complaint, (_, decided) in self._decided.copy().items() if decided > since}
         return queue._replace(complaints=[one for one in queue.complaints if one.entry_id not in lately])
 
-    def _recall(self, visitor: Visitor) -> Queue:
-        key, now = visitor.person, time.monotonic()
+    def _recall(self, visitor: Visitor, part: str) -> Queue:
+        key, now = (visitor.person, part), time.monotonic()
         with self._lock:
             kept, reading = self._kept.get(key, (None, None))
             if reading is not None and reading.done() and reading.exception() is None:
                 kept = reading.result()
             if reading is None or reading.done():
                 is_fresh = kept is not None and now - kept.made < FRESH_SECONDS
-                reading = None if is_fresh else start_call(lambda: self._read(visitor))
+                reading = None if is_fresh else start_call(lambda: self._read(visitor, part))
             self._kept.put(key, (kept, reading))
         if kept is not None and now - kept.made < OLD_SECONDS:
             return kept
@@ -163,9 +168,10 @@ class QueuePages:
         except TimeoutError:
             raise Problem(503, "The queue is being read", "Open this page again in a moment.") from None
 
-    def _read(self, visitor: Visitor) -> Queue:
+    def _read(self, visitor: Visitor, part: str) -> Queue:
         made = time.monotonic()
-        request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MOST)
+        market = marketplace_name(self._marketplace)
+        request = ListReviewQueueRequest(parent=market, page_size=MOST, page_token=part)
         found = invoke(ReviewServiceStub(visitor.client.channel).ListReviewQueue, request, FIRST_SECONDS)
         sellers = [item.violation.seller for item in found.items if item.violation.seller]
         score = None

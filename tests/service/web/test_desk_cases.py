@@ -401,6 +401,23 @@ def test_waiting_complaints_have_pages_and_a_filter(desk: Site, client: Client, 
     assert b"None of this seller" in someone.get("/queue?seller=nobody").body
 
 
+def test_every_case_of_a_long_queue_can_be_reached(client: Client, tmp_path: Path, limit: Limit) -> None:
+    client.append_entries(MARKET, [violation(f"v-long-{number}", "good") for number in range(3)])
+    found = []
+    for most in (1_000, 2):
+        limit(queue, MOST=most)
+        with desk_site(client, tmp_path) as site:
+            someone, path, seen = person(site), "/queue", set[str]()
+            while path:
+                body = someone.get(path).body.decode()
+                seen |= {*re.findall(r'href="/cases/([^"]+)"', body)}
+                following = re.search(r'href="([^"]+)">The next 2<', body)
+                path = f"/queue{unescape(following[1])}" if following else ""
+            found.append(seen)
+    assert found[0] == found[1]
+    assert found[0] >= {"v-long-0", "v-long-1", "v-long-2"}
+
+
 def test_a_queue_that_takes_long_is_read_on(client: Client, tmp_path: Path, limit: Limit) -> None:
     limit(queue, WAIT_SECONDS=0.0)
     with desk_site(client, tmp_path) as site:
