@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from scoring.base.time import DAY
 from scoring.features.columns import FactRow, SaleRow
 from scoring.features.facts import Facts
 from scoring.features.fold import Sums
-from scoring.features.resolved import SellerFacts, attributes_of
+from scoring.features.resolved import SellerFacts, attributes_of, resolve_sellers
 from scoring.model.artifact import Artifact
+from scoring.model.scale import MAX_POINTS
 from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past
 from scoring.scores.points import MAX_CELLS as CELLS_AT_ONCE
 from scoring.scores.points import compute_chosen_points
@@ -23,8 +25,8 @@ HORIZON_DAYS = LOOK_BACK_DAYS
 VOLUME_DAYS = 90
 MAX_CELLS = 2_000_000
 """Entries times midnights, up to which every course is followed: about a second."""
-MAX_WAITS = 3
-"""Times HORIZON_DAYS that a wait is followed."""
+FAR_DAYS = 3 * HORIZON_DAYS
+"""Days that a wait alone is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,14 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Arrays by days from today: today's midnight, then each to come."""
+    """Arrays by days from today's midnight."""
 
     course: Course
     tiers: Ints
     points: Ints
 
     def find_day(self, tier: int, first: int = 1) -> int | None:
-        """Return in how many days, from `first`, the tier is first at least `tier`; None within no forecast day."""
+        """Return the first day, from `first`, with at least this tier; None without one."""
         reached = np.flatnonzero(self.tiers[first:] >= tier)
         return int(reached[0]) + first if len(reached) else None
 
@@ -65,20 +67,18 @@ class TierPath:
 @dataclass(frozen=True, slots=True)
 class Forecasts:
     core: CoreAnswer
+    tier_number: int
+    """Today's by points and standing; 0 without a score."""
     all: Sequence[Forecast]
     """The wait alone is the first."""
     stopped: bool
     """Whether some courses were not followed, to bound the time."""
+    may_heal_later: bool
+    """False: no wait beyond HORIZON_DAYS, up to FAR_DAYS, gives a better tier."""
 
     @property
     def wait(self) -> Forecast:
         return self.all[0]
-
-    @property
-    def tier_number(self) -> int:
-        """Return the number of today's tier as points and standing give it; 0 without a score."""
-        [score] = self.core.scores
-        return int(score.own_tier or 0) if score else 0
 
     @property
     def is_fixed(self) -> bool:
@@ -93,12 +93,12 @@ class Forecasts:
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
 
     def find_first_better_day(self, check: Callable[[], None] = lambda: None) -> int | None:
-        """Return the days until a wait alone gives a better tier, if within MAX_WAITS times HORIZON_DAYS."""
+        """Return the days until a wait alone gives a better tier, if within FAR_DAYS."""
         better = self.tier_number + 1
         day = self.wait.find_day(better)
-        if day is not None or self.core.artifact is None:
+        if day is not None or self.core.artifact is None or not self.may_heal_later:
             return day
-        [far] = _follow(self.core, self.core.artifact, [self.wait.course], MAX_WAITS * HORIZON_DAYS, check)
+        [far] = _follow(self.core, self.core.artifact, [self.wait.course], 1, check)
         return far.find_day(better, HORIZON_DAYS + 1)
 
     def gains_points(self, course: Course) -> bool:
@@ -123,8 +123,16 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
     courses = list(_list_courses(core.facts))
     is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    forecasts = _follow(core, core.artifact, followed, HORIZON_DAYS, check)
-    return Forecasts(core, forecasts, len(followed) < len(courses))
+    far = _follow(core, core.artifact, followed, max(core.policy.clear_days, 1), check)
+    near = [Forecast(one.course, one.tiers[: HORIZON_DAYS + 1], one.points[: HORIZON_DAYS + 1]) for one in far]
+    tier = _find_tier_number(core)
+    may_heal_later = far[0].find_day(tier + 1, HORIZON_DAYS + 1) is not None
+    return Forecasts(core, tier, near, len(followed) < len(courses), may_heal_later)
+
+
+def _find_tier_number(core: CoreAnswer) -> int:
+    [score] = core.scores
+    return int(score.own_tier or 0) if score else 0
 
 
 def _list_courses(facts: Facts) -> Iterator[Course]:
@@ -140,74 +148,78 @@ def _list_courses(facts: Facts) -> Iterator[Course]:
 
 
 def _follow(
-    core: CoreAnswer, artifact: Artifact, courses: Sequence[Course], days: int, check: Callable[[], None]
+    core: CoreAnswer, artifact: Artifact, courses: Sequence[Course], far_step: int, check: Callable[[], None]
 ) -> list[Forecast]:
-    """Return each course over `days`. With more than HORIZON_DAYS only later days with a better tier than now are right.
+    """Return each course over FAR_DAYS, exact within HORIZON_DAYS.
 
-    Courses that trade share one fold, the others another: a verified identity changes a level alone.
+    Later only each `far_step`-th midnight limits the first one's tier; with 1, each better than now is right.
     """
-    bases = list(dict.fromkeys(Course(one.trades) for one in courses))
-    base = [bases.index(Course(one.trades)) for one in courses]
-    policy, known = core.policy, _resolve_courses(core, bases, days)
-    past = collect_past(known, policy, days).take(base)
-    is_needed = np.ones(past.exists.shape, dtype=np.bool_)
-    if days > HORIZON_DAYS:
-        [score] = core.scores
-        is_needed = past.find_needed(policy, int(score.own_tier or 0) if score else 0)
-        is_needed[days - HORIZON_DAYS + max(policy.clear_days - 1, 0) :] = False
-    points, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros_like(is_needed)
+    policy, last = core.policy, core.known.observe_time // DAY + FAR_DAYS
+    known = resolve_sellers(core.known.sellers, core.known.table, last * DAY)
+    past = collect_past(known, policy, FAR_DAYS).take([0] * len(courses))
+    later = FAR_DAYS - HORIZON_DAYS
+    is_needed = past.find_needed(policy, _find_tier_number(core))
+    is_needed[later:] = True
+    is_needed[:later, 1:] = False
+    is_needed[:later] &= np.arange(later)[:, None] % far_step == 0
+    points, is_thin = np.full(is_needed.shape, MAX_POINTS, dtype=np.int64), np.zeros_like(is_needed)
     asked = np.flatnonzero(is_needed.any(axis=1))
     step = max(CELLS_AT_ONCE // max(len(known.table), 1), 1)
     for begin in range(0, len(asked), step):
         check()
         part = asked[begin : begin + step]
-        times = (known.observe_time // DAY - part) * DAY
-        sums, identity_row = _fold_courses(core, artifact, known, courses, base, times)
+        sums, identity_row = _fold_courses(core, artifact, known, courses, last - part)
         is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
         identity_row = identity_row.reshape(len(part), -1)
         *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, known.table.rows)
     tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
-    tiers, points = tiers[days::-1], points[days::-1]
+    tiers, points = tiers[FAR_DAYS::-1], points[FAR_DAYS::-1]
     return [Forecast(course, tiers[:, case], points[:, case]) for case, course in enumerate(courses)]
 
 
 def _fold_courses(
-    core: CoreAnswer,
-    artifact: Artifact,
-    seller_facts: SellerFacts,
-    courses: Sequence[Course],
-    base: Sequence[int],
-    times: Ints,
+    core: CoreAnswer, artifact: Artifact, known: SellerFacts, courses: Sequence[Course], days: Ints
 ) -> tuple[Sums, Ints]:
-    """Return the sums of each course at midnights, and the row of its identity; `base`: the place of its base."""
-    n, views = len(seller_facts.sellers), seller_facts.view(times.tolist())
-    places = (np.arange(1, len(times) + 1)[:, None] * n + np.array(base)).ravel()
-    sums = artifact.folder.fold_views(views).map(lambda values: values[..., places], len(places))
+    """Return the sums, and the row of the identity, by (midnight of `days`, course).
+
+    Courses share one fold: trade adds orders alone, a verified identity changes a level.
+    """
+    several, today, now = len(courses), core.known.observe_time // DAY, core.known.observe_time
+    views = known.view((days * DAY).tolist())
+    sums = artifact.folder.fold_views(views).map(
+        lambda v: np.repeat(v[..., 1:-1], several, axis=-1), several * len(days)
+    )
+    sold = np.array(_list_traded(core.facts))
+    traded, total = artifact.folder.fold_orders(days[:, None] - today - 1 - np.arange(len(sold)), sold)
+    trades = np.array([course.trades for course in courses])
     stated = np.array([course.level or 0 for course in courses])
-    day, now = times[:, None] // DAY, core.known.observe_time
-    is_verified = ((times[:, None] >= now) & (stated > 0)).ravel()
-    tenure = (is_verified.reshape(len(times), -1) * (day - (now - 1) // DAY)).ravel()
-    level = np.where(is_verified, np.tile(stated, len(times)), sums.level)
-    sums = replace(sums, level=level, tenure_days=np.maximum(sums.tenure_days, tenure))
-    return sums, np.where(is_verified, core.facts.identity_row, views.identity_row.ravel()[places])
+    is_verified = ((days[:, None] * DAY >= now) & (stated > 0)).ravel()
+    tenure = (is_verified.reshape(len(days), -1) * (days[:, None] - (now - 1) // DAY)).ravel()
+    sums = replace(
+        sums,
+        orders=sums.orders + (traded[..., None] * trades).reshape(len(traded), -1),
+        total_orders=sums.total_orders + (total[:, None] * trades).ravel(),
+        level=np.where(is_verified, np.tile(stated, len(days)), sums.level),
+        tenure_days=np.maximum(sums.tenure_days, tenure),
+    )
+    identity_row = np.repeat(views.identity_row[1:-1].ravel(), several)
+    return sums, np.where(is_verified, core.facts.identity_row, identity_row)
 
 
-def _resolve_courses(core: CoreAnswer, courses: Sequence[Course], days: int) -> SellerFacts:
-    today = core.known.observe_time // DAY
-    variants = [_variant_of(core, course, days) for course in courses]
-    return resolve_variants(core.known, variants, max((today + days) * DAY, core.known.observe_time))
+def _list_traded(facts: Facts) -> list[int]:
+    """Return the orders of each of the next HORIZON_DAYS."""
+    total = count_recent_orders(facts)
+    ends = [number * total // VOLUME_DAYS for number in range(HORIZON_DAYS + 1)]
+    return [end - begin for begin, end in pairwise(ends)]
 
 
 def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
     known, facts = core.known, core.facts
-    today, total = known.observe_time // DAY, count_recent_orders(facts)
+    today = known.observe_time // DAY
     sold: list[SaleRow] = []
     if course.trades:
-        ends = [(number * total) // VOLUME_DAYS for number in range(days + 1)]
-        sold = [
-            (known.observe_time - 1, today + 1 + number, "", 0, ends[number + 1] - ends[number], 0)
-            for number in range(days)
-        ]
+        traded = enumerate(_list_traded(facts)[:days], today + 1)
+        sold = [(known.observe_time - 1, day, "", 0, orders, 0) for day, orders in traded]
     added: list[FactRow] = []
     if course.level is not None:
         [attributes] = attributes_of(known.table.rows, facts.identity_row.tolist())
@@ -236,7 +248,8 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
 
 
 def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
-    known = _resolve_courses(core, [course], days)
+    time = (core.known.observe_time // DAY + days) * DAY
+    known = resolve_variants(core.known, [_variant_of(core, course, days)], time)
     [score] = compute_answer(known, core.artifact, core.policy, check=check).scores
     reached = score is not None and score.tier is not None and score.tier >= tier
     return (score.points or 0) if score is not None and reached else None

@@ -72,7 +72,7 @@ def find_leads(
     """Return the leading reasons: reasons of the tier first, then the costliest.
 
     The first MAX_LEADS are tested by scores without each. A reason is left out if the answer without its entries does not
-    change as said. `check` may raise between parts.
+    change as said.
     """
     leads = sorted(
         list_untested_leads(answer, explanation),

@@ -154,6 +154,12 @@ class Folder:
             level=views.level.ravel().astype(np.float64),
         )
 
+    def fold_orders(self, age: Ints, orders: Ints) -> tuple[Floats, Floats]:
+        """Return (decayed orders, of shape (half-lives, n); all orders); `age`, (n, days): unseen below 1."""
+        is_seen = age > 0
+        weight = self._exposure_tables.take(age, axis=1, mode="clip") * is_seen
+        return weight @ orders / float(1 << EXPOSURE_BITS), np.asarray(is_seen @ orders, dtype=np.float64)
+
     def _add_up_exposure(self, views: Views) -> tuple[Floats, Floats]:
         age, column = views.exposure_ages.table, views.exposure_ages.column
         weight = np.concatenate([self._exposure_tables.take(age, axis=1, mode="clip"), (age < NEVER)[None]])

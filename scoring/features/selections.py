@@ -49,6 +49,9 @@ class IncidentSums:
         """Return n selections, each of all incidents but one; self has one incident a selection."""
         return IncidentSums(self.added.sum(axis=0) - self.added, _find_least_of_others(self.least))
 
+    def followed_by(self, other: "IncidentSums") -> "IncidentSums":
+        return IncidentSums(np.concatenate([self.added, other.added]), np.concatenate([self.least, other.least]))
+
     def parts(self) -> Iterator["IncidentSums"]:
         """Yield the selections in order, at most PART (4,096) at once."""
         for begin in range(0, len(self.added), PART):
@@ -70,27 +73,22 @@ class IncidentSums:
 
 def fold_each_incident(facts: Facts, folder: Folder) -> tuple[IncidentSums, Sums]:
     """Return (sums of each incident alone, sums without any incident) of a single case."""
-    v = facts.violations
-    history = folder.fold(replace(facts, violations=v.take(slice(0))))
-    is_first = first_of_runs(v.incident)
+    is_first = first_of_runs(facts.violations.incident)
     cases = int(is_first.sum())
-    alone = replace(
+    # The first case has exposure and findings, each other an incident.
+    apart = replace(
         facts,
-        cases=cases,
-        violations=replace(v, case=np.cumsum(is_first) - 1),
-        observe_day=np.repeat(facts.observe_day, cases),
-        start_day=np.repeat(facts.start_day, cases),
-        level=np.repeat(facts.level, cases),
-        exposure_case=facts.exposure_case[:0],  # the history has exposure and findings
-        exposure_day=facts.exposure_day[:0],
-        exposure_orders=facts.exposure_orders[:0],
-        exposure_failures=facts.exposure_failures[:0],
-        findings=facts.findings.take(slice(0)),
+        cases=cases + 1,
+        violations=replace(facts.violations, case=np.cumsum(is_first)),
+        observe_day=np.repeat(facts.observe_day, cases + 1),
+        start_day=np.repeat(facts.start_day, cases + 1),
+        level=np.repeat(facts.level, cases + 1),
     )
-    sums = folder.fold(alone)
-    whole = (sums.series[:, :FAILURES].reshape(MASSES, cases).T * UNIT).astype(np.int64)  # exact: one is below 2^46
-    counts = np.column_stack([*sums.ever, sums.recent]).astype(np.int64)
-    least = np.column_stack([-sums.worst.astype(np.int64), *sums.days_since])
+    sums = folder.fold(apart)
+    history, each = sums.map(lambda values: values[..., :1], 1), sums.map(lambda values: values[..., 1:], cases)
+    whole = (each.series[:, :FAILURES].reshape(MASSES, cases).T * UNIT).astype(np.int64)  # exact: one is below 2^46
+    counts = np.column_stack([*each.ever, each.recent]).astype(np.int64)
+    least = np.column_stack([-each.worst.astype(np.int64), *each.days_since])
     return IncidentSums(np.hstack([*split_limbs(whole), counts]), least), history
 
 

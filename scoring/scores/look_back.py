@@ -92,7 +92,7 @@ def look_back(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[SellerPoints, PastTiers]:
-    """Return the points of sellers, and the tiers at the last midnights; `check` may raise between parts."""
+    """Return the points of sellers, and the tiers at the last midnights."""
     past = collect_past(seller_facts, policy)
     points = find_points(seller_facts, artifact, policy, past.find_needed(policy), check)
     return points, past.trace_tiers(seller_facts.observe_time, policy, points.midnights, points.is_thin)

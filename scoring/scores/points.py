@@ -55,8 +55,7 @@ def find_points(
     """Compute the points of sellers now and at past midnights.
 
     `is_needed`: the midnights to compute, of shape (midnights, n), known or not; the others are 0. By default the
-    policy's clear days are filled, and only midnights that the table does not know are computed. `check` may raise
-    between parts.
+    policy's clear days are filled, and only midnights that the table does not know are computed.
     """
     n, found = len(seller_facts.sellers), seller_facts.table.midnights if is_needed is None else None
     if is_needed is None:

@@ -27,7 +27,7 @@ from scoring.features.facts import Facts
 from scoring.features.findings import FindingKind
 from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of
-from scoring.features.selections import IncidentSums, fold_each_incident
+from scoring.features.selections import fold_each_incident
 from scoring.features.table import CONDUCT, AnyFeature, Feature, Subject, matrix
 from scoring.features.violations import Violations
 from scoring.model.artifact import Artifact
@@ -168,7 +168,7 @@ def compute_reasons(
 ) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
-    `facts`: now. The reasons sum exactly to the points less the base. `check` may raise between parts.
+    `facts`: now. The reasons sum exactly to the points less the base.
     """
     rows = seller_facts.table.rows
     [attributes] = attributes_of(rows, facts.identity_row.tolist())
@@ -176,23 +176,18 @@ def compute_reasons(
     categories = sorted({incident.category for incident in incidents})
     group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
     sums, history = fold_each_incident(facts, artifact.folder)
-
-    def add_up(selections: IncidentSums) -> Ints:
-        found = []
-        for part in selections.parts():
-            check()
-            joined = part.joined_with(history)
-            x = matrix(joined, artifact.read_features, [attributes] * joined.cases)
-            found.append(artifact.page.base + artifact.page.parts(x).sum(axis=1))
-        return np.concatenate(found)
-
-    values = add_up(sums.of_subsets(group, len(categories))).tolist()
+    totals: list[int] = []
+    for part in sums.of_subsets(group, len(categories)).followed_by(sums.without_each()).parts():
+        check()
+        x = matrix(part.joined_with(history), artifact.read_features, [attributes] * len(part.added))
+        totals += (artifact.page.base + artifact.page.parts(x).sum(axis=1)).tolist()
+    values, without_each = totals[: 1 << len(categories)], totals[1 << len(categories) :]
     points = min(max(values[-1], 0), MAX_POINTS)
     x = matrix(history, artifact.read_features, [attributes])
     lost = lost_by_code(history, x, artifact.page, artifact.read_features)
     reasons = [_explain_loss(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
     if incidents:
-        gains = (np.clip(add_up(sums.without_each()), 0, MAX_POINTS) - points).tolist()
+        gains = (np.clip(without_each, 0, MAX_POINTS) - points).tolist()
         effects = _build_effects(incidents, gains, facts.violations, seller_facts)
         for category, share in zip(categories, shapley_shares(values, len(categories)), strict=True):
             of_category = [effect for effect in effects if effect.category is category]

@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.answers.forecast import forecast
+from scoring.answers.forecast import HORIZON_DAYS, forecast
 from scoring.answers.leads import find_leads
 from scoring.base.enums import Kind, MeasureKind, MeasureState
 from scoring.base.time import DAY
@@ -14,7 +15,7 @@ from scoring.scores.score import explain
 from tests.bench.answers import answer_whole, run
 from tests.helpers.answers import evaluate_measures, score
 from tests.helpers.policies import shipped, with_standing
-from tests.helpers.worlds import NOW, artifact, numbered, sellers
+from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, sellers, violation
 
 FEW = settings(max_examples=40, deadline=None)
 POLICY = shipped("graded")
@@ -40,6 +41,24 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
         assert lead.caused
         if without.points is not None:
             assert without.points - (answer.score.points or 0) == -lead.points
+
+
+@pytest.mark.parametrize(("severity", "ago"), [(2, 1), (2, 100), (3, 100), (4, 1)])
+def test_a_far_wait_ends_on_the_first_better_day(severity: int, ago: int) -> None:
+    policy = shipped("general")
+    sold = [exposure(f"x{day}", TODAY - day, 50) for day in range(1, 60)]
+    rows = numbered([identity("i", TODAY - 400), *sold, violation("v", TODAY - ago, 1, severity)])
+    forecasts = forecast(answer_whole(rows, policy).core)
+    assert forecasts is not None
+    day = forecasts.find_first_better_day()
+    assert day is not None
+    assert day > HORIZON_DAYS
+    better = [
+        one is not None and int(one.tier or 0) > forecasts.tier_number
+        for days in range(day - 40, day + 1)
+        for one in score(rows, ["s"], (TODAY + days) * DAY, artifact(), policy)
+    ]
+    assert better == [False] * 40 + [True]
 
 
 def changes_to(found: InForce | None, stated: list[MeasureStatement]) -> list[MeasureStatement]:
