@@ -16,6 +16,7 @@ from service.ledger.queries import facts
 from service.ledger.queries.facts import FactQueries
 from service.ledger.records import Cut
 from tests.helpers.limits import Limit
+from tests.helpers.policies import TIERS
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, score_stub, violation
 from tests.helpers.worlds import artifact
 
@@ -97,6 +98,25 @@ def test_a_batch_is_read_in_parts_of_one_cut_with_equal_answers(
         for part, _ in read:
             rows = running.ledger.facts.count(MARKET, part)
             assert len(part) == 1 or sum(number for number, _ in rows.values()) <= 10
+
+
+def test_a_batch_is_of_one_model_and_one_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
+    with filled_server(tmp_path) as (running, client):
+        whole = answers(client)
+
+        def swap() -> None:
+            if running.scorer.champion.artifact is not None:
+                running.scorer.champion.artifact = None
+                other = TIERS.read_text().replace('"none"', '"other"').replace('"unknown"', '"other"')
+                served = running.scorer.policy.now.digest
+                client.commit_policy(other, expected=served, actor="staff", reason="a swap")
+
+        read = noting(monkeypatch, swap)
+        limit(facts, MAX_BATCH_ROWS=10)
+        assert answers(client) == whole
+        assert len(read) > 2
+        [after] = client.batch_get_trust_scores(MARKET, SELLERS[:1])
+        assert (after.trust_score.stamp.model_digest, after.trust_score.badge) == ("", "other")
 
 
 @pytest.mark.long
