@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from tests.bench import (
+    _cancelled,
     _clocks,
     _database_away,
     _midnight,
@@ -33,6 +34,15 @@ def test_at_five_times_the_load_health_is_answered() -> None:
     assert found["slow_reads.checkouts"] > 5
     assert (found["overload.health_failed"], found["slow_reads.health_failed"]) == (0, 0)
     assert found["slow_reads.checkouts_failed"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_memory_does_not_grow_with_cancelled_calls() -> None:
+    found = figures_of(_cancelled.run, 3_000, 3)
+    assert found["cancelled.tries"] > 5
+    assert found["cancelled.cancelled"] > 10
+    assert found["cancelled.failed"] == 0
+    assert found["cancelled.growth_mb"] < 50
 
 
 @pytest.mark.timeout(300)

@@ -1,4 +1,4 @@
-"""Only the right caller: the whole matrix, fuzzed requests, rotation under load, the gate's cost of a call."""
+"""Only the right caller: the whole matrix, fuzzed requests, timing, rotation under load, the gate's cost of a call."""
 
 import os
 import statistics
@@ -16,6 +16,7 @@ from tests.bench._access_place import Place
 from tests.bench._fuzz import fuzz
 from tests.bench._real_data import Say
 from tests.bench._token_flood import kept_beside_flood
+from tests.bench._told_apart import told_apart
 from tests.helpers.matrix import cells
 from tests.helpers.owner_edits import edits
 from tests.helpers.servers import MARKET, Running, running_server
@@ -160,6 +161,7 @@ def _replace(path: Path, text: str) -> None:
 PARTS = {
     "table": _table,
     "auth": _costs,
+    "timing": told_apart,
     "rotation": _rotation,
     "flood": kept_beside_flood,
     "fuzz": _fuzzed,

@@ -1,4 +1,4 @@
-"""Faults to survive: overload, floods, restarts, no database, races, clocks, midnight, swaps, cold badges.
+"""Faults to survive: overload, floods, restarts, no database, races, clocks, midnight, swaps, cancelled calls, cold badges.
 
 `--only NAME`: one.
 """
@@ -7,6 +7,7 @@ import os
 import random
 
 from tests.bench import (
+    _cancelled,
     _clocks,
     _cold_badges,
     _database_away,
@@ -23,6 +24,7 @@ from tests.bench._real_data import Say
 PARTS = {
     "overload": _overload.run,
     "marketplaces": _marketplace_flood.run,
+    "cancelled": _cancelled.run,
     "restarts": _restarts.run,
     "database_away": _database_away.run,
     "races": _races.run,

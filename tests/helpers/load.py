@@ -34,6 +34,7 @@ class Plan:
     """Calls a second of open load; 0: closed load."""
     at_a_time: int = 1
     deadline_seconds: float = 1.0
+    cancelled_share: float = 0.0
     methods: list[str] = field(default_factory=lambda: [SCORE])
     is_past: bool = False
     """Asks for scores as of a moment, so that each is computed."""
@@ -118,7 +119,10 @@ class Load:
         self._tries += 1
         with self._lock:
             self._open += 1
-        stub.future(request, timeout=self._plan.deadline_seconds).add_done_callback(self._end)
+        call = stub.future(request, timeout=self._plan.deadline_seconds)
+        call.add_done_callback(self._end)
+        if self._tries * self._plan.cancelled_share % 1 > 0.9999 - self._plan.cancelled_share:
+            call.cancel()
 
     def _end(self, call: Any) -> None:
         name = call.code().name
