@@ -45,7 +45,6 @@ class Grant:
     actions: frozenset[str] = frozenset()
 
     def applies_to(self, principal: str) -> bool:
-        """Return whether the grant is given to this principal, by one of its patterns."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     def with_own_seller(self, principal: str) -> "Grant":

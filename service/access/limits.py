@@ -25,7 +25,6 @@ class Limit:
     streams: int = 0
 
     def applies_to(self, principal: str) -> bool:
-        """Return whether the limit applies to this principal, by one of its patterns."""
         return any(pattern.matches(principal) for pattern in self.principals)
 
     @property

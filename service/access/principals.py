@@ -97,7 +97,6 @@ class Pattern:
         self._regex = re.compile(_make_pattern_regex(text))
 
     def matches(self, name: str) -> bool:
-        """Return whether a whole principal's name fits the pattern."""
         return self._regex.fullmatch(name) is not None
 
 

@@ -46,7 +46,6 @@ class VerifiedToken:
 
     @property
     def is_current(self) -> bool:
-        """Return whether its issuer's keys are those that verified it."""
         return self.generation == self.source.generation
 
 

@@ -119,7 +119,6 @@ DAYS = ("today", "tomorrow")
 
 
 def require_day(day: str) -> str:
-    """Return `today` or `tomorrow`; refuse any other word."""
     if day not in DAYS:
         raise invalid("--day", f"must be {' or '.join(DAYS)}")
     return day

@@ -210,7 +210,6 @@ class Column(NamedTuple):
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        """Return the fields of a row that the column joins; by default the one named as its heading."""
         return self.fields or (self.heading,)
 
 

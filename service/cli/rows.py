@@ -19,7 +19,6 @@ def row_of(message: Message, fields: str) -> dict[str, Any]:
 
 
 def plain_of(message: Message) -> dict[str, Any]:
-    """Return all fields of a message as a row, as `row_of` does."""
     return row_of(message, " ".join(field.name for field in message.DESCRIPTOR.fields))
 
 

@@ -149,12 +149,10 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
 
 
 def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
-    """Return results in order, and the largest sequence among them."""
     return ledger_service_pb2.AppendEntriesResponse(
         results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
     )
 
 
 def appended_message(appended: AppendedEntry) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    """Return one entry's outcome: its sequence, and whether it was there already."""
     return message_of(ledger_service_pb2.AppendEntriesResponse.Result, appended)

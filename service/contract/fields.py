@@ -30,7 +30,6 @@ class FieldErrors:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise one InvalidInput with all collected fields."""
         if self.fields:
             raise InvalidInput(self.fields)
 

@@ -125,7 +125,6 @@ def _list_rights_to_append(marketplace: str, entries: Any) -> list[NeededRight]:
 
 
 def has_privileged(entries: Any) -> bool:
-    """Return whether an entry's kind needs a right of `BOUND`."""
     return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 

@@ -55,7 +55,6 @@ class Spans:
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Count entries by kind, and extend the kind's span of time."""
         for entry in entries:
             if self.seen is not None:
                 if (code := hash(entry.entry_id)) in self.seen:

@@ -206,7 +206,6 @@ class CellTally:
         self._sum = Decimal(0)
 
     def add(self, value: str | Decimal) -> None:
-        """Add a number, or count a text that is new; an empty text counts nothing."""
         if not isinstance(value, str):
             self._sum += value
         elif value:
@@ -214,7 +213,6 @@ class CellTally:
 
     @property
     def text(self) -> str:
-        """Return what was counted: distinct texts, else the sum, rounded to a whole number."""
         return str(len(self._seen)) if self._seen else whole(self._sum)
 
 
