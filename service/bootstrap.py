@@ -222,6 +222,7 @@ def run_server(
     from service.mechanism.metrics import MechanismMetrics
     from service.policy.policy_file import load_policy
     from service.registry.starter import publish_starter
+    from service.review.review_queue import read_queues
 
     policy, registry = load_policy(settings), open_registry(settings)
     if starter:
@@ -246,6 +247,7 @@ def run_server(
                     worker.run(lambda problem: log.warning("measures not recorded", problem=problem))
 
             threading.Thread(target=record, name="mechanism", daemon=True).start()
+            threading.Thread(target=read_queues, args=[ledger], name="queues", daemon=True).start()
             stack.callback(ending.set)
             stack.callback(worker.stop)
             ready(server)

@@ -1,4 +1,7 @@
+from contextlib import suppress
+
 from scoring.base.enums import Status
+from scoring.base.errors import SellertrustError
 from scoring.entries.violation_state import is_held_back_for_person
 from service.ledger.queries.violations import MAX_LISTED, OpenViolation
 from service.ledger.records import Cut
@@ -38,6 +41,13 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
         for violation in waiting
     ]
     return rank_items(items), any(len(newest) > limit for newest in newest_of_notifiers)
+
+
+def read_queues(ledger: Ledger) -> None:
+    """Read each queue, so that its first reader waits less."""
+    with suppress(SellertrustError):
+        for marketplace in ledger.sellers.list_marketplaces():
+            review_queue(ledger, marketplace, ledger.cut())
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:

@@ -1,7 +1,7 @@
 """The desk: a keyboard run of cases in Chromium, attacks, pages by HTTP, weights, and badges beside it.
 
 The run measures the machine, not a person's reading. `WEB_SELLERS` and `WEB_CASES` change the sizes; `WEB_LEDGER` names
-a ledger of marketplace acme, copied first, with s7 and v7-0. `p99_of_4`: of CLIENTS at once.
+a ledger to copy, with s7 and v7-0 in acme, without the keyboard run. `p99_of_4`: of CLIENTS at once.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def run(say: Say) -> dict[str, float]:
         for part in (_pages, _badges, _attacks):
             figures |= part(site)
             say(f"{part.__name__[1:]} measured")
-        if CHROMIUM is not None:
+        if CHROMIUM is not None and not LEDGER:
             figures |= _keyboard_run(client, site)
     return figures
 

@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
@@ -59,14 +60,21 @@ def _list_records(kept: Counts, reader: RowReader, names: Collection[str]) -> di
     _recount(kept, (), reader.rows(_COUNTS, missing))
     found: dict[str, dict[Source, Record]] = {}
     for notifier, counts in kept.items():
-        outcomes: dict[Source, Counter[str]] = {}
-        for (source, status, attribution), number in counts.items():
-            outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None).name.lower()
-            outcomes.setdefault(Source[source.upper()], Counter())[outcome] += number
-        records = {source: Record(**+numbers) for source, numbers in outcomes.items() if +numbers}
-        if records:
-            found[notifier] = records
+        outcomes: dict[Source, dict[str, int]] = {}
+        for reported, number in counts.items():
+            if number:
+                source, outcome = _outcome_of(*reported)
+                numbers = outcomes.setdefault(source, {})
+                numbers[outcome] = numbers.get(outcome, 0) + number
+        if outcomes:
+            found[notifier] = {source: Record(**numbers) for source, numbers in outcomes.items()}
     return found
+
+
+@cache
+def _outcome_of(source: str, status: int, attribution: int) -> tuple[Source, str]:
+    outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None)
+    return Source[source.upper()], outcome.name.lower()
 
 
 def _recount(kept: Counts, former: Sequence[Any], now: Sequence[Any]) -> bool:

@@ -36,8 +36,8 @@ class _Kept(NamedTuple):
 class KeptValue(Generic[V]):
     """One value a marketplace. Thread-safe.
 
-    `make` reads it whole. `changed`: the names in entries beyond `after`. `replace` takes the rows that `named` had for
-    these names out of the value, puts the present ones in, and returns False if the value must be read again.
+    `make` reads it whole. `changed`: the names in entries beyond `after`. `replace` changes it by the rows that `named`
+    had and has for these names, or returns False: read it again.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class KeptValue(Generic[V]):
         self._lock = threading.Lock()
 
     def use(self, marketplace: str, cut: Cut, use: Callable[[V, RowReader], R]) -> R:
-        """Return what `use` makes of the value as of a cut; only during the call is it this caller's."""
+        """Return what `use` makes of the value as of a cut."""
         chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
         if chain is not None and self._lock.acquire(timeout=WAIT_SECONDS):
             try:
@@ -80,7 +80,7 @@ class KeptValue(Generic[V]):
         return found
 
     def _bring(self, kept: _Kept, reader: RowReader) -> bool:
-        """Bring it forward to the reader's sequence, or back; return whether that succeeded."""
+        """Bring it forward or back; return whether that succeeded."""
         latest = replace(reader, last=max(kept.sequence, reader.last))
         names = {name for (name,) in latest.rows(self._changed, after=min(kept.sequence, reader.last))}
         if len(names) > MAX_CHANGED:

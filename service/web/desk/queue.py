@@ -38,15 +38,15 @@ class QueueRow(NamedTuple):
     seller: str
     category: str
     deadline: datetime | None
-    case: DeskCase
     held_back: bool
 
 
 class Queue(NamedTuple):
     made: float
     first_page: ListReviewQueueResponse
+    rows: Sequence[QueueRow]
     complaints: Sequence[Entry]
-    """Of `first_page`, without those that the desk decided since."""
+    """Without those that the desk decided since."""
     score: TrustScore | None
     """It shows the service's time and the freshness of answers."""
 
@@ -74,7 +74,7 @@ class QueuePages:
         """Show a page of the waiting cases, as the address filters and sorts them."""
         part = visit.query_value("part")
         queue, rows = self.rows(visit.visitor, part)
-        chosen = [row for row in rows if _is_asked(visit, row)]
+        chosen = [row for row in rows if self._is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
         shown, following, first = visit.page_of(chosen)
@@ -89,7 +89,7 @@ class QueuePages:
                 name: visit.page_of([one for one in rows if seller in ("", last(one.seller))], name)
                 for name, rows in lists.items()
             },
-            rows=shown,
+            rows=[(row, self._journal.case(row.id)) for row in shown],
             count=len(chosen),
             queue=queue,
             next=following,
@@ -108,11 +108,12 @@ class QueuePages:
         """Claim and return the first case that the visitor may work on, else None."""
         own = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
         for row in self.rows(visitor)[1]:
-            if row.case.claimed_by not in ("", visitor.actor) or row.case.waiting:
+            case = self._journal.case(row.id)
+            if case.claimed_by not in ("", visitor.actor) or case.waiting:
                 continue
             if row.violation.status == VIOLATION_STATUS_APPEALED and row.id in own:
                 continue
-            if visitor.actor in row.case.votes:
+            if visitor.actor in case.votes:
                 continue
             try:
                 self._journal.claim(row.id, visitor.actor)
@@ -124,17 +125,17 @@ class QueuePages:
     def rows(self, visitor: Visitor, part: str = "") -> tuple[Queue, list[QueueRow]]:
         """Return the queue as last read, and rows for its violations that nobody decided since.
 
-        `part`: the token of MOST later cases; the first have none.
+        `part`: the token of later cases.
         """
         queue, decided = self.read(visitor, part), self._journal.list_decided_lately()
-        waiting = [(last(item.violation.name), item) for item in queue.first_page.items]
-        return queue, [self._row(name, item) for name, item in waiting if name not in decided]
+        return queue, [row for row in queue.rows if row.id not in decided]
 
-    def _row(self, name: str, item: QueueItem) -> QueueRow:
-        violation = item.violation
-        seller, category = last(violation.seller), Category.Name(violation.category)
-        return QueueRow(
-            violation, name, seller, category, deadline_of(violation), self._journal.case(name), item.held_back
+    def _is_asked(self, visit: Visit, row: QueueRow) -> bool:
+        who = visit.query_value("who")
+        return (
+            visit.query_value("category") in ("", row.category)
+            and visit.query_value("seller") in ("", row.seller)
+            and (not who or _is_with(who, self._journal.case(row.id), visit.visitor.actor))
         )
 
     def note_complaint(self, complaint: str, decision_id: str) -> None:
@@ -178,7 +179,7 @@ class QueuePages:
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
-        return Queue(made, found, found.complaints, score)
+        return Queue(made, found, [_row(item) for item in found.items], found.complaints, score)
 
 
 def deadline_of(violation: Violation) -> datetime | None:
@@ -197,12 +198,15 @@ def deadline_of(violation: Violation) -> datetime | None:
     return time
 
 
-def _is_asked(visit: Visit, row: QueueRow) -> bool:
-    who = visit.query_value("who")
-    return (
-        visit.query_value("category") in ("", row.category)
-        and visit.query_value("seller") in ("", row.seller)
-        and (who != "mine" or row.case.claimed_by == visit.visitor.actor)
-        and (who != "free" or not (row.case.claimed_by or row.case.waiting))
-        and (who != "waiting" or bool(row.case.waiting))
-    )
+def _row(item: QueueItem) -> QueueRow:
+    violation = item.violation
+    name, seller, category = last(violation.name), last(violation.seller), Category.Name(violation.category)
+    return QueueRow(violation, name, seller, category, deadline_of(violation), item.held_back)
+
+
+def _is_with(who: str, case: DeskCase, actor: str) -> bool:
+    return {
+        "mine": case.claimed_by == actor,
+        "free": not (case.claimed_by or case.waiting),
+        "waiting": bool(case.waiting),
+    }.get(who, True)
