@@ -10,8 +10,8 @@ from scoring.base.enums import Action, Harm, Kind
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from tests.helpers.builders import exposure, identity, status, violation
+from tests.helpers.label_cases import OBSERVE, breach, standing
 from tests.helpers.training_ledgers import table_of
-from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.checks.data import (
     check_bad_left_out,
     check_constant_features,

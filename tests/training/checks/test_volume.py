@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from scoring.model.promises import free_direction
+from tests.helpers.curve_rows import CHOSEN, rows_of
 from tests.helpers.training_ledgers import restated
-from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.checks.data import check_volume
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from tests.helpers.curve_rows import CHOSEN, rows_of
 from tests.helpers.training_ledgers import restated
-from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting.additive import KNOTS, fit_additive
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot

@@ -1,4 +1,4 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import combinations
 
 import lightgbm
@@ -9,27 +9,15 @@ from hypothesis import strategies as st
 
 from scoring.base.arrays import Floats
 from scoring.base.errors import ArtifactRefused
-from scoring.features.table import FEATURES
 from scoring.model.certificate import certify
 from scoring.model.page import page_model_text, read_page
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
+from tests.helpers.curve_rows import CHOSEN, rows_of
 from tests.helpers.training_ledgers import restated
 from training.fitting.curves import MAX_STEPS, PAIR_STEPS, Curve, Curves, add_up_trees, make_page, split_into_runs
 from training.fitting.fit import fit_curves, fit_full
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
-
-CHOSEN = tuple(FEATURES[key] for key in ("incidents@1", "tenure_days@1", "exposure@1"))
-
-
-def rows_of(n: int = 1500) -> Snapshot:
-    rng = np.random.default_rng(5)
-    x = np.stack([rng.poisson(1.0, n), rng.uniform(0, 1000, n), rng.uniform(0, 1, n)], axis=1).astype(float)
-    logit = x[:, 0] - 2.5 + 3.0 * (np.abs(x[:, 1] - 500) < 200)
-    bad = (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(float)
-    whole, one = np.arange(n, dtype=np.int64), np.ones(n)
-    known = {"x": x, "bad": bad, "seller": whole, "day": whole, "clean": x[:, 0] == 0}
-    return Snapshot(**{f.name: known.get(f.name, one) for f in fields(Snapshot)})
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.curve_rows import CHOSEN, rows_of
 from tests.helpers.training_ledgers import STUDIES, restated
-from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting.additive import log1p
 from training.fitting.logistic import Logistic, fit_logistic
 from training.study.loading import load_study

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scoring.base.arrays import Floats
+from tests.helpers.curve_rows import CHOSEN, rows_of
 from tests.helpers.training_ledgers import restated
-from tests.training.fitting.test_curves import CHOSEN, rows_of
 from training.fitting import slope as slopes
 from training.fitting.curves import Curves
 from training.fitting.fit import Raw, fit_curves, log_exposure, offset

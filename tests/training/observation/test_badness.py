@@ -28,8 +28,8 @@ from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
 from scoring.entries.kinds.trade import InspectionDone
 from tests.helpers.builders import exposure, identity, status, violation
+from tests.helpers.label_cases import END, OBSERVE, TRUTH, breach, standing
 from tests.helpers.training_ledgers import restated, table_of
-from tests.training.observation.test_labels import END, OBSERVE, TRUTH, breach, standing
 from training.observation.badness import market_cut, required_count
 from training.observation.labels import Outcome
 from training.observation.snapshots import EligibleRows, observe, observe_known_outcomes

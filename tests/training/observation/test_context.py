@@ -18,9 +18,8 @@ from scoring.policy.reading import parse_policy
 from service.ledger.store import Ledger
 from tests.helpers.answers import explain, score
 from tests.helpers.builders import violation
+from tests.helpers.label_cases import OBSERVE, inspection, standing
 from tests.helpers.training_ledgers import STUDIES, exported, market_ledger, restated, table_of, train
-from tests.training.observation.test_events import inspection
-from tests.training.observation.test_labels import OBSERVE, standing
 from training.observation.export import LedgerTable
 from training.observation.snapshots import join_snapshots, observe_known_outcomes
 from training.pipeline.job import TrainedModel

@@ -13,8 +13,8 @@ from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from tests.helpers.builders import status, violation
+from tests.helpers.label_cases import OBSERVE, breach
 from tests.helpers.training_ledgers import restated, table_of
-from tests.training.observation.test_labels import OBSERVE, breach
 from training.observation.delay import decision_delay, find_finished
 from training.observation.development import MONTH_DAYS, development, lift
 from training.observation.export import LedgerTable

@@ -6,18 +6,15 @@ import pytest
 
 from scoring.base.enums import (
     CorrectionKind,
-    InspectionMethod,
-    InspectionResult,
     Kind,
     MeasureKind,
     MeasureState,
-    Source,
 )
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, format_day, parse_day
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import EntryCorrected, MeasureChanged
-from scoring.entries.kinds.trade import InspectionDone
+from tests.helpers.label_cases import inspection
 from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import exported, market_ledger, restated
 from training.observation import events
@@ -29,17 +26,6 @@ from training.study.definition import Observation, Study
 from training.study.loading import load_study
 
 FIRST, LAST = parse_day("2025-01-01"), parse_day("2025-03-31")
-
-
-def inspection(entry_id: str, seller: str, day: int, **stated: object) -> Entry:
-    noon = day * DAY + DAY // 2
-    fact = InspectionDone(
-        InspectionResult.PASSED,
-        InspectionMethod.SITE_VISIT,
-        Source.MARKET_REGULATOR,
-        **stated,  # type: ignore[arg-type]
-    )
-    return Entry(entry_id, seller, fact, noon, noon)
 
 
 @pytest.fixture(scope="module")

@@ -16,34 +16,17 @@ from scoring.base.enums import (
     Severity,
     Source,
 )
-from scoring.base.time import DAY, parse_day
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged
 from scoring.entries.kinds.decisions import EntryCorrected
 from tests.helpers.builders import exposure, identity, status, violation
+from tests.helpers.label_cases import END, OBSERVE, TRUTH, breach, standing
 from tests.helpers.training_ledgers import restated, table_of
 from training.fitting.fit import baseline_seller, golden_rows
 from training.observation.snapshots import Snapshot, observe_known_outcomes
 from training.study.definition import BadRule, Study
-
-OBSERVE = parse_day("2025-01-01")
-WINDOW, MATURITY = 180, 45
-END = OBSERVE + WINDOW
-TRUTH = END + MATURITY
-
-
-def standing(seller: str, *, orders: int = 1000) -> list[Entry]:
-    joined, sold = (OBSERVE - 100) * DAY, END - 5
-    return [
-        identity(f"i-{seller}", seller, occur_time=joined),
-        exposure(sold, seller, settled_orders=orders),
-    ]
-
-
-def breach(entry_id: str, moment: int, *, reported: int | None = None, **fields: object) -> Entry:
-    given = {"source": Source.CUSTOMS, "final": True, "identifier_verified": True} | fields
-    return violation(entry_id, "s", occur_time=moment, report_time=moment if reported is None else reported, **given)  # type: ignore[arg-type]
 
 
 def observe(folder: Path, study: Study, *entries: Entry) -> Snapshot:

@@ -6,9 +6,9 @@ import pytest
 from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
 from tests.helpers.builders import exposure
+from tests.helpers.label_cases import OBSERVE, breach, standing
 from tests.helpers.limits import Limit
 from tests.helpers.training_ledgers import restated, table_of
-from tests.training.observation.test_labels import OBSERVE, breach, standing
 from training.observation import points as choosing
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts

@@ -1,4 +1,5 @@
 import copy
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -86,3 +87,19 @@ def parts(failing: tuple[str, ...] = ()) -> dict[str, Json]:
         "gates": gates(failing),
         "digest": DIGEST,
     }
+
+
+Json = Any
+
+
+HOSTILE = "<script>document.title='x'</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</style>"
+
+
+def poisoned(value: Json) -> Json:
+    """Return the data with every text made hostile, except dates, models and keys that code looks up."""
+    if isinstance(value, dict):
+        return {key: poisoned(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [poisoned(part) for part in value]
+    keep = isinstance(value, str) and (value in ("hard", "advisory") or re.fullmatch(r"\d{4}-\d\d-\d\d", value))
+    return value + HOSTILE if isinstance(value, str) and not keep else value

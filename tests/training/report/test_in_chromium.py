@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from tests.training.report import sample
-from tests.training.report.test_report import poisoned
+from tests.training.report.sample import poisoned
 from training.report.page import render
 from training.report.reading import Reading
 from training.report.sections import PLANS

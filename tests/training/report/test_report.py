@@ -5,12 +5,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from html import unescape
-from typing import Any
 
 import pytest
 
 from service.cli.lazy import load_command
 from tests.training.report import sample
+from tests.training.report.sample import Json, poisoned
 from training.report import sections
 from training.report.numbers import count, listed, number, percent, plural, spoken
 from training.report.page import render
@@ -18,7 +18,6 @@ from training.report.parts import Block
 from training.report.reading import PartAbsent, Reading
 from training.report.sections import PLANS, ReportFault
 
-Json = Any
 LEFT_OUT = 'class="missing"'
 
 
@@ -186,19 +185,6 @@ def test_without_a_champion_the_report_says_so() -> None:
     del parts["evaluation"]["auc"]["champion"]
     parts["evaluation"]["migration"] = None
     assert words(render(Reading(**parts))).count("there was no champion to compare with") == 1
-
-
-HOSTILE = "<script>document.title='x'</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</style>"
-
-
-def poisoned(value: Json) -> Json:
-    """Return the data with every text made hostile, except dates, models and keys that code looks up."""
-    if isinstance(value, dict):
-        return {key: poisoned(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [poisoned(part) for part in value]
-    keep = isinstance(value, str) and (value in ("hard", "advisory") or re.fullmatch(r"\d{4}-\d\d-\d\d", value))
-    return value + HOSTILE if isinstance(value, str) and not keep else value
 
 
 @pytest.mark.long
