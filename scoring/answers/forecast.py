@@ -82,9 +82,12 @@ class Forecasts:
 
     @property
     def is_fixed(self) -> bool:
-        """Return whether no act gives a better tier sooner than a wait; False in the best tier."""
+        """Return whether no act gives a better tier sooner than a wait; False in the best tier, or for lack of orders."""
         acting = (one.course for one in self.all if one.course.acts)
-        return self.tier_number < max(Tier) and not any(self.reaches_better_tier(course) for course in acting)
+        lacks_orders = int(self.core.facts.settled_orders[0]) < self.core.policy.thin_file_orders
+        if self.tier_number == max(Tier) or (self.tier_number == Tier.UNRATED and lacks_orders):
+            return False
+        return not any(self.reaches_better_tier(course) for course in acting)
 
     def reaches_better_tier(self, course: Course) -> bool:
         """Return whether a course reaches a better tier in the days ahead; sooner than a wait if it takes acts."""

@@ -91,7 +91,7 @@ def find_leads(
         if lead.entries and not caused:  # as when points end at 0 without it too
             continue
         responsive = forecasts is not None and any(forecasts.reaches_better_tier(course) for course in courses)
-        found.append(replace(lead, caused=caused, responsive=responsive))
+        found.append(replace(lead, caused=caused or lead.caused, responsive=responsive or lead.responsive))
     return found
 
 
@@ -123,7 +123,9 @@ def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterat
             )
     if explanation.thin_file is not None:
         thin = explanation.thin_file
-        yield Lead(THIN_FILE, 0, counted=thin.settled_orders, compared=thin.settled_orders_needed)
+        is_old_enough = thin.tenure_days >= thin.tenure_days_needed
+        lead = Lead(THIN_FILE, 0, counted=thin.settled_orders, compared=thin.settled_orders_needed)
+        yield replace(lead, caused=is_old_enough, responsive=is_old_enough)
     if STANDING in score.reason_codes:
         parts = answer.in_force.standing_parts
         entries = tuple(entry for part in parts for entry in part.entries)

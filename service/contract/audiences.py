@@ -26,6 +26,7 @@ from scoring.policy.measures import (
     ValueCap,
 )
 from scoring.scores.answer import SellerScore
+from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import entry_pb2
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
@@ -198,7 +199,9 @@ def _tell_lead(
 
 def tell_reason(lead: Lead, texts: Texts) -> str:
     values = {"points": lead.points, "counted": lead.counted, "compared": lead.compared}
-    return texts.say(f"reason.{lead.reason_code}", **values, day=texts.say_day(lead.ends or 0))
+    is_young = lead.reason_code == THIN_FILE and lead.counted >= lead.compared
+    key = "young" if is_young else f"reason.{lead.reason_code}"
+    return texts.say(key, **values, day=texts.say_day(lead.ends or 0))
 
 
 def tell_source(view: ViolationView, texts: Texts) -> str:

@@ -209,6 +209,22 @@ def test_an_open_appeal_contradicts_no_sentence(
             client.appeal_violation(MARKET, f"v-{name}", actor="seller", reason="not ours")
 
 
+@pytest.mark.parametrize(
+    ("orders", "days", "acts", "said"),
+    [(3, 300, True, "3 of 10 settled orders"), (300, 2, False, "You are too new to be rated")],
+)
+def test_a_new_seller_reads_what_it_lacks(client: Client, orders: int, days: int, acts: bool, said: str) -> None:
+    name = f"new-{orders}"
+    client.append_entries(MARKET, [exposure(f"x-{name}", name, orders, days)])
+    found = client.explain_trust_score(MARKET, name, audience=SELLER).audience_answer
+    [lead] = found.leads
+    assert lead.reason_code == "THIN_FILE"
+    assert said in " ".join(found.sentences)
+    assert (lead.caused, lead.responsive) == (True, acts)
+    assert ("You can act on it." in found.sentences) is acts
+    assert not (acts and (found.fixed or client.find_tier_path(MARKET, name).fixed))
+
+
 @pytest.mark.long
 def test_the_command_explains_to_a_seller(running: Running, tmp_path: Path) -> None:
     shell = shell_of(tmp_path, target=running.address)
