@@ -73,7 +73,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     }
     stated = [*by_id.values()]
     by_tier = [one for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
-    reasons = _list_reasons_of_tier(answer, check) if by_tier else []
+    reasons = _list_reasons_of_tier(answer) if by_tier else []
     named = frozenset(name for one in by_tier for name in one.violations)
     [without] = score_variants(answer, [Variant(without=named)], check) if named else [None]
     forecasts = forecast(answer.core, check) if by_tier else None
@@ -141,8 +141,8 @@ def _find_automation(measure: MeasureInForce, rule: Rule | None, override: str) 
     return Automation.PARTIAL if by_people else Automation.FULL
 
 
-def _list_reasons_of_tier(answer: WholeAnswer, check: Callable[[], None]) -> list[Lead]:
-    explanation, facts, policy = explain(answer.core, check), answer.core.facts, answer.policy
+def _list_reasons_of_tier(answer: WholeAnswer) -> list[Lead]:
+    explanation, facts, policy = explain(answer.core), answer.core.facts, answer.policy
     found = (
         []
         if explanation is None

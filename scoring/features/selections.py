@@ -3,7 +3,6 @@
 A selection contains an incident fully or not at all, and sums are whole numbers of 2^-40, so all are exact.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +11,6 @@ from scoring.base.arrays import NEVER, Ints, first_of_runs
 from scoring.features.decay import HALF_LIVES, UNIT, join_limbs, split_limbs
 from scoring.features.facts import Facts
 from scoring.features.fold import FAILURES, Folder, Sums
-
-PART = 4_096
-"""Selections per part of the inputs: about 10 MB."""
-
 
 MASSES = len(HALF_LIVES) * FAILURES
 NONE_LEAST = np.array([0, NEVER, NEVER])
@@ -51,12 +46,6 @@ class IncidentSums:
 
     def followed_by(self, other: "IncidentSums") -> "IncidentSums":
         return IncidentSums(np.concatenate([self.added, other.added]), np.concatenate([self.least, other.least]))
-
-    def parts(self) -> Iterator["IncidentSums"]:
-        """Yield the selections in order, at most PART (4,096) at once."""
-        for begin in range(0, len(self.added), PART):
-            part = slice(begin, begin + PART)
-            yield IncidentSums(self.added[part], self.least[part])
 
     def joined_with(self, history: Sums) -> Sums:
         """Return the sums of the selections, with all else from `history`, the sums of one case."""

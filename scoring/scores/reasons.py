@@ -12,7 +12,7 @@ wrong sign.
 Below 0 or above 1000 points LIMIT closes the sum.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import factorial
 from types import MappingProxyType
@@ -163,9 +163,7 @@ def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFe
     ]
 
 
-def compute_reasons(
-    seller_facts: SellerFacts, facts: Facts, artifact: Artifact, check: Callable[[], None]
-) -> tuple[Reason, ...]:
+def compute_reasons(seller_facts: SellerFacts, facts: Facts, artifact: Artifact) -> tuple[Reason, ...]:
     """Return the reasons of one seller's points, the costliest first, LIMIT last.
 
     `facts`: now. The reasons sum exactly to the points less the base.
@@ -176,11 +174,9 @@ def compute_reasons(
     categories = sorted({incident.category for incident in incidents})
     group = np.array([categories.index(incident.category) for incident in incidents], dtype=np.int64)
     sums, history = fold_each_incident(facts, artifact.folder)
-    totals: list[int] = []
-    for part in sums.of_subsets(group, len(categories)).followed_by(sums.without_each()).parts():
-        check()
-        x = matrix(part.joined_with(history), artifact.read_features, [attributes] * len(part.added))
-        totals += (artifact.page.base + artifact.page.parts(x).sum(axis=1)).tolist()
+    chosen = sums.of_subsets(group, len(categories)).followed_by(sums.without_each()).joined_with(history)
+    x = matrix(chosen, artifact.read_features, [attributes] * chosen.cases)
+    totals: list[int] = (artifact.page.base + artifact.page.parts(x).sum(axis=1)).tolist()
     values, without_each = totals[: 1 << len(categories)], totals[1 << len(categories) :]
     points = min(max(values[-1], 0), MAX_POINTS)
     x = matrix(history, artifact.read_features, [attributes])

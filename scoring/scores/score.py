@@ -216,7 +216,7 @@ def _list_bounds(
     return [tuple(compress(bounds, each)) for each in flags]
 
 
-def explain(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Explanation | None:
+def explain(core: CoreAnswer) -> Explanation | None:
     """Return the trust score of a single seller with the facts behind every point, or None for an unknown seller.
 
     UNRATED sellers have a thin file in place of reasons.
@@ -235,4 +235,4 @@ def explain(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Expla
             tenure_days_needed=policy.thin_file_days,
         )
         return Explanation(score, thin_file=thin)
-    return Explanation(score, artifact.page.base, compute_reasons(core.known, facts, artifact, check))
+    return Explanation(score, artifact.page.base, compute_reasons(core.known, facts, artifact))

@@ -288,7 +288,7 @@ class _Query:
 
 
 def _explain_one(core: CoreAnswer, marketplace: str) -> Explanation:
-    explanation = explain(core, _check)
+    explanation = explain(core)
     if explanation is None:
         raise seller_not_found(marketplace, *core.known.sellers)
     return explanation

@@ -65,11 +65,9 @@ def explain(
     observe_time: int,
     artifact: Artifact | None,
     policy: Policy,
-    check: Check = lambda: None,
     omitted: Mapping[str, OmittedAllegations] = NOTHING_OMITTED,
-    flows: Flows = NO_FLOWS,
 ) -> Explanation | None:
-    return scores.explain(answer(rows, [seller], observe_time, artifact, policy, check, omitted, flows), check)
+    return scores.explain(answer(rows, [seller], observe_time, artifact, policy, omitted=omitted))
 
 
 def evaluate_measures(

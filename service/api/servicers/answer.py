@@ -88,7 +88,7 @@ class AnswerServicer:
             currency=answer.policy.rule_book.currency,
             stamp=stamp_message(answer.stamp),
         )
-        forecasts, explanation = forecast(answer.core, check), explain(answer.core, check)
+        forecasts, explanation = forecast(answer.core, check), explain(answer.core)
         if forecasts is None or explanation is None:  # there is no model
             return response
         today, orders = answer.stamp.observe_time // DAY, count_recent_orders(answer.core.facts)
