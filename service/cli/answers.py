@@ -112,8 +112,8 @@ def path(
     for one in answer.paths:
         write(wrap_line(f"  {one.sentence}"))
     if answer.fixed:
-        until = answer.fixed_until_day or "more than 540 days from now"
-        write(f"  no act of the seller alone improves the tier before {until}\n")
+        day = answer.fixed_until_day or "not within 540 days"
+        write(f"  within 180 days no act of the seller alone improves the tier sooner than a wait: {day}\n")
     if answer.stopped:
         write("  the seller has very many entries; not every way was searched\n")
     for appeal in answer.appeals:
