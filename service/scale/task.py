@@ -8,6 +8,7 @@ from hashlib import sha256
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import polars as pl
 
 from scoring.base.canonical import canonical_json, parse_json
@@ -232,7 +233,9 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     rows: list[tuple[Any, ...]] = []
     for extract in extracts:
         rows += _list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)
-    frame = pl.DataFrame([*zip(*rows, strict=True)], schema=_SELLER_SCHEMA, orient="col").sort("seller")
+    *columns, past = zip(*rows, strict=True) if rows else [()] * len(_SELLER_SCHEMA)
+    points = np.array(past, dtype=np.int64).reshape(len(rows), run.policy.clear_days)  # lists are slow
+    frame = pl.DataFrame([*columns, pl.Series(points)], schema=_SELLER_SCHEMA, orient="col").sort("seller")
     head = manifest.head
     frame = frame.with_columns(pl.lit(getattr(head, name), kind).alias(name) for name, kind in _MADE_BY.items())
     buffer = BytesIO()

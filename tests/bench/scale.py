@@ -46,7 +46,7 @@ from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, re
 from service.scale.local import TaskLine, run_locally
 from service.scale.manifest import EarlierRun, make_manifest
 from service.scale.rescoring import Run, write_generation, write_run
-from service.scale.task import read_receipt, read_scores_of_task
+from service.scale.task import read_receipt, read_scores_of_task, run_task
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
 from service.scores.extract import COLUMNS, Extract
@@ -72,7 +72,6 @@ PREDICTED = 2_000_000
 class Used(NamedTuple):
     seconds: float
     processor_seconds: float
-    peak_mb: float
 
 
 def run(say: Say, part: str = "million", base: int = BASE, sellers: int = 0) -> dict[str, float]:
@@ -100,6 +99,8 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         began = time.monotonic()
         runs[copies] = _plan(_repeat(folder / "entries", place, exported, copies), place, cut)
         say(f"{copies * base:,} sellers generated in {time.monotonic() - began:.0f} s")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        peak_mb = pool.submit(_run_largest, runs[sizes[-1]]).result()
     used: dict[int, list[Used]] = {copies: [] for copies in sizes}
     for turn in range(2):
         for copies in sizes if turn % 2 else sizes[::-1]:
@@ -130,7 +131,7 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         "scores.bytes_per_seller": round(scores / written.sellers, 1),
         "generation_us_per_seller": round(made / written.sellers * 1e6, 1),
         "generation.bytes_per_seller": round(written.path.stat().st_size / written.sellers, 1),
-        "peak_mb": round(max(one.peak_mb for one in used[sizes[-1]])),
+        "peak_mb": round(peak_mb),
     }  # fmt: skip
 
 
@@ -167,8 +168,20 @@ def _train(place: Path) -> TrainingRun:
     began = time.monotonic()
     evaluation = train(read_export(place), study, verify=True).evaluation
     rows = evaluation["train"]["rows"] + evaluation["test"]["drawn_from"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return TrainingRun(rows, time.monotonic() - began, peak * 1024 / 1e9)
+    return TrainingRun(rows, time.monotonic() - began, _read_peak_mb() * (1 << 20) / 1e9)
+
+
+def _read_peak_mb() -> float:
+    # ru_maxrss has the parent's, too
+    lines = Path("/proc/self/status").read_text().splitlines()
+    [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return int(peak) / 1024
+
+
+def _run_largest(run: Run) -> float:
+    largest = max(run.manifest.tasks, key=lambda task: task.rows)
+    run_task(run.store.place, largest.line)
+    return _read_peak_mb()
 
 
 def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], ExportResult, Cut]:
@@ -232,7 +245,6 @@ def _plan(exported: ExportResult, folder: Path, cut: Cut, name: str = "run") -> 
 
 
 def _beside_spark(run: Run, seconds: float) -> dict[str, float]:
-    """Run the lines once more by Spark on this machine, its start included."""
     if missing():
         return {}
     tasks = run.manifest.tasks
@@ -262,8 +274,7 @@ def _rescore(run: Run, processes: int = 0) -> Used:
     began, before = time.monotonic(), _measure_processor()
     for _ in run_locally(lines, processes, run.manifest.memory_bytes):
         pass
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return Used(time.monotonic() - began, _measure_processor() - before, peak)
+    return Used(time.monotonic() - began, _measure_processor() - before)
 
 
 def _measure_processor() -> float:
