@@ -17,7 +17,9 @@ from service.ledger.queries import violations
 from service.ledger.queries import waiting as lists
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
+from service.review.review_queue import read_queues, review_queue
 from tests.helpers.builders import MARKET, Clock, attribution, status, violation
+from tests.service.ledger.test_plans import listening
 
 STEPS = 60
 ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.APPEAL, Action.OVERTURN, Action.WITHDRAW)
@@ -71,6 +73,18 @@ def test_what_waits_is_as_if_read_anew(
                 assert waiting(kept, *then) == waiting(Ledger(ledger.database, ledger.clock.server), *then)
     assert all(any(found[part] for _, found in seen) for part in range(7))
     assert len({found[3] for _, found in seen}) > 3
+
+
+def test_a_queue_that_was_read_is_not_read_whole_again(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1", notifier="n1")])
+    with listening(ledger) as first:
+        read_queues(ledger)
+    ledger.append(MARKET, [status("v1", Action.REVIEW), violation("v2", notifier="n1")])
+    with listening(ledger) as again:
+        assert len(review_queue(ledger, MARKET, ledger.cut())[0]) == 2
+    whole = {sql for sql, _ in first if "entry.content" in sql}
+    assert whole
+    assert not whole & {sql for sql, _ in again}
 
 
 def test_no_marketplace_waits_for_anothers_list(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
