@@ -2,6 +2,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from scoring.base.errors import SellertrustError
+from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.model.artifact import Artifact
 from sellertrust.names import seller_name
@@ -97,3 +98,9 @@ def opened(ledger: Ledger, **options: float) -> Iterator[Opened]:
 
 def known(seller: str) -> list[Entry]:
     return [identity(f"i-{seller}", seller), exposure(seller=seller, settled_orders=2_000)]
+
+
+SELLERS = [f"s{number}" for number in range(6)]
+
+
+HOUR = DAY // 24

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from scoring.base.canonical import canonical_json
-from scoring.features.table import ContextFeature
+from scoring.features.table import FEATURES, AnyFeature, ContextFeature
 from scoring.model.artifact import MANIFEST, Artifact, ModelParts, load, pack
+from scoring.model.promises import free_direction
 from service.registry.registry import Registry
-from tests.helpers.worlds import CONSTANTS, artifact, certified, population
+from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, artifact, certified, population
 
 FOLDER, STORE = "folder", "store"
 
@@ -96,3 +97,12 @@ def another(less: int = 36) -> Artifact:
         lineage={},
     )
     return load(pack(parts))
+
+
+def without(*names: str) -> tuple[AnyFeature, ...]:
+    return tuple(free_direction(f) if f in FEATURES.values() and f.name in names else f for f in ALL_FEATURES)
+
+
+@cache
+def giving_up() -> Artifact:
+    return certified(*population(), without("exposure"), 60)

@@ -3,11 +3,17 @@ import random
 import tomllib
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+from hypothesis import strategies as st
+
 from scoring.base.enums import Category, Severity, Tier
+from scoring.base.errors import PolicyRefused
+from scoring.base.time import DAY
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
 from scoring.policy.difference import CellOutcome
 from scoring.policy.policy import Policy
@@ -15,6 +21,7 @@ from scoring.policy.reading import parse_policy
 from scoring.policy.rules import FailureRate
 from scoring.policy.sample import Breach, SampleSeller
 from scoring.policy.space import Cell, Space
+from tests.helpers.worlds import NOW, override
 
 TIERS = Path(__file__).parents[2] / "service" / "policy" / "tiers.toml"
 """The policy without measures."""
@@ -124,3 +131,34 @@ def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
 def shipped(name: str) -> Policy:
     path = GRADED if name == "graded" else TIERS.with_name(f"{name}.toml")
     return parse_policy(tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+HOLD = {"kind": "settlement_hold", "days": 7}
+
+
+def refused(*rules: dict[str, Any], **parts: Any) -> str:
+    with pytest.raises(PolicyRefused) as error:
+        policy_of(*rules, **parts)
+    return str(error.value)
+
+
+CLOSED = {"kind": "suspension", "terminates": True, "notice_days": 30}
+
+
+GENERAL = shipped("general")
+
+
+POLICIES = (
+    GENERAL,
+    replace(GENERAL, standing=None, thin_file_orders=2_000),
+    replace(GENERAL, clear_days=0, thin_file_days=580),
+)
+
+
+OVERRIDES = st.lists(
+    st.tuples(st.integers(1, 300 * DAY), st.sampled_from([*Tier]), st.integers(1, 300 * DAY)), max_size=3
+).map(
+    lambda stated: [
+        override(f"override-{n}", NOW - ago, tier, NOW - ago + lasts) for n, (ago, tier, lasts) in enumerate(stated)
+    ]
+)

@@ -1,5 +1,6 @@
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder, RecordResult
 from service.mechanism.worker import MechanismWorker
 from service.policy.policy_file import parse_policy_text
+from service.scores.payouts import Payouts
 from service.scores.scorer import Scorer
 from tests.helpers.builders import MARKET, SELLER, Clock, confirmed, identity, status
 from tests.helpers.policies import GRADED
@@ -147,3 +149,51 @@ class WatchedRecorder(Recorder):
 def watched(told: Told, ends_after: int | None = None) -> tuple[MechanismWorker, list[tuple[int, int]]]:
     recorder = WatchedRecorder(told.ledger, build_scorer(told.ledger, told.policy), ends_after)
     return MechanismWorker(told.ledger, recorder), recorder.seen
+
+
+EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
+
+
+@contextmanager
+def killed_after(ledger: Ledger, appends: int) -> Iterator[None]:
+    """End the process after this number of appends; commits stay, and nothing follows."""
+    left = [appends]
+    append = ledger.append
+
+    def counted(*arguments: object, **named: object) -> object:
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        return append(*arguments, **named)  # type: ignore[arg-type]
+
+    ledger.append = counted  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        ledger.append = append  # type: ignore[method-assign]
+
+
+ORDERED = """
+
+[[rules]]
+id = "all"
+reference = "Terms 1"
+measures = [
+  { kind = "settlement_hold", days = 7 },
+  { kind = "rolling_reserve", ppm = 100_000, days = 90 },
+  { kind = "value_cap", value_minor = 9_000, product_category = "toys" },
+]
+
+[[rules]]
+id = "guilty"
+reference = "Terms 2"
+standing = { from = 12 }
+measures = [{ kind = "settlement_hold", days = 30 }]
+"""
+
+
+POLICY = GENERAL[: GENERAL.index("[[rules]]")] + ORDERED
+
+
+def payouts(ledger: Ledger, text: str = POLICY) -> Payouts:
+    return Payouts(ledger, build_scorer(ledger, parse_policy_text(text)))

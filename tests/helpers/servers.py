@@ -1,5 +1,6 @@
 import io
 import json
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,3 +183,8 @@ def violation(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
     entry.violation.CopyFrom(entry_pb2.ViolationReported(**(facts | fields)))
     entry.occur_time.FromDatetime(days_ago(30))
     return entry
+
+
+def metrics_of(server: Server) -> str:
+    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=60) as response:
+        return str(response.read().decode())

@@ -1,6 +1,5 @@
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,33 +12,19 @@ from scoring.caution.history import MAX_TRACED
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CROWD, MAX_DAYS_IN_SPAN, SPAN_DAYS
 from scoring.policy.policy import Policy
-from scoring.policy.reading import parse_policy
 from tests.helpers.answers import evaluate_measures, find_cautions_of_seller, score
-from tests.helpers.policies import data, shipped
+from tests.helpers.caution_rules import FEW, GENERAL, SOLD, caution_rule, policy_of, report
 from tests.helpers.worlds import (
     NOW,
     TODAY,
     artifact,
     decision,
-    exposure,
     identity,
     numbered,
     sellers,
     status,
     violation,
 )
-
-FEW = settings(max_examples=60, deadline=None)
-GENERAL = shipped("general")
-SOLD = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure("y", TODAY - 10, 50)]
-WEIGHTS: dict[str, dict[str, int]] = {source.name.lower(): {"weight": 1, "at_most": 1} for source in Source}
-
-
-def report(
-    name: str, day: int, source: Source = Source.CUSTOMS, severity: int = 3, incident: str = "", category: int = 1
-) -> FactRow:
-    row = violation(name, day, category, severity, Status.ALLEGED, incident)
-    return row._replace(source=int(source))
 
 
 def taken_over(name: str, day: int) -> FactRow:
@@ -53,23 +38,6 @@ def visible(day: int) -> int:
 def cautions(rows: list[FactRow], moment: int = NOW, policy: Policy = GENERAL) -> tuple[Caution, ...]:
     [answer] = score(numbered([*SOLD, *rows]), ["s"], moment, artifact(), policy)
     return answer.cautions
-
-
-def caution_rule(name: str = "r", **parts: Any) -> dict[str, Any]:
-    stated: dict[str, Any] = {
-        "id": name,
-        "reference": "terms 10",
-        "days": 3,
-        "measures": [{"kind": "intake_cap", "new_listings": 0}],
-    }
-    return (
-        stated | ({} if {"control", "burst", "jump"} & {*parts} else {"reports": {"weight": 100, "days": 14}}) | parts
-    )
-
-
-def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **parts: Any) -> Policy:
-    table = {"decide_days": 1, "sources": WEIGHTS | (sources or {}), "rules": list(rules)} | parts
-    return parse_policy(data(caution=table))
 
 
 PAIRED = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})

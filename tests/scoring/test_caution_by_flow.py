@@ -14,33 +14,17 @@ from scoring.caution.history import MAX_RESTATED, MAX_TRACED, choose_first_day
 from scoring.entries.flow import FlowDay, SupersededFlow, keep_latest_statements, list_flow_as_of
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.policy.caution import MAX_DAYS_IN_SPAN, SPAN_DAYS, Burst, CautionTable, Jump
-from scoring.policy.reading import parse_policy
 from tests.helpers.answers import find_cautions_of_seller, score
-from tests.helpers.policies import data
+from tests.helpers.caution_rules import DISPUTED, FEW, GENERAL, SOLD, flow, report, table_of
 from tests.helpers.worlds import NOW, TODAY, artifact, numbered
-from tests.scoring.test_caution import FEW, GENERAL, SOLD, WEIGHTS, caution_rule, report
 
 UNDELIVERED = {"of": "undelivered", "share_ppm": 285_714, "orders": 20, "days": 7, "grace_days": 5}
-DISPUTED = {"of": "disputed", "share_ppm": 150_000, "orders": 20, "days": 7}
 JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}
-
-
-def flow(day: int, known: int | None = None, name: str = "", **counts: Any) -> FlowDay:
-    fact = FlowStated(day, currency="EUR", **counts)
-    first = name or f"f{day - TODAY}"
-    return FlowDay(f"last-{first}", 0, fact, (day + 1) * DAY - 1 if known is None else known, first)
 
 
 def usual(first: int, last: int, orders: int = 10) -> list[FlowDay]:
     counts = {"captured_orders": orders, "captured_minor": orders * 100, "delivered_orders": orders}
     return [flow(TODAY - back, **counts) for back in range(first, last - 1, -1)]
-
-
-def table_of(**trigger: Any) -> CautionTable:
-    stated = {"decide_days": 1, "sources": WEIGHTS, "rules": [caution_rule(**{"days": 5} | trigger)]}
-    table = parse_policy(data(caution=stated, currency="EUR")).caution
-    assert table is not None
-    return table
 
 
 def cautions(days: list[FlowDay], table: CautionTable, moment: int = NOW) -> tuple[Caution, ...]:

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scoring.base.enums import Attribution, CorrectionKind, IncidentChange, Kind, Severity, Status, Tier
+from scoring.base.enums import Attribution, CorrectionKind, Kind, Severity, Status, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
+from tests.helpers.histories import COUNTING, UNITS, answer, merge, points, split, with_units
 from tests.helpers.worlds import (
     NOW,
     TODAY,
@@ -17,7 +18,6 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-from tests.scoring.test_promises import COUNTING, UNITS, answer, points
 
 END = NOW + 30 * DAY
 
@@ -29,19 +29,6 @@ def void(entry_id: str) -> FactRow:
 def moved(entry_id: str, moment: int) -> FactRow:
     row = decision(Kind.CORRECTION, f"moved-{entry_id}", target=entry_id, status=CorrectionKind.MOVED)
     return row._replace(occur_time=moment)
-
-
-def merge(name: str, one: str, into: str) -> FactRow:
-    return decision(Kind.INCIDENT, name, incident=one, target=into, status=IncidentChange.MERGED)
-
-
-def split(name: str, violation_id: str, into: str) -> FactRow:
-    return decision(Kind.INCIDENT, name, violation=violation_id, target=into, status=IncidentChange.SPLIT)
-
-
-def with_units(rows: list[FactRow], units: list[int]) -> list[FactRow]:
-    changed = iter(units * 99)
-    return [row._replace(units=next(changed)) if row.kind == Kind.VIOLATION else row for row in rows]
 
 
 @pytest.mark.long

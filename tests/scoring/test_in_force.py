@@ -34,7 +34,8 @@ from scoring.policy.policy import Policy
 from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
 from scoring.scores.settled_value import list_values
 from tests.helpers.answers import answer, evaluate_measures, with_values
-from tests.helpers.policies import policy_of, rule, shipped, standing
+from tests.helpers.histories import RETRACTIONS, files
+from tests.helpers.policies import CLOSED, OVERRIDES, POLICIES, policy_of, rule, shipped, standing
 from tests.helpers.worlds import (
     NOW,
     TODAY,
@@ -48,11 +49,7 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-from tests.scoring.features.test_views import files
 from tests.scoring.monotone import draw_policies, find_laxer_day
-from tests.scoring.policy.test_rules import CLOSED
-from tests.scoring.test_look_back import OVERRIDES, POLICIES
-from tests.scoring.test_promises import RETRACTIONS
 
 FEW = settings(max_examples=40, deadline=None)
 GENERAL = replace(shipped("graded"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})

@@ -15,24 +15,10 @@ from scoring.policy.policy import Policy
 from scoring.scores.look_back import LOOK_BACK_DAYS
 from scoring.scores.score import compute_answer
 from scoring.scores.tiers import NO_TIER
-from tests.helpers.policies import shipped
+from tests.helpers.histories import TIMES, files
+from tests.helpers.policies import GENERAL, OVERRIDES, POLICIES
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override, violation
-from tests.scoring.features.test_views import files
-from tests.scoring.test_validity import TIMES
 
-GENERAL = shipped("general")
-POLICIES = (
-    GENERAL,
-    replace(GENERAL, standing=None, thin_file_orders=2_000),
-    replace(GENERAL, clear_days=0, thin_file_days=580),
-)
-OVERRIDES = st.lists(
-    st.tuples(st.integers(1, 300 * DAY), st.sampled_from([*Tier]), st.integers(1, 300 * DAY)), max_size=3
-).map(
-    lambda stated: [
-        override(f"override-{n}", NOW - ago, tier, NOW - ago + lasts) for n, (ago, tier, lasts) in enumerate(stated)
-    ]
-)
 BREACHES = st.lists(
     st.tuples(st.integers(0, 500), st.sampled_from([*Category]), st.sampled_from([*Severity])), max_size=9
 )

@@ -2,15 +2,15 @@ import random
 import sqlite3
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scoring.base.enums import Category, Kind, Severity, Status
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.features.decay import HALF_LIVES, UNIT, decay_table
-from scoring.features.table import matrix
-from tests.helpers.answers import explain, score, score_one
+from tests.helpers.answers import score, score_one
+from tests.helpers.histories import COUNTING, RETRACTIONS, UNITS, answer, points
 from tests.helpers.worlds import (
     CONSTANTS,
     NOW,
@@ -24,21 +24,6 @@ from tests.helpers.worlds import (
     status,
     violation,
 )  # fmt: skip
-
-COUNTING = settings(max_examples=60, deadline=None)
-UNITS = st.sampled_from([0, 4, 9, 10, 999, 1000])
-RETRACTIONS = st.sampled_from([[Status.DISMISSED], [Status.WITHDRAWN], [Status.CONFIRMED, Status.OVERTURNED],
-                               [Status.CONFIRMED, Status.APPEALED, Status.OVERTURNED]])  # fmt: skip
-
-
-def answer(rows: list[FactRow], observe_time: int = NOW) -> object:
-    return explain(numbered(rows), "s", observe_time, artifact(), policy())
-
-
-def points(rows: list[FactRow], observe_time: int = NOW) -> int:
-    facts = facts_of(rows, observe_time)
-    model = artifact()
-    return int(model.points(matrix(model.folder.fold(facts), model.features))[0])
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ from scoring.model.artifact import Artifact
 from scoring.model.page import Page
 from scoring.scores.reasons import LIMIT, MAX_LISTED, REASON_CODES
 from tests.helpers.answers import explain, score, score_one
+from tests.helpers.histories import answer
 from tests.helpers.page_by_hand import PageByHand
 from tests.helpers.random_pages import artifact_of, monotone_table, page_artifact
 from tests.helpers.worlds import (
@@ -33,7 +34,6 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-from tests.scoring.test_promises import answer
 
 NAMES_FACTS = {f"{category}_CONFIRMED" for category in ("COUNTERFEIT", "IP", "SAFETY", "QUALITY")} | {
     *(f"{category}_CONFIRMED" for category in ("RESTRICTED", "INTEGRITY", "SERVICE", "DISCLOSURE")),

@@ -1,85 +1,21 @@
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.base.enums import (
-    Attribution,
-    CaseState,
     CorrectionKind,
-    IncidentChange,
-    InspectionResult,
     Kind,
     ScoreState,
     Source,
-    Status,
 )
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
-from scoring.features.facts import COUNTING_KINDS
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import SellerScore
 from tests.helpers.answers import score
-from tests.helpers.worlds import NOW, TODAY, artifact, exposure, numbered, policy, sellers, violation
-
-HOUR = DAY // 24
-EVENING = TODAY * DAY + DAY
-TIMES = st.one_of(
-    st.integers(TODAY * DAY, EVENING + 2),
-    st.sampled_from([NOW - 1, NOW, NOW + 1, NOW + HOUR, EVENING - 1, EVENING, TODAY * DAY - DAY, TODAY * DAY]),
-)
-SOMETIME = st.one_of(st.just(TODAY * DAY - HOUR), TIMES)
-NAMES = [*(f"v{n}" for n in range(4)), *(f"o{n}" for n in range(8)), "i0", "x0"]
-ESTABLISHED = [exposure(f"e{day}", TODAY - day, 60) for day in range(1, 120)]
-
-
-@st.composite
-def around(draw: st.DrawFn) -> list[FactRow]:
-    found = []
-    for n in range(draw(st.integers(0, 8))):
-        kind = draw(st.sampled_from([*sorted(COUNTING_KINDS), Kind.OVERRIDE, Kind.EXPOSURE]))
-        row = FactRow(0, f"o{n}", "s", kind, draw(SOMETIME), draw(SOMETIME))
-        row = row._replace(**draw(COLUMNS[kind]))
-        found.append(row._replace(violation=row.entry_id) if kind == Kind.VIOLATION else row)
-    return found
-
-
-def columns(**of: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({k: v if isinstance(v, st.SearchStrategy) else st.just(v) for k, v in of.items()})
-
-
-IN_FILE = st.sampled_from(NAMES)
-INCIDENTS = st.sampled_from(["incident-0", "incident-1", "other"])
-SEVERITIES = st.integers(1, 4)
-COLUMNS = {
-    Kind.VIOLATION: columns(
-        incident=INCIDENTS, category=st.integers(1, 8), severity=SEVERITIES,
-        status=st.sampled_from([Status.CONFIRMED, Status.ALLEGED]), units=st.sampled_from([None, 10]),
-    ),
-    Kind.STATUS: columns(
-        violation=IN_FILE, severity=st.none() | SEVERITIES,
-        status=st.none() | st.sampled_from([Status.CONFIRMED, Status.DISMISSED, Status.APPEALED, Status.OVERTURNED]),
-    ),
-    Kind.EXPOSURE: columns(
-        exposure_day=st.integers(TODAY - 2, TODAY + 1), product_category="", revision=st.integers(0, 3),
-        settled_orders=st.integers(0, 500), service_failures=0,
-    ),
-    Kind.IDENTITY: columns(identity_level=st.integers(1, 4)),
-    Kind.INSPECTION: columns(
-        status=st.sampled_from([*InspectionResult]), source=st.sampled_from([Source.CUSTOMS, Source.BUYER])
-    ),
-    Kind.DISPUTE: columns(status=st.integers(1, 3)),
-    Kind.CASE: columns(status=st.sampled_from([*CaseState]), target=st.sampled_from(["r~v0", "r~o1"])),
-    Kind.ATTRIBUTION: columns(violation=IN_FILE, status=st.sampled_from([*Attribution])),
-    Kind.CONTROL: columns(status=1),
-    Kind.INCIDENT: columns(
-        violation=IN_FILE, incident=INCIDENTS, target=INCIDENTS, status=st.sampled_from([*IncidentChange])
-    ),
-    Kind.CORRECTION: columns(target=IN_FILE, status=st.sampled_from([*CorrectionKind])),
-    Kind.OVERRIDE: columns(status=st.integers(1, 5), until_time=st.integers(NOW, EVENING)),
-}  # fmt: skip
+from tests.helpers.histories import ESTABLISHED, EVENING, HOUR, TIMES, around
+from tests.helpers.worlds import NOW, TODAY, artifact, numbered, policy, sellers, violation
 
 
 def asked(rows: list[FactRow], at: int, model: Artifact | None, rules: Policy | None = None) -> SellerScore | None:

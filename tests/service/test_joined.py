@@ -5,8 +5,7 @@ import pytest
 from scoring.loss_certificate.certificate import certify
 from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.joined import Served
-from tests.scoring.loss_certificate.test_certificate import LITTLE
-from tests.scoring.loss_certificate.toys import assumed, cap, policy_of, stated, toy
+from tests.scoring.loss_certificate.toys import LITTLE, assumed, cap, policy_of, stated, toy
 from tests.service import joined
 
 FACTS = rule(

@@ -12,9 +12,7 @@ Waiting worsens no feature by more than the rounding of the decay tables. Nothin
 corrections and attributes.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -25,19 +23,27 @@ from scoring.base.enums import Attribution, Kind, ScoreState, Status
 from scoring.base.errors import ArtifactRefused
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
-from scoring.features.table import AttributeFeature, matrix
-from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
 from tests.helpers.answers import score
+from tests.helpers.histories import (
+    COUNTING,
+    DIRECTIONS,
+    FEATURES,
+    UNITS,
+    assert_no_better,
+    merge,
+    models,
+    seen,
+    split,
+    with_units,
+)
 from tests.helpers.worlds import (
     ALL_FEATURES,
     CONSTANTS,
     NOW,
     TODAY,
-    certified,
     decision,
     exposure,
-    facts_of,
     identity,
     numbered,
     page_of,
@@ -47,48 +53,11 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-from tests.scoring.test_decisions import merge, split, with_units
-from tests.scoring.test_promises import COUNTING, UNITS
 
-INSPECTOR = AttributeFeature("inspector", equals="harsh")
-AREA = AttributeFeature("area", default=20.0)
-FEATURES = (*ALL_FEATURES, INSPECTOR, AREA)
 CONTEXTS = ({}, {"inspector": "harsh", "area": "5"}, {"inspector": "mild", "area": "90"})
-DIRECTIONS = np.array([feature.direction for feature in FEATURES])
 
 violation_days = st.integers(TODAY - 700, TODAY - 1)
 contexts = st.sampled_from(CONTEXTS)
-
-
-@cache
-def models() -> tuple[Artifact, ...]:
-    x, _ = population()
-    found = []
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        attributes = np.stack([rng.integers(0, 2, len(x)).astype(float), rng.uniform(0, 100, len(x))], axis=1)
-        ranks = np.argsort(np.argsort(x[:, rng.permutation(x.shape[1])[:12]], axis=0), axis=0) / len(x)
-        raw = ranks @ rng.normal(size=12) + 2 * attributes[:, 0] * np.sin(attributes[:, 1] / 8)
-        bad = (raw + rng.normal(size=len(x)) > np.median(raw)).astype(float)
-        found.append(certified(np.hstack([x, attributes]), bad, FEATURES, 80))
-    return tuple(found)
-
-
-def seen(cases: Sequence[list[FactRow]], context: dict[str, str], moment: int = NOW) -> tuple[np.ndarray, np.ndarray]:
-    inputs = []
-    for rows in cases:
-        facts = facts_of(rows, moment)
-        inputs.append(matrix(models()[0].folder.fold(facts), FEATURES, [context])[0])
-    x = np.array(inputs)
-    return x, np.array([model.points(x) for model in models()])
-
-
-def assert_no_better(worse: list[FactRow], better: list[FactRow], context: dict[str, str]) -> None:
-    """Every feature of `worse` is at least as bad, and so are its points under every model."""
-    inputs, points = seen((better, worse), context)
-    assert ((inputs[1] - inputs[0]) * DIRECTIONS <= 0).all()
-    assert (inputs[1] == inputs[0])[DIRECTIONS == 0].all()
-    assert (points[:, 1] <= points[:, 0]).all()
 
 
 @pytest.mark.long

@@ -13,9 +13,8 @@ from scoring.base.enums import (
 from scoring.features.columns import FactRow
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
+from tests.helpers.histories import COUNTING, assert_no_better, seen
 from tests.helpers.worlds import CONSTANTS, TODAY, days, decision, dispute, exposure, facts_of, inspection, sellers
-from tests.scoring.features.test_directions import assert_no_better, seen
-from tests.scoring.test_promises import COUNTING
 
 PASSED, FAILED = InspectionResult.PASSED, InspectionResult.FAILED
 HEARD = st.sampled_from(sorted(INSPECTORS))

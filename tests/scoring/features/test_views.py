@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.base.enums import CorrectionKind, IncidentChange, Kind, Status
+from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, FactTable, columns_of, tabulate
 from scoring.features.facts import resolve
@@ -11,69 +11,17 @@ from scoring.features.fold import Folder
 from scoring.features.resolved import resolve_sellers
 from scoring.features.table import matrix
 from scoring.features.validity import hold_until
-from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, NOW, TODAY, decision, identity, numbered, sellers, status
-from tests.scoring.test_decisions import with_units
-from tests.scoring.test_promises import UNITS
-from tests.scoring.test_validity import ESTABLISHED, TIMES, around
+from tests.helpers.histories import TIMES, files
+from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, numbered
 
 pytestmark = pytest.mark.long
 
-DECISIONS = st.lists(
-    st.tuples(st.integers(0, 11), st.sampled_from([*Status]), st.integers(TODAY - 30, TODAY - 1)), max_size=12
-)
-REGROUPINGS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.booleans()), max_size=6)
-CORRECTED = [*(f"v{n}" for n in range(9)), *(f"d{n}" for n in range(4)), *(f"g{n}" for n in range(5)), "i0"]
-CORRECTIONS = st.lists(
-    st.tuples(st.sampled_from(CORRECTED), st.booleans(), st.integers(TODAY - 30, TODAY - 1)), max_size=5
-)
-RECENTLY = st.lists(st.integers(TODAY - 20, TODAY), max_size=3)
 FOLDER = Folder(CONSTANTS)
 VIEWS = 16
 BY_CASE = (
     *("observe_day", "start_day", "begin_day", "exists", "allegations"),
     *("override", "override_row", "override_until"),
 )
-
-
-def regroupings(changes: list[tuple[int, int, bool]]) -> list[FactRow]:
-    found = []
-    for n, (one, other, is_split) in enumerate(changes):
-        row = FactRow(0, f"g{n}", "s", Kind.INCIDENT, NOW - 9, NOW - 9, target=f"incident-{other}")
-        if is_split:
-            found.append(row._replace(violation=f"v{one}", status=IncidentChange.SPLIT))
-        else:
-            found.append(row._replace(incident=f"incident-{one}", status=IncidentChange.MERGED))
-    return found
-
-
-def corrections(of: list[tuple[str, bool, int]]) -> list[FactRow]:
-    row = FactRow(0, "", "s", Kind.CORRECTION, NOW - 9, NOW - 9)
-    return [
-        row._replace(entry_id=f"c{n}", target=name, status=CorrectionKind.VOID)
-        if is_void
-        else row._replace(entry_id=f"c{n}", target=name, status=CorrectionKind.MOVED, occur_time=day * DAY + 5)
-        for n, (name, is_void, day) in enumerate(of)
-    ]
-
-
-@st.composite
-def files(draw: st.DrawFn) -> list[FactRow]:
-    decided = [
-        status(f"d{n}", f"v{which}", to, day, severity=1 if to is Status.REDUCED else None)._replace(units=draw(UNITS))
-        for n, (which, to, day) in enumerate(draw(DECISIONS))
-        if to is not Status.ALLEGED
-    ]
-    rows = [
-        *with_units(draw(sellers()), draw(st.lists(UNITS, min_size=1, max_size=4))),
-        *decided,
-        *draw(around()),
-        *(identity(f"n{n}", day, 1 + n) for n, day in enumerate(draw(RECENTLY))),
-        *(decision(Kind.CONTROL, f"k{n}", day, status=1) for n, day in enumerate(draw(RECENTLY))),
-        *regroupings(draw(REGROUPINGS)),
-        *corrections(draw(CORRECTIONS)),
-        *draw(st.sampled_from([[], ESTABLISHED])),
-    ]
-    return draw(st.permutations(rows)) if draw(st.booleans()) else rows
 
 
 def apart(rows: list[FactRow], names: list[str]) -> FactTable:

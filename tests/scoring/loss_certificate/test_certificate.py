@@ -18,11 +18,15 @@ from scoring.loss_certificate.solving import find_released_by_run_day, solve
 from scoring.loss_certificate.states import States, build_states, count_notice_days
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
+from tests.helpers.caution_rules import WEIGHTS, caution_rule
 from tests.helpers.policies import rule
 from tests.scoring.loss_certificate.attackers import live_at_random
 from tests.scoring.loss_certificate.damage import damage, forge_statement, misspell, provable, to_be_altered
 from tests.scoring.loss_certificate.lives import Life, replay, terms_of
 from tests.scoring.loss_certificate.toys import (
+    FAKED,
+    LITTLE,
+    REAL,
     TOY,
     World,
     assumed,
@@ -34,9 +38,6 @@ from tests.scoring.loss_certificate.toys import (
     stated,
     toy,
 )
-from tests.scoring.test_caution import WEIGHTS, caution_rule
-
-FAKED, REAL = "against_faked_history", "unconditional"
 
 
 def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
@@ -303,8 +304,6 @@ def test_a_season_counts_by_its_factor() -> None:
 
 
 MUCH = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}))
-LITTLE = toy(cap(6_000))
-"""In a run of five days each pays out 30,000: the first policy on its first day, the other on all five."""
 
 
 def joined(*data: dict[str, Any]) -> dict[str, Any]:

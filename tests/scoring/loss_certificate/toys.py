@@ -140,3 +140,10 @@ def shipped_data(name: str) -> dict[str, Any]:
 
 def policy_of(data: dict[str, Any]) -> Policy:
     return parse_policy(data)
+
+
+FAKED, REAL = "against_faked_history", "unconditional"
+
+
+LITTLE = toy(cap(6_000))
+"""In a run of five days each pays out 30,000: the first policy on its first day, the other on all five."""

@@ -2,7 +2,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -11,12 +10,13 @@ import pytest
 
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ArtifactRefused
-from scoring.features.table import FEATURES, AnyFeature
+from scoring.features.table import FEATURES
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, load, verify
 from scoring.model.page import Page, PointsTable, page_model_text
-from scoring.model.promises import FREEABLE, PROMISES, broken_promises, free_direction
+from scoring.model.promises import FREEABLE, PROMISES, broken_promises
 from scoring.model.scale import Scale
-from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
+from tests.helpers.models import giving_up, without
+from tests.helpers.worlds import artifact
 
 
 def parts() -> dict[str, bytes]:
@@ -207,15 +207,6 @@ def with_unread_feature(stated: object) -> dict[str, bytes]:
 def test_a_feature_that_is_unknown_is_refused_by_name() -> None:
     with pytest.raises(ArtifactRefused, match="telepathy@1"):
         load(with_manifest("features", [{"feature": "telepathy@1"}, *artifact().manifest["features"][1:]]))
-
-
-def without(*names: str) -> tuple[AnyFeature, ...]:
-    return tuple(free_direction(f) if f in FEATURES.values() and f.name in names else f for f in ALL_FEATURES)
-
-
-@cache
-def giving_up() -> Artifact:
-    return certified(*population(), without("exposure"), 60)
 
 
 def test_a_certificate_names_the_promises_held_and_given_up() -> None:

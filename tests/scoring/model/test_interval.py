@@ -17,6 +17,7 @@ from scoring.features.violations import Violations
 from scoring.model.artifact import MANIFEST, load
 from scoring.model.interval import LONGEST, Prior, append_ends, gamma_interval
 from tests.helpers.answers import score, score_one
+from tests.helpers.histories import COUNTING
 from tests.helpers.limits import Limit
 from tests.helpers.worlds import (
     ALL_FEATURES,
@@ -31,7 +32,6 @@ from tests.helpers.worlds import (
     sellers,
     violation,
 )
-from tests.scoring.test_promises import COUNTING
 from training.fitting.prior import find_prior, fit_gamma
 
 SHAPE, ORDERS = 0.4, 400.0  # hazards: Gamma, mean 1 incident in 1,000 orders, the worst twentieth more than 4

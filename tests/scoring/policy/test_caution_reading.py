@@ -6,8 +6,8 @@ from scoring.base.enums import MeasureKind, Source
 from scoring.base.errors import PolicyRefused
 from scoring.policy.caution import CROWD
 from scoring.policy.reading import parse_policy
+from tests.helpers.caution_rules import WEIGHTS, caution_rule, policy_of
 from tests.helpers.policies import data, shipped
-from tests.scoring.test_caution import WEIGHTS, caution_rule, policy_of
 
 BURST = {"of": "disputed", "share_ppm": 1, "orders": 1, "days": 7}
 JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}

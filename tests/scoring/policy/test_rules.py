@@ -23,17 +23,10 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Quantity, Situation
 from scoring.policy.space import Cell, build_space
-from tests.helpers.policies import data, policy_of, rule, shipped, standing
+from tests.helpers.policies import CLOSED, HOLD, data, policy_of, refused, rule, shipped, standing
 from tests.scoring.monotone import draw_policies
 
 SUSPENDED = {"kind": "suspension", "days": 7}
-HOLD = {"kind": "settlement_hold", "days": 7}
-
-
-def refused(*rules: dict[str, Any], **parts: Any) -> str:
-    with pytest.raises(PolicyRefused) as error:
-        policy_of(*rules, **parts)
-    return str(error.value)
 
 
 def test_the_worked_terms() -> None:
@@ -259,7 +252,6 @@ def test_a_policy_that_is_laxer_for_who_is_worse_is_refused(rules: list[dict[str
     assert fault in refused(*rules)
 
 
-CLOSED = {"kind": "suspension", "terminates": True, "notice_days": 30}
 COUNTED = {"categories": ["counterfeit"], "days": 365}
 
 

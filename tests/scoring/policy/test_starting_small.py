@@ -3,8 +3,7 @@ from typing import Any
 import pytest
 
 from scoring.policy.checking import find_oddities
-from tests.helpers.policies import policy_of, rule
-from tests.scoring.policy.test_rules import HOLD, refused
+from tests.helpers.policies import HOLD, policy_of, refused, rule
 
 
 @pytest.mark.parametrize(

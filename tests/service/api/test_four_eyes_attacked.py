@@ -32,11 +32,10 @@ from tests.helpers.four_eyes import (
     world,
 )
 from tests.helpers.ledgers import owner
-from tests.helpers.models import evaluated, gate, gates_json, publish
+from tests.helpers.models import evaluated, gate, gates_json, giving_up, publish
 from tests.helpers.moments import at_once
 from tests.helpers.refusals import denied, refused
 from tests.helpers.servers import MARKET, identity, violation
-from tests.scoring.model.test_artifact import giving_up
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, ago, confirmed, identity, status
+from tests.helpers.recordings import POLICY, payouts
 from tests.helpers.servers import running_server
-from tests.service.api.test_payouts import POLICY, payouts
 
 IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
 HOLD, SUSPENSION, DEPOSIT = MeasureKind.SETTLEMENT_HOLD, MeasureKind.SUSPENSION, MeasureKind.DEPOSIT

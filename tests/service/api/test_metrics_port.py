@@ -11,8 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from service.api.telemetry import metrics
 from service.api.telemetry.plain_metrics import PlainCounter, PlainHistogram
 from tests.helpers.limits import Limit
-from tests.helpers.servers import MARKET, identity, running_server
-from tests.service.api.test_server import metrics_of
+from tests.helpers.servers import MARKET, identity, metrics_of, running_server
 
 
 @contextmanager

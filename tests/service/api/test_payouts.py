@@ -47,30 +47,11 @@ from tests.helpers.builders import (
     violation,
 )
 from tests.helpers.models import publish
-from tests.helpers.recordings import GENERAL
+from tests.helpers.recordings import GENERAL, POLICY, payouts
 from tests.helpers.refusals import refusal, refused
 from tests.helpers.servers import Running, running_server
 from tests.helpers.servers import exposure as exposure_message
 from tests.helpers.servers import identity as identity_message
-
-ORDERED = """
-
-[[rules]]
-id = "all"
-reference = "Terms 1"
-measures = [
-  { kind = "settlement_hold", days = 7 },
-  { kind = "rolling_reserve", ppm = 100_000, days = 90 },
-  { kind = "value_cap", value_minor = 9_000, product_category = "toys" },
-]
-
-[[rules]]
-id = "guilty"
-reference = "Terms 2"
-standing = { from = 12 }
-measures = [{ kind = "settlement_hold", days = 30 }]
-"""
-POLICY = GENERAL[: GENERAL.index("[[rules]]")] + ORDERED
 
 
 @pytest.fixture
@@ -79,10 +60,6 @@ def client(tmp_path: Path) -> Iterator[tuple[Running, Client]]:
     path.write_text(POLICY)
     with running_server(tmp_path, policy=path) as running, running.client() as client:
         yield running, client
-
-
-def payouts(ledger: Ledger, text: str = POLICY) -> Payouts:
-    return Payouts(ledger, build_scorer(ledger, parse_policy_text(text)))
 
 
 def test_an_order_is_split_by_the_terms_that_held_at_its_capture(client: tuple[Running, Client]) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,7 +25,6 @@ from sellertrust.v1 import entry_pb2
 from service.access.limits import CLASSES
 from service.access.rights import METHODS
 from service.api.calls import class_of
-from service.api.server import Server
 from service.api.telemetry.logs import make_log
 from service.bootstrap import build_server
 from service.engine import call_pool
@@ -42,6 +40,7 @@ from tests.helpers.servers import (
     Running,
     health_of,
     identity,
+    metrics_of,
     running_server,
     settings_of,
 )
@@ -194,11 +193,6 @@ def test_metrics_count_calls_of_each_server(tmp_path: Path) -> None:
         assert f'rpc_server_call_duration_seconds_count{{rpc_{method},rpc_response_status_code="OK"}} 2.0' in text
         assert "process_resident_memory_bytes" in text
         assert "GetTrustScore" not in metrics_of(other.server)
-
-
-def metrics_of(server: Server) -> str:
-    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=60) as response:
-        return response.read().decode()
 
 
 @pytest.mark.long

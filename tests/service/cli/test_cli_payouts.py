@@ -9,10 +9,10 @@ from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
 from tests.helpers.builders import confirmed
+from tests.helpers.recordings import POLICY
 from tests.helpers.servers import MARKET, Running, running_server
 from tests.helpers.shells import Shell, bare_shell, lines_of
 from tests.helpers.worlds import artifact
-from tests.service.api.test_payouts import POLICY
 
 pytestmark = pytest.mark.long
 

@@ -9,8 +9,7 @@ from service.mechanism import recorder, worker
 from service.mechanism.metrics import MechanismMetrics
 from tests.helpers.builders import MARKET, Clock, ago, exposure, identity, status
 from tests.helpers.limits import Limit
-from tests.helpers.recordings import Killed, Told, watched
-from tests.service.mechanism.test_recording import killed_after
+from tests.helpers.recordings import Killed, Told, killed_after, watched
 
 SELLERS, BATCH = 50, 8
 

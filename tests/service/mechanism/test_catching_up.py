@@ -16,9 +16,7 @@ from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, link, status
 from tests.helpers.limits import Limit
-from tests.helpers.recordings import RULES, Told, facts_of, history, recorded, watched
-
-EXPIRING = RULES.replace("expiry_days = 365", "expiry_days = 18")
+from tests.helpers.recordings import EXPIRING, Told, facts_of, history, recorded, watched
 
 
 @pytest.fixture

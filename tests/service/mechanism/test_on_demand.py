@@ -13,11 +13,10 @@ from service.mechanism.recorder import Recorder
 from service.policy.history import PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
-from tests.helpers.recordings import RULES, Told, facts_of
+from tests.helpers.recordings import EXPIRING, RULES, Told, facts_of
 from tests.helpers.servers import Running, running_server
 from tests.helpers.servers import identity as identity_message
 from tests.helpers.servers import violation as violation_message
-from tests.service.mechanism.test_catching_up import EXPIRING
 
 
 def contest(client: Client, measure: str, seller: str = "s1") -> None:

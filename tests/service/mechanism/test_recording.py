@@ -1,6 +1,4 @@
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -27,7 +25,7 @@ from service.mechanism.recorder import Recorder
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import ModelMove
 from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, confirmed, exposure, identity, status
-from tests.helpers.recordings import RULES, Killed, Told, facts_of, history, recorded, undisturbed
+from tests.helpers.recordings import RULES, Killed, Told, facts_of, history, killed_after, recorded, undisturbed
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact, policy
 
@@ -198,25 +196,6 @@ def test_only_the_service_states_what_rules_ask_for(told: Told) -> None:
     ]
     with pytest.raises(InvalidInput, match="measures of rules the opposite change"):
         told.append(Entry("c", "", EntryCorrected(entry_id, CorrectionKind.VOID, "staff", "wrong")))
-
-
-@contextmanager
-def killed_after(ledger: Ledger, appends: int) -> Iterator[None]:
-    """End the process after this number of appends; commits stay, and nothing follows."""
-    left = [appends]
-    append = ledger.append
-
-    def counted(*arguments: object, **named: object) -> object:
-        if left[0] == 0:
-            raise Killed
-        left[0] -= 1
-        return append(*arguments, **named)  # type: ignore[arg-type]
-
-    ledger.append = counted  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        ledger.append = append  # type: ignore[method-assign]
 
 
 @pytest.mark.long

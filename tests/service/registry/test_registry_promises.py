@@ -6,8 +6,8 @@ from scoring.base.errors import PromiseGivenUp
 from service.registry.figures import FigureRow, compare_models
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
+from tests.helpers.models import giving_up
 from tests.helpers.worlds import artifact
-from tests.scoring.model.test_artifact import giving_up
 from tests.service.registry.test_registry import promote, publish, registry
 
 __all__ = ["registry"]

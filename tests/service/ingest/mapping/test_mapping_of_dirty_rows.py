@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, VIOLATION, entries, entry, rejection
+from tests.helpers.mapped_rows import EXPOSURE, IDENTITY, ROW, VIOLATION, entries, entry, rejection
 
 
 @pytest.mark.parametrize(

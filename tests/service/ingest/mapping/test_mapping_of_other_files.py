@@ -12,7 +12,7 @@ from scoring.base.time import DAY, format_time, parse_day, parse_time
 from scoring.entries.entry import Entry
 from service.ingest.mapping.dates import Dates, add_days
 from service.ingest.mapping.rules import MappedFile, mapping_of
-from tests.service.ingest.mapping.test_mapping import EXPOSURE, IDENTITY, ROW, VIOLATION
+from tests.helpers.mapped_rows import EXPOSURE, IDENTITY, ROW, VIOLATION
 
 SAO_PAULO: dict[str, Any] = {"format": "%Y-%m-%d %H:%M:%S", "offset": "-03:00"}
 

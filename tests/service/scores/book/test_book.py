@@ -13,13 +13,10 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.scores.book import flights
 from service.scores.book.checking import AnswerToCheck
-from tests.helpers.books import Opened, known, opened
+from tests.helpers.books import HOUR, SELLERS, Opened, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, violation
 from tests.helpers.limits import Limit
 from tests.helpers.moments import before_call
-
-SELLERS = [f"s{number}" for number in range(6)]
-HOUR = DAY // 24
 
 
 def test_an_answer_is_remembered_until_an_entry(ledger: Ledger, clock: Clock) -> None:

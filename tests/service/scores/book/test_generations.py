@@ -19,13 +19,12 @@ from sellertrust.v1.trust_score_service_pb2 import (
 from service.ledger.store import Ledger
 from service.scores.book import follower
 from service.scores.book.read_options import ReadOptions
-from tests.helpers.books import known, opened
+from tests.helpers.books import HOUR, SELLERS, known, opened
 from tests.helpers.builders import MARKET, NOW, Clock, ago, confirmed, exposure, status, violation
 from tests.helpers.databases import database
 from tests.helpers.generations import kept, look, rescored
 from tests.helpers.limits import Limit
 from tests.helpers.worlds import ALL_FEATURES, artifact, certified, population
-from tests.service.scores.book.test_book import HOUR, SELLERS
 
 MIDNIGHT = NOW // DAY * DAY + DAY
 
