@@ -8,7 +8,7 @@ import numpy as np
 
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.base.arrays import Ints
-from scoring.base.enums import IdentityLevel, Kind, Tier
+from scoring.base.enums import IdentityLevel, Kind, ScoreState, Tier
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, SaleRow
 from scoring.features.facts import Facts
@@ -82,10 +82,15 @@ class Forecasts:
 
     @property
     def is_fixed(self) -> bool:
-        """Return whether no act gives a better tier sooner than a wait; False in the best tier, or for lack of orders."""
+        """Return whether each act was tried, and none gives a better tier sooner than a wait.
+
+        False in the best tier, or for lack of orders.
+        """
         acting = (one.course for one in self.all if one.course.acts)
+        [score] = self.core.scores
+        is_unrated = score is not None and score.state is ScoreState.UNRATED and not score.override
         lacks_orders = int(self.core.facts.settled_orders[0]) < self.core.policy.thin_file_orders
-        if self.tier_number == max(Tier) or (self.tier_number == Tier.UNRATED and lacks_orders):
+        if self.stopped or self.tier_number == max(Tier) or (is_unrated and lacks_orders):
             return False
         return not any(self.reaches_better_tier(course) for course in acting)
 

@@ -80,6 +80,8 @@ class ToldAnswer:
     leads: Sequence[Lead]
     given_back: Sequence[GivenBack]
     violations: Mapping[str, ViolationView]
+    acts_tried: bool
+    """Whether all acts of the seller were tried: else no reason says that none helps."""
     fixed: bool
     fixed_until: int | None
     """The days to the first better tier by a wait alone."""
@@ -118,7 +120,9 @@ def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> scor
             texts.say("reason.NOTICE", day=day_text(notice.until), tier=texts.say(f"tier.{notice.tier.name}"))
         )
     for lead in told.leads:
-        sentences += _tell_lead(lead, told.violations, texts, for_regulator=for_regulator)
+        sentences += _tell_lead(lead, told.violations, texts)
+        if not for_regulator and (lead.responsive or (told.acts_tried and not lead.contestable)):
+            sentences.append(texts.say("can_act" if lead.responsive else "cannot_act"))
     sentences += _tell_rest(told, texts)
     sentences += [
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
@@ -177,9 +181,7 @@ def _tell_score(score: SellerScore, texts: Texts) -> str:
     )
 
 
-def _tell_lead(
-    lead: Lead, violations: Mapping[str, ViolationView], texts: Texts, *, for_regulator: bool
-) -> Iterator[str]:
+def _tell_lead(lead: Lead, violations: Mapping[str, ViolationView], texts: Texts) -> Iterator[str]:
     if lead.category is None or lead.severity is None:
         yield tell_reason(lead, texts)
     else:
@@ -193,8 +195,6 @@ def _tell_lead(
         appeal = "contest" if lead.contestable else "no_contest"
         is_appealed = any(violations[entry].status is Status.APPEALED for entry in lead.entries if entry in violations)
         yield texts.say("appealed" if is_appealed else appeal)
-    if not for_regulator and (lead.responsive or not lead.contestable):
-        yield texts.say("can_act" if lead.responsive else "cannot_act")
 
 
 def tell_reason(lead: Lead, texts: Texts) -> str:

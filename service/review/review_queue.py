@@ -44,10 +44,14 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
 
 def read_queues(ledger: Ledger) -> None:
-    """Read each queue, so that its first reader waits less."""
+    """Read queues of 2 * MAX_OPEN cases together, so that their first readers wait less."""
+    left = 2 * MAX_OPEN
     with suppress(SellertrustError):
         for marketplace in ledger.sellers.list_marketplaces():
-            review_queue(ledger, marketplace, ledger.cut())
+            with suppress(SellertrustError):
+                left -= len(review_queue(ledger, marketplace, ledger.cut())[0])
+            if left <= 0:
+                return
 
 
 def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:

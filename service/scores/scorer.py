@@ -198,6 +198,7 @@ class Scorer:
             violations=self._ledger.violations.find_views(
                 marketplace, [e for lead in leads for e in lead.entries], cut
             ),
+            acts_tried=forecasts is not None and not forecasts.stopped,
             fixed=fixed,
             fixed_until=forecasts.find_first_better_day(_check) if fixed and forecasts is not None else None,
         )

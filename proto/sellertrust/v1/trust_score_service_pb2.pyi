@@ -1026,7 +1026,9 @@ class AudienceAnswer(_message.Message):
     language: _builtins.str
     """The language of the sentences."""
     fixed: _builtins.bool
-    """True if nothing that the seller can do within 180 days improves its tier sooner than a wait. False in the best tier."""
+    """True if no act of the seller at its present sales improves its tier within 180 days, and sooner than a wait. False in
+    the best tier, for lack of orders, and if not every act was tried.
+    """
     fixed_until_day: _builtins.str
     """With `fixed`: the first UTC day on which a wait alone improves the tier. Empty if there is none within 540 days."""
     @_builtins.property
@@ -1130,7 +1132,7 @@ class LeadingReason(_message.Message):
     caused: _builtins.bool
     """Whether the answer loses the stated points without these entries; for a lack, once the seller supplies it."""
     responsive: _builtins.bool
-    """Whether one act of the seller about it improves its tier within 180 days."""
+    """Whether one act of the seller about it improves its tier within 180 days, or adds the orders that it lacks."""
     contestable: _builtins.bool
     """Whether an appeal is open."""
     @_builtins.property

@@ -22,6 +22,9 @@ MAX_CHANGED = 5_000
 """Changed names that are brought forward; beyond, all rows are read again."""
 
 WAIT_SECONDS = 1.0
+LOCKS = 64
+"""Marketplaces whose names have the same hash share a lock."""
+
 V = TypeVar("V")
 R = TypeVar("R")
 
@@ -52,31 +55,36 @@ class KeptValue(Generic[V]):
         self._make, self._changed, self._named, self._replace = make, changed, named, replace
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def use(self, marketplace: str, cut: Cut, use: Callable[[V, RowReader], R]) -> R:
         """Return what `use` makes of the value as of a cut."""
         chain = self._seals.chain_at(cut.sequence) if cut.observe_time >= cut.known_time else None
-        if chain is not None and self._lock.acquire(timeout=WAIT_SECONDS):
+        lock = self._locks[hash(marketplace) % LOCKS]
+        if chain is not None and lock.acquire(timeout=WAIT_SECONDS):
             try:
                 kept = self._kept.get(marketplace)
                 if kept is None or kept.sequence - cut.sequence <= MAX_CHANGED:
                     return self._use_kept(marketplace, cut, chain, use)
             finally:
-                self._lock.release()
+                lock.release()
         with self._clock.open_reader(marketplace, cut) as reader:
             return use(self._make(reader), reader)
 
     def _use_kept(self, marketplace: str, cut: Cut, chain: bytes, use: Callable[[V, RowReader], R]) -> R:
-        kept, mendings = self._kept.pop(marketplace, None), self._clock.list_mendings(cut.sequence)
+        with self._lock:
+            kept = self._kept.pop(marketplace, None)
+        mendings = self._clock.list_mendings(cut.sequence)
         if kept and (kept.mendings != mendings or self._seals.chain_at(kept.sequence) != kept.chain):
             kept = None
         with self._clock.open_reader(marketplace, cut) as reader:
             is_current = kept is not None and self._bring(kept, reader)
             value = kept.value if kept is not None and is_current else self._make(reader)
             found = use(value, reader)
-        self._kept[marketplace] = _Kept(cut.sequence, chain, mendings, value)
-        if len(self._kept) > MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
+        with self._lock:
+            self._kept[marketplace] = _Kept(cut.sequence, chain, mendings, value)
+            if len(self._kept) > MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
         return found
 
     def _bring(self, kept: _Kept, reader: RowReader) -> bool:

@@ -85,6 +85,7 @@ class CasePages:
             given={field: visit.form_value(field) for field in ("choice", "words", "severity")},
             problems=problems,
             left=len(rows),
+            more=bool(queue.first_page.next_page_token),
         )
 
     def record_finding(self, visit: Visit) -> Response:

@@ -1,3 +1,4 @@
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ OLD_SECONDS = 110.0
 FIRST_SECONDS = 120.0
 WAIT_SECONDS = 2.0
 MOST = 1_000
-MAX_READERS = 100
+MAX_PARTS = 40
+MAX_READINGS = 200
+"""Two of a person: the most urgent cases, and a later part."""
 MAX_DECIDED = 5_000
 
 
@@ -60,19 +63,26 @@ class Queue(NamedTuple):
         return time_of(self.score.stamp.observe_time) + timedelta(seconds=time.monotonic() - self.made)
 
 
+class _Reading(NamedTuple):
+    part: int
+    kept: Queue | None = None
+    call: Future[Queue] | None = None
+
+
 class QueuePages:
     def __init__(self, marketplace: str, journal: Journal) -> None:
         self._marketplace = marketplace
         self._journal = journal
-        self._kept: Recent[tuple[str, str], tuple[Queue | None, Future[Queue] | None]] = Recent(MAX_READERS)
-        """By person and part: a queue shows what its reader may see."""
+        self._readings: Recent[tuple[str, bool], _Reading] = Recent(MAX_READINGS)
+        """By person, and whether it is a later part: a queue shows what its reader may see."""
         self._decided: Recent[str, tuple[str, float]] = Recent(MAX_DECIDED)
         """By complaint: the id of its decision here, and when."""
         self._lock = threading.Lock()
 
     def show(self, visit: Visit) -> Response:
         """Show a page of the waiting cases, as the address filters and sorts them."""
-        part = visit.query_value("part")
+        asked = visit.query_value("part")
+        part = min(int(asked), MAX_PARTS) if re.fullmatch("[0-9]{1,2}", asked) else 0
         queue, rows = self.rows(visit.visitor, part)
         chosen = [row for row in rows if self._is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
@@ -122,10 +132,10 @@ class QueuePages:
             return row
         return None
 
-    def rows(self, visitor: Visitor, part: str = "") -> tuple[Queue, list[QueueRow]]:
+    def rows(self, visitor: Visitor, part: int = 0) -> tuple[Queue, list[QueueRow]]:
         """Return the queue as last read, and rows for its violations that nobody decided since.
 
-        `part`: the token of later cases.
+        `part`: 0 has the MOST most urgent cases, 1 the next MOST.
         """
         queue, decided = self.read(visitor, part), self._journal.list_decided_lately()
         return queue, [row for row in queue.rows if row.id not in decided]
@@ -145,41 +155,53 @@ class QueuePages:
         """Return whether this desk sent this decision about the complaint lately."""
         return self._decided.get(complaint, ("", 0.0))[0] == decision_id
 
-    def read(self, visitor: Visitor, part: str = "") -> Queue:
+    def read(self, visitor: Visitor, part: int = 0) -> Queue:
         """Return the visitor's queue, at most OLD_SECONDS old, without complaints that were decided here lately."""
         queue, since = self._recall(visitor, part), time.monotonic() - QUEUE_SECONDS
         lately = {complaint for complaint, (_, decided) in self._decided.copy().items() if decided > since}
         return queue._replace(complaints=[one for one in queue.complaints if one.entry_id not in lately])
 
-    def _recall(self, visitor: Visitor, part: str) -> Queue:
-        key, now = (visitor.person, part), time.monotonic()
+    def _recall(self, visitor: Visitor, part: int) -> Queue:
+        key, now = (visitor.person, part > 0), time.monotonic()
         with self._lock:
-            kept, reading = self._kept.get(key, (None, None))
-            if reading is not None and reading.done() and reading.exception() is None:
-                kept = reading.result()
-            if reading is None or reading.done():
+            last_part, kept, call = self._readings.get(key, _Reading(part))
+            if last_part != part and call is not None and not call.done():
+                raise _being_read()
+            if last_part != part:
+                kept = call = None
+            if call is not None and call.done() and call.exception() is None:
+                kept = call.result()
+            if call is None or call.done():
                 is_fresh = kept is not None and now - kept.made < FRESH_SECONDS
-                reading = None if is_fresh else start_call(lambda: self._read(visitor, part))
-            self._kept.put(key, (kept, reading))
+                call = None if is_fresh else start_call(lambda: self._read(visitor, part))
+            self._readings.put(key, _Reading(part, kept, call))
         if kept is not None and now - kept.made < OLD_SECONDS:
             return kept
-        assert reading is not None  # noqa: S101 without a queue it is being read
+        assert call is not None  # noqa: S101 without a queue it is being read
         try:
-            return reading.result(WAIT_SECONDS)
+            return call.result(WAIT_SECONDS)
         except TimeoutError:
-            raise Problem(503, "The queue is being read", "Open this page again in a moment.") from None
+            raise _being_read() from None
 
-    def _read(self, visitor: Visitor, part: str) -> Queue:
-        made = time.monotonic()
-        market = marketplace_name(self._marketplace)
-        request = ListReviewQueueRequest(parent=market, page_size=MOST, page_token=part)
-        found = invoke(ReviewServiceStub(visitor.client.channel).ListReviewQueue, request, FIRST_SECONDS)
+    def _read(self, visitor: Visitor, part: int) -> Queue:
+        made, stub = time.monotonic(), ReviewServiceStub(visitor.client.channel)
+        request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MOST)
+        found = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
+        for _ in range(part):
+            if not found.next_page_token:
+                break
+            request.page_token = found.next_page_token
+            found = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
         sellers = [item.violation.seller for item in found.items if item.violation.seller]
         score = None
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
         return Queue(made, found, [_row(item) for item in found.items], found.complaints, score)
+
+
+def _being_read() -> Problem:
+    return Problem(503, "The queue is being read", "Open this page again in a moment.")
 
 
 def deadline_of(violation: Violation) -> datetime | None:

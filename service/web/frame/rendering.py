@@ -81,7 +81,7 @@ def templates() -> Environment:
 def word(text: str) -> str:
     """Return an enumeration's name or a code in words: `word("VIOLATION_STATUS_UNDER_REVIEW") == "Under review"`."""
     words = re.sub("[-_~]", " ", _PREFIX.sub("", text, 1)).capitalize()
-    return re.sub(r"^Ip\b", "Intellectual property", words)
+    return {"Ip": "Intellectual property", "Ip confirmed": "Intellectual property confirmed"}.get(words, words)
 
 
 def action_name(action: Action.ValueType) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import service.contract.texts as texts_module
+from scoring.answers import forecast
 from scoring.base.enums import Category, ControlReason, Severity, Source, Tier
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import ControlChanged
@@ -16,12 +17,14 @@ from scoring.entries.kinds.decisions import OverrideImposed
 from scoring.model.artifact import load
 from scoring.scores.reasons import REASON_CODES
 from sellertrust.client import Client
+from sellertrust.names import seller_name
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.registry import starter
 from tests.helpers import builders
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, granted_server
+from tests.helpers.limits import Limit
 from tests.helpers.policies import GRADED
 from tests.helpers.refusals import denied, refusal, refused_fields
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
@@ -223,6 +226,25 @@ def test_a_new_seller_reads_what_it_lacks(client: Client, orders: int, days: int
     assert (lead.caused, lead.responsive) == (True, acts)
     assert ("You can act on it." in found.sentences) is acts
     assert not (acts and (found.fixed or client.find_tier_path(MARKET, name).fixed))
+
+
+def test_no_orders_help_while_a_person_set_the_tier(client: Client) -> None:
+    entry = entry_pb.Entry(entry_id="o-few", seller=seller_name(MARKET, "few"))
+    entry.override.CopyFrom(entry_pb.OverrideImposed(tier=entry_pb.TIER_UNRATED, **SAID))
+    entry.override.until.FromDatetime(datetime.now(UTC) + timedelta(days=360))
+    client.append_entries(MARKET, [exposure("x-few", "few", 3, 300), entry])
+    found = client.explain_trust_score(MARKET, "few", audience=SELLER).audience_answer
+    assert found.fixed
+    assert not any(lead.responsive for lead in found.leads)
+    assert "You can act on it." not in found.sentences
+
+
+def test_nothing_that_was_not_tried_is_said_to_be_of_no_help(client: Client, limit: Limit) -> None:
+    limit(forecast, MAX_CELLS=0)
+    found = client.explain_trust_score(MARKET, "s1", audience=SELLER).audience_answer
+    path = client.find_tier_path(MARKET, "s1")
+    assert (path.stopped, path.fixed, found.fixed) == (True, False, False)
+    assert not any("nothing that you do" in sentence.lower() for sentence in found.sentences)
 
 
 @pytest.mark.long

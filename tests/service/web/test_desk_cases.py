@@ -418,6 +418,25 @@ def test_every_case_of_a_long_queue_can_be_reached(client: Client, tmp_path: Pat
     assert found[0] >= {"v-long-0", "v-long-1", "v-long-2"}
 
 
+def test_a_later_part_of_the_queue_is_of_now(client: Client, tmp_path: Path, limit: Limit) -> None:
+    client.append_entries(MARKET, [violation(f"v-part-{number}", "good") for number in range(3)])
+    limit(queue, MOST=2, FRESH_SECONDS=0.0, OLD_SECONDS=0.0)
+    with desk_site(client, tmp_path) as site:
+        someone = person(site)
+        body = someone.get("/queue?part=1").body.decode()
+        first, *_ = re.findall(r'row"><a href="/cases/([^"]+)"', body)
+        assert "cases of this part to decide" in body
+        client.confirm_violation(MARKET, first, actor="reviewer-2", reason="Seen.")
+        assert f'row"><a href="/cases/{first}"' not in someone.get("/queue?part=1").body.decode()
+        assert b"over 2 left" in someone.get(f"/cases/{_case_in(someone)}").body
+        for other in ("x", "-1", "999"):
+            assert someone.get(f"/queue?part={other}").body == someone.get("/queue").body
+
+
+def _case_in(someone: Person) -> str:
+    return re.findall(r'row"><a href="/cases/([^"]+)"', someone.get("/queue").body.decode())[0]
+
+
 def test_a_queue_that_takes_long_is_read_on(client: Client, tmp_path: Path, limit: Limit) -> None:
     limit(queue, WAIT_SECONDS=0.0)
     with desk_site(client, tmp_path) as site:
