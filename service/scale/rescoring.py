@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,7 +128,8 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
             write_run(run, manifest, artifact, opened.scorer.policy.now)
             write_served(run, head, opened.scorer)
         stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
-        of_day.create(HEAD, canonical_json(stated))
+        digest = sha256(canonical_json(stated)).hexdigest()
+        of_day.create(HEAD, canonical_json({**stated, "digest": digest}))
     planned, places = _read_head(of_day)
     chain = None if planned is None else opened.ledger.seals.chain_at(planned.sequence)
     if planned is None or planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
@@ -139,9 +141,11 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
 def _read_head(of_day: Store) -> tuple[GenerationHead | None, list[Store]]:
     try:
         stated = parse_json(of_day.read(HEAD))
+        if stated.pop("digest") != sha256(canonical_json(stated)).hexdigest():
+            return None, []
         places = [of_day.subfolder(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
         return GenerationHead(**stated["head"]), places
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None, []
 
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
@@ -202,7 +203,7 @@ def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
         raise ConfigurationWrong(f"{store.place}/{part} was altered")
     with suppress(pl.exceptions.PolarsError):
         frame = pl.read_parquet(BytesIO(data))
-        if frame.schema == _PART_SCHEMA:
+        if frame.schema == _PART_SCHEMA and not any(frame.drop("points", "tier").null_count().row(0)):
             return frame
     raise ConfigurationWrong(f"{store.place}/{part} holds no scores")
 
@@ -264,6 +265,9 @@ def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str
         return {}
     with suppress(ConfigurationWrong):
         frame = _read_whole(Store(before.place), *task.earlier)
+        head = run.manifest.head._replace(day=before.day, sequence=before.sequence)
+        stated = Receipt(task.line, "", *task.earlier, sellers=len(frame), bytes=0)
+        _require_own(frame, stated, replace(run.manifest, head=head), task)
         is_new = (pl.max_horizontal("occur_time", "report_time") >= before.observe_time) | (
             pl.col("sequence") > before.sequence
         )

@@ -1,4 +1,5 @@
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -129,13 +130,30 @@ def test_two_rescorings_at_once_give_one_generation(ledger: Ledger, tmp_path: Pa
     assert len(dict(records(opened_file(found.path)))) == found.sellers > 8
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"plan":"x","marketplaces":[],"head":{}}'])
-def test_an_altered_head_is_planned_anew(ledger: Ledger, tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("stated", "altered"),
+    [
+        (".+", ""),
+        (".+", "[]"),
+        (".+", "{}"),
+        (".+", "1"),
+        (".+", '{"plan":"x","marketplaces":[],"head":{}}'),
+        ('"marketplaces":."[^"]+",', '"marketplaces":['),
+        ('"day":', '"day":1'),
+        (r'"day":\d+', '"day":"x"'),
+        ('"known_time":', '"known_time":1'),
+        ('"made_time":', '"made_time":1'),
+        (',?"digest":"[^"]+",?', ""),
+    ],
+)
+def test_an_altered_head_is_planned_anew(ledger: Ledger, tmp_path: Path, stated: str, altered: str) -> None:
     fill(ledger, 5)
     opened_here = Rescoring(ledger, build_scorer(ledger, policy(), Shelf(artifact())))
     store = Store(tmp_path / "scale")
-    plan_runs(opened_here, store, 0, lambda *_: None)
+    planned, runs = plan_runs(opened_here, store, 0, lambda *_: None)
     [head] = [name for name in store.list("runs") if name.endswith(HEAD)]
-    store.write(head, data)
+    data, changes = re.subn(stated, altered, store.read(head).decode())
+    assert (len(runs), changes) == (2, 1)
+    store.write(head, data.encode())
     found = rescore(opened_here, tmp_path / "own", store, 0, in_process, lambda *_: None)
-    assert found.sellers > 4
+    assert (found.head, found.sellers) == (planned, 5)

@@ -93,13 +93,16 @@ def test_answers_roll_over_to_the_next_day(ledger: Ledger, tmp_path: Path, clock
     assert [json.loads(one)["sha256"] for one in rolled] == [json.loads(one)["sha256"] for one in anew]
 
 
-def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize("days_off", [0, 7])
+def test_only_own_parts_without_new_facts_roll_over(
+    ledger: Ledger, tmp_path: Path, clock: Clock, days_off: int
+) -> None:
     ledger.append(MARKET, [*known("old"), *known("new")])
     first = planned(ledger, tmp_path / "scale")
     for task in first.manifest.tasks:
         receipt = run_task(first.store.place, task.line)
         zeros = read_scores_of_task(*first, task).with_columns(
-            pl.lit([0] * 14).cast(pl.List(pl.Int64)).alias("midnights")
+            pl.col("day") - days_off, pl.lit([0] * 14).cast(pl.List(pl.Int64)).alias("midnights")
         )
         zeros.write_parquet(folder_of(first) / receipt.part)
         digest = sha256((folder_of(first) / receipt.part).read_bytes()).hexdigest()
@@ -112,7 +115,8 @@ def test_only_sellers_without_new_facts_roll_over(ledger: Ledger, tmp_path: Path
         run_task(run.store.place, task.line)
         found |= dict(read_scores_of_task(*run, task).select("seller", "midnights").iter_rows())
     assert found["old"][0] > 0
-    assert found["old"][1:] == [0] * 13
+    assert (found["old"][1:] == [0] * 13) == (days_off == 0)
+    assert (min(found["old"]) > 0) == (days_off > 0)
     assert min(found["new"]) > 0
 
 
@@ -210,6 +214,8 @@ def test_what_a_run_does_not_hold_is_refused(ledger: Ledger, tmp_path: Path) -> 
     [
         (lambda part: part.head(1), "other sellers"),
         (lambda part: part.with_columns(seller=pl.lit("s")), "other sellers"),
+        (lambda part: part.with_columns(pl.col("seller").replace(part["seller"][0], None)), "no scores"),
+        (lambda part: part.with_columns(answer=pl.lit(None, pl.Binary)), "no scores"),
         (lambda part: part.with_columns(day=pl.col("day") - 1), "another run's"),
         (lambda _: pl.DataFrame({"seller": ["a"]}), "no scores"),
     ],
