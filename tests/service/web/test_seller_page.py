@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from scoring.answers import forecast
 from scoring.entries.kinds.common import MAX_REASON
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
@@ -22,6 +23,7 @@ from tests.helpers.badge_sites import Answer, Site, badge_site
 from tests.helpers.callers import grant
 from tests.helpers.desk_sites import Person
 from tests.helpers.granted import EVERY, Granted, granted_server
+from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
@@ -144,6 +146,14 @@ def test_a_page_of_the_demo_needs_no_port(world: World, host: str) -> None:
         with badge_site(web, sellers=pages, call_seconds=PATIENCE_SECONDS) as site:
             assert site.get(f"/my/{MARKET}/s1/appeal", host=host).status == 200
             assert site.get(f"/my/{MARKET}/s1/appeal", host="shop.example").status == 403
+
+
+def test_no_page_says_that_nothing_helps_before_all_was_tried(world: World, limit: Limit) -> None:
+    person, _ = world.person("s1")
+    said, place = TEXTS["en"]["no_way"].encode(), f"/my/{MARKET}/s1?lang=en"
+    assert said in person.get(place).body
+    limit(forecast, MAX_CELLS=0)
+    assert said not in person.get(place).body
 
 
 def test_no_other_token_opens_a_page(world: World) -> None:
