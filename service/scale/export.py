@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -16,9 +16,11 @@ from service.scale.layout import (
     VERSION,
     EntryFile,
     encode_file,
+    encode_with_digest,
     find_bucket,
     make_frame,
     read_files,
+    take_digest,
 )
 from service.shared_files import Store
 
@@ -58,15 +60,14 @@ class ExportResult(NamedTuple):
         """Return the commit as canonical JSON, for `decode`."""
         files = [file._asdict() for file in self.files]
         stated = {"format": FORMAT, "version": VERSION, "hash": HASH, **self._asdict(), "files": files}
-        return canonical_json({**stated, "digest": sha256(canonical_json(stated)).hexdigest()})
+        return encode_with_digest(stated)
 
     @classmethod
     def decode(cls, data: bytes, place: str) -> Self:
         """Parse a commit. Raises ConfigurationWrong for another format or version."""
         try:
             stated: dict[str, Any] = parse_json(data)
-            digest = stated.pop("digest", None)  # earlier releases wrote none
-            is_whole = digest in (None, sha256(canonical_json(stated)).hexdigest())
+            is_whole = "digest" not in stated or take_digest(stated)  # earlier releases wrote none
             if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
                 raise ConfigurationWrong(f"{place} is an export of another version; delete it, and export again")
             if not is_whole:

@@ -15,6 +15,7 @@ from zlib import crc32
 
 import polars as pl
 
+from scoring.base.canonical import canonical_json
 from scoring.base.enums import Kind
 from scoring.base.errors import ConfigurationWrong
 from service.ledger.queries.entries import EXPORT_COLUMNS
@@ -37,6 +38,15 @@ class EntryFile(NamedTuple):
     sellers: int
     bytes: int
     sha256: str
+
+
+def encode_with_digest(stated: Mapping[str, Any]) -> bytes:
+    return canonical_json({**stated, "digest": sha256(canonical_json(stated)).hexdigest()})
+
+
+def take_digest(stated: dict[str, Any]) -> bool:
+    """Remove `digest`; return whether it is that of the rest. Raises KeyError without one."""
+    return bool(stated.pop("digest") == sha256(canonical_json(stated)).hexdigest())
 
 
 def find_bucket(seller: str, buckets: int) -> int:

@@ -1,15 +1,14 @@
 """Rescoring: all sellers' answers for one model, policy and day, by tasks over exported entries, in one generation.
 
 STORE/entries/{marketplace}/            the exported entries
-STORE/runs/{day}-{model}-{policy}/      head.json while the run is unfinished, and {plan}/{marketplace}/ with a
-manifest each; its scores stay as Parquet
+STORE/runs/{day}-{model}-{policy}/      head.json while the run is unfinished
+    {plan}/{marketplace}/               a manifest, and the scores as Parquet
 """
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from sellertrust.names import seller_name
 from service.files import make_private
 from service.ledger.store import Ledger
 from service.scale.export import ExportResult, export_entries, forget_foreign
+from service.scale.layout import encode_with_digest, take_digest
 from service.scale.local import TaskLine
 from service.scale.manifest import (
     MANIFEST,
@@ -128,8 +128,7 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
             write_run(run, manifest, artifact, opened.scorer.policy.now)
             write_served(run, head, opened.scorer)
         stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
-        digest = sha256(canonical_json(stated)).hexdigest()
-        of_day.create(HEAD, canonical_json({**stated, "digest": digest}))
+        of_day.create(HEAD, encode_with_digest(stated))
     planned, places = _read_head(of_day)
     chain = None if planned is None else opened.ledger.seals.chain_at(planned.sequence)
     if planned is None or planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
@@ -141,7 +140,7 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
 def _read_head(of_day: Store) -> tuple[GenerationHead | None, list[Store]]:
     try:
         stated = parse_json(of_day.read(HEAD))
-        if stated.pop("digest") != sha256(canonical_json(stated)).hexdigest():
+        if not take_digest(stated):
             return None, []
         places = [of_day.subfolder(f"{stated['plan']}/{name}") for name in stated["marketplaces"]]
         return GenerationHead(**stated["head"]), places

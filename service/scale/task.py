@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
@@ -45,6 +44,7 @@ from service.scale.manifest import (
     read_manifest,
 )
 from service.scores.book.code_digests import contract_digest, core_digest
+from service.scores.book.generation_file import GenerationHead
 from service.scores.champion import Champion
 from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
 from service.scores.scorer import Scorer
@@ -189,8 +189,9 @@ def read_scores_of_task(store: Store, manifest: RunManifest, task: Task) -> pl.D
     receipt = read_receipt(store, manifest, task)
     try:
         part = _read_whole(store, receipt.part, receipt.sha256)
-        _require_own(part, receipt, manifest, task)
-        return part
+        if len(part) == receipt.sellers and _is_of_run(part, manifest.head, task, manifest.buckets):
+            return part
+        raise ConfigurationWrong(f"{receipt.part} holds other sellers or another run's scores")
     except ConfigurationWrong as error:
         raise ConfigurationWrong(
             f"{error.message}: {task.receipt_path} does not state its part as it is; delete it, and run line {task.line}"
@@ -208,15 +209,14 @@ def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
     raise ConfigurationWrong(f"{store.place}/{part} holds no scores")
 
 
-def _require_own(part: pl.DataFrame, receipt: Receipt, manifest: RunManifest, task: Task) -> None:
-    names, head = set(part["seller"]), manifest.head
+def _is_of_run(part: pl.DataFrame, head: GenerationHead, task: Task, buckets: int) -> bool:
+    sellers = set(part["seller"])
     made_by = part.select("day", *_MADE_BY).unique().rows()
-    if (
-        not len(names) == len(part) == receipt.sellers
-        or any(find_bucket(name, manifest.buckets) != task.bucket for name in names)
-        or any(row != (head.day, head.model, head.policy, head.core, head.sequence) for row in made_by)
-    ):
-        raise ConfigurationWrong(f"{receipt.part} holds other sellers or another run's scores")
+    return (
+        len(sellers) == len(part)
+        and all(find_bucket(seller, buckets) == task.bucket for seller in sellers)
+        and all(row == (head.day, head.model, head.policy, head.core, head.sequence) for row in made_by)
+    )
 
 
 def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
@@ -266,8 +266,8 @@ def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str
     with suppress(ConfigurationWrong):
         frame = _read_whole(Store(before.place), *task.earlier)
         head = run.manifest.head._replace(day=before.day, sequence=before.sequence)
-        stated = Receipt(task.line, "", *task.earlier, sellers=len(frame), bytes=0)
-        _require_own(frame, stated, replace(run.manifest, head=head), task)
+        if not _is_of_run(frame, head, task, run.manifest.buckets):
+            return {}
         is_new = (pl.max_horizontal("occur_time", "report_time") >= before.observe_time) | (
             pl.col("sequence") > before.sequence
         )
