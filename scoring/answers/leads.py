@@ -124,8 +124,14 @@ def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterat
     if explanation.thin_file is not None:
         thin = explanation.thin_file
         is_old_enough = thin.tenure_days >= thin.tenure_days_needed
-        lead = Lead(THIN_FILE, 0, counted=thin.settled_orders, compared=thin.settled_orders_needed)
-        yield replace(lead, caused=is_old_enough, responsive=is_old_enough and not score.override)
+        yield Lead(
+            THIN_FILE,
+            0,
+            counted=thin.settled_orders,
+            compared=thin.settled_orders_needed,
+            caused=is_old_enough,
+            responsive=is_old_enough and not score.override,
+        )
     if STANDING in score.reason_codes:
         parts = answer.in_force.standing_parts
         entries = tuple(entry for part in parts for entry in part.entries)

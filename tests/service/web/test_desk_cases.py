@@ -428,13 +428,10 @@ def test_a_later_part_of_the_queue_is_of_now(client: Client, tmp_path: Path, lim
         assert "cases of this part to decide" in body
         client.confirm_violation(MARKET, first, actor="reviewer-2", reason="Seen.")
         assert f'row"><a href="/cases/{first}"' not in someone.get("/queue?part=1").body.decode()
-        assert b"over 2 left" in someone.get(f"/cases/{_case_in(someone)}").body
+        case, *_ = re.findall(r'row"><a href="(/cases/[^"]+)"', someone.get("/queue").body.decode())
+        assert b"over 2 left" in someone.get(case).body
         for other in ("x", "-1", "999"):
             assert someone.get(f"/queue?part={other}").body == someone.get("/queue").body
-
-
-def _case_in(someone: Person) -> str:
-    return re.findall(r'row"><a href="/cases/([^"]+)"', someone.get("/queue").body.decode())[0]
 
 
 def test_a_queue_that_takes_long_is_read_on(client: Client, tmp_path: Path, limit: Limit) -> None:
