@@ -81,7 +81,7 @@ class ToldAnswer:
     given_back: Sequence[GivenBack]
     violations: Mapping[str, ViolationView]
     acts_tried: bool
-    """Whether all acts of the seller were tried: else no reason says that none helps."""
+    """Whether all acts of the seller were tried."""
     fixed: bool
     fixed_until: int | None
     """The days to the first better tier by a wait alone."""
