@@ -1,14 +1,10 @@
-"""Records of statements of reasons for the EU's transparency database, by its rules of July 2025.
+"""Records of statements of reasons for the EU's transparency database, by its rules of July 2025."""
 
-A record that breaks a rule cannot be made.
-"""
-
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Any
 
 from scoring.answers.statements import StatementOfReasons
 from scoring.answers.whole import WholeAnswer
@@ -28,90 +24,7 @@ MAX_FACTS, MAX_EXPLANATION, MAX_TEXT = 5_000, 2_000, 500
 _EARLIEST, _FIRST_APPLICATION, _LATEST = date(2000, 1, 1), date(2020, 1, 1), date(2038, 1, 1)
 _EPOCH = date(1970, 1, 1).toordinal()
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-Answer = Literal["Yes", "No"]
-Area = Literal[
-    "STATEMENT_CATEGORY_INTELLECTUAL_PROPERTY_INFRINGEMENTS",
-    "STATEMENT_CATEGORY_UNSAFE_AND_PROHIBITED_PRODUCTS",
-    "STATEMENT_CATEGORY_CONSUMER_INFORMATION",
-    "STATEMENT_CATEGORY_SCAMS_AND_FRAUD",
-    "STATEMENT_CATEGORY_OTHER_VIOLATION_TC",
-]
-Keyword = Literal[
-    "KEYWORD_TRADEMARK_INFRINGEMENT",
-    "KEYWORD_COPYRIGHT_INFRINGEMENT",
-    "KEYWORD_PATENT_INFRINGEMENT",
-    "KEYWORD_UNSAFE_PRODUCTS",
-    "KEYWORD_PROHIBITED_PRODUCTS",
-    "KEYWORD_GOODS_SERVICES_NOT_PERMITTED",
-    "KEYWORD_INSUFFICIENT_INFORMATION_ON_TRADERS",
-    "KEYWORD_MISLEADING_INFO_GOODS_SERVICES",
-    "KEYWORD_INAUTHENTIC_USER_REVIEWS",
-    "KEYWORD_OTHER",
-]
-Automated = Literal["AUTOMATED_DECISION_FULLY", "AUTOMATED_DECISION_PARTIALLY", "AUTOMATED_DECISION_NOT_AUTOMATED"]
-EndDay = Annotated[date, Field(le=_LATEST)]
-
-
-class TransparencyRecord(BaseModel):
-    """One statement as the database takes it; only the fields and values that this service states."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    puid: Annotated[str, Field(pattern=r"^[a-zA-Z0-9\-_]+$", max_length=MAX_TEXT)]
-    decision_visibility: list[Literal["DECISION_VISIBILITY_CONTENT_DEMOTED", "DECISION_VISIBILITY_OTHER"]] = []
-    decision_visibility_other: Text | None = None
-    decision_monetary: Literal["DECISION_MONETARY_SUSPENSION", "DECISION_MONETARY_OTHER"] | None = None
-    decision_monetary_other: Text | None = None
-    decision_provision: Literal["DECISION_PROVISION_PARTIAL_SUSPENSION"] | None = None
-    decision_account: Literal["DECISION_ACCOUNT_SUSPENDED", "DECISION_ACCOUNT_TERMINATED"] | None = None
-    decision_ground: Literal["DECISION_GROUND_ILLEGAL_CONTENT", "DECISION_GROUND_INCOMPATIBLE_CONTENT"]
-    illegal_content_legal_ground: Text | None = None
-    illegal_content_explanation: Annotated[str, Field(min_length=1, max_length=MAX_EXPLANATION)] | None = None
-    incompatible_content_ground: Text | None = None
-    incompatible_content_explanation: Annotated[str, Field(min_length=1, max_length=MAX_EXPLANATION)] | None = None
-    incompatible_content_illegal: Answer | None = None
-    content_type: Annotated[list[Literal["CONTENT_TYPE_PRODUCT", "CONTENT_TYPE_OTHER"]], Field(min_length=1)]
-    content_type_other: Text | None = None
-    category: Area
-    category_addition: list[Area] = []
-    category_specification: list[Keyword] = []
-    category_specification_other: Text | None = None
-    content_date: Annotated[date, Field(ge=_EARLIEST, le=_LATEST)]
-    application_date: Annotated[date, Field(ge=_FIRST_APPLICATION, le=_LATEST)]
-    end_date_visibility_restriction: EndDay | None = None
-    end_date_monetary_restriction: EndDay | None = None
-    end_date_service_restriction: EndDay | None = None
-    end_date_account_restriction: EndDay | None = None
-    decision_facts: Annotated[str, Field(min_length=1, max_length=MAX_FACTS)]
-    source_type: Literal[
-        "SOURCE_ARTICLE_16", "SOURCE_TRUSTED_FLAGGER", "SOURCE_TYPE_OTHER_NOTIFICATION", "SOURCE_VOLUNTARY"
-    ]
-    source_identity: Text | None = None
-    automated_detection: Answer
-    automated_decision: Automated
-
-    @model_validator(mode="after")
-    def _check(self) -> "TransparencyRecord":
-        decisions = (self.decision_visibility, self.decision_monetary, self.decision_provision, self.decision_account)
-        illegal = (self.illegal_content_legal_ground, self.illegal_content_explanation)
-        incompatible = (self.incompatible_content_ground, self.incompatible_content_explanation)
-        stated, other = (illegal, incompatible) if "ILLEGAL" in self.decision_ground else (incompatible, illegal)
-        others: tuple[tuple[Sequence[str | None], str | None], ...] = (
-            (self.decision_visibility, self.decision_visibility_other),
-            ([self.decision_monetary], self.decision_monetary_other),
-            (self.content_type, self.content_type_other),
-            (self.category_specification, self.category_specification_other),
-        )
-        wrong = [text for words, text in others if any(str(word).endswith("_OTHER") for word in words) != bool(text)]
-        if wrong or not any(decisions) or not all(stated) or any(other):
-            raise ValueError("needs a decision, the texts of its ground alone, and a text exactly with OTHER")
-        if self.source_type == "SOURCE_VOLUNTARY" and self.source_identity:
-            raise ValueError("source_identity must be empty without a notice")
-        return self
-
-
-_AREAS: Mapping[Category, Area] = {
+_AREAS: Mapping[Category, str] = {
     Category.COUNTERFEIT: "STATEMENT_CATEGORY_INTELLECTUAL_PROPERTY_INFRINGEMENTS",
     Category.IP: "STATEMENT_CATEGORY_INTELLECTUAL_PROPERTY_INFRINGEMENTS",
     Category.SAFETY: "STATEMENT_CATEGORY_UNSAFE_AND_PROHIBITED_PRODUCTS",
@@ -121,7 +34,7 @@ _AREAS: Mapping[Category, Area] = {
     Category.INTEGRITY: "STATEMENT_CATEGORY_SCAMS_AND_FRAUD",
     Category.SERVICE: "STATEMENT_CATEGORY_OTHER_VIOLATION_TC",
 }
-_KEYWORDS: Mapping[str, Keyword] = {
+_KEYWORDS: Mapping[str, str] = {
     "counterfeit_goods": "KEYWORD_TRADEMARK_INFRINGEMENT",
     "customs_seizure": "KEYWORD_TRADEMARK_INFRINGEMENT",
     "trademark_infringement": "KEYWORD_TRADEMARK_INFRINGEMENT",
@@ -156,7 +69,7 @@ _RESTRICTED = {
     "decision_provision": "service",
     "decision_account": "account",
 }
-_AUTOMATED: Mapping[Automation, Automated] = {
+_AUTOMATED: Mapping[Automation, str] = {
     Automation.NONE: "AUTOMATED_DECISION_NOT_AUTOMATED",
     Automation.PARTIAL: "AUTOMATED_DECISION_PARTIALLY",
     Automation.FULL: "AUTOMATED_DECISION_FULLY",
@@ -170,35 +83,39 @@ def find_record(
     answer: WholeAnswer,
     title: str,
     facts: str,
-) -> TransparencyRecord | None:
-    """Return the record of a statement with a violation among its grounds; None for credit risk alone.
+) -> str:
+    """Return the record in JSON of a statement with a violation among its grounds; "" for credit risk alone.
 
     `seller`: its resource name; `title`: what the measure does; `facts`: sentences that name nobody.
     """
     if not views or statement.measure.current.kind not in _DECISIONS:
-        return None
+        return ""
     areas = list(dict.fromkeys(_AREAS[view.category] for view in views))
     words = list(dict.fromkeys(_KEYWORDS.get(view.violation_type, "KEYWORD_OTHER") for view in views))
+    is_about_listing = any(view.listing for view in views)
     begin = statement.measure.start
     if begin is None:
         begin = answer.stamp.observe_time if statement.statement is None else statement.statement.record_time
-    return TransparencyRecord(
-        puid=name_record(seller, statement),
+    record = {
+        "puid": name_record(seller, statement),
         **_state_decision(statement, title),
         **_state_ground(statement, views, facts),
+        "content_type": ["CONTENT_TYPE_PRODUCT" if is_about_listing else "CONTENT_TYPE_OTHER"],
+        "content_type_other": "" if is_about_listing else "The account of a trader",
+        "category": areas[0],
+        "category_addition": areas[1:],
+        "category_specification": words,
+        "category_specification_other": "Another breach of the terms" if "KEYWORD_OTHER" in words else "",
+        "content_date": max(_day_of(_find_registered(answer)), _EARLIEST),
+        "application_date": max(_day_of(begin), _FIRST_APPLICATION),
+        **_state_end(statement),
+        "decision_facts": facts[:MAX_FACTS],
         **_state_source(views),
-        content_type=["CONTENT_TYPE_PRODUCT"] if any(view.listing for view in views) else ["CONTENT_TYPE_OTHER"],
-        content_type_other=None if any(view.listing for view in views) else "The account of a trader",
-        category=areas[0],
-        category_addition=areas[1:],
-        category_specification=words,
-        category_specification_other="Another breach of the terms" if "KEYWORD_OTHER" in words else None,
-        content_date=max(_day_of(_find_registered(answer)), _EARLIEST),
-        application_date=max(_day_of(begin), _FIRST_APPLICATION),
-        decision_facts=facts[:MAX_FACTS],
-        automated_detection="Yes" if any(view.automated for view in views) else "No",
-        automated_decision=_AUTOMATED[statement.decided_by],
-    )
+        "automated_detection": "Yes" if any(view.automated for view in views) else "No",
+        "automated_decision": _AUTOMATED[statement.decided_by],
+    }
+    stated = {name: value for name, value in record.items() if value}
+    return json.dumps(stated, ensure_ascii=False, separators=(",", ":"), default=date.isoformat)
 
 
 def name_record(seller: str, statement: StatementOfReasons) -> str:
@@ -214,10 +131,15 @@ def _state_decision(statement: StatementOfReasons, title: str) -> dict[str, Any]
     stated: dict[str, Any] = {name: [word] if name == "decision_visibility" else word}
     if word.endswith("_OTHER"):
         stated[f"{name}_other"] = title[:MAX_TEXT]
-    end = None if statement.measure.end is None else _day_of(statement.measure.end)
-    if end is not None and end <= _LATEST:  # an empty one means no end
-        stated[f"end_date_{_RESTRICTED[name]}_restriction"] = end
     return stated
+
+
+def _state_end(statement: StatementOfReasons) -> dict[str, date]:
+    end = None if statement.measure.end is None else _day_of(statement.measure.end)
+    if end is None or end > _LATEST:  # an empty one means no end
+        return {}
+    name, _ = _DECISIONS[statement.measure.current.kind]
+    return {f"end_date_{_RESTRICTED[name]}_restriction": end}
 
 
 def _state_ground(statement: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> dict[str, Any]:

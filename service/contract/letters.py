@@ -158,10 +158,8 @@ class _Letters:
         for view in views:
             opening, *_, closing = self._tell_violation(view)
             told += [opening, tell_source(view, self._texts), closing]
-        found = find_record(
-            self._seller, statement, views, self._whole, self._title(statement.measure), self._texts.join(told)
-        )
-        return "" if found is None else found.model_dump_json(exclude_defaults=True)
+        title, facts = self._title(statement.measure), self._texts.join(told)
+        return find_record(self._seller, statement, views, self._whole, title, facts)
 
     def _list_views(self, statement: StatementOfReasons) -> list[ViolationView]:
         return [self._violations[name] for name in statement.violations if name in self._violations]

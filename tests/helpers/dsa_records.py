@@ -15,7 +15,21 @@ REQUIRED = (
     *("source_type", "automated_detection", "automated_decision"),
 )
 DECISIONS = ("decision_visibility", "decision_monetary", "decision_provision", "decision_account")
+TEXTS = (
+    *("decision_facts", "illegal_content_legal_ground", "illegal_content_explanation", "source_identity"),
+    *("incompatible_content_ground", "incompatible_content_explanation", "content_date", "application_date"),
+    *(f"end_date_{name}_restriction" for name in ("visibility", "monetary", "service", "account")),
+)
 LONGEST = {"decision_facts": 5_000, "incompatible_content_explanation": 2_000, "illegal_content_explanation": 2_000}
+CATEGORIES = (
+    "INTELLECTUAL_PROPERTY_INFRINGEMENTS|UNSAFE_AND_PROHIBITED_PRODUCTS|CONSUMER_INFORMATION|SCAMS_AND_FRAUD"
+    "|OTHER_VIOLATION_TC|NOT_SPECIFIED_NOTICE"
+)
+KEYWORDS = (
+    "(TRADEMARK|COPYRIGHT|DESIGN|PATENT|TRADE_SECRET)_INFRINGEMENT|GEOGRAPHIC_INDICATIONS_INFRINGEMENT|UNSAFE_PRODUCTS"
+    "|PROHIBITED_PRODUCTS|GOODS_SERVICES_NOT_PERMITTED|INSUFFICIENT_INFORMATION_ON_TRADERS|MISLEADING_INFO_GOODS_SERVICES"
+    "|MISLEADING_INFO_CONSUMER_RIGHTS|NONCOMPLIANCE_PRICING|INAUTHENTIC_(LISTINGS|USER_REVIEWS|ACCOUNTS)|OTHER"
+)
 WORDS = {
     "decision_visibility": r"DECISION_VISIBILITY_(CONTENT_(REMOVED|DISABLED|DEMOTED|LABELLED)|OTHER)",
     "decision_monetary": "DECISION_MONETARY_(SUSPENSION|TERMINATION|OTHER)",
@@ -23,9 +37,9 @@ WORDS = {
     "decision_account": "DECISION_ACCOUNT_(SUSPENDED|TERMINATED)",
     "decision_ground": "DECISION_GROUND_(ILLEGAL|INCOMPATIBLE)_CONTENT",
     "content_type": "CONTENT_TYPE_(APP|AUDIO|IMAGE|PRODUCT|SYNTHETIC_MEDIA|TEXT|VIDEO|OTHER)",
-    "category": r"STATEMENT_CATEGORY_\w+",
-    "category_addition": r"STATEMENT_CATEGORY_\w+",
-    "category_specification": r"KEYWORD_(?!DANGEROUS_TOYS)\w+",
+    "category": f"STATEMENT_CATEGORY_({CATEGORIES})",
+    "category_addition": f"STATEMENT_CATEGORY_({CATEGORIES})",
+    "category_specification": f"KEYWORD_({KEYWORDS})",
     "source_type": "SOURCE_(ARTICLE_16|TRUSTED_FLAGGER|TYPE_OTHER_NOTIFICATION|VOLUNTARY)",
     "automated_detection": "Yes|No",
     "incompatible_content_illegal": "Yes|No",
@@ -50,15 +64,18 @@ def _list_broken(record: dict[str, Any]) -> Iterator[str]:
             first = date(2020, 1, 1) if name == "application_date" else date(2000, 1, 1)
             if not first <= date.fromisoformat(value) <= date(2038, 1, 1):
                 yield f"{name}: {value}"
-        elif len(value) > LONGEST.get(name, 500):
+        elif isinstance(value, str) and len(value) > LONGEST.get(name, 500):
             yield f"{name} is too long"
-        if any(one.endswith("_OTHER") for one in words) and not record.get(f"{name}_other"):
-            yield f"{name}_other is missing"
+        if any(one.endswith("_OTHER") for one in words) is not (f"{name}_other" in record):
+            yield f"{name}_other is missing, or says what no word asks for"
+    known = {*REQUIRED, *WORDS, *TEXTS, *(f"{name}_other" for name in WORDS)}
+    yield from (f"{name} is no field" for name in sorted(record.keys() - known))
+    grounds = [name for name in record if name.endswith(("_content_ground", "_content_legal_ground", "_explanation"))]
     ground = "illegal" if "ILLEGAL" in record["decision_ground"] else "incompatible"
-    if not record.get(f"{ground}_content_explanation"):
+    if len(grounds) != 2 or not all(name.startswith(f"{ground}_content") for name in grounds):
         yield "the ground is not explained"
     if record["source_type"] == "SOURCE_VOLUNTARY" and "source_identity" in record:
-        yield "a voluntary source has no identity"
+        yield "source_identity belongs to no voluntary source"
 
 
 def view_of(row: FactRow, source: Source, *, automated: bool) -> ViolationView:

@@ -8,13 +8,11 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import ValidationError
 
 from sellertrust.client import seller_name
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
-from service.contract.dsa_records import TransparencyRecord
 from tests.helpers.dsa_records import list_broken
 from tests.helpers.policies import GRADED, TIERS
 from tests.helpers.refusals import refusal, refused_fields
@@ -307,14 +305,14 @@ def test_records_are_as_the_published_rules_say(running: Running) -> None:
         ({"end_date_visibility_restriction": "2038-01-02"}, "end_date"),
         ({"source_type": "SOURCE_VOLUNTARY", "source_identity": "Customs"}, "source_identity"),
         ({"incompatible_content_ground": "x" * 501}, "incompatible"),
-        ({"more": 1}, "more"),
+        ({"more": "1"}, "more"),
     ],
 )
-def test_a_record_that_breaks_a_rule_cannot_be_made(running: Running, change: dict[str, Any], name: str) -> None:
+def test_the_second_reading_finds_each_broken_rule(running: Running, change: dict[str, Any], name: str) -> None:
     good = next(json.loads(one.record) for one in letters(running, "s1") if one.record and one.kind == DEMOTION)
-    TransparencyRecord.model_validate(good)
-    with pytest.raises(ValidationError, match=name):
-        TransparencyRecord.model_validate(good | change)
+    stated = {field: value for field, value in (good | change).items() if value is not None}
+    assert list_broken(good) == []
+    assert any(name in broken for broken in list_broken(stated))
 
 
 NEW = """
