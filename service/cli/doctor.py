@@ -17,6 +17,8 @@ from service.settings import Settings, describe, load
 
 app = typer.Typer()
 
+CHECK_SECONDS = 2.0
+
 
 @app.command("doctor")
 def doctor(output: Output = Format.TABLE) -> None:
@@ -143,18 +145,21 @@ def _server(settings: Settings) -> str:
 
     with connect(settings, service_config="{}") as client:  # a server that does not check health itself
         try:
-            status = health_pb2_grpc.HealthStub(client.channel).Check(health_pb2.HealthCheckRequest(), timeout=2).status
-        except grpc.RpcError:
-            trouble = connection_trouble(settings, settings.target)
-            nothing = f"No server answers at {settings.target}. Start one with `sellertrust serve`."
-            raise SellertrustError("; ".join(trouble) if trouble else nothing) from None
+            status = (
+                health_pb2_grpc.HealthStub(client.channel)
+                .Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
+                .status
+            )
+        except grpc.RpcError as error:
+            message = SellertrustCallError.of(error, CHECK_SECONDS).message
+            raise SellertrustError("; ".join(connection_trouble(settings, message) or [message])) from None
         found = f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
         return f"{found}; {_describe_running(client)}"
 
 
 def _describe_running(client: Client) -> str:
     try:
-        found = client.get_policy(deadline_seconds=2)
+        found = client.get_policy(deadline_seconds=CHECK_SECONDS)
     except SellertrustCallError as error:
         return f"it does not say what it runs: {error.message}"
     server = found.server
