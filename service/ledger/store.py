@@ -14,8 +14,8 @@ from service.ledger.clock.ledger_clock import LastEntry, LedgerClock, last_entry
 from service.ledger.clock.server_clock import REST, SKEW, ServerClock, clock_ahead_caution, time_at_end, wall_clock
 from service.ledger.database.database import CONFLICT, Database
 from service.ledger.database.rights import require_rights
-from service.ledger.database.row_reader import RowReader
 from service.ledger.database.schema import SchemaState, require_current, state_of, upgrade_open
+from service.ledger.database.tables import RowReader
 from service.ledger.queries.cases import CaseQueries
 from service.ledger.queries.changes import ChangeQueries
 from service.ledger.queries.entries import EntryQueries

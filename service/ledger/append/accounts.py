@@ -17,9 +17,18 @@ from scoring.entries.kinds.settlement import (
     DepositChanged,
     PayoutsChanged,
 )
-from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds
-from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
-from service.ledger.database.tables import ENTRY, ON_TERMS
+from service.ledger.database.tables import (
+    ENTRY,
+    HERE,
+    NAMED,
+    OF_SELLERS,
+    ON_TERMS,
+    RECORDED,
+    RowReader,
+    among,
+    among_kinds,
+    read_fact,
+)
 
 _E = ENTRY.c
 _ON_TERMS = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS)).order_by(_E.seller, _E.sequence)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Self
 from service.ledger.append.batch import insert_sealed
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row
+from service.ledger.database.tables import RowReader
 from service.ledger.records import Act
 
 

@@ -25,9 +25,7 @@ from service.ledger.append.own_reports import needs_own_report_check, refuse_own
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
 from service.ledger.database.database import Database
-from service.ledger.database.expressions import HERE, among, of_kind
-from service.ledger.database.row_reader import NAMED, RowReader
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, HERE, NAMED, RowReader, among, of_kind
 from service.ledger.queries.entries import require_own_decision
 from service.ledger.queries.positions import record_position
 from service.ledger.queries.violations import read_decisions

@@ -9,8 +9,8 @@ from service.ledger.append.known import KnownContext, load_known
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import insert_entries
-from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row, row_of
+from service.ledger.database.tables import RowReader
 from service.ledger.records import AppendedEntry
 from service.ledger.seals.chain import leaf_of, seal
 from service.ledger.seals.sealed_texts import seal_texts

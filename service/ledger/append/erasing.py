@@ -15,8 +15,7 @@ from service.ledger.append.linking import void_links
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import Database
 from service.ledger.database.drivers import INSUFFICIENT_PRIVILEGE, sqlstate_of
-from service.ledger.database.row_reader import RowReader
-from service.ledger.database.tables import ENTRY, SELLER_KEY
+from service.ledger.database.tables import ENTRY, SELLER_KEY, RowReader
 from service.ledger.records import AppendedEntry
 
 PATIENCE_SECONDS = 5

@@ -23,9 +23,7 @@ from service.ledger.append.known import (
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.expressions import among
-from service.ledger.database.row_reader import NAMED, RowReader, read_fact
-from service.ledger.database.tables import SOURCE_POSITION
+from service.ledger.database.tables import NAMED, SOURCE_POSITION, RowReader, among, read_fact
 from service.ledger.queries.positions import record_position
 from service.ledger.records import Position
 

@@ -19,10 +19,20 @@ from scoring.entries.kinds.conduct import (
 from scoring.entries.kinds.decisions import CaseChanged, EntryCorrected, MeasureChanged
 from scoring.entries.violation_state import TimedDecision, ViolationState
 from service.ledger.append.accounts import load_accounts, load_cases, load_contests
-from service.ledger.database.expressions import HERE, OF_SELLERS, among, among_kinds, of_kind, only
-from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
 from service.ledger.database.rows import require_known
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import (
+    ENTRY,
+    HERE,
+    NAMED,
+    OF_SELLERS,
+    RECORDED,
+    RowReader,
+    among,
+    among_kinds,
+    of_kind,
+    only,
+    read_fact,
+)
 from service.ledger.queries.resolving import fold_states
 
 CHUNK = 5_000

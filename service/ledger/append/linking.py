@@ -25,9 +25,19 @@ from service.ledger.append.known import KnownContext
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.expressions import HERE, among, among_kinds
-from service.ledger.database.row_reader import NAMED, RECORDED, RowReader, read_fact
-from service.ledger.database.tables import CASES, COUNTING, ENTRY, ON_TERMS
+from service.ledger.database.tables import (
+    CASES,
+    COUNTING,
+    ENTRY,
+    HERE,
+    NAMED,
+    ON_TERMS,
+    RECORDED,
+    RowReader,
+    among,
+    among_kinds,
+    read_fact,
+)
 from service.ledger.queries.links import (
     LINKED,
     LINKS_OF_SELLERS,

@@ -8,9 +8,7 @@ from scoring.entries.kinds.conduct import AttributionStated, IncidentChanged, St
 from scoring.entries.kinds.decisions import EntryCorrected
 from scoring.entries.kinds.table import Fact
 from service.call_context import LOCAL_CALLER, current_call, is_answering
-from service.ledger.database.expressions import HERE, among, among_kinds
-from service.ledger.database.row_reader import NAMED, RECORDED, RowReader
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, HERE, NAMED, RECORDED, RowReader, among, among_kinds
 
 _E = ENTRY.c
 _OTHERS_DECIDE = frozenset({Action.CONFIRM, Action.DISMISS, Action.REDUCE, Action.OVERTURN, Action.REINSTATE})

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import act_clause
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, act_clause
 from service.ledger.records import Act
 
 _E = ENTRY.c

@@ -19,9 +19,7 @@ from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCa
 from scoring.base.time import SECOND
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, ONLY_HERE, act_clause, among
-from service.ledger.database.row_reader import RowReader
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, HERE, ONLY_HERE, RowReader, act_clause, among
 from service.ledger.records import Act
 from service.ledger.seals.sealed_texts import SellerKey, keyed_digest, read_keys, read_or_make_keys, unseal
 

@@ -11,8 +11,8 @@ from service.ledger.append.appending import find_taken_revision, is_recorded, re
 from service.ledger.append.batch import Batch
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.server_clock import Present
-from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE
+from service.ledger.database.tables import RowReader
 from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries, read_supposed
 from service.ledger.records import Cut
 

@@ -8,9 +8,8 @@ from sqlalchemy import Connection, Executable, func, literal_column, select
 from service.ledger.clock import mending
 from service.ledger.clock.server_clock import Present, ServerClock, require_no_gap, steady_clock
 from service.ledger.database.database import CLOCK, Database, lock_time
-from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, RowReader
 from service.ledger.records import Cut
 
 _E = ENTRY.c

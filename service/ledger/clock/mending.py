@@ -30,9 +30,7 @@ from scoring.base.enums import Kind
 from scoring.base.errors import invalid
 from scoring.base.time import format_time
 from scoring.entries.kinds.decisions import ClockMended
-from service.ledger.database.expressions import of_kind
-from service.ledger.database.row_reader import read_fact
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, of_kind, read_fact
 
 _E = ENTRY.c
 LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))

@@ -8,9 +8,7 @@ from sqlalchemy import and_, bindparam, exists, func, or_, select, text
 from scoring.entries.cases import OPEN_STATES
 from scoring.entries.kinds.decisions import CaseChanged
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among
-from service.ledger.database.row_reader import NAMED, read_fact
-from service.ledger.database.tables import CASES, ENTRY
+from service.ledger.database.tables import CASES, ENTRY, HERE, NAMED, UP_TO_LAST, among, read_fact
 from service.ledger.queries.waiting import ALL, WaitingList
 from service.ledger.records import Cut
 

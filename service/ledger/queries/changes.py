@@ -7,9 +7,8 @@ from sqlalchemy import bindparam, select
 
 from scoring.base.enums import Kind
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds, read_content
 from service.ledger.database.rows import PLACE
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, HERE, UP_TO_LAST, among_kinds, read_content
 
 _E = ENTRY.c
 _ALL = 2**62

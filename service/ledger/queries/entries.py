@@ -7,19 +7,22 @@ from scoring.base.enums import Kind
 from scoring.base.errors import EntryContentDiffers
 from scoring.entries.entry import entry_from_content
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import (
+from service.ledger.database.rows import require_known
+from service.ledger.database.tables import (
     AS_OF_CUT,
+    COMPLAINTS,
+    ENTRY,
+    FACTS,
     HERE,
+    NAMED,
     ONLY_HERE,
     SEEN,
     SELLERS,
     UP_TO_LAST,
+    RowReader,
     among,
     among_kinds,
 )
-from service.ledger.database.row_reader import NAMED, RowReader
-from service.ledger.database.rows import require_known
-from service.ledger.database.tables import COMPLAINTS, ENTRY, FACTS
 from service.ledger.queries.waiting import WaitingList
 from service.ledger.records import Cut, RecordedEntry
 from service.ledger.seals.sealed_texts import SellerKey, key_id_of, read_keys, unseal

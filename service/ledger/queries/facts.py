@@ -26,9 +26,20 @@ from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow, FactTable, OmittedAllegations, tabulate
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, SEEN, SELLERS, among, read_content
 from service.ledger.database.rows import require_known
-from service.ledger.database.tables import ALLEGED, COUNTING, ENTRY, EXPOSED, FOUND, LATER
+from service.ledger.database.tables import (
+    ALLEGED,
+    COUNTING,
+    ENTRY,
+    EXPOSED,
+    FOUND,
+    HERE,
+    LATER,
+    SEEN,
+    SELLERS,
+    among,
+    read_content,
+)
 from service.ledger.queries.supposed import NOTHING_SUPPOSED, SALE_VALUES, SupposedEntries
 from service.ledger.records import Cut
 

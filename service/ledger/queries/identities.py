@@ -9,9 +9,7 @@ from sqlalchemy import select
 from scoring.base.enums import CorrectionKind, IdentityLevel, Kind
 from scoring.entries.kinds.table import KINDS
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds
-from service.ledger.database.row_reader import NAMED
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, HERE, NAMED, UP_TO_LAST, among_kinds
 from service.ledger.records import Cut, IdentityInForce
 
 _E = ENTRY.c

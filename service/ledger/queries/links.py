@@ -27,9 +27,20 @@ from scoring.network.terms import LEAST_CAUSE, MAX_CAUSE_DAYS, Violator
 from scoring.policy.history import find_decision_times
 from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, act_clause, among, among_kinds, only
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
+from service.ledger.database.tables import (
+    COUNTING,
+    ENTRY,
+    HERE,
+    ON_TERMS,
+    RECORDED,
+    UP_TO_LAST,
+    RowReader,
+    act_clause,
+    among,
+    among_kinds,
+    only,
+    read_fact,
+)
 from service.ledger.queries.resolving import ABOUT, CORRECTIONS, fold_states
 from service.ledger.records import Act, Cut
 

@@ -18,9 +18,18 @@ from scoring.measures.case_record import CaseStatement
 from scoring.measures.record import MeasureStatement
 from scoring.measures.seller_terms import SellerTerms
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import AS_OF_CUT, HERE, SELLERS, UP_TO_LAST, among, among_kinds
-from service.ledger.database.row_reader import read_fact
-from service.ledger.database.tables import ENTRY, FLOWING, ON_TERMS
+from service.ledger.database.tables import (
+    AS_OF_CUT,
+    ENTRY,
+    FLOWING,
+    HERE,
+    ON_TERMS,
+    SELLERS,
+    UP_TO_LAST,
+    among,
+    among_kinds,
+    read_fact,
+)
 from service.ledger.records import Cut
 
 _E = ENTRY.c

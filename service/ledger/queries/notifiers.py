@@ -7,9 +7,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 
 from scoring.base.enums import Attribution, Source, Status
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import AS_OF_CUT, HERE, ONLY_HERE, among, select_distinct
-from service.ledger.database.row_reader import RowReader
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import AS_OF_CUT, ENTRY, HERE, ONLY_HERE, RowReader, among, select_distinct
 from service.ledger.queries.violations import ATTRIBUTION, CHANGED, SOURCE, STATUS
 from service.ledger.queries.waiting import ALL, KeptValue
 from service.ledger.records import Cut, Record, find_outcome

@@ -20,9 +20,17 @@ from scoring.entries.violation_state import (
     incident_after_moves,
 )
 from scoring.features.corrections import find_merged_incident
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among, among_kinds, of_kind
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import (
+    ENTRY,
+    HERE,
+    RECORDED,
+    UP_TO_LAST,
+    RowReader,
+    among,
+    among_kinds,
+    of_kind,
+    read_fact,
+)
 from service.ledger.records import ViolationView
 
 _E = ENTRY.c

@@ -17,9 +17,7 @@ from scoring.network.rings import LinkCase, Ring, RingIndex
 from scoring.network.terms import MAX_CAUSE_DAYS
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import Mending
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds
-from service.ledger.database.row_reader import RowReader
-from service.ledger.database.tables import CASES, COUNTING, ENTRY, SEAL
+from service.ledger.database.tables import CASES, COUNTING, ENTRY, HERE, SEAL, UP_TO_LAST, RowReader, among_kinds
 from service.ledger.queries.links import (
     CHUNK,
     LINKED,

@@ -8,8 +8,7 @@ from scoring.entries.cases import trace_stops
 from scoring.loss_certificate.contradictions import RUN_TYPES, ObservedCases, RunCase
 from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller, read_lifted
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, UP_TO_LAST, among_kinds, of_kind
-from service.ledger.database.tables import COUNTING, ENTRY, ON_TERMS
+from service.ledger.database.tables import COUNTING, ENTRY, HERE, ON_TERMS, UP_TO_LAST, among_kinds, of_kind
 from service.ledger.queries.measures import MeasureQueries
 from service.ledger.queries.sellers import SellerQueries
 from service.ledger.queries.violations import ViolationQueries

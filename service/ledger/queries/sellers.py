@@ -6,8 +6,7 @@ from sqlalchemy import bindparam, func, select
 from scoring.base.enums import Kind
 from scoring.base.time import day_of
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import HERE, SELLERS, UP_TO_LAST, among, of_kind, select_distinct
-from service.ledger.database.tables import ENTRY
+from service.ledger.database.tables import ENTRY, HERE, SELLERS, UP_TO_LAST, among, of_kind, select_distinct
 from service.ledger.records import Cut
 
 ORDER_DAYS = 30

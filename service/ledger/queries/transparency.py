@@ -9,8 +9,7 @@ from scoring.base.enums import CorrectionKind, Kind, MeasureState
 from scoring.base.time import DAY
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.mending import read_mended_times
-from service.ledger.database.expressions import HERE, among_kinds, of_kind
-from service.ledger.database.tables import ENTRY, EXPOSED, FOUND, ON_TERMS
+from service.ledger.database.tables import ENTRY, EXPOSED, FOUND, HERE, ON_TERMS, among_kinds, of_kind
 
 CHUNK = 10_000
 

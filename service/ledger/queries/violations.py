@@ -9,18 +9,20 @@ from scoring.base.errors import ViolationNotFound
 from scoring.base.time import format_time
 from scoring.entries.violation_state import RecordedChange, ViolationState
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.expressions import (
+from service.ledger.database.tables import (
     AS_OF_CUT,
+    ENTRY,
     HERE,
     ONLY_HERE,
+    RECORDED,
     UP_TO_LAST,
+    RowReader,
     among,
     among_kinds,
     of_kind,
     read_content,
+    read_fact,
 )
-from service.ledger.database.row_reader import RECORDED, RowReader, read_fact
-from service.ledger.database.tables import ENTRY
 from service.ledger.queries.entries import read_page
 from service.ledger.queries.resolving import REPORT, change_of, resolve, state_on_arrival
 from service.ledger.queries.waiting import WaitingList

@@ -10,7 +10,7 @@ from sqlalchemy import Select
 
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.mending import Mending
-from service.ledger.database.row_reader import RowReader
+from service.ledger.database.tables import RowReader
 from service.ledger.queries.seals import SealQueries
 from service.ledger.records import Cut
 

@@ -15,10 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import bindparam, insert, select
 
-from service.ledger.database.expressions import among
-from service.ledger.database.row_reader import RowReader
 from service.ledger.database.rows import PLACE, Row
-from service.ledger.database.tables import SELLER_KEY
+from service.ledger.database.tables import SELLER_KEY, RowReader, among
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

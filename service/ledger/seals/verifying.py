@@ -14,9 +14,8 @@ from typing import Any
 from sqlalchemy import Column, bindparam, func, select
 
 from scoring.base.enums import Kind
-from service.ledger.database.expressions import TextList, among
 from service.ledger.database.rows import PLACE
-from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION
+from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION, TextList, among
 from service.ledger.seals.chain import GENESIS, LEAF_PREFIX_BYTES, extend_chain, leaf_of
 from service.ledger.seals.merkle import merkle_root
 from service.ledger.seals.sealed_texts import SellerKey, key_id_of, unseal

@@ -17,7 +17,7 @@ from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.network.terms import MAX_CAUSE_DAYS, find_terms
 from scoring.policy.rules import NO_RULES
-from service.ledger.database.row_reader import RowReader
+from service.ledger.database.tables import RowReader
 from service.ledger.queries import rings
 from service.ledger.queries.links import LinkViolation
 from service.ledger.queries.rings import RingQueries
