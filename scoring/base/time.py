@@ -21,6 +21,7 @@ def day_of(time: int) -> int:
     return time // DAY
 
 
+@lru_cache(maxsize=4096)
 def parse_day(text: str) -> int:
     """Parse `YYYY-MM-DD` into days since 1970-01-01: `parse_day("1970-01-02") == 1`.
 
@@ -62,6 +63,7 @@ def parse_time(text: str) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+@lru_cache(maxsize=4096)
 def format_time(time: int) -> str:
     """Format microseconds since 1970 as RFC 3339 in UTC.
 

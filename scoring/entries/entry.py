@@ -100,9 +100,9 @@ def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath])
     batch: list[PreparedEntry] = []
     problems: list[FieldViolation] = []
     for entry, path in zip(entries, paths, strict=True):
-        found = [FieldViolation((*path, *below), text) for below, text in _list_problems(entry, now)]
-        problems += found
-        if not found:
+        for below, text in _list_problems(entry, now):
+            problems.append(FieldViolation((*path, *below), text))
+        if not problems:
             batch.append(_drop_report_time_of_today(now, prepare_trusted(entry)))
     if problems:
         raise InvalidInput(problems)
@@ -113,6 +113,8 @@ def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath])
 
 def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
     occur, report = entry.occur_time or 0, entry.report_time or 0
+    if occur <= now and report <= now:
+        return
     ahead = max(occur, 0 if report == _end_of_day(now) else report) - now
     if ahead > 0:
         field = "occur_time" if occur > now else "report_time"
@@ -145,14 +147,18 @@ def encode_content(entry: Entry) -> tuple[str, str, bytes]:
 
     Defaults are left out, so equal facts have equal content; no sealed field: empty.
     """
-    members = _encode_members(entry)
-    sealed_keys = _SEALED[type(entry.fact)]
-    sealed = [member for member in members if member[0] in sealed_keys] if sealed_keys else []
+    values_of, layout, sealed_keys = _LAYOUTS[type(entry.fact)]
+    members = [
+        key + write(value)
+        for value, (key, write, zero_counts) in zip(values_of(entry), layout, strict=True)
+        if value or (zero_counts and value is not None)
+    ]
     whole = _join_members(members)
     digest = sha256(whole.encode()).digest()
+    sealed = [member for member in members if member.startswith(sealed_keys)] if sealed_keys else []
     if not sealed:
         return whole, "", digest
-    return _join_members([member for member in members if member[0] not in sealed_keys]), _join_members(sealed), digest
+    return _join_members([member for member in members if member not in sealed]), _join_members(sealed), digest
 
 
 def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
@@ -174,27 +180,16 @@ def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
     return Entry(entry_id, head.pop("seller", ""), KINDS[kind].fact(**facts), **head)
 
 
-Member = tuple[str, str]
-
-
-def _join_members(members: Sequence[Member]) -> str:
-    return "{" + ",".join([key + text for key, text in members]) + "}"
-
-
-def _encode_members(entry: Entry) -> list[Member]:
-    values_of, layout = _LAYOUTS[type(entry.fact)]
-    return [
-        (key, write(value))
-        for value, (key, write, zero_counts) in zip(values_of(entry), layout, strict=True)
-        if value or (zero_counts and value is not None)
-    ]
+def _join_members(members: Sequence[str]) -> str:
+    return "{" + ",".join(members) + "}"
 
 
 Write = Callable[[Any], str]
+Layout = tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]], tuple[str, ...]]
 
 
-def _build_layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]]:
-    """Return a getter of a kind's values, and ('"key":', writer, whether 0 counts) of each, sorted."""
+def _build_layout(fact_type: type) -> Layout:
+    """Return a getter of a kind's values; ('"key":', writer, whether 0 counts) of each, sorted; the sealed keys."""
     kind = f'"{FIELD_OF[KIND_OF[fact_type]]}"'
     members: dict[str, tuple[str, Write, bool]] = {
         "kind": ("fact.__class__", lambda _: kind, False),
@@ -203,14 +198,15 @@ def _build_layout(fact_type: type) -> tuple[Callable[[Entry], tuple[Any, ...]], 
         "occur_time": ("occur_time", TIME.write, True),
         "report_time": ("report_time", TIME.write, True),
     }
-    for field in fact_fields(fact_type):
+    fields = fact_fields(fact_type)
+    for field in fields:
         members[field.name] = (f"fact.{field.name}", field.shape.write, field.shape.zero)
     layout = [(f'"{key}":', write, zero) for key, (_, write, zero) in sorted(members.items())]
-    return attrgetter(*(place for _, (place, _, _) in sorted(members.items()))), layout
+    sealed_keys = tuple(f'"{field.name}":' for field in fields if field.shape.sealed)
+    return attrgetter(*(place for _, (place, _, _) in sorted(members.items()))), layout, sealed_keys
 
 
 _LAYOUTS = {row.fact: _build_layout(row.fact) for row in KINDS.values()}
-_SEALED = {row.fact: frozenset(f'"{f.name}":' for f in row.fields if f.shape.sealed) for row in KINDS.values()}
 _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
 ERASED_TEXT = "[erased]"
 """Replaces a required text whose key was erased."""

@@ -1,7 +1,6 @@
 """Import of files into the ledger: good rows once, bad rows into a reject file with line and reason.
 
-A repeated import adds nothing twice, so an interrupted import is repeated. Rows without a seller go to a queue for a
-person (`service.ingest.unmatched_queue`).
+A repeated import adds nothing twice, so an interrupted import is repeated.
 """
 
 import csv

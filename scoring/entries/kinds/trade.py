@@ -59,8 +59,7 @@ class ExposureStated:
     @property
     def service_failures(self) -> int:
         """Return the day's orders cancelled, late, not received or returned, at most all settled orders."""
-        failed: int = sum(getattr(self, name) for name in SERVICE_FAILURES)
-        return min(failed, self.settled_orders)
+        return min(self.cancelled + self.late + self.not_received + self.returned, self.settled_orders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,9 @@ def value_of(part: Part, name: str, reading: CellReader) -> Value:
     read = {hole: _make_placeholder(hole, reading.dates) for hole in holes}
     if stated == "{" + holes[0] + "}":
         return read[holes[0]]
-    return lambda row: _HOLE.sub(lambda hole: read[hole.group(1)](row).strip(), stated)
+    reads = [read[hole] for hole in holes]
+    form = "%s".join(text.replace("%", "%%") for text in _HOLE.split(stated)[::2])
+    return lambda row: form % tuple([read(row).strip() for read in reads])
 
 
 def _first(part: Part) -> Value:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
 from scoring.base.enums import IdentityLevel
@@ -133,7 +133,7 @@ def make_field_step(kind: str, field: FactField, is_mapped: bool) -> Step:
     name, shape = field.name, field.shape
     if shape.kind == "attributes":
         return name, None, None
-    read = None if shape.kind in ("id", "text") else shape.parse
+    read = None if shape.kind in ("id", "text") else lru_cache(maxsize=4_096)(shape.parse)
     if not field.required:
         return name, read, None
     if read is None:
@@ -448,10 +448,14 @@ class MappingRule:
             report = read_text("day", day, parse_day) * DAY + DAY - 1 if day else occur
         values: dict[str, Any] = {}
         for name, read, left_out in self._steps:
-            if text := texts.get(name, ""):
-                values[name] = read_text(name, text, read) if read else text
-            elif left_out:
-                values[name] = left_out()
+            if not (text := texts.get(name, "")):
+                if left_out:
+                    values[name] = left_out()
+                continue
+            try:
+                values[name] = read(text) if read else text
+            except ValueError as error:
+                raise RowRejected(f"{name}: {error}") from None
         if attributes:
             values["attributes"] = {key: value for key, value in attributes.items() if value}
         fact = cast(Fact, self._fact_type(**values))

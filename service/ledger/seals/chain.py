@@ -35,8 +35,11 @@ def leaf_of(row: Sequence[Any]) -> bytes:
     (`verifying.is_as_written`) share a leaf: ids hold no control characters, and JSON escapes them.
     """
     text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
-    later = [f"\x1f{name}={value}" for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True) if value is not None]
-    return leaf_hash(text.encode() + b"\x1f" + bytes(row[_FIRST]) + "".join(later).encode())
+    data = text.encode() + b"\x1f" + bytes(row[_FIRST])
+    for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True):
+        if value is not None:
+            data += f"\x1f{name}={value}".encode()
+    return leaf_hash(data)
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
