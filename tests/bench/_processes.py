@@ -90,3 +90,10 @@ def cpu_seconds(metrics: str) -> float:
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return sum(map(float, re.findall(r"(?m)^process_cpu_seconds_total(?:\{[^}]*\})? (\S+)$", text)))
+
+
+def read_peak_mb() -> float:
+    # ru_maxrss has the parent's, too
+    lines = Path("/proc/self/status").read_text().splitlines()
+    [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return int(peak) / 1024

@@ -9,8 +9,8 @@ midnights rolled over, over those without. `fold_over_duckdb`: folding one bucke
 its orders alone, with the package duckdb. `spark_over_local`: seconds of all lines by Spark's `local[2]`, over this
 machine's processes.
 
-`--only train` trains from half of a million sellers and from a million; `train_10m_s` and `train_10m_gb` lie at ten
-million rows on the line through both. `--only year` is `tests.bench._year_of_2014`, of 100,000 sellers.
+`--only train` is `tests.bench._ten_million_rows`, of a million sellers.
+`--only year` is `tests.bench._year_of_2014`, of 100,000 sellers.
 `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.
 """
 
@@ -51,19 +51,19 @@ from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationHead
 from service.scores.extract import COLUMNS, Extract
 from service.shared_files import Store
-from tests.bench._year_of_2014 import extend_line, run_year
+from tests.bench._processes import read_peak_mb
+from tests.bench._ten_million_rows import run_ten_million
+from tests.bench._year_of_2014 import run_year
 from tests.helpers.servers import Shelf
 from tests.helpers.spark import missing, start_spark
-from tests.helpers.training_ledgers import STUDIES, market_ledger, restated, train
+from tests.helpers.training_ledgers import market_ledger
 from tests.helpers.worlds import artifact, population
-from training.observation.export import read_export
-from training.study.loading import load_study
 
 Say = Callable[[str], None]
 BASE, DAYS, MARKET = 2_000, 730, "demo"
 ROWS_OF_ANSWER = 18
 SELLERS = {"small": 20_000, "tenth": 100_000, "quarter": 250_000, "million": 1_000_000}
-TRAIN_SELLERS, TRAIN_POINTS, TRAIN_STEP_DAYS, YEAR_SELLERS = 1_000_000, 16, 15, 100_000
+TRAIN_SELLERS, YEAR_SELLERS = 1_000_000, 100_000
 PARTS = (*SELLERS, "train", "year")
 PREDICTED = 2_000_000
 """Rows that are predicted; the time of more is by slope."""
@@ -80,7 +80,7 @@ def run(say: Say, part: str = "million", base: int = BASE, sellers: int = 0) -> 
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
         if part == "train":
-            return _run_training(say, folder, base, sellers or TRAIN_SELLERS)
+            return run_ten_million(say, folder, sellers or TRAIN_SELLERS)
         return _run(say, folder, base, sellers or SELLERS[part])
     finally:
         shutil.rmtree(folder)
@@ -135,53 +135,10 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-class TrainingRun(NamedTuple):
-    rows: int
-    seconds: float
-    peak_gb: float
-
-
-def _run_training(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
-    with market_ledger(folder / "market", base, days=DAYS) as ledger:
-        _, exported, _ = _export(ledger, folder)
-    found: list[TrainingRun] = []
-    for copies in (max(size // 2 // base, 1), max(size // base, 2)):
-        place = folder / f"x{copies}" / "entries"
-        repeated = _repeat(folder / "entries", place.parent, exported, copies)
-        Store(place).write("_export/000000001.json", repeated.encode())
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # its peak is of the training alone
-            found.append(pool.submit(_train, place).result())
-        say(f"{copies * base:,} sellers with {repeated.rows:,} entries: {found[-1]}")
-    half, whole = found
-    return {
-        "train.rows": whole.rows,
-        "train.s": round(whole.seconds, 1),
-        "train.gb": round(whole.peak_gb, 2),
-        "train_10m_s": extend_line((half.rows, half.seconds), (whole.rows, whole.seconds), 10_000_000),
-        "train_10m_gb": extend_line((half.rows, half.peak_gb), (whole.rows, whole.peak_gb), 10_000_000),
-    }
-
-
-def _train(place: Path) -> TrainingRun:
-    study = load_study(STUDIES / "marketplace.toml")
-    study = restated(study, observation={"train_points": TRAIN_POINTS, "step_days": TRAIN_STEP_DAYS})
-    began = time.monotonic()
-    evaluation = train(read_export(place), study, verify=True).evaluation
-    rows = evaluation["train"]["rows"] + evaluation["test"]["drawn_from"]
-    return TrainingRun(rows, time.monotonic() - began, _read_peak_mb() * (1 << 20) / 1e9)
-
-
-def _read_peak_mb() -> float:
-    # ru_maxrss has the parent's, too
-    lines = Path("/proc/self/status").read_text().splitlines()
-    [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
-    return int(peak) / 1024
-
-
 def _run_largest(run: Run) -> float:
     largest = max(run.manifest.tasks, key=lambda task: task.rows)
     run_task(run.store.place, largest.line)
-    return _read_peak_mb()
+    return read_peak_mb()
 
 
 def _export(ledger: Ledger, folder: Path) -> tuple[dict[str, float], ExportResult, Cut]:

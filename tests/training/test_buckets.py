@@ -49,7 +49,7 @@ def test_buckets_train_the_model_of_one_file(folder: Path, table: LedgerTable, s
     assert shown[-1] == (len(table.sellers), len(table.sellers))
     assert (parts.digest, parts.sellers, parts.products) == (table.digest, table.sellers, table.products)
     assert (parts.attributes, parts.end_day) == (table.attributes, table.end_day)
-    for name in ("harm", "violation_type", "country", "is_random", "suspensions", "statement_rows", "statements"):
+    for name in ("harm", "country", "is_random", "suspensions", "statement_rows", "statements"):
         assert np.array_equal(getattr(parts, name), getattr(table, name)), name
     for name in COLUMN_NAMES:
         assert np.array_equal(*(_without_numbers(each.columns, name) for each in (parts, table))), name

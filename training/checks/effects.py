@@ -104,7 +104,6 @@ def _rank(study: Study, rows: Snapshot, score: Floats) -> EqualVolume:
 
 
 def _turn_to_better(ranked: EqualVolume) -> EqualVolume:
-    """Turn an AUC below 0.5 round: 0.1 orders the outcomes as well as 0.9."""
     return replace(ranked, value=1 - ranked.value, influence=-ranked.influence) if ranked.value < 0.5 else ranked
 
 

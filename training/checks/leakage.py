@@ -13,12 +13,14 @@ from scipy.special import ndtr, stdtr
 from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
+from scoring.features.facts import Facts
 from training.checks.check import Check
 from training.checks.effects import check_effects, rank_by_all, take_unrecorded
 from training.evaluation.equal_volume import EqualVolume, estimate_by_jackknife
 from training.evaluation.jeffreys import holm
 from training.fitting.folds import mix_bits
 from training.observation.badness import match_rules
+from training.observation.chunks import take_sellers
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
 from training.observation.snapshots import Snapshot, features_of, join_snapshots, known_at
@@ -33,10 +35,13 @@ def check_duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> C
 
     `train`, `test`: codes of sellers, in any order and number.
     """
-    tested, trained, prints = np.unique(test), np.unique(train), fingerprints(table)
-    number = Counter(prints[trained].tolist())
-    others = np.array([number[each] for each in prints[tested].tolist()], dtype=np.int64) - np.isin(tested, trained)
-    has_twin = (prints[tested] != 0) & (others > 0)
+    tested, trained = np.unique(test), np.unique(train)
+    sellers = np.union1d(tested, trained)
+    prints = fingerprints(replace(table, columns=take_sellers(table.columns, sellers)))
+    number = Counter(prints[np.searchsorted(sellers, trained)].tolist())
+    of_tested = prints[np.searchsorted(sellers, tested)]
+    others = np.array([number[each] for each in of_tested.tolist()], dtype=np.int64) - np.isin(tested, trained)
+    has_twin = (of_tested != 0) & (others > 0)
     share = float(has_twin.mean()) if len(tested) else 0.0
     examples = [table.sellers[code] for code in tested[has_twin][:3].tolist()]
     text = f"{int(has_twin.sum())} of {len(tested)} tested sellers have the history of a seller in training under another id"
@@ -89,7 +94,7 @@ ALPHA = 0.025
 DRAWS = 200
 
 
-def check_early_reports(table: LedgerTable, study: Study) -> Check:
+def check_early_reports(table: LedgerTable, study: Study, final: Facts | None = None) -> Check:
     """Check that reports, by kind and source, and bad ones keep their rate in the last 45 days of sales.
 
     The ratio of the last 45 days to the 45 before is compared with up to six earlier cuts. A loss that is proven, after
@@ -107,7 +112,7 @@ def check_early_reports(table: LedgerTable, study: Study) -> Check:
     back = (end - 1 - columns.report_time[rows] // DAY) // SPAN_DAYS
     names = _name_groups(table, rows)
     groups = {name: names == name for name in np.unique(names).tolist()}
-    groups["violations that make bad"] = np.isin(rows, _find_what_makes_bad(table, study))
+    groups["violations that make bad"] = np.isin(rows, _find_what_makes_bad(table, study, final or final_facts(table)))
     ratios: list[tuple[str, float, float]] = []
     for group, members in groups.items():
         inside = members & (back < spans)
@@ -130,8 +135,8 @@ def check_early_reports(table: LedgerTable, study: Study) -> Check:
     return Check(name, False, round(least, 4), text, MAX_THIN, signed=least >= MAX_EMPTY)
 
 
-def _find_what_makes_bad(table: LedgerTable, study: Study) -> Ints:
-    violations = final_facts(table).violations
+def _find_what_makes_bad(table: LedgerTable, study: Study, final: Facts) -> Ints:
+    violations = final.violations
     return violations.row[match_rules(violations, study.bad.rules, table)]
 
 
@@ -171,12 +176,14 @@ MAX_FALL, PROVEN_FALL = 0.05, 0.02
 """AUC that may be lost by the longest lag, and its lower bound."""
 
 
-def run_leakage_checks(table: LedgerTable, study: Study, train: Snapshot, test: Snapshot) -> list[Check]:
+def run_leakage_checks(
+    table: LedgerTable, study: Study, train: Snapshot, test: Snapshot, final: Facts | None = None
+) -> list[Check]:
     """Run all checks for leaks on rows with a known outcome, in the order of the report."""
     return [
         check_rebuilt_features(table, study, join_snapshots([train, test])),
         *check_effects(study, take_unrecorded(table, study, train)),
-        check_early_reports(table, study),
+        check_early_reports(table, study, final),
         check_early_cliff(table, study, train),
         check_duplicated_histories(table, train.seller, test.seller),
     ]
@@ -263,15 +270,11 @@ def cut_before(table: LedgerTable, sellers: Ints, day: int) -> LedgerTable:
 
     It keeps entries that happened and were reported before. `digest` still names the whole ledger.
     """
-    columns = table.columns
-    place = np.full(columns.cases, -1)
-    place[sellers] = np.arange(len(sellers))
+    columns = take_sellers(table.columns, sellers)
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
-    kept = (place[columns.case] >= 0) & (happened < day * DAY) & (columns.report_time < day * DAY)
-    columns = columns.take(kept)
     return replace(
         table,
-        columns=columns.of_cases(place[columns.case], len(sellers)),
+        columns=columns.take((happened < day * DAY) & (columns.report_time < day * DAY)),
         sellers=[table.sellers[code] for code in sellers.tolist()],
         end_day=min(day, table.end_day),
     )

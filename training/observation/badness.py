@@ -11,6 +11,7 @@ import numpy as np
 
 from scoring.base.arrays import NEVER, Bools, Ints, first_of_runs
 from scoring.base.errors import ConfigurationWrong
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
 from training.observation.export import LedgerTable, read_integers
@@ -40,7 +41,7 @@ def match_rules(v: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -
     for rule in rules:
         match = (v.severity >= rule.severity) & (table.harm[v.row] >= rule.harm)
         if rule.violation_type is not None:
-            match &= table.violation_type[v.row] == rule.violation_type
+            match &= v.violation_type == TYPE_NUMBERS[rule.violation_type]
         if rule.category is not None:
             match &= v.category == rule.category
         matching |= match

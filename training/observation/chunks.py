@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scoring.base.arrays import split_sizes
+from scoring.base.arrays import Ints, split_sizes
 from scoring.features.columns import EntryColumns
+from training.observation.joining import list_ranges
 
 
 def split_by_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
@@ -21,3 +22,10 @@ def split_by_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, 
     for cases in split_sizes(count, most):
         part = columns.take(slice(int(end[cases.start] - count[cases.start]), int(end[cases.stop - 1])))
         yield cases, part.of_cases(part.case - cases.start, cases.stop - cases.start)
+
+
+def take_sellers(columns: EntryColumns, sellers: Ints) -> EntryColumns:
+    """Return the entries of `sellers`, ascending codes, numbered from 0 now. `columns` must be sorted by case."""
+    first, end = (np.searchsorted(columns.case, sellers, side) for side in ("left", "right"))
+    case, index = list_ranges(first, end - first)
+    return columns.take(index).of_cases(case, len(sellers))

@@ -76,7 +76,6 @@ class LedgerTable:
     columns: EntryColumns
     """One case per seller, sorted by seller."""
     sellers: list[str]
-    violation_type: NDArray[np.object_]
     harm: Ints
     attributes: dict[int, Mapping[str, str]]
     products: list[str]
@@ -119,7 +118,7 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 def read_export(path: Path, progress: Progress = lambda *_: None) -> LedgerTable:
     """Read an export, one file or a folder, sorted by (seller, sequence), without rows about products.
 
-    ConfigurationWrong if it is no export. Reads PART_ENTRIES entries at once, or one seller's.
+    ConfigurationWrong if it is no export. Reads PART_ENTRIES, a MOST_PARTS-th or one seller's entries at once.
     """
     try:
         return _read_parts(path, progress)
@@ -127,7 +126,8 @@ def read_export(path: Path, progress: Progress = lambda *_: None) -> LedgerTable
         raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
 
 
-PART_ENTRIES = 1_000_000
+PART_ENTRIES, MOST_PARTS = 1_000_000, 16
+"""Each part decodes all files."""
 
 
 def _read_parts(path: Path, progress: Progress) -> LedgerTable:
@@ -136,7 +136,8 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
     names = sellers["seller"].to_list()
     products = rows.select(pl.col("product_category").drop_nulls().unique().sort()).collect().to_series()
     digest, parts, row = sha256(), [], 0
-    for chosen in list(split_sizes(read_integers(sellers["len"]), PART_ENTRIES)) or [slice(0, 0)]:
+    most = max(PART_ENTRIES, int(sellers["len"].sum()) // MOST_PARTS)
+    for chosen in list(split_sizes(read_integers(sellers["len"]), most)) or [slice(0, 0)]:
         progress("read", chosen.start, len(names))
         theirs = names[chosen] or [""]  # no row is of ""
         is_theirs = pl.col("seller").is_between(pl.lit(theirs[0]), pl.lit(theirs[-1]))
@@ -151,7 +152,7 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
     progress("read", len(names), len(names))
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("violation_type", "harm", "country", "is_random", "suspensions", "statement_rows")
+        for name in ("harm", "country", "is_random", "suspensions", "statement_rows")
     }
     columns = {name: np.concatenate([getattr(part.columns, name) for part in parts]) for name in COLUMN_NAMES}
     return LedgerTable(
@@ -196,7 +197,6 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, case: int, 
             0, **{name: pl.Series(getattr(columns, name)).shrink_dtype().to_numpy() for name in COLUMN_NAMES}
         ),
         sellers=[],
-        violation_type=types.to_numpy(allow_copy=True),
         harm=read_integers(harms.replace_strict(_HARMS, default=0)).astype(np.int8),
         attributes=_read_attributes(content, kinds, row),
         products=[],
@@ -254,7 +254,7 @@ def _open_rows(path: Path) -> pl.LazyFrame:
 def _refuse_what_is_unknown(
     path: Path, table: pl.DataFrame, texts: Mapping[str, tuple[pl.Series, Collection[str]]]
 ) -> None:
-    """Raise ConfigurationWrong for a value of a later release: it would count for nothing, in silence."""
+    """A value of a later release would count for nothing, in silence."""
     of_violations = table.filter(pl.col("kind").is_in([Kind.VIOLATION, Kind.STATUS]))
     numbers = {"category": Category, "severity": Severity, "status": Status}
     stated: dict[str, tuple[pl.Series, Collection[Any]]] = {

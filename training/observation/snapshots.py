@@ -7,6 +7,7 @@ that occurred before the point and was reported after it enters neither.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,8 +214,24 @@ def join_snapshots(snapshots: list[Snapshot]) -> Snapshot:
     """Join the rows of snapshots, in order; ValueError without any."""
     if len(snapshots) == 1:
         return snapshots[0]
-    names = Snapshot.__dataclass_fields__
-    return Snapshot(**{name: np.concatenate([getattr(part, name) for part in snapshots]) for name in names})
+    return empty_into_one(snapshots.copy())
+
+
+def empty_into_one(snapshots: list[Snapshot]) -> Snapshot:
+    """Join as `join_snapshots`, and empty the list: memory holds the rows once."""
+    columns = {name: [getattr(part, name) for part in snapshots] for name in Snapshot.__dataclass_fields__}
+    snapshots.clear()
+    return Snapshot(**{name: _empty_into_array(parts) for name, parts in columns.items()})
+
+
+def _empty_into_array(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    end = sum(map(len, parts))
+    joined = np.empty((end, *parts[0].shape[1:]), parts[0].dtype)
+    while parts:
+        part = parts.pop()
+        joined[end - len(part) : end] = part
+        end -= len(part)
+    return joined
 
 
 def _find_eligible(

@@ -63,7 +63,7 @@ def check_leakage(step: Step, job: Job, observed: Observations, *, is_look: bool
     step(1, 2)
     rows = observed.rows.sample(MAX_ROWS, job.study.model.seed)
     test = observed.test.sample(MAX_ROWS, job.study.model.seed)
-    checks = run_leakage_checks(job.table, job.study, rows, test)
+    checks = run_leakage_checks(job.table, job.study, rows, test, observed.final)
     others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
     seen = f"; {others} at this test window before" if looks else ""
     return LeakageCheckResult(checks, looks, _spell(checks) + seen)

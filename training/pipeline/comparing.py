@@ -22,6 +22,7 @@ from training.fitting.curves import Curves
 from training.fitting.fit import fit_full, offset, rows_at_reference
 from training.fitting.logistic import Logistic, calibrate
 from training.monitoring.outcomes import at_maturity, read_lineage, served_log_odds, slope_of, study_of_model
+from training.observation.chunks import take_sellers
 from training.observation.joining import find_places
 from training.observation.snapshots import (
     Snapshot,
@@ -29,13 +30,13 @@ from training.observation.snapshots import (
     find_active,
     join_snapshots,
     known_at,
-    observe_known_outcomes,
+    observe,
 )
 from training.pipeline.fitting import CalibratedModel, FittedModel
 from training.pipeline.job import Job
 from training.pipeline.observing import Observations
 from training.pipeline.steps import Step
-from training.study.definition import Study
+from training.study.definition import Observation, Study
 from training.study.words import other_label
 
 WITH_CONTEXT = "with_context"
@@ -126,10 +127,7 @@ def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
 
 
 def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, points: Ints) -> dict[str, Any]:
-    """Compare the points of the test rows with the sellers' points at the end of the ledger.
-
-    If test rows need orders in the window, today's sellers need some in as many days before.
-    """
+    """If test rows need orders in the window, today's sellers need some in as many days before."""
     study, end = job.study, job.study.point_at(job.table.end_day)
     everyone = np.arange(job.table.columns.cases, dtype=np.int64)
     if len(everyone) > MAX_ROWS:
@@ -213,10 +211,10 @@ def _score_twin(test: Snapshot, job: Job, observed: Observations) -> Floats:
     declared = tuple(feature for feature in job.study.features if feature not in FEATURES.values())
     study = replace(job.study, features=(*FEATURES.values(), *declared), pairs=())
     most = MAX_ROWS // len(observed.train_points)
-    parts = [
-        observe_known_outcomes(job.table, study, point, observed.final).sample(most, study.model.seed)
-        for point in observed.train_points
-    ]
+    parts = []
+    for point, seen in zip(observed.train_points, observed.every, strict=False):
+        part = seen.sample(most, study.model.seed)
+        parts.append(replace(part, x=_find_inputs(part, job, [point], study)))
     rows, latest = join_snapshots(parts), parts[-1]
     some = rows.sample(MAX_FITTED, study.model.seed)
     x = rows_at_reference(latest, study).x
@@ -224,19 +222,22 @@ def _score_twin(test: Snapshot, job: Job, observed: Observations) -> Floats:
     intercept, slope = 0.0, 1.0
     if unseen is not None and latest.bad.sum() >= MIN_BAD:
         intercept, slope = calibrate(unseen, latest.bad, offset(latest, study), latest.weight)
-    raw = fit_full(rows, study)(features.at_reference(_find_inputs(test, job, observed, study), study.features))
+    raw = fit_full(rows, study)(
+        features.at_reference(_find_inputs(test, job, observed.test_points, study), study.features)
+    )
     return np.asarray(intercept + slope * raw, dtype=np.float64)
 
 
-def _find_inputs(test: Snapshot, job: Job, observed: Observations, study: Study) -> Floats:
-    rows = join_snapshots(
-        [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.test_points]
-    )
-    sellers = len(job.table.sellers)
-    places = find_places(rows.day * sellers + rows.seller, test.day * sellers + test.seller)
+def _find_inputs(rows: Snapshot, job: Job, points: list[Observation], study: Study) -> Floats:
+    sellers = np.unique(rows.seller)
+    names = [job.table.sellers[code] for code in sellers.tolist()]
+    table = replace(job.table, columns=take_sellers(job.table.columns, sellers), sellers=names)
+    seen = join_snapshots([observe(table, study, point).rows for point in points])
+    keys = rows.day * len(names) + np.searchsorted(sellers, rows.seller)
+    places = find_places(seen.day * len(names) + seen.seller, keys)
     if (places < 0).any():
-        raise ValueError(f"{int((places < 0).sum())} test rows are missing when they are observed for another model")
-    return rows.x[places]
+        raise ValueError(f"{int((places < 0).sum())} rows are missing when they are observed for another model")
+    return seen.x[places]
 
 
 def _champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
@@ -248,5 +249,5 @@ def _score_champion(job: Job, champion: Artifact, observed: Observations, test: 
     theirs = study_of_model(job.study, champion)
     if theirs.features == job.study.features and theirs.constants == job.study.constants:
         return champion.raw_score(test.x)
-    x = _find_inputs(test, job, observed, theirs)
+    x = _find_inputs(test, job, observed.test_points, theirs)
     return champion.raw_score(features.at_reference(x, champion.features))

@@ -85,9 +85,8 @@ def _describe_migration(evaluation: Mapping[str, Any]) -> str:
     return f"{1 - migration['same']:.1%} of the test rows would have another tier than by the champion"
 
 
-def check_gates(step: Step, job: Job, observed: Observations, calibrated: CalibratedModel, impact: Impact) -> Judgement:
-    """Judge the model by its gates: read 50 test rows as a server does and, if `job.verify`, train a second time."""
-    sample = _draw_sample(job, observed)
+def check_gates(step: Step, job: Job, sample: TrainingSample, calibrated: CalibratedModel, impact: Impact) -> Judgement:
+    """Judge the model by its gates: read the sample as a server does and, if `job.verify`, train a second time."""
     mismatches = job.shell.parity(sample) if job.shell.parity else None
     digests = _find_digests(step, job, calibrated)
     measured = Measurements(
@@ -108,7 +107,8 @@ def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
     return f"{hard}; to be signed: {', '.join(unsigned)}" if unsigned else hard
 
 
-def _draw_sample(job: Job, observed: Observations) -> TrainingSample:
+def draw_sample(job: Job, observed: Observations) -> TrainingSample:
+    """Return 50 test rows, evenly spaced."""
     test = observed.test
     chosen = np.unique(np.linspace(0, len(test.bad) - 1, min(PARITY_ROWS, len(test.bad))).astype(np.int64))
     names = [job.table.sellers[code] for code in test.seller[chosen].tolist()]

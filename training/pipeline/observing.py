@@ -12,7 +12,7 @@ from scoring.base.time import format_day
 from scoring.features.facts import Facts
 from training.observation.labels import final_facts
 from training.observation.points import choose_points
-from training.observation.snapshots import Snapshot, join_snapshots
+from training.observation.snapshots import Snapshot, empty_into_one
 from training.observation.snapshots import observe as observe_sellers
 from training.pipeline.job import Job
 from training.pipeline.steps import Step
@@ -68,8 +68,7 @@ def observe(step: Step, job: Job) -> Observations:
         left_out.append(seen.exclusions)
     split = len(train_points)
     ends = np.cumsum([len(part.bad) for part in snapshots]).tolist()
-    joined = join_snapshots(snapshots)
-    del snapshots  # at ten million rows, they would hold 6 GB twice
+    joined = empty_into_one(snapshots)
     every = [joined.take(slice(first, end)) for first, end in pairwise([0, *ends])]
     rows, test = joined.take(slice(ends[split - 1])), joined.take(slice(ends[split - 1], None))
     _check_enough("training", train_points, rows, left_out[:split], job)

@@ -7,7 +7,7 @@ from training.pipeline.checking import check_data, check_leakage, merge_checks
 from training.pipeline.comparing import compare
 from training.pipeline.fitting import calibrate_fit, certify_fit, fit
 from training.pipeline.job import Job, PlannedRun, TrainedModel
-from training.pipeline.judging import check_gates, measure_impact
+from training.pipeline.judging import check_gates, draw_sample, measure_impact
 from training.pipeline.labels import suggest_labels
 from training.pipeline.observing import observe
 from training.pipeline.sloped import find_slope
@@ -46,7 +46,9 @@ def run(job: Job, progress: Progress = show_nothing) -> TrainedModel:
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
     checks = merge_checks(data, leakage)
     impact = steps.take("impact", measure_impact, job, observed, checks, certified, calibrated, compared)
-    judged = steps.take("gates", check_gates, job, observed, calibrated, impact)
+    sample = draw_sample(job, observed)
+    del observed  # the gates observe again
+    judged = steps.take("gates", check_gates, job, sample, calibrated, impact)
     return TrainedModel(
         parts=impact.parts,
         gates=judged.gates,

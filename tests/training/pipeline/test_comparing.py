@@ -105,7 +105,7 @@ def test_a_test_row_that_no_second_look_finds_is_an_error(table: LedgerTable, st
     fitted = fit(Step("4", show_nothing), job, observed)
     calibrated = calibrate_fit(Step("6", show_nothing), job, observed, fitted, 0.0)
     moved = replace(observed, test=replace(observed.test, day=observed.test.day + 1))
-    with pytest.raises(ValueError, match="test rows are missing"):
+    with pytest.raises(ValueError, match="rows are missing"):
         compare(Step("7", show_nothing), job, moved, fitted, calibrated)
 
 
