@@ -34,7 +34,7 @@ from scoring.base.enums import (
 )
 from scoring.base.errors import invalid
 from scoring.base.time import DAY, SECOND
-from scoring.sampling.share import find_interval
+from scoring.sampling.sample import find_interval
 
 HOUR = 3_600 * SECOND
 PPM = 1_000_000

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from scoring.measures.in_force import InForce
-from scoring.measures.seller_terms import SellerTerms
+from scoring.measures.record import SellerTerms
 from scoring.policy.policy import Policy
 from scoring.scores.answer import SellerScore, Stamp
 from scoring.scores.score import CoreAnswer

@@ -1,5 +1,5 @@
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -8,10 +8,12 @@ import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.base.canonical import canonical_json
+from scoring.base.enums import MeasureKind, Tier
 from scoring.base.errors import CertificateRefused
 from scoring.base.progress import Progress
+from scoring.base.time import format_time
+from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.loss_certificate.assumptions import Assumptions
-from scoring.loss_certificate.exceptions import GrantedExceptions, show_granted
 from scoring.loss_certificate.independent.world import NOT_COVERED, UNCOUNTED_DEPOSITS
 from scoring.loss_certificate.solving import (
     LossTable,
@@ -19,11 +21,127 @@ from scoring.loss_certificate.solving import (
     find_run_gain,
     list_entries,
     solve,
+    solve_running,
     solve_stages,
 )
-from scoring.loss_certificate.states import States, build_stages, build_states
-from scoring.loss_certificate.takes import find_takes, join_largest
+from scoring.loss_certificate.states import TIERS, States, build_stages, build_states, restrict_to_tier
 from scoring.policy.policy import Policy, TradeLimits
+
+NO_TIER = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    gross_minor: int
+    after_refunds_minor: int
+    """Less held money and deposit; at least 0."""
+
+
+def join_largest(takes: Iterable[Take]) -> Take:
+    """Return the largest gross and the largest net amount, maybe of different takes. ValueError without takes."""
+    all_takes = [*takes]
+    return Take(max(take.gross_minor for take in all_takes), max(take.after_refunds_minor for take in all_takes))
+
+
+def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict[str, Take]:
+    """Return the largest take by tier's name, with any history; the largest bounds every override."""
+    takes = {}
+    for tier in TIERS:
+        of_tier = restrict_to_tier(states, policy, assumptions, tier)
+        running = solve_running(of_tier, np.zeros(len(states.settled), dtype=np.int64), of_tier.bound_ahead(0))
+        cap = max(one.cap_minor for row in of_tier.granted for one in row)
+        net = int(find_run_gain(of_tier, running[0]).max())
+        name = NO_TIER if tier is None else tier.name.lower()
+        takes[name] = Take(cap * (states.run_days + states.notice_days), max(net, 0))
+    return takes
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedSeller:
+    marketplace: str
+    seller: str
+    tier: Tier | None
+    until: int | None
+    """The end of a person's tier, in microseconds."""
+    lifted: frozenset[tuple[str, MeasureKind]]
+    """(rule, kind) of each measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedExceptions:
+    sequence: int
+    sellers: tuple[GrantedSeller, ...]
+
+
+def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
+    """Return (rule, kind) of measures by their recorded ids: `rule~newcomers~deposit~` and 16 digits.
+
+    A caution's rule, `caution~` and its id, is outside policies and moves no bound. Ids of another form are skipped.
+    """
+    parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
+    kinds = {kind.name.lower(): kind for kind in MeasureKind}
+    return frozenset((part[0], kinds[part[1]]) for part in parts if len(part) == 3 and part[1] in kinds)
+
+
+def show_granted(
+    policy: Policy, assumptions: Assumptions, granted: GrantedExceptions | None, largest: Take
+) -> dict[str, Any] | None:
+    """Return `sequence` and `sellers`, the grants, as JSON values; None if `granted` is None.
+
+    Each seller's `most` is its largest take, an object of Take's fields, or None if unbounded. `is_within`: whether it
+    is at most `largest`, that of all other sellers. Sellers with neither a tier nor a lifted measure of this policy are
+    left out.
+    """
+    if granted is None:
+        return None
+    stated = {(rule.id, measure.kind) for rule in policy.rule_book.rules for measure in rule.measures}
+    take_of_lifted: dict[frozenset[tuple[str, MeasureKind]], Take | None] = {}
+    shown = []
+    for seller in granted.sellers:
+        lifted = seller.lifted & stated
+        if seller.tier is None and not lifted:
+            continue
+        if lifted not in take_of_lifted:
+            take_of_lifted[lifted] = bound_take(policy, assumptions, lifted)
+        take = take_of_lifted[lifted]
+        shown.append(
+            {
+                "marketplace": seller.marketplace,
+                "seller": seller.seller,
+                "tier": None if seller.tier is None else seller.tier.name.lower(),
+                "until": None if seller.until is None else format_time(seller.until),
+                "lifted": [{"rule": rule, "kind": kind.name.lower()} for rule, kind in _by_name(lifted)],
+                "most": None if take is None else asdict(take),
+                "is_within": take is not None and _is_within(take, largest),
+            }
+        )
+    return {"sequence": granted.sequence, "sellers": shown}
+
+
+def _by_name(lifted: Collection[tuple[str, MeasureKind]]) -> list[tuple[str, MeasureKind]]:
+    return sorted(lifted, key=lambda one: (one[0], one[1].name.lower()))
+
+
+def _is_within(take: Take, largest: Take) -> bool:
+    return take.gross_minor <= largest.gross_minor and take.after_refunds_minor <= largest.after_refunds_minor
+
+
+def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
+    """Return the largest take with lifted measures, at any tier and history; None if unbounded."""
+    lifted = {*lifted} | {
+        (rule.secures, MeasureKind.DEPOSIT)  # a deposit that no rule awaits may be missing
+        for rule in policy.rule_book.rules
+        if (rule.id, MeasureKind.VALUE_CAP) in lifted and rule.secures
+    }
+    rules = tuple(
+        replace(rule, measures=tuple(m for m in rule.measures if (rule.id, m.kind) not in lifted))
+        for rule in policy.rule_book.rules
+    )
+    without = replace(policy, rule_book=replace(policy.rule_book, rules=rules))
+    try:
+        return join_largest(find_takes(without, build_states(without, assumptions), assumptions).values())
+    except CertificateRefused:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

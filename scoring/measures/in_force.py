@@ -8,10 +8,9 @@ from scoring.base.arrays import Ints
 from scoring.base.enums import Kind, ScoreState
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
-from scoring.measures.case_record import LinkInForce
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.listed import MeasureInForce
-from scoring.measures.record import MeasureLift, MeasureStatement, find_lifts, name_measure
+from scoring.measures.record import LinkInForce, MeasureLift, MeasureStatement, find_lifts, name_measure
 from scoring.measures.waiting import TermsBefore, wait_for_notice
 from scoring.policy.history import (
     EstablishedViolation,

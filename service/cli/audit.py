@@ -13,11 +13,21 @@ from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import FieldViolation, InvalidInput, SellertrustError, invalid
 from scoring.entries.field_types import is_id
 from scoring.model.scale import BASE_ODDS, BASE_POINTS, PDO
-from scoring.sampling.document import describe_estimate, describe_plan, name_plan, read_plan
-from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import check_sample
-from scoring.sampling.plan import Plan, draw_plan
-from scoring.sampling.share import ErrorsOfTest, estimate_shares
+from scoring.sampling.sample import (
+    PPM,
+    ErrorsOfTest,
+    Frame,
+    Plan,
+    Unit,
+    describe_estimate,
+    describe_plan,
+    draw_plan,
+    estimate_shares,
+    make_frame,
+    name_plan,
+    read_plan,
+)
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import CORRECTION_KIND_VOID, INSPECTION_RESULT_FAILED, Entry
 from service.cli.common import client

@@ -12,8 +12,8 @@ from service.settings import load
 
 if TYPE_CHECKING:
     from scoring.loss_certificate.assumptions import Assumptions
+    from scoring.loss_certificate.certificate import GrantedExceptions
     from scoring.loss_certificate.contradictions import ObservedCases
-    from scoring.loss_certificate.exceptions import GrantedExceptions
 
 app = typer.Typer()
 

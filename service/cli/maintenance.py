@@ -101,7 +101,7 @@ def restore(
 
     All of it is restored and verified, or nothing. A backup of an older schema is upgraded.
     """
-    from service.ledger.seals.restore import restore_backup
+    from service.ledger.seals.backup import restore_backup
 
     with _open_database(create=True) as database, StepProgress() as progress:
         manifest = restore_backup(database, file, progress)

@@ -139,7 +139,7 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
 def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, publish: bool) -> dict[str, Any]:
     """Make the report, publish if asked; return figures, failed gates, digest, and `alias` if published."""
     from training.report.page import render
-    from training.report.reading import Reading
+    from training.report.parts import Reading
 
     row: dict[str, Any] = {"study": job.study.name, "passed": trained.passed, **figures_of(trained.evaluation)}
     for kind in ("hard", "advisory"):

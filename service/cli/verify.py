@@ -194,7 +194,7 @@ def _verify_audit_file(output: Format, file: Path) -> None:
 
 def _verify_backup(output: Format, file: Path) -> None:
     from service.cli.maintenance import show_backup
-    from service.ledger.seals.restore import rehearse
+    from service.ledger.seals.backup import rehearse
 
     with StepProgress() as progress:
         manifest = rehearse(file, progress)

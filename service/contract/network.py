@@ -1,8 +1,8 @@
 from collections.abc import Container, Iterable, Mapping
 
 from scoring.base.enums import LinkKind
-from scoring.measures.case_record import LinkInForce
 from scoring.measures.in_force import InForce
+from scoring.measures.record import LinkInForce
 from scoring.network.links import Hop
 from scoring.network.rings import Month, Ring, bound_innocent
 from sellertrust.names import seller_name

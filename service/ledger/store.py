@@ -21,16 +21,14 @@ from service.ledger.queries.changes import ChangeQueries
 from service.ledger.queries.entries import EntryQueries
 from service.ledger.queries.facts import FactQueries
 from service.ledger.queries.identities import IdentityQueries
-from service.ledger.queries.links import LinkQueries
+from service.ledger.queries.links import LinkQueries, RingQueries
 from service.ledger.queries.measures import MeasureQueries, RecordCondition
-from service.ledger.queries.notifiers import NotifierQueries
 from service.ledger.queries.positions import Positions
-from service.ledger.queries.rings import RingQueries
 from service.ledger.queries.runs import RunQueries
 from service.ledger.queries.seals import SealQueries
 from service.ledger.queries.sellers import SellerQueries
 from service.ledger.queries.transparency import TransparencyQueries
-from service.ledger.queries.violations import ViolationQueries
+from service.ledger.queries.violations import NotifierQueries, ViolationQueries
 from service.ledger.records import AppendedEntry, BulkCondition, Cut, Position
 
 

@@ -15,10 +15,16 @@ from scoring.caution.cautions import Caution
 from scoring.entries.contests import build_unknown_measure, is_contest
 from scoring.entries.entry import MAX_BATCH, Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.measures.case_record import CaseStatement, list_case_changes
 from scoring.measures.listed import MeasureInForce
-from scoring.measures.record import MeasureRecord, WantedMeasure, list_changes, read_record
-from scoring.measures.seller_terms import SellerTerms
+from scoring.measures.record import (
+    CaseStatement,
+    MeasureRecord,
+    SellerTerms,
+    WantedMeasure,
+    list_case_changes,
+    list_changes,
+    read_record,
+)
 from scoring.policy.measures import Deposit, Measure, Waiver
 from scoring.policy.policy import Policy
 from service.ledger.queries.measures import RecordCondition, TermStatement, select_terms

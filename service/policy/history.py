@@ -16,7 +16,7 @@ from scoring.base.errors import (
     invalid,
 )
 from scoring.base.time import day_of
-from scoring.loss_certificate.exceptions import GrantedExceptions
+from scoring.loss_certificate.certificate import GrantedExceptions
 from scoring.policy.policy import Policy
 from service.call_context import Approval
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove

@@ -17,8 +17,7 @@ from scoring.base.money import format_amount
 from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
-from scoring.loss_certificate.certificate import accept, add_up_sequence, certify, list_excess_losses
-from scoring.loss_certificate.exceptions import GrantedExceptions
+from scoring.loss_certificate.certificate import GrantedExceptions, accept, add_up_sequence, certify, list_excess_losses
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
 from scoring.loss_certificate.states import build_states

@@ -22,9 +22,8 @@ from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.entries.accounts import list_balances
 from scoring.features.resolved import SellerFacts, resolve_at_times, resolve_sellers
-from scoring.measures.case_record import list_links
 from scoring.measures.in_force import InForce, MeasureInputs, evaluate_measures
-from scoring.measures.seller_terms import SellerTerms
+from scoring.measures.record import SellerTerms, list_links
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, SellerScore, Stamp

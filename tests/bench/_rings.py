@@ -26,7 +26,7 @@ from scoring.base.enums import Action, CaseState, LinkKind, LinkState, MeasureKi
 from scoring.base.time import DAY
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.measures.case_record import list_links
+from scoring.measures.record import list_links
 from scoring.network.links import LinkDecisions
 from scoring.network.precision import find_precision
 from scoring.policy.rules import Situation

@@ -21,8 +21,8 @@ from scoring.model.artifact import load
 from tests.bench._processes import read_peak_mb
 from tests.helpers.training_ledgers import DAYS, START, STUDIES, restated, train
 from training.evaluation.equal_volume import compare_pairs
-from training.market.parameters import PARAMETERS, column
 from training.market.simulate import simulate
+from training.market.tables import PARAMETERS, column
 from training.observation.export import SCHEMA, read_export
 from training.observation.snapshots import Snapshot
 from training.study.loading import load_study

@@ -24,7 +24,7 @@ from scoring.features.columns import FactRow, tabulate
 from scoring.features.resolved import resolve_sellers
 from scoring.features.table import Subject, matrix
 from scoring.measures.in_force import evaluate_measures
-from scoring.measures.seller_terms import SellerTerms
+from scoring.measures.record import SellerTerms
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, Stamp
 from scoring.scores.reasons import LIMIT

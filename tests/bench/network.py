@@ -17,11 +17,23 @@ from scipy.special import betaincinv
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import Source
 from scoring.base.version import CORE_VERSION
-from scoring.sampling.document import describe_estimate, describe_plan
-from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import check_sample
-from scoring.sampling.plan import PPB, draw_along, draw_plan, find_probabilities
-from scoring.sampling.share import ErrorsOfTest, estimate_shares, find_interval, weigh
+from scoring.sampling.sample import (
+    PPB,
+    PPM,
+    ErrorsOfTest,
+    Frame,
+    Unit,
+    describe_estimate,
+    describe_plan,
+    draw_along,
+    draw_plan,
+    estimate_shares,
+    find_interval,
+    find_probabilities,
+    make_frame,
+    weigh,
+)
 from scoring.scores.answer import Stamp
 from service.call_context import Approval
 from service.contract.case_export import (

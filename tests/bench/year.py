@@ -26,8 +26,7 @@ from tests.bench._year.known import build_known
 from tests.bench._year.regimes import ByPolicy, FixedReserve, NoTerms, Regime
 from tests.bench._year.trade import RunnerPlan, build_trade
 from tests.bench._year.year import YearResult, find_run_cases, run_year
-from training.market.records import Market
-from training.market.simulate import simulate
+from training.market.simulate import Market, simulate
 
 PARTS = ("year", "demo", "stops")
 Say = Callable[[str], None]

@@ -11,16 +11,15 @@ import numpy as np
 from scoring.base.arrays import Floats
 from tests.helpers.evaluation_cases import POLICY, points_of
 from tests.helpers.training_ledgers import DAYS, START, STUDIES, restated
-from training.checks.effects import check_effects
+from training.checks.leakage import check_effects
 from training.evaluation.arrays import sigmoid
 from training.evaluation.case import EvaluationCase, Train
 from training.evaluation.figures import evaluate
 from training.fitting.fit import base_log_odds
 from training.gates.evidence import Measurements
 from training.gates.table import judge
-from training.market.parameters import PARAMETERS
-from training.market.records import Market
-from training.market.simulate import simulate
+from training.market.simulate import Market, simulate
+from training.market.tables import PARAMETERS
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 from training.study.loading import load_study

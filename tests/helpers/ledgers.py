@@ -7,8 +7,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from service.ledger.database.database import Database
 from service.ledger.records import ViolationView
-from service.ledger.seals.backup import BackupManifest, write_backup
-from service.ledger.seals.restore import restore_backup
+from service.ledger.seals.backup import BackupManifest, restore_backup, write_backup
 from service.ledger.seals.verifying import VerificationReport
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW

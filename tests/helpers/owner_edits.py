@@ -14,9 +14,8 @@ from service.ledger.append.policy_moves import NewMove, PolicyAction
 from service.ledger.append.proposals import Content, ProposalStep
 from service.ledger.database.database import Database
 from service.ledger.records import Position
-from service.ledger.seals.backup import write_backup
+from service.ledger.seals.backup import rehearse, write_backup
 from service.ledger.seals.checkpoints import load_or_make_key, read_checkpoints, write_checkpoint
-from service.ledger.seals.restore import rehearse
 from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.helpers.builders import MARKET, NOW, confirmed, exposure, identity, status, violation

@@ -23,11 +23,10 @@ from scoring.base.time import DAY, format_day
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.features.resolved import resolve_sellers
-from scoring.measures.case_record import LinkInForce
 from scoring.measures.in_force import InForce, MeasureInputs
 from scoring.measures.in_force import evaluate_measures as evaluate
 from scoring.measures.listed import MeasureInForce
-from scoring.measures.record import MeasureStatement, name_measure
+from scoring.measures.record import LinkInForce, MeasureStatement, name_measure
 from scoring.measures.waiting import TermsBefore, wait_for_notice
 from scoring.policy.measures import Deposit, ListingCap, Suspension, Terms
 from scoring.policy.policy import Policy

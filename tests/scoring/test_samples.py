@@ -9,11 +9,26 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scoring.base.errors import InvalidInput
-from scoring.sampling.document import describe_estimate, describe_plan
-from scoring.sampling.frame import PPM, Frame, Unit, make_frame
 from scoring.sampling.independent import Row, check_sample
-from scoring.sampling.plan import FLOOR_PPM, PPB, Plan, draw, draw_plan, find_probabilities
-from scoring.sampling.share import MIN_STRATUM, ErrorsOfTest, estimate_shares, find_interval, join_strata
+from scoring.sampling.sample import (
+    FLOOR_PPM,
+    MIN_STRATUM,
+    PPB,
+    PPM,
+    ErrorsOfTest,
+    Frame,
+    Plan,
+    Unit,
+    describe_estimate,
+    describe_plan,
+    draw,
+    draw_plan,
+    estimate_shares,
+    find_interval,
+    find_probabilities,
+    join_strata,
+    make_frame,
+)
 
 UNITS = st.builds(
     Unit,

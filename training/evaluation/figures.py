@@ -1,15 +1,19 @@
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from scoring.base.arrays import Floats
-from training.evaluation import curves, segments, tiers
-from training.evaluation.arrays import to_json_values
-from training.evaluation.case import CANDIDATE, VOLUMES, EvaluationCase
-from training.evaluation.curves import Shares
+from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.enums import RATED_TIERS, Tier
+from scoring.model.scale import MAX_POINTS
+from scoring.policy.policy import Policy
+from training.evaluation.arrays import Interval, Labels, groups_of, sigmoid, to_json_values
+from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, EvaluationCase
 from training.evaluation.equal_volume import compare_pairs, estimate_by_jackknife
-from training.evaluation.probability import log_losses, recalibrate
+from training.evaluation.jeffreys import Rate, holm
+from training.evaluation.probability import log_losses, recalibrate, tied_bins
 from training.evaluation.stability import Samples
 
 
@@ -39,15 +43,15 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
         **compare_models(case),
         "models": {name: _describe_probabilities(case, name) for name in case.probabilities()},
         "curves": {
-            "roc": {name: curves.roc(share) for name, share in shares.items()},
-            "precision": {name: curves.precision(share, base_rate) for name, share in shares.items()},
+            "roc": {name: roc(share) for name, share in shares.items()},
+            "precision": {name: precision(share, base_rate) for name, share in shares.items()},
         },
-        "reliability": curves.reliability(case),
-        "grades": tiers.grades(case),
-        "by_month": segments.by_month(case),
-        "segments": segments.segments(case),
+        "reliability": reliability(case),
+        "grades": grades(case),
+        "by_month": by_month(case),
+        "segments": segments(case),
         "psi": stability(case),
-        "migration": tiers.migration(case),
+        "migration": migration(case),
     }
     result: dict[str, Any] = to_json_values(found)
     return result
@@ -111,3 +115,231 @@ def stability(case: EvaluationCase) -> dict[str, Any]:
 def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
     """Return how many rows, bad rows and different sellers there are."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}
+
+
+GRID = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Cumulative shares of the weight of rows rejected, worst score first.
+
+    Each array has the shape (distinct scores + 1,) and goes from 0 to 1; it stays 0 if it counts no rows.
+    """
+
+    good: Floats
+    bad: Floats
+    all: Floats
+
+    @staticmethod
+    def of(score: Floats, bad: Floats, weight: Floats) -> "Shares":
+        """Return the cumulative shares by a score, each row by its weight.
+
+        Worked: scores 3, 2, 1 with bad 1, 0, 0: bad 0, 1, 1, 1; good 0, 0, 0.5, 1.
+        """
+        order = np.argsort(-score, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+
+        def shares(values: Floats) -> Floats:
+            sums = np.append(0.0, np.cumsum(values[order])[ends])
+            return sums / sums[-1] if sums[-1] > 0 else sums
+
+        return Shares(shares(weight * (1 - bad)), shares(weight * bad), shares(weight))
+
+
+def roc(shares: Shares) -> dict[str, Floats]:
+    """Return the ROC curve by weight: `y`, the share of bad rows rejected, at hundredths `x` of good rows rejected."""
+    return {"x": GRID, "y": np.interp(GRID, shares.good, shares.bad)}
+
+
+def precision(shares: Shares, rate: float) -> dict[str, Floats]:
+    """Return the curve by weight: `y`, the bad rate among the worst rows that hold the share `x` of the bad rows.
+
+    `rate`: the bad rate of all rows.
+    """
+    x = GRID[1:]
+    return {"x": x, "y": x * rate / np.maximum(np.interp(x, shares.bad, shares.all), 1e-12)}
+
+
+def reliability(case: EvaluationCase) -> list[dict[str, Any]]:
+    """Return a table for about each tenth of the rows by prediction, lowest first; equal predictions stay together.
+
+    Each has the weighted predicted and observed rate, and Jeffreys' interval of the observed rate.
+    """
+    p_bad = case.probabilities()[CANDIDATE]
+    return [Rate.of(index, p_bad, case.bad, case.weight, case.seller).shown() for index in tied_bins(p_bad)]
+
+
+FLOOR_ROWS = 100
+
+AT_MOST = 20
+
+FLOOR_BAD = 10
+
+TENURE = (90, 365, 730, 1825)
+TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
+
+Parts = list[tuple[str, Ints]]
+
+
+def segments(case: EvaluationCase) -> dict[str, list[dict[str, Any]]]:
+    """Return the figures of each segment, by kind (`volume`, `country`, `tenure`, ...); see `evaluate_segment`."""
+    tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
+    order = {"thin": 0, "medium": 1, "thick": 2}
+    file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))
+    kinds: dict[str, Parts] = {
+        "volume": split_by_volume(case.orders),
+        "tenure": [(TENURE_NAMES[code], index) for code, index in groups_of(tenure)],
+        "product_category": by_label(case.product_category),
+        "country": by_label(case.country),
+        "file": [(str(name), index) for name, index in file],
+        "sellers": [("seen" if code == 0 else "unseen", index) for code, index in groups_of((~case.seen).astype(int))],
+        "inspected": [
+            ("all others" if code else "randomly inspected", index)
+            for code, index in groups_of((~case.inspected).astype(int))
+        ],
+    }
+    predicted = case.probabilities()
+    return {
+        kind: [evaluate_segment(case, predicted, name, index) for name, index in parts] for kind, parts in kinds.items()
+    }
+
+
+def split_by_volume(orders: Floats) -> Parts:
+    """Split rows into tenths by orders; return a list of (name, row indices), smallest first.
+
+    Names are like "1 of 10: 0 to 5 orders". Equal orders are in one part, so there may be fewer parts.
+    """
+    parts = tied_bins(orders)
+    return [
+        (f"{k + 1} of {len(parts)}: {orders[index[0]]:,.0f} to {orders[index[-1]]:,.0f} orders", index)
+        for k, index in enumerate(parts)
+    ]
+
+
+def by_label(labels: Labels) -> Parts:
+    """Group rows by label; return (label, row indices), the label of most rows first.
+
+    Empty labels are `unknown`. Labels of fewer than 100 rows or beyond the twenty largest are pooled into `other`,
+    last. Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
+    """
+    texts = np.asarray(labels, dtype=str)
+    texts = np.where(texts == "", "unknown", texts)
+    counts = Counter(texts.tolist())
+    shown = sorted((name for name in counts if counts[name] >= FLOOR_ROWS), key=lambda name: (-counts[name], name))
+    names = {name: k for k, name in enumerate(shown[:AT_MOST])}
+    codes = np.array([names.get(name, len(names)) for name in texts.tolist()], dtype=np.int64)
+    return [([*names, "other"][code], index) for code, index in groups_of(codes)]
+
+
+def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
+    """Return figures of the rows at `index` by name, weighted by `case.weight`; None for a model that is missing.
+
+    `predicted`: from `case.probabilities`. AUC ranks by `case.served`,
+    over the pairs that the case is judged by; None below 10 bad or 10 good rows. `auc_difference`: the candidate's AUC
+    less the champion's.
+    """
+    rates = {
+        model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
+        for model, p_bad in predicted.items()
+        if model in (CANDIDATE, TWIN, CHAMPION)
+    }
+    candidate = rates[CANDIDATE]
+    has_enough = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
+    aucs: dict[str, Any] = {}
+    differences: dict[str, Interval] = {}
+    if has_enough:
+        scores_by_model, differences = case.compare(
+            {model: case.served[model][index] for model in rates}, index, at_equal_volume=case.at_equal_volume
+        )
+        aucs = {model: score.interval() for model, score in scores_by_model.items()}
+    return {
+        "name": name,
+        **candidate.shown(),
+        "effective_rows": candidate.effective_rows,
+        "auc": aucs.get(CANDIDATE),
+        "auc_unconstrained": aucs[TWIN].value if TWIN in aucs else None,
+        "auc_difference": differences.get(f"{CANDIDATE}-{CHAMPION}"),
+        "predicted_champion": rates[CHAMPION].predicted if CHAMPION in rates else None,
+    }
+
+
+def by_month(case: EvaluationCase) -> list[dict[str, Any]]:
+    """Return a table of figures for each month of the observation day, in order, weighted by `case.weight`.
+
+    The AUC is NaN below 10 bad or 10 good rows.
+    """
+    months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
+    found, predicted = [], case.probabilities()
+    for month, index in groups_of(months):
+        row = evaluate_segment(case, predicted, str(month), index)
+        interval = row["auc"] or Interval(np.nan, np.nan, np.nan)
+        shown = {name: row[name] for name in ("rows", "bad", "predicted", "observed", "low", "high")}
+        found.append({"month": str(month), **shown, "auc": interval})
+    return found
+
+
+TIERS = (Tier.UNRATED, *RATED_TIERS)
+NAMES = [tier.name.lower() for tier in TIERS]
+
+
+def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
+    """Return the index into TIERS of each row; 0 is unrated.
+
+    Worked: with cut-offs 500, 600, 700, 499 points are 1 (probation) and 500 are 2.
+    """
+    cut_offs = [policy.cut_offs[tier] for tier in RATED_TIERS[1:]]
+    return np.where(unrated, 0, 1 + np.searchsorted(cut_offs, points, side="right")).astype(np.int64)
+
+
+def grades(case: EvaluationCase) -> list[dict[str, Any]]:
+    """Return a table for each tier that has rows: points, predicted and observed rate weighted by `case.weight`, tests.
+
+    Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. Unrated rows are a tier of their own,
+    without a range of points. `at_reference`: the observed rate and its interval, as if every seller had the reference
+    exposure. Worked: 5 % were bad, 6 % predicted at their own exposure and 3 % at the reference exposure: 5 % x 3 / 6 =
+    2.5 %.
+    """
+    codes = tier_codes(case.points, case.unrated, case.policy)
+    p_bad, served = case.probabilities()[CANDIDATE], sigmoid(case.served[CANDIDATE])
+    edges = [0, *(case.policy.cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
+    rows: list[dict[str, Any]] = []
+    for code, name in enumerate(NAMES):
+        index = np.flatnonzero(codes == code)
+        if not len(index):
+            continue
+        rate = Rate.of(index, p_bad, case.bad, case.weight, case.seller)
+        under, over = rate.find_p_values()
+        lowest, highest = (edges[code - 1], edges[code] - 1) if code else (None, None)
+        shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}
+        scale = float(case.weight[index] @ served[index] / (case.weight[index] @ p_bad[index]))
+        ends = (min(value * scale, 1.0) for value in (rate.observed, rate.low, rate.high))
+        rows.append(
+            {"tier": name, "points_from": lowest, "points_to": highest, **shown, "at_reference": Interval(*ends)}
+        )
+    adjusted = holm(np.array([row[side] for row in rows for side in ("p_under", "p_over")]))
+    for row, (under, over) in zip(rows, adjusted.reshape(-1, 2).tolist(), strict=True):
+        row |= {"p_under_holm": under, "p_over_holm": over}
+    return rows
+
+
+def migration(case: EvaluationCase) -> dict[str, Any] | None:
+    """Count rated rows by the champion's tier (down) and the candidate's (across); None if alone.
+
+    `matrix`: the unweighted counts. `same` and `within_one`: the shares of rows that keep their tier, or move by at
+    most one; None if all are unrated.
+    """
+    if case.champion_points is None:
+        return None
+    rated = ~case.unrated
+    before = tier_codes(case.champion_points, case.unrated, case.policy)[rated]
+    after = tier_codes(case.points, case.unrated, case.policy)[rated]
+    matrix = np.zeros((len(TIERS), len(TIERS)), dtype=np.int64)
+    np.add.at(matrix, (before, after), 1)
+    moved = np.abs(before - after)
+    return {
+        "tiers": NAMES[1:],
+        "matrix": matrix[1:, 1:],
+        "same": float((moved == 0).mean()) if len(moved) else None,
+        "within_one": float((moved <= 1).mean()) if len(moved) else None,
+    }

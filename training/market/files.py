@@ -8,8 +8,8 @@ from typing import IO, cast
 
 import polars as pl
 
-from training.market.parameters import PARAMETERS, column
-from training.market.records import ACTIONS, Market
+from training.market.simulate import ACTIONS, Market
+from training.market.tables import PARAMETERS, column
 
 GZIP_LEVEL = 1
 _REASONS = ("evidence-sufficient", "evidence-insufficient", "notifier-withdrew", "appeal-upheld")

@@ -1,20 +1,72 @@
-"""Simulate a marketplace: sellers, their exposure and service failures, and (in `breaches`) their violations.
+"""Simulate a marketplace: sellers, their exposure, service failures and violations.
 
 Each block of BLOCK_SELLERS has a generator seeded by (seed, block number).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from training.market.breaches import draw_breaches
-from training.market.parameters import PARAMETERS, column
-from training.market.records import Market, SellerTraits
-from training.market.tables import Calendar, Flags, Floats, Ints, Tables, build_calendar, build_tables, draw_index
+from training.market.tables import (
+    BAD_FAITH,
+    PARAMETERS,
+    Calendar,
+    Flags,
+    Floats,
+    Ints,
+    Tables,
+    build_calendar,
+    build_tables,
+    column,
+    draw_delays,
+    draw_index,
+)
+
+ACTIONS: tuple[str, ...] = ("confirm", "dismiss", "withdraw", "overturn")
+CONFIRM, DISMISS, WITHDRAW, OVERTURN = range(4)
+
+
+@dataclass(frozen=True)
+class Market:
+    """Days count from `start` (day 0), seconds from midnight UTC."""
+
+    start: date
+    days: int
+    identity: pl.DataFrame
+    """One row a seller; join_day is negative for veterans, level and country are indices."""
+    truth: pl.DataFrame
+    """One row a seller; spree has a 0 or 1 for each calendar month."""
+    exposure: pl.DataFrame
+    """By seller and day with exposure; an order counts by the first of its four failures, as late."""
+    violations: pl.DataFrame
+    """By seller and report. `number` and `incident` are within the seller; type, harm and source are indices; bad_faith
+    and echo are the truth. Reports may come after the last day; `write_market` cuts them.
+    """
+    decisions: pl.DataFrame
+    """By violation (its row) and time; a final act with a verified identifier has none."""
+
+
+@dataclass(frozen=True)
+class SellerTraits:
+    join_day: Ints
+    leave_day: Ints
+    seller_class: Ints
+    hazard: Floats
+    """True violations per 1,000 settled orders."""
+    level: Ints
+    country: Ints
+    size: Floats
+    spree: Ints
+    """[n, months]."""
+    failure_rates: Floats
+    """Cancelled, not received, late and returned: [n, 4]."""
+
 
 # Part of the market's definition: another size gives other draws.
 BLOCK_SELLERS = 250
@@ -147,3 +199,152 @@ def _draw_exposure(rng: np.random.Generator, drawn: SellerTraits, calendar: Cale
         "value_minor": np.maximum(np.rint(value), 1.0).astype(np.int64),
         **{kind: failed[kind] for kind in ("late", "cancelled", "not_received", "returned")},
     }
+
+
+ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
+
+OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
+
+INNER = ("fate", "decision_day", "overturn_day", "primary")
+"""Columns that a market does not show."""
+
+Columns = dict[str, Ints]
+
+
+def draw_breaches(
+    rng: np.random.Generator, tables: Tables, calendar: Calendar, exposure: Columns, drawn: SellerTraits
+) -> tuple[dict[str, Ints | Flags], Columns]:
+    """Draw violations and decisions of a block of sellers; return both as tables of columns.
+
+    Columns are as in Market, sellers by their position in the block.
+    """
+    seller, day = exposure["seller"], exposure["day"]
+    thousands = exposure["settled_orders"] / 1000.0
+    in_spree = drawn.spree[seller, calendar.month[day]] == 1
+    regime = np.where(in_spree, column("classes", "spree_multiplier")[drawn.seller_class[seller]], 1.0)
+    true_rate = drawn.hazard[seller] * regime * calendar.hazard_season[day] * thousands
+    false_rate = BAD_FAITH["per_thousand_orders"] * thousands + BAD_FAITH["per_active_day"]
+    true_row = np.repeat(np.arange(len(day)), rng.poisson(true_rate))
+    false_row = np.repeat(np.arange(len(day)), rng.poisson(false_rate))
+    row = np.concatenate([true_row, false_row])
+    bad_faith = np.arange(len(row)) >= len(true_row)
+
+    violations: Columns = {"seller": seller[row], "occur_day": day[row]}
+    violations |= _draw_marks(rng, tables, drawn.seller_class[seller[row]], bad_faith)
+    violations |= _draw_reports(rng, violations)
+    violations |= _draw_fates(rng, violations, bad_faith)
+    listings = 1 + np.floor(PARAMETERS["sellers"]["listings_per_size"] * np.exp(drawn.size)).astype(np.int64)
+    violations["listing"] = rng.integers(0, listings[violations["seller"]])
+    violations["bad_faith"] = bad_faith.astype(np.int64)
+    violations["primary"] = np.arange(len(row))
+    violations["echo"] = np.zeros(len(row), dtype=np.int64)
+    for echo in PARAMETERS["echoes"]:
+        echoes = _draw_echoes(rng, tables, violations, echo)
+        violations = {name: np.concatenate([column, echoes[name]]) for name, column in violations.items()}
+    violations["notifier"] = _draw_notifiers(rng, violations)
+    return _order_by_time(rng, violations)
+
+
+def _draw_later_second(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
+    base = np.where(day == before_day, before_second + 1, 0)
+    return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
+
+
+def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, bad_faith: Flags) -> Columns:
+    types = draw_index(rng, np.where(bad_faith[:, None], tables.false_type, tables.type_share[seller_class]))
+    harm = draw_index(rng, np.where(bad_faith[:, None], tables.false_harm, tables.harm_share[seller_class, types]))
+    source = draw_index(rng, np.where(bad_faith[:, None], tables.false_source[types], tables.source_share[types]))
+    return {"type": types, "harm": harm, "source": source}
+
+
+def _draw_reports(rng: np.random.Generator, violations: Columns) -> Columns:
+    source, occur_day = violations["source"], violations["occur_day"]
+    report_day = occur_day + draw_delays(rng, column("sources", "report")[source])
+    occur_second = np.floor(rng.random(len(source)) * OCCUR_END).astype(np.int64)
+    final = rng.random(len(source)) < column("sources", "final_share")[source]
+    verified = rng.random(len(source)) < column("sources", "verified_share")[source]
+    return {
+        "occur_second": occur_second,
+        "report_day": report_day,
+        "report_second": _draw_later_second(rng, report_day, occur_day, occur_second, REPORT_END),
+        "final": final.astype(np.int64),
+        "identifier_verified": verified.astype(np.int64),
+    }
+
+
+def _draw_fates(rng: np.random.Generator, violations: Columns, bad_faith: Flags) -> Columns:
+    """Draw the end of each allegation [n], with the days of its decision and of its overturning.
+
+    The days are meaningless for fates without these acts.
+    """
+    on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
+    confirmed, wrongly = PARAMETERS["true_confirmed_share"], BAD_FAITH["confirmed_share"]
+    overturned = wrongly * BAD_FAITH["overturned_share"]
+    true_shares = np.array([confirmed, 1.0 - confirmed, 0.0, 0.0])
+    other_shares = BAD_FAITH["dismissed_share"], BAD_FAITH["withdrawn_share"]
+    false_shares = np.array([wrongly - overturned, *other_shares, overturned])
+    fate = CONFIRMED + draw_index(rng, np.where(bad_faith[:, None], false_shares, true_shares))
+    fate = np.where(on_arrival, ON_ARRIVAL, fate)
+    wait = draw_delays(rng, column("sources", "decision")[violations["source"]])
+    decision_day = violations["report_day"] + np.where(on_arrival, 0, wait)
+    appeal = draw_delays(rng, np.tile(np.array(BAD_FAITH["appeal"]), (len(fate), 1)))
+    return {"fate": fate, "decision_day": decision_day, "overturn_day": decision_day + 1 + appeal}
+
+
+def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Mapping[str, Any]) -> Columns:
+    """Draw second reports: reported no earlier, and decided alike on a day fixed by both."""
+    is_primary = (
+        (violations["type"] == tables.type_names.index(echo["type"]))
+        & (violations["source"] == tables.source_names.index(echo["source"]))
+        & (violations["echo"] == 0)
+    )
+    row = np.nonzero(is_primary & (rng.random(len(is_primary)) < echo["share"]))[0]
+    first = {name: column[row] for name, column in violations.items()}
+    report_day = first["report_day"] + rng.integers(0, echo["latest_days"] + 1, len(row))
+    return first | {
+        "type": np.full(len(row), tables.type_names.index(echo["echo_type"])),
+        "source": np.full(len(row), tables.source_names.index(echo["echo_source"])),
+        "report_day": report_day,
+        "report_second": _draw_later_second(rng, report_day, first["report_day"], first["report_second"], ECHO_END),
+        "final": np.zeros(len(row), dtype=np.int64),
+        "identifier_verified": np.zeros(len(row), dtype=np.int64),
+        "fate": np.where(first["fate"] == ON_ARRIVAL, CONFIRMED, first["fate"]),
+        "decision_day": np.maximum(first["decision_day"], report_day),
+        "primary": row,
+        "echo": np.ones(len(row), dtype=np.int64),
+    }
+
+
+def _draw_notifiers(rng: np.random.Generator, violations: Columns) -> Ints:
+    crowd = column("sources", "notifiers")[violations["source"]]
+    liars = np.ceil(BAD_FAITH["notifier_share"] * crowd).astype(np.int64)
+    lying = violations["bad_faith"] == 1
+    place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
+    # A prime step spreads the liars over the numbers of every source.
+    return np.asarray((place * 7_919 + 13) % crowd)
+
+
+def _order_by_time(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
+    order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
+    v = {name: column[order] for name, column in violations.items()}
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    number = np.arange(len(order)) - np.searchsorted(v["seller"], v["seller"])
+    v["number"], v["incident"] = number, number[position[v["primary"]]]
+
+    row = np.nonzero(v["fate"] != ON_ARRIVAL)[0]
+    fate, day = v["fate"][row], v["decision_day"][row]
+    action = np.select([fate == DISMISSED, fate == WITHDRAWN], [DISMISS, WITHDRAW], CONFIRM)
+    second = _draw_later_second(rng, day, v["report_day"][row], v["report_second"][row], DECISION_END)
+    again = row[fate == OVERTURNED]
+    decisions: Columns = {
+        "violation": np.concatenate([row, again]),
+        "day": np.concatenate([day, v["overturn_day"][again]]),
+        "second": np.concatenate([second, rng.integers(0, DAY_END, len(again))]),
+        "action": np.concatenate([action, np.full(len(again), OVERTURN)]),
+        "actor": rng.integers(0, 24, len(row) + len(again)),
+    }
+    in_time = np.lexsort((decisions["second"], decisions["day"], decisions["violation"]))
+    flags = ("final", "identifier_verified", "bad_faith", "echo")
+    table: dict[str, Ints | Flags] = {name: values for name, values in v.items() if name not in INNER}
+    return table | {name: v[name] == 1 for name in flags}, {k: c[in_time] for k, c in decisions.items()}

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.market.parameters import BAD_FAITH, PARAMETERS, column
+PARAMETERS: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text(encoding="utf-8"))
+BAD_FAITH: Mapping[str, Any] = PARAMETERS["bad_faith"]
+
+
+def column(table: str, name: str) -> NDArray[Any]:
+    """Return a field of each row of a table: `column("classes", "harm_tilt")` is 0.6, 1.0 and 1.8."""
+    return np.array([row[name] for row in PARAMETERS[table]])
+
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,8 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from training.report.numbers import UNKNOWN, Num
-from training.report.parts import Axis, Bar, Dot, Line, Mark, Range, RuleLine
+from training.report.parts import UNKNOWN, Axis, Bar, Dot, Line, Mark, Num, Range, RuleLine
 
 Form = Callable[[float], str]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from training.report import numbers
-from training.report.parts import Table
+from training.report.parts import Table, count, number, plural
 
 
 @cache
@@ -22,7 +21,7 @@ def open_templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals.update(kind=_kind, pos=_per_cent, quote=shlex.quote)
-    templates.globals.update(count=numbers.count, number=numbers.number, plural=numbers.plural)
+    templates.globals.update(count=count, number=number, plural=plural)
     templates.filters.update(breakable=_breakable, prose=_prose)
     return templates
 

@@ -1,7 +1,7 @@
 """A model's report: one offline HTML file, without scripts, that says whether to promote it, and why."""
 
 from training.report.environment import open_templates
-from training.report.reading import Reading
+from training.report.parts import Reading
 from training.report.sections import build
 
 

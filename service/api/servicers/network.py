@@ -5,7 +5,7 @@ from pathlib import Path
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ApprovalRequired, SellerNotFound, SellertrustError, invalid
 from scoring.features.resolved import resolve_sellers
-from scoring.measures.case_record import list_links
+from scoring.measures.record import list_links
 from scoring.network.rings import list_months
 from scoring.scores.answer import Stamp
 from scoring.scores.score import CoreAnswer

@@ -33,7 +33,7 @@ from service.ledger.database.tables import (
     only,
     read_fact,
 )
-from service.ledger.queries.resolving import fold_states
+from service.ledger.queries.violations import fold_states
 
 CHUNK = 5_000
 """The most sellers that one append reaches by an entry: it keeps the lock short."""

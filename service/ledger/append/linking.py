@@ -41,12 +41,12 @@ from service.ledger.database.tables import (
 from service.ledger.queries.links import (
     LINKED,
     LINKS_OF_SELLERS,
+    MOVING,
     read_links_of_sellers,
     read_precision,
     read_surroundings,
     read_violators,
 )
-from service.ledger.queries.rings import MOVING
 from service.ledger.records import Act
 
 DECIDE_DAYS = 30

@@ -14,9 +14,7 @@ from scoring.entries.flow import FlowDay, SupersededFlow
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated, PayoutsChanged
 from scoring.entries.kinds.table import Fact
-from scoring.measures.case_record import CaseStatement
-from scoring.measures.record import MeasureStatement
-from scoring.measures.seller_terms import SellerTerms
+from scoring.measures.record import CaseStatement, MeasureStatement, SellerTerms
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import (
     AS_OF_CUT,

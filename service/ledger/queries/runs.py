@@ -5,8 +5,8 @@ from sqlalchemy import bindparam, select, text
 from scoring.base.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
 from scoring.base.time import DAY
 from scoring.entries.cases import trace_stops
+from scoring.loss_certificate.certificate import GrantedExceptions, GrantedSeller, read_lifted
 from scoring.loss_certificate.contradictions import RUN_TYPES, ObservedCases, RunCase
-from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller, read_lifted
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import COUNTING, ENTRY, HERE, ON_TERMS, UP_TO_LAST, among_kinds, of_kind
 from service.ledger.queries.measures import MeasureQueries

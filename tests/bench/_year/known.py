@@ -18,9 +18,8 @@ from tests.bench._year.paid import SETTLED_DAYS
 from tests.bench._year.regimes import draw_points
 from tests.bench._year.trade import Trade
 from tests.bench._year.year import Known
-from training.market.parameters import column
-from training.market.records import Market
-from training.market.tables import Floats, Ints
+from training.market.simulate import Market
+from training.market.tables import Floats, Ints, column
 
 CLEAR_DAYS = 14
 YEAR = 365

@@ -7,7 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from training.market.records import Market
+from training.market.simulate import Market
 from training.market.tables import Flags, Floats, Ints
 
 DELIVERY = (0.0, 0.0, 0.1, 0.2, 0.25, 0.2, 0.12, 0.08, 0.05)

@@ -5,8 +5,14 @@ import pytest
 
 from scoring.base.enums import MeasureKind, Tier
 from scoring.base.errors import CertificateRefused
-from scoring.loss_certificate.certificate import certify, digest_certificate, list_excess_losses, list_failed
-from scoring.loss_certificate.exceptions import GrantedExceptions, GrantedSeller
+from scoring.loss_certificate.certificate import (
+    GrantedExceptions,
+    GrantedSeller,
+    certify,
+    digest_certificate,
+    list_excess_losses,
+    list_failed,
+)
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
 from tests.helpers.policies import rule

@@ -15,8 +15,7 @@ from scoring.base.time import DAY, format_day
 from scoring.base.version import CORE_VERSION
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from scoring.loss_certificate.certificate import accept, certify, list_excess_losses
-from scoring.loss_certificate.exceptions import GrantedExceptions
+from scoring.loss_certificate.certificate import GrantedExceptions, accept, certify, list_excess_losses
 from scoring.measures.record import name_measure
 from scoring.policy.measures import SettlementHold, ValueCap
 from sellertrust.client import Client

@@ -20,8 +20,7 @@ from service.ledger.database.schema import (
     SchemaState,
 )
 from service.ledger.database.tables import TableBase
-from service.ledger.seals.backup import MANIFEST, name_member
-from service.ledger.seals.restore import rehearse, restore_backup
+from service.ledger.seals.backup import MANIFEST, name_member, rehearse, restore_backup
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, Clock, confirmed, exposure, identity, status, violation

@@ -18,9 +18,8 @@ from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.network.terms import MAX_CAUSE_DAYS, find_terms
 from scoring.policy.rules import NO_RULES
 from service.ledger.database.tables import RowReader
-from service.ledger.queries import rings
-from service.ledger.queries.links import LinkViolation
-from service.ledger.queries.rings import RingQueries
+from service.ledger.queries import links as link_queries
+from service.ledger.queries.links import LinkViolation, RingQueries
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
@@ -246,14 +245,14 @@ def test_rings_of_a_ledger_that_lost_entries_are_read_anew(ledger: Ledger, url: 
 
 
 def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rings, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(link_queries, "WAIT_SECONDS", 0.01)
     started, goes_on = Event(), Event()
 
     def wait(*_: object) -> None:
         started.set()
         goes_on.wait(60)
 
-    monkeypatch.setattr(rings, "read_established", wait)
+    monkeypatch.setattr(link_queries, "read_established", wait)
     ledger.append(MARKET, [confirmed("v1", "bad")])
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ledger.rings.read, MARKET, ledger.cut(), 2, 1)
@@ -267,7 +266,7 @@ def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch
 
 
 def test_a_first_read_keeps_no_other_marketplace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    started, goes_on, read = Event(), Event(), rings.read_established
+    started, goes_on, read = Event(), Event(), link_queries.read_established
 
     def wait(reader: RowReader, sellers: Sequence[str]) -> dict[str, list[LinkViolation]]:
         if reader.marketplace == MARKET:
@@ -278,13 +277,13 @@ def test_a_first_read_keeps_no_other_marketplace(ledger: Ledger, monkeypatch: py
     for marketplace in (MARKET, "known", "unread"):
         ledger.append(marketplace, [confirmed("v1", "bad")])
     ledger.rings.read("known", ledger.cut(), 2, 1)
-    monkeypatch.setattr(rings, "read_established", wait)
+    monkeypatch.setattr(link_queries, "read_established", wait)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ledger.rings.read, MARKET, ledger.cut(), 2, 1)
         assert started.wait(60)
-        monkeypatch.setattr(rings, "WAIT_SECONDS", 0.01)
+        monkeypatch.setattr(link_queries, "WAIT_SECONDS", 0.01)
         assert ledger.rings.read("known", ledger.cut(), 2, 1).sellers == 1
-        monkeypatch.setattr(rings, "WAIT_SECONDS", 120)
+        monkeypatch.setattr(link_queries, "WAIT_SECONDS", 120)
         with pytest.raises(ServerBusy):
             ledger.rings.read("unread", ledger.cut(), 2, 1)
         goes_on.set()

@@ -10,8 +10,7 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from tests.helpers.leaks import date_early
 from tests.helpers.training_ledgers import restated
-from training.checks.effects import check_effects, take_unrecorded
-from training.checks.leakage import check_early_cliff, check_early_reports
+from training.checks.leakage import check_early_cliff, check_early_reports, check_effects, take_unrecorded
 from training.evaluation.arrays import sigmoid
 from training.fitting.crossfit import FOLDS
 from training.fitting.folds import assign_folds

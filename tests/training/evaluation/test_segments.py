@@ -6,8 +6,7 @@ from scoring.base.enums import Tier
 from tests.helpers.evaluation_cases import POLICY, case_of
 from training.evaluation.arrays import groups_of, sigmoid
 from training.evaluation.case import EvaluationCase
-from training.evaluation.segments import by_label, by_month, segments
-from training.evaluation.tiers import TIERS, grades, migration, tier_codes
+from training.evaluation.figures import TIERS, by_label, by_month, grades, migration, segments, tier_codes
 
 
 def test_rows_are_grouped_by_key() -> None:

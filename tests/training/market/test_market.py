@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 import training.market
 from training.market.files import write_market
-from training.market.parameters import BAD_FAITH, PARAMETERS, column
-from training.market.records import CONFIRM, Market
-from training.market.simulate import FRAMES, simulate
+from training.market.simulate import CONFIRM, FRAMES, Market, simulate
+from training.market.tables import BAD_FAITH, PARAMETERS, column
 
 START = date(2024, 11, 24)
 DAYS = 730

@@ -21,7 +21,7 @@ from training.pipeline.observing import Observations
 from training.pipeline.run import plan, run
 from training.pipeline.steps import NAMES, Step
 from training.report.page import render
-from training.report.reading import Reading
+from training.report.parts import Reading
 from training.study.definition import Study
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from tests.training.report import sample
 from tests.training.report.sample import poisoned
 from training.report.page import render
-from training.report.reading import Reading
+from training.report.parts import Reading
 from training.report.sections import PLANS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -12,10 +12,8 @@ from service.cli.lazy import load_command
 from tests.training.report import sample
 from tests.training.report.sample import Json, poisoned
 from training.report import sections
-from training.report.numbers import count, listed, number, percent, plural, spoken
 from training.report.page import render
-from training.report.parts import Block
-from training.report.reading import PartAbsent, Reading
+from training.report.parts import Block, PartAbsent, Reading, count, listed, number, percent, plural, spoken
 from training.report.sections import PLANS, ReportFault
 
 LEFT_OUT = 'class="missing"'
@@ -64,7 +62,7 @@ def test_two_hundred_tables_stay_below_two_megabytes() -> None:
 @pytest.mark.long
 def test_the_same_input_gives_the_same_bytes() -> None:
     imports = "from tests.training.report.sample import parts; from training.report.page import render"
-    code = f"{imports}; from training.report.reading import Reading; print(render(Reading(**parts())))"
+    code = f"{imports}; from training.report.parts import Reading; print(render(Reading(**parts())))"
     other = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=other)
     assert done.stdout.decode().strip() == render(Reading(**sample.parts())).strip()

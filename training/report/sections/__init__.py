@@ -8,8 +8,7 @@ from typing import cast
 from jinja2 import TemplateError
 
 from training.report.environment import open_templates
-from training.report.parts import Block, Missing, Section
-from training.report.reading import PartAbsent, Reading
+from training.report.parts import Block, Missing, PartAbsent, Reading, Section
 from training.report.sections import calibration, data, decision, features, people, ranking
 
 Build = Callable[[Reading], list[Block]]

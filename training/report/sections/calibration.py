@@ -5,9 +5,28 @@ from itertools import pairwise
 from typing import Any
 
 from training.report.drawing import ScaledIntervals, axis, draw_dot, draw_whisker, short_percent
-from training.report.numbers import MODELS, Num, count, listed, number, percent, signed, spoken, stacked
-from training.report.parts import Block, Cell, Chip, LegendKey, Line, Mark, Pair, Plot, Plots, Table
-from training.report.reading import Reading
+from training.report.parts import (
+    MODELS,
+    Block,
+    Cell,
+    Chip,
+    LegendKey,
+    Line,
+    Mark,
+    Num,
+    Pair,
+    Plot,
+    Plots,
+    Reading,
+    Table,
+    count,
+    listed,
+    number,
+    percent,
+    signed,
+    spoken,
+    stacked,
+)
 from training.report.sections.decision import misses
 
 Json = Any

@@ -3,9 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
-from training.report.numbers import count, listed, plural, significant
-from training.report.parts import Block, Cell, Chip, Table, Text
-from training.report.reading import Reading
+from training.report.parts import Block, Cell, Chip, Reading, Table, Text, count, listed, plural, significant
 
 Json = Any
 

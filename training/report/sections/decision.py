@@ -3,9 +3,23 @@
 import shlex
 from typing import Any
 
-from training.report.numbers import count, listed, number, percent, plural, signed, significant
-from training.report.parts import Block, Bullets, Cell, Chip, Command, Table, Verdict
-from training.report.reading import Reading
+from training.report.parts import (
+    Block,
+    Bullets,
+    Cell,
+    Chip,
+    Command,
+    Reading,
+    Table,
+    Verdict,
+    count,
+    listed,
+    number,
+    percent,
+    plural,
+    signed,
+    significant,
+)
 
 Json = Any
 TRAIN = "sellertrust train STUDY.toml"

@@ -6,9 +6,23 @@ from typing import Any
 
 from scoring.features.table import FEATURES
 from training.report.drawing import ScaledIntervals, axis, draw_bar, draw_curve
-from training.report.numbers import count, listed, number, percent, plural, signed, significant
-from training.report.parts import Axis, Block, Cell, Chip, Plot, Plots, Table
-from training.report.reading import Reading
+from training.report.parts import (
+    Axis,
+    Block,
+    Cell,
+    Chip,
+    Plot,
+    Plots,
+    Reading,
+    Table,
+    count,
+    listed,
+    number,
+    percent,
+    plural,
+    signed,
+    significant,
+)
 
 Json = Any
 ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}

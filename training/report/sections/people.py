@@ -3,9 +3,7 @@
 from typing import Any
 
 from training.report.drawing import ScaledIntervals
-from training.report.numbers import count, listed, percent, spoken
-from training.report.parts import Block, Cell, Heat, Table, Text
-from training.report.reading import PartAbsent, Reading
+from training.report.parts import Block, Cell, Heat, PartAbsent, Reading, Table, Text, count, listed, percent, spoken
 
 Json = Any
 KINDS = {

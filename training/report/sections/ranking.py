@@ -3,9 +3,25 @@
 from typing import Any
 
 from training.report.drawing import ScaledIntervals, axis, draw_curve, draw_level, share_axis, short_percent
-from training.report.numbers import MODELS, listed, percent, plural, signed, spoken
-from training.report.parts import Axis, Block, Cell, LegendKey, Line, Mark, Plot, Plots, Table
-from training.report.reading import PartAbsent, Reading
+from training.report.parts import (
+    MODELS,
+    Axis,
+    Block,
+    Cell,
+    LegendKey,
+    Line,
+    Mark,
+    PartAbsent,
+    Plot,
+    Plots,
+    Reading,
+    Table,
+    listed,
+    percent,
+    plural,
+    signed,
+    spoken,
+)
 
 Json = Any
 DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "with_context", "lightgbm")
