@@ -160,22 +160,22 @@ def _follow(
 ) -> list[Forecast]:
     """Return each course over FAR_DAYS, exact within HORIZON_DAYS.
 
-    Later only each `far_step`-th midnight limits the first one's tier; with 1, each better than now is right.
+    Beyond it, of the first course alone: a midnight left out counts as MAX_POINTS, so tiers are an upper bound.
     """
     policy, last = core.policy, core.known.observe_time // DAY + FAR_DAYS
     known = resolve_sellers(core.known.sellers, core.known.table, last * DAY)
     past = collect_past(known, policy, FAR_DAYS).take([0] * len(courses))
-    later = FAR_DAYS - HORIZON_DAYS
+    beyond = FAR_DAYS - HORIZON_DAYS  # row 0 is FAR_DAYS ahead
     is_needed = past.find_needed(policy, _find_tier_number(core))
-    is_needed[later:] = True
-    is_needed[:later, 1:] = False
-    is_needed[:later] &= np.arange(later)[:, None] % far_step == 0
+    is_needed[beyond:] = True
+    is_needed[:beyond, 1:] = False
+    is_needed[:beyond] &= np.arange(beyond)[:, None] % far_step == 0
     points, is_thin = np.full(is_needed.shape, MAX_POINTS, dtype=np.int64), np.zeros_like(is_needed)
-    asked = np.flatnonzero(is_needed.any(axis=1))
+    midnights = np.flatnonzero(is_needed.any(axis=1))
     step = max(CELLS_AT_ONCE // max(len(known.table), 1), 1)
-    for begin in range(0, len(asked), step):
+    for begin in range(0, len(midnights), step):
         check()
-        part = asked[begin : begin + step]
+        part = midnights[begin : begin + step]
         sums, identity_row = _fold_courses(core, artifact, known, courses, last - part)
         is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
         identity_row = identity_row.reshape(len(part), -1)

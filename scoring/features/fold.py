@@ -253,6 +253,7 @@ def _find_extremes(views: Views) -> dict[str, Any]:
 
 
 def _stack_tables(tables: Sequence[Ints]) -> Ints:
+    # The last column stays 0, for ages beyond the tables.
     stacked = np.zeros((len(tables), max(map(len, tables)) + 1), dtype=np.int64)
     for row, table in zip(stacked, tables, strict=True):
         row[: len(table)] = table

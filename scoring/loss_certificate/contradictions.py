@@ -67,7 +67,7 @@ def find_contradictions(assumptions: Assumptions, seen: ObservedCases) -> list[C
     found = []
     slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)
     if _is_too_many(slow, len(seen.cases), 1 - COVERED):
-        text = f"a stop within {assumptions.stop_days:,} days is assumed of 99 in 100 runs, and {slow:,} of"
+        text = f"a stop within {assumptions.stop_days:,} days is assumed of {COVERED:.0%} of runs, and {slow:,} of"
         found.append(Contradiction("stop", f"{text} {len(seen.cases):,} on record took longer"))
     decided = seen.confirmed + seen.overturned
     if _is_too_many(seen.overturned, decided, assumptions.overturned_ppm / PPM):

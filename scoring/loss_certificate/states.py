@@ -291,7 +291,7 @@ def _grant(
             )
     limits = policy.rule_book.hold_limits
     payouts = [
-        _find_payouts(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
+        _split_by_age(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
         for _, marketplace, terms in found
     ]
     releases, aheads = zip(*payouts, strict=True)
@@ -303,7 +303,7 @@ def _grant(
     )
 
 
-def _find_payouts(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, AheadLimit]:
+def _split_by_age(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, AheadLimit]:
     release = schedule_release(terms, carrier_days, hold_limit_days)
     young_days = min(terms.ahead_days, hold_limit_days)
     if young_days <= release.hold_days:

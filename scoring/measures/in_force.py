@@ -399,27 +399,21 @@ class _Evaluation:
                 yield AppliedRule(rule, stated, stated, False), basis
 
     def _measure(self, applied: AppliedRule, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
-        rule, start, end = applied.rule, basis.start, basis.end
-        if isinstance(applied.stated, Suspension) and start is not None:
-            if applied.stated.terminates:
-                start = applied.stated.find_start(start)
-            else:  # each further violation suspends again
-                start = max(fact.time for fact in basis.facts)
-                served = start + applied.stated.days * DAY
-                end = served if end is None else min(end, served)
-                if end <= self.observe_time:
-                    return None
-        current = applied.current
+        span = self._find_span(applied.stated, basis)
+        if span is None:
+            return None
+        start, end = span
+        rule, current = applied.rule, applied.current
         if isinstance(current, Deposit):
             current = current.less(seller.situation.deposit_minor, seller.situation.recent_minor)
         name = name_measure(seller.name, rule.id, applied.stated)
         lift = seller.lifts.get(name)
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
             lift = lift or seller.lifts.get(name_measure(seller.name, rule.secures, Deposit(0)))
-        stands = (
-            lift is None
-            or (basis.start or 0) > lift.time
-            or any(violation.time > lift.time for violation in basis.violations)
+        is_lifted = (
+            lift is not None
+            and (basis.start or 0) <= lift.time
+            and all(violation.time <= lift.time for violation in basis.violations)
         )
         if rule.refill_days:
             start = _find_begin_of_stop(rule, basis, seller, lift)
@@ -431,7 +425,7 @@ class _Evaluation:
             current=current,
             waived=applied.waived,
             measure=name,
-            lifted="" if lift is None or stands else lift.entry_id,
+            lifted=lift.entry_id if lift is not None and is_lifted else "",
             start=start,
             end=end,
             entries=basis.entries[:MAX_LISTED_ENTRIES],
@@ -439,6 +433,17 @@ class _Evaluation:
             reaches_earlier_orders=rule.names_confirmed_facts,
             violations=tuple(dict.fromkeys(violation.violation for violation in basis.violations)),
         )
+
+    def _find_span(self, measure: Measure, basis: _Basis) -> tuple[int | None, int | None] | None:
+        """Return the start and end; None if a suspension is served."""
+        if not isinstance(measure, Suspension) or basis.start is None:
+            return basis.start, basis.end
+        if measure.terminates:
+            return measure.find_start(basis.start), basis.end
+        start = max(fact.time for fact in basis.facts)  # each further violation suspends again
+        served = start + measure.days * DAY
+        end = served if basis.end is None else min(basis.end, served)
+        return None if end <= self.observe_time else (start, end)
 
     def _list_imposed(self, seller: _Seller) -> Iterator[MeasureInForce]:
         counting = {one.violation for one in seller.established}

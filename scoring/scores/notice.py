@@ -97,17 +97,17 @@ def answer_within_notice(
     looks_back: bool = False,
     served: Sequence[ServedPair] = (),
 ) -> CoreAnswer:
-    """Return `compute_answer`'s answer, with the tiers that sellers keep and the answers by what was `served` before."""
+    """Return `compute_answer`'s answer; while a notice runs, sellers keep a better tier by what was `served` before."""
     core = compute_answer(seller_facts, artifact, policy, cautions, check, looks_back=looks_back)
     if not served:
         return core
-    newest = _find_newest_facts(core)
+    ended_by = _find_newest_facts(core)
     earlier = [
         EarlierAnswer(
             compute_answer(seller_facts, one.artifact, one.policy, check=check, looks_back=looks_back),
             one.time,
             one.until,
-            [time < one.time for time in newest],
+            [time < one.time for time in ended_by],
         )
         for one in served
     ]

@@ -66,25 +66,25 @@ class _Deadline:
             raise TimeoutError("is too slow")
         return left
 
-    def hold(self, made: socket.socket) -> None:
+    def watch(self, opened: socket.socket) -> None:
         with self._lock:
-            self._sockets.append(made.dup())
+            self._sockets.append(opened.dup())  # TLS detaches the original
         if self.is_over:
             self._end()
 
     def stop(self) -> None:
         self._timer.cancel()
         with self._lock:
-            for held in self._sockets:
-                held.close()
+            for copy in self._sockets:
+                copy.close()
             self._sockets.clear()
 
     def _end(self) -> None:
         self.is_over = True
         with self._lock:
-            for held in self._sockets:
+            for copy in self._sockets:
                 with suppress(OSError):
-                    held.shutdown(socket.SHUT_RDWR)
+                    copy.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -99,7 +99,7 @@ class _Connection(http.client.HTTPSConnection):
     def connect(self) -> None:
         self.timeout = self._deadline.left()
         http.client.HTTPConnection.connect(self)
-        self._deadline.hold(self.sock)
+        self._deadline.watch(self.sock)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 

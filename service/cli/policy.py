@@ -76,12 +76,15 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
     from scoring.policy.moved import list_part_changes
 
     changes = find_changes(old, new)
-    met = [change for change in changes if change.example is not None]
+    with_example = [change for change in changes if change.example is not None]
     if output is Format.JSON:
-        rows = [{"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)} for one in met]
+        rows = [
+            {"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)}
+            for one in with_example
+        ]
         emit(rows, output)
     else:
-        _print_changes(met)
+        _print_changes(with_example)
     parts: dict[str, list[str]] = {}
     for text in list_part_changes(old, new):
         path = text.partition(" ")[0]
@@ -90,9 +93,11 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
         many = f"{len(texts):,} values of {part}, such as " if len(texts) > 1 else ""
         say(f"changed: {many}{texts[0]}")
     versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
-    say(f"{format_count(len(met), 'situation')} of {versions[0]} changed by {versions[1]}")
-    if len(changes) > len(met):
-        say(f"{len(changes) - len(met):,} more in which no seller was found, of incidents of at most two violations")
+    say(f"{format_count(len(with_example), 'situation')} of {versions[0]} changed by {versions[1]}")
+    if len(changes) > len(with_example):
+        say(
+            f"{len(changes) - len(with_example):,} more in which no seller was found, of incidents of at most two violations"
+        )
 
 
 def _print_changes(changes: Sequence["CellChange"]) -> None:

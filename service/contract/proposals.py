@@ -19,7 +19,7 @@ from service.contract.review import decision_of
 from service.ledger.append.proposals import Proposal, ProposalStep
 from service.policy.history import check_text
 from service.registry.moves import check_actor_and_reason, is_digest
-from service.review.bulk_decisions import check
+from service.review.bulk_decisions import check_call
 
 MAX_REQUEST_BYTES = 256 << 10
 
@@ -106,7 +106,7 @@ def _check_decision(request: Any, _: int) -> str:
     marketplace = parse_marketplace(request.parent, "parent")
     if not request.execute:
         raise invalid("execute", "must be set: a dry run needs no approval")
-    check(decision_of(marketplace, request))
+    check_call(decision_of(marketplace, request))
     return seller_of(request.seller, marketplace, "seller") if request.seller else ""
 
 

@@ -83,7 +83,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
     """Convert a request into a bulk decision.
 
     Raises InvalidInput for unconvertible fields, and for `expected_count` and `etag` if missing or unexpected;
-    `bulk_decisions.check` validates the rest.
+    `bulk_decisions.check_call` validates the rest.
     """
     wrong = FieldErrors()
     seller: str | None = ""

@@ -170,18 +170,18 @@ class Ledger:
     def finish(self) -> None:
         """Append the consequences that interrupted appends left out, such as violations by a recall."""
         with self.database.read() as connection:
-            left = following.find_unfinished(connection)
-        for one in left:
-            self._follow_on(one.marketplace, one.entry_id)
+            unfinished = following.find_unfinished(connection)
+        for entry in unfinished:
+            self._follow_on(entry.marketplace, entry.entry_id)
 
     def _follow_on(self, marketplace: str, entry_id: str) -> None:
         while True:
             before = self.clock.present(self.clock.read_end())
             with self.clock.locked(before) as (connection, present):
-                left = following.find_unfinished_among(RowReader(connection, marketplace), [entry_id])
-                if not left:
+                unfinished = following.find_unfinished_among(RowReader(connection, marketplace), [entry_id])
+                if not unfinished:
                     return
-                following.derive_next(connection, left[0], present)
+                following.derive_next(connection, unfinished[0], present)
 
     def erase(self, marketplace: str, seller: str, *, actor: str, ground: str = "", entry_id: str) -> AppendedEntry:
         """Erase the sealed texts of a seller's entries: delete its key, and append an entry.

@@ -105,7 +105,7 @@ def check_loss(
 def _not_accepted(
     refused: Mapping[str, int | None], sums: Mapping[str, int], currency: str, until: int | None
 ) -> LossNotAccepted:
-    sentences = [_describe_loss(name, most, currency) for name, most in refused.items()]
+    sentences = [_describe_loss(verdict, most, currency) for verdict, most in refused.items()]
     sentences += [
         f"only {format_amount(sums[name], currency)} of {name} is accepted" for name in refused if name in sums
     ]
@@ -173,13 +173,13 @@ def _find_raised(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[s
     return {}
 
 
-def _describe_loss(name: str, most_minor: int | None, currency: str) -> str:
+def _describe_loss(verdict: str, most_minor: int | None, currency: str) -> str:
     if most_minor is None:
-        return f"{name} does not hold: nothing bounds a day of a seller whose limit was lifted; take the lift back"
+        return f"{verdict} does not hold: nothing bounds a day of a seller whose limit was lifted; take the lift back"
     most = format_amount(most_minor, currency)
-    if name == RAISED:
+    if verdict == RAISED:
         return f"the policy allows one run to cost more than the served policy does: {most} ({RAISED})"
-    return f"{name} does not hold: one name can get {most}"
+    return f"{verdict} does not hold: one name can get {most}"
 
 
 def check_assumptions(text: str) -> Assumptions:

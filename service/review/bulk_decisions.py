@@ -148,7 +148,7 @@ def _digest(text: str, digits: int) -> str:
     return sha256(text.encode()).hexdigest()[:digits]
 
 
-def check(decision: BulkDecisionCall) -> None:
+def check_call(decision: BulkDecisionCall) -> None:
     """Validate the parameters without reading. Raises InvalidInput."""
     wrong = []
     if not is_id(decision.decision_id):
@@ -169,7 +169,7 @@ def check(decision: BulkDecisionCall) -> None:
         if (value := getattr(decision.selection, name)) and not is_id(value):
             wrong.append(FieldViolation((name,), f"must be {ID_FORM}"))
     if not 0 < decision.sample_fraction <= 1:
-        wrong.append(FieldViolation(("sample_fraction",), "must lie above 0 and be at most 1; 0 stands for 0.05"))
+        wrong.append(FieldViolation(("sample_fraction",), "must be above 0 and at most 1"))
     if wrong:
         raise InvalidInput(wrong)
 
@@ -179,7 +179,7 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecisionCall) -> Bul
 
     Raises InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
     """
-    check(decision)
+    check_call(decision)
     ledger.entries.require_own_decision(marketplace, decision.decision_id, prefix_of(decision), own_prefix_of(decision))
     found = list(_select(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in found if one.lot < decision.sample_fraction}

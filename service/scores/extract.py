@@ -122,13 +122,13 @@ class _Rows(Sequence[FactRow]):
     def __len__(self) -> int:
         return len(self._case)
 
-    def __getitem__(self, place: Any) -> Any:
-        if place not in self._made:
-            case = self._case[place]
-            first, end = (int(np.searchsorted(self._case, case, side)) for side in ("left", "right"))
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._made:
+            seller = self._case[index]
+            first, end = (int(np.searchsorted(self._case, seller, side)) for side in ("left", "right"))
             rows = self._frame.slice(self._begin + first, end - first).rows()
             self._made |= enumerate(map(_make_row, rows), first)
-        return self._made[place]
+        return self._made[index]
 
 
 def _make_row(columns: tuple[Any, ...]) -> FactRow:

@@ -45,20 +45,21 @@ def fit_additive(
     return found
 
 
-def slope_beside(x: Floats, bad: Floats, own: Floats, weight: Floats, directions: Sequence[int]) -> float:
-    """Return the slope of `own` in the log-odds of bad, fitted together with all features.
+_SCALE = 100.0
+"""Of a column, so large that its penalty is next to none."""
 
-    `own`: a number of each row, such as ln(orders), shape (n,); it alone has no penalty.
+
+def slope_beside(x: Floats, bad: Floats, extra: Floats, weight: Floats, directions: Sequence[int]) -> float:
+    """Return the slope of `extra` in the log-odds of bad, fitted together with all features.
+
+    `extra`: a number of each row, such as ln(orders), shape (n,); it alone has no penalty.
     """
     some = _thin_rows(len(x))
     columns = _make_columns(x[some], directions)
-    design = np.column_stack([columns.design, own[some] * UNPENALISED])
+    design = np.column_stack([columns.design, extra[some] * _SCALE])
     start = np.zeros(len(some))
     weights = _fit_weights(design, bad[some], start, weight[some], np.append(columns.signs, 0))
-    return float(weights[-1]) * UNPENALISED
-
-
-UNPENALISED = 100.0
+    return float(weights[-1]) * _SCALE
 
 
 def _thin_rows(rows: int) -> Ints:

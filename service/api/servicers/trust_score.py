@@ -67,12 +67,12 @@ class TrustScoreServicer:
 
     def find_answer_at_once(self, method_name: str) -> FindAtOnce | None:
         """Return a finder of remembered scores; None for other methods than GetTrustScore, or without a book."""
-        return self._find_score if method_name == "GetTrustScore" and self._book is not None else None
+        return self._make_lookup if method_name == "GetTrustScore" and self._book is not None else None
 
-    def _find_score(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
+    def _make_lookup(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
         if self._book is None or not _is_of_now(request):
             return None
-        optional_duration(request, "max_staleness")
+        optional_duration(request, "max_staleness")  # refuses a wrong one
         return partial(self._book.remembered, request.seller, request.at_least_sequence)
 
     def BatchGetTrustScores(

@@ -147,7 +147,7 @@ def append_batch(
     positions = [position_after(reader.marketplace, entry_id, reached) for entry_id, reached in unfinished.items()]
     for source_position in positions if position is None else [*positions, position]:
         record_position(reader.connection, source_position, sequence)
-    return BatchResult(results, [*unfinished, *(left.entry_id for left in find_unfinished_among(reader, repeated_ids))])
+    return BatchResult(results, [*unfinished, *(one.entry_id for one in find_unfinished_among(reader, repeated_ids))])
 
 
 def _add_all(

@@ -39,7 +39,7 @@ _OPEN = (
 )
 
 
-class UnfinishedReport(NamedTuple):
+class UnfinishedEntry(NamedTuple):
     marketplace: str
     entry_id: str
     after: int
@@ -51,33 +51,33 @@ def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
     return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
 
 
-def find_unfinished(connection: Connection) -> list[UnfinishedReport]:
+def find_unfinished(connection: Connection) -> list[UnfinishedEntry]:
     """Return the entries whose consequences are not all derived."""
     return [_unfinished_of(*row) for row in connection.execute(_OPEN)]
 
 
-def _unfinished_of(source: str, after: int) -> UnfinishedReport:
+def _unfinished_of(source: str, after: int) -> UnfinishedEntry:
     marketplace, _, entry_id = source.removeprefix(PREFIX).partition("/")
-    return UnfinishedReport(marketplace, entry_id, after)
+    return UnfinishedEntry(marketplace, entry_id, after)
 
 
-def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[UnfinishedReport]:
+def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[UnfinishedEntry]:
     """Return those of the entries whose consequences are not all derived."""
     names = [position_after(reader.marketplace, entry_id, 0).source for entry_id in entry_ids]
     return [_unfinished_of(*row) for row in reader.rows(_OPEN.where(among(_P.source)), names)]
 
 
-def derive_next(connection: Connection, left: UnfinishedReport, present: Present) -> None:
+def derive_next(connection: Connection, unfinished: UnfinishedEntry, present: Present) -> None:
     """Append an entry's consequences for the next `known.CHUNK` sellers, and record the progress; the caller commits."""
     sequence, last_time = last_entry(connection)
-    reader = RowReader(connection, left.marketplace)
-    batch = Batch(left.marketplace, KnownContext(), sequence + 1, last_time, present)
+    reader = RowReader(connection, unfinished.marketplace)
+    batch = Batch(unfinished.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(connection, present.mendings):
-        [entry] = reader.rows(NAMED, [left.entry_id])
+        [entry] = reader.rows(NAMED, [unfinished.entry_id])
         derive = _derive_violations if entry.kind == Kind.PRODUCT_VIOLATION else _repeat_decisions
-        reached = derive(reader, batch, left.after, entry)
+        reached = derive(reader, batch, unfinished.after, entry)
     sequence += batch.insert(reader)
-    record_position(connection, position_after(left.marketplace, left.entry_id, reached), sequence)
+    record_position(connection, position_after(unfinished.marketplace, unfinished.entry_id, reached), sequence)
 
 
 def _derive_violations(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:

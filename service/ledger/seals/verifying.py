@@ -36,7 +36,7 @@ _TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c i
 _NEVER_EMPTY = itemgetter(
     *(PLACE[n] for n in ("entry_id", "violation", "incident", "content", "notifier", "target", "principal"))
 )
-_OF_A_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
+_KINDS_BY_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
 _KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
 _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
 _IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
@@ -99,11 +99,11 @@ def is_as_written(row: Sequence[Any]) -> bool:
     content = row[_CONTENT]
     return (
         _are_column_types(tuple(map(type, row)))
-        and (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _OF_A_DAY)
+        and (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _KINDS_BY_DAY)
         and len(row[_DIGEST]) == _DIGEST_BYTES
         and "" not in _NEVER_EMPTY(row)
         and not _CONTROL.search("".join([text for text in _IDS(row) if text]))
-        and (content.isprintable() or not _BELOW_BLANK.search(content))
+        and (content.isprintable() or not _BELOW_BLANK.search(content))  # the first is faster
     )
 
 

@@ -84,7 +84,7 @@ def test_a_certified_policy_shows_contradicted_assumptions(tmp_path: Path) -> No
     shell(*accepted, data_dir=tmp_path)
     err = shell(*accepted, "--ledger", data_dir=tmp_path, code=4)[1]
     assert "the ledger has 1 case of a run: that is too few for a bound of 99 %" in err
-    assert "a stop within 9 days is assumed of 99 in 100 runs, and 1 of 1 on record took longer" in err
+    assert "a stop within 9 days is assumed of 99% of runs, and 1 of 1 on record took longer" in err
     assert out.exists()
 
 
