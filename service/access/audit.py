@@ -46,18 +46,18 @@ class AuditFile:
     def write(self, **fields: Any) -> str:
         """Append a line with these fields, force it to disk, and return its hash. Raises AuditUnavailable."""
         try:
-            stated = json.dumps({"time": format_time(time.time_ns() // 1_000), **fields}).encode()[:-1]
+            line = json.dumps({"time": format_time(time.time_ns() // 1_000), **fields}).encode()[:-1]
             with self._open() as file:
-                found = _hash_of(_last_hash(file), stated)
-                _write(file, stated + _END % found.encode())
-                return found
+                line_hash = _hash_of(_last_hash(file), line)
+                _write(file, line + _END % line_hash.encode())
+                return line_hash
         except (OSError, ValueError, TypeError, KeyError):
             raise AuditUnavailable("a privileged call cannot be written to the audit file, so it is refused") from None
 
     def snapshot(self) -> tuple[BinaryIO, int]:
         """Return the file, open for reading, and the length of its whole lines; the caller closes it."""
-        with self._open() as held:
-            return self.path.open("rb"), os.fstat(held).st_size
+        with self._open() as locked:
+            return self.path.open("rb"), os.fstat(locked).st_size
 
     @contextmanager
     def _open(self) -> Iterator[int]:
@@ -83,8 +83,8 @@ def _write(file: int, data: bytes) -> None:
 
 def is_next_line(text: bytes, before: str) -> bool:
     """Return whether a line's hash is right; `before`: the hash before it, or GENESIS."""
-    stated = text[: -len(_END % GENESIS.encode())]
-    return text == stated + _END % _hash_of(before, stated).encode()
+    content = text[: -len(_END % GENESIS.encode())]
+    return text == content + _END % _hash_of(before, content).encode()
 
 
 def _hash_of(before: str, line: bytes) -> str:
@@ -101,7 +101,7 @@ def _last_hash(file: int) -> str:
         tail = os.pread(file, length, size - length)
     if not tail.endswith(b"\n"):
         raise ValueError("its last line is not whole")
-    found = parse_json(tail[:-1].rpartition(b"\n")[2])
-    if not isinstance(found, dict) or not isinstance(found.get("hash"), str):
+    last_line = parse_json(tail[:-1].rpartition(b"\n")[2])
+    if not isinstance(last_line, dict) or not isinstance(last_line.get("hash"), str):
         raise ValueError("its last line is none of an audit file")
-    return str(found["hash"])
+    return str(last_line["hash"])

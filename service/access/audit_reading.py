@@ -39,23 +39,23 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
     It stops early at 20,000 lines read, or 4 MB. `after` is a line's place, or empty for the beginning. If another line
     is there, the page begins with the first line. Raises OSError; ValueError for a malformed line.
     """
-    found: list[AuditLine] = []
+    lines: list[AuditLine] = []
     if not path.exists():  # it was moved away, and no line was written since
-        return AuditPage(found, "")
+        return AuditPage(lines, "")
     with path.open("rb") as file:
-        place = _seek_behind(file, after) if after else 0
+        offset = _seek_behind(file, after) if after else 0
         length = 0
         for looked_at, text in enumerate(_whole_lines(file), 1):
             content = dict(parse_json(text))
             if not marketplace or content.get("marketplace") == marketplace:
-                found.append(AuditLine(text.decode().rstrip("\n"), content))
+                lines.append(AuditLine(text.decode().rstrip("\n"), content))
                 length += len(text)
-            is_full = len(found) == limit or looked_at == MAX_LOOKED_AT or length > MAX_PAGE_BYTES
+            is_full = len(lines) == limit or looked_at == MAX_LOOKED_AT or length > MAX_PAGE_BYTES
             if is_full:
                 is_last = next(_whole_lines(file), None) is None
-                return AuditPage(found, "" if is_last else f"{place}-{content['hash']}")
-            place += len(text)
-    return AuditPage(found, "")
+                return AuditPage(lines, "" if is_last else f"{offset}-{content['hash']}")
+            offset += len(text)
+    return AuditPage(lines, "")
 
 
 def verify_lines(lines: Iterable[bytes]) -> AuditVerdict:
@@ -63,14 +63,14 @@ def verify_lines(lines: Iterable[bytes]) -> AuditVerdict:
     before, count = GENESIS, 0
     for number, text in enumerate(lines, 1):
         try:
-            stated = parse_json(text)["hash"]
+            line_hash = parse_json(text)["hash"]
         except (ValueError, TypeError, KeyError):
             return AuditVerdict(count, before, f"line {number} is no line of an audit file")
         if not is_next_line(text, before):
             return AuditVerdict(
                 count, before, f"line {number} was changed, or lines before it were changed or left out"
             )
-        before, count = stated, number
+        before, count = line_hash, number
     return AuditVerdict(count, before, "")
 
 

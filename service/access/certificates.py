@@ -39,10 +39,10 @@ class Certificates:
 
         Raises CallerCertificateRefused without a principal, or outside its validity: a connection may outlive it.
         """
-        found = self._read(pem)
-        if not found.begins <= time.time() < found.principal.expires:
+        certificate = self._read(pem)
+        if not certificate.begins <= time.time() < certificate.principal.expires:
             raise CallerCertificateRefused("its certificate has expired, or is not good yet")
-        return found
+        return certificate
 
 
 def read_certificate(pem: bytes) -> Certificate:

@@ -133,15 +133,15 @@ def visible_sellers(
         if who is LOCAL:
             continue
         speaks = who.marketplaces is None or _holds(who.marketplaces, marketplace)
-        own: frozenset[str] = frozenset().union(
+        granted: frozenset[str] = frozenset().union(
             *(
                 grant.sellers
                 for grant in grants.of(who.name)
                 if speaks and right in grant.rights and _holds(grant.marketplaces, marketplace)
             )
         )
-        if "*" not in own:
-            visible = own if visible == EVERY else visible & own
+        if "*" not in granted:
+            visible = granted if visible == EVERY else visible & granted
     return visible if principals else frozenset()
 
 

@@ -73,14 +73,14 @@ class Agreement:
             ProposalStep.PROPOSED: call,
             ProposalStep.APPROVED: [NeededRight(Right.APPROVE, proposal.marketplace)],
         }
-        seen: list[str] = []
-        for taken in proposal.steps:
-            needed = needed_rights.get(taken.step)
-            person = self.find_person(taken.principal) if needed else ""
-            is_new = bool(needed and person) and person not in seen
-            counts = is_new and first_refused(self._principals(taken.principal), self.grants, needed or ()) is None
-            seen.append(person if counts else "")
-        return seen
+        persons: list[str] = []
+        for step in proposal.steps:
+            needed = needed_rights.get(step.step)
+            person = self.find_person(step.principal) if needed else ""
+            is_new = bool(needed and person) and person not in persons
+            counts = is_new and first_refused(self._principals(step.principal), self.grants, needed or ()) is None
+            persons.append(person if counts else "")
+        return persons
 
     def may_see(self, caller: str, proposal: Proposal, call: Sequence[NeededRight]) -> bool:
         """Return whether a caller who may propose may see a proposal.

@@ -107,14 +107,14 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
         limits, "principals", lambda one: one.key, "and classes are those of a limit above; state all of them in one"
     )
     _refuse_double_persons(persons)
-    named = [(part, "principals", [pattern.text for pattern in grant.principals]) for part, grant in grants]
-    named += [(part, "principals", [pattern.text for pattern in limit.principals]) for part, limit in limits]
-    named += [(part, "principals", [*person.principals]) for part, person in persons]
-    named += [(audit, "readers", [pattern.text for pattern in readers])] if audit is not None else []
-    known = {issuer.issuer for _, issuer in issuers}
-    for part, key, names in named:
+    lists = [(part, "principals", [pattern.text for pattern in grant.principals]) for part, grant in grants]
+    lists += [(part, "principals", [pattern.text for pattern in limit.principals]) for part, limit in limits]
+    lists += [(part, "principals", [*person.principals]) for part, person in persons]
+    lists += [(audit, "readers", [pattern.text for pattern in readers])] if audit is not None else []
+    issuer_names = {issuer.issuer for _, issuer in issuers}
+    for part, key, names in lists:
         for name in names:
-            if name.startswith("jwt:") and name[4:].partition("#")[0] not in known:
+            if name.startswith("jwt:") and name[4:].partition("#")[0] not in issuer_names:
                 part.refuse(key, f"names {name!r}, which is of an issuer that no [[issuers]] names")
     root.refuse_what_is_left()
     if root.errors:
@@ -171,8 +171,8 @@ def _limit(part: Part) -> Limit:
     return limit
 
 
-def _words(part: Part, key: str, known: Iterable[str]) -> frozenset[str]:
-    words = sorted(known)
+def _words(part: Part, key: str, allowed: Iterable[str]) -> frozenset[str]:
+    words = sorted(allowed)
     return frozenset(part.names(key, words.__contains__, ", ".join(words)))
 
 
@@ -180,8 +180,8 @@ def _ids(part: Part, key: str) -> frozenset[str]:
     return frozenset(part.names(key, _is_id_or_every, f"* or ids, {ID_FORM}"))
 
 
-def _rights(part: Part, known: Iterable[Right]) -> frozenset[Right]:
-    by_word = {right.value: right for right in known}
+def _rights(part: Part, allowed: Iterable[Right]) -> frozenset[Right]:
+    by_word = {right.value: right for right in allowed}
     return frozenset(by_word[word] for word in part.names("rights", by_word.__contains__, ", ".join(by_word)))
 
 
@@ -206,12 +206,12 @@ def _person(part: Part) -> Person:
     return Person(person, tuple(pattern.text for pattern in patterns))
 
 
-def _refuse_doubles(tables: Iterable[tuple[Part, T]], key: str, name: Callable[[T], str], problem: str) -> None:
-    seen: set[str] = set()
+def _refuse_doubles(tables: Iterable[tuple[Part, T]], key: str, find_name: Callable[[T], str], problem: str) -> None:
+    names: set[str] = set()
     for part, one in tables:
-        if name(one) in seen:
+        if find_name(one) in names:
             part.refuse(key, problem)
-        seen.add(name(one))
+        names.add(find_name(one))
 
 
 def _refuse_double_persons(persons: Sequence[tuple[Part, Person]]) -> None:
@@ -249,10 +249,10 @@ def _read_grant(part: Part) -> Grant:
     rights = _rights(part, Right)
     appends = Right.APPEND in rights
 
-    def read(key: str, is_required: bool, known: Iterable[str] = ()) -> frozenset[str]:
+    def read(key: str, is_required: bool, allowed: Iterable[str] = ()) -> frozenset[str]:
         if not is_required and key not in part:
             return frozenset()
-        return _words(part, key, ["*", *known]) if known else _ids(part, key)
+        return _words(part, key, ["*", *allowed]) if allowed else _ids(part, key)
 
     is_own = "sellers" in part and part.value("sellers") == [*OWN]
     kinds = read("kinds", appends, APPENDABLE)

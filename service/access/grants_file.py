@@ -78,10 +78,10 @@ class GrantsFile:
         except OSError:
             return None
 
-    def _build(self, found: Grants) -> Rules:
+    def _build(self, content: Grants) -> Rules:
         sources: dict[Issuer, KeySource] = {}
         try:
-            for issuer in found.issuers:
+            for issuer in content.issuers:
                 sources[issuer] = self._sources.get(issuer) or self._open(issuer)
         except ConfigurationWrong:
             for issuer, source in sources.items():
@@ -93,9 +93,9 @@ class GrantsFile:
                 source.stop()
         self._sources = sources
         tokens = Tokens({issuer.issuer: (issuer, source) for issuer, source in sources.items()})
-        self._limits = self._limits.renewed(found.limits)
-        grants = GrantList(found.grants)
-        return Rules(grants, tokens, bool(sources), self._limits, found.agreement(grants), found.readers_kept)
+        self._limits = self._limits.renewed(content.limits)
+        grants = GrantList(content.grants)
+        return Rules(grants, tokens, bool(sources), self._limits, content.agreement(grants), content.readers_kept)
 
     def _open(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:

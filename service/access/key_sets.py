@@ -59,12 +59,12 @@ class _Deadline:
         self._timer.daemon = True
         self._timer.start()
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return the seconds left. Raises TimeoutError."""
-        left = self._until - monotonic()
-        if left <= 0:
+        seconds = self._until - monotonic()
+        if seconds <= 0:
             raise TimeoutError("is too slow")
-        return left
+        return seconds
 
     def watch(self, opened: socket.socket) -> None:
         with self._lock:
@@ -97,7 +97,7 @@ class _Connection(http.client.HTTPSConnection):
         super().set_tunnel(host, *arguments, **options)
 
     def connect(self) -> None:
-        self.timeout = self._deadline.left()
+        self.timeout = self._deadline.seconds_left()
         http.client.HTTPConnection.connect(self)
         self._deadline.watch(self.sock)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
@@ -155,13 +155,13 @@ def read_key_set(data: bytes) -> Mapping[str, VerifyingKey]:
         raise ValueError(f"is larger than {MAX_SET_BYTES:,} bytes")
     try:
         content = parse_json(data)
-        listed = content["keys"]
+        rows = content["keys"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError("is no JSON Web Key Set") from None
-    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+    if not isinstance(rows, list) or len(rows) > MAX_KEYS:
         raise ValueError(f"must list at most {MAX_KEYS} keys")
     keys: dict[str, VerifyingKey] = {}
-    for row in listed:
+    for row in rows:
         if not isinstance(row, dict) or row.get("use", "sig") != "sig":
             continue
         if row.get("kty") == "oct" or "d" in row:
@@ -176,12 +176,12 @@ def read_key_set(data: bytes) -> Mapping[str, VerifyingKey]:
 
 
 def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:
-    kind, stated = jwk.get("kty"), jwk.get("alg")
+    kind, stated_algorithm = jwk.get("kty"), jwk.get("alg")
     if kind == "RSA":
-        algorithm = "RS256" if stated is None else stated
+        algorithm = "RS256" if stated_algorithm is None else stated_algorithm
         return algorithm if algorithm in ALGORITHMS and algorithm[:2] in {"RS", "PS"} else None
     fitting = _ALGORITHM_OF.get((str(kind), str(jwk.get("crv"))))
-    return fitting if stated in {None, fitting} else None
+    return fitting if stated_algorithm in {None, fitting} else None
 
 
 def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:

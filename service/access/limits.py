@@ -54,13 +54,13 @@ class _Accounts:
     buckets: OrderedDict[tuple[str, str, str], _Bucket] = field(default_factory=OrderedDict)
 
     def bucket(self, key: tuple[str, str, str], rate: float, now: float) -> _Bucket:
-        found = self.buckets.get(key)
-        if found is None:
-            found = self.buckets[key] = _Bucket(max(rate, 1.0), now)
+        account = self.buckets.get(key)
+        if account is None:
+            account = self.buckets[key] = _Bucket(max(rate, 1.0), now)
             if len(self.buckets) > MAX_BUCKETS:
                 self.buckets.popitem(last=False)
         self.buckets.move_to_end(key)
-        return found
+        return account
 
 
 class CallerLimits:
@@ -105,14 +105,14 @@ class CallerLimits:
 
     def streams(self, principal: str) -> int:
         """Return the streams that a principal may have open; 0 without a limit."""
-        found = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
-        return min(found, default=0)
+        numbers = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
+        return min(numbers, default=0)
 
     def _take(
         self,
         principals: Iterable[str],
         call_class: str,
-        what: str,
+        unit: str,
         count: float,
         *,
         is_taken: bool = True,
@@ -121,20 +121,20 @@ class CallerLimits:
         """Return the seconds to wait; infinite if another thread holds the accounts and the caller does not wait."""
         if not self._limits:
             return 0.0
-        asked = [
-            ((key, what, name), rate)
+        rates = [
+            ((key, unit, name), rate)
             for name in principals
             for limit, key in self._of(name)
             if call_class in limit.classes
-            and (rate := limit.calls_per_second if what == "calls" else limit.entries_per_second)
+            and (rate := limit.calls_per_second if unit == "calls" else limit.entries_per_second)
         ]
-        if not asked:
+        if not rates:
             return 0.0
         now = self._clock()
         if not self._accounts.lock.acquire(blocking=is_patient):
             return inf
         try:
-            buckets = [(self._accounts.bucket(key, rate, now), rate) for key, rate in asked]
+            buckets = [(self._accounts.bucket(key, rate, now), rate) for key, rate in rates]
             wait = max(bucket.wait(count, rate, now) for bucket, rate in buckets)
             if is_taken and not wait:
                 for bucket, _ in buckets:

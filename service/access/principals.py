@@ -42,23 +42,25 @@ def certificate_name(uris: Iterable[str], dns_names: Iterable[str]) -> str:
     Raises ValueError if there are none or several, or if it is malformed. `certificate_name([],
     ["checkout.acme.example"]) == "dns:checkout.acme.example"`.
     """
-    found = [*uris]
-    if not found:
+    candidates = [*uris]
+    if not candidates:
         names = [name.lower() for name in dns_names]
         if len(names) != 1 or not _DNS.fullmatch(names[0]):
             raise ValueError(
                 f"its certificate has {len(names)} DNS names and no URI; it needs one of either, no wildcard"
             )
         return f"dns:{names[0]}"
-    if len(found) != 1 or len(found[0]) > MAX_NAME:
-        raise ValueError(f"its certificate has {len(found)} URIs; it needs one, of at most {MAX_NAME:,} characters")
-    if found[0].lower().startswith("spiffe:"):
-        if not _SPIFFE.fullmatch(found[0]):
+    if len(candidates) != 1 or len(candidates[0]) > MAX_NAME:
+        raise ValueError(
+            f"its certificate has {len(candidates)} URIs; it needs one, of at most {MAX_NAME:,} characters"
+        )
+    if candidates[0].lower().startswith("spiffe:"):
+        if not _SPIFFE.fullmatch(candidates[0]):
             raise ValueError("its certificate has a malformed SPIFFE id")
-        return found[0]
-    if not _URI.fullmatch(found[0]):
+        return candidates[0]
+    if not _URI.fullmatch(candidates[0]):
         raise ValueError("its certificate has a malformed URI")
-    return f"uri:{found[0]}"
+    return f"uri:{candidates[0]}"
 
 
 def token_name(issuer: str, subject: object) -> str:
@@ -101,7 +103,7 @@ class Pattern:
 
 
 def _make_pattern_regex(text: str) -> str:
-    scheme, _, rest = text.partition(":")
+    scheme, _, name = text.partition(":")
     exact = text.replace("*", "x")
     match scheme:
         case "spiffe" if _SPIFFE.fullmatch(exact):
@@ -109,11 +111,11 @@ def _make_pattern_regex(text: str) -> str:
         case "uri" if _URI.fullmatch(exact.removeprefix("uri:")):
             return _segments(text, "/", exact_before=3)
         case "dns" if _DNS.fullmatch(exact.removeprefix("dns:")):
-            if "*" in rest.rpartition(".")[2]:
+            if "*" in name.rpartition(".")[2]:
                 raise ValueError(f"{text!r}: the last label must not be *")
-            return "dns:" + _segments(rest, ".", exact_before=0)
-        case "jwt" if "#" in rest:
-            issuer, _, subject = rest.partition("#")
+            return "dns:" + _segments(name, ".", exact_before=0)
+        case "jwt" if "#" in name:
+            issuer, _, subject = name.partition("#")
             if is_issuer(issuer) and _SUBJECT.fullmatch(subject.replace("*", "x")):
                 return re.escape(f"jwt:{issuer}#") + _segments(subject, "/:", exact_before=0, pattern=text)
     raise ValueError(f"{text!r} is no principal: it must be {FORMS}")

@@ -68,16 +68,16 @@ class Tokens:
             raise TokenRefused(f"is longer than {MAX_TOKEN_BYTES:,} bytes")
         digest = sha256(token.encode("utf-8", "replace")).digest()
         now = self._clock()
-        found = self._remembered.get(digest)
-        if found is None or now >= found.until or not found.is_current:
-            found = self._verify(token, now)
+        verified = self._remembered.get(digest)
+        if verified is None or now >= verified.until or not verified.is_current:
+            verified = self._verify(token, now)
             with self._lock:
-                self._remembered[digest] = found
+                self._remembered[digest] = verified
                 if len(self._remembered) > MAX_REMEMBERED:
                     self._remembered.popitem(last=False)
-        if found.thumbprint is not None and found.thumbprint != thumbprint:
+        if verified.thumbprint is not None and verified.thumbprint != thumbprint:
             raise TokenRefused("is bound to another certificate than the call shows")
-        return found
+        return verified
 
     def is_plausible(self, token: str) -> bool:
         """Return whether a token names a known issuer, a key of it, and a time that is not over. It proves nothing."""
@@ -92,10 +92,10 @@ class Tokens:
             return False
 
     def _issuer_of(self, claims: Mapping[str, Any]) -> tuple[Issuer, KeySource]:
-        known = self._issuers.get(str(claims.get("iss", "")))
-        if known is None:
+        issuer = self._issuers.get(str(claims.get("iss", "")))
+        if issuer is None:
             raise TokenRefused("is of an issuer that is not known here")
-        return known
+        return issuer
 
     def _verify(self, token: str, now: float) -> VerifiedToken:
         header, claims = _unverified(token)

@@ -83,8 +83,8 @@ class _Read(NamedTuple):
         for entry, at in zip(entries, appended, strict=True):
             new = TermStatement(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact, at.record_time)
             of.setdefault(entry.seller, []).append(new)
-        found = {seller: _Known.of([*self.of[seller].stated, *new]) for seller, new in of.items()}
-        return _Read({**self.of, **found}, appended[-1].sequence)
+        changed = {seller: _Known.of([*self.of[seller].stated, *new]) for seller, new in of.items()}
+        return _Read({**self.of, **changed}, appended[-1].sequence)
 
 
 class Recorder:
@@ -117,22 +117,22 @@ class Recorder:
 
         It skips a seller if the record states the change already, or follows from later entries or a later time.
         """
-        known, appended = self._read(marketplace, sellers), dict.fromkeys(sellers, 0)
+        read, appended = self._read(marketplace, sellers), dict.fromkeys(sellers, 0)
         for seller in sellers:
-            own, since = known, known.of[seller].place[1]
+            own, since = read, read.of[seller].place[1]
             while ends := [end for end in own.of[seller].list_ends() if since < end < cut.observe_time - 1]:
                 end = min(ends)
-                own, stated = self._append_statements(marketplace, [seller], self._ledger.cut(end + 1, end + 1), own)
-                appended[seller] += stated[seller]
+                own, counts = self._append_statements(marketplace, [seller], self._ledger.cut(end + 1, end + 1), own)
+                appended[seller] += counts[seller]
                 since = max(end, own.of[seller].place[1])
         if any(appended.values()):
-            known = self._read(marketplace, sellers)
-        known, stated = self._append_statements(marketplace, sellers, cut, known)
-        found = {}
+            read = self._read(marketplace, sellers)
+        read, counts = self._append_statements(marketplace, sellers, cut, read)
+        results = {}
         for seller in sellers:
-            later = (end for end in known.of[seller].list_ends() if end >= cut.observe_time - 1)
-            found[seller] = RecordResult(appended[seller] + stated[seller], min(later, default=None))
-        return found
+            later = (end for end in read.of[seller].list_ends() if end >= cut.observe_time - 1)
+            results[seller] = RecordResult(appended[seller] + counts[seller], min(later, default=None))
+        return results
 
     def record_pending(self, marketplace: str, seller: str) -> None:
         """State changes of a seller up to now that the worker has not stated, in the same order.
@@ -152,23 +152,23 @@ class Recorder:
         """
         contested: dict[str, None] = {}
         lifts: list[tuple[int, str, str]] = []
-        stated: set[tuple[str, str]] = set()
+        stated_before: set[tuple[str, str]] = set()
         for index, (seller, fact) in enumerate((entry.seller, entry.fact) for entry in entries):
             if is_contest(fact):
                 contested[seller] = None
             elif isinstance(fact, MeasureChanged) and fact.state is not MeasureState.LIFTED:
-                stated.add((seller, fact.measure))
-            elif isinstance(fact, MeasureChanged) and (seller, fact.measure) not in stated:
+                stated_before.add((seller, fact.measure))
+            elif isinstance(fact, MeasureChanged) and (seller, fact.measure) not in stated_before:
                 contested[seller] = None
                 lifts.append((index, seller, fact.measure))
         for seller in contested:
             self.record_pending(marketplace, seller)
         of = self._read(marketplace, [*{seller for _, seller, _ in lifts}]).of if lifts else {}
-        stated |= {
+        stated_before |= {
             (name, one.fact.measure) for name in of for one in of[name].stated if isinstance(one.fact, MeasureChanged)
         }
         for index, seller, name in lifts:
-            if (seller, name) not in stated:
+            if (seller, name) not in stated_before:
                 raise build_unknown_measure(name, ("entries", index, "measure", "measure"))
 
     def _list_pending(self, marketplace: str, seller: str) -> Iterator[Cut]:
@@ -185,8 +185,8 @@ class Recorder:
 
     def _read(self, marketplace: str, sellers: Sequence[str]) -> _Read:
         until = self._ledger.clock.read_end().sequence
-        found = self._ledger.measures.list_stated(marketplace, sellers, until)
-        return _Read({seller: _Known.of(stated) for seller, stated in found.items()}, until)
+        statements = self._ledger.measures.list_stated(marketplace, sellers, until)
+        return _Read({seller: _Known.of(stated) for seller, stated in statements.items()}, until)
 
     def _append_statements(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read
@@ -200,23 +200,23 @@ class Recorder:
                 one, first = self._append_statements(marketplace, sellers[:middle], cut, read)
                 other, second = self._append_statements(marketplace, sellers[middle:], cut, read)
                 return _Read({**one.of, **other.of}, read.until), first + second
-            stated = Counter(entry.seller for entry in entries)
-            appended = self._ledger.append(marketplace, entries, as_recorded=RecordCondition([*stated], read.until))
+            counts = Counter(entry.seller for entry in entries)
+            appended = self._ledger.append(marketplace, entries, as_recorded=RecordCondition([*counts], read.until))
             if appended:
-                return read.add(entries, appended), stated
+                return read.add(entries, appended), counts
             read = self._read(marketplace, sellers)
         raise RuntimeError(f"the record of sellers' measures changed {_MAX_TRIES} times while one change was stated")
 
     def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read) -> list[Entry]:
-        due = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= read.of[seller].place]
+        due_sellers = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= read.of[seller].place]
         policy = self._scorer.policy.at(cut.observe_time)
         stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
         entries: list[Entry] = []
-        terms = {seller: select_terms(read.of[seller].stated, cut) for seller in due}
-        for seller, (wanted, cautions) in self._evaluate_measures(marketplace, due, cut, policy, terms):
-            of = read.of[seller]
-            entries += list_changes(seller, wanted, of.record, currency=policy.rule_book.currency, **stamp)
-            entries += list_case_changes(seller, cautions, of.cases, **stamp)
+        terms = {seller: select_terms(read.of[seller].stated, cut) for seller in due_sellers}
+        for seller, (wanted, cautions) in self._evaluate_measures(marketplace, due_sellers, cut, policy, terms):
+            known = read.of[seller]
+            entries += list_changes(seller, wanted, known.record, currency=policy.rule_book.currency, **stamp)
+            entries += list_case_changes(seller, cautions, known.cases, **stamp)
         return entries
 
     def _evaluate_measures(
@@ -225,10 +225,10 @@ class Recorder:
         if not policy.rule_book.rules and policy.caution is None:
             yield from ((seller, ([], ())) for seller in sellers)
             return
-        for seller, found in self._scorer.measures_of(marketplace, sellers, cut, policy, terms):
+        for seller, evaluated in self._scorer.measures_of(marketplace, sellers, cut, policy, terms):
             wanted = [
                 WantedMeasure(one.measure, one.rule, one.reference, _recorded(one), one.start, one.end, one.violations)
-                for one in (() if found is None else found.measures)
+                for one in (() if evaluated is None else evaluated.measures)
                 if one.rule and one.has_effect and not isinstance(one.current, Waiver)
             ]
-            yield seller, (wanted, () if found is None else found.score.cautions)
+            yield seller, (wanted, () if evaluated is None else evaluated.score.cautions)

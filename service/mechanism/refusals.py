@@ -100,6 +100,6 @@ def name_refused(seller: Seller) -> str:
 
 def read_refused(ledger: Ledger) -> list[Seller]:
     """Return the sellers whose position is odd: refused."""
-    found: Mapping[str, int] = ledger.positions.list(PREFIX)
-    named = (name.partition("/") for name, number in found.items() if number % 2)
-    return [(marketplace, seller) for marketplace, _, seller in named]
+    numbers: Mapping[str, int] = ledger.positions.list(PREFIX)
+    parts = (name.partition("/") for name, number in numbers.items() if number % 2)
+    return [(marketplace, seller) for marketplace, _, seller in parts]

@@ -126,8 +126,8 @@ class MechanismWorker:
         for time in (
             () if since is None else list_times(since, now.observe_time - 1, self._recorder.list_policy_move_times)
         ):
-            then = self._ledger.cut(time + 1, time + 1)
-            if not self._follow_entries(then.sequence) or not self._record_every_seller(then, f"{SOURCE}:every:{time}"):
+            cut = self._ledger.cut(time + 1, time + 1)
+            if not self._follow_entries(cut.sequence) or not self._record_every_seller(cut, f"{SOURCE}:every:{time}"):
                 return False
             self._save(TIME_SOURCE, time)
             self._mark(now, self._recorder.follows_from_at(time + 1))
@@ -159,37 +159,37 @@ class MechanismWorker:
         if begin is None:
             self._save_position(last)
             return True
-        done = self._done = max(begin - 1, self._done)
-        while done < last:
-            page = _whole_appends(self._ledger.changes.list(done, last, PAGE), last)
-            own = self._ledger.changes.find_sequences_by_rule(page[0].sequence, page[-1].sequence)
-            for marketplace, sellers, cut, following in _list_evaluated(page, own):
+        done_sequence = self._done = max(begin - 1, self._done)
+        while done_sequence < last:
+            page = _whole_appends(self._ledger.changes.list(done_sequence, last, PAGE), last)
+            by_rule = self._ledger.changes.find_sequences_by_rule(page[0].sequence, page[-1].sequence)
+            for marketplace, sellers, cut, following in _list_evaluated(page, by_rule):
                 if self._stop.is_set():
                     return False
                 self._record(marketplace, sellers, cut)
                 if following:
                     self._save(SOURCE, following)
                 self.behind = last - (following or cut.sequence + 1) + 1
-            done = self._done = page[-1].sequence
-            if done - begin >= KEPT_AFTER:
-                self._save_position(done)
+            done_sequence = self._done = page[-1].sequence
+            if done_sequence - begin >= KEPT_AFTER:
+                self._save_position(done_sequence)
         return True
 
     def _save(self, source: str, position: int) -> None:
         self._ledger.positions.advance(Position(source, 0, position))
 
-    def _save_position(self, done: int) -> None:
-        self._save(SOURCE, done + 1)
-        self._done = done
+    def _save_position(self, done_sequence: int) -> None:
+        self._save(SOURCE, done_sequence + 1)
+        self._done = done_sequence
 
     def _record_every_seller(self, cut: Cut, name: str = "") -> bool:
         """Return whether it is done. `name`: the source of the number done, behind which a restart resumes; empty: none."""
-        done, count = (self._ledger.positions.find(name) or 0) if name else 0, 0
+        recorded_count, count = (self._ledger.positions.find(name) or 0) if name else 0, 0
         for marketplace, sellers in self._every_seller():
             if self._stop.is_set():
                 return False
             count += len(sellers)
-            if count > done:
+            if count > recorded_count:
                 self._record(marketplace, [seller for seller in sellers if seller], cut)
                 if name:
                     self._save(name, count)
@@ -274,11 +274,11 @@ def _whole_appends(page: Sequence[LedgerChange], last: int) -> Sequence[LedgerCh
 
 
 def _list_evaluated(
-    page: Sequence[LedgerChange], own: Collection[int]
+    page: Sequence[LedgerChange], by_rule: Collection[int]
 ) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
     """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in order.
 
-    The service's own statements, in `own`, ask for none. At most BATCH sellers each. If an append concerns more,
+    The service's own statements, in `by_rule`, ask for none. At most BATCH sellers each. If an append concerns more,
     `sequence` is its first entry still to be followed; otherwise 0.
     """
     lately: dict[Seller, int] = {}
@@ -287,7 +287,7 @@ def _list_evaluated(
         changes = list(group)
         cut = Cut(record_time + 1, record_time + 1, changes[-1].sequence)
         decided: dict[Seller, int] = {}
-        for one in (change for change in changes if change.seller and change.sequence not in own):
+        for one in (change for change in changes if change.seller and change.sequence not in by_rule):
             of = decided if one.kind in DECIDING else lately if one.kind in LATELY else {}
             of.setdefault((one.marketplace, one.seller), one.sequence)
         if len(decided) > BATCH:

@@ -20,20 +20,20 @@ def read_cautions(
     check: Callable[[], None] = lambda: None,
 ) -> Cautions:
     """Return the cautions in force by case (place of the seller), without cases that have none."""
-    stated, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
-    if stated is None:
+    caution_table, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
+    if caution_table is None:
         return {}
-    by_others = find_cautions(seller_facts, stated, check=check)
-    if not stated.flow_days:
+    by_others = find_cautions(seller_facts, caution_table, check=check)
+    if not caution_table.flow_days:
         return by_others
-    recent = ledger.measures.flows(marketplace, sellers, cut, choose_first_recent_day(time, stated))
+    recent = ledger.measures.flows(marketplace, sellers, cut, choose_first_recent_day(time, caution_table))
     chosen = [
         seller
         for case, seller in enumerate(sellers)
-        if case in by_others or (seller in recent and may_be_set_off(recent[seller], time, stated))
+        if case in by_others or (seller in recent and may_be_set_off(recent[seller], time, caution_table))
     ]
     if not chosen:
         return {}
-    flows = ledger.measures.flows(marketplace, chosen, cut, choose_first_day(time, stated), with_before=True)
+    flows = ledger.measures.flows(marketplace, chosen, cut, choose_first_day(time, caution_table), with_before=True)
     without = {case: cautions for case, cautions in by_others.items() if sellers[case] not in flows}
-    return {**without, **find_cautions(seller_facts, stated, flows, check, flows)}
+    return {**without, **find_cautions(seller_facts, caution_table, flows, check, flows)}

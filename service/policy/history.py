@@ -64,11 +64,11 @@ class PolicyHistory:
 
     def resolve(self, name: str) -> str:
         """Return the whole digest for a prefix of at least MIN_BEGINNING digits. Raises PolicyNotFound."""
-        found = self._ledger.policies.list_digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
-        if len(found) != 1:
-            problem = "names several policies" if found else "names no policy"
+        digests = self._ledger.policies.list_digests(name) if len(name) >= MIN_BEGINNING and name.isalnum() else []
+        if len(digests) != 1:
+            problem = "names several policies" if digests else "names no policy"
             raise _not_found(name, f"{name[:80]!r} {problem}; see: sellertrust policy show --history")
-        return found[0]
+        return digests[0]
 
     def commit(
         self,
@@ -99,16 +99,16 @@ class PolicyHistory:
         policy = check_text(text)
 
         is_done = partial(_is_done, digest=policy.digest, expected=expected, approval=approval)
-        stated, loss = assumptions or self.assumptions(), NO_CHECK
-        if not is_done(known := self.list_moves()):  # a proof may take long
-            list_served = partial(self._list_served, known, served=served)
-            loss = check_loss(policy, stated, accepted_losses, actor, self._look_at_granted, list_served)
+        loss_assumptions, loss = assumptions or self.assumptions(), NO_CHECK
+        if not is_done(moves_before := self.list_moves()):  # a proof may take long
+            list_served = partial(self._list_served, moves_before, served=served)
+            loss = check_loss(policy, loss_assumptions, accepted_losses, actor, self._look_at_granted, list_served)
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if is_done(moves):
                 return []
             head = _find_replaced(moves, policy, expected, served, approval)
-            is_overtaken = stated and (not loss.certificate or len(moves) != len(known))
+            is_overtaken = loss_assumptions and (not loss.certificate or len(moves) != len(moves_before))
             if is_overtaken or (not assumptions and _last_assumptions(moves) != loss.assumptions):
                 raise PolicyMoved(_COMMITTED_MEANWHILE, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
@@ -125,7 +125,7 @@ class PolicyHistory:
                 sequence=loss.sequence,
                 owed_until=loss.owed_until,
                 immediate=immediate,
-                assumptions_content=stated or None,
+                assumptions_content=loss_assumptions or None,
             )
             return [new_move] if moves or not served.text else [first, new_move]
 
@@ -140,9 +140,9 @@ class PolicyHistory:
         accepted. `accepted_losses`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts. Raises
         LossNotAccepted for a loss beyond these.
         """
-        stated = assumptions or self.assumptions()
+        loss_assumptions = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.list_moves(), served=served)
-        check_loss(check_text(text), stated, accepted_losses, actor, self._look_at_granted, list_served)
+        check_loss(check_text(text), loss_assumptions, accepted_losses, actor, self._look_at_granted, list_served)
 
     def _list_served(
         self, moves: Sequence[PolicyMove], days: int, served: Policy | None = None
@@ -163,8 +163,8 @@ class PolicyHistory:
 
     def find_commit(self, digest: str) -> PolicyMove | None:
         """Return the last move to this policy that was no rollback; None without one."""
-        found = [m for m in self.list_moves() if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
-        return found[-1] if found else None
+        commits = [m for m in self.list_moves() if m.digest == digest and m.action is not PolicyAction.ROLLED_BACK]
+        return commits[-1] if commits else None
 
     def rollback(self, *, actor: str, reason: str, policy: str = "", principal: str = "") -> PolicyMove:
         """Serve again the policy that the present one had replaced; return the move.

@@ -88,8 +88,8 @@ def check_loss(
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
     losses = list_excess_losses(certificate) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
-    lost = {name: most for name, most in losses.items() if most is not None}
-    refused = {name: most for name, most in losses.items() if most is None or sums.get(name, -1) < most}
+    lost = {name: loss for name, loss in losses.items() if loss is not None}
+    refused = {name: loss for name, loss in losses.items() if loss is None or sums.get(name, -1) < loss}
     if refused:
         raise _not_accepted(refused, sums, assumed.currency, until if older else None)
     sequence = certificate["sequence"]["most_minor"] if older else {}
@@ -105,7 +105,7 @@ def check_loss(
 def _not_accepted(
     refused: Mapping[str, int | None], sums: Mapping[str, int], currency: str, until: int | None
 ) -> LossNotAccepted:
-    sentences = [_describe_loss(verdict, most, currency) for verdict, most in refused.items()]
+    sentences = [_describe_loss(verdict, loss, currency) for verdict, loss in refused.items()]
     sentences += [
         f"only {format_amount(sums[name], currency)} of {name} is accepted" for name in refused if name in sums
     ]
@@ -113,7 +113,7 @@ def _not_accepted(
         sentences.append(f"runs that began under policies before count until {format_day(until)}")
     return LossNotAccepted(
         "; ".join([*sentences, "commit a policy that holds, or accept each verdict by name with its sum"]),
-        {"losses": " ".join(f"{name}={'any' if most is None else most}" for name, most in refused.items())},
+        {"losses": " ".join(f"{name}={'any' if loss is None else loss}" for name, loss in refused.items())},
     )
 
 
@@ -165,9 +165,9 @@ def _find_raised(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[s
 
     Raises InvalidInput if it is not and was accepted.
     """
-    before, most = (0 if one.trade is None else one.trade.most_loss_minor for one in (served, policy))
-    if most > (before if served.rule_book.currency == policy.rule_book.currency else 0):
-        return {RAISED: most}
+    before, loss = (0 if one.trade is None else one.trade.most_loss_minor for one in (served, policy))
+    if loss > (before if served.rule_book.currency == policy.rule_book.currency else 0):
+        return {RAISED: loss}
     if is_accepted:
         raise invalid("accepted_losses", f"{RAISED} is not raised, and there is nothing to accept")
     return {}
@@ -176,10 +176,10 @@ def _find_raised(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[s
 def _describe_loss(verdict: str, most_minor: int | None, currency: str) -> str:
     if most_minor is None:
         return f"{verdict} does not hold: nothing bounds a day of a seller whose limit was lifted; take the lift back"
-    most = format_amount(most_minor, currency)
+    amount = format_amount(most_minor, currency)
     if verdict == RAISED:
-        return f"the policy allows one run to cost more than the served policy does: {most} ({RAISED})"
-    return f"{verdict} does not hold: one name can get {most}"
+        return f"the policy allows one run to cost more than the served policy does: {amount} ({RAISED})"
+    return f"{verdict} does not hold: one name can get {amount}"
 
 
 def check_assumptions(text: str) -> Assumptions:

@@ -150,11 +150,11 @@ class Question:
 
 
 def preview(
-    ledger: Ledger, marketplaces: Sequence[str], question: Question, progress: Progress, most: int | None = None
+    ledger: Ledger, marketplaces: Sequence[str], question: Question, progress: Progress, sample_size: int | None = None
 ) -> Preview:
     """Place sellers by the policies before and after, and count what changes; the ledger stays as it is.
 
-    `most`: about so many sellers, evenly by id; None: all.
+    `sample_size`: about so many sellers, evenly by id; None: all.
     """
     rules = question.after.rule_book.rules
     result = Preview(
@@ -164,13 +164,15 @@ def preview(
     happened: list[tuple[int, str, str, str]] = []
     sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
     result.recorded = sum(map(len, sellers.values()))
-    if most is not None:
-        sellers = {name: all_[:: max(result.recorded // most, 1)] for name, all_ in sellers.items()}
-    total, done = sum(map(len, sellers.values())), 0
+    if sample_size is not None:
+        sellers = {
+            name: seller_names[:: max(result.recorded // sample_size, 1)] for name, seller_names in sellers.items()
+        }
+    total, done_count = sum(map(len, sellers.values())), 0
     for marketplace, names in sellers.items():
         for part in _list_parts(ledger, marketplace, names):
             _place_part(ledger, marketplace, part, question, result, happened)
-            progress("sellers", done := done + len(part), total)
+            progress("sellers", done_count := done_count + len(part), total)
     happened.sort(reverse=True)
     result.violations_omitted = max(len(happened) - question.max_violations, 0)
     looked = happened[: question.max_violations]
@@ -205,26 +207,26 @@ def _place_part(
     table, _ = ledger.facts.table(marketplace, sellers, cut, question.list_values())
     now = resolve_sellers(sellers, table, cut.observe_time)
     people, before, after = _place_both(ledger, marketplace, now, question)
-    there = people.exists
-    totals.sellers += int(there.sum())
+    exists = people.exists
+    totals.sellers += int(exists.sum())
     changes = _Changes(before, after, question)
     _count(totals, people, changes, question)
     totals.rules.update(after.by_rule)
-    for named in totals.unsold.values():
-        named.difference_update(table.products)
+    for unsold_products in totals.unsold.values():
+        unsold_products.difference_update(table.products)
     for rule in question.after.rule_book.rules:
         if rule.group is not None:
             totals.rules[rule.id] += (
-                int((people.sells(rule.group.product_category) & there).sum()) - after.by_rule[rule.id]
+                int((people.sells(rule.group.product_category) & exists).sum()) - after.by_rule[rule.id]
             )
-    _collect_examples(totals.examples, marketplace, sellers, changes, changes.moved & there)
+    _collect_examples(totals.examples, marketplace, sellers, changes, changes.moved & exists)
     violations = people.facts.violations
     recent = violations.take(violations.day >= question.since_day)
     for case, row in zip(recent.case.tolist(), recent.row.tolist(), strict=True):
         entry = table.rows[row]
         happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
-    then = question.since_day * DAY
-    sellers_then = resolve_as_reported(sellers, table, then)
+    since_time = question.since_day * DAY
+    sellers_then = resolve_as_reported(sellers, table, since_time)
     people, before, after = _place_both(ledger, marketplace, sellers_then, question)
     good = people.exists & (np.bincount(recent.case, minlength=len(sellers)) == 0)
     changes = _Changes(before, after, question)
@@ -242,32 +244,38 @@ def _place_both(
     operands = {operand for policy in question.policies() for operand in policy.rule_book.operands}
     needs_deposits = any(one is Quantity.DEPOSIT or isinstance(one, MissingDays) for one in operands)
     guilty = (seller_facts.sellers[case] for case in np.flatnonzero(find_cases_with_violation(people.facts)).tolist())
-    stated = ledger.measures.of_sellers(marketplace, [*(seller_facts.sellers if needs_deposits else guilty)], cut)
+    known_by_seller = ledger.measures.of_sellers(
+        marketplace, [*(seller_facts.sellers if needs_deposits else guilty)], cut
+    )
     placed = []
     for policy in question.policies():
         book = policy.rule_book
         deposits = np.zeros((book.refill_days + 1, people.facts.cases), dtype=np.int64)
         for case, seller in enumerate(seller_facts.sellers):
-            if seller in stated and (changes := stated[seller].deposit_changes):
+            if seller in known_by_seller and (changes := known_by_seller[seller].deposit_changes):
                 deposits[:, case] = list_balances(changes, book.currency, cut.observe_time, book.refill_days)
         one = place(policy, people, deposits)
         if policy.caution is not None:
             cautions = read_cautions(ledger, marketplace, seller_facts, cut, policy)
-            there = {case: found for case, found in cautions.items() if people.exists[case]}
-            one = add_cautions(policy, one, marketplace, there)
+            cautions_of_existing = {
+                case: case_cautions for case, case_cautions in cautions.items() if people.exists[case]
+            }
+            one = add_cautions(policy, one, marketplace, cautions_of_existing)
         placed.append(one)
-    if lifted := [seller for seller, of in stated.items() if of.lifts]:
+    if lifted := [seller for seller, of in known_by_seller.items() if of.lifts]:
         cases = [seller_facts.sellers.index(seller) for seller in lifted]
         evaluated = _evaluate(ledger, question, marketplace, lifted, cut, question.policies())
-        placed = [_replace_terms(one, cases, found) for one, found in zip(placed, evaluated, strict=True)]
+        placed = [
+            _replace_terms(one, cases, case_cautions) for one, case_cautions in zip(placed, evaluated, strict=True)
+        ]
     before, after = placed
     return people, before, after
 
 
-def _replace_terms(placed: Placement, cases: Sequence[int], found: Sequence[InForce | None]) -> Placement:
+def _replace_terms(placed: Placement, cases: Sequence[int], in_force: Sequence[InForce | None]) -> Placement:
     places = {terms: number for number, terms in enumerate(placed.terms)}
     terms_of, by_rules_of = placed.terms_of.copy(), placed.by_rules_of.copy()
-    for case, one in zip(cases, found, strict=True):
+    for case, one in zip(cases, in_force, strict=True):
         if one is not None:
             terms_of[case] = places.setdefault(one.terms, len(places))
             by_rules_of[case] = places.setdefault(one.terms_at_capture, len(places))
@@ -278,11 +286,13 @@ class _Changes:
     def __init__(self, before: Placement, after: Placement, question: Question) -> None:
         self.before, self.after = before, after
         self.pair = before.terms_of * len(after.terms) + after.terms_of
-        shown = np.unique(self.pair).tolist()
-        both = {pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in shown}
+        pairs = np.unique(self.pair).tolist()
+        terms_by_pair = {
+            pair: (before.terms[pair // len(after.terms)], after.terms[pair % len(after.terms)]) for pair in pairs
+        }
         currencies = question.currency, question.currency
-        self.aspects = {pair: tuple(old.list_changes(new, currencies)) for pair, (old, new) in both.items()}
-        strictness = {pair: _compare(*terms) for pair, terms in both.items()}
+        self.aspects = {pair: tuple(old.list_changes(new, currencies)) for pair, (old, new) in terms_by_pair.items()}
+        strictness = {pair: _compare(*terms) for pair, terms in terms_by_pair.items()}
         by_rules = [*zip(before.by_rules_of.tolist(), after.by_rules_of.tolist(), strict=True)]
         waiting = {pair: _compare(before.terms[pair[0]], after.terms[pair[1]]).waits for pair in {*by_rules}}
         self.waits = (after.tier < before.tier) | np.array([waiting[pair] for pair in by_rules], dtype=np.bool_)
@@ -311,12 +321,12 @@ _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
 def _count(totals: Preview, people: Population, changes: _Changes, question: Question) -> None:
-    there = people.exists
+    exists = people.exists
     tiers = changes.before.tier, changes.after.tier
     settled, is_partial = _find_settled(people, question.currency)
-    totals.partly_valued += int((is_partial & there).sum())
+    totals.partly_valued += int((is_partial & exists).sum())
     counted: dict[str, np.ndarray] = {
-        "sellers": there,
+        "sellers": exists,
         "tier_up": tiers[1] > tiers[0],
         "tier_down": tiers[1] < tiers[0],
         "stricter": changes.stricter & ~changes.laxer,
@@ -329,11 +339,11 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
     ):
         counted[f"held_{when}"] = _find_held(policy, people, placed, settled)
         recent = add_up_recent(people.facts, people.known.table, policy.rule_book).tolist()
-        asked = zip(recent, placed.terms_of.tolist(), strict=True)
-        counted[f"deposits_{when}"] = np.array([placed.terms[which].find_deposit(sold) for sold, which in asked])
+        rows = zip(recent, placed.terms_of.tolist(), strict=True)
+        counted[f"deposits_{when}"] = np.array([placed.terms[number].find_deposit(sold) for sold, number in rows])
     names = {
-        "all": ["all"] * len(there),
-        "marketplace": [people.marketplace] * len(there),
+        "all": ["all"] * len(exists),
+        "marketplace": [people.marketplace] * len(exists),
         "settled_orders": [
             next(name for least, name in SIZES if n >= least) for n in people.facts.settled_orders.tolist()
         ],
@@ -341,25 +351,25 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
         "tier": [_tier(number) for number in tiers[0].tolist()],
     }
     for kind, of_seller in names.items():
-        codes, which = np.unique(np.array(of_seller), return_inverse=True)
+        codes, code_index = np.unique(np.array(of_seller), return_inverse=True)
         sums = {what: np.zeros(len(codes), dtype=np.int64) for what in counted}
         for what, values in counted.items():
-            np.add.at(sums[what], which[there], values[there])
+            np.add.at(sums[what], code_index[exists], values[exists])
         for place_, name in enumerate(codes.tolist()):
             segment = totals.segments.setdefault((kind, name), Counter())
             segment.update({what: int(by_name[place_]) for what, by_name in sums.items()})
     if any(policy.bands for policy in question.policies()):
-        both = zip(question.policies(), (changes.before, changes.after), strict=True)
-        before, after = ([*_list_bands(policy, placed, there)] for policy, placed in both)
+        placements = zip(question.policies(), (changes.before, changes.after), strict=True)
+        before, after = ([*_list_bands(policy, placed, exists)] for policy, placed in placements)
         totals.bands.update(zip(before, after, strict=True))
-    for (old, new), number in _pairs(tiers[0][there], tiers[1][there]):
+    for (old, new), number in _pairs(tiers[0][exists], tiers[1][exists]):
         totals.tiers[_tier(old), _tier(new)] += number
-    for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[there], return_counts=True)), strict=True):
+    for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[exists], return_counts=True)), strict=True):
         totals.aspects.update(dict.fromkeys(changes.aspects[pair], number))
 
 
-def _list_bands(policy: Policy, placed: Placement, there: Bools) -> Iterator[str]:
-    for tier, points in zip(placed.tier[there].tolist(), placed.tier_points[there].tolist(), strict=True):
+def _list_bands(policy: Policy, placed: Placement, exists: Bools) -> Iterator[str]:
+    for tier, points in zip(placed.tier[exists].tolist(), placed.tier_points[exists].tolist(), strict=True):
         band = policy.find_band(None if tier == NO_TIER else Tier(tier), points if points >= 0 else None)
         yield band or "none"
 
@@ -383,14 +393,14 @@ def _find_held(policy: Policy, people: Population, placed: Placement, settled_mi
     promise = 0 if policy.trade is None else policy.trade.delivery_promise_days
     settled = settled_minor.tolist()
     a_day = [value // max(days, 1) for value, days in zip(settled, people.facts.tenure_days.tolist(), strict=True)]
-    held = []
-    for value, sold, which in zip(settled, a_day, placed.terms_of.tolist(), strict=True):
-        terms = placed.terms[which]
+    amounts = []
+    for value, sold, terms_index in zip(settled, a_day, placed.terms_of.tolist(), strict=True):
+        terms = placed.terms[terms_index]
         release, limit = schedule_release(terms, promise), terms.find_ahead_limit(value)
         young = max(terms.ahead_days - release.hold_days, 0) * sold
         reserved = max(release.reserve_days - release.hold_days, 0) * sold * release.reserve_ppm // PPM
-        held.append(release.hold_days * sold + max(young - (young if limit is None else limit), 0) + reserved)
-    return np.array(held, dtype=np.int64)
+        amounts.append(release.hold_days * sold + max(young - (young if limit is None else limit), 0) + reserved)
+    return np.array(amounts, dtype=np.int64)
 
 
 def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
@@ -402,11 +412,11 @@ def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
 def _collect_examples(
     examples: list[MovedSeller], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
 ) -> None:
-    known = Counter(example.tiers for example in examples)
+    counts = Counter(example.tiers for example in examples)
     for case in np.flatnonzero(is_example).tolist():
         tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
-        if known[tiers] < MAX_EXAMPLES:
-            known[tiers] += 1
+        if counts[tiers] < MAX_EXAMPLES:
+            counts[tiers] += 1
             examples.append(MovedSeller(marketplace, sellers[case], tiers, changes.aspects[int(changes.pair[case])]))
 
 
@@ -433,18 +443,20 @@ def _evaluate(
     ledger: Ledger, question: Question, marketplace: str, sellers: Sequence[str], cut: Cut, policies: Sequence[Policy]
 ) -> Iterator[list[InForce | None]]:
     table, _ = ledger.facts.table(marketplace, sellers, question.cut, question.list_values())
-    known = resolve_as_reported(sellers, table, cut.observe_time)
-    stated = ledger.measures.of_sellers(marketplace, sellers, cut)
+    seller_facts = resolve_as_reported(sellers, table, cut.observe_time)
+    known_by_seller = ledger.measures.of_sellers(marketplace, sellers, cut)
     for policy in policies:
         currency, asks_for_tier = policy.rule_book.currency, any(rule.tiers for rule in policy.rule_book.rules)
-        cautions = read_cautions(ledger, marketplace, known, cut, policy)
-        given = compute_answer(known, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True)
+        cautions = read_cautions(ledger, marketplace, seller_facts, cut, policy)
+        answer = compute_answer(
+            seller_facts, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True
+        )
         days = policy.rule_book.refill_days
         beside = {
             seller: MeasureInputs(of.statements, list_balances(of.deposit_changes, currency, cut.observe_time, days))
-            for seller, of in stated.items()
+            for seller, of in known_by_seller.items()
         }
-        yield evaluate_measures(given, marketplace, beside)
+        yield evaluate_measures(answer, marketplace, beside)
 
 
 def keep_stopping_rules(policy: Policy) -> Policy:

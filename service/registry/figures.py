@@ -29,8 +29,8 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
     """Return `auc` and `log_loss`, if the evaluation states them."""
     evaluation = _object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
-    found = {name: _at(evaluation, place) for name, place in places.items()}
-    return {name: value for name, value in found.items() if isinstance(value, float) and math.isfinite(value)}
+    values = {name: _at(evaluation, path) for name, path in places.items()}
+    return {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
@@ -92,15 +92,15 @@ def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = Fa
 
     Lists become JSON text if `with_lists`; otherwise they are left out.
     """
-    found: Flat = {}
+    flat: Flat = {}
     for name, item in value.items():
         if isinstance(item, Mapping):
-            found |= flatten(item, f"{prefix}{name}.", with_lists=with_lists)
+            flat |= flatten(item, f"{prefix}{name}.", with_lists=with_lists)
         elif not isinstance(item, list):
-            found[prefix + name] = item
+            flat[prefix + name] = item
         elif with_lists:
-            found[prefix + name] = json.dumps(item, ensure_ascii=False, sort_keys=True)
-    return found
+            flat[prefix + name] = json.dumps(item, ensure_ascii=False, sort_keys=True)
+    return flat
 
 
 def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _object(data: bytes | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _at(value: Any, place: tuple[str, ...]) -> Any:
-    for name in place:
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -47,9 +47,9 @@ def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
         gates = tuple(_gate(row) for row in rows)
     except ValidationError as error:
         wrong = error.errors()[0]
-        place = ".".join(map(str, wrong["loc"]))
+        field = ".".join(map(str, wrong["loc"]))
         raise ArtifactRefused(
-            f"{GATES} of the model cannot be read ({place}: {wrong['msg']}); train it again"
+            f"{GATES} of the model cannot be read ({field}: {wrong['msg']}); train it again"
         ) from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactRefused(f"{GATES} of the model cannot be read ({error}); train it again") from None
@@ -80,16 +80,16 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     advisory = [gate.gate for gate in broken if not gate.is_hard]
     if gates is None and not served:
         hard.append(GATES)
-    asked = []
+    demands = []
     if fixed:
-        asked.append(f"{', '.join(fixed)} cannot be overridden: train another model")
+        demands.append(f"{', '.join(fixed)} cannot be overridden: train another model")
     if hard and not override:
-        asked.append(f"past {', '.join(hard)} it takes a named person's override (--override NAME)")
+        demands.append(f"past {', '.join(hard)} it takes a named person's override (--override NAME)")
     if advisory and not sign_off:
-        asked.append(f"{', '.join(advisory)} must be signed off by name (--sign-off NAME)")
-    if asked:
+        demands.append(f"{', '.join(advisory)} must be signed off by name (--sign-off NAME)")
+    if demands:
         metadata = {"fixed": ",".join(fixed), "hard": ",".join(hard), "advisory": ",".join(advisory)}
-        raise GatesFailed(f"gates of the model failed; {'; '.join(asked)}", metadata)
+        raise GatesFailed(f"gates of the model failed; {'; '.join(demands)}", metadata)
     for field, name, needed in (("override", override, hard), ("sign_off", sign_off, advisory)):
         if name and not needed:
             raise invalid(field, "must be left out: no gate that failed asks for it")
@@ -102,8 +102,8 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
 
 
 def _gate(row: object) -> GateResult:
-    stated = GateResult.model_validate(row)
-    number, limit = stated.number, 0.0 if stated.gate in NEVER_OVERRIDDEN else stated.limit
+    result = GateResult.model_validate(row)
+    number, limit = result.number, 0.0 if result.gate in NEVER_OVERRIDDEN else result.limit
     # A hard gate without a measurement fails; an advisory one has nothing to sign off.
-    holds = number <= limit if number is not None and limit is not None else not stated.is_hard
-    return stated.model_copy(update={"ok": stated.ok and holds, "limit": limit})
+    holds = number <= limit if number is not None and limit is not None else not result.is_hard
+    return result.model_copy(update={"ok": result.ok and holds, "limit": limit})

@@ -44,8 +44,8 @@ def is_digest(text: str) -> bool:
 
 def encode_move(move: ModelMove) -> bytes:
     """Return a move as a line of JSON; figures are left out if there are none."""
-    stated = {name: value for name, value in asdict(move).items() if name != "figures" or value}
-    return json.dumps(stated, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    fields = {name: value for name, value in asdict(move).items() if name != "figures" or value}
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def parse_move(line: bytes) -> ModelMove:
@@ -72,8 +72,8 @@ def aliases_of(moves: Iterable[ModelMove]) -> dict[str, str]:
 
 
 def find_figure(moves: Iterable[ModelMove], digest: str, name: str) -> Figure | None:
-    stated = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
-    return stated[-1] if stated else None
+    recorded = [move.figures[name] for move in moves if move.digest == digest and name in move.figures]
+    return recorded[-1] if recorded else None
 
 
 def check_actor_and_reason(*, actor: str, reason: str, override: str = "", sign_off: str = "") -> None:

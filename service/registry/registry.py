@@ -164,9 +164,9 @@ class Registry:
 
         def decide(moves: list[ModelMove]) -> ModelMove:
             if self.read(digest) != stored_parts:
-                kept = self._storage.read(digest, ATTACHMENTS)
+                content = self._storage.read(digest, ATTACHMENTS)
                 self._storage.store(digest, stored_parts)
-                self._storage.attach(digest, kept)
+                self._storage.attach(digest, content)
             self._storage.attach(digest, beside)
             may_be = _is_allowed(gates) and not broken_promises(artifact.features)
             is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and may_be
@@ -201,11 +201,11 @@ class Registry:
             if approval is not None and is_proposal_done(moves, approval.proposal):
                 return None
             # The gates may have been replaced meanwhile.
-            stated = self._allowed(digest, moves, override, sign_off)
+            figures = self._allowed(digest, moves, override, sign_off)
             if approval is not None:
                 require_basis(moves, digest, approval)
-                stated["proposal"] = approval.proposal
-            return self._champion_move(moves, digest, actor, reason, now, stated)
+                figures["proposal"] = approval.proposal
+            return self._champion_move(moves, digest, actor, reason, now, figures)
 
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion_digest())
@@ -242,8 +242,8 @@ class Registry:
             if is_emergency:
                 refuse_return(moves)
             self.content(digest)
-            stated: dict[str, Figure] = {"gates": find_figure(moves, digest, "gates") or "none", "rollback": "yes"}
-            return self._champion_move(moves, digest, actor, reason, now, stated)
+            figures: dict[str, Figure] = {"gates": find_figure(moves, digest, "gates") or "none", "rollback": "yes"}
+            return self._champion_move(moves, digest, actor, reason, now, figures)
 
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion_digest())
@@ -276,11 +276,11 @@ class Registry:
                 " see: sellertrust model list",
                 {"model": name},
             )
-        found = [digest for digest in self.digests() if len(name) >= MIN_BEGINNING and digest.startswith(name)]
-        if len(found) != 1:
-            problem = "names several models" if found else "names no model"
+        matching = [digest for digest in self.digests() if len(name) >= MIN_BEGINNING and digest.startswith(name)]
+        if len(matching) != 1:
+            problem = "names several models" if matching else "names no model"
             raise ModelNotFound(f"{name[:80]!r} {problem}; see: sellertrust model list", {"model": name[:80]})
-        return found[0]
+        return matching[0]
 
     def read(self, digest: str) -> dict[str, bytes]:
         """Return a model's parts by name, unverified; {} if unknown."""
@@ -292,10 +292,10 @@ class Registry:
         Raises ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
         """
         data = self._storage.read(digest, [name]).get(name)
-        stated = find_figure(self.history() if moves is None else moves, digest, _sha_name(name))
-        if data is None and stated is None:
+        stated_digest = find_figure(self.history() if moves is None else moves, digest, _sha_name(name))
+        if data is None and stated_digest is None:
             raise ModelNotFound(f"model {digest[:12]} was published without {name}", {"model": digest})
-        if data is None or sha256(data).hexdigest() != stated:
+        if data is None or sha256(data).hexdigest() != stated_digest:
             problem = "is missing" if data is None else "was altered: its SHA-256 is not the log's"
             raise self._refused(digest, f"{name} {problem}")
         return data
@@ -328,12 +328,12 @@ class Registry:
     def _read_verified(self, digest: str, verify_parts: Callable[[Mapping[str, bytes]], str]) -> dict[str, bytes]:
         parts = self.read(digest)
         try:
-            found = verify_parts(parts)
+            actual = verify_parts(parts)
         except ArtifactRefused as error:
             raise self._refused(digest, error.message) from error
-        if found != digest:
+        if actual != digest:
             raise ArtifactRefused(
-                f"the content of model {digest[:12]} is that of another digest, {found[:12]}", {"model": digest}
+                f"the content of model {digest[:12]} is that of another digest, {actual[:12]}", {"model": digest}
             )
         return parts
 
@@ -349,13 +349,13 @@ class Registry:
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = find_figure(moves, digest, _sha_name(GATES))
-        stated = allow(gates, override, sign_off, served=served)
-        return {**stated, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
+        figures = allow(gates, override, sign_off, served=served)
+        return {**figures, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 
     def _champion_move(
-        self, moves: list[ModelMove], digest: str, actor: str, reason: str, now: int, stated: Mapping[str, Figure]
+        self, moves: list[ModelMove], digest: str, actor: str, reason: str, now: int, added: Mapping[str, Figure]
     ) -> ModelMove:
-        figures: dict[str, Figure] = {**headline_figures(self.read(digest)), **stated}
+        figures: dict[str, Figure] = {**headline_figures(self.read(digest)), **added}
         if caller := current_call().caller:
             figures["principal"] = caller
         before = aliases_of(moves).get(CHAMPION)

@@ -108,8 +108,8 @@ class BulkOutcome:
     @property
     def remaining(self) -> int:
         """Count the entries still to append, also for the sample."""
-        gone = self.appended.union(self.changed)
-        return sum(one.is_to_do and one.violation not in gone for one in self.selected)
+        handled = self.appended.union(self.changed)
+        return sum(one.is_to_do and one.violation not in handled for one in self.selected)
 
     @property
     def reach(self) -> int:
@@ -119,10 +119,10 @@ class BulkOutcome:
 
 def parameters_of(decision: BulkDecisionCall) -> str:
     """Return a digest of all parameters but the id, 16 hexadecimal digits; it ties entries to them."""
-    stated = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
+    parameters = asdict(decision) | {"decision_id": "", "statuses": sorted(decision.statuses)}
     if not decision.selection.changed_by:  # as before there was this condition
-        del stated["selection"]["changed_by"]
-    return _digest(json.dumps(stated, sort_keys=True), 16)
+        del parameters["selection"]["changed_by"]
+    return _digest(json.dumps(parameters, sort_keys=True), 16)
 
 
 def prefix_of(decision: BulkDecisionCall) -> str:
@@ -154,8 +154,8 @@ def check_call(decision: BulkDecisionCall) -> None:
     if not is_id(decision.decision_id):
         wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
     if decision.action not in BULK_ACTIONS:
-        known = ", ".join(action.name.lower() for action in BULK_ACTIONS)
-        wrong.append(FieldViolation(("action",), f"must be one of {known}; decide anything else one by one"))
+        actions = ", ".join(action.name.lower() for action in BULK_ACTIONS)
+        wrong.append(FieldViolation(("action",), f"must be one of {actions}; decide anything else one by one"))
     else:
         wrong += _wrong_change(decision)
         allowing = _statuses_allowing(decision.action)
@@ -181,15 +181,15 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecisionCall) -> Bul
     """
     check_call(decision)
     ledger.entries.require_own_decision(marketplace, decision.decision_id, prefix_of(decision), own_prefix_of(decision))
-    found = list(_select(ledger, marketplace, ledger.cut(), decision))
-    sample = {one.violation for one in found if one.lot < decision.sample_fraction}
+    violations = list(_select(ledger, marketplace, ledger.cut(), decision))
+    sample = {one.violation for one in violations if one.lot < decision.sample_fraction}
     for is_alleged in (True, False):  # the latter cannot be marked
-        group = [one for one in found if (one.status is Status.ALLEGED) is is_alleged]
+        group = [one for one in violations if (one.status is Status.ALLEGED) is is_alleged]
         if group:
             sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
     # A later one may draw a lower lot.
-    chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in found]
-    names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in found)])
+    chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in violations]
+    names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in violations)])
     return BulkOutcome(chosen, _digest(names, 16))
 
 
@@ -211,17 +211,17 @@ def execute(
     to_do = [one for one in outcome.selected if one.is_to_do][:limit]
     for begin in range(0, len(to_do), BATCH):
         part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
-        seen = {name: one for name, (one, _) in part.items()}
+        by_entry_id = {name: one for name, (one, _) in part.items()}
         as_seen = BulkCondition(
             decision.decision_id,
             prefix_of(decision),
             own_prefix_of(decision),
-            {name: (one.violation, one.changes) for name, one in seen.items()},
+            {name: (one.violation, one.changes) for name, one in by_entry_id.items()},
         )
         appended = ledger.append(marketplace, [change for _, change in part.values()], as_seen=as_seen)
-        taken = {one.entry_id for one in appended}
-        outcome.appended.update(one.violation for name, one in seen.items() if name in taken)
-        outcome.changed += [one.violation for name, one in seen.items() if name not in taken]
+        appended_ids = {one.entry_id for one in appended}
+        outcome.appended.update(one.violation for name, one in by_entry_id.items() if name in appended_ids)
+        outcome.changed += [one.violation for name, one in by_entry_id.items() if name not in appended_ids]
     return outcome
 
 

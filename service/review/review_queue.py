@@ -45,12 +45,12 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
 def read_queues(ledger: Ledger) -> None:
     """Read queues of 2 * MAX_OPEN cases together, so that their first readers wait less."""
-    left = 2 * MAX_OPEN
+    budget = 2 * MAX_OPEN
     with suppress(SellertrustError):
         for marketplace in ledger.sellers.list_marketplaces():
             with suppress(SellertrustError):
-                left -= len(review_queue(ledger, marketplace, ledger.cut())[0])
-            if left <= 0:
+                budget -= len(review_queue(ledger, marketplace, ledger.cut())[0])
+            if budget <= 0:
                 return
 
 

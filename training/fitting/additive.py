@@ -46,7 +46,7 @@ def fit_additive(
 
 
 _SCALE = 100.0
-"""Of a column, so large that its penalty is next to none."""
+"""So large that its column is hardly penalised."""
 
 
 def slope_beside(x: Floats, bad: Floats, extra: Floats, weight: Floats, directions: Sequence[int]) -> float:
