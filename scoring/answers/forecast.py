@@ -96,9 +96,9 @@ class Forecasts:
 
     def reaches_better_tier(self, course: Course) -> bool:
         """Return whether a course reaches a better tier in the days ahead; sooner than a wait if it takes acts."""
-        found = [one.find_day(self.tier_number + 1) for one in self.all if one.course == course]
+        days = [one.find_day(self.tier_number + 1) for one in self.all if one.course == course]
         waited = self.wait.find_day(self.tier_number + 1)
-        return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in found)
+        return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in days)
 
     def find_first_better_day(self, check: Callable[[], None] = lambda: None) -> int | None:
         """Return the days until a wait alone gives a better tier, if within FAR_DAYS."""
@@ -111,8 +111,8 @@ class Forecasts:
 
     def gains_points(self, course: Course) -> bool:
         """Return whether a course gives more points on some day than today."""
-        found = [one.points for one in self.all if one.course == course]
-        return any(int(points.max()) > int(points[0]) for points in found)
+        points_by_day = [one.points for one in self.all if one.course == course]
+        return any(int(points.max()) > int(points[0]) for points in points_by_day)
 
 
 def count_recent_orders(facts: Facts) -> int:
@@ -163,8 +163,8 @@ def _follow(
     Beyond it, of the first course alone: a midnight left out counts as MAX_POINTS, so tiers are an upper bound.
     """
     policy, last = core.policy, core.known.observe_time // DAY + FAR_DAYS
-    known = resolve_sellers(core.known.sellers, core.known.table, last * DAY)
-    past = collect_past(known, policy, FAR_DAYS).take([0] * len(courses))
+    later_facts = resolve_sellers(core.known.sellers, core.known.table, last * DAY)
+    past = collect_past(later_facts, policy, FAR_DAYS).take([0] * len(courses))
     beyond = FAR_DAYS - HORIZON_DAYS  # row 0 is FAR_DAYS ahead
     is_needed = past.find_needed(policy, _find_tier_number(core))
     is_needed[beyond:] = True
@@ -172,42 +172,42 @@ def _follow(
     is_needed[:beyond] &= np.arange(beyond)[:, None] % far_step == 0
     points, is_thin = np.full(is_needed.shape, MAX_POINTS, dtype=np.int64), np.zeros_like(is_needed)
     midnights = np.flatnonzero(is_needed.any(axis=1))
-    step = max(CELLS_AT_ONCE // max(len(known.table), 1), 1)
+    step = max(CELLS_AT_ONCE // max(len(later_facts.table), 1), 1)
     for begin in range(0, len(midnights), step):
         check()
         part = midnights[begin : begin + step]
-        sums, identity_row = _fold_courses(core, artifact, known, courses, last - part)
+        sums, identity_row = _fold_courses(core, artifact, later_facts, courses, last - part)
         is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
         identity_row = identity_row.reshape(len(part), -1)
-        *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, known.table.rows)
-    tiers = past.trace_tiers(known.observe_time, policy, points, is_thin).tiers
+        *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, later_facts.table.rows)
+    tiers = past.trace_tiers(later_facts.observe_time, policy, points, is_thin).tiers
     tiers, points = tiers[FAR_DAYS::-1], points[FAR_DAYS::-1]
     return [Forecast(course, tiers[:, case], points[:, case]) for case, course in enumerate(courses)]
 
 
 def _fold_courses(
-    core: CoreAnswer, artifact: Artifact, known: SellerFacts, courses: Sequence[Course], days: Ints
+    core: CoreAnswer, artifact: Artifact, seller_facts: SellerFacts, courses: Sequence[Course], days: Ints
 ) -> tuple[Sums, Ints]:
     """Return the sums, and the row of the identity, by (midnight of `days`, course).
 
     Courses share one fold: trade adds orders alone, a verified identity changes a level.
     """
     several, today, now = len(courses), core.known.observe_time // DAY, core.known.observe_time
-    views = known.view((days * DAY).tolist())
+    views = seller_facts.view((days * DAY).tolist())
     sums = artifact.folder.fold_views(views).map(
         lambda v: np.repeat(v[..., 1:-1], several, axis=-1), several * len(days)
     )
     sold = np.array(_list_traded(core.facts))
     traded, total = artifact.folder.fold_orders(days[:, None] - today - 1 - np.arange(len(sold)), sold)
     trades = np.array([course.trades for course in courses])
-    stated = np.array([course.level or 0 for course in courses])
-    is_verified = ((days[:, None] * DAY >= now) & (stated > 0)).ravel()
+    levels = np.array([course.level or 0 for course in courses])
+    is_verified = ((days[:, None] * DAY >= now) & (levels > 0)).ravel()
     tenure = (is_verified.reshape(len(days), -1) * (days[:, None] - (now - 1) // DAY)).ravel()
     sums = replace(
         sums,
         orders=sums.orders + (traded[..., None] * trades).reshape(len(traded), -1),
         total_orders=sums.total_orders + (total[:, None] * trades).ravel(),
-        level=np.where(is_verified, np.tile(stated, len(days)), sums.level),
+        level=np.where(is_verified, np.tile(levels, len(days)), sums.level),
         tenure_days=np.maximum(sums.tenure_days, tenure),
     )
     identity_row = np.repeat(views.identity_row[1:-1].ravel(), several)
@@ -257,7 +257,7 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
 
 def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
     time = (core.known.observe_time // DAY + days) * DAY
-    known = resolve_variants(core.known, [_variant_of(core, course, days)], time)
-    [score] = compute_answer(known, core.artifact, core.policy, check=check).scores
+    variant_facts = resolve_variants(core.known, [_variant_of(core, course, days)], time)
+    [score] = compute_answer(variant_facts, core.artifact, core.policy, check=check).scores
     reached = score is not None and score.tier is not None and score.tier >= tier
     return (score.points or 0) if score is not None and reached else None

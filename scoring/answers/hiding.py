@@ -74,8 +74,8 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
             together = find_together(cells)
         else:
             continue
-        shown = {cell: count for cell, count in cells.items() if cell not in together}
-        splits[name] = Split(shown, tuple(sorted(together)))
+        visible = {cell: count for cell, count in cells.items() if cell not in together}
+        splits[name] = Split(visible, tuple(sorted(together)))
     return ShownCount(ShownState.AT_LEAST if small else ShownState.EXACT, total, splits)
 
 

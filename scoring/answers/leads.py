@@ -81,7 +81,7 @@ def find_leads(
     without = [_without(lead) for lead in leads]
     tested = [variant for variant in without if variant is not None]
     scores = iter(score_variants(answer, tested, check))
-    found = []
+    chosen = []
     for lead, variant in zip(leads, without, strict=True):
         courses = _find_courses(lead)
         if variant is None:
@@ -91,8 +91,8 @@ def find_leads(
         if lead.entries and not caused:  # as when points end at 0 without it too
             continue
         responsive = forecasts is not None and any(forecasts.reaches_better_tier(course) for course in courses)
-        found.append(replace(lead, caused=caused or lead.caused, responsive=responsive or lead.responsive))
-    return found
+        chosen.append(replace(lead, caused=caused or lead.caused, responsive=responsive or lead.responsive))
+    return chosen
 
 
 def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterator[Lead]:
@@ -161,8 +161,8 @@ def score_variants(
     if not variants:
         return []
     core = answer.core
-    known = resolve_variants(core.known, variants, core.known.observe_time)
-    return list(compute_answer(known, core.artifact, core.policy, check=check).scores)
+    variant_facts = resolve_variants(core.known, variants, core.known.observe_time)
+    return list(compute_answer(variant_facts, core.artifact, core.policy, check=check).scores)
 
 
 def _differs_as_said(lead: Lead, now: SellerScore, without: SellerScore | None) -> bool:

@@ -157,11 +157,11 @@ class Period:
 
 def parse_period(text: str) -> Period:
     """Return the period; raise InvalidInput unless it is a year from 1970 to 9998, or a month of one."""
-    stated = _PERIOD.fullmatch(text)
-    if stated is None or not 1970 <= int(stated[1]) <= 9998:
+    match = _PERIOD.fullmatch(text)
+    if match is None or not 1970 <= int(match[1]) <= 9998:
         raise invalid("period", "must be a year such as 2026, or a month such as 2026-03")
-    january = int(stated[1]) * 12
-    return Period(text, january, 12) if stated[2] is None else Period(text, january + int(stated[2]) - 1, 1)
+    january = int(match[1]) * 12
+    return Period(text, january, 12) if match[2] is None else Period(text, january + int(match[2]) - 1, 1)
 
 
 def start_of_month(month: int) -> int:
@@ -265,18 +265,18 @@ class FigureTally:
 
     def show(self) -> dict[str, FigureValue]:
         """Return each figure by its key, as published: counts of 1 to 4 are hidden, other figures may hide with them."""
-        found = {
+        figures = {
             key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
         }
         # A seller of two months is one of the year, so the months do not add up to it.
         sellers = {name for month in self._months for name in self._sellers.get(month, ())}
-        found["sellers_measured"] = found["sellers_measured"]._replace(shown=show([Amount(len(sellers))]))
+        figures["sellers_measured"] = figures["sellers_measured"]._replace(shown=show([Amount(len(sellers))]))
         for key, figure in FIGURES.items():
             if figure.unit is TransparencyUnit.HOURS:
                 hours = self._hours.get(key, [])
-                found[key] = FigureValue(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
-        found["overturned_share"] = _share(found["overturned"].shown, found["confirmed"].shown)
-        return found | _judge_software(self.audits)
+                figures[key] = FigureValue(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
+        figures["overturned_share"] = _share(figures["overturned"].shown, figures["confirmed"].shown)
+        return figures | _judge_software(self.audits)
 
 
 def _amount_of(key: str, counts: Counter[tuple[str, ...]]) -> Amount:
@@ -343,14 +343,14 @@ def count(
     for case in _trace(cases):
         _count_case(tally, case)
         for listing in {"", *case.listings} if case.is_automated and case.source != "random_audit" else ():
-            known, time = (case.report.seller, listing), case.report.report_time
-            flagged[known] = min(flagged.get(known, time), time)
+            listing_key, time = (case.report.seller, listing), case.report.report_time
+            flagged[listing_key] = min(flagged.get(listing_key, time), time)
     _count_terms(tally, [*_correct(terms, corrected)])
     for row in _correct(inspections, corrected):
-        stated = json.loads(row.content)
-        chance = stated.get("selection_probability_ppm", 0)
-        if _month_of(row.occur_time) in period.months and stated["source"] == "random_audit" and chance:
-            before = flagged.get((row.seller, stated.get("listing", "")), row.occur_time)
+        fact = json.loads(row.content)
+        chance = fact.get("selection_probability_ppm", 0)
+        if _month_of(row.occur_time) in period.months and fact["source"] == "random_audit" and chance:
+            before = flagged.get((row.seller, fact.get("listing", "")), row.occur_time)
             tally.audits.append((row.status == InspectionResult.FAILED, before < row.occur_time, chance / PPM))
     return tally
 
@@ -363,9 +363,9 @@ def _trace(rows: Iterable[ReportRow]) -> Iterator[_Case]:
 
 
 def _follow_case(report: ReportRow, changes: Iterable[ReportRow]) -> _Case:
-    stated = json.loads(report.content)
-    named = [name for name in (stated.get("listing"), *stated.get("more_listings", ())) if name]
-    case = _Case(report, stated["source"], bool(stated.get("automated")), frozenset(named), Status.ALLEGED)
+    fact = json.loads(report.content)
+    listings = [name for name in (fact.get("listing"), *fact.get("more_listings", ())) if name]
+    case = _Case(report, fact["source"], bool(fact.get("automated")), frozenset(listings), Status.ALLEGED)
     if report.status != Status.ALLEGED:
         case.apply(Status(report.status or 0), report.report_time)
     for row in changes:
@@ -398,10 +398,10 @@ def _count_terms(tally: FigureTally, rows: Sequence[ReportRow]) -> None:
     decisions = {row.target: row for row in rows if row.kind == Kind.COMPLAINT_DECISION}
     for row in rows:
         if row.kind == Kind.MEASURE and row.status == MeasureState.IMPOSED:
-            stated = json.loads(row.content)
-            decider = "rule" if stated.get("rule") else "person"
-            tally.add("measures", row.occur_time, (stated["measure_kind"], decider))
-            if decider == "person" or stated.get("violations"):  # else general terms, as for new sellers
+            fact = json.loads(row.content)
+            decider = "rule" if fact.get("rule") else "person"
+            tally.add("measures", row.occur_time, (fact["measure_kind"], decider))
+            if decider == "person" or fact.get("violations"):  # else general terms, as for new sellers
                 tally.add_seller(row.occur_time, row.seller)
         elif row.kind == Kind.COMPLAINT:
             decision = decisions.get(row.entry_id)

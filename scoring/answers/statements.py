@@ -63,19 +63,19 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     """
     rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
     last = {statement.fact.measure: statement for statement in answer.recorded.statements}
-    told, bars = _find_last_notices(answer, MeasureState.NOTICE_SENT), find_bars(answer)
-    sent = {name: one for name, one in told.items() if name in last and one.sequence >= last[name].sequence}
+    notices, bars = _find_last_notices(answer, MeasureState.NOTICE_SENT), find_bars(answer)
+    sent = {name: one for name, one in notices.items() if name in last and one.sequence >= last[name].sequence}
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
     by_id = {  # a rule's cautions share it
         measure.measure: measure
         for measure in answer.in_force.measures
         if _restricts(measure, None if measure.is_of_caution else rules.get(measure.rule))
     }
-    stated = [*by_id.values()]
-    by_tier = [one for one in stated if not one.is_of_caution and one.rule and rules[one.rule].tiers]
+    measures = [*by_id.values()]
+    by_tier = [one for one in measures if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer) if by_tier else []
-    named = frozenset(name for one in by_tier for name in one.violations)
-    [without] = score_variants(answer, [Variant(without=named)], check) if named else [None]
+    violations = frozenset(name for one in by_tier for name in one.violations)
+    [without] = score_variants(answer, [Variant(without=violations)], check) if violations else [None]
     forecasts = forecast(answer.core, check) if by_tier else None
     paths = [] if forecasts is None else find_paths(forecasts, check)
     return [
@@ -88,7 +88,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
             caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
             alike=tuple(
                 other
-                for other in stated
+                for other in measures
                 if other is not one and other.current.kind is one.current.kind and other.measure not in bars
             ),
             path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
@@ -96,7 +96,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
             notice=sent.get(one.measure),
             bar=bars.get(one.measure),
         )
-        for one in stated
+        for one in measures
         for rule in [None if one.is_of_caution else rules.get(one.rule)]
         for chosen in [tuple(_choose_reasons(reasons, rule, answer))]
     ]
@@ -143,15 +143,15 @@ def _find_automation(measure: MeasureInForce, rule: Rule | None, override: str) 
 
 def _list_reasons_of_tier(answer: WholeAnswer) -> list[Lead]:
     explanation, facts, policy = explain(answer.core), answer.core.facts, answer.policy
-    found = (
+    reasons = (
         []
         if explanation is None
         else [reason for reason in list_untested_leads(answer, explanation) if reason.category is None]
     )
     [orders], [days] = facts.settled_orders.tolist(), facts.tenure_days.tolist()
-    if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in found):
-        found.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
-    return found
+    if policy.is_thin(orders, days) and all(one.reason_code != THIN_FILE for one in reasons):
+        reasons.append(Lead(THIN_FILE, 0, counted=orders, compared=policy.thin_file_orders))
+    return reasons
 
 
 def _rests_on_tier(rule: Rule | None, without: SellerScore | None) -> bool:

@@ -32,13 +32,13 @@ def resolve_variants(seller_facts: SellerFacts, variants: Sequence[Variant], obs
     entries = old.columns if len(rows) == len(old.rows) else tabulate(rows, [seller]).columns
     places, case, added = [], [], len(old.rows)
     for number, variant in enumerate(variants):
-        kept = np.ones(len(rows), dtype=np.bool_)
-        kept[len(old.rows) :] = False
-        kept[added : added + len(variant.added)] = True
+        is_kept = np.ones(len(rows), dtype=np.bool_)
+        is_kept[len(old.rows) :] = False
+        is_kept[added : added + len(variant.added)] = True
         added += len(variant.added)
         if variant.without:
-            kept &= ~_find_removed(rows, variant.without)
-        places.append(np.flatnonzero(kept))
+            is_kept &= ~_find_removed(rows, variant.without)
+        places.append(np.flatnonzero(is_kept))
         case.append(np.full(len(places[-1]), number))
     columns = entries.take(np.concatenate(places)).of_cases(np.concatenate(case), cases)
     table = FactTable(rows, columns, _sales_of_variants(old, seller, variants), old.products)
@@ -61,13 +61,13 @@ def _sales_of_variants(old: FactTable, seller: str, variants: Sequence[Variant])
     sales = old.sales
     if sales is None:
         return None
-    own = np.arange(len(sales.case))
+    recorded = np.arange(len(sales.case))
     added = tabulate((), [seller], [sale for variant in variants for sale in variant.sold]).sales
     if added is not None and len(added.case):
         names = [field.name for field in fields(EntryColumns) if field.name != "cases"]
         sales = EntryColumns(1, **{n: np.concatenate([getattr(sales, n), getattr(added, n)]) for n in names})
-    ends = len(own) + np.cumsum([0, *(len(variant.sold) for variant in variants)])
-    places = [np.append(own, np.arange(*of_variant)) for of_variant in pairwise(ends.tolist())]
+    ends = len(recorded) + np.cumsum([0, *(len(variant.sold) for variant in variants)])
+    places = [np.append(recorded, np.arange(*of_variant)) for of_variant in pairwise(ends.tolist())]
     case = np.repeat(np.arange(len(variants)), [len(of_variant) for of_variant in places])
     sales = sales.take(np.concatenate(places)).of_cases(case, len(variants))
     keeps = np.array([not variant.without_failures for variant in variants])

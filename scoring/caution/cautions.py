@@ -83,10 +83,12 @@ def find_cautions(
         check()
         places = every.row[every.case == case].tolist()
         changed = seller_facts.columns.take(seller_facts.columns.case == case)
-        own = {place: seller_facts.table.rows[place] for place in places}
-        signs = list_signs(changed, own)
+        seller_rows = {number: seller_facts.table.rows[number] for number in places}
+        signs = list_signs(changed, seller_rows)
         flow = flows.get(seller_facts.sellers[case], ())
-        if cautions := _find_cautions_of_seller(signs, [*own.values()], seller_facts.observe_time, table, flow, check):
+        if cautions := _find_cautions_of_seller(
+            signs, [*seller_rows.values()], seller_facts.observe_time, table, flow, check
+        ):
             cautions_by_case[case] = cautions
     return cautions_by_case
 
@@ -94,24 +96,24 @@ def find_cautions(
 def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bools:
     """Return whether a case's entries could set off a caution in force; never miss one."""
     columns = seller_facts.table.columns
-    found: Bools = np.zeros(columns.cases, dtype=np.bool_)
+    is_possible: Bools = np.zeros(columns.cases, dtype=np.bool_)
     if any(isinstance(rule.trigger, ControlSign) for rule in table.rules):
-        found[columns.case[columns.kind == Kind.CONTROL]] = True
-        found |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
+        is_possible[columns.case[columns.kind == Kind.CONTROL]] = True
+        is_possible |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
     judged = seller_facts.visible.judged
-    seen = np.maximum(judged.reports.occur_time, judged.reports.report_time)
+    known_time = np.maximum(judged.reports.occur_time, judged.reports.report_time)
     weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
     for source, row in table.weights.items():
         weights[source], limits[source] = row.weight, row.at_most
     for rule in table.rules:
-        if isinstance(asked := rule.trigger, Reports):
-            counts = judged.stands & (seen >= seller_facts.observe_time - (rule.days + asked.days) * DAY)
-            counts &= (judged.severity >= asked.severity) & np.isin(judged.reports.category, [*asked.categories])
+        if isinstance(trigger := rule.trigger, Reports):
+            counts = judged.stands & (known_time >= seller_facts.observe_time - (rule.days + trigger.days) * DAY)
+            counts &= (judged.severity >= trigger.severity) & np.isin(judged.reports.category, [*trigger.categories])
             sums = np.zeros((columns.cases, len(weights)), dtype=np.int64)
             sources = judged.reports.source[counts]
             np.add.at(sums, (judged.reports.case[counts], sources), weights[sources])
-            found |= np.minimum(sums, limits).sum(axis=1) >= asked.weight
-    return found
+            is_possible |= np.minimum(sums, limits).sum(axis=1) >= trigger.weight
+    return is_possible
 
 
 def choose_first_recent_day(observe_time: int, table: CautionTable) -> int:
@@ -140,16 +142,16 @@ def _find_cautions_of_seller(
 ) -> tuple[Caution, ...]:
     ended = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
-    known = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
-    known = take_back_ended_cases(table, known) if ended else known
-    begun = [*OnsetsBySigns(table, known).list_onsets(), *list_onsets_by_flow(table, known)]
-    if not any(one.end > observe_time for one in begun):
+    known_signs = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
+    known_signs = take_back_ended_cases(table, known_signs) if ended else known_signs
+    onsets = [*OnsetsBySigns(table, known_signs).list_onsets(), *list_onsets_by_flow(table, known_signs)]
+    if not any(one.end > observe_time for one in onsets):
         return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.retracted == NEVER}
     confirmed = sorted(time for violation, time in find_decision_times(rows).items() if violation in stands)
-    known = replace(known, confirmed=confirmed)
-    places = {rule.id: place for place, rule in enumerate(table.rules)}
+    known_signs = replace(known_signs, confirmed=confirmed)
+    order = {rule.id: number for number, rule in enumerate(table.rules)}
     cautions = [
         Caution(
             rule=one.rule.id,
@@ -162,6 +164,6 @@ def _find_cautions_of_seller(
             entries=one.entries,
             measured=one.measured,
         )
-        for one, span in find_spans(table, known, begun, observe_time, check)
+        for one, span in find_spans(table, known_signs, onsets, observe_time, check)
     ]
-    return tuple(sorted(cautions, key=lambda caution: (places[caution.rule], caution.start)))
+    return tuple(sorted(cautions, key=lambda caution: (order[caution.rule], caution.start)))

@@ -94,8 +94,8 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
 def list_days_at_trigger(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, FlowMeasurement]]:
     """Return each stated UTC day on which a trigger is reached, with what it counted, by day; spans may overlap."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
-    found = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
-    return [(day, measured) for day, measured in found if measured is not None]
+    measurements = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
+    return [(day, measured) for day, measured in measurements if measured is not None]
 
 
 def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
@@ -103,37 +103,39 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     if not any(one.before for one in flow):
         return []
     changes = sorted(
-        (time, place, number)
-        for place, one in enumerate(flow)
+        (time, index, number)
+        for index, one in enumerate(flow)
         for number, time in enumerate([one.known_time + 1, *(old.until_time for old in one.before)])
     )
     counts = [[_count(fact, currency) for fact in (*(old.fact for old in one.before), one.fact)] for one in flow]
     by_day: dict[int, FlowCounts] = {}
-    stated: list[int] = []
+    stated_days: list[int] = []
 
     def between(number: int, first: int, last: int) -> int:
         return sum(by_day.get(day, _NOTHING)[number] for day in range(first, last + 1))
 
     def list_days(trigger: Burst | Jump, day: int) -> list[int]:
-        last = bisect_right(stated, day + trigger.window_days - 1)
-        later = stated[bisect_left(stated, day) : last]
+        last = bisect_right(stated_days, day + trigger.window_days - 1)
+        later = stated_days[bisect_left(stated_days, day) : last]
         return [
-            one for one in later if _measure_day(trigger, between, partial(_find_first_known, stated), one) is not None
+            one
+            for one in later
+            if _measure_day(trigger, between, partial(_find_first_known, stated_days), one) is not None
         ]
 
-    found = set()
-    for time, place, number in changes:
-        day, now = flow[place].fact.day, counts[place][number]
+    times = set()
+    for time, index, number in changes:
+        day, now = flow[index].fact.day, counts[index][number]
         if not number:
             if day not in by_day:
-                insort(stated, day)
+                insort(stated_days, day)
             by_day[day] = _add_counts(by_day.get(day, _NOTHING), now)
-        elif now != (then := counts[place][number - 1]):
+        elif now != (earlier := counts[index][number - 1]):
             before = [list_days(trigger, day) for trigger in triggers]
-            by_day[day] = _add_counts(by_day[day], now, then)
+            by_day[day] = _add_counts(by_day[day], now, earlier)
             if before != [list_days(trigger, day) for trigger in triggers]:
-                found.add(time)
-    return sorted(found)
+                times.add(time)
+    return sorted(times)
 
 
 def _find_first_known(days: Sequence[int], first: int) -> int:

@@ -96,17 +96,17 @@ def choose_first_day(observe_time: int, table: CautionTable) -> int:
 
 
 def find_spans(
-    table: CautionTable, known_signs: KnownSigns, begun: Sequence[Onset], observe_time: int, check: Callable[[], None]
+    table: CautionTable, known_signs: KnownSigns, onsets: Sequence[Onset], observe_time: int, check: Callable[[], None]
 ) -> list[tuple[Onset, Span]]:
-    """Return the cautions of `begun` in force at a time, each with its span, at most the days left when it began.
+    """Return the cautions of `onsets` in force at a time, each with its span, at most the days left when it began.
 
     `check` may raise between parts.
     """
-    standing = [one for one in begun if one.ended == NEVER]
+    standing = [one for one in onsets if one.ended == NEVER]
     in_force = [one for one in standing if one.time <= observe_time < one.end]
     if not any(_may_be_cut(one, known_signs.confirmed) for one in in_force):
         return [(one, Span(one.time, one.end)) for one in in_force]
-    by_flow = [one for one in begun if not one.signs]
+    by_flow = [one for one in onsets if not one.signs]
     served, since = _trace_earlier_spans(table, known_signs, by_flow, check)
     spans = _cut_to_days_left(standing, served, since, known_signs.confirmed)
     return [(one, span) for one, span in spans if span.start <= observe_time < span.end]
@@ -128,15 +128,15 @@ class OnsetsBySigns:
 
     def list_onsets(self, since: int = NEVER - 1) -> list[Onset]:
         """Return the onsets rule by rule, from signs not taken back by `since`; by default never."""
-        found: list[Onset] = []
+        all_onsets: list[Onset] = []
         for rule, signs in self._signs:
             standing = [sign for sign in signs if sign.retracted > since]
             number, onsets = self._found.get(rule.id, (0, ()))
             if number != len(standing):  # a later `since` only takes signs away, so their number identifies them
                 onsets = [*_list_onsets_of_rule(rule, standing, self._table)]
                 self._found[rule.id] = len(standing), onsets
-            found += onsets
-        return found
+            all_onsets += onsets
+        return all_onsets
 
 
 def _choose_signs(rule: CautionRule, signs: Iterable[Sign], table: CautionTable) -> list[Sign]:
@@ -163,12 +163,12 @@ def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], table: Cauti
 
 def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
     """Return by case since when it counts as ended, in microseconds, the earliest first, up to `observe_time`."""
-    found = {
+    end_times = {
         row.target: max(row.occur_time, row.report_time) + 1
         for row in rows
         if row.kind == Kind.CASE and row.status == CaseState.ENDED and row.target is not None
     }
-    return {name: time for name, time in sorted(found.items(), key=itemgetter(1)) if time <= observe_time}
+    return {name: time for name, time in sorted(end_times.items(), key=itemgetter(1)) if time <= observe_time}
 
 
 def take_back_ended_cases(table: CautionTable, known_signs: KnownSigns) -> KnownSigns:
@@ -180,8 +180,8 @@ def take_back_ended_cases(table: CautionTable, known_signs: KnownSigns) -> Known
     for name, time in known_signs.ended.items():
         for rule in table.rules:
             signs = of_rules.get(rule.id, known_signs.signs)
-            then = [sign for sign in signs if sign.time <= time < sign.retracted]
-            for onset in _list_onsets_of_rule(rule, _choose_signs(rule, then, table), table):
+            known_then = [sign for sign in signs if sign.time <= time < sign.retracted]
+            for onset in _list_onsets_of_rule(rule, _choose_signs(rule, known_then, table), table):
                 if onset.case == name:
                     facts = {fact: sign for sign in onset.signs for fact in sign.facts}
                     of_rules[rule.id] = [
@@ -248,7 +248,7 @@ def _list_onsets_by_reports(
     Each report is used once. One source's reports about one incident, or one listing within SPAN_DAYS, count once. If
     only crowds' reports bring the weight, the onset imposes nothing, and the other sources' reports may count again.
     """
-    known: dict[Fact, Sign] = {}
+    sign_of_fact: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
     every, without_crowd = _Tally(table), _Tally(table)
     for sign in signs:
@@ -258,11 +258,11 @@ def _list_onsets_by_reports(
             old = dropped[0] or dropped[1]
             if old is not None and old.retracted <= sign.time:  # another report may now state its facts
                 for fact in old.facts:
-                    if known.get(fact) is old:
-                        del known[fact]
-        if sign.repeats(known):
+                    if sign_of_fact.get(fact) is old:
+                        del sign_of_fact[fact]
+        if sign.repeats(sign_of_fact):
             continue
-        known |= dict.fromkeys(sign.facts, sign)
+        sign_of_fact |= dict.fromkeys(sign.facts, sign)
         every.add(sign)
         if sign.source not in CROWD:
             without_crowd.add(sign)
@@ -292,8 +292,8 @@ def _trace_earlier_spans(
     while True:
         check()
         by_signs = (onset for onset in signs.list_onsets(since) if onset.imposes)
-        found = [*by_signs, *(one for one in by_flow if one.ended > since)]
-        spans = _cut_to_days_left(found, served, since, known_signs.confirmed)
+        onsets = [*by_signs, *(one for one in by_flow if one.ended > since)]
+        spans = _cut_to_days_left(onsets, served, since, known_signs.confirmed)
         ends = {one.retracted for one, _ in spans if one.retracted < NEVER}
         next_change = bisect_right(changes, since)
         until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
@@ -333,8 +333,8 @@ def _cut_to_days_left(
 
 
 def _may_be_cut(onset: Onset, confirmed: Sequence[int]) -> bool:
-    place = bisect_right(confirmed, onset.time)
-    return onset.imposes and (not place or confirmed[place - 1] <= onset.time - _SPAN)
+    count = bisect_right(confirmed, onset.time)
+    return onset.imposes and (not count or confirmed[count - 1] <= onset.time - _SPAN)
 
 
 def _add_span(under: list[Span], span: Span) -> None:
@@ -347,9 +347,9 @@ def _add_span(under: list[Span], span: Span) -> None:
 
 
 def _measure_covered(covering: Sequence[Span], start: int, end: int) -> int:
-    found = 0
+    covered = 0
     for span in reversed(covering):
         if span.end <= start:
             break
-        found += max(min(span.end, end) - max(span.start, start), 0)
-    return found
+        covered += max(min(span.end, end) - max(span.start, start), 0)
+    return covered

@@ -39,11 +39,11 @@ class Sign(NamedTuple):
         of_listing = ((f"listing {self.listing}", self.source),) if self.listing else ()
         return ((self.incident, self.source), *of_listing)
 
-    def repeats(self, known: Mapping[Fact, "Sign"]) -> bool:
+    def repeats(self, earlier: Mapping[Fact, "Sign"]) -> bool:
         """Return whether an earlier sign states the same fact; a listing counts again after SPAN_DAYS."""
         incident, *listing = self.facts
-        return incident in known or any(
-            fact in known and self.time - known[fact].time < SPAN_DAYS * DAY for fact in listing
+        return incident in earlier or any(
+            fact in earlier and self.time - earlier[fact].time < SPAN_DAYS * DAY for fact in listing
         )
 
 
@@ -56,42 +56,60 @@ def list_signs(columns: EntryColumns, rows: Mapping[int, FactRow]) -> list[Sign]
     judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     signs = []
-    named = (reports.row, reports.occur_time, reports.report_time, reports.category, judged.severity, reports.incident)
-    rows_of_columns = zip(
-        *(column.tolist() for column in named), judged.is_reported.tolist(), judged.stands.tolist(), strict=True
+    columns_of_reports = (
+        reports.row,
+        reports.occur_time,
+        reports.report_time,
+        reports.category,
+        judged.severity,
+        reports.incident,
     )
-    for place, occur, report, category, severity, incident, is_reported, stands in rows_of_columns:
+    rows_of_columns = zip(
+        *(column.tolist() for column in columns_of_reports),
+        judged.is_reported.tolist(),
+        judged.stands.tolist(),
+        strict=True,
+    )
+    for index, occur, report, category, severity, incident, is_reported, stands in rows_of_columns:
         if is_reported:
-            row, seen = rows[place], max(occur, report) + 1
-            retracted = NEVER if stands else max(retractions.get(row.entry_id, seen), seen)
+            row, known_time = rows[index], max(occur, report) + 1
+            retracted = NEVER if stands else max(retractions.get(row.entry_id, known_time), known_time)
             signs.append(
                 Sign(
-                    seen, row.entry_id, retracted, "", category, severity, row.source or 0, incident, row.listing or ""
+                    known_time,
+                    row.entry_id,
+                    retracted,
+                    "",
+                    category,
+                    severity,
+                    row.source or 0,
+                    incident,
+                    row.listing or "",
                 )
             )
-    kept = set(columns.row.tolist())
-    for row in (row for place, row in rows.items() if place not in kept):
+    valid = set(columns.row.tolist())
+    for row in (row for index, row in rows.items() if index not in valid):
         if row.kind == Kind.CONTROL:  # a violation is never void
-            seen = max(row.occur_time, row.report_time) + 1
-            retracted = max(retractions.get(row.entry_id, seen), seen)
-            signs.append(Sign(seen, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
+            known_time = max(row.occur_time, row.report_time) + 1
+            retracted = max(retractions.get(row.entry_id, known_time), known_time)
+            signs.append(Sign(known_time, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
     return [*signs, *list_signs_of_control(columns, rows)]
 
 
 def list_signs_of_control(columns: EntryColumns, rows: Mapping[int, FactRow] | Sequence[FactRow]) -> Iterator[Sign]:
     """Yield each change of control, and each fall of the identity's level; arguments as of `list_signs`."""
-    known = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
-    order = np.lexsort((known.sequence, known.occur_time))
+    changes = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
+    order = np.lexsort((changes.sequence, changes.occur_time))
     before = 0
-    for place in order.tolist():
-        row = rows[int(known.row[place])]
-        seen = int(max(known.occur_time[place], known.report_time[place])) + 1
+    for index in order.tolist():
+        row = rows[int(changes.row[index])]
+        known_time = int(max(changes.occur_time[index], changes.report_time[index])) + 1
         if row.kind == Kind.CONTROL:
-            yield Sign(seen, row.entry_id, NEVER, ControlReason(int(known.status[place])).name.lower())
+            yield Sign(known_time, row.entry_id, NEVER, ControlReason(int(changes.status[index])).name.lower())
             continue
-        level = int(known.level[place])
+        level = int(changes.level[index])
         if level < before:
-            yield Sign(seen, row.entry_id, NEVER, "identity_lowered")
+            yield Sign(known_time, row.entry_id, NEVER, "identity_lowered")
         before = level
 
 

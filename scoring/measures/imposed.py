@@ -116,12 +116,12 @@ def _find_end(run: Sequence[MeasureStatement]) -> int | None:
 
 
 def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
-    read = _READERS.get(fact.measure_kind)
+    reader = _READERS.get(fact.measure_kind)
     is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
     is_money |= fact.measure_kind is MeasureKind.PAID_AHEAD_LIMIT and (fact.amount_minor or fact.at_most_minor) > 0
-    if read is None or (is_money and (not fact.currency or fact.currency != currency)):
+    if reader is None or (is_money and (not fact.currency or fact.currency != currency)):
         return UnvaluedMeasure(fact.measure_kind)
-    return read(fact, start)
+    return reader(fact, start)
 
 
 def _read_hold(fact: MeasureChanged, _: int) -> Measure:

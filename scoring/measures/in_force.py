@@ -105,13 +105,13 @@ class InForce:
         `confirmed_time`: when carrier or buyer confirmed the delivery of an undisputed order, in microseconds. No
         caution that began later reaches that order.
         """
-        found = (
+        measures = (
             measure
             for measure in self.measures
             if measure.reaches_earlier_orders
             and not (measure.is_of_caution and confirmed_time is not None and confirmed_time < (measure.start or 0))
         )
-        return _combine(found, self.observe_time)
+        return _combine(measures, self.observe_time)
 
 
 def evaluate_measures(
@@ -153,68 +153,69 @@ def _combine_rules(in_force: InForce) -> Terms:
 def _list_sellers(
     core: CoreAnswer, marketplace: str, beside: Mapping[str, MeasureInputs]
 ) -> Iterator["_Seller | None"]:
-    known, facts, policy = core.known, core.facts, core.policy
-    rows_of = known.table.rows_by_case()
-    established = establish(facts, known.table.rows, rows_of, known.observe_time)
+    seller_facts, facts, policy = core.known, core.facts, core.policy
+    rows_of = seller_facts.table.rows_by_case()
+    established = establish(facts, seller_facts.table.rows, rows_of, seller_facts.observe_time)
     settled = {
-        name: values.tolist() for name, values in add_up_settled(facts, known.table, policy.rule_book.currency).items()
+        name: values.tolist()
+        for name, values in add_up_settled(facts, seller_facts.table, policy.rule_book.currency).items()
     }
     book = policy.rule_book
     measured = {
-        **find_failure_rates(facts, known.table, book.operands),
-        **count_missing_days(facts, known.table, book, _tabulate_deposits(known.sellers, beside)),
+        **find_failure_rates(facts, seller_facts.table, book.operands),
+        **count_missing_days(facts, seller_facts.table, book, _tabulate_deposits(seller_facts.sellers, beside)),
     }
-    recent = add_up_recent(facts, known.table, book).tolist()
+    recent = add_up_recent(facts, seller_facts.table, book).tolist()
     good_orders = count_good_orders(facts).tolist()
     tenure_days = facts.tenure_days.tolist()
     is_thin = policy.is_thin(facts.settled_orders, facts.tenure_days).tolist()
-    for case, (name, score) in enumerate(zip(known.sellers, core.scores, strict=True)):
+    for case, (name, score) in enumerate(zip(seller_facts.sellers, core.scores, strict=True)):
         if score is None:
             yield None
             continue
-        own, stated = established[case], beside.get(name, NOTHING_BESIDE)
-        traced = trace_facts(own, policy)
+        established_of_seller, recorded = established[case], beside.get(name, NOTHING_BESIDE)
+        traced = trace_facts(established_of_seller, policy)
         unlinked = Situation(
             tier=score.own_tier,
             standing=score.standing or 0,
-            incidents=_count_incidents(traced, known.observe_time),
+            incidents=_count_incidents(traced, seller_facts.observe_time),
             settled_minor={category: values[case] for category, values in settled.items()},
             measured={operand: int(values[case]) for operand, values in measured.items()},
             recent_minor=recent[case],
-            day=known.observe_time // DAY,
+            day=seller_facts.observe_time // DAY,
             marketplace=marketplace,
             tenure_days=tenure_days[case],
-            deposit_minor=stated.deposits_minor[0],
-            link_percent=max((link.percent for link in stated.links), default=0),
+            deposit_minor=recorded.deposits_minor[0],
+            link_percent=max((link.percent for link in recorded.links), default=0),
             good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
         newcomer = book.newcomer_link_percent
-        bans = [link for link in stated.links if link.fact.accounts and newcomer and link.percent >= newcomer]
+        bans = [link for link in recorded.links if link.fact.accounts and newcomer and link.percent >= newcomer]
         situation = _apply_bans(unlinked, bans)
         yield _Seller(
             name=name,
             case=case,
             rows=rows_of[case],
             entries=group_entries_by_violation(rows_of[case]),
-            established=own,
-            with_points=_list_with_points(own, policy, known.observe_time),
+            established=established_of_seller,
+            with_points=_list_with_points(established_of_seller, policy, seller_facts.observe_time),
             traced=traced,
             score=score,
             situation=situation,
             unlinked=unlinked,
             newcomer_since=min((ban.start for ban in bans), default=None),
             applied=book.apply(_let_stops_come(situation, book.refill_days)),
-            statements=stated.statements,
-            lifts=find_lifts(stated.statements),
-            links=stated.links,
+            statements=recorded.statements,
+            lifts=find_lifts(recorded.statements),
+            links=recorded.links,
         )
 
 
 def _tabulate_deposits(sellers: Sequence[str], beside: Mapping[str, MeasureInputs]) -> Ints:
     """Return the sums placed by (day, seller); of a seller without stated ones 0."""
-    stated = (beside.get(name, NOTHING_BESIDE).deposits_minor for name in sellers)
-    return np.array([*zip_longest(*stated, fillvalue=0)], dtype=np.int64)
+    deposits = (beside.get(name, NOTHING_BESIDE).deposits_minor for name in sellers)
+    return np.array([*zip_longest(*deposits, fillvalue=0)], dtype=np.int64)
 
 
 def _apply_bans(seller: Situation, bans: Sequence[LinkInForce]) -> Situation:
@@ -252,14 +253,14 @@ def _list_with_points(
 
 
 def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
-    found: list[Measure] = []
+    measures_now: list[Measure] = []
     for measure in measures:
         if isinstance(measure.current, Suspension):
             if measure.has_begun(time) or (measure.has_effect and measure.current.terminates):
-                found.append(measure.current.seen_at(measure.start, time))
+                measures_now.append(measure.current.seen_at(measure.start, time))
         elif measure.has_begun(time):
-            found.append(measure.current)
-    return combine(found)
+            measures_now.append(measure.current)
+    return combine(measures_now)
 
 
 def _list_caution_measures(seller: "_Seller", rules: RuleBook) -> Iterator[MeasureInForce]:
@@ -320,15 +321,15 @@ class _Seller:
         return replace(self.situation, standing=standing, incidents=_count_incidents(self.traced, time))
 
     def list_facts(self, rule: Rule) -> list[EstablishedViolation]:
-        found, today = [], self.situation.day
+        violations, today = [], self.situation.day
         for operand in rule.facts:
             if isinstance(operand, Counter):
-                found += [v for v in self.established if matches(v, operand) and today - v.day < operand.days]
+                violations += [v for v in self.established if matches(v, operand) and today - v.day < operand.days]
             elif isinstance(operand, Ladder):
-                found += [v for v in self.with_points if v.category in operand.categories]
+                violations += [v for v in self.with_points if v.category in operand.categories]
             else:
-                found += self.with_points
-        return found
+                violations += self.with_points
+        return violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,20 +384,20 @@ class _Evaluation:
         """Yield the suspensions whose rule held when a violation was confirmed, and no longer does since a reset."""
         table = self.policy.standing
         for rule in self.policy.rule_book.rules if table is not None and table.reset is not None else ():
-            stated = next(
+            suspension = next(
                 (measure for measure in rule.measures if isinstance(measure, Suspension) and not measure.terminates),
                 None,
             )
-            if stated is None or rule.id in holding:
+            if suspension is None or rule.id in holding:
                 continue
-            running = [one.time for one in seller.established if one.time + stated.days * DAY > self.observe_time]
-            begun = max((time for time in running if rule.holds(seller.see_at(time))), default=None)
-            if begun is not None and table is not None:
-                before = [one for one in seller.established if one.time <= begun]
+            running = [one.time for one in seller.established if one.time + suspension.days * DAY > self.observe_time]
+            begin = max((time for time in running if rule.holds(seller.see_at(time))), default=None)
+            if begin is not None and table is not None:
+                before = [one for one in seller.established if one.time <= begin]
                 # A rule by `confirmed` holds for a violation that a reset ended before its decision.
-                facts = [one for one in before if one.time == begun or begun < table.find_expiry(one.day) * DAY]
-                basis = _Basis(begun, None, facts, facts, tuple(seller.list_entries(facts)))
-                yield AppliedRule(rule, stated, stated, False), basis
+                facts = [one for one in before if one.time == begin or begin < table.find_expiry(one.day) * DAY]
+                basis = _Basis(begin, None, facts, facts, tuple(seller.list_entries(facts)))
+                yield AppliedRule(rule, suspension, suspension, False), basis
 
     def _measure(self, applied: AppliedRule, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
         span = self._find_span(applied.stated, basis)

@@ -77,15 +77,15 @@ def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, 
     Taken back is overturned, dismissed, withdrawn, or of another's goods. Worked: overturned at 10, reinstated at 20,
     overturned at 30: (10, 20) and (30, None).
     """
-    found: list[tuple[int, int | None]] = []
+    times: list[tuple[int, int | None]] = []
     since: int | None = None
     for _, row, status, is_elsewhere in trace_statuses(row for row in rows if row.violation == violation):
         if status in RETRACTED_STATUSES or is_elsewhere:
             since = row.report_time if since is None else since
         elif since is not None:
-            found.append((since, row.report_time))
+            times.append((since, row.report_time))
             since = None
-    return found if since is None else [*found, (since, None)]
+    return times if since is None else [*times, (since, None)]
 
 
 def list_stood_on(
@@ -113,25 +113,24 @@ def _leave_out(span: MeasureSpan, since: int, until: int | None) -> Iterator[Mea
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[MeasureSpan]:
     open_spans: dict[str, MeasureSpan] = {}
-    found: list[MeasureSpan] = []
+    spans: list[MeasureSpan] = []
     for statement in statements:
         fact = statement.fact
         span = open_spans.pop(fact.measure, None)
         if span is not None and (end := _find_own_end(span)) is not None and end <= statement.occur_time:
-            found.append(replace(span, end=end))
+            spans.append(replace(span, end=end))
             span = None
-        stands = fact.state is not MeasureState.LIFTED and violation in fact.violations
-        if stands:
-            others = {*fact.violations} - {violation}
+        if fact.state is not MeasureState.LIFTED and violation in fact.violations:
             if span is None:
                 begin = max(statement.occur_time, fact.since or 0)
                 span = MeasureSpan(fact.measure, fact.rule, fact.measure_kind, begin, None, (), ())
             since = max(statement.occur_time, span.begin)
             values = (*(value for value in span.values if value.begin < since), StatedValue(since, fact))
-            open_spans[fact.measure] = replace(span, others=tuple(sorted({*span.others, *others})), values=values)
+            others = {*span.others, *fact.violations} - {violation}
+            open_spans[fact.measure] = replace(span, others=tuple(sorted(others)), values=values)
         elif span is not None:
-            found.append(replace(span, end=max(statement.occur_time, span.begin)))
-    return found + [replace(span, end=_find_own_end(span)) for span in open_spans.values()]
+            spans.append(replace(span, end=max(statement.occur_time, span.begin)))
+    return spans + [replace(span, end=_find_own_end(span)) for span in open_spans.values()]
 
 
 def _find_own_end(span: MeasureSpan) -> int | None:
@@ -187,12 +186,12 @@ def _held_by(
             return 0
         return PPM if one.kind in _HOLDS else one.stated_on(day).ppm
 
-    held = 0
+    held_ppm = 0
     for one in flow:
         day = one.fact.day
         before = max((share(other, day) for other in earlier), default=0)
-        held += one.fact.captured_minor * max(share(span, day) - before, 0)
-    return held // PPM
+        held_ppm += one.fact.captured_minor * max(share(span, day) - before, 0)
+    return held_ppm // PPM
 
 
 def _find_most_placed(
@@ -212,22 +211,22 @@ def _find_most_placed(
         balances[time] = balance
     marks = {*balances, *(one.end for one in earlier if one.end is not None)}
     marks |= {time for one in (span, *earlier) for time in (one.begin, *(value.begin for value in one.values))}
-    most = 0
+    most_placed = 0
     for time in marks:
-        asked = _asked_at(span, time, now, currency)
+        required = _asked_at(span, time, now, currency)
         before = max((_asked_at(one, time, now, currency) for one in earlier), default=0)
-        held = balances[max(one for one in balances if one <= time)]
-        most = max(most, min(asked, held) - min(before, held))
-    return most
+        placed = balances[max(one for one in balances if one <= time)]
+        most_placed = max(most_placed, min(required, placed) - min(before, placed))
+    return most_placed
 
 
 def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
     if not span.begin <= time < (now if span.end is None else span.end):
         return 0
-    stated = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
-    if stated.ppm and span.rule:
+    fact = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
+    if fact.ppm and span.rule:
         return NEVER  # all that is placed
-    return stated.amount_minor if stated.currency == currency else 0
+    return fact.amount_minor if fact.currency == currency else 0
 
 
 def captured_in(spans: Sequence[MeasureSpan], flow: Sequence[FlowDay], now: int, currency: str) -> int:

@@ -27,7 +27,7 @@ def wait_for_notice(one: MeasureInForce, rule: Rule, notices: Iterable[TermsBefo
     if rule.group is not None or any(isinstance(measure, Suspension) for measure in rule.measures):
         return one
     for terms, until in notices:
-        own = one
+        original = one
         match one.current:
             case ListingCap(listings=cap, product_category=name) if name in (caps := dict(terms.listing_caps)):
                 one = replace(one, current=ListingCap(max(cap, caps[name]), name))
@@ -37,7 +37,7 @@ def wait_for_notice(one: MeasureInForce, rule: Rule, notices: Iterable[TermsBefo
                 pass
             case ListingCap() | IntakeCap() | Restriction():
                 one = replace(one, start=max(one.start or 0, until))
-        if one != own and (one.end is None or until < one.end):
+        if one != original and (one.end is None or until < one.end):
             one = replace(one, notice_until=max(one.notice_until or 0, until))
     is_over = one.start is not None and one.end is not None and one.end <= one.start
     return None if is_over else one

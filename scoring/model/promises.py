@@ -28,7 +28,6 @@ FREEABLE: Mapping[str, str] = MappingProxyType({"exposure": "exposure", "tenure_
 
 
 def free_direction(feature: Feature) -> Feature:
-    """Return the feature without its promised direction."""
     return replace(feature, direction=0)
 
 

@@ -105,18 +105,18 @@ def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
 def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, LinkDecisions]:
     """Return, by kind of link, how many links persons last confirmed, and how many they severed."""
     ordered = _sort_valid(statements)
-    found: dict[LinkKind, LinkDecisions] = {}
+    decisions: dict[LinkKind, LinkDecisions] = {}
     for _, group in groupby(ordered, key=attrgetter("seller", "thing")):
         kind, decision = None, None
         for one in group:
             kind = one.fact.link_kind or kind
             decision = one.fact.state if one.fact.state in (LinkState.CONFIRMED, LinkState.SEVERED) else decision
         if kind is not None and decision is not None:
-            counts = found.get(kind, LinkDecisions())
-            found[kind] = LinkDecisions(
+            counts = decisions.get(kind, LinkDecisions())
+            decisions[kind] = LinkDecisions(
                 counts.confirmed + (decision is LinkState.CONFIRMED), counts.severed + (decision is LinkState.SEVERED)
             )
-    return found
+    return decisions
 
 
 class Hop(NamedTuple):
@@ -172,19 +172,19 @@ class Graph:
         A hold that a person confirmed links to later holders, too. Unverified holds, hubs and kinds SHARED_BY_NATURE
         link none.
         """
-        found = []
-        for mine in self.holds.get(seller, ()):
-            if mine.kind in SHARED_BY_NATURE or not mine.verified:
+        hops = []
+        for hold in self.holds.get(seller, ()):
+            if hold.kind in SHARED_BY_NATURE or not hold.verified:
                 continue
-            if not mine.identifier:
-                found.append(_make_hop(mine.other, (mine,), self.bound(mine)))
-            elif not self.is_hub(mine.identifier):
-                for theirs in self.holders.get(mine.identifier, ()):
-                    is_later = theirs.since < mine.since or mine.confirmed
-                    if theirs.seller != seller and theirs.verified and is_later and theirs.kind is mine.kind:
-                        strength = min(self.bound(mine), self.bound(theirs))
-                        found.append(_make_hop(theirs.seller, (mine, theirs), strength))
-        return [one for one in found if one.strength_ppm >= least_ppm]
+            if not hold.identifier:
+                hops.append(_make_hop(hold.other, (hold,), self.bound(hold)))
+            elif not self.is_hub(hold.identifier):
+                for theirs in self.holders.get(hold.identifier, ()):
+                    is_later = theirs.since < hold.since or hold.confirmed
+                    if theirs.seller != seller and theirs.verified and is_later and theirs.kind is hold.kind:
+                        strength = min(self.bound(hold), self.bound(theirs))
+                        hops.append(_make_hop(theirs.seller, (hold, theirs), strength))
+        return [one for one in hops if one.strength_ppm >= least_ppm]
 
 
 def _make_hop(to: str, holds: Sequence[Hold], strength_ppm: int) -> Hop:

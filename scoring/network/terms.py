@@ -59,25 +59,25 @@ def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Vio
     s-3 took up the bank account of s-2 (precision 0.9), who took up the device of violator s-1 (0.8). The path of s-3
     has strength 0.72.
     """
-    found: dict[tuple[str, str], LinkTerm] = {}
+    terms: dict[tuple[str, str], LinkTerm] = {}
     hops: dict[str, list[Hop]] = {}
     for seller in sellers:
         paths = [*_list_paths(seller, graph, violators, time, hops)]
         for among in (paths, [path for path in paths if path.is_suspended]):
             if among:
                 best = max(among, key=_rank)
-                found[seller, best.cause] = best
-    counts = Counter(one.violator for one in found.values() if one.is_suspended)
-    return [one._replace(accounts=counts[one.violator]) for one in found.values()]
+                terms[seller, best.cause] = best
+    counts = Counter(one.violator for one in terms.values() if one.is_suspended)
+    return [one._replace(accounts=counts[one.violator]) for one in terms.values()]
 
 
 def _list_paths(
-    seller: str, graph: Graph, violators: Mapping[str, Violator], time: int, known: dict[str, list[Hop]]
+    seller: str, graph: Graph, violators: Mapping[str, Violator], time: int, hops_by_seller: dict[str, list[Hop]]
 ) -> Iterable[LinkTerm]:
     def hops_of(name: str) -> list[Hop]:
-        if name not in known:
-            known[name] = graph.hops(name, MIN_STRENGTH_PPM)
-        return known[name]
+        if name not in hops_by_seller:
+            hops_by_seller[name] = graph.hops(name, MIN_STRENGTH_PPM)
+        return hops_by_seller[name]
 
     for first in hops_of(seller):
         yield from _reach((first,), violators, time)

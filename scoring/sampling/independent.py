@@ -45,41 +45,44 @@ def _check_draw(plan: Any, rows: Sequence[Row]) -> Iterator[str]:
     ]
     first = hashlib.sha256(f"{plan['seed']}\n{plan['frame_digest']}\n".encode()).hexdigest()
     position, drawn = int(first[:16], 16) % BILLION, []
-    for place in sorted(range(len(rows)), key=lambda place: (rows[place][2], keys[place])):
-        after = position + chances[place]
+    for index in sorted(range(len(rows)), key=lambda index: (rows[index][2], keys[index])):
+        after = position + chances[index]
         if after // BILLION > position // BILLION:
-            drawn.append((*rows[place], chances[place]))
+            drawn.append((*rows[index], chances[index]))
         position = after
     names = ("listing", "seller", "category", "units", "value_minor", "expected_ppm", "probability_ppb")
-    stated = [tuple(one[name] for name in names) for one in plan["drawn"]]
-    if sorted(drawn) != stated:
-        other = sorted(set(drawn) ^ set(stated))
+    stated_rows = [tuple(one[name] for name in names) for one in plan["drawn"]]
+    if sorted(drawn) != stated_rows:
+        other = sorted(set(drawn) ^ set(stated_rows))
         yield f"the seed draws other listings or probabilities: {len(other)} differ, first {other[0][0] if other else '-'}"
 
 
 def _chances(rows: Sequence[Row], budget: int, floor_ppm: int) -> list[int]:
-    many = len(rows)
+    row_count = len(rows)
     sold, value = sum(row[UNITS] for row in rows) or 1, sum(row[VALUE] for row in rows) or 1
-    least = budget * BILLION * floor_ppm // MILLION // many
+    least = budget * BILLION * floor_ppm // MILLION // row_count
     pull = [
         math.isqrt(row[PROBABILITY] * (MILLION - row[PROBABILITY]))
-        * (sold * value + many * (row[UNITS] * value + row[VALUE] * sold))
+        * (sold * value + row_count * (row[UNITS] * value + row[VALUE] * sold))
         for row in rows
     ]
-    chance: list[int | None] = [None] * many
+    chance: list[int | None] = [None] * row_count
     while True:
-        free = [place for place in range(many) if chance[place] is None]
-        left = (budget - (many - len(free))) * BILLION - least * len(free)
-        all_pull = sum(pull[place] for place in free)
-        tried = {place: least + (left * pull[place] // all_pull if all_pull else left // len(free)) for place in free}
-        sure = [place for place in free if tried[place] >= BILLION]
-        for place in sure:
-            chance[place] = BILLION
+        free = [index for index in range(row_count) if chance[index] is None]
+        remaining = (budget - (row_count - len(free))) * BILLION - least * len(free)
+        all_pull = sum(pull[index] for index in free)
+        tried = {
+            index: least + (remaining * pull[index] // all_pull if all_pull else remaining // len(free))
+            for index in free
+        }
+        sure = [index for index in free if tried[index] >= BILLION]
+        for index in sure:
+            chance[index] = BILLION
         if not sure:
             break
-    lacking = budget * BILLION - sum(tried.values()) - BILLION * (many - len(free))
-    for number, place in enumerate(free):
-        chance[place] = tried[place] + (number < lacking)
+    lacking = budget * BILLION - sum(tried.values()) - BILLION * (row_count - len(free))
+    for number, index in enumerate(free):
+        chance[index] = tried[index] + (number < lacking)
     return [one or 0 for one in chance]
 
 
@@ -97,58 +100,64 @@ def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
     tested = [one for one in document["plan"]["drawn"] if one["listing"] in results]
     expected = {("all", by) for by in ("listings", "units", "value")}
     expected |= {(one["category"], by) for one in tested for _, by in tuple(expected)}
-    stated = {(share["category"], share["by"]): share for share in document["shares"]}
-    if not {("all", "listings")} <= {*stated} <= expected or len(stated) != len(document["shares"]):
+    shares = {(share["category"], share["by"]): share for share in document["shares"]}
+    if not {("all", "listings")} <= {*shares} <= expected or len(shares) != len(document["shares"]):
         yield "shares are missing, doubled, or of a category without results"
-    for (category, by), share in stated.items():
-        own = [one for one in tested if category in ("all", one["category"])]
+    for (category, by), share in shares.items():
+        drawn = [one for one in tested if category in ("all", one["category"])]
         frame = [row for row in rows if category in ("all", row[CATEGORY])]
         column = {"listings": None, "units": UNITS, "value": VALUE}[by]
         sizes = [1.0 if column is None else float(row[column]) for row in frame]
         field = {"listings": None, "units": "units", "value": "value_minor"}[by]
-        counts = (len(own), sum(results[one["listing"]] == "failed" for one in own))
+        counts = (len(drawn), sum(results[one["listing"]] == "failed" for one in drawn))
         if (share["tested"], share["fakes"]) != counts:
             yield f"{category} by {by}: {counts[0]} are tested and {counts[1]} of them fakes"
-        weights = _weights(own, frame, sizes, [1.0 if field is None else float(one[field]) for one in own])
-        yield from _check_interval(f"{category} by {by}", share, own, weights, results, document["test"])
+        weights = _weights(drawn, frame, sizes, [1.0 if field is None else float(one[field]) for one in drawn])
+        yield from _check_interval(f"{category} by {by}", share, drawn, weights, results, document["test"])
 
 
 def _weights(
-    own: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], own_sizes: Sequence[float]
+    drawn: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], own_sizes: Sequence[float]
 ) -> list[tuple[tuple[str, ...], float]]:
     single: list[tuple[str, ...]] = [(name,) for name in sorted({row[CATEGORY] for row in frame})]
-    groups = [(sum(one["category"] in names for one in own), names) for names in single]
+    groups = [(sum(one["category"] in names for one in drawn), names) for names in single]
     while len(groups) > 1 and min(groups)[0] < LEAST_RESULTS:
         groups.sort(key=lambda group: (group[0], list(group[1])))
-        small, next_small, *rest = groups
-        groups = [(small[0] + next_small[0], tuple(sorted(small[1] + next_small[1]))), *rest]
+        small, next_small, *others = groups
+        groups = [(small[0] + next_small[0], tuple(sorted(small[1] + next_small[1]))), *others]
     whole = math.fsum(sizes)
-    found = []
-    for one, size in zip(own, own_sizes, strict=True):
+    weights = []
+    for one, size in zip(drawn, own_sizes, strict=True):
         names = next(names for _, names in groups if one["category"] in names)
         share = math.fsum(s for row, s in zip(frame, sizes, strict=True) if row[CATEGORY] in names) / whole
         expanded = math.fsum(
-            s / other["probability_ppb"] for other, s in zip(own, own_sizes, strict=True) if other["category"] in names
+            s / other["probability_ppb"]
+            for other, s in zip(drawn, own_sizes, strict=True)
+            if other["category"] in names
         )
-        found.append((names, share * size / one["probability_ppb"] / expanded))
-    return found
+        weights.append((names, share * size / one["probability_ppb"] / expanded))
+    return weights
 
 
-def _check_interval(where: str, share: Any, own: Sequence[Any], weights: Any, results: Any, test: Any) -> Iterator[str]:
-    fakes = [results[one["listing"]] == "failed" for one in own]
+def _check_interval(
+    where: str, share: Any, drawn: Sequence[Any], weights: Any, results: Any, test: Any
+) -> Iterator[str]:
+    fakes = [results[one["listing"]] == "failed" for one in drawn]
     strata: dict[Any, list[int]] = {}
-    for place, (names, _) in enumerate(weights):
-        strata.setdefault(names, []).append(place)
+    for index, (names, _) in enumerate(weights):
+        strata.setdefault(names, []).append(index)
     value = math.fsum(weight for (_, weight), fake in zip(weights, fakes, strict=True) if fake)
-    unseen = [(1 - one["probability_ppb"] / BILLION) * weight**2 for one, (_, weight) in zip(own, weights, strict=True)]
+    unseen = [
+        (1 - one["probability_ppb"] / BILLION) * weight**2 for one, (_, weight) in zip(drawn, weights, strict=True)
+    ]
     mean, of_fakes = math.fsum(unseen), math.fsum(one for one, fake in zip(unseen, fakes, strict=True) if fake)
     added = (of_fakes + MEAN_FAKES * mean**2) / (value + MEAN_FAKES * mean) if value + mean else 0.0
     variance = 0.0
     for places in strata.values():
-        of_stratum = math.fsum(weights[place][1] for place in places)
-        mean = math.fsum(weights[place][1] for place in places if fakes[place]) / of_stratum if of_stratum else 0.0
+        of_stratum = math.fsum(weights[index][1] for index in places)
+        mean = math.fsum(weights[index][1] for index in places if fakes[index]) / of_stratum if of_stratum else 0.0
         factor = len(places) / (len(places) - 1) if len(places) > 1 else 1.0
-        variance += factor * math.fsum(unseen[place] * (fakes[place] - mean) ** 2 for place in places)
+        variance += factor * math.fsum(unseen[index] * (fakes[index] - mean) ** 2 for index in places)
     middle = (value + added / 2) / (1 + added)
     variance += added * (value - middle) ** 2 + added**2 * (middle**2 + (1 - middle) ** 2) / 2
     variance /= (1 + added) ** 2
@@ -186,7 +195,7 @@ def _beta_below(a: float, b: float, x: float) -> float:
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
     tiny = 1e-300
     c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or tiny)
-    found = d
+    fraction = d
     for m in range(1, 100_000):
         for factor in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
@@ -194,7 +203,7 @@ def _beta_below(a: float, b: float, x: float) -> float:
         ):
             d = 1 / ((1 + factor * d) or tiny)
             c = (1 + factor / c) or tiny
-            found *= c * d
+            fraction *= c * d
         if abs(c * d - 1) < 1e-14:
             break
-    return front * found
+    return front * fraction

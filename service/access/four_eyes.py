@@ -53,7 +53,6 @@ class Agreement:
         return persons.pop() if len(persons) == 1 else ""
 
     def names_of_persons(self, principals: Iterable[str]) -> frozenset[str]:
-        """Return the principals, and all other names of their persons."""
         names = frozenset(principals)
         persons = {self.person_of[name] for name in names if name in self.person_of}
         return names.union(name for name, person in self.person_of.items() if person in persons)

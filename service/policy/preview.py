@@ -257,17 +257,13 @@ def _place_both(
         one = place(policy, people, deposits)
         if policy.caution is not None:
             cautions = read_cautions(ledger, marketplace, seller_facts, cut, policy)
-            cautions_of_existing = {
-                case: case_cautions for case, case_cautions in cautions.items() if people.exists[case]
-            }
-            one = add_cautions(policy, one, marketplace, cautions_of_existing)
+            of_existing = {case: cautions[case] for case in cautions if people.exists[case]}
+            one = add_cautions(policy, one, marketplace, of_existing)
         placed.append(one)
     if lifted := [seller for seller, of in known_by_seller.items() if of.lifts]:
         cases = [seller_facts.sellers.index(seller) for seller in lifted]
         evaluated = _evaluate(ledger, question, marketplace, lifted, cut, question.policies())
-        placed = [
-            _replace_terms(one, cases, case_cautions) for one, case_cautions in zip(placed, evaluated, strict=True)
-        ]
+        placed = [_replace_terms(one, cases, in_force) for one, in_force in zip(placed, evaluated, strict=True)]
     before, after = placed
     return people, before, after
 

@@ -52,8 +52,8 @@ class FinishedResponse:
 
     def to(self, request: Request) -> Response:
         """Return the response; a 304 if the header If-None-Match has our ETag or `*`."""
-        held = request.headers.get("if-none-match", "")
-        return self.unchanged if held.strip() == "*" or self.etag in held else self.whole
+        etags = request.headers.get("if-none-match", "")
+        return self.unchanged if etags.strip() == "*" or self.etag in etags else self.whole
 
 
 def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> FinishedResponse:
@@ -104,5 +104,5 @@ class Pictures:
 def refuse(status: int, field: str, problem: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return an error as JSON: `{"error": {"field": ..., "problem": ...}}`."""
     body = json.dumps({"error": {"field": field, "problem": problem}}) + "\n"
-    stated = EMBEDDED | {"Cache-Control": "no-store"} | dict(headers or {})
-    return Response(body, status_code=status, headers=stated, media_type="application/json")
+    all_headers = EMBEDDED | {"Cache-Control": "no-store"} | dict(headers or {})
+    return Response(body, status_code=status, headers=all_headers, media_type="application/json")

@@ -100,7 +100,7 @@ class _BadgeRoutes:
         _require_ids(("marketplace", marketplace), *(("seller", seller) for seller in query.sellers))
         rows = await self._rows(marketplace, query.sellers)
         language = query.look.language
-        found = {
+        badges = {
             seller: {
                 "badge": row.badge,
                 "label": self._words[row.badge].labels[language],
@@ -112,7 +112,7 @@ class _BadgeRoutes:
         ages = {self._age(row) for row in rows.values()}
         age = next(age for age in (Age.UNKNOWN, Age.OLD, Age.CURRENT) if age in ages)
         headers = EMBEDDED | {"Cache-Control": age.value} | language_headers(language, query.is_negotiated)
-        body = json.dumps({"language": language, "badges": found}, ensure_ascii=False) + "\n"
+        body = json.dumps({"language": language, "badges": badges}, ensure_ascii=False) + "\n"
         return finish(body.encode(), "application/json", headers).to(request)
 
     async def answer_record(self, request: Request) -> Response:
@@ -131,8 +131,8 @@ class _BadgeRoutes:
         rows = {name: self._badges.take_fresh((marketplace, name)) for name in names}
         missing = [name for name, row in rows.items() if row is None]
         if missing:
-            found = await self._badges.find([(marketplace, name) for name in missing])
-            rows.update(zip(missing, found, strict=True))
+            read_rows = await self._badges.find([(marketplace, name) for name in missing])
+            rows.update(zip(missing, read_rows, strict=True))
         return rows
 
     def _award(self, seller: Seller, row: BadgeRow | None) -> Award | None:
@@ -157,8 +157,8 @@ def _seller(request: Request) -> Seller:
     return marketplace, seller
 
 
-def _require_ids(*named: tuple[str, str]) -> None:
-    for field, value in named:
+def _require_ids(*fields: tuple[str, str]) -> None:
+    for field, value in fields:
         if not is_id(value):
             raise RequestWrong(field, f"must be {ID_FORM}")
 

@@ -190,22 +190,22 @@ class Badges:
         names = [name for _, name in sellers]
         busy: list[Seller] = []
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, marketplace, names)
-            if isinstance(found, SellertrustCallError):
-                if found.code is grpc.StatusCode.DEADLINE_EXCEEDED and len(sellers) > 1:
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, marketplace, names)
+            if isinstance(answer, SellertrustCallError):
+                if answer.code is grpc.StatusCode.DEADLINE_EXCEEDED and len(sellers) > 1:
                     self._batch = max(1, len(sellers) // 2)
                     busy += sellers
                     return
-                if found.code not in _SETTLED and found.reason not in BUSY:
-                    self._note_outage(found)
+                if answer.code not in _SETTLED and answer.reason not in BUSY:
+                    self._note_outage(answer)
                     return
-                found = dict.fromkeys(names, found)
+                answer = dict.fromkeys(names, answer)
             if self.is_away:
                 self._report("the server answers again")
             self.is_away = False
             self._batch = min(BATCH, 2 * self._batch)
             for seller in sellers:
-                outcome = found[seller[1]]
+                outcome = answer[seller[1]]
                 if isinstance(outcome, SellertrustCallError) and outcome.reason in BUSY:
                     busy.append(seller)
                 else:

@@ -42,16 +42,16 @@ class BadgeLook(NamedTuple):
 def draw_badge(mark: str, label: str, look: BadgeLook) -> str:
     """Return a badge as SVG with the label's text; `mark`: one of MARKS."""
     colour, size = COLOURS[look.theme][mark], look.size
-    shown = escape(label)
+    text = escape(label)
     scale = "" if size == 20 else f' transform="scale({size / 20:g})"'
-    drawn = f"<title>{shown}</title><g{scale}>{MARKS[mark].format(colour)}</g>"
+    drawn = f"<title>{text}</title><g{scale}>{MARKS[mark].format(colour)}</g>"
     if look.form == "label":
         drawn += (
             f'<text x="{size * 5 // 4}" y="{size * 3 // 4}" fill="{colour}" font-family="{_FONTS}"'
             f' font-size="{SIZES[size]}" font-weight="600" textLength="{SIZES[size] * _ems(label):.0f}"'
-            f' lengthAdjust="spacingAndGlyphs">{shown}</text>'
+            f' lengthAdjust="spacingAndGlyphs">{text}</text>'
         )
-    return _svg(look, f' role="img" aria-label="{shown}" lang="{look.language}"', drawn)
+    return _svg(look, f' role="img" aria-label="{text}" lang="{look.language}"', drawn)
 
 
 def draw_nothing(look: BadgeLook) -> str:

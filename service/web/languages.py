@@ -18,8 +18,8 @@ def match_language(tag: str) -> str | None:
 
 def language_of(request: Request) -> str:
     """Return the reader's language, from `?lang=`, else the header Accept-Language, else `en`."""
-    asked = match_language(request.query_params.get("lang", ""))
-    return asked or accepted_language(request.headers.get("accept-language", ""))
+    language = match_language(request.query_params.get("lang", ""))
+    return language or accepted_language(request.headers.get("accept-language", ""))
 
 
 def day_in(language: str, day: date) -> str:
@@ -44,9 +44,9 @@ def accepted_language(header: str) -> str:
     best, weight = LANGUAGES[0], 0.0
     for part in header[:_MAX_HEADER].split(","):
         tag, _, parameter = part.partition(";")
-        language, stated = match_language(tag), _weight(parameter)
-        if language is not None and stated > weight:
-            best, weight = language, stated
+        language, stated_weight = match_language(tag), _weight(parameter)
+        if language is not None and stated_weight > weight:
+            best, weight = language, stated_weight
     return best
 
 
@@ -55,7 +55,7 @@ def _weight(parameter: str) -> float:
     if not name.strip():
         return 1.0
     try:
-        stated = float(value)
+        weight = float(value)
     except ValueError:
         return 0.0
-    return stated if name.strip() == "q" and 0 <= stated <= 1 else 0.0
+    return weight if name.strip() == "q" and 0 <= weight <= 1 else 0.0

@@ -17,8 +17,8 @@ class BadgeMetrics(Collector):
         failed = counts.pop("failed_calls")
         text = "Requests of badges, by where the badge came from: kept, asked, stale, or unknown."
         requests = CounterMetricFamily("sellertrust_badge_requests", text, labels=("found",))
-        for found, number in counts.items():
-            requests.add_metric((found,), number)
+        for outcome, number in counts.items():
+            requests.add_metric((outcome,), number)
         yield requests
         yield CounterMetricFamily("sellertrust_badge_failed_calls", "Calls of the server that failed.", value=failed)
         text = "Sellers whose badge is kept, ids that are no sellers included."

@@ -33,8 +33,8 @@ class Award(NamedTuple):
 def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], language: str) -> str:
     """Return the demo's shop as HTML, with each seller's award or None."""
     texts = _TEXTS["shop"][language]
-    shown = {"members": CAST, "awards": awards, "words": words, "goods": GOODS}
-    return _write("shop", language, texts, title=texts["brand"], **shown)
+    values = {"members": CAST, "awards": awards, "words": words, "goods": GOODS}
+    return _write("shop", language, texts, title=texts["brand"], **values)
 
 
 def record_page(award: Award | None, language: str) -> str:

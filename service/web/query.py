@@ -35,22 +35,24 @@ def read_query(query: bytes, accept_language: str) -> Query:
 
 def _parse_query(query: bytes, accept_language: str) -> Query:
     try:
-        found = parse_qs(query.decode("latin-1"), max_num_fields=MAX_SELLERS + 8)
+        fields = parse_qs(query.decode("latin-1"), max_num_fields=MAX_SELLERS + 8)
     except ValueError:
         raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times") from None
     for field, allowed in _ALLOWED.items():
-        if field in found and found[field][0] not in allowed:
+        if field in fields and fields[field][0] not in allowed:
             raise RequestWrong(field, f"must be {', '.join(allowed[:-1])} or {allowed[-1]}")
-    stated = found.get("lang")
-    language = match_language(stated[0]) or LANGUAGES[0] if stated else accepted_language(accept_language)
+    language_field = fields.get("lang")
+    language = (
+        match_language(language_field[0]) or LANGUAGES[0] if language_field else accepted_language(accept_language)
+    )
     usual = BadgeLook()
     look = BadgeLook(
         language,
-        int(found.get("size", [usual.size])[0]),
-        found.get("theme", [usual.theme])[0],
-        found.get("form", [usual.form])[0],
+        int(fields.get("size", [usual.size])[0]),
+        fields.get("theme", [usual.theme])[0],
+        fields.get("form", [usual.form])[0],
     )
-    return Query(look, not stated, tuple(dict.fromkeys(found.get("seller", ()))))
+    return Query(look, not language_field, tuple(dict.fromkeys(fields.get("seller", ()))))
 
 
 _read_short = lru_cache(maxsize=1_024)(_parse_query)

@@ -8,9 +8,9 @@ V = TypeVar("V")
 class Recent(dict[K, V]):
     """The `most` values put last, by key. Threads may call `put` and `drop` at once."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_size: int) -> None:
         super().__init__()
-        self._most = most
+        self._most = max_size
         self._lock = threading.Lock()
 
     def put(self, key: K, value: V) -> None:

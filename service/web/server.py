@@ -157,10 +157,10 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 def _listen(address: str) -> socket.socket:
     try:
         host, port = host_and_port(address)
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(place[:2], family=family, backlog=1_024)
+        family, _, _, _, address_info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address_info[:2], family=family, backlog=1_024)
     except (OSError, OverflowError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else None
+        reason = error.strerror if isinstance(error, OSError) else None
         raise ConfigurationWrong(
-            f"cannot listen on {address}: {(what or str(error)).lower()}; give HOST:PORT of this machine by --address"
+            f"cannot listen on {address}: {(reason or str(error)).lower()}; give HOST:PORT of this machine by --address"
         ) from None

@@ -35,7 +35,7 @@ def is_serving(client: Client, seconds: float, service: str = "TrustScoreService
     """Return whether a service of the contract answers within `seconds` that it serves."""
     request = health_pb2.HealthCheckRequest(service=f"sellertrust.v1.{service}")
     try:
-        found = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=seconds)
+        answer = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=seconds)
     except grpc.RpcError:
         return False
-    return bool(found.status == health_pb2.HealthCheckResponse.SERVING)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

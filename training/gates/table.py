@@ -44,8 +44,6 @@ GATES = (
 
 @dataclass(frozen=True)
 class Gates:
-    """The table `[gates]` of a study."""
-
     limits: Mapping[str, float] = field(default_factory=lambda: {gate.name: gate.limit for gate in GATES})
     """By gate, without gates that are switched off."""
     segment_rows: int = 200

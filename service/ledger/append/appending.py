@@ -61,7 +61,6 @@ class BatchResult(NamedTuple):
 
 
 def is_recorded(reader: RowReader, entry_id: str) -> bool:
-    """Return whether the reader's marketplace holds an entry of this id."""
     return bool(reader.rows(_KNOWN, [entry_id]))
 
 

@@ -117,7 +117,6 @@ class LinkQueries:
 
 
 def read_links_of_sellers(reader: RowReader, sellers: Collection[str]) -> list[LinkStatement]:
-    """Return all statements of the sellers' links."""
     return _read(reader, reader.rows(LINKS_OF_SELLERS, sellers))
 
 

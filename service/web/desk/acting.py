@@ -13,12 +13,12 @@ from service.web.frame.visits import Problem, Visit
 WORDS = tomllib.loads((Path(__file__).parent / "desk.toml").read_text(encoding="utf-8"))
 
 
-def call_or_propose(visit: Visit, **asked: Any) -> Any:
+def call_or_propose(visit: Visit, **requests: Any) -> Any:
     """Make a call, named as in Proposal. If it needs four eyes, propose it and return None."""
-    [request] = asked.values()
+    [request] = requests.values()
     client, actor = visit.visitor.client, visit.visitor.actor
     try:
-        return client.carry_out(Proposal(**asked))
+        return client.carry_out(Proposal(**requests))
     except SellertrustCallError as error:
         if error.reason != "APPROVAL_REQUIRED":
             raise

@@ -128,13 +128,13 @@ class Desk:
         ]
 
     def _context(self, visitor: Visitor) -> Mapping[str, Any]:
-        mine = [one for one in self.journal.list_decisions(visitor.actor) if one.people[-1] == visitor.actor]
-        pending = next((one for one in mine if one.state == "pending"), None)
+        decisions = [one for one in self.journal.list_decisions(visitor.actor) if one.people[-1] == visitor.actor]
+        pending = next((one for one in decisions if one.state == "pending"), None)
         since = time.time() - REFUSED_SECONDS
         return {
             "undoable": pending if pending and self.journal.seconds_left(pending) else None,
             "seconds": ceil(self.journal.seconds_left(pending)) if pending else 0,
-            "refused": [one for one in mine if one.state == "refused" and one.due > since][:3],
+            "refused": [one for one in decisions if one.state == "refused" and one.due > since][:3],
         }
 
 

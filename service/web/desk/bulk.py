@@ -44,19 +44,19 @@ class BulkPages:
 
     def show(self, visit: Visit) -> Response:
         """Show the form of a bulk decision; the query's `reverses` fills it in to take that one back."""
-        given = {name: visit.query_value(name) for name in _FIELDS}
-        if given["reverses"]:
-            earlier = next((one for one in self.journal.list_bulk() if one["decision_id"] == given["reverses"]), None)
+        values = {name: visit.query_value(name) for name in _FIELDS}
+        if values["reverses"]:
+            earlier = next((one for one in self.journal.list_bulk() if one["decision_id"] == values["reverses"]), None)
             if earlier is not None and earlier["action"] in REVERSED:
-                given["action"], given["status"] = REVERSED[earlier["action"]]
-        return self._form(visit, given)
+                values["action"], values["status"] = REVERSED[earlier["action"]]
+        return self._form(visit, values)
 
-    def _form(self, visit: Visit, given: Mapping[str, str], problems: Any = ()) -> Response:
+    def _form(self, visit: Visit, values: Mapping[str, str], problems: Any = ()) -> Response:
         status = 400 if problems else 200
         return visit.page(
             "bulk.html",
             status,
-            given=given,
+            given=values,
             problems=problems,
             actions=ACTIONS,
             reversible=REVERSED,

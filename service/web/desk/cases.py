@@ -158,8 +158,8 @@ class CasePages:
             return problem
 
     def _evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
-        if isinstance(found := self._look_at_evidence(fact), Problem):
-            return found
+        if isinstance(problem := self._look_at_evidence(fact), Problem):
+            return problem
         if visit.visitor.actor not in self.journal.case(name).opened:
             return Problem(409, "Open the evidence before you decide", "Press o on the page of the case.")
         return None
@@ -217,10 +217,10 @@ class CasePages:
         effect = self._effect(visit.visitor.client, violation, finding)
         if obstacle := self._find_obstacle(visit, finding, effect, report_of(recorded)):
             raise obstacle
-        others = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
-        agreeing = [one for one in others if (one.action, one.severity) == (finding.action, finding.severity)]
+        other_votes = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
+        agreeing = [one for one in other_votes if (one.action, one.severity) == (finding.action, finding.severity)]
         try:
-            if (effect.is_grave or others or visit.form_value("what") == "escalate") and not agreeing:
+            if (effect.is_grave or other_votes or visit.form_value("what") == "escalate") and not agreeing:
                 self.journal.vote(finding)
             else:
                 deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
@@ -253,9 +253,9 @@ class CasePages:
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
         client = visit.visitor.client
-        found = client.get_recorded_violation(self.marketplace, name, deadline_seconds=READ_SECONDS)
-        self.journal.forget_other_answers(name, appeal_of(found.violation, found.recorded))
-        return name, found.violation, found.recorded
+        answer = client.get_recorded_violation(self.marketplace, name, deadline_seconds=READ_SECONDS)
+        self.journal.forget_other_answers(name, appeal_of(answer.violation, answer.recorded))
+        return name, answer.violation, answer.recorded
 
     def _finding(self, visit: Visit, name: str) -> DeskFinding:
         finding = self.journal.case(name).finding.get(visit.visitor.actor)
@@ -298,9 +298,9 @@ def report_of(recorded: Sequence[Entry]) -> ViolationReported:
     report = recorded[0]
     if report.WhichOneof("fact") == "violation":
         return report.violation
-    stated = {field.name: value for field, value in report.product_violation.ListFields()}
+    fields = {field.name: value for field, value in report.product_violation.ListFields()}
     return ViolationReported(
-        **{name: stated[name] for name in stated if name in ViolationReported.DESCRIPTOR.fields_by_name}
+        **{name: fields[name] for name in fields if name in ViolationReported.DESCRIPTOR.fields_by_name}
     )
 
 
@@ -325,15 +325,15 @@ def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
 
 def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
     """Return (time, text) of the seller's appeals and contested attributions."""
-    found = []
+    answers = []
     for entry in recorded:
         kind = entry.WhichOneof("fact")
         if kind == "status" and entry.status.action == ACTION_APPEAL:
-            found.append((entry.occur_time, entry.status.reason))
+            answers.append((entry.occur_time, entry.status.reason))
         elif kind == "attribution" and entry.attribution.outcome == ATTRIBUTION_CONTESTED:
-            found.append((entry.occur_time, f"These are not our goods. {entry.attribution.reason}"))
-    return found
+            answers.append((entry.occur_time, f"These are not our goods. {entry.attribution.reason}"))
+    return answers
 
 
-def _not_yours(taken: CaseTaken) -> Problem:
-    return Problem(409, "This case is not yours to decide now", f"{taken.text}. Take the next case from the queue.")
+def _not_yours(error: CaseTaken) -> Problem:
+    return Problem(409, "This case is not yours to decide now", f"{error.text}. Take the next case from the queue.")

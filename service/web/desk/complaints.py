@@ -40,16 +40,16 @@ class ComplaintPages:
         if outcome is None:
             raise Problem(400, "Choose a decision", "Open the complaint again and send the form from there.")
         decision = Entry(entry_id=decision_id, seller=entry.seller)
-        stated = decision.complaint_decision
-        stated.complaint, stated.outcome = entry.entry_id, outcome
-        stated.actor, stated.reason = visit.visitor.actor, require_reason(visit)
+        fact = decision.complaint_decision
+        fact.complaint, fact.outcome = entry.entry_id, outcome
+        fact.actor, fact.reason = visit.visitor.actor, require_reason(visit)
         visit.visitor.client.append_entries(self.marketplace, [decision])
         self.queue.note_complaint(entry.entry_id, decision_id)
         return redirect("/queue")
 
     def _find(self, visit: Visit) -> Entry:
         wanted = visit.path_value("complaint")
-        found = next((one for one in self.queue.read(visit.visitor).complaints if one.entry_id == wanted), None)
-        if found is None:
+        complaint = next((one for one in self.queue.read(visit.visitor).complaints if one.entry_id == wanted), None)
+        if complaint is None:
             raise Problem(404, "This complaint is not open", f"It is decided, or the first {MOST:,} leave it out.")
-        return found
+        return complaint

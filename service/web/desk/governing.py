@@ -71,15 +71,15 @@ class PolicyPages:
         """Show the served policy or the query's `policy`, the last 20 moves, and the names of papers."""
         client = visit.visitor.client
         moves = start_call(lambda: _latest(client.list_policy_moves()))
-        asked = visit.query_value("policy") or "head"
-        answer = client.get_policy(asked)
+        name = visit.query_value("policy") or "head"
+        answer = client.get_policy(name)
         return visit.page(
             "policy.html",
             policy=answer.policy,
             serving=answer.serving_digest,
             moves=moves.result(),
             action=PolicyAction.Name,
-            is_head=asked == "head",
+            is_head=name == "head",
             papers=sorted(self._list_papers()),
         )
 
@@ -96,8 +96,8 @@ class PolicyPages:
         return visit.page("paper.html", name=path.name, text=body.decode("utf-8", "replace"))
 
     def _list_papers(self) -> dict[str, Path]:
-        found = (path for path in self.papers.glob("*.txt") if path.is_file() and not path.is_symlink())
-        return {path.name: path for path in found}
+        paths = (path for path in self.papers.glob("*.txt") if path.is_file() and not path.is_symlink())
+        return {path.name: path for path in paths}
 
     def commit(self, visit: Visit) -> Response:
         """Commit the form's policy, or propose it if that needs two persons.
@@ -133,10 +133,10 @@ class ProposalPages:
             start_call(partial(lambda market: list(islice(client.list_proposals(market), 50)), market))
             for market in (self.marketplace, "")
         ]
-        found = [call_or_problem(call.result) for call in calls]
-        proposals = [one for each in found for one in each.value or ()]
+        answers = [call_or_problem(call.result) for call in calls]
+        proposals = [one for each in answers for one in each.value or ()]
         proposals.sort(key=lambda one: one.steps[0].step_time.ToSeconds(), reverse=True)
-        problem = found[0].problem if found[0].problem and found[1].problem else None
+        problem = answers[0].problem if answers[0].problem and answers[1].problem else None
         return visit.page("proposals.html", proposals=proposals, problem=problem, state=ProposalState.Name)
 
     def act(self, visit: Visit) -> Response:
@@ -184,11 +184,11 @@ def _latest(moves: Iterable[Move]) -> list[Move]:
 
 
 def _losses(text: str) -> dict[str, int]:
-    found = {}
+    losses = {}
     for line in text.splitlines():
         verdict, _, amount = line.strip().rpartition(" ")
         if line.strip() and not amount.isdecimal():
             raise Problem(400, "An accepted loss is malformed", "Write one a line: the verdict, a blank, minor units.")
         if line.strip():
-            found[verdict.strip()] = int(amount)
-    return found
+            losses[verdict.strip()] = int(amount)
+    return losses

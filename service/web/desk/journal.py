@@ -124,8 +124,8 @@ class Journal:
     def list_decisions(self, actor: str = "") -> list[DeskDecision]:
         """Return the desk's decisions, the latest first; of one person if `actor` is given, joint ones included."""
         with self._lock:
-            found = reversed(self._decisions.values())
-            return [one for one in found if not actor or actor in one.people]
+            decisions = reversed(self._decisions.values())
+            return [one for one in decisions if not actor or actor in one.people]
 
     def list_decided_lately(self) -> set[str]:
         """Return violations decided lately, which a remembered queue may still list."""
@@ -219,8 +219,8 @@ class Journal:
     def decide(self, decision: DeskDecision) -> DeskDecision:
         """Begin the undo window. The same id again changes nothing. Raises CaseTaken if another decision waits."""
         with self._lock:
-            if (found := self._decisions.get(decision.id)) is not None:
-                return found
+            if (earlier := self._decisions.get(decision.id)) is not None:
+                return earlier
             self._require_no_pending_decision(decision.violation)
             self._write("decision", decision)
             return decision

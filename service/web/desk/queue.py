@@ -81,13 +81,13 @@ class QueuePages:
 
     def show(self, visit: Visit) -> Response:
         """Show a page of the waiting cases, as the address filters and sorts them."""
-        asked = visit.query_value("part")
-        part = min(int(asked), MAX_PARTS) if re.fullmatch("[0-9]{1,2}", asked) else 0
+        part_text = visit.query_value("part")
+        part = min(int(part_text), MAX_PARTS) if re.fullmatch("[0-9]{1,2}", part_text) else 0
         queue, rows = self.rows(visit.visitor, part)
         chosen = [row for row in rows if self._is_asked(visit, row)]
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
-        shown, following, first = visit.page_of(chosen)
+        rows_on_page, following, first = visit.page_of(chosen)
         seller = visit.query_value("seller")
         lists: dict[str, Sequence[OpenCase | Entry]] = {
             "cautions": queue.first_page.cases,
@@ -99,7 +99,7 @@ class QueuePages:
                 name: visit.page_of([one for one in rows if seller in ("", last(one.seller))], name)
                 for name, rows in lists.items()
             },
-            rows=[(row, self._journal.case(row.id)) for row in shown],
+            rows=[(row, self._journal.case(row.id)) for row in rows_on_page],
             count=len(chosen),
             queue=queue,
             next=following,
@@ -116,12 +116,12 @@ class QueuePages:
 
     def claim_next(self, visitor: Visitor) -> QueueRow | None:
         """Claim and return the first case that the visitor may work on, else None."""
-        own = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
+        decided = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
         for row in self.rows(visitor)[1]:
             case = self._journal.case(row.id)
             if case.claimed_by not in ("", visitor.actor) or case.waiting:
                 continue
-            if row.violation.status == VIOLATION_STATUS_APPEALED and row.id in own:
+            if row.violation.status == VIOLATION_STATUS_APPEALED and row.id in decided:
                 continue
             if visitor.actor in case.votes:
                 continue
@@ -164,19 +164,19 @@ class QueuePages:
     def _recall(self, visitor: Visitor, part: int) -> Queue:
         key, now = (visitor.person, part > 0), time.monotonic()
         with self._lock:
-            last_part, kept, call = self._readings.get(key, _Reading(part))
+            last_part, queue, call = self._readings.get(key, _Reading(part))
             if last_part != part and call is not None and not call.done():
                 raise _being_read()
             if last_part != part:
-                kept = call = None
+                queue = call = None
             if call is not None and call.done() and call.exception() is None:
-                kept = call.result()
+                queue = call.result()
             if call is None or call.done():
-                is_fresh = kept is not None and now - kept.made < FRESH_SECONDS
+                is_fresh = queue is not None and now - queue.made < FRESH_SECONDS
                 call = None if is_fresh else start_call(lambda: self._read(visitor, part))
-            self._readings.put(key, _Reading(part, kept, call))
-        if kept is not None and now - kept.made < OLD_SECONDS:
-            return kept
+            self._readings.put(key, _Reading(part, queue, call))
+        if queue is not None and now - queue.made < OLD_SECONDS:
+            return queue
         assert call is not None  # noqa: S101 without a queue it is being read
         try:
             return call.result(WAIT_SECONDS)
@@ -184,20 +184,20 @@ class QueuePages:
             raise _being_read() from None
 
     def _read(self, visitor: Visitor, part: int) -> Queue:
-        made, stub = time.monotonic(), ReviewServiceStub(visitor.client.channel)
+        read_time, stub = time.monotonic(), ReviewServiceStub(visitor.client.channel)
         request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MOST)
-        found = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
+        answer = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
         for _ in range(part):
-            if not found.next_page_token:
+            if not answer.next_page_token:
                 break
-            request.page_token = found.next_page_token
-            found = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
-        sellers = [item.violation.seller for item in found.items if item.violation.seller]
+            request.page_token = answer.next_page_token
+            answer = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
+        sellers = [item.violation.seller for item in answer.items if item.violation.seller]
         score = None
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
-        return Queue(made, found, [_row(item) for item in found.items], found.complaints, score)
+        return Queue(read_time, answer, [_row(item) for item in answer.items], answer.complaints, score)
 
 
 def _being_read() -> Problem:
@@ -212,11 +212,11 @@ def deadline_of(violation: Violation) -> datetime | None:
     """
     if violation.category != CATEGORY_SAFETY:
         return None
-    left = 2 if Source(violation.source) in AUTHORITIES else 3
+    days = 2 if Source(violation.source) in AUTHORITIES else 3
     time = time_of(violation.record_time)
-    while left:
+    while days:
         time += timedelta(days=1)
-        left -= time.weekday() < 5
+        days -= time.weekday() < 5
     return time
 
 

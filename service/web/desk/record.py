@@ -31,16 +31,16 @@ class OwnRecordPages:
 
     def show(self, visit: Visit) -> Response:
         """Show the visitor's decisions, and the share of confirmations taken back, if they are LEAST_CASES or more."""
-        mine = self.journal.list_decisions(visit.visitor.actor)
-        confirmed = [one for one in mine if one.state == "sent" and one.action == "confirm"][:LATEST]
+        decisions = self.journal.list_decisions(visit.visitor.actor)
+        confirmed = [one for one in decisions if one.state == "sent" and one.action == "confirm"][:LATEST]
         share = None
         if len(confirmed) >= LEAST_CASES:
             get = partial(visit.visitor.client.get_violation, self.marketplace, deadline_seconds=READ_SECONDS)
-            asked = [start_call(partial(none_if_not_found, partial(get, one.violation))) for one in confirmed]
-            violations = [one for call in asked if (one := call.result()) is not None]
+            calls = [start_call(partial(none_if_not_found, partial(get, one.violation))) for one in confirmed]
+            violations = [one for call in calls if (one := call.result()) is not None]
             taken_back = (VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED)
             share = share_of(sum(violation.status in taken_back for violation in violations), len(violations))
-        return visit.page("record.html", share=share, least=LEAST_CASES, cases=len(confirmed), decisions=mine[:50])
+        return visit.page("record.html", share=share, least=LEAST_CASES, cases=len(confirmed), decisions=decisions[:50])
 
 
 def share_of(overturned: int, cases: int) -> OverturnShare:

@@ -43,23 +43,23 @@ class SellerFilePages:
 
     def search(self, visit: Visit) -> Response:
         """Redirect to the seller with this exact id, or with a violation of it."""
-        asked = visit.query_value("q")
-        if not asked:
+        query = visit.query_value("q")
+        if not query:
             return visit.page("search.html", asked="", problems=[], marketplace=self.marketplace)
-        if not is_id(asked):
-            return self._not_found(visit, asked, f"An id is {ID_FORM}")
+        if not is_id(query):
+            return self._not_found(visit, query, f"An id is {ID_FORM}")
         client = visit.visitor.client
-        if none_if_not_found(lambda: client.get_trust_score(self.marketplace, asked, deadline_seconds=READ_SECONDS)):
-            return redirect(f"/sellers/{quote(asked)}")
+        if none_if_not_found(lambda: client.get_trust_score(self.marketplace, query, deadline_seconds=READ_SECONDS)):
+            return redirect(f"/sellers/{quote(query)}")
         violation = none_if_not_found(
-            lambda: client.get_violation(self.marketplace, asked, deadline_seconds=READ_SECONDS)
+            lambda: client.get_violation(self.marketplace, query, deadline_seconds=READ_SECONDS)
         )
         if violation is not None and violation.seller:
-            return redirect(f"/sellers/{quote(last(violation.seller))}?violation={quote(asked)}#violations")
-        return self._not_found(visit, asked, f"No seller and no violation has the id {asked}")
+            return redirect(f"/sellers/{quote(last(violation.seller))}?violation={quote(query)}#violations")
+        return self._not_found(visit, query, f"No seller and no violation has the id {query}")
 
-    def _not_found(self, visit: Visit, asked: str, text: str) -> Response:
-        return visit.page("search.html", 404, asked=asked, problems=[("q", text)], marketplace=self.marketplace)
+    def _not_found(self, visit: Visit, query: str, text: str) -> Response:
+        return visit.page("search.html", 404, asked=query, problems=[("q", text)], marketplace=self.marketplace)
 
     def show(self, visit: Visit) -> Response:
         """Show score, measures and violations; a part that cannot be read shows why."""
@@ -78,16 +78,16 @@ class SellerFilePages:
             call_or_problem(reading.result),
         )
         score = answer.trust_score
-        asked = {name: visit.query_value(name) for name in ("violation", "status")}
+        filters = {name: visit.query_value(name) for name in ("violation", "status")}
         part = violations.value or ListViolationsResponse()
-        listed = [*part.violations]
-        if is_id(asked["violation"]) and (part.next_page_token or visit.query_value("part")):
+        on_page = [*part.violations]
+        if is_id(filters["violation"]) and (part.next_page_token or visit.query_value("part")):
             later = none_if_not_found(
-                lambda: client.get_violation(market, asked["violation"], deadline_seconds=READ_SECONDS)
+                lambda: client.get_violation(market, filters["violation"], deadline_seconds=READ_SECONDS)
             )
-            if later is not None and last(later.seller) == seller and later.name not in {one.name for one in listed}:
-                listed.append(later)
-        chosen = [one for one in listed if _is_asked(one, **asked)]
+            if later is not None and last(later.seller) == seller and later.name not in {one.name for one in on_page}:
+                on_page.append(later)
+        chosen = [one for one in on_page if _is_asked(one, **filters)]
         chosen.sort(key=lambda one: time_of(one.report_time), reverse=True)
         shown, following, first = visit.page_of(chosen)
         marks = mark_decisions(entries.value or (), samples[0].time)
@@ -114,7 +114,7 @@ class SellerFilePages:
             shown=shown,
             next=following,
             first=first,
-            asked=asked,
+            asked=filters,
             statuses=ViolationStatus.keys()[1:],
             if_overturned=_list_points_given_back(answer),
             supposed=SUPPOSED,
@@ -129,8 +129,8 @@ class SellerFilePages:
 
     def draw_network(self, visit: Visit) -> Response:
         client = visit.visitor.client
-        found = client.get_seller_network(self.marketplace, seller_of(visit), deadline_seconds=READ_SECONDS)
-        return Response(draw_network(found), headers=HEADERS, media_type="image/svg+xml")
+        network = client.get_seller_network(self.marketplace, seller_of(visit), deadline_seconds=READ_SECONDS)
+        return Response(draw_network(network), headers=HEADERS, media_type="image/svg+xml")
 
     def entries(self, visit: Visit) -> Response:
         seller = seller_of(visit)
@@ -191,8 +191,8 @@ def _describe_count(reason: Reason) -> str:
     if reason.reason_code in ("IDENTITY_LEVEL", "IDENTITY_ATTRIBUTES"):
         level = IdentityLevel.Name(IdentityLevel.ValueType(reason.counted)).removeprefix("IDENTITY_LEVEL_")
         return f"level: {word(level).lower() if reason.counted else 'not stated'}"
-    many = f"{reason.counted:,} of {reason.compared:,}" if reason.compared else f"{reason.counted:,}"
-    return f"{WORDS['counted'].get(reason.reason_code, 'incidents')}: {many}" if reason.counted else ""
+    count = f"{reason.counted:,} of {reason.compared:,}" if reason.compared else f"{reason.counted:,}"
+    return f"{WORDS['counted'].get(reason.reason_code, 'incidents')}: {count}" if reason.counted else ""
 
 
 def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
@@ -207,14 +207,14 @@ def _sample(time: datetime, score: TrustScore | PastScore) -> PointsSample:
 
 def stamp_fields(stamp: Stamp) -> dict[str, str]:
     """Return the stamp as texts of an address, for a replay; a missing part is ""."""
-    given = MessageToDict(stamp, preserving_proto_field_name=True)
-    return {name: str(given.get(name, "")) for name in STAMP_FIELDS}
+    fields = MessageToDict(stamp, preserving_proto_field_name=True)
+    return {name: str(fields.get(name, "")) for name in STAMP_FIELDS}
 
 
 def _fact_text(entry: Entry) -> str:
     fact = getattr(entry, str(entry.WhichOneof("fact")))
-    stated = MessageToDict(fact, preserving_proto_field_name=True)
-    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in stated.items())
+    values = MessageToDict(fact, preserving_proto_field_name=True)
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
 
 
 def seller_of(visit: Visit) -> str:

@@ -95,9 +95,9 @@ class Sender:
         return time.monotonic() - self._checked.get(decision.id, -APPEAL_CHECK_SECONDS) < APPEAL_CHECK_SECONDS
 
     def _answers_to_its_appeal(self, client: Client, decision: DeskDecision) -> bool:
-        found = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
-        is_recorded = any(entry.entry_id == decision.id for entry in found.recorded)  # its answer was lost
-        return is_recorded or decision.appeal == appeal_of(found.violation, found.recorded)
+        answer = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
+        is_recorded = any(entry.entry_id == decision.id for entry in answer.recorded)  # its answer was lost
+        return is_recorded or decision.appeal == appeal_of(answer.violation, answer.recorded)
 
     def _settle(self, decision: DeskDecision, state: str, text: str = "") -> None:
         self._journal.settle(decision.id, state, text)

@@ -122,9 +122,9 @@ class CodeSignIn:
         return redirect("/sign-in")
 
 
-def working_name(given: str) -> str:
+def working_name(name: str) -> str:
     """Return a name in one case and width, so that other forms make no second person."""
-    return normalize("NFKC", given).strip().casefold()
+    return normalize("NFKC", name).strip().casefold()
 
 
 def _inside(path: str) -> str:

@@ -36,17 +36,17 @@ class WhatIfPages:
     def replay(self, visit: Visit) -> Response:
         """Compare an old answer, by the query's stamp, with today's; without a stamp show the form."""
         seller = seller_of(visit)
-        given = {name: visit.query_value(name) for name in STAMP_FIELDS}
-        shown: dict[str, Any] = {"seller": seller, "given": given, "ingredient": Ingredient.Name}
-        if not any(given.values()):
-            return visit.page("replay.html", **shown, answer=None, state="", problems=[])
+        fields = {name: visit.query_value(name) for name in STAMP_FIELDS}
+        values: dict[str, Any] = {"seller": seller, "given": fields, "ingredient": Ingredient.Name}
+        if not any(fields.values()):
+            return visit.page("replay.html", **values, answer=None, state="", problems=[])
         try:
-            stamp = ParseDict(given, Stamp())
+            stamp = ParseDict(fields, Stamp())
         except ParseError:
             text = "Copy every part of the stamp as the answer shows it"
-            return visit.page("replay.html", 400, **shown, answer=None, state="", problems=[("observe_time", text)])
+            return visit.page("replay.html", 400, **values, answer=None, state="", problems=[("observe_time", text)])
         answer = visit.visitor.client.replay_trust_score(self.marketplace, seller, stamp)
-        return visit.page("replay.html", **shown, answer=answer, state=ReplayState.Name(answer.state), problems=[])
+        return visit.page("replay.html", **values, answer=answer, state=ReplayState.Name(answer.state), problems=[])
 
     def end_caution(self, visit: Visit) -> Response:
         """End the form's case of a caution, by an entry with the reason. Raises Problem without a reason."""

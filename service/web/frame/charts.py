@@ -42,7 +42,7 @@ def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: 
         return _TOP + (HEIGHT - _TOP - _BOTTOM) * (high - points) / (high - low)
 
     def points_at(time: datetime) -> float:
-        later = next((place for place, sample in enumerate(rated) if sample.time >= time), len(rated) - 1)
+        later = next((index for index, sample in enumerate(rated) if sample.time >= time), len(rated) - 1)
         first, second = rated[max(0, later - 1)], rated[later]
         if not first.time < time < second.time:
             return second.points or 0
@@ -87,5 +87,5 @@ def _month_labels(begin: datetime, end: datetime, language: str) -> list[tuple[d
             months.append(month)
         month = (month + timedelta(days=32)).replace(day=1)
     skip = max(1, round((end - begin) / timedelta(days=31) / 7))
-    shown = months[skip - 1 :: skip]
-    return [(one, month_in(language, one, with_year=one.month == 1 or one is shown[0])) for one in shown]
+    labelled = months[skip - 1 :: skip]
+    return [(one, month_in(language, one, with_year=one.month == 1 or one is labelled[0])) for one in labelled]

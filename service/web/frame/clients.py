@@ -32,7 +32,7 @@ class TokenClients:
         """Return a token's unverified client. Raises Problem if too many people are signed in."""
         digest, now = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
         with self._lock:
-            for old in [name for name, (made, _) in self._made.items() if now - made > CLIENT_SECONDS]:
+            for old in [name for name, (made_at, _) in self._made.items() if now - made_at > CLIENT_SECONDS]:
                 self._made.pop(old)[1].close()
             if digest not in self._made:
                 if len(self._made) >= MAX_CLIENTS:
@@ -65,7 +65,11 @@ class TokenClients:
 
     def _forget(self, client: Client) -> None:
         with self._lock:
-            self._made = {name: made for name, made in self._made.items() if made[1] is not client}
+            self._made = {
+                name: time_and_client
+                for name, time_and_client in self._made.items()
+                if time_and_client[1] is not client
+            }
         client.close()
 
 

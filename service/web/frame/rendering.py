@@ -50,15 +50,15 @@ def redirect(path: str, headers: Mapping[str, str] | None = None) -> Response:
 
 @cache
 def templates() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader([FOLDER.parent / room / "templates" for room in ("frame", "desk", "public", "")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["MAX_REASON"] = MAX_REASON
-    made.filters.update(
+    environment.globals["MAX_REASON"] = MAX_REASON
+    environment.filters.update(
         word=word,
         day=day,
         moment=moment,
@@ -75,7 +75,7 @@ def templates() -> Environment:
         severity=Severity.Name,
         action=action_name,
     )
-    return made
+    return environment
 
 
 def word(text: str) -> str:

@@ -102,8 +102,8 @@ class Visit:
 
     def page_of(self, rows: Sequence[T], name: str = "page") -> tuple[Sequence[T], str, str]:
         """Return the rows of a page by the query, and links to the next and first page; "" without one."""
-        asked, link = self.query_value(name), self.request.url.include_query_params
-        page = max(1, int(asked[:9])) if asked.isdecimal() else 1
+        number, link = self.query_value(name), self.request.url.include_query_params
+        page = max(1, int(number[:9])) if number.isdecimal() else 1
         return (
             rows[(page - 1) * PAGE : page * PAGE],
             f"?{link(**{name: page + 1}).query}" if len(rows) > page * PAGE else "",
@@ -115,8 +115,8 @@ class Visit:
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         path = self.request.url.path
-        shown = {**self.context, **values}
-        return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **shown)
+        values_of_page = {**self.context, **values}
+        return render(template, status, visitor=self.visitor, csrf=self.csrf, path=path, **values_of_page)
 
 
 Handle = Callable[[Visit], Response]
@@ -182,9 +182,9 @@ class Site:
         key = (visitor.key if visitor else "", str(request.url))
         if error.code not in WAITING:
             self._kept.drop(key)
-        elif request.method == "GET" and (kept := self._kept.get(key)):
-            made, body = kept
-            banner = render("kept.html", title=problem.title, text=f"You see this page of {moment(made)}.")
+        elif request.method == "GET" and (page_and_time := self._kept.get(key)):
+            time, body = page_and_time
+            banner = render("kept.html", title=problem.title, text=f"You see this page of {moment(time)}.")
             return Response(
                 body.replace(KEPT_MARK.encode(), bytes(banner.body), 1), problem.status, HEADERS, "text/html"
             )
@@ -218,23 +218,23 @@ def _parse_form(body: bytes, content_type: str) -> Mapping[str, list[str]]:
 
 def _parse_parts(body: bytes, content_type: str) -> Mapping[str, list[str]]:
     whole = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for part in whole.iter_parts():
         name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
-        if not isinstance(name, str) or not isinstance(content, bytes) or len(found) >= MAX_FIELDS:
+        if not isinstance(name, str) or not isinstance(content, bytes) or len(values) >= MAX_FIELDS:
             raise ValueError("a part without a name")
-        found.setdefault(name, []).append(content.decode("utf-8" if part.get_filename() is None else "latin-1"))
-    return found
+        values.setdefault(name, []).append(content.decode("utf-8" if part.get_filename() is None else "latin-1"))
+    return values
 
 
 def explain(error: SellertrustCallError) -> Problem:
     """Return what a page says about a failed call."""
-    found = _PROBLEMS.get(error.code.name, _PROBLEMS["other"])
-    text, right = found["text"], error.metadata.get("right")
+    texts = _PROBLEMS.get(error.code.name, _PROBLEMS["other"])
+    text, right = texts["text"], error.metadata.get("right")
     if right and error.code is grpc.StatusCode.PERMISSION_DENIED:
         text = f"It needs the right {right}. {text}"
     message = error.message[:1].upper() + error.message[1:]
-    return Problem(found["status"], found["title"], text or message, error.fields)
+    return Problem(texts["status"], texts["title"], text or message, error.fields)
 
 
 class Sessions:

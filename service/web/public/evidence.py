@@ -28,14 +28,14 @@ class EvidenceFolder:
         digest = hashlib.sha256(content).hexdigest()
         # Ids may be `.` or `..`, and file systems may ignore case.
         owner = hashlib.sha256(f"{marketplace}/{seller}".encode()).hexdigest()[:32]
-        place = self.folder / owner
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = place / f"{digest}.{kind}"
+        folder = self.folder / owner
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = folder / f"{digest}.{kind}"
         if target.exists():
             return digest
-        if sum(1 for _ in place.iterdir()) >= MAX_DOCUMENTS:
+        if sum(1 for _ in folder.iterdir()) >= MAX_DOCUMENTS:
             raise ValueError("file_many")
-        staging = place / f".{digest}.{os.getpid()}"
+        staging = folder / f".{digest}.{os.getpid()}"
         staging.touch(mode=0o600)
         staging.write_bytes(content)
         staging.replace(target)

@@ -135,8 +135,8 @@ class _View:
         return self.say("at_least", count=text) if state == review_pb.SHOWN_STATE_AT_LEAST else text
 
     def splits(self, figure: Any) -> Iterator[tuple[str, list[ReportLine]]]:
-        for place, split in enumerate(figure.known.splits):
-            published = figure.published.splits[place : place + 1] if figure.HasField("published") else []
+        for index, split in enumerate(figure.known.splits):
+            published = figure.published.splits[index : index + 1] if figure.HasField("published") else []
             columns = [self._cells(figure.key, one, is_known=one is split) for one in (*published, split)]
             names = dict.fromkeys(name for column in columns for name in column)
             counts = [*(cell.count for cell in split.cells), split.together_count]
@@ -155,18 +155,18 @@ class _View:
                 yield self.say("by", dimension=self._texts["dimension"][split.dimension]), lines
 
     def _cells(self, key: str, split: Any, *, is_known: bool) -> dict[str, str]:
-        found = {self.cell(cell.name): f"{cell.count:,}" for cell in split.cells}
+        texts = {self.cell(cell.name): f"{cell.count:,}" for cell in split.cells}
         if key == "overturned":
             confirmed = self.figures["confirmed"]
             whole = (confirmed.known if is_known else confirmed.published).splits
             counts = {cell.name: cell.count for one in whole if one.dimension == "source" for cell in one.cells}
             for cell in split.cells:
                 if cell.count and (of := counts.get(cell.name)):
-                    found[self.cell(cell.name)] += f" ({_percent(cell.count / of)})"
+                    texts[self.cell(cell.name)] += f" ({_percent(cell.count / of)})"
         if split.together:
             names = self.say("comma").join(self.cell(name) for name in split.together)
-            found[self.say("together", names=names)] = f"{split.together_count:,}"
-        return found
+            texts[self.say("together", names=names)] = f"{split.together_count:,}"
+        return texts
 
     def press(self) -> list[tuple[str, str, str, str]]:
         listings = self.figures["listings"].known
@@ -174,12 +174,12 @@ class _View:
             return []
         sources = {split.dimension: split for split in self.figures["orders"].known.splits}
         sellers = self.figures["sellers_measured"].known
-        found: dict[str, int] = {"listings": listings.count}
+        counts: dict[str, int] = {"listings": listings.count}
         if sellers.state == review_pb.SHOWN_STATE_EXACT:
-            found["sellers"] = sellers.count
+            counts["sellers"] = sellers.count
         for cell in sources["source"].cells if "source" in sources else ():
             if cell.name == "patent_office":
-                found["patents"] = cell.count
+                counts["patents"] = cell.count
         factor = PRESS[0][1] / listings.count
         return [
             (
@@ -189,7 +189,7 @@ class _View:
                 "" if number is None else f"{round(number * factor):,}",
             )
             for name, count in PRESS
-            for number in [found.get(name)]
+            for number in [counts.get(name)]
         ]
 
 

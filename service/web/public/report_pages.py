@@ -59,9 +59,9 @@ class ReportPages:
             )
         until = time.monotonic() + WAIT_SECONDS
         while True:
-            kept = self._kept.get(key)
-            if kept is not None and time.monotonic() < kept[0]:
-                return kept[1]
+            time_and_report = self._kept.get(key)
+            if time_and_report is not None and time.monotonic() < time_and_report[0]:
+                return time_and_report[1]
             if (failed := self._failed.get(key)) is not None:
                 self._failed.drop(key)
                 raise failed
@@ -70,8 +70,8 @@ class ReportPages:
             if making is None or making.done():
                 making, is_mine = self._maker.submit(self._make, key), True
                 self._making = making
-            if kept is not None:
-                return kept[1]
+            if time_and_report is not None:
+                return time_and_report[1]
             wait([making], until - time.monotonic())
             if not making.done():
                 raise Problem(503, "The report is being made", "Open this page again in a minute.")

@@ -70,17 +70,17 @@ class SellerPages:
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
         """Return the routes of a seller's own page; `report` gets a line for each failure."""
-        place = "/my/{marketplace}/{seller}"
+        path = "/my/{marketplace}/{seller}"
         site = _SellerSite(self.identify, _show_signed_out, report)
         entry = _SellerSite(lambda _: Visitor("", "", self.client), _show_signed_out, report)
         return [
-            entry.route(f"{place}/sign-in", self.sign_in, ("GET", "POST")),
-            site.route(place, self.show),
-            site.route(f"{place}/letters/{{measure}}", self.letter),
-            site.route(f"{place}/export.json", self.export),
-            site.route(f"{place}/sign-out", self.sign_out, ("POST",)),
+            entry.route(f"{path}/sign-in", self.sign_in, ("GET", "POST")),
+            site.route(path, self.show),
+            site.route(f"{path}/letters/{{measure}}", self.letter),
+            site.route(f"{path}/export.json", self.export),
+            site.route(f"{path}/sign-out", self.sign_out, ("POST",)),
             *(
-                site.route(f"{place}/{form}", partial(self.form, form), ("GET", "POST"), MAX_BYTES + (64 << 10))
+                site.route(f"{path}/{form}", partial(self.form, form), ("GET", "POST"), MAX_BYTES + (64 << 10))
                 for form in _FORMS
             ),
         ]
@@ -133,32 +133,32 @@ class SellerPages:
         )
 
     def show(self, visit: Visit) -> Response:
-        found = _Answers(visit)
-        chart = _draw(found.path, language_of(visit.request))
-        done, digest = visit.query_value("done"), visit.query_value("digest")
-        notice = TEXTS[language_of(visit.request)].get(f"done_{done}", "") if done in _FORMS else ""
+        answers = _Answers(visit)
+        chart = _draw(answers.path, language_of(visit.request))
+        form_name, digest = visit.query_value("done"), visit.query_value("digest")
+        notice = TEXTS[language_of(visit.request)].get(f"done_{form_name}", "") if form_name in _FORMS else ""
         is_digest = len(digest) == 64 and digest.isalnum()
         return page(
             visit,
             "seller_page.html",
-            found=found,
+            found=answers,
             chart=chart,
             notice=notice.format(digest=digest if is_digest else ""),
-            is_best=found.path.tier == TIER_EXEMPLARY,
+            is_best=answers.path.tier == TIER_EXEMPLARY,
         )
 
     def letter(self, visit: Visit) -> Response:
-        found = visit.visitor.client.list_statements_of_reasons(
+        answer = visit.visitor.client.list_statements_of_reasons(
             *_ids(visit),
             audience=AUDIENCE_SELLER,
             language=language_of(visit.request),
             measure=visit.path_value("measure"),
         )
-        return page(visit, "seller_letter.html", statement=found.statements[0])
+        return page(visit, "seller_letter.html", statement=answer.statements[0])
 
     def export(self, visit: Visit) -> Response:
-        found = _Answers(visit)
-        parts = {"score": found.explained, "letters": found.letters, "path": found.path}
+        answers = _Answers(visit)
+        parts = {"score": answers.explained, "letters": answers.letters, "path": answers.path}
         body = "{" + ",\n".join(f'"{name}": {json_format.MessageToJson(part)}' for name, part in parts.items()) + "}\n"
         headers = HEADERS | {"Content-Disposition": 'attachment; filename="my-shop.json"'}
         return Response(body, headers=headers, media_type="application/json")
@@ -172,32 +172,34 @@ class SellerPages:
         typed = "/".join(visit.form_value(key) for key in ("once", about, "reason", "file"))
         digest = hashlib.sha256(f"{visit.visitor.actor}/{typed}".encode()).hexdigest()
         entry_id = f"page-{name}-{digest[:32]}"
-        if visit.request.method == "POST" and (place := self._sent.get(entry_id)):
-            return redirect(place)
-        found = _Answers(visit)
-        known = found.measures if about == "measure" else found.violations
+        if visit.request.method == "POST" and (url := self._sent.get(entry_id)):
+            return redirect(url)
+        answers = _Answers(visit)
+        choices = answers.measures if about == "measure" else answers.violations
         values = {key: visit.form_value(key) or visit.query_value(key) for key in (about, "reason")}
         values["reason"] = " ".join(values["reason"].split())
         values["once"] = visit.form_value("once") or secrets.token_hex(16)
         if visit.request.method == "GET":
-            return _form_page(visit, name, known, values)
-        problems = [] if values[about] in known else [(about, f"{about}_wrong")]
+            return _form_page(visit, name, choices, values)
+        problems = [] if values[about] in choices else [(about, f"{about}_wrong")]
         if name != "evidence" and not values["reason"]:
             problems.append(("reason", "reason_missing"))
         if REASON.describe_error(values["reason"]) is not None:
             problems.append(("reason", "reason_long"))
-        kept = ""
+        evidence_digest = ""
         if not problems and (name == "evidence" or visit.form_file("file")):
             try:
-                kept = self.evidence.keep(*_ids(visit), visit.form_file("file"))
+                evidence_digest = self.evidence.keep(*_ids(visit), visit.form_file("file"))
             except ValueError as error:
                 problems.append(("file", str(error)))
         if problems:
-            return _form_page(visit, name, known, values, problems)
-        self._record(entry_id, name, visit, values, kept)
-        place = SellerVisit(visit.request).link("", done=name, **({"digest": kept} if name == "evidence" else {}))
-        self._sent.put(entry_id, place)
-        return redirect(place)
+            return _form_page(visit, name, choices, values, problems)
+        self._record(entry_id, name, visit, values, evidence_digest)
+        url = SellerVisit(visit.request).link(
+            "", done=name, **({"digest": evidence_digest} if name == "evidence" else {})
+        )
+        self._sent.put(entry_id, url)
+        return redirect(url)
 
     def _record(self, entry_id: str, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
         marketplace, seller = _ids(visit)
@@ -220,12 +222,12 @@ class SellerPages:
 class _Answers:
     def __init__(self, visit: Visit) -> None:
         client, ids = visit.visitor.client, _ids(visit)
-        asked: dict[str, Any] = {"audience": AUDIENCE_SELLER, "language": language_of(visit.request)}
+        options: dict[str, Any] = {"audience": AUDIENCE_SELLER, "language": language_of(visit.request)}
         self.explained: ExplainTrustScoreResponse = client.explain_trust_score(
-            *ids, **asked, deadline_seconds=ANSWER_SECONDS
+            *ids, **options, deadline_seconds=ANSWER_SECONDS
         )
-        self.letters: ListStatementsOfReasonsResponse = client.list_statements_of_reasons(*ids, **asked)
-        self.path: FindTierPathResponse = client.find_tier_path(*ids, **asked)
+        self.letters: ListStatementsOfReasonsResponse = client.list_statements_of_reasons(*ids, **options)
+        self.path: FindTierPathResponse = client.find_tier_path(*ids, **options)
 
     @property
     def restrictions(self) -> list[StatementOfReasons]:
@@ -277,10 +279,10 @@ def _problem_page(request: Request, problem: Problem, **values: Any) -> Response
     texts = TEXTS[language]
     title, text = texts["problem"].get(str(problem.status), texts["problem"]["500"])
     place = SellerVisit(request) if all(is_id(str(param)) for param in request.path_params.values()) else None
-    shown = {"visitor": None, "csrf": "", "path": place.link() if place else "/", "place": place} | values
+    values_of_page = {"visitor": None, "csrf": "", "path": place.link() if place else "/", "place": place} | values
     translated = Problem(problem.status, title, text)
     texts_of_page = {"texts": texts, "language": language, "again": texts["again"], "layout": LAYOUT}
-    return render("problem.html", problem.status, problem=translated, **shown, **texts_of_page)
+    return render("problem.html", problem.status, problem=translated, **values_of_page, **texts_of_page)
 
 
 def _show_signed_out(request: Request) -> Response:
@@ -290,7 +292,7 @@ def _show_signed_out(request: Request) -> Response:
 def _form_page(
     visit: Visit,
     name: str,
-    known: Mapping[str, str],
+    choices: Mapping[str, str],
     values: Mapping[str, str],
     problems: Sequence[tuple[str, str]] = (),
 ) -> Response:
@@ -303,7 +305,7 @@ def _form_page(
         status,
         form=name,
         about=_FORMS[name],
-        known=known,
+        known=choices,
         values=values,
         problems=wrong,
         wrong=dict(wrong),

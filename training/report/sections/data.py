@@ -52,7 +52,6 @@ def data_checks(r: Reading) -> list[Block]:
 
 
 def leakage_checks(r: Reading) -> list[Block]:
-    """Tabulate the checks for leaks, as `data_checks`."""
     caption = (
         "Each check looks where a leak would show, such as at sellers without a record; the number must stay on the right"
         " side of its threshold."
