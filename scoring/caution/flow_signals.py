@@ -109,33 +109,31 @@ def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Ju
     )
     counts = [[_count(fact, currency) for fact in (*(old.fact for old in one.before), one.fact)] for one in flow]
     by_day: dict[int, FlowCounts] = {}
-    stated_days: list[int] = []
+    stated: list[int] = []
 
     def between(number: int, first: int, last: int) -> int:
         return sum(by_day.get(day, _NOTHING)[number] for day in range(first, last + 1))
 
     def list_days(trigger: Burst | Jump, day: int) -> list[int]:
-        last = bisect_right(stated_days, day + trigger.window_days - 1)
-        later = stated_days[bisect_left(stated_days, day) : last]
+        last = bisect_right(stated, day + trigger.window_days - 1)
+        later = stated[bisect_left(stated, day) : last]
         return [
-            one
-            for one in later
-            if _measure_day(trigger, between, partial(_find_first_known, stated_days), one) is not None
+            one for one in later if _measure_day(trigger, between, partial(_find_first_known, stated), one) is not None
         ]
 
-    times = set()
+    relevant = set()
     for time, index, number in changes:
         day, now = flow[index].fact.day, counts[index][number]
         if not number:
             if day not in by_day:
-                insort(stated_days, day)
+                insort(stated, day)
             by_day[day] = _add_counts(by_day.get(day, _NOTHING), now)
         elif now != (earlier := counts[index][number - 1]):
             before = [list_days(trigger, day) for trigger in triggers]
             by_day[day] = _add_counts(by_day[day], now, earlier)
             if before != [list_days(trigger, day) for trigger in triggers]:
-                times.add(time)
-    return sorted(times)
+                relevant.add(time)
+    return sorted(relevant)
 
 
 def _find_first_known(days: Sequence[int], first: int) -> int:

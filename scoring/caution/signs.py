@@ -56,7 +56,7 @@ def list_signs(columns: EntryColumns, rows: Mapping[int, FactRow]) -> list[Sign]
     judged = judge_violations(columns.take(IS_ABOUT_VIOLATIONS[columns.kind]))
     reports = judged.reports
     signs = []
-    columns_of_reports = (
+    reported = (
         reports.row,
         reports.occur_time,
         reports.report_time,
@@ -65,34 +65,23 @@ def list_signs(columns: EntryColumns, rows: Mapping[int, FactRow]) -> list[Sign]
         reports.incident,
     )
     rows_of_columns = zip(
-        *(column.tolist() for column in columns_of_reports),
-        judged.is_reported.tolist(),
-        judged.stands.tolist(),
-        strict=True,
+        *(column.tolist() for column in reported), judged.is_reported.tolist(), judged.stands.tolist(), strict=True
     )
     for index, occur, report, category, severity, incident, is_reported, stands in rows_of_columns:
         if is_reported:
-            row, known_time = rows[index], max(occur, report) + 1
-            retracted = NEVER if stands else max(retractions.get(row.entry_id, known_time), known_time)
+            row, time = rows[index], max(occur, report) + 1
+            retracted = NEVER if stands else max(retractions.get(row.entry_id, time), time)
             signs.append(
                 Sign(
-                    known_time,
-                    row.entry_id,
-                    retracted,
-                    "",
-                    category,
-                    severity,
-                    row.source or 0,
-                    incident,
-                    row.listing or "",
+                    time, row.entry_id, retracted, "", category, severity, row.source or 0, incident, row.listing or ""
                 )
             )
     valid = set(columns.row.tolist())
     for row in (row for index, row in rows.items() if index not in valid):
         if row.kind == Kind.CONTROL:  # a violation is never void
-            known_time = max(row.occur_time, row.report_time) + 1
-            retracted = max(retractions.get(row.entry_id, known_time), known_time)
-            signs.append(Sign(known_time, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
+            time = max(row.occur_time, row.report_time) + 1
+            retracted = max(retractions.get(row.entry_id, time), time)
+            signs.append(Sign(time, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
     return [*signs, *list_signs_of_control(columns, rows)]
 
 
@@ -103,13 +92,13 @@ def list_signs_of_control(columns: EntryColumns, rows: Mapping[int, FactRow] | S
     before = 0
     for index in order.tolist():
         row = rows[int(changes.row[index])]
-        known_time = int(max(changes.occur_time[index], changes.report_time[index])) + 1
+        time = int(max(changes.occur_time[index], changes.report_time[index])) + 1
         if row.kind == Kind.CONTROL:
-            yield Sign(known_time, row.entry_id, NEVER, ControlReason(int(changes.status[index])).name.lower())
+            yield Sign(time, row.entry_id, NEVER, ControlReason(int(changes.status[index])).name.lower())
             continue
         level = int(changes.level[index])
         if level < before:
-            yield Sign(known_time, row.entry_id, NEVER, "identity_lowered")
+            yield Sign(time, row.entry_id, NEVER, "identity_lowered")
         before = level
 
 

@@ -173,8 +173,8 @@ def _list_sellers(
         if score is None:
             yield None
             continue
-        established_of_seller, recorded = established[case], beside.get(name, NOTHING_BESIDE)
-        traced = trace_facts(established_of_seller, policy)
+        violations, recorded = established[case], beside.get(name, NOTHING_BESIDE)
+        traced = trace_facts(violations, policy)
         unlinked = Situation(
             tier=score.own_tier,
             standing=score.standing or 0,
@@ -198,8 +198,8 @@ def _list_sellers(
             case=case,
             rows=rows_of[case],
             entries=group_entries_by_violation(rows_of[case]),
-            established=established_of_seller,
-            with_points=_list_with_points(established_of_seller, policy, seller_facts.observe_time),
+            established=violations,
+            with_points=_list_with_points(violations, policy, seller_facts.observe_time),
             traced=traced,
             score=score,
             situation=situation,
@@ -411,13 +411,10 @@ class _Evaluation:
         lift = seller.lifts.get(name)
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
             lift = lift or seller.lifts.get(name_measure(seller.name, rule.secures, Deposit(0)))
-        is_lifted = (
-            lift is not None
-            and (basis.start or 0) <= lift.time
-            and all(violation.time <= lift.time for violation in basis.violations)
-        )
         if rule.refill_days:
             start = _find_begin_of_stop(rule, basis, seller, lift)
+        if lift is not None and max([basis.start or 0, *(one.time for one in basis.violations)]) > lift.time:
+            lift = None  # the measure stands again
         return MeasureInForce(
             rule=rule.id,
             reference=rule.reference,
@@ -426,7 +423,7 @@ class _Evaluation:
             current=current,
             waived=applied.waived,
             measure=name,
-            lifted=lift.entry_id if lift is not None and is_lifted else "",
+            lifted="" if lift is None else lift.entry_id,
             start=start,
             end=end,
             entries=basis.entries[:MAX_LISTED_ENTRIES],

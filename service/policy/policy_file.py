@@ -41,8 +41,7 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
 def read_policy_data(text: str) -> dict[str, Any]:
     """Read the unchecked data of a policy, its amounts in minor units. Raises ValueError."""
     data = parse_toml(text)
-    found: dict[str, Any] = read_minor_units(data, str(data.get("currency", "")))
-    return found
+    return dict(read_minor_units(data, str(data.get("currency", ""))))
 
 
 def read_policy_cases(path: Path) -> tuple[PolicyCase, ...]:

@@ -53,8 +53,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
         "psi": stability(case),
         "migration": migration(case),
     }
-    result: dict[str, Any] = to_json_values(found)
-    return result
+    return dict(to_json_values(found))
 
 
 def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:

@@ -115,5 +115,4 @@ def training_end_day(artifact: Artifact) -> int:
 
 def read_lineage(artifact: Artifact) -> dict[str, Any]:
     """Return what training recorded of the model's origin; older models lack some keys."""
-    lineage: dict[str, Any] = json.loads(artifact.parts["lineage.json"])
-    return lineage
+    return dict(json.loads(artifact.parts["lineage.json"]))

@@ -55,5 +55,4 @@ class MonitorReport:
         row = asdict(self)
         for found in (row["matured"], *row["tiers"].values()):
             found["days"] = [format_day(day) for day in found["days"]]
-        shown: dict[str, Any] = to_json_values({**row, "as_of": format_day(self.as_of), "alerts": self.alerts})
-        return shown
+        return dict(to_json_values({**row, "as_of": format_day(self.as_of), "alerts": self.alerts}))

@@ -101,7 +101,10 @@ def grades(r: Reading) -> list[Block]:
         sizes: list[Cell] = [Pair(count(row["rows"]), percent(row["rows"] / total)), count(row["bad"])]
         served: list[Cell] = ["–", "–"]
         if is_rated:
-            served = [scale.draw(row["at_reference"], _spell_rate), APART[apart.get(row["tier"])]]
+            served = [
+                scale.draw(row["at_reference"], lambda rate: percent(rate["value"])),
+                APART[apart.get(row["tier"])],
+            ]
         rates: list[Cell] = [percent(row["predicted"]), percent(row["observed"]), _result(row)]
         cells.append([str(row["tier"]), Num(points), *sizes, *rates, *served])
     off = [str(row["tier"]) for row in rows if _result(row) != AGREES]
@@ -117,10 +120,6 @@ def grades(r: Reading) -> list[Block]:
         " more."
     )
     return [Table(title, caption, (*head, *served_head), cells)]
-
-
-def _spell_rate(interval: Json) -> Num:
-    return percent(interval["value"])
 
 
 AGREES = Chip("good", "agrees")
