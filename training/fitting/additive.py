@@ -46,7 +46,7 @@ def fit_additive(
 
 
 _SCALE = 100.0
-"""So large that its column is hardly penalised."""
+"""Leaves a column nearly without penalty."""
 
 
 def slope_beside(x: Floats, bad: Floats, extra: Floats, weight: Floats, directions: Sequence[int]) -> float:
