@@ -59,10 +59,10 @@ class Approvals:
             return None
         if not getattr(request, "execute", True):
             return None
-        named = str(getattr(request, "proposal", ""))
+        proposal_name = str(getattr(request, "proposal", ""))
         right = None if caller == LOCAL_CALLER else self._find_right_needing_two(method, request)
-        if named:
-            return self._use_proposal(caller, method, request, named, right)
+        if proposal_name:
+            return self._use_proposal(caller, method, request, proposal_name, right)
         if right is None:
             return None
         if row.is_emergency:
@@ -78,8 +78,8 @@ class Approvals:
         """
         agreement = self.agreement
         behind = agreement.persons_behind(proposal, _list_rights_of(proposal))
-        shown = [agreement.find_person(taken.principal) for taken in proposal.steps]
-        return list(zip(shown, behind, strict=True))
+        shown_persons = [agreement.find_person(taken.principal) for taken in proposal.steps]
+        return list(zip(shown_persons, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:
         """Return whether a caller has the rights of a proposal's request, or may approve it."""
@@ -111,8 +111,8 @@ class Approvals:
         recorded = self._ledger.entries.find_kinds(marketplace, sorted(unknown)) if unknown else {}
         if unknown - recorded.keys():
             return set(_CORRECTED_AS_MADE)
-        found = {keys[name] for name in corrected - unknown}
-        return {kind for kind in _CORRECTED_AS_MADE if KINDS[kind].key in found or int(kind) in recorded.values()}
+        keys_found = {keys[name] for name in corrected - unknown}
+        return {kind for kind in _CORRECTED_AS_MADE if KINDS[kind].key in keys_found or int(kind) in recorded.values()}
 
     def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
         marketplace, proposal = parse_proposal(named, "proposal")
@@ -123,16 +123,16 @@ class Approvals:
         if marketplace != (parse_marketplace(parent, "parent") if parent else ""):
             raise unfit
 
-        def check(found: Proposal) -> bool:
-            if not is_request(found, method, request):
+        def check(stored: Proposal) -> bool:
+            if not is_request(stored, method, request):
                 raise unfit
-            self._require_proven(named, found)
-            require_open(found)
-            missing = PERSONS - sum(1 for _, behind in self.persons(found) if behind)
+            self._require_proven(named, stored)
+            require_open(stored)
+            missing = PERSONS - sum(1 for _, behind in self.persons(stored) if behind)
             if missing > 0:
                 text = f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {named}; then call again"
                 raise ApprovalRequired(text, _metadata(right, named, missing))
-            return not found.has_step(ProposalStep.USED)
+            return not stored.has_step(ProposalStep.USED)
 
         try:
             before = self._ledger.proposals.find(marketplace, proposal)
@@ -144,32 +144,32 @@ class Approvals:
             )
         except ProposalNotFound:
             raise unfit from None
-        counted = [taken for taken, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
+        counted = [step for step, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
         return Approval(
             proposal=named,
             basis={} if found.content is None else found.content.basis,
             author=found.steps[0].principal,
-            approvers=tuple(taken.principal for taken in counted if taken.step is ProposalStep.APPROVED),
+            approvers=tuple(step.principal for step in counted if step.step is ProposalStep.APPROVED),
         )
 
-    def _require_proven(self, named: str, proposal: Proposal) -> None:
+    def _require_proven(self, name: str, proposal: Proposal) -> None:
         """Raise ProposalClosed unless all entries from the proposal on are as sealed. Proven ones are skipped."""
         steps = tuple(taken for taken in proposal.steps if taken.step is not ProposalStep.USED)
-        known = named, proposal.digest, proposal.expire_time, steps
+        proof_key = name, proposal.digest, proposal.expire_time, steps
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
 
         def note(sequence: int, _: int) -> None:
-            self._proven[known] = sequence
+            self._proven[proof_key] = sequence
             current_call().require_caller()
 
-        found = self._ledger.seals.verify([], note, self._proven.get(known, proposal.number - 1) + 1)
-        if found.mismatch is not None:
+        report = self._ledger.seals.verify([], note, self._proven.get(proof_key, proposal.number - 1) + 1)
+        if report.mismatch is not None:
             text = (
-                f"{named} is not proven: since it was proposed, entry {found.mismatch.sequence} of the ledger is not as it"
-                f" was sealed ({found.mismatch.problem}); run `sellertrust verify ledger`, then propose it anew"
+                f"{name} is not proven: since it was proposed, entry {report.mismatch.sequence} of the ledger is not as it"
+                f" was sealed ({report.mismatch.problem}); run `sellertrust verify ledger`, then propose it anew"
             )
-            raise ProposalClosed(text, {"proposal": named, "state": "ALTERED"})
+            raise ProposalClosed(text, {"proposal": name, "state": "ALTERED"})
 
 
 def _may_need_two(entry: entry_pb2.Entry) -> bool:
@@ -215,8 +215,8 @@ def _list_rights_of(proposal: Proposal) -> list[NeededRight]:
     return list_needed_rights(METHODS[method], request_of(method, proposal.content.request))
 
 
-def _metadata(right: Right | None, named: str, missing: int) -> dict[str, str]:
-    return {"right": "" if right is None else right.value, "proposal": named, "persons_missing": str(missing)}
+def _metadata(right: Right | None, name: str, missing: int) -> dict[str, str]:
+    return {"right": "" if right is None else right.value, "proposal": name, "persons_missing": str(missing)}
 
 
 _REMEDY = (

@@ -153,7 +153,7 @@ class Calls:
         return self._tracing.traced(path, _handler_of(method, behaviour))
 
     def _admit(
-        self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, held: ExitStack
+        self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, stack: ExitStack
     ) -> None:
         method = served.method
         served.caller = self._gate.identify(context)
@@ -161,8 +161,8 @@ class Calls:
         self._gate.require_anything(served.caller, method.name)
         if streams is not None:
             limits = self._gate.stream_limits(served.caller)
-            held.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
-            held.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
+            stack.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
+            stack.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
 
     def _requests(
         self,
@@ -206,8 +206,8 @@ class Calls:
         return cast(Message, request)
 
     def _note_marketplace(self, call: Call, request: Any) -> None:
-        named = (getattr(request, field, "") for field in ("parent", "seller", "name"))
-        call.marketplace = find_marketplace(next(filter(None, named), ""))
+        names = (getattr(request, field, "") for field in ("parent", "seller", "name"))
+        call.marketplace = find_marketplace(next(filter(None, names), ""))
         if not is_id(call.marketplace):
             return
         with self._ended:
@@ -371,7 +371,7 @@ def _client_of(context: grpc.ServicerContext) -> str:
 
 def _call_of(context: grpc.ServicerContext) -> Call:
     def seconds_left() -> float:
-        left = context.time_remaining()
-        return inf if left > NO_DEADLINE_SECONDS else left
+        seconds = context.time_remaining()
+        return inf if seconds > NO_DEADLINE_SECONDS else seconds
 
     return Call(seconds_left, context.is_active, context.add_callback)

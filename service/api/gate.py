@@ -39,13 +39,13 @@ _ONE_TOKEN = "the authorization header must be one bearer token"  # noqa: S105 (
 
 def authorization_of(context: grpc.ServicerContext) -> str:
     """Return the header `authorization`; "" without one. Raises Unauthenticated for several, or an empty one."""
-    found = ""
+    header = ""
     for key, value in context.invocation_metadata():
         if key == "authorization":
-            if found or not value:
+            if header or not value:
                 raise unauthenticated(_ONE_TOKEN)
-            found = str(value)
-    return found
+            header = str(value)
+    return header
 
 
 def bearer_token(header: str) -> str:
@@ -91,13 +91,13 @@ class Caller:
 
     def find_visible_sellers(self, right: Right, marketplace: str) -> frozenset[str]:
         """Return the ids of sellers over whom the caller has the right; `*` means all, empty none."""
-        found = self._visible.get((right, marketplace))
-        if found is None:
-            found = visible_sellers(self.principals, self.grants, right, marketplace)
+        visible = self._visible.get((right, marketplace))
+        if visible is None:
+            visible = visible_sellers(self.principals, self.grants, right, marketplace)
             if len(self._visible) >= MAX_MARKETPLACES:
                 self._visible.clear()
-            self._visible[right, marketplace] = found
-        return found
+            self._visible[right, marketplace] = visible
+        return visible
 
 
 LOCAL_CALLER = Caller((LOCAL,))
@@ -168,17 +168,17 @@ class CallGate:
             return LOCAL_CALLER
         key = self._shown_by(context)
         rules = self._grants.rules
-        known = self._known.get(key)
-        if known is None or not known.holds(rules, time()):
+        remembered = self._known.get(key)
+        if remembered is None or not remembered.holds(rules, time()):
             self._known.pop(key, None)
-            known = self._identify(rules, *key)
+            remembered = self._identify(rules, *key)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = known
-        return known.caller
+            self._known[key] = remembered
+        return remembered.caller
 
-    def _is_plausible(self, shown: str) -> bool:
-        scheme, _, token = shown.partition(" ")
+    def _is_plausible(self, header: str) -> bool:
+        scheme, _, token = header.partition(" ")
         return self._grants is not None and scheme.lower() == "bearer" and self._grants.rules.tokens.is_plausible(token)
 
     def recognise(self, context: grpc.ServicerContext) -> Caller | None:
@@ -188,34 +188,34 @@ class CallGate:
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
-        known = self._known.get(self._shown_by(context))
-        return known.caller if known is not None and known.holds(self._grants.rules, time()) else None
+        remembered = self._known.get(self._shown_by(context))
+        return remembered.caller if remembered is not None and remembered.holds(self._grants.rules, time()) else None
 
     def _is_by_socket(self, context: grpc.ServicerContext) -> bool:
         return self._has_socket and context.peer().startswith("unix:")
 
     def _shown_by(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
         properties = connection_of(context)
-        pems, shown = properties.get(b"x509_pem_cert"), authorization_of(context)
-        if shown and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
+        pems, header = properties.get(b"x509_pem_cert"), authorization_of(context)
+        if header and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
             raise unauthenticated("a token is taken over TLS alone")
-        return (pems[0] if pems else b""), shown
+        return (pems[0] if pems else b""), header
 
-    def _identify(self, rules: Rules, pem: bytes, shown: str) -> "_Known":
+    def _identify(self, rules: Rules, pem: bytes, header: str) -> "_Known":
         certificate = self._certificate([pem] if pem else None)
-        found = [] if certificate is None else [certificate.principal]
+        principals = [] if certificate is None else [certificate.principal]
         verified = None
-        if shown:
-            verified = _verified(rules, bearer_token(shown), certificate)
-            found.append(verified.principal)
-        if not found:
+        if header:
+            verified = _verified(rules, bearer_token(header), certificate)
+            principals.append(verified.principal)
+        if not principals:
             raise unauthenticated("the call shows neither a client certificate nor a bearer token")
-        until = min(principal.expires for principal in found)
+        until = min(principal.expires for principal in principals)
         if verified is not None:
             until = min(until, verified.until)
-        names = [principal.name for principal in found]
+        names = [principal.name for principal in principals]
         own_names, shared_names = rules.agreement.names_of_persons(names), rules.agreement.find_shared_names(names)
-        return _Known(Caller(tuple(found), own_names, shared_names, rules.grants), rules, until, verified)
+        return _Known(Caller(tuple(principals), own_names, shared_names, rules.grants), rules, until, verified)
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
         """Raise PermissionDenied, before any lookup, if a request is not granted; return the sellers that its answer
@@ -365,8 +365,8 @@ class CallGate:
     def audit_end(self, audited: "AuditedCall", code: str, response: Message | None) -> None:
         """Write a call's outcome to the audit file, if there is one. Raises AuditUnavailable."""
         if self._audit is not None:
-            done = {} if response is None else list_results(response)
-            self._audit.write(event="end", call=audited.line, code=code, **audited.where, **done)
+            results = {} if response is None else list_results(response)
+            self._audit.write(event="end", call=audited.line, code=code, **audited.where, **results)
 
     def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:
@@ -377,9 +377,9 @@ class CallGate:
             raise unauthenticated(str(error)) from None
 
 
-def _excess(seconds: float, what: str) -> TooManyCalls:
-    text = f"this caller makes more {what} a second than the server's grants file allows it; go on in {seconds:.3f} s"
-    return TooManyCalls(text, {"limit": what}, seconds=seconds)
+def _excess(seconds: float, unit: str) -> TooManyCalls:
+    text = f"this caller makes more {unit} a second than the server's grants file allows it; go on in {seconds:.3f} s"
+    return TooManyCalls(text, {"limit": unit}, seconds=seconds)
 
 
 def _verified(rules: Rules, token: str, certificate: Certificate | None) -> VerifiedToken:

@@ -9,9 +9,9 @@ def probe_listening_error(address: str, variable: str) -> ConfigurationWrong:
     host, port = host_and_port(address)
     reason = "another process was listening there"
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address_info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)
+            probe.bind(address_info)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
     return ConfigurationWrong(

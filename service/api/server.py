@@ -213,10 +213,10 @@ class Server:
             if settings.socket is not None:
                 self._listen_locally(settings.socket)
             with tempfile.TemporaryDirectory() as folder:
-                own = f"unix:{folder}/own"
-                self._grpc.add_insecure_port(own)
+                own_socket = f"unix:{folder}/own"
+                self._grpc.add_insecure_port(own_socket)
                 self._grpc.start()
-                self._require_bounds(own)
+                self._require_bounds(own_socket)
         except BaseException:
             self.stop(grace_seconds=0)
             raise

@@ -43,7 +43,7 @@ def serve(
 
 def tell_systemd(state: str) -> None:
     """Send a state as `sd_notify` does, if systemd started this process: it restarts one whose WATCHDOG stays away."""
-    place = os.environ.get("NOTIFY_SOCKET", "")
-    if place:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line, suppress(OSError):
-            line.sendto(state.encode(), "\0" + place[1:] if place.startswith("@") else place)
+            line.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -45,13 +45,13 @@ class Streams:
                 may_have = min(self._client_limit, own_limit or self._client_limit)
                 if sum(client in names for names in self._open.values()) >= may_have:
                     raise _too_many(" of this client", may_have)
-            place = object()
-            self._open[place] = frozenset(clients)
+            token = object()
+            self._open[token] = frozenset(clients)
         try:
             yield
         finally:
             with self._lock:
-                del self._open[place]
+                del self._open[token]
 
     def share(self) -> AbstractContextManager[None]:
         """Raises TooManyCalls beyond the marketplace's share."""

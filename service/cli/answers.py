@@ -58,7 +58,7 @@ def simulate(
     Nothing is recorded.
     """
     with client(marketplace) as (connection, where):
-        found = connection.simulate_trust_score(
+        response = connection.simulate_trust_score(
             where,
             seller,
             read_entries(file, where) if file is not None else (),
@@ -67,9 +67,9 @@ def simulate(
             audience=AUDIENCE_SELLER if for_seller else AUDIENCE_STAFF,
         )
     if output is Format.JSON:
-        emit_one(dict_of(found), output)
+        emit_one(dict_of(response), output)
     else:
-        _print_simulation(found)
+        _print_simulation(response)
 
 
 def _print_simulation(simulation: SimulateTrustScoreResponse) -> None:
@@ -147,21 +147,21 @@ def replay(
     if output is Format.JSON and len(answers) == 1:
         emit_one(dict_of(replays[0]), output)
     elif output is Format.JSON:
-        emit([dict_of(found) for found in replays], output)
+        emit([dict_of(answer) for answer in replays], output)
     else:
         _write_replays(replays)
-    if any(found.differing for found in replays):
+    if any(answer.differing for answer in replays):
         raise typer.Exit(Exit.REFUSED)
 
 
 def _write_replays(replays: Iterable[ReplayTrustScoreResponse]) -> None:
-    for found in replays:
-        state = ReplayState.Name(found.state).removeprefix("REPLAY_STATE_").lower()
-        seller = found.seller.rpartition("/")[2]
-        write(f"{state}: {seller}, {_score_text(found.trust_score)}\n")
-        for name in found.differing:
+    for answer in replays:
+        state = ReplayState.Name(answer.state).removeprefix("REPLAY_STATE_").lower()
+        seller = answer.seller.rpartition("/")[2]
+        write(f"{state}: {seller}, {_score_text(answer.trust_score)}\n")
+        for name in answer.differing:
             write(f"  differs: {name}\n")
-        for step in found.steps:
+        for step in answer.steps:
             name = Ingredient.Name(step.ingredient).removeprefix("INGREDIENT_").lower()
             points = f"{step.points} points, " if step.HasField("points") else ""
             write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {tier_text(step.tier)}"))
@@ -215,16 +215,16 @@ def statements(
 def _list_statements(
     connection: Client, where: str, sellers: list[str] | None, language: str, progress: StepProgress
 ) -> Iterator[tuple[str, StatementOfReasons]]:
-    asked = sellers or [*_list_sellers(connection, where)]
-    for number, seller in enumerate(asked, 1):
-        progress("letters", number, len(asked))
+    names = sellers or [*_list_sellers(connection, where)]
+    for number, seller in enumerate(names, 1):
+        progress("letters", number, len(names))
         try:
-            found = connection.list_statements_of_reasons(where, seller, language=language)
+            letters = connection.list_statements_of_reasons(where, seller, language=language)
         except SellertrustCallError as error:
             if sellers or error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
             continue  # an entry names it, and nothing identifies it
-        yield from ((seller, statement) for statement in found.statements)
+        yield from ((seller, statement) for statement in letters.statements)
 
 
 def _list_sellers(connection: Client, where: str) -> Iterable[str]:
@@ -234,21 +234,21 @@ def _list_sellers(connection: Client, where: str) -> Iterable[str]:
 
 def _read_answers(file: Path) -> list[TrustScore | EvaluateMeasuresResponse]:
     try:
-        stated = parse_json(file.read_text())
+        content = parse_json(file.read_text())
     except ValueError as error:
         raise invalid("FILE", f"is no answer in the contract's JSON: {error}") from None
-    if stated == []:
+    if content == []:
         raise invalid("FILE", "holds no answer; keep the output of `score SELLER -o json`")
-    return [_read_answer(one) for one in (stated if isinstance(stated, list) else [stated])]
+    return [_read_answer(one) for one in (content if isinstance(content, list) else [content])]
 
 
 def _read_answer(values: Any) -> TrustScore | EvaluateMeasuresResponse:
     try:
         values = values.get("trust_score", values)
         kind = EvaluateMeasuresResponse if "terms" in values or "policy_name" in values else TrustScore
-        found = json_format.ParseDict(values, kind(), ignore_unknown_fields=True)
+        answer = json_format.ParseDict(values, kind(), ignore_unknown_fields=True)
     except (ValueError, AttributeError, json_format.ParseError) as error:
         raise invalid("FILE", f"is no answer in the contract's JSON: {error}") from None
-    if len(found.seller.split("/")) != 4:
+    if len(answer.seller.split("/")) != 4:
         raise invalid("FILE", "names no seller; keep the whole answer, with seller and stamp")
-    return found
+    return answer

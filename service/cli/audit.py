@@ -162,8 +162,8 @@ def _count_ppm(probability_ppb: int) -> int:
     return max(probability_ppb // 1_000, 1)
 
 
-def _beside(file: Path, what: str) -> Path:
-    return file.with_name(f"{file.name.removesuffix('.csv')}.{what}.json")
+def _beside(file: Path, suffix: str) -> Path:
+    return file.with_name(f"{file.name.removesuffix('.csv')}.{suffix}.json")
 
 
 def _read_rows(file: Path) -> dict[int, dict[str, str]]:
@@ -204,14 +204,14 @@ def _read_unit(line: int, row: dict[str, str]) -> Unit:
     return Unit(row["listing"], row["seller"], row.get("category", ""), int(units), int(value), round(expected * PPM))
 
 
-def _read_number(line: int, name: str, text: str, most: float, form: type[int] | type[float]) -> float:
+def _read_number(line: int, name: str, text: str, limit: float, form: type[int] | type[float]) -> float:
     try:
         value = form(text)
     except ValueError:
         value = -1
-    if not 0 <= value <= most:
+    if not 0 <= value <= limit:
         whole = "whole " if form is int else ""
-        raise invalid(f"line {line}, {name}", f"must be a {whole}number from 0 to {most:g}, and is {text!r}")
+        raise invalid(f"line {line}, {name}", f"must be a {whole}number from 0 to {limit:g}, and is {text!r}")
     return value
 
 
@@ -222,8 +222,8 @@ def _state_expected(rows: list[dict[str, str]], marketplace: str | None) -> None
     with client(marketplace) as (connection, where), StepProgress() as progress:
         for start in range(0, len(sellers), SCORED_AT_ONCE):
             group = sellers[start : start + SCORED_AT_ONCE]
-            for seller, found in zip(group, connection.batch_get_trust_scores(where, group), strict=True):
-                score = found.trust_score
+            for seller, result in zip(group, connection.batch_get_trust_scores(where, group), strict=True):
+                score = result.trust_score
                 if score is not None and score.points is not None:
                     expected[seller] = 1 / (1 + BASE_ODDS * 2 ** ((score.points - BASE_POINTS) / PDO))
             progress("scores", start + len(group), len(sellers))
@@ -247,7 +247,7 @@ def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str
     failed_by_entry: dict[str, bool] = {}
     wrong = []
     with client(marketplace) as (connection, where), StepProgress() as progress:
-        for place, seller in enumerate(sellers, 1):
+        for number, seller in enumerate(sellers, 1):
             for entry in _list_inspections(connection, where, seller, plan_id):
                 listing, fails = entry.inspection.listing, entry.inspection.result == INSPECTION_RESULT_FAILED
                 one = drawn.get(listing)
@@ -262,7 +262,7 @@ def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str
                 else:
                     continue
                 wrong[-1] = f"{entry.entry_id}: {wrong[-1]}"
-            progress("results", place, len(sellers))
+            progress("results", number, len(sellers))
     if wrong:
         raise InvalidInput([FieldViolation(("inspection",), text) for text in wrong])
     return failed_by_entry

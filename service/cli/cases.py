@@ -19,11 +19,11 @@ def list_cases(limit: Limit = 100, marketplace: Marketplace = None, output: Outp
     to confirmed violations.
     """
     with client(marketplace) as (connection, where):
-        found = connection.list_cases(where)
-    rows = [row_of(one, FIELDS) for one in cut_to_limit(limit, found.cases)]
+        response = connection.list_cases(where)
+    rows = [row_of(one, FIELDS) for one in cut_to_limit(limit, response.cases)]
     for row in rows:
         more = len(row["entries"]) - MAX_ENTRIES
         row["entries"] = " ".join(row["entries"][:MAX_ENTRIES]) + (f" and {more} more" if more > 0 else "")
     emit(rows, output)
-    if found.open_cases:
-        say(f"{format_count(found.open_cases, 'case')} open, {found.overdue_cases:,} overdue")
+    if response.open_cases:
+        say(f"{format_count(response.open_cases, 'case')} open, {response.overdue_cases:,} overdue")

@@ -62,7 +62,7 @@ def certify(
 
     found_policy, assumed = read_policy(policy), read_assumptions(assumptions)
     older = [read_policy(file) for file in after or []]
-    seen, granted = _look_at_ledger() if ledger else (None, None)
+    observed, granted = _look_at_ledger() if ledger else (None, None)
     with StepProgress() as progress:
         certificate = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
     write_certificate(certificate, out)
@@ -74,7 +74,7 @@ def certify(
     failed = making.list_failed(certificate)
     for name in failed:
         say(f"error: {name} does not hold. Name who accepts it: --accept {name}=NAME")
-    if failed or (seen is not None and _is_contradicted(assumed, seen)):
+    if failed or (observed is not None and _is_contradicted(assumed, observed)):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -88,11 +88,11 @@ def check_certificate(
     from service.policy.policy_file import read_toml
 
     certificate, data = read_certificate(file), read_toml(policy)
-    stated = read_toml(assumptions) if assumptions is not None else None
+    assumed = read_toml(assumptions) if assumptions is not None else None
     try:
         with StepProgress() as progress:
             before = [read_toml(path) for path in older]
-            proof = checking.check_certificate(data, certificate, stated, progress, before)
+            proof = checking.check_certificate(data, certificate, assumed, progress, before)
     except NotProven as error:
         raise CertificateRefused(f"{file} is not proven: {error}") from None
     verdicts = certificate["verdicts"].items()
@@ -117,16 +117,16 @@ def _look_at_ledger() -> tuple["ObservedCases", "GrantedExceptions"]:
         return ledger.runs.find_runs(cut), ledger.runs.find_granted(cut)
 
 
-def _is_contradicted(assumptions: "Assumptions", seen: "ObservedCases") -> bool:
+def _is_contradicted(assumptions: "Assumptions", observed: "ObservedCases") -> bool:
     from scoring.loss_certificate.contradictions import bound_stop_days, find_contradictions
 
-    bound = bound_stop_days(seen.cases)
+    bound = bound_stop_days(observed.cases)
     stopped = "that is too few for a bound of 99 %" if bound is None else f"99 % are stopped within {bound:,} days"
-    say(f"the ledger has {format_count(len(seen.cases), 'case')} of a run: {stopped}")
-    found = find_contradictions(assumptions, seen)
-    for one in found:
+    say(f"the ledger has {format_count(len(observed.cases), 'case')} of a run: {stopped}")
+    contradictions = find_contradictions(assumptions, observed)
+    for one in contradictions:
         say(f"error: the ledger contradicts the assumption {one.assumption}: {one.text}")
-    return bool(found)
+    return bool(contradictions)
 
 
 def _read_accepted(words: list[str]) -> dict[str, str]:
@@ -137,7 +137,7 @@ def _read_accepted(words: list[str]) -> dict[str, str]:
 
 
 def _show_as_json(certificate: dict[str, Any]) -> None:
-    shown = (
+    keys = (
         *("digest", "currency", "takes", "not_covered", "assumptions", "overturned_ppm", "run_days", "granted"),
         *("sequence", "accepted"),
     )
@@ -145,4 +145,4 @@ def _show_as_json(certificate: dict[str, Any]) -> None:
         name: {key: one[key] for key in ("holds", "most_minor", "attack")}
         for name, one in certificate["verdicts"].items()
     }
-    emit_one({key: certificate[key] for key in shown} | {"verdicts": verdicts}, Format.JSON)
+    emit_one({key: certificate[key] for key in keys} | {"verdicts": verdicts}, Format.JSON)

@@ -79,19 +79,19 @@ def _list_most(certificate: dict[str, Any]) -> Iterator[str]:
         whose = "any tier" if len(alike) == 1 else f"tier {', '.join(tiers)}"
         yield f"{format_amount(minor, currency)} by one seller of {whose}"
     if sequence := certificate["sequence"]:
-        most = format_amount(max(sequence["most_minor"].values()), currency)
-        yield f"{most} for one name whose run of {sequence['run_days']:,} days began under a policy before"
+        amount = format_amount(max(sequence["most_minor"].values()), currency)
+        yield f"{amount} for one name whose run of {sequence['run_days']:,} days began under a policy before"
     if granted is None:
         yield "More, if a person granted a seller a tier or lifted a measure: certify with --ledger to see"
         return
     number = format_count(len(granted["sellers"]), "seller")
     yield f"Persons granted {number} a tier, or lifted measures of theirs, by entry {granted['sequence']:,}"
     for one in granted["sellers"]:
-        given = [*([] if one["tier"] is None else [f"tier {one['tier']} until {one['until']}"])]
-        given += [f"without {each['kind']} of {each['rule']}" for each in one["lifted"]]
-        most = "any sum" if one["most"] is None else format_amount(one["most"]["after_refunds_minor"], currency)
+        exceptions = [*([] if one["tier"] is None else [f"tier {one['tier']} until {one['until']}"])]
+        exceptions += [f"without {each['kind']} of {each['rule']}" for each in one["lifted"]]
+        amount = "any sum" if one["most"] is None else format_amount(one["most"]["after_refunds_minor"], currency)
         beyond = "" if one["is_within"] else ", more than is certified of all others"
-        yield f"  {one['marketplace']}/{one['seller']}: {', '.join(given)}: {most}{beyond}"
+        yield f"  {one['marketplace']}/{one['seller']}: {', '.join(exceptions)}: {amount}{beyond}"
 
 
 def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: dict[str, Sensitivity]) -> Iterator[str]:
@@ -112,14 +112,14 @@ def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: di
 def _list_limits(assumed: Assumptions, limits: Sensitivity) -> Iterator[str]:
     for name, limit_name, field, text in _LIMITS:
         limit, value = getattr(limits, limit_name), getattr(assumed, field)
-        stated = f"assumed: {format_value(field, value, assumed.currency)}"
+        assumed_value = f"assumed: {format_value(field, value, assumed.currency)}"
         if limit is None:
-            yield f"fails whatever is assumed of {name} ({stated})"
+            yield f"fails whatever is assumed of {name} ({assumed_value})"
             continue
         low, high = sorted((limit, value))
         thin = " THIN" if low > high * THIN_ABOVE else ""
         bound = text.format(format_value(field, limit, assumed.currency)) if limit else f"whatever is assumed of {name}"
-        yield f"holds {bound} ({stated}){thin}"
+        yield f"holds {bound} ({assumed_value}){thin}"
 
 
 def _list_days(certificate: dict[str, Any], policy: Policy, assumed: Assumptions) -> Iterator[str]:
@@ -131,18 +131,18 @@ def _list_days(certificate: dict[str, Any], policy: Policy, assumed: Assumptions
     )
     if notice := certificate["notice_days"]:
         yield f"a closed seller goes on for {format_count(notice, 'day')} of its notice"
-    held: dict[tuple[int, bool, str], list[str]] = {}
+    rules_by_hold: dict[tuple[int, bool, str], list[str]] = {}
     for rule in policy.rule_book.rules:
         closes = any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures)
         for measure in rule.measures:
             if isinstance(measure, PaidAheadLimit | SettlementHold):
-                held.setdefault((measure.days, closes, measure.kind.name.lower()), []).append(rule.id)
-    for (days, closes, kind), rules in sorted(held.items()):
+                rules_by_hold.setdefault((measure.days, closes, measure.kind.name.lower()), []).append(rule.id)
+    for (days, closes, kind), rules in sorted(rules_by_hold.items()):
         spare = days - run_days
-        rest = f" = {run_days:,} of a run + {spare:,}" if spare >= 0 else f", {-spare:,} less than a run lasts"
+        spare_text = f" = {run_days:,} of a run + {spare:,}" if spare >= 0 else f", {-spare:,} less than a run lasts"
         if closes:
-            rest = ": after a closure, until claims have ended ([trade] claim_days)"
-        yield f"{kind} of {', '.join(rules)}: {format_count(days, 'day')}{rest}"
+            spare_text = ": after a closure, until claims have ended ([trade] claim_days)"
+        yield f"{kind} of {', '.join(rules)}: {format_count(days, 'day')}{spare_text}"
 
 
 def _list_assumptions(assumptions: dict[str, Any], currency: str) -> Iterator[str]:

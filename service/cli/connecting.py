@@ -56,9 +56,9 @@ def connect(
     Raises ConfigurationWrong if they are unusable. If the server is unreachable, the SellertrustCallError has the
     reason, and the remedy as its note.
     """
-    place = target or settings.target
-    made = make_client(settings, place, service_config=service_config)
-    with made as client:
+    address = target or settings.target
+    new_client = make_client(settings, address, service_config=service_config)
+    with new_client as client:
         try:
             yield client
         except SellertrustCallError as error:
@@ -73,7 +73,9 @@ def connect(
             raise
 
 
-def make_client(settings: Settings, place: str, token: str | None = None, service_config: str | None = None) -> Client:
+def make_client(
+    settings: Settings, address: str, token: str | None = None, service_config: str | None = None
+) -> Client:
     """Return a client with the configured credentials; `token` replaces the configured one.
 
     Raises ConfigurationWrong if they are unusable.
@@ -81,7 +83,7 @@ def make_client(settings: Settings, place: str, token: str | None = None, servic
     _require_usable_files(settings)
     try:
         return Client(
-            place,
+            address,
             tls=settings.target_file("ca.crt"),
             certificate=settings.target_file("tls.crt"),
             key=settings.target_file("tls.key"),

@@ -47,9 +47,9 @@ def run() -> None:
 
     Renames a folder with an earlier demo. Raises ConfigurationWrong for a folder with other files.
     """
-    place = _folder_of_demo()
-    make_room(place)
-    settings, files = load_settings_of(place), place / "files"
+    folder = _folder_of_demo()
+    make_room(folder)
+    settings, files = load_settings_of(folder), folder / "files"
     write(f"A market of {SELLERS:,} sellers and two years, in which it is {NOW:%-d %B %Y}. This takes half a minute.\n")
     began = time.monotonic()
     write_files(SELLERS, files)
@@ -66,16 +66,16 @@ def run() -> None:
 def import_history(ledger: Ledger, files: Path) -> int:
     """Import the files of `write_files` by the demo's mappings; return the number of entries appended."""
     return sum(
-        _import_mapping(ledger, place, name, files)[0]
-        for place, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
+        _import_mapping(ledger, folder, name, files)[0]
+        for folder, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
     )
 
 
 def run_story(settings: Settings, ledger: Ledger) -> Story:
     """Serve the ledger in this process while the story runs, and return the story."""
-    place = settings.data_dir
+    folder = settings.data_dir
     with _serving(settings, ledger) as client:
-        return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, place / "files")[1], place)
+        return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, folder / "files")[1], folder)
 
 
 def serve() -> None:
@@ -83,12 +83,12 @@ def serve() -> None:
 
     Runs the demo first if there is no data. Of the environment, only SELLERTRUST_DATA_DIR and SELLERTRUST_ADDRESS count.
     """
-    place = _folder_of_demo()
-    if not (place / OUTCOME).exists():
+    folder = _folder_of_demo()
+    if not (folder / OUTCOME).exists():
         run()
-    settings = load_settings_of(place, ADDRESS=load().address, LOG_LEVEL="error")
+    settings = load_settings_of(folder, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
-        greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, place)))  # noqa: E731
+        greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, folder)))  # noqa: E731
         run_server(settings, greet)
 
 
@@ -117,7 +117,7 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
 
 
 @contextmanager
-def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
+def _web(server_address: str, folder: Path) -> Iterator[tuple[str, str]]:
     from service.web.desk.app import DeskOptions
     from service.web.desk.staff import CodeSignIn
     from service.web.public.evidence import EvidenceFolder
@@ -125,10 +125,10 @@ def _web(server_address: str, place: Path) -> Iterator[tuple[str, str]]:
     from service.web.server import BadgeServer, Options
 
     with Client(server_address) as client:
-        bring_evidence(client, place / "evidence")
-        sellers = SellerPages(client, None, EvidenceFolder(place / "evidence"))
+        bring_evidence(client, folder / "evidence")
+        sellers = SellerPages(client, None, EvidenceFolder(folder / "evidence"))
         sign_in = CodeSignIn(client)
-        desk = DeskOptions(DESK, sign_in, MARKETPLACE, place / "desk.jsonl", evidence=str(place / "evidence"))
+        desk = DeskOptions(DESK, sign_in, MARKETPLACE, folder / "desk.jsonl", evidence=str(folder / "evidence"))
         try:
             web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk, sellers)
         except ConfigurationWrong:
@@ -217,30 +217,30 @@ def _folder_of_demo() -> Path:
     return (load().data_dir / DEMO_FOLDER).absolute()
 
 
-def load_settings_of(place: Path, **given: str) -> Settings:
-    """Return a demo's settings, `given` included, without the environment."""
-    values = {"DATA_DIR": str(place), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
-    return load({f"{PREFIX}{name}": value for name, value in (values | given).items()})
+def load_settings_of(folder: Path, **options: str) -> Settings:
+    """Return a demo's settings, `options` included, without the environment."""
+    values = {"DATA_DIR": str(folder), "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
+    return load({f"{PREFIX}{name}": value for name, value in (values | options).items()})
 
 
-def make_room(place: Path) -> None:
+def make_room(folder: Path) -> None:
     """Make a demo's folder; rename an earlier demo there.
 
     Raises ConfigurationWrong if the folder holds something else, or a server uses the earlier ledger.
     """
-    if (place / MARKER).exists():
-        lock = WriterLock(place / "ledger.db")
+    if (folder / MARKER).exists():
+        lock = WriterLock(folder / "ledger.db")
         lock.claim()  # otherwise a server would go on writing to the renamed ledger
         lock.release()
-        number = next(n for n in range(1, 10_000) if not place.with_name(f"{place.name}-{n}").exists())
-        place.rename(place.with_name(f"{place.name}-{number}"))
-        say(f"The earlier demo is kept as {place.name}-{number}; delete it when you like.")
-    elif place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        number = next(n for n in range(1, 10_000) if not folder.with_name(f"{folder.name}-{n}").exists())
+        folder.rename(folder.with_name(f"{folder.name}-{number}"))
+        say(f"The earlier demo is kept as {folder.name}-{number}; delete it when you like.")
+    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigurationWrong(
-            f"{place} holds something else; set SELLERTRUST_DATA_DIR to another folder, in which the demo makes its own"
+            f"{folder} holds something else; set SELLERTRUST_DATA_DIR to another folder, in which the demo makes its own"
         )
-    place.mkdir(parents=True, exist_ok=True)
-    (place / MARKER).write_text(f"{NOW:%Y-%m-%dT%H:%M:%SZ}\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).write_text(f"{NOW:%Y-%m-%dT%H:%M:%SZ}\n")
 
 
 def _command() -> str:

@@ -150,8 +150,8 @@ def _violation(client: Client, member: Member, incident: str) -> Violation:
     fail(f"{incident} did not reach {member.seller}")
 
 
-def _require_fall(story: Story, first: str, then: str, member: Member) -> None:
-    before, after = story.score(first, member), story.score(then, member)
+def _require_fall(story: Story, first: str, second: str, member: Member) -> None:
+    before, after = story.score(first, member), story.score(second, member)
     if after.points >= before.points or after.badge == before.badge:
         fail(f"a confirmed violation cost {member.seller} neither points nor its badge")
 
@@ -161,15 +161,15 @@ def _describe_standing(score: TrustScore) -> str:
     return f"{points:<10}  badge {score.badge:<10}"
 
 
-def _describe_change(story: Story, first: str, then: str, member: Member) -> str:
-    before, after = story.score(first, member), story.score(then, member)
+def _describe_change(story: Story, first: str, second: str, member: Member) -> str:
+    before, after = story.score(first, member), story.score(second, member)
     return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
 
 
 def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
     effects = [effect for reason in explanation.reasons for effect in reason.incidents]
-    most = max(effects, key=lambda one: one.points_if_overturned)
-    entries, points = ", ".join(most.entries[:2]), most.points_if_overturned
+    largest = max(effects, key=lambda one: one.points_if_overturned)
+    entries, points = ", ".join(largest.entries[:2]), largest.points_if_overturned
     return f"The explanation names the fact: entry {entries}; overturning it would give back {points}."
 
 
@@ -189,8 +189,8 @@ def _write_outcome(client: Client, file: Path) -> str:
     with file.open("w", newline="") as out:
         csv.writer(out).writerows([("notice", "licence", "shop", "outcome", "badge_now"), *rows])
     overturned = ViolationStatus.Name(VIOLATION_STATUS_OVERTURNED).removeprefix("VIOLATION_STATUS_").lower()
-    back = sum(row[3] == overturned for row in rows)
-    return f"{len(rows)} rows, {len(rows) - back} upheld and {back} overturned"
+    overturned_count = sum(row[3] == overturned for row in rows)
+    return f"{len(rows)} rows, {len(rows) - overturned_count} upheld and {overturned_count} overturned"
 
 
 def _without_stamp(explanation: ExplainTrustScoreResponse) -> bytes:

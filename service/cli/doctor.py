@@ -74,8 +74,8 @@ def _grants(settings: Settings) -> str:
 
     if settings.grants is None:
         return "no file: who reaches a server on loopback may do everything"
-    found = load_grants(settings.grants)
-    parts = {"issuer": found.issuers, "grant": found.grants, "limit": found.limits, "person": found.persons}
+    grants = load_grants(settings.grants)
+    parts = {"issuer": grants.issuers, "grant": grants.grants, "limit": grants.limits, "person": grants.persons}
     return ", ".join(format_count(len(those), name) for name, those in parts.items())
 
 
@@ -84,21 +84,21 @@ def _ledger(settings: Settings) -> str:
         sequence, _ = ledger.last()
         with ledger.database.read() as connection:
             schema = version_of(connection)
-        found = [f"{name} {value}" for name, value in ledger.database.about().items()] + [f"schema {schema}"]
-        return "; ".join([f"{sequence:,} entries", ", ".join(found), *ledger.list_cautions()])
+        about = [f"{name} {value}" for name, value in ledger.database.about().items()] + [f"schema {schema}"]
+        return "; ".join([f"{sequence:,} entries", ", ".join(about), *ledger.list_cautions()])
 
 
 def _measures(settings: Settings) -> str:
     from service.mechanism.status import read_status
 
     with open_ledger(settings) as ledger:
-        found = read_status(ledger)
-    as_of = "no day yet" if found.time is None else format_time(found.time)
-    refused = ", ".join("/".join(one) for one in found.refused)
+        status_of_record = read_status(ledger)
+    as_of = "no day yet" if status_of_record.time is None else format_time(status_of_record.time)
+    refused = ", ".join("/".join(one) for one in status_of_record.refused)
     return (
-        f"recorded to entry {found.sequence:,} of {found.ledger_sequence:,}, every seller as of {as_of}"
-        f"{f'; refused: {refused}' if refused else ''}; {format_count(found.open_cases, 'case')} open,"
-        f" {found.overdue_cases:,} overdue"
+        f"recorded to entry {status_of_record.sequence:,} of {status_of_record.ledger_sequence:,}, every seller as of {as_of}"
+        f"{f'; refused: {refused}' if refused else ''}; {format_count(status_of_record.open_cases, 'case')} open,"
+        f" {status_of_record.overdue_cases:,} overdue"
     )
 
 
@@ -153,19 +153,19 @@ def _server(settings: Settings) -> str:
         except grpc.RpcError as error:
             message = SellertrustCallError.of(error, CHECK_SECONDS).message
             raise SellertrustError("; ".join(connection_trouble(settings, message) or [message])) from None
-        found = f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
-        return f"{found}; {_describe_running(client)}"
+        state = f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
+        return f"{state}; {_describe_running(client)}"
 
 
 def _describe_running(client: Client) -> str:
     try:
-        found = client.get_policy(deadline_seconds=CHECK_SECONDS)
+        answer = client.get_policy(deadline_seconds=CHECK_SECONDS)
     except SellertrustCallError as error:
         return f"it does not say what it runs: {error.message}"
-    server = found.server
+    server = answer.server
     return (
         f"sellertrust {server.release}, core {server.core_version}, build {server.build[:12]}, schema {server.schema},"
-        f" model {server.model_digest[:12] or 'none'}, policy {found.serving_digest[:12]}"
+        f" model {server.model_digest[:12] or 'none'}, policy {answer.serving_digest[:12]}"
     )
 
 

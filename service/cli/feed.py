@@ -66,20 +66,20 @@ def feed_command(
     from service.ingest.sources.rejects import RejectFile
 
     freeze_loaded_objects()
-    place = _place_of(url)
+    topic_place = _place_of(url)
     settings = load()
     where = marketplace or settings.marketplace
-    path = rejects or settings.data_dir / f"{place.topic}.rejects.jsonl"
+    path = rejects or settings.data_dir / f"{topic_place.topic}.rejects.jsonl"
     with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
-        opened = KafkaSource(*place, _settings_in(credentials), source or "")
+        source_opened = KafkaSource(*topic_place, _settings_in(credentials), source or "")
         try:
-            feed = Feed(ledger, where, opened, file, ONCE_PATIENCE_SECONDS if once else None)
+            feed = Feed(ledger, where, source_opened, file, ONCE_PATIENCE_SECONDS if once else None)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: feed.stop())
-            say(f"feeding {opened.name} into {where}")
+            say(f"feeding {source_opened.name} into {where}")
             report = feed.run(once=once, on_progress=_rejects_notice(path))
         finally:
-            opened.close()
+            source_opened.close()
     row = {name: getattr(report, name) for name in ("appended", "already_present", "rejected", "positions")}
     if output is Format.TABLE:
         row["positions"] = [f"{partition}:{position}" for partition, position in sorted(report.positions.items())]
@@ -90,13 +90,13 @@ def feed_command(
 
 
 def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
-    shown = 0
+    reported = 0
 
     def notice(report: "FeedReport") -> None:
-        nonlocal shown
-        if report.rejected > shown:
-            shown = report.rejected
-            say(f"{shown:,} messages rejected so far, kept in {path}")
+        nonlocal reported
+        if report.rejected > reported:
+            reported = report.rejected
+            say(f"{reported:,} messages rejected so far, kept in {path}")
 
     return notice
 

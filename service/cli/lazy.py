@@ -63,16 +63,16 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, Any]:
         """Load a command's module when it is called, not before."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name in COMMANDS else found, rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, rest
 
 
 def load_command(name: str) -> Any:
     """Import a command or group by its name in `COMMANDS`, and return Typer's object of it. Raises KeyError."""
     row = COMMANDS[name]
     parts = typer.Typer(name=name, help=row.summary, no_args_is_help=True, rich_markup_mode=None)
-    for place in row.typers.split():
-        module, _, attribute = place.partition(":")
+    for location in row.typers.split():
+        module, _, attribute = location.partition(":")
         parts.add_typer(getattr(import_module(f"{__package__}.{module}"), attribute or "app"))
     group: Any = get_group(parts)
     _write_summaries(group)

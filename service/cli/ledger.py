@@ -107,8 +107,8 @@ def append(
 def _propose(connection: Client, marketplace: str, entries: list[Entry], output: Format) -> None:
     request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
     first: Any = getattr(entries[0], entries[0].WhichOneof("fact") or "", None) if entries else None
-    stated = {name: str(getattr(first, name, "")) for name in ("actor", "reason")}
-    propose(connection, request, **stated, output=output)
+    decider = {name: str(getattr(first, name, "")) for name in ("actor", "reason")}
+    propose(connection, request, **decider, output=output)
 
 
 @app.command("list")
@@ -157,12 +157,12 @@ def list_entries(
 
 
 def _follow(connection: Client, marketplace: str, seller: str | None, after: str) -> None:
-    place: dict[str, Any] = {"resume_token": after}
+    start: dict[str, Any] = {"resume_token": after}
     if not after or (after.isdecimal() and len(after) <= MAX_DIGITS):
-        place = {"after_sequence": int(after or 0)}
+        start = {"after_sequence": int(after or 0)}
     position, is_under_way = after, False
     try:
-        for response in connection.watch_entries(marketplace, seller, **place):
+        for response in connection.watch_entries(marketplace, seller, **start):
             write("".join(map(_json_line, response.entries)))
             position, is_under_way = response.resume_token or str(response.sequence), True
     except KeyboardInterrupt:
@@ -216,14 +216,14 @@ def _export_folder(settings: Settings, target: str, marketplace: str, *, is_boun
     if is_bounded:
         raise invalid("--observe-time", "and --known-time belong to one file; name one that ends in .parquet")
     with open_ledger(settings) as ledger, StepProgress() as progress:
-        found = export_entries(ledger, Store(target), marketplace, ledger.cut(), progress)
-    say(f"{found.rows:,} entries of {marketplace} are in {target}, up to sequence {found.sequence}")
+        exported = export_entries(ledger, Store(target), marketplace, ledger.cut(), progress)
+    say(f"{exported.rows:,} entries of {marketplace} are in {target}, up to sequence {exported.sequence}")
 
 
 def _read_fields(kind: str, fields: list[str], marketplace: str) -> Entry:
     if kind not in STATED_KINDS:
-        others = "'ledger erase' writes erasure, and 'ledger mend-clock' writes clock"
-        raise invalid("KIND", f"{kind!r} is no kind of entry. Use {', '.join(STATED_KINDS)}; {others}.")
+        other_commands = "'ledger erase' writes erasure, and 'ledger mend-clock' writes clock"
+        raise invalid("KIND", f"{kind!r} is no kind of entry. Use {', '.join(STATED_KINDS)}; {other_commands}.")
     return entry_of_fields(kind, fields, marketplace, f"{kind}-{uuid.uuid4()}")
 
 
@@ -236,7 +236,7 @@ def _read_objects(file: Path) -> Objects:
         raise invalid("FILE", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise invalid(name, f"{file} is not text in UTF-8") from None
-    found: Objects = []
+    objects: Objects = []
     decode, position, line = json.JSONDecoder().raw_decode, 0, 1
     while begin := _NOT_BLANK.search(text, position):
         line += text.count("\n", position, begin.start())
@@ -246,11 +246,11 @@ def _read_objects(file: Path) -> Objects:
             raise invalid(name, _describe_incomplete(line, error)) from None
         except RecursionError:
             raise invalid(name, f"The object on line {line} is nested too deep.") from None
-        found.append((line, text[begin.start() : position]))
+        objects.append((line, text[begin.start() : position]))
         line += text.count("\n", begin.start(), position)
-    if not found:
+    if not objects:
         raise invalid(name, "has 0 entries. Write one JSON object after another.")
-    return found
+    return objects
 
 
 _NOT_BLANK = re.compile(r"[^ \t\r\n]")
@@ -287,17 +287,21 @@ def _append_stream(connection: Client, marketplace: str, objects: Objects, outpu
         with StepProgress() as progress:
             progress("append", 0, len(objects))
             entry_batches = (_entries(batch, marketplace) for batch in batches)
-            for done in connection.stream_entries(marketplace, entry_batches, patience_seconds=PATIENCE_SECONDS):
-                batch = batches[done.index]
-                present = sum(result.already_present for result in done.results)
+            for acknowledged in connection.stream_entries(
+                marketplace, entry_batches, patience_seconds=PATIENCE_SECONDS
+            ):
+                batch = batches[acknowledged.index]
+                present = sum(result.already_present for result in acknowledged.results)
                 row["entries"] += len(batch)
-                row["appended"] += len(done.results) - present
+                row["appended"] += len(acknowledged.results) - present
                 row["already_present"] += present
-                row["waits"] += sum(result.pending for result in done.results)
-                row["sequence"] = max(row["sequence"], done.sequence)
-                if done.error is not None:
+                row["waits"] += sum(result.pending for result in acknowledged.results)
+                row["sequence"] = max(row["sequence"], acknowledged.sequence)
+                if acknowledged.error is not None:
                     row["refused"] += len(batch)
-                    refusals.append(f"lines {batch[0][0]} to {batch[-1][0]}: {_name_lines(str(done.error), batch)}")
+                    refusals.append(
+                        f"lines {batch[0][0]} to {batch[-1][0]}: {_name_lines(str(acknowledged.error), batch)}"
+                    )
                 progress("append", row["entries"], len(objects))
     except Exception:
         say(f"{row['entries'] - row['refused']:,} entries are recorded; append the same file again for the rest")

@@ -225,8 +225,8 @@ def mend_clock_command(
         settings = load()
         with open_ledger(settings) as ledger:
             where = marketplace or settings.marketplace
-            done = ledger.mend_clock(
+            mended = ledger.mend_clock(
                 where, actor=actor, reason=reason, first_sequence=first, ahead=micros, entry_id=name
             )
-        sequence, record_time = done.sequence, done.record_time
+        sequence, record_time = mended.sequence, mended.record_time
     emit_one({"entry_id": name, "sequence": sequence, "record_time": format_time(record_time)}, output)

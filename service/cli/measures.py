@@ -48,13 +48,13 @@ def measures(
     Each has its rule, times and entries.
     """
     with client(marketplace) as (connection, where):
-        found = connection.evaluate_measures(
+        evaluated = connection.evaluate_measures(
             where, seller, observe_time=observe_time, known_time=known_time, policy=policy
         )
     if output is Format.JSON:
-        emit_one(dict_of(found), output)
+        emit_one(dict_of(evaluated), output)
     else:
-        _print_measures(found, limit)
+        _print_measures(evaluated, limit)
 
 
 def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
@@ -62,8 +62,8 @@ def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
     for part in response.standing_parts[:limit]:
         until = f"{format_count(part.points, 'point')} until {_time(part.until_time)}"
         write(wrap_line(f"  {until}: {_entries(part.entries, 0)}"))
-    if (others := response.standing_parts_omitted + len(response.standing_parts[limit:])) > 0:
-        write(f"  and {others:,} more incidents\n")
+    if (omitted := response.standing_parts_omitted + len(response.standing_parts[limit:])) > 0:
+        write(f"  and {omitted:,} more incidents\n")
     if response.deposit_placed_minor:
         write(f"  deposit placed: {format_amount(response.deposit_placed_minor, response.currency)}\n")
     for caution in response.cautions:
@@ -78,11 +78,11 @@ def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
         row = _row(measure, response.currency, is_binding=number in binding)
         emit_one({name: text for name, text in row.items() if text}, Format.TABLE)
     if response.terms.HasField("ahead_limit_minor"):
-        most = format_amount(response.terms.ahead_limit_minor, response.currency)
-        write(f"\npaid out on young orders together: at most {most}\n")
+        limit_text = format_amount(response.terms.ahead_limit_minor, response.currency)
+        write(f"\npaid out on young orders together: at most {limit_text}\n")
     write("\n")
-    if others := len(response.measures[limit:]):
-        write(f"and {others:,} more measures: --limit\n")
+    if omitted := len(response.measures[limit:]):
+        write(f"and {omitted:,} more measures: --limit\n")
     for line in NOTES:
         write(wrap_line(line))
 
@@ -93,29 +93,29 @@ def describe_terms(response: EvaluateMeasuresResponse) -> list[str]:
     if not rows:
         return [f"terms of {seller}: none"]
     some = f", {MAX_TERMS} of {len(rows)}" if len(rows) > MAX_TERMS else ""
-    shown = rows[:MAX_TERMS]
-    width = max(len(row["measure"]) for row in shown)
-    ends = [f" until {row['until'][:10]}" if row["until"] else "" for row in shown]
-    lines = [f"  {row['measure']:<{width}}  {row['value']}{end}" for row, end in zip(shown, ends, strict=True)]
+    first_rows = rows[:MAX_TERMS]
+    width = max(len(row["measure"]) for row in first_rows)
+    ends = [f" until {row['until'][:10]}" if row["until"] else "" for row in first_rows]
+    lines = [f"  {row['measure']:<{width}}  {row['value']}{end}" for row, end in zip(first_rows, ends, strict=True)]
     return [f"terms of {seller}{some}:", *(line.rstrip() for line in lines)]
 
 
 def list_terms(response: EvaluateMeasuresResponse) -> list[dict[str, str]]:
     """Return rows of measures with an effect: the gravest kind first, of one kind the binding measure."""
     binding = _find_binding_measures(response)
-    found = []
+    ranked_rows = []
     for number, measure in enumerate(response.measures):
         is_placed = measure.current.HasField("deposit") and not measure.current.deposit.amount_minor
         if measure.waived or measure.lifted or measure.kind == MEASURE_KIND_WAIVER or is_placed:
             continue
         value = value_text(measure.current, response.currency)
         if measure.kind == MEASURE_KIND_PAID_AHEAD_LIMIT and response.terms.HasField("ahead_limit_minor"):
-            most = format_amount(response.terms.ahead_limit_minor, response.currency)
-            value = f"at most {most} on orders under {format_count(response.terms.ahead_days, 'day')} old"
+            limit_text = format_amount(response.terms.ahead_limit_minor, response.currency)
+            value = f"at most {limit_text} on orders under {format_count(response.terms.ahead_days, 'day')} old"
         row = _row(measure, response.currency, is_binding=number in binding)
         row["value"] = value + "".join(f" ({note})" for note in _notes(measure))
-        found.append((rank_gravity(measure.kind), number not in binding, row))
-    return [row for *_, row in sorted(found, key=lambda one: one[:2])]
+        ranked_rows.append((rank_gravity(measure.kind), number not in binding, row))
+    return [row for *_, row in sorted(ranked_rows, key=lambda one: one[:2])]
 
 
 def tier_text(tier: "Tier.ValueType") -> str:
@@ -138,11 +138,11 @@ def _describe_seller(response: EvaluateMeasuresResponse) -> str:
 
 def _find_binding_measures(response: EvaluateMeasuresResponse) -> set[int]:
     values = {
-        index: _read_value(measure.kind, getattr(measure.current, which))
+        index: _read_value(measure.kind, getattr(measure.current, value_name))
         for index, measure in enumerate(response.measures)
         if _has_begun(measure, response)
         and measure.kind != MeasureKind.MEASURE_KIND_SUSPENSION  # each keeps the shop shut
-        and (which := measure.current.WhichOneof("value"))
+        and (value_name := measure.current.WhichOneof("value"))
     }
     return find_binding(values)
 
@@ -153,9 +153,9 @@ def _has_begun(measure: Measure, response: EvaluateMeasuresResponse) -> bool:
 
 
 def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:
-    stated = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
+    fields = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
     value_type = next(one for one in get_args(Valued) if one.kind == kind)
-    read: Valued = value_type(**stated)
+    read: Valued = value_type(**fields)
     return read
 
 
@@ -192,28 +192,28 @@ def kind_text(kind: "MeasureKind.ValueType") -> str:
 
 def value_text(value: MeasureValue, currency: str) -> str:
     """Return a measure's value with its unit; "" without one."""
-    which = value.WhichOneof("value")
-    return "" if which is None else _TEXTS[which](getattr(value, which), currency)
+    value_name = value.WhichOneof("value")
+    return "" if value_name is None else _TEXTS[value_name](getattr(value, value_name), currency)
 
 
-def _suspension(stated: Any, _: str) -> str:
-    if stated.until_plan:
+def _suspension(value: Any, _: str) -> str:
+    if value.until_plan:
         return "until a plan of action is accepted"
-    if not stated.terminates:
-        return format_count(stated.days, "day")
-    return f"for good, {stated.exception or f'{stated.notice_days} days of notice'}"
+    if not value.terminates:
+        return format_count(value.days, "day")
+    return f"for good, {value.exception or f'{value.notice_days} days of notice'}"
 
 
-def _deposit(stated: Any, currency: str) -> str:
-    parts = [format_amount(stated.amount_minor, currency)] if stated.amount_minor or not stated.ppm else []
-    parts += [f"{stated.ppm / 10_000:g} % of sales in {format_count(stated.days, 'day')}"] if stated.ppm else []
+def _deposit(value: Any, currency: str) -> str:
+    parts = [format_amount(value.amount_minor, currency)] if value.amount_minor or not value.ppm else []
+    parts += [f"{value.ppm / 10_000:g} % of sales in {format_count(value.days, 'day')}"] if value.ppm else []
     return " or ".join(parts)
 
 
-def _paid_ahead(stated: Any, currency: str) -> str:
-    least, most = format_amount(stated.value_minor, currency), format_amount(stated.at_most_minor, currency)
-    share = f" and {stated.ppm / 10_000:g} % of the settled value" if stated.ppm else ""
-    return f"{least}{share}, at most {most}, on orders younger than {format_count(stated.days, 'day')}"
+def _paid_ahead(value: Any, currency: str) -> str:
+    least, most = format_amount(value.value_minor, currency), format_amount(value.at_most_minor, currency)
+    share = f" and {value.ppm / 10_000:g} % of the settled value" if value.ppm else ""
+    return f"{least}{share}, at most {most}, on orders younger than {format_count(value.days, 'day')}"
 
 
 def _of_category(product_category: str) -> str:

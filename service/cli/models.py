@@ -72,9 +72,9 @@ def show(
     With --against it shows where two models differ, and their evaluations side by side.
     """
     options = {"--against": against is not None, "--card": card, "--report": report is not None}
-    stated = [name for name, is_stated in options.items() if is_stated]
-    if len(stated) > 1:
-        raise invalid(stated[1], f"does not belong to {stated[0]}; leave out one of them")
+    given_options = [name for name, is_stated in options.items() if is_stated]
+    if len(given_options) > 1:
+        raise invalid(given_options[1], f"does not belong to {given_options[0]}; leave out one of them")
     with _open_models(server) as models:
         if against is not None:
             _show_differences(models.diff_models(model, against), output)
@@ -108,14 +108,14 @@ def show(
 
 
 def _read_model(models: Models, model: str) -> messages.Model:
-    found = models.get_model(model).model
-    if found.damaged:  # the registry itself reports damage
+    shown_model = models.get_model(model).model
+    if shown_model.damaged:  # the registry itself reports damage
         say(
-            f"error: model {found.digest[:12]} is damaged or of another format; train it again, publish it again, or"
+            f"error: model {shown_model.digest[:12]} is damaged or of another format; train it again, publish it again, or"
             " promote another"
         )
         raise typer.Exit(Exit.CONFIGURATION)
-    return found
+    return shown_model
 
 
 def _show_differences(response: messages.DiffModelsResponse, output: Format) -> None:
@@ -166,8 +166,8 @@ def promote(
             )
             propose(models, request, actor=who, reason=reason, output=output)
             return
-        done = models.promote_model(model, actor=who, reason=reason, override=override, sign_off=sign_off)
-    _report_champion(done.champion)
+        promoted = models.promote_model(model, actor=who, reason=reason, override=override, sign_off=sign_off)
+    _report_champion(promoted.champion)
 
 
 @app.command("rollback")
@@ -177,8 +177,8 @@ def rollback(reason: Reason, actor: Operator = "", server: Server = None) -> Non
     Running servers follow within a second.
     """
     with _open_models(server) as models:
-        done = models.rollback_model(actor=actor or login_name(), reason=reason)
-    _report_champion(done.champion)
+        rolled_back = models.rollback_model(actor=actor or login_name(), reason=reason)
+    _report_champion(rolled_back.champion)
 
 
 class _Local(Models):
@@ -268,7 +268,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     of value, low and high.
     """
     auc = dict(evaluation["auc"])
-    named = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
+    intervals = {"auc": auc.pop("lightgbm"), **{f"auc_{name}": interval for name, interval in auc.items()}}
     # Earlier releases judged none: their pairs at equal volume, of all days, take the place; `pairs` is a weight.
     judged = evaluation.get("judged") or {"at_equal_volume": True, **evaluation["equal_volume"]}
     compared = [name for name in _COMPARED if name in judged["auc"]]
@@ -281,7 +281,7 @@ def figures_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "judged_auc": judged["auc"]["lightgbm"],
         **{f"judged_auc_{name}": judged["auc"][name] for name in compared},
         **{f"judged_difference_to_{name}": judged["difference"][f"lightgbm-{name}"] for name in compared},
-        **named,
+        **intervals,
         "difference_to_logistic": evaluation["difference"]["lightgbm-logistic"],
     }
 
@@ -299,8 +299,8 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
     First over the judged pairs, claiming only differences that intervals prove. Then over all pairs, which prove less
     if volume is not the question. Empty if no pair is judged.
     """
-    own = figures["judged_auc"]["value"]
-    if own is None:
+    auc = figures["judged_auc"]["value"]
+    if auc is None:
         return []
     others = []
     for name in (name for name in _COMPARED if f"judged_auc_{name}" in figures):
@@ -308,7 +308,7 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
         doubt = ", not told apart" if apart["low"] <= 0 <= apart["high"] else ""
         share = figures[f"judged_auc_{name}"]["value"] * 100
         others.append(f"{_COMPARED[name]} {share:.0f} %{doubt}")
-    ranks = f"the model ranks a bad seller below a good one in {own * 100:.0f} % of pairs ({'; '.join(others)})."
+    ranks = f"the model ranks a bad seller below a good one in {auc * 100:.0f} % of pairs ({'; '.join(others)})."
     if figures["judged_by"] != "pairs at equal volume":
         return [f"Among sellers of one day {ranks}"]
     all_pairs, rule = (figures[name]["value"] for name in ("auc", "auc_points_rule"))

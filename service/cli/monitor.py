@@ -42,13 +42,13 @@ def monitor(
         day = None if as_of is None else parse_day(as_of)
     except ValueError as error:
         raise invalid("--as-of", str(error)) from None
-    settings, stated = load(), study_of(study)
+    settings, read_study = load(), study_of(study)
     registry = open_registry(settings)
     artifact = registry.load(registry.resolve(model))
     with StepProgress() as progress:
-        table = table_of(settings, stated.marketplace, export, progress)
+        table = table_of(settings, read_study.marketplace, export, progress)
         progress("monitor", 0, 1)
-        report = run(table, stated, artifact, load_policy(settings), day)
+        report = run(table, read_study, artifact, load_policy(settings), day)
         progress("monitor", 1, 1)
     _show_report(report, output)
     if any(report.alerts.values()):
@@ -76,18 +76,25 @@ def _show_report(report: "MonitorReport", output: Format) -> None:
     emit([{**d, "value": round(d["value"], 4), "critical": round(d["critical"], 4)} for d in drift], output)
     write("\n")
     bases = {"matured": row["matured"], **{f"  {n}": t for n, t in row["tiers"].items()}}
-    emit([_calibration_row(name, found) for name, found in bases.items() if found["rows"] or found["why_not"]], output)
+    emit(
+        [
+            _calibration_row(name, calibration)
+            for name, calibration in bases.items()
+            if calibration["rows"] or calibration["why_not"]
+        ],
+        output,
+    )
 
 
 def _calibration_row(name: str, finding: dict[str, Any]) -> dict[str, Any]:
     ratio = finding["ratio"]
-    shown = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else finding["why_not"]
+    ratio_text = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else finding["why_not"]
     return {
         "basis": name,
         "windows from": " ".join(finding["days"]) if not name.startswith(" ") else "",
         "sellers": finding["rows"],
         "bad": finding["bad"],
         "expected": round(finding["expected"], 1),
-        "observed / expected": shown,
+        "observed / expected": ratio_text,
         "alert": finding["alert"],
     }

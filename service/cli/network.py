@@ -63,26 +63,26 @@ def show_command(
         if not seller:
             _show_rings(connection.list_rings(where), output)
             return
-        found = connection.get_seller_network(where, seller, steps=steps or DEFAULT_STEPS)
+        network = connection.get_seller_network(where, seller, steps=steps or DEFAULT_STEPS)
     if picture is not None:
         from service.pictures import draw_network
 
-        picture.write_text(draw_network(found), encoding="utf-8")
+        picture.write_text(draw_network(network), encoding="utf-8")
     if output is Format.JSON:
-        emit_one(dict_of(found), output)
+        emit_one(dict_of(network), output)
         return
-    emit([row_of(one, "seller steps violation suspended") for one in found.sellers], output)
-    for certificate in found.certificates:
+    emit([row_of(one, "seller steps violation suspended") for one in network.sellers], output)
+    for certificate in network.certificates:
         fields = "case sellers kinds=link_kinds strength_ppm from=start_time to=end_time accounts entries"
         emit_one(row_of(certificate, fields), output)
 
 
-def _show_rings(found: ListRingsResponse, output: Format) -> None:
+def _show_rings(response: ListRingsResponse, output: Format) -> None:
     if output is Format.JSON:
-        emit_one(dict_of(found), output)
+        emit_one(dict_of(response), output)
         return
-    emit([row_of(ring, "size core violators joined settled_minor sellers") for ring in found.rings], output)
-    for rows in (found.months, found.precisions):
+    emit([row_of(ring, "size core violators joined settled_minor sellers") for ring in response.rings], output)
+    for rows in (response.months, response.precisions):
         if rows:
             emit([plain_of(row) for row in rows], output)
 

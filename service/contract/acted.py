@@ -44,24 +44,24 @@ def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
     right. `count` is the number of all. The request in a proposal is under its own name, its SHA-256 in
     `proposal_digest`.
     """
-    known = request.DESCRIPTOR.fields_by_name
-    found: dict[str, Any] = {
-        name: _hide_malformed(getattr(request, name)) for name in _NAMES if name in known and getattr(request, name)
+    fields = request.DESCRIPTOR.fields_by_name
+    objects: dict[str, Any] = {
+        name: _hide_malformed(getattr(request, name)) for name in _NAMES if name in fields and getattr(request, name)
     }
-    if "action" in known:
-        found["action"] = action_name(request.action)
-    if "execute" in known:
-        found["execute"] = request.execute
-    if "proposal_id" in known and (proposed := request.WhichOneof("request")):
-        found[proposed] = list_objects(getattr(request, proposed), marketplace)
-        found["proposal_digest"] = sha256(canonical(getattr(request, proposed))).hexdigest()
-    if "sellers" in known:
-        found["sellers"] = [_hide_malformed(name) for name in request.sellers[:MAX_LISTED]]
-        found["count"] = len(request.sellers)
-    if "entries" in known:
+    if "action" in fields:
+        objects["action"] = action_name(request.action)
+    if "execute" in fields:
+        objects["execute"] = request.execute
+    if "proposal_id" in fields and (proposed := request.WhichOneof("request")):
+        objects[proposed] = list_objects(getattr(request, proposed), marketplace)
+        objects["proposal_digest"] = sha256(canonical(getattr(request, proposed))).hexdigest()
+    if "sellers" in fields:
+        objects["sellers"] = [_hide_malformed(name) for name in request.sellers[:MAX_LISTED]]
+        objects["count"] = len(request.sellers)
+    if "entries" in fields:
         privileged = [*_privileged(request.entries, marketplace)]
-        found["entries"], found["count"] = privileged[:MAX_LISTED], len(request.entries)
-    return found
+        objects["entries"], objects["count"] = privileged[:MAX_LISTED], len(request.entries)
+    return objects
 
 
 def list_results(response: Any) -> dict[str, Any]:
@@ -69,20 +69,25 @@ def list_results(response: Any) -> dict[str, Any]:
 
     The sequence that the ledger reached, counts, and what is served; without values that are 0 or empty.
     """
-    found = getattr(response, "acknowledgement", response)
-    return {name: getattr(found, name) for name in _RESULTS if getattr(found, name, 0)}
+    results = getattr(response, "acknowledgement", response)
+    return {name: getattr(results, name) for name in _RESULTS if getattr(results, name, 0)}
 
 
 def _privileged(entries: Any, marketplace: str) -> Iterator[dict[str, str]]:
     for entry in entries:
-        asked = find_right_to_append(marketplace, entry)
-        if asked.right in BOUND:
-            fact = getattr(entry, asked.kind or "", None)
+        needed = find_right_to_append(marketplace, entry)
+        if needed.right in BOUND:
+            fact = getattr(entry, needed.kind or "", None)
             about = next(
                 (getattr(fact, name) for name in ("violation", "entry") if getattr(fact, name, "")), entry.seller
             )
-            shown = {"entry_id": entry.entry_id, "kind": asked.kind or "", "about": about, "action": asked.action or ""}
-            yield {name: _hide_malformed(value) for name, value in shown.items() if value}
+            described = {
+                "entry_id": entry.entry_id,
+                "kind": needed.kind or "",
+                "about": about,
+                "action": needed.action or "",
+            }
+            yield {name: _hide_malformed(value) for name, value in described.items() if value}
 
 
 def _hide_malformed(text: str) -> str:

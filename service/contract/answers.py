@@ -28,9 +28,9 @@ def simulation_message(
     """Return both answers; `for_seller`: without what sellers must not see."""
     scores, measures = [], []
     for one in (present, simulated):
-        score, found = score_message(name, one.score, None), unstamped_measures(name, one)
+        score, response = score_message(name, one.score, None), unstamped_measures(name, one)
         scores.append(hide_from_seller(score) if for_seller else score)
-        measures.append(hide_grounds_from_seller(found, find_bars(one)) if for_seller else found)
+        measures.append(hide_grounds_from_seller(response, find_bars(one)) if for_seller else response)
     return answer_pb.SimulateTrustScoreResponse(
         seller=name,
         present=scores[0],

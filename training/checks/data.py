@@ -25,13 +25,13 @@ def check_volume(study: Study, rows: Snapshot) -> Check:
     `number` is the AUC, 0.5 without a pair. Its lower bound decides which remedy the text names.
     """
     ones = np.ones(len(rows.bad))
-    found = auc_at_equal_volume(rows.window_orders, rows.bad, ones, rows.seller, rows.weight, rows.day).interval()
-    value = round(float(np.nan_to_num(found.value, nan=0.5)), 6)
-    text = f"orders in the window alone rank with an AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    auc = auc_at_equal_volume(rows.window_orders, rows.bad, ones, rows.seller, rows.weight, rows.day).interval()
+    value = round(float(np.nan_to_num(auc.value, nan=0.5)), 6)
+    text = f"orders in the window alone rank with an AUC of {auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})"
     is_count = not study.is_rate and study.exposure.reference_orders is None and study.bad.volume == "chance"
-    if study.at_equal_volume and found.low > MUCH:
+    if study.at_equal_volume and auc.low > MUCH:
         text += ': models are judged at equal volume; if orders follow from badness, state bad.volume = "answer"'
-    elif is_count and found.low > SOME:
+    elif is_count and auc.low > SOME:
         text += (
             ": bad is a count that rises with them; state bad.share, or [exposure], so that selling more is not worse"
         )
@@ -82,9 +82,9 @@ def check_report_before_occur(table: LedgerTable) -> Check:
     """Check that at most 1 in 1,000 entries was reported before it happened (an exposure: before its day)."""
     columns = table.columns
     happened = np.where(columns.kind == Kind.EXPOSURE, columns.day * DAY, columns.occur_time)
-    found = int((columns.report_time < happened).sum())
-    ok = found <= MAX_MISDATED * len(happened)
-    return Check("report_before_occur", ok, found, f"{found} entries were reported before they happened")
+    misdated = int((columns.report_time < happened).sum())
+    ok = misdated <= MAX_MISDATED * len(happened)
+    return Check("report_before_occur", ok, misdated, f"{misdated} entries were reported before they happened")
 
 
 def check_exposure_gaps(table: LedgerTable) -> Check:
@@ -127,13 +127,13 @@ def check_repeated_incidents(table: LedgerTable, final: Facts) -> Check:
     for part in (v.case, times[v.row], v.category, table.harm[v.row]):
         code = mix_bits(code ^ part.astype(np.uint64))
     _, first = np.unique(mix_bits(code ^ v.incident.astype(np.uint64)), return_index=True)
-    _, place, number = np.unique(code[first], return_inverse=True, return_counts=True)
-    share = float((number[place] > 1).mean()) if len(place) else 0.0
+    _, index, number = np.unique(code[first], return_inverse=True, return_counts=True)
+    share = float((number[index] > 1).mean()) if len(index) else 0.0
     return Check(
         "repeated_incidents",
         True,
         share,
-        f"{share:.1%} of the {len(place)} incidents share seller, time, category and harm with another: reports of one"
+        f"{share:.1%} of the {len(index)} incidents share seller, time, category and harm with another: reports of one"
         " event should give one incident, unless each is meant to count",
     )
 
@@ -210,12 +210,12 @@ def check_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})
     }
     unknown = total.get("indeterminate", 0) + total.get("left", 0)
-    kept = sum(len(part.bad) for part in observed)
-    share = unknown / max(kept + unknown, 1)
+    known_rows = sum(len(part.bad) for part in observed)
+    share = unknown / max(known_rows + unknown, 1)
     reasons = ", ".join(f"{number} {why.replace('_', ' ')}" for why, number in total.items()) or "nothing"
     return Check(
         "left_out",
-        not _exceeds(unknown, kept + unknown, MAX_EXCLUDED),
+        not _exceeds(unknown, known_rows + unknown, MAX_EXCLUDED),
         share,
-        f"{kept} rows remain; left out: {reasons}; {share:.1%} of the eligible ones have no known outcome",
+        f"{known_rows} rows remain; left out: {reasons}; {share:.1%} of the eligible ones have no known outcome",
     )

@@ -136,8 +136,8 @@ def check_duplicated_histories(table: LedgerTable, train: Ints, test: Ints) -> C
     prints = fingerprints(replace(table, columns=take_sellers(table.columns, sellers)))
     number = Counter(prints[np.searchsorted(sellers, trained)].tolist())
     of_tested = prints[np.searchsorted(sellers, tested)]
-    others = np.array([number[each] for each in of_tested.tolist()], dtype=np.int64) - np.isin(tested, trained)
-    has_twin = (of_tested != 0) & (others > 0)
+    twins = np.array([number[each] for each in of_tested.tolist()], dtype=np.int64) - np.isin(tested, trained)
+    has_twin = (of_tested != 0) & (twins > 0)
     share = float(has_twin.mean()) if len(tested) else 0.0
     examples = [table.sellers[code] for code in tested[has_twin][:3].tolist()]
     text = f"{int(has_twin.sum())} of {len(tested)} tested sellers have the history of a seller in training under another id"
@@ -161,11 +161,11 @@ def fingerprints(table: LedgerTable) -> NDArray[np.uint64]:
     code = np.zeros(len(entries.case), dtype=np.uint64)
     for part in (entries.kind, times, entries.category, entries.severity, entries.product, entries.orders):
         code = mix_bits(code ^ part.astype(np.uint64))
-    found = np.zeros(columns.cases, dtype=np.uint64)
-    np.add.at(found, entries.case, code)
+    hashes = np.zeros(columns.cases, dtype=np.uint64)
+    np.add.at(hashes, entries.case, code)
     number = np.bincount(entries.case, minlength=columns.cases)
-    found = mix_bits(mix_bits(found) ^ _hash_identities(table))
-    return np.where(number >= MIN_ENTRIES, found, np.uint64(0))
+    hashes = mix_bits(mix_bits(hashes) ^ _hash_identities(table))
+    return np.where(number >= MIN_ENTRIES, hashes, np.uint64(0))
 
 
 def _hash_identities(table: LedgerTable) -> NDArray[np.uint64]:
@@ -174,9 +174,9 @@ def _hash_identities(table: LedgerTable) -> NDArray[np.uint64]:
     texts: dict[tuple[object, ...], int] = {}
     keys = [(table.country[row], *sorted(table.attributes.get(row, {}).items())) for row in rows.row.tolist()]
     code = np.array([texts.setdefault(key, len(texts)) for key in keys], dtype=np.uint64)
-    found = np.zeros(columns.cases, dtype=np.uint64)
-    np.add.at(found, rows.case, mix_bits(code))
-    return found
+    hashes = np.zeros(columns.cases, dtype=np.uint64)
+    np.add.at(hashes, rows.case, mix_bits(code))
+    return hashes
 
 
 SPAN_DAYS = 45
@@ -204,16 +204,16 @@ def check_early_reports(table: LedgerTable, study: Study, final: Facts | None = 
     spans = min((end - first) // SPAN_DAYS, PLACEBOS + 2)
     if spans < LEAST_PLACEBOS + 2:
         return Check(name, True, 1.0, "too short a time of reports to compare its end with what came before")
-    back = (end - 1 - columns.report_time[rows] // DAY) // SPAN_DAYS
+    span = (end - 1 - columns.report_time[rows] // DAY) // SPAN_DAYS
     names = _name_groups(table, rows)
     groups = {name: names == name for name in np.unique(names).tolist()}
     groups["violations that make bad"] = np.isin(rows, _find_what_makes_bad(table, study, final or final_facts(table)))
     ratios: list[tuple[str, float, float]] = []
     for group, members in groups.items():
-        inside = members & (back < spans)
+        inside = members & (span < spans)
         _, seller = np.unique(columns.case[rows[inside]], return_inverse=True)
         counts = np.zeros((seller.max(initial=-1) + 1, spans))
-        np.add.at(counts, (seller, back[inside]), 1.0)
+        np.add.at(counts, (seller, span[inside]), 1.0)
         if counts[:, 1].sum() >= LEAST_REPORTS:
             ratios.append((group, *_compare_end(counts)))
     if not ratios:
@@ -238,9 +238,11 @@ def _find_what_makes_bad(table: LedgerTable, study: Study, final: Facts) -> Ints
 def _name_groups(table: LedgerTable, rows: Ints) -> NDArray[np.str_]:
     kinds = table.columns.kind[rows]
     names = np.array([Kind(kind).name.lower() for kind in kinds.tolist()], dtype=object)
-    stated = kinds != Kind.STATUS
-    sources: pl.Series = table.read_stated(rows[stated], "$.source").fill_null("")
-    names[stated] = [f"{name} {source}".strip() for name, source in zip(names[stated], sources.to_list(), strict=True)]
+    is_report = kinds != Kind.STATUS
+    sources: pl.Series = table.read_stated(rows[is_report], "$.source").fill_null("")
+    names[is_report] = [
+        f"{name} {source}".strip() for name, source in zip(names[is_report], sources.to_list(), strict=True)
+    ]
     return names.astype(str)
 
 
@@ -259,8 +261,10 @@ def _compare_end(counts: Floats) -> tuple[float, float]:
     copies = np.random.default_rng(1).poisson(1.0, (DRAWS, len(counts))).astype(np.float64)
     by_sellers = max(float(lost(copies @ counts).std()), 1e-9)
     by_cuts = max(float(earlier.std(ddof=1)) * np.sqrt(1 + 1 / len(earlier)), 1e-9)
-    found = float(lost(total)[0])
-    return float(np.exp(found)), max(float(ndtr(found / by_sellers)), float(stdtr(len(earlier) - 1, found / by_cuts)))
+    log_ratio = float(lost(total)[0])
+    return float(np.exp(log_ratio)), max(
+        float(ndtr(log_ratio / by_sellers)), float(stdtr(len(earlier) - 1, log_ratio / by_cuts))
+    )
 
 
 MAX_DAYS = 100
@@ -336,7 +340,7 @@ def check_early_cliff(table: LedgerTable, study: Study, rows: Snapshot, build: B
     if study.observation.events is not None:
         return Check(name, True, 0.0, "features read earlier are not compared in a study at inspections")
     part = part.sample(SAMPLE, study.model.seed)
-    found: list[EqualVolume] = []
+    aucs: list[EqualVolume] = []
     for lag in (0, *LAGS):
         x = part.x
         if lag:
@@ -344,17 +348,17 @@ def check_early_cliff(table: LedgerTable, study: Study, rows: Snapshot, build: B
         ranked = rank_by_all(study, replace(part, x=x))
         if ranked is None:
             return Check(name, True, 0.0, "too few bad rows to compare features read earlier")
-        found.append(ranked)
-    fall = estimate_by_jackknife(found[0].value - found[-1].value, found[0].influence - found[-1].influence)
-    steps = [one.value - other.value for one, other in pairwise(found)]
-    most = int(np.argmax(steps))
-    read = ", ".join(f"{each.value:.3f} {lag} days earlier" for each, lag in zip(found[1:], LAGS, strict=True))
-    text = f"all features together rank with AUC {found[0].value:.3f} as read, {read}"
+        aucs.append(ranked)
+    fall = estimate_by_jackknife(aucs[0].value - aucs[-1].value, aucs[0].influence - aucs[-1].influence)
+    steps = [one.value - other.value for one, other in pairwise(aucs)]
+    worst = int(np.argmax(steps))
+    texts = ", ".join(f"{each.value:.3f} {lag} days earlier" for each, lag in zip(aucs[1:], LAGS, strict=True))
+    text = f"all features together rank with AUC {aucs[0].value:.3f} as read, {texts}"
     ok = not (fall.value > MAX_FALL and fall.low > PROVEN_FALL)
     if not ok:
         text += (
-            f": a cliff of {fall.value:.3f}, most of it from {(0, *LAGS)[most]} to {LAGS[most]} days; look whether facts are"
-            " dated before somebody knew them"
+            f": a cliff of {fall.value:.3f}, most of it from {(0, *LAGS)[worst]} to {LAGS[worst]} days; look whether facts"
+            " are dated before somebody knew them"
         )
     return Check(name, ok, round(fall.value, 6), text, MAX_FALL, signed=True)
 

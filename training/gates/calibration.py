@@ -65,11 +65,11 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
         f" times{interval_text(ends)}."
     )
     drift = _find_drift(evidence)
-    own = math.log(ratio)
-    drifted = abs(own - drift) < min(abs(own) / 2, MOST_LEFT)
+    log_ratio = math.log(ratio)
+    drifted = abs(log_ratio - drift) < min(abs(log_ratio) / 2, MOST_LEFT)
     if drifted:
         text += f" Bad rows are {math.exp(drift):.2f} times as frequent as in training: a drift of the base rate."
-    shared = _describe_shared_fault(own, _log_level(evidence, REFERENCE))
+    shared = _describe_shared_fault(log_ratio, _log_level(evidence, REFERENCE))
     return GateFinding(
         _ratio_above_one(ratio),
         text + shared,
@@ -81,18 +81,18 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def _describe_shared_fault(own: float, other: float) -> str:
+def _describe_shared_fault(log_ratio: float, other: float) -> str:
     """Return a sentence if logistic regression, fitted on the same rows, has at least half of the fault; else "".
 
     Logarithms of ratios.
     """
-    if abs(other) < LEAST_SHARED or not _has_half(other, own):
+    if abs(other) < LEAST_SHARED or not _has_half(other, log_ratio):
         return ""
     return f" Logistic regression has {math.exp(other):.3f} on the same rows."
 
 
-def _has_half(other: float, own: float) -> bool:
-    return own * other > 0 and abs(other) >= abs(own) / 2
+def _has_half(other_log_ratio: float, log_ratio: float) -> bool:
+    return log_ratio * other_log_ratio > 0 and abs(other_log_ratio) >= abs(log_ratio) / 2
 
 
 def _log_level(evidence: GateEvidence, model: str) -> float:
@@ -143,8 +143,8 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
             f"{kind} {row.get('name') or row['tier']} has {row['observed']:.2%} bad where {row['predicted']:.2%} were"
             f" predicted, {ratio:.2f} times off."
         )
-        own = math.copysign(math.log(ratio), row["observed"] - row["predicted"])
-        by_person = evidence.has_few_bad or _has_half(whole, own)
+        log_ratio = math.copysign(math.log(ratio), row["observed"] - row["predicted"])
+        by_person = evidence.has_few_bad or _has_half(whole, log_ratio)
         findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True, by_person=by_person))
     groups = f"{len(judged)} tiers and segments with enough rows"
     if not findings:

@@ -68,11 +68,11 @@ def find_lost_auc(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """
     judged, other = evidence.evaluation["judged"], evidence.reference
     pairs = "pairs at equal volume" if judged["at_equal_volume"] else "pairs of one day"
-    own, paired = judged["auc"][CANDIDATE], judged["difference"][f"{CANDIDATE}-{other}"]
+    auc, paired = judged["auc"][CANDIDATE], judged["difference"][f"{CANDIDATE}-{other}"]
     if judged["pairs"] < MIN_PAIRS or judged["bad"] < MIN_BAD:
         few = f"Not judged: {judged['pairs']:,.0f} {pairs} of {judged['bad']:,} bad rows"
         return (GateFinding(None, f"{few}; {MIN_PAIRS:,} and {MIN_BAD} are needed.", by_person=True),)
-    text = f"Over {judged['pairs']:,.0f} {pairs} the AUC is {own['value']:.3f}"
+    text = f"Over {judged['pairs']:,.0f} {pairs} the AUC is {auc['value']:.3f}"
     side = "below" if paired["value"] < 0 else "above"
     remedy = "Train again with more points or other features, or keep what ranks better."
     finding = GateFinding(
@@ -82,10 +82,10 @@ def find_lost_auc(evidence: GateEvidence) -> tuple[GateFinding, ...]:
         passes="A loss of up to {limit:g} passes.",
         remedy=remedy,
     )
-    if own["low"] > 0.5:
+    if auc["low"] > 0.5:
         return finding, *_rank_segments(evidence)
-    chance = f"{text}{interval_text(own)}, not proven to rank better than chance."
-    return GateFinding(None, chance, by_person=own["value"] > 0.5, remedy=remedy), finding
+    chance = f"{text}{interval_text(auc)}, not proven to rank better than chance."
+    return GateFinding(None, chance, by_person=auc["value"] > 0.5, remedy=remedy), finding
 
 
 def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:

@@ -68,8 +68,8 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measurements) -
 
 
 def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
-    found = gate.find(evidence)
-    parts = [(f, f.verdict(limit, bad)) for f in (found if isinstance(found, tuple) else (found,))]
+    findings = gate.find(evidence)
+    parts = [(f, f.verdict(limit, bad)) for f in (findings if isinstance(findings, tuple) else (findings,))]
     finding, verdict = min(parts, key=lambda part: (part[1].rank, -(part[0].number or 0.0)))
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     is_signed = verdict.signed or gate.kind == ADVISORY

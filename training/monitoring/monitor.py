@@ -86,13 +86,13 @@ def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, fin
     days = [day for day, _ in training_points(artifact)]
     if not days:
         raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
-    found = join_snapshots([observe_ahead(table, study, day, final) for day in days])
-    if not len(found.seller):
+    rows = join_snapshots([observe_ahead(table, study, day, final) for day in days])
+    if not len(rows.seller):
         raise ConfigurationWrong(
             f"the ledger knows nobody of the days that model {artifact.digest[:12]} was trained on; give the export it was"
             " trained on by --export, with what came since"
         )
-    return found
+    return rows
 
 
 def drift(
@@ -106,13 +106,13 @@ def drift(
     samples = Samples(reference.seller, today.seller)
     shift = samples.shift(artifact.raw_score(reference.x), artifact.raw_score(today.x), seed)
     score = Drift("score", shift.value, shift.critical, shift.value > max(shift.critical, limits.psi))
-    found = []
+    drifts = []
     for column, feature in enumerate(artifact.features):
         shift = samples.shift(reference.x[:, column], today.x[:, column], [seed, column])
         watched = not feature.key.startswith(limits.ignore) if limits.ignore else True
         alert = watched and shift.value > max(shift.critical, limits.csi)
-        found.append(Drift(feature.key, shift.value, shift.critical, alert))
-    return score, tuple(sorted(found, key=lambda d: -d.value))
+        drifts.append(Drift(feature.key, shift.value, shift.critical, alert))
+    return score, tuple(sorted(drifts, key=lambda d: -d.value))
 
 
 def _sample_sellers(rows: Snapshot, seed: int) -> Snapshot:
@@ -138,19 +138,19 @@ def calibration(
     cells = np.zeros((table.columns.cases, len(Tier) + 1, 3))
     rows, bad_rows = np.zeros((2, len(Tier) + 1), dtype=np.int64)
     for day in days:
-        answers, seen = find_past_answers(table, artifact, policy, day), outcome(table, study, day, final)
-        expected = seen.expected(artifact, answers.raw[seen.seller])
-        tier = answers.tier[seen.seller]
-        of_day = np.stack([seen.weight * seen.bad, seen.weight * expected, seen.weight], axis=1)
-        np.add.at(cells, (seen.seller, tier), of_day)
+        answers, outcomes = find_past_answers(table, artifact, policy, day), outcome(table, study, day, final)
+        expected = outcomes.expected(artifact, answers.raw[outcomes.seller])
+        tier = answers.tier[outcomes.seller]
+        of_day = np.stack([outcomes.weight * outcomes.bad, outcomes.weight * expected, outcomes.weight], axis=1)
+        np.add.at(cells, (outcomes.seller, tier), of_day)
         rows += np.bincount(tier, minlength=len(rows))
-        bad_rows += np.bincount(tier[seen.bad > 0], minlength=len(rows))
+        bad_rows += np.bincount(tier[outcomes.bad > 0], minlength=len(rows))
     in_sample = days[0] < learned
 
-    def of(part: Floats, count: int, bad: int, what: str) -> Calibration:
+    def of(part: Floats, count: int, bad: int, missing: str) -> Calibration:
         expected = float(part[:, 1].sum())
         if not expected:
-            return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {what}")
+            return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {missing}")
         ratio = find_ratio(part[:, 0], part[:, 1], part[:, 2])
         is_outside = ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
         return Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample, alert=is_outside)

@@ -57,8 +57,8 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts) -> DayOutc
 
     `final`: from `final_facts`.
     """
-    seen = observe_known_outcomes(table, study, study.point_at(day), final)
-    return DayOutcomes(day, seen.seller, seen.bad, offset(seen, study), seen.weight)
+    observed = observe_known_outcomes(table, study, study.point_at(day), final)
+    return DayOutcomes(day, observed.seller, observed.bad, offset(observed, study), observed.weight)
 
 
 def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
@@ -71,10 +71,10 @@ def adapt_study_to_model(study: Study, artifact: Artifact) -> Study:
 
     Raise ConfigurationWrong if their reference exposures differ: a probability of bad then means something else.
     """
-    stated = artifact.manifest["reference_exposure"]
-    if stated != study.exposure.reference_orders:
+    orders = artifact.manifest["reference_exposure"]
+    if orders != study.exposure.reference_orders:
         raise ConfigurationWrong(
-            f"model {artifact.digest[:12]} answers for a reference exposure of {stated} orders, the study {study.name}"
+            f"model {artifact.digest[:12]} answers for a reference exposure of {orders} orders, the study {study.name}"
             f" for {study.exposure.reference_orders}; give the study that the model was trained by"
         )
     return study_of_model(study, artifact)
@@ -84,8 +84,8 @@ def study_of_model(study: Study, artifact: Artifact) -> Study:
     """Return the study with features, constants and exposure slope replaced by the model's, and only the context
     sources that it knows.
     """
-    known = frozenset(artifact.features)
-    context = tuple(source for source in study.context if known.issuperset(source.features))
+    features = frozenset(artifact.features)
+    context = tuple(source for source in study.context if features.issuperset(source.features))
     return replace(
         study,
         exposure=replace(study.exposure, slope=slope_of(artifact)),

@@ -39,22 +39,22 @@ def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, da
     for cases, part in split_by_sellers(table.columns, MAX_ENTRIES):
         is_identity = part.kind == Kind.IDENTITY
         attributes = (table.attributes.get(row) for row in part.row[is_identity].tolist())
-        rows = [_IDENTITY._replace(attributes=stated) for stated in attributes]
+        rows = [_IDENTITY._replace(attributes=values) for values in attributes]
         columns = part.with_columns(row=np.cumsum(is_identity) - 1)
-        known = resolve_as_reported(table.sellers[cases], FactTable(rows, columns), day * DAY)
-        parts.append(_answer(known, artifact, policy))
+        seller_facts = resolve_as_reported(table.sellers[cases], FactTable(rows, columns), day * DAY)
+        parts.append(_answer(seller_facts, artifact, policy))
     names = PastAnswers.__dataclass_fields__
     return PastAnswers(**{name: np.concatenate([getattr(one, name) for one in parts]) for name in names})
 
 
-def _answer(known: SellerFacts, artifact: Artifact, policy: Policy) -> PastAnswers:
-    found = find_points(known, artifact, policy)
-    facts, points = found.facts, found.now
+def _answer(seller_facts: SellerFacts, artifact: Artifact, policy: Policy) -> PastAnswers:
+    points_found = find_points(seller_facts, artifact, policy)
+    facts, points = points_found.facts, points_found.now
     rated = facts.exists & find_rated(policy, facts)
-    lowest = np.min([points, *found.midnights], axis=0)
+    lowest = np.min([points, *points_found.midnights], axis=0)
     standing = np.zeros_like(points) if policy.standing is None else policy.standing.add_up(facts)
     return PastAnswers(
         points=np.where(rated, points, -1),
         tier=decide_tiers(policy, lowest, standing, rated, facts.override, facts.exists),
-        raw=np.where(facts.exists, found.raw, np.nan),
+        raw=np.where(facts.exists, points_found.raw, np.nan),
     )

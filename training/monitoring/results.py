@@ -47,12 +47,12 @@ class MonitorReport:
     @property
     def alerts(self) -> dict[str, bool]:
         """Return whether each check alerts: score_psi, feature_csi (any feature), calibration_matured."""
-        found = (self.score.alert, any(f.alert for f in self.features), self.matured.alert)
-        return dict(zip(CHECKS, found, strict=True))
+        alerts = (self.score.alert, any(f.alert for f in self.features), self.matured.alert)
+        return dict(zip(CHECKS, alerts, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values, days as texts like "2025-11-18", with `alerts`."""
         row = asdict(self)
-        for found in (row["matured"], *row["tiers"].values()):
-            found["days"] = [format_day(day) for day in found["days"]]
+        for tier_or_all in (row["matured"], *row["tiers"].values()):
+            tier_or_all["days"] = [format_day(day) for day in tier_or_all["days"]]
         return dict(to_json_values({**row, "as_of": format_day(self.as_of), "alerts": self.alerts}))

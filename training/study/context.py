@@ -68,8 +68,8 @@ def read_context(root: Part) -> tuple[ContextSource, ...]:
 def _read_source(part: Part) -> ContextSource:
     name, source = part.text("name", 1), part.text("source", 1)
     if not _is_source(source):
-        known = ", ".join((*LOOK_BACK, *(f"inspection.{field}" for field in OF_INSPECTION), f"{ATTRIBUTE}NAME"))
-        part.refuse("source", f"must be one of {known}")
+        sources = ", ".join((*LOOK_BACK, *(f"inspection.{field}" for field in OF_INSPECTION), f"{ATTRIBUTE}NAME"))
+        part.refuse("source", f"must be one of {sources}")
     if "one_of" not in part:
         if "reference" not in part:
             part.refuse("reference", "must be given: the number for every seller when serving")

@@ -53,25 +53,27 @@ def refuse_wrong_parameters(part: Part) -> None:
     from lightgbm.basic import _ConfigAliases
 
     part.skip_others()
-    stated, ours, breaking = set(part.data), _ConfigAliases.get(*OURS), _ConfigAliases.get(*BREAKING)
-    known = {name for others in _ConfigAliases._get_all_param_aliases().items() for name in (others[0], *others[1])}
-    if theirs := sorted(stated & ours):
+    names, ours, breaking = set(part.data), _ConfigAliases.get(*OURS), _ConfigAliases.get(*BREAKING)
+    known_names = {
+        name for others in _ConfigAliases._get_all_param_aliases().items() for name in (others[0], *others[1])
+    }
+    if theirs := sorted(names & ours):
         part.refuse(
             "",
             f"may not set {', '.join(theirs)}: the certificate rests on what training sets; trees and seed are model.rounds"
             " and model.seed",
         )
-    if unproven := sorted(stated & breaking):
+    if unproven := sorted(names & breaking):
         part.refuse(
             "",
             f"may not set {', '.join(unproven)}: training has no rows to stop early by, reads no other file, and takes no"
             " trees that cannot be proven monotone; leave it out",
         )
-    for name in sorted(stated - known):
-        near = get_close_matches(name, sorted(known - ours - breaking), 1)
+    for name in sorted(names - known_names):
+        near = get_close_matches(name, sorted(known_names - ours - breaking), 1)
         part.refuse(name, "is no parameter of LightGBM" + (f"; did you mean {near[0]}?" if near else ""))
     for name in DEFAULTED:
-        for other in (stated & _ConfigAliases.get(name)) - {name}:
+        for other in (names & _ConfigAliases.get(name)) - {name}:
             part.refuse("", f"must write {name} for {other}")
     if part.data.get("boosting", "gbdt") != "gbdt":
         part.refuse("boosting", "may only be gbdt: other trees do not add up to log-odds")
@@ -228,10 +230,10 @@ def read_gates(part: Part) -> Gates:
 
 
 def _read_constants(part: Part) -> Constants:
-    stated = part.optional_part("severity_weights")
-    weights = {s: stated.number(s.name.lower(), 1, MAX_WEIGHT, DEFAULT_WEIGHTS[s]) for s in Severity}
+    weight_part = part.optional_part("severity_weights")
+    weights = {s: weight_part.number(s.name.lower(), 1, MAX_WEIGHT, DEFAULT_WEIGHTS[s]) for s in Severity}
     if [*weights.values()] != sorted(weights.values()):
-        stated.refuse("", "must not fall: a graver severity never weighs less")
+        weight_part.refuse("", "must not fall: a graver severity never weighs less")
     return Constants(
         weights,
         part.decimal("rate_damping_orders", 0.001, MAX_NUMBER, 50.0),
@@ -264,10 +266,10 @@ PAGE_FEATURES = (
 
 
 def _read_pairs(part: Part, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
-    places = {getattr(feature, "name", feature.key): place for place, feature in enumerate(features)}
-    found: list[tuple[int, int]] = []
-    stated = part.data.get("pairs", [])
-    for names in stated if isinstance(stated, list) else [stated]:
+    places = {getattr(feature, "name", feature.key): index for index, feature in enumerate(features)}
+    pairs: list[tuple[int, int]] = []
+    lists = part.data.get("pairs", [])
+    for names in lists if isinstance(lists, list) else [lists]:
         if not isinstance(names, list) or len(names) != 2 or not all(name in places for name in names):
             part.refuse("pairs", f"{names} must name two features of the study")
             continue
@@ -276,10 +278,10 @@ def _read_pairs(part: Part, features: tuple[AnyFeature, ...]) -> tuple[tuple[int
             part.refuse(
                 "pairs", f"{names} would break a direction: one must be of conduct, and both must have a direction"
             )
-        if first == second or {first, second} & {place for pair in found for place in pair}:
+        if first == second or {first, second} & {index for pair in pairs for index in pair}:
             part.refuse("pairs", f"{names} must be two features, and each in one pair")
-        found.append((first, second))
-    return tuple(found)
+        pairs.append((first, second))
+    return tuple(pairs)
 
 
 def _read_attributes(root: Part) -> Iterator[AttributeFeature]:

@@ -37,11 +37,11 @@ def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
 
     Parts that it lacks (earlier releases) are not compared.
     """
-    own = describe_definition(study)
+    ours = describe_definition(study)
     return [
-        f"{part.replace('_', ' ')}: {_spell(theirs[part])}, here {_spell(own[part])}"
+        f"{part.replace('_', ' ')}: {_spell(theirs[part])}, here {_spell(ours[part])}"
         for part in LABEL
-        if part in theirs and theirs[part] != own[part]
+        if part in theirs and theirs[part] != ours[part]
     ]
 
 

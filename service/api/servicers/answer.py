@@ -108,16 +108,16 @@ class AnswerServicer:
         Raises InvalidInput for a stamp of another ledger.
         """
         marketplace, seller = parse_seller(request.seller, "seller")
-        then = _stamp_in(request)
-        cut = Cut(then.observe_time, then.known_time, then.ledger_sequence)
+        old_stamp = _stamp_in(request)
+        cut = Cut(old_stamp.observe_time, old_stamp.known_time, old_stamp.ledger_sequence)
         if not self._reads.has_given(cut):
             raise invalid("stamp", "was not given by this ledger; ask the one that gave the answer")
-        artifact, policy = self._scorer.champion.find(then.model_digest), self._policy_of(then.policy_digest)
+        artifact, policy = self._scorer.champion.find(old_stamp.model_digest), self._policy_of(old_stamp.policy_digest)
         replay = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, policy))
         steps = self._walk(marketplace, seller, replay, cut)
-        if then.core_version != CORE_VERSION:
-            steps.append((Ingredient.CORE, then.core_version, CORE_VERSION, replay))
-        return replay_message(request.seller, request, replay, then, steps)
+        if old_stamp.core_version != CORE_VERSION:
+            steps.append((Ingredient.CORE, old_stamp.core_version, CORE_VERSION, replay))
+        return replay_message(request.seller, request, replay, old_stamp, steps)
 
     def ListStatementsOfReasons(
         self, request: answer_pb.ListStatementsOfReasonsRequest
@@ -133,25 +133,25 @@ class AnswerServicer:
         cut = self._reads.cut(request)
         answer = self._scorer.whole_answer(marketplace, seller, cut)
         for_seller = request.audience == score_pb.AUDIENCE_SELLER
-        stated = list_statements(answer, current_call().require_caller)
-        stated = [statement for statement in stated if statement.bar is None or not for_seller]
+        letters = list_statements(answer, current_call().require_caller)
+        letters = [statement for statement in letters if statement.bar is None or not for_seller]
         if request.measure:
-            stated = [statement for statement in stated if statement.measure.measure == request.measure]
-            if not stated:
+            letters = [statement for statement in letters if statement.measure.measure == request.measure]
+            if not letters:
                 raise MeasureNotFound(
                     f"no measure {request.measure!r} restricts this seller now; it was lifted, ended, or is not on record",
                     {"measure": request.measure},
                     ("measure",),
                 )
-        names = {name for statement in stated for name in statement.violations}
+        names = {name for statement in letters for name in statement.violations}
         violations = self._ledger.violations.find_views(marketplace, names, cut)
-        held = self._ledger.facts.find_held_back(marketplace, seller, cut)
+        held_back = self._ledger.facts.find_held_back(marketplace, seller, cut)
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(answer.stamp))
         if not request.measure and (notice := notice_letter(answer, texts, self._redress)) is not None:
             response.statements.append(notice)
         response.statements.extend(
             statement_messages(
-                request.seller, answer, stated, violations, texts, self._redress, held, for_seller=for_seller
+                request.seller, answer, letters, violations, texts, self._redress, held_back, for_seller=for_seller
             )
         )
         return response
@@ -164,7 +164,7 @@ class AnswerServicer:
     def _walk(
         self, marketplace: str, seller: str, replay: WholeAnswer, cut: Cut
     ) -> list[tuple[Ingredient, str, str, WholeAnswer]]:
-        then, today = replay.stamp, self._ledger.cut()
+        old_stamp, today = replay.stamp, self._ledger.cut()
         known_today = replace(today, observe_time=cut.observe_time)
         artifact, policy = self._scorer.serving
         then_made, model = (replay.core.artifact, replay.policy), artifact.digest if artifact else ""
@@ -172,8 +172,8 @@ class AnswerServicer:
         changes = [
             (Ingredient.ENTRIES, str(cut.sequence), str(today.sequence), known_today, then_made),
             (Ingredient.DAY, day_then, day_now, today, then_made),
-            (Ingredient.MODEL, then.model_digest, model, today, (artifact, replay.policy)),
-            (Ingredient.POLICY, then.policy_digest, policy.digest, today, (artifact, policy)),
+            (Ingredient.MODEL, old_stamp.model_digest, model, today, (artifact, replay.policy)),
+            (Ingredient.POLICY, old_stamp.policy_digest, policy.digest, today, (artifact, policy)),
         ]
         return [
             (ingredient, before, now, self._scorer.whole_answer(marketplace, seller, at, made_by=made_by))

@@ -31,9 +31,9 @@ class AuditServicer:
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
         page = page_of(request, is_place)
         with _readable():
-            found = read_page(self._audit.path, marketplace, page.after, page.limit)
-            records = [record_message(line.text, line.content) for line in found.lines]
-        token = page.make_token(found.after) if found.after else ""
+            audit_page = read_page(self._audit.path, marketplace, page.after, page.limit)
+            records = [record_message(line.text, line.content) for line in audit_page.lines]
+        token = page.make_token(audit_page.after) if audit_page.after else ""
         return pb.ListAuditRecordsResponse(records=records, next_page_token=token)
 
     def VerifyAudit(self, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
@@ -41,5 +41,5 @@ class AuditServicer:
         with _readable():
             file, size = self._audit.snapshot()
             with file:
-                found = verify_lines(lines_up_to(file, size))
-        return pb.VerifyAuditResponse(line_count=found.lines, last_hash=found.last, problem=found.problem)
+                verdict = verify_lines(lines_up_to(file, size))
+        return pb.VerifyAuditResponse(line_count=verdict.lines, last_hash=verdict.last, problem=verdict.problem)

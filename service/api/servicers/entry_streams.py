@@ -116,9 +116,9 @@ class EntryStreams:
             return request.after_sequence
         if request.after_sequence:
             raise invalid("resume_token", "must be empty beside after_sequence")
-        if not (found := _TOKEN.fullmatch(token)):
+        if not (match := _TOKEN.fullmatch(token)):
             raise invalid("resume_token", "must be that of a response of WatchEntries")
-        position = int(found[1])
+        position = int(match[1])
         if token != self._resume_token(position):
             raise self._lost_error("resume_token")
         return position
@@ -140,11 +140,11 @@ class EntryStreams:
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading.hold(parent.marketplace):
             sellers = list_sellers(parent)
-            found = self._ledger.entries.list(
+            entries = self._ledger.entries.list(
                 parent.marketplace, cut, sellers=sellers, after_sequence=after, limit=limit + 1
             )
-            page = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
-        return page, last if len(page) == len(found) else page[-1].sequence
+            page = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in entries[:limit]])
+        return page, last if len(page) == len(entries) else page[-1].sequence
 
 
 def list_sellers(parent: Parent) -> Collection[str] | None:
@@ -159,8 +159,8 @@ def list_sellers(parent: Parent) -> Collection[str] | None:
 def cut_to_message(items: list[M]) -> list[M]:
     """Return the first items that fit into MAX_PAGE_BYTES, at least one (AIP-158 allows short pages)."""
     total = 0
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         total += item.ByteSize()
-        if total > MAX_PAGE_BYTES and place:
-            return items[:place]
+        if total > MAX_PAGE_BYTES and index:
+            return items[:index]
     return items

@@ -46,11 +46,11 @@ class LedgerServicer(EntryStreams):
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
         sellers = list_sellers(parent)
-        found = self._ledger.entries.list(
+        recorded_entries = self._ledger.entries.list(
             parent.marketplace, page.cut, sellers=sellers, after_sequence=after, limit=limit + 1
         )
-        entries = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in found[:limit]])
-        more = len(entries) < len(found)
+        entries = cut_to_message([entry_message(parent.marketplace, recorded) for recorded in recorded_entries[:limit]])
+        more = len(entries) < len(recorded_entries)
         return ledger_pb.ListEntriesResponse(
             entries=entries, next_page_token=page.make_token(entries[-1].sequence) if more else ""
         )
@@ -73,7 +73,7 @@ class LedgerServicer(EntryStreams):
         page = self._reads.page(request, is_number)
         if request.notifier and not is_id(request.notifier):
             raise invalid("notifier", f"must be {ID_FORM}")
-        found, following = self._ledger.violations.list(
+        views, following = self._ledger.violations.list(
             parent.marketplace,
             page.cut,
             sellers=list_sellers(parent),
@@ -83,7 +83,7 @@ class LedgerServicer(EntryStreams):
             limit=page.limit,
         )
         return ledger_pb.ListViolationsResponse(
-            violations=[violation_message(parent.marketplace, view) for view in found],
+            violations=[violation_message(parent.marketplace, view) for view in views],
             next_page_token="" if following is None else page.make_token(following),
         )
 
@@ -100,15 +100,15 @@ class LedgerServicer(EntryStreams):
         """Delete the key of a seller's sealed texts. Raises as `Ledger.erase`."""
         name, entry_id = parse_seller(request.seller, "seller"), request.entry_id or uuid.uuid4().hex
         with _convert_entry_errors():
-            done = self._ledger.erase(*name, actor=request.actor, ground=request.ground, entry_id=entry_id)
-        self._tail.note_sequence(done.sequence)
-        return ledger_pb.EraseSellerResponse(sequence=done.sequence, entry_id=done.entry_id)
+            erasure = self._ledger.erase(*name, actor=request.actor, ground=request.ground, entry_id=entry_id)
+        self._tail.note_sequence(erasure.sequence)
+        return ledger_pb.EraseSellerResponse(sequence=erasure.sequence, entry_id=erasure.entry_id)
 
     def MendClock(self, request: ledger_pb.MendClockRequest) -> ledger_pb.MendClockResponse:
         """Correct record times of all marketplaces. Raises as `Ledger.mend_clock`."""
         marketplace = parse_marketplace(request.parent, "parent")
         with _convert_entry_errors():
-            done = self._ledger.mend_clock(
+            mended = self._ledger.mend_clock(
                 marketplace,
                 actor=request.actor,
                 reason=request.reason,
@@ -116,9 +116,9 @@ class LedgerServicer(EntryStreams):
                 ahead=request.ahead_micros,
                 entry_id=request.entry_id or uuid.uuid4().hex,
             )
-        self._tail.note_sequence(done.sequence)
-        record_time = timestamp(done.record_time)
-        return ledger_pb.MendClockResponse(sequence=done.sequence, entry_id=done.entry_id, record_time=record_time)
+        self._tail.note_sequence(mended.sequence)
+        record_time = timestamp(mended.record_time)
+        return ledger_pb.MendClockResponse(sequence=mended.sequence, entry_id=mended.entry_id, record_time=record_time)
 
     def _decide(self, request: Any, action: Action, response: Callable[..., Any]) -> Any:
         """Append the decision; return the violation as it was just after it, also on a retry."""
@@ -134,10 +134,12 @@ class LedgerServicer(EntryStreams):
             units=getattr(request, "units", 0),
         )
         with _convert_entry_errors():
-            [done] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
-        self._tail.note_sequence(done.sequence)
-        view = self._ledger.violations.find(marketplace, violation, replace(self._ledger.cut(), sequence=done.sequence))
-        return response(violation=violation_message(marketplace, view), sequence=done.sequence)
+            [appended] = self._ledger.append(marketplace, [Entry(request.entry_id or uuid.uuid4().hex, "", decision)])
+        self._tail.note_sequence(appended.sequence)
+        view = self._ledger.violations.find(
+            marketplace, violation, replace(self._ledger.cut(), sequence=appended.sequence)
+        )
+        return response(violation=violation_message(marketplace, view), sequence=appended.sequence)
 
 
 @contextmanager

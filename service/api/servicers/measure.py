@@ -20,10 +20,10 @@ class MeasureServicer:
     def EvaluateMeasures(self, request: measure_pb.EvaluateMeasuresRequest) -> measure_pb.EvaluateMeasuresResponse:
         """Return a seller's measures by `policy`, default the served one; records nothing."""
         marketplace, seller = parse_seller(request.seller, "seller")
-        stated = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
+        named_policy = self._scorer.policy.find(parse_policy_name(request.policy, "policy")) if request.policy else None
         cut = self._reads.cut(request)
         artifact, policy = self._scorer.serving
-        answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, stated or policy))
+        answer = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, named_policy or policy))
         return measures_message(request.seller, answer)
 
     def EvaluatePayout(self, request: measure_pb.EvaluatePayoutRequest) -> measure_pb.EvaluatePayoutResponse:
@@ -31,8 +31,8 @@ class MeasureServicer:
         marketplace, seller = parse_seller(request.seller, "seller")
         cut = self._reads.cut(request)
         order, day = order_of(request, cut.observe_time)
-        found = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut)
-        return payout_message(request.seller, order, found)
+        payout = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut)
+        return payout_message(request.seller, order, payout)
 
     def GetRestitution(self, request: measure_pb.GetRestitutionRequest) -> measure_pb.GetRestitutionResponse:
         """Return what measures held because of an overturned violation, after recording pending changes.
@@ -41,5 +41,5 @@ class MeasureServicer:
         """
         marketplace, seller = parse_seller(request.seller, "seller")
         self._recorder.record_pending(marketplace, seller)
-        found = self._payouts.restitution(marketplace, seller, request.violation, self._reads.cut(request))
-        return restitution_message(request.seller, found)
+        restitution = self._payouts.restitution(marketplace, seller, request.violation, self._reads.cut(request))
+        return restitution_message(request.seller, restitution)

@@ -32,10 +32,10 @@ class ModelServicer:
         registry = self._registry()
         digests = [digest for digest in registry.digests() if digest > page.after]
         moves = registry.history()
-        shown = digests[: page.limit]
+        on_page = digests[: page.limit]
         return model_pb.ListModelsResponse(
-            models=[model_message(registry, digest, moves, whole=False) for digest in shown],
-            next_page_token=page.make_token(shown[-1]) if len(digests) > len(shown) else "",
+            models=[model_message(registry, digest, moves, whole=False) for digest in on_page],
+            next_page_token=page.make_token(on_page[-1]) if len(digests) > len(on_page) else "",
         )
 
     def GetModel(self, request: model_pb.GetModelRequest) -> model_pb.GetModelResponse:

@@ -82,21 +82,21 @@ class NetworkServicer:
         """
         marketplace = parse_marketplace(request.parent, "parent")
         limit = _number(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
-        least = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
+        least_size = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
         cut = self._ledger.cut()
-        found = self._ledger.rings.read(marketplace, cut, max(least, 2), limit)
+        listed = self._ledger.rings.read(marketplace, cut, max(least_size, 2), limit)
         precision = self._ledger.links.find_precision(marketplace, cut)
-        months = list_months(found.cases, found.confirmed)
+        months = list_months(listed.cases, listed.confirmed)
         currency = self._scorer.policy.now.rule_book.currency
-        names = [name for ring in found.rings for name in ring.sellers]
+        names = [name for ring in listed.rings for name in ring.sellers]
         settled = self._add_up_settled(marketplace, names, cut, currency) if currency else {}
         return pb.ListRingsResponse(
             rings=[
                 ring_message(marketplace, ring, sum(settled.get(name, 0) for name in ring.sellers))
-                for ring in found.rings
+                for ring in listed.rings
             ],
-            ring_count=found.ring_count,
-            months=month_messages(months, found.sellers, precision),
+            ring_count=listed.ring_count,
+            months=month_messages(months, listed.sellers, precision),
             precisions=precision_messages(precision),
             currency=currency,
         )
@@ -104,8 +104,10 @@ class NetworkServicer:
     def RefreshLinks(self, request: pb.RefreshLinksRequest) -> pb.RefreshLinksResponse:
         """Measure anew how often links lead to violators; append what time changed in cases."""
         marketplace = parse_marketplace(request.parent, "parent")
-        done = self._ledger.refresh_links(marketplace, principal=current_call().caller)
-        return pb.RefreshLinksResponse(statement_count=done.links, violator_count=done.violators, case_count=done.cases)
+        refreshed = self._ledger.refresh_links(marketplace, principal=current_call().caller)
+        return pb.RefreshLinksResponse(
+            statement_count=refreshed.links, violator_count=refreshed.violators, case_count=refreshed.cases
+        )
 
     def ExportCase(self, request: pb.ExportCaseRequest) -> pb.ExportCaseResponse:
         """Return a signed bundle about sellers for an authority. Raises ApprovalRequired without an approved proposal."""
@@ -164,7 +166,7 @@ class NetworkServicer:
         return settled
 
 
-def _number(stated: int, name: str, default: int, most: int) -> int:
-    if not 0 <= stated <= most:
-        raise invalid(name, f"must be 1 to {most:,}; 0 is {default:,}")
-    return stated or default
+def _number(number: int, name: str, default: int, limit: int) -> int:
+    if not 0 <= number <= limit:
+        raise invalid(name, f"must be 1 to {limit:,}; 0 is {default:,}")
+    return number or default

@@ -25,10 +25,10 @@ class PolicyServicer:
 
     def GetPolicy(self, request: pb.GetPolicyRequest) -> pb.GetPolicyResponse:
         """Return a policy, its last commit, if any, and what this server runs."""
-        found = self._served.find(parse_policy_name(request.name, "name"))
-        move = self._served.history.find_commit(found.digest)
+        policy = self._served.find(parse_policy_name(request.name, "name"))
+        move = self._served.history.find_commit(policy.digest)
         return pb.GetPolicyResponse(
-            policy=policy_message(found),
+            policy=policy_message(policy),
             serving_digest=self._served.now.digest,
             commit=None if move is None else move_message(move),
             server=self._describe_server(),
@@ -48,11 +48,11 @@ class PolicyServicer:
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
         """Return a page of commits and rollbacks, oldest first."""
         page = page_of(request, is_number)
-        found = self._served.history.list_moves(page.after_number, page.limit + 1)
-        shown = found[: page.limit]
+        moves = self._served.history.list_moves(page.after_number, page.limit + 1)
+        on_page = moves[: page.limit]
         return pb.ListPolicyMovesResponse(
-            moves=map(move_message, shown),
-            next_page_token=page.make_token(shown[-1].number) if len(found) > len(shown) else "",
+            moves=map(move_message, on_page),
+            next_page_token=page.make_token(on_page[-1].number) if len(moves) > len(on_page) else "",
         )
 
     def CommitPolicy(self, request: pb.CommitPolicyRequest) -> pb.CommitPolicyResponse:

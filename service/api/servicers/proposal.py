@@ -75,10 +75,10 @@ class ProposalServicer:
         page = page_of(request, is_number)
         limit = min(page.limit, MAX_PAGE)
         visible = self._list_visible(marketplace, page.after_number or _ALL, limit + 1)
-        shown = cut_to_message([self._message(proposal) for proposal in visible[:limit]])
-        is_last = len(shown) == len(visible)
+        messages = cut_to_message([self._message(proposal) for proposal in visible[:limit]])
+        is_last = len(messages) == len(visible)
         return pb.ListProposalsResponse(
-            proposals=shown, next_page_token="" if is_last else page.make_token(visible[len(shown) - 1].number)
+            proposals=messages, next_page_token="" if is_last else page.make_token(visible[len(messages) - 1].number)
         )
 
     def ApproveProposal(self, request: pb.ApproveProposalRequest) -> pb.ApproveProposalResponse:

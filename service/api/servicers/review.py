@@ -37,11 +37,11 @@ class ReviewServicer:
         """Return how a notifier's reports turned out. Raises NotifierNotFound without a report by then."""
         marketplace, notifier = parse_notifier(request.name, "name")
         cut = self._reads.cut(request)
-        found = self._ledger.notifiers.records(marketplace, cut, [notifier]).get(notifier)
-        if found is None:
+        record = self._ledger.notifiers.records(marketplace, cut, [notifier]).get(notifier)
+        if record is None:
             text = f"nothing that this notifier reported was recorded by {format_time(cut.known_time)}; check its id"
             raise NotifierNotFound(text, {"notifier": request.name})
-        return review_pb.GetNotifierResponse(notifier=notifier_message(marketplace, notifier, assess(found)))
+        return review_pb.GetNotifierResponse(notifier=notifier_message(marketplace, notifier, assess(record)))
 
     def ListNotifiers(self, request: review_pb.ListNotifiersRequest) -> review_pb.ListNotifiersResponse:
         """Return a page of notifiers by id; it may be short."""
@@ -49,9 +49,9 @@ class ReviewServicer:
         page = self._reads.page(request, is_id)
         limit = page.limit
         names = self._ledger.notifiers.list(marketplace, page.after, limit + 1)
-        found = self._ledger.notifiers.records(marketplace, page.cut, names[:limit])
+        records = self._ledger.notifiers.records(marketplace, page.cut, names[:limit])
         return review_pb.ListNotifiersResponse(
-            notifiers=[notifier_message(marketplace, name, assess(found[name])) for name in names if name in found],
+            notifiers=[notifier_message(marketplace, name, assess(records[name])) for name in names if name in records],
             next_page_token=page.make_token(names[limit - 1]) if len(names) > limit else "",
         )
 
@@ -82,11 +82,11 @@ class ReviewServicer:
     def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
         cautions = self._scorer.cautions(marketplace, sellers, cut)
         terms = self._ledger.measures.of_sellers(marketplace, list(cautions), cut)
-        found: dict[str, list[Caution]] = {}
+        undecided: dict[str, list[Caution]] = {}
         for seller, raised in cautions.items():
             confirmed = {one.fact.case for one in terms[seller].cases if one.fact.state is CaseState.CONFIRMED}
-            found[seller] = [caution for caution in raised if caution.case not in confirmed]
-        return found
+            undecided[seller] = [caution for caution in raised if caution.case not in confirmed]
+        return undecided
 
     def DecideViolations(self, request: review_pb.DecideViolationsRequest) -> review_pb.DecideViolationsResponse:
         """Return what a bulk decision would do; with `execute`, append its next entries.

@@ -85,21 +85,21 @@ class TrustScoreServicer:
         marketplace = parse_marketplace(request.parent, "parent")
         sellers = _sellers_of(request, marketplace)
         visible = current_call().visible_sellers
-        shown = [seller for seller in sellers if visible is None or seller in visible]
-        if not shown:
+        shown_sellers = [seller for seller in sellers if visible is None or seller in visible]
+        if not shown_sellers:
             raise not_granted(Right.READ_SCORES)
         if self._book is not None and _is_of_now(request):
-            remembered = self._book.batch(marketplace, shown, self._read_options(request))
+            remembered = self._book.batch(marketplace, shown_sellers, self._read_options(request))
             named = zip(request.sellers, sellers, strict=True)
             return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
         with nullcontext() if self._book is None else self._book.batch_seats.require(busy_error):
             cut, freshness = self._cut(request)
-            outcomes, stamp = self._scorer.scores(marketplace, shown, cut)
-        found = dict(zip(shown, outcomes, strict=True))
+            outcomes, stamp = self._scorer.scores(marketplace, shown_sellers, cut)
+        outcome_of = dict(zip(shown_sellers, outcomes, strict=True))
         message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
         return score_pb.BatchGetTrustScoresResponse(
             results=[
-                result_message(name, found.get(seller, refusal), message, freshness)
+                result_message(name, outcome_of.get(seller, refusal), message, freshness)
                 for name, seller in zip(request.sellers, sellers, strict=True)
             ]
         )

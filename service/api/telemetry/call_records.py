@@ -273,8 +273,8 @@ class CallRecords:
             names.update(_sellers(getattr(served.response, "violation", None)))
         if len(names) == 1:
             fields["seller"] = self._pseudonyms(*names)
-        if request is not None and (listed := _fields_of(request.DESCRIPTOR, LISTS)):
-            fields["items"] = len(getattr(request, listed[0]))
+        if request is not None and (field_names := _fields_of(request.DESCRIPTOR, LISTS)):
+            fields["items"] = len(getattr(request, field_names[0]))
 
 
 _TOO_MANY = (

@@ -58,12 +58,12 @@ class Log(Protocol):
 def load_or_make_key(file: Path) -> bytes:
     """Return the secret key of pseudonyms in a file, which is made if it is absent. Safe for several processes."""
     if not file.exists():
-        made = file.with_name(f".{file.name}.{os.getpid()}")
-        made.touch(0o600)
-        made.write_text(secrets.token_hex(32))
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.touch(0o600)
+        draft.write_text(secrets.token_hex(32))
         with suppress(FileExistsError):
-            os.link(made, file)
-        made.unlink()
+            os.link(draft, file)
+        draft.unlink()
     key = file.read_bytes()
     if len(key) < MIN_KEY_BYTES:
         raise ConfigurationWrong(
@@ -113,12 +113,12 @@ def _hide_subject(name: str, pseudonyms: Pseudonyms) -> str:
 
 def redact(text: str, sellers: Iterable[str], pseudonyms: Pseudonyms) -> str:
     """Replace sellers' ids in a text by pseudonyms; `sellers`: resource names."""
-    known = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
-    return _WORD.sub(lambda word: _replace_word(word[0], known), text) if known else text
+    pseudonym_of = {name.rsplit("/", 1)[-1]: pseudonyms(name) for name in sellers}
+    return _WORD.sub(lambda word: _replace_word(word[0], pseudonym_of), text) if pseudonym_of else text
 
 
-def _replace_word(word: str, known: Mapping[str, str]) -> str:
-    return known.get(word) or _PART.sub(lambda part: known.get(part[0], part[0]), word)
+def _replace_word(word: str, pseudonym_of: Mapping[str, str]) -> str:
+    return pseudonym_of.get(word) or _PART.sub(lambda part: pseudonym_of.get(part[0], part[0]), word)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode

@@ -72,9 +72,9 @@ class MetricsPort:
 
     def _response(self, head: bytes) -> bytes:
         first, *lines = head.decode("latin-1").split("\r\n")
-        method, _, rest = first.partition(" ")
+        method, _, target = first.partition(" ")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if method != "GET" or rest.split(" ")[0].split("?")[0] not in {"/metrics", "/"}:
+        if method != "GET" or target.split(" ")[0].split("?")[0] not in {"/metrics", "/"}:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         try:
             encode, kind = choose_encoder(fields.get("accept", ""))

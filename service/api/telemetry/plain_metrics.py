@@ -59,8 +59,8 @@ class PlainHistogram(Collector):
         sums: dict[tuple[str, ...], list[float]] = {}
         for cells in self._cells.all():
             for values, cell in list(cells.items()):  # atomic, so that no thread adds a cell in between
-                known = sums.setdefault(values, [0] * len(cell))
-                sums[values] = [first + second for first, second in zip(known, cell, strict=True)]
+                totals = sums.setdefault(values, [0] * len(cell))
+                sums[values] = [first + second for first, second in zip(totals, cell, strict=True)]
         ends = [*map(_text, self._bounds), "+Inf"]
         for values, (*counts, seconds) in sums.items():
             family.add_metric(values, list(zip(ends, accumulate(counts), strict=True)), seconds)

@@ -80,15 +80,15 @@ class Tracing:
     def end(self, number: int) -> dict[str, str]:
         """Note the code of the present call in its span; return the span's ids as fields of a log line."""
         span = self._trace.get_current_span()
-        found = span.get_span_context()
-        if not found.is_valid:
+        span_context = span.get_span_context()
+        if not span_context.is_valid:
             return {}
         span.set_attribute("rpc.grpc.status_code", number)
         if number in _FAULTS:
             span.set_status(self._trace.StatusCode.ERROR)
         return {
-            "trace_id": self._trace.format_trace_id(found.trace_id),
-            "span_id": self._trace.format_span_id(found.span_id),
+            "trace_id": self._trace.format_trace_id(span_context.trace_id),
+            "span_id": self._trace.format_span_id(span_context.span_id),
         }
 
     def watch(self, readers: Engine, writer: Engine) -> None:
