@@ -141,9 +141,9 @@ class Derivation:
         ):
             self._append_derived(lifting)
         elif isinstance(fact, PayoutsChanged):
-            stated = self._context.cases.follow_payouts(entry, fact, self._time_of(entry), path)
-            if stated is not None:
-                self._append_derived(stated)
+            statement = self._context.cases.follow_payouts(entry, fact, self._time_of(entry), path)
+            if statement is not None:
+                self._append_derived(statement)
         return added
 
     def derive_violation(self, report: ProductReport, listing: Listing) -> None:
@@ -233,11 +233,11 @@ class Derivation:
         return new
 
     def _process_decision(self, item: PreparedEntry, fact: StatusChanged, path: FieldPath) -> NewEntry:
-        entry, known = item.entry, self._context
+        entry, context = item.entry, self._context
         decision = TimedDecision(entry.entry_id, entry.seller, self._time_of(entry), self._report_time_of(entry), fact)
         # The ledger's own ids are either recorded or mistaken: no caller can know one before.
-        if fact.violation not in known.states and entry.seller and not fact.violation.startswith(DERIVED_ID_PREFIX):
-            waiting = known.waiting_decisions.setdefault(fact.violation, [])
+        if fact.violation not in context.states and entry.seller and not fact.violation.startswith(DERIVED_ID_PREFIX):
+            waiting = context.waiting_decisions.setdefault(fact.violation, [])
             if sum(one.seller == entry.seller for one in waiting) >= MAX_WAITING:
                 raise invalid(
                     (*path, "status", "violation"),
@@ -253,12 +253,12 @@ class Derivation:
                 f"must be 0: {fact.violation!r} is of a product, and its units are not those of each seller; adjudicate"
                 " units of the seller's own violation that was derived of it",
             )
-        state = known.states[fact.violation] = state.decide(decision, path)
-        known.contests.record_decider(fact.violation, fact.actor, self._caller)
+        state = context.states[fact.violation] = state.decide(decision, path)
+        context.contests.record_decider(fact.violation, fact.actor, self._caller)
         added = self._append(NewEntry(item, state.seller, state.status))
         if is_of_product:
-            known.product_decisions.setdefault(fact.violation, []).append(decision)
-            for violation in [*known.derived_violations.get(fact.violation, {}).values()]:
+            context.product_decisions.setdefault(fact.violation, []).append(decision)
+            for violation in [*context.derived_violations.get(fact.violation, {}).values()]:
                 self.repeat_decisions(fact.violation, violation)
         self._apply_waiting_decisions(fact.violation)
         return added
@@ -331,9 +331,9 @@ class Derivation:
         derive = partial(self._derive_decision, violation=violation, reason=REASON_WAITED)
         applicable = self._context.states[violation].select_applicable(waiting_decisions)
         for _, of_one_time in groupby(applicable, lambda decision: decision.occur_time):
-            left = [*of_one_time]  # one may allow another of the same time
-            while (one := next(filter(derive, left), None)) is not None:
-                left.remove(one)
+            waiting = [*of_one_time]  # one may allow another of the same time
+            while (one := next(filter(derive, waiting), None)) is not None:
+                waiting.remove(one)
 
     def _derive_decision(self, decision: TimedDecision, violation: str, reason: str) -> bool:
         """Derive a decision, dated by the latest report time so far; return whether the violation allows it."""

@@ -64,20 +64,20 @@ def parse_word(words: type[Word], text: str) -> Word:
     try:
         return words[text.upper().replace("-", "_")]
     except KeyError:
-        *others, last = (name.lower() for name in words.__members__)
-        raise ValueError(f"{text!r} is unknown. Use {', '.join(others)} or {last}.") from None
+        *first_names, last = (name.lower() for name in words.__members__)
+        raise ValueError(f"{text!r} is unknown. Use {', '.join(first_names)} or {last}.") from None
 
 
 def word(words: type[IntEnum], proto: str = "") -> Shape:
     """Return the shape of a field that holds one of `words`; `proto`: its type in the contract."""
-    known = frozenset(words)
+    allowed = frozenset(words)
     by_name = {member.name.lower(): member for member in words}
     written = {member: f'"{member.name.lower()}"' for member in words}
 
     return Shape(
         "word",
         proto or words.__name__,
-        lambda value: None if value in known else f"must be one of {list_names(words)}",
+        lambda value: None if value in allowed else f"must be one of {list_names(words)}",
         written.__getitem__,
         by_name.__getitem__,
         partial(parse_word, words),
@@ -155,7 +155,7 @@ def describe_line_error(value: str, max_length: int) -> str | None:
 
 def escape_unprintable(text: str) -> str:
     r"""Return text with its unprintable characters as code points, such as `\u202e`."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _parse_flag(text: str) -> bool:

@@ -129,11 +129,13 @@ class ViolationState:
 
         One earlier than the last valid is never applied.
         """
-        mine = [decision for decision in waiting if decision.seller == self.seller]
-        last = max((decision.occur_time for decision in mine if decision.entry_id in self.derived_decisions), default=0)
+        of_seller = [decision for decision in waiting if decision.seller == self.seller]
+        last = max(
+            (decision.occur_time for decision in of_seller if decision.entry_id in self.derived_decisions), default=0
+        )
         last = max(last, self.own_decision_time or 0)
-        left = [one for one in mine if one.entry_id not in self.derived_decisions and one.occur_time >= last]
-        return sorted(left, key=lambda decision: (decision.occur_time, decision.entry_id))
+        applicable = [one for one in of_seller if one.entry_id not in self.derived_decisions and one.occur_time >= last]
+        return sorted(applicable, key=lambda decision: (decision.occur_time, decision.entry_id))
 
 
 def is_held_back_for_person(changes: Iterable[RecordedChange]) -> bool:

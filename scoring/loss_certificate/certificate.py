@@ -183,9 +183,9 @@ def find_attack(states: States, assumptions: Assumptions, table: LossTable) -> A
     worth = gain - price[:, None]
     ahead = np.maximum.accumulate(np.maximum.accumulate(worth[::-1], axis=0)[::-1][:, ::-1], axis=1)[:, ::-1]
     options = [
-        (cash + states.deposits[deposit] + int(ahead[bucket, tenure] + price[bucket]), place)
-        for place, cash in list_entries(states, assumptions)
-        for bucket, tenure, deposit in [place]
+        (cash + states.deposits[deposit] + int(ahead[bucket, tenure] + price[bucket]), state)
+        for state, cash in list_entries(states, assumptions)
+        for bucket, tenure, deposit in [state]
     ]
     best = max(range(len(options)), key=lambda number: options[number][0])
     total, (bucket, tenure, _) = options[best]
@@ -341,11 +341,11 @@ def list_excess_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     most = {name: one["most_minor"] for name, one in certificate["verdicts"].items()}
     most |= {name: sum_ for name, sum_ in sequence["most_minor"].items() if sum_ > sequence["before_minor"][name]}
     allowed = certificate["most_loss_minor"]
-    found: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_ > allowed * VERDICTS[name]}
+    losses: dict[str, int | None] = {name: sum_ for name, sum_ in most.items() if sum_ > allowed * VERDICTS[name]}
     beyond = [one["most"] for one in (certificate[GRANTED] or {"sellers": ()})["sellers"] if not one["is_within"]]
     if beyond:
-        found[GRANTED] = None if None in beyond else max(most["after_refunds_minor"] for most in beyond)
-    return found
+        losses[GRANTED] = None if None in beyond else max(most["after_refunds_minor"] for most in beyond)
+    return losses
 
 
 def _name(policy: Policy) -> dict[str, Any]:

@@ -62,23 +62,25 @@ def bound_stop_days(cases: Sequence[RunCase]) -> int | None:
     return None if days[-slower] == math.inf else int(days[-slower])
 
 
-def find_contradictions(assumptions: Assumptions, seen: ObservedCases) -> list[Contradiction]:
+def find_contradictions(assumptions: Assumptions, observed: ObservedCases) -> list[Contradiction]:
     """Return the assumptions contradicted beyond chance: slow stops, overturned violations, or runs on one day."""
-    found = []
-    slow = sum(case.days_by(seen.today) > assumptions.stop_days for case in seen.cases)
-    if _is_too_many(slow, len(seen.cases), 1 - COVERED):
+    contradictions = []
+    slow = sum(case.days_by(observed.today) > assumptions.stop_days for case in observed.cases)
+    if _is_too_many(slow, len(observed.cases), 1 - COVERED):
         text = f"a stop within {assumptions.stop_days:,} days is assumed of {COVERED:.0%} of runs, and {slow:,} of"
-        found.append(Contradiction("stop", f"{text} {len(seen.cases):,} on record took longer"))
-    decided = seen.confirmed + seen.overturned
-    if _is_too_many(seen.overturned, decided, assumptions.overturned_ppm / PPM):
+        contradictions.append(Contradiction("stop", f"{text} {len(observed.cases):,} on record took longer"))
+    decided = observed.confirmed + observed.overturned
+    if _is_too_many(observed.overturned, decided, assumptions.overturned_ppm / PPM):
         text = f"{assumptions.overturned_ppm:,} ppm of confirmed violations are assumed to be overturned, and"
-        found.append(Contradiction("overturned", f"{text} {seen.overturned:,} of {decided:,} on record were"))
-    most = max(Counter(case.start_day for case in seen.cases).values(), default=0)
+        contradictions.append(
+            Contradiction("overturned", f"{text} {observed.overturned:,} of {decided:,} on record were")
+        )
+    most = max(Counter(case.start_day for case in observed.cases).values(), default=0)
     if most > assumptions.runners:
         text = f"at most {assumptions.runners:,} runs are assumed to begin on one day, and {most:,} did"
-        found.append(Contradiction("runners", text))
-    return found
+        contradictions.append(Contradiction("runners", text))
+    return contradictions
 
 
-def _is_too_many(seen: int, among: int, share: float) -> bool:
-    return bool(bdtrc(seen - 1, among, share) < DOUBT)
+def _is_too_many(count: int, among: int, share: float) -> bool:
+    return bool(bdtrc(count - 1, among, share) < DOUBT)

@@ -65,20 +65,20 @@ def solve(
 
 
 def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
-    return max(0, *(cash + int(building[place]) for place, cash in list_entries(states, assumptions)))
+    return max(0, *(cash + int(building[state]) for state, cash in list_entries(states, assumptions)))
 
 
 def list_entries(states: States, assumptions: Assumptions) -> list[tuple[tuple[int, int, int], int]]:
     """Return (state, cash): new, then each account that can be bought; cash is negative."""
-    found: list[tuple[tuple[int, int, int], int]] = []
+    entries: list[tuple[tuple[int, int, int], int]] = []
     for bucket, row in enumerate(states.granted):
         for tenure, granted in enumerate(row):
             price = assumptions.aged_account_minor + states.settled[bucket] * assumptions.aged_account_ppm // PPM
-            place = (bucket, tenure, states.deposits.index(granted.deposit_minor))
-            if not found:
-                found.append((place, -assumptions.identity_minor - granted.deposit_minor))
-            found.append((place, -price - granted.deposit_minor))
-    return found
+            state = (bucket, tenure, states.deposits.index(granted.deposit_minor))
+            if not entries:
+                entries.append((state, -assumptions.identity_minor - granted.deposit_minor))
+            entries.append((state, -price - granted.deposit_minor))
+    return entries
 
 
 def find_released_by_run_day(states: States) -> Ints:
@@ -146,16 +146,16 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
     cost_ppm = find_cost_ppm(assumptions, history_is_real)
     # A payment under any policy leaves no more on young orders than the limit of that policy.
     ahead = np.maximum.reduce([stage.bound_ahead(cost_ppm) for stage in stages])
-    asked = stages[-1].granted
+    granted = stages[-1].granted
     for states in reversed(stages):
         table = solve_running(states, price, ahead, None, stages, after)
-        pairs = [zip(*rows, strict=True) for rows in zip(states.granted, asked, strict=True)]
-        asked = tuple(
+        pairs = [zip(*rows, strict=True) for rows in zip(states.granted, granted, strict=True)]
+        granted = tuple(
             tuple(replace(one, deposit_minor=min(one.deposit_minor, later.deposit_minor)) for one, later in row)
             for row in pairs
         )
-        kept = replace(states, granted=asked)
-        most = max(most, _find_most(kept, assumptions, _solve_building(kept, price, table[0])))
+        laxest = replace(states, granted=granted)
+        most = max(most, _find_most(laxest, assumptions, _solve_building(laxest, price, table[0])))
         after = table if after is None else np.maximum(table, after)
     return most
 

@@ -106,15 +106,15 @@ class States:
         """
         cost_ppm = 0 if self.run_days > self.trade.claim_days else cost_ppm
         tops = [*(edge - 1 for edge in self.settled[1:]), ANY_VALUE]
-        found = np.zeros((len(self.settled), len(self.tenure)), dtype=np.int64)
+        bounds = np.zeros((len(self.settled), len(self.tenure)), dtype=np.int64)
         below = [NOTHING_AHEAD] * len(self.tenure)
         for bucket, (low, top, row) in enumerate(zip(self.settled, tops, self.granted, strict=True)):
             younger = NOTHING_AHEAD
             for tenure, one in enumerate(row):
                 below[tenure] = younger = find_laxest([one.ahead, below[tenure], younger])
                 if younger.hold_days < self.run_days:
-                    found[bucket, tenure] = younger.bound(low, top, cost_ppm)
-        return found
+                    bounds[bucket, tenure] = younger.bound(low, top, cost_ppm)
+        return bounds
 
     def reach(self, bucket: int, tenure: int) -> int:
         """Return the last bucket of settled value that a run reaches within a day: one beyond a day's sales from the
@@ -146,8 +146,8 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     grants = [_grant_by_bucket(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
     deposits = sorted({0, *(one.deposit_minor for grant in grants for row in grant for one in row)})
     notices = [
-        count_notice_days(policy.rule_book, count_run_days(own, assumptions))
-        for policy, own in zip(policies, trades, strict=True)
+        count_notice_days(policy.rule_book, count_run_days(trade_limits, assumptions))
+        for policy, trade_limits in zip(policies, trades, strict=True)
     ]
     for pieces in PIECES:
         rows = [[one for row in rows for one in row] for rows in zip(*grants, strict=True)]
@@ -201,11 +201,11 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
         suspensions = (m for other in book.rules if _always_beside(other, rule) for m in other.measures)
         days = notice - max((m.days for m in suspensions if isinstance(m, Suspension) and not m.terminates), default=0)
         holds = (m.days for m in rule.measures if isinstance(m, SettlementHold))
-        held = min(max(holds, default=0), *book.hold_limits.values(), MAX_HOLD_DAYS)
-        if days > 0 and held < run_days:
+        hold = min(max(holds, default=0), *book.hold_limits.values(), MAX_HOLD_DAYS)
+        if days > 0 and hold < run_days:
             raise CertificateRefused(
-                f"rule {rule.id} lets a seller take orders for {days:,} days of its notice and pays them out after {held:,},"
-                f" before a run of {run_days:,} days is stopped. Suspend for {notice:,} days, too, or hold longer."
+                f"rule {rule.id} lets a seller take orders for {days:,} days of its notice and pays them out after"
+                f" {hold:,}, before a run of {run_days:,} days is stopped. Suspend for {notice:,} days, too, or hold longer."
             )
         most = max(most, days)
     return most
@@ -261,8 +261,8 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """
     lasting = tuple(rule for rule in policy.rule_book.rules if rule.condition(Quantity.DEPOSIT).below is None)
     edges = [*replace(policy.rule_book, rules=lasting).list_edges()]
-    settled = {0, *(value for asked, value in edges if isinstance(asked, SettledValue))}
-    tenure = {0, *(value for asked, value in edges if asked is Quantity.TENURE)}
+    settled = {0, *(value for operand, value in edges if isinstance(operand, SettledValue))}
+    tenure = {0, *(value for operand, value in edges if operand is Quantity.TENURE)}
     return tuple(sorted(settled)), tuple(sorted(tenure))
 
 
@@ -280,9 +280,9 @@ def _cut(
 def _grant(
     policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> GrantedTerms:
-    found = list(_every_terms(policy, settled, tenure_days, tiers))
-    caps = [dict(terms.value_caps).get("") for _, _, terms in found]
-    for (tier, _, _), cap in zip(found, caps, strict=True):
+    all_terms = list(_every_terms(policy, settled, tenure_days, tiers))
+    caps = [dict(terms.value_caps).get("") for _, _, terms in all_terms]
+    for (tier, _, _), cap in zip(all_terms, caps, strict=True):
         if cap is None:
             name = "a seller without a tier" if tier is None else f"tier {tier.name.lower()}"
             raise CertificateRefused(
@@ -292,12 +292,12 @@ def _grant(
     limits = policy.rule_book.hold_limits
     payouts = [
         _split_by_age(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
-        for _, marketplace, terms in found
+        for _, marketplace, terms in all_terms
     ]
     releases, aheads = zip(*payouts, strict=True)
     return GrantedTerms(
         cap_minor=max(cap for cap in caps if cap is not None),
-        deposit_minor=min(terms.deposit_minor for _, _, terms in found),
+        deposit_minor=min(terms.deposit_minor for _, _, terms in all_terms),
         release=Release(*map(min, zip(*releases, strict=True))),
         ahead=find_laxest(aheads),
     )

@@ -168,7 +168,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
         raise ArtifactRefused("the artifact has no manifest.json")
     with _refusing_damage():
         manifest = parse_json(parts[MANIFEST])
-        stated = manifest["parts"]
+        digests = manifest["parts"]
         if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
             raise ArtifactRefused(
                 f"the artifact has format {manifest['format']}; this release reads format {FORMAT}: train the model again"
@@ -176,7 +176,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
         for name in PARTS:
             if name not in parts:
                 raise ArtifactRefused(f"{name} is missing from the artifact")
-            if sha256(parts[name]).hexdigest() != stated[name]:
+            if sha256(parts[name]).hexdigest() != digests[name]:
                 raise ArtifactRefused(f"{name} of the artifact was altered: its SHA-256 is not the manifest's")
     return sha256(parts[MANIFEST]).hexdigest()
 

@@ -18,13 +18,13 @@ def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
     """
     tables = []
     for table in page.tables:
-        mine = [features[place] for place in table.features]
+        table_features = [features[place] for place in table.features]
         rows = [_describe_rows(edges.tolist()) for edges in table.edges]
         tables.append(
             {
-                "features": [feature.key for feature in mine],
-                "units": [feature.unit if isinstance(feature, Feature) else "" for feature in mine],
-                "definitions": [_define(feature) for feature in mine],
+                "features": [feature.key for feature in table_features],
+                "units": [feature.unit if isinstance(feature, Feature) else "" for feature in table_features],
+                "definitions": [_define(feature) for feature in table_features],
                 "edges": [edges.tolist() for edges in table.edges],
                 "rows": [", ".join(parts) for parts in product(*rows)],
                 "points": table.points.ravel().tolist(),
@@ -72,8 +72,8 @@ def _list_card_lines(page: Mapping[str, Any], manifest: Mapping[str, Any], diges
     for number, table in enumerate(tables, 1):
         yield ""
         named = zip(table["features"], table["units"], table["definitions"], strict=True)
-        for place, (key, unit, definition) in enumerate(named):
-            yield f"{'   and' if place else f'{number}.'} {key}{f' ({unit})' if unit else ''}"
+        for number_in_table, (key, unit, definition) in enumerate(named):
+            yield f"{'   and' if number_in_table else f'{number}.'} {key}{f' ({unit})' if unit else ''}"
             yield f"   {definition}"
         width, most = max(map(len, table["rows"])), -min(table["points"])
         for row, points in zip(table["rows"], table["points"], strict=True):

@@ -22,11 +22,11 @@ def certify(page: Page, directions: Mapping[str, int]) -> dict[str, object]:
     """
     keys, signs = list(directions), list(directions.values())
     for table in page.tables:
-        for axis, place in enumerate(table.features):
-            worst = int((signs[place] * np.diff(table.points, axis=axis)).min(initial=0))
+        for axis, column in enumerate(table.features):
+            worst = int((signs[column] * np.diff(table.points, axis=axis)).min(initial=0))
             if worst < 0:
                 raise ArtifactRefused(
-                    f"the model is not monotone: the table of {keys[place]} moves by {-worst} points the wrong way;"
+                    f"the model is not monotone: the table of {keys[column]} moves by {-worst} points the wrong way;"
                     " train again"
                 )
     return {

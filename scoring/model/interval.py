@@ -82,8 +82,8 @@ def read_prior(data: Mapping[str, object]) -> Prior:
     except (KeyError, TypeError, ValueError):
         raise ArtifactRefused(f"the artifact's prior must hold numbers for {', '.join(_BOUNDS)}") from None
     for name, (shape, low, high) in _BOUNDS.items():
-        found = values[name]
-        if found.shape != shape or not ((found >= low) & (found <= high)).all():
+        value = values[name]
+        if value.shape != shape or not ((value >= low) & (value <= high)).all():
             raise ArtifactRefused(
                 f"{name} of the artifact's prior must be numbers from {low:g} to {high:g}, as many as it has parts"
             )
@@ -128,15 +128,15 @@ def append_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) 
     orders = sums.orders[:, :n]
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
     c = np.minimum(np.maximum(orders[-1] / np.where(squares > 0, squares, np.inf), 1.0), 2.0)
-    own = sums.series[..., :n]
+    series = sums.series[..., :n]
     events, priors, grain = _list_by_series(prior)
-    k = (events + c * own[-1]) / grain
+    k = (events + c * series[-1]) / grain
     x = priors + c * orders[-1]
     ended = sums.map(lambda v: np.concatenate([v, v[..., :n], v[..., :n]], axis=-1), sums.cases + ENDS * n)
     low, high = gamma_interval(k)
     for first, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
         rates, end = grain * quantile / x, slice(first, first + n)
-        ended.series[..., end] = further(own, rates * orders[:, None])
+        ended.series[..., end] = further(series, rates * orders[:, None])
         of_floors = rates[[FLOOR_PLACES[floor] for floor in FLOORS]]
         ended.ever[:, end] = further(sums.ever[:, :n], of_floors * sums.total_orders[:n])
         ended.total_failures[end] = further(sums.total_failures[:n], rates[FAILURES] * sums.total_orders[:n])

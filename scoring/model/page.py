@@ -48,7 +48,9 @@ class PointsTable:
 def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tuple[Ints, ...]:
     """Return the table rows of the inputs, one index array for each of `features` (columns of `x`)."""
     values = (np.where(np.abs(x[:, place]) > NEARLY_ZERO, x[:, place], 0.0) for place in features)
-    return tuple(np.searchsorted(own, value) for own, value in zip(edges, values, strict=True))
+    return tuple(
+        np.searchsorted(edges_of_feature, value) for edges_of_feature, value in zip(edges, values, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,16 +81,16 @@ class Page:
 
     def parts(self, x: Floats) -> Ints:
         """Return each feature's points, at most 0, of the shape of the inputs, (n, features)."""
-        found = np.zeros(x.shape, dtype=np.int64)
+        parts = np.zeros(x.shape, dtype=np.int64)
         columns, edges, points = self._single
         for begin in range(0, len(x), BLOCK_ROWS):  # all tables at once: one by one takes five times as long
             part = x[begin : begin + BLOCK_ROWS, columns]
             row = (np.where(np.abs(part) > NEARLY_ZERO, part, 0.0)[:, :, None] > edges).sum(axis=2)
-            found[begin : begin + BLOCK_ROWS, columns] = points[np.arange(len(columns)), row]
+            parts[begin : begin + BLOCK_ROWS, columns] = points[np.arange(len(columns)), row]
         for table in self.tables:
             if len(table.features) > 1:
-                found[:, table.features[0]] += table.look_up(x)
-        return found
+                parts[:, table.features[0]] += table.look_up(x)
+        return parts
 
 
 def page_model_text(tables: Sequence[PointsTable], features: int) -> str:
@@ -112,7 +114,7 @@ def page_model_text(tables: Sequence[PointsTable], features: int) -> str:
 
 def _write_tree(table: PointsTable) -> str:
     splits: list[tuple[int, float]] = []
-    left: list[int] = []
+    left_child: list[int] = []
     right: list[int] = []
     inner = table.points[0].size if len(table.features) > 1 else 1
 
@@ -124,9 +126,9 @@ def _write_tree(table: PointsTable) -> str:
             return -begin - 1
         node, middle = len(splits), (first + last) // 2
         splits.append((table.features[depth], float(table.edges[depth][middle])))
-        left.append(0)
+        left_child.append(0)
         right.append(0)
-        left[node] = split(depth, first, middle, leaf)
+        left_child[node] = split(depth, first, middle, leaf)
         right[node] = split(depth, middle + 1, last, leaf)
         return node
 
@@ -139,7 +141,7 @@ def _write_tree(table: PointsTable) -> str:
         "split_gain": [0] * nodes,
         "threshold": [repr(threshold) for _, threshold in splits],
         "decision_type": [2] * nodes,
-        "left_child": left,
+        "left_child": left_child,
         "right_child": right,
         "leaf_value": (-table.points).ravel().tolist(),
         "leaf_weight": [0] * leaves,
@@ -182,7 +184,10 @@ def _read_table(number: int, block: str) -> PointsTable:
         )
     points = -np.array(leaves, dtype=np.int64)
     try:
-        cuts = [{float(cut) for cut, name in zip(thresholds, used, strict=True) if name == own} for own in names]
+        cuts = [
+            {float(cut) for cut, name in zip(thresholds, used, strict=True) if name == feature_name}
+            for feature_name in names
+        ]
         table = PointsTable(
             tuple(map(int, names)),
             tuple(np.array(sorted(of_feature)) for of_feature in cuts),

@@ -65,9 +65,9 @@ def _find_faults(policy: Policy, case: PolicyCase) -> list[str]:
     seller = case.seller.situation(policy)
     book = policy.rule_book
     terms = book.terms(seller)
-    found: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, *_FLAGS)}
-    found |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
-    found |= {
+    actual: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, *_FLAGS)}
+    actual |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
+    actual |= {
         "tier": seller.tier.name.lower() if seller.tier else "none",
         "band": policy.find_band(seller.tier, case.seller.tier_points(policy)) or "none",
         "standing": seller.standing,
@@ -82,9 +82,9 @@ def _find_faults(policy: Policy, case: PolicyCase) -> list[str]:
         *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
         *(f"{parts[type(one)]} has {one.describe(book.currency)}, for which no rule asks" for one in odd),
     ] + [
-        f"{name} is {_shown(name, found[name], book.currency)}, expected {_shown(name, value, book.currency)}"
+        f"{name} is {_shown(name, actual[name], book.currency)}, expected {_shown(name, value, book.currency)}"
         for name, value in case.expected.items()
-        if found[name] != value
+        if actual[name] != value
     ]
 
 

@@ -30,21 +30,21 @@ REVERSIBLE_KINDS = (
 """Kinds that leave no trace when they end."""
 
 
-def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
+def read_caution(root: Part, rule_book: RuleBook) -> CautionTable | None:
     """Read a policy's table `caution`, if it has one. Note errors in `root`.
 
-    `others`: the policy's other rules. No rule of caution may have one of their ids.
+    `rule_book`: the policy's other rules. No rule of caution may have one of their ids.
     """
     if "caution" not in root:
         return None
     part, noted = root.part("caution"), len(root.errors)
     parts = part.list_of_parts("rules", MAX_RULES, "id")
     rules = tuple(map(_read_rule, parts))
-    ids, taken = [rule.id for rule in rules], {rule.id for rule in others.rules}
+    ids, rule_ids = [rule.id for rule in rules], {rule.id for rule in rule_book.rules}
     amounts = any(isinstance(m, ValueCap) for rule in rules for m in rule.measures)
     if "currency" not in root and (amounts or any(isinstance(rule.trigger, Jump) for rule in rules)):
         root.refuse("currency", "must be stated, since caution names amounts: three capital letters, such as EUR")
-    for twice in sorted({name for name in ids if name and (name in taken or ids.count(name) > 1)}):
+    for twice in sorted({name for name in ids if name and (name in rule_ids or ids.count(name) > 1)}):
         part.refuse("rules", f"has an id that another rule has: {twice}")
     if part.data.get("rules") in (None, []):
         part.refuse("rules", "must state one rule or more")
@@ -53,7 +53,7 @@ def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
         decide_days=part.number("decide_days", 1, max(shortest, 1)),
         weights=_read_weights(part),
         rules=rules,
-        currency=others.currency,
+        currency=rule_book.currency,
     )
     if len(part.errors) == noted:
         _refuse_crowds(parts, table)
@@ -61,12 +61,12 @@ def read_caution(root: Part, others: RuleBook) -> CautionTable | None:
 
 
 def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
-    sources, found = part.part("sources"), {}
+    sources, weights = part.part("sources"), {}
     for source in Source:
         row = sources.part(source.name.lower())
-        found[source] = read_fields(ReportWeight, row)
+        weights[source] = read_fields(ReportWeight, row)
         row.require_rising(("weight", "at_most"), "from weight to at_most", strictly=False)
-    return MappingProxyType(found)
+    return MappingProxyType(weights)
 
 
 def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
@@ -82,8 +82,8 @@ def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
 
 def _read_rule(part: Part) -> CautionRule:
     read = read_measures(part, MAX_MEASURES)
-    for place, measure in read:
-        _refuse_lasting(place, measure)
+    for measure_part, measure in read:
+        _refuse_lasting(measure_part, measure)
     return CautionRule(
         id=part.code("id", RULE_ID, RULE_ID_FORM),
         reference=part.text("reference", 1),
@@ -107,12 +107,12 @@ def _refuse_lasting(part: Part, measure: Measure) -> None:
 
 def _read_trigger(part: Part) -> Trigger:
     """Read the only trigger; else note an error, and return one that never fires."""
-    stated = [name for name in _READERS if name in part]
-    if len(stated) != 1:
-        for name in stated or [""]:
+    names = [name for name in _READERS if name in part]
+    if len(names) != 1:
+        for name in names or [""]:
             part.refuse(name, f"must state what sets the rule off by one of {', '.join(_READERS)}, and by no other")
         return ControlSign(frozenset())
-    return _READERS[stated[0]](part)
+    return _READERS[names[0]](part)
 
 
 def _read_control(part: Part) -> Trigger:

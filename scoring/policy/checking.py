@@ -93,14 +93,14 @@ def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cel
     for cell in cells:
         if cell.points is not None:
             yield cell, cell._replace(points=worse_points[cell.points])
-    for place, axis in enumerate(space.axes):
+    for index, axis in enumerate(space.axes):
         if axis.operand is Quantity.DAY:
             continue
         rising = axis.values if is_worse_with_more(axis.operand) else axis.values[::-1]
         worse = dict(itertools.pairwise(rising))
         for cell in cells:
-            if (value := worse.get(cell.values[place])) is not None:
-                yield cell, cell._replace(values=(*cell.values[:place], value, *cell.values[place + 1 :]))
+            if (value := worse.get(cell.values[index])) is not None:
+                yield cell, cell._replace(values=(*cell.values[:index], value, *cell.values[index + 1 :]))
 
 
 def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
@@ -139,10 +139,10 @@ def _find_escaped_stops(of_worse: _Stops, of_better: _Stops) -> Iterator[tuple[s
             yield "value_caps", "counted anew", f"awaiting the deposit of {rule.secures}"
     others_close = any(suspension.terminates for _, suspension in of_worse.suspensions)
     for rule, suspension in of_better.suspensions:
-        others = [(o, replacing) for o, replacing in of_worse.suspensions if o is rule or rule.facts <= o.facts]
+        kept = [(o, replacing) for o, replacing in of_worse.suspensions if o is rule or rule.facts <= o.facts]
         if suspension.terminates and others_close and all(other is not rule for other, _ in of_worse.suspensions):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
-        longest = max((replacing.days for _, replacing in others if not replacing.terminates), default=0)
+        longest = max((replacing.days for _, replacing in kept if not replacing.terminates), default=0)
         if not suspension.terminates and suspension.days > longest:
             yield "suspension_days", str(longest), str(suspension.days)
 
@@ -189,11 +189,11 @@ def find_oddities(policy: Policy) -> list[Oddity]:
             bare.discard(seller.tier or RATED_TIERS[-1])
         terms = book.terms(seller)
         for name in {one.rule.id for one in applied} & set(idle):
-            others = replace(book, rules=tuple(rule for rule in book.rules if rule.id != name))
-            if others.terms(seller) != terms:
+            without_rule = replace(book, rules=tuple(rule for rule in book.rules if rule.id != name))
+            if without_rule.terms(seller) != terms:
                 del idle[name]
-        stated = [one for one in applied if not _is_implied(one)]
-        for one, other in itertools.combinations(stated, 2):
+        explicit = [one for one in applied if not _is_implied(one)]
+        for one, other in itertools.combinations(explicit, 2):
             if one.rule.id != other.rule.id and one.current == other.current:
                 same.setdefault((one.rule.id, other.rule.id), space.describe(cell))
     return [
@@ -214,13 +214,13 @@ def find_oddities(policy: Policy) -> list[Oddity]:
 
 def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
     for rule in book.rules:
-        asked = [one.operand for one in rule.conditions if isinstance(one.operand, SettledValue)]
+        operands = [one.operand for one in rule.conditions if isinstance(one.operand, SettledValue)]
         strict = [one for one in rule.measures if not isinstance(one, Waiver)]
         kinds = [one.kind.name.lower() for one in strict if not getattr(one, "product_category", "")]
         if (
             not rule.secures
             and kinds
-            and (named := ", ".join(one.product_category for one in asked if one.product_category))
+            and (named := ", ".join(one.product_category for one in operands if one.product_category))
         ):
             text = (
                 f"sellers who never sell {named} get its {', '.join(kinds)}, too; state a value_cap, listing_cap or"

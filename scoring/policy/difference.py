@@ -35,13 +35,13 @@ class CellChange:
 
     def aspects(self) -> list[str]:
         """Return changes such as `hold_days 7 -> 14`."""
-        found = []
+        texts = []
         for name in ("tier", "badge"):
             one, other = (
                 str(getattr(getattr(a, name), "name", getattr(a, name))).lower() for a in (self.before, self.after)
             )
-            found += [f"{name} {one} -> {other}"] if one != other else []
-        return found + self.before.terms.list_changes(self.after.terms, (self.before.currency, self.after.currency))
+            texts += [f"{name} {one} -> {other}"] if one != other else []
+        return texts + self.before.terms.list_changes(self.after.terms, (self.before.currency, self.after.currency))
 
 
 def compare(before: Policy, after: Policy) -> tuple[Space, dict[Cell, tuple[CellOutcome, CellOutcome]]]:
@@ -61,9 +61,9 @@ def _build(before: Policy, after: Policy) -> Space:
     return build_space(before, after, with_overrides=True, with_thin_files=True)
 
 
-def answer_in(space: Space, place: int, cell: Cell) -> CellOutcome:
-    """Return tier, badge and terms of a cell's sellers under the policy at `place`."""
-    policy, seller = space.policies[place], space.situation(place, cell)
+def answer_in(space: Space, number: int, cell: Cell) -> CellOutcome:
+    """Return tier, badge and terms of a cell's sellers under the policy at `number`."""
+    policy, seller = space.policies[number], space.situation(number, cell)
     return CellOutcome(
         seller.tier, policy.badges[seller.tier], policy.rule_book.terms(seller), policy.rule_book.currency
     )
@@ -78,26 +78,26 @@ def find_changes(before: Policy, after: Policy) -> list[CellChange]:
     """
     if len(_build(before, after)) <= MAX_CELLS:
         return _list_changes(before, after)
-    found = _list_changes(_keep(before, None), _keep(after, None))
+    changes = _list_changes(_keep(before, None), _keep(after, None))
     for kind in MeasureKind:
         for one in _list_changes(_keep(before, kind), _keep(after, kind)):
             if one.before.terms != one.after.terms:
-                found.append(replace(one, after=replace(one.after, tier=one.before.tier, badge=one.before.badge)))
-    return found
+                changes.append(replace(one, after=replace(one.after, tier=one.before.tier, badge=one.before.badge)))
+    return changes
 
 
 def _keep(policy: Policy, kind: MeasureKind | None) -> Policy:
     """Return a policy with one kind of measure, and the waivers, or with none: no kind depends on another."""
     book, kinds = policy.rule_book, (kind, MeasureKind.WAIVER)
-    kept = ((rule, tuple(one for one in rule.measures if one.kind in kinds)) for rule in book.rules if kind)
-    rules = tuple(replace(rule, measures=measures) for rule, measures in kept if measures)
+    measures_by_rule = ((rule, tuple(one for one in rule.measures if one.kind in kinds)) for rule in book.rules if kind)
+    rules = tuple(replace(rule, measures=measures) for rule, measures in measures_by_rule if measures)
     return replace(policy, rule_book=replace(book, rules=rules))
 
 
 def _list_changes(before: Policy, after: Policy) -> list[CellChange]:
     space, answers = compare(before, after)
     examples = _find_examples(space)
-    found = [
+    changes = [
         CellChange(space.describe(cell), old, new, _example(space, cell, examples))
         for cell, (old, new) in answers.items()
         if old != new
@@ -111,8 +111,8 @@ def _list_changes(before: Policy, after: Policy) -> list[CellChange]:
                 seller = replace(seller, earlier=moved.earlier)
                 if moved.orders is not None:
                     seller = replace(seller, orders=moved.orders, tenure_days=moved.tenure_days)
-            found.append(CellChange(f"{space.describe(rated)}, {moved.where}", old, new, seller))
-    return found
+            changes.append(CellChange(f"{space.describe(rated)}, {moved.where}", old, new, seller))
+    return changes
 
 
 def _floor(values: Sequence[int], value: int) -> int:
@@ -127,18 +127,20 @@ def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
     kinds, axes = _distinct_incidents(space), space.fact_axes
     most = tuple(axis.values[-1] for axis in axes)
     zero = (0,) * len(most)
-    found: dict[tuple[int, ...], tuple[tuple[Breach, ...], ...]] = {zero: ()}
+    breaches: dict[tuple[int, ...], tuple[tuple[Breach, ...], ...]] = {zero: ()}
     ahead = [zero]
     examples: dict[tuple[int, ...], tuple[Breach, ...]] = {}
     while ahead:
         following = []
         for sums in ahead:
-            place = tuple(_floor(axis.values, value) for axis, value in zip(axes, sums, strict=True))
-            examples.setdefault(place, tuple(replace(b, incident=n) for n, one in enumerate(found[sums]) for b in one))
+            floors = tuple(_floor(axis.values, value) for axis, value in zip(axes, sums, strict=True))
+            examples.setdefault(
+                floors, tuple(replace(b, incident=n) for n, one in enumerate(breaches[sums]) for b in one)
+            )
             for effect, incident in kinds.items():
                 reached = tuple(min(a + b, top) for a, b, top in zip(sums, effect, most, strict=True))
-                if reached not in found:
-                    found[reached] = (*found[sums], incident)
+                if reached not in breaches:
+                    breaches[reached] = (*breaches[sums], incident)
                     following.append(reached)
         ahead = following
     return examples
@@ -168,8 +170,8 @@ def _add_up(incident: Sequence[Breach], space: Space, axis: CellAxis) -> int:
     if table is None:
         return 0
     categories = axis.operand.categories if isinstance(axis.operand, Ladder) else frozenset(Category)
-    mine = [b for b in incident if b.category in categories and today < table.find_expiry(today - b.age_days)]
-    return add_up_incident([b.establish(today) for b in mine], table)
+    counting = [b for b in incident if b.category in categories and today < table.find_expiry(today - b.age_days)]
+    return add_up_incident([b.establish(today) for b in counting], table)
 
 
 def _pick_day(space: Space) -> int:
@@ -192,11 +194,11 @@ def _example(space: Space, cell: Cell, examples: dict[tuple[int, ...], tuple[Bre
         orders, tenure = space.find_thin_file(cell) or (orders, tenure)
     if seller.day and _pick_day(space):
         return None  # a season and a reset: their days differ
-    place = (seller.settled_minor, seller.day or _pick_day(space), cell.marketplace)
+    situation = (seller.settled_minor, seller.day or _pick_day(space), cell.marketplace)
     return SampleSeller(
         cell.points,
         breaches,
-        *place,
+        *situation,
         cell.tier,
         tenure,
         seller.deposit_minor,

@@ -48,7 +48,7 @@ def establish(
     """
     v = facts.violations
     columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
-    found: list[list[EstablishedViolation]] = [[] for _ in rows_of]
+    by_case: list[list[EstablishedViolation]] = [[] for _ in rows_of]
     times: dict[int, dict[str, int]] = {}
     for case, row, incident, *values in zip(*(column.tolist() for column in columns), strict=True):
         if case not in times:
@@ -56,8 +56,8 @@ def establish(
         violation = str(rows[row].violation)
         category, severity, day, kind = values
         time = min(times[case].get(violation, observe_time), observe_time)
-        found[case].append(EstablishedViolation(violation, incident, category, severity, day, time, kind))
-    return found
+        by_case[case].append(EstablishedViolation(violation, incident, category, severity, day, time, kind))
+    return by_case
 
 
 def find_decision_times(rows: Sequence[FactRow]) -> dict[str, int]:
@@ -96,8 +96,8 @@ def add_up_incident(violations: Iterable[EstablishedViolation], table: StandingT
     """Return the points of one incident: of each category the largest, together at most `incident_cap`."""
     largest: dict[int, int] = {}
     for violation in violations:
-        given = table.points_of(violation.violation_type, violation.category, violation.severity)
-        largest[violation.category] = max(largest.get(violation.category, 0), given)
+        points = table.points_of(violation.violation_type, violation.category, violation.severity)
+        largest[violation.category] = max(largest.get(violation.category, 0), points)
     return min(sum(largest.values()), table.incident_cap)
 
 
@@ -106,8 +106,8 @@ def trace_counter(violations: Iterable[EstablishedViolation], counter: Counter) 
 
     An incident counts while an established violation is younger than `counter.days`.
     """
-    mine = [violation for violation in violations if matches(violation, counter)]
-    return _trace(mine, lambda day: day + counter.days, lambda active: int(bool(active)))
+    matching = [violation for violation in violations if matches(violation, counter)]
+    return _trace(matching, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
 def matches(violation: EstablishedViolation, counter: Counter) -> bool:
@@ -180,7 +180,7 @@ def find_bounds(
             since.append(condition.least * DAY)
             until += [] if condition.below is None else [condition.below * DAY]
         elif condition.operand in traced:
-            begun, end = holds_between(traced[condition.operand], condition.least, time)
-            since.append(begun)
+            begin, end = holds_between(traced[condition.operand], condition.least, time)
+            since.append(begin)
             until += [] if end is None else [end]
     return since, until

@@ -344,9 +344,9 @@ class Suspension:
     def until_plan(self) -> bool:
         return self.days == UNTIL_PLAN
 
-    def find_start(self, begun: int | None) -> int | None:
-        """Return when a termination takes effect, in microseconds, if its rule holds since `begun`."""
-        return None if begun is None else begun + self.notice_days * DAY
+    def find_start(self, begin: int | None) -> int | None:
+        """Return when a termination takes effect, in microseconds, if its rule holds since `begin`."""
+        return None if begin is None else begin + self.notice_days * DAY
 
     def seen_at(self, start: int | None, time: int) -> "Suspension":
         """Return it with the days of notice that are left until its start, both in microseconds; None: long ago."""

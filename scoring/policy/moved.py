@@ -29,11 +29,11 @@ def find_moved(space: Space) -> Iterator[MovedCell]:
 
 
 def _find_thin(space: Space, cell: Cell) -> Iterator[MovedCell]:
-    known = space.situation(0, cell).tenure_days
-    for place, policy in enumerate(space.policies):
-        other = space.policies[1 - place]
-        tenure = max(known, other.thin_file_days)
-        if tenure > find_last_value(space.tenures, known) or not policy.is_thin(other.thin_file_orders, tenure):
+    known_days = space.situation(0, cell).tenure_days
+    for number, policy in enumerate(space.policies):
+        other = space.policies[1 - number]
+        tenure = max(known_days, other.thin_file_days)
+        if tenure > find_last_value(space.tenures, known_days) or not policy.is_thin(other.thin_file_orders, tenure):
             continue
         where = (
             f"fewer than {policy.thin_file_orders:,} settled orders or {policy.thin_file_days:,} days of tenure, at least"
@@ -41,7 +41,7 @@ def _find_thin(space: Space, cell: Cell) -> Iterator[MovedCell]:
         )
         for points in space.points[1:]:
             both = cell, cell._replace(points=points)
-            before, after = both if place == 0 else both[::-1]
+            before, after = both if number == 0 else both[::-1]
             yield MovedCell(before, after, where, other.thin_file_orders, tenure, None)
 
 
@@ -98,9 +98,9 @@ def _flatten(path: str, value: Any, currency: str) -> Iterator[tuple[str, str]]:
         for key, one in value.items():
             yield from _flatten(f"{path}.{_show(key)}", one, currency)
     elif isinstance(value, tuple):
-        for place, one in enumerate(value):
+        for index, one in enumerate(value):
             yield from _flatten(
-                f"{path}[{getattr(one, 'id', None) or _show(getattr(one, 'kind', place))}]", one, currency
+                f"{path}[{getattr(one, 'id', None) or _show(getattr(one, 'kind', index))}]", one, currency
             )
     elif isinstance(value, frozenset):
         yield path, ", ".join(sorted(map(_show, value)))

@@ -129,11 +129,11 @@ def _split_within(
     paid_day = find_paid_day(stops, day)
     if limit_minor is None or paid_day >= old_day:
         return payout
-    left = 0 if order.others_paid_minor is None else max(limit_minor - order.others_paid_minor, 0)
-    released = min(payout.released_minor, left)
+    remaining = 0 if order.others_paid_minor is None else max(limit_minor - order.others_paid_minor, 0)
+    released = min(payout.released_minor, remaining)
     waits = payout.released_minor - released
     following = payout.next_release_day
-    is_spent = released == left
+    is_spent = released == remaining
     if paid_day == day and (waits or (following is not None and following < old_day and is_spent)):
         following = old_day
     return replace(
@@ -158,8 +158,8 @@ def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
 
 
 def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays]) -> Payout:
-    rest = order.captured_minor - order.refunded_minor
-    available = rest - order.drawn_minor
+    unrefunded = order.captured_minor - order.refunded_minor
+    available = unrefunded - order.drawn_minor
     stopped = _find_stop(stops, day)
     if stopped is not None:
         released = 0
@@ -171,12 +171,12 @@ def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Se
     is_awaited = not order.is_delivered or (order.confirmed_time or 0) // DAY > day
     release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else _find_delivery_age(order), hold_limit_days)
     age = day - order.capture_day
-    held = min(max(release.find_held(rest, age) - order.drawn_minor, 0), available)
+    held = min(max(release.find_held(unrefunded, age) - order.drawn_minor, 0), available)
     if age >= release.hold_days:
         return Payout(
             available - held, order.drawn_minor, held, order.capture_day + release.reserve_days if held else None
         )
-    kept = max(release.find_held(rest, release.hold_days) - order.drawn_minor, 0)
+    kept = max(release.find_held(unrefunded, release.hold_days) - order.drawn_minor, 0)
     next_age = release.reserve_days if kept >= available else release.hold_days  # a reserve of all outlasts the hold
     return Payout(
         0, order.drawn_minor, available, None if is_awaited or not available else order.capture_day + next_age
@@ -237,8 +237,8 @@ def _refuse_drawn(
     Payments on other young orders by an earlier day are unknown: all of a young order may have waited.
     """
     drawn_day = day if order.drawn_day is None else order.drawn_day
-    others = order.others_paid_minor if drawn_day == day else None
-    plain = replace(order, refunded_minor=0, drawn_minor=0, others_paid_minor=others)
+    others_paid = order.others_paid_minor if drawn_day == day else None
+    plain = replace(order, refunded_minor=0, drawn_minor=0, others_paid_minor=others_paid)
     held = _split_within(limit_minor, plain, terms, drawn_day, hold_limit_days, stops).held_minor
     if order.drawn_minor > held:
         text = f"is more than the {held} that were held on {format_day(drawn_day)}; state drawn_day if it was drawn earlier"

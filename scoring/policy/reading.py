@@ -43,8 +43,8 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
             "deposit_refill_days", "needs deposit_is_refilled = true: else no sale awaits a deposit"
         )
     rule_book = read_rules(root, trade)
-    stated: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
-    stated[None] = badges.text("unknown")
+    badge_texts: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
+    badge_texts[None] = badges.text("unknown")
     policy = Policy(
         name=root.text("name"),
         version=root.number("version", -MAX_VERSION, MAX_VERSION),
@@ -53,7 +53,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         thin_file_orders=thin.number("settled_orders", 0, MAX_THIN),
         thin_file_days=thin.number("tenure_days", 0, MAX_THIN),
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
-        badges=MappingProxyType(stated),
+        badges=MappingProxyType(badge_texts),
         standing=_read_standing(root),
         trade=trade,
         rule_book=rule_book,
@@ -61,7 +61,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         notice_days=root.number("notice_days", 0, MAX_POLICY_NOTICE_DAYS, 0),
         digest="",
     )
-    _refuse_unearned_badges(badges, stated)
+    _refuse_unearned_badges(badges, badge_texts)
     cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
     root.refuse_what_is_left()
     if not (root.errors or was_committed):
@@ -131,10 +131,10 @@ def _read_points(row: Part) -> Mapping[Severity, int]:
 def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
     if "types" not in part:
         return {}
-    by_type, found = part.part("types"), {}
+    by_type, points_by_type = part.part("types"), {}
     for name in by_type.data:
         if str(name) in TYPE_NUMBERS:
-            found[TYPE_NUMBERS[str(name)]] = _read_points(by_type.part(str(name)))
+            points_by_type[TYPE_NUMBERS[str(name)]] = _read_points(by_type.part(str(name)))
         else:
             by_type.refuse(str(name), "is no violation type; see docs/reference/violation-types.md")
-    return found
+    return points_by_type

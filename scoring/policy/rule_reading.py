@@ -112,18 +112,20 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     """
     if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
         tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
-        stated = [one.days for one in rule.measures if isinstance(one, SettlementHold)]
-        hold = [SettlementHold(days)] if (days := max(tail, *stated, 0)) else []
-        others = [one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)]
-        rule = replace(rule, measures=(*others, *hold, IntakeCap(0)))
+        hold_days = [one.days for one in rule.measures if isinstance(one, SettlementHold)]
+        hold = [SettlementHold(days)] if (days := max(tail, *hold_days, 0)) else []
+        kept_measures = [
+            one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)
+        ]
+        rule = replace(rule, measures=(*kept_measures, *hold, IntakeCap(0)))
     yield rule
     deposits = [one for one in rule.measures if isinstance(one, Deposit)]
     if trade is None or not trade.deposit_is_refilled or not deposits:
         return
-    asked, conditions = combine(deposits), rule.conditions
-    below = min(asked.deposit_minor, rule.condition(Quantity.DEPOSIT).below or asked.deposit_minor)
-    if asked.deposit_ppm or trade.deposit_refill_days:
-        missing = Deposit(below, asked.deposit_ppm, asked.deposit_days)
+    required, conditions = combine(deposits), rule.conditions
+    below = min(required.deposit_minor, rule.condition(Quantity.DEPOSIT).below or required.deposit_minor)
+    if required.deposit_ppm or trade.deposit_refill_days:
+        missing = Deposit(below, required.deposit_ppm, required.deposit_days)
         awaited = Condition(MissingDays(missing), trade.deposit_refill_days + 1)
     else:
         awaited = Condition(Quantity.DEPOSIT, below=below)
@@ -209,24 +211,26 @@ def _read_group(group: Part) -> tuple[ListingGroup, tuple[Condition]]:
     for name in sorted(set(group.data) - set(_GROUP_PARTS)):
         group.refuse(name, "makes no group: a group is a product category, never a nationality or a personal attribute")
     first, last = group.span(MAX_GROUP_DAYS)
-    stated = ListingGroup(group.text("product_category", 1), group.text("legal_ground", 1))
-    return stated, (Condition(Quantity.DAY, first, last + 1),)
+    listing_group = ListingGroup(group.text("product_category", 1), group.text("legal_ground", 1))
+    return listing_group, (Condition(Quantity.DAY, first, last + 1),)
 
 
 def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Part, Measure]]) -> None:
-    for place, measure in read:
+    for measure_part, measure in read:
         if isinstance(measure, Suspension) and rule.condition(Quantity.GOOD_ORDERS).below is not None:
-            place.refuse("", "suspends until good orders end it: state good_orders in rules without a suspension")
+            measure_part.refuse(
+                "", "suspends until good orders end it: state good_orders in rules without a suspension"
+            )
         if isinstance(measure, Suspension) and not rule.names_confirmed_facts:
-            place.refuse(
+            measure_part.refuse(
                 "",
                 "suspends without confirmed facts: state standing.from of at least 1, or confirmed, in its rule",
             )
         if rule.condition(Quantity.LINK).least and isinstance(measure, Suspension | Waiver):
-            place.refuse("", "must not rest on a link: a link suspends nobody, and waives nothing")
+            measure_part.refuse("", "must not rest on a link: a link suspends nobody, and waives nothing")
         awaits_deposit = rule.condition(Quantity.DEPOSIT).below is not None
-        if stops_all_trade(place) and not (rule.names_confirmed_facts or awaits_deposit):
-            place.refuse(
+        if stops_all_trade(measure_part) and not (rule.names_confirmed_facts or awaits_deposit):
+            measure_part.refuse(
                 "",
                 "lets nobody sell, which suspends under another name: state more than 0, or name confirmed facts by"
                 " standing.from or confirmed",
@@ -234,7 +238,7 @@ def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Par
         if rule.group is not None and (
             not isinstance(measure, IntakeCap) or measure.product_category != rule.group.product_category
         ):
-            place.refuse(
+            measure_part.refuse(
                 "", "must be an intake_cap of the group's product_category: a group rule limits new intake alone"
             )
     if rule.group is not None and (rule.tiers or len(rule.conditions) > 1):

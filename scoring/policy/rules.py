@@ -93,9 +93,9 @@ class MissingDays:
     deposit: Deposit
 
     def describe(self, currency: str) -> str:
-        asked = self.deposit
-        parts = [show_amount(asked.amount_minor, currency)] if asked.amount_minor else []
-        parts += [f"{asked.ppm / 10_000:g} % of {asked.days} days' sales"] if asked.ppm else []
+        deposit = self.deposit
+        parts = [show_amount(deposit.amount_minor, currency)] if deposit.amount_minor else []
+        parts += [f"{deposit.ppm / 10_000:g} % of {deposit.days} days' sales"] if deposit.ppm else []
         return f"days without the deposit of {' or '.join(parts)}"
 
 
@@ -313,13 +313,13 @@ class RuleBook:
             holding = {rule.id: rule for rule in self.rules if rule.holds(view)}
             waived = {m.waives for rule in holding.values() for m in rule.measures if isinstance(m, Waiver)}
             views.append((holding, waived))
-        found = []
+        applied_rules = []
         for rule in self.rules:
             waivers = [waived for holding, waived in views if rule.id in holding]
             for measure in rule.measures if waivers else ():
                 is_waived = all(_is_waived(rule, measure, waived) for waived in waivers)
-                found.append(AppliedRule(rule, measure, self._current(rule, measure, seller), is_waived))
-        return found
+                applied_rules.append(AppliedRule(rule, measure, self._current(rule, measure, seller), is_waived))
+        return applied_rules
 
     def terms(self, seller: Situation, begun: Mapping[str, int | None] = NOT_BEGUN, time: int = 0) -> Terms:
         """Return the strictest measures of each kind that hold for a seller and are not waived.
@@ -327,14 +327,14 @@ class RuleBook:
         A deposit is always the whole one: so terms are the same in a cell of a policy's space. `begun`: by rule that
         begins later, since when it holds, seen at a `time`, both in microseconds; other notices are whole.
         """
-        found: list[Measure] = []
+        measures: list[Measure] = []
         for applied in self.apply(seller):
             one, since = applied.current, begun.get(applied.rule.id)
             if isinstance(one, Suspension) and one.terminates and applied.rule.id in begun:
                 one = one.seen_at(one.find_start(since), time)
             is_ahead = since is not None and find_stop(since, applied.rule.refill_days) > time
-            found += [] if applied.waived or is_ahead else [one]
-        return combine(found)
+            measures += [] if applied.waived or is_ahead else [one]
+        return combine(measures)
 
     def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         return _share(self._grow(rule, measure, seller), seller.shared_by)

@@ -38,20 +38,20 @@ def read_seasons(root: Part, measures: Iterable[Measure]) -> tuple[Season, ...]:
     `measures`: from all rules. A season that would lift a limit beyond MAX_VALUE_MINOR is an error.
     """
     read = [(part, _read_season(part)) for part in root.list_of_parts("seasons", MAX_SEASONS, "name")]
-    found = sorted(read, key=lambda one: one[1].first_day)
+    ordered = sorted(read, key=lambda one: one[1].first_day)
     caps = [
         value
         for m in measures
         if isinstance(m, ValueCap)
         for value in (m.value_minor, *(step.value_minor for step in m.grows))
     ]
-    for part, season in found:
+    for part, season in ordered:
         if season.scale(max(caps, default=0)) > MAX_VALUE_MINOR:
             part.refuse("times_ppm", f"lifts a value_cap beyond {MAX_VALUE_MINOR:,}")
-    for (_, before), (part, season) in itertools.pairwise(found):
+    for (_, before), (part, season) in itertools.pairwise(ordered):
         if season.first_day <= before.last_day:
             part.refuse("from", f"lies within the season {before.name}: on each day there is one at most")
-    return tuple(season for _, season in found)
+    return tuple(season for _, season in ordered)
 
 
 def _read_season(part: Part) -> Season:

@@ -136,10 +136,10 @@ class Space:
     def has_violations(self, cell: Cell) -> bool:
         return any(cell.values[: len(self.fact_axes)])
 
-    def values_by(self, place: int, cell: Cell) -> Mapping[Operand, int]:
-        """Return the cell's values of the quantities that the policy at `place` reads."""
+    def values_by(self, number: int, cell: Cell) -> Mapping[Operand, int]:
+        """Return the cell's values of the quantities that the policy at `number` reads."""
         of_axes = zip(self.axes, cell.values, strict=True)
-        return {axis.operand: value for axis, value in of_axes if place in axis.places}
+        return {axis.operand: value for axis, value in of_axes if number in axis.places}
 
     def find_thin_file(self, cell: Cell) -> tuple[int, int] | None:
         """Return (settled orders, days of tenure) in a cell that make a file thin for `cell.thin` alone, if any."""
@@ -152,12 +152,12 @@ class Space:
                     return orders, tenure
         return None
 
-    def situation(self, place: int, cell: Cell) -> Situation:
-        """Return a cell's sellers as the rules of the policy at `place` see them."""
-        policy, values, tier = self.policies[place], self.values_by(place, cell), cell.tier
+    def situation(self, number: int, cell: Cell) -> Situation:
+        """Return a cell's sellers as the rules of the policy at `number` see them."""
+        policy, values, tier = self.policies[number], self.values_by(number, cell), cell.tier
         if tier is None:
             tier = policy.tier_with_standing(cell.points, values.get(Quantity.STANDING, 0))
-        return Situation.of_values(tier, values, cell.marketplace, rated_by_violation=place in cell.thin)
+        return Situation.of_values(tier, values, cell.marketplace, rated_by_violation=number in cell.thin)
 
     def describe_points(self, points: int) -> str:
         """Return the band that begins at `points`, as `points 500 to 599`."""
@@ -217,8 +217,8 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
     """
     keys = [policy.standing and policy.standing.key for policy in policies]
     edges: dict[tuple[Operand, tuple[int, ...]], set[int]] = {}
-    for place, policy in enumerate(policies):
-        sharing = tuple(other for other, key in enumerate(keys) if key == keys[place])
+    for number, policy in enumerate(policies):
+        sharing = tuple(other for other, key in enumerate(keys) if key == keys[number])
         limits = policy.standing.at_most.values() if policy.standing is not None else ()
         of_standing = ((Quantity.STANDING, limit) for limit in limits)
         for operand, value in (*of_standing, *policy.rule_book.list_edges()):
@@ -249,7 +249,7 @@ def _list_thin(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
 
 
 def _find_thin(policies: Sequence[Policy], orders: int, tenure: int) -> tuple[int, ...]:
-    return tuple(place for place, policy in enumerate(policies) if policy.is_thin(orders, tenure))
+    return tuple(number for number, policy in enumerate(policies) if policy.is_thin(orders, tenure))
 
 
 def find_last_value(values: Sequence[int], first: int) -> int:
@@ -257,8 +257,8 @@ def find_last_value(values: Sequence[int], first: int) -> int:
 
     The last range ends at 2**63 - 1. Raises ValueError if no range begins at `first`.
     """
-    place = values.index(first) + 1
-    return values[place] - 1 if place < len(values) else 2**63 - 1
+    index = values.index(first) + 1
+    return values[index] - 1 if index < len(values) else 2**63 - 1
 
 
 def show_range(values: Sequence[int | None], first: int, most: int | None = None, currency: str = "") -> str:

@@ -79,10 +79,10 @@ class StandingTable:
         if self.types:
             of_type = _table(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, severity]
             worth = np.where(of_type >= 0, of_type, worth)
-        given = np.where(age < self.find_expiry(v.day) - v.day, worth, 0)
+        points = np.where(age < self.find_expiry(v.day) - v.day, worth, 0)
         first = np.flatnonzero(first_of_runs(v.case, v.incident))
         by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
-        largest = reduce_runs(np.maximum, given, by_category)
+        largest = reduce_runs(np.maximum, points, by_category)
         sums = np.minimum(reduce_runs(np.add, largest, np.searchsorted(by_category, first)), self.incident_cap)
         case = v.case[first]
         starts = np.flatnonzero(first_of_runs(case))

@@ -121,10 +121,10 @@ def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> t
     o = visible.overrides
     named = (o.case, o.occur_time, o.until, o.status)
     for case, time, until, tier in zip(*(column.tolist() for column in named), strict=True):
-        stated = np.where(days * DAY < until, tier, 0)
-        override[:, case] = np.where(days * DAY > time, stated, override[:, case])
+        tiers = np.where(days * DAY < until, tier, 0)
+        override[:, case] = np.where(days * DAY > time, tiers, override[:, case])
 
-    violations, kept = sort_violations(judged.reports, judged.counts)
+    violations, order = sort_violations(judged.reports, judged.counts)
     earliest = np.full(cases, NEVER)
     np.minimum.at(earliest, violations.case, violations.day)
     is_guilty: Bools = midnights > earliest
@@ -132,10 +132,10 @@ def _collect_columns(seller_facts: SellerFacts, days: Ints, policy: Policy) -> t
     best = np.full(shape, int(RATED_TIERS[-1]))
     if policy.standing is not None:
         is_seen = violations.day < midnights
-        units = judged.units[kept]
+        units = judged.units[order]
         if units.any():
             units = np.where(is_seen, units, 0)
-        severity = raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept])
+        severity = raise_severities(violations, judged.severity[order], units, judged.is_reduced[order])
         age = np.where(is_seen, midnights - violations.day, NEVER)
         standing = policy.standing.by_case(violations, age, severity, cases)
         best = policy.standing.bound(best.ravel(), standing.ravel()).reshape(shape)

@@ -74,9 +74,9 @@ def list_ended(
 
 
 def _list_until(moves: Iterable[Move], after: str, time: int) -> list[Move]:
-    known = [move for move in moves if move.time < time]
-    last = max((place for place, move in enumerate(known) if move.after == after), default=-1)
-    return known[: last + 1]
+    earlier_moves = [move for move in moves if move.time < time]
+    last = max((number for number, move in enumerate(earlier_moves) if move.after == after), default=-1)
+    return earlier_moves[: last + 1]
 
 
 class ServedPair(NamedTuple):
@@ -120,14 +120,14 @@ def _find_newest_facts(core: CoreAnswer) -> list[int]:
 
     Such a fact is a confirmation, a change of control, or a lower level of the identity.
     """
-    known = core.known
-    rows, columns = known.table.rows, known.columns
-    established = establish(core.facts, rows, known.table.rows_by_case(), known.observe_time)
-    newest = [max((one.time for one in found), default=-1) for found in established]
+    seller_facts = core.known
+    rows, columns = seller_facts.table.rows, seller_facts.columns
+    established = establish(core.facts, rows, seller_facts.table.rows_by_case(), seller_facts.observe_time)
+    newest = [max((one.time for one in violations), default=-1) for violations in established]
     about = columns.take(np.isin(columns.kind, (Kind.CONTROL, Kind.IDENTITY)))
     for case in np.unique(about.case).tolist():
         times = [sign.time for sign in list_signs_of_control(about.take(about.case == case), rows)]
-        newest[case] = max([newest[case], *(time for time in times if time <= known.observe_time)])
+        newest[case] = max([newest[case], *(time for time in times if time <= seller_facts.observe_time)])
     return newest
 
 
@@ -136,15 +136,15 @@ def _keep_tier(
 ) -> SellerScore | None:
     if score is None or score.tier is None or score.override:
         return score
-    kept = [
+    earlier_tiers = [
         (before.tier, one.until)
         for one in earlier
         if one.counts[case] and (before := one.core.scores[case]) is not None and before.tier is not None
     ]
-    better = [until for tier, until in kept if tier > score.tier]
+    better = [until for tier, until in earlier_tiers if tier > score.tier]
     if not better:
         return score
-    tier, until = max(tier for tier, _ in kept), min(better)
+    tier, until = max(tier for tier, _ in earlier_tiers), min(better)
     return replace(
         score,
         tier=tier,

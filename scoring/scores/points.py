@@ -57,9 +57,9 @@ def find_points(
     `is_needed`: the midnights to compute, of shape (midnights, n), known or not; the others are 0. By default the
     policy's clear days are filled, and only midnights that the table does not know are computed.
     """
-    n, found = len(seller_facts.sellers), seller_facts.table.midnights if is_needed is None else None
+    n, known_midnights = len(seller_facts.sellers), seller_facts.table.midnights if is_needed is None else None
     if is_needed is None:
-        is_needed = np.ones((policy.clear_days, n), dtype=np.bool_) if found is None else found < 0
+        is_needed = np.ones((policy.clear_days, n), dtype=np.bool_) if known_midnights is None else known_midnights < 0
     days = np.flatnonzero(is_needed.any(axis=1))
     step = max(MAX_CELLS // max(len(seller_facts.table), 1), policy.clear_days, 1)
     midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
@@ -84,7 +84,9 @@ def find_points(
                 SellerPoints(views.facts, sums, x[:n], raw[:n], now, upheld, low, high, midnights, is_thin)
             )
     [first] = now_in_first
-    return first if found is None else replace(first, midnights=np.where(is_needed, midnights, found))
+    return (
+        first if known_midnights is None else replace(first, midnights=np.where(is_needed, midnights, known_midnights))
+    )
 
 
 def compute_chosen_points(

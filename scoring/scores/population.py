@@ -55,10 +55,10 @@ class Population:
 
     def sells(self, product_category: str) -> Bools:
         """Return a mask of sellers with settled orders in a product category."""
-        found = np.zeros(self.facts.cases, dtype=np.bool_)
+        sells = np.zeros(self.facts.cases, dtype=np.bool_)
         codes = [code for code, name in enumerate(self.known.table.products) if name == product_category]
-        found[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
-        return found
+        sells[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
+        return sells
 
 
 def observe(
@@ -70,8 +70,8 @@ def observe(
         facts = seller_facts.view().facts
     else:
         widest = max(policies, key=lambda policy: policy.clear_days)
-        found = find_points(seller_facts, artifact, widest)
-        facts, points = found.facts, np.concatenate([found.now[None], found.midnights])
+        points_found = find_points(seller_facts, artifact, widest)
+        facts, points = points_found.facts, np.concatenate([points_found.now[None], points_found.midnights])
     return Population(marketplace, seller_facts, artifact, facts, points)
 
 
@@ -147,8 +147,8 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     terms_of = np.array(of_key, dtype=np.int64)[which.ravel()]
     cases = np.flatnonzero(np.isin(which.ravel(), [*closing]) & people.exists).tolist()
     for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
-        left = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
-        terms_of[case] = terms.setdefault(left, len(terms))
+        stricter = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
+        terms_of[case] = terms.setdefault(stricter, len(terms))
     return Placement(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
 
 
@@ -183,11 +183,13 @@ def add_cautions(
     by_rule |= {f"caution~{rule.id}": 0 for rule in (policy.caution.rules if policy.caution is not None else ())}
     places = {term: number for number, term in enumerate(placed.terms)}
     terms_of = placed.terms_of.copy()
-    for case, found in cautions.items():
-        for rule in {caution.rule for caution in found}:
+    for case, cautions_of_case in cautions.items():
+        for rule in {caution.rule for caution in cautions_of_case}:
             by_rule[f"caution~{rule}"] += 1
         measures = [
-            policy.rule_book.limit_days(measure, marketplace) for caution in found for measure in caution.measures
+            policy.rule_book.limit_days(measure, marketplace)
+            for caution in cautions_of_case
+            for measure in caution.measures
         ]
         stricter = placed.terms[terms_of[case]].stricter_of(combine(measures))
         terms_of[case] = places.setdefault(stricter, len(places))
@@ -199,8 +201,8 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     counts = np.isin(v.category, [int(c) for c in counter.categories]) & (v.severity >= int(counter.severity))
-    mine = v.take(counts & (age < counter.days) & (v.case < n))
-    return np.bincount(mine.case[first_of_runs(mine.case, mine.incident)], minlength=n).astype(np.int64)
+    counted = v.take(counts & (age < counter.days) & (v.case < n))
+    return np.bincount(counted.case[first_of_runs(counted.case, counted.incident)], minlength=n).astype(np.int64)
 
 
 def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Ints, Ints]:

@@ -122,8 +122,8 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
     worst = np.maximum.reduceat(severity[order], starts)
     count = np.diff(starts, append=len(order))
     case, category = case[order][starts], category[order][starts]
-    for place in np.lexsort((category, -count, -worst, case)).tolist():
-        codes[case[place]] += (reason_code(Category(category[place])),)
+    for row in np.lexsort((category, -count, -worst, case)).tolist():
+        codes[case[row]] += (reason_code(Category(category[row])),)
     return codes
 
 
@@ -135,18 +135,18 @@ def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeatur
         if isinstance(feature, Feature) and feature.subject in CONDUCT:
             alone[:, column] = feature.compute(bare)
     parts, expected = np.split(page.parts(np.concatenate([x, alone])), 2)
-    found: dict[str, Ints] = {}
+    lost: dict[str, Ints] = {}
     for column, feature in enumerate(features):
         if feature is None:
             continue
         subject = feature.subject
         if subject in CONDUCT:
             few_orders = Subject.ORDERS.value
-            found[few_orders] = found.get(few_orders, 0) + expected[:, column]
+            lost[few_orders] = lost.get(few_orders, 0) + expected[:, column]
         if subject is not Subject.INCIDENTS:
-            own = parts[:, column] - expected[:, column] if subject in CONDUCT else parts[:, column]
-            found[subject.value] = found.get(subject.value, 0) + own
-    return found
+            points = parts[:, column] - expected[:, column] if subject in CONDUCT else parts[:, column]
+            lost[subject.value] = lost.get(subject.value, 0) + points
+    return lost
 
 
 def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]) -> list[tuple[str, ...]]:
@@ -221,13 +221,13 @@ def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow])
 
 
 def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
-    found: dict[int, list[int]] = {}
+    sums_by_day: dict[int, list[int]] = {}
     columns = (facts.exposure_day, facts.exposure_orders, facts.exposure_failures)
     for day, orders, failures in zip(*(column[chosen].tolist() for column in columns), strict=True):
-        sums = found.setdefault(day, [0, 0])
+        sums = sums_by_day.setdefault(day, [0, 0])
         sums[0] += orders
         sums[1] += failures
-    return tuple(ExposureDay(day, *sums) for day, sums in sorted(found.items(), reverse=True))
+    return tuple(ExposureDay(day, *sums) for day, sums in sorted(sums_by_day.items(), reverse=True))
 
 
 def _cite_findings(

@@ -131,8 +131,8 @@ def _collect_common(seller_facts: SellerFacts, facts: Facts, policy: Policy, cau
         if (omitted := seller_facts.omitted.get(seller)) is not None:
             allegations[case] += omitted.allegations
             until[case] = min(until[case], omitted.unchanged_until)
-    for case, found in cautions.items():
-        until[case] = min(until[case], *(one.end for one in found))
+    for case, cautions_of_case in cautions.items():
+        until[case] = min(until[case], *(one.end for one in cautions_of_case))
     return _Common(incidents, standing, cautions, allegations, until)
 
 
@@ -176,9 +176,9 @@ def _build_scores(
         if not exists:
             scores.append(None)
             continue
-        given: dict[str, Any] = {"state": ScoreState.UNRATED}
+        fields: dict[str, Any] = {"state": ScoreState.UNRATED}
         if rated:
-            given = {
+            fields = {
                 "state": ScoreState.RATED,
                 "points": now,
                 "points_low": low,
@@ -191,7 +191,7 @@ def _build_scores(
         reasons = tuple(chain.from_iterable(of_codes)) if rated else (THIN_FILE,)
         scores.append(
             SellerScore(
-                **given,
+                **fields,
                 tier=Tier(tier),
                 badge=policy.badges[tier],
                 band=policy.find_band(Tier(tier), least if rated else None),
@@ -212,7 +212,7 @@ def _list_bounds(
         STANDING: tiers != policy.tier_numbers(lowest),
         CLEAR_DAYS_PENDING: tiers != policy.tiers_with_standing(points.now, standing),
     }
-    flags = zip(*(found.tolist() for found in bounds.values()), strict=True)
+    flags = zip(*(flag.tolist() for flag in bounds.values()), strict=True)
     return [tuple(compress(bounds, each)) for each in flags]
 
 

@@ -13,14 +13,14 @@ from scoring.policy.rules import FailureRate, Measured, MissingDays, Operand, Ru
 
 def list_values(policies: Iterable[Policy]) -> set[str]:
     """Return the values of exposure that rules and growing caps ask for: currencies, and the names of failures."""
-    found: set[str] = set()
+    values: set[str] = set()
     for policy in policies:
         for operand in policy.rule_book.operands:
             if isinstance(operand, SettledValue):
-                found.add(policy.rule_book.currency)
+                values.add(policy.rule_book.currency)
             elif isinstance(operand, FailureRate) and operand.of != SERVICE_FAILURES:
-                found.update(operand.of)
-    return found
+                values.update(operand.of)
+    return values
 
 
 def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str, Ints]:
@@ -31,12 +31,12 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
     if currency not in table.values:
         return {}
     value, case = table.values[currency][facts.exposure_row], facts.exposure_case
-    found = {"": add_up_amounts(value, case, facts.cases)}
+    settled = {"": add_up_amounts(value, case, facts.cases)}
     for code, name in enumerate(table.products):
-        mine = np.flatnonzero(facts.exposure_product == code)
+        of_category = np.flatnonzero(facts.exposure_product == code)
         if name:
-            found[name] = add_up_amounts(value[mine], case[mine], facts.cases)
-    return found
+            settled[name] = add_up_amounts(value[of_category], case[of_category], facts.cases)
+    return settled
 
 
 def add_up_recent(facts: Facts, table: FactTable, book: RuleBook, days_ago: int = 0) -> Ints:
@@ -54,11 +54,11 @@ def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits:
 
     `deposits`: held now, and at the end of each earlier day, of shape (days, cases).
     """
-    asked = [operand for operand in book.operands if isinstance(operand, MissingDays)]
-    days: dict[Measured, Ints] = {operand: np.zeros(facts.cases, dtype=np.int64) for operand in asked}
-    for ago, held in enumerate(deposits if asked else ()):
+    operands = [operand for operand in book.operands if isinstance(operand, MissingDays)]
+    days: dict[Measured, Ints] = {operand: np.zeros(facts.cases, dtype=np.int64) for operand in operands}
+    for ago, held in enumerate(deposits if operands else ()):
         recent = add_up_recent(facts, table, book, ago)
-        for operand in asked:
+        for operand in operands:
             owed = np.maximum(operand.deposit.amount_minor, take_share(recent, operand.deposit.ppm))
             days[operand] += (days[operand] == ago) & (held < owed) & (ago <= facts.observe_day - facts.begin_day)
     return days

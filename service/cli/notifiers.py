@@ -38,8 +38,8 @@ def show_notifiers(
         if notifier:
             emit_one(_row(connection.get_notifier(where, notifier, **times)), output)
             return
-        found = connection.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
-        rows = [_row(one) for one in cut_to_limit(limit, found)]
+        notifiers = connection.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
+        rows = [_row(one) for one in cut_to_limit(limit, notifiers)]
     emit(rows, output, COLUMNS)
 
 

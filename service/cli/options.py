@@ -30,11 +30,11 @@ def require_folder_of(parameter: typer.CallbackParam, file: Path | None) -> Path
     return file
 
 
-def require_place(parameter: typer.CallbackParam, place: str) -> str:
+def require_place(parameter: typer.CallbackParam, target: str) -> str:
     """Refuse a file to write if its folder is missing; a URL, or a folder to make, is any other name."""
-    if place.endswith(".parquet"):
-        require_folder_of(parameter, Path(place))
-    return place
+    if target.endswith(".parquet"):
+        require_folder_of(parameter, Path(target))
+    return target
 
 
 def time_option(name: str, help: str) -> Any:  # noqa: A002 as Typer calls it

@@ -168,10 +168,10 @@ def format_count(count: int, noun: str) -> str:
 
 def cut_to_limit(limit: int, rows: Iterable[T]) -> list[T]:
     """Return the first `limit` rows; say on stderr if there are more. Reads one row beyond the limit."""
-    taken = list(islice(rows, limit + 1))
-    if len(taken) > limit:
+    first_rows = list(islice(rows, limit + 1))
+    if len(first_rows) > limit:
         say(f"there are more than {limit:,}; show more with --limit")
-    return taken[:limit]
+    return first_rows[:limit]
 
 
 def write(text: str) -> None:
@@ -233,16 +233,16 @@ def emit(
 
     fields = list(dict.fromkeys(name for row in rows for name in row))
     wanted = [*columns] or [Column(name) for name in fields]
-    shown = wanted[: _count_fitting(wanted, rows)]
-    cells = [[column.cell(row) for row in rows] for column in shown]
+    columns_shown = wanted[: _count_fitting(wanted, rows)]
+    cells = [[column.cell(row) for row in rows] for column in columns_shown]
     table = Table(box=None, pad_edge=False)
-    for column, values in zip(shown, cells, strict=True):
+    for column, values in zip(columns_shown, cells, strict=True):
         numeric = all(isinstance(value, int | float) or value is None for value in values)
         table.add_column(column.heading, justify="right" if numeric else "left", overflow="fold")
     for row in zip(*cells, strict=True):
         table.add_row(*map(_cell_text, row))
     print_table(table)
-    if hidden := [name for name in fields if not any(name in column.field_names for column in shown)]:
+    if hidden := [name for name in fields if not any(name in column.field_names for column in columns_shown)]:
         say(wrap_line(f"not shown: {', '.join(hidden)}; show them with -o json", sys.stderr).rstrip("\n"))
 
 
@@ -253,11 +253,11 @@ def _cell_text(value: Any) -> str:
 
 
 def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
-    left, width = terminal_width(), 0
+    available, width = terminal_width(), 0
     for number, column in enumerate(columns):
         longest = max(len(_cell_text(value)) for value in (column.heading, *map(column.cell, rows)))
         width += min(longest, max(FOLDED, len(column.heading))) + GAP * bool(number)
-        if width > left:
+        if width > available:
             return max(number, 1)
     return len(columns)
 

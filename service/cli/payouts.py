@@ -57,9 +57,9 @@ def payouts(
     with client(marketplace) as (connection, where), StepProgress() as progress:
         for line, name, fields in orders:
             seller = fields["seller"]
-            others: dict[str, Any] = {} if is_stated else {AHEAD: ahead[seller]}
+            ahead_of_order: dict[str, Any] = {} if is_stated else {AHEAD: ahead[seller]}
             try:
-                payout = connection.evaluate_payout(where, **fields, **others)
+                payout = connection.evaluate_payout(where, **fields, **ahead_of_order)
             except SellertrustCallError as error:
                 error.message = f"line {line}{', ' if error.fields else ': '}{error.message}"
                 error.fields = [(f"line {line}, {path}", description) for path, description in error.fields]
@@ -107,8 +107,8 @@ def _list_reasons(response: EvaluatePayoutResponse, *, is_delivered: bool) -> It
     if response.delivery_hold_days:
         yield f"held {format_count(response.delivery_hold_days, 'day')} after the delivery"
     if response.HasField("ahead_limit_minor"):
-        most = format_amount(response.ahead_limit_minor, response.currency)
-        yield f"orders younger than {format_count(response.ahead_days, 'day')} get at most {most} together"
+        limit_text = format_amount(response.ahead_limit_minor, response.currency)
+        yield f"orders younger than {format_count(response.ahead_days, 'day')} get at most {limit_text} together"
     if response.reserve_ppm:
         yield f"{response.reserve_ppm / 10_000:g} % held {format_count(response.reserve_days, 'day')} after the capture"
 
@@ -138,11 +138,11 @@ def _read_orders(file: Path) -> Orders:
 
 
 def _check_columns(columns: Sequence[str]) -> None:
-    known = [ORDER, *FIELDS]
-    for place, name in enumerate(columns):
-        if name not in known:
-            raise invalid("line 1", f"{name!r} is no column. Use {', '.join(known)}{advise_commas(columns)}.")
-        if name in columns[:place]:
+    allowed = [ORDER, *FIELDS]
+    for number, name in enumerate(columns):
+        if name not in allowed:
+            raise invalid("line 1", f"{name!r} is no column. Use {', '.join(allowed)}{advise_commas(columns)}.")
+        if name in columns[:number]:
             raise invalid("line 1", f"states the column {name} twice")
     if lacking := [name for name in NEEDED if name not in columns]:
         raise invalid("line 1", f"lacks the column {lacking[0]}")

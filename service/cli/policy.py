@@ -44,16 +44,16 @@ def check(
     from service.policy.policy_file import SHIPPED_POLICY, read_policy
 
     path = policy or load().policy or SHIPPED_POLICY
-    found = read_policy(path)
+    new_policy = read_policy(path)
     if against is not None:
         if strict:
             raise invalid("--strict", "does not belong to --against; leave out one of them")
-        _show_differences(read_policy(against), found, output)
+        _show_differences(read_policy(against), new_policy, output)
         return
-    _show_oddities(found, output, is_strict=strict)
+    _show_oddities(new_policy, output, is_strict=strict)
     beside = path.with_suffix(".cases.toml")
     if beside.exists():
-        _run_cases(found, beside)
+        _run_cases(new_policy, beside)
 
 
 def _show_oddities(policy: "ReadPolicy", output: Format, *, is_strict: bool) -> None:
@@ -90,8 +90,8 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
         path = text.partition(" ")[0]
         parts.setdefault(path if output is Format.JSON else ".".join(path.split(".")[:2]), []).append(text)
     for part, texts in parts.items():
-        many = f"{len(texts):,} values of {part}, such as " if len(texts) > 1 else ""
-        say(f"changed: {many}{texts[0]}")
+        count_text = f"{len(texts):,} values of {part}, such as " if len(texts) > 1 else ""
+        say(f"changed: {count_text}{texts[0]}")
     versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
     say(f"{format_count(len(with_example), 'situation')} of {versions[0]} changed by {versions[1]}")
     if len(changes) > len(with_example):
@@ -130,9 +130,11 @@ def _describe_aspect(aspect: str, by_change: dict[str, list[int]]) -> str:
     if len(by_change) == 1:
         return f"{aspect} {next(iter(by_change))}"
     ordered = sorted(by_change.items(), key=lambda one: -len(one[1]))
-    shown = ", ".join(f"{change} ({len(numbers):,})" for change, numbers in ordered[:VALUES_SHOWN])
-    others = len(ordered) - VALUES_SHOWN
-    return f"{aspect} {shown}" + (f" and {format_count(others, 'other')} (-o json)" if others > 0 else "")
+    values_text = ", ".join(f"{change} ({len(numbers):,})" for change, numbers in ordered[:VALUES_SHOWN])
+    hidden_count = len(ordered) - VALUES_SHOWN
+    return f"{aspect} {values_text}" + (
+        f" and {format_count(hidden_count, 'other')} (-o json)" if hidden_count > 0 else ""
+    )
 
 
 def _run_cases(policy: "ReadPolicy", file: Path) -> None:

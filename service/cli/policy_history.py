@@ -84,7 +84,7 @@ def commit(
             propose(connection, request, actor=who, reason=reason, output=output)
             return
         try:
-            done = connection.commit_policy(
+            response = connection.commit_policy(
                 new_policy.text,
                 actor=who,
                 reason=reason,
@@ -97,7 +97,7 @@ def commit(
             if remedy := _list_accepting(error.metadata.get("losses", ""), new_policy.rule_book.currency):
                 error.add_note(f"if you accept it, add {remedy}")
             raise
-    _report(done.move, done.serving_digest, output, new_policy.rule_book.currency)
+    _report(response.move, response.serving_digest, output, new_policy.rule_book.currency)
     days = max(new_policy.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
     if days and not ground:
         say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}; all else acts now")
@@ -105,9 +105,9 @@ def commit(
 
 
 def _list_accepting(losses: str, currency: str) -> str:
-    stated = (loss.split("=") for loss in losses.split())
+    pairs = (loss.split("=") for loss in losses.split())
     return " ".join(
-        f"--accept-loss '{name}={format_amount(int(sum_), currency)}'" for name, sum_ in stated if sum_ != "any"
+        f"--accept-loss '{name}={format_amount(int(sum_), currency)}'" for name, sum_ in pairs if sum_ != "any"
     )
 
 
@@ -119,8 +119,8 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
     """
     with client() as (connection, _):
         digest = connection.get_policy(expected).policy.digest if expected else None
-        done = connection.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
-        _report(done.move, done.serving_digest, output, _find_currency(connection, done.move))
+        response = connection.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
+        _report(response.move, response.serving_digest, output, _find_currency(connection, response.move))
 
 
 @app.command("show")
@@ -146,17 +146,22 @@ def show(
             emit(rows, output)
             return
         response = connection.get_policy(policy)
-    shown, commit = response.policy, response.commit
+    shown_policy, commit = response.policy, response.commit
     if output is Format.JSON:
-        row = {"digest": shown.digest, "policy": shown.policy_name, "version": shown.policy_version, "text": shown.text}
+        row = {
+            "digest": shown_policy.digest,
+            "policy": shown_policy.policy_name,
+            "version": shown_policy.policy_version,
+            "text": shown_policy.text,
+        }
         moved = _make_policy_move_row(commit, output) if response.HasField("commit") else None
-        emit_one(row | {"is_served": shown.digest == response.serving_digest, "commit": moved}, output)
+        emit_one(row | {"is_served": shown_policy.digest == response.serving_digest, "commit": moved}, output)
         return
-    say(f"{shown.policy_name} version {shown.policy_version}, digest {shown.digest}")
+    say(f"{shown_policy.policy_name} version {shown_policy.policy_version}, digest {shown_policy.digest}")
     if commit.certificate:
-        accepted = _describe_losses(commit.accepted_losses, _read_currency(shown.text)) or "no loss"
+        accepted = _describe_losses(commit.accepted_losses, _read_currency(shown_policy.text)) or "no loss"
         say(f"loss certificate {commit.certificate}; {commit.actor} accepted {accepted}")
-    write(shown.text)
+    write(shown_policy.text)
 
 
 def _find_currency(connection: Client, move: PolicyMove) -> str:

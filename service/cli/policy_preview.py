@@ -59,16 +59,16 @@ def preview(
     os.nice(10)
     settings, after = load(), read_policy(policy)
     with open_ledger(settings) as ledger:
-        asked = _make_question(settings, ledger, after, against, since)
+        question = _make_question(settings, ledger, after, against, since)
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
             if output is Format.TABLE:
-                _print_sample(asked, look(ledger, places, replace(asked, max_violations=0), progress, SAMPLE))
-            found = look(ledger, places, asked, progress)
+                _print_sample(question, look(ledger, places, replace(question, max_violations=0), progress, SAMPLE))
+            result = look(ledger, places, question, progress)
     if output is Format.JSON:
-        emit_one(_preview_as_json(asked, found), output)
+        emit_one(_preview_as_json(question, result), output)
     else:
-        _print_preview(asked, found)
+        _print_preview(question, result)
 
 
 def _make_question(
@@ -106,11 +106,11 @@ def _print_sample(question: "Question", result: "Preview") -> None:
 def _list_segments(question: "Question", result: "Preview", times: float = 1) -> list[dict[str, Any]]:
     currency, rows = question.currency, []
     for kind, name, counts in result.segment_rows():
-        scaled = {what: round(count * times) for what, count in counts.items()}
-        pairs = {what: (scaled.pop(f"{what}_before"), scaled.pop(f"{what}_after")) for what in ("held", "deposits")}
+        scaled = {total: round(count * times) for total, count in counts.items()}
+        pairs = {total: (scaled.pop(f"{total}_before"), scaled.pop(f"{total}_after")) for total in ("held", "deposits")}
         row = {"by": kind, "segment": name, **scaled}
         if currency:
-            row |= {what: " -> ".join(format_amount(one, currency) for one in pair) for what, pair in pairs.items()}
+            row |= {total: " -> ".join(format_amount(one, currency) for one in pair) for total, pair in pairs.items()}
         rows.append(row)
     return rows
 

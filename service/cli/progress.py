@@ -36,7 +36,7 @@ class StepProgress:
         if self._bars:
             self._bars.stop()
 
-    def __call__(self, step: str, done: int, total: int) -> None:
+    def __call__(self, step: str, done_count: int, total: int) -> None:
         if step != self._step:
             self._step = step
             self._began = self._wrote = time.monotonic()
@@ -44,14 +44,14 @@ class StepProgress:
                 self._task = self._bars.add_task(step, total=total)
             else:
                 sys.stderr.write(f"{step} ...\n")
-        if done >= total:
+        if done_count >= total:
             self.seconds[step] = time.monotonic() - self._began
         if self._bars and self._task is not None:
-            self._bars.update(self._task, completed=done, total=total)
-        elif done >= total:
+            self._bars.update(self._task, completed=done_count, total=total)
+        elif done_count >= total:
             sys.stderr.write(f"{step}: done in {self.seconds[step]:.1f} s\n")
             self._step = ""
         elif not self._bars and time.monotonic() - self._wrote >= SECONDS_BETWEEN_LINES:
             self._wrote = time.monotonic()
-            sys.stderr.write(f"{step}: {100 * done // total} %\n")
+            sys.stderr.write(f"{step}: {100 * done_count // total} %\n")
         sys.stderr.flush()

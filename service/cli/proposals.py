@@ -59,8 +59,8 @@ def show(
         if proposal:
             emit_one(_proposal_row(connection.get_proposal(_full_name(proposal, where)), output), output)
             return
-        found = connection.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
-        rows = [_proposal_row(one, output) for one in cut_to_limit(limit, found)]
+        proposals = connection.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
+        rows = [_proposal_row(one, output) for one in cut_to_limit(limit, proposals)]
     emit(rows, output, [Column(name) for name in _SUMMARY])
 
 
@@ -104,17 +104,17 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
     The case of network export goes into case-ID.json and case-ID.html, in the working folder.
     """
     with client(marketplace) as (connection, where):
-        found = connection.get_proposal(_full_name(proposal, where))
-        if found.WhichOneof("request") is None:
+        approved = connection.get_proposal(_full_name(proposal, where))
+        if approved.WhichOneof("request") is None:
             raise invalid("PROPOSAL", "was erased with the seller whom it was about, or is of a newer release")
-        done = connection.carry_out(found)
-        while isinstance(done, DecideViolationsResponse) and done.remaining:
-            say(f"{done.decided:,} of {done.count:,} decided")
-            done = connection.carry_out(found)
-    if isinstance(done, ExportCaseResponse):
-        emit_one(_write_case(done, found.name.rpartition("/")[2]), output)
+        response = connection.carry_out(approved)
+        while isinstance(response, DecideViolationsResponse) and response.remaining:
+            say(f"{response.decided:,} of {response.count:,} decided")
+            response = connection.carry_out(approved)
+    if isinstance(response, ExportCaseResponse):
+        emit_one(_write_case(response, approved.name.rpartition("/")[2]), output)
     else:
-        emit_one(dict_of(done), output)
+        emit_one(dict_of(response), output)
 
 
 def _write_case(case: ExportCaseResponse, proposal: str) -> dict[str, str]:
@@ -127,11 +127,11 @@ def _write_case(case: ExportCaseResponse, proposal: str) -> dict[str, str]:
 
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
     """Create a proposal of a request under a random id; show it, and say who has to do what next."""
-    found = connection.create_proposal(request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12])
-    emit_one(_proposal_row(found, output), output)
+    created = connection.create_proposal(request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12])
+    emit_one(_proposal_row(created, output), output)
     say(
-        f"nothing was done; {format_count(found.persons_missing, 'person')} more to approve it: sellertrust proposal show"
-        f" {found.name}; once they have, carry it out: sellertrust proposal carry-out {found.name}"
+        f"nothing was done; {format_count(created.persons_missing, 'person')} more to approve it: sellertrust proposal show"
+        f" {created.name}; once they have, carry it out: sellertrust proposal carry-out {created.name}"
     )
 
 
@@ -143,14 +143,14 @@ def _proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
     row = {"proposal": proposal.name, "method": field, "author": proposal.steps[0].principal} | row
     if output is Format.JSON:
         return row | {"request": request, "steps": steps}
-    shown = [f"{name} {value}" for name, value in sorted(row.pop("basis").items())]
+    basis = [f"{name} {value}" for name, value in sorted(row.pop("basis").items())]
     texts = [line for name, value in request.items() for line in _lines(name, value)]
-    return row | {"basis": shown, "request": texts, "steps": [_step_text(step) for step in steps]}
+    return row | {"basis": basis, "request": texts, "steps": [_step_text(step) for step in steps]}
 
 
 def _lines(name: str, value: object) -> list[str]:
-    first, *others = str(value).splitlines() or [""]
-    return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, others)]
+    first, *other_lines = str(value).splitlines() or [""]
+    return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, other_lines)]
 
 
 def _step_text(step: dict[str, Any]) -> str:

@@ -33,9 +33,9 @@ def report(
     from service.web.public.report import write_csv, write_html
 
     with client(marketplace) as (connection, where):
-        found = connection.get_transparency_report(where, period)
+        response = connection.get_transparency_report(where, period)
     if html is None:
-        write(write_csv(found))
+        write(write_csv(response))
         return
-    html.write_text(write_html(found, where, match_language(language) or "en", alone=True), encoding="utf-8")
+    html.write_text(write_html(response, where, match_language(language) or "en", alone=True), encoding="utf-8")
     say(f"wrote {html}")

@@ -28,15 +28,15 @@ def dict_of(message: Message) -> dict[str, Any]:
 
 
 def _read_at_path(message: Message, path: list[str]) -> Any:
-    field, *others = path
+    field, *inner_path = path
     descriptor = message.DESCRIPTOR.fields_by_name[field]
     value: Any = getattr(message, field)
     if not isinstance(value, str | int | float | Message):
         return dict(value) if hasattr(value, "items") else [_plain(descriptor, one) for one in value]
     if descriptor.has_presence and not message.HasField(field):
         return None
-    if others and isinstance(value, Message):
-        return _read_at_path(value, others)
+    if inner_path and isinstance(value, Message):
+        return _read_at_path(value, inner_path)
     return _plain(descriptor, value)
 
 

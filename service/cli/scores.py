@@ -95,8 +95,8 @@ def _show(
     from service.cli.measures import describe_terms, list_terms  # numpy, which an error needs not wait for
 
     if output is Format.JSON:
-        stated = {one.seller: {"terms": list_terms(one)} for one in terms}
-        emit([_row(one) | _to_json(one.trust_score) | stated.get(one.seller, {}) for one in results], output)
+        terms_of = {one.seller: {"terms": list_terms(one)} for one in terms}
+        emit([_row(one) | _to_json(one.trust_score) | terms_of.get(one.seller, {}) for one in results], output)
     elif scored:
         emit([_row(result) for result in scored], output, COLUMNS)
         for result in scored:
@@ -109,24 +109,24 @@ def _show(
 
 
 def _explain(
-    connection: Client, marketplace: str, sellers: list[str], output: Format, **asked: Any
+    connection: Client, marketplace: str, sellers: list[str], output: Format, **options: Any
 ) -> list[tuple[str, str]]:
-    found: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
+    explanations: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for seller in sellers:
         try:
-            explanation = connection.explain_trust_score(marketplace, seller, **asked)
+            explanation = connection.explain_trust_score(marketplace, seller, **options)
             is_told = explanation.HasField("audience_answer")
             override = {} if is_told else _override(connection, marketplace, seller, explanation.trust_score)
-            found.append((explanation, override))
+            explanations.append((explanation, override))
         except SellertrustCallError as error:
             if error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
             missing.append((seller_name(marketplace, seller), error.message))
     if output is Format.JSON:
-        emit([_explanation_row(explanation) | override for explanation, override in found], output)
+        emit([_explanation_row(explanation) | override for explanation, override in explanations], output)
     else:
-        for explanation, override in found:
+        for explanation, override in explanations:
             if explanation.HasField("audience_answer"):
                 write("".join(wrap_line(sentence) for sentence in explanation.audience_answer.sentences))
                 continue
@@ -216,8 +216,8 @@ def _print_explanation(explanation: ExplainTrustScoreResponse, override: dict[st
         head.append(f"tier {name_tier(row['tier'], row['band'])}, badge {row['badge']}")
     write(", ".join(head) + "\n")
     explained = {reason["reason_code"] for reason in row.get("explanation", ())}
-    if others := [code for code in row["reasons"].split() if code not in explained]:
-        write(f"  {' '.join(others)}\n")
+    if unexplained := [code for code in row["reasons"].split() if code not in explained]:
+        write(f"  {' '.join(unexplained)}\n")
     if NO_MODEL in row["reasons"].split():
         write(f"  {NO_MODEL_SERVED}\n")
     _print_cautions(explanation.trust_score)
@@ -272,5 +272,5 @@ def _list_facts(reason: dict[str, Any]) -> list[str]:
         parts += [f"{one['day']}: {one['service_failures']:,} of {one['settled_orders']:,}" for one in reason["days"]]
     omitted = sum(reason[f"{kind}_omitted"] for kind in ("incidents", "entries", "days"))
     more = len(parts) - MAX_SHOWN + omitted
-    rest = [f"and {more:,} more, with -o json" + (f" all but {omitted:,}" if omitted else "")] if more > 0 else []
-    return [whole + entries, *parts[:MAX_SHOWN], *rest]
+    omission = [f"and {more:,} more, with -o json" + (f" all but {omitted:,}" if omitted else "")] if more > 0 else []
+    return [whole + entries, *parts[:MAX_SHOWN], *omission]

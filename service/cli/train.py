@@ -64,14 +64,14 @@ def train(
     from training.pipeline.rows import check_rows_file, design_matrix, scored_rows, write_rows
     from training.pipeline.run import plan, run
 
-    settings, stated = load(), study_of(study)
+    settings, study_read = load(), study_of(study)
     if dry_run and rows is not None:
         raise invalid("--rows", "does not belong to --dry-run, which scores nothing; leave out one of them")
     for option, file in (("--rows", rows), ("--matrix", matrix)):
         if file is not None:
             check_rows_file(file, option)
     with StepProgress() as progress:
-        job = make_job(settings, stated, export, progress, recalibrate=recalibrate, verify=verify)
+        job = make_job(settings, study_read, export, progress, recalibrate=recalibrate, verify=verify)
         if matrix is not None:
             say(f"{write_rows(design_matrix(job), matrix):,} rows of features, label and weight written to {matrix}")
         if dry_run:
@@ -146,12 +146,12 @@ def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, pub
         broken = [gate["gate"] for gate in trained.gates["gates"] if gate["kind"] == kind and not gate["ok"]]
         row[f"failed_{kind}"] = broken
     row["digest"] = sha256(trained.parts["manifest.json"]).hexdigest()
-    stated = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
+    json_parts = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
     serves = registry.champion_digest()
     is_champion = publish and (
         serves == row["digest"] or (serves is None and becomes_champion(trained.gates, job.study))
     )
-    page = render(Reading(**stated, gates=trained.gates, digest=row["digest"], is_champion=is_champion)).encode()
+    page = render(Reading(**json_parts, gates=trained.gates, digest=row["digest"], is_champion=is_champion)).encode()
     if publish:
         gates = json.dumps(trained.gates, indent=1, sort_keys=True).encode()
         registry.publish(

@@ -20,14 +20,14 @@ def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
 
     CONFIGURATION if PostgreSQL rejects the URL's user, password or database; else UNAVAILABLE.
     """
-    place = _place()
-    if not place:
+    address = _place()
+    if not address:
         return Exit.UNAVAILABLE, error.message, ""
     cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or "")
-    if found := _REFUSALS.search(cause):
+    if match := _REFUSALS.search(cause):
         remedy = "name a user, password and database that it knows by SELLERTRUST_DATABASE_URL"
-        return Exit.CONFIGURATION, f"PostgreSQL at {place} refuses: {found[1] or found[2]}", remedy
-    remedy = f"does PostgreSQL run at {place}, as SELLERTRUST_DATABASE_URL says? look: sellertrust doctor"
+        return Exit.CONFIGURATION, f"PostgreSQL at {address} refuses: {match[1] or match[2]}", remedy
+    remedy = f"does PostgreSQL run at {address}, as SELLERTRUST_DATABASE_URL says? look: sellertrust doctor"
     return Exit.UNAVAILABLE, error.message, remedy
 
 

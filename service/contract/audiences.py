@@ -42,9 +42,9 @@ _NAMED_SOURCES = AUTHORITIES | {Source.BRAND}
 """Sources named to the seller, because the two have something to settle."""
 
 
-def require_audience(audience: int, known: Iterable[int] = tuple(score_pb.Audience.values())) -> None:
+def require_audience(audience: int, allowed: Iterable[int] = tuple(score_pb.Audience.values())) -> None:
     """Raise InvalidInput unless the method knows the audience."""
-    if audience not in known:
+    if audience not in allowed:
         raise invalid("audience", "is none of those that this method answers")
 
 
@@ -89,10 +89,10 @@ class ToldAnswer:
 
 def leave_out_barred(told: ToldAnswer) -> ToldAnswer:
     bars, hidden, in_force = find_bars(told.answer), find_barred_violations(told.answer), told.answer.in_force
-    shown = tuple(measure for measure in in_force.measures if measure.measure not in bars)
+    measures = tuple(measure for measure in in_force.measures if measure.measure not in bars)
     return replace(
         told,
-        answer=replace(told.answer, in_force=replace(in_force, measures=shown)),
+        answer=replace(told.answer, in_force=replace(in_force, measures=measures)),
         baseline_points=None if hidden else told.baseline_points,  # a remainder would tell the barred points
         leads=[lead for lead in told.leads if hidden.isdisjoint(lead.entries)],
     )
@@ -101,13 +101,13 @@ def leave_out_barred(told: ToldAnswer) -> ToldAnswer:
 def checkout_message(response: score_pb.ExplainTrustScoreResponse, texts: Texts) -> score_pb.ExplainTrustScoreResponse:
     """Return a copy with only seller, state, tier, badge, stamp, freshness and one sentence."""
     score = response.trust_score
-    kept = score_pb.TrustScore(seller=score.seller, state=score.state, tier=score.tier, badge=score.badge)
-    kept.stamp.CopyFrom(score.stamp)
-    kept.freshness.CopyFrom(score.freshness)
+    score_shown = score_pb.TrustScore(seller=score.seller, state=score.state, tier=score.tier, badge=score.badge)
+    score_shown.stamp.CopyFrom(score.stamp)
+    score_shown.freshness.CopyFrom(score.freshness)
     badge = texts.say(f"badge.{score.badge}") if texts.has(f"badge.{score.badge}") else score.badge
     sentence = texts.say("checkout", badge=badge)
     return score_pb.ExplainTrustScoreResponse(
-        trust_score=kept, audience_answer=score_pb.AudienceAnswer(language=texts.language, sentences=[sentence])
+        trust_score=score_shown, audience_answer=score_pb.AudienceAnswer(language=texts.language, sentences=[sentence])
     )
 
 
@@ -226,22 +226,24 @@ def _tell_rest(told: ToldAnswer, texts: Texts) -> Iterator[str]:
     points, base = told.answer.score.points, told.baseline_points
     if points is None or base is None or points == base:
         return
-    shown = {lead.reason_code for lead in told.leads}
-    others = sum(value for code, value in told.parts.items() if code not in shown)
+    codes_told = {lead.reason_code for lead in told.leads}
+    points_of_others = sum(value for code, value in told.parts.items() if code not in codes_told)
     # Each lead states what its removal alone would give back: leads of one kind do not add up.
-    if together := points - base - others - sum(lead.points for lead in told.leads):
+    if together := points - base - points_of_others - sum(lead.points for lead in told.leads):
         yield texts.say("together", points=f"{together:+}")
-    if others:
-        yield texts.say("others", points=f"{others:+}")
+    if points_of_others:
+        yield texts.say("others", points=f"{points_of_others:+}")
     yield texts.say("base", points=base)
 
 
 def _tell_measures(answer: WholeAnswer, texts: Texts) -> Iterator[str]:
     time = answer.stamp.observe_time
-    told = [one for one in answer.in_force.measures if one.reference]
-    told = [one for one in told if one.has_begun(time) or (one.has_effect and isinstance(one.current, Suspension))]
+    measures = [one for one in answer.in_force.measures if one.reference]
+    measures = [
+        one for one in measures if one.has_begun(time) or (one.has_effect and isinstance(one.current, Suspension))
+    ]
     binding = list_binding(answer.in_force.measures, time)
-    for one in sorted(told, key=lambda one: one.measure not in binding):
+    for one in sorted(measures, key=lambda one: one.measure not in binding):
         told_measure = _tell_measure(one, answer.policy.rule_book.currency, texts)
         yield texts.join([told_measure, texts.say("binding")]) if one.measure in binding else told_measure
 

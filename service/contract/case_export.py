@@ -150,8 +150,8 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
 
 
 def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
-    stated = MessageToDict(entry_message(case.marketplace, recorded), preserving_proto_field_name=True)
-    for part in (stated, *(value for value in stated.values() if isinstance(value, dict))):
+    fields = MessageToDict(entry_message(case.marketplace, recorded), preserving_proto_field_name=True)
+    for part in (fields, *(value for value in fields.values() if isinstance(value, dict))):
         for name in _OF_OTHERS:
             part.pop(name, None)
         if part.get("other") not in (None, *case.sellers):
@@ -159,7 +159,7 @@ def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) ->
         for name in ("rests_on", "entries"):
             if isinstance(part.get(name), list):
                 part[name] = [one for one in part[name] if one in ids]
-    return stated
+    return fields
 
 
 def write_html(described: Mapping[str, Any]) -> str:
@@ -208,8 +208,8 @@ def find_faults(bundle: bytes, signature: str, public_key: str, page: bytes | No
             bytes.fromhex(signature), signed_bytes(bundle)
         )
         described = parse_json(bundle)
-        stated = described.get(PAGE_HASH)
-        is_other = page is not None and stated is not None and sha256(page).hexdigest() != stated
+        page_hash = described.get(PAGE_HASH)
+        is_other = page is not None and page_hash is not None and sha256(page).hexdigest() != page_hash
         proofs = {one["sequence"]: one for one in described["proofs"]}
         missing = [one["entry_id"] for one in described["entries"] if int(one["sequence"]) not in proofs]
         unproven = [str(sequence) for sequence, one in proofs.items() if not _is_proven(one)]

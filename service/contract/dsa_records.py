@@ -114,24 +114,24 @@ def find_record(
         "automated_detection": "Yes" if any(view.automated for view in views) else "No",
         "automated_decision": _AUTOMATED[statement.decided_by],
     }
-    stated = {name: value for name, value in record.items() if value}
-    return json.dumps(stated, ensure_ascii=False, separators=(",", ":"), default=date.isoformat)
+    filled = {name: value for name, value in record.items() if value}
+    return json.dumps(filled, ensure_ascii=False, separators=(",", ":"), default=date.isoformat)
 
 
 def name_record(seller: str, statement: StatementOfReasons) -> str:
     """Return the record's own id: the same for the same statement about the measure, in the database's alphabet."""
-    stated = statement.statement.entry_id if statement.statement else ""
-    return sha256("\x1f".join((seller, statement.measure.measure, stated)).encode()).hexdigest()
+    entry_id = statement.statement.entry_id if statement.statement else ""
+    return sha256("\x1f".join((seller, statement.measure.measure, entry_id)).encode()).hexdigest()
 
 
 def _state_decision(statement: StatementOfReasons, title: str) -> dict[str, Any]:
     name, word = _DECISIONS[statement.measure.current.kind]
     if isinstance(statement.measure.current, Suspension) and statement.measure.current.terminates:
         word = "DECISION_ACCOUNT_TERMINATED"
-    stated: dict[str, Any] = {name: [word] if name == "decision_visibility" else word}
+    fields: dict[str, Any] = {name: [word] if name == "decision_visibility" else word}
     if word.endswith("_OTHER"):
-        stated[f"{name}_other"] = title[:MAX_TEXT]
-    return stated
+        fields[f"{name}_other"] = title[:MAX_TEXT]
+    return fields
 
 
 def _state_end(statement: StatementOfReasons) -> dict[str, date]:

@@ -73,7 +73,7 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
     if not (message.sequence or message.HasField("record_time")):
         return Entry(message.entry_id, seller, fact, occur_time, report_time)
     record_time = wrong.convert(optional_time, message, "record_time", (*path, "record_time")) or 0
-    own = bool(message.origin) or kind in BY_COMMAND or is_by_rule(fact)
+    is_ledgers_own = bool(message.origin) or kind in BY_COMMAND or is_by_rule(fact)
     return ListedEntry(
         message.entry_id,
         seller,
@@ -82,7 +82,7 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
         report_time,
         sequence=message.sequence,
         record_time=record_time,
-        is_ledgers_own=own,
+        is_ledgers_own=is_ledgers_own,
     )
 
 
@@ -92,8 +92,8 @@ def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
     Raises InvalidInput, with fields below `path`, for a malformed day or time.
     """
     row = KINDS[kind]
-    stated = getattr(message, row.key)
-    return cast(Fact, row.fact(*[read(stated, (*path, row.key, name)) for name, read in _READERS[kind]]))
+    fact_message = getattr(message, row.key)
+    return cast(Fact, row.fact(*[read(fact_message, (*path, row.key, name)) for name, read in _READERS[kind]]))
 
 
 Reader = Callable[[Any, FieldPath], Any]
@@ -102,10 +102,10 @@ Reader = Callable[[Any, FieldPath], Any]
 def _reader(field: FactField) -> Reader:
     name, shape, required = field.name, field.shape, field.required
     if shape.words is not None:
-        known = {int(member): member for member in shape.words}
+        members = {int(member): member for member in shape.words}
         # Keep an unknown number: `prepare` reports it with all other errors.
         return lambda message, _: (
-            known.get(n := getattr(message, name), n) if (getattr(message, name) or required) else None
+            members.get(n := getattr(message, name), n) if (getattr(message, name) or required) else None
         )
     match shape.kind:
         case "ids":
@@ -132,7 +132,7 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
     entry, fact = recorded.entry, recorded.entry.fact
     kind = KIND_OF[type(fact)]
     key = KINDS[kind].key
-    stated: dict[str, Any] = {key: message_of(_MESSAGES[key], fact)}
+    fact_field: dict[str, Any] = {key: message_of(_MESSAGES[key], fact)}
     return entry_pb2.Entry(  # by name, not by `message_of`: a list has millions
         entry_id=entry.entry_id,
         seller=seller_name(marketplace, recorded.seller) if recorded.seller else "",
@@ -144,7 +144,7 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
         origin=entry.origin,
         erased=recorded.erased,
         principal=recorded.principal,
-        **stated,
+        **fact_field,
     )
 
 

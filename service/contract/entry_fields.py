@@ -15,7 +15,7 @@ _AS_JSON: dict[str, Callable[[Any], Any]] = {"count": int, "flag": bool, "ids": 
 """By the kind of a shape; other texts are JSON as they are."""
 
 
-def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id: str) -> Entry:
+def entry_of_fields(kind: str, field_texts: Sequence[str], marketplace: str, entry_id: str) -> Entry:
     """Return an entry of a kind from texts `field=value`; `entry_id`: if no field states it.
 
     Ids are separated by blanks; `attributes.KEY=value` states one attribute; `500.00 EUR` also states the currency.
@@ -23,7 +23,7 @@ def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id
     """
     row, wrong = STATED_KINDS[kind], []
     texts: dict[str, str] = {}
-    for text in stated:
+    for text in field_texts:
         name, equals, value = text.partition("=")
         if not equals:
             wrong.append(FieldViolation((text,), "is no field=value. Write it like reason='sold out'."))
@@ -35,8 +35,8 @@ def entry_of_fields(kind: str, stated: Sequence[str], marketplace: str, entry_id
     common = ["entry_id", *(name for name, need in needs.items() if need is not Need.REFUSED)]
     needed = [name for name, need in needs.items() if need is Need.REQUIRED]
     needed += [field.name for field in row.fields if field.required]
-    others = [name for name in (*common, *fields) if name not in needed]
-    advice = f"It needs {', '.join(needed)}, and may state {', '.join(others)}."
+    optional = [name for name in (*common, *fields) if name not in needed]
+    advice = f"It needs {', '.join(needed)}, and may state {', '.join(optional)}."
     values: dict[str, Any] = {"entry_id": entry_id, kind: {}}
     for name, text in texts.items() if not wrong else ():
         field, _, key = name.partition(".")
@@ -67,10 +67,10 @@ def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts:
             raise ValueError("states no key. Write attributes.KEY=value.")
         values.setdefault(field.name, {})[key] = text
     elif parse is parse_minor_units:
-        stated = parse_currency(text)
-        values[field.name] = parse_amount(text, texts.get("currency", stated))
-        if stated:
-            values.setdefault("currency", stated)
+        currency = parse_currency(text)
+        values[field.name] = parse_amount(text, texts.get("currency", currency))
+        if currency:
+            values.setdefault("currency", currency)
     else:
         value, as_json = parse(text), _AS_JSON.get(kind)
         values[field.name] = text if as_json is None else as_json(value)

@@ -76,8 +76,8 @@ def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer
     notice = answer.score.notice
     if notice is None or answer.score.tier is None:
         return None
-    now, then = (texts.say(f"tier.{tier.name}") for tier in (answer.score.tier, notice.tier))
-    title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=then))
+    now, later = (texts.say(f"tier.{tier.name}") for tier in (answer.score.tier, notice.tier))
+    title = texts.say("letter.title", what=texts.say("letter.notice", day=texts.say_day(notice.until), tier=later))
     why, until = texts.say("letter.notice_why"), texts.say("letter.notice_until", tier=now)
     begin = timestamp(notice.until)
     message = answer_pb.StatementOfReasons(start_time=begin, notice_end_time=begin, next_action=until)
@@ -129,8 +129,8 @@ class _Letters:
             barred_until_time=None if statement.bar is None else statement.bar.fact.until or 0,
             bar_ground="" if statement.bar is None else statement.bar.fact.ground,
         )
-        told = self._tell_caution(statement, views)
-        facts = [told] if told else self._tell_facts(statement, views)
+        facts_of_caution = self._tell_caution(statement, views)
+        facts = [facts_of_caution] if facts_of_caution else self._tell_facts(statement, views)
         paragraphs = [
             [
                 self._say(
@@ -154,11 +154,11 @@ class _Letters:
 
     def write_record(self, statement: StatementOfReasons) -> str:
         views = self._list_views(statement)
-        told = self._tell_caution(statement, views)
+        sentences = self._tell_caution(statement, views)
         for view in views:
             opening, *_, closing = self._tell_violation(view)
-            told += [opening, tell_source(view, self._texts), closing]
-        title, facts = self._title(statement.measure), self._texts.join(told)
+            sentences += [opening, tell_source(view, self._texts), closing]
+        title, facts = self._title(statement.measure), self._texts.join(sentences)
         return find_record(self._seller, statement, views, self._whole, title, facts)
 
     def _list_views(self, statement: StatementOfReasons) -> list[ViolationView]:
@@ -177,22 +177,22 @@ class _Letters:
         caution = statement.caution
         if caution is None:
             return []
-        told = [self._say(f"signal.{caution.signal.name}")]
+        sentences = [self._say(f"signal.{caution.signal.name}")]
         if caution.signal is CautionSignal.REPORTS:
             confirmed = sum(view.status in COUNTING_STATUSES for view in views)
             decided = "all_confirmed" if confirmed == len(views) else "partly_decided"
-            told.append(self._say(f"letter.{decided if confirmed else 'undecided'}"))
-        return [*told, self._say("letter.caution", day=self._day(caution.decide_by))]
+            sentences.append(self._say(f"letter.{decided if confirmed else 'undecided'}"))
+        return [*sentences, self._say("letter.caution", day=self._day(caution.decide_by))]
 
     def _tell_facts(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> list[list[str]]:
-        told: list[str] = []
+        sentences: list[str] = []
         if statement.reasons:
             tier = self._whole.score.own_tier
-            told += [self._say("letter.tier", tier=self._say(f"tier.{tier.name}"))] if tier else []
-            told += [tell_reason(reason, self._texts) for reason in statement.reasons]
-        told += [self._say(f"condition.{_name_condition(operand)}") for operand in statement.conditions]
+            sentences += [self._say("letter.tier", tier=self._say(f"tier.{tier.name}"))] if tier else []
+            sentences += [tell_reason(reason, self._texts) for reason in statement.reasons]
+        sentences += [self._say(f"condition.{_name_condition(operand)}") for operand in statement.conditions]
         more = [self._say("letter.more", count=len(views) - MAX_TOLD)] if len(views) > MAX_TOLD else []
-        return [told, *([*self._tell_violation(view)] for view in views[:MAX_TOLD]), more]
+        return [sentences, *([*self._tell_violation(view)] for view in views[:MAX_TOLD]), more]
 
     def _tell_violation(self, view: ViolationView) -> Iterator[str]:
         category, severity = self._say(f"category.{view.category.name}"), self._say(f"severity.{view.severity.name}")
@@ -203,15 +203,15 @@ class _Letters:
             yield self._say("letter.final" if is_final else "letter.confirmed", day=self._day(time))
 
     def _tell_ground(self, statement: StatementOfReasons) -> list[str]:
-        told = []
+        sentences = []
         if not statement.measure.rule and statement.statement is not None:
             ground = statement.statement.fact.ground
-            told += [self._say("ground", ground=ground)] if ground else []
+            sentences += [self._say("ground", ground=ground)] if ground else []
         if statement.measure.reference:
-            told.append(self._say("letter.reference", reference=statement.measure.reference))
+            sentences.append(self._say("letter.reference", reference=statement.measure.reference))
         if statement.measure.legal_ground:
-            told.append(self._say("letter.legal", ground=statement.measure.legal_ground))
-        return told
+            sentences.append(self._say("letter.legal", ground=statement.measure.legal_ground))
+        return sentences
 
     def _tell_shop(self, statement: StatementOfReasons) -> Iterator[str]:
         measure = statement.measure
@@ -231,9 +231,9 @@ class _Letters:
         return bool(terms.suspension_days) or terms.closes_in_days == 0
 
     def _list_suspensions(self) -> tuple[list[MeasureInForce], list[MeasureInForce]]:
-        found = self._in_date_order([one for one in self._told if isinstance(one.current, Suspension)])
-        begun = [one for one in found if one.has_begun(self._time)]
-        return begun, found[len(begun) :]
+        suspensions = self._in_date_order([one for one in self._told if isinstance(one.current, Suspension)])
+        begun = [one for one in suspensions if one.has_begun(self._time)]
+        return begun, suspensions[len(begun) :]
 
     def _in_date_order(self, measures: Sequence[MeasureInForce]) -> list[MeasureInForce]:
         def find_dates(one: MeasureInForce) -> tuple[int, bool, int]:
@@ -264,9 +264,9 @@ class _Letters:
             return self._say("letter.appeal")
         return self._say(f"letter.{_choose_remedy(statement)}")
 
-    def _tell_deposit(self, measure: MeasureInForce, asked: Deposit) -> Iterator[str]:
+    def _tell_deposit(self, measure: MeasureInForce, required: Deposit) -> Iterator[str]:
         policy = self._whole.policy
-        yield self._say("letter.deposit", amount=format_amount(asked.amount_minor, policy.rule_book.currency))
+        yield self._say("letter.deposit", amount=format_amount(required.amount_minor, policy.rule_book.currency))
         awaiting = {rule.id for rule in policy.rule_book.rules if measure.rule and rule.secures == measure.rule}
         stops = [one for one in self._told if one.rule in awaiting]
         yield from (self._say("letter.deposit_without", what=self._title(stop)) for stop in stops)
@@ -286,13 +286,13 @@ class _Letters:
         measure, end = statement.measure, statement.measure.end
         if end is None:
             return self._say("letter.no_end" if measure.rule else "letter.no_end_by_person")
-        then = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
-        is_followed = any(other.end is None or other.end > end for other in then)
-        told = [self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))]
+        overlapping = [other for other in statement.alike if (other.start or 0) // DAY <= end // DAY]
+        is_followed = any(other.end is None or other.end > end for other in overlapping)
+        sentences = [self._say("letter.end_followed" if is_followed else "letter.end", day=self._day(end))]
         is_wait = isinstance(measure.current, SettlementHold | DeliveryHold | RollingReserve)
         if is_wait and not measure.is_of_caution:  # an order keeps no caution's wait
-            told.append(self._say("letter.end_orders"))
-        return self._texts.join(told)
+            sentences.append(self._say("letter.end_orders"))
+        return self._texts.join(sentences)
 
     def _tell_alike(self, statement: StatementOfReasons) -> Iterator[list[str]]:
         measure, key, alike = statement.measure, "alike", [*statement.alike]
@@ -304,10 +304,10 @@ class _Letters:
             key, alike = "alike_holds", [*alike, *self._list_longest_waits()]
         elif isinstance(measure.current, Suspension):
             key = "alike_shut"
-        others = [title for title in self._list_titles(alike) if title != self._title(measure)]
-        if others:
+        titles = [title for title in self._list_titles(alike) if title != self._title(measure)]
+        if titles:
             yield [self._say(f"letter.{key}")]
-        yield from ([title] for title in sorted(others, key=lambda title: title not in binding))
+        yield from ([title] for title in sorted(titles, key=lambda title: title not in binding))
 
     def _list_longest_waits(self) -> list[MeasureInForce]:
         waits = [one for one in self._told if isinstance(one.current, SettlementHold | DeliveryHold)]
@@ -315,18 +315,18 @@ class _Letters:
         return list({one.current.kind: one for one in waits}.values())
 
     def _tell_redress(self, statement: StatementOfReasons) -> list[str]:
-        told = []
+        sentences = []
         if statement.contest_until is not None:
-            told.append(self._say("letter.contest", day=self._day(statement.contest_until)))
-            told.append(self._say("letter.other_person"))
+            sentences.append(self._say("letter.contest", day=self._day(statement.contest_until)))
+            sentences.append(self._say("letter.other_person"))
         if statement.decided_by is Automation.FULL:
-            told.append(self._say("letter.human_review"))
+            sentences.append(self._say("letter.human_review"))
         right = "if_right_held" if statement.measure.current.kind in _HOLDING else "if_right"
-        told.append(self._say(f"letter.{right}"))
+        sentences.append(self._say(f"letter.{right}"))
         if self._redress.contest_link:
             link, *_ = self._redress.list_links(statement.measure.measure)
-            told.append(self._say("letter.link", link=link))
-        return told
+            sentences.append(self._say("letter.link", link=link))
+        return sentences
 
 
 def _set_letter(
@@ -351,8 +351,8 @@ def _set_letter(
 
 def _tell_bodies(texts: Texts, redress: Redress) -> list[str]:
     bodies = texts.say("law.comma").join(texts.say(f"law.{name}") for name in (*redress.laws, "court"))
-    told = [texts.say("law.others", bodies=bodies)]
-    return [*told, texts.say("law.link", link=redress.bodies_link)] if redress.bodies_link else told
+    sentences = [texts.say("law.others", bodies=bodies)]
+    return [*sentences, texts.say("law.link", link=redress.bodies_link)] if redress.bodies_link else sentences
 
 
 def _choose_remedy(statement: StatementOfReasons) -> str:

@@ -8,20 +8,20 @@ from service.contract.scores import caution_messages, notice_message, stamp_mess
 
 def measures_message(name: str, answer: WholeAnswer) -> measure_service_pb2.EvaluateMeasuresResponse:
     """Return the measures in force, amounts in minor units; `name`: the seller's resource name."""
-    found, score = answer.in_force, answer.score
+    in_force, score = answer.in_force, answer.score
     return message_of(
         measure_service_pb2.EvaluateMeasuresResponse,
-        found,
+        in_force,
         score,
         seller=name,
-        measures=[_measure_message(measure) for measure in found.measures],
-        terms=terms_message(found.terms, found.ahead_limit_minor),
+        measures=[_measure_message(measure) for measure in in_force.measures],
+        terms=terms_message(in_force.terms, in_force.ahead_limit_minor),
         currency=answer.policy.rule_book.currency,
         cautions=caution_messages(score.cautions),
         stamp=stamp_message(answer.stamp),
         policy_name=answer.policy.name,
         policy_version=answer.policy.version,
-        deposit_placed_minor=found.deposit_minor,
+        deposit_placed_minor=in_force.deposit_minor,
         notice=notice_message(score.notice),
     )
 
@@ -51,8 +51,8 @@ def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
 def terms_message(terms: policy.Terms, ahead_limit_minor: int | None) -> measure_service_pb2.Terms:
     """Return terms; `ahead_limit_minor`: the most paid out on young orders, if limited."""
 
-    def caps(stated: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
-        return [measure_service_pb2.Terms.Cap(product_category=name, limit=limit) for name, limit in stated]
+    def caps(limits: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
+        return [measure_service_pb2.Terms.Cap(product_category=name, limit=limit) for name, limit in limits]
 
     return message_of(
         measure_service_pb2.Terms,

@@ -80,8 +80,8 @@ def _find_place(scope: Scope, request: Any) -> tuple[str, str | None]:
     if scope is Scope.PARENT:
         return parse_parent(request.parent, "parent")
     if scope in _OF_SELLER:
-        found = parse_seller(request.seller, "seller")
-        return found.marketplace, None if scope is Scope.EVERY_SELLER else found.item
+        seller = parse_seller(request.seller, "seller")
+        return seller.marketplace, None if scope is Scope.EVERY_SELLER else seller.item
     if scope is Scope.SERVER or (scope is Scope.PROPOSALS and not request.parent):
         return "", None
     return parse_marketplace(request.parent, "parent"), None

@@ -29,10 +29,10 @@ def network_message(
             suspended=name in suspended,
             steps=steps,
         )
-    shown = {name for name, _ in ordered}
-    for name in sorted(shown):
+    names = {name for name, _ in ordered}
+    for name in sorted(names):
         for hop in surroundings.graph.hops(name, least_ppm=0):
-            if hop.to in shown:
+            if hop.to in names:
                 response.links.append(_link_message(marketplace, hop))
     return response
 
@@ -65,10 +65,12 @@ def certificate_message(
         for hop in surroundings.graph.hops(name)
         for entries in [hop.entries]
     }
-    path, rest = [seller], fact.rests_on[:-1]
-    while rest:
-        step = next(hop for entries, hop in hops.items() if rest[: len(entries)] == entries and hop.seller == path[-1])
-        path, rest = [*path, step.to], rest[len(step.entries) :]
+    path, remaining = [seller], fact.rests_on[:-1]
+    while remaining:
+        step = next(
+            hop for entries, hop in hops.items() if remaining[: len(entries)] == entries and hop.seller == path[-1]
+        )
+        path, remaining = [*path, step.to], remaining[len(step.entries) :]
     return message_of(
         pb.LinkCertificate,
         link,

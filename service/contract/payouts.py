@@ -64,21 +64,21 @@ def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tu
     return order, day or 0
 
 
-def payout_message(name: str, order: Order, found: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
+def payout_message(name: str, order: Order, order_payout: OrderPayout) -> measure_pb.EvaluatePayoutResponse:
     """Return a payout in minor units; `name`: the seller's resource name."""
-    payout, stop = found.payout, found.stop
+    payout, stop = order_payout.payout, order_payout.stop
     return message_of(
         measure_pb.EvaluatePayoutResponse,
-        found,
+        order_payout,
         payout,
-        found.terms,
+        order_payout.terms,
         seller=name,
         stopped_time=None if stop is None else stop.begin,
         paid_ahead_minor=payout.released_minor if payout.is_young else 0,
         stop_decide_time=None if stop is None else stop.end,
         currency=order.currency,
-        capture_stamp=stamp_message(found.capture_stamp),
-        stamp=stamp_message(found.stamp),
+        capture_stamp=stamp_message(order_payout.capture_stamp),
+        stamp=stamp_message(order_payout.stamp),
     )
 
 

@@ -33,10 +33,10 @@ def _list_losses(sums: Iterable[tuple[str, int]]) -> list[pb.AcceptedLoss]:
 
 def accepted_losses_of(request: pb.CommitPolicyRequest) -> list[tuple[str, int]]:
     """Return (verdict, sum in minor units) of each accepted loss. Raises InvalidInput for duplicates."""
-    stated = [(loss.verdict, loss.sum_minor) for loss in request.accepted_losses]
-    if len(dict(stated)) < len(stated):
+    losses = [(loss.verdict, loss.sum_minor) for loss in request.accepted_losses]
+    if len(dict(losses)) < len(losses):
         raise invalid("accepted_losses", "names a verdict twice; state each with one sum")
-    return stated
+    return losses
 
 
 def immediate_of(request: pb.CommitPolicyRequest) -> str:

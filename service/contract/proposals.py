@@ -163,8 +163,8 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
         state=state_of(proposal, count),
         persons_missing=max(0, PERSONS - count),
         steps=[
-            message_of(Pb.Proposal.Step, taken, state=STATES[taken.step], person=person, counts=bool(added))
-            for taken, (person, added) in zip(proposal.steps, persons, strict=True)
+            message_of(Pb.Proposal.Step, step, state=STATES[step.step], person=person, counts=bool(added))
+            for step, (person, added) in zip(proposal.steps, persons, strict=True)
         ],
         erased=proposal.content is None,
     )

@@ -44,10 +44,10 @@ def parse_policy_name(name: str, field: str | FieldPath) -> str:
 
 def parse_policy_digest(name: str, field: str | FieldPath) -> str:
     """Parse `policies/X` into X, a whole digest: a shorter name may mean another policy later."""
-    found = parse_policy_name(name, field)
-    if not is_digest(found):
+    digest = parse_policy_name(name, field)
+    if not is_digest(digest):
         raise invalid(field, "must be policies/{digest} with the whole digest, 64 digits")
-    return found
+    return digest
 
 
 def parse_seller(name: str, field: str | FieldPath) -> Item:
@@ -85,15 +85,15 @@ def seller_of(name: str, marketplace: str, field: str | FieldPath) -> str:
     """Parse a seller's name into its id. Raises InvalidInput also if it is empty or not in `marketplace`."""
     if not name:
         raise invalid(field, f"is required: {SELLER_FORM}")
-    found = parse_seller(name, field)
-    if found.marketplace != marketplace:
+    parsed = parse_seller(name, field)
+    if parsed.marketplace != marketplace:
         raise invalid(field, f"must be in the parent, {marketplace_name(marketplace)}")
-    return found.item
+    return parsed.item
 
 
 def _parse_top(name: str, field: str | FieldPath, collection: str, form: str) -> str:
-    found, _, item = name.partition("/")
-    if found == collection and is_id(item):
+    collection_found, _, item = name.partition("/")
+    if collection_found == collection and is_id(item):
         return item
     raise _wrong(field, form)
 

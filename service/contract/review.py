@@ -48,7 +48,7 @@ def queue_messages(
     seller.
     """
     first_due: dict[str, Caution] = {}
-    for one in sorted((one for found in cautions.values() for one in found), key=lambda one: one.decide_by):
+    for one in sorted((one for raised in cautions.values() for one in raised), key=lambda one: one.decide_by):
         for entry in one.entries:
             first_due.setdefault(entry, one)
     return [

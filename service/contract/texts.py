@@ -20,18 +20,18 @@ class Texts:
     """The sentences of one language. Raises InvalidInput for a language that the catalogue lacks."""
 
     def __init__(self, language: str) -> None:
-        known = read_catalogue()
+        catalogue = read_catalogue()
         self.language = language or DEFAULT_LANGUAGE
-        if self.language not in known:
-            raise invalid("language", f"{language!r} is missing in the catalogue; use {' or '.join(known)}")
-        self._sentences = known[self.language]
+        if self.language not in catalogue:
+            raise invalid("language", f"{language!r} is missing in the catalogue; use {' or '.join(catalogue)}")
+        self._sentences = catalogue[self.language]
 
     def say(self, key: str, **values: object) -> str:
         """Return a sentence with `values` filled in; `key`: such as `score` or `reason.FEW_ORDERS`."""
-        found: Any = self._sentences
+        part_of_catalogue: Any = self._sentences
         for part in key.split("."):
-            found = found[part]
-        return str(found).format(**values)
+            part_of_catalogue = part_of_catalogue[part]
+        return str(part_of_catalogue).format(**values)
 
     def say_day(self, time: int) -> str:
         """Return the UTC day of a time in microseconds in words, such as `2 April 2026`."""

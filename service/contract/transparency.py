@@ -31,12 +31,12 @@ def report_message(
 
 
 def _value_message(value: FigureValue, period: Period, last_month: str) -> review_pb.TransparencyValue:
-    shown = value.shown
-    message = message_of(review_pb.TransparencyValue, shown, value, splits=None, months=None)
-    for name, split in shown.splits.items():
+    shown_count = value.shown
+    message = message_of(review_pb.TransparencyValue, shown_count, value, splits=None, months=None)
+    for name, split in shown_count.splits.items():
         cells = [review_pb.TransparencyCell(name=cell, count=count) for cell, count in split.cells.items()]
-        rest = shown.count - sum(split.cells.values())
-        message.splits.add(dimension=name, cells=cells, together=split.together, together_count=rest)
+        hidden_count = shown_count.count - sum(split.cells.values())
+        message.splits.add(dimension=name, cells=cells, together=split.together, together_count=hidden_count)
     names = map(format_month, period.months if value.months else ())
     for name, of_month in zip(names, value.months, strict=True):
         if name <= last_month:

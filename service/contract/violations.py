@@ -13,12 +13,12 @@ from service.ledger.records import ViolationView
 
 def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
     """Convert the statuses of a filter. Raises InvalidInput for unspecified or unknown ones."""
-    known = Status.__members__.values()
-    names = ", ".join(status.name.lower() for status in known)
+    statuses = Status.__members__.values()
+    names = ", ".join(status.name.lower() for status in statuses)
     wrong = [
         FieldViolation(("statuses", index), f"must be one of {names}")
         for index, number in enumerate(numbers)
-        if number not in known
+        if number not in statuses
     ]
     if wrong:
         raise InvalidInput(wrong)

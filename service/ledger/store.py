@@ -154,10 +154,10 @@ class Ledger:
                 results, unfinished = appending.append_batch(reader, batch, present, position)
         except CONFLICT:
             with self.database.read() as connection:
-                taken = appending.find_taken_revision(RowReader(connection, marketplace), batch)
-            if taken is None:
+                revision_error = appending.find_taken_revision(RowReader(connection, marketplace), batch)
+            if revision_error is None:
                 raise
-            raise taken from None
+            raise revision_error from None
         for entry_id in unfinished:
             self._follow_on(marketplace, entry_id)
         return results
@@ -203,15 +203,15 @@ class Ledger:
         far, were mended before or would lose their order; ClockInDoubt.
         """
         appending.require_marketplace_id(marketplace)
-        stated = ClockMended(actor, reason, first_sequence, ahead)
+        fact = ClockMended(actor, reason, first_sequence, ahead)
         before = self.clock.server.present(self.clock.read_end().clock)
-        item = prepare(Entry(entry_id, "", stated), before.clock)
+        item = prepare(Entry(entry_id, "", fact), before.clock)
         with self.clock.locked(before) as (connection, locked):
             present = locked
             reader = RowReader(connection, marketplace)
             if (first_sequence or ahead) and not appending.is_recorded(reader, entry_id):
                 last = last_entry(connection)[0]
-                mending.require_possible(connection, mending.load_mendings(connection), stated, last, present.clock)
+                mending.require_possible(connection, mending.load_mendings(connection), fact, last, present.clock)
                 # Otherwise a stamp would name two cuts.
                 span = mending.read_record_times(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)

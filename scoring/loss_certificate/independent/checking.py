@@ -67,11 +67,11 @@ def _solve_run(
     after: Sequence[Any] = (),
 ) -> list[list[list[int]]]:
     """Return the rest of a run's gain on each day, and `ahead` after it; `after`: under later policies."""
-    found = [ahead]
+    tables = [ahead]
     for day in range(world.days - 1, -1, -1):
-        following = _most_of_each([found[0], *after[day + 1 : day + 2]])
-        found.insert(0, _solve_day(world, table, price, reach, following, day))
-    return found
+        following = _most_of_each([tables[0], *after[day + 1 : day + 2]])
+        tables.insert(0, _solve_day(world, table, price, reach, following, day))
+    return tables
 
 
 def _solve_day(
@@ -106,7 +106,7 @@ def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return {key: max(take[key] for take in all_takes) for key in ("gross_minor", "after_refunds_minor")}
 
 
-def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str, int]) -> None:
+def check_granted(world: World, assumed: Data, granted: Any, largest: Mapping[str, int]) -> None:
     """Raise NotProven unless the stated takes of sellers with grants are right; `largest`: of all others."""
     if granted is None:
         return
@@ -114,7 +114,7 @@ def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str
     require_whole(granted["sequence"])
     names = [(one["marketplace"], one["seller"]) for one in granted["sellers"]]
     need(names == sorted(set(names)), "sellers that persons granted something are not in order, or not once each")
-    known = {(rule["id"], measure["kind"]) for rule in world.policy.get("rules", ()) for measure in rule["measures"]}
+    measures = {(rule["id"], measure["kind"]) for rule in world.policy.get("rules", ()) for measure in rule["measures"]}
     for one, name in zip(granted["sellers"], names, strict=True):
         who = f"what persons granted {'/'.join(name)}"
         need(
@@ -124,14 +124,14 @@ def check_granted(world: World, stated: Data, granted: Any, largest: Mapping[str
         need((one["tier"] is None) == (one["until"] is None) and one["tier"] in TIERS, f"{who}: no such tier")
         lifted = [(each["rule"], each["kind"]) for each in one["lifted"]]
         need(lifted == sorted(set(lifted)), f"{who}: measures are not in order, or not once each")
-        need(set(lifted) <= known, f"{who}: the policy has no such measure")
-        most = _take_without(world, stated, lifted)
+        need(set(lifted) <= measures, f"{who}: the policy has no such measure")
+        most = _take_without(world, assumed, lifted)
         need(one["most"] == most, f"{who}: {one['most']} is stated as the most, and it is {most}")
         is_within = most is not None and all(most[key] <= value for key, value in largest.items())
         need(one["is_within"] is is_within, f"{who} is not as stated within the bound")
 
 
-def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
+def _take_without(world: World, assumed: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
     rules = world.policy.get("rules", ())
     gone = {*lifted} | {
         (rule["id"], "deposit") for rule in rules if (name_awaiting_rule(rule["id"]), "value_cap") in lifted
@@ -140,7 +140,7 @@ def _take_without(world: World, stated: Data, lifted: list[tuple[str, str]]) -> 
         {**rule, "measures": [m for m in rule["measures"] if (rule["id"], m["kind"]) not in gone]} for rule in rules
     ]
     try:
-        without = World({**world.policy, "rules": rules}, stated)
+        without = World({**world.policy, "rules": rules}, assumed)
     except Unbounded:
         return None
     return join_largest(find_take_of_tier(without, tier) for tier in TIERS)
@@ -164,13 +164,13 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
         [World(one.policy, certificate["assumptions"], among) for one in among] for among in (alone, alone[:-1])
     )
     verdicts = {"against_faked_history": False, "unconditional": True}
-    found = {
+    sums = {
         "older": [identify_policy(policy) for policy in policies[:-1]],
         "run_days": worlds[0].days,
         "most_minor": {name: _most_of(worlds, is_real) for name, is_real in verdicts.items()},
         "before_minor": {name: _most_of(before, is_real) for name, is_real in verdicts.items()},
     }
-    need(sequence == found, "the sums of a run across policies are not theirs")
+    need(sequence == sums, "the sums of a run across policies are not theirs")
 
 
 def _most_of(worlds: Sequence[World], is_real: bool) -> int:
@@ -183,19 +183,19 @@ def _most_of(worlds: Sequence[World], is_real: bool) -> int:
     ]
     reach = _find_reach(worlds, [world.terms for world in worlds])
     ahead = _most_of_each([world.paid_on_young(world.terms, is_real) for world in worlds])
-    asked = [[terms.deposit for terms in row] for row in last.terms]
+    deposits = [[terms.deposit for terms in row] for row in last.terms]
     for world in reversed(worlds):
-        found = _solve_run(world, world.terms, price, reach, ahead, after)
-        asked = [
-            [*map(min, old, (terms.deposit for terms in row))] for old, row in zip(asked, world.terms, strict=True)
+        tables = _solve_run(world, world.terms, price, reach, ahead, after)
+        deposits = [
+            [*map(min, old, (terms.deposit for terms in row))] for old, row in zip(deposits, world.terms, strict=True)
         ]
         gains = (
             gain - last.find_lost_deposit(deposit) - cheapest[b]
             for b in buckets
-            for gain, deposit in zip(found[0][b], asked[b], strict=True)
+            for gain, deposit in zip(tables[0][b], deposits[b], strict=True)
         )
         most = max(most, *gains)
-        after = [_most_of_each(pair) for pair in zip(found, after, strict=True)] if after else found
+        after = [_most_of_each(pair) for pair in zip(tables, after, strict=True)] if after else tables
     return most
 
 
@@ -303,8 +303,8 @@ def _check_verdict(
     )
     for day in range(world.days):
         best = _solve_day(world, world.terms, price, reach, [*running, verdict["ahead"]][day + 1], day)
-        for b, (stated, own) in enumerate(zip(running[day], best, strict=True)):
-            _require_same(stated, own, f"{name}, day {day} of a run, bucket {b}")
+        for b, (stated_row, best_row) in enumerate(zip(running[day], best, strict=True)):
+            _require_same(stated_row, best_row, f"{name}, day {day} of a run, bucket {b}")
         refunds_pay = any(less > more for rows in itertools.pairwise(best) for less, more in zip(*rows, strict=True))
         need(not refunds_pay, f"{name}: a refund pays on day {day} of a run")
         if progress is not None:
@@ -343,18 +343,18 @@ def _shape(table: Any) -> tuple[int, int, int]:
     return size
 
 
-def _require_same(stated: object, best: object, where: str) -> None:
-    if stated != best:
-        raise NotProven(f"{where}: {stated} is stated, and its best edge gives {best}")
+def _require_same(claimed: object, best: object, where: str) -> None:
+    if claimed != best:
+        raise NotProven(f"{where}: {claimed} is stated, and its best edge gives {best}")
 
 
 def _edges_before_a_run(
     world: World, building: Any, running: Any, price: Sequence[int], b: int, j: int, k: int
 ) -> Iterator[int]:
-    left = world.deposits[k]
-    yield left
-    if left >= world.terms[b][j].deposit or not world.refilled:
-        yield running[0][b][j] + (left if world.comes_back else 0)
+    deposit = world.deposits[k]
+    yield deposit
+    if deposit >= world.terms[b][j].deposit or not world.refilled:
+        yield running[0][b][j] + (deposit if world.comes_back else 0)
     if b + 1 < len(world.settled):
         yield building[b + 1][j][k] - price[b + 1] + price[b]  # sells, to itself or in earnest
     if b > 0:
@@ -362,9 +362,10 @@ def _edges_before_a_run(
     if j + 1 < len(world.tenure):
         yield building[b][j + 1][k]
     if k > 0:
-        yield building[b][j][k - 1] + left - world.deposits[k - 1]  # cheats a little: claims are drawn from the deposit
+        # cheats a little: claims are drawn from the deposit
+        yield building[b][j][k - 1] + deposit - world.deposits[k - 1]
     if k + 1 < len(world.deposits):
-        yield building[b][j][k + 1] + left - world.deposits[k + 1]  # refills the deposit
+        yield building[b][j][k + 1] + deposit - world.deposits[k + 1]  # refills the deposit
 
 
 def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) -> int:
@@ -390,14 +391,14 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
         need(
             b <= to <= world.find_farthest_bucket(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere"
         )
-        found = {
+        expected = {
             "settled_minor": world.settled[b],
             "tenure_days": world.tenure[j],
             "captured_minor": terms.cap,
             "released_minor": world.find_most_released(terms, day),
             "washed_minor": world.settled[to] - world.settled[b],
         }
-        _require_same(step, found, f"{name}, day {day} of the attack")
+        _require_same(step, expected, f"{name}, day {day} of the attack")
         cash += step["released_minor"] - grown
     ended, aged = places[-1]
     _require_same(attack["ahead_minor"], verdict["ahead"][ended][aged], f"{name}, the attack's payouts on young orders")

@@ -124,9 +124,9 @@ def add_implied_rules(policy: Data) -> Data:
             )
             measures += [{"kind": "settlement_hold", "days": days}, {"kind": "intake_cap", "new_listings": 0}]
         rules.append({**rule, "measures": measures})
-        asked = max((m.get("amount_minor", 0) for m in measures if m["kind"] == "deposit"), default=0)
-        if (asked or _asks_for_share(measures)) and trade.get("deposit_is_refilled", False):
-            below, nothing = {"below": asked}, [{"kind": "value_cap", "value_minor": 0}]
+        deposit = max((m.get("amount_minor", 0) for m in measures if m["kind"] == "deposit"), default=0)
+        if (deposit or _asks_for_share(measures)) and trade.get("deposit_is_refilled", False):
+            below, nothing = {"below": deposit}, [{"kind": "value_cap", "value_minor": 0}]
             rules.append({**rule, "id": name_awaiting_rule(rule["id"]), "measures": nothing, "deposit": below})
     return {**policy, "rules": rules}
 
@@ -147,23 +147,23 @@ def name_awaiting_rule(rule: str) -> str:
 
 
 class World:
-    def __init__(self, policy: Data, stated: Data, beside: Sequence["World"] = ()) -> None:
+    def __init__(self, policy: Data, assumed: Data, beside: Sequence["World"] = ()) -> None:
         """Derive all; `beside`: policies that share its buckets and length of runs."""
         self.policy, self.trade = policy, policy["trade"]
         unknown = {*policy}.difference(KNOWN["policy"].split())
         unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
         need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
-        _check_assumptions(stated)
+        _check_assumptions(assumed)
         self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
-        stop = [require_whole(stated["stop"]["days"], 1), *_of_categories(stated["stop"], "days", 1)]
-        days: int = self.trade["delivery_promise_days"] + max(stop) + require_whole(stated["confirm"]["days"])
-        self.carrier = min(require_whole(stated.get("carrier", {"days": 0})["days"]), 180)
-        self.wash = min([require_whole(stated["wash"]["ppm"]), *_of_categories(stated["wash"], "ppm", 0)])
-        self.identity = require_whole(stated["identity"]["minor"])
-        self.aged = require_whole(stated["aged_account"]["minor"]), require_whole(stated["aged_account"]["ppm"])
+        stop = [require_whole(assumed["stop"]["days"], 1), *_of_categories(assumed["stop"], "days", 1)]
+        days: int = self.trade["delivery_promise_days"] + max(stop) + require_whole(assumed["confirm"]["days"])
+        self.carrier = min(require_whole(assumed.get("carrier", {"days": 0})["days"]), 180)
+        self.wash = min([require_whole(assumed["wash"]["ppm"]), *_of_categories(assumed["wash"], "ppm", 0)])
+        self.identity = require_whole(assumed["identity"]["minor"])
+        self.aged = require_whole(assumed["aged_account"]["minor"]), require_whole(assumed["aged_account"]["ppm"])
         self.runners, self.overturned = (
-            require_whole(stated["runners"]["count"], 1),
-            require_whole(stated["overturned"]["ppm"]),
+            require_whole(assumed["runners"]["count"], 1),
+            require_whole(assumed["overturned"]["ppm"]),
         )
         together = (self, *beside)
         self.days: int = max([days, *(one.days for one in beside)])
@@ -197,8 +197,8 @@ class World:
             if not notice or days <= 0:
                 continue
             holds = (m["days"] for m in rule["measures"] if m["kind"] == "settlement_hold")
-            held = min([180, max(holds, default=0), *self.policy.get("hold_limits", {}).values()])
-            if held < run_days:
+            hold_days = min([180, max(holds, default=0), *self.policy.get("hold_limits", {}).values()])
+            if hold_days < run_days:
                 raise Unbounded(f"the orders of the notice of {rule['id']} are paid out before a run is stopped")
             most = max(most, days)
         return most
@@ -220,15 +220,15 @@ class World:
     ) -> list[list[WorldTerms]]:
         """Return the laxest terms of `tiers` at each bucket's upper end: a row by settled value, a column by tenure."""
         values, days = self.list_thresholds()
-        known: dict[tuple[int, int], WorldTerms] = {}
+        terms_by_place: dict[tuple[int, int], WorldTerms] = {}
         table = []
         for top in (*settled[1:], HIGH):
             row = []
             for last in (*tenure[1:], HIGH):
                 place = bisect_right(values, top - 1), bisect_right(days, last - 1)
-                if place not in known:
-                    known[place] = self._find_laxest_terms(top - 1, last - 1, tiers)
-                row.append(known[place])
+                if place not in terms_by_place:
+                    terms_by_place[place] = self._find_laxest_terms(top - 1, last - 1, tiers)
+                row.append(terms_by_place[place])
             table.append(row)
         return table
 
@@ -319,25 +319,25 @@ class World:
         """
         cost = 0 if is_free or self.days > self.claim_days else min(self.wash, self.aged[1])
         below = [NOTHING_ON_YOUNG] * len(self.tenure)
-        found = []
+        sums_by_bucket = []
         for bucket, low in enumerate(self.settled):
             top = self.settled[bucket + 1] - 1 if bucket + 1 < len(self.settled) else HIGH
-            seen, sums = NOTHING_ON_YOUNG, []
+            later, sums = NOTHING_ON_YOUNG, []
             for last, terms in enumerate(table[bucket]):
-                seen = below[last] = _most_on_young([terms.ahead, below[last], seen])
-                plain, ppm, most, first_day = seen
+                later = below[last] = _most_on_young([terms.ahead, below[last], later])
+                plain, ppm, most, first_day = later
                 value = _most_between(plain, ppm, most, low, top, cost)
                 sums.append(value if first_day < self.days else 0)
-            found.append(sums)
-        return found
+            sums_by_bucket.append(sums)
+        return sums_by_bucket
 
     def find_most_released(self, terms: WorldTerms, day: int) -> int:
         """Return the most paid out of a run day's orders before the stop."""
         age = self.days - 1 - day
         if age < terms.hold:
             return 0
-        held = 0 if age >= terms.reserve else terms.cap * terms.ppm // MILLION - terms.cap // self.smallest
-        return terms.cap - max(held, 0)
+        held_minor = 0 if age >= terms.reserve else terms.cap * terms.ppm // MILLION - terms.cap // self.smallest
+        return terms.cap - max(held_minor, 0)
 
     def list_history_costs(self, is_real: bool) -> list[int]:
         """Return the cost of a history by bucket, in minor units; 0 if it is real."""
@@ -376,10 +376,10 @@ def _unknown(data: Any, name: str) -> set[str]:
     return {*data}.difference(KNOWN[name].split()).union(kind, *below)
 
 
-def _check_assumptions(stated: Data) -> None:
-    need({*stated, "carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
-    for name in stated.keys() - {"currency"}:
-        part = {**stated[name]}
+def _check_assumptions(assumed: Data) -> None:
+    need({*assumed, "carrier"} == {*ASSUMED, "currency"}, "an assumption is missing, or one is none")
+    for name in assumed.keys() - {"currency"}:
+        part = {**assumed[name]}
         rows = part.pop("by_product_category", {}) if name in ("stop", "wash") else {}
         source, numbers = part.pop("source", None), {*ASSUMED[name].split()}
         need(all({*row} == numbers for row in (part, *rows.values())), f"{name} has other parts")

@@ -77,11 +77,11 @@ def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence
     for row in reader.rows(_DECIDED, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
     for row in reader.rows(_MEASURES, about, sellers=sellers):
-        stated: MeasureChanged = read_fact(row)
-        if stated.state in NOTICE_STATES:
-            contests.state_notice(stated, row.seller, row.record_time)
+        change: MeasureChanged = read_fact(row)
+        if change.state in NOTICE_STATES:
+            contests.state_notice(change, row.seller, row.record_time)
         else:
-            contests.state_measure(stated, row.seller, row.record_time, row.principal or "")
+            contests.state_measure(change, row.seller, row.record_time, row.principal or "")
     rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
     for item in fresh if about else ():
         fact = item.entry.fact
@@ -102,16 +102,16 @@ def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[Pr
     if not names:
         return
     after = {name: list_possible_entries(name) for name in names}
-    known = {(item.entry.seller, item.entry.entry_id) for item in fresh}
-    asked = {entry for possible in after.values() for entry in possible}
-    known |= {(row.seller, row.entry_id) for row in reader.rows(_NAMED, asked, sellers=sellers)}
+    recorded = {(item.entry.seller, item.entry.entry_id) for item in fresh}
+    entry_ids = {entry for possible in after.values() for entry in possible}
+    recorded |= {(row.seller, row.entry_id) for row in reader.rows(_NAMED, entry_ids, sellers=sellers)}
     for seller in sellers:
         for name, possible in after.items():
-            if any((seller, entry) in known for entry in possible):
+            if any((seller, entry) in recorded for entry in possible):
                 context.cases.states[seller, name] = CaseState.OPENED
     for row in reader.rows(_CASES, names, sellers=sellers):
-        stated: CaseChanged = read_fact(row)
-        context.cases.states[row.seller, stated.case] = stated.state
+        case: CaseChanged = read_fact(row)
+        context.cases.states[row.seller, case.case] = case.state
 
 
 def _load_stops(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:

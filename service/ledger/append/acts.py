@@ -57,7 +57,7 @@ class ActWriter:
         for number, new in enumerate(acts, sequence + 1):
             name = new.act.name.lower()
             content = _json({"act": name, **new.content})
-            stated = {
+            values = {
                 "sequence": number,
                 "marketplace": self.reader.marketplace,
                 "seller": seller,
@@ -73,7 +73,7 @@ class ActWriter:
                 "until_time": new.until_time,
                 "principal": principal or None,
             }
-            rows.append([stated.get(column) for column in PLACE])
+            rows.append([values.get(column) for column in PLACE])
         texts = {index: _json(new.sealed) for index, new in enumerate(acts) if new.sealed is not None}
         insert_sealed(self.reader, rows, texts)
 

@@ -157,14 +157,14 @@ def _add_all(
     results: list[AppendedEntry] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
-        found = stored.get(entry_id)
-        if found is None:
+        recorded = stored.get(entry_id)
+        if recorded is None:
             results.append(new_batch.add(item, index))
             stored[entry_id] = _Stored(results[-1], item.digest)
-        elif found.digest == item.digest or index in resealed:
-            results.append(found.appended._replace(already_present=True, erased=resealed.get(index, False)))
+        elif recorded.digest == item.digest or index in resealed:
+            results.append(recorded.appended._replace(already_present=True, erased=resealed.get(index, False)))
         else:
-            raise _content_differs_error(batch, {index: found})
+            raise _content_differs_error(batch, {index: recorded})
     return results
 
 
@@ -173,20 +173,20 @@ def refuse_own_early(database: Database, marketplace: str, batch: Sequence[Prepa
     if needs_own_report_check(batch):
         with database.read() as connection:
             reader = RowReader(connection, marketplace)
-            known = _read_known(reader, batch)
-            refuse_own_reports(reader, [item for item in batch if item.entry.entry_id not in known])
+            recorded = _read_known(reader, batch)
+            refuse_own_reports(reader, [item for item in batch if item.entry.entry_id not in recorded])
 
 
-def find_overtaken(reader: RowReader, seen: BulkCondition) -> set[str]:
-    """Return the ids of unrecorded entries in `seen` whose violations got another decision since.
+def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
+    """Return the ids of unrecorded entries in `condition` whose violations got another decision since.
 
     Raises EntryContentDiffers if another bulk decision has the id.
     """
-    require_own_decision(reader, seen.decision_id, seen.prefix, seen.own)
-    found = read_decisions(reader, [violation for violation, _ in seen.decisions.values()])
+    require_own_decision(reader, condition.decision_id, condition.prefix, condition.own)
+    decisions = read_decisions(reader, [violation for violation, _ in condition.decisions.values()])
     overtaken = set()
-    for entry_id, (violation, count) in seen.decisions.items():
-        changes = found.get(violation, ())
+    for entry_id, (violation, count) in condition.decisions.items():
+        changes = decisions.get(violation, ())
         if len(changes) != count and all(change.entry_id != entry_id for change in changes):
             overtaken.add(entry_id)
     return overtaken

@@ -100,18 +100,18 @@ class MeasureQueries:
 
         `supposed` statements count for every seller, also if their sequence is behind the cut's.
         """
-        stated = self.list_stated(marketplace, sellers, cut.sequence)
+        statements = self.list_stated(marketplace, sellers, cut.sequence)
         last = replace(cut, sequence=max([cut.sequence, *(one.sequence for one in supposed)]))
-        return {seller: select_terms([*of, *supposed], last) for seller, of in stated.items()}
+        return {seller: select_terms([*of, *supposed], last) for seller, of in statements.items()}
 
     def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[TermStatement]]:
         """Return by seller, in order, the entries about measures, deposits, payouts and cases up to a sequence."""
-        found: dict[str, list[TermStatement]] = {seller: [] for seller in sellers}
+        statements: dict[str, list[TermStatement]] = {seller: [] for seller in sellers}
         for row in self.clock.rows_up_to(until, _ON_TERMS, marketplace=marketplace, sellers=list(sellers)):
             if row.kind in _TERMS:
-                stated = TermStatement(row.entry_id, row.sequence, row.occur_time, read_fact(row), row.record_time)
-                found[row.seller].append(stated)
-        return found
+                statement = TermStatement(row.entry_id, row.sequence, row.occur_time, read_fact(row), row.record_time)
+                statements[row.seller].append(statement)
+        return statements
 
     def flows(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, first_day: int, *, with_before: bool = False
@@ -129,10 +129,10 @@ class MeasureQueries:
 
 def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[FlowDay]]:
     """Return the flow by seller, of rows in the order of seller, day, product category and revision."""
-    found: dict[str, list[FlowDay]] = {}
+    flow: dict[str, list[FlowDay]] = {}
     for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
-        found.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
-    return found
+        flow.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
+    return flow
 
 
 def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
@@ -167,6 +167,6 @@ def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
 
 
 def _read_flow(row: Any) -> FlowStated:
-    stated: dict[str, Any] = json.loads(row.content)
-    counts = {name: stated[name] for name in _IN_CONTENT if name in stated}
+    content: dict[str, Any] = json.loads(row.content)
+    counts = {name: content[name] for name in _IN_CONTENT if name in content}
     return FlowStated(row.exposure_day, row.product_category, row.revision, **counts)

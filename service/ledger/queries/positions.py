@@ -34,8 +34,8 @@ class Positions:
     def list(self, prefix: str) -> Mapping[str, int]:
         """Return partition 0's position of each source with an ASCII prefix, by the rest of its name."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        found = self.clock.database.rows(_BY_SOURCE, first=prefix, end=end)
-        return {source.removeprefix(prefix): number for source, number in found}
+        rows = self.clock.database.rows(_BY_SOURCE, first=prefix, end=end)
+        return {source.removeprefix(prefix): number for source, number in rows}
 
     def advance(self, position: Position) -> None:
         """Record how far a source is read, in its own transaction; it never moves back."""
@@ -45,8 +45,8 @@ class Positions:
 
 def record_position(connection: Connection, position: Position, sequence: int) -> None:
     """Record how far a source is read, under the caller's lock; it never moves back."""
-    known = _read_position(connection, position.source, position.partition)
-    if known is None or known < position.next_position:
+    recorded = _read_position(connection, position.source, position.partition)
+    if recorded is None or recorded < position.next_position:
         connection.execute(insert(SOURCE_POSITION), position._asdict() | {"sequence": sequence})
 
 

@@ -74,7 +74,7 @@ class RunQueries:
 
     def find_granted(self, cut: Cut) -> GrantedExceptions:
         """Return the overrides in force at a cut, and the measures that persons lifted, in all marketplaces."""
-        found: list[GrantedSeller] = []
+        granted: list[GrantedSeller] = []
         for marketplace in self.sellers.list_marketplaces():
             overrides = self.clock.rows_as_of(cut, _OVERRIDES, marketplace=marketplace)
             tiers = {seller: (Tier(tier), until) for seller, tier, until in overrides}
@@ -85,25 +85,25 @@ class RunQueries:
             }
             for seller in sorted({*tiers, *(name for name, lifted in lifts.items() if lifted)}):
                 set_tier, until = tiers.get(seller, (None, None))
-                found.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
-        return GrantedExceptions(cut.sequence, tuple(found))
+                granted.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
+        return GrantedExceptions(cut.sequence, tuple(granted))
 
     def _list_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
         names = [name for (name,) in self.clock.rows_as_of(cut, _REPORTS, marketplace=marketplace)]
-        found: list[ViolationView] = []
+        runs: list[ViolationView] = []
         for first in range(0, len(names), MAX_NAMES):
             views = self.violations.find_views(marketplace, names[first : first + MAX_NAMES], cut)
-            found += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
-        return found
+            runs += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
+        return runs
 
     def _list_cases(self, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
         starts: dict[str, int] = {}
         for view in standing:
             day = view.occur_time // DAY
             starts[view.seller] = min(starts.get(view.seller, day), day)
-        found = []
+        run_cases = []
         for seller, start in starts.items():
             stops = trace_stops(self.measures.read_seller_terms(marketplace, seller, cut).on_payouts)
             is_stopped = bool(stops) and stops[-1].lasts_past(cut.observe_time)
-            found.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
-        return found
+            run_cases.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
+        return run_cases

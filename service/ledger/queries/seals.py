@@ -64,16 +64,16 @@ class SealQueries:
         `checkpoints`: (sequence, chain). `progress` gets (done, total). Entries lost since this process read them are a
         mismatch, too.
         """
-        seen = self.clock.seen_sequence
-        found = verify(self.clock.database.rows, checkpoints, progress, first)
-        if found.mismatch is None and found.sequence < seen:
-            problem = f"the ledger ends before it, and held {seen:,} entries when this process read it before"
-            found = replace(found, mismatch=Mismatch(found.sequence + 1, problem))
-        return found
+        seen_sequence = self.clock.seen_sequence
+        report = verify(self.clock.database.rows, checkpoints, progress, first)
+        if report.mismatch is None and report.sequence < seen_sequence:
+            problem = f"the ledger ends before it, and held {seen_sequence:,} entries when this process read it before"
+            report = replace(report, mismatch=Mismatch(report.sequence + 1, problem))
+        return report
 
     def prove(self, sequences: Sequence[int]) -> list[Proof]:
         """Return a proof for each sequence, ascending. Raises EntryNotFound for one that is not recorded."""
-        found: list[Proof] = []
+        proofs: list[Proof] = []
         leaves: list[bytes] = []
         first, last = 1, 0
         before = chain = GENESIS
@@ -85,8 +85,8 @@ class SealQueries:
             if not first <= sequence <= last:
                 raise EntryNotFound(f"no entry has the sequence {sequence}; name a recorded one")
             path = merkle_path(leaves, sequence - first)
-            found.append(Proof(sequence, leaves[sequence - first], path, first, last, before, chain))
-        return found
+            proofs.append(Proof(sequence, leaves[sequence - first], path, first, last, before, chain))
+        return proofs
 
     def last(self) -> tuple[int, bytes]:
         """Return (sequence, chain) of the last seal; (0, GENESIS) without one."""

@@ -53,12 +53,12 @@ class SellerQueries:
 
         Each has an entry, but perhaps none that scores read.
         """
-        found = self.clock.database.rows(_SELLERS, marketplace=marketplace, after=after, limit=limit)
-        return [seller for (seller,) in found]
+        rows = self.clock.database.rows(_SELLERS, marketplace=marketplace, after=after, limit=limit)
+        return [seller for (seller,) in rows]
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
         """Return the orders settled in the 30 days before the cut's day, by seller."""
         day = day_of(cut.observe_time)
         values = {"sellers": sorted(set(sellers)), "day": day, "first_day": day - ORDER_DAYS}
-        found = self.clock.rows_as_of(cut, _ORDERS, marketplace=marketplace, **values)
-        return {seller: int(orders) for seller, orders in found}
+        rows = self.clock.rows_as_of(cut, _ORDERS, marketplace=marketplace, **values)
+        return {seller: int(orders) for seller, orders in rows}

@@ -63,8 +63,8 @@ class KeptValue(Generic[V]):
         lock = self._locks[hash(marketplace) % LOCKS]
         if chain is not None and lock.acquire(timeout=WAIT_SECONDS):
             try:
-                kept = self._kept.get(marketplace)
-                if kept is None or kept.sequence - cut.sequence <= MAX_CHANGED:
+                remembered = self._kept.get(marketplace)
+                if remembered is None or remembered.sequence - cut.sequence <= MAX_CHANGED:
                     return self._use_kept(marketplace, cut, chain, use)
             finally:
                 lock.release()
@@ -73,29 +73,31 @@ class KeptValue(Generic[V]):
 
     def _use_kept(self, marketplace: str, cut: Cut, chain: bytes, use: Callable[[V, RowReader], R]) -> R:
         with self._lock:
-            kept = self._kept.pop(marketplace, None)
+            remembered = self._kept.pop(marketplace, None)
         mendings = self._clock.list_mendings(cut.sequence)
-        if kept and (kept.mendings != mendings or self._seals.chain_at(kept.sequence) != kept.chain):
-            kept = None
+        if remembered and (
+            remembered.mendings != mendings or self._seals.chain_at(remembered.sequence) != remembered.chain
+        ):
+            remembered = None
         with self._clock.open_reader(marketplace, cut) as reader:
-            is_current = kept is not None and self._bring(kept, reader)
-            value = kept.value if kept is not None and is_current else self._make(reader)
-            found = use(value, reader)
+            is_current = remembered is not None and self._bring(remembered, reader)
+            value = remembered.value if remembered is not None and is_current else self._make(reader)
+            result = use(value, reader)
         with self._lock:
             self._kept[marketplace] = _Kept(cut.sequence, chain, mendings, value)
             if len(self._kept) > MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
-        return found
+        return result
 
-    def _bring(self, kept: _Kept, reader: RowReader) -> bool:
+    def _bring(self, remembered: _Kept, reader: RowReader) -> bool:
         """Bring it forward or back; return whether that succeeded."""
-        latest = replace(reader, last=max(kept.sequence, reader.last))
-        names = {name for (name,) in latest.rows(self._changed, after=min(kept.sequence, reader.last))}
+        latest = replace(reader, last=max(remembered.sequence, reader.last))
+        names = {name for (name,) in latest.rows(self._changed, after=min(remembered.sequence, reader.last))}
         if len(names) > MAX_CHANGED:
             return False
-        then = RowReader(reader.connection, reader.marketplace, kept.sequence)
+        then = RowReader(reader.connection, reader.marketplace, remembered.sequence)
         former, now = (one.rows(self._named, names, limit=ALL) for one in (then, reader))
-        return self._replace(kept.value, former, now)
+        return self._replace(remembered.value, former, now)
 
 
 class _Waiting(NamedTuple):
@@ -131,9 +133,9 @@ class WaitingList:
     def _replace(self, waiting: _Waiting, former: Sequence[Any], now: Sequence[Any]) -> bool:
         rows, end = waiting
         for row in map(self._make, former):
-            place = bisect_left(rows, row)
-            if rows[place : place + 1] == [row]:
-                del rows[place]
+            index = bisect_left(rows, row)
+            if rows[index : index + 1] == [row]:
+                del rows[index]
         for row in map(self._make, now):
             if end is None or row <= end:
                 insort(rows, row)

@@ -96,13 +96,13 @@ def _claim_name(file: Path) -> None:
 def ledger_tables(connection: Connection) -> dict[str, Table]:
     """Return the ledger's tables as this database has them, also of an older schema."""
     inspector = inspect(connection)
-    found = {}
+    tables = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):
         if inspector.has_table(name):
             key = set(inspector.get_pk_constraint(name)["constrained_columns"])
             columns = [Column(c["name"], c["type"], primary_key=c["name"] in key) for c in inspector.get_columns(name)]
-            found[name] = Table(name, MetaData(), *columns)
-    return found
+            tables[name] = Table(name, MetaData(), *columns)
+    return tables
 
 
 def name_member(table: str) -> str:

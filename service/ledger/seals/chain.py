@@ -47,8 +47,8 @@ def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
 
     `leaves`: one hash per entry, from sequence `first` on.
     """
-    found = connection.execute(LAST_SEAL).first()
-    chain = bytes(found.chain) if found else GENESIS
+    last_seal = connection.execute(LAST_SEAL).first()
+    chain = bytes(last_seal.chain) if last_seal else GENESIS
     rows = []
     for begin in range(0, len(leaves), RUN):
         rows.append(_seal_of(first + begin, leaves[begin : begin + RUN], chain))

@@ -83,10 +83,10 @@ def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:
     checkpoints = []
     for number, line in enumerate(lines, 1):
         try:
-            stated = parse_json(line)
-            message = _message(stated["sequence"], stated["chain"], stated["time"])
-            key.verify(bytes.fromhex(stated["signature"]), message)
-            checkpoints.append((int(stated["sequence"]), bytes.fromhex(stated["chain"])))
+            checkpoint = parse_json(line)
+            message = _message(checkpoint["sequence"], checkpoint["chain"], checkpoint["time"])
+            key.verify(bytes.fromhex(checkpoint["signature"]), message)
+            checkpoints.append((int(checkpoint["sequence"]), bytes.fromhex(checkpoint["chain"])))
         except (ValueError, KeyError, TypeError, InvalidSignature):
             raise SellertrustError(f"line {number} of {path} is damaged or was not signed by this key") from None
     return checkpoints

@@ -30,14 +30,14 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-def merkle_path(leaves: Sequence[bytes], place: int) -> tuple[tuple[bool, bytes], ...]:
+def merkle_path(leaves: Sequence[bytes], index: int) -> tuple[tuple[bool, bytes], ...]:
     """Return the nodes that lead from a leaf (by index) to the root: whether each is on the right, and its hash."""
     level, path = list(leaves), []
     while len(level) > 1:
-        other = place ^ 1
+        other = index ^ 1
         if other < len(level):
-            path.append((other > place, level[other]))
+            path.append((other > index, level[other]))
         paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
         level = [*paired, level[-1]] if len(level) % 2 else paired
-        place //= 2
+        index //= 2
     return tuple(path)

@@ -37,8 +37,8 @@ def read_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, SellerKe
 
 def read_or_make_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, SellerKey]:
     """Return each seller's key; insert a new one where it is missing."""
-    known = read_keys(reader, sellers)
-    missing = sorted({*sellers} - known.keys())
+    recorded = read_keys(reader, sellers)
+    missing = sorted({*sellers} - recorded.keys())
     made = {seller: SellerKey(secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in missing}
     if made:
         rows = [
@@ -46,7 +46,7 @@ def read_or_make_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, 
             for seller, key in made.items()
         ]
         reader.connection.execute(insert(SELLER_KEY), rows)
-    return known | made
+    return recorded | made
 
 
 def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
@@ -54,14 +54,14 @@ def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str])
 
     `texts`: canonical JSON by the row's index.
     """
-    keys = read_or_make_keys(reader, {rows[place][PLACE["seller"]] for place in texts})
-    for place, text in texts.items():
-        row = rows[place]
+    keys = read_or_make_keys(reader, {rows[index][PLACE["seller"]] for index in texts})
+    for index, text in texts.items():
+        row = rows[index]
         key = keys[row[PLACE["seller"]]]
         nonce = os.urandom(NONCE_BYTES)
         hidden = nonce + AESGCM(key.secret).encrypt(nonce, text.encode(), row[PLACE["entry_id"]].encode())
-        stated = f"{key.key_id}.{base64.b64encode(hidden).decode()}"
-        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{stated}"}}'
+        sealed = f"{key.key_id}.{base64.b64encode(hidden).decode()}"
+        row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{sealed}"}}'
         row[PLACE["digest"]] = keyed_digest(key, row[PLACE["digest"]])
 
 
@@ -72,8 +72,8 @@ def keyed_digest(key: SellerKey, digest: bytes) -> bytes:
 
 def key_id_of(content: str) -> str:
     """Return the id of the key that seals the content's text; "" without one."""
-    found = _SEALED.search(content)
-    return found[1] if found else ""
+    match = _SEALED.search(content)
+    return match[1] if match else ""
 
 
 def remove_sealed(content: str) -> str:
@@ -86,13 +86,13 @@ def unseal(entry_id: str, content: str, key: SellerKey | None) -> tuple[str, boo
 
     ("", False) if nothing was sealed; ("", True) if `key` does not open it.
     """
-    found = _SEALED.search(content)
-    if found is None:
+    match = _SEALED.search(content)
+    if match is None:
         return "", False
-    if key is None or key.key_id != found[1]:
+    if key is None or key.key_id != match[1]:
         return "", True
     try:
-        data = base64.b64decode(found[2])
+        data = base64.b64decode(match[2])
         return AESGCM(key.secret).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], entry_id.encode()).decode(), False
     except (InvalidTag, ValueError):
         return "", True

@@ -65,8 +65,8 @@ class VerificationReport:
     @property
     def faults(self) -> tuple[Mismatch, ...]:
         """Return what is wrong; empty if the ledger is as sealed."""
-        found = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
-        return tuple(fault for fault in found if fault is not None)
+        mismatches = (self.mismatch, self.key_lost, self.key_wrong, self.position_ahead)
+        return tuple(fault for fault in mismatches if fault is not None)
 
 
 def verify(
@@ -109,7 +109,7 @@ def is_as_written(row: Sequence[Any]) -> bool:
 
 @cache  # the rows of a kind have few combinations of types
 def _are_column_types(types: tuple[type, ...]) -> bool:
-    return all(found in allowed for found, allowed in zip(types, _TYPES, strict=True))
+    return all(column_type in allowed for column_type, allowed in zip(types, _TYPES, strict=True))
 
 
 class _SealWalk:
@@ -189,9 +189,9 @@ class _KeyCheck:
         if '"sealed":' not in content or not (key_id := key_id_of(content)):
             return
         key = row[_MARKETPLACE], row[_SELLER], key_id
-        if (found := self._sealed.get(key)) is not None:
-            found.last = row[0]
-            found.entries += 1
+        if (sealed := self._sealed.get(key)) is not None:
+            sealed.last = row[0]
+            sealed.entries += 1
             return
         self._sealed[key] = _Sealed(row[0], row[0], row[_ENTRY_ID], content)
         if len(self._sealed) == _SEALED_AT_ONCE:
@@ -201,13 +201,13 @@ class _KeyCheck:
         """Look up the noted entries' keys before the erasures, which are committed with the deletion."""
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=TextList())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
-        held = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
+        keys = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
         gone: dict[str, list[tuple[str, _Sealed]]] = {}
         for (marketplace, seller, key_id), sealed in self._sealed.items():
-            found = held.get((marketplace, seller, key_id))
-            if found is None:
+            stored = keys.get((marketplace, seller, key_id))
+            if stored is None:
                 gone.setdefault(marketplace, []).append((seller, sealed))
-            elif self.wrong is None and unseal(sealed.entry_id, sealed.content, SellerKey(key_id, found))[1]:
+            elif self.wrong is None and unseal(sealed.entry_id, sealed.content, SellerKey(key_id, stored))[1]:
                 self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
         self._sealed.clear()
         for marketplace, ones in gone.items():
