@@ -104,22 +104,19 @@ def show_granted(
         if lifted not in take_of_lifted:
             take_of_lifted[lifted] = bound_take(policy, assumptions, lifted)
         take = take_of_lifted[lifted]
+        kinds = sorted((rule, kind.name.lower()) for rule, kind in lifted)
         shown.append(
             {
                 "marketplace": seller.marketplace,
                 "seller": seller.seller,
                 "tier": None if seller.tier is None else seller.tier.name.lower(),
                 "until": None if seller.until is None else format_time(seller.until),
-                "lifted": [{"rule": rule, "kind": kind.name.lower()} for rule, kind in _by_name(lifted)],
+                "lifted": [{"rule": rule, "kind": kind} for rule, kind in kinds],
                 "most": None if take is None else asdict(take),
                 "is_within": take is not None and _is_within(take, largest),
             }
         )
     return {"sequence": granted.sequence, "sellers": shown}
-
-
-def _by_name(lifted: Collection[tuple[str, MeasureKind]]) -> list[tuple[str, MeasureKind]]:
-    return sorted(lifted, key=lambda one: (one[0], one[1].name.lower()))
 
 
 def _is_within(take: Take, largest: Take) -> bool:

@@ -46,7 +46,7 @@ def fit_additive(
 
 
 _SCALE = 100.0
-"""Leaves a column nearly without penalty."""
+"""Leaves nearly no penalty."""
 
 
 def slope_beside(x: Floats, bad: Floats, extra: Floats, weight: Floats, directions: Sequence[int]) -> float:
