@@ -10,7 +10,7 @@ from scoring.loss_certificate.sensitivity import find_sensitivity, holds_verdict
 from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.loss_certificate.toys import policy_of, shipped_data
+from tests.helpers.toys import policy_of, shipped_data
 
 PLOT = Path(__file__).parents[2] / "docs" / "images" / "loss-certificate.svg"
 COLOURS = {

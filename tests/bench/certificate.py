@@ -18,8 +18,8 @@ from scoring.loss_certificate.certificate import certify
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.sensitivity import find_sensitivity
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
-from tests.scoring.loss_certificate.toys import policy_of, shipped_data
-from tests.scoring.monotone import draw_policies, find_laxer_day
+from tests.helpers.monotone import draw_policies, find_laxer_day
+from tests.helpers.toys import policy_of, shipped_data
 
 Say = Callable[[str], None]
 POLICIES = ("general", "ladder", "health")

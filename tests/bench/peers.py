@@ -46,7 +46,7 @@ from tests.helpers.callers import Authority, Shown, grant, write_grants
 from tests.helpers.envoy import envoy_before
 from tests.helpers.servers import settings_of
 from tests.helpers.shells import ROOT, serving, shell_of
-from tests.tls_folders import with_folders
+from tests.helpers.tls_folders import with_folders
 
 WANTED = ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
 ROUNDS, CALLS, AT_A_TIME = 7, 6_000, 32

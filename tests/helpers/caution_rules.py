@@ -1,17 +1,20 @@
 from typing import Any
 
 from hypothesis import settings
+from hypothesis import strategies as st
 
-from scoring.base.enums import Source, Status
+from scoring.base.enums import ControlReason, Kind, Source, Status
 from scoring.base.time import DAY
+from scoring.caution.cautions import Caution
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.settlement import FlowStated
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
+from tests.helpers.answers import score
 from tests.helpers.policies import data, shipped
-from tests.helpers.worlds import TODAY, exposure, identity, violation
+from tests.helpers.worlds import NOW, TODAY, artifact, decision, exposure, identity, numbered, status, violation
 
 FEW = settings(max_examples=60, deadline=None)
 
@@ -63,3 +66,54 @@ def table_of(**trigger: Any) -> CautionTable:
     table = parse_policy(data(caution=stated, currency="EUR")).caution
     assert table is not None
     return table
+
+
+def taken_over(name: str, day: int) -> FactRow:
+    return decision(Kind.CONTROL, name, day, status=ControlReason.TAKEN_OVER)
+
+
+def visible(day: int) -> int:
+    return day * DAY + 2
+
+
+def cautions(rows: list[FactRow], moment: int = NOW, policy: Policy = GENERAL) -> tuple[Caution, ...]:
+    [answer] = score(numbered([*SOLD, *rows]), ["s"], moment, artifact(), policy)
+    assert answer
+    return answer.cautions
+
+
+Seen = list[tuple[int, Source, int, int | None]]
+
+
+SEEN: st.SearchStrategy[Seen] = st.lists(
+    st.tuples(
+        st.integers(TODAY - 190, TODAY),
+        st.sampled_from([Source.CUSTOMS, Source.TEST_BUY, Source.BUYER, Source.PLATFORM_DETECTION]),
+        st.integers(0, 6),
+        st.none() | st.integers(0, 20),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+BUSY = policy_of(
+    caution_rule("few", days=5, reports={"weight": 100, "days": 20}),
+    caution_rule("more", days=14, reports={"weight": 150, "days": 40}),
+    caution_rule("hands", days=9, control=["taken_over"]),
+    sources={
+        "customs": {"weight": 60, "at_most": 400},
+        "test_buy": {"weight": 100, "at_most": 400},
+        "buyer": {"weight": 10, "at_most": 30},
+        "platform_detection": {"weight": 50, "at_most": 80},
+    },
+)
+
+
+def history(seen: Seen) -> list[FactRow]:
+    rows = []
+    for n, (day, source, incident, dismissed) in enumerate(seen):
+        rows.append(report(f"r{n}", day, source, incident=f"incident-{incident}"))
+        if dismissed is not None:
+            rows.append(status(f"d{n}", f"r{n}", Status.DISMISSED, day + dismissed))
+    return sorted(rows, key=lambda row: (row.report_time, row.entry_id))

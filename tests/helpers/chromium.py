@@ -3,17 +3,20 @@
 SCREENSHOTS_DIR names a folder for screenshots; `.ci/run` sets it.
 """
 
+import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Dialog, Page, Request, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDTHS_OF_PAGES = (390, 820, 1280)
 LATE_FOCUS = "Autofocus processing was blocked"
 """Chromium says so when a key is pressed before it gave a page's first focus."""
@@ -72,3 +75,47 @@ _SHIFT = """() => new Promise((done) => {
 def keep(page: Page, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS_DIR"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def side_by_side(chromium: Browser, shots: Sequence[bytes]) -> bytes:
+    page = chromium.new_page()
+    drawn = page.evaluate(
+        """async (shots) => {
+            const load = async (shot) => {
+                const image = Object.assign(new Image(), { src: `data:image/png;base64,${shot}` });
+                await image.decode();
+                return image;
+            };
+            const images = await Promise.all(shots.map(load));
+            const canvas = document.createElement("canvas");
+            canvas.width = images.reduce((sum, image) => sum + image.width + 16, -16);
+            canvas.height = images[0].height;
+            const context = canvas.getContext("2d");
+            let left = 0;
+            for (const image of images) {
+                const frame = new Path2D();
+                frame.roundRect(left + 0.5, 0.5, image.width - 1, image.height - 1, 12);
+                context.save();
+                context.clip(frame);
+                context.drawImage(image, left, 0);
+                context.restore();
+                context.strokeStyle = "#d8d4ca";
+                context.stroke(frame);
+                left += image.width + 16;
+            }
+            return canvas.toDataURL("image/webp", 0.85).split(",")[1];
+        }""",
+        [base64.b64encode(one).decode() for one in shots],
+    )
+    page.close()
+    return base64.b64decode(drawn)
+
+
+def look(page: Page, name: str) -> None:
+    """Check a page at each width: axe, no scrolling sideways; keep a screenshot."""
+    for width in WIDTHS_OF_PAGES:
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        keep(page, f"{name}-{width}")
+        violations = Axe().run(page).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == [], name

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 
 from service.ledger.database.database import RELAXED, Database
 from service.ledger.database.schema import SchemaState, state_of, upgrade
@@ -73,3 +73,32 @@ def _url_of(name: str) -> str:
 def _execute(statement: str) -> None:
     with psycopg.connect(postgresql(), autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+ROLE = 'the-"server"-of-100%'
+
+
+QUOTED = '"' + ROLE.replace('"', '""') + '"'
+
+
+@contextmanager
+def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
+    with database("postgresql", folder) as url, psycopg.connect(postgresql(), autocommit=True) as server:
+        server.execute(f"DROP ROLE IF EXISTS {QUOTED}".encode())
+        server.execute(f"CREATE ROLE {QUOTED} LOGIN".encode())
+        try:
+            yield url, make_url(url).set(username=ROLE).render_as_string(hide_password=False)
+        finally:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"DROP OWNED BY {QUOTED}".encode())
+            server.execute(f"DROP ROLE {QUOTED}".encode())
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Connection]:
+    database = Database(url)
+    try:
+        with database.write() as connection:
+            yield connection
+    finally:
+        database.close()

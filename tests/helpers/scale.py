@@ -1,4 +1,6 @@
+import os
 import random
+import signal
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from scoring.policy.policy import Policy
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
+from service.scale.local import TaskLine
 from service.scale.manifest import RunManifest
 from service.scale.rescoring import RescoringParts, Run, plan_runs
 from service.scores.scorer import Scorer
@@ -93,3 +96,37 @@ def folder_of(run: Run) -> Path:
 
 def entry_files(manifest: RunManifest) -> list[Path]:
     return [Path(manifest.entries) / file.path for task in manifest.tasks for file in task.files]
+
+
+def lines_of(run: Run) -> list[TaskLine]:
+    return [TaskLine(run.store.place, task.line) for task in run.manifest.tasks]
+
+
+class Blocked:
+    """A file of entries whose readers wait, as for a slow disk, until it is whole again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data = path, path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        self.end = -1
+
+    def is_read(self) -> bool:
+        try:
+            self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads
+            return False
+        return True
+
+    def mend(self) -> None:
+        other = self.path.with_name("whole")
+        other.write_bytes(self.data)
+        other.replace(self.path)
+
+    def is_left(self) -> bool:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        try:
+            os.write(self.end, b"x")
+        except BrokenPipeError:
+            return True
+        return False

@@ -1,8 +1,10 @@
 import io
 import json
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +35,8 @@ from service.scores.book.book import Book
 from service.scores.scorer import Scorer
 from service.setting_forms import PREFIX
 from service.settings import Settings, load
-from tests.tls_folders import with_folders
+from tests.helpers.tls_folders import with_folders
+from tests.helpers.worlds import policy
 
 MARKET = "acme"
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -123,7 +126,7 @@ class Running:
 def settings_of(**settings: str | Path | float) -> Settings:
     """Return settings on free ports, by default without a final wait and without metrics.
 
-    `changes` may also hold limits by name, and TLS files as in `tests.tls_folders`.
+    `changes` may also hold limits by name, and TLS files as in `tests.helpers.tls_folders`.
     """
     stated = {"address": "127.0.0.1:0", "metrics_address": "", "drain_seconds": 0} | settings
     limits = Limits(**{name: stated.pop(name) for name in Limits.__dataclass_fields__ if name in stated})  # type: ignore[arg-type]
@@ -188,3 +191,21 @@ def violation(entry_id: str, seller: str, **fields: Any) -> entry_pb2.Entry:
 def metrics_of(server: Server) -> str:
     with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=60) as response:
         return str(response.read().decode())
+
+
+@contextmanager
+def served(folder: Path, registry: Path | str) -> Iterator[Client]:
+    stop = threading.Event()
+    with ExitStack() as stack:
+        ledger = stack.enter_context(
+            Ledger.open(f"sqlite:///{folder}/{threading.get_ident()}{time.time_ns()}.db", create=True)
+        )
+        scorer = build_scorer(ledger, policy(), Registry(registry))
+        server = stack.enter_context(
+            Server(settings_of(data_dir=folder), ledger, scorer, log=make_log("json", "error"))
+        )
+        follower = threading.Thread(target=scorer.champion.follow, args=(stop, lambda problem: None))
+        follower.start()
+        stack.callback(follower.join)
+        stack.callback(stop.set)
+        yield stack.enter_context(Client(server.address, deadline_seconds=60))

@@ -1,11 +1,12 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from tests.helpers.callers import Authority, write_grants
 from tests.helpers.policies import TIERS
 from tests.helpers.processes import COMMAND, run_forked
-from tests.tls_folders import with_folders
+from tests.helpers.tls_folders import with_folders
 
 ROOT = Path(__file__).parents[2]
 MARKET = "acme"
@@ -139,3 +140,18 @@ def bare_shell(folder: Path) -> Shell:
         taken_and_left.bind(("127.0.0.1", 0))
         port = taken_and_left.getsockname()[1]
     return shell_of(folder / "data", target=f"127.0.0.1:{port}")
+
+
+def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
+    """Run the command on a terminal of this width; return its text without styles, and stderr."""
+    outer, inner = os.openpty()
+    environment = shell.environment | {"COLUMNS": str(columns), "TERM": "xterm"}
+    with subprocess.Popen([*COMMAND, *arguments], env=environment, stdout=inner, stderr=subprocess.PIPE) as process:
+        os.close(inner)
+        _, told = process.communicate(timeout=SECONDS)
+    shown = b""
+    with suppress(OSError):
+        while piece := os.read(outer, 1 << 16):
+            shown += piece
+    os.close(outer)
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r", ""), told.decode()

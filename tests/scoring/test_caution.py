@@ -5,15 +5,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.base.enums import Category, ControlReason, CorrectionKind, Kind, Severity, Source, Status
+from scoring.base.enums import Category, CorrectionKind, Kind, Severity, Source, Status
 from scoring.base.time import DAY
-from scoring.caution.cautions import Caution
 from scoring.caution.history import MAX_TRACED
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CROWD, MAX_DAYS_IN_SPAN, SPAN_DAYS
 from scoring.policy.policy import Policy
 from tests.helpers.answers import evaluate_measures, find_cautions_of_seller, score
-from tests.helpers.caution_rules import FEW, GENERAL, SOLD, caution_rule, policy_of, report
+from tests.helpers.caution_rules import (
+    BUSY,
+    FEW,
+    GENERAL,
+    SEEN,
+    SOLD,
+    Seen,
+    caution_rule,
+    cautions,
+    history,
+    policy_of,
+    report,
+    taken_over,
+    visible,
+)
 from tests.helpers.worlds import (
     NOW,
     TODAY,
@@ -25,20 +38,6 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-
-
-def taken_over(name: str, day: int) -> FactRow:
-    return decision(Kind.CONTROL, name, day, status=ControlReason.TAKEN_OVER)
-
-
-def visible(day: int) -> int:
-    return day * DAY + 2
-
-
-def cautions(rows: list[FactRow], moment: int = NOW, policy: Policy = GENERAL) -> tuple[Caution, ...]:
-    [answer] = score(numbered([*SOLD, *rows]), ["s"], moment, artifact(), policy)
-    return answer.cautions
-
 
 PAIRED = policy_of(caution_rule(), sources={"customs": {"weight": 60, "at_most": 400}})
 """Two of customs' reports set a caution off."""
@@ -170,38 +169,7 @@ def lived(rows: list[FactRow], policy: Policy) -> list[bool]:
     return found
 
 
-Seen = list[tuple[int, Source, int, int | None]]
-SEEN: st.SearchStrategy[Seen] = st.lists(
-    st.tuples(
-        st.integers(TODAY - 190, TODAY),
-        st.sampled_from([Source.CUSTOMS, Source.TEST_BUY, Source.BUYER, Source.PLATFORM_DETECTION]),
-        st.integers(0, 6),
-        st.none() | st.integers(0, 20),
-    ),
-    min_size=1,
-    max_size=14,
-)
 """Reports: day, source, incident, and the days until its dismissal, or None."""
-BUSY = policy_of(
-    caution_rule("few", days=5, reports={"weight": 100, "days": 20}),
-    caution_rule("more", days=14, reports={"weight": 150, "days": 40}),
-    caution_rule("hands", days=9, control=["taken_over"]),
-    sources={
-        "customs": {"weight": 60, "at_most": 400},
-        "test_buy": {"weight": 100, "at_most": 400},
-        "buyer": {"weight": 10, "at_most": 30},
-        "platform_detection": {"weight": 50, "at_most": 80},
-    },
-)
-
-
-def history(seen: Seen) -> list[FactRow]:
-    rows = []
-    for n, (day, source, incident, dismissed) in enumerate(seen):
-        rows.append(report(f"r{n}", day, source, incident=f"incident-{incident}"))
-        if dismissed is not None:
-            rows.append(status(f"d{n}", f"r{n}", Status.DISMISSED, day + dismissed))
-    return sorted(rows, key=lambda row: (row.report_time, row.entry_id))
 
 
 @pytest.mark.long

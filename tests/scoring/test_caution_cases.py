@@ -13,9 +13,22 @@ from scoring.entries.flow import FlowDay
 from scoring.features.columns import FactRow
 from scoring.policy.caution import CautionTable
 from tests.helpers.answers import find_cautions_of_seller
-from tests.helpers.caution_rules import DISPUTED, caution_rule, flow, policy_of, report, table_of
+from tests.helpers.caution_rules import (
+    BUSY,
+    DISPUTED,
+    SEEN,
+    Seen,
+    caution_rule,
+    cautions,
+    flow,
+    history,
+    policy_of,
+    report,
+    table_of,
+    taken_over,
+    visible,
+)
 from tests.helpers.worlds import NOW, TODAY, numbered, status
-from tests.scoring.test_caution import BUSY, SEEN, Seen, cautions, history, taken_over, visible
 
 WEEK = policy_of(caution_rule(days=14), sources={"customs": {"weight": 60, "at_most": 400}})
 

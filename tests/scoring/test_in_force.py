@@ -34,6 +34,7 @@ from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_not
 from scoring.scores.settled_value import list_values
 from tests.helpers.answers import answer, evaluate_measures, with_values
 from tests.helpers.histories import RETRACTIONS, files
+from tests.helpers.monotone import draw_policies, find_laxer_day
 from tests.helpers.policies import CLOSED, OVERRIDES, POLICIES, policy_of, rule, shipped, standing
 from tests.helpers.worlds import (
     NOW,
@@ -48,7 +49,6 @@ from tests.helpers.worlds import (
     status,
     violation,
 )
-from tests.scoring.monotone import draw_policies, find_laxer_day
 
 FEW = settings(max_examples=40, deadline=None)
 GENERAL = replace(shipped("graded"), cut_offs={Tier.STANDARD: 500, Tier.TRUSTED: 600, Tier.EXEMPLARY: 700})

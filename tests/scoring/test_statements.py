@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 
 from scoring.answers.statements import list_statements
 from scoring.base.enums import Automation
@@ -6,12 +6,11 @@ from scoring.features.columns import FactRow
 from tests.bench.answers import answer_whole
 from tests.helpers.policies import shipped
 from tests.helpers.worlds import numbered, sellers
-from tests.scoring.test_answers import FEW
 
 POLICY = shipped("general")
 
 
-@FEW
+@settings(max_examples=40, deadline=None)
 @given(sellers())
 def test_without_all_its_grounds_a_measure_ends(rows: list[FactRow]) -> None:
     rows = numbered(rows)

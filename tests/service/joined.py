@@ -35,10 +35,10 @@ from service.policy.policy_file import parse_policy_text
 from service.registry.moves import ModelMove
 from service.scores.payouts import Payouts
 from tests.helpers.builders import NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.lives import asked_for, cap_of
 from tests.helpers.servers import Shelf
 from tests.helpers.worlds import artifact
 from tests.scoring.loss_certificate.joined import Served, draw_sequences
-from tests.scoring.loss_certificate.lives import asked_for, cap_of
 
 MARKET = "acme"
 DAYS = 14

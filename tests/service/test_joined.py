@@ -4,8 +4,8 @@ import pytest
 
 from scoring.loss_certificate.certificate import certify
 from tests.helpers.policies import rule
+from tests.helpers.toys import LITTLE, assumed, cap, policy_of, stated, toy
 from tests.scoring.loss_certificate.joined import Served
-from tests.scoring.loss_certificate.toys import LITTLE, assumed, cap, policy_of, stated, toy
 from tests.service import joined
 
 FACTS = rule(

@@ -4,7 +4,7 @@ import pytest
 
 from scoring.base.errors import ConfigurationWrong
 from service.settings import VARIABLES, describe, host_and_port, is_loopback, load
-from tests.tls_folders import with_folders
+from tests.helpers.tls_folders import with_folders
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 SERVER = with_folders({"tls_certificate": CERTIFICATES / "server.pem", "tls_key": CERTIFICATES / "server.key"})

@@ -8,7 +8,7 @@ from scoring.loss_certificate.states import GrantedTerms, States
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.policy.sample import Breach
-from tests.scoring.loss_certificate.lives import Life, cap_of
+from tests.helpers.lives import Life, cap_of
 
 TIERS = (None, *Tier)
 BREACHES = [(category, severity) for category in (Category.COUNTERFEIT, Category.SERVICE) for severity in Severity]

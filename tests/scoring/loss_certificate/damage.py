@@ -7,7 +7,7 @@ from typing import Any
 
 from scoring.base.enums import MeasureKind, Tier
 from scoring.loss_certificate.certificate import GrantedExceptions, GrantedSeller, certify, digest_certificate
-from tests.scoring.loss_certificate.toys import TOY, assumed, policy_of
+from tests.helpers.toys import TOY, assumed, policy_of
 
 SOURCES: list[Any] = [None, "", "  ", 0, [], {"by": "us"}]
 

@@ -8,7 +8,7 @@ from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import certify
 from scoring.policy.policy import Policy
 from tests.helpers.policies import rule
-from tests.scoring.loss_certificate.toys import make_world, policy_of
+from tests.helpers.toys import make_world, policy_of
 
 MARKETS = ("", "acme", "other")
 

@@ -19,11 +19,9 @@ from scoring.loss_certificate.states import States, build_states, count_notice_d
 from scoring.policy.payout import Order, pay_out
 from scoring.policy.reading import parse_policy
 from tests.helpers.caution_rules import WEIGHTS, caution_rule
+from tests.helpers.lives import Life, replay, terms_of
 from tests.helpers.policies import rule
-from tests.scoring.loss_certificate.attackers import live_at_random
-from tests.scoring.loss_certificate.damage import damage, forge_statement, misspell, provable, to_be_altered
-from tests.scoring.loss_certificate.lives import Life, replay, terms_of
-from tests.scoring.loss_certificate.toys import (
+from tests.helpers.toys import (
     FAKED,
     LITTLE,
     REAL,
@@ -38,6 +36,8 @@ from tests.scoring.loss_certificate.toys import (
     stated,
     toy,
 )
+from tests.scoring.loss_certificate.attackers import live_at_random
+from tests.scoring.loss_certificate.damage import damage, forge_statement, misspell, provable, to_be_altered
 
 
 def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 from scoring.loss_certificate.contradictions import ObservedCases, RunCase, bound_stop_days, find_contradictions
-from tests.scoring.loss_certificate.toys import assumed
+from tests.helpers.toys import assumed
 
 
 def cases(*days: int | None) -> tuple[RunCase, ...]:

@@ -16,7 +16,7 @@ from scoring.loss_certificate.certificate import (
 from scoring.loss_certificate.independent.checking import check_certificate
 from scoring.loss_certificate.independent.world import NotProven
 from tests.helpers.policies import rule
-from tests.scoring.loss_certificate.toys import FAKED, REAL, TOY, assumed, cap, policy_of, stated, toy
+from tests.helpers.toys import FAKED, REAL, TOY, assumed, cap, policy_of, stated, toy
 
 HOLD, CAP = ("below-100000", MeasureKind.SETTLEMENT_HOLD), ("limit", MeasureKind.VALUE_CAP)
 GONE = ("another-policy", MeasureKind.DEPOSIT)

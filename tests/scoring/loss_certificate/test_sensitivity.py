@@ -6,7 +6,7 @@ import pytest
 from scoring.loss_certificate.sensitivity import find_sensitivity, holds_verdict, price_names
 from service.policy.certificate_file import SHIPPED_ASSUMPTIONS, read_assumptions
 from tests.bench._certificate_plot import PLOT
-from tests.scoring.loss_certificate.toys import assumed, cap, hold, policy_of, shipped_data, toy
+from tests.helpers.toys import assumed, cap, hold, policy_of, shipped_data, toy
 
 TOY = toy(cap(1_000, (100_000, 1_500), (400_000, 4_000)), hold(6, 400_000, deposit=200))
 

@@ -23,8 +23,8 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.rules import Counter, Quantity, Situation
 from scoring.policy.space import Cell, build_space
+from tests.helpers.monotone import draw_policies
 from tests.helpers.policies import CLOSED, HOLD, data, policy_of, refused, rule, shipped, standing
-from tests.scoring.monotone import draw_policies
 
 SUSPENDED = {"kind": "suspension", "days": 7}
 

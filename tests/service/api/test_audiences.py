@@ -22,6 +22,7 @@ from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from service.registry import starter
 from tests.helpers import builders
+from tests.helpers.audiences import SAID, SELLER, STAFF, reported
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.limits import Limit
@@ -31,22 +32,7 @@ from tests.helpers.servers import MARKET, Running, exposure, identity, running_s
 from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
 
-SAID = {"actor": "staff", "reason": "seen"}
-SELLER, STAFF = score_pb.AUDIENCE_SELLER, score_pb.AUDIENCE_STAFF
 REGULATOR, CHECKOUT = score_pb.AUDIENCE_REGULATOR, score_pb.AUDIENCE_CHECKOUT
-
-
-def reported() -> list[entry_pb.Entry]:
-    return [
-        identity("i-s1", "s1"),
-        exposure("x-s1", "s1", 5_000),
-        violation(
-            "v1", "s1", notifier="brand-1", ground="Art. 9 EUTMR", listing="l-118", automated=True, trusted_flagger=True
-        ),
-        violation("v2", "s1", source=entry_pb.SOURCE_BUYER, notifier="buyer-7", violation_type="not_as_described"),
-        violation("v3", "s1", notifier="brand-2", incident="other"),
-        violation("v4", "s1", notifier="brand-9"),
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from tests.helpers.policies import GRADED
 from tests.helpers.refusals import refused, refused_fields
 from tests.helpers.servers import MARKET, Running, exposure, identity, running_server, violation
-from tests.helpers.shells import shell_of
+from tests.helpers.shells import in_terminal, shell_of
 from tests.helpers.worlds import artifact
-from tests.service.cli.test_cli import in_terminal
 
 GENERAL = GRADED
 

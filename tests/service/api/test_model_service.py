@@ -1,39 +1,14 @@
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from sellertrust.client import Client
-from service.api.server import Server
-from service.api.telemetry.logs import make_log
-from service.bootstrap import build_scorer
-from service.ledger.store import Ledger
 from service.registry.registry import Registry
 from tests.helpers.models import evaluated, gate, gates_json, publish
 from tests.helpers.refusals import refused
-from tests.helpers.servers import running_server, settings_of
-from tests.helpers.worlds import artifact, policy
-
-
-@contextmanager
-def served(folder: Path, registry: Path | str) -> Iterator[Client]:
-    stop = threading.Event()
-    with ExitStack() as stack:
-        ledger = stack.enter_context(
-            Ledger.open(f"sqlite:///{folder}/{threading.get_ident()}{time.time_ns()}.db", create=True)
-        )
-        scorer = build_scorer(ledger, policy(), Registry(registry))
-        server = stack.enter_context(
-            Server(settings_of(data_dir=folder), ledger, scorer, log=make_log("json", "error"))
-        )
-        follower = threading.Thread(target=scorer.champion.follow, args=(stop, lambda problem: None))
-        follower.start()
-        stack.callback(follower.join)
-        stack.callback(stop.set)
-        yield stack.enter_context(Client(server.address, deadline_seconds=60))
+from tests.helpers.servers import running_server, served
+from tests.helpers.worlds import artifact
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ from tests.helpers.policies import GRADED
 from tests.helpers.refusals import refused, refused_fields
 from tests.helpers.servers import MARKET, Shelf, exposure, identity, settings_of, violation
 from tests.helpers.shells import shell_of
+from tests.helpers.toys import policy_of
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact
-from tests.scoring.loss_certificate.toys import policy_of
 
 TIERS, LADDER = (read_policy(SHIPPED_POLICY.with_name(f"{n}.toml")) for n in ("tiers", "ladder"))
 GENERAL = read_policy(GRADED)

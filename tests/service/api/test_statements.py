@@ -13,13 +13,13 @@ from sellertrust.client import seller_name
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from sellertrust.v1 import entry_pb2 as entry_pb
 from sellertrust.v1 import trust_score_service_pb2 as score_pb
+from tests.helpers.audiences import SAID, SELLER, STAFF, reported
 from tests.helpers.dsa_records import list_broken
 from tests.helpers.policies import GRADED, TIERS
 from tests.helpers.refusals import refusal, refused_fields
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.shells import shell_of
 from tests.helpers.worlds import artifact
-from tests.service.api.test_audiences import SAID, SELLER, STAFF, reported
 
 GENERAL = TIERS.with_name("general.toml")
 REVIEW, DEMOTION = entry_pb.MEASURE_KIND_MANUAL_REVIEW, entry_pb.MEASURE_KIND_SEARCH_DEMOTION

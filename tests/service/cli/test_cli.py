@@ -1,13 +1,10 @@
 import gzip
 import json
-import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,8 +17,7 @@ from service.ledger.database.schema import newest_version
 from service.registry.registry import Registry
 from service.scores.book.code_digests import core_digest
 from tests.helpers.models import another, gates_json
-from tests.helpers.processes import COMMAND
-from tests.helpers.shells import MARKET, ROOT, SECONDS, Shell, lines_of, serving, shell_of
+from tests.helpers.shells import MARKET, ROOT, Shell, in_terminal, lines_of, serving, shell_of
 from tests.helpers.worlds import artifact
 
 
@@ -187,21 +183,6 @@ def test_tables_fit_80_characters(reported: Shell, command: tuple[str, ...], hea
     assert rows
     assert all(len(line) <= 80 for line in table.splitlines())
     assert re.search(rf"^not shown: .*{hidden}.*; show them with -o json$", told, re.MULTILINE)
-
-
-def in_terminal(shell: Shell, columns: int, *arguments: str) -> tuple[str, str]:
-    """Run the command on a terminal of this width; return its text without styles, and stderr."""
-    outer, inner = os.openpty()
-    environment = shell.environment | {"COLUMNS": str(columns), "TERM": "xterm"}
-    with subprocess.Popen([*COMMAND, *arguments], env=environment, stdout=inner, stderr=subprocess.PIPE) as process:
-        os.close(inner)
-        _, told = process.communicate(timeout=SECONDS)
-    shown = b""
-    with suppress(OSError):
-        while piece := os.read(outer, 1 << 16):
-            shown += piece
-    os.close(outer)
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r", ""), told.decode()
 
 
 @pytest.mark.long

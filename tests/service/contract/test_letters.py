@@ -1,6 +1,6 @@
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.answers.statements import list_statements
@@ -11,12 +11,13 @@ from service.contract.letters import Redress, statement_messages
 from service.contract.texts import Texts
 from tests.bench.answers import answer_whole
 from tests.helpers.dsa_records import list_broken, view_of
+from tests.helpers.policies import shipped
 from tests.helpers.worlds import numbered, sellers
-from tests.scoring.test_answers import FEW
-from tests.scoring.test_statements import POLICY
+
+POLICY = shipped("general")
 
 
-@FEW
+@settings(max_examples=40, deadline=None)
 @given(sellers(), st.sampled_from([*Source]), st.booleans(), st.sampled_from(["en", "zh"]))
 def test_every_letter_names_the_next_action_and_the_end(
     rows: list[FactRow], source: Source, automated: bool, language: str

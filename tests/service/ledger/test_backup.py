@@ -211,7 +211,7 @@ def test_an_unknown_ledger_is_not_backed_up(url: str, tmp_path: Path) -> None:
 
 def test_a_servers_role_can_back_up(tmp_path: Path) -> None:
     from service.ledger.database.rights import grant
-    from tests.service.ledger.test_rights import ROLE, owned_database
+    from tests.helpers.databases import ROLE, owned_database
 
     with owned_database(tmp_path) as (url, role_url):
         grant(url, ROLE)

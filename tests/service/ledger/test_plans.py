@@ -1,12 +1,8 @@
-import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from itertools import count, product
-from typing import Any
+from contextlib import closing
+from itertools import product
 
 import pytest
-from sqlalchemy import Connection, Select, event, text
+from sqlalchemy import Select, text
 
 from scoring.base.errors import ExposureRevisionTaken, ViolationNotFound
 from service.ledger.append import accounts, appending, following, known
@@ -17,10 +13,10 @@ from service.ledger.queries.facts import FactQueries
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, TODAY, exposure, identity, status, violation
 from tests.helpers.ledgers import find_violation
+from tests.helpers.plans import FAULTS, listening
 from tests.helpers.rows import insert_entries
 
 ENTRIES = 50_000
-Asked = list[tuple[str, Any]]
 _VALUES = {"most": 7, "after": 0, "kind": 12}
 
 
@@ -32,21 +28,6 @@ def full_url(url: str, request: pytest.FixtureRequest) -> str:
         if request.param == "analysed":
             connection.execute(text("ANALYZE"))
     return url
-
-
-@contextmanager
-def listening(ledger: Ledger) -> Iterator[Asked]:
-    asked: Asked = []
-
-    def note(_: Any, __: Any, sql: str, values: Any, *___: Any) -> None:
-        asked.append((sql, values))
-
-    engines = (ledger.database._readers, ledger.database._writer)
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", note)
-    yield asked
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def ask_everything(ledger: Ledger) -> None:
@@ -74,7 +55,7 @@ def ask_everything(ledger: Ledger) -> None:
 
 def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
     with Ledger.open(full_url) as ledger:
-        with listening(ledger) as asked:
+        with listening() as asked:
             ask_everything(ledger)
         queries = {sql: values for sql, values in asked if sql.startswith(("SELECT", "WITH")) and "FROM entry" in sql}
         assert len(queries) >= 12
@@ -87,7 +68,7 @@ def test_every_query_walks_along_an_index(full_url: str, backend: str) -> None:
 def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backend: str) -> None:
     with Ledger.open(full_url) as ledger:
         cut = ledger.cut()
-        with listening(ledger) as asked:
+        with listening() as asked:
             ledger.facts.table(MARKET, ["s1", "s2"], cut)
             ledger.facts.count(MARKET, ["s1"])
         asked = [(sql, values) for sql, values in asked if "FROM entry" in sql]
@@ -101,7 +82,7 @@ def test_a_score_walks_along_the_index_of_what_counts_alone(full_url: str, backe
 def test_a_page_of_some_sellers_is_one_query_along_their_index(full_url: str, backend: str) -> None:
     with Ledger.open(full_url) as ledger:
         cut = ledger.cut()
-        with listening(ledger) as asked:
+        with listening() as asked:
             assert ledger.entries.list(MARKET, cut, sellers=["s1", "s2"], after_sequence=17)
         pages = [(sql, values) for sql, values in asked if "ORDER BY" in sql]
         assert len(pages) == 1
@@ -116,7 +97,7 @@ def test_anothers_violation_is_sought_as_a_missing_one(full_url: str) -> None:
         cut = ledger.cut()
         queries = []
         for name in ("w1", "none"):
-            with listening(ledger) as asked, pytest.raises(ViolationNotFound):
+            with listening() as asked, pytest.raises(ViolationNotFound):
                 ledger.violations.find(MARKET, name, cut, "s2")
             queries.append([sql for sql, _ in asked])
     assert queries[0] == queries[1] != []
@@ -128,7 +109,7 @@ def test_a_time_before_a_mending_is_sought_once(full_url: str) -> None:
         times = dict(map(tuple, connection.execute(text("SELECT sequence, record_time FROM entry"))))
         middle, last = ENTRIES // 2, max(times)
         mended = Mending(last - 9, last - 1, 5, NOW, (times[last - 9], times[last - 1]))
-        with listening(ledger) as asked:
+        with listening() as asked:
             found = find_last_before(connection, Mendings(last, (mended,)), times[middle])
     assert found == (middle - 1, times[middle - 1])
     assert sum("record_time <" in sql for sql, _ in asked) == 1
@@ -154,39 +135,3 @@ def test_every_look_up_of_an_append_uses_an_index(full_url: str, backend: str) -
             assert faults == [], (str(compiled), plan)
             planned += 1
     assert planned >= 8
-
-
-def sqlite_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
-    plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
-    whole = [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN entry")]
-    return ([] if "marketplace" not in sql else whole), plan
-
-
-def postgresql_faults(connection: Connection, sql: str, values: Any) -> tuple[list[str], Any]:
-    """Return generic plan nodes that read the whole table or filter rows out."""
-    numbers = count(1)
-    known = {name: f"${next(numbers)}" for name in values}
-    numbered = re.sub(r"%\((\w+)\)s", lambda match: known[match[1]], sql)
-    explained = connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {numbered}").scalar()
-    plan = json.loads(explained) if isinstance(explained, str) else explained
-    faults = []
-    for node in nodes(plan[0]["Plan"]):
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "entry":
-            faults.append("reads the whole table")
-        if re.search(r"\b(marketplace|violation|entry_id)\b", node.get("Filter", "")):
-            faults.append(f"passes over rows: {node['Filter']}")
-        if node["Node Type"] in {"Sort", "Incremental Sort"} and "LIMIT" in sql:
-            faults.append("sorts what it should find in order")
-    return faults, plan
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", ()):
-        yield from nodes(part)
-
-
-FAULTS: dict[str, Callable[[Connection, str, Any], tuple[list[str], Any]]] = {
-    "sqlite": sqlite_faults,
-    "postgresql": postgresql_faults,
-}

@@ -11,9 +11,9 @@ from service.ledger.append.proposals import Content, Proposal, ProposalStep, Pro
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
+from tests.helpers.databases import writing
 from tests.helpers.ledgers import back_up, owner, restore
-from tests.service.ledger.test_plans import FAULTS, listening
-from tests.service.ledger.test_schema import writing
+from tests.helpers.plans import FAULTS, listening
 
 CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
 
@@ -146,7 +146,7 @@ def test_the_proposals_of_a_marketplace_are_found_by_an_index(url: str, backend:
             connection.execute(text(" ".join((*parts, chosen))))
         clock.now += 3_600_000_000
         propose(ledger, "p-2")
-        with listening(ledger) as asked:
+        with listening() as asked:
             [found] = ledger.proposals.list(MARKET, 2**62, 1)
             more = ledger.proposals.list(MARKET, found.number, 5)
         assert [one.proposal for one in (found, *more)] == ["p-2", "p-1"]

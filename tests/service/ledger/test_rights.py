@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -15,29 +13,14 @@ from service.ledger.database.tables import TableBase
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, status, violation
-from tests.helpers.databases import database, postgresql
+from tests.helpers.databases import QUOTED, ROLE, owned_database
 from tests.helpers.ledgers import verify
 from tests.helpers.refusals import refusal
 from tests.helpers.servers import MARKET as SERVED
 from tests.helpers.servers import exposure, identity, running_server
 
 TABLES = sorted(TableBase.metadata.tables)
-ROLE = 'the-"server"-of-100%'
-QUOTED = '"' + ROLE.replace('"', '""') + '"'
 NAMED = "lacks rights.*sellertrust ledger upgrade --role ROLE"
-
-
-@contextmanager
-def owned_database(folder: Path) -> Iterator[tuple[str, str]]:
-    with database("postgresql", folder) as url, psycopg.connect(postgresql(), autocommit=True) as server:
-        server.execute(f"DROP ROLE IF EXISTS {QUOTED}".encode())
-        server.execute(f"CREATE ROLE {QUOTED} LOGIN".encode())
-        try:
-            yield url, make_url(url).set(username=ROLE).render_as_string(hide_password=False)
-        finally:
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(f"DROP OWNED BY {QUOTED}".encode())
-            server.execute(f"DROP ROLE {QUOTED}".encode())
 
 
 @pytest.mark.long

@@ -25,7 +25,7 @@ from service.ledger.queries.entries import EXPORT_COLUMNS
 from service.ledger.records import Position
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, exposure, identity, status, violation
-from tests.helpers.databases import database, postgresql, schema_state
+from tests.helpers.databases import database, postgresql, schema_state, writing
 from tests.helpers.ledgers import find_violation, verify
 from tests.helpers.shells import shell_of
 
@@ -68,16 +68,6 @@ WRONG = {
     "entry_category": [VALID | {"category": 0}, VALID | {"category": 9}],
     "entry_severity": [VALID | {"severity": 0}, VALID | {"severity": 5}],
 }
-
-
-@contextmanager
-def writing(url: str) -> Iterator[Connection]:
-    database = Database(url)
-    try:
-        with database.write() as connection:
-            yield connection
-    finally:
-        database.close()
 
 
 def test_migrations_make_the_columns_that_queries_name(url: str) -> None:

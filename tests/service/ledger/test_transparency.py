@@ -34,7 +34,7 @@ from scoring.entries.kinds.trade import InspectionDone
 from service.ledger.records import RecordedEntry
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, Clock, ago, attribution, exposure, status, violation
-from tests.service.ledger.test_histories import STEP, Steps, empty, entries_of, sellers
+from tests.helpers.ledger_histories import STEP, Steps, empty, entries_of, sellers
 
 YEAR = parse_period("2026")
 measures = st.sampled_from(["m0", "m1"])

@@ -19,7 +19,7 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.review_queue import read_queues, review_queue
 from tests.helpers.builders import MARKET, Clock, attribution, status, violation
-from tests.service.ledger.test_plans import listening
+from tests.helpers.plans import listening
 
 STEPS = 60
 ACTIONS = (Action.REVIEW, Action.CONFIRM, Action.DISMISS, Action.APPEAL, Action.OVERTURN, Action.WITHDRAW)
@@ -77,10 +77,10 @@ def test_what_waits_is_as_if_read_anew(
 
 def test_a_queue_that_was_read_is_not_read_whole_again(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v1", notifier="n1")])
-    with listening(ledger) as first:
+    with listening() as first:
         read_queues(ledger)
     ledger.append(MARKET, [status("v1", Action.REVIEW), violation("v2", notifier="n1")])
-    with listening(ledger) as again:
+    with listening() as again:
         assert len(review_queue(ledger, MARKET, ledger.cut())[0]) == 2
     whole = {sql for sql, _ in first if "entry.content" in sql}
     assert whole

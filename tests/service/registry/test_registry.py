@@ -13,14 +13,14 @@ from scoring.base.time import DAY, day_of
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.trade import ExposureStated
-from scoring.model.artifact import PARTS, Artifact
+from scoring.model.artifact import PARTS
 from service.bootstrap import build_scorer
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.registry.moves import CHAMPION
 from service.registry.registry import Registry
 from service.scores.scorer import Scorer
-from tests.helpers.models import another
+from tests.helpers.models import another, promote, publish
 from tests.helpers.waiting import wait_until
 from tests.helpers.worlds import artifact, policy
 
@@ -47,17 +47,6 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def publish(registry: Registry, model: Artifact, reason: str = "trained") -> str:
-    from tests.helpers.models import gates_json
-
-    beside = {"gates.json": gates_json()}
-    return registry.publish(model.parts, actor="anna", reason=reason, now=1_000_000, attachments=beside)
-
-
-def promote(registry: Registry, name: str, reason: str = "better") -> str:
-    return registry.promote(name, actor="bert", reason=reason, now=2_000_000)
-
-
 def part_of(registry: Registry, digest: str, name: str) -> Path:
     return Path(registry.place) / "models" / digest / name
 
@@ -68,7 +57,7 @@ def points_of(scorer: Scorer, ledger: Ledger) -> tuple[list[int | None], str]:
 
 
 def test_a_damaged_move_of_a_folder_is_named(registry: Registry) -> None:
-    publish(registry, artifact())
+    publish(registry, parts=artifact().parts)
     move = Path(registry.place) / "moves" / "000000001.json"
     for damage in (b"champion: me\n", move.read_bytes()[:-9], b""):
         move.write_bytes(damage)
@@ -77,7 +66,7 @@ def test_a_damaged_move_of_a_folder_is_named(registry: Registry) -> None:
 
 
 def test_a_model_under_the_digest_of_another_is_refused(registry: Registry) -> None:
-    first, second = publish(registry, artifact()), publish(registry, another())
+    first, second = publish(registry, parts=artifact().parts), publish(registry, parts=another().parts)
     for name in ("manifest.json", *PARTS):
         part_of(registry, first, name).write_bytes(part_of(registry, second, name).read_bytes())
     with pytest.raises(ArtifactRefused, match=f"is that of another digest, {second[:12]}"):
@@ -93,7 +82,7 @@ def test_what_is_no_model_is_neither_published_nor_logged(registry: Registry) ->
 
 def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Registry) -> None:
     with ThreadPoolExecutor(4) as pool:
-        digests = list(pool.map(lambda _: publish(registry, artifact()), range(8)))
+        digests = list(pool.map(lambda _: publish(registry, parts=artifact().parts), range(8)))
     assert set(digests) == {artifact().digest}
     assert len(registry.history()) == 8
     assert registry.load(artifact().digest).digest == artifact().digest
@@ -101,7 +90,7 @@ def test_several_that_publish_the_same_model_at_once_all_succeed(registry: Regis
 
 @pytest.mark.parametrize("name", ["nobody", "", "xyz", "../models", "f" * 64])
 def test_a_name_of_no_model_is_refused(registry: Registry, name: str) -> None:
-    digest = publish(registry, artifact())
+    digest = publish(registry, parts=artifact().parts)
     with pytest.raises(ModelNotFound, match="names no model; see: sellertrust model list"):
         promote(registry, name)
     with pytest.raises(ModelNotFound, match="too short to name a model: give an alias, or at least 6 characters"):
@@ -111,7 +100,7 @@ def test_a_name_of_no_model_is_refused(registry: Registry, name: str) -> None:
 
 
 def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, ledger: Ledger) -> None:
-    first, second = publish(registry, artifact()), publish(registry, another())
+    first, second = publish(registry, parts=artifact().parts), publish(registry, parts=another().parts)
     scorer = build_scorer(ledger, policy(), registry)
     before = points_of(scorer, ledger)
     model = part_of(registry, second, "model.txt")
@@ -136,7 +125,7 @@ def test_a_refused_promotion_leaves_the_old_model_answering(registry: Registry, 
 
 @pytest.mark.long
 def test_a_server_follows_promotions(registry: Registry, ledger: Ledger) -> None:
-    first, second = publish(registry, artifact()), publish(registry, another())
+    first, second = publish(registry, parts=artifact().parts), publish(registry, parts=another().parts)
     scorer = build_scorer(ledger, policy(), registry)
     stop, reports = threading.Event(), []
     follower = threading.Thread(target=scorer.champion.follow, args=(stop, reports.append))

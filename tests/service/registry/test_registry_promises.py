@@ -6,15 +6,12 @@ from scoring.base.errors import PromiseGivenUp
 from service.registry.figures import FigureRow, compare_models
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
-from tests.helpers.models import giving_up
+from tests.helpers.models import giving_up, promote, publish
 from tests.helpers.worlds import artifact
-from tests.service.registry.test_registry import promote, publish, registry
-
-__all__ = ["registry"]
 
 
 def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -> None:
-    digest = publish(registry, giving_up())
+    digest = publish(registry, parts=giving_up().parts)
     assert registry.aliases() == {CHALLENGER: digest}
     with pytest.raises(PromiseGivenUp, match=r"never lower points \(exposure@1 is free\).* train again") as caught:
         promote(registry, digest)
@@ -29,7 +26,7 @@ def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -
 def test_a_model_says_what_it_gives_up(registry: Registry) -> None:
     from service.contract.models import model_message
 
-    digest = publish(registry, giving_up())
+    digest = publish(registry, parts=giving_up().parts)
     message = model_message(registry, digest, registry.history(), whole=False)
     assert list(message.promises_given_up) == ["clean_orders"]
     assert json.loads(registry.read(digest)["certificate.json"])["promises"]["given_up"] == ["clean_orders"]

@@ -13,12 +13,12 @@ import pytest
 from scoring.base.errors import ConfigurationWrong, ProcessEnded
 from service.ledger.store import Ledger
 from service.scale import export, local
-from service.scale.local import TaskLine, run_locally
+from service.scale.local import run_locally
 from service.scale.rescoring import Run
 from service.scale.task import read_scores_of_task
 from tests.helpers.builders import Clock
 from tests.helpers.limits import Limit
-from tests.helpers.scale import entry_files, fill, folder_of, planned
+from tests.helpers.scale import Blocked, entry_files, fill, folder_of, lines_of, planned
 from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -34,42 +34,8 @@ def run(tmp_path: Path, limit: Limit) -> Iterator[Run]:
         yield planned(ledger, tmp_path / "scale")
 
 
-def lines_of(run: Run) -> list[TaskLine]:
-    return [TaskLine(run.store.place, task.line) for task in run.manifest.tasks]
-
-
 def answers(run: Run) -> list[bytes]:
     return [row for task in run.manifest.tasks for row in read_scores_of_task(*run, task)["answer"]]
-
-
-class Blocked:
-    """A file of entries whose readers wait, as for a slow disk, until it is whole again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.data = path, path.read_bytes()
-        path.unlink()
-        os.mkfifo(path)
-        self.end = -1
-
-    def is_read(self) -> bool:
-        try:
-            self.end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody reads
-            return False
-        return True
-
-    def mend(self) -> None:
-        other = self.path.with_name("whole")
-        other.write_bytes(self.data)
-        other.replace(self.path)
-
-    def is_left(self) -> bool:
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        try:
-            os.write(self.end, b"x")
-        except BrokenPipeError:
-            return True
-        return False
 
 
 def children() -> list[int]:

@@ -12,10 +12,9 @@ from service.scale.rescoring import Run
 from service.scale.task import read_scores_of_task
 from tests.helpers.builders import Clock
 from tests.helpers.limits import Limit
-from tests.helpers.scale import entry_files, fill, folder_of, planned
+from tests.helpers.scale import Blocked, entry_files, fill, folder_of, lines_of, planned
 from tests.helpers.spark import PYTHON, missing, start_spark
 from tests.helpers.waiting import wait_until
-from tests.service.scale.test_local import Blocked, lines_of
 
 
 def read_answers(run: Run) -> list[bytes]:

@@ -11,18 +11,15 @@ from playwright.sync_api import Browser, Page, expect
 from sellertrust.client import Client
 from service.web.desk import journal
 from tests.helpers.badge_sites import Site, filled_server
-from tests.helpers.chromium import CHROMIUM, chromium, measure_layout_shift, opened
+from tests.helpers.chromium import CHROMIUM, IMAGES, chromium, look, measure_layout_shift, opened, side_by_side
 from tests.helpers.desk_sites import CODE, desk_site
 from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, violation
-from tests.service.web.test_in_chromium import PICTURE as BADGES_PICTURE
-from tests.service.web.test_in_chromium import side_by_side
-from tests.service.web.test_public_in_chromium import look
 
 __all__ = ["chromium"]
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.long]
 PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><circle cx="9" cy="9" r="8" fill="teal"/></svg>'
-DESK_PICTURE = BADGES_PICTURE.with_name("desk.webp")
+DESK_PICTURE = IMAGES / "desk.webp"
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 

@@ -9,8 +9,7 @@ from service.web.desk import governing
 from tests.helpers.desk_sites import desk_site, person
 from tests.helpers.limits import Limit
 from tests.helpers.models import evaluated, gate, gates_json, publish
-from tests.helpers.servers import running_server
-from tests.service.api.test_model_service import served
+from tests.helpers.servers import running_server, served
 
 
 @pytest.mark.long

@@ -1,6 +1,5 @@
 """Badges in a real Chromium: on the demo's checkout, and on another origin's page with a Content-Security-Policy."""
 
-import base64
 import hashlib
 import itertools
 import os
@@ -8,7 +7,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +25,7 @@ from service.web.script import INTEGRITY
 from service.web.words import read_words
 from tests.helpers import chromium as pages
 from tests.helpers.badge_sites import Site, badge_site
-from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, keep, opened
+from tests.helpers.chromium import CHROMIUM, IMAGES, WIDTHS_OF_PAGES, keep, opened, side_by_side
 
 chromium = pages.chromium
 RESOURCES = "performance.getEntriesByType('resource').map(r => [r.name, r.responseEnd > 0])"
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 LABELS = {"en": ["Excellent selling record", "Good selling record"], "zh": ["销售记录优秀", "销售记录良好"]}
 DOCUMENT = Path(__file__).parents[3] / "docs" / "tutorials" / "checkout.md"
-PICTURE = DOCUMENT.parents[1] / "images" / "badges.webp"
+PICTURE = IMAGES / "badges.webp"
 
 
 @contextmanager
@@ -284,37 +283,3 @@ def shot(chromium: Browser, url: str, body: str, width: int) -> bytes:
     drawn = page.screenshot()
     page.close()
     return drawn
-
-
-def side_by_side(chromium: Browser, shots: Sequence[bytes]) -> bytes:
-    page = chromium.new_page()
-    drawn = page.evaluate(
-        """async (shots) => {
-            const load = async (shot) => {
-                const image = Object.assign(new Image(), { src: `data:image/png;base64,${shot}` });
-                await image.decode();
-                return image;
-            };
-            const images = await Promise.all(shots.map(load));
-            const canvas = document.createElement("canvas");
-            canvas.width = images.reduce((sum, image) => sum + image.width + 16, -16);
-            canvas.height = images[0].height;
-            const context = canvas.getContext("2d");
-            let left = 0;
-            for (const image of images) {
-                const frame = new Path2D();
-                frame.roundRect(left + 0.5, 0.5, image.width - 1, image.height - 1, 12);
-                context.save();
-                context.clip(frame);
-                context.drawImage(image, left, 0);
-                context.restore();
-                context.strokeStyle = "#d8d4ca";
-                context.stroke(frame);
-                left += image.width + 16;
-            }
-            return canvas.toDataURL("image/webp", 0.85).split(",")[1];
-        }""",
-        [base64.b64encode(one).decode() for one in shots],
-    )
-    page.close()
-    return base64.b64decode(drawn)

@@ -3,15 +3,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from sellertrust.client import Client
 from sellertrust.v1 import entry_pb2
 from service.web.public.evidence import EvidenceFolder
 from service.web.public.seller import TEXTS, SellerPages
 from tests.helpers.badge_sites import badge_site
-from tests.helpers.chromium import CHROMIUM, WIDTHS_OF_PAGES, chromium, keep, measure_layout_shift, opened
+from tests.helpers.chromium import CHROMIUM, chromium, look, measure_layout_shift, opened
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
@@ -37,16 +36,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         pages = SellerPages(client, None, EvidenceFolder(folder / "evidence"))
         with badge_site(client, sellers=pages, call_seconds=PATIENCE_SECONDS) as site:
             yield Place(client, f"http://{site.server.address}")
-
-
-def look(page: Page, name: str) -> None:
-    """Check a page at each width: axe, no scrolling sideways; keep a screenshot."""
-    for width in WIDTHS_OF_PAGES:
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        keep(page, f"{name}-{width}")
-        violations = Axe().run(page).response["violations"]
-        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == [], name
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.base.time import DAY
 from service.ledger.store import Ledger
 from service.scores.book import keeper
 from service.scores.book.keeper import DAMAGED
@@ -9,7 +10,6 @@ from tests.helpers.books import Opened, known, opened
 from tests.helpers.builders import MARKET, Clock, confirmed
 from tests.helpers.databases import database
 from tests.helpers.generations import kept, look, opened_file, records, rescored
-from tests.service.scores.book.test_book import DAY
 
 SELLERS = ["a", "b", "c"]
 

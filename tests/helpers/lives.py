@@ -222,4 +222,4 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
     faked = first["settled_minor"] - attack["entered_with_minor"] if attack["history_cash_minor"] else 0
     during = sum(day["washed_minor"] for day in days) if attack["run_cash_minor"] != released else 0
     costs = -(-(faked + during) * assumptions.wash_ppm // PPM)
-    return attack["entry_cash_minor"] + released - costs - deposit
+    return int(attack["entry_cash_minor"] + released - costs - deposit)

@@ -89,9 +89,9 @@ def make_world(number: Callable[[int, int], int]) -> World:
         young = {"kind": "settlement_hold", "days": number(1, 9)}
         rules.append(rule("young", young, tenure={"below": number(1, 90)}))
     if number(0, 1):
-        held = {"kind": "settlement_hold", "days": number(1, 9)}, {"kind": "value_cap", "value_minor": number(0, 200)}
+        both = {"kind": "settlement_hold", "days": number(1, 9)}, {"kind": "value_cap", "value_minor": number(0, 200)}
         ladder = {"categories": ["counterfeit"]} if number(0, 1) else {}
-        rules.append(rule("facts", *held, standing={"from": number(1, 30)} | ladder))
+        rules.append(rule("facts", *both, standing={"from": number(1, 30)} | ladder))
     if number(0, 1):
         rules.append(rule("earning", {"kind": "settlement_hold", "days": number(1, 9)}, good_orders={"below": 9}))
     if number(0, 1):
@@ -101,10 +101,10 @@ def make_world(number: Callable[[int, int], int]) -> World:
         held = {"kind": "settlement_hold", "days": number(1, 9)}
         rate = {"from_ppm": number(1, 9), "days": 30, "orders": 1, "of": ["claims", "late"]}
         rules.append(rule("failing", held, failure_rate=rate))
-    share, refill = _draw_deposit(number)
-    rules += share
-    first, last = (("2026-11-01", "2026-11-12"), ("1969-12-30", "1970-01-02"))[number(0, 1)]
-    season = {"name": "sales", "from": first, "until": last, "times_ppm": number(1, 30) * 100_000}
+    deposit_rules, refill = _draw_deposit(number)
+    rules += deposit_rules
+    start, end = (("2026-11-01", "2026-11-12"), ("1969-12-30", "1970-01-02"))[number(0, 1)]
+    season = {"name": "sales", "from": start, "until": end, "times_ppm": number(1, 30) * 100_000}
     data = ({"seasons": [season]} if number(0, 1) else {}) | toy(
         *rules,
         delivery_promise_days=number(0, 3),
