@@ -114,38 +114,40 @@ def read_record(statements: Iterable[MeasureStatement]) -> MeasureRecord:
     return MeasureRecord(active, counts, at_sequence, last_time)
 
 
+class RecordStamp(NamedTuple):
+    time: int
+    """Of the wanted state, in microseconds."""
+    at_sequence: int
+    policy: str
+    """Its digest."""
+
+
 def list_changes(
-    seller: str,
-    wanted: Iterable[WantedMeasure],
-    record: MeasureRecord,
-    *,
-    time: int,
-    at_sequence: int,
-    policy: str,
-    currency: str,
+    seller: str, wanted: Iterable[WantedMeasure], record: MeasureRecord, stamp: RecordStamp, currency: str
 ) -> list[Entry]:
     """Return the entries that make the record state the wanted measures, in the order of the policy; lifts come first.
 
-    `time` (microseconds) and `at_sequence` (of the ledger): of the wanted state; `policy`: its digest. Empty if the
-    record states them already. Worked: a hold of 14 days, with one of 7 recorded, gives one update.
+    Empty if the record states them already. Worked: a hold of 14 days, with one of 7 recorded, gives one update.
     """
     facts: dict[str, MeasureChanged] = {}
     for wanted_measure in wanted:
         name = wanted_measure.name
         before = record.active.get(name)
         state = MeasureState.IMPOSED if before is None else MeasureState.UPDATED
-        fact = _state_measure(name, wanted_measure, state, policy, at_sequence, currency)
-        if before is None or _compared(before, time) != _compared(fact, time):
+        fact = _state_measure(name, wanted_measure, state, stamp, currency)
+        if before is None or _compared(before, stamp.time) != _compared(fact, stamp.time):
             facts[name] = fact
         else:
             facts[name] = before
-    changes = [_lift(before, policy, at_sequence) for name, before in record.active.items() if name not in facts]
+    changes = [_lift(before, stamp) for name, before in record.active.items() if name not in facts]
     changes += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
-    return [_entry_of(seller, fact.measure, fact, record.counts.get(fact.measure, 0) + 1, time) for fact in changes]
+    return [
+        _entry_of(seller, fact.measure, fact, record.counts.get(fact.measure, 0) + 1, stamp.time) for fact in changes
+    ]
 
 
 def _state_measure(
-    name: str, one: WantedMeasure, state: MeasureState, policy: str, at_sequence: int, currency: str
+    name: str, one: WantedMeasure, state: MeasureState, stamp: RecordStamp, currency: str
 ) -> MeasureChanged:
     amount = days = ppm = listings = at_most = 0
     category = getattr(one.measure, "product_category", "")
@@ -175,8 +177,8 @@ def _state_measure(
         currency=currency if amount or at_most else "",
         violations=one.violations[-MAX_VIOLATIONS:],
         rule=one.rule,
-        policy=policy,
-        at_sequence=at_sequence,
+        policy=stamp.policy,
+        at_sequence=stamp.at_sequence,
         since=one.start,
         days=days,
         ppm=ppm,
@@ -193,7 +195,7 @@ def _compared(fact: MeasureChanged, time: int) -> tuple[object, ...]:
     return (*value, begin, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
 
 
-def _lift(before: MeasureChanged, policy: str, at_sequence: int) -> MeasureChanged:
+def _lift(before: MeasureChanged, stamp: RecordStamp) -> MeasureChanged:
     return MeasureChanged(
         before.measure,
         before.measure_kind,
@@ -202,8 +204,8 @@ def _lift(before: MeasureChanged, policy: str, at_sequence: int) -> MeasureChang
         f"the rule {before.rule} does not hold any more",
         violations=before.violations,
         rule=before.rule,
-        policy=policy,
-        at_sequence=at_sequence,
+        policy=stamp.policy,
+        at_sequence=stamp.at_sequence,
         product_category=before.product_category,
     )
 
@@ -252,18 +254,12 @@ def list_links(statements: Iterable[CaseStatement], time: int) -> tuple[LinkInFo
 
 
 def list_case_changes(
-    seller: str,
-    cautions: Iterable[Caution],
-    statements: Sequence[CaseStatement],
-    *,
-    time: int,
-    at_sequence: int,
-    policy: str,
+    seller: str, cautions: Iterable[Caution], statements: Sequence[CaseStatement], stamp: RecordStamp
 ) -> list[Entry]:
     """Return the entries that give each caution in force a recorded case; withdrawals come first.
 
     An open case is withdrawn if its caution ended early; an undecided case stays open. `statements`: about the seller's
-    cases, by sequence; `time`: of the cautions, in microseconds.
+    cases, by sequence.
     """
     last = {statement.fact.case: statement.fact for statement in statements}
     opened = {
@@ -280,11 +276,11 @@ def list_case_changes(
             MECHANISM,
             "the caution is over before its time",
             rule=opened[name].rule,
-            policy=policy,
-            at_sequence=at_sequence,
+            policy=stamp.policy,
+            at_sequence=stamp.at_sequence,
         )
         for name, fact in last.items()
-        if fact.state is CaseState.OPENED and fact.rule and name not in current and time < (fact.caution_end or 0)
+        if fact.state is CaseState.OPENED and fact.rule and name not in current and stamp.time < (fact.caution_end or 0)
     ]
     facts += [
         CaseChanged(
@@ -296,13 +292,13 @@ def list_case_changes(
             decide_by=one.decide_by,
             caution_end=one.end,
             rests_on=one.entries[-MAX_RESTS_ON:],
-            policy=policy,
-            at_sequence=at_sequence,
+            policy=stamp.policy,
+            at_sequence=stamp.at_sequence,
         )
         for name, one in current.items()
         if name not in last or last[name].state is CaseState.WITHDRAWN
     ]
-    return [_entry_of(seller, fact.case, fact, counts.get(fact.case, 0) + 1, time) for fact in facts]
+    return [_entry_of(seller, fact.case, fact, counts.get(fact.case, 0) + 1, stamp.time) for fact in facts]
 
 
 class SellerTerms(NamedTuple):

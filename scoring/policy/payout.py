@@ -95,20 +95,23 @@ def schedule_release(terms: Terms, delivery_days: int, hold_limit_days: int = MA
     return Release(hold_days, terms.reserve_ppm, min(terms.reserve_days, longest))
 
 
-def pay_out(
-    order: Order,
-    terms: Terms,
-    day: int,
-    currency: str = "",
-    hold_limit_days: int = MAX_HOLD_DAYS,
-    stops: Sequence[StopDays] = (),
-    ahead_limit_minor: int | None = None,
-) -> Payout:
+@dataclass(frozen=True, slots=True)
+class PayoutLimits:
+    hold_days: int = MAX_HOLD_DAYS
+    """Of the order's marketplace."""
+    stops: Sequence[StopDays] = ()
+    """The earliest first; in a stop no further amount is released."""
+    ahead_minor: int | None = None
+    """The most that is paid out on the seller's young orders together, if the terms limit it."""
+
+
+NO_LIMITS = PayoutLimits()
+
+
+def pay_out(order: Order, terms: Terms, day: int, currency: str = "", limits: PayoutLimits = NO_LIMITS) -> Payout:
     """Return the released, drawn and held parts of an order on a day.
 
-    `terms`: of `fix_terms`. `currency`: the required one. `hold_limit_days`: of its marketplace. `stops`: the earliest
-    first; in a stop no further amount is released. `ahead_limit_minor`: the most that is paid out on the seller's young
-    orders together, if the terms limit it. Raise InvalidInput naming every impossible amount.
+    `terms`: of `fix_terms`. `currency`: the required one. Raise InvalidInput naming every impossible amount.
 
     Worked: 10,000 captured on day 0, 999 refunded, a hold of 7 days and a reserve of 100,000 ppm for 90. Day 6: all
     9,001 held. Day 7: 8,101 released, 900 held. Day 90: all released. With 500 drawn, on day 7 400 held. Stopped on day
@@ -116,20 +119,18 @@ def pay_out(
     """
     _refuse(order, day, currency)
     if order.drawn_minor:
-        _refuse_drawn(order, terms, day, hold_limit_days, stops, ahead_limit_minor)
-    return _split_within(ahead_limit_minor, order, terms, day, hold_limit_days, stops)
+        _refuse_drawn(order, terms, day, limits)
+    return _split_within(order, terms, day, limits)
 
 
-def _split_within(
-    limit_minor: int | None, order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays]
-) -> Payout:
+def _split_within(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
     """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
-    payout = _split(order, terms, day, hold_limit_days, stops)
-    old_day = order.capture_day + min(terms.ahead_days, hold_limit_days)
-    paid_day = find_paid_day(stops, day)
-    if limit_minor is None or paid_day >= old_day:
+    payout = _split(order, terms, day, limits)
+    old_day = order.capture_day + min(terms.ahead_days, limits.hold_days)
+    paid_day = find_paid_day(limits.stops, day)
+    if limits.ahead_minor is None or paid_day >= old_day:
         return payout
-    remaining = 0 if order.others_paid_minor is None else max(limit_minor - order.others_paid_minor, 0)
+    remaining = 0 if order.others_paid_minor is None else max(limits.ahead_minor - order.others_paid_minor, 0)
     released = min(payout.released_minor, remaining)
     waits = payout.released_minor - released
     following = payout.next_release_day
@@ -157,19 +158,19 @@ def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
     return day
 
 
-def _split(order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays]) -> Payout:
+def _split(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
     unrefunded = order.captured_minor - order.refunded_minor
     available = unrefunded - order.drawn_minor
-    stopped = _find_stop(stops, day)
+    stopped = _find_stop(limits.stops, day)
     if stopped is not None:
         released = 0
         if stopped.first_day > order.capture_day:
             # A delivery that was stated later counts only if carrier or buyer confirmed it.
             before = order if order.confirmed_time is not None else replace(order, is_delivered=False)
-            released = _split(before, terms, stopped.first_day - 1, hold_limit_days, stops).released_minor
+            released = _split(before, terms, stopped.first_day - 1, limits).released_minor
         return Payout(released, order.drawn_minor, available - released, None)
     is_awaited = not order.is_delivered or (order.confirmed_time or 0) // DAY > day
-    release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else _find_delivery_age(order), hold_limit_days)
+    release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else _find_delivery_age(order), limits.hold_days)
     age = day - order.capture_day
     held = min(max(release.find_held(unrefunded, age) - order.drawn_minor, 0), available)
     if age >= release.hold_days:
@@ -229,9 +230,7 @@ def _refuse(order: Order, day: int, currency: str) -> None:
         raise InvalidInput(wrong)
 
 
-def _refuse_drawn(
-    order: Order, terms: Terms, day: int, hold_limit_days: int, stops: Sequence[StopDays], limit_minor: int | None
-) -> None:
+def _refuse_drawn(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> None:
     """Raise InvalidInput if more was drawn than was held on the day of the last draw.
 
     Payments on other young orders by an earlier day are unknown: all of a young order may have waited.
@@ -239,7 +238,7 @@ def _refuse_drawn(
     drawn_day = day if order.drawn_day is None else order.drawn_day
     others_paid = order.others_paid_minor if drawn_day == day else None
     plain = replace(order, refunded_minor=0, drawn_minor=0, others_paid_minor=others_paid)
-    held = _split_within(limit_minor, plain, terms, drawn_day, hold_limit_days, stops).held_minor
+    held = _split_within(plain, terms, drawn_day, limits).held_minor
     if order.drawn_minor > held:
         text = f"is more than the {held} that were held on {format_day(drawn_day)}; state drawn_day if it was drawn earlier"
         raise InvalidInput([FieldViolation(("drawn_minor",), text)])

@@ -6,7 +6,6 @@ Until then a seller keeps the laxer of the answers before and after the move, on
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +13,12 @@ import numpy as np
 from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.caution.signs import list_signs_of_control
-from scoring.features.resolved import SellerFacts
 from scoring.model.artifact import Artifact
 from scoring.policy.history import establish
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Notice, SellerScore
 from scoring.scores.reasons import NOTICE
-from scoring.scores.score import Cautions, CoreAnswer, EarlierAnswer, compute_answer
+from scoring.scores.score import CoreAnswer, EarlierAnswer, compute_answer
 
 
 class Move(NamedTuple):
@@ -88,30 +86,26 @@ class ServedPair(NamedTuple):
 
 
 def answer_within_notice(
-    seller_facts: SellerFacts,
-    artifact: Artifact | None,
-    policy: Policy,
-    cautions: Cautions = MappingProxyType({}),
+    core: CoreAnswer,
+    served: Sequence[ServedPair],
     check: Callable[[], None] = lambda: None,
     *,
     looks_back: bool = False,
-    served: Sequence[ServedPair] = (),
 ) -> CoreAnswer:
     """Return `compute_answer`'s answer; while a notice runs, sellers keep a better tier by what was `served` before."""
-    core = compute_answer(seller_facts, artifact, policy, cautions, check, looks_back=looks_back)
     if not served:
         return core
     ended_by = _find_newest_facts(core)
     earlier = [
         EarlierAnswer(
-            compute_answer(seller_facts, one.artifact, one.policy, check=check, looks_back=looks_back),
+            compute_answer(core.known, one.artifact, one.policy, check=check, looks_back=looks_back),
             one.time,
             one.until,
             [time < one.time for time in ended_by],
         )
         for one in served
     ]
-    scores = [_keep_tier(policy, score, earlier, case) for case, score in enumerate(core.scores)]
+    scores = [_keep_tier(core.policy, score, earlier, case) for case, score in enumerate(core.scores)]
     return replace(core, scores=scores, earlier=earlier)
 
 

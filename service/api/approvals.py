@@ -24,7 +24,7 @@ from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.needed_rights import find_right_to_append, list_needed_rights
 from service.contract.proposals import is_request, request_of
 from service.contract.resource_names import parse_marketplace, parse_proposal
-from service.ledger.append.proposals import Proposal, ProposalStep
+from service.ledger.append.proposals import NewStep, Proposal, ProposalStep
 from service.ledger.store import Ledger
 
 _CORRECTED_AS_MADE = (Kind.OVERRIDE, Kind.MEASURE)
@@ -139,9 +139,8 @@ class Approvals:
             if not is_request(before, method, request):
                 raise unfit
             self._require_proven(named, before)  # without the lock, so that little is left to prove under it
-            found = self._ledger.proposals.take_step(
-                marketplace, proposal, ProposalStep.USED, principal=caller, check=check
-            )
+            used = NewStep(ProposalStep.USED, caller)
+            found = self._ledger.proposals.take_step(marketplace, proposal, used, check)
         except ProposalNotFound:
             raise unfit from None
         counted = [step for step, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]

@@ -22,7 +22,6 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
-from prometheus_client import CollectorRegistry
 
 from scoring.base.errors import PermissionDenied, TooStale, Unauthenticated
 from scoring.entries.field_types import is_id
@@ -32,7 +31,6 @@ from service.api.approvals import Approvals
 from service.api.gate import CallGate
 from service.api.stream_threads import Streams
 from service.api.telemetry.call_records import CallRecords, Method, ServedCall
-from service.api.telemetry.logs import Log, Pseudonyms
 from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import find_batch_field_number, parse, require_few_fields
@@ -57,19 +55,12 @@ Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 
 class Calls:
     def __init__(
-        self,
-        log: Log,
-        pseudonyms: Pseudonyms,
-        registry: CollectorRegistry,
-        model_digest: Callable[[], str],
-        gate: CallGate,
-        approvals: Approvals,
-        tracing: Tracing | None = None,
+        self, records: CallRecords, gate: CallGate, approvals: Approvals, tracing: Tracing | None = None
     ) -> None:
         self._gate = gate
         self._tracing = tracing
         self._approvals = approvals
-        self.records = CallRecords(log, pseudonyms, registry, model_digest, tracing)
+        self.records = records
         self._running: Tally[str] = Tally()
         self._last_calls: dict[str, float] = {}
         self._ended = threading.Condition()

@@ -37,6 +37,7 @@ from service.api.servicers.review import ReviewServicer
 from service.api.servicers.trust_score import TrustScoreServicer
 from service.api.stream_threads import Streams
 from service.api.telemetry.book_metrics import BookMetrics
+from service.api.telemetry.call_records import CallRecords
 from service.api.telemetry.logs import Log, Pseudonyms, hide_subjects, load_or_make_key, make_log
 from service.api.telemetry.metrics import MetricsPort, PoolMetrics
 from service.api.telemetry.tracing import Tracing
@@ -124,11 +125,10 @@ class Server:
         self._grants = None if settings.grants is None else self._open_grants(settings.grants)
         gate = CallGate(self._grants, has_socket=settings.socket is not None, is_mesh=settings.is_mesh, audit=audit)
         approvals = Approvals(self._grants, ledger, self.log.warning)
-        self._calls = Calls(
-            self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, gate, approvals, self._tracing
-        )
+        records = CallRecords(self.log, pseudonyms, self._registry, lambda: scorer.champion.digest, self._tracing)
+        self._calls = Calls(records, gate, approvals, self._tracing)
         self._pools = {
-            pool: CallPool(pool.value, threads, RULES[pool], self._calls.records, gate.turnstile)
+            pool: CallPool(pool.value, threads, RULES[pool], records, gate.turnstile)
             for pool, threads in threads_of(settings.limits).items()
         }
         self._registry.register(PoolMetrics(self._pools.values()))
@@ -139,12 +139,12 @@ class Server:
             self._pools[Pool.READ], options=grpc_options(settings), maximum_concurrent_rpcs=max_calls(settings.limits)
         )
         reads = Reads(ledger, self._tail)
-        self._book = self._make_book(ledger, scorer)
+        self.book = self._make_book(scorer)
         recorder = Recorder(ledger, scorer)
         redress = Redress(settings.laws, settings.contest_link, settings.redress_link if settings.laws else "")
         services = self._register(
             LedgerServicer(ledger, self._tail, reads, recorder),
-            TrustScoreServicer(scorer, reads, self._book),
+            TrustScoreServicer(scorer, reads, self.book),
             ReviewServicer(ledger, scorer, reads),
             ModelServicer(scorer.champion.registry, lambda: scorer.champion.digest, scorer.champion.refresh),
             ProposalServicer(ledger, approvals, scorer.champion.registry, scorer.policy),
@@ -159,13 +159,12 @@ class Server:
         self._health.add_to(self._grpc)
         self._registry.register(self._health)
 
-    def _make_book(self, ledger: Ledger, scorer: Scorer) -> Book | None:
+    def _make_book(self, scorer: Scorer) -> Book | None:
         limits = self.settings.limits
         if limits.book_sellers == 0:
             return None
         report: Callable[[str], None] = lambda problem: self.log.error("book", problem=problem)  # noqa: E731
         book = Book(
-            ledger,
             scorer,
             BookLimits(
                 limits.book_sellers,
@@ -183,7 +182,7 @@ class Server:
         return book
 
     def _answering_without(self) -> dict[str, Callable[[], bool]]:
-        return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self._book.can_answer} if self._book else {})
+        return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self.book.can_answer} if self.book else {})
 
     def _register(self, *servicers: object) -> list[str]:
         names = []
@@ -220,8 +219,8 @@ class Server:
         except BaseException:
             self.stop(grace_seconds=0)
             raise
-        if self._book is not None:
-            self._book.start()
+        if self.book is not None:
+            self.book.start()
         self._health.start()
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=isinstance(settings.tls, Path))
         return self.address
@@ -267,8 +266,8 @@ class Server:
             pool.shutdown(wait=not self.unfinished)
         self._streams.shutdown(wait=not self.unfinished)
         self._health.stop()
-        if self._book is not None:
-            self._book.close(LATE_SECONDS)
+        if self.book is not None:
+            self.book.close(LATE_SECONDS)
         if self._grants is not None:
             self._grants.stop()
         if self._metrics is not None:

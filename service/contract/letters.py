@@ -47,24 +47,26 @@ class Redress:
         return [link for link in (self.contest_link.replace("{measure}", measure), self.bodies_link) if link]
 
 
+@dataclass(frozen=True, slots=True)
+class LetterFacts:
+    seller: str
+    """A resource name."""
+    answer: WholeAnswer
+    violations: Mapping[str, ViolationView]
+    """By id, all that the statements name."""
+    held: HeldBack | None = None
+
+
 def statement_messages(
-    seller: str,
-    answer: WholeAnswer,
-    statements: Sequence[StatementOfReasons],
-    violations: Mapping[str, ViolationView],
-    texts: Texts,
-    redress: Redress,
-    held: HeldBack | None = None,
-    *,
-    for_seller: bool,
+    facts: LetterFacts, statements: Sequence[StatementOfReasons], texts: Texts, redress: Redress, *, for_seller: bool
 ) -> Iterator[answer_pb.StatementOfReasons]:
-    """Yield the letters of one seller, a resource name; `violations`: by id, all that the statements name.
+    """Yield the letters of one seller.
 
     If the DSA applies, each has its record of the transparency database, but not `for_seller`.
     """
-    letters = _Letters(seller, answer, violations, texts, redress, held)
+    letters = _Letters(facts, texts, redress)
     is_recorded = DSA in redress.laws and not for_seller
-    records = _Letters(seller, answer, violations, Texts(DEFAULT_LANGUAGE), redress, held) if is_recorded else None
+    records = _Letters(facts, Texts(DEFAULT_LANGUAGE), redress) if is_recorded else None
     for statement in statements:
         message = letters.write(statement, is_hidden=for_seller and statement.measure.is_of_caution)
         message.record = "" if records is None else records.write_record(statement)
@@ -85,20 +87,12 @@ def notice_letter(answer: WholeAnswer, texts: Texts, redress: Redress) -> answer
 
 
 class _Letters:
-    def __init__(
-        self,
-        seller: str,
-        answer: WholeAnswer,
-        violations: Mapping[str, ViolationView],
-        texts: Texts,
-        redress: Redress,
-        held: HeldBack | None,
-    ) -> None:
-        self._seller = seller
+    def __init__(self, facts: LetterFacts, texts: Texts, redress: Redress) -> None:
+        self._seller = facts.seller
         self._redress = redress
-        self._held = held
-        self._whole = answer
-        self._violations = violations
+        self._held = facts.held
+        self._answer = answer = facts.answer
+        self._violations = facts.violations
         self._texts = texts
         self._say, self._day = texts.say, texts.say_day
         self._time = answer.stamp.observe_time
@@ -159,7 +153,7 @@ class _Letters:
             opening, *_, closing = self._tell_violation(view)
             sentences += [opening, tell_source(view, self._texts), closing]
         title, facts = self._title(statement.measure), self._texts.join(sentences)
-        return find_record(self._seller, statement, views, self._whole, title, facts)
+        return find_record(self._seller, statement, views, self._answer, title, facts)
 
     def _list_views(self, statement: StatementOfReasons) -> list[ViolationView]:
         return [self._violations[name] for name in statement.violations if name in self._violations]
@@ -170,7 +164,7 @@ class _Letters:
         key = f"letter.title{'_from' * is_ahead}{'_until' * (end is not None)}"
         if key == "letter.title_until" and isinstance(measure.current, Deposit):
             key = "letter.title_until_deposit"
-        what = tell_what(measure.current, self._whole.policy.rule_book.currency, self._texts)
+        what = tell_what(measure.current, self._answer.policy.rule_book.currency, self._texts)
         return self._say(key, what=what, begin=self._day(begin or 0), day=self._day(end or 0))
 
     def _tell_caution(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> list[str]:
@@ -187,7 +181,7 @@ class _Letters:
     def _tell_facts(self, statement: StatementOfReasons, views: Sequence[ViolationView]) -> list[list[str]]:
         sentences: list[str] = []
         if statement.reasons:
-            tier = self._whole.score.own_tier
+            tier = self._answer.score.own_tier
             sentences += [self._say("letter.tier", tier=self._say(f"tier.{tier.name}"))] if tier else []
             sentences += [tell_reason(reason, self._texts) for reason in statement.reasons]
         sentences += [self._say(f"condition.{_name_condition(operand)}") for operand in statement.conditions]
@@ -227,7 +221,7 @@ class _Letters:
                 yield from self._list_titles([begun[-1], *coming])
 
     def _is_shut(self) -> bool:
-        terms = self._whole.in_force.terms
+        terms = self._answer.in_force.terms
         return bool(terms.suspension_days) or terms.closes_in_days == 0
 
     def _list_suspensions(self) -> tuple[list[MeasureInForce], list[MeasureInForce]]:
@@ -257,7 +251,7 @@ class _Letters:
         if isinstance(statement.measure.current, Suspension) and statement.measure.current.until_plan:
             return self._say("letter.plan")
         if statement.path is not None:
-            orders, today = count_recent_orders(self._whole.core.facts), self._time // DAY
+            orders, today = count_recent_orders(self._answer.core.facts), self._time // DAY
             sentence = path_message(statement.path, orders, today, self._texts).sentence
             return self._texts.join([sentence, self._say("letter.path_end")])
         if any(view.status in COUNTING_STATUSES for view in views) and statement.caution is None:
@@ -265,7 +259,7 @@ class _Letters:
         return self._say(f"letter.{_choose_remedy(statement)}")
 
     def _tell_deposit(self, measure: MeasureInForce, required: Deposit) -> Iterator[str]:
-        policy = self._whole.policy
+        policy = self._answer.policy
         yield self._say("letter.deposit", amount=format_amount(required.amount_minor, policy.rule_book.currency))
         awaiting = {rule.id for rule in policy.rule_book.rules if measure.rule and rule.secures == measure.rule}
         stops = [one for one in self._told if one.rule in awaiting]
@@ -279,7 +273,7 @@ class _Letters:
 
     def _tell_notice(self, measure: MeasureInForce) -> Iterator[str]:
         if measure.notice_until is not None:
-            what = tell_what(measure.original, self._whole.policy.rule_book.currency, self._texts)
+            what = tell_what(measure.original, self._answer.policy.rule_book.currency, self._texts)
             yield self._say("letter.stricter", day=self._day(measure.notice_until), what=what)
 
     def _tell_end(self, statement: StatementOfReasons) -> str:

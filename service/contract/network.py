@@ -54,9 +54,10 @@ def certificate_message(
     link: LinkInForce,
     surroundings: Surroundings,
     precision: Mapping[LinkKind, Precision],
-    measures: InForce,
-    measures_without_links: InForce,
+    in_force: tuple[InForce, InForce],
 ) -> pb.LinkCertificate:
+    """Return a link's certificate; `in_force`: the seller's measures with and without its links."""
+    measures, without_links = in_force
     fact = link.fact
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
     hops = {
@@ -80,7 +81,7 @@ def certificate_message(
         link_kinds=kinds,
         precisions=precision_messages({kind: precision[kind] for kind in dict.fromkeys(kinds) if kind in precision}),
         terms=terms_message(measures.terms, measures.ahead_limit_minor),
-        terms_without=terms_message(measures_without_links.terms, measures_without_links.ahead_limit_minor),
+        terms_without=terms_message(without_links.terms, without_links.ahead_limit_minor),
     )
 
 

@@ -25,7 +25,7 @@ from service.contract.entries import ListedEntry
 from service.files import replacing_privately
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
-from service.ingest.partial_append import AppendCounts, append_partially, format_field_error
+from service.ingest.partial_append import AppendCounts, PartialAppend, format_field_error
 from service.ingest.row_matching import UnmatchedRow, with_matches
 from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
@@ -246,7 +246,7 @@ class _Run:
             return
         lines = [line for line, _ in batch]
         entries = [entry for _, entry in batch]
-        done = append_partially(self._ledger, self._marketplace, entries, rows=lines, begun=self._begun)
+        done = PartialAppend(self._ledger, self._marketplace, lines, self._begun).append(entries)
         for index, reason in done.refused.items():
             self._reject(lines[index], reason)
         self.report.add(done)

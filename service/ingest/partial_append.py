@@ -51,43 +51,40 @@ def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
     return f"{field}: {description}; that of the {kind} " + (f"has {odd}" if odd else "is empty or too long")
 
 
-def append_partially(
-    ledger: Ledger,
-    marketplace: str,
-    entries: Sequence[Entry],
-    position: Position | None = None,
-    before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
-    rows: Sequence[int] | None = None,
-    begun: int | None = None,
-) -> AppendResult:
-    """Append a batch; return what was appended, and what was refused and why.
-
-    `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones first,
-    so that they outlive a crash; then the position is committed.
-    `rows`: the row of each entry; entries about a violation whose report on the same row is refused are refused too.
-    `begun` is the ledger's sequence when the import began; None: nothing counts as repeated.
-    """
-    appending = _PartialAppend(ledger, marketplace, rows, begun)
-    indexed = list(enumerate(strip_listed_defaults(ledger, marketplace, entries, keeps_report_time=True)))
-    if not indexed or not appending.append_all(indexed, position):
-        before_passing(appending.result.refused)
-        if position is not None:
-            ledger.positions.advance(position)
-    return appending.result
-
-
 @dataclass(frozen=True, slots=True)
-class _PartialAppend:
+class PartialAppend:
+    """An append of one batch that leaves out what is refused."""
+
     ledger: Ledger
     marketplace: str
-    rows: Sequence[int] | None
-    begun: int | None
+    rows: Sequence[int] | None = None
+    """The row of each entry; entries about a violation whose report on the same row is refused are refused too."""
+    begun: int | None = None
+    """The ledger's sequence when the import began; None: nothing counts as repeated."""
     result: AppendResult = field(default_factory=AppendResult)
 
-    def append_all(self, batch: Sequence[tuple[int, Entry]], position: Position | None = None) -> bool:
+    def append(
+        self,
+        entries: Sequence[Entry],
+        position: Position | None = None,
+        before_passing: Callable[[Mapping[int, str]], None] = lambda _: None,
+    ) -> AppendResult:
+        """Return what was appended, and what was refused and why.
+
+        `position` is committed with the entries if none is refused. Otherwise `before_passing` gets the refused ones
+        first, so that they outlive a crash; then the position is committed.
+        """
+        indexed = list(enumerate(strip_listed_defaults(self.ledger, self.marketplace, entries, keeps_report_time=True)))
+        if not indexed or not self._append_all(indexed, position):
+            before_passing(self.result.refused)
+            if position is not None:
+                self.ledger.positions.advance(position)
+        return self.result
+
+    def _append_all(self, batch: Sequence[tuple[int, Entry]], position: Position | None = None) -> bool:
         """Append (index, entry) pairs; return False after refusing some, and appending the others."""
         try:
-            self._count(self._append([entry for _, entry in batch], position))
+            self._count(self._append_at_once([entry for _, entry in batch], position))
         except InvalidInput as error:
             reasons: dict[int, list[str]] = {}
             for wrong in error.violations:
@@ -108,13 +105,13 @@ class _PartialAppend:
                 self._refuse(batch, {0: error.message})
             else:
                 half = len(batch) // 2
-                self.append_all(batch[:half])
-                self.append_all(batch[half:])
+                self._append_all(batch[:half])
+                self._append_all(batch[half:])
         else:
             return True
         return False
 
-    def _append(self, entries: Sequence[Entry], position: Position | None) -> list[AppendedEntry]:
+    def _append_at_once(self, entries: Sequence[Entry], position: Position | None) -> list[AppendedEntry]:
         try:
             return self.ledger.append(self.marketplace, entries, imported=True, position=position)
         except OccurTimeAhead as error:
@@ -143,4 +140,4 @@ class _PartialAppend:
                     reasons[place] = f"{about}: its report on this row was rejected: {why}"
         self.result.refused |= {batch[place][0]: reason for place, reason in reasons.items()}
         if left := [item for place, item in enumerate(batch) if place not in reasons]:
-            self.append_all(left)
+            self._append_all(left)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from scoring.base.enums import MeasureState
 from scoring.base.errors import InvalidInput
@@ -19,6 +19,7 @@ from scoring.measures.listed import MeasureInForce
 from scoring.measures.record import (
     CaseStatement,
     MeasureRecord,
+    RecordStamp,
     SellerTerms,
     WantedMeasure,
     list_case_changes,
@@ -47,12 +48,6 @@ class RecordResult(NamedTuple):
 def _recorded(one: MeasureInForce) -> Measure:
     # Else each day's sales would be one more statement.
     return one.original if isinstance(one.original, Deposit) and one.original.ppm else one.current
-
-
-class _Stamp(TypedDict):
-    time: int
-    at_sequence: int
-    policy: str
 
 
 class _Known(NamedTuple):
@@ -210,13 +205,13 @@ class Recorder:
     def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read) -> list[Entry]:
         due_sellers = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= read.of[seller].place]
         policy = self._scorer.policy.at(cut.observe_time)
-        stamp: _Stamp = {"time": cut.observe_time - 1, "at_sequence": cut.sequence, "policy": policy.digest}
+        stamp = RecordStamp(cut.observe_time - 1, cut.sequence, policy.digest)
         entries: list[Entry] = []
         terms = {seller: select_terms(read.of[seller].stated, cut) for seller in due_sellers}
         for seller, (wanted, cautions) in self._evaluate_measures(marketplace, due_sellers, cut, policy, terms):
             known = read.of[seller]
-            entries += list_changes(seller, wanted, known.record, currency=policy.rule_book.currency, **stamp)
-            entries += list_case_changes(seller, cautions, known.cases, **stamp)
+            entries += list_changes(seller, wanted, known.record, stamp, policy.rule_book.currency)
+            entries += list_case_changes(seller, cautions, known.cases, stamp)
         return entries
 
     def _evaluate_measures(

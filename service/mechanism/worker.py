@@ -41,7 +41,7 @@ class MechanismWorker:
 
     def __init__(self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0) -> None:
         self._ledger = ledger
-        self._recorder = recorder
+        self.recorder = recorder
         self._share = share
         self._stop = threading.Event()
         self._done = 0
@@ -124,17 +124,17 @@ class MechanismWorker:
     def _follow_midnights_and_moves(self, now: Cut) -> bool:
         since = self._ledger.positions.find(TIME_SOURCE)
         for time in (
-            () if since is None else list_times(since, now.observe_time - 1, self._recorder.list_policy_move_times)
+            () if since is None else list_times(since, now.observe_time - 1, self.recorder.list_policy_move_times)
         ):
             cut = self._ledger.cut(time + 1, time + 1)
             if not self._follow_entries(cut.sequence) or not self._record_every_seller(cut, f"{SOURCE}:every:{time}"):
                 return False
             self._save(TIME_SOURCE, time)
-            self._mark(now, self._recorder.follows_from_at(time + 1))
+            self._mark(now, self.recorder.follows_from_at(time + 1))
         return True
 
     def _record_every_seller_if_model_changed(self, now: Cut) -> bool:
-        follows_from = self._recorder.follows_from
+        follows_from = self.recorder.follows_from
         if follows_from == self._follows_from:
             return True
         is_restart = not self._follows_from
@@ -221,7 +221,7 @@ class MechanismWorker:
     def _try_to_record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> bool:
         began = monotonic()
         try:
-            recorded = self._recorder.record(marketplace, sellers, cut)
+            recorded = self.recorder.record(marketplace, sellers, cut)
         except LedgerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, it may be one seller's alone)

@@ -4,6 +4,7 @@ The first commit keeps its server's file as the first policy of the history, so 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from scoring.base.errors import (
@@ -36,6 +37,22 @@ MIN_BEGINNING = 6
 _COMMITTED_MEANWHILE = (
     "Other assumptions or policies were committed meanwhile, and the policy must be certified with them. Commit again."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCommit:
+    text: str
+    """The policy's TOML."""
+    expected: str
+    """The whole digest of the policy that it replaces."""
+    actor: str
+    reason: str
+    assumptions: str = ""
+    """TOML, by default the last committed."""
+    accepted_losses: Sequence[tuple[str, int]] = ()
+    """Each (failed verdict or RAISED, sum in minor units) that `actor` accepts."""
+    immediate: str = ""
+    """The ground for no notice."""
 
 
 class PolicyHistory:
@@ -71,60 +88,48 @@ class PolicyHistory:
         return digests[0]
 
     def commit(
-        self,
-        text: str,
-        *,
-        expected: str,
-        actor: str,
-        reason: str,
-        served: Policy,
-        principal: str = "",
-        approval: Approval | None = None,
-        assumptions: str = "",
-        accepted_losses: Sequence[tuple[str, int]] = (),
-        immediate: str = "",
+        self, wanted: PolicyCommit, served: Policy, principal: str = "", approval: Approval | None = None
     ) -> PolicyMove:
         """Have every server serve a policy from now on; return its move. A repeated call changes nothing.
 
-        `text`: its TOML; `expected`: the whole digest of the policy that it replaces; `served`: this server's file
-        policy. `principal`: the authenticated caller. `assumptions`: TOML, by default the last committed.
-        `accepted_losses`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts. `immediate`: the
-        ground for no notice.
+        `served`: this server's file policy. `principal`: the authenticated caller.
 
         Raises InvalidInput for each wrong field, `text` if the policy is invalid or is served already. Raises
         PolicyMoved if the expected policy is not served, or another move came during the check of losses. Raises
         ProposalClosed if the policy was moved since the proposal, LossNotAccepted for a loss beyond `accepted_losses`.
         """
-        check_actor_and_reason(actor=actor, reason=reason)
-        policy = check_text(text)
+        check_actor_and_reason(actor=wanted.actor, reason=wanted.reason)
+        policy = check_text(wanted.text)
 
-        is_done = partial(_is_done, digest=policy.digest, expected=expected, approval=approval)
-        loss_assumptions, loss = assumptions or self.assumptions(), NO_CHECK
+        is_done = partial(_is_done, digest=policy.digest, expected=wanted.expected, approval=approval)
+        loss_assumptions, loss = wanted.assumptions or self.assumptions(), NO_CHECK
         if not is_done(moves_before := self.list_moves()):  # a proof may take long
             list_served = partial(self._list_served, moves_before, served=served)
-            loss = check_loss(policy, loss_assumptions, accepted_losses, actor, self._look_at_granted, list_served)
+            loss = check_loss(
+                policy, loss_assumptions, wanted.accepted_losses, wanted.actor, self._look_at_granted, list_served
+            )
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if is_done(moves):
                 return []
-            head = _find_replaced(moves, policy, expected, served, approval)
+            head = _find_replaced(moves, policy, wanted.expected, served, approval)
             is_overtaken = loss_assumptions and (not loss.certificate or len(moves) != len(moves_before))
-            if is_overtaken or (not assumptions and _last_assumptions(moves) != loss.assumptions):
+            if is_overtaken or (not wanted.assumptions and _last_assumptions(moves) != loss.assumptions):
                 raise PolicyMoved(_COMMITTED_MEANWHILE, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
             new_move = NewMove(
                 PolicyAction.COMMITTED,
                 policy.digest,
-                actor,
-                reason,
+                wanted.actor,
+                wanted.reason,
                 "" if approval is None else approval.proposal,
-                content=text,
+                content=wanted.text,
                 certificate=loss.certificate,
                 assumptions=loss.assumptions,
                 accepted=loss.accepted,
                 sequence=loss.sequence,
                 owed_until=loss.owed_until,
-                immediate=immediate,
+                immediate=wanted.immediate,
                 assumptions_content=loss_assumptions or None,
             )
             return [new_move] if moves or not served.text else [first, new_move]

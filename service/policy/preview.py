@@ -178,7 +178,7 @@ def preview(
     looked = happened[: question.max_violations]
     policies = [*map(keep_stopping_rules, question.policies())]
     for number, one in enumerate(looked, 1):
-        result.violations.append(_look_back(ledger, question, policies, *one))
+        result.violations.append(_look_back(ledger, question, policies, one))
         progress("violations of the past", number, len(looked))
     return result
 
@@ -424,11 +424,9 @@ def _look_back(
     ledger: Ledger,
     question: Question,
     policies: Sequence[Policy],
-    time: int,
-    marketplace: str,
-    seller: str,
-    violation: str,
+    report: tuple[int, str, str, str],
 ) -> PastViolation:
+    time, marketplace, seller, violation = report
     cut = replace(question.cut, observe_time=time)
     evaluated = _evaluate(ledger, question, marketplace, [seller], cut, policies)
     stopped = [one is not None and _stops(one.terms) for [one] in evaluated]

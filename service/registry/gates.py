@@ -5,7 +5,7 @@ The result follows from number and limit, not from "ok". `certificate` and `pari
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -67,12 +67,23 @@ def word_of_gates(gates: Sequence[GateResult] | None) -> str:
     return "passed" if all(gate.ok for gate in gates if gate.is_hard) else "failed"
 
 
-def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, served: bool = False) -> dict[str, str]:
+class GateOverride(NamedTuple):
+    override: str = ""
+    """The person who answers for failed hard gates; empty: nobody."""
+    sign_off: str = ""
+    """The one for failed advisory gates."""
+
+
+NO_OVERRIDE = GateOverride()
+
+
+def allow(
+    gates: Sequence[GateResult] | None, given: GateOverride = NO_OVERRIDE, *, served: bool = False
+) -> dict[str, str]:
     """Return what the log records about the gates of a promotion, or reject the promotion.
 
-    `override` and `sign_off` name persons who answer for failed hard and failed advisory gates. Missing gates (None)
-    count as a failed hard gate, except for a model `served` as champion before. Raises GatesFailed if a name is missing
-    or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name.
+    Missing gates (None) count as a failed hard gate, except for a model `served` as champion before. Raises GatesFailed
+    if a name is missing or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name.
     """
     broken = [gate for gate in gates or () if not gate.ok]
     fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
@@ -83,21 +94,21 @@ def allow(gates: Sequence[GateResult] | None, override: str, sign_off: str, *, s
     demands = []
     if fixed:
         demands.append(f"{', '.join(fixed)} cannot be overridden: train another model")
-    if hard and not override:
+    if hard and not given.override:
         demands.append(f"past {', '.join(hard)} it takes a named person's override (--override NAME)")
-    if advisory and not sign_off:
+    if advisory and not given.sign_off:
         demands.append(f"{', '.join(advisory)} must be signed off by name (--sign-off NAME)")
     if demands:
         metadata = {"fixed": ",".join(fixed), "hard": ",".join(hard), "advisory": ",".join(advisory)}
         raise GatesFailed(f"gates of the model failed; {'; '.join(demands)}", metadata)
-    for field, name, needed in (("override", override, hard), ("sign_off", sign_off, advisory)):
+    for field, name, needed in (("override", given.override, hard), ("sign_off", given.sign_off, advisory)):
         if name and not needed:
             raise invalid(field, "must be left out: no gate that failed asks for it")
     figures = {"gates": word_of_gates(gates)}
     if hard:
-        figures |= {"override": override, "overridden": ",".join(hard)}
+        figures |= {"override": given.override, "overridden": ",".join(hard)}
     if advisory:
-        figures |= {"sign_off": sign_off, "signed_off": ",".join(advisory)}
+        figures |= {"sign_off": given.sign_off, "signed_off": ",".join(advisory)}
     return figures
 
 

@@ -33,7 +33,7 @@ from scoring.model.artifact import (
 from scoring.model.promises import broken_promises, is_freed
 from service.call_context import Approval, current_call
 from service.registry.figures import headline_figures
-from service.registry.gates import GATES, GateResult, allow, parse_gates, word_of_gates
+from service.registry.gates import GATES, NO_OVERRIDE, GateOverride, GateResult, allow, parse_gates, word_of_gates
 from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
@@ -182,26 +182,25 @@ class Registry:
         actor: str,
         reason: str,
         now: int,
-        override: str = "",
-        sign_off: str = "",
+        override: GateOverride = NO_OVERRIDE,
         approval: Approval | None = None,
     ) -> str:
         """Make a published model champion if its gates allow it; return the champion's digest.
 
-        `override` and `sign_off` as in `gates.allow`. With an `approval` a repeated call changes nothing, even if
+        With an `approval` a repeated call changes nothing, even if
         another model became champion since. Raises ProposalClosed if what was approved has changed. Also raises
         GatesFailed, PromiseGivenUp, ModelNotFound, ArtifactRefused, InvalidInput.
         """
-        check_actor_and_reason(actor=actor, reason=reason, override=override, sign_off=sign_off)
+        check_actor_and_reason(actor=actor, reason=reason, **override._asdict())
         digest = self.resolve(model)
         self._require_promotable(digest)
-        self._allowed(digest, self.history(), override, sign_off)
+        self._allowed(digest, self.history(), override)
 
         def decide(moves: list[ModelMove]) -> ModelMove | None:
             if approval is not None and is_proposal_done(moves, approval.proposal):
                 return None
             # The gates may have been replaced meanwhile.
-            figures = self._allowed(digest, moves, override, sign_off)
+            figures = self._allowed(digest, moves, override)
             if approval is not None:
                 require_basis(moves, digest, approval)
                 figures["proposal"] = approval.proposal
@@ -210,10 +209,10 @@ class Registry:
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion_digest())
 
-    def find_promotion_basis(self, digest: str, override: str = "", sign_off: str = "") -> dict[str, str]:
+    def find_promotion_basis(self, digest: str, override: GateOverride = NO_OVERRIDE) -> dict[str, str]:
         """Return a promotion's basis. Raises GatesFailed, PromiseGivenUp, ArtifactRefused or InvalidInput."""
         self._require_promotable(digest)
-        self._allowed(digest, moves := self.history(), override, sign_off)
+        self._allowed(digest, moves := self.history(), override)
         return basis_of(moves, digest)
 
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
@@ -345,11 +344,11 @@ class Registry:
             {"model": digest},
         )
 
-    def _allowed(self, digest: str, moves: list[ModelMove], override: str, sign_off: str) -> dict[str, Figure]:
+    def _allowed(self, digest: str, moves: list[ModelMove], override: GateOverride) -> dict[str, Figure]:
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
         sha = find_figure(moves, digest, _sha_name(GATES))
-        figures = allow(gates, override, sign_off, served=served)
+        figures = allow(gates, override, served=served)
         return {**figures, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
 
     def _champion_move(
@@ -376,7 +375,7 @@ def _sha_name(attachment: str) -> str:
 
 def _is_allowed(gates: tuple[GateResult, ...] | None) -> bool:
     try:
-        allow(gates, "", "")
+        allow(gates)
     except GatesFailed:
         return False
     return True

@@ -12,7 +12,7 @@ from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
 from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import Order, StopDays, find_paid_day, fix_terms, pay_out
+from scoring.policy.payout import Order, PayoutLimits, StopDays, find_paid_day, fix_terms, pay_out
 from scoring.policy.policy import Policy, count_untracked_days
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
@@ -60,7 +60,7 @@ class Payouts:
         if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
             settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
         limit = terms.find_ahead_limit(settled)
-        payout = pay_out(order, terms, day, currency, captured.hold_limit, stopped, limit)
+        payout = pay_out(order, terms, day, currency, PayoutLimits(captured.hold_limit, stopped, limit))
         last = stops[-1] if stops and stops[-1].lasts_past((day + 1) * DAY - 1) else None
         caps = dict(captured.terms.value_caps)
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))

@@ -28,7 +28,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, SellerScore, Stamp
 from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
-from scoring.scores.score import CoreAnswer, explain
+from scoring.scores.score import CoreAnswer, compute_answer, explain
 from scoring.scores.settled_value import list_values
 from service.call_context import current_call
 from service.contract.audiences import ToldAnswer
@@ -49,7 +49,7 @@ class Scorer:
     """
 
     def __init__(self, ledger: Ledger, policy: ServedPolicy, champion: Champion) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self.policy = policy
         self.champion = champion
         self._known = _Known((), (), MadeBy("", ""))
@@ -118,7 +118,7 @@ class Scorer:
         query = self._make_query(marketplace, cut)
         found: list[SellerScore | SellertrustError] = []
         _check()
-        for batch in self._ledger.facts.batches(marketplace, sellers):
+        for batch in self.ledger.facts.batches(marketplace, sellers):
             found += self._score_batch(batch, query, keep)
         return found, query.stamp
 
@@ -159,7 +159,8 @@ class Scorer:
             part, queries = queries[:count], queries[count:]
             known = resolve_at_times(core.known, [one.cut.observe_time for one in part])
             first = part[0]
-            past = answer_within_notice(known, first.artifact, first.policy, check=_check, served=first.served)
+            core_then = compute_answer(known, first.artifact, first.policy, check=_check)
+            past = answer_within_notice(core_then, first.served, _check)
             yield from past.scores
 
     def whole_answer(
@@ -176,7 +177,7 @@ class Scorer:
         `made_by`: other than the served model and policy. Raises SellerNotFound.
         """
         query = replace(self._make_query(marketplace, cut, made_by), supposed=supposed)
-        recorded = self._ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
+        recorded = self.ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
         core = self._answer_with_past([seller], query)
         in_force = _evaluate_one(core, marketplace, recorded)
         return WholeAnswer(core, in_force, recorded[seller], query.stamp)
@@ -194,9 +195,7 @@ class Scorer:
             parts={reason.reason_code: reason.points for reason in explanation.reasons},
             leads=leads,
             given_back=list_given_back(answer, _check),
-            violations=self._ledger.violations.find_views(
-                marketplace, [e for lead in leads for e in lead.entries], cut
-            ),
+            violations=self.ledger.violations.find_views(marketplace, [e for lead in leads for e in lead.entries], cut),
             acts_tried=forecasts is not None and not forecasts.stopped,
             fixed=fixed,
             fixed_until=forecasts.find_first_better_day(_check) if fixed and forecasts is not None else None,
@@ -226,7 +225,7 @@ class Scorer:
         `recorded`: by seller, as of the cut.
         """
         query = self._make_query(marketplace, cut, (self.champion.artifact, policy))
-        for batch in self._ledger.facts.batches(marketplace, sellers):
+        for batch in self.ledger.facts.batches(marketplace, sellers):
             core = self._answer_with_past(batch, query)
             yield from zip(batch, _evaluate(core, marketplace, recorded), strict=True)
 
@@ -240,10 +239,10 @@ class Scorer:
         found: dict[str, tuple[Caution, ...]] = {}
         if policy.caution is None or not sellers:
             return found
-        for batch in self._ledger.facts.batches(marketplace, sellers):
+        for batch in self.ledger.facts.batches(marketplace, sellers):
             _check()
             known = self._resolve(_Query(marketplace, cut, None, policy), batch)
-            by_case = read_cautions(self._ledger, marketplace, known, cut, policy, _check)
+            by_case = read_cautions(self.ledger, marketplace, known, cut, policy, _check)
             found |= {batch[case]: cautions for case, cautions in by_case.items()}
         return found
 
@@ -252,14 +251,13 @@ class Scorer:
     ) -> CoreAnswer:
         _check()
         known = self._resolve(query, batch, values)
-        cautions = read_cautions(self._ledger, query.marketplace, known, query.cut, query.policy, _check)
-        return answer_within_notice(
-            known, query.artifact, query.policy, cautions, _check, looks_back=looks_back, served=query.served
-        )
+        cautions = read_cautions(self.ledger, query.marketplace, known, query.cut, query.policy, _check)
+        core = compute_answer(known, query.artifact, query.policy, cautions, _check, looks_back=looks_back)
+        return answer_within_notice(core, query.served, _check, looks_back=looks_back)
 
     def _resolve(self, query: "_Query", batch: Sequence[str], values: Sequence[str] = ()) -> SellerFacts:
         cut = query.cut
-        table, omitted = self._ledger.facts.table(query.marketplace, batch, cut, values, query.supposed)
+        table, omitted = self.ledger.facts.table(query.marketplace, batch, cut, values, query.supposed)
         return resolve_sellers(batch, table, cut.observe_time, omitted)
 
 

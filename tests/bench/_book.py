@@ -33,7 +33,7 @@ def measure(place: Path, url: str) -> dict[str, float]:
         client = stack.enter_context(Client(server.address, deadline_seconds=30))
         found = [result.trust_score for result in client.batch_get_trust_scores(MARKETPLACE, SELLERS[:BATCH])]
         score = next(one for one in found if one.state == pb.SCORE_STATE_RATED)
-        book = server._book
+        book = server.book
         assert book is not None
         figures = _visible(book, other) | _batches(client)
         return figures | {"hit_us": _microseconds(lambda: book.remembered(score.seller))}

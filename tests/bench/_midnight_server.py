@@ -26,7 +26,7 @@ def main() -> None:
     with Ledger.open(settings.database_url, clock=lambda: wall_clock() + shift[0]) as ledger:
         scorer = build_scorer(ledger, load_policy(settings), Registry(settings.registry))
         with Server(settings, ledger, scorer, log=make_log("json", "error")) as server:
-            book = server._book
+            book = server.book
             assert book is not None
             _say({"address": server.address})
             for line in sys.stdin:

@@ -18,6 +18,7 @@ from scoring.model.artifact import Artifact
 from scoring.policy.measures import Terms
 from scoring.policy.policy import Policy
 from scoring.scores.notice import ServedPair, answer_within_notice
+from scoring.scores.score import compute_answer
 from sellertrust.client import Client
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from service.api.server import Server
@@ -58,8 +59,9 @@ def count_notices(rows: Sequence[FactRow], found: Counter[str]) -> None:
     """Add, for each move, whether one seller keeps its tier, and whether its money is laxer than the new rules ask."""
     known = resolve_sellers(["s"], tabulate(rows, ["s"]), NOW)
     for before, after in list_moves():
-        given = answer_within_notice(known, *after, looks_back=True, served=[ServedPair(*before, MOVED, UNTIL)])
-        [earlier], own = given.earlier, answer_within_notice(known, *after, looks_back=True)
+        own = compute_answer(known, *after, looks_back=True)
+        given = answer_within_notice(own, [ServedPair(*before, MOVED, UNTIL)], looks_back=True)
+        [earlier] = given.earlier
         [kept], [in_force], [strict] = earlier.core.scores, *(evaluate_measures(one, "m", {}) for one in (given, own))
         if kept is None or in_force is None or strict is None:
             raise AssertionError("each seller exists")

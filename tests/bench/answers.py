@@ -30,7 +30,7 @@ from scoring.scores.answer import Explanation, MadeBy, Stamp
 from scoring.scores.reasons import LIMIT
 from scoring.scores.score import compute_answer, explain
 from service.contract.dsa_records import LAWS
-from service.contract.letters import Redress, statement_messages
+from service.contract.letters import LetterFacts, Redress, statement_messages
 from service.contract.texts import Texts
 from tests.bench._moves import count_notices, count_replays
 from tests.bench._real_data import Say
@@ -210,9 +210,8 @@ def _check_statements(rows: list[FactRow], found: Counter[str]) -> None:
     answer = answer_whole(rows, policy)
     stated = list_statements(answer)
     views = {row.entry_id: view_of(row, Source.BRAND, automated=False) for row in rows if row.entry_id == row.violation}
-    letters = statement_messages(
-        "marketplaces/m/sellers/s", answer, stated, views, Texts("en"), Redress(LAWS), for_seller=False
-    )
+    facts = LetterFacts("marketplaces/m/sellers/s", answer, views)
+    letters = statement_messages(facts, stated, Texts("en"), Redress(LAWS), for_seller=False)
     found["invariants.histories"] += 1
     for one, letter in zip(stated, letters, strict=True):
         found["statements.checked"] += 1

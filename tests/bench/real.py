@@ -103,7 +103,7 @@ def _at_equal_volume(task: str, test: Snapshot, scores: Mapping[str, Floats]) ->
 def _compare(
     test: Snapshot, scores: Mapping[str, Floats], volume: Floats
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    return compare_pairs(scores, test.bad, volume, test.seller, np.ones(len(test.bad)), "lightgbm")
+    return compare_pairs(scores, test.bad, volume, test.seller, np.ones(len(test.bad)))
 
 
 def _figures(

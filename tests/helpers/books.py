@@ -34,7 +34,7 @@ class Opened:
     ) -> None:
         self.ledger = ledger
         self.scorer: Scorer = build_scorer(ledger, policy(), Shelf(artifact()))
-        self.book = Book(ledger, self.scorer, BookLimits(sellers, fresh_seconds, stale_seconds, seats))
+        self.book = Book(self.scorer, BookLimits(sellers, fresh_seconds, stale_seconds, seats))
         self.book.follower.look()
 
     def serve(self, model: Artifact) -> None:

@@ -10,7 +10,7 @@ from scoring.base.enums import Tier
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import count_run_days
 from scoring.policy.measures import PPM, Terms
-from scoring.policy.payout import Order, pay_out
+from scoring.policy.payout import Order, PayoutLimits, pay_out
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Quantity, SettledValue
 from scoring.policy.sample import Breach, SampleSeller
@@ -193,7 +193,9 @@ def pay_out_day(
             if other != place and day - one.capture_day < its.ahead_days
         )
         limit = terms.find_ahead_limit(settled)
-        found = pay_out(replace(order, others_paid_minor=others), terms, day, currency, ahead_limit_minor=limit)
+        found = pay_out(
+            replace(order, others_paid_minor=others), terms, day, currency, limits=PayoutLimits(ahead_minor=limit)
+        )
         paid[place] = max(paid.get(place, 0), found.released_minor)
 
 
@@ -210,7 +212,11 @@ def replay(policy: Policy, assumptions: Assumptions, attack: dict[str, Any]) -> 
             terms = terms_of(policy, tier, step["settled_minor"], step["tenure_days"], day=date)
             order = Order(cap_of(terms), number, policy.rule_book.currency)
             limit = terms.find_ahead_limit(0)  # what is paid within it is `ahead_minor`
-            found.append(pay_out(order, terms, len(days) - 1, order.currency, ahead_limit_minor=limit).released_minor)
+            found.append(
+                pay_out(
+                    order, terms, len(days) - 1, order.currency, limits=PayoutLimits(ahead_minor=limit)
+                ).released_minor
+            )
         released += max(found)
     released += attack["ahead_minor"]
     first = days[0]

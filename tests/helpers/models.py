@@ -9,6 +9,7 @@ from scoring.base.canonical import canonical_json
 from scoring.features.table import FEATURES, AnyFeature, ContextFeature
 from scoring.model.artifact import MANIFEST, Artifact, ModelParts, load, pack
 from scoring.model.promises import free_direction
+from service.registry.gates import GateOverride
 from service.registry.registry import Registry
 from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, artifact, certified, population
 
@@ -74,7 +75,9 @@ def publish(registry: Registry, number: int = 0, **options: Any) -> str:
 
 def promote(registry: Registry, name: str, **options: Any) -> str:
     said: dict[str, Any] = {"actor": "bert", "reason": "better", "now": 2_000_000}
-    return registry.promote(name, **(said | options))
+    said |= options
+    override = GateOverride(said.pop("override", ""), said.pop("sign_off", ""))
+    return registry.promote(name, override=override, **said)
 
 
 HARD = gate("calibration", ok=False)

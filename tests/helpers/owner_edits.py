@@ -11,7 +11,7 @@ from scoring.base.errors import SellertrustError
 from service.access.audit import AuditFile
 from service.access.audit_reading import verify_audit
 from service.ledger.append.policy_moves import NewMove, PolicyAction
-from service.ledger.append.proposals import Content, ProposalStep
+from service.ledger.append.proposals import Content, NewStep, ProposalStep
 from service.ledger.database.database import Database
 from service.ledger.records import Position
 from service.ledger.seals.backup import rehearse, write_backup
@@ -44,12 +44,10 @@ def _fill(path: Path) -> tuple[int, bytes]:
         ledger.policies.move("dns:anna.example", lambda _: [moved])
         content = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
         ledger.proposals.propose(MARKET, "p-1", content, principal="dns:anna.example", seller="s-1", hours=1)
-        ledger.proposals.take_step(
-            MARKET, "p-1", ProposalStep.APPROVED, principal="dns:bert.example", check=lambda _: True, actor="b-1"
-        )
-        ledger.proposals.take_step(
-            MARKET, "p-1", ProposalStep.WITHDRAWN, principal="dns:anna.example", check=lambda _: True, actor="a-1"
-        )
+        approved = NewStep(ProposalStep.APPROVED, "dns:bert.example", "b-1")
+        ledger.proposals.take_step(MARKET, "p-1", approved, lambda _: True)
+        withdrawn = NewStep(ProposalStep.WITHDRAWN, "dns:anna.example", "a-1")
+        ledger.proposals.take_step(MARKET, "p-1", withdrawn, lambda _: True)
         ledger.erase(MARKET, "s-2", actor="a-1", entry_id="erased")
         return ledger.seals.last()
 

@@ -96,8 +96,8 @@ class Running:
 
     @property
     def book(self) -> Book:
-        assert self.server._book is not None
-        return self.server._book
+        assert self.server.book is not None
+        return self.server.book
 
     @property
     def registry(self) -> CollectorRegistry:

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 from scoring.base.time import DAY
 from scoring.policy.measures import Terms
-from scoring.policy.payout import Order, Payout, pay_out
+from scoring.policy.payout import Order, Payout, PayoutLimits, pay_out
 
 SETTLED_A_DAY = 100
 
@@ -28,6 +28,6 @@ def pay_daily(orders: Sequence[tuple[int, int, int]], terms: Terms, days: int) -
                 others = sum(paid[other] for other in young if other != place)
                 confirmed = (capture_day + lag) * DAY
                 order = Order(value, capture_day, "", confirmed_time=confirmed, others_paid_minor=others)
-                payouts[place] = pay_out(order, terms, day, ahead_limit_minor=limit)
+                payouts[place] = pay_out(order, terms, day, limits=PayoutLimits(ahead_minor=limit))
                 paid[place] = payouts[place].released_minor
         yield PaidDay(day, limit, sum(paid[place] for place in young), payouts)

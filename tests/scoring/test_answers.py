@@ -9,7 +9,7 @@ from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.features.columns import FactRow
 from scoring.measures.in_force import InForce
-from scoring.measures.record import MeasureStatement, WantedMeasure, list_changes, read_record
+from scoring.measures.record import MeasureStatement, RecordStamp, WantedMeasure, list_changes, read_record
 from scoring.policy.measures import Waiver
 from scoring.scores.score import explain
 from tests.bench.answers import answer_whole, run
@@ -68,9 +68,7 @@ def changes_to(found: InForce | None, stated: list[MeasureStatement]) -> list[Me
         for one in found.measures
         if one.rule and one.has_effect and not isinstance(one.current, Waiver)
     ]
-    changes = list_changes(
-        "s", wanted, read_record(stated), time=NOW - DAY, at_sequence=1, policy=POLICY.digest, currency="EUR"
-    )
+    changes = list_changes("s", wanted, read_record(stated), RecordStamp(NOW - DAY, 1, POLICY.digest), "EUR")
     return [
         MeasureStatement(entry.entry_id, number, NOW - DAY, entry.fact)
         for number, entry in enumerate(changes, 10_000)

@@ -31,6 +31,7 @@ from scoring.measures.waiting import TermsBefore, wait_for_notice
 from scoring.policy.measures import Deposit, ListingCap, Suspension, Terms
 from scoring.policy.policy import Policy
 from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
+from scoring.scores.score import compute_answer
 from scoring.scores.settled_value import list_values
 from tests.helpers.answers import answer, evaluate_measures, with_values
 from tests.helpers.histories import RETRACTIONS, files
@@ -491,7 +492,8 @@ MOVED, UNTIL = NOW - 3 * DAY, (TODAY + 13) * DAY
 def seen(rows: list[FactRow], before: Policy | None = BEFORE, after: Policy = AFTER) -> InForce:
     table = with_values(numbered([*SOLD, *rows]), ["s"], {}, "EUR")
     served = [] if before is None else [ServedPair(artifact(), before, MOVED, UNTIL)]
-    given = answer_within_notice(resolve_sellers(["s"], table, NOW), artifact(), after, looks_back=True, served=served)
+    core = compute_answer(resolve_sellers(["s"], table, NOW), artifact(), after, looks_back=True)
+    given = answer_within_notice(core, served, looks_back=True)
     [found] = evaluate(given, "acme", {})
     assert found is not None
     return found

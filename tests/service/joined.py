@@ -31,6 +31,7 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
 from service.mechanism.worker import MechanismWorker
+from service.policy.history import PolicyCommit
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import ModelMove
 from service.scores.payouts import Payouts
@@ -120,16 +121,12 @@ class Place:
     def commit(self, place: int) -> None:
         """Commit the next policy by the assumptions, and accept the sums of its refusal."""
         head, losses = self.scorer.policy.now.digest, {}
-        said = {"expected": head, "actor": "staff", "reason": "so", "served": self.first}
         for _ in range(2):
             self.clock.now += 2 * SECOND
             try:
-                self.scorer.policy.history.commit(
-                    self.texts[place],
-                    assumptions=to_toml(self.served.stated),
-                    accepted_losses=[*losses.items()],
-                    **said,  # type: ignore[arg-type]
-                )
+                stated, accepted = to_toml(self.served.stated), [*losses.items()]
+                wanted = PolicyCommit(self.texts[place], head, "staff", "so", stated, accepted)
+                self.scorer.policy.history.commit(wanted, self.first)
                 break
             except LossNotAccepted as error:
                 losses = {

@@ -3,6 +3,7 @@ import random
 import pytest
 
 from scoring.loss_certificate.certificate import certify
+from tests.helpers.limits import Limit
 from tests.helpers.policies import rule
 from tests.helpers.toys import LITTLE, assumed, cap, policy_of, stated, toy
 from tests.scoring.loss_certificate.joined import Served
@@ -14,9 +15,8 @@ FACTS = rule(
 HELD = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}), FACTS)
 
 
-def test_parts_that_meet_agree_in_a_short_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RUNNERS": 2, "TWINS": 2, "DAYS": 9}.items():
-        monkeypatch.setattr(joined, name, value)
+def test_parts_that_meet_agree_in_a_short_history(limit: Limit) -> None:
+    limit(joined, RUNNERS=2, TWINS=2, DAYS=9)
     listed = rule("listed", {"kind": "listing_cap", "listings": 5}, {"kind": "manual_review"})
     data = (HELD, LITTLE | {"rules": [*LITTLE["rules"], FACTS, listed], "notice_days": 3})
     policies = tuple(policy_of(one) for one in data)

@@ -6,9 +6,9 @@ import numpy as np
 from scoring.base.arrays import Bools, Floats, Ints
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, Labels, sigmoid
-from training.evaluation.equal_volume import EqualVolume, compare_pairs
+from training.evaluation.equal_volume import CANDIDATE, EqualVolume, compare_pairs
 
-CANDIDATE, CHAMPION, TWIN = "lightgbm", "champion", "unconstrained"
+CHAMPION, TWIN = "champion", "unconstrained"
 WINDOW_VOLUME, PAST_VOLUME = "window_volume", "past_volume"
 VOLUMES = (WINDOW_VOLUME, PAST_VOLUME)
 """Models that rank by settled orders alone, more orders worse: orders in the window (unknown when a seller is scored),
@@ -93,9 +93,7 @@ class EvaluationCase:
         rows = np.arange(len(self.bad)) if index is None else index
         volume = self.window_orders if at_equal_volume else np.ones(len(self.bad))
         day = self.day if self.pair_day is None else self.pair_day
-        return compare_pairs(
-            scores, self.bad[rows], volume[rows], self.seller[rows], self.weight[rows], CANDIDATE, day[rows]
-        )
+        return compare_pairs(scores, self.bad[rows], volume[rows], self.seller[rows], self.weight[rows], day[rows])
 
     def mean(self, values: Floats) -> float:
         """Return the mean of `values` over the test rows, by the rows' weights."""

@@ -40,6 +40,9 @@ def estimate_by_jackknife(value: float, influence: Floats) -> Interval:
     return Interval.from_error(value, float(np.sqrt((influence**2).sum())))
 
 
+CANDIDATE = "lightgbm"
+
+
 def auc_at_equal_volume(
     score: Floats, bad: Floats, volume: Floats, seller: Ints, weight: Floats | None = None, day: Ints | None = None
 ) -> EqualVolume:
@@ -81,19 +84,18 @@ def compare_pairs(
     volume: Floats,
     seller: Ints,
     weight: Floats,
-    candidate: str,
     day: Ints | None = None,
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC at equal volume, and how far `candidate` leads each other one (`candidate-other`).
+    """Return each score's AUC at equal volume, and how far CANDIDATE leads each other one (`CANDIDATE-other`).
 
     Intervals of 95 % are paired by seller.
     """
     found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
-    own = found[candidate]
+    own = found[CANDIDATE]
     differences = {
-        f"{candidate}-{name}": estimate_by_jackknife(own.value - other.value, own.influence - other.influence)
+        f"{CANDIDATE}-{name}": estimate_by_jackknife(own.value - other.value, own.influence - other.influence)
         for name, other in found.items()
-        if name != candidate
+        if name != CANDIDATE
     }
     return found, differences
 

@@ -10,8 +10,8 @@ from scoring.base.enums import RATED_TIERS, Tier
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, Labels, groups_of, sigmoid, to_json_values
-from training.evaluation.case import CANDIDATE, CHAMPION, TWIN, VOLUMES, EvaluationCase
-from training.evaluation.equal_volume import compare_pairs, estimate_by_jackknife
+from training.evaluation.case import CHAMPION, TWIN, VOLUMES, EvaluationCase
+from training.evaluation.equal_volume import CANDIDATE, compare_pairs, estimate_by_jackknife
 from training.evaluation.jeffreys import Rate, holm
 from training.evaluation.probability import log_losses, recalibrate, tied_bins
 from training.evaluation.stability import Samples
@@ -24,7 +24,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
     value, low and high (95 %), by seller. Null marks an undefined figure.
     """
     scores = case.scores()
-    auc, difference = compare_pairs(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight, CANDIDATE)
+    auc, difference = compare_pairs(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight)
     shares = {name: Shares.of(score, case.bad, case.weight) for name, score in scores.items() if name not in VOLUMES}
     base_rate = case.mean(case.bad)
     found = {

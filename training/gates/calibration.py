@@ -6,7 +6,7 @@ from typing import Any
 from scipy.special import betaincinv
 
 from training.evaluation.arrays import ERRORS_95
-from training.evaluation.case import CANDIDATE
+from training.evaluation.equal_volume import CANDIDATE
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 
 FACTOR = "A factor of up to {limit:g} passes."

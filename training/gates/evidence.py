@@ -3,8 +3,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.evaluation.case import CANDIDATE, CHAMPION
-from training.evaluation.equal_volume import MIN_BAD
+from training.evaluation.case import CHAMPION
+from training.evaluation.equal_volume import CANDIDATE, MIN_BAD
 
 ALPHA = 0.05
 """Chance, after Holm's correction, that any of a gate's questions raises a false alarm."""

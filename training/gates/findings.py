@@ -6,8 +6,8 @@ from scipy.special import ndtr
 
 from scoring.model.promises import PROMISES
 from training.evaluation.arrays import ERRORS_95
-from training.evaluation.case import CANDIDATE, CHAMPION
-from training.evaluation.equal_volume import MIN_BAD, MIN_PAIRS
+from training.evaluation.case import CHAMPION
+from training.evaluation.equal_volume import CANDIDATE, MIN_BAD, MIN_PAIRS
 from training.evaluation.jeffreys import holm
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
 

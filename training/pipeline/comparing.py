@@ -14,7 +14,8 @@ from scoring.model.page import Page
 from scoring.model.scale import Scale
 from training.checks.leakage import cut_before
 from training.evaluation.arrays import to_json_values
-from training.evaluation.case import CANDIDATE, CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, EvaluationCase, Train
+from training.evaluation.case import CHAMPION, PAST_VOLUME, TWIN, WINDOW_VOLUME, EvaluationCase, Train
+from training.evaluation.equal_volume import CANDIDATE
 from training.evaluation.figures import count_rows, evaluate
 from training.evaluation.stability import Sellers, compare_with_today
 from training.fitting.crossfit import MAX_FITTED, MIN_BAD, cross_fit

@@ -34,6 +34,7 @@ class FittedModel:
 
 @dataclass(frozen=True, slots=True)
 class CertifiedModel:
+    calibrated: "CalibratedModel"
     certificate: dict[str, object]
     summary: str
 
@@ -85,7 +86,7 @@ def certify_fit(step: Step, job: Job, calibrated: CalibratedModel) -> CertifiedM
     step(1, 1)
     sentence = f"{certificate['trees']} tables of {certificate['rows']} rows monotone ({certificate['algorithm']})"
     lost = "".join(f"; given up: {promise.text}" for promise in broken_promises(study.features))
-    return CertifiedModel(certificate, sentence + lost)
+    return CertifiedModel(calibrated, certificate, sentence + lost)
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observations, fitted: FittedModel, lift: float) -> CalibratedModel:

@@ -48,13 +48,13 @@ def measure_impact(
     observed: Observations,
     checks: Mapping[str, Any],
     certified: CertifiedModel,
-    calibrated: CalibratedModel,
     compared: Comparison,
 ) -> Impact:
     """Pack the model into an artifact with evaluation and lineage, and load it once, as a check.
 
     Adds the slope of exposure, certificate and page to the evaluation.
     """
+    calibrated = certified.calibrated
     model = ModelParts(
         study=job.study.name,
         page=calibrated.page,

@@ -45,7 +45,7 @@ def run(job: Job, progress: Progress = show_nothing) -> TrainedModel:
     certified = steps.take("certify", certify_fit, job, calibrated)
     compared = steps.take("compare", compare, job, observed, fitted, calibrated)
     checks = merge_checks(data, leakage)
-    impact = steps.take("impact", measure_impact, job, observed, checks, certified, calibrated, compared)
+    impact = steps.take("impact", measure_impact, job, observed, checks, certified, compared)
     sample = draw_sample(job, observed)
     del observed  # the gates observe again
     judged = steps.take("gates", check_gates, job, sample, calibrated, impact)

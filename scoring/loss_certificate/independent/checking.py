@@ -309,8 +309,9 @@ def _check_verdict(
         need(not refunds_pay, f"{name}: a refund pays on day {day} of a run")
         if progress is not None:
             progress(f"check {name}", day + 1, world.days)
-    for bucket, tenure, deposit in itertools.product(*map(range, _shape(building))):
-        values = list(_edges_before_a_run(world, building, running, price, bucket, tenure, deposit))
+    for place in itertools.product(*map(range, _shape(building))):
+        bucket, tenure, deposit = place
+        values = list(_edges_before_a_run(world, building, running, price, place))
         edges += len(values)
         _require_same(building[bucket][tenure][deposit], max(values), f"{name}, bucket {bucket}, {tenure}, {deposit}")
     gains_fresh = [
@@ -349,8 +350,9 @@ def _require_same(claimed: object, best: object, where: str) -> None:
 
 
 def _edges_before_a_run(
-    world: World, building: Any, running: Any, price: Sequence[int], b: int, j: int, k: int
+    world: World, building: Any, running: Any, price: Sequence[int], place: tuple[int, ...]
 ) -> Iterator[int]:
+    b, j, k = place
     deposit = world.deposits[k]
     yield deposit
     if deposit >= world.terms[b][j].deposit or not world.refilled:

@@ -28,7 +28,7 @@ from service.contract.answers import (
 from service.contract.audiences import require_audience
 from service.contract.entries import entries_of
 from service.contract.fields import optional_time
-from service.contract.letters import Redress, notice_letter, statement_messages
+from service.contract.letters import LetterFacts, Redress, notice_letter, statement_messages
 from service.contract.resource_names import parse_seller
 from service.contract.scores import stamp_message, stamp_of
 from service.contract.texts import Texts
@@ -149,11 +149,8 @@ class AnswerServicer:
         response = answer_pb.ListStatementsOfReasonsResponse(seller=request.seller, stamp=stamp_message(answer.stamp))
         if not request.measure and (notice := notice_letter(answer, texts, self._redress)) is not None:
             response.statements.append(notice)
-        response.statements.extend(
-            statement_messages(
-                request.seller, answer, letters, violations, texts, self._redress, held_back, for_seller=for_seller
-            )
-        )
+        facts = LetterFacts(request.seller, answer, violations, held_back)
+        response.statements.extend(statement_messages(facts, letters, texts, self._redress, for_seller=for_seller))
         return response
 
     def _policy_of(self, digest: str) -> Policy:

@@ -77,13 +77,14 @@ class LedgerServicer(EntryStreams):
             parent.marketplace,
             page.cut,
             sellers=list_sellers(parent),
-            statuses=statuses,
             notifier=request.notifier,
             after_sequence=page.after_number,
             limit=page.limit,
         )
         return ledger_pb.ListViolationsResponse(
-            violations=[violation_message(parent.marketplace, view) for view in views],
+            violations=[
+                violation_message(parent.marketplace, view) for view in views if not statuses or view.status in statuses
+            ],
             next_page_token="" if following is None else page.make_token(following),
         )
 

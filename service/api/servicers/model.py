@@ -11,6 +11,7 @@ from service.call_context import current_call
 from service.contract.models import model_message, move_message, row_message
 from service.contract.resource_names import parse_model
 from service.registry.figures import compare_models
+from service.registry.gates import GateOverride
 from service.registry.moves import is_digest
 from service.registry.registry import REPORT, Registry
 
@@ -69,8 +70,7 @@ class ModelServicer:
             actor=request.actor,
             reason=request.reason,
             now=_now(),
-            override=request.override,
-            sign_off=request.sign_off,
+            override=GateOverride(request.override, request.sign_off),
             approval=current_call().approval,
         )
         return model_pb.PromoteModelResponse(champion=model_name(digest), serving_digest=self._taken_over())

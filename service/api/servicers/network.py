@@ -70,7 +70,7 @@ class NetworkServicer:
             measures = self._scorer.measures_with_and_without_links(marketplace, seller, cut, recorded)
             precision = self._ledger.links.find_precision(marketplace, cut)
             response.certificates.extend(
-                certificate_message(marketplace, seller, link, surroundings, precision, *measures) for link in links
+                certificate_message(marketplace, seller, link, surroundings, precision, measures) for link in links
             )
         response.ledger_sequence = cut.sequence
         return response

@@ -13,6 +13,7 @@ from service.contract.resource_names import parse_policy_digest, parse_policy_na
 from service.ledger.append.policy_moves import PolicyMove
 from service.ledger.database.database import Database
 from service.ledger.database.schema import version_of
+from service.policy.history import PolicyCommit
 from service.scores.served_policy import ServedPolicy
 
 
@@ -58,18 +59,16 @@ class PolicyServicer:
     def CommitPolicy(self, request: pb.CommitPolicyRequest) -> pb.CommitPolicyResponse:
         """Make every server serve a policy. Raises as `PolicyHistory.commit`."""
         call = current_call()
-        move = self._served.history.commit(
+        wanted = PolicyCommit(
             request.text,
-            expected=parse_policy_digest(request.expected, "expected"),
-            actor=request.actor,
-            reason=request.reason,
-            served=self._served.configured,
-            principal=call.caller,
-            approval=call.approval,
-            assumptions=request.assumptions,
-            accepted_losses=accepted_losses_of(request),
-            immediate=immediate_of(request),
+            parse_policy_digest(request.expected, "expected"),
+            request.actor,
+            request.reason,
+            request.assumptions,
+            accepted_losses_of(request),
+            immediate_of(request),
         )
+        move = self._served.history.commit(wanted, self._served.configured, call.caller, call.approval)
         return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
 
     def RollbackPolicy(self, request: pb.RollbackPolicyRequest) -> pb.RollbackPolicyResponse:

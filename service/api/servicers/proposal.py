@@ -24,10 +24,11 @@ from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
 from service.contract.proposals import canonical, check_proposal_fields, check_proposed, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
-from service.ledger.append.proposals import Content, Proposal, ProposalStep, proposal_not_found
+from service.ledger.append.proposals import Content, NewStep, Proposal, ProposalStep, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.history import check_text
+from service.registry.gates import GateOverride
 from service.registry.registry import Registry
 from service.scores.served_policy import ServedPolicy
 
@@ -142,15 +143,8 @@ class ProposalServicer:
     ) -> Proposal:
         marketplace, proposal = parse_proposal(request.name, "name")
         with add_name_to_not_found(request.name):
-            return self._ledger.proposals.take_step(
-                marketplace,
-                proposal,
-                step,
-                principal=current_call().caller,
-                check=is_new,
-                actor=request.actor,
-                reason=request.reason,
-            )
+            new = NewStep(step, current_call().caller, request.actor, request.reason)
+            return self._ledger.proposals.take_step(marketplace, proposal, new, is_new)
 
     def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
         promotion = request.promote_model
@@ -158,7 +152,7 @@ class ProposalServicer:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
         digest = self._registry.resolve(parse_model(promotion.name, "name"))
         try:
-            basis = self._registry.find_promotion_basis(digest, promotion.override, promotion.sign_off)
+            basis = self._registry.find_promotion_basis(digest, GateOverride(promotion.override, promotion.sign_off))
             if basis["champion"] == digest:
                 raise invalid("name", f"is of the champion already, {digest[:12]}")
             return basis

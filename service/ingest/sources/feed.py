@@ -14,7 +14,7 @@ from scoring.base.enums import MeasureState
 from scoring.base.errors import InvalidInput, LedgerUnavailable, SourceUnavailable, invalid
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.decisions import MeasureChanged
-from service.ingest.partial_append import AppendCounts, AppendResult, append_partially
+from service.ingest.partial_append import AppendCounts, AppendResult, PartialAppend
 from service.ingest.sources.payload import entry_from_payload
 from service.ingest.sources.rejects import RejectFile
 from service.ingest.sources.source import Message, MessageSource
@@ -149,9 +149,8 @@ class Feed:
         def append() -> AppendResult | None:
             if not self._is_kept(last.partition):
                 return None
-            return append_partially(
-                *(self._ledger, self._marketplace, entries, position),
-                lambda refused: keep({places[index]: reason for index, reason in refused.items()}),
+            return PartialAppend(self._ledger, self._marketplace).append(
+                entries, position, lambda refused: keep({places[index]: reason for index, reason in refused.items()})
             )
 
         done = self._retry(append)

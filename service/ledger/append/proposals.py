@@ -11,7 +11,7 @@ from enum import IntEnum
 from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, text
 
@@ -55,6 +55,13 @@ class ProposalStep(IntEnum):
     APPROVED = 2
     USED = 3
     WITHDRAWN = 4
+
+
+class NewStep(NamedTuple):
+    step: ProposalStep
+    principal: str
+    actor: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +144,8 @@ class ProposalWriter:
         self,
         marketplace: str,
         proposal: str,
-        step: ProposalStep,
-        *,
-        principal: str,
+        new: NewStep,
         check: Callable[[Proposal], bool],
-        actor: str = "",
-        reason: str = "",
     ) -> Proposal:
         """Record a step of a proposal; return the proposal's new state.
 
@@ -153,14 +156,14 @@ class ProposalWriter:
             stored = _load_one(acting.reader, proposal, acting.now)
             if not check(stored):
                 return stored
-            new = NewAct(
+            act = NewAct(
                 Act.PROPOSAL,
-                {"step": step.name.lower()},
+                {"step": new.step.name.lower()},
                 target=_target(proposal),
-                status=int(step),
-                sealed={"actor": actor, "reason": reason},
+                status=int(new.step),
+                sealed={"actor": new.actor, "reason": new.reason},
             )
-            acting.append([new], principal=principal, seller=stored.seller)
+            acting.append([act], principal=new.principal, seller=stored.seller)
             return _load_one(acting.reader, proposal, acting.now)
 
     def find(self, marketplace: str, proposal: str) -> Proposal:

@@ -300,7 +300,6 @@ class ViolationQueries:
         cut: Cut,
         *,
         sellers: Collection[str] | None = None,
-        statuses: Collection[Status] = (),
         notifier: str = "",
         after_sequence: int = 0,
         limit: int = 100,
@@ -308,7 +307,7 @@ class ViolationQueries:
         """Return a page of violations by the sequence of reports, and the next page's `after_sequence` (None at the
         end).
 
-        A page looks at `limit` violations and returns those that have one of the `statuses`, if given. Reports about
+        Reports about
         products are left out; `sellers` None means all. No correction moves a violation into the cut or out of it.
         """
         reports_of = _REPORTS.where(_of_notifier(notifier)) if notifier else _REPORTS
@@ -316,7 +315,7 @@ class ViolationQueries:
             reports = read_page(reader, reports_of, sellers, after_sequence, limit + 1)
             views = resolve(reader, reports[:limit])
         after = reports[limit - 1][0] if len(reports) > limit else None
-        return [view for view in views if not statuses or view.status in statuses], after
+        return views, after
 
     def find_views(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         """Return the violations that the cut sees, by id, products' reports included."""

@@ -21,7 +21,6 @@ from service.engine.fairness import Seats
 from service.ledger.clock.server_clock import SKEW, TOLERANCE, time_at_end
 from service.ledger.queries.changes import LedgerChange
 from service.ledger.records import Cut
-from service.ledger.store import Ledger
 from service.scores.book import wire
 from service.scores.book.checking import AnswerToCheck, Checker
 from service.scores.book.flights import Flights, busy_error
@@ -59,7 +58,6 @@ class Book:
 
     def __init__(
         self,
-        ledger: Ledger,
         scorer: Scorer,
         limits: BookLimits,
         moved: Callable[[int], None] = lambda _: None,
@@ -67,7 +65,7 @@ class Book:
         report: Callable[[str], None] = lambda _: None,
         folder: Path | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._ledger = ledger = scorer.ledger
         self._scorer = scorer
         self._limits = limits
         self._flights = Flights()

@@ -16,7 +16,7 @@ from scoring.loss_certificate.independent.checking import check_certificate, dig
 from scoring.loss_certificate.independent.world import NOT_COVERED, NotProven
 from scoring.loss_certificate.solving import find_released_by_run_day, solve
 from scoring.loss_certificate.states import States, build_states, count_notice_days
-from scoring.policy.payout import Order, pay_out
+from scoring.policy.payout import Order, PayoutLimits, pay_out
 from scoring.policy.reading import parse_policy
 from tests.helpers.caution_rules import WEIGHTS, caution_rule
 from tests.helpers.lives import Life, replay, terms_of
@@ -203,7 +203,7 @@ def test_what_counts_as_released_is_what_is_paid_out(limit: int) -> None:
     for day, released in enumerate(find_released_by_run_day(states)[:, 0, 0].tolist()):
         last = states.run_days - 1
         order = Order(1_000, day, "EUR", is_delivered=last - day >= 4)
-        assert pay_out(order, terms, last, "EUR", limit).released_minor == released
+        assert pay_out(order, terms, last, "EUR", PayoutLimits(limit)).released_minor == released
 
 
 def test_caps_that_rise_during_a_run_count_with_what_they_cost() -> None:

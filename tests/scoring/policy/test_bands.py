@@ -12,6 +12,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.notice import ServedPair, answer_within_notice
 from scoring.scores.population import observe, place
+from scoring.scores.score import compute_answer
 from tests.helpers.answers import with_values
 from tests.helpers.policies import data, policy_of, standing
 from tests.helpers.worlds import NOW, TODAY, artifact, exposure, identity, numbered, override
@@ -96,7 +97,7 @@ ROWS = [identity("i", TODAY - 600), exposure("x", TODAY - 300, 5_000), exposure(
 def score_by(policy: Policy, *, rows: list[FactRow] = ROWS, served: Policy | None = None) -> Any:
     known = resolve_sellers(["s"], with_values(numbered(rows), ["s"], {}, "EUR"), NOW)
     earlier = [ServedPair(artifact(), served, NOW - 1, NOW + 1)] if served else []
-    [score] = answer_within_notice(known, artifact(), policy, served=earlier).scores
+    [score] = answer_within_notice(compute_answer(known, artifact(), policy), earlier).scores
     assert score is not None
     return score
 

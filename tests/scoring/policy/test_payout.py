@@ -8,7 +8,7 @@ from scoring.base.enums import Tier
 from scoring.base.errors import InvalidInput
 from scoring.base.time import DAY
 from scoring.policy.measures import MAX_HOLD_DAYS, Terms, combine
-from scoring.policy.payout import Order, Payout, StopDays, fix_terms, pay_out
+from scoring.policy.payout import Order, Payout, PayoutLimits, StopDays, fix_terms, pay_out
 from scoring.policy.rules import Situation
 from tests.helpers.policies import shipped
 from tests.helpers.young_orders import pay_daily
@@ -51,7 +51,7 @@ def test_the_worked_payout() -> None:
 @settings(max_examples=300, deadline=None)
 @given(orders(), terms, st.integers(0, 400), st.integers(1, 180))
 def test_released_drawn_and_held_are_what_was_captured(order: Order, fixed: Terms, age: int, limit: int) -> None:
-    found = pay_out(order, fixed, order.capture_day + age, "EUR", limit)
+    found = pay_out(order, fixed, order.capture_day + age, "EUR", PayoutLimits(limit))
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
     assert min(found.released_minor, found.drawn_minor, found.held_minor) >= 0
     assert found.drawn_minor <= order.claims_minor
@@ -65,37 +65,37 @@ def test_while_payouts_are_stopped_nothing_more_is_released(
     order: Order, fixed: Terms, age: int, stopped_after: int, length: int, limit: int
 ) -> None:
     stopped, day = order.capture_day + stopped_after, order.capture_day + age
-    found = pay_out(order, fixed, day, "", limit, [StopDays(stopped, stopped + length)])
-    plain = pay_out(order, fixed, day, "", limit)
+    found = pay_out(order, fixed, day, "", PayoutLimits(limit, [StopDays(stopped, stopped + length)]))
+    plain = pay_out(order, fixed, day, "", PayoutLimits(limit))
     assert found.released_minor + found.drawn_minor + found.held_minor == order.captured_minor - order.refunded_minor
     if not stopped <= day < stopped + length:
         assert found == plain
         return
-    assert pay_out(order, fixed, day, "", limit, [StopDays(stopped)]) == found
+    assert pay_out(order, fixed, day, "", PayoutLimits(limit, [StopDays(stopped)])) == found
     assert found.next_release_day is None
     if stopped_after <= 0:
         assert found.released_minor == 0
     elif not order.is_delivered or order.confirmed_time is not None:
-        assert found.released_minor == pay_out(order, fixed, stopped - 1, "", limit).released_minor
+        assert found.released_minor == pay_out(order, fixed, stopped - 1, "", PayoutLimits(limit)).released_minor
 
 
 def test_a_stop_outlasts_the_hold_limit_and_day_180() -> None:
     """A stopped faked history was once paid at its marketplace's limit."""
     order = Order(10_000, 0, "EUR", confirmed_time=3 * DAY)
     for limit, day in ((20, 20), (20, 36), (180, 180), (180, 400)):
-        assert pay_out(order, TERMS, day, "EUR", limit, [StopDays(5)]) == Payout(0, 0, 10_000, None)
-    assert pay_out(order, TERMS, 35, "EUR", 20, [StopDays(5, 35)]) == Payout(10_000, 0, 0, None)
+        assert pay_out(order, TERMS, day, "EUR", PayoutLimits(limit, [StopDays(5)])) == Payout(0, 0, 10_000, None)
+    assert pay_out(order, TERMS, 35, "EUR", PayoutLimits(20, [StopDays(5, 35)])) == Payout(10_000, 0, 0, None)
 
 
 def test_an_order_called_delivered_later_stays_stopped() -> None:
     stops = [StopDays(10)]
     undelivered = Order(10_000, 0, "EUR", is_delivered=False)
-    assert pay_out(undelivered, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
+    assert pay_out(undelivered, TERMS, 12, limits=PayoutLimits(stops=stops)) == Payout(0, 0, 10_000, None)
     for called in (replace(undelivered, is_delivered=True), Order(10_000, 0, "EUR", confirmed_time=11 * DAY)):
-        assert pay_out(called, TERMS, 12, stops=stops) == Payout(0, 0, 10_000, None)
-    assert pay_out(Order(10_000, 0, "EUR", confirmed_time=9 * DAY), TERMS, 12, stops=stops) == Payout(
-        9_000, 0, 1_000, None
-    )
+        assert pay_out(called, TERMS, 12, limits=PayoutLimits(stops=stops)) == Payout(0, 0, 10_000, None)
+    assert pay_out(
+        Order(10_000, 0, "EUR", confirmed_time=9 * DAY), TERMS, 12, limits=PayoutLimits(stops=stops)
+    ) == Payout(9_000, 0, 1_000, None)
 
 
 def test_no_more_is_drawn_than_was_held() -> None:
@@ -105,8 +105,10 @@ def test_no_more_is_drawn_than_was_held() -> None:
     with pytest.raises(InvalidInput, match="is more than the 0 that were held on 1970-04-11"):
         pay_out(replace(order, drawn_minor=1), TERMS, 100)
     assert pay_out(replace(order, drawn_day=3), TERMS, 100) == Payout(5_000, 5_000, 0, None)
-    assert pay_out(order, TERMS, 8, stops=[StopDays(5, 9)]) == Payout(0, 5_000, 5_000, None)
-    assert pay_out(replace(order, drawn_day=8), TERMS, 100, stops=[StopDays(5, 9)]) == Payout(5_000, 5_000, 0, None)
+    assert pay_out(order, TERMS, 8, limits=PayoutLimits(stops=[StopDays(5, 9)])) == Payout(0, 5_000, 5_000, None)
+    assert pay_out(replace(order, drawn_day=8), TERMS, 100, limits=PayoutLimits(stops=[StopDays(5, 9)])) == Payout(
+        5_000, 5_000, 0, None
+    )
     assert pay_out(replace(order, drawn_minor=1_000, refunded_minor=2_000), TERMS, 8).held_minor == 0
 
 
@@ -127,7 +129,7 @@ def test_what_is_not_delivered_is_held_but_not_for_ever() -> None:
     order = Order(100, 0, "EUR", is_delivered=False)
     assert pay_out(order, Terms(), 179) == Payout(0, 0, 100, None)
     assert pay_out(order, Terms(), 180) == Payout(100, 0, 0, None)
-    assert pay_out(order, Terms(), 60, hold_limit_days=60) == Payout(100, 0, 0, None)
+    assert pay_out(order, Terms(), 60, limits=PayoutLimits(60)) == Payout(100, 0, 0, None)
     assert pay_out(replace(order, is_delivered=True), Terms(), 0) == Payout(100, 0, 0, None)
 
 
@@ -167,25 +169,29 @@ def test_a_young_order_gets_nothing_more_in_a_stop() -> None:
     order = Order(1_000, 0, "EUR", confirmed_time=0)
     spent, some = replace(order, others_paid_minor=400), replace(order, others_paid_minor=100)
     for day in (10, 16, 17, 60, 400):
-        assert pay_out(spent, AHEAD, day, stops=[StopDays(10)], ahead_limit_minor=400) == Payout(
+        assert pay_out(spent, AHEAD, day, limits=PayoutLimits(stops=[StopDays(10)], ahead_minor=400)) == Payout(
             0, 0, 1_000, None, True
         )
-        assert pay_out(some, AHEAD, day, stops=[StopDays(10)], ahead_limit_minor=400) == Payout(300, 0, 700, None, True)
+        assert pay_out(some, AHEAD, day, limits=PayoutLimits(stops=[StopDays(10)], ahead_minor=400)) == Payout(
+            300, 0, 700, None, True
+        )
     twice = [StopDays(10, 20), StopDays(20, 40)]
-    assert pay_out(some, AHEAD, 30, stops=twice, ahead_limit_minor=400).released_minor == 300
-    assert pay_out(some, AHEAD, 40, stops=twice, ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
-    assert pay_out(some, AHEAD, 30, stops=[StopDays(18)], ahead_limit_minor=400) == Payout(1_000, 0, 0, None)
+    assert pay_out(some, AHEAD, 30, limits=PayoutLimits(stops=twice, ahead_minor=400)).released_minor == 300
+    assert pay_out(some, AHEAD, 40, limits=PayoutLimits(stops=twice, ahead_minor=400)) == Payout(1_000, 0, 0, None)
+    assert pay_out(some, AHEAD, 30, limits=PayoutLimits(stops=[StopDays(18)], ahead_minor=400)) == Payout(
+        1_000, 0, 0, None
+    )
 
 
 def test_claims_are_drawn_from_what_waits_for_the_limit() -> None:
     order = Order(1_000, 0, "EUR", confirmed_time=0, claims_minor=1_000, drawn_minor=700, others_paid_minor=100)
-    assert pay_out(order, AHEAD, 10, ahead_limit_minor=400) == Payout(300, 700, 0, None, True)
+    assert pay_out(order, AHEAD, 10, limits=PayoutLimits(ahead_minor=400)) == Payout(300, 700, 0, None, True)
     with pytest.raises(InvalidInput, match="is more than the 700 that were held on 1970-01-11"):
-        pay_out(replace(order, drawn_minor=701), AHEAD, 10, ahead_limit_minor=400)
+        pay_out(replace(order, drawn_minor=701), AHEAD, 10, limits=PayoutLimits(ahead_minor=400))
     earlier = replace(order, drawn_day=10)
-    assert pay_out(earlier, AHEAD, 20, ahead_limit_minor=400) == Payout(300, 700, 0, None)
+    assert pay_out(earlier, AHEAD, 20, limits=PayoutLimits(ahead_minor=400)) == Payout(300, 700, 0, None)
     with pytest.raises(InvalidInput, match="is more than the 0 that were held on 1970-01-18"):
-        pay_out(replace(order, drawn_day=17), AHEAD, 20, ahead_limit_minor=400)
+        pay_out(replace(order, drawn_day=17), AHEAD, 20, limits=PayoutLimits(ahead_minor=400))
 
 
 @given(
@@ -210,9 +216,9 @@ def test_the_next_release_day_of_a_young_order_is_true(
     order = Order(value, 0, "", confirmed_time=confirmed, others_paid_minor=paid)
 
     def released(day: int) -> int:
-        return pay_out(order, terms, day, hold_limit_days=limit, ahead_limit_minor=500).released_minor
+        return pay_out(order, terms, day, limits=PayoutLimits(limit, ahead_minor=500)).released_minor
 
-    following = pay_out(order, terms, day, hold_limit_days=limit, ahead_limit_minor=500).next_release_day
+    following = pay_out(order, terms, day, limits=PayoutLimits(limit, ahead_minor=500)).next_release_day
     if following is not None:
         assert released(following) > released(following - 1) == released(day)
     elif (arrival or 0) <= day:

@@ -17,6 +17,7 @@ from service.api.approvals import Approvals
 from service.api.calls import Calls
 from service.api.gate import CallGate
 from service.api.stream_threads import Streams
+from service.api.telemetry.call_records import CallRecords
 from service.api.telemetry.logs import Pseudonyms, make_log
 from service.contract.statuses import internal_status, status_of
 from service.engine.pools import Pool
@@ -133,9 +134,8 @@ def test_a_method_without_an_implementation_stops_the_start() -> None:
         def GetTrustScore(self, request: object) -> object:  # noqa: N802 (the contract's name)
             return request
 
-    calls = Calls(
-        make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "", CallGate(), Approvals(None, None, print)
-    )
+    records = CallRecords(make_log(), Pseudonyms(b"key"), CollectorRegistry(), lambda: "")
+    calls = Calls(records, CallGate(), Approvals(None, None, print))
     pools = {Pool.READ: ThreadPoolExecutor(1)}
     service = trust_score_service_pb2.DESCRIPTOR.services_by_name["TrustScoreService"]
     with pytest.raises(TypeError, match="BatchGetTrustScores"):

@@ -30,6 +30,7 @@ from sellertrust.client import Client
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.policy.history import PolicyCommit
 from service.policy.policy_file import parse_policy_text
 from service.registry.registry import Registry
 from service.scores.payouts import Payouts
@@ -306,9 +307,7 @@ def test_a_later_policy_reaches_no_earlier_order(ledger: Ledger, clock: Clock) -
     scorer = build_scorer(ledger, parse_policy_text(POLICY))
     history, served = scorer.policy.history, scorer.policy.now
     clock.now = ago(5)
-    history.commit(
-        POLICY.replace("days = 7 }", "days = 60 }"), expected=served.digest, actor="staff", reason="so", served=served
-    )
+    history.commit(PolicyCommit(POLICY.replace("days = 7 }", "days = 60 }"), served.digest, "staff", "so"), served)
     clock.now = NOW
     assert evaluated(ledger, 10) == (9_000, 1_000, 7)
     assert evaluated(ledger, 3) == (0, 10_000, 60)
@@ -321,7 +320,7 @@ def test_an_order_is_in_the_currency_of_its_limit(ledger: Ledger, clock: Clock) 
     served = scorer.policy.now
     clock.now = ago(5)
     text = POLICY.replace('currency = "EUR"', 'currency = "USD"')
-    scorer.policy.history.commit(text, expected=served.digest, actor="staff", reason="so", served=served)
+    scorer.policy.history.commit(PolicyCommit(text, served.digest, "staff", "so"), served)
     clock.now = NOW
     asking = payouts(ledger)
     for days, currency, other in ((10, "EUR", "USD"), (3, "USD", "EUR")):
@@ -341,7 +340,7 @@ def test_nothing_is_settled_in_another_currency(ledger: Ledger, clock: Clock) ->
     served = scorer.policy.now
     clock.now = ago(5)
     text = LIMITED.replace('currency = "EUR"', 'currency = "USD"')
-    scorer.policy.history.commit(text, expected=served.digest, actor="staff", reason="so", served=served)
+    scorer.policy.history.commit(PolicyCommit(text, served.digest, "staff", "so"), served)
     clock.now = NOW
     asking = payouts(ledger, LIMITED)
 
@@ -375,7 +374,7 @@ def test_a_commit_eases_no_order_of_its_day_or_before(ledger: Ledger, clock: Clo
     history, served = scorer.policy.history, scorer.policy.now
     clock.now = ago(days)
     laxer = POLICY.replace("[hold_limits]", f"[hold_limits]\n{MARKET} = 3")
-    history.commit(laxer, expected=served.digest, actor="staff", reason="so", served=served)
+    history.commit(PolicyCommit(laxer, served.digest, "staff", "so"), served)
     clock.now = NOW
     scorer.policy.refresh()
     late = replace(order_of(days + 1), is_delivered=False)

@@ -7,7 +7,7 @@ from scoring.answers.statements import list_statements
 from scoring.base.enums import Source
 from scoring.features.columns import FactRow
 from service.contract.dsa_records import LAWS
-from service.contract.letters import Redress, statement_messages
+from service.contract.letters import LetterFacts, Redress, statement_messages
 from service.contract.texts import Texts
 from tests.bench.answers import answer_whole
 from tests.helpers.dsa_records import list_broken, view_of
@@ -26,9 +26,8 @@ def test_every_letter_names_the_next_action_and_the_end(
     whole = answer_whole(rows, POLICY)
     stated, texts = list_statements(whole), Texts(language)
     views = {row.entry_id: view_of(row, source, automated=automated) for row in rows if row.entry_id == row.violation}
-    found = statement_messages(
-        "marketplaces/m/sellers/secret-seller", whole, stated, views, texts, Redress(LAWS), for_seller=False
-    )
+    facts = LetterFacts("marketplaces/m/sellers/secret-seller", whole, views)
+    found = statement_messages(facts, stated, texts, Redress(LAWS), for_seller=False)
     for one, letter in zip(stated, found, strict=True):
         assert letter.next_action in letter.text
         end = one.measure.end

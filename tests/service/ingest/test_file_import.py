@@ -11,7 +11,7 @@ from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import DAY
 from service.ingest.file_import import ImportReport, import_files, write_rejects
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
-from service.ingest.partial_append import append_partially
+from service.ingest.partial_append import PartialAppend
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, ago, violation
 from tests.helpers.ledgers import ids
@@ -336,7 +336,7 @@ def test_very_many_counted_days_come_from_one_file(ledger: Ledger, tmp_path: Pat
 
 def test_a_changed_file_costs_two_appends_a_batch(ledger: Ledger, tmp_path: Path) -> None:
     entries = [violation(f"v{number}", occur_time=ago(number + 1)) for number in range(300)]
-    assert append_partially(ledger, MARKET, entries).appended == 300
+    assert PartialAppend(ledger, MARKET).append(entries).appended == 300
     changed = [replace(entry, occur_time=ago(500)) if n % 3 == 0 else entry for n, entry in enumerate(entries)]
     calls, append = [], ledger.append
 
@@ -345,7 +345,7 @@ def test_a_changed_file_costs_two_appends_a_batch(ledger: Ledger, tmp_path: Path
         return append(*arguments, **options)
 
     ledger.append = counted
-    found = append_partially(ledger, MARKET, [*changed, violation("new")])
+    found = PartialAppend(ledger, MARKET).append([*changed, violation("new")])
     assert (found.appended, found.already_present, len(found.refused)) == (1, 200, 100)
     assert set(found.refused) == set(range(0, 300, 3))
     assert all("has other content" in reason for reason in found.refused.values())

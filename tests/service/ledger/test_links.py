@@ -25,6 +25,7 @@ from service.ledger.store import Ledger
 from tests.helpers.answers import fact_rows
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, correction, identity, link, status
 from tests.helpers.ledgers import owner
+from tests.helpers.limits import Limit
 
 OBSERVED, CONFIRMED, SEVERED = LinkState.OBSERVED, LinkState.CONFIRMED, LinkState.SEVERED
 
@@ -244,8 +245,10 @@ def test_rings_of_a_ledger_that_lost_entries_are_read_anew(ledger: Ledger, url: 
     assert list_rings(ledger) == [(2, 0)]
 
 
-def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_queries, "WAIT_SECONDS", 0.01)
+def test_a_second_reader_does_not_wait_for_the_first(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
+    limit(link_queries, WAIT_SECONDS=0.01)
     started, goes_on = Event(), Event()
 
     def wait(*_: object) -> None:
@@ -265,7 +268,7 @@ def test_a_second_reader_does_not_wait_for_the_first(ledger: Ledger, monkeypatch
     assert ledger.rings.read(MARKET, ledger.cut(), 2, 1).sellers == 1
 
 
-def test_a_first_read_keeps_no_other_marketplace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_read_keeps_no_other_marketplace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     started, goes_on, read = Event(), Event(), link_queries.read_established
 
     def wait(reader: RowReader, sellers: Sequence[str]) -> dict[str, list[LinkViolation]]:
@@ -281,9 +284,9 @@ def test_a_first_read_keeps_no_other_marketplace(ledger: Ledger, monkeypatch: py
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ledger.rings.read, MARKET, ledger.cut(), 2, 1)
         assert started.wait(60)
-        monkeypatch.setattr(link_queries, "WAIT_SECONDS", 0.01)
+        limit(link_queries, WAIT_SECONDS=0.01)
         assert ledger.rings.read("known", ledger.cut(), 2, 1).sellers == 1
-        monkeypatch.setattr(link_queries, "WAIT_SECONDS", 120)
+        limit(link_queries, WAIT_SECONDS=120)
         with pytest.raises(ServerBusy):
             ledger.rings.read("unread", ledger.cut(), 2, 1)
         goes_on.set()

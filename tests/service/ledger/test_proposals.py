@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from scoring.base.errors import ClockInDoubt, EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
-from service.ledger.append.proposals import Content, Proposal, ProposalStep, ProposalWriter
+from service.ledger.append.proposals import Content, NewStep, Proposal, ProposalStep, ProposalWriter
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
@@ -23,9 +23,7 @@ def propose(ledger: Ledger, name: str, marketplace: str = MARKET, content: Conte
 
 
 def take(ledger: Ledger, name: str, step: ProposalStep, check: Callable[[Proposal], bool] = lambda _: True) -> Proposal:
-    return ledger.proposals.take_step(
-        MARKET, name, step, principal="dns:bert.example", check=check, actor="b-1", reason="ja"
-    )
+    return ledger.proposals.take_step(MARKET, name, NewStep(step, "dns:bert.example", "b-1", "ja"), check)
 
 
 def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> None:
@@ -180,10 +178,9 @@ def fill(ledger: Ledger) -> None:
         content = Content("LedgerService/AppendEntries", name.encode(), "a-1", "so", {})
         ledger.proposals.propose(MARKET, name, content, principal="dns:anna.example", seller="s1", hours=1)
         if last is ProposalStep.USED:
-            ledger.proposals.take_step(
-                MARKET, name, ProposalStep.APPROVED, principal="dns:bert.example", check=lambda _: True
-            )
-        ledger.proposals.take_step(MARKET, name, last, principal="dns:anna.example", check=lambda _: True)
+            approved = NewStep(ProposalStep.APPROVED, "dns:bert.example")
+            ledger.proposals.take_step(MARKET, name, approved, lambda _: True)
+        ledger.proposals.take_step(MARKET, name, NewStep(last, "dns:anna.example"), lambda _: True)
     ledger.append(MARKET, [exposure(15_000, entry_id="last")])
 
 

@@ -19,6 +19,7 @@ from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.review.review_queue import read_queues, review_queue
 from tests.helpers.builders import MARKET, Clock, attribution, status, violation
+from tests.helpers.limits import Limit
 from tests.helpers.plans import listening
 
 STEPS = 60
@@ -51,12 +52,10 @@ def facts(chance: random.Random, number: int) -> Iterator[Entry]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_waits_is_as_if_read_anew(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_what_waits_is_as_if_read_anew(ledger: Ledger, clock: Clock, limit: Limit, seed: int) -> None:
     """A ledger that has read before lists the same as a new one, also as of before; it keeps few violations, and fills up."""
-    monkeypatch.setattr(violations, "MAX_LISTED", 2)
-    monkeypatch.setattr(lists, "MAX_CHANGED", 3 if seed else 5_000)
+    limit(violations, MAX_LISTED=2)
+    limit(lists, MAX_CHANGED=3 if seed else 5_000)
     chance, seen = random.Random(seed), []
     kept = Ledger(ledger.database, ledger.clock.server)
     for number in range(STEPS):
@@ -87,8 +86,8 @@ def test_a_queue_that_was_read_is_not_read_whole_again(ledger: Ledger) -> None:
     assert not whole & {sql for sql, _ in again}
 
 
-def test_no_marketplace_waits_for_anothers_list(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "WAIT_SECONDS", 60.0)
+def test_no_marketplace_waits_for_anothers_list(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
+    limit(lists, WAIT_SECONDS=60.0)
     other = next(name for name in ("a", "b", "c", "d", "e") if (hash(name) - hash(MARKET)) % lists.LOCKS)
     started, goes_on, make = Event(), Event(), violations._make_open
 

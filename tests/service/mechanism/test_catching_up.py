@@ -12,7 +12,7 @@ from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import TooManyRefused, read_refused
 from service.mechanism.worker import MechanismWorker
-from service.policy.history import PolicyHistory
+from service.policy.history import PolicyCommit, PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, link, status
 from tests.helpers.limits import Limit
@@ -84,7 +84,7 @@ def test_policies_of_the_meantime_are_recorded(told: Told) -> None:
     moved = []
     for text, before in ((other.text, first.digest), (first.text, other.digest)):
         told.clock.now += DAY // 2
-        move = history_of.commit(text, expected=before, actor="staff", reason="a trial", served=first)
+        move = history_of.commit(PolicyCommit(text, before, "staff", "a trial"), first)
         moved.append(move.move_time)
     told.clock.now += DAY
     told.another().look()
@@ -109,9 +109,8 @@ def test_links_are_refreshed_each_day(told: Told) -> None:
 
 def test_a_first_commit_evaluates_each_seller_once(told: Told) -> None:
     other = parse_policy_text(EXPIRING.replace("50_000", "70_000"))
-    PolicyHistory(told.ledger).commit(
-        other.text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
-    )
+    wanted = PolicyCommit(other.text, told.policy.digest, "staff", "a trial")
+    PolicyHistory(told.ledger).commit(wanted, told.policy)
     one, seen = watched(told)
     one.look()
     assert [number for number, _ in seen] == [1]
@@ -134,9 +133,8 @@ def test_a_long_pause_is_made_up_for_from_a_month_on(told: Told, limit: Limit) -
     limit(places, MAX_DAYS_LATE=3)
     text = EXPIRING.replace("50_000", "70_000")
     told.clock.now += DAY
-    PolicyHistory(told.ledger).commit(
-        text, expected=told.policy.digest, actor="staff", reason="a trial", served=told.policy
-    )
+    wanted = PolicyCommit(text, told.policy.digest, "staff", "a trial")
+    PolicyHistory(told.ledger).commit(wanted, told.policy)
     told.clock.now += 20 * DAY
     told.another().look()
     times = [time for rule, state, time in dated(told) if (rule, state) == ("everybody", "updated")]
@@ -246,7 +244,7 @@ def test_what_is_wrong_with_every_seller_ends_a_look(
     limit(refusals, MAX_REFUSED=2)
     told = Told(ledger, clock)
     told.append(*(identity(f"i{n}", f"s{n}") for n in range(4)))
-    monkeypatch.setattr(told.worker._recorder, "record", fail)
+    monkeypatch.setattr(told.worker.recorder, "record", fail)
     with pytest.raises(TooManyRefused, match="more than 2 sellers"):
         told.worker.look()
 

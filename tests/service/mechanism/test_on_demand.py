@@ -10,7 +10,7 @@ from sellertrust.v1 import entry_pb2
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.mechanism.recorder import Recorder
-from service.policy.history import PolicyHistory
+from service.policy.history import PolicyCommit, PolicyHistory
 from service.policy.policy_file import parse_policy_text
 from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, confirmed, exposure, identity, status
 from tests.helpers.recordings import EXPIRING, RULES, Told, facts_of
@@ -27,7 +27,7 @@ def contest(client: Client, measure: str, seller: str = "s1") -> None:
 
 def worker_of(running: Running) -> Told:
     told = Told(running.ledger, Clock(), running.scorer.policy.now)
-    told.worker._recorder = Recorder(running.ledger, running.scorer)
+    told.worker.recorder = Recorder(running.ledger, running.scorer)
     return told
 
 
@@ -72,7 +72,7 @@ def test_a_record_on_demand_is_the_one_that_the_worker_makes(
                 told.append(confirmed(f"v{day}"))
             elif day < 4:
                 before = parse_policy_text(texts[3 - day]).digest
-                PolicyHistory(told.ledger).commit(texts[day - 2], expected=before, actor="a", reason="so", served=first)
+                PolicyHistory(told.ledger).commit(PolicyCommit(texts[day - 2], before, "a", "so"), first)
         told.append(status("v0", Action.OVERTURN))
         if on_demand:
             Recorder(told.ledger, build_scorer(told.ledger, told.policy)).record_pending(MARKET, SELLER)

@@ -4,6 +4,7 @@ import pytest
 
 from scoring.base.errors import PromiseGivenUp
 from service.registry.figures import FigureRow, compare_models
+from service.registry.gates import GateOverride
 from service.registry.moves import CHALLENGER, CHAMPION
 from service.registry.registry import Registry
 from tests.helpers.models import giving_up, promote, publish
@@ -18,7 +19,7 @@ def test_a_model_that_gives_up_a_promise_is_never_champion(registry: Registry) -
     assert caught.value.metadata == {"model": digest, "promises": "clean_orders"}
     assert caught.value.reason == "PROMISE_GIVEN_UP"
     with pytest.raises(PromiseGivenUp):
-        registry.promote(digest, actor="a", reason="b", now=1, override="dora", sign_off="dora")
+        registry.promote(digest, actor="a", reason="b", now=1, override=GateOverride("dora", "dora"))
     assert registry.champion_digest() is None
     assert CHAMPION not in registry.aliases()
 

@@ -18,6 +18,7 @@ from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.ledger.queries import facts
 from service.ledger.store import Ledger
+from service.policy.history import PolicyCommit
 from service.scale import export
 from service.scale.layout import SCHEMA
 from service.scale.manifest import MANIFEST, POLICY, SERVED
@@ -247,9 +248,7 @@ def test_a_receipt_of_another_bucket_is_refused(ledger: Ledger, tmp_path: Path) 
 def _plan_with_notice(ledger: Ledger, folder: Path) -> tuple[Run, Scorer]:
     strict = "notice_days = 15\n" + GENERAL.text.replace("trusted = 450", "trusted = 998").replace("= 600", "= 999")
     scorer = open_scorer(ledger)
-    scorer.policy.history.commit(
-        strict, expected=GENERAL.digest, actor="anna", reason="stricter", served=GENERAL, assumptions=""
-    )
+    scorer.policy.history.commit(PolicyCommit(strict, GENERAL.digest, "anna", "stricter"), GENERAL)
     return planned(ledger, folder), scorer
 
 

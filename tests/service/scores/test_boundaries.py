@@ -1,9 +1,8 @@
-from typing import Any
-
 from scoring.base.time import DAY, format_time
 from scoring.policy.payout import Order
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from service.policy.history import PolicyCommit
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import CHAMPION, ModelMove
 from service.scores.champion import Champion
@@ -17,8 +16,8 @@ def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) ->
     scorer = build_scorer(ledger, before)
     ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60)])
     clock.now = (TODAY + 1) * DAY - 1
-    stated: dict[str, Any] = {"actor": "staff", "reason": "a trial", "served": before}
-    move = scorer.policy.history.commit(after.text, expected=before.digest, **stated)
+    wanted = PolicyCommit(after.text, before.digest, "staff", "a trial")
+    move = scorer.policy.history.commit(wanted, before)
     assert move.move_time == (TODAY + 1) * DAY
     assert scorer.policy.refresh()
     clock.now += 3 * DAY

@@ -56,7 +56,7 @@ def test_the_interval_is_that_of_a_bootstrap_by_seller() -> None:
     bad = (rng.random(n) < sigmoid(latent)).astype(float)
     volume = np.floor(rng.lognormal(3, 1, n))
     scores = {"lightgbm": latent, "other": latent + rng.normal(0, 1, n)}
-    found, differences = compare_pairs(scores, bad, volume, seller, np.ones(n), "lightgbm")
+    found, differences = compare_pairs(scores, bad, volume, seller, np.ones(n))
     draws = []
     for _ in range(300):
         copies = np.bincount(rng.integers(0, n // 3, n // 3), minlength=n // 3)[seller].astype(float)

@@ -223,7 +223,7 @@ def away(url: str, clock: Clock, *entries: Entry, asked: tuple[str, ...] = ("a",
             over.ask(seller)
         lost(over)
         with Ledger.open(url, clock=clock) as other:
-            over.scorer._ledger = over.ledger = other
+            over.scorer.ledger = over.ledger = other
             yield over
 
 
