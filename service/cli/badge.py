@@ -126,7 +126,7 @@ def _desk_options(
         raise invalid("--desk", f"{host} is not this machine: give --desk-tls, and put a proxy in front")
     make = partial(make_client, settings, settings.target)
     sign_in = CodeSignIn(client) if tls is None else ProxySignIn(TokenClients(make))
-    journal = settings.data_dir / "desk.jsonl"
+    journal = settings.data_dir / "desk.db"
     return DeskOptions(address, sign_in, settings.marketplace, journal, tls, evidence and require_place(evidence))
 
 

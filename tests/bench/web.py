@@ -165,7 +165,7 @@ def _attacks(site: Site) -> dict[str, float]:
         (partial(someone.get, "/search?q=%3Cscript%3Ealert(1)%3C/script%3E"), _shows_script),
         (partial(someone.get, "/sellers/%3Cscript%3Ealert(1)%3C%2Fscript%3E"), _shows_script),
         (partial(someone.get, "/queue?seller=%3Cscript%3Ealert(1)%3C/script%3E"), _shows_script),
-        (partial(someone.get, "/policy/papers/..%2f..%2fdesk.jsonl"), _was_taken),
+        (partial(someone.get, "/policy/papers/..%2f..%2fdesk.db"), _was_taken),
         (partial(someone.get, "/cases/..%2f..%2fetc%2fpasswd"), _was_taken),
         (partial(someone.post, "/decisions/desk-none/undo"), _was_taken),
         (partial(someone.post, "/cases/planted-0/decide", {"id": "mine"}), _was_taken),

@@ -64,7 +64,7 @@ def desk_site(
     client: Client, folder: Path, marketplace: str = MARKET, evidence: str = "", sellers: SellerPages | None = None
 ) -> Iterator[Site]:
     sign_in = CodeSignIn(client, CODE)
-    desk = DeskOptions("127.0.0.1:0", sign_in, marketplace, folder / "desk.jsonl", evidence=evidence)
+    desk = DeskOptions("127.0.0.1:0", sign_in, marketplace, folder / "desk.db", evidence=evidence)
     with badge_site(client, desk, sellers, call_seconds=PATIENCE_SECONDS) as site:
         yield site
 

@@ -1,28 +1,29 @@
 """The desk's own memory, held by one process.
 
-Each change is a line of JSON, on disk before its page is answered. After a crash, decisions within their undo window can
-still be undone; later ones are sent under the same entry id, which the ledger records once.
+Each change is on disk before its page is answered. After a crash, decisions within their undo window can still be undone;
+later ones are sent under the same entry id, which the ledger records once.
 """
 
-import fcntl
 import json
-import os
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scoring.base.errors import ConfigurationWrong
 from scoring.entries.kinds.common import list_deciders
-from service.files import owner_only_opener, sync_folder
 
 UNDO_SECONDS = 10.0
 CLAIM_SECONDS = 1_200.0
 QUEUE_SECONDS = 120.0
 """A remembered queue is younger."""
 KEPT_DECISIONS = 5_000
+
+_TABLE = "CREATE TABLE IF NOT EXISTS states (kind TEXT, name TEXT, state TEXT, PRIMARY KEY (kind, name))"
+_KEEP = "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
 
 
 @dataclass(eq=False)
@@ -92,27 +93,17 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._cases: dict[str, DeskCase] = {}
-        self._decisions: dict[str, DeskDecision] = {}
-        self._bulk: dict[str, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._held = (path.parent / f"{path.name}.lock").open("ab")
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for event in _read_events(path):
-                self._apply(event)
-        except (BlockingIOError, ConfigurationWrong) as error:
-            self._held.close()
-            text = f"another desk uses {path}; give each desk its own data folder"
-            raise ConfigurationWrong(text if isinstance(error, BlockingIOError) else str(error)) from None
-        self._rewrite(path)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = _open_alone(path)
+        self._decisions = {name: DeskDecision(**state) for name, state in self._read("decision").items()}
+        settled = [one.id for one in self._decisions.values() if one.state != "pending"]
+        for name in settled[:-KEPT_DECISIONS]:
+            del self._decisions[name]
+            self._drop("decision", name)
 
     def close(self) -> None:
         """Close the file and let another desk take it."""
         with self._lock:
             self._file.close()
-            self._held.close()
 
     # --- reading
 
@@ -150,7 +141,7 @@ class Journal:
 
     def list_bulk(self) -> list[dict[str, Any]]:
         with self._lock:
-            return list(reversed(self._bulk.values()))
+            return list(reversed(self._read("bulk").values()))
 
     # --- writing
 
@@ -222,7 +213,7 @@ class Journal:
             if (earlier := self._decisions.get(decision.id)) is not None:
                 return earlier
             self._require_no_pending_decision(decision.violation)
-            self._write("decision", decision)
+            self._write(decision)
             return decision
 
     def undo(self, name: str, actor: str) -> DeskDecision:
@@ -234,7 +225,7 @@ class Journal:
             if decision.state == "pending" and decision.due <= self._clock():
                 raise CaseTaken("The time to undo is over: the decision is becoming an entry")
             if decision.state == "pending":
-                self._write("decision", replace(decision, state="undone"))
+                self._settle(replace(decision, state="undone"))
             elif decision.state != "undone":
                 raise CaseTaken("The decision is an entry by now; an overturn takes it back")
             return self._decisions[name]
@@ -242,12 +233,12 @@ class Journal:
     def settle(self, name: str, state: str, problem: str = "") -> None:
         """Record the end of a decision: `sent` to the ledger, or `refused` with the problem."""
         with self._lock:
-            self._write("decision", replace(self._decisions[name], state=state, problem=problem))
+            self._settle(replace(self._decisions[name], state=state, problem=problem))
 
     def note_bulk(self, fields: dict[str, Any]) -> None:
         """Record a bulk decision, by its `decision_id`."""
         with self._lock:
-            self._write("bulk", fields)
+            self._keep("bulk", fields["decision_id"], fields)
 
     def new_deadline(self) -> float:
         """Return an undo window's end, in seconds since 1970."""
@@ -261,83 +252,60 @@ class Journal:
                 raise CaseTaken("Another decision about this case is on its way")
 
     def _case(self, violation: str) -> DeskCase:
-        case = self._cases.get(violation, DeskCase(violation))
+        case = self._find_case(violation) or DeskCase(violation)
         return case if case.claimed_until > self._clock() else replace(case, claimed_by="", claimed_until=0.0)
 
     def _change(self, violation: str, **fields: Any) -> None:
-        self._write("case", replace(self._case(violation), **fields))
+        self._keep("case", violation, asdict(replace(self._case(violation), **fields)))
 
-    def _write(self, kind: str, state: DeskCase | DeskDecision | dict[str, Any]) -> None:
-        line = _write_line(kind, state)
-        self._file.write(line)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._apply(json.loads(line))
-
-    def _apply(self, event: dict[str, Any]) -> None:
-        kind = event.pop("kind")
-        match kind:
-            case "case":
-                findings = {
-                    name: {actor: DeskFinding(**one) for actor, one in event[name].items()}
-                    for name in ("finding", "votes")
-                }
-                self._cases[event["violation"]] = DeskCase(**event | findings)
-            case "decision":
-                self._keep(DeskDecision(**event))
-            case "bulk":
-                self._bulk[event["decision_id"]] = event
-            case _:
-                text = f"the desk's journal has a line of the unknown kind {kind!r}; update this desk"
-                raise ConfigurationWrong(text)
-
-    def _keep(self, decision: DeskDecision) -> None:
+    def _write(self, decision: DeskDecision) -> None:
+        self._keep("decision", decision.id, asdict(decision))
         self._decisions[decision.id] = decision
-        if decision.state != "pending":
-            self._end(decision)
 
-    def _end(self, decision: DeskDecision) -> None:
+    def _settle(self, decision: DeskDecision) -> None:
+        """End a decision's case, then the decision: after a crash in between it is sent again under its id."""
+        case = self._find_case(decision.violation)
         if decision.state == "sent" and decision.action != "review":
-            self._cases.pop(decision.violation, None)
-        elif (case := self._cases.get(decision.violation)) is not None:
+            self._drop("case", decision.violation)
+        elif case is not None:
             finding = {name: one for name, one in case.finding.items() if name not in decision.people}
             votes = {name: one for name, one in case.votes.items() if name != decision.people[-1]}
-            self._cases[decision.violation] = replace(case, finding=finding, votes=votes)
+            self._change(decision.violation, finding=finding, votes=votes)
+        self._write(decision)
 
-    def _rewrite(self, path: Path) -> None:
-        self._forget_old_decisions()
-        fresh = path.with_name(f"{path.name}.new")
-        with open(fresh, "w", encoding="utf-8", opener=owner_only_opener) as file:
-            file.writelines(self._lines())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_folder(path.parent)
+    def _find_case(self, violation: str) -> DeskCase | None:
+        row = self._file.execute("SELECT state FROM states WHERE kind = 'case' AND name = ?", (violation,)).fetchone()
+        if row is None:
+            return None
+        fields = json.loads(row[0])
+        findings = {
+            name: {actor: DeskFinding(**one) for actor, one in fields[name].items()} for name in ("finding", "votes")
+        }
+        return DeskCase(**fields | findings)
 
-    def _forget_old_decisions(self) -> None:
-        settled = [one.id for one in self._decisions.values() if one.state != "pending"]
-        for name in settled[:-KEPT_DECISIONS]:
-            del self._decisions[name]
+    def _read(self, kind: str) -> dict[str, dict[str, Any]]:
+        rows = self._file.execute("SELECT name, state FROM states WHERE kind = ? ORDER BY rowid", (kind,))
+        return {name: json.loads(state) for name, state in rows}
 
-    def _lines(self) -> Iterator[str]:
-        """Yield decisions before cases: the end of a decision changes its case."""
-        yield from (_write_line("decision", one) for one in self._decisions.values())
-        yield from (_write_line("bulk", one) for one in self._bulk.values())
-        cases = [self._case(violation) for violation in self._cases]
-        yield from (_write_line("case", case) for case in cases if case != DeskCase(case.violation))
+    def _keep(self, kind: str, name: str, fields: dict[str, Any]) -> None:
+        self._file.execute(_KEEP, (kind, name, json.dumps(fields)))
 
-
-def _write_line(kind: str, state: DeskCase | DeskDecision | dict[str, Any]) -> str:
-    fields = state if isinstance(state, dict) else asdict(state)
-    return json.dumps({"kind": kind, **fields}, sort_keys=True) + "\n"
+    def _drop(self, kind: str, name: str) -> None:
+        self._file.execute("DELETE FROM states WHERE kind = ? AND name = ?", (kind, name))
 
 
-def _read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield whole lines; the last may be torn, since its page was never answered."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            if number < len(lines):
-                raise ConfigurationWrong(f"line {number} of {path} is damaged; restore the file") from None
+def _open_alone(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(0o600)
+    file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        file.execute("BEGIN EXCLUSIVE")
+        file.execute(_TABLE)
+        file.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        file.close()
+        is_held = "locked" in str(error)
+        text = f"another desk uses {path}; give each desk its own data folder"
+        raise ConfigurationWrong(text if is_held else f"{path} cannot be read: {error}; restore the file") from None
+    return file

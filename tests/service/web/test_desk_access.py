@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             read = None if token is None else partial(str, token)
             return Client(target, **desk.options(), token=read, deadline_seconds=PATIENCE_SECONDS)
 
-        options = DeskOptions("127.0.0.1:0", ProxySignIn(TokenClients(make)), MARKET, folder / "desk.jsonl", tls)
+        options = DeskOptions("127.0.0.1:0", ProxySignIn(TokenClients(make)), MARKET, folder / "desk.db", tls)
         with make(None) as client, badge_site(client, options, call_seconds=PATIENCE_SECONDS) as site:
             yield World(site, authority, issuer, proxy, folder)
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -153,10 +154,9 @@ def test_crashes_neither_lose_nor_double_a_decision(client: Client, tmp_path: Pa
     assert status(client, "crash-1") == "ALLEGED"
     with desk_site(client, tmp_path):
         wait_for(client, "crash-1", "DISMISSED")
-    file = tmp_path / "desk.jsonl"
-    events = [json.loads(line) for line in file.read_text().splitlines()]
-    lost = [{**event, "state": "pending"} if event.get("id") == sent else event for event in events]
-    file.write_text("".join(json.dumps(event) + "\n" for event in lost) + '{"kind": "decis')
+    with closing(sqlite3.connect(tmp_path / "desk.db")) as file, file:
+        lost = "UPDATE states SET state = json_set(state, '$.state', 'pending') WHERE name = ?"
+        assert file.execute(lost, (sent,)).rowcount == 1
     with desk_site(client, tmp_path) as site:
         while b">Sent<" not in person(site).get("/record").body:
             threading.Event().wait(0.05)
@@ -170,7 +170,7 @@ def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) ->
     with (
         granted_server(tmp_path, *grants, limits, artifact=artifact()) as callers,
         callers("desk") as allowed,
-        closing(Journal(tmp_path / "desk.jsonl")) as journal,
+        closing(Journal(tmp_path / "desk.db")) as journal,
     ):
         names = [f"wait-{number}" for number in range(5)]
         with callers("brand") as brand:
@@ -190,23 +190,28 @@ def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) ->
         assert [one.state for one in reversed(journal.list_decisions())] == ["pending"] + 4 * ["sent"]
 
 
-def test_a_damaged_line_loses_no_decision(tmp_path: Path) -> None:
-    path = tmp_path / "desk.jsonl"
+def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
     with closing(Journal(path)) as journal:
         journal.claim("case-1", "reviewer-1")
-    kept = path.read_bytes()
-    path.write_bytes(kept[:9] + b"\n" + kept)
-    with pytest.raises(ConfigurationWrong, match="line 1"):
+    damaged = b"no database" + path.read_bytes()[11:]
+    path.write_bytes(damaged)
+    with pytest.raises(ConfigurationWrong, match="not a database; restore the file"):
         Journal(path)
-    assert path.read_bytes().endswith(kept)
+    assert path.read_bytes() == damaged
 
 
-def test_a_line_of_an_unknown_kind_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "desk.jsonl"
-    path.write_text('{"kind": "of a later desk", "violation": "case-1"}\n')
-    with pytest.raises(ConfigurationWrong, match="of a later desk"):
-        Journal(path)
-    assert b"of a later desk" in path.read_bytes()
+def test_what_a_later_desk_keeps_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    Journal(path).close()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("INSERT INTO states VALUES ('of a later desk', 'case-1', '{}')")
+    with closing(Journal(path)) as journal:
+        journal.claim("case-1", "reviewer-1")
+    with closing(sqlite3.connect(path)) as file:
+        kinds = file.execute("SELECT kind FROM states ORDER BY rowid").fetchall()
+    assert kinds == [("of a later desk",), ("case",)]
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_two_reviewers_cannot_decide_one_case_at_once(desk: Site, client: Client) -> None:
@@ -306,7 +311,7 @@ def test_a_finding_before_an_appeal_decides_none(desk: Site, client: Client, lim
 def test_a_waiting_decision_decides_no_later_appeal(client: Client, tmp_path: Path) -> None:
     for name in ("late-1", "late-2"):
         report(client, name, "appealing")
-    with closing(Journal(tmp_path / "desk.jsonl")) as journal:
+    with closing(Journal(tmp_path / "desk.db")) as journal:
         sender = Sender(journal, MARKET, {"": client}.get, lambda _: None)
         for name in ("late-1", "late-2"):
             journal.decide(
@@ -585,7 +590,7 @@ def test_the_queue_filters_and_pages_by_its_address(desk: Site, client: Client) 
 def test_a_remembered_queue_is_that_of_its_person(client: Client, tmp_path: Path, limit: Limit) -> None:
     limit(queue, FRESH_SECONDS=60.0)
     first, second = (Visitor("", "", client, person) for person in ("first", "second"))
-    with closing(Journal(tmp_path / "desk.jsonl")) as journal:
+    with closing(Journal(tmp_path / "desk.db")) as journal:
         pages = QueuePages(MARKET, journal)
         before = len(pages.rows(first)[1])
         report(client, "own-1")
@@ -594,7 +599,7 @@ def test_a_remembered_queue_is_that_of_its_person(client: Client, tmp_path: Path
 
 
 def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
-    path = tmp_path / "desk.jsonl"
+    path = tmp_path / "desk.db"
     with closing(Journal(path)) as journal:
         journal.vote(DeskFinding("case-1", "reviewer-1", "confirm", "seen", ""))
         journal.claim("case-1", "reviewer-2")
@@ -609,7 +614,7 @@ def test_a_claim_beside_a_vote_outlasts_restarts(tmp_path: Path) -> None:
 
 
 def test_a_vote_ends_no_claim_of_another_person(tmp_path: Path) -> None:
-    path = tmp_path / "desk.jsonl"
+    path = tmp_path / "desk.db"
     with closing(Journal(path)) as journal:
         journal.claim("case-1", "reviewer-2")
         journal.vote(DeskFinding("case-1", "reviewer-1", "confirm", "seen", ""))
