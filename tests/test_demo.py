@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from scoring.base.errors import ConfigurationWrong
+from sellertrust.v1.trust_score_service_pb2 import ExplainTrustScoreResponse
 from service.bootstrap import open_ledger, open_registry
 from service.cli import demo
 from service.cli.demo_market import write_files
-from service.cli.demo_story import OUTCOME, Story
+from service.cli.demo_story import Story
 from service.demo_cast import ACCUSED, CAST, GOOD, MARKETPLACE, NEWCOMER, OFFENDER, OTHER
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.store import Ledger
@@ -79,18 +80,29 @@ def test_the_story_ends_with_what_was_right(told: tuple[Path, Story]) -> None:
     for member in (ACCUSED, GOOD, NEWCOMER):
         assert (after[member].badge, after[member].points) == (before[member].badge, before[member].points)
     assert not before[NEWCOMER].HasField("points")
+    seized, recalled_other = story.score("seizure", OFFENDER), story.score("recall", OTHER)
+    assert seized.points < before[OFFENDER].points
+    assert (seized.badge, recalled_other.badge) == ("none", "none")
+    assert bare(story.steps["appeal"][ACCUSED]) == bare(story.steps["before"][ACCUSED])
+    said = re.search(r"would have been paid out on (\S+)\. Now it is held until ([0-9-]+)", story.lines[2])
+    assert said is not None
+    assert said[1] < said[2]
     assert len(story.lines) == 6
     assert f"terms of {OFFENDER.seller}" in story.lines[2]
 
 
-def test_the_outcome_for_customs_is_a_file(told: tuple[Path, Story]) -> None:
-    with (told[0] / OUTCOME).open() as file:
-        rows = {row["licence"]: (row["outcome"], row["badge_now"]) for row in csv.DictReader(file)}
-    assert rows == {
-        OFFENDER.licence_number: ("confirmed", "none"),
-        ACCUSED.licence_number: ("overturned", "trusted"),
-        OTHER.licence_number: ("confirmed", "none"),
-    }
+def bare(explanation: ExplainTrustScoreResponse) -> bytes:
+    copy = ExplainTrustScoreResponse()
+    copy.CopyFrom(explanation)
+    copy.trust_score.ClearField("stamp")
+    copy.trust_score.ClearField("freshness")
+    return copy.SerializeToString(deterministic=True)
+
+
+def test_the_outcomes_for_customs_are_a_file(told: tuple[Path, Story]) -> None:
+    with (told[0] / demo.OUTCOMES).open() as file:
+        rows = {row["licence"]: row["sellertrust_status"] for row in csv.DictReader(file)}
+    assert rows == {OFFENDER.licence_number: "confirmed"}
 
 
 @pytest.mark.long
@@ -100,6 +112,11 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
     assert "champion: all" in stdout
     assert "Among sellers of like sales the model ranks a bad seller below a good one in " in stdout
     assert "Every field of the answer is what it was before" in stdout
+    told = r"^(?:\d  |   )(.+): badge \w+ -> (\w+), points (\d+) -> (\d+)\.$"
+    changes = re.findall(told, stdout, re.MULTILINE)
+    falls = [(name, badge == "none", int(after) < int(before)) for name, badge, before, after in changes]
+    hit = [(member.shop_name, True, True) for member in (OFFENDER, ACCUSED, OTHER)]
+    assert falls == [*hit, (ACCUSED.shop_name, False, False)]
     assert re.search(r"^\d+ s$", stderr, re.MULTILINE)
     assert stderr.endswith("Go on: sellertrust demo --serve\n")
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from scoring.base.errors import ConfigurationWrong
+from scoring.base.errors import ConfigurationWrong, SellertrustError
 from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import HARM_EXTREME, SOURCE_BRAND, Entry, ViolationReported
 from service.api.garbage_collection import freeze_loaded_objects
@@ -21,7 +21,7 @@ from service.bootstrap import DEMO_FOLDER, build_server, open_ledger, open_regis
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
 from service.cli.common import ROOT
 from service.cli.demo_market import write_files
-from service.cli.demo_story import OUTCOME, Story, fail, tell
+from service.cli.demo_story import Story, tell
 from service.cli.imports import mapping_of_file
 from service.cli.models import compare_plainly
 from service.cli.output import say, write
@@ -29,6 +29,7 @@ from service.cli.train import finish_job, make_job
 from service.cli.training_data import study_of
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER, OTHER
 from service.ingest.file_import import import_files
+from service.ingest.outcomes import write_outcomes
 from service.ledger.clock.demo_clock import MARKER
 from service.ledger.database.one_writer import WriterLock
 from service.ledger.store import Ledger
@@ -40,6 +41,7 @@ DESK = "127.0.0.1:8081"
 SELLERS = 5_000
 STUDIES = ROOT / "training" / "studies"
 AUTHORITIES = ROOT / "service" / "ingest" / "authorities"
+OUTCOMES = "customs.outcomes.csv"
 
 
 def run() -> None:
@@ -66,7 +68,7 @@ def run() -> None:
 def import_history(ledger: Ledger, files: Path) -> int:
     """Import the files of `write_files` by the demo's mappings; return the number of entries appended."""
     return sum(
-        _import_mapping(ledger, folder, name, files)[0]
+        _import_mapping(ledger, folder, name, files)
         for folder, name in ((STUDIES, "marketplace"), (AUTHORITIES, "sellers"))
     )
 
@@ -75,7 +77,12 @@ def run_story(settings: Settings, ledger: Ledger) -> Story:
     """Serve the ledger in this process while the story runs, and return the story."""
     folder = settings.data_dir
     with _serving(settings, ledger) as client:
-        return tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, folder / "files")[1], folder)
+        story = tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, folder / "files"))
+        write_outcomes(
+            ledger, mapping_of_file(AUTHORITIES / "customs.mapping.toml", MARKETPLACE), folder / "files", folder
+        )
+        story.tell(f"{OUTCOMES} goes back to customs: each report of its file, with what became of it.")
+        return story
 
 
 def serve() -> None:
@@ -84,7 +91,7 @@ def serve() -> None:
     Runs the demo first if there is no data. Of the environment, only SELLERTRUST_DATA_DIR and SELLERTRUST_ADDRESS count.
     """
     folder = _folder_of_demo()
-    if not (folder / OUTCOME).exists():
+    if not (folder / OUTCOMES).exists():
         run()
     settings = load_settings_of(folder, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
@@ -128,7 +135,7 @@ def _web(server_address: str, folder: Path) -> Iterator[tuple[str, str]]:
         bring_evidence(client, folder / "evidence")
         sellers = SellerPages(client, None, EvidenceFolder(folder / "evidence"))
         sign_in = CodeSignIn(client)
-        desk = DeskOptions(DESK, sign_in, MARKETPLACE, folder / "desk.jsonl", evidence=str(folder / "evidence"))
+        desk = DeskOptions(DESK, sign_in, MARKETPLACE, folder / "desk.db", evidence=str(folder / "evidence"))
         try:
             web = BadgeServer(client, Options(BADGES, MARKETPLACE), say, desk, sellers)
         except ConfigurationWrong:
@@ -186,7 +193,7 @@ def _train(settings: Settings) -> None:
     row = finish_job(open_registry(settings), job, trained, publish=True)
     if row["alias"] != "champion":
         failed = ", ".join(row["failed_hard"] + row["failed_advisory"])
-        fail(f"the model did not pass its gates ({failed})")
+        raise SellertrustError(f"the demo failed: the model did not pass its gates ({failed})")
     passed = len(trained.gates["gates"])
     write(f"  model   trained, certified monotone, champion: all {passed} gates passed\n")
     for sentence in compare_plainly(row):
@@ -197,12 +204,15 @@ def _silent(_step: str, _done: int, _total: int) -> None:
     """Show no progress."""
 
 
-def _import_mapping(ledger: Ledger, mappings: Path, name: str, data: Path) -> tuple[int, int]:
+def _import_mapping(ledger: Ledger, mappings: Path, name: str, data: Path) -> int:
     mapping = mapping_of_file(mappings / f"{name}.mapping.toml", MARKETPLACE)
     report = import_files(ledger, mapping, data, _silent)
     if report.rejects:
-        fail(f"{name}: {len(report.rejects)} rows were rejected, the first since {report.rejects[0][2]}")
-    return report.appended, len(report.unmatched)
+        first = report.rejects[0][2]
+        raise SellertrustError(
+            f"the demo failed: {len(report.rejects)} rows of {name} were rejected, the first since {first}"
+        )
+    return report.appended
 
 
 @contextmanager
