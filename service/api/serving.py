@@ -1,12 +1,13 @@
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from service.api.garbage_collection import freeze_loaded_objects
 from service.api.server import Server
-from service.engine.end_requests import EndRequests
+from service.engine.end_requests import BEAT_SECONDS, note_end_requests
 from service.ledger.store import Ledger
 
 SWITCH_SECONDS = 0.0005
@@ -29,10 +30,12 @@ def serve(
         ledger.database.ping()
         freeze_loaded_objects()
         sys.setswitchinterval(SWITCH_SECONDS)
-        with EndRequests() as until, server:  # signals count before the server reports that it serves
+        with note_end_requests() as received, server:  # signals count before the server reports that it serves
             if ready is not None:
                 ready(server)
-            until.wait(lambda: tell_systemd("READY=1\nWATCHDOG=1"))
+            while not received:
+                tell_systemd("READY=1\nWATCHDOG=1")
+                time.sleep(BEAT_SECONDS)
             tell_systemd("STOPPING=1")
     finally:
         ledger.close()
