@@ -16,10 +16,7 @@ from service.cli.output import Format, Output, emit, say, write
 from service.cli.rows import row_of
 from service.settings import load
 
-app = typer.Typer()
 
-
-@app.command("access")
 def access(
     principal: Annotated[
         str | None,

@@ -30,12 +30,9 @@ from service.cli.progress import StepProgress
 from service.cli.rows import dict_of
 from service.cli.scores import name_tier
 
-simulation, way, again, reasons = typer.Typer(), typer.Typer(), typer.Typer(), typer.Typer()
-
 ForSeller = Annotated[bool, typer.Option("--for-seller", help="Show only what the seller itself may see.")]
 
 
-@simulation.command("simulate")
 def simulate(
     seller: Seller,
     overturn: Annotated[
@@ -93,7 +90,6 @@ def _list_measures(response: EvaluateMeasuresResponse) -> set[str]:
     }
 
 
-@way.command("path")
 def path(
     seller: Seller,
     language: Language = "",
@@ -127,7 +123,6 @@ def path(
         write(f"  if nothing new happens until {last.day}: {last.points} points, tier {tier_text(last.tier)}\n")
 
 
-@again.command("replay")
 def replay(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="JSON of old answers of the contract.")
@@ -167,7 +162,6 @@ def _write_replays(replays: Iterable[ReplayTrustScoreResponse]) -> None:
             write(wrap_line(f"  {name} {step.then[:12]} -> {step.now[:12]}: {points}tier {tier_text(step.tier)}"))
 
 
-@reasons.command("statements")
 def statements(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, writable=True, help="Where files go.")

@@ -39,8 +39,6 @@ from service.ingest.sources.tables import columns_of, csv_rows
 from service.ledger.seals.checkpoints import load_or_make_key
 from service.settings import load
 
-app = typer.Typer()
-
 NEEDED = ("listing", "seller")
 SUMS = ("units", "value_minor")
 COLUMNS = (*NEEDED, "category", *SUMS, "expected")
@@ -58,7 +56,6 @@ FrameFile = Annotated[
 ]
 
 
-@app.command("plan")
 def plan_command(
     file: FrameFile,
     budget: Annotated[int, typer.Option("--budget", min=1, help="How many listings are bought.")],
@@ -109,7 +106,6 @@ def plan_command(
     say(f"next:  buy them, append an inspection for each, then: sellertrust audit estimate {file}")
 
 
-@app.command("estimate")
 def estimate_command(
     file: FrameFile,
     sensitivity: Annotated[float, typer.Option("--sensitivity", help="Share of the fakes that the test finds.")] = 1.0,

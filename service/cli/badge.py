@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from service.web.public.seller import SellerPages
     from service.web.server import BadgeServer
 
-app = typer.Typer()
-
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 
 
@@ -67,7 +65,6 @@ Evidence = Annotated[
 ]
 
 
-@app.command("serve")
 def serve(
     address: Address = DEFAULT_ADDRESS,
     metrics_address: MetricsAddress = None,

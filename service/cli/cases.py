@@ -1,17 +1,12 @@
-import typer
-
 from service.cli.common import client
 from service.cli.options import Limit, Marketplace
 from service.cli.output import Format, Output, cut_to_limit, emit, format_count, say
 from service.cli.rows import row_of
 
-app = typer.Typer()
-
 FIELDS = "case seller rule opened=open_time decide_by=decide_by_time overdue caution_ends=caution_end_time entries"
 MAX_ENTRIES = 5
 
 
-@app.command("list")
 def list_cases(limit: Limit = 100, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """List the undecided cases, earliest deadline first.
 

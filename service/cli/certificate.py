@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from scoring.loss_certificate.certificate import GrantedExceptions
     from scoring.loss_certificate.contradictions import ObservedCases
 
-app = typer.Typer()
 
-
-@app.command("certify")
 def certify(
     policy: Policy,
     assumptions: Annotated[Path, Assumptions],

@@ -15,12 +15,9 @@ from service.cli.troubles import explain_ledger_error
 from service.ledger.database.schema import version_of
 from service.settings import Settings, describe, load
 
-app = typer.Typer()
-
 CHECK_SECONDS = 2.0
 
 
-@app.command("doctor")
 def doctor(output: Output = Format.TABLE) -> None:
     """Show the settings in force, and check everything that a server needs.
 

@@ -16,8 +16,6 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.ingest.sources.feed import FeedReport
 
-app = typer.Typer()
-
 ONCE_PATIENCE_SECONDS = 60.0
 """The wait of `--once` for a silent broker or database. Without `--once`: endless."""
 
@@ -31,7 +29,6 @@ class KafkaTopic(NamedTuple):
     topic: str
 
 
-@app.command("feed")
 def feed_command(
     url: Annotated[str, typer.Argument(metavar="URL", help=f"{_FORM}.")],
     marketplace: Marketplace = None,

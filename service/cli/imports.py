@@ -18,8 +18,6 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.ingest.file_import import ImportReport
 
-app = typer.Typer()
-
 
 MAX_REASONS = 10
 
@@ -47,7 +45,6 @@ DryRun = Annotated[
 ]
 
 
-@app.command("import")
 def import_command(
     mapping: Annotated[
         Path,
@@ -101,7 +98,6 @@ def import_command(
     return _report_import(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
 
 
-@app.command("outcomes")
 def outcomes_command(
     mapping: Annotated[
         Path, typer.Argument(metavar="MAPPING", exists=True, dir_okay=False, help="The office's mapping.")

@@ -38,7 +38,6 @@ from service.contract.entry_fields import STATED_KINDS, entry_of_fields
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import Settings, load
 
-app = typer.Typer()
 MAX_LINES = 10_000
 STREAM_LINES = 1_000
 SHOWN_REFUSALS = 20
@@ -47,7 +46,6 @@ MAX_DIGITS = 18
 Objects = list[tuple[int, str]]
 
 
-@app.command("append")
 def append(
     source: Annotated[
         str,
@@ -111,7 +109,6 @@ def _propose(connection: Client, marketplace: str, entries: list[Entry], output:
     propose(connection, request, **decider, output=output)
 
 
-@app.command("list")
 def list_entries(
     seller: OfSeller = None,
     limit: Limit = 100,
@@ -173,7 +170,6 @@ def _follow(connection: Client, marketplace: str, seller: str | None, after: str
             say(f"go on from there with --after {position}")
 
 
-@app.command("export")
 def export_command(
     target: Annotated[
         str,

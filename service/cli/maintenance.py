@@ -21,8 +21,6 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.ledger.database.database import Database
 
-app = typer.Typer()
-
 
 @contextmanager
 def _open_database(*, create: bool) -> "Iterator[Database]":
@@ -34,7 +32,6 @@ def _open_database(*, create: bool) -> "Iterator[Database]":
         yield database
 
 
-@app.command("upgrade")
 def upgrade_command(
     role: Annotated[
         str | None, typer.Option("--role", help="PostgreSQL role of the servers: it may read and append, no more.")
@@ -64,7 +61,6 @@ def upgrade_command(
         say(f"{eraser} may delete keys besides")
 
 
-@app.command("backup")
 def backup(
     file: NewFile,
     without_keys: Annotated[
@@ -89,7 +85,6 @@ def backup(
     emit_one(_describe_backup(file, manifest), output)
 
 
-@app.command("restore")
 def restore(
     file: Annotated[
         Path,
@@ -130,7 +125,6 @@ def _describe_backup(file: Path, manifest: Any) -> dict[str, Any]:
     }
 
 
-@app.command("checkpoint")
 def checkpoint_command(
     file: NewFile,
     output: Output = Format.TABLE,
@@ -150,7 +144,6 @@ def checkpoint_command(
     emit_one(write_checkpoint(file, signer, sequence, chain, format_time(wall_clock())), output)
 
 
-@app.command("erase")
 def erase_command(
     seller: Seller,
     actor: Actor,
@@ -178,7 +171,6 @@ def erase_command(
     emit_one({"seller": seller, "entry_id": name, "sequence": sequence}, output)
 
 
-@app.command("mend-clock")
 def mend_clock_command(
     actor: Actor,
     reason: Reason,

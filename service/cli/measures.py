@@ -16,8 +16,6 @@ from service.cli.output import Format, Output, emit_one, format_count, wrap_line
 from service.cli.rows import dict_of
 from service.cli.scores import describe_reason
 
-app = typer.Typer()
-
 MAX_ENTRIES = 5
 MAX_TERMS = 6
 
@@ -31,7 +29,6 @@ NOTES = (
 """Shown under the measures, so that a start is not read as a record of the past."""
 
 
-@app.command("measures")
 def measures(
     seller: Seller,
     observe_time: ObserveTime = None,

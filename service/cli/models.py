@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from sellertrust.v1.model_service_pb2_grpc import ModelServiceStub
     from service.registry.registry import Registry
 
-app = typer.Typer()
 
-
-@app.command("list")
 def list_models(
     history: Moves = False,
     server: Server = None,
@@ -48,7 +45,6 @@ def list_models(
         emit(rows, output)
 
 
-@app.command("show")
 def show(
     model: Model = "champion",
     against: AgainstModel = None,
@@ -133,7 +129,6 @@ def _show_differences(response: messages.DiffModelsResponse, output: Format) -> 
     emit(rows, output)
 
 
-@app.command("promote")
 def promote(
     model: Model,
     reason: Reason,
@@ -170,7 +165,6 @@ def promote(
     _report_champion(promoted.champion)
 
 
-@app.command("rollback")
 def rollback(reason: Reason, actor: Operator = "", server: Server = None) -> None:
     """Make the previous champion champion again.
 

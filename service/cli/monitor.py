@@ -15,12 +15,9 @@ from service.settings import load
 if TYPE_CHECKING:
     from training.monitoring.results import MonitorReport
 
-app = typer.Typer()
-
 MAX_FEATURES = 10
 
 
-@app.command("monitor")
 def monitor(
     study: Annotated[Path, Study],
     model: Model = "champion",

@@ -17,13 +17,10 @@ from service.cli.proposals import propose
 from service.cli.rows import dict_of, plain_of, row_of
 from service.settings import load
 
-app = typer.Typer()
-
 KEY_FILE = "link-key"
 DEFAULT_STEPS = 2
 
 
-@app.command("digest")
 def digest_command(
     kind: Annotated[str, typer.Argument(help="The kind of link, such as bank_account.")],
     marketplace: Marketplace = None,
@@ -44,7 +41,6 @@ def digest_command(
             write(hmac.new(key, "\x1f".join((where, word, plain)).encode(), sha256).hexdigest() + "\n")
 
 
-@app.command("show")
 def show_command(
     seller: Annotated[str, typer.Argument(metavar="SELLER", help="Default: the rings of the marketplace.")] = "",
     steps: Annotated[int | None, typer.Option("--steps", min=1, max=4, help="How many links away; default: 2.")] = None,
@@ -87,7 +83,6 @@ def _show_rings(response: ListRingsResponse, output: Format) -> None:
             emit([plain_of(row) for row in rows], output)
 
 
-@app.command("export")
 def export_command(
     sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", help="The sellers of the case, at most 100.")],
     authority: Annotated[str, typer.Option("--authority", help="The receiver, such as customs.")],

@@ -8,8 +8,6 @@ from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one
 from service.cli.rows import row_of
 
-app = typer.Typer()
-
 FIELDS = (
     "notifier=name source reports upheld overturned dismissed withdrawn open authority_reports reliability"
     " low=reliability_low high=reliability_high prior=prior_reliability"
@@ -20,7 +18,6 @@ COLUMNS = (
 )
 
 
-@app.command("notifier")
 def show_notifiers(
     notifier: Annotated[str, typer.Argument(metavar="NOTIFIER", help="Id of one; default: list all.")] = "",
     limit: Limit = 100,

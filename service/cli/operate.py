@@ -7,10 +7,7 @@ from service.cli.common import write_address
 from service.cli.options import ReadyFile
 from service.settings import load
 
-app = typer.Typer()
 
-
-@app.command("serve")
 def serve(
     ready_file: ReadyFile = None,
     starter: Annotated[

@@ -21,8 +21,6 @@ from service.cli.progress import StepProgress
 from service.contract.fields import timestamp
 from service.ingest.sources.tables import advise_commas
 
-app = typer.Typer()
-
 ORDER, AHEAD = "order", "others_paid_ahead_minor"
 FIELDS = {field.name: field for field in EvaluatePayoutRequest.DESCRIPTOR.fields if field.name != "at_least_sequence"}
 NEEDED = ("seller", "capture_day", "captured_minor")
@@ -31,7 +29,6 @@ Orders = list[tuple[int, str, dict[str, Any]]]
 """(line, the caller's id of the order, the fields of its request)."""
 
 
-@app.command("payouts")
 def payouts(
     file: Annotated[
         Path,

@@ -14,13 +14,11 @@ if TYPE_CHECKING:
     from scoring.policy.difference import CellChange
     from scoring.policy.policy import Policy as ReadPolicy
 
-app = typer.Typer()
 VALUES_SHOWN = 4
 
 LINE = 120
 
 
-@app.command("check")
 def check(
     policy: PolicyOrDefault = None,
     against: AgainstPolicy = None,

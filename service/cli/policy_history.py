@@ -18,8 +18,6 @@ from service.cli.options import Assumptions, Expected, Moves, Operator, Policy, 
 from service.cli.output import Format, Output, emit, emit_one, format_count, say, write
 from service.cli.proposals import propose
 
-app = typer.Typer()
-
 
 class Ground(StrEnum):
     LAW = "law"
@@ -42,7 +40,6 @@ Immediate = Annotated[
 ]
 
 
-@app.command("commit")
 def commit(
     policy: Policy,
     reason: Reason,
@@ -111,7 +108,6 @@ def _list_accepting(losses: str, currency: str) -> str:
     )
 
 
-@app.command("rollback")
 def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, output: Output = Format.TABLE) -> None:
     """Serve the policy again that the present one replaced; another rollback goes further back.
 
@@ -123,7 +119,6 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
         _report(response.move, response.serving_digest, output, _find_currency(connection, response.move))
 
 
-@app.command("show")
 def show(
     policy: Annotated[
         str, typer.Argument(metavar="POLICY", help="`head`, the served one, or the beginning of a digest.")

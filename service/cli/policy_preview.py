@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from service.ledger.store import Ledger
     from service.policy.preview import Preview, Question
 
-app = typer.Typer()
-
 DEFAULT_DAYS = 90
 
 MAX_VIOLATIONS = 1_000
@@ -31,7 +29,6 @@ SAMPLE = 300
 """Sellers of the first estimate."""
 
 
-@app.command("preview")
 def preview(
     policy: Policy,
     against: AgainstPolicy = None,

@@ -20,8 +20,6 @@ from service.cli.options import Actor, Limit, Marketplace, Reason
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one, format_count, say
 from service.cli.rows import dict_of, row_of
 
-app = typer.Typer()
-
 _NAME = typer.Argument(
     metavar="PROPOSAL", help="Its name, or its id in the marketplace; proposals/ID of a promotion or a policy."
 )
@@ -39,7 +37,6 @@ DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _SUMMARY = ("proposal", "state", "persons_missing", "method", "author", "expires")
 
 
-@app.command("show")
 def show(
     proposal: Annotated[str, _NAME] = "",
     models: Annotated[
@@ -64,7 +61,6 @@ def show(
     emit(rows, output, [Column(name) for name in _SUMMARY])
 
 
-@app.command("decide")
 def decide(
     proposal: Name,
     outcome: Annotated[ProposalOutcome, typer.Argument(metavar="OUTCOME", help="What is decided.")],
@@ -97,7 +93,6 @@ def decide(
     emit_one(_proposal_row(proposal_after, output), output)
 
 
-@app.command("carry-out")
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
     """Make the call in an approved proposal: all of it, once however often called.
 

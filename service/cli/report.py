@@ -7,10 +7,7 @@ from service.cli.common import client
 from service.cli.options import Marketplace, require_folder_of
 from service.cli.output import say, write
 
-app = typer.Typer()
 
-
-@app.command("report")
 def report(
     period: Annotated[str, typer.Argument(metavar="PERIOD", help="A year such as 2026, or a month such as 2026-03.")],
     html: Annotated[

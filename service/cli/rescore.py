@@ -13,10 +13,7 @@ from service.settings import load
 if TYPE_CHECKING:
     from service.scale.rescoring import Run
 
-app = typer.Typer()
 
-
-@app.command("rescore")
 def rescore(
     day: Day = "today",
     model: OfModel = "champion",

@@ -26,8 +26,6 @@ from service.cli.options import KnownTime, Language, Marketplace, ObserveTime, r
 from service.cli.output import NEXT_OF, Column, Exit, Format, Output, emit, say, wrap_line, write
 from service.cli.rows import dict_of, plain_of, row_of
 
-app = typer.Typer()
-
 NO_MODEL = "NO_MODEL"
 NO_MODEL_SERVED = (
     "The server has no model, so there are no points. Train one: sellertrust train STUDY. To try it first: sellertrust serve"
@@ -52,7 +50,6 @@ COLUMNS = (
 )
 
 
-@app.command("score")
 def score(
     sellers: Annotated[list[str], typer.Argument(metavar="SELLER...", callback=require_id, help="Ids of sellers.")],
     explain: Annotated[bool, typer.Option("--explain", help="Show the facts behind every point.")] = False,

@@ -4,10 +4,7 @@ import typer
 
 from service.cli.output import Format, Output, emit_one
 
-app = typer.Typer()
 
-
-@app.command("task")
 def task(
     manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="File or URL, as rescore --plan shows it.")],
     line: Annotated[int, typer.Argument(metavar="LINE", min=1, help="Number of the task, from 1 on.")],

@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from training.pipeline.job import Job, PlannedRun, TrainedModel
     from training.study.definition import Study
 
-app = typer.Typer()
-
 _SHOWN = ("manifest", "evaluation", "lineage", "certificate")
 
 
-@app.command("train")
 def train(
     study: Annotated[
         Path, typer.Argument(metavar="STUDY", dir_okay=False, help="TOML file that states the whole training.")

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from service.ledger.seals.verifying import VerificationReport
 
 
-app = typer.Typer()
-
-
-@app.command("verify")
 def verify(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="ledger, recovery, audit, or a file.")],
     checkpoints: Annotated[

@@ -69,9 +69,6 @@ def _show_restitution(response: GetRestitutionResponse, output: Format) -> None:
         write(f"captured meanwhile: {format_amount(response.captured_minor, response.currency)}\n")
 
 
-app = typer.Typer()
-
-
 class DecisionOutcome(StrEnum):
     REVIEW = "review"
     CONFIRM = "confirm"
@@ -105,7 +102,6 @@ QUEUE_COLUMNS = (
 )
 
 
-@app.command("show")
 def show(
     violation: Violation,
     restitution: Annotated[
@@ -150,7 +146,6 @@ def _describe(change: dict[str, Any]) -> str:
     return f"{change['record_time']} {change['action']} by {change['actor']}: {change.get('reason', 'erased')}{more}"
 
 
-@app.command("list")
 def list_violations(
     seller: OfSeller = None,
     status: OfStatus = None,
@@ -177,7 +172,6 @@ def list_violations(
     emit(rows, output, COLUMNS)
 
 
-@app.command("queue")
 def queue(
     limit: Limit = 20,
     observe_time: ObserveTime = None,
@@ -209,7 +203,6 @@ def queue(
         say(f"{number} to be decided (at most 1,000 are counted): sellertrust ledger append complaint_decision")
 
 
-@app.command("decide")
 def decide(
     violation: Violation,
     outcome: Decided,
@@ -256,7 +249,6 @@ def decide(
     emit_one(row_of(changed.violation, FIELDS) | {"sequence": changed.sequence}, output)
 
 
-@app.command("decide-all")
 def decide_all(
     outcome: Decided,
     actor: Actor,

@@ -7,9 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from service.cli.lazy import COMMANDS
+from service.cli.lazy import COMMANDS, list_functions
 
-MODULES = {f"service.cli.{place.partition(':')[0]}" for row in COMMANDS.values() for place in row.typers.split()}
+PLACES = [place for name in COMMANDS for place in list_functions(name).values()]
+MODULES = {f"service.cli.{place.partition(':')[0]}" for place in PLACES}
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
