@@ -34,8 +34,8 @@ from service.cli.common import client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
+from service.cli.tables import read_table
 from service.files import write_whole
-from service.ingest.sources.tables import columns_of, csv_rows
 from service.ledger.seals.checkpoints import load_or_make_key
 from service.settings import load
 
@@ -163,25 +163,9 @@ def _beside(file: Path, suffix: str) -> Path:
 
 
 def _read_rows(file: Path) -> dict[int, dict[str, str]]:
-    """Return the rows of a frame, by line. Raises InvalidInput for unknown or missing columns, and for malformed lines."""
-    columns = columns_of(file)
-    wrong = [
-        FieldViolation(("line 1",), f"{column!r} is no column. Use {', '.join(COLUMNS)}.")
-        for column in columns
-        if column not in COLUMNS
-    ]
-    wrong += [
-        FieldViolation(("line 1",), f"lacks the column {needed}")
-        for needed in NEEDED
-        if columns and needed not in columns
-    ]
-    with file.open("rb") as raw:
-        reject = lambda line, reason: wrong.append(FieldViolation((f"line {line}",), reason))  # noqa: E731
-        rows = {line: dict(row) for line, row in csv_rows(raw, file.name, reject)}
-    if not rows and not wrong:
-        wrong.append(FieldViolation(("FRAME",), "holds no listing"))
-    if wrong:
-        raise InvalidInput(wrong)
+    rows = read_table(file, COLUMNS, NEEDED)
+    if not rows:
+        raise invalid("FRAME", "holds no listing")
     return rows
 
 

@@ -1,6 +1,5 @@
-import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 from google.protobuf.descriptor import FieldDescriptor
 
 from scoring.base.enums import DeliverySource
-from scoring.base.errors import FieldViolation, InvalidInput, invalid
+from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.money import format_amount, parse_amount, parse_currency
 from scoring.base.time import parse_time
 from scoring.entries.field_types import FLAG, is_id, parse_word
@@ -18,8 +17,8 @@ from service.cli.common import client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
+from service.cli.tables import read_table
 from service.contract.fields import timestamp
-from service.ingest.sources.tables import advise_commas
 
 ORDER, AHEAD = "order", "others_paid_ahead_minor"
 FIELDS = {field.name: field for field in EvaluatePayoutRequest.DESCRIPTOR.fields if field.name != "at_least_sequence"}
@@ -111,14 +110,9 @@ def _list_reasons(response: EvaluatePayoutResponse, *, is_delivered: bool) -> It
 
 
 def _read_orders(file: Path) -> Orders:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            _check_columns(reader.fieldnames or ())
-            wrong: list[FieldViolation] = []
-            orders = [(reader.line_num, row.get(ORDER) or "", _read_row(reader.line_num, row, wrong)) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise invalid("FILE", f"{file} is no CSV in UTF-8: {error}") from None
+    wrong: list[FieldViolation] = []
+    rows = read_table(file, [ORDER, *FIELDS], NEEDED)
+    orders = [(line, row.get(ORDER, ""), _read_row(line, row, wrong)) for line, row in rows.items()]
     first_lines: dict[str, int] = {}
     for line, name, _ in orders:
         first = first_lines.setdefault(name, line) if name else line
@@ -134,21 +128,7 @@ def _read_orders(file: Path) -> Orders:
     return orders
 
 
-def _check_columns(columns: Sequence[str]) -> None:
-    allowed = [ORDER, *FIELDS]
-    for number, name in enumerate(columns):
-        if name not in allowed:
-            raise invalid("line 1", f"{name!r} is no column. Use {', '.join(allowed)}{advise_commas(columns)}.")
-        if name in columns[:number]:
-            raise invalid("line 1", f"states the column {name} twice")
-    if lacking := [name for name in NEEDED if name not in columns]:
-        raise invalid("line 1", f"lacks the column {lacking[0]}")
-
-
-def _read_row(line: int, row: dict[Any, Any], wrong: list[FieldViolation]) -> dict[str, Any]:
-    if None in row or None in row.values():
-        wrong.append(FieldViolation((f"line {line}",), "has more or fewer cells than the first line"))
-        return {}
+def _read_row(line: int, row: dict[str, str], wrong: list[FieldViolation]) -> dict[str, Any]:
     currency = row.get("currency") or parse_currency(row["captured_minor"])
     fields: dict[str, Any] = {"currency": currency}
     for name, text in row.items():
