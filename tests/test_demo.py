@@ -112,11 +112,11 @@ def test_the_demo_ends_by_itself_and_serves_its_data(tmp_path: Path) -> None:
     assert "champion: all" in stdout
     assert "Among sellers of like sales the model ranks a bad seller below a good one in " in stdout
     assert "Every field of the answer is what it was before" in stdout
-    told = r"^(?:\d  |   )(.+): badge \w+ -> (\w+), points (\d+) -> (\d+)\.$"
+    told = r"^(?:\d  |   )(.+): badge (\w+) -> (\w+), points (\d+) -> (\d+)\.$"
     changes = re.findall(told, stdout, re.MULTILINE)
-    falls = [(name, badge == "none", int(after) < int(before)) for name, badge, before, after in changes]
+    falls = [(name, badge != then, int(after) < int(before)) for name, badge, then, before, after in changes]
     hit = [(member.shop_name, True, True) for member in (OFFENDER, ACCUSED, OTHER)]
-    assert falls == [*hit, (ACCUSED.shop_name, False, False)]
+    assert falls == [*hit, (ACCUSED.shop_name, True, False)]
     assert re.search(r"^\d+ s$", stderr, re.MULTILINE)
     assert stderr.endswith("Go on: sellertrust demo --serve\n")
 
