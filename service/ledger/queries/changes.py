@@ -31,7 +31,7 @@ class LedgerChange(NamedTuple):
     marketplace: str
     seller: str
     kind: int
-    record_time: int = 0
+    record_time: int
 
 
 @dataclass(frozen=True, slots=True)

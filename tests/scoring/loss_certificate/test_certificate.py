@@ -376,6 +376,11 @@ def test_who_accepts_a_failed_verdict_is_named_with_the_sum() -> None:
         certify(policy_of(toy(cap(1), hold(5, 10**9))), assumed(), {FAKED: "r.head"})
     with pytest.raises(CertificateRefused, match="is no verdict"):
         certify(policy_of(TOY), assumed(), {"never": "r.head"})
+    [accepted] = found["accepted"]
+    for changed, fault in (({"most_minor": 2_399}, "another sum"), ({"by": " "}, "who accepted")):
+        forged = json.loads(json.dumps(found | {"accepted": [accepted | changed]}))
+        with pytest.raises(NotProven, match=fault):
+            check_certificate(TOY, forged | {"digest": digest_certificate(forged)})
 
 
 def test_a_policy_that_bounds_nothing_has_no_certificate() -> None:

@@ -61,6 +61,7 @@ def test_a_date_is_its_first_moment_and_as_report_time_its_last() -> None:
         ({"violation": {"violation_tipe": "x"}}, "violation.violation_tipe is no field. Did you mean violation_type?"),
         ({"exposure": SOLD | {"zzz": 1}}, "exposure.zzz is no field. Known are day, product_category, "),
         ({"occurTime": "x"}, "occur_time: 'x' is no time. Write it like 2026-06-20T10:00:00Z."),
+        ({"seller": {"a": 1}}, "seller field"),
     ],
 )
 def test_a_mistyped_name_is_named_with_close_ones(written: dict[str, Any], problem: str) -> None:

@@ -11,6 +11,7 @@ from service.ledger.queries.violations import Selection
 from service.ledger.store import Ledger
 from service.review import bulk_decisions as deciding
 from service.review.bulk_decisions import BulkDecisionCall, BulkOutcome, dry_run, execute
+from service.review.review_queue import review_queue
 from tests.helpers.builders import MARKET, ago, status, violation
 from tests.helpers.limits import Limit
 from tests.helpers.moments import before_call
@@ -64,6 +65,8 @@ def test_all_are_decided_but_a_sample(ledger: Ledger) -> None:
     assert statuses(ledger) == wanted | {f"w{n}": Status.ALLEGED for n in range(5)}
     changes = [r.entry.fact for r in ledger.entries.list(MARKET, ledger.cut(), after_sequence=45, limit=100)]
     assert {change.violation for change in changes if change.held_back} == {*done.held_back}
+    waiting, _ = review_queue(ledger, MARKET, ledger.cut())
+    assert {one.violation for one in waiting if one.held_back} == {*done.held_back}
     assert {(change.actor, change.reason) for change in changes} == {("staff-7", "made up by a ring")}
     assert names(dry_run(ledger, MARKET, replace(DISMISS, decision_id="case-10"))) == []
     ledger.append(MARKET, [status(done.held_back[0], Action.CONFIRM)])

@@ -131,7 +131,8 @@ def test_a_fault_of_the_champion_too_is_no_harm() -> None:
 
 def test_small_segments_are_not_judged() -> None:
     harmed = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", z - 1.1, z))
-    assert judged(harmed, gates=gates_of({"segment_rows": 5000}))["segments"]["ok"]
+    assert not judged(harmed, gates=gates_of({"segment_rows": 974}))["segments"]["ok"]
+    assert judged(harmed, gates=gates_of({"segment_rows": 975}))["segments"]["ok"]
     noise = np.random.default_rng(9).normal(0, 0.3, 3000)
     blurred = shifted(lightgbm=lambda z, case: np.where(case.file == "thin", -2.5 + noise, z))
     assert judged(blurred, gates=gates_of({"segment_rows": 5000}))["ranking"]["ok"]

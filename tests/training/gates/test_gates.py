@@ -51,6 +51,7 @@ def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) ->
         assert set(row) == {"gate", "kind", "ok", "number", "limit", "needed", "text", "overridable"}
         assert row["number"] <= row["limit"]
         assert row["text"].endswith(".")
+    assert judged(good)["leakage"]["text"] == "All 2 leakage checks hold."
     canonical_json(found)
     alone = evaluate(case_of(champion=False))
     assert failing(alone) == []
