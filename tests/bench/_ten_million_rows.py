@@ -20,7 +20,7 @@ from scoring.entries.violation_types import severity_of, violation_types
 from scoring.model.artifact import load
 from tests.bench._processes import read_peak_mb
 from tests.helpers.training_ledgers import DAYS, START, STUDIES, restated, train
-from training.evaluation.equal_volume import compare_pairs
+from training.evaluation.equal_volume import CANDIDATE, compare_pairs
 from training.market.simulate import simulate
 from training.market.tables import PARAMETERS, column
 from training.observation.export import SCHEMA, read_export
@@ -53,16 +53,16 @@ def run_ten_million(say: Callable[[str], None], folder: Path, sellers: int) -> d
         say(f"{runs[-1].rows:,} rows in {runs[-1].seconds:.0f} s and {runs[-1].peak_gb:.1f} GB")
     tenth, whole = runs
     test = whole.test
-    scores = {name: load(run.parts).raw_score(test.x) for name, run in (("tenth", tenth), ("whole", whole))}
-    aucs, leads = compare_pairs(scores, test.bad, test.window_orders, test.seller, test.weight, "whole", test.day)
-    price = leads["whole-tenth"]
+    scores = {name: load(run.parts).raw_score(test.x) for name, run in (("tenth", tenth), (CANDIDATE, whole))}
+    aucs, leads = compare_pairs(scores, test.bad, test.window_orders, test.seller, test.weight, test.day)
+    price = leads[f"{CANDIDATE}-tenth"]
     return {
         "train.rows": whole.rows,
         "train_10m_s": round(whole.seconds, 1),
         "train_10m_gb": round(whole.peak_gb, 2),
         "train.tenth_s": round(tenth.seconds, 1),
         "train.tenth_gb": round(tenth.peak_gb, 2),
-        "train.auc": round(aucs["whole"].value, 4),
+        "train.auc": round(aucs[CANDIDATE].value, 4),
         "train.auc_of_tenth": round(aucs["tenth"].value, 4),
         **{f"train.price.{name}": round(value, 4) for name, value in price.as_dict().items()},
     }

@@ -274,15 +274,6 @@ def test_pages_of_violations_make_up_the_whole(ledger: Ledger) -> None:
         assert pages == whole
 
 
-def test_violations_are_listed_by_status_after_the_page_is_cut(ledger: Ledger) -> None:
-    ledger.append(MARKET, [confirmed("v1"), violation("v2"), violation("v3"), confirmed("v4")])
-    ledger.append(MARKET, [status("v3", Action.DISMISS)])
-    cut = ledger.cut()
-    page, after = ledger.violations.list(MARKET, cut, statuses=[Status.ALLEGED, Status.DISMISSED], limit=3)
-    assert ([view.violation for view in page], after) == (["v2", "v3"], 3)
-    assert ledger.violations.list(MARKET, cut, statuses=[Status.ALLEGED], after_sequence=3, limit=3) == ([], None)
-
-
 def test_the_export_is_everything_of_a_marketplace_in_chunks(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v1"), status("v1"), exposure(), identity()])
     ledger.append("other", [violation("v1")])
