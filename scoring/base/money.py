@@ -30,12 +30,12 @@ def parse_amount(text: str, currency: str) -> int:
     if _MINOR.fullmatch(text):
         return int(text)
     decimals = _count_decimals(currency)
-    found = _UNITS.fullmatch(text)
-    if found is None or found[3] != currency or len(found[2] or "0" * decimals) != decimals:
+    match = _UNITS.fullmatch(text)
+    if match is None or match[3] != currency or len(match[2] or "0" * decimals) != decimals:
         example = format_amount(5_040_000, currency or "EUR")
         named = f" in {currency}" if currency else ""
         raise ValueError(f"{text!r} is no amount{named}. Write {example!r}, or 5040000 in minor units.")
-    return int(found[1].replace(",", "") + (found[2] or "0" * decimals))
+    return int(match[1].replace(",", "") + (match[2] or "0" * decimals))
 
 
 def read_minor_units(data: Any, currency: str) -> Any:
@@ -47,14 +47,14 @@ def read_minor_units(data: Any, currency: str) -> Any:
         return [read_minor_units(one, currency) for one in data]
     if not isinstance(data, dict):
         return data
-    found = {name: read_minor_units(value, currency) for name, value in data.items()}
-    places = [(found, name) for name in found if str(name).endswith("_minor")]
-    places += [(part, "below") for name in ("settled", "deposit") if isinstance(part := found.get(name), dict)]
+    values = {name: read_minor_units(value, currency) for name, value in data.items()}
+    places = [(values, name) for name in values if str(name).endswith("_minor")]
+    places += [(part, "below") for name in ("settled", "deposit") if isinstance(part := values.get(name), dict)]
     for part, name in places:
         if isinstance(text := part.get(name), str) and parse_currency(text):
             with suppress(ValueError):
                 part[name] = parse_amount(text, currency)
-    return found
+    return values
 
 
 def parse_currency(text: str) -> str:

@@ -69,10 +69,10 @@ class Part:
         self._read.add(name)
         if self.is_missing:
             return
-        place = ".".join(filter(None, (self.path, name)))
-        if not place.isprintable():
-            place = repr(place)[1:-1]
-        self.errors.append(f"{place} {text}" if place else text)
+        path = ".".join(filter(None, (self.path, name)))
+        if not path.isprintable():
+            path = repr(path)[1:-1]
+        self.errors.append(f"{path} {text}" if path else text)
 
     def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
         """Read a whole number from `least` to `most`; a missing one gives `default`, a wrong one an error and `least`."""
@@ -146,21 +146,21 @@ class Part:
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
         """Read a list of one or more different `words`."""
-        found = self.names(name, words.__contains__, ", ".join(words))
-        if twice := next((one for one in found if found.count(one) > 1), None):
+        words_read = self.names(name, words.__contains__, ", ".join(words))
+        if twice := next((one for one in words_read if words_read.count(one) > 1), None):
             self.refuse(name, f"names {_shown(twice)} twice")
-        return found
+        return words_read
 
     def names(self, name: str, is_name: Callable[[str], bool], what: str) -> list[str]:
         """Read a list of one or more texts; leave out those that `is_name` refuses. `what`: names them in the error."""
         value = self.value(name)
         items = value if isinstance(value, list) else []
-        found = [item for item in items if isinstance(item, str) and is_name(item)]
-        if not found or len(found) < len(items):
-            wrong = next((item for item in items if item not in found), None)
+        texts = [item for item in items if isinstance(item, str) and is_name(item)]
+        if not texts or len(texts) < len(items):
+            wrong = next((item for item in items if item not in texts), None)
             stated = self._stated(name) if wrong is None else f", not {_shown(wrong)}"
             self.refuse(name, f"must be a list of one or more of {what}{stated}")
-        return found
+        return texts
 
     def member(self, name: str, members: Iterable[Member], default: Member | None = None) -> Member:
         """Read one of an enumeration's members by its name in lower case; defaults and errors as of `word`."""
@@ -241,12 +241,12 @@ class Part:
     def refuse_what_is_left(self) -> None:
         """Note an error for each unread value, also in parts within."""
         for name in [str(name) for name in self.data if name not in self._read]:
-            known = sorted(self._read | self._known)
+            known_names = sorted(self._read | self._known)
             remedy = ""
-            if alike := get_close_matches(name, known, n=1):
+            if alike := get_close_matches(name, known_names, n=1):
                 remedy = f"; did you mean {alike[0]}?"
-            elif self.path and 0 < len(known) <= MAX_NAMED:
-                remedy = f"; {self.path} has {', '.join(known)}"
+            elif self.path and 0 < len(known_names) <= MAX_NAMED:
+                remedy = f"; {self.path} has {', '.join(known_names)}"
             self.refuse(name, f"is not a part of {self.whole}{remedy}")
         for part in self._parts:
             part.refuse_what_is_left()

@@ -57,15 +57,15 @@ def list_balances(changes: Sequence[tuple[int, DepositChanged]], currency: str, 
 
     It skips a change that its balance forbids: a cut may leave out the placement from which it took its amount.
     """
-    found = []
+    balances = []
     for end in (time, *((time // DAY - ago) * DAY for ago in range(days))):
         account = DepositAccount()
         for occur_time, fact in changes:
             if occur_time < end:
                 with suppress(BalanceForbids):
                     account = account.apply(fact)
-        found.append(account.held_in(currency))
-    return found
+        balances.append(account.held_in(currency))
+    return balances
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ class ClaimBalance:
             return replace(self, currency=fact.currency, paid_minor=self.paid_minor + fact.amount_minor)
         if fact.amount_minor > self.open_minor:
             is_there = f"has {self.open_minor} paid and not recovered"
-            stated = is_there if self.currency else "is not on record for this seller"
+            reason = is_there if self.currency else "is not on record for this seller"
             raise BalanceForbids(
-                f"is more than the claim is open for: {fact.claim!r} {stated}; state at most that, or the payment first",
+                f"is more than the claim is open for: {fact.claim!r} {reason}; state at most that, or the payment first",
                 {"available_minor": str(self.open_minor), "currency": self.currency or fact.currency},
                 (*path, "amount_minor"),
             )

@@ -61,17 +61,17 @@ def trace_stops(stops: Iterable[OnPayouts], stands: Callable[[str], bool] = lamb
     still valid. A stop lasts DECISION_DAYS; confirmed, until payouts are resumed, while at least one violation is
     valid.
     """
-    found: list[PayoutStop] = []
+    all_stops: list[PayoutStop] = []
     for entry_id, time, fact in stops:
-        last = found.pop() if found else None
+        last = all_stops.pop() if all_stops else None
         if isinstance(fact, PayoutsChanged) and fact.change is PayoutsChange.STOPPED:
             begins = PayoutStop(name_case(PAYOUTS_RULE, entry_id), time, time + DECISION_DAYS * DAY)
-            found += [begins] if last is None else [last] if last.lasts_past(time) else [last, begins]
+            all_stops += [begins] if last is None else [last] if last.lasts_past(time) else [last, begins]
         elif last is not None and isinstance(fact, PayoutsChanged):
-            found.append(last._replace(end=min(time, last.end or time), is_decided=True))
+            all_stops.append(last._replace(end=min(time, last.end or time), is_decided=True))
         elif last is not None and isinstance(fact, CaseChanged):
-            found += _apply_case(last, time, fact, stands) if fact.case == last.case else [last]
-    return found
+            all_stops += _apply_case(last, time, fact, stands) if fact.case == last.case else [last]
+    return all_stops
 
 
 def _apply_case(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:

@@ -100,9 +100,9 @@ class Contests:
         if before is not None:
             actors, callers = actors | before.actors, callers | before.callers
             violations |= before.violations
-        found = frozenset(actors), frozenset(callers), frozenset(violations)
+        sets = frozenset(actors), frozenset(callers), frozenset(violations)
         since = max(record_time, fact.since or 0)
-        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *found)
+        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *sets)
 
     def state_notice(self, fact: MeasureChanged, seller: str, record_time: int, path: FieldPath = ()) -> None:
         """Record that the letter about a measure was sent or barred. A sent letter starts the time to contest.
@@ -198,5 +198,5 @@ class Contests:
         if fact.outcome is not ComplaintOutcome.UPHELD or measure.state is MeasureState.LIFTED:
             return None
         self.measures[name] = replace(measure, state=MeasureState.LIFTED)
-        stated = MeasureChanged(name, measure.kind, MeasureState.LIFTED, fact.actor, fact.reason, ground=fact.ground)
-        return derive_entry(entry, name, stated)
+        change = MeasureChanged(name, measure.kind, MeasureState.LIFTED, fact.actor, fact.reason, ground=fact.ground)
+        return derive_entry(entry, name, change)

@@ -345,9 +345,9 @@ _RULES = {
 
 
 def _check_violation(fact: ViolationReported | ProductViolationReported, occur_time: int | None, _: int) -> Problems:
-    known = violation_types(occur_time or 0)
-    if fact.violation_type not in known:
-        near = get_close_matches(fact.violation_type, known, 2)
+    types = violation_types(occur_time or 0)
+    if fact.violation_type not in types:
+        near = get_close_matches(fact.violation_type, types, 2)
         advice = f"did you mean {' or '.join(near)}? All of them: " if near else "see "
         yield (
             "violation_type",

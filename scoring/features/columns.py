@@ -196,10 +196,10 @@ class FactTable:
         return len(self.columns.case) + (0 if self.sales is None else len(self.sales.case))
 
     def rows_by_case(self) -> list[list[FactRow]]:
-        found: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
+        by_case: list[list[FactRow]] = [[] for _ in range(self.columns.cases)]
         for case, row in zip(self.columns.case.tolist(), self.columns.row.tolist(), strict=True):
-            found[case].append(self.rows[row])
-        return [sorted(rows, key=attrgetter("sequence")) for rows in found]
+            by_case[case].append(self.rows[row])
+        return [sorted(rows, key=attrgetter("sequence")) for rows in by_case]
 
 
 def tabulate(

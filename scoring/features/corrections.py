@@ -31,10 +31,10 @@ def apply_corrections(columns: EntryColumns, decided: Bools | bool = True) -> En
 
     wanted = columns.case * span + columns.entry
     place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    found = key[place] == wanted
+    is_corrected = key[place] == wanted
     by = corrections[place]
-    void = found & (columns.status[by] == CorrectionKind.VOID)
-    occur_time = np.where(found & ~void, columns.occur_time[by], columns.occur_time)
+    void = is_corrected & (columns.status[by] == CorrectionKind.VOID)
+    occur_time = np.where(is_corrected & ~void, columns.occur_time[by], columns.occur_time)
     return columns.with_columns(occur_time=occur_time).take(~void)
 
 
@@ -58,21 +58,21 @@ def _apply_moves(
     A move does not undo an earlier merge or split. `retracted`: (case, code) of violations whose splits do not count.
     """
     mentions: dict[int, list[IncidentMention[int]]] = {}
-    for place in range(len(regroupings.case)):
-        case, violation = int(regroupings.case[place]), int(regroupings.violation[place])
-        if regroupings.status[place] == IncidentChange.SPLIT and (case, violation) in retracted:
+    for index in range(len(regroupings.case)):
+        case, violation = int(regroupings.case[index]), int(regroupings.violation[index])
+        if regroupings.status[index] == IncidentChange.SPLIT and (case, violation) in retracted:
             continue
-        incidents = (int(regroupings.incident[place]), int(regroupings.target[place]))
-        mentions.setdefault(case, []).append(IncidentMention(int(regroupings.sequence[place]), incidents))
+        incidents = (int(regroupings.incident[index]), int(regroupings.target[index]))
+        mentions.setdefault(case, []).append(IncidentMention(int(regroupings.sequence[index]), incidents))
     moved_to: dict[tuple[int, int], list[ReportMove[int]]] = {}
-    for place in range(len(moves.case)):
-        report = int(moves.case[place]), int(moves.target[place])
-        moved_to.setdefault(report, []).append(ReportMove(int(moves.sequence[place]), int(moves.incident[place])))
+    for index in range(len(moves.case)):
+        report = int(moves.case[index]), int(moves.target[index])
+        moved_to.setdefault(report, []).append(ReportMove(int(moves.sequence[index]), int(moves.incident[index])))
     incident = reports.incident.copy()
-    for place in np.flatnonzero(np.isin(reports.entry, moves.target)).tolist():
-        case = int(reports.case[place])
-        if found := moved_to.get((case, int(reports.entry[place]))):
-            incident[place] = incident_after_moves(int(incident[place]), found, mentions.get(case, ()))
+    for index in np.flatnonzero(np.isin(reports.entry, moves.target)).tolist():
+        case = int(reports.case[index])
+        if moves_of_report := moved_to.get((case, int(reports.entry[index]))):
+            incident[index] = incident_after_moves(int(incident[index]), moves_of_report, mentions.get(case, ()))
     return reports.with_columns(incident=incident)
 
 
@@ -81,7 +81,7 @@ def _apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
     if not len(changes.case):
         return reports.incident
     into: dict[tuple[int, int], int] = {}
-    given: dict[tuple[int, int], int] = {}
+    incident_by_violation: dict[tuple[int, int], int] = {}
     order = np.argsort(changes.sequence)
     columns = (
         changes.case,
@@ -92,17 +92,19 @@ def _apply_regroupings(reports: EntryColumns, changes: EntryColumns) -> Ints:
     )
     for case, is_split, violation, incident, target in zip(*(c[order].tolist() for c in columns), strict=True):
         if is_split:
-            given[case, violation] = target
+            incident_by_violation[case, violation] = target
             continue
         merged, remaining = find_merged_incident(into, case, incident), find_merged_incident(into, case, target)
         if merged != remaining:
             into[case, merged] = remaining
     incidents = reports.incident.copy()
     # A case's changes name few incidents; all other reports keep theirs.
-    named = np.isin(reports.incident, [name for _, name in into]) | np.isin(reports.violation, [v for _, v in given])
+    named = np.isin(reports.incident, [name for _, name in into]) | np.isin(
+        reports.violation, [v for _, v in incident_by_violation]
+    )
     for place in np.flatnonzero(named).tolist():
         case = int(reports.case[place])
-        name = given.get((case, int(reports.violation[place])), int(incidents[place]))
+        name = incident_by_violation.get((case, int(reports.violation[place])), int(incidents[place]))
         incidents[place] = find_merged_incident(into, case, name)
     return incidents
 

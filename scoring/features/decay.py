@@ -66,7 +66,9 @@ def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, 
         return out
     if facts * largest < 1 << 63 and columns * places <= max(DENSE * facts, FEW_SLOTS):
         slots = column * places + place
-        table = np.stack([np.bincount(slots, own, columns * places).reshape(columns, places) for own in amounts], 1)
+        table = np.stack(
+            [np.bincount(slots, amount, columns * places).reshape(columns, places) for amount in amounts], 1
+        )
         exact = np.float64 if facts * largest < 1 << 53 else np.int64  # matrices of floats multiply faster
         sums = weight.astype(exact) @ table.reshape(columns, -1).astype(exact)
         return np.stack(split_limbs(sums.astype(np.int64))).reshape(out.shape).astype(np.float64)
@@ -77,8 +79,8 @@ def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, 
         part = slice(first, first + step)
         starts = np.flatnonzero(first_of_runs(place[part]))
         found, ends = place[part][starts], np.append(starts, len(place[part]))
-        for kind, own in enumerate(amounts[:, part]):
-            sums = csr_array((own, column[part], ends), shape=(len(starts), columns)) @ by_column
+        for kind, amount in enumerate(amounts[:, part]):
+            sums = csr_array((amount, column[part], ends), shape=(len(starts), columns)) @ by_column
             for limb, of_sums in zip(out, split_limbs(sums), strict=True):
                 limb[:, kind, found] += of_sums.T
     return out

@@ -150,8 +150,8 @@ def resolve(
     if upheld is not None:
         if_upheld = upheld[judged.reports.case]
         counts, units = counts | (if_upheld & judged.is_open), np.where(if_upheld, judged.units_if_upheld(), units)
-    violations, kept = sort_violations(judged.reports, counts)
-    severity = raise_severities(violations, judged.severity[kept], units[kept], judged.is_reduced[kept])
+    violations, order = sort_violations(judged.reports, counts)
+    severity = raise_severities(violations, judged.severity[order], units[order], judged.is_reduced[order])
     return collect_facts(visible, observe_time, replace(violations, severity=severity))
 
 

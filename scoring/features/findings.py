@@ -51,6 +51,6 @@ def list_findings(entries: EntryColumns, controlled: Ints | None = None) -> Find
         + failed * FindingKind.INSPECTION_FAILED
         + lost * FindingKind.DISPUTE_LOST
     )
-    kept = np.flatnonzero(finding)
-    kept = kept[np.argsort(entries.case[kept], kind="stable")]
-    return Findings(entries.case[kept], day[kept], finding[kept].astype(np.int64), entries.row[kept])
+    rows = np.flatnonzero(finding)
+    rows = rows[np.argsort(entries.case[rows], kind="stable")]
+    return Findings(entries.case[rows], day[rows], finding[rows].astype(np.int64), entries.row[rows])

@@ -169,9 +169,9 @@ class Folder:
         return sums[:, :-1] / float(1 << EXPOSURE_BITS), sums[:, -1]
 
     def _fold_findings(self, views: Views) -> Floats:
-        n, found = views.facts.cases, views.findings
+        n, findings = views.facts.cases, views.findings
         weight = self._finding_tables.take(views.finding_ages.table, axis=1, mode="clip")
-        place, once = (found.finding - 1) * n + found.case, np.ones((1, len(found.case)), dtype=np.int64)
+        place, once = (findings.finding - 1) * n + findings.case, np.ones((1, len(findings.case)), dtype=np.int64)
         [sums] = _add_up_views(weight, views.finding_ages.column, once, place, len(FindingKind) * n, UNIT)
         return _split_places(sums, len(FindingKind), n) / UNIT
 

@@ -270,9 +270,9 @@ class AttributeFeature:
 
     def values(self, texts: "NDArray[np.object_]") -> Floats:
         """Return `value` of each text, as float64; a text is None if the seller stated none."""
-        known: dict[str | None, float] = {}
+        value_of: dict[str | None, float] = {}
         return np.array(
-            [known.setdefault(t, self.value(t)) if t not in known else known[t] for t in texts], dtype=float
+            [value_of.setdefault(t, self.value(t)) if t not in value_of else value_of[t] for t in texts], dtype=float
         )
 
 

@@ -89,16 +89,16 @@ def view_at_times(visible: VisibleFacts, times: Sequence[int]) -> Views:
     moments = np.array(times, dtype=np.int64)[:, None]
     day, last_day = moments // DAY, (moments - 1) // DAY
 
-    violations, kept = sort_violations(judged.reports, judged.counts | judged.is_open)
-    is_open = judged.is_open[kept]
+    violations, order = sort_violations(judged.reports, judged.counts | judged.is_open)
+    is_open = judged.is_open[order]
     first, violation_column = _share_columns(violations.day, is_open)
     is_seen = violations.day[first] <= last_day
     is_seen[:-1] &= ~is_open[first]
     violation_age = np.where(is_seen, day - violations.day[first], NEVER)
-    units = judged.units_if_upheld()[kept]
+    units = judged.units_if_upheld()[order]
     if units.any():
         units = np.where(is_seen[:, violation_column], units, 0)
-    severity = np.atleast_2d(raise_severities(violations, judged.severity[kept], units, judged.is_reduced[kept]))
+    severity = np.atleast_2d(raise_severities(violations, judged.severity[order], units, judged.is_reduced[order]))
     is_first = is_seen[0, violation_column]
     in_first = violations.take(is_first) if is_open.any() else violations
     facts = collect_facts(visible, now, replace(in_first, severity=severity[0][is_first]))

@@ -111,26 +111,26 @@ def judge_violations(entries: EntryColumns) -> ViolationColumns:
     n = len(entries.case)
     starts = np.flatnonzero(first_of_runs(entries.case, entries.violation))
     # Index 0 if none is stated: only a violation without its report lacks a severity, and it does not count.
-    stated = np.where(entries.severity > 0, np.arange(n), 0)
-    stated = np.maximum.reduceat(stated, starts) if n else stated
+    last_stated = np.where(entries.severity > 0, np.arange(n), 0)
+    last_stated = np.maximum.reduceat(last_stated, starts) if n else last_stated
     reports = entries.take(starts)
     return ViolationColumns(
         reports=reports,
         is_reported=reports.kind == Kind.VIOLATION,
         status=_find_statuses(entries, starts),
-        severity=entries.severity[stated],
-        is_reduced=entries.kind[stated] == Kind.STATUS,
+        severity=entries.severity[last_stated],
+        is_reduced=entries.kind[last_stated] == Kind.STATUS,
         units=_find_adjudicated_units(entries, starts),
     )
 
 
 def sort_violations(reports: EntryColumns, chosen: Bools) -> tuple[Violations, NDArray[np.intp]]:
     """Return (chosen reports, sorted by case, incident and category; their indices in `reports`)."""
-    kept = np.flatnonzero(chosen)
-    kept = kept[np.lexsort((reports.category[kept], reports.incident[kept], reports.case[kept]))]
-    day = reports.occur_time[kept] // DAY
+    order = np.flatnonzero(chosen)
+    order = order[np.lexsort((reports.category[order], reports.incident[order], reports.case[order]))]
+    day = reports.occur_time[order] // DAY
     columns = (reports.category, reports.severity, reports.incident, reports.row, reports.violation_type)
-    return Violations(reports.case[kept], day, *(column[kept] for column in columns)), kept
+    return Violations(reports.case[order], day, *(column[order] for column in columns)), order
 
 
 def _find_statuses(entries: EntryColumns, starts: NDArray[np.intp]) -> Ints:

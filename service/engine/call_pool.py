@@ -180,26 +180,26 @@ class CallPool(ThreadPoolExecutor):
 
     def _work_on_next(self) -> None:
         with self._lock:
-            found, turned_away = self._line.take()
-            self._running += found is not None
+            next_call, turned_away = self._line.take()
+            self._running += next_call is not None
         self._turn_away(turned_away)
-        if not isinstance(found, GrpcCall):
+        if not isinstance(next_call, GrpcCall):
             return
         began = monotonic()
-        found.waited_seconds = began - found.arrived
-        self._observer.waited(self.name, found.waited_seconds)
-        _TAKEN.call = found
+        next_call.waited_seconds = began - next_call.arrived
+        self._observer.waited(self.name, next_call.waited_seconds)
+        _TAKEN.call = next_call
         try:
-            found.run()
+            next_call.run()
         finally:
             _TAKEN.call = None
             with self._lock:
                 self._running -= 1
-                if found.is_begun:
-                    self._line.note_work(found, monotonic() - began)
-            if not found.is_begun:
-                self._observer.turned_away(self.name, found, Cause.GONE)
-            self.finish(found)
+                if next_call.is_begun:
+                    self._line.note_work(next_call, monotonic() - began)
+            if not next_call.is_begun:
+                self._observer.turned_away(self.name, next_call, Cause.GONE)
+            self.finish(next_call)
 
     def _turn_away(self, turned_away: TurnedAway) -> None:
         for call, cause in turned_away:

@@ -74,8 +74,10 @@ class Turns(Generic[T]):
 
     def count_ahead(self, marketplace: str) -> int:
         """Return how many items come before a new one: all of its marketplace, and at most one more of each other."""
-        own = len(self._queues.get(marketplace, ()))
-        return own + sum(min(len(queue), own + 1) for name, queue in self._queues.items() if name != marketplace)
+        own_count = len(self._queues.get(marketplace, ()))
+        return own_count + sum(
+            min(len(queue), own_count + 1) for name, queue in self._queues.items() if name != marketplace
+        )
 
     def clear(self) -> None:
         self._queues.clear()

@@ -109,27 +109,27 @@ class Turnstile:
         together.
         """
         with self._lock:
-            found = self._connection(connection)
-            found.callers.pop(token, None)
-            found.certificate, found.shown = certificate, name or NOBODY
-            found.strangers = f"strangers {name or host_of(connection)}"  # no principal's name has a blank
-            self._count(EVERY_METHOD, found.strangers, HOLD_SECONDS, 1.0)
+            state = self._connection(connection)
+            state.callers.pop(token, None)
+            state.certificate, state.shown = certificate, name or NOBODY
+            state.strangers = f"strangers {name or host_of(connection)}"  # no principal's name has a blank
+            self._count(EVERY_METHOD, state.strangers, HOLD_SECONDS, 1.0)
 
     def find_held(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
         """Return the caller's name if its call is to be held, that is refused late; else ""."""
-        found = self._connections.get(connection)
-        if found is None or not method:
+        state = self._connections.get(connection)
+        if state is None or not method:
             return ""
         shown = _shown(metadata)
-        caller = found.callers.get(_digest(shown))
+        caller = state.callers.get(_digest(shown))
         if caller is not None:
             return caller if self._is_over(method, caller) or self._is_over(EVERY_METHOD, caller) else ""
-        if not found.strangers or not self._is_over(EVERY_METHOD, found.strangers):
+        if not state.strangers or not self._is_over(EVERY_METHOD, state.strangers):
             return ""
-        is_certificate_alone = not shown and found.shown != NOBODY
-        if is_certificate_alone or (len(shown) == 1 and self._is_let_in(found, shown[0])):
+        is_certificate_alone = not shown and state.shown != NOBODY
+        if is_certificate_alone or (len(shown) == 1 and self._is_let_in(state, shown[0])):
             return ""
-        return found.shown
+        return state.shown
 
     def _is_let_in(self, connection: _Connection, shown: str) -> bool:
         if self._is_known(connection.certificate, shown):
@@ -158,28 +158,28 @@ class Turnstile:
             self._held -= Counter(connections if self._is_shared else [""] * len([*connections]))
 
     def _connection(self, connection: str) -> _Connection:
-        found = self._connections.setdefault(connection, _Connection())
+        state = self._connections.setdefault(connection, _Connection())
         self._connections.move_to_end(connection)
         if len(self._connections) > MAX_CALLERS:
             self._connections.popitem(last=False)
-        return found
+        return state
 
     def _count(self, method: str, caller: str, seconds: float, weight: float) -> None:
         now = self._clock()
-        found = self._refusals.get((method, caller))
-        if found is None or now - found.since > 1:
-            until = 0.0 if found is None else found.until
-            found = self._refusals[method, caller] = _Refusals(now, 0.0, until)
+        refusals = self._refusals.get((method, caller))
+        if refusals is None or now - refusals.since > 1:
+            until = 0.0 if refusals is None else refusals.until
+            refusals = self._refusals[method, caller] = _Refusals(now, 0.0, until)
         self._refusals.move_to_end((method, caller))
-        found.count += weight
-        if found.count > PROMPT_REFUSALS:
-            found.until = now + min(seconds, HOLD_SECONDS)
+        refusals.count += weight
+        if refusals.count > PROMPT_REFUSALS:
+            refusals.until = now + min(seconds, HOLD_SECONDS)
         if len(self._refusals) > MAX_CALLERS:
             self._refusals.popitem(last=False)
 
     def _is_over(self, method: str, caller: str) -> bool:
-        found = self._refusals.get((method, caller))
-        return found is not None and self._clock() < found.until
+        refusals = self._refusals.get((method, caller))
+        return refusals is not None and self._clock() < refusals.until
 
 
 def host_of(connection: str) -> str:

@@ -144,16 +144,16 @@ class WaitingLine:
     def take(self) -> tuple[WaitingCall | None, TurnedAway]:
         """Remove the next call; return it, or None, and the calls refused on the way, each with its cause."""
         turned_away: TurnedAway = []
-        now, found = self._clock(), None
-        while self._calls and found is None:
+        now, taken_call = self._clock(), None
+        while self._calls and taken_call is None:
             call = self._calls.take()
             cause = self._cause(call, now)
             if cause is None:
-                found = call
+                taken_call = call
             else:
                 turned_away.append((call, cause))
-        self._note_turn(now, len(turned_away) + (found is not None))
-        return found, turned_away
+        self._note_turn(now, len(turned_away) + (taken_call is not None))
+        return taken_call, turned_away
 
     def clear(self) -> TurnedAway:
         """Empty the line because the server stops; return all calls as refused with Cause.STOPPING."""
@@ -217,18 +217,18 @@ class WaitingLine:
 
     def _remove_hopeless(self) -> TurnedAway:
         now, calls = self._clock(), [*self._calls]
-        found = [
+        hopeless = [
             (call, Cause.DEADLINE if call.deadline <= now else Cause.GONE)
             for call in calls
             if call.deadline <= now or not call.is_awaited()
         ]
-        if found:
-            gone = {id(call) for call, _ in found}
+        if hopeless:
+            gone = {id(call) for call, _ in hopeless}
             self._calls.clear()
             for call in calls:
                 if id(call) not in gone:
                     self._calls.add(call.marketplace, call)
-        return found
+        return hopeless
 
 
 def _update_average(average: float, seconds: float) -> float:

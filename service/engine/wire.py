@@ -36,11 +36,11 @@ def walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
 
 
 def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
-    found = shift = 0
+    value = shift = 0
     while True:
         byte = data[place]
         place += 1
-        found |= (byte & 0x7F) << shift
+        value |= (byte & 0x7F) << shift
         if byte < 0x80 or shift > 63:
-            return found, place
+            return value, place
         shift += 7

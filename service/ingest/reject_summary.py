@@ -58,11 +58,11 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[RejectGroup]:
 
     Reasons are equal if they differ only in quoted texts and numbers.
     """
-    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    rows_by_form: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for file, line, reason in rejects:
-        found.setdefault((file, _form(reason)), []).append((line, reason))
+        rows_by_form.setdefault((file, _form(reason)), []).append((line, reason))
     groups = []
-    for (file, _), rows in found.items():
+    for (file, _), rows in rows_by_form.items():
         line, reason = min(rows, key=lambda row: row[0])
         groups.append(RejectGroup(file, len({line for line, _ in rows}), line, reason, _remedy(reason)))
     return sorted(groups, key=lambda group: -group.number)

@@ -44,32 +44,34 @@ def with_matches(
     rows = iter(rows)
     while chunk := list(islice(rows, MATCHED_ROWS)):
         named = [file.name_ids(line, row) for line, row in chunk]
-        known = ledger.identities.stated_by(marketplace, sorted({name for names in named for name in names if name}))
+        known_names = ledger.identities.stated_by(
+            marketplace, sorted({name for names in named for name in names if name})
+        )
         for (line, row), names in zip(chunk, named, strict=True):
             if not names or SELLER in row:
                 yield line, row
                 continue
             try:
-                found = _settled_match(names, known, match(file.identifiers, row, index))
+                outcome = _settled_match(names, known_names, match(file.identifiers, row, index))
             except RowRejected as error:
                 reject(line, str(error))
                 continue
-            if isinstance(found, Match):
-                yield line, {**row, **found.columns()}
+            if isinstance(outcome, Match):
+                yield line, {**row, **outcome.columns()}
             else:
-                candidates = " ".join(found.candidates)
-                unmatched.append(UnmatchedRow(file.path, line, found.reason, candidates, row, names))
+                candidates = " ".join(outcome.candidates)
+                unmatched.append(UnmatchedRow(file.path, line, outcome.reason, candidates, row, names))
                 yield line, row
 
 
 def _settled_match(
     names: Sequence[str], matches: Mapping[str, IdentifierMatch], proposed: Match | NoMatch
 ) -> Match | NoMatch:
-    stated = [matches[name] for name in names if name in matches]
-    if not stated:
+    stated_matches = [matches[name] for name in names if name in matches]
+    if not stated_matches:
         return proposed
-    seller = stated[0].seller
-    for one in stated:
+    seller = stated_matches[0].seller
+    for one in stated_matches:
         if one.seller == seller and one.verified is not None:
             return Match(seller, one.verified)
     return Match(seller, proposed == Match(seller, True))

@@ -57,9 +57,9 @@ class Champion:
         present, registry = self.artifact, self.registry
         if registry is None:
             return present
-        asked = time.time_ns() // 1_000
+        asked_at = time.time_ns() // 1_000
         if moment + CLOCK_SKEW >= self._moves_read:
-            self._moves, self._moves_read = registry.history(), asked
+            self._moves, self._moves_read = registry.history(), asked_at
         digest = aliases_of(move for move in self._moves if parse_time(move.time) <= moment).get(CHAMPION)
         if digest is None:
             return None

@@ -68,10 +68,10 @@ class Payouts:
 
     def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
         try:
-            found = self._scorer.whole_answer(marketplace, seller, self._ledger.cut(until, until))
+            answer = self._scorer.whole_answer(marketplace, seller, self._ledger.cut(until, until))
         except SellerNotFound:
             return 0
-        return found.in_force.settled_minor if found.policy.rule_book.currency == currency else 0
+        return answer.in_force.settled_minor if answer.policy.rule_book.currency == currency else 0
 
     def _counts_against(self, marketplace: str, seller: str, violation: str, cut: Cut) -> bool:
         try:
@@ -98,11 +98,11 @@ class Payouts:
             return present
         at_capture = replace(now, observe_time=min(end, now.observe_time))
         try:
-            found = [self._find_terms(marketplace, seller, at_capture, policy) for policy in policies]
+            terms_and_stamps = [self._find_terms(marketplace, seller, at_capture, policy) for policy in policies]
         except SellerNotFound:
             return present
-        terms = reduce(fix_terms, (terms for terms, _ in found))
-        return _Capture(terms, policies[0], found[0][1], limit)
+        terms = reduce(fix_terms, (terms for terms, _ in terms_and_stamps))
+        return _Capture(terms, policies[0], terms_and_stamps[0][1], limit)
 
     def _find_terms(self, marketplace: str, seller: str, cut: Cut, policy: Policy) -> tuple[Terms, Stamp]:
         """Return the terms at a cut's time by a policy, with the knowledge and model of then.
@@ -113,8 +113,8 @@ class Payouts:
         until = cut.observe_time
         made_by = self._scorer.champion.at(until - 1), policy
         cuts = self._ledger.cut(until, until), cut
-        found, corrected = (self._scorer.whole_answer(marketplace, seller, each, made_by=made_by) for each in cuts)
-        return found.in_force.terms_at_capture.laxer_of(corrected.in_force.terms_at_capture), found.stamp
+        at_time, corrected = (self._scorer.whole_answer(marketplace, seller, each, made_by=made_by) for each in cuts)
+        return at_time.in_force.terms_at_capture.laxer_of(corrected.in_force.terms_at_capture), at_time.stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
         """Return the recorded measures that rested on an overturned violation, how long, and what they held.
@@ -131,14 +131,14 @@ class Payouts:
                 {"status": view.status.name, "allowed": "overturn"},
                 ("violation",),
             )
-        known = self._ledger.measures.read_seller_terms(marketplace, seller, cut)
+        seller_terms = self._ledger.measures.read_seller_terms(marketplace, seller, cut)
         [rows] = self._ledger.facts.table(marketplace, [seller], cut)[0].rows_by_case()
-        statements = apply_corrections(known.statements, rows)
+        statements = apply_corrections(seller_terms.statements, rows)
         spans = list_stood_on(violation, statements, find_times_away(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
         flow = self._ledger.measures.flows(marketplace, [seller], cut, first_day).get(seller, [])
-        items = list_items(spans, flow, known.deposit_changes, cut.observe_time, currency)
+        items = list_items(spans, flow, seller_terms.deposit_changes, cut.observe_time, currency)
         captured = captured_in(spans, flow, cut.observe_time, currency)
         return Restitution(violation, view.status, items, captured, currency)
 

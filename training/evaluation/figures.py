@@ -27,7 +27,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
     auc, difference = compare_pairs(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight)
     shares = {name: Shares.of(score, case.bad, case.weight) for name, score in scores.items() if name not in VOLUMES}
     base_rate = case.mean(case.bad)
-    found = {
+    figures = {
         "train": count_rows(case.train.bad, case.train.seller),
         "test": count_rows(case.bad, case.seller)
         | {
@@ -53,7 +53,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
         "psi": stability(case),
         "migration": migration(case),
     }
-    return dict(to_json_values(found))
+    return dict(to_json_values(figures))
 
 
 def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
@@ -81,17 +81,17 @@ def compare_models(case: EvaluationCase) -> dict[str, Any]:
     `judged` are the pairs that the case is judged by: the same, or all pairs of a day. `pairs`: their weight; `bad`:
     bad rows in one; `difference`: the candidate's AUC less another's.
     """
-    found = {"equal_volume": _compare(case, at_equal_volume=True)}
-    judged = found["equal_volume"] if case.at_equal_volume else _compare(case, at_equal_volume=False)
-    return found | {"judged": {"at_equal_volume": case.at_equal_volume, **judged}}
+    comparisons = {"equal_volume": _compare(case, at_equal_volume=True)}
+    judged = comparisons["equal_volume"] if case.at_equal_volume else _compare(case, at_equal_volume=False)
+    return comparisons | {"judged": {"at_equal_volume": case.at_equal_volume, **judged}}
 
 
 def _compare(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, Any]:
-    found, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
+    aucs, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
     return {
-        "pairs": found[CANDIDATE].pairs,
-        "bad": found[CANDIDATE].bad,
-        "auc": {name: score.interval() for name, score in found.items()},
+        "pairs": aucs[CANDIDATE].pairs,
+        "bad": aucs[CANDIDATE].bad,
+        "auc": {name: score.interval() for name, score in aucs.items()},
         "difference": differences,
     }
 
@@ -269,13 +269,13 @@ def by_month(case: EvaluationCase) -> list[dict[str, Any]]:
     The AUC is NaN below 10 bad or 10 good rows.
     """
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
-    found, predicted = [], case.probabilities()
+    rows, predicted = [], case.probabilities()
     for month, index in groups_of(months):
         row = evaluate_segment(case, predicted, str(month), index)
         interval = row["auc"] or Interval(np.nan, np.nan, np.nan)
         shown = {name: row[name] for name in ("rows", "bad", "predicted", "observed", "low", "high")}
-        found.append({"month": str(month), **shown, "auc": interval})
-    return found
+        rows.append({"month": str(month), **shown, "auc": interval})
+    return rows
 
 
 TIERS = (Tier.UNRATED, *RATED_TIERS)

@@ -34,8 +34,8 @@ def holm(p_values: Floats) -> Floats:
     Worked: 0.01, 0.04, 0.03 become 0.03, 0.06, 0.06.
     """
     adjusted = np.full(len(p_values), np.nan)
-    asked = np.flatnonzero(~np.isnan(p_values))
-    order = asked[np.argsort(p_values[asked], kind="stable")]
+    tested = np.flatnonzero(~np.isnan(p_values))
+    order = tested[np.argsort(p_values[tested], kind="stable")]
     adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)), 1.0)
     return adjusted
 

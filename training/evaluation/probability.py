@@ -48,7 +48,7 @@ def recalibrate(log_odds: Floats, bad: Floats, weight: Floats, seller: Ints) -> 
     line = fit_with_errors(np.column_stack([ones, log_odds]), bad, 0 * ones, weight, seller)
     level = fit_with_errors(ones[:, None], bad, log_odds, weight, seller)
     slope, intercept = (
-        unknown if found is None else Interval.from_error(float(found[0][-1]), float(found[1][-1]))
-        for found in (line, level)
+        unknown if estimate is None else Interval.from_error(float(estimate[0][-1]), float(estimate[1][-1]))
+        for estimate in (line, level)
     )
     return slope, intercept

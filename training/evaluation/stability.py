@@ -39,8 +39,8 @@ def psi(reference: Floats, other: Floats) -> float:
     A bin that is empty on one side counts as half a row there; a bin that is empty on both is left out. Worked: 50 and
     50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
     """
-    known = (reference > 0) | (other > 0)
-    p, q = (np.where(counts[known] > 0, counts[known], 0.5) for counts in (reference, other))
+    is_filled = (reference > 0) | (other > 0)
+    p, q = (np.where(counts[is_filled] > 0, counts[is_filled], 0.5) for counts in (reference, other))
     p, q = p / p.sum(), q / q.sum()
     return float(((q - p) * np.log(q / p)).sum())
 
@@ -62,10 +62,10 @@ class Samples:
         edges = edges_of(reference)
         binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)
         counts = [np.bincount(rows, minlength=len(edges) + 1).astype(np.float64) for rows in binned]
-        known = (counts[0] + counts[1]) > 0
-        pooled = ((counts[0] + counts[1]) / (len(reference) + len(other)))[known]
+        is_filled = (counts[0] + counts[1]) > 0
+        pooled = ((counts[0] + counts[1]) / (len(reference) + len(other)))[is_filled]
         moves = (self._moves(self._second, binned[1], counts[1]) - self._moves(self._first, binned[0], counts[0]))[
-            :, known
+            :, is_filled
         ]
         values, vectors = np.linalg.eigh(moves.T @ moves)
         normal = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))

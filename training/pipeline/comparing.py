@@ -73,7 +73,7 @@ def compare(
     rows = observed.rows.sample(MAX_ROWS, study.model.seed)
     test = rows_at_reference(as_it_was, study)
     raw = page.raw_score(test.x)
-    own = offset(test, study)
+    offsets = offset(test, study)
     served = {CANDIDATE: at_maturity(scale, calibrated.lift, raw)}
     points = scale.points(raw)
     champion_points = None
@@ -82,7 +82,7 @@ def compare(
     step(1, 3)
     served[TWIN] = _score_twin(test, job, observed)
     step(2, 3)
-    log_odds = {name: score + own for name, score in served.items()}
+    log_odds = {name: score + offsets for name, score in served.items()}
     if job.champion is not None:
         champion = _score_champion(job, job.champion, observed, test)
         served[CHAMPION] = served_log_odds(job.champion, champion)
@@ -96,10 +96,10 @@ def compare(
     }
     if study.context and isinstance(fitted.model, Curves):
         rankings[WITH_CONTEXT] = fitted.model.raw_scores(as_it_was.x)
-    seen = rows_at_reference(rows, study)
+    training_rows = rows_at_reference(rows, study)
     case = EvaluationCase(
         **_describe_rows(job, observed, test),
-        train=Train(rows.bad, rows.seller, scale.points(page.raw_score(seen.x)), seen.x),
+        train=Train(rows.bad, rows.seller, scale.points(page.raw_score(training_rows.x)), training_rows.x),
         log_odds=log_odds,
         served=served,
         points=points,
@@ -107,9 +107,11 @@ def compare(
         rankings=rankings,
     )
     figures = evaluate(case)
-    learned = replace(case, bad=seen.bad, seller=seen.seller, day=seen.day, weight=seen.weight)
-    learned = replace(learned, window_orders=seen.window_orders, pair_day=_find_pair_day(study, seen))
-    ranked = {CANDIDATE: page.raw_score(seen.x), "logistic": logistic.served(seen)}
+    learned = replace(
+        case, bad=training_rows.bad, seller=training_rows.seller, day=training_rows.day, weight=training_rows.weight
+    )
+    learned = replace(learned, window_orders=training_rows.window_orders, pair_day=_find_pair_day(study, training_rows))
+    ranked = {CANDIDATE: page.raw_score(training_rows.x), "logistic": logistic.served(training_rows)}
     again, _ = learned.compare(ranked, at_equal_volume=study.at_equal_volume)
     figures["train"] = count_rows(observed.rows.bad, observed.rows.seller)
     figures["train"]["auc"] = to_json_values({name: found.value for name, found in again.items()})
@@ -134,18 +136,18 @@ def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, poin
     if len(everyone) > MAX_ROWS:
         everyone = np.sort(np.random.default_rng(study.model.seed).permutation(len(everyone))[:MAX_ROWS])
     table = cut_before(job.table, everyone, end.day)
-    known = known_at(table, study, end)
+    known_now = known_at(table, study, end)
     days = [end.window_end - end.day] if study.orders_needed or study.eligible.active_in_window else []
     if study.eligible.active_before_months is not None:
         days.append(round(study.eligible.active_before_months * 365.25 / 12))
-    served = known.facts.exists
+    served = known_now.facts.exists
     for span in days:
-        served = served & find_active(known.facts, end.day - span, end.day)
+        served = served & find_active(known_now.facts, end.day - span, end.day)
     cases = np.flatnonzero(served).astype(np.int64)
     if not len(cases):
         return {"rows": 0, "psi": None}
-    x = features.at_reference(features_of(known, table, study, end, cases), study.features)
-    sums, now = known.sums, scale.points(page.raw_score(x))
+    x = features.at_reference(features_of(known_now, table, study, end, cases), study.features)
+    sums, now = known_now.sums, scale.points(page.raw_score(x))
     today = Sellers(now, everyone[cases], sums.tenure_days[cases].astype(np.float64), sums.total_orders[cases])
     judged = Sellers(points, test.seller, test.tenure_days.astype(np.float64), test.orders)
     return {"rows": len(cases), "psi": to_json_values(compare_with_today(judged, today, study.model.seed))}
@@ -191,17 +193,17 @@ def _summarize(figures: Mapping[str, Any]) -> str:
     where = " at equal volume" if judged["at_equal_volume"] else ""
     if judged["auc"][CANDIDATE]["value"] is None:
         judged, where = figures, " over all pairs, since none is of one day and volume"
-    found = judged["auc"][CANDIDATE]
+    auc = judged["auc"][CANDIDATE]
     others = [f"{name} {judged['auc'][name]['value']:.4f}" for name in (CHAMPION, "logistic") if name in judged["auc"]]
-    sentence = f"AUC{where} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}); {', '.join(others)}"
+    sentence = f"AUC{where} {auc['value']:.4f} ({auc['low']:.4f} to {auc['high']:.4f}); {', '.join(others)}"
     if parts := figures.get("champion", {}).get("other_label"):
         sentence += f"; the champion learned another label ({', '.join(parts)}), so no gate goes by it"
     price = judged["difference"][f"{CANDIDATE}-{TWIN}"]
     if price["low"] is not None:
         span = f"({price['low']:+.4f} to {price['high']:+.4f})"
         sentence += f"; against trees of any features {price['value']:+.4f} {span}"
-    own, volume = (over_all[name]["value"] for name in (CANDIDATE, WINDOW_VOLUME))
-    return f"{sentence}; over all pairs {own:.4f}, volume alone {volume:.4f}"
+    whole_auc, volume = (over_all[name]["value"] for name in (CANDIDATE, WINDOW_VOLUME))
+    return f"{sentence}; over all pairs {whole_auc:.4f}, volume alone {volume:.4f}"
 
 
 def _score_twin(test: Snapshot, job: Job, observed: Observations) -> Floats:
@@ -213,8 +215,8 @@ def _score_twin(test: Snapshot, job: Job, observed: Observations) -> Floats:
     study = replace(job.study, features=(*FEATURES.values(), *declared), pairs=())
     most = MAX_ROWS // len(observed.train_points)
     parts = []
-    for point, seen in zip(observed.train_points, observed.every, strict=False):
-        part = seen.sample(most, study.model.seed)
+    for point, day_rows in zip(observed.train_points, observed.every, strict=False):
+        part = day_rows.sample(most, study.model.seed)
         parts.append(replace(part, x=_find_inputs(part, job, [point], study)))
     rows, latest = join_snapshots(parts), parts[-1]
     some = rows.sample(MAX_FITTED, study.model.seed)

@@ -98,17 +98,17 @@ def calibrate_fit(step: Step, job: Job, observed: Observations, fitted: FittedMo
     seed = job.study.model.seed
     if isinstance(fitted.model, Curves):
         latest = observed.latest.sample(MAX_ROWS, seed)
-        found = _calibrate_curves(step, job, observed, fitted.model, latest, lift)
+        calibrated = _calibrate_curves(step, job, observed, fitted.model, latest, lift)
     else:
-        found = _move_base(job, fitted.model, observed.test.sample(MAX_ROWS, seed), lift)
+        calibrated = _move_base(job, fitted.model, observed.test.sample(MAX_ROWS, seed), lift)
     golden = features.at_reference(golden_rows(observed.rows), job.study.features)
-    if len(np.unique(found.scale.points(found.page.raw_score(golden)))) < 2:
+    if len(np.unique(calibrated.scale.points(calibrated.page.raw_score(golden)))) < 2:
         raise ConfigurationWrong(
-            f"by the calibration every seller has the same points ({found.summary}): what the model learned of some sellers"
-            " does not hold for others at the latest training point; widen the bad definition, import more, lower"
+            f"by the calibration every seller has the same points ({calibrated.summary}): what the model learned of some"
+            " sellers does not hold for others at the latest training point; widen the bad definition, import more, lower"
             " model.rounds, or leave features that tell nothing out by features.without of the study"
         )
-    return found
+    return calibrated
 
 
 def _calibrate_curves(

@@ -117,13 +117,13 @@ def draw_sample(job: Job, observed: Observations) -> TrainingSample:
 
 
 def _find_digests(step: Step, job: Job, calibrated: CalibratedModel) -> tuple[str, ...]:
-    found = [_digest_page(job, calibrated)]
+    digests = [_digest_page(job, calibrated)]
     if job.verify:
-        seen = observe(step, job)
-        again = job if job.slope is None else find_slope(step, job, seen).job
-        other = calibrate_fit(step, again, seen, fit(step, again, seen), calibrated.lift)
-        found.append(_digest_page(again, other))
-    return tuple(found)
+        observed = observe(step, job)
+        again = job if job.slope is None else find_slope(step, job, observed).job
+        other = calibrate_fit(step, again, observed, fit(step, again, observed), calibrated.lift)
+        digests.append(_digest_page(again, other))
+    return tuple(digests)
 
 
 def _digest_page(job: Job, calibrated: CalibratedModel) -> str:

@@ -78,12 +78,12 @@ def _rank(job: Job, observed: Observations, study: Study) -> dict[str, Any]:
     study = replace(study, model=replace(study.model, rounds=ROUNDS), pairs=())
     parts = [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.train_points]
     rows = join_snapshots(parts).sample(MAX_ROWS, study.model.seed)
-    found: dict[str, Any] = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
+    row: dict[str, Any] = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
     x = rows_at_reference(rows, study).x
     raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(rows_at_reference(part, study), study))
     if raw is not None:
         day = None if study.observation.events is not None else rows.day
         ranked = auc_at_equal_volume(raw, rows.bad, rows.window_orders, rows.seller, rows.weight, day)
         if ranked.pairs:
-            found |= {"auc": to_json_values(ranked.interval()), "pairs": round(ranked.pairs)}
-    return found
+            row |= {"auc": to_json_values(ranked.interval()), "pairs": round(ranked.pairs)}
+    return row

@@ -63,9 +63,9 @@ def observe(step: Step, job: Job) -> Observations:
     left_out: list[Mapping[str, int]] = []
     for done, point in enumerate(points):
         step(done, len(points))
-        seen = observe_sellers(job.table, job.study, point, final)
-        snapshots.append(seen.rows.with_known_outcome())
-        left_out.append(seen.exclusions)
+        observed = observe_sellers(job.table, job.study, point, final)
+        snapshots.append(observed.rows.with_known_outcome())
+        left_out.append(observed.exclusions)
     split = len(train_points)
     ends = np.cumsum([len(part.bad) for part in snapshots]).tolist()
     joined = empty_into_one(snapshots)

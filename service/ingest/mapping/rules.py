@@ -96,18 +96,18 @@ class Join:
         """Yield (line, row) with the taken columns; the row's own columns win."""
         nothing = ("",) * len(self.take)
         for line, row in rows:
-            found = index.get(row.get(self.on, "").strip(), nothing)
-            yield line, {**dict(zip(self.take, found, strict=True)), **row}
+            cells = index.get(row.get(self.on, "").strip(), nothing)
+            yield line, {**dict(zip(self.take, cells, strict=True)), **row}
 
 
 def joins_of(part: Part) -> tuple[Join, ...]:
     """Compile each `[[join]]`: columns of another file to add to rows with an equal key."""
-    found = []
+    joins = []
     for one in part.list_of_parts("join", MAX_JOINS):
         path, on = one.text("path", 1), column_of(one, "on")
         key = column_of(one, "key") if "key" in one else on
-        found.append(Join(path, on, key, tuple(one.names("take", bool, "columns of the other file"))))
-    return tuple(found)
+        joins.append(Join(path, on, key, tuple(one.names("take", bool, "columns of the other file"))))
+    return tuple(joins)
 
 
 T = TypeVar("T")
@@ -268,13 +268,13 @@ class MappedFile:
     @property
     def read_columns(self) -> frozenset[str]:
         """Return the file's own columns that rules, joins and match read."""
-        asked = _ColumnRecorder()
+        recorder = _ColumnRecorder()
         for rule in self.rules:
-            rule.read_all(asked)
+            rule.read_all(recorder)
         for identifier in self.identifiers if self.with_match_rules_only.rules else ():
-            read_or_none(identifier.value, asked)
+            read_or_none(identifier.value, recorder)
         brought = {name for join in self.joins for name in join.take}
-        return (frozenset(asked) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
+        return (frozenset(recorder) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
@@ -374,10 +374,10 @@ class MappingRule:
                 problem = partial(describe_problem, fields[name]) if name in fields else CellReader("").find_problem
                 value = value_of(part, name, CellReader(name, dates, problem))
                 self._values[name] = dated_value(value, name, shapes.get(name), dates)
-        stated = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
+        stated_fields = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
         self.reports = row.fact in (ViolationReported, ProductViolationReported)
-        self._steps = [make_field_step(kind, field, field.name in data) for field in stated]
+        self._steps = [make_field_step(kind, field, field.name in data) for field in stated_fields]
         self._seen: dict[tuple[str, ...], dict[str, CellTally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 

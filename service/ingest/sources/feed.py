@@ -116,8 +116,8 @@ class Feed:
 
     def _is_kept(self, partition: int) -> bool:
         """Return whether the ledger has what was read of a partition; else go back."""
-        kept = self._ledger.positions.find(self._source.name, partition)
-        if (kept or 0) >= self.report.positions.get(partition, 0):
+        position = self._ledger.positions.find(self._source.name, partition)
+        if (position or 0) >= self.report.positions.get(partition, 0):
             return True
         self._seek(partition)
         return False

@@ -76,17 +76,17 @@ class KafkaSource:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise self._source_error(failure)
-        found: list[Message] = []
+        messages: list[Message] = []
         for message in self._consumer.consume(limit, seconds):
             partition, error = message.partition(), message.error()
             if error is None and partition is not None:
                 self._at_end[partition] = False
-                found.append(Message(partition, (message.offset() or 0) + 1, _bytes(message.value())))
+                messages.append(Message(partition, (message.offset() or 0) + 1, _bytes(message.value())))
             elif error is not None and error.code() == KafkaError._PARTITION_EOF and partition is not None:
                 self._at_end[partition] = True
             else:
                 self._failure = error
-        return found
+        return messages
 
     def caught_up(self) -> bool:
         """Return whether each partition was read to its end, without an error since."""

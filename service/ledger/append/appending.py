@@ -196,9 +196,9 @@ def _refuse_differing(
     batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], resealed: Mapping[int, bool]
 ) -> None:
     differing = {
-        index: found
+        index: recorded
         for index, item in enumerate(batch)
-        if (found := stored.get(item.entry.entry_id)) and found.digest != item.digest and index not in resealed
+        if (recorded := stored.get(item.entry.entry_id)) and recorded.digest != item.digest and index not in resealed
     }
     if differing:
         raise _content_differs_error(batch, differing)
@@ -206,9 +206,9 @@ def _refuse_differing(
 
 def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
     texts = {
-        index: f"{batch[index].entry.entry_id!r} has other content (sequence {found.appended.sequence}); give a new"
+        index: f"{batch[index].entry.entry_id!r} has other content (sequence {recorded.appended.sequence}); give a new"
         " fact a new entry_id"
-        for index, found in stored.items()
+        for index, recorded in stored.items()
     }
     first = min(texts)
     entry_id = batch[first].entry.entry_id
@@ -226,13 +226,13 @@ def find_taken_revision(reader: RowReader, batch: Sequence[PreparedEntry]) -> Ex
 
     The same entry id again is no clash.
     """
-    stated: dict[tuple[object, ...], str] = {}
+    id_by_day: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id
         if not isinstance(fact, ExposureStated | FlowStated):
             continue
         values = (reader.marketplace, item.entry.seller, fact.day, fact.product_category, fact.revision)
-        other = stated.setdefault((item.kind, *values), entry_id)
+        other = id_by_day.setdefault((item.kind, *values), entry_id)
         if other == entry_id:
             key = dict(zip(_REVISION_KEY, values, strict=True))
             other = reader.connection.execute(_STATED_BY[item.kind], key).scalar() or entry_id

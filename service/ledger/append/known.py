@@ -97,20 +97,20 @@ def load_known(reader: RowReader, fresh: Sequence[PreparedEntry]) -> KnownContex
 
 
 def _load_consequences(reader: RowReader, context: KnownContext, fresh: Sequence[PreparedEntry]) -> None:
-    rest: dict[str, int] = {}
+    unfinished: dict[str, int] = {}
     for item in fresh:
         fact = item.entry.fact
         if isinstance(fact, ProductViolationReported):
             if fact.product not in context.listings:
-                context.listings[fact.product], rest[fact.product] = load_listings(reader, fact.product)
-            if rest[fact.product]:
-                context.unfinished[item.entry.entry_id] = rest[fact.product]
+                context.listings[fact.product], unfinished[fact.product] = load_listings(reader, fact.product)
+            if unfinished[fact.product]:
+                context.unfinished[item.entry.entry_id] = unfinished[fact.product]
         elif isinstance(fact, StatusChanged) and _is_of_product(context, fact.violation):
-            if fact.violation not in rest:
+            if fact.violation not in unfinished:
                 context.product_decisions |= load_decisions(reader, CHANGES, [fact.violation])
-                rest[fact.violation] = load_reached(reader, context, fact.violation)
-            if rest[fact.violation]:
-                context.unfinished[item.entry.entry_id] = rest[fact.violation]
+                unfinished[fact.violation] = load_reached(reader, context, fact.violation)
+            if unfinished[fact.violation]:
+                context.unfinished[item.entry.entry_id] = unfinished[fact.violation]
 
 
 def _is_of_product(context: DerivationContext, violation: str) -> bool:
@@ -143,8 +143,8 @@ def load_reached_sellers(
 def load_listings(reader: RowReader, product: str, after: int = 0) -> tuple[list[Listing], int]:
     """Return the next CHUNK listings, and the last one's sequence (0 at the end)."""
     rows = _next_of(reader, product, Kind.PRODUCT, after)
-    found = [Listing(row.seller, row.occur_time, row.report_time, read_fact(row)) for row in rows[:CHUNK]]
-    return found, rows[CHUNK - 1].sequence if len(rows) > CHUNK else 0
+    listings = [Listing(row.seller, row.occur_time, row.report_time, read_fact(row)) for row in rows[:CHUNK]]
+    return listings, rows[CHUNK - 1].sequence if len(rows) > CHUNK else 0
 
 
 def load_reached(reader: RowReader, context: DerivationContext, report: str, after: int = 0) -> int:
@@ -169,11 +169,11 @@ def load_states(
 
 def load_decisions(reader: RowReader, query: Select[Any], names: Collection[str]) -> dict[str, list[TimedDecision]]:
     """Return the decisions that a query of RECORDED selects, by violation, in order."""
-    found: dict[str, list[TimedDecision]] = {}
+    decisions: dict[str, list[TimedDecision]] = {}
     for row in reader.rows(query, names):
         decision = TimedDecision(row.entry_id, row.seller, row.occur_time, row.report_time, read_fact(row))
-        found.setdefault(row.violation, []).append(decision)
-    return found
+        decisions.setdefault(row.violation, []).append(decision)
+    return decisions
 
 
 def _load_corrected(reader: RowReader, context: DerivationContext) -> None:

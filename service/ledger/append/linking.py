@@ -120,9 +120,9 @@ def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Itera
     wanted: dict[str, dict[str, LinkTerm]] = {}
     for term in terms:
         wanted.setdefault(term.seller, {})[name_case(LINK_RULE, term.cause)] = term
-    stated = _read_cases(reader, reached)
+    cases = _read_cases(reader, reached)
     for seller in reached:
-        yield from _list_changes_of_seller(seller, wanted.get(seller, {}), stated.get(seller, {}), time)
+        yield from _list_changes_of_seller(seller, wanted.get(seller, {}), cases.get(seller, {}), time)
 
 
 def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:

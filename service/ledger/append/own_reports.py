@@ -40,15 +40,15 @@ def refuse_own_reports(reader: RowReader, batch: Sequence[PreparedEntry]) -> Non
         raise PermissionDenied("nobody is known to call, so nothing is appended")
     decided = {name: index for index, item in enumerate(batch) if (name := _name_decided(item.entry.fact))}
     reported = {item.entry.entry_id: index for index, item in enumerate(batch) if item.kind in _REPORTS}
-    own = decided.keys() & reported.keys()
-    found, known = _find_own_reports(reader, decided, own_names)
-    own |= found
+    own_violations = decided.keys() & reported.keys()
+    own_reports, recorded = _find_own_reports(reader, decided, own_names)
+    own_violations |= own_reports
     if any(item.kind in _DERIVED_FROM for item in batch):
-        own |= {name for name in decided.keys() - known if name.startswith(DERIVED_ID_PREFIX)}
+        own_violations |= {name for name in decided.keys() - recorded if name.startswith(DERIVED_ID_PREFIX)}
     waiting = reader.rows(_WAITING, reported)
-    own |= {row.violation for row in waiting if _is_own(own_names, row.principal)}
-    if own:
-        index = min((decided | reported)[name] for name in own)
+    own_violations |= {row.violation for row in waiting if _is_own(own_names, row.principal)}
+    if own_violations:
+        index = min((decided | reported)[name] for name in own_violations)
         text = "nobody decides its own report: let another caller decide, or withdraw it"
         raise PermissionDenied(text, {"right": "decide"}, ("entries", index))
 
@@ -76,8 +76,8 @@ def _find_own_reports(
     rows = reader.rows(_STATED, names)
     origins = {row.entry_id: row.target for row in rows if row.target is not None}
     products = {row.entry_id for row in reader.rows(_STATED, {*origins.values()}) if _is_own(own_names, row.principal)}
-    own = {row.entry_id for row in rows if _is_own(own_names, row.principal) or row.target in products}
-    return own, {row.entry_id for row in rows}
+    own_reports = {row.entry_id for row in rows if _is_own(own_names, row.principal) or row.target in products}
+    return own_reports, {row.entry_id for row in rows}
 
 
 def _is_own(own_names: frozenset[str], principal: str | None) -> bool:

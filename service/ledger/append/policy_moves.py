@@ -121,8 +121,8 @@ def _act_of(new: NewMove) -> NewAct:
 
 
 def _list_new_texts(connection: Connection, new: NewMove) -> Iterator[NewAct]:
-    stated = ((_POLICY, new.digest, new.content), (_ASSUMPTIONS, new.assumptions, new.assumptions_content))
-    for kind, digest, content in stated:
+    texts = ((_POLICY, new.digest, new.content), (_ASSUMPTIONS, new.assumptions, new.assumptions_content))
+    for kind, digest, content in texts:
         if digest and content is not None and _read_text(connection, kind, digest) is None:
             yield NewAct(Act.POLICY_TEXT, {"text": content}, f"{kind}/{digest}")
 
@@ -138,15 +138,15 @@ def _read_moves(connection: Connection, after: int = 0, count: int = 2**31) -> l
 
 
 def _move(row: Any, number: int) -> PolicyMove:
-    stated = json.loads(row.content)
-    del stated["act"]
+    fields = json.loads(row.content)
+    del fields["act"]
     for name in ("accepted", "sequence"):
-        stated[name] = tuple((verdict, most) for verdict, most in stated.get(name, ()))
+        fields[name] = tuple((verdict, most) for verdict, most in fields.get(name, ()))
     return PolicyMove(
         number=number,
         action=PolicyAction(row.status),
         digest=row.target,
         move_time=row.occur_time,
         principal=row.principal or "",
-        **stated,
+        **fields,
     )

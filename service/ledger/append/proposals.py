@@ -126,11 +126,11 @@ class ProposalWriter:
         id; TooManyCalls if the caller, or all callers together, have too many open.
         """
         with ActWriter.open(self.clock, marketplace) as acting:
-            for found in _load(acting.reader, [proposal], acting.now):
-                if found.content is None or replace(found.content, basis=content.basis) != content:
+            for earlier in _load(acting.reader, [proposal], acting.now):
+                if earlier.content is None or replace(earlier.content, basis=content.basis) != content:
                     problem = f"{proposal!r} stands for another proposal; give a new proposal a new id"
                     raise EntryContentDiffers(problem, {"entry_id": proposal}, ("proposal_id",))
-                return found
+                return earlier
             digest = sha256(content.request).digest()
             recorded = self._find_open(acting, seller, digest, principal)
             if not recorded:
@@ -181,8 +181,8 @@ class ProposalWriter:
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "before": before, "count": count}
             names = [_name_of(target) for (target,) in connection.execute(_TARGETS, values)]
-            found = _load(RowReader(connection, marketplace), names, now)
-        return sorted(found, key=lambda one: one.number, reverse=True)
+            proposals = _load(RowReader(connection, marketplace), names, now)
+        return sorted(proposals, key=lambda one: one.number, reverse=True)
 
     def _find_open(self, acting: ActWriter, seller: str, digest: bytes, principal: str) -> str:
         """Return the id of the open proposal with a request's digest, or ""; raise TooManyCalls if no other may be opened."""
@@ -192,9 +192,9 @@ class ProposalWriter:
         for row in rows:
             if row.marketplace == marketplace and bytes(row.digest) == keyed:
                 return _name_of(row.target)
-        own = sum(row.principal == principal for row in rows)
+        own_count = sum(row.principal == principal for row in rows)
         for count, most, whose in (
-            (own, self.max_open_of_caller, "this caller has"),
+            (own_count, self.max_open_of_caller, "this caller has"),
             (len(rows), self.max_open, "there are"),
         ):
             if count >= most:
@@ -254,18 +254,18 @@ def _load(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
 def _read_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
-    if (stated := texts[0]) and first.status == ProposalStep.PROPOSED:
-        request, method = base64.b64decode(stated["request"]), json.loads(first.content)["method"]
-        content = Content(method, request, stated["actor"], stated["reason"], stated["basis"])
+    if (sealed := texts[0]) and first.status == ProposalStep.PROPOSED:
+        request, method = base64.b64decode(sealed["request"]), json.loads(first.content)["method"]
+        content = Content(method, request, sealed["actor"], sealed["reason"], sealed["basis"])
     steps = [
         RecordedStep(
             ProposalStep(row.status),
             row.principal or "",
             row.occur_time,
-            stated.get("actor", ""),
-            stated.get("reason", ""),
+            sealed.get("actor", ""),
+            sealed.get("reason", ""),
         )
-        for row, stated in zip(rows, texts, strict=True)
+        for row, sealed in zip(rows, texts, strict=True)
     ]
     return Proposal(
         number=first.sequence,

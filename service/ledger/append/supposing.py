@@ -42,8 +42,8 @@ def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence
             if is_recorded(reader, entry.entry_id):
                 text = f"{entry.entry_id!r} is recorded already; leave entry_id empty"
                 raise EntryContentDiffers(text, {"entry_id": entry.entry_id}, ("entries", index, "entry_id"))
-        if (taken := find_taken_revision(reader, items)) is not None:
-            raise taken
+        if (revision_error := find_taken_revision(reader, items)) is not None:
+            raise revision_error
         batch = Batch.load_known(reader, items, cut.sequence + 1, 0, present)
         for index, item in enumerate(items):
             if batch.add(item, index).pending and isinstance(item.entry.fact, StatusChanged):

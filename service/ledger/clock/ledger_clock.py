@@ -76,10 +76,10 @@ class LedgerClock:
             end = LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
             self._end_seen = (end.clock, steady_clock(), end.record_time)
             self._note_seen(end.sequence)
-            known = self._known[1]
-            if end.mended != known.through:  # less, if a promoted standby lacks the last one
-                known = mending.load_mendings(connection)
-            self._known = (end.sequence, known)
+            mendings = self._known[1]
+            if end.mended != mendings.through:  # less, if a promoted standby lacks the last one
+                mendings = mending.load_mendings(connection)
+            self._known = (end.sequence, mendings)
             return end
 
     @property
@@ -89,8 +89,8 @@ class LedgerClock:
     @contextmanager
     def as_of(self, sequence: int) -> Iterator[Connection]:
         """Open a read with times as corrected at a sequence, later entries included."""
-        known = self.list_mendings(sequence)
-        with self.database.read() as connection, mending.read_mended_times(connection, known):
+        mendings = self.list_mendings(sequence)
+        with self.database.read() as connection, mending.read_mended_times(connection, mendings):
             yield connection
 
     @contextmanager
@@ -134,8 +134,8 @@ class LedgerClock:
         self.seen_sequence = max(self.seen_sequence, sequence)
 
     def _present_by(self, clock: int) -> Present:
-        known = self.mendings.all
-        return Present(clock, tuple(mended.taken for mended in known), mendings=known)
+        mendings = self.mendings.all
+        return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)
 
     def _extrapolate(self) -> int | None:
         clock, seen, _ = self._end_seen

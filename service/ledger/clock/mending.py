@@ -72,16 +72,16 @@ class Mendings(NamedTuple):
 
 def load_mendings(connection: Connection) -> Mendings:
     """Return the recorded corrections of record times, oldest first, unless they only vouch for the clock."""
-    found, through = [], 0
+    mendings, through = [], 0
     for row in connection.execute(_MENDINGS).all():
         fact: ClockMended = read_fact(row)
         through = row.sequence
         if fact.ahead_micros:
             first, last = fact.first_sequence, through - 1
-            found.append(
+            mendings.append(
                 Mending(first, last, fact.ahead_micros, row.record_time, read_record_times(connection, first, last))
             )
-    return Mendings(through, tuple(found))
+    return Mendings(through, tuple(mendings))
 
 
 def require_possible(connection: Connection, mendings: Mendings, mended: ClockMended, last: int, now: int) -> None:
@@ -96,11 +96,11 @@ def require_possible(connection: Connection, mendings: Mendings, mended: ClockMe
             ("clock", "first_sequence"),
             f"must be an entry after {mendings.through}, up to where it was mended before, and not after {last}, the last",
         )
-    begun, before = _record_time_of(connection, first), _record_time_of(connection, first - 1)
-    if not before < begun - ahead <= now:
+    recorded, before = _record_time_of(connection, first), _record_time_of(connection, first - 1)
+    if not before < recorded - ahead <= now:
         raise invalid(
             ("clock", "ahead_micros"),
-            f"must leave the entry {first}, recorded at {format_time(begun)}, after the one before it, recorded at"
+            f"must leave the entry {first}, recorded at {format_time(recorded)}, after the one before it, recorded at"
             f" {format_time(before)}, and not after now, {format_time(now)}",
         )
 

@@ -103,8 +103,8 @@ class Tail:
             self._require_answer(monotonic() + min(WAIT_SECONDS, current_call().seconds_left()), WRITE_TICKS)
 
     def _require_answer(self, until: float, ticks: int) -> None:
-        asked = monotonic()
-        self._wait_until(lambda: self._answered > asked, until, ticks)
+        asked_at = monotonic()
+        self._wait_until(lambda: self._answered > asked_at, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
         def refusal(reading: int) -> TooManyCalls:
@@ -133,10 +133,10 @@ class Tail:
             self._waiting += 1
             try:
                 while not is_done() and self._failures == failures and not self._stop.is_set() and call.is_active():
-                    left = until - monotonic()
-                    if left <= 0:
+                    seconds = until - monotonic()
+                    if seconds <= 0:
                         break
-                    self._moved.wait(left if silent_ticks is None else TICK_SECONDS)
+                    self._moved.wait(seconds if silent_ticks is None else TICK_SECONDS)
                     silent = silent + 1 if self._is_asking and self._asks == asks else 0
                     asks = self._asks
                     usual_ticks = ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)
@@ -190,8 +190,8 @@ class Tail:
             with self._lock:
                 self._is_asking = False
                 self._moved.notify_all()
-                left = max(0.0, POLL_SECONDS - (monotonic() - began))
-                self._wanted.wait_for(lambda: self._stop.is_set() or (self._urgent and self._waiting > 0), left)
+                seconds = max(0.0, POLL_SECONDS - (monotonic() - began))
+                self._wanted.wait_for(lambda: self._stop.is_set() or (self._urgent and self._waiting > 0), seconds)
 
 
 def _silent_error() -> LedgerUnavailable:

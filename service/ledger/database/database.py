@@ -195,15 +195,15 @@ class Database:
         """Return sentences about risks of this database that an operator should know."""
         if self._lock is None:
             return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
-        found = []
+        sentences = []
         if sqlite3.sqlite_version_info < _WAL_RESET_MENDED:
-            found.append(
+            sentences.append(
                 f"SQLite {sqlite3.sqlite_version} of this Python can corrupt a file that two programs write to, which 3.51.3"
                 " mended; a lock keeps ours from that: let no other, such as the sqlite3 shell, write to the file"
             )
         if not self._lock.is_enforced:
-            found.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
-        return found
+            sentences.append("this system or folder has no file locks, so nothing keeps a second writer from the file")
+        return sentences
 
     def maintain(self, statement: str) -> list[Any]:
         """Run a statement outside any transaction; return SQLite's rows, [] on PostgreSQL."""

@@ -40,14 +40,14 @@ class WriterLock:
         with self._guard, _OF_COMMANDS:
             if self._descriptor is not None or not self.is_enforced:
                 return
-            held = _COMMANDS.get(self._file)
-            if held is None:
+            lock = _COMMANDS.get(self._file)
+            if lock is None:
                 descriptor = self._take(_COMMAND)
                 if descriptor is None:
                     return
-                held = _COMMANDS[self._file] = _Held(descriptor)
-            held.holders += 1
-            self._descriptor, self._is_shared = held.descriptor, True
+                lock = _COMMANDS[self._file] = _Held(descriptor)
+            lock.holders += 1
+            self._descriptor, self._is_shared = lock.descriptor, True
 
     def claim(self) -> None:
         """Take the lock for this server alone. Raises ConfigurationWrong if another process has it."""
@@ -63,9 +63,9 @@ class WriterLock:
             descriptor, self._descriptor = self._descriptor, None
             if self._is_shared:
                 self._is_shared = False
-                held = _COMMANDS[self._file]
-                held.holders -= 1
-                if held.holders:
+                lock = _COMMANDS[self._file]
+                lock.holders -= 1
+                if lock.holders:
                     return
                 del _COMMANDS[self._file]
             with suppress(OSError):

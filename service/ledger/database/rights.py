@@ -36,8 +36,8 @@ def require_rights(database: Database, *, writing: bool) -> None:
         if connection.execute(_HIDDEN, {"version": BOOKKEEPING[0]}).first() is not None:
             raise missing_rights_error()
         for names, reads in ((list(TableBase.metadata.tables), not writing), (list(BOOKKEEPING), True)):
-            found = connection.execute(_RIGHTS, {"names": names, "reads": reads})
-            if not all(allowed for _, allowed in found):
+            rights = connection.execute(_RIGHTS, {"names": names, "reads": reads})
+            if not all(allowed for _, allowed in rights):
                 raise missing_rights_error()
 
 
@@ -61,13 +61,13 @@ def grant(url: str, role: str, eraser: str | None = None) -> None:
 def _list_grant_statements(connection: Connection, role: str, *, erases: bool) -> Iterator[str]:
     place, schema = connection.execute(text("SELECT current_database(), current_schema()")).one()
     tables = [name for name in TableBase.metadata.tables if connection.dialect.has_table(connection, name)]
-    known = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
+    tables_of_service = [name for name in BOOKKEEPING if connection.dialect.has_table(connection, name)]
     yield from (
-        _quoted("REVOKE ALL ON {} FROM {}", connection, [*tables, *known], role),
+        _quoted("REVOKE ALL ON {} FROM {}", connection, [*tables, *tables_of_service], role),
         _quoted("GRANT CONNECT ON DATABASE {} TO {}", connection, [place], role),
         _quoted("GRANT USAGE ON SCHEMA {} TO {}", connection, [schema], role),
         _quoted("GRANT SELECT, INSERT ON {} TO {}", connection, tables, role),
-        _quoted("GRANT SELECT ON {} TO {}", connection, known, role),
+        _quoted("GRANT SELECT ON {} TO {}", connection, tables_of_service, role),
     )
     if erases and KEYS in tables:
         yield _quoted("GRANT DELETE ON {} TO {}", connection, [KEYS], role)

@@ -83,8 +83,8 @@ def upgrade_to(connection: Connection, version: str) -> None:
     """
     if _state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
-    found = version_of(connection)
-    if found is not None and not is_known_version(found):
+    present = version_of(connection)
+    if present is not None and not is_known_version(present):
         return
     if connection.dialect.name == "postgresql":
         lift_limits(connection)

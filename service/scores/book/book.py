@@ -114,9 +114,9 @@ class Book:
         SellerNotFound; TooStale if the only answer is too old. Raises
         LedgerUnavailable if the database is away and the sequence is unknown; ServerBusy if too many others compute.
         """
-        found = self._remembered(name, options.sequence)
-        if found is not None:
-            return found
+        remembered = self._remembered(name, options.sequence)
+        if remembered is not None:
+            return remembered
         if not self.follower.is_away:
             try:
                 return self._read(name, options)
@@ -247,16 +247,16 @@ class Book:
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
             options.reach()
-            if (found := self._remembered(name, wanted)) is not None:
-                return found
-        with self.seats.seat() as taken:
-            if taken:
-                return self._stale(name, options, taken)
+            if (remembered := self._remembered(name, wanted)) is not None:
+                return remembered
+        with self.seats.seat() as held_seats:
+            if held_seats:
+                return self._stale(name, options, held_seats)
             if has_waited:
                 return self._computed(name, options)
             with self._flights.turn(name) as is_first:
-                found = None if is_first else self._remembered(name, wanted)
-                return self._computed(name, options) if found is None else found
+                remembered = None if is_first else self._remembered(name, wanted)
+                return self._computed(name, options) if remembered is None else remembered
 
     def _begin_computation(self, options: ReadOptions) -> "Computation":
         clear_count, beat = self.table.clear_count, self.follower.heartbeat
@@ -273,29 +273,29 @@ class Book:
 
     def _computed(self, name: str, options: ReadOptions) -> bytes:
         marketplace, seller = parse_seller(name, "seller")
-        begun = self._begin_computation(options)
+        computation = self._begin_computation(options)
         self.tally.add("miss")
-        [outcome], stamp = self._scorer.scores(marketplace, [seller], begun.cut)
-        fields = _encode_computed(begun, stamp)
-        return wire.score_response(*self._finish(name, outcome, stamp, begun, fields))
+        [outcome], stamp = self._scorer.scores(marketplace, [seller], computation.cut)
+        fields = _encode_computed(computation, stamp)
+        return wire.score_response(*self._finish(name, outcome, stamp, computation, fields))
 
     def _finish(
-        self, name: str, outcome: SellerScore | SellertrustError, stamp: Stamp, begun: "Computation", fields: bytes
+        self, name: str, outcome: SellerScore | SellertrustError, stamp: Stamp, started: "Computation", fields: bytes
     ) -> tuple[bytes, bytes]:
         """Keep a computed answer; return it with its stamp and freshness.
 
         While the clock is in doubt the answer is stale, and a seller not found is unknown.
         """
-        if isinstance(outcome, SellertrustError) and not (begun.doubt and isinstance(outcome, SellerNotFound)):
+        if isinstance(outcome, SellertrustError) and not (started.doubt and isinstance(outcome, SellerNotFound)):
             raise outcome
         standing = None
         if not isinstance(outcome, SellertrustError):
-            body = self._keep(name, outcome, stamp, begun)
-            if not begun.doubt:
+            body = self._keep(name, outcome, stamp, started)
+            if not started.doubt:
                 return body, fields
-            age = max(begun.doubt, begun.cut.observe_time - begun.as_of)
-            standing = Standing(body, stamp.made_by, begun.cut, begun.as_of, age)
-        require_young(standing, begun.max_staleness, "the clock is in doubt")
+            age = max(started.doubt, started.cut.observe_time - started.as_of)
+            standing = Standing(body, stamp.made_by, started.cut, started.as_of, age)
+        require_young(standing, started.max_staleness, "the clock is in doubt")
         return self._without_ledger(name, standing)
 
     def _read_batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
@@ -305,17 +305,17 @@ class Book:
                 options.reach()
         clear_count, appended = self._appended
         needed = max(wanted, appended if clear_count == self.table.clear_count else 0)
-        found = None
+        answers = None
         if self._is_fresh() and (self.follower.has(needed) or self.follower.reach(needed, CATCH_UP_SECONDS)):
             clear_count, beat, mark = self.table.clear_count, self.follower.heartbeat, self.follower.watermark
-            found = (
+            answers = (
                 None if mark is None or beat is None else self._batch_at(clear_count, beat, mark, marketplace, sellers)
             )
-        if found is None:
+        if answers is None:
             with self.batch_seats.require(busy_error):
                 self.tally.add("miss", len(sellers))
-                found, _ = self._compute_batch(marketplace, sellers, self._begin_computation(options))
-        return found
+                answers, _ = self._compute_batch(marketplace, sellers, self._begin_computation(options))
+        return answers
 
     def _batch_at(
         self, clear_count: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
@@ -356,31 +356,31 @@ class Book:
         return messages
 
     def _compute_batch(
-        self, marketplace: str, sellers: Sequence[str], begun: "Computation"
+        self, marketplace: str, sellers: Sequence[str], computation: "Computation"
     ) -> tuple[Mapping[str, bytes], MadeBy]:
-        outcomes, stamp = self._scorer.scores(marketplace, sellers, begun.cut)
-        fields, message = _encode_computed(begun, stamp), stamp_message(stamp)
-        found: dict[str, bytes] = {}
+        outcomes, stamp = self._scorer.scores(marketplace, sellers, computation.cut)
+        fields, message = _encode_computed(computation, stamp), stamp_message(stamp)
+        scores: dict[str, bytes] = {}
         for seller, outcome in zip(sellers, outcomes, strict=True):
             name = seller_name(marketplace, seller)
             try:
-                found[seller] = wire.batch_score(name, *self._finish(name, outcome, stamp, begun, fields))
+                scores[seller] = wire.batch_score(name, *self._finish(name, outcome, stamp, computation, fields))
             except SellertrustError as error:
-                found[seller] = wire.batch_result(result_message(name, error, message))
-        return found, stamp.made_by
+                scores[seller] = wire.batch_result(result_message(name, error, message))
+        return scores, stamp.made_by
 
-    def _keep(self, name: str, score: SellerScore, stamp: Stamp, begun: "Computation") -> bytes:
+    def _keep(self, name: str, score: SellerScore, stamp: Stamp, computation: "Computation") -> bytes:
         """Return an answer without its stamp, and keep it if allowed.
 
         It is kept only with a model, and only if all entries that it knows were recorded before the time of the answer.
         """
-        body, cut = score_message(name, score, None).SerializeToString(), begun.cut
+        body, cut = score_message(name, score, None).SerializeToString(), computation.cut
         if stamp.model_digest and cut.known_time <= cut.observe_time:
             answer = RememberedAnswer(
                 body, stamp.made_by, cut.sequence, cut.known_time, cut.observe_time, score.valid_until
             )
-            answer.as_of = begun.as_of
-            self.table.store(name, answer, begun.clear_count)
+            answer.as_of = computation.as_of
+            self.table.store(name, answer, computation.clear_count)
         return body
 
     def _reaches(self, wanted: int) -> bool:
@@ -426,9 +426,9 @@ class Computation(NamedTuple):
     """None: any."""
 
 
-def _encode_computed(begun: Computation, stamp: Stamp) -> bytes:
-    cut = begun.cut
-    return encode_fresh(cut.sequence, cut.known_time, stamp.made_by, cut.observe_time, begun.as_of)
+def _encode_computed(computation: Computation, stamp: Stamp) -> bytes:
+    cut = computation.cut
+    return encode_fresh(cut.sequence, cut.known_time, stamp.made_by, cut.observe_time, computation.as_of)
 
 
 def _is_taken(standing: Standing | None, options: ReadOptions) -> bool:

@@ -58,10 +58,10 @@ class Checker:
 
     def check(self, remembered: AnswerToCheck) -> bool:
         """Recompute an answer; return False if it differs. Another model or policy by now passes."""
-        found = self._recompute(remembered.name, remembered.cut)
-        if found is not None and found[1] != remembered.made_by:
+        recomputed = self._recompute(remembered.name, remembered.cut)
+        if recomputed is not None and recomputed[1] != remembered.made_by:
             return True
-        is_same = found is not None and found[0] == remembered.body
+        is_same = recomputed is not None and recomputed[0] == remembered.body
         self._tally.add("same" if is_same else "differed")
         if not is_same:
             self._report(f"an answer of the book differs from its recomputation at {remembered.cut}")

@@ -39,8 +39,8 @@ class _WithoutPlaces(ast.NodeTransformer):
     def visit_Module(self, node: ast.Module) -> ast.Module:
         self.generic_visit(node)
         imports = [one for one in node.body if isinstance(one, ast.Import | ast.ImportFrom)]
-        rest = [one for one in node.body if not isinstance(one, ast.Import | ast.ImportFrom)]
-        node.body = [*sorted(imports, key=ast.dump), *rest]
+        statements = [one for one in node.body if not isinstance(one, ast.Import | ast.ImportFrom)]
+        node.body = [*sorted(imports, key=ast.dump), *statements]
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:

@@ -21,18 +21,18 @@ class Flights:
         to the caller's deadline, then yields True.
         """
         with self._lock:
-            others = self._under_way.get(name)
-            if others is None:
-                mine = self._under_way[name] = threading.Event()
-        if others is not None:
-            yield not others.wait(max(0.0, min(WAIT_SECONDS, current_call().seconds_left())))
+            running = self._under_way.get(name)
+            if running is None:
+                own_flight = self._under_way[name] = threading.Event()
+        if running is not None:
+            yield not running.wait(max(0.0, min(WAIT_SECONDS, current_call().seconds_left())))
             return
         try:
             yield True
         finally:
             with self._lock:
                 del self._under_way[name]
-            mine.set()
+            own_flight.set()
 
 
 def busy_error(computing: int) -> ServerBusy:

@@ -127,8 +127,8 @@ class Follower:
     @property
     def is_away(self) -> bool:
         """Return whether the database refused the last reading, or does not answer this one."""
-        asked = self._asked
-        return self._is_refused or (asked is not None and steady_clock() - asked > SILENT_SECONDS * SECOND)
+        asked_at = self._asked
+        return self._is_refused or (asked_at is not None and steady_clock() - asked_at > SILENT_SECONDS * SECOND)
 
     def reach(self, sequence: int, seconds: float) -> bool:
         """Wait at most `seconds`; return whether the watermark has the sequence."""

@@ -133,10 +133,10 @@ class GenerationWriter:
         data = bytearray()
         for name, until, body in answers:
             label = name.encode()
-            rest = _RECORD.pack(0, len(label), until)[4:] + label + body
-            data += zlib.crc32(rest).to_bytes(4, "big") + rest
+            content = _RECORD.pack(0, len(label), until)[4:] + label + body
+            data += zlib.crc32(content).to_bytes(4, "big") + content
             self._keys += _key(label)
-            self._sizes.append(len(rest) + 4)
+            self._sizes.append(len(content) + 4)
         self._write(data)
 
     def finish(self) -> Path:
@@ -190,21 +190,21 @@ class GenerationFile:
 
     def check(self) -> None:
         """Compare the file with its checksum. Raises GenerationDamaged."""
-        found, place = sha256(), 0
-        end = self._size - found.digest_size
+        digest, place = sha256(), 0
+        end = self._size - digest.digest_size
         while place < end:
             data = self._read(place, min(READ_BYTES, end - place))
-            found.update(data)
+            digest.update(data)
             place += len(data)
-        if self._read(end, found.digest_size) != found.digest():
+        if self._read(end, digest.digest_size) != digest.digest():
             raise GenerationDamaged("its bytes are not those of its checksum")
 
     def find(self, name: str) -> FoundAnswer | None:
         """Return a seller's answer by resource name, or None. Raises GenerationDamaged."""
         for place in self.places(name):
-            other, found = self.record(place)
+            other, answer = self.record(place)
             if other == name:
-                return found
+                return answer
         return None
 
     def places(self, name: str) -> range:
@@ -231,8 +231,8 @@ class GenerationFile:
 
 def _parse_head(data: bytes) -> tuple[GenerationHead, int]:
     try:
-        stated: Mapping[str, Any] = parse_json(data)
-        values = {name: kind(stated[name]) for name, kind in GenerationHead.__annotations__.items() if name in stated}
-        return GenerationHead(**values), int(stated["sellers"])
+        head: Mapping[str, Any] = parse_json(data)
+        values = {name: kind(head[name]) for name, kind in GenerationHead.__annotations__.items() if name in head}
+        return GenerationHead(**values), int(head["sellers"])
     except (ValueError, TypeError, KeyError):
         raise GenerationDamaged("its header cannot be read") from None

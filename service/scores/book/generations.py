@@ -37,9 +37,9 @@ class Generation:
         except (GenerationDamaged, OSError) as error:
             self.problem = str(error)
 
-    def is_exact(self, found: FoundAnswer) -> bool:
+    def is_exact(self, answer: FoundAnswer) -> bool:
         """Return whether no entry ended an answer; False until all marks are there."""
-        return self.is_complete and not self._ended[found.place] and not self.problem
+        return self.is_complete and not self._ended[answer.place] and not self.problem
 
     def find(self, name: str) -> FoundAnswer | None:
         """Return a seller's answer by resource name, also an ended one, unless it is absent or a read ever failed."""
@@ -51,11 +51,11 @@ class Generation:
             self.problem = str(error)
             return None
 
-    def make_answer(self, found: FoundAnswer) -> RememberedAnswer:
+    def make_answer(self, in_file: FoundAnswer) -> RememberedAnswer:
         """Return the file's answer as the table keeps answers."""
         head = self.head
         answer = RememberedAnswer(
-            found.body, self.made_by, head.sequence, head.known_time, head.observe_time, found.until
+            in_file.body, self.made_by, head.sequence, head.known_time, head.observe_time, in_file.until
         )
         answer.as_of = min(head.made_time, head.observe_time)
         return answer
@@ -103,10 +103,10 @@ class Generations:
         """
         clear_count, key = self._table.clear_count, (observe_time // DAY, made_by)
         generation = next((other for other in self._all if other.is_complete and other.key == key), None)
-        found = None if generation is None else generation.find(name)
-        if generation is None or found is None:
+        answer = None if generation is None else generation.find(name)
+        if generation is None or answer is None:
             return None
-        return self._table.adopt(name, generation.make_answer(found), lambda: generation.is_exact(found), clear_count)
+        return self._table.adopt(name, generation.make_answer(answer), lambda: generation.is_exact(answer), clear_count)
 
     def latest(self, name: str, made_by: MadeBy, now: int, day: int | None = None) -> RememberedAnswer | None:
         """Return a seller's latest answer by a model and policy, at most as late as `now` (microseconds), exact or

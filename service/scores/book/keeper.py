@@ -72,11 +72,11 @@ class Keeper:
 
     def look(self) -> None:
         """Open new generations, at most MAX_OPEN at once, and close damaged, foreign and replaced ones."""
-        found = list(self._list_files())
-        self._drop_unused(found)
+        identities = list(self._list_files())
+        self._drop_unused(identities)
         now = monotonic()
-        self._passed_over = {file: due for file, due in self._passed_over.items() if due > now and file in found}
-        for identity in found:
+        self._passed_over = {file: due for file, due in self._passed_over.items() if due > now and file in identities}
+        for identity in identities:
             if identity not in self._open and identity not in self._passed_over and len(self._open) < MAX_OPEN:
                 self._open_generation(identity)
 
@@ -97,8 +97,8 @@ class Keeper:
         for day, name in sorted(dated, reverse=True):
             if last_before <= day <= today + 1:
                 with suppress(FileNotFoundError):
-                    found = (self._folder / name).lstat()
-                    yield Identity(name, found.st_ino, found.st_mtime_ns)
+                    state = (self._folder / name).lstat()
+                    yield Identity(name, state.st_ino, state.st_mtime_ns)
 
     def _drop_unused(self, identities: list[Identity]) -> None:
         named = {identity.name: identity for identity in identities}

@@ -43,12 +43,12 @@ class LastKnown:
         `made_by` is the present model and policy, `now` in microseconds.
         """
         answer = self._table.get(name)
-        known = [] if answer is None else [answer]
+        answers = [] if answer is None else [answer]
         if len(self._generations) and (answer is None or answer.until <= now or not self._is_exact(answer, made_by)):
-            known += filter(
+            answers += filter(
                 None, (self._generations.adopt(name, made_by, now), self._generations.latest(name, made_by, now))
             )
-        return self._youngest(known, made_by, now)
+        return self._youngest(answers, made_by, now)
 
     def of_one_day(
         self, names: Sequence[str], made_by: MadeBy, now: int, max_staleness: int | None
@@ -58,12 +58,12 @@ class LastKnown:
         It selects those with the most answers of at most `max_staleness` (microseconds; None: any age), of equals the
         latest.
         """
-        found = [self.find(name, made_by, now) for name in names]
-        kinds = {standing.made_for for standing in found if standing is not None}
+        standings = [self.find(name, made_by, now) for name in names]
+        kinds = {standing.made_for for standing in standings if standing is not None}
         if len(kinds) < 2:
-            return found
+            return standings
         of_kinds = {
-            kind: [self._of_kind(*pair, kind, now) for pair in zip(names, found, strict=True)] for kind in kinds
+            kind: [self._of_kind(*pair, kind, now) for pair in zip(names, standings, strict=True)] for kind in kinds
         }
 
         def worth(kind: tuple[int, MadeBy]) -> tuple[int, int, bool]:
@@ -72,20 +72,20 @@ class LastKnown:
 
         return of_kinds[max(kinds, key=worth)]
 
-    def _of_kind(self, name: str, found: Standing | None, kind: tuple[int, MadeBy], now: int) -> Standing | None:
-        if found is None or found.made_for == kind:
-            return found
+    def _of_kind(self, name: str, standing: Standing | None, kind: tuple[int, MadeBy], now: int) -> Standing | None:
+        if standing is None or standing.made_for == kind:
+            return standing
         day, made_by = kind
         answer = self._generations.latest(name, made_by, now, day)
         return None if answer is None else self._youngest([answer], made_by, now)
 
     def _youngest(self, answers: Sequence[RememberedAnswer], made_by: MadeBy, now: int) -> Standing | None:
         mark, beat = self._follower.watermark, self._follower.heartbeat
-        found: list[Standing] = []
+        standings: list[Standing] = []
         for answer in answers:
             answer.is_used = True
-            found.append(find_standing(answer, now, mark if self._is_exact(answer, made_by) else None, beat))
-        standing = min(found, key=lambda standing: standing.age, default=None)
+            standings.append(find_standing(answer, now, mark if self._is_exact(answer, made_by) else None, beat))
+        standing = min(standings, key=lambda standing: standing.age, default=None)
         if standing is None or standing.age > self._stale_seconds * SECOND:
             return None
         return standing._replace(age=max(standing.age, beat.doubt)) if beat else standing

@@ -87,13 +87,13 @@ class AnswerTable:
         with self._lock:
             if clear_count != self.clear_count or self._capacity == 0:
                 return
-            known = self._answers.get(name)
-            if known is None:
+            earlier = self._answers.get(name)
+            if earlier is None:
                 answer.last = self._absent.pop(name, self._floor)
-            elif known.at > answer.at and (known.made_by, known.until) == (answer.made_by, answer.until):
+            elif earlier.at > answer.at and (earlier.made_by, earlier.until) == (answer.made_by, answer.until):
                 return
             else:
-                answer.last = known.last
+                answer.last = earlier.last
             self.late += answer.last > answer.at
             self._answers[name] = answer
             if len(self._answers) > self._capacity:
@@ -110,9 +110,9 @@ class AnswerTable:
         with self._lock:
             if clear_count != self.clear_count or answer.at < self.epoch or not is_unmarked():
                 return None
-            known = self._answers.get(name)
+            earlier = self._answers.get(name)
             # `last` may be the floor alone; no entry is later than `at`, whatever it says.
-            answer.last = min(answer.at, self._absent.pop(name, self._floor) if known is None else known.last)
+            answer.last = min(answer.at, self._absent.pop(name, self._floor) if earlier is None else earlier.last)
             self._answers[name] = answer
             self.adopted += 1
             if len(self._answers) > self._capacity:
