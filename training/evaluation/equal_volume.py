@@ -90,14 +90,16 @@ def compare_pairs(
 
     Intervals of 95 % are paired by seller.
     """
-    found = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
-    own = found[CANDIDATE]
+    aucs = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
+    candidate_auc = aucs[CANDIDATE]
     differences = {
-        f"{CANDIDATE}-{name}": estimate_by_jackknife(own.value - other.value, own.influence - other.influence)
-        for name, other in found.items()
+        f"{CANDIDATE}-{name}": estimate_by_jackknife(
+            candidate_auc.value - other.value, candidate_auc.influence - other.influence
+        )
+        for name, other in aucs.items()
         if name != CANDIDATE
     }
-    return found, differences
+    return aucs, differences
 
 
 class _Counts:
@@ -128,14 +130,14 @@ class _Counts:
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _sum_below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
-        found = np.zeros(len(rank))
+        sums = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
             one = (rank >> bit) & 1 == 1
-            found += np.where(one, weights[last] - weights[first], 0.0)
+            sums += np.where(one, weights[last] - weights[first], 0.0)
             left, right, all_zeros = zeros[first], zeros[last], zeros[-1]
             first = np.where(one, all_zeros + first - left, left)
             last = np.where(one, all_zeros + last - right, right)
-        return found
+        return sums
 
 
 def _add_up(values: Floats) -> Floats:
