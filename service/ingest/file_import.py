@@ -219,15 +219,14 @@ class _Run:
         batch: list[tuple[int, Entry]] = []
         with closing(items):
             for line, group in groupby(items, key=itemgetter(0)):
-                made = _reject_without_reports([entry for _, entry in group])
-                for entry in made:
-                    if isinstance(entry, RowRejected):
-                        self._reject(line, str(entry))
-                sound = [(line, entry) for entry in made if isinstance(entry, Entry)]
+                made = [entry for _, entry in group]
+                sound = [entry for entry in made if isinstance(entry, Entry)]
+                if len(sound) < len(made):
+                    sound = [*self._reject_row(line, made)]
                 if len(batch) + len(sound) > MAX_BATCH:  # some entries of a row refer to others
                     self._append(batch)
                     batch = []
-                batch += sound
+                batch += [(line, entry) for entry in sound]
                 if len(batch) >= MAX_BATCH:
                     self._append(batch)
                     batch = []
@@ -235,6 +234,13 @@ class _Run:
         self._append(batch)
         _, total = self._done()
         self._progress(step, total, total)
+
+    def _reject_row(self, line: int, made: Sequence[Entry | RowRejected]) -> Iterator[Entry]:
+        for entry in _reject_without_reports(made):
+            if isinstance(entry, RowRejected):
+                self._reject(line, str(entry))
+            else:
+                yield entry
 
     def _append(self, batch: list[tuple[int, Entry]]) -> None:
         if not batch:

@@ -32,10 +32,12 @@ MAX_GROWTH = 4
 """A ledger that outgrew its buckets so many times is exported anew."""
 
 SPAN_ROWS = 500_000
-"""Rows that are committed at once; they are in memory."""
+"""Rows that are committed at once."""
 
 MAX_FILES = 8
-"""More files of one bucket become one."""
+"""More files of one bucket become one; amid a long export, more than MAX_FILES_AMID."""
+
+MAX_FILES_AMID = 8 * MAX_FILES
 
 Progress = Callable[[str, int, int], None]
 
@@ -104,9 +106,10 @@ def export_entries(ledger: Ledger, store: Store, marketplace: str, cut: Cut, pro
     done = done._replace(target=cut.sequence, chain="" if chain is None else chain.hex())
     if done.sequence >= cut.sequence:
         return done
-    for rows, sequence in _list_spans(ledger, marketplace, cut, done.sequence):
-        files = (*done.files, *_write_span(store, rows, done.buckets))
-        files = tuple(_compact(store, files))
+    for frame, sequence in _list_spans(ledger, marketplace, cut, done.sequence):
+        files = (*done.files, *_write_span(store, frame, done.buckets))
+        most = MAX_FILES if sequence == cut.sequence else MAX_FILES_AMID
+        files = tuple(_compact(store, files, most))
         done = done._replace(number=done.number + 1, sequence=sequence, files=files)
         if not store.create(f"_export/{done.number:09d}.json", done.encode()):
             raise ConfigurationWrong(f"another command exports into {store.place}; repeat this one when that is done")
@@ -128,25 +131,22 @@ def _is_of(ledger: Ledger, done: ExportResult, marketplace: str) -> bool:
     return done.marketplace == marketplace and (not done.number or (chain is not None and chain.hex() == done.chain))
 
 
-def _list_spans(ledger: Ledger, marketplace: str, cut: Cut, after: int) -> Iterator[tuple[list[Any], int]]:
-    rows: list[Any] = []
+def _list_spans(ledger: Ledger, marketplace: str, cut: Cut, after: int) -> Iterator[tuple[pl.DataFrame, int]]:
+    frames = [make_frame(())]
     for chunk in ledger.entries.export(marketplace, cut, after=after):
-        rows += chunk
-        if len(rows) >= SPAN_ROWS:
-            yield rows, rows[-1][0]
-            rows = []
-    yield rows, cut.sequence
+        frames.append(make_frame(chunk))
+        if sum(map(len, frames)) >= SPAN_ROWS:
+            yield pl.concat(frames), chunk[-1][0]
+            frames = frames[:1]
+    yield pl.concat(frames), cut.sequence
 
 
-def _write_span(store: Store, rows: Sequence[Any], buckets: int) -> Iterator[EntryFile]:
-    if not rows:
-        return
-    frame = make_frame(rows)
+def _write_span(store: Store, frame: pl.DataFrame, buckets: int) -> Iterator[EntryFile]:
     sellers = frame["seller"].unique()
     bucket_of = pl.Series([find_bucket(seller, buckets) for seller in sellers], dtype=pl.Int64)
     bucket = frame["seller"].replace_strict(sellers, bucket_of, return_dtype=pl.Int64)
-    for part in frame.with_columns(bucket.alias("bucket")).partition_by("bucket", maintain_order=True):
-        yield _write_file(store, part.select(*SCHEMA), int(part["bucket"][0]))
+    for number in bucket.unique().sort():
+        yield _write_file(store, frame.filter(bucket == number), number)
 
 
 def _write_file(store: Store, frame: pl.DataFrame, bucket: int) -> EntryFile:
@@ -159,12 +159,12 @@ def _write_file(store: Store, frame: pl.DataFrame, bucket: int) -> EntryFile:
     return EntryFile(path, bucket, len(frame), frame["seller"].n_unique(), len(data), sha256(data).hexdigest())
 
 
-def _compact(store: Store, files: Sequence[EntryFile]) -> Iterator[EntryFile]:
+def _compact(store: Store, files: Sequence[EntryFile], most: int) -> Iterator[EntryFile]:
     of_bucket: dict[int, list[EntryFile]] = {}
     for file in files:
         of_bucket.setdefault(file.bucket, []).append(file)
     for bucket, own in sorted(of_bucket.items()):
-        if len(own) <= MAX_FILES:
+        if len(own) <= most:
             yield from own
         else:
             yield _write_file(store, pl.concat(read_files(store, own, list(SCHEMA))), bucket)

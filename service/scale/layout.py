@@ -56,7 +56,8 @@ def find_bucket(seller: str, buckets: int) -> int:
 
 def make_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     """Return exported rows with the columns of SCHEMA, without sealed texts."""
-    frame = pl.DataFrame(rows, schema=LEDGER_SCHEMA, orient="row")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(LEDGER_SCHEMA)}
+    frame = pl.DataFrame(columns, schema=LEDGER_SCHEMA)
     content = pl.col("content").str.replace(r',"sealed":"[^"]*"', "")
     is_read = pl.col("kind").is_in([int(Kind.VIOLATION), int(Kind.INSPECTION)])
     texts = [pl.when(is_read).then("content").str.json_path_match(f"$.{name}").alias(name) for name in _FROM_CONTENT]

@@ -92,7 +92,6 @@ def add_days(text: str, days: int) -> str:
     return format_time(parse_time(text) + days * DAY)
 
 
-@lru_cache(maxsize=65_536)
 def day_text(text: str) -> str:
     """Return the UTC day of a date or time in RFC 3339; else the text itself."""
     if is_date(text):

@@ -164,12 +164,12 @@ def dated_value(value: Value, field: str, shape: str | None, dates: Dates) -> Va
     if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
         return value
 
-    def read(row: Row) -> str:
-        text = value(row).strip()
+    @lru_cache(maxsize=4_096)
+    def standardise(text: str) -> str:
         text = read_text(field, text, dates.canonical) if text else ""
         return day_text(text) if shape == "day" else text
 
-    return read
+    return lambda row: standardise(value(row).strip())
 
 
 COUNTS = frozenset(["count", "sum"])
@@ -433,7 +433,6 @@ class MappingRule:
                 yield self._first_line[key], error
 
     def forget_counts(self) -> None:
-        """Begin counted entries anew, for another file."""
         self._seen.clear()
         self._first_line.clear()
 

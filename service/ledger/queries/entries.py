@@ -121,8 +121,10 @@ class EntryQueries:
         """
         query = _EXPORT.where(*SEEN) if bounded else _EXPORT
         while True:
-            found = self.clock.rows_as_of(cut, query, marketplace=marketplace, after=after, chunk=chunk)
-            rows = [tuple(row) for row in found]
+            values = {"last": cut.sequence, "observe_time": cut.observe_time, "marketplace": marketplace}
+            with self.clock.as_of(cut.sequence) as connection:
+                cursor: Any = connection.execute(query, {**values, "after": after, "chunk": chunk}).cursor
+                rows: list[tuple[Any, ...]] = cursor.fetchall()  # without SQLAlchemy's rows, a fifth of an export
             if rows:
                 yield rows
             if len(rows) < chunk:
