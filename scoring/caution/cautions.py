@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from scoring.base.arrays import NEVER, Bools
+from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import CautionSignal, Kind, Source
-from scoring.base.time import DAY
+from scoring.base.time import DAY, SECOND
 from scoring.caution.flow_signals import FlowMeasurement, FlowTable, list_days_at_trigger
 from scoring.caution.history import (
     MAX_LATE_DAYS,
@@ -95,25 +95,43 @@ def find_cautions(
 
 def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bools:
     """Return whether a case's entries could set off a caution in force; never miss one."""
-    columns = seller_facts.table.columns
+    columns, time = seller_facts.columns, seller_facts.observe_time
     is_possible: Bools = np.zeros(columns.cases, dtype=np.bool_)
-    if any(isinstance(rule.trigger, ControlSign) for rule in table.rules):
-        is_possible[columns.case[columns.kind == Kind.CONTROL]] = True
-        is_possible |= np.bincount(columns.case[columns.kind == Kind.IDENTITY], minlength=columns.cases) > 1
+    days = max((rule.days for rule in table.rules if isinstance(rule.trigger, ControlSign)), default=0)
+    if days:
+        about = columns.take((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY))
+        is_new = np.maximum(about.occur_time, about.report_time) >= time - days * DAY
+        is_sign = (about.kind == Kind.CONTROL) | (np.bincount(about.case, minlength=columns.cases)[about.case] > 1)
+        is_possible[about.case[is_new & is_sign]] = True
     judged = seller_facts.visible.judged
-    known_time = np.maximum(judged.reports.occur_time, judged.reports.report_time)
-    weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
-    for source, row in table.weights.items():
-        weights[source], limits[source] = row.weight, row.at_most
+    reports = judged.reports
+    known_time = np.maximum(reports.occur_time, reports.report_time)
     for rule in table.rules:
         if isinstance(trigger := rule.trigger, Reports):
-            counts = judged.stands & (known_time >= seller_facts.observe_time - (rule.days + trigger.days) * DAY)
-            counts &= (judged.severity >= trigger.severity) & np.isin(judged.reports.category, [*trigger.categories])
-            sums = np.zeros((columns.cases, len(weights)), dtype=np.int64)
-            sources = judged.reports.source[counts]
-            np.add.at(sums, (judged.reports.case[counts], sources), weights[sources])
-            is_possible |= np.minimum(sums, limits).sum(axis=1) >= trigger.weight
+            counts = judged.stands & (known_time >= time - (rule.days + trigger.days) * DAY)
+            counts &= (judged.severity >= trigger.severity) & np.isin(reports.category, [*trigger.categories])
+            places = np.flatnonzero(counts)
+            places = places[np.lexsort((known_time[places], reports.case[places]))]
+            case, second = reports.case[places], known_time[places] // SECOND
+            reached = _weigh_spans(case, second, reports.source[places], trigger.days, table) >= trigger.weight
+            is_possible[case[reached & (second >= time // SECOND - rule.days * DAY // SECOND)]] = True
     return is_possible
+
+
+def _weigh_spans(case: Ints, second: Ints, source: Ints, days: int, table: CautionTable) -> Ints:
+    """Return the most that the reports of `days` days up to each one can weigh; all are by case and second."""
+    weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
+    for name, row in table.weights.items():
+        weights[name], limits[name] = row.weight, row.at_most
+    of_sources = np.zeros((len(case) + 1, len(weights)), dtype=np.int64)
+    of_sources[np.arange(len(case)) + 1, source] = weights[source]
+    until = np.cumsum(of_sources, axis=0)
+    span = days * DAY // SECOND
+    moment = second - second.min(initial=NEVER) + span
+    key = case * (moment.max(initial=0) + 1) + moment
+    sums = until[1:] - until[np.searchsorted(key, key - span)]
+    weighed: Ints = np.minimum(sums, limits).sum(axis=1)
+    return weighed
 
 
 def choose_first_recent_day(observe_time: int, table: CautionTable) -> int:

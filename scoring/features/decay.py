@@ -23,11 +23,14 @@ EXPOSURE_BITS = 20
 """The weight of exposure is 2^20, so a day's product with bounded orders fits into 64 bits."""
 
 LIMB_BITS = 24
+AMOUNT_BITS = 11
+"""Amounts of up to 2^44 have four limbs."""
 
-DENSE = 2
-"""Products of whole matrices take no longer up to so many slots per fact."""
+EXACT = 1 << 53
+"""Whole numbers below are exact in float64, whose products of matrices are fast."""
 
 FEW_SLOTS = 4_096
+"""Products of whole matrices take no longer up to so many."""
 
 _SPAN = UNIT_BITS + 1  # half-lives; from here on the weight is at most 1/2 of the last bit, which rounds to even: 0
 _EXTRA_BITS = 80
@@ -53,37 +56,48 @@ def decay_table(half_life: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, largest: int) -> Floats:
-    """Return the exact sums of weight x amount by place, as limbs of shape (2, rows, P, places) for `join_limbs`.
+def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
+    """Return the exact sums of weight x amount by place, each rounded once, of shape (rows, places).
 
-    `weight` >= 0: at most 2^46, of shape (rows, columns). `column` and `place`, by fact, and `amounts` >= 0, of shape
-    (P, facts). `largest`: a bound of weight x amount. `add_up([[2, 3, 5]], [0, 1, 2], [[10, 1, 1]], [0, 0, 2], 3, 50)`
-    is 23, 0, 5.
+    `weight` >= 0: below 2^48, of shape (rows, columns). `column`, `place` and `amounts` >= 0: by fact. The amounts of a
+    place are below 2^29 together; else each below 2^44, and weights at most 2^20. `add_up([[2, 3, 5]], [0, 1, 2],
+    [10, 1, 1], [0, 0, 2], 3)` is 23, 0, 5.
     """
-    (rows, columns), facts, kinds = weight.shape, len(column), len(amounts)
-    out = np.zeros((2, rows, kinds, places))
-    if not facts or not rows:
-        return out
-    if facts * largest < 1 << 63 and columns * places <= max(DENSE * facts, FEW_SLOTS):
-        slots = column * places + place
-        table = np.stack(
-            [np.bincount(slots, amount, columns * places).reshape(columns, places) for amount in amounts], 1
-        )
-        exact = np.float64 if facts * largest < 1 << 53 else np.int64  # matrices of floats multiply faster
-        sums = weight.astype(exact) @ table.reshape(columns, -1).astype(exact)
-        return np.stack(split_limbs(sums.astype(np.int64))).reshape(out.shape).astype(np.float64)
-    order = np.argsort(place, kind="stable")
-    column, amounts, place = column[order], amounts[:, order], place[order]
-    by_column, step = np.ascontiguousarray(weight.T), ((1 << 63) - 1) // max(largest, 1)
-    for first in range(0, facts, step):  # the sums of so many facts fit into 64 bits
-        part = slice(first, first + step)
-        starts = np.flatnonzero(first_of_runs(place[part]))
-        found, ends = place[part][starts], np.append(starts, len(place[part]))
-        for kind, amount in enumerate(amounts[:, part]):
-            sums = csr_array((amount, column[part], ends), shape=(len(starts), columns)) @ by_column
-            for limb, of_sums in zip(out, split_limbs(sums), strict=True):
-                limb[:, kind, found] += of_sums.T
+    counted = np.flatnonzero(amounts)
+    column, amounts, place = column[counted], amounts[counted], place[counted]
+    if not len(counted) or not len(weight):
+        return np.zeros((len(weight), places))
+    if np.bincount(place, weight.max(axis=0)[column].astype(np.float64) * amounts).max() < EXACT // 2:
+        return _multiply(weight, column, amounts, place, places)
+    if np.bincount(place, amounts).max() < EXACT >> LIMB_BITS:
+        return _join_sums([_multiply(part, column, amounts, place, places) for part in split_limbs(weight)], LIMB_BITS)
+    parts = [amounts >> shift & ((1 << AMOUNT_BITS) - 1) for shift in range(3 * AMOUNT_BITS, -1, -AMOUNT_BITS)]
+    return _join_sums([_multiply(weight, column, part, place, places) for part in parts], AMOUNT_BITS)
+
+
+def _multiply(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
+    columns = weight.shape[1]
+    if columns * places <= FEW_SLOTS:
+        table = np.bincount(column * places + place, amounts, columns * places).reshape(columns, places)
+        return np.asarray(weight.astype(np.float64) @ table, dtype=np.float64)
+    if (place[1:] < place[:-1]).any():
+        order = np.argsort(place, kind="stable")
+        column, amounts, place = column[order], amounts[order], place[order]
+    starts = np.flatnonzero(first_of_runs(place))
+    rows = csr_array((amounts.astype(np.float64), column, np.append(starts, len(place))), (len(starts), columns))
+    out = np.zeros((len(weight), places))
+    out[:, place[starts]] = (rows @ np.ascontiguousarray(weight.T, dtype=np.float64)).T
     return out
+
+
+def _join_sums(sums: Sequence[Floats], bits: int) -> Floats:
+    """Join sums of limbs of so many bits, the highest first."""
+    high, low = np.zeros((2, *sums[0].shape), dtype=np.int64)
+    for limb, of_limb in enumerate(reversed(sums)):
+        high += of_limb.astype(np.int64)
+        low += (high & ((1 << bits) - 1)) << bits * limb
+        high >>= bits
+    return np.asarray(high * float(1 << bits * len(sums)) + low, dtype=np.float64)
 
 
 def split_limbs(values: Ints) -> tuple[Ints, Ints]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Bools, Floats, Ints, first_of_runs, reduce_runs
 from scoring.base.enums import Category, Severity
-from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, add_up, decay_table, join_limbs
+from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, add_up, decay_table
 from scoring.features.facts import Facts
 from scoring.features.findings import FindingKind
 from scoring.features.views import Views, view_at_one_time
@@ -28,9 +28,6 @@ FINDING_HALF_LIVES = (90, 365)
 
 WORST_DAYS = 730
 RECENT_DAYS = 365
-
-MASS_BITS = UNIT_BITS + 6
-"""A mass is at most 2^46: a severity weighs at most 63."""
 
 MIXED_CELLS = 1_000_000
 """Values of facts compared at once: 8 MB."""
@@ -164,16 +161,15 @@ class Folder:
         age, column = views.exposure_ages.table, views.exposure_ages.column
         weight = np.concatenate([self._exposure_tables.take(age, axis=1, mode="clip"), (age < NEVER)[None]])
         amounts = np.stack([views.exposure_orders, views.exposure_failures])
-        largest = int(amounts.max(initial=0)) << EXPOSURE_BITS
-        sums = _add_up_views(weight, column, amounts, views.exposure_case, views.facts.cases, largest)
+        sums = _add_up_views(weight, column, amounts, views.exposure_case, views.facts.cases)
         return sums[:, :-1] / float(1 << EXPOSURE_BITS), sums[:, -1]
 
     def _fold_findings(self, views: Views) -> Floats:
         n, findings = views.facts.cases, views.findings
         weight = self._finding_tables.take(views.finding_ages.table, axis=1, mode="clip")
-        place, once = (findings.finding - 1) * n + findings.case, np.ones((1, len(findings.case)), dtype=np.int64)
-        [sums] = _add_up_views(weight, views.finding_ages.column, once, place, len(FindingKind) * n, UNIT)
-        return _split_places(sums, len(FindingKind), n) / UNIT
+        once = findings.finding == np.arange(1, len(FindingKind) + 1)[:, None]
+        sums = _add_up_views(weight, views.finding_ages.column, once.astype(np.int64), findings.case, n)
+        return sums.swapaxes(0, 1) / UNIT
 
     def effective_size_terms(self, facts: Facts, n: int) -> tuple[Floats, Floats]:
         """Return, for the first n cases, sums of orders times squared decay, and of orders of the last 365 days.
@@ -183,8 +179,7 @@ class Folder:
         count = int(np.searchsorted(facts.exposure_case, n))
         case, orders = facts.exposure_case[:count], facts.exposure_orders[:count]
         weight = self._size_tables.take(facts.observe_day[case] - facts.exposure_day[:count], axis=1, mode="clip")
-        largest = int(orders.max(initial=0)) << 2 * SQUARE_BITS
-        squares, recent = join_limbs(add_up(weight, np.arange(count), orders[None], case, n, largest))[:, 0]
+        squares, recent = add_up(weight, np.arange(count), orders, case, n)
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _fold_violations(self, views: Views, series: Floats) -> dict[str, Any]:
@@ -201,7 +196,8 @@ class Folder:
         worth = self._severity_weights[severity][None]
         is_first, place = first_of_runs(v.case, v.incident, v.category), (v.category - 1) * n + v.case
         [masses] = _add_up_largest(weight, column, worth, is_first, place, len(Category) * n)
-        series[:, : len(Category)] = _split_places(masses, len(Category), n) / UNIT
+        by_category = masses.reshape(several, views.number, len(Category), n).swapaxes(1, 2)
+        series[:, : len(Category)] = by_category.reshape(several, len(Category), cases) / UNIT
         worth = np.concatenate([worth, severity >= np.array(FLOORS)[:, None, None]])
         weight = np.concatenate([weight, [age < NEVER, age < RECENT_DAYS]])
         sums = _add_up_largest(weight, column, worth, first_of_runs(v.case, v.incident), v.case, n)
@@ -220,23 +216,23 @@ def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, pl
     starts, run = np.flatnonzero(is_first), np.cumsum(is_first) - 1
     is_odd = (column != column[starts][run]) | (worth != worth[:, :1]).any(axis=(0, 1))
     is_mixed = reduce_runs(np.logical_or, is_odd, starts)
-    alone, amounts = ~is_mixed, reduce_runs(np.maximum, worth[:, 0], starts)
-    of_runs = column[starts][alone], amounts[:, alone], place[starts][alone]
-    limbs = add_up(weight.reshape(-1, columns), *of_runs, places, 1 << MASS_BITS)
-    limbs = limbs.reshape(2, tables, number, len(worth), places)
+    amounts = reduce_runs(np.maximum, worth[:, 0], starts)
+    columns_of = np.tile(column[starts], (len(worth), 1))
     if is_mixed.any():
-        facts = np.flatnonzero(is_mixed[run])
-        starts, place = np.flatnonzero(is_first[facts]), place[starts][is_mixed]
-        once = np.arange(len(starts)), np.ones((1, len(starts)), dtype=np.int64)
+        facts, amounts = np.flatnonzero(is_mixed[run]), np.where(is_mixed, 1, amounts)
         of_facts = np.broadcast_to(worth[..., facts], (len(worth), number, len(facts)))
         step = max(MIXED_CELLS // (tables * of_facts[:, 0].size), 1)
-        for first in range(0, number, step):
-            part = slice(first, first + step)
-            values = weight[:, None, part, column[facts]] * of_facts[:, part]
-            largest = np.maximum.reduceat(values, starts, axis=-1).reshape(-1, len(starts))
-            more = add_up(largest, *once, place, places, 1 << MASS_BITS)
-            limbs[:, :, part] += more.reshape(2, tables, len(worth), -1, places).swapaxes(2, 3)
-    return join_limbs(limbs).transpose(2, 0, 1, 3).reshape(len(worth), tables, -1)
+        largest = [
+            np.maximum.reduceat(
+                weight[:, None, part, column[facts]] * of_facts[:, part], np.flatnonzero(is_first[facts]), axis=-1
+            )
+            for part in (slice(first, first + step) for first in range(0, number, step))
+        ]
+        # Each mixed run has a column of its own, by kind of worth.
+        own = np.concatenate(largest, axis=2).swapaxes(1, 2).reshape(tables, number, -1)
+        columns_of[:, is_mixed] = np.arange(columns, columns + own.shape[-1]).reshape(len(worth), -1)
+        weight = np.concatenate([weight, own], axis=-1)
+    return _add_up_views(weight, columns_of, amounts, place[starts], places)
 
 
 def _find_extremes(views: Views) -> dict[str, Any]:
@@ -260,17 +256,17 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
     return stacked
 
 
-def _add_up_views(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int, largest: int) -> Floats:
-    """Return the sums of weights of shape (tables, K, columns): exact, of shape (P, tables, K x places)."""
-    tables, number, columns = weight.shape
-    limbs = add_up(weight.reshape(tables * number, columns), column, amounts, place, places, largest)
-    sums = join_limbs(limbs).reshape(tables, number, len(amounts), places).transpose(2, 0, 1, 3)
-    return sums.reshape(len(amounts), tables, number * places)
+def _add_up_views(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
+    """Return the sums of weights of shape (tables, K, columns): exact, of shape (P, tables, K x places).
 
-
-def _split_places(sums: Floats, places: int, n: int) -> Floats:
-    number = sums.shape[1] // (places * n) if n else 0
-    return sums.reshape(len(sums), number, places, n).swapaxes(1, 2).reshape(len(sums), places, number * n)
+    `amounts`: of shape (P, facts); `column` likewise, or one for all.
+    """
+    (tables, number, columns), kinds = weight.shape, len(amounts)
+    of_kinds = np.arange(kinds)[:, None] * places + place
+    column = np.broadcast_to(column, amounts.shape)
+    weight = weight.reshape(tables * number, columns)
+    sums = add_up(weight, column.ravel(), amounts.ravel(), of_kinds.ravel(), kinds * places)
+    return sums.reshape(tables, number, kinds, places).transpose(2, 0, 1, 3).reshape(kinds, tables, number * places)
 
 
 def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:

@@ -99,7 +99,8 @@ def compute_chosen_points(
     attributes = None
     if any(isinstance(feature, AttributeFeature) for feature in artifact.read_features):
         attributes = attributes_of(rows, identity_row[is_chosen].tolist())
-    x = matrix(sums, artifact.read_features, attributes, np.flatnonzero(is_chosen))
+    cases = None if is_chosen.all() else np.flatnonzero(is_chosen)
+    x = matrix(sums, artifact.read_features, attributes, cases)
     raw = artifact.raw_score(x)
     points = np.zeros(is_chosen.shape, dtype=np.int64)
     points[is_chosen] = artifact.scale.points(raw)

@@ -1,5 +1,6 @@
 """One task of a run: it scores the sellers of its own files into its own part, and commits that by a receipt."""
 
+import ctypes
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -136,8 +137,17 @@ def open_run(place: str) -> OpenRun:
     return _open_run(place, Store(place).read(MANIFEST))
 
 
+def _keep_freed_memory() -> None:
+    """Let the C library keep the memory of a batch for the next one: fresh pages take a quarter of the time."""
+    with suppress(AttributeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
+        library.mallopt(-1, 128 << 20)  # M_TRIM_THRESHOLD
+
+
 @lru_cache(4)
 def _open_run(place: str, data: bytes) -> OpenRun:
+    _keep_freed_memory()
     store, manifest = Store(place), read_manifest(data, place)
     if (manifest.head.core, manifest.head.contract) != (core_digest(), contract_digest()):
         raise ConfigurationWrong(f"{place} was planned by another release; install that one here, or plan it again")
@@ -266,7 +276,9 @@ def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str
     with suppress(ConfigurationWrong):
         frame = _read_whole(Store(before.place), *task.earlier)
         head = run.manifest.head._replace(day=before.day, sequence=before.sequence)
-        if not _is_of_run(frame, head, task, run.manifest.buckets):
+        points = frame["midnights"]
+        is_whole = (points.list.len() == days).all() and not points.explode().null_count()
+        if not is_whole or not _is_of_run(frame, head, task, run.manifest.buckets):
             return {}
         is_new = (pl.max_horizontal("occur_time", "report_time") >= before.observe_time) | (
             pl.col("sequence") > before.sequence

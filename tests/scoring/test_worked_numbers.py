@@ -12,7 +12,7 @@ from scoring.base.time import day_of, format_day, format_time, parse_day, parse_
 from scoring.entries.lifecycle import TRANSITIONS, allowed_actions, next_status
 from scoring.entries.violation_types import severity_of, violation_types
 from scoring.features.columns import columns_of
-from scoring.features.decay import HALF_LIVES, add_up, decay_table, join_limbs
+from scoring.features.decay import HALF_LIVES, add_up, decay_table
 from scoring.features.facts import resolve
 from scoring.features.fold import Folder
 from scoring.features.table import FEATURES
@@ -48,11 +48,10 @@ def test_sums_of_products_are_exact_however_large(
     items = [(items[0][0] if are_alike else weight, amount >> smaller, place) for weight, amount, place in items]
     weight, amount, place = (np.array([item[k] for item in items], dtype=np.int64) for k in range(3))
     column = np.zeros(len(items), dtype=np.int64) if are_alike else np.arange(len(items))
-    largest = int(amount.max(initial=0)) << 20
-    sums = join_limbs(add_up(weight[None], column, amount[None], place, 4, largest))
-    assert sums.tolist() == [[[float(sum(w * a for w, a, p in items if p == k)) for k in range(4)]]]
-    worked = add_up(np.array([[2, 3, 5]]), np.arange(3), np.array([[10, 1, 1]]), np.array([0, 0, 2]), 3, 50)
-    assert join_limbs(worked).tolist() == [[[23, 0, 5]]]
+    sums = add_up(weight[None], column, amount, place, 4)
+    assert sums.tolist() == [[float(sum(w * a for w, a, p in items if p == k)) for k in range(4)]]
+    worked = add_up(np.array([[2, 3, 5]]), np.arange(3), np.array([10, 1, 1]), np.array([0, 0, 2]), 3)
+    assert worked.tolist() == [[23, 0, 5]]
 
 
 def test_the_worked_scale() -> None:

@@ -94,16 +94,18 @@ def test_answers_roll_over_to_the_next_day(ledger: Ledger, tmp_path: Path, clock
     assert [json.loads(one)["sha256"] for one in rolled] == [json.loads(one)["sha256"] for one in anew]
 
 
-@pytest.mark.parametrize("days_off", [0, 7])
+@pytest.mark.parametrize(
+    ("days_off", "midnights", "is_own"), [(0, [0] * 14, True), (7, [0] * 14, False), (0, [0] * 12, False)]
+)
 def test_only_own_parts_without_new_facts_roll_over(
-    ledger: Ledger, tmp_path: Path, clock: Clock, days_off: int
+    ledger: Ledger, tmp_path: Path, clock: Clock, days_off: int, midnights: list[int], is_own: bool
 ) -> None:
     ledger.append(MARKET, [*known("old"), *known("new")])
     first = planned(ledger, tmp_path / "scale")
     for task in first.manifest.tasks:
         receipt = run_task(first.store.place, task.line)
         zeros = read_scores_of_task(*first, task).with_columns(
-            pl.col("day") - days_off, pl.lit([0] * 14).cast(pl.List(pl.Int64)).alias("midnights")
+            pl.col("day") - days_off, pl.lit(midnights).cast(pl.List(pl.Int64)).alias("midnights")
         )
         zeros.write_parquet(folder_of(first) / receipt.part)
         digest = sha256((folder_of(first) / receipt.part).read_bytes()).hexdigest()
@@ -116,8 +118,8 @@ def test_only_own_parts_without_new_facts_roll_over(
         run_task(run.store.place, task.line)
         found |= dict(read_scores_of_task(*run, task).select("seller", "midnights").iter_rows())
     assert found["old"][0] > 0
-    assert (found["old"][1:] == [0] * 13) == (days_off == 0)
-    assert (min(found["old"]) > 0) == (days_off > 0)
+    assert (found["old"][1:] == [0] * 13) == is_own
+    assert (min(found["old"]) > 0) != is_own
     assert min(found["new"]) > 0
 
 
