@@ -119,7 +119,7 @@ def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bool
 
 
 def _weigh_spans(case: Ints, second: Ints, source: Ints, days: int, table: CautionTable) -> Ints:
-    """Return the most that the reports of `days` days up to each one can weigh; all are by case and second."""
+    """Return the most that reports of `days` days up to each weigh; by case and second."""
     weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
     for name, row in table.weights.items():
         weights[name], limits[name] = row.weight, row.at_most

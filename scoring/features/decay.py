@@ -24,10 +24,10 @@ EXPOSURE_BITS = 20
 
 LIMB_BITS = 24
 AMOUNT_BITS = 11
-"""Amounts of up to 2^44 have four limbs."""
+"""Amounts have four limbs."""
 
 EXACT = 1 << 53
-"""Whole numbers below are exact in float64, whose products of matrices are fast."""
+"""Whole numbers below are exact in float64."""
 
 FEW_SLOTS = 4_096
 """Products of whole matrices take no longer up to so many."""
@@ -59,9 +59,8 @@ def decay_table(half_life: int) -> tuple[int, ...]:
 def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
     """Return the exact sums of weight x amount by place, each rounded once, of shape (rows, places).
 
-    `weight` >= 0: below 2^48, of shape (rows, columns). `column`, `place` and `amounts` >= 0: by fact. The amounts of a
-    place are below 2^29 together; else each below 2^44, and weights at most 2^20. `add_up([[2, 3, 5]], [0, 1, 2],
-    [10, 1, 1], [0, 0, 2], 3)` is 23, 0, 5.
+    `weight`: below 2^48, of shape (rows, columns). Amounts of 2^29 at one place: each below 2^44, with weights up to 2^20.
+    `add_up([[2, 3, 5]], [0, 1, 2], [10, 1, 1], [0, 0, 2], 3)` is 23, 0, 5.
     """
     counted = np.flatnonzero(amounts)
     column, amounts, place = column[counted], amounts[counted], place[counted]
@@ -91,7 +90,6 @@ def _multiply(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: in
 
 
 def _join_sums(sums: Sequence[Floats], bits: int) -> Floats:
-    """Join sums of limbs of so many bits, the highest first."""
     high, low = np.zeros((2, *sums[0].shape), dtype=np.int64)
     for limb, of_limb in enumerate(reversed(sums)):
         high += of_limb.astype(np.int64)
@@ -101,7 +99,7 @@ def _join_sums(sums: Sequence[Floats], bits: int) -> Floats:
 
 
 def split_limbs(values: Ints) -> tuple[Ints, Ints]:
-    """Return the values above their lowest LIMB_BITS bits, and these bits; their sums never wrap."""
+    """Return the values above their lowest LIMB_BITS bits, and these bits."""
     return values >> LIMB_BITS, values & ((1 << LIMB_BITS) - 1)
 
 

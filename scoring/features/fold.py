@@ -228,7 +228,6 @@ def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, pl
             )
             for part in (slice(first, first + step) for first in range(0, number, step))
         ]
-        # Each mixed run has a column of its own, by kind of worth.
         own = np.concatenate(largest, axis=2).swapaxes(1, 2).reshape(tables, number, -1)
         columns_of[:, is_mixed] = np.arange(columns, columns + own.shape[-1]).reshape(len(worth), -1)
         weight = np.concatenate([weight, own], axis=-1)
@@ -259,7 +258,7 @@ def _stack_tables(tables: Sequence[Ints]) -> Ints:
 def _add_up_views(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
     """Return the sums of weights of shape (tables, K, columns): exact, of shape (P, tables, K x places).
 
-    `amounts`: of shape (P, facts); `column` likewise, or one for all.
+    `amounts`: of shape (P, facts).
     """
     (tables, number, columns), kinds = weight.shape, len(amounts)
     of_kinds = np.arange(kinds)[:, None] * places + place

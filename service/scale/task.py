@@ -138,8 +138,8 @@ def open_run(place: str) -> OpenRun:
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep the memory of a batch for the next one: fresh pages take a quarter of the time."""
-    with suppress(AttributeError):  # another C library
+    """Keep a batch's memory for the next: fresh pages take a quarter of the time."""
+    with suppress(AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
         library.mallopt(-1, 128 << 20)  # M_TRIM_THRESHOLD
@@ -234,7 +234,7 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     entries = _read(run, task.files)
     midnights = _list_midnights(run, task, entries)
     extracts = [Extract(entries)]
-    if midnights:  # a scorer reuses earlier points for all sellers of an extract or for none
+    if midnights:  # a scorer reuses midnights for a whole extract
         rolls_over = entries["seller"].is_in([*midnights])
         extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
     policies, models = _read_moves(run)
@@ -265,10 +265,7 @@ def _read(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
 
 
 def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str, list[int]]:
-    """Return the points at the last midnights, -1 if unknown, of sellers whose earlier answer rolls over.
-
-    Since that answer, no entry of theirs became known or visible, so each midnight has the same points as then.
-    """
+    """Return the points at the last midnights, -1 if unknown, of sellers without a newly known or visible entry."""
     before, days = run.manifest.earlier, run.policy.clear_days
     later = 0 if before is None else run.manifest.head.day - before.day
     if before is None or task.earlier is None or not 0 <= later < days:
