@@ -109,7 +109,7 @@ def log1p(x: Floats) -> Floats:
 
 
 def _fit_weights(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
-    """A free constant is fitted and not returned."""
+    """Return the weights without the free constant."""
     bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
 
     def loss(beta: Floats) -> tuple[float, Floats]:

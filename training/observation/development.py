@@ -236,7 +236,7 @@ def _find_first_month(days: Ints, share: Floats, least: float) -> Floats:
 
 
 def _find_shares(triangle: Floats, least: float) -> Floats:
-    """No growth is assumed with fewer than `least` sellers."""
+    """Assume no growth with fewer than `least` sellers."""
     growth = np.ones(triangle.shape[1])
     for age in range(triangle.shape[1] - 1):
         both = ~np.isnan(triangle[:, age + 1])

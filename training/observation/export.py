@@ -254,7 +254,7 @@ def _open_rows(path: Path) -> pl.LazyFrame:
 def _refuse_what_is_unknown(
     path: Path, table: pl.DataFrame, texts: Mapping[str, tuple[pl.Series, Collection[str]]]
 ) -> None:
-    """A value of a later release would count for nothing, in silence."""
+    """Refuse values of a later release, which would count for nothing."""
     of_violations = table.filter(pl.col("kind").is_in([Kind.VIOLATION, Kind.STATUS]))
     numbers = {"category": Category, "severity": Severity, "status": Status}
     stated: dict[str, tuple[pl.Series, Collection[Any]]] = {

@@ -130,7 +130,7 @@ def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
 
 
 def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, points: Ints) -> dict[str, Any]:
-    """If test rows need orders in the window, today's sellers need some in as many days before."""
+    """Choose today's sellers by orders in as many days, if test rows need some in the window."""
     study, end = job.study, job.study.point_at(job.table.end_day)
     everyone = np.arange(job.table.columns.cases, dtype=np.int64)
     if len(everyone) > MAX_ROWS:
