@@ -473,12 +473,22 @@ def test_a_commit_is_refused_if_the_other_code_does_not_prove_it(one: Running, m
         found["takes"]["largest"]["gross_minor"] //= 10
         return found
 
-    # a maker with a defect, which the other code finds
+    # a maker with a defect
     monkeypatch.setattr(loss_check, "certify", understate)
     error = refused("INVALID_ARGUMENT", "", commit, one, SAFE, assumptions=ASSUMED)
     assert [name for name, _ in error.fields] == ["text"]
     assert "the independent check refuses: the takes are not those" in str(error)
     assert [*one.policies.list_policy_moves()] == []
+
+
+def test_a_commit_overtaken_during_its_proof_is_refused(one: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaken(*arguments: object, **options: object) -> dict[str, Any]:
+        commit(one, SAFE)
+        one.policies.rollback_policy(**SAID)
+        return certify(*arguments, **options)
+
+    monkeypatch.setattr(loss_check, "certify", overtaken)  # no request waits here
+    refused("FAILED_PRECONDITION", "POLICY_MOVED", commit, one, SAFE, assumptions=ASSUMED)
 
 
 def limited(name: str, value: int, *measures: str) -> str:

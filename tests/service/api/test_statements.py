@@ -115,10 +115,12 @@ def test_a_tier_that_a_person_set_is_not_by_software_alone(tmp_path: Path) -> No
         set_by_hand = entry_pb.Entry(entry_id="o1", seller=seller_name(MARKET, "s1"))
         set_by_hand.override.CopyFrom(entry_pb.OverrideImposed(tier=entry_pb.TIER_PROBATION, **SAID))
         set_by_hand.override.until.FromDatetime(days_ago(-20))
-        client.append_entries(MARKET, [*reported()[:2], set_by_hand])
-        found = letters(running, "s1", audience=SELLER)
+        client.append_entries(MARKET, [*reported(), set_by_hand])
+        client.confirm_violation(MARKET, "v1", **SAID)
+        found = [one for one in letters(running, "s1", audience=SELLER) if one.reason_codes]
     assert found
     for letter in found:
+        assert [*letter.reason_codes] == ["OVERRIDDEN"]
         assert letter.automation == answer_pb.AUTOMATION_PARTIAL
         assert "A person set your tier until" in letter.text
         assert "Software alone" not in letter.text

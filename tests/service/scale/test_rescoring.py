@@ -19,6 +19,7 @@ from service.scale.rescoring import RescoringParts as Rescoring
 from service.shared_files import Store
 from tests.helpers.books import known
 from tests.helpers.builders import MARKET, NOW, Clock, confirmed, exposure, identity, status, violation
+from tests.helpers.databases import database
 from tests.helpers.generations import in_process, opened_file, records, rescored, rescored_by
 from tests.helpers.limits import Limit
 from tests.helpers.servers import Shelf
@@ -60,6 +61,14 @@ def test_progress_comes_to_all_sellers(ledger: Ledger, tmp_path: Path, limit: Li
     total = steps["rescore"][0][1]
     assert total > 1
     assert steps["rescore"] == [(0, total), *steps["write"]] == [(done, total) for done in range(total + 1)]
+
+
+def test_a_ledger_without_the_exported_entries_is_rescored(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(MARKET, [*known("a"), *known("b")])
+    assert rescored(ledger, tmp_path / "own").sellers == 2
+    with database("sqlite", tmp_path) as url, Ledger.open(url, clock=Clock()) as promoted:
+        promoted.append(MARKET, known("c"))
+        assert rescored(promoted, tmp_path / "own").sellers == 1
 
 
 def test_without_a_model_there_is_no_generation(ledger: Ledger, tmp_path: Path) -> None:
