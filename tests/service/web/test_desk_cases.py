@@ -201,6 +201,12 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_bytes() == damaged
 
 
+def test_a_file_of_an_earlier_desk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "desk.jsonl").touch()
+    with pytest.raises(ConfigurationWrong, match="desk.jsonl is an earlier release's"):
+        Journal(tmp_path / "desk.db")
+
+
 def test_what_a_later_desk_keeps_stays_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "desk.db"
     Journal(path).close()
