@@ -137,10 +137,18 @@ def _simulate_entries(number: int, sellers: int) -> pl.DataFrame:
         status=pl.when(on_arrival).then(int(Status.CONFIRMED)).otherwise(int(Status.ALLEGED)).cast(pl.Int64),
         content="content",
     )
+    decisions = _list_decisions(market.decisions, reports, names, violation)
+    empty = pl.DataFrame(schema=dict(SCHEMA))
+    table = pl.concat([empty, identities, exposure, violations, decisions], how="diagonal")
+    sequence = pl.int_range(pl.len(), dtype=pl.Int64) + number * 100_000_000 + 1
+    return table.with_columns(sequence=sequence, revision=pl.lit(0, pl.Int64)).sort("seller", "sequence")
+
+
+def _list_decisions(decisions: pl.DataFrame, reports: pl.DataFrame, names: pl.Expr, violation: pl.Expr) -> pl.DataFrame:
     owners = reports.select(pl.col("row").cast(pl.Int64).alias("violation"), "seller", "number")
     time_of_decision = (pl.col("day") + FIRST) * DAY + pl.col("second") * 1_000_000
-    decisions = (
-        market.decisions.filter(pl.col("day") < DAYS)
+    return (
+        decisions.filter(pl.col("day") < DAYS)
         .join(owners, on="violation")
         .select(
             seller=names,
@@ -153,10 +161,6 @@ def _simulate_entries(number: int, sellers: int) -> pl.DataFrame:
             content=pl.format('{{"violation":"{}"}}', violation),
         )
     )
-    empty = pl.DataFrame(schema=dict(SCHEMA))
-    table = pl.concat([empty, identities, exposure, violations, decisions], how="diagonal")
-    sequence = pl.int_range(pl.len(), dtype=pl.Int64) + number * 100_000_000 + 1
-    return table.with_columns(sequence=sequence, revision=pl.lit(0, pl.Int64)).sort("seller", "sequence")
 
 
 def _moment(name: str) -> pl.Expr:

@@ -88,12 +88,7 @@ def compare(
         served[CHAMPION] = served_log_odds(job.champion, champion)
         log_odds[CHAMPION] = served[CHAMPION] + _champion_offset(job.champion, test, study)
         champion_points = job.champion.scale.points(champion)
-    rankings = {
-        "points_rule": test.rule_points,
-        "raw_count": test.raw_count,
-        WINDOW_VOLUME: test.window_orders,
-        PAST_VOLUME: test.orders,
-    }
+    rankings = _list_rankings(test)
     if study.context and isinstance(fitted.model, Curves):
         rankings[WITH_CONTEXT] = fitted.model.raw_scores(as_it_was.x)
     training_rows = rows_at_reference(rows, study)
@@ -123,6 +118,15 @@ def compare(
         figures["champion"] = {"digest": job.champion.digest, "other_label": other_label(study, theirs)}
     p_bad = 1 / (1 + np.exp(-log_odds[CANDIDATE]))
     return Comparison(test, case.scores(), log_odds, p_bad, points, figures, _summarize(figures))
+
+
+def _list_rankings(test: Snapshot) -> dict[str, Floats]:
+    return {
+        "points_rule": test.rule_points,
+        "raw_count": test.raw_count,
+        WINDOW_VOLUME: test.window_orders,
+        PAST_VOLUME: test.orders,
+    }
 
 
 def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
