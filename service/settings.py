@@ -252,13 +252,13 @@ def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    yield from _reachable(settings)
+    yield from _find_unguarded(settings)
     if settings.target_file("token") and not settings.target_file("ca.crt") and not is_this_machine(settings.target):
         name = _variable("target_credentials")
-        yield {"target_credentials", "target"}, f"{name} holds a token, which is shown over TLS alone: add ca.crt to it"
+        yield {"target_credentials", "target"}, f"{name} holds a token, which is sent over TLS only: add ca.crt to it"
 
 
-def _reachable(settings: Settings) -> Iterator[tuple[set[str], str]]:
+def _find_unguarded(settings: Settings) -> Iterator[tuple[set[str], str]]:
     tls = _variable("tls")
     if settings.is_mesh and settings.grants is None:
         yield (

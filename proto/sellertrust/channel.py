@@ -49,7 +49,7 @@ class CallerFiles:
         if (certificate is None) != (key is None) or (certificate is not None and not isinstance(tls, str | Path)):
             raise ValueError("certificate and key go together, with tls as a file of root certificates")
         if token is not None and tls is None and not is_this_machine(target):
-            raise ValueError("a token is shown over TLS alone: give tls")
+            raise ValueError("a token is sent over TLS only: give tls")
         self._tls = tls
         self._shown = [Path(path) for path in (certificate, key) if path is not None]
         self._token = token if token is None or callable(token) else partial(_read_file, Path(token))

@@ -68,22 +68,22 @@ def find_cautions(
     check: Callable[[], None] = lambda: None,
     among: Container[str] | None = None,
 ) -> Mapping[int, tuple[Caution, ...]]:
-    """Return the cautions in force by case, in the order of the rules, then by start; cases without one are left out.
+    """Return the cautions in force by place of the seller, in the order of the rules, then by start; others are left out.
 
-    `flows`: since `choose_first_day`, by seller. `check` may raise between parts. `among`: the sellers, by default all.
+    `flows`: by seller, from `choose_first_day` on. `check` may raise between parts. `among`: the sellers, by default all.
     """
     if among is None:
         chosen = _find_possible_cases(seller_facts, table)
         chosen |= np.array([seller in flows for seller in seller_facts.sellers], dtype=np.bool_)
     else:
         chosen = np.array([seller in among for seller in seller_facts.sellers], dtype=np.bool_)
-    every = seller_facts.table.columns
+    columns = seller_facts.table.columns
     cautions_by_case: dict[int, tuple[Caution, ...]] = {}
     for case in np.flatnonzero(chosen).tolist():
         check()
-        places = every.row[every.case == case].tolist()
+        row_numbers = columns.row[columns.case == case].tolist()
         changed = seller_facts.columns.take(seller_facts.columns.case == case)
-        seller_rows = {number: seller_facts.table.rows[number] for number in places}
+        seller_rows = {number: seller_facts.table.rows[number] for number in row_numbers}
         signs = list_signs(changed, seller_rows)
         flow = flows.get(seller_facts.sellers[case], ())
         if cautions := _find_cautions_of_seller(

@@ -111,9 +111,10 @@ def solve_running(
     stages: Sequence[States] = (),
     after: Ints | None = None,
 ) -> Ints:
-    """Return the table of a run, with `ahead` as the row of its end; shape (days + 1, buckets, tenures).
+    """Return the most that a cheat can still get on each day of a run, in minor units; the last row is `ahead`.
 
-    `price`, `ahead`: as for `LossTable`. `stages`: states under all policies. `after`: the best table under a later policy.
+    Shape (days + 1, buckets, tenures). `price`, `ahead`: as for `LossTable`. `stages`: states under all policies.
+    `after`: the best table under a later policy.
     """
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = find_released_by_run_day(states)

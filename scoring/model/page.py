@@ -46,8 +46,8 @@ class PointsTable:
 
 
 def find_rows(features: Sequence[int], edges: Sequence[Floats], x: Floats) -> tuple[Ints, ...]:
-    """Return the table rows of the inputs, one index array for each of `features` (columns of `x`)."""
-    values = (np.where(np.abs(x[:, place]) > NEARLY_ZERO, x[:, place], 0.0) for place in features)
+    """Return in which row of its table each input falls, one index array for each of `features` (columns of `x`)."""
+    values = (np.where(np.abs(x[:, column]) > NEARLY_ZERO, x[:, column], 0.0) for column in features)
     return tuple(
         np.searchsorted(edges_of_feature, value) for edges_of_feature, value in zip(edges, values, strict=True)
     )

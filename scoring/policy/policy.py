@@ -39,9 +39,9 @@ class TradeLimits:
 
 
 def count_untracked_days(trade: TradeLimits | None) -> int:
-    """Return the days after its capture when an order without a confirmed delivery counts as delivered.
+    """Return how many days after its capture an order counts as delivered without a confirmed delivery.
 
-    Without limits of trade no promise is known, and the capture counts as the promised day.
+    Without limits of trade the promise counts as 0 days.
     """
     return UNTRACKED_DAYS + (0 if trade is None else trade.delivery_promise_days)
 

@@ -224,28 +224,26 @@ def _write_frame(file: Path, rows: list[dict[str, str]]) -> Path:
 def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str, bool]:
     drawn = {one.unit.listing: one for one in plan.drawn}
     sellers = sorted({one.unit.seller for one in plan.drawn})
-    failed_by_entry: dict[str, bool] = {}
-    wrong = []
+    failed_by_listing: dict[str, bool] = {}
+    wrong: list[str] = []
     with client(marketplace) as (connection, where), StepProgress() as progress:
         for number, seller in enumerate(sellers, 1):
             for entry in _list_inspections(connection, where, seller, plan_id):
                 listing, fails = entry.inspection.listing, entry.inspection.result == INSPECTION_RESULT_FAILED
                 one = drawn.get(listing)
+                fault = ""
                 if one is None or one.unit.seller != seller:
-                    wrong.append(f"is about listing {listing!r} of {seller}, which the plan did not draw")
+                    fault = f"is about listing {listing!r} of {seller}, which the plan did not draw"
                 elif entry.inspection.selection_probability_ppm != _count_ppm(one.probability_ppb):
-                    wrong.append(
-                        f"must state selection_probability_ppm {_count_ppm(one.probability_ppb)}, as the plan does"
-                    )
-                elif failed_by_entry.setdefault(listing, fails) != fails:
-                    wrong.append(f"contradicts another of listing {listing!r}; void the wrong one")
-                else:
-                    continue
-                wrong[-1] = f"{entry.entry_id}: {wrong[-1]}"
+                    fault = f"must state selection_probability_ppm {_count_ppm(one.probability_ppb)}, as the plan does"
+                elif failed_by_listing.setdefault(listing, fails) != fails:
+                    fault = f"contradicts another of listing {listing!r}; void the wrong one"
+                if fault:
+                    wrong.append(f"{entry.entry_id}: {fault}")
             progress("results", number, len(sellers))
     if wrong:
         raise InvalidInput([FieldViolation(("inspection",), text) for text in wrong])
-    return failed_by_entry
+    return failed_by_listing
 
 
 def _list_inspections(connection: Client, marketplace: str, seller: str, plan_id: str) -> Iterator[Entry]:

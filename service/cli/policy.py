@@ -92,10 +92,8 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
         say(f"changed: {count_text}{texts[0]}")
     versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
     say(f"{format_count(len(with_example), 'situation')} of {versions[0]} changed by {versions[1]}")
-    if len(changes) > len(with_example):
-        say(
-            f"{len(changes) - len(with_example):,} more in which no seller was found, of incidents of at most two violations"
-        )
+    if others := len(changes) - len(with_example):
+        say(f"{others:,} more changed, without an example: incidents of at most two violations were tried")
 
 
 def _print_changes(changes: Sequence["CellChange"]) -> None:

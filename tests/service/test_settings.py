@@ -104,7 +104,7 @@ def credentials(**files: str) -> str:
 
 def test_a_token_is_shown_over_tls_or_to_this_machine_alone() -> None:
     folder = credentials(token="README.md")
-    assert "is shown over TLS alone" in problems(TARGET_CREDENTIALS=folder, TARGET="trust.example:50051")[0]
+    assert "is sent over TLS only" in problems(TARGET_CREDENTIALS=folder, TARGET="trust.example:50051")[0]
     assert problems(TARGET_CREDENTIALS=folder, TARGET="dns:///localhost.example:50051")
     for target in ("127.0.0.1:50051", "[::1]:50051", "[::1]", "localhost", "unix:/run/sellertrust.sock"):
         found = load({"SELLERTRUST_TARGET_CREDENTIALS": folder, "SELLERTRUST_TARGET": target})

@@ -91,7 +91,7 @@ def _compare(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, Any]:
     return {
         "pairs": aucs[CANDIDATE].pairs,
         "bad": aucs[CANDIDATE].bad,
-        "auc": {name: score.interval() for name, score in aucs.items()},
+        "auc": {name: auc.interval() for name, auc in aucs.items()},
         "difference": differences,
     }
 

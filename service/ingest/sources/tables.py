@@ -64,6 +64,9 @@ def advise_commas(columns: Sequence[str]) -> str:
     return ". Separate the columns by commas" if ";" in alone or "\t" in alone else ""
 
 
+_OPEN_QUOTE = "a quote is left open, or stands where none may: mend this line"
+
+
 def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
     """Yield (line, row by column) of a CSV or CSV.gz file.
 
@@ -77,12 +80,12 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
         header: list[str] | None = list(names)
         if not header:
             line, header = next(records, (1, []))
-        if wrong := _describe_wrong_header(header or []):
+        if wrong := _OPEN_QUOTE if header is None else _describe_wrong_header(header):
             reject(1, wrong)
             return
         for line, cells in records:
             if cells is None:
-                reject(line, "a quote is left open, or stands where none may: mend this line")
+                reject(line, _OPEN_QUOTE)
             elif reason := _describe_wrong_row(cells, len(header or [])):
                 reject(line, reason)
             elif cells:

@@ -67,6 +67,7 @@ class CaseQueries:
 
 def _case_of(row: Any) -> OpenCase:
     fact: CaseChanged = read_fact(row)
+    # an extension by a person states neither rule nor caution_end
     rule, decide_by = fact.rule or fact.case.partition("~")[0], fact.decide_by or 0
     caution_end = fact.caution_end or decide_by
     return OpenCase(row.seller, fact.case, rule, row.occur_time, decide_by, caution_end, fact.rests_on)

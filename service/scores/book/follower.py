@@ -155,7 +155,9 @@ class Follower:
         before, mark, doubt = self.heartbeat, self.watermark, self._ledger.clock.doubt()
         time = mark.known_time if mark else 0
         if not doubt:
-            time = max(time, (before.time if before else 0) if settled is None else settled)
+            if settled is None:  # a write is running
+                settled = before.time if before else 0
+            time = max(time, settled)
         elif before is None or not before.doubt:
             self._report("the clock is in doubt, and no answer is fresh until it is right again: sellertrust doctor")
         return Beat(began, time, doubt)

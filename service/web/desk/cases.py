@@ -57,20 +57,20 @@ class CasePages:
 
     def show(self, visit: Visit, problems: Sequence[tuple[str, str]] = ()) -> Response:
         """Show the first step; with `problems`, (field, text) of a refused form, and status 400."""
-        name, violation, recorded = self._load_and_renew_case(visit)
+        name, violation, recorded = self._load_current_case(visit)
         actor, case = visit.visitor.actor, self.journal.case(name)
         queue, rows = self.queue.rows(visit.visitor)
         allowed = set(map(action_name, violation.allowed_actions))
         fact = report_of(recorded)
         file = self._look_at_evidence(fact)
-        unshown = file if isinstance(file, Problem) else None
+        evidence_problem = file if isinstance(file, Problem) else None
         return visit.page(
             "case.html",
             400 if problems else 200,
             id=name,
             violation=violation,
             fact=fact,
-            unshown=unshown,
+            evidence_problem=evidence_problem,
             is_picture=isinstance(file, File) and file.media_type.startswith("image/"),
             description=_DESCRIPTIONS.get(violation.violation_type, ""),
             deadline=deadline_of(violation),
@@ -79,7 +79,7 @@ class CasePages:
             case=case,
             finding=case.finding.get(actor) or case.votes.get(actor),
             words=WORDS["findings"],
-            without="" if unshown is None else BY_EVIDENCE.key,
+            disabled_choice="" if evidence_problem is None else BY_EVIDENCE.key,
             choices=[choice for choice in CHOICES if choice.action in allowed | {"review"}],
             severities=SEVERITIES[: violation.severity - 1] if "reduce" in allowed else (),
             given={field: visit.form_value(field) for field in ("choice", "words", "severity")},
@@ -93,7 +93,7 @@ class CasePages:
 
         The finding `review` puts the case aside. Nothing goes to the ledger yet.
         """
-        name, violation, recorded = self._load_and_renew_case(visit)
+        name, violation, recorded = self._load_current_case(visit)
         choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
         words, problems = visit.form_value("words"), []
         if choice is None:
@@ -135,14 +135,14 @@ class CasePages:
 
         Raises Problem for evidence that cannot be shown.
         """
-        name, _, recorded = self._load_and_renew_case(visit)
+        name, _, recorded = self._load_current_case(visit)
         self._read_evidence(report_of(recorded))
         self.journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
         """Return the evidence, without recording that it was opened; raises Problem as `open_evidence`."""
-        file = self._read_evidence(report_of(self._load_and_renew_case(visit)[2]))
+        file = self._read_evidence(report_of(self._load_current_case(visit)[2]))
         headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
         if file.media_type == "application/octet-stream":
             headers |= {"Content-Disposition": "attachment"}
@@ -166,7 +166,7 @@ class CasePages:
 
     def change_claim(self, visit: Visit) -> Response:
         """Release the case, claim it, or assign it to the form's `to`."""
-        name, to = self._load_and_renew_case(visit)[0], working_name(visit.form_value("to"))
+        name, to = self._load_current_case(visit)[0], working_name(visit.form_value("to"))
         actor, holder = visit.visitor.actor, self.journal.case(name).claimed_by
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
@@ -183,7 +183,7 @@ class CasePages:
 
     def consequence(self, visit: Visit) -> Response:
         """Show the second step: what the finding would change. Raises Problem before the visitor's finding."""
-        name, violation, recorded = self._load_and_renew_case(visit)
+        name, violation, recorded = self._load_current_case(visit)
         finding = self._finding(visit, name)
         seller, client = last(violation.seller), visit.visitor.client
         effect, rows = self._effect(client, violation, finding), self.queue.rows(visit.visitor)[1]
@@ -205,7 +205,7 @@ class CasePages:
 
         Raises Problem if evidence was not opened, or another decision waits.
         """
-        name, violation, recorded = self._load_and_renew_case(visit)
+        name, violation, recorded = self._load_current_case(visit)
         decision_id, actor = require_entry_id(visit), visit.visitor.actor
         if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
             return self._go_on(visit)
@@ -248,7 +248,7 @@ class CasePages:
         row = self.queue.claim_next(visit.visitor)
         return redirect("/queue" if row is None else f"/cases/{row.id}")
 
-    def _load_and_renew_case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
+    def _load_current_case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
         name = visit.path_value("violation")
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")

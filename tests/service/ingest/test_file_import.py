@@ -154,6 +154,7 @@ def test_a_truncated_gzip_file_gives_what_can_be_read(ledger: Ledger, tmp_path: 
     [
         (b"plain text", "the file cannot be read beyond this line (BadGzipFile): mend it"),
         (gzip.compress(b"", mtime=0), "the file has no header"),
+        (gzip.compress(b'id,"seller,time\nv-1,s\n', mtime=0), "a quote is left open"),
         (
             gzip.compress(b"id,seller,time,harm\nv-1,s,,\n", mtime=0)[:-4] + b"\0\0\0\0",
             "the file cannot be read beyond this line (BadGzip",
