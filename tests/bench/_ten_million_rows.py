@@ -1,6 +1,6 @@
 """Training from ten million rows of a simulated market.
 
-`train_10m_s`, `train_10m_gb`: from an export to a judged model, without `--verify`. `train.price`: AUC at equal volume that
+`train_10m_s`, `train_10m_gb`: from an export to a judged model, as by `train --no-verify`. `train.price`: AUC at equal volume that
 a tenth of the sellers loses.
 """
 
