@@ -1,5 +1,6 @@
 """Connections to a server, and the diagnosis of failed ones."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,16 @@ _TROUBLES = {
     ),
     "CERTIFICATE_VERIFY_FAILED": (
         "the certificate of the server is not trusted",
-        "ca.crt in SELLERTRUST_TARGET_CREDENTIALS must hold the authority that signed it, and SELLERTRUST_TARGET a name"
-        " in it",
+        "ca.crt in SELLERTRUST_TARGET_CREDENTIALS must hold the authority that signed it",
+    ),
+    "Hostname Verification Check failed": (
+        "the certificate of the server is for another name",
+        "SELLERTRUST_TARGET must be a name in it",
     ),
 }
 """Problem and remedy by what gRPC says of a failed handshake."""
+
+_REASON = re.compile(r"CERTIFICATE_VERIFY_FAILED: (?P<reason>[^:]+)")
 
 _CLOSED = {
     "ca.crt": (
@@ -70,6 +76,8 @@ def connect(
             if trouble is not None:
                 error.message, remedy = trouble
                 error.add_note(remedy)
+            elif error.code is grpc.StatusCode.UNAVAILABLE and address.startswith("localhost:"):
+                error.add_note("localhost has several addresses, and this is told of the last: try 127.0.0.1")
             raise
 
 
@@ -135,4 +143,8 @@ def connection_trouble(settings: Settings, message: str) -> tuple[str, str] | No
         return None
     if "Socket closed" in message:
         return next((trouble for file, trouble in _CLOSED.items() if settings.target_file(file) is None), _REFUSED)
-    return next((trouble for mark, trouble in _TROUBLES.items() if mark in message), None)
+    for mark, (problem, remedy) in _TROUBLES.items():
+        if mark in message:
+            reason = _REASON.search(message)
+            return (f"{problem}: {reason['reason']}" if reason else problem), remedy
+    return None

@@ -139,7 +139,7 @@ def open_run(place: str) -> OpenRun:
 
 def _keep_freed_memory() -> None:
     """Keep a batch's memory for the next: fresh pages take a quarter of the time."""
-    with suppress(AttributeError):
+    with suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(None)
         library.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD
         library.mallopt(-1, 128 << 20)  # M_TRIM_THRESHOLD

@@ -1,7 +1,7 @@
 """Training from ten million rows of a simulated market.
 
-`train_10m_s`, `train_10m_gb`: from an export to a judged model, as by `train --no-verify`. `train.price`: AUC at equal volume that
-a tenth of the sellers loses.
+`train_10m_s`, `train_10m_gb`: from an export to a judged model, as by `train --no-verify`. `train.price`: AUC at equal
+volume that a tenth of the sellers loses.
 """
 
 import time

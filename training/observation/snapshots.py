@@ -219,6 +219,8 @@ def join_snapshots(snapshots: list[Snapshot]) -> Snapshot:
 
 def empty_into_one(snapshots: list[Snapshot]) -> Snapshot:
     """Join as `join_snapshots`, and empty the list: memory holds the rows once."""
+    if not snapshots:
+        raise ValueError("there are no snapshots to join")
     columns = {name: [getattr(part, name) for part in snapshots] for name in Snapshot.__dataclass_fields__}
     snapshots.clear()
     return Snapshot(**{name: _empty_into_array(parts) for name, parts in columns.items()})

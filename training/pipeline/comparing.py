@@ -237,6 +237,8 @@ def _score_twin(test: Snapshot, job: Job, observed: Observations) -> Floats:
 
 def _find_inputs(rows: Snapshot, job: Job, points: list[Observation], study: Study) -> Floats:
     sellers = np.unique(rows.seller)
+    if not len(sellers):  # all events of a span may be of sellers that are not eligible
+        return np.empty((0, len(study.features)))
     names = [job.table.sellers[code] for code in sellers.tolist()]
     table = replace(job.table, columns=take_sellers(job.table.columns, sellers), sellers=names)
     seen = join_snapshots([observe(table, study, point).rows for point in points])

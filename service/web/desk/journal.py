@@ -96,9 +96,11 @@ class Journal:
         self._file = _open_alone(path)
         self._decisions = {name: DeskDecision(**state) for name, state in self._read("decision").items()}
         settled = [one.id for one in self._decisions.values() if one.state != "pending"]
+        self._file.execute("BEGIN")
         for name in settled[:-KEPT_DECISIONS]:
             del self._decisions[name]
             self._drop("decision", name)
+        self._file.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file and let another desk take it."""
@@ -299,15 +301,21 @@ def _open_alone(path: Path) -> sqlite3.Connection:
         raise ConfigurationWrong(f"{earlier} is an earlier release's: finish its cases there, then move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o600)
-    file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    file = None
     try:
+        file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         file.execute("PRAGMA locking_mode = EXCLUSIVE")
         file.execute("BEGIN EXCLUSIVE")
         file.execute(_TABLE)
         file.execute("COMMIT")
+        if (fault := file.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(fault)
     except sqlite3.DatabaseError as error:
-        file.close()
+        if file is not None:
+            file.close()
         is_held = "locked" in str(error)
         text = f"another desk uses {path}; give each desk its own data folder"
-        raise ConfigurationWrong(text if is_held else f"{path} cannot be read: {error}; restore the file") from None
+        raise ConfigurationWrong(
+            text if is_held else f"{path} cannot be read: {str(error).splitlines()[-1]}; restore the file"
+        ) from None
     return file

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.callers import Authority
 from tests.helpers.shells import MARKET, Shell, bare_shell, lines_of, serving, shell_of
 
 pytestmark = pytest.mark.long
@@ -60,6 +61,29 @@ def test_a_handshake_that_fails_is_told_by_its_cause_and_remedy(
     checks = {row["check"]: row for row in asking.json("doctor", code=6, **settings)}
     assert problem in checks["server"]["found"]
     assert remedy in checks["server"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "problem", "remedy"),
+    [
+        (["192.0.2.1"], (-1, 30), "certificate of the server is for another name", "SELLERTRUST_TARGET must be a name"),
+        (
+            ["127.0.0.1"],
+            (-3, -1),
+            "is not trusted: certificate has expired",
+            "ca.crt in SELLERTRUST_TARGET_CREDENTIALS",
+        ),
+    ],
+)
+def test_a_wrong_certificate_of_a_server_is_told(
+    tmp_path: Path, names: list[str], days: tuple[float, float], problem: str, remedy: str
+) -> None:
+    server = Authority(tmp_path).certificate(addresses=names, days=days)
+    settings = {"tls_certificate": server.certificate, "tls_key": server.key}
+    with serving(shell_of(tmp_path / "data", **settings), tmp_path) as address:
+        said = shell_of(tmp_path / "data", target=address).error(5, "score", "s", target_ca=server.tls)
+    assert problem in said
+    assert f"next:  {remedy}" in said
 
 
 def test_plain_text_and_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:

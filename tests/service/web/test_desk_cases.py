@@ -193,12 +193,18 @@ def test_a_decision_waits_alone_and_until_the_server_takes_it(tmp_path: Path) ->
 def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "desk.db"
     with closing(Journal(path)) as journal:
-        journal.claim("case-1", "reviewer-1")
-    damaged = b"no database" + path.read_bytes()[11:]
-    path.write_bytes(damaged)
-    with pytest.raises(ConfigurationWrong, match="not a database; restore the file"):
-        Journal(path)
-    assert path.read_bytes() == damaged
+        for number in range(100):
+            journal.claim(f"case-{number}", "reviewer-1")
+    whole = path.read_bytes()
+    for place, length in ((0, 11), (len(whole) // 2, 1_000)):
+        damaged = whole[:place] + b"x" * length + whole[place + length :]
+        path.write_bytes(damaged)
+        for _ in range(2):  # a file that cannot be read is not held
+            with pytest.raises(ConfigurationWrong, match="; restore the file"):
+                Journal(path)
+        assert path.read_bytes() == damaged
+    with pytest.raises(ConfigurationWrong, match="cannot be read"):
+        Journal(tmp_path)
 
 
 def test_a_file_of_an_earlier_desk_is_named(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import grpc
 import pytest
 
+from scoring.answers.report_figures import FIGURES
 from sellertrust.errors import SellertrustCallError
-from sellertrust.v1.review_service_pb2 import GetTransparencyReportResponse
+from sellertrust.v1.review_service_pb2 import GetTransparencyReportResponse, TransparencyUnit
 from service.web.public import report_pages
+from service.web.public.report import write_html
 from tests.helpers.badge_sites import Site, badge_site
 from tests.helpers.limits import Limit
 from tests.helpers.servers import MARKET, PATIENCE_SECONDS, days_ago, running_server, violation
@@ -97,3 +99,10 @@ def test_a_wrong_address_is_refused_with_a_page(site: Site, path: str, status: i
     assert found.status == status
     assert b"<script>" not in found.body.lower()
     assert not site.reports
+
+
+def test_a_figure_of_a_newer_server_is_shown_by_its_key() -> None:
+    report = GetTransparencyReportResponse(period=YEAR)
+    for key, figure in (FIGURES | {"new_figure": FIGURES["notices"]}).items():
+        report.figures.add(key=key, part=figure.part, unit=TransparencyUnit.ValueType(figure.unit))
+    assert "New figure" in write_html(report, MARKET)

@@ -1,20 +1,23 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scoring.base.arrays import Floats
+from scoring.base.enums import Kind
+from scoring.base.time import DAY
 from scoring.features.table import at_reference
 from scoring.model.artifact import Artifact, load
 from scoring.model.scale import POINTS_PER_LOGIT
-from tests.helpers.training_ledgers import POLICY, restated, train
+from tests.helpers.training_ledgers import POLICY, STUDIES, restated, train
 from training.gates.evidence import GateEvidence, Measurements
 from training.monitoring.outcomes import adapt_study_to_model, slope_of, study_of_model
-from training.observation.export import LedgerTable
+from training.observation.export import SCHEMA, LedgerTable, read_export, write_export
 from training.observation.snapshots import observe_known_outcomes
-from training.pipeline.comparing import compare
+from training.pipeline.comparing import _find_inputs, compare
 from training.pipeline.fitting import calibrate_fit, fit
 from training.pipeline.job import Job, TrainedModel
 from training.pipeline.observing import observe
@@ -23,6 +26,7 @@ from training.pipeline.sloped import find_slope
 from training.pipeline.steps import Step
 from training.study.context import ContextSource
 from training.study.definition import Study
+from training.study.loading import load_study
 from training.study.words import describe_definition, other_label
 
 WATCHED = ContextSource("watched", "detections_per_month", 0.0)
@@ -107,6 +111,39 @@ def test_a_test_row_that_no_second_look_finds_is_an_error(table: LedgerTable, st
     moved = replace(observed, test=replace(observed.test, day=observed.test.day + 1))
     with pytest.raises(ValueError, match="rows are missing"):
         compare(Step("7", show_nothing), job, moved, fitted, calibrated)
+
+
+def test_a_span_whose_events_are_of_nobody_eligible_has_no_rows(tmp_path: Path) -> None:
+    day, later = 20_000, 20_100
+    inspection, identity = (
+        {
+            "seller": "s",
+            "revision": 0,
+            "content": "{}",
+            "entry_id": name,
+            "kind": int(kind),
+            "occur_time": at * DAY,
+            "report_time": at * DAY,
+        }
+        for name, kind, at in (("inspected", Kind.INSPECTION, day + 1), ("joined", Kind.IDENTITY, later))
+    )
+    rows = [inspection | {"sequence": 1, "status": 1}, identity | {"sequence": 2, "identity_level": 2}]
+    rows.append(
+        inspection
+        | {
+            "sequence": 3,
+            "entry_id": "again",
+            "occur_time": (day + 900) * DAY,
+            "report_time": (day + 900) * DAY,
+            "status": 1,
+        }
+    )
+    write_export([[tuple(map(row.get, SCHEMA)) for row in rows]], tmp_path / "entries.parquet")
+    table, study = read_export(tmp_path / "entries.parquet"), load_study(STUDIES / "chicago_no_context.toml")
+    span = replace(study.point_at(day), last_day=day + 5)
+    observed = observe_known_outcomes(table, study, span)
+    assert len(observed.bad) == 0
+    assert _find_inputs(observed, Job(table, study, POLICY), [span], study).shape == (0, len(study.features))
 
 
 @pytest.mark.parametrize(("stated", "slope"), [(0.0, 0.0), (0.5, 0.5), (None, 1.0)])
