@@ -12,6 +12,7 @@ BILLION, MILLION = 10**9, 10**6
 CLOSE = 1e-6
 LEAST_RESULTS = 10
 MEAN_FAKES = 4
+LEAST_VARIANCE = 1e-10
 
 CATEGORY: Final = 2
 UNITS: Final = 3
@@ -169,7 +170,7 @@ def _check_interval(
     if abs(correct(value) - share["value"]) > CLOSE:
         yield f"{where}: the share is {correct(value):.6f}, and the file says {share['value']:.6f}"
     low = high = value
-    if variance > 0:
+    if variance >= LEAST_VARIANCE:
         rows = middle * (1 - middle) / variance
         low, high = (_quantile(rows * middle, rows * (1 - middle), at) for at in (0.025, 0.975))
         low, high = low if value > 0 else 0.0, high if value < 1 else 1.0

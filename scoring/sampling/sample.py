@@ -259,6 +259,10 @@ def weigh(expanded: Floats, stratum: Ints, sizes: Floats) -> Floats | None:
     return np.asarray(expanded * factor[stratum])
 
 
+LEAST_VARIANCE = 1e-10
+"""A smaller one leaves no interval: its ends would lie within 0.00002, and are no longer computed exactly."""
+
+
 def find_interval(fake: Floats, chance: Floats, weight: Floats, stratum: Ints) -> tuple[float, float, float]:
     """Return (share, low, high): a beta interval with the design's own variance, 95 %.
 
@@ -275,7 +279,7 @@ def find_interval(fake: Floats, chance: Floats, weight: Floats, stratum: Ints) -
     middle = (share + added / 2) / (1 + added)
     variance = float(unseen @ ((fake - means[stratum]) ** 2 * spread)) + added * (share - middle) ** 2
     variance = (variance + added**2 * (middle**2 + (1 - middle) ** 2) / 2) / (1 + added) ** 2
-    if variance <= 0:
+    if variance < LEAST_VARIANCE:
         return share, share, share
     rows = middle * (1 - middle) / variance
     low, high = (float(betaincinv(rows * middle, rows * (1 - middle), q)) for q in (ALPHA / 2, 1 - ALPHA / 2))

@@ -113,6 +113,16 @@ def test_the_independent_check_agrees_with_every_estimate(frame: Frame, seed: st
     assert check_sample(document, rows_of(frame)) == []
 
 
+def test_a_share_without_doubt_has_no_interval() -> None:
+    """One listing is nearly all of the value, and is drawn for sure: rounding once left no number for an end."""
+    worth = [(10**9, PPM - 1), (1, 0), (0, 1), (3, 1)]
+    frame = frame_of([Unit("", "s", "b", 5, value, expected) for value, expected in worth])
+    _, document = estimated(frame, "72", 3, 1.0)
+    by_value = [(one["low"], one["high"]) for one in document["shares"] if one["by"] == "value"]
+    assert set(by_value) == {(1.0, 1.0)}
+    assert check_sample(document, rows_of(frame)) == []
+
+
 def a_document() -> tuple[Frame, dict[str, Any]]:
     random = Random(7)
     frame = frame_of(
