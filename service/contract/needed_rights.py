@@ -39,7 +39,9 @@ _NAMED: dict[Scope, Callable[[str, str], Item]] = {
 _OF_SELLER = {Scope.SELLER, Scope.MEASURES, Scope.AUDIENCE, Scope.ERASED, Scope.EVERY_SELLER}
 
 _LINK = FIELD_OF[Kind.LINK]
-_PRIVILEGED = {key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND[kind] in BOUND}
+_PRIVILEGED = {
+    key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND.get(kind) in BOUND
+}  # `require_rows` names a missing kind
 _SOURCES = {int(source): source.name.lower() for source in Source}
 
 

@@ -214,3 +214,7 @@ def test_work_ends_between_its_parts() -> None:
     for calls in range(len(asked)):
         with pytest.raises(GoneError):
             score(ROWS, ["s"], NOW, artifact(), policy(), leave_after(calls))
+
+
+def test_every_subject_of_a_feature_has_its_reason() -> None:
+    assert {*Subject} - {Subject.INCIDENTS} <= {*REASON_CODES}
