@@ -233,7 +233,7 @@ def test_a_target_of_this_machine_needs_no_port(tmp_path: Path, target: str) -> 
 def test_another_machine_gets_no_token_in_plain_text(tmp_path: Path, target: str) -> None:
     token = tmp_path / "token"
     token.write_text("a-token")
-    with pytest.raises(ValueError, match="over TLS alone"):
+    with pytest.raises(ValueError, match="over TLS only"):
         Client(target, token=token)
 
 
