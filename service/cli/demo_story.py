@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from scoring.base.errors import SellertrustError
 from scoring.base.money import format_amount
 from sellertrust.client import Client
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutResponse
@@ -68,6 +69,9 @@ def tell(client: Client, bring: Callable[[str], object]) -> Story:
         reason="its invoices are of another batch: the listing named a wrong number",
     )
     story.steps["appeal"] = _explain_all(client)
+    before, after = (_clear_stamp(story.steps[step][ACCUSED]) for step in ("before", "appeal"))
+    if before != after:
+        raise SellertrustError("the demo failed: the overturned violation left a trace in the answer")
     story.tell(
         f"{ACCUSED.shop_name} appeals: its invoices are of another batch. The decision is overturned.",
         _describe_change(story, "recall", "appeal", ACCUSED),
@@ -129,6 +133,14 @@ def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
     largest = max(effects, key=lambda one: one.points_if_overturned)
     entries, points = ", ".join(largest.entries[:2]), largest.points_if_overturned
     return f"The explanation names the fact: entry {entries}; overturning it would give back {points}."
+
+
+def _clear_stamp(explanation: ExplainTrustScoreResponse) -> ExplainTrustScoreResponse:
+    bare = ExplainTrustScoreResponse()
+    bare.CopyFrom(explanation)
+    bare.trust_score.ClearField("stamp")
+    bare.trust_score.ClearField("freshness")
+    return bare
 
 
 def _describe_reserve(paid: EvaluatePayoutResponse) -> str:
