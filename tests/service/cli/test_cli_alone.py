@@ -52,6 +52,7 @@ def test_what_needs_a_server_ends_with_5_without_one(bare: Shell) -> None:
     said = bare.error(5, "score", "s")
     target = bare.environment["SELLERTRUST_TARGET"]
     assert said.startswith(f"error: No server answers at {target}. Start one with `sellertrust serve`.\nnext:  ")
+    assert "next:  localhost has several addresses" in bare.error(5, "score", "s", target="localhost:1")
 
 
 @pytest.mark.long
