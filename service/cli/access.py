@@ -61,11 +61,11 @@ def _list_methods(principal: str | None) -> Iterator[dict[str, Any]]:
     for method, row in METHODS.items():
         rights = {right: kinds for right, kinds in kinds_of.items() if kinds}
         for right, kinds in rights.items() if row.scope is Scope.ENTRIES else [(row.right, [])]:
-            row_shown: dict[str, Any] = {"method": method, "right": right.value}
+            method_row: dict[str, Any] = {"method": method, "right": right.value}
             if principal is not None:
                 giving = [n for n, grant in enumerate(grants) if right in grant.rights and grant.applies_to(principal)]
-                row_shown["grants"] = ", ".join(f"grants[{number}]" for number in giving)
-            yield row_shown | {"certificate": right in BOUND, "over": row.scope.value, "kinds": ", ".join(kinds)}
+                method_row["grants"] = ", ".join(f"grants[{number}]" for number in giving)
+            yield method_row | {"certificate": right in BOUND, "over": row.scope.value, "kinds": ", ".join(kinds)}
 
 
 def _list_audit(marketplace: str, output: Format) -> None:

@@ -89,13 +89,13 @@ def _measures(settings: Settings) -> str:
     from service.mechanism.status import read_status
 
     with open_ledger(settings) as ledger:
-        status_of_record = read_status(ledger)
-    as_of = "no day yet" if status_of_record.time is None else format_time(status_of_record.time)
-    refused = ", ".join("/".join(one) for one in status_of_record.refused)
+        status = read_status(ledger)
+    as_of = "no day yet" if status.time is None else format_time(status.time)
+    refused = ", ".join("/".join(one) for one in status.refused)
     return (
-        f"recorded to entry {status_of_record.sequence:,} of {status_of_record.ledger_sequence:,}, every seller as of {as_of}"
-        f"{f'; refused: {refused}' if refused else ''}; {format_count(status_of_record.open_cases, 'case')} open,"
-        f" {status_of_record.overdue_cases:,} overdue"
+        f"recorded to entry {status.sequence:,} of {status.ledger_sequence:,}, every seller as of {as_of}"
+        f"{f'; refused: {refused}' if refused else ''}; {format_count(status.open_cases, 'case')} open,"
+        f" {status.overdue_cases:,} overdue"
     )
 
 

@@ -63,20 +63,20 @@ def feed_command(
     from service.ingest.sources.rejects import RejectFile
 
     freeze_loaded_objects()
-    topic_place = _place_of(url)
+    topic = _place_of(url)
     settings = load()
     where = marketplace or settings.marketplace
-    path = rejects or settings.data_dir / f"{topic_place.topic}.rejects.jsonl"
+    path = rejects or settings.data_dir / f"{topic.topic}.rejects.jsonl"
     with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
-        source_opened = KafkaSource(*topic_place, _settings_in(credentials), source or "")
+        kafka = KafkaSource(*topic, _settings_in(credentials), source or "")
         try:
-            feed = Feed(ledger, where, source_opened, file, ONCE_PATIENCE_SECONDS if once else None)
+            feed = Feed(ledger, where, kafka, file, ONCE_PATIENCE_SECONDS if once else None)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: feed.stop())
-            say(f"feeding {source_opened.name} into {where}")
+            say(f"feeding {kafka.name} into {where}")
             report = feed.run(once=once, on_progress=_rejects_notice(path))
         finally:
-            source_opened.close()
+            kafka.close()
     row = {name: getattr(report, name) for name in ("appended", "already_present", "rejected", "positions")}
     if output is Format.TABLE:
         row["positions"] = [f"{partition}:{position}" for partition, position in sorted(report.positions.items())]

@@ -84,7 +84,7 @@ def load_known(reader: RowReader, fresh: Sequence[PreparedEntry]) -> KnownContex
     sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
     context.states = load_states(reader, about, sellers)
     context.awaited_ids = {*about, *context.waiting_decisions}
-    if not entries:
+    if not entries:  # reports and independent kinds refer to nothing more
         return context
     context.awaited_ids |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
     _load_reports_of_listed(reader, context, fresh)
