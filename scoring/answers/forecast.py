@@ -16,7 +16,7 @@ from scoring.features.fold import Sums
 from scoring.features.resolved import SellerFacts, attributes_of, resolve_sellers
 from scoring.model.artifact import Artifact
 from scoring.model.scale import MAX_POINTS
-from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past
+from scoring.scores.look_back import LOOK_BACK_DAYS, collect_past_states
 from scoring.scores.points import MAX_CELLS as CELLS_AT_ONCE
 from scoring.scores.points import compute_chosen_points
 from scoring.scores.score import CoreAnswer, compute_answer
@@ -164,9 +164,9 @@ def _follow(
     """
     policy, last = core.policy, core.known.observe_time // DAY + FAR_DAYS
     later_facts = resolve_sellers(core.known.sellers, core.known.table, last * DAY)
-    past = collect_past(later_facts, policy, FAR_DAYS).take([0] * len(courses))
+    past = collect_past_states(later_facts, policy, FAR_DAYS).take([0] * len(courses))
     beyond = FAR_DAYS - HORIZON_DAYS  # row 0 is FAR_DAYS ahead
-    is_needed = past.find_needed(policy, _find_tier_number(core))
+    is_needed = past.find_needed_midnights(policy, _find_tier_number(core))
     is_needed[beyond:] = True
     is_needed[:beyond, 1:] = False
     is_needed[:beyond] &= np.arange(beyond)[:, None] % far_step == 0

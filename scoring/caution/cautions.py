@@ -73,7 +73,7 @@ def find_cautions(
     `flows`: by seller, from `choose_first_day` on. `check` may raise between parts. `among`: the sellers, by default all.
     """
     if among is None:
-        chosen = _find_possible_cases(seller_facts, table)
+        chosen = _find_cases_to_examine(seller_facts, table)
         chosen |= np.array([seller in flows for seller in seller_facts.sellers], dtype=np.bool_)
     else:
         chosen = np.array([seller in among for seller in seller_facts.sellers], dtype=np.bool_)
@@ -82,9 +82,9 @@ def find_cautions(
     for case in np.flatnonzero(chosen).tolist():
         check()
         row_numbers = columns.row[columns.case == case].tolist()
-        changed = seller_facts.columns.take(seller_facts.columns.case == case)
+        corrected_columns = seller_facts.columns.take(seller_facts.columns.case == case)
         seller_rows = {number: seller_facts.table.rows[number] for number in row_numbers}
-        signs = list_signs(changed, seller_rows)
+        signs = list_signs(corrected_columns, seller_rows)
         flow = flows.get(seller_facts.sellers[case], ())
         if cautions := _find_cautions_of_seller(
             signs, [*seller_rows.values()], seller_facts.observe_time, table, flow, check
@@ -93,16 +93,18 @@ def find_cautions(
     return cautions_by_case
 
 
-def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bools:
+def _find_cases_to_examine(seller_facts: SellerFacts, table: CautionTable) -> Bools:
     """Return whether a case's entries could set off a caution in force; never miss one."""
     columns, time = seller_facts.columns, seller_facts.observe_time
     is_possible: Bools = np.zeros(columns.cases, dtype=np.bool_)
     days = max((rule.days for rule in table.rules if isinstance(rule.trigger, ControlSign)), default=0)
     if days:
-        about = columns.take((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY))
-        is_new = np.maximum(about.occur_time, about.report_time) >= time - days * DAY
-        is_sign = (about.kind == Kind.CONTROL) | (np.bincount(about.case, minlength=columns.cases)[about.case] > 1)
-        is_possible[about.case[is_new & is_sign]] = True
+        control_columns = columns.take((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY))
+        is_new = np.maximum(control_columns.occur_time, control_columns.report_time) >= time - days * DAY
+        is_sign = (control_columns.kind == Kind.CONTROL) | (
+            np.bincount(control_columns.case, minlength=columns.cases)[control_columns.case] > 1
+        )
+        is_possible[control_columns.case[is_new & is_sign]] = True
     judged = seller_facts.visible.judged
     reports = judged.reports
     known_time = np.maximum(reports.occur_time, reports.report_time)
@@ -113,23 +115,25 @@ def _find_possible_cases(seller_facts: SellerFacts, table: CautionTable) -> Bool
             places = np.flatnonzero(counts)
             places = places[np.lexsort((known_time[places], reports.case[places]))]
             case, second = reports.case[places], known_time[places] // SECOND
-            reached = _weigh_spans(case, second, reports.source[places], trigger.days, table) >= trigger.weight
+            reached = (
+                _weigh_reports_up_to_each(case, second, reports.source[places], trigger.days, table) >= trigger.weight
+            )
             is_possible[case[reached & (second >= time // SECOND - rule.days * DAY // SECOND)]] = True
     return is_possible
 
 
-def _weigh_spans(case: Ints, second: Ints, source: Ints, days: int, table: CautionTable) -> Ints:
+def _weigh_reports_up_to_each(case: Ints, second: Ints, source: Ints, days: int, table: CautionTable) -> Ints:
     """Return the most that reports of `days` days up to each weigh; by case and second."""
     weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
     for name, row in table.weights.items():
         weights[name], limits[name] = row.weight, row.at_most
-    of_sources = np.zeros((len(case) + 1, len(weights)), dtype=np.int64)
-    of_sources[np.arange(len(case)) + 1, source] = weights[source]
-    until = np.cumsum(of_sources, axis=0)
+    weight_by_source = np.zeros((len(case) + 1, len(weights)), dtype=np.int64)
+    weight_by_source[np.arange(len(case)) + 1, source] = weights[source]
+    running_weights = np.cumsum(weight_by_source, axis=0)
     span = days * DAY // SECOND
-    moment = second - second.min(initial=NEVER) + span
-    key = case * (moment.max(initial=0) + 1) + moment
-    sums = until[1:] - until[np.searchsorted(key, key - span)]
+    shifted_second = second - second.min(initial=NEVER) + span
+    order_keys = case * (shifted_second.max(initial=0) + 1) + shifted_second
+    sums = running_weights[1:] - running_weights[np.searchsorted(order_keys, order_keys - span)]
     weighed: Ints = np.minimum(sums, limits).sum(axis=1)
     return weighed
 
@@ -158,12 +162,12 @@ def _find_cautions_of_seller(
     flow: Sequence[FlowDay],
     check: Callable[[], None],
 ) -> tuple[Caution, ...]:
-    ended = list_ended_cases(rows, observe_time)
+    ended_cases = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
-    known_signs = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended)
-    known_signs = take_back_ended_cases(table, known_signs) if ended else known_signs
+    known_signs = KnownSigns(signs, flow, choose_first_day(observe_time, table), (), ended_cases)
+    known_signs = take_back_ended_cases(table, known_signs) if ended_cases else known_signs
     onsets = [*OnsetsBySigns(table, known_signs).list_onsets(), *list_onsets_by_flow(table, known_signs)]
-    if not any(one.end > observe_time for one in onsets):
+    if not any(onset.end > observe_time for onset in onsets):
         return ()
     # For SPAN_DAYS after a violation is confirmed, cautions are not cut to the days left.
     stands = {sign.entry for sign in signs if sign.retracted == NEVER}
@@ -172,16 +176,16 @@ def _find_cautions_of_seller(
     order = {rule.id: number for number, rule in enumerate(table.rules)}
     cautions = [
         Caution(
-            rule=one.rule.id,
-            reference=one.rule.reference,
-            signal=one.rule.trigger.signal,
+            rule=onset.rule.id,
+            reference=onset.rule.reference,
+            signal=onset.rule.trigger.signal,
             start=span.start,
             end=span.end,
             decide_by=min(span.start + table.decide_days * DAY, span.end),
-            measures=one.rule.measures if one.imposes else (),
-            entries=one.entries,
-            measured=one.measured,
+            measures=onset.rule.measures if onset.imposes else (),
+            entries=onset.entries,
+            measured=onset.measured,
         )
-        for one, span in find_spans(table, known_signs, onsets, observe_time, check)
+        for onset, span in find_spans(table, known_signs, onsets, observe_time, check)
     ]
     return tuple(sorted(cautions, key=lambda caution: (order[caution.rule], caution.start)))

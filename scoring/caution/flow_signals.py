@@ -38,26 +38,26 @@ class FlowTable:
         self._has_earlier = has_earlier
         self.flow = flow
         """One statement a day and product category."""
-        self.stated = sorted({one.fact.day for one in flow})
+        self.stated = sorted({statement.fact.day for statement in flow})
         self._start = self.stated[0] - MAX_WINDOW_DAYS if flow else 0
         columns = [[0] * (self.stated[-1] - self._start + 2 if flow else 1) for _ in FlowCounts._fields]
-        for one in flow:
-            place = one.fact.day - self._start + 1
-            for column, number in zip(columns, _count(one.fact, currency), strict=True):
+        for statement in flow:
+            place = statement.fact.day - self._start + 1
+            for column, number in zip(columns, _count_flow(statement.fact, currency), strict=True):
                 column[place] += number
         self._until = [list(accumulate(column)) for column in columns]
 
-    def between(self, number: int, first: int, last: int) -> int:
+    def sum_between(self, column: int, first: int, last: int) -> int:
         """Return the sum of one of FlowCounts, by index, over days, both ends included.
 
         Days may be at most MAX_WINDOW_DAYS before the first stated one, and not after the last.
         """
-        until, start = self._until[number], self._start
+        until, start = self._until[column], self._start
         return until[last - start + 1] - until[first - start]
 
-    def find_first_known(self, first: int) -> int:
+    def find_first_known_day(self, first: int) -> int:
         """Return the first day from `first` on of known flow: `first` if flow begins before."""
-        return first if self._has_earlier else _find_first_known(self.stated, first)
+        return first if self._has_earlier else _find_first_known_day(self.stated, first)
 
 
 def find_reached_days(
@@ -70,15 +70,15 @@ def find_reached_days(
     """
     last = None
     for day, measured in list_days_at_trigger(table, trigger, first_day):
-        if day not in used_up and any(abs(day - one) < trigger.days for one in used_up):
+        if day not in used_up and any(abs(day - used_day) < trigger.days for used_day in used_up):
             continue
         if last is None or day >= last + trigger.days:
             refunded_time = _find_refunded_time(table, trigger, day)
             last = day if refunded_time == NEVER else last
-            within = [one for one in table.flow if day - trigger.window_days < one.fact.day <= day]
-            within.sort(key=lambda one: (one.fact.day, -one.known_time, one.first_entry_id))
-            entries = tuple(one.first_entry_id for one in within)
-            yield ReachedDay(day, within[-1].known_time, entries, measured, refunded_time)
+            statements = [one for one in table.flow if day - trigger.window_days < one.fact.day <= day]
+            statements.sort(key=lambda one: (one.fact.day, -one.known_time, one.first_entry_id))
+            entries = tuple(one.first_entry_id for one in statements)
+            yield ReachedDay(day, statements[-1].known_time, entries, measured, refunded_time)
 
 
 def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> int:
@@ -86,7 +86,7 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
         for later in table.stated[bisect_right(table.stated, day) :]:
             if later > day + MAX_CAUTION_DAYS:
                 break
-            if _measure_day(trigger, table.between, table.find_first_known, day, later) is None:
+            if _measure_day(trigger, table.sum_between, table.find_first_known_day, day, later) is None:
                 return 1 + max(one.known_time for one in table.flow if one.fact.day == later)
     return NEVER
 
@@ -94,49 +94,51 @@ def _find_refunded_time(table: FlowTable, trigger: Burst | Jump, day: int) -> in
 def list_days_at_trigger(table: FlowTable, trigger: Burst | Jump, first_day: int) -> list[tuple[int, FlowMeasurement]]:
     """Return each stated UTC day on which a trigger is reached, with what it counted, by day; spans may overlap."""
     days = table.stated[bisect_left(table.stated, first_day - 1 + trigger.window_days) :]
-    measurements = ((day, _measure_day(trigger, table.between, table.find_first_known, day)) for day in days)
+    measurements = ((day, _measure_day(trigger, table.sum_between, table.find_first_known_day, day)) for day in days)
     return [(day, measured) for day, measured in measurements if measured is not None]
 
 
 def find_relevant_changes(flow: Sequence[FlowDay], triggers: Sequence[Burst | Jump], currency: str) -> list[int]:
     """Return the times, in order, at which a new statement changed whether other days reach a trigger."""
-    if not any(one.before for one in flow):
+    if not any(statement.before for statement in flow):
         return []
     changes = sorted(
-        (time, index, number)
-        for index, one in enumerate(flow)
-        for number, time in enumerate([one.known_time + 1, *(old.until_time for old in one.before)])
+        (time, index, version)
+        for index, statement in enumerate(flow)
+        for version, time in enumerate([statement.known_time + 1, *(old.until_time for old in statement.before)])
     )
-    counts = [[_count(fact, currency) for fact in (*(old.fact for old in one.before), one.fact)] for one in flow]
+    counts = [
+        [_count_flow(fact, currency) for fact in (*(old.fact for old in statement.before), statement.fact)]
+        for statement in flow
+    ]
     by_day: dict[int, FlowCounts] = {}
     stated: list[int] = []
 
-    def between(number: int, first: int, last: int) -> int:
-        return sum(by_day.get(day, _NOTHING)[number] for day in range(first, last + 1))
+    def sum_between(column: int, first: int, last: int) -> int:
+        return sum(by_day.get(day, _NO_COUNTS)[column] for day in range(first, last + 1))
 
-    def list_days(trigger: Burst | Jump, day: int) -> list[int]:
+    def list_reached_days(trigger: Burst | Jump, day: int) -> list[int]:
         last = bisect_right(stated, day + trigger.window_days - 1)
         later = stated[bisect_left(stated, day) : last]
-        return [
-            one for one in later if _measure_day(trigger, between, partial(_find_first_known, stated), one) is not None
-        ]
+        find_first_known = partial(_find_first_known_day, stated)
+        return [one for one in later if _measure_day(trigger, sum_between, find_first_known, one) is not None]
 
     relevant = set()
-    for time, index, number in changes:
-        day, now = flow[index].fact.day, counts[index][number]
-        if not number:
+    for time, index, version in changes:
+        day, new_counts = flow[index].fact.day, counts[index][version]
+        if not version:
             if day not in by_day:
                 insort(stated, day)
-            by_day[day] = _add_counts(by_day.get(day, _NOTHING), now)
-        elif now != (earlier := counts[index][number - 1]):
-            before = [list_days(trigger, day) for trigger in triggers]
-            by_day[day] = _add_counts(by_day[day], now, earlier)
-            if before != [list_days(trigger, day) for trigger in triggers]:
+            by_day[day] = _add_counts(by_day.get(day, _NO_COUNTS), new_counts)
+        elif new_counts != (old_counts := counts[index][version - 1]):
+            before = [list_reached_days(trigger, day) for trigger in triggers]
+            by_day[day] = _add_counts(by_day[day], new_counts, old_counts)
+            if before != [list_reached_days(trigger, day) for trigger in triggers]:
                 relevant.add(time)
     return sorted(relevant)
 
 
-def _find_first_known(days: Sequence[int], first: int) -> int:
+def _find_first_known_day(days: Sequence[int], first: int) -> int:
     return first if days[0] < first else days[bisect_left(days, first)]
 
 
@@ -150,11 +152,11 @@ class FlowCounts(NamedTuple):
     disputed: int = 0
 
 
-_NOTHING = FlowCounts()
+_NO_COUNTS = FlowCounts()
 _CAPTURED, _VALUE, _REFUNDED, _DONE, _DELIVERED, _DISPUTED = range(len(FlowCounts._fields))
 
 
-def _count(fact: FlowStated, currency: str) -> FlowCounts:
+def _count_flow(fact: FlowStated, currency: str) -> FlowCounts:
     is_counted = fact.currency == currency
     return FlowCounts(
         captured=fact.captured_orders,
@@ -166,14 +168,14 @@ def _count(fact: FlowStated, currency: str) -> FlowCounts:
     )
 
 
-def _add_counts(sums: FlowCounts, more: FlowCounts, less: FlowCounts = _NOTHING) -> FlowCounts:
+def _add_counts(sums: FlowCounts, more: FlowCounts, less: FlowCounts = _NO_COUNTS) -> FlowCounts:
     return FlowCounts(*(a + b - c for a, b, c in zip(sums, more, less, strict=True)))
 
 
 def _measure_day(
     trigger: Burst | Jump,
-    between: Callable[[int, int, int], int],
-    find_first_known: Callable[[int], int],
+    sum_between: Callable[[int, int, int], int],
+    find_first_known_day: Callable[[int], int],
     day: int,
     refunds_until: int | None = None,
 ) -> FlowMeasurement | None:
@@ -184,18 +186,18 @@ def _measure_day(
     begin = day - trigger.window_days + 1
     if isinstance(trigger, Jump):
         first, end = day - trigger.days + 1, day - trigger.days
-        value = between(_VALUE, first, day) - between(_REFUNDED, first, refunds_until or day)
-        if value < trigger.value_minor or (known_days := end - find_first_known(begin) + 1) * 2 < trigger.before_days:
+        value = sum_between(_VALUE, first, day) - sum_between(_REFUNDED, first, refunds_until or day)
+        if value < trigger.value_minor:
             return None
-        before = between(_VALUE, begin, end) * trigger.days
-        return (
-            FlowMeasurement(min(value, MAX_TOTAL), min(before // known_days, MAX_TOTAL))
-            if value * known_days >= trigger.times * before
-            else None
-        )
+        known_days = end - find_first_known_day(begin) + 1
+        before = sum_between(_VALUE, begin, end) * trigger.days
+        if known_days * 2 < trigger.before_days or value * known_days < trigger.times * before:
+            return None
+        return FlowMeasurement(min(value, MAX_TOTAL), min(before // known_days, MAX_TOTAL))
     if trigger.signal is CautionSignal.DISPUTED:
-        bad, of = between(_DISPUTED, begin, day), between(_DELIVERED, begin, day)
+        wrong_orders, compared_orders = sum_between(_DISPUTED, begin, day), sum_between(_DELIVERED, begin, day)
     else:
-        of = between(_CAPTURED, begin, day - trigger.grace_days)
-        bad = of - between(_DONE, begin, day)
-    return FlowMeasurement(bad, of) if bad >= trigger.orders and bad * PPM >= trigger.share_ppm * of else None
+        compared_orders = sum_between(_CAPTURED, begin, day - trigger.grace_days)
+        wrong_orders = compared_orders - sum_between(_DONE, begin, day)
+    is_reached = wrong_orders >= trigger.orders and wrong_orders * PPM >= trigger.share_ppm * compared_orders
+    return FlowMeasurement(wrong_orders, compared_orders) if is_reached else None

@@ -37,7 +37,7 @@ MAX_TRACED = 100
 of flow.
 """
 
-_ALLOWED, _SPAN = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
+_MAX_TIME_IN_SPAN, _SPAN_TIME = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
 class Onset(NamedTuple):
@@ -86,7 +86,7 @@ class KnownSigns:
     """Times of confirmation, rising; days in the SPAN_DAYS after do not count."""
     ended: Mapping[str, int] = field(default_factory=dict)
     """By case, in microseconds, the first first."""
-    of_rules: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
+    signs_by_rule: Mapping[str, Sequence[Sign]] = field(default_factory=dict)
     """Signs by the id of a rule with an ended case, in place of `signs`."""
 
 
@@ -102,14 +102,14 @@ def find_spans(
 
     `check` may raise between parts.
     """
-    standing = [one for one in onsets if one.ended == NEVER]
-    in_force = [one for one in standing if one.time <= observe_time < one.end]
-    if not any(_may_be_cut(one, known_signs.confirmed) for one in in_force):
-        return [(one, Span(one.time, one.end)) for one in in_force]
-    by_flow = [one for one in onsets if not one.signs]
-    served, since = _trace_earlier_spans(table, known_signs, by_flow, check)
-    spans = _cut_to_days_left(standing, served, since, known_signs.confirmed)
-    return [(one, span) for one, span in spans if span.start <= observe_time < span.end]
+    standing = [onset for onset in onsets if onset.ended == NEVER]
+    in_force = [onset for onset in standing if onset.time <= observe_time < onset.end]
+    if not any(_counts_toward_limit(onset, known_signs.confirmed) for onset in in_force):
+        return [(onset, Span(onset.time, onset.end)) for onset in in_force]
+    by_flow = [onset for onset in onsets if not onset.signs]
+    earlier_spans, traced_until = _trace_earlier_spans(table, known_signs, by_flow, check)
+    spans = _cut_to_days_left(standing, earlier_spans, traced_until, known_signs.confirmed)
+    return [(onset, span) for onset, span in spans if span.start <= observe_time < span.end]
 
 
 class OnsetsBySigns:
@@ -121,7 +121,7 @@ class OnsetsBySigns:
     def __init__(self, table: CautionTable, known_signs: KnownSigns) -> None:
         self._table = table
         self._signs = [
-            (rule, _choose_signs(rule, known_signs.of_rules.get(rule.id, known_signs.signs), table))
+            (rule, _choose_signs(rule, known_signs.signs_by_rule.get(rule.id, known_signs.signs), table))
             for rule in table.rules
         ]
         self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
@@ -154,11 +154,11 @@ def _choose_signs(rule: CautionRule, signs: Iterable[Sign], table: CautionTable)
     return sorted(chosen, key=lambda sign: (sign.time, sign.entry))
 
 
-def _list_onsets_of_rule(rule: CautionRule, chosen: Sequence[Sign], table: CautionTable) -> Iterator[Onset]:
+def _list_onsets_of_rule(rule: CautionRule, signs: Sequence[Sign], table: CautionTable) -> Iterator[Onset]:
     if isinstance(rule.trigger, Reports):
-        yield from _list_onsets_by_reports(rule, rule.trigger, chosen, table)
+        yield from _list_onsets_by_reports(rule, rule.trigger, signs, table)
     else:
-        yield from (_make_onset(sign.time, rule, (sign,)) for sign in chosen)
+        yield from (_make_onset(sign.time, rule, (sign,)) for sign in signs)
 
 
 def list_ended_cases(rows: Sequence[FactRow], observe_time: int) -> Mapping[str, int]:
@@ -176,20 +176,20 @@ def take_back_ended_cases(table: CautionTable, known_signs: KnownSigns) -> Known
 
     Later signs that repeat their facts are left out for that rule.
     """
-    of_rules: dict[str, Sequence[Sign]] = {}
+    signs_by_rule: dict[str, Sequence[Sign]] = {}
     for name, time in known_signs.ended.items():
         for rule in table.rules:
-            signs = of_rules.get(rule.id, known_signs.signs)
+            signs = signs_by_rule.get(rule.id, known_signs.signs)
             known_then = [sign for sign in signs if sign.time <= time < sign.retracted]
             for onset in _list_onsets_of_rule(rule, _choose_signs(rule, known_then, table), table):
                 if onset.case == name:
                     facts = {fact: sign for sign in onset.signs for fact in sign.facts}
-                    of_rules[rule.id] = [
+                    signs_by_rule[rule.id] = [
                         sign._replace(retracted=min(sign.retracted, time)) if sign.repeats(facts) else sign
                         for sign in signs
                         if sign.time <= time or not sign.repeats(facts)
                     ]
-    return replace(known_signs, of_rules=of_rules)
+    return replace(known_signs, signs_by_rule=signs_by_rule)
 
 
 def list_onsets_by_flow(caution_table: CautionTable, known_signs: KnownSigns, time: int = NEVER - 1) -> Iterator[Onset]:
@@ -202,12 +202,12 @@ def list_onsets_by_flow(caution_table: CautionTable, known_signs: KnownSigns, ti
     table = FlowTable(flow, caution_table.currency)
     for rule in caution_table.rules if flow else ():
         if isinstance(rule.trigger, Burst | Jump):
-            days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
-            for day in find_reached_days(table, rule.trigger, known_signs.first_day, days):
-                if day.known_time < (day.day + MAX_LATE_DAYS) * DAY:
-                    ended_time = ended.get(name_case(rule.id, day.entries[-1]), NEVER)
-                    end = min(ended_time, day.refunded_time)
-                    yield Onset(day.known_time + 1, rule, (), day.entries, day.measured, end)
+            ended_days = {one.fact.day for one in flow if ended and name_case(rule.id, one.first_entry_id) in ended}
+            for reached in find_reached_days(table, rule.trigger, known_signs.first_day, ended_days):
+                if reached.known_time < (reached.day + MAX_LATE_DAYS) * DAY:
+                    ended_time = ended.get(name_case(rule.id, reached.entries[-1]), NEVER)
+                    end = min(ended_time, reached.refunded_time)
+                    yield Onset(reached.known_time + 1, rule, (), reached.entries, reached.measured, end)
 
 
 def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: int = 0, imposes: bool = True) -> Onset:
@@ -215,33 +215,37 @@ def _make_onset(time: int, rule: CautionRule, signs: tuple[Sign, ...], counted: 
     return Onset(time, rule, signs, entries, FlowMeasurement(counted), imposes=imposes)
 
 
-class _Tally:
+class _WeightTally:
+    """The weight of some reports together, limited by source."""
+
     def __init__(self, table: CautionTable) -> None:
         self._weights = {int(source): row for source, row in table.weights.items()}
-        self.clear()
+        self._sums: dict[int, int] = {}
+        self.held: dict[str, Sign] = {}
+        self.weight = 0
 
     def clear(self) -> None:
-        self.held: dict[str, Sign] = {}
-        self._sums: dict[int, int] = {}
+        self._sums.clear()
+        self.held.clear()
         self.weight = 0
 
     def add(self, sign: Sign) -> None:
         self.held[sign.entry] = sign
-        self._change(sign.source, self._weights[sign.source].weight)
+        self._add_weight(sign.source, self._weights[sign.source].weight)
 
     def drop(self, entry: str) -> Sign | None:
         if (sign := self.held.pop(entry, None)) is not None:
-            self._change(sign.source, -self._weights[sign.source].weight)
+            self._add_weight(sign.source, -self._weights[sign.source].weight)
         return sign
 
-    def _change(self, source: int, by: int) -> None:
+    def _add_weight(self, source: int, weight: int) -> None:
         total, at_most = self._sums.get(source, 0), self._weights[source].at_most
-        self._sums[source] = total + by
-        self.weight += min(total + by, at_most) - min(total, at_most)
+        self._sums[source] = total + weight
+        self.weight += min(total + weight, at_most) - min(total, at_most)
 
 
 def _list_onsets_by_reports(
-    rule: CautionRule, reports: Reports, signs: Iterable[Sign], table: CautionTable
+    rule: CautionRule, trigger: Reports, signs: Iterable[Sign], table: CautionTable
 ) -> Iterator[Onset]:
     """Yield each moment at which the reports within the rule's days weigh enough; `signs`: by time.
 
@@ -250,106 +254,108 @@ def _list_onsets_by_reports(
     """
     sign_of_fact: dict[Fact, Sign] = {}
     leaving: list[tuple[int, str]] = []
-    every, without_crowd = _Tally(table), _Tally(table)
+    all_reports, reports_without_crowd = _WeightTally(table), _WeightTally(table)
     for sign in signs:
         while leaving and leaving[0][0] <= sign.time:
             _, name = heapq.heappop(leaving)
-            dropped = every.drop(name), without_crowd.drop(name)
-            old = dropped[0] or dropped[1]
-            if old is not None and old.retracted <= sign.time:  # another report may now state its facts
-                for fact in old.facts:
-                    if sign_of_fact.get(fact) is old:
+            dropped = all_reports.drop(name), reports_without_crowd.drop(name)
+            earlier_sign = dropped[0] or dropped[1]
+            # Another report may now state the facts of one that was retracted.
+            if earlier_sign is not None and earlier_sign.retracted <= sign.time:
+                for fact in earlier_sign.facts:
+                    if sign_of_fact.get(fact) is earlier_sign:
                         del sign_of_fact[fact]
         if sign.repeats(sign_of_fact):
             continue
         sign_of_fact |= dict.fromkeys(sign.facts, sign)
-        every.add(sign)
+        all_reports.add(sign)
         if sign.source not in CROWD:
-            without_crowd.add(sign)
-        heapq.heappush(leaving, (min(sign.time + reports.days * DAY, sign.retracted), sign.entry))
-        imposes = without_crowd.weight >= reports.weight
-        if imposes or every.weight >= reports.weight:
-            reached = without_crowd if imposes else every
+            reports_without_crowd.add(sign)
+        heapq.heappush(leaving, (min(sign.time + trigger.days * DAY, sign.retracted), sign.entry))
+        imposes = reports_without_crowd.weight >= trigger.weight
+        if imposes or all_reports.weight >= trigger.weight:
+            reached = reports_without_crowd if imposes else all_reports
             yield _make_onset(sign.time, rule, tuple(reached.held.values()), reached.weight, imposes)
-            every.clear()
+            all_reports.clear()
             if imposes:
-                without_crowd.clear()
+                reports_without_crowd.clear()
 
 
 def _trace_earlier_spans(
     table: CautionTable, known_signs: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
 ) -> tuple[list[Span], int]:
+    """Return the spans under caution as earlier knowledge gave them, and until when they reach."""
     triggers = [rule.trigger for rule in table.rules if isinstance(rule.trigger, Burst | Jump)]
     known_signs = replace(known_signs, flow=keep_latest_statements(known_signs.flow, MAX_RESTATED))
     signs = OnsetsBySigns(table, known_signs)
     changes = find_relevant_changes(known_signs.flow, triggers, table.currency)
     retractions = sorted({onset.retracted for onset in signs.list_onsets(0)} - {NEVER})
-    first = max([0, *changes[:-MAX_TRACED], *retractions[:-MAX_TRACED]])
-    served: list[Span] = []
-    since = 0
+    first_traced_change = max([0, *changes[:-MAX_TRACED], *retractions[:-MAX_TRACED]])
+    earlier_spans: list[Span] = []
+    traced_until = 0
     if changes:
         by_flow = [*list_onsets_by_flow(table, known_signs, 0)]
     while True:
         check()
-        by_signs = (onset for onset in signs.list_onsets(since) if onset.imposes)
-        onsets = [*by_signs, *(one for one in by_flow if one.ended > since)]
-        spans = _cut_to_days_left(onsets, served, since, known_signs.confirmed)
-        ends = {one.retracted for one, _ in spans if one.retracted < NEVER}
-        next_change = bisect_right(changes, since)
-        until = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
-        if until == NEVER:
-            return served, since
-        until = max(until, first)
-        clipped = [Span(max(span.start, since), min(span.end, until)) for _, span in spans]
-        served += [span for span in clipped if span.start < span.end]
-        since = until
-        if bisect_right(changes, until) > next_change:
-            by_flow = [*list_onsets_by_flow(table, known_signs, since)]
+        by_signs = (onset for onset in signs.list_onsets(traced_until) if onset.imposes)
+        onsets = [*by_signs, *(onset for onset in by_flow if onset.ended > traced_until)]
+        spans = _cut_to_days_left(onsets, earlier_spans, traced_until, known_signs.confirmed)
+        ends = {onset.retracted for onset, _ in spans if onset.retracted < NEVER}
+        next_change = bisect_right(changes, traced_until)
+        next_change_time = min([*ends, *changes[next_change : next_change + 1]], default=NEVER)
+        if next_change_time == NEVER:
+            return earlier_spans, traced_until
+        next_change_time = max(next_change_time, first_traced_change)
+        clipped = [Span(max(span.start, traced_until), min(span.end, next_change_time)) for _, span in spans]
+        earlier_spans += [span for span in clipped if span.start < span.end]
+        traced_until = next_change_time
+        if bisect_right(changes, next_change_time) > next_change:
+            by_flow = [*list_onsets_by_flow(table, known_signs, traced_until)]
 
 
 def _cut_to_days_left(
-    onsets: Iterable[Onset], served: Sequence[Span], since: int, confirmed: Sequence[int]
+    onsets: Iterable[Onset], earlier_spans: Sequence[Span], traced_until: int, confirmed: Sequence[int]
 ) -> list[tuple[Onset, Span]]:
     """Cut each caution to the days left; leave out those without.
 
-    `served`: spans before `since`, in place of those found here. Days after a confirmed violation (`confirmed`), or
-    without an imposed measure, do not count.
+    `earlier_spans`: spans before `traced_until`, in place of those found here. Days after a confirmed violation
+    (`confirmed`), or without an imposed measure, do not count.
     """
-    under: list[Span] = []
-    for span in sorted(served):
-        _add_span(under, span)
+    counted_spans: list[Span] = []
+    for span in sorted(earlier_spans):
+        _append_span(counted_spans, span)
     spans: list[tuple[Onset, Span]] = []
     for onset in sorted(onsets, key=lambda one: (one.time, one.rule.id)):
         start, end = onset.time, onset.end
         if not onset.imposes:
             spans.append((onset, Span(start, end)))
             continue
-        if _may_be_cut(onset, confirmed):
-            end = min(end, start + _ALLOWED - _measure_covered(under, start - _SPAN, start))
+        if _counts_toward_limit(onset, confirmed):
+            end = min(end, start + _MAX_TIME_IN_SPAN - _add_up_overlap(counted_spans, start - _SPAN_TIME, start))
         if start < end:
             spans.append((onset, Span(start, end)))
-            _add_span(under, Span(max(start, since), end))
+            _append_span(counted_spans, Span(max(start, traced_until), end))
     return spans
 
 
-def _may_be_cut(onset: Onset, confirmed: Sequence[int]) -> bool:
+def _counts_toward_limit(onset: Onset, confirmed: Sequence[int]) -> bool:
     count = bisect_right(confirmed, onset.time)
-    return onset.imposes and (not count or confirmed[count - 1] <= onset.time - _SPAN)
+    return onset.imposes and (not count or confirmed[count - 1] <= onset.time - _SPAN_TIME)
 
 
-def _add_span(under: list[Span], span: Span) -> None:
+def _append_span(merged_spans: list[Span], span: Span) -> None:
     if span.start >= span.end:
         return
-    if under and span.start <= under[-1].end:
-        under[-1] = Span(under[-1].start, max(under[-1].end, span.end))
+    if merged_spans and span.start <= merged_spans[-1].end:
+        merged_spans[-1] = Span(merged_spans[-1].start, max(merged_spans[-1].end, span.end))
     else:
-        under.append(span)
+        merged_spans.append(span)
 
 
-def _measure_covered(covering: Sequence[Span], start: int, end: int) -> int:
-    covered = 0
-    for span in reversed(covering):
+def _add_up_overlap(spans: Sequence[Span], start: int, end: int) -> int:
+    overlap = 0
+    for span in reversed(spans):
         if span.end <= start:
             break
-        covered += max(min(span.end, end) - max(span.start, start), 0)
-    return covered
+        overlap += max(min(span.end, end) - max(span.start, start), 0)
+    return overlap

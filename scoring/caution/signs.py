@@ -87,19 +87,19 @@ def list_signs(columns: EntryColumns, rows: Mapping[int, FactRow]) -> list[Sign]
 
 def list_signs_of_control(columns: EntryColumns, rows: Mapping[int, FactRow] | Sequence[FactRow]) -> Iterator[Sign]:
     """Yield each change of control, and each fall of the identity's level; arguments as of `list_signs`."""
-    changes = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
-    order = np.lexsort((changes.sequence, changes.occur_time))
-    before = 0
+    control_columns = columns.take(np.flatnonzero((columns.kind == Kind.CONTROL) | (columns.kind == Kind.IDENTITY)))
+    order = np.lexsort((control_columns.sequence, control_columns.occur_time))
+    level_before = 0
     for index in order.tolist():
-        row = rows[int(changes.row[index])]
-        time = int(max(changes.occur_time[index], changes.report_time[index])) + 1
+        row = rows[int(control_columns.row[index])]
+        time = int(max(control_columns.occur_time[index], control_columns.report_time[index])) + 1
         if row.kind == Kind.CONTROL:
-            yield Sign(time, row.entry_id, NEVER, ControlReason(int(changes.status[index])).name.lower())
+            yield Sign(time, row.entry_id, NEVER, ControlReason(int(control_columns.status[index])).name.lower())
             continue
-        level = int(changes.level[index])
-        if level < before:
+        level = int(control_columns.level[index])
+        if level < level_before:
             yield Sign(time, row.entry_id, NEVER, "identity_lowered")
-        before = level
+        level_before = level
 
 
 def find_retraction_times(rows: Iterable[FactRow]) -> dict[str, int]:

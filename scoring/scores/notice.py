@@ -40,9 +40,9 @@ class EndedPair(NamedTuple):
     until: int
 
 
-def list_ended(
-    policies: Iterable[Move],
-    models: Iterable[Move],
+def list_ended_pairs(
+    policy_moves: Iterable[Move],
+    model_moves: Iterable[Move],
     model: str,
     policy: str,
     time: int,
@@ -50,15 +50,19 @@ def list_ended(
 ) -> list[EndedPair]:
     """Return what was served before a model and a policy, as far as its notice ran after the last move before a time.
 
-    `time`: in microseconds. `policies`, `models`: all moves in order; those after the last one to `policy` and `model`
-    are left out. `find_days` returns a policy's days of notice. A move has the longer notice of the policies before and
-    after it. An immediate move ends the notices of all moves before it.
+    `time`: in microseconds. `policy_moves`, `model_moves`: all moves in order; those after the last one to `policy` and
+    `model` are left out. `find_days` returns a policy's days of notice. A move has the longer notice of the policies
+    before and after it. An immediate move ends the notices of all moves before it.
     """
-    by_policy, by_model = _list_until(policies, policy, time), _list_until(models, model, time)
+    to_policy = _list_moves_up_to(policy_moves, policy, time)
+    to_model = _list_moves_up_to(model_moves, model, time)
     moves = sorted(
-        [*((one, True) for one in by_policy), *((one, False) for one in by_model)], key=lambda one: one[0].time
+        [*((move, True) for move in to_policy), *((move, False) for move in to_model)], key=lambda pair: pair[0].time
     )
-    serving = {True: by_policy[0].before if by_policy else policy, False: by_model[0].before if by_model else model}
+    serving = {
+        True: to_policy[0].before if to_policy else policy,
+        False: to_model[0].before if to_model else model,
+    }
     ended: dict[tuple[str, str], EndedPair] = {}
     for move, is_policy in moves:
         before = serving[False], serving[True]
@@ -71,9 +75,10 @@ def list_ended(
     return [one for pair, one in ended.items() if pair != (model, policy) and one.until > moves[-1][0].time]
 
 
-def _list_until(moves: Iterable[Move], after: str, time: int) -> list[Move]:
+def _list_moves_up_to(moves: Iterable[Move], digest: str, time: int) -> list[Move]:
+    """Return the moves before a time, but for those after the last move to `digest`."""
     earlier_moves = [move for move in moves if move.time < time]
-    last = max((number for number, move in enumerate(earlier_moves) if move.after == after), default=-1)
+    last = max((number for number, move in enumerate(earlier_moves) if move.after == digest), default=-1)
     return earlier_moves[: last + 1]
 
 
@@ -87,29 +92,29 @@ class ServedPair(NamedTuple):
 
 def answer_within_notice(
     core: CoreAnswer,
-    served: Sequence[ServedPair],
+    earlier_pairs: Sequence[ServedPair],
     check: Callable[[], None] = lambda: None,
     *,
     looks_back: bool = False,
 ) -> CoreAnswer:
-    """Return `compute_answer`'s answer; while a notice runs, sellers keep a better tier by what was `served` before."""
-    if not served:
+    """Return `compute_answer`'s answer; while a notice runs, sellers keep a better tier by `earlier_pairs`."""
+    if not earlier_pairs:
         return core
-    ended_by = _find_newest_facts(core)
+    newest_fact_times = _find_newest_fact_times(core)
     earlier = [
         EarlierAnswer(
-            compute_answer(core.known, one.artifact, one.policy, check=check, looks_back=looks_back),
-            one.time,
-            one.until,
-            [time < one.time for time in ended_by],
+            compute_answer(core.known, pair.artifact, pair.policy, check=check, looks_back=looks_back),
+            pair.time,
+            pair.until,
+            [newest_time < pair.time for newest_time in newest_fact_times],
         )
-        for one in served
+        for pair in earlier_pairs
     ]
-    scores = [_keep_tier(core.policy, score, earlier, case) for case, score in enumerate(core.scores)]
+    scores = [_keep_better_tier(core.policy, score, earlier, case) for case, score in enumerate(core.scores)]
     return replace(core, scores=scores, earlier=earlier)
 
 
-def _find_newest_facts(core: CoreAnswer) -> list[int]:
+def _find_newest_fact_times(core: CoreAnswer) -> list[int]:
     """Return, by seller, when its last fact that ends a notice became known, in microseconds; -1 without one.
 
     Such a fact is a confirmation, a change of control, or a lower level of the identity.
@@ -117,23 +122,25 @@ def _find_newest_facts(core: CoreAnswer) -> list[int]:
     seller_facts = core.known
     rows, columns = seller_facts.table.rows, seller_facts.columns
     established = establish(core.facts, rows, seller_facts.table.rows_by_case(), seller_facts.observe_time)
-    newest = [max((one.time for one in violations), default=-1) for violations in established]
-    about = columns.take(np.isin(columns.kind, (Kind.CONTROL, Kind.IDENTITY)))
-    for case in np.unique(about.case).tolist():
-        times = [sign.time for sign in list_signs_of_control(about.take(about.case == case), rows)]
+    newest = [max((violation.time for violation in violations), default=-1) for violations in established]
+    control_columns = columns.take(np.isin(columns.kind, (Kind.CONTROL, Kind.IDENTITY)))
+    for case in np.unique(control_columns.case).tolist():
+        times = [sign.time for sign in list_signs_of_control(control_columns.take(control_columns.case == case), rows)]
         newest[case] = max([newest[case], *(time for time in times if time <= seller_facts.observe_time)])
     return newest
 
 
-def _keep_tier(
-    policy: Policy, score: SellerScore | None, earlier: Sequence[EarlierAnswer], case: int
+def _keep_better_tier(
+    policy: Policy, score: SellerScore | None, earlier_answers: Sequence[EarlierAnswer], case: int
 ) -> SellerScore | None:
     if score is None or score.tier is None or score.override:
         return score
     earlier_tiers = [
-        (before.tier, one.until)
-        for one in earlier
-        if one.counts[case] and (before := one.core.scores[case]) is not None and before.tier is not None
+        (earlier_score.tier, answer.until)
+        for answer in earlier_answers
+        if answer.counts[case]
+        and (earlier_score := answer.core.scores[case]) is not None
+        and earlier_score.tier is not None
     ]
     better = [until for tier, until in earlier_tiers if tier > score.tier]
     if not better:

@@ -66,18 +66,18 @@ def find_points(
     now_in_first: list[SellerPoints] = []
     for begin in range(0, max(len(days), 1), step):
         check()
-        part = days[begin : begin + step]
-        views = seller_facts.view(((seller_facts.observe_time // DAY - part) * DAY).tolist())
+        chosen_days = days[begin : begin + step]
+        views = seller_facts.view(((seller_facts.observe_time // DAY - chosen_days) * DAY).tolist())
         sums = artifact.folder.fold_views(views)
-        past = slice(n, (len(part) + 1) * n)
-        is_thin[part] = policy.is_thin(sums.total_orders[past], sums.tenure_days[past]).reshape(-1, n)
-        ends = 0 if begin else ENDS
-        if ends:
+        past = slice(n, (len(chosen_days) + 1) * n)
+        is_thin[chosen_days] = policy.is_thin(sums.total_orders[past], sums.tenure_days[past]).reshape(-1, n)
+        end_views = 0 if begin else ENDS
+        if end_views:
             sums = append_ends(sums, views.facts, n, artifact.prior, artifact.folder)
-        is_chosen = np.pad(is_needed[part], ((1, 1 + ends), (0, 0)), constant_values=True)
-        identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * ends])
+        is_chosen = np.pad(is_needed[chosen_days], ((1, 1 + end_views), (0, 0)), constant_values=True)
+        identity_row = np.concatenate([views.identity_row, *[views.identity_row[:1]] * end_views])
         x, raw, points = compute_chosen_points(artifact, sums, is_chosen, identity_row, seller_facts.table.rows)
-        midnights[part] = points[1 : len(part) + 1]
+        midnights[chosen_days] = points[1 : len(chosen_days) + 1]
         if not begin:
             now, *_, upheld, low, high = points
             now_in_first.append(

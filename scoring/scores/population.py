@@ -120,41 +120,46 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     for axis in axes:
         if isinstance(axis.operand, Ladder) and policy.standing is not None:
             values[axis.operand] = policy.standing.add_up(people.facts, categories=axis.operand.categories)
-    edges = [_find_reached_edges(axis.values, values.get(axis.operand, np.zeros(n, dtype=np.int64))) for axis in axes]
-    is_view = (
+    edges = [_round_down_to_edges(axis.values, values.get(axis.operand, np.zeros(n, dtype=np.int64))) for axis in axes]
+    is_rated_by_violation = (
         (people.points is not None)
         & find_cases_with_violation(people.facts)
         & (people.facts.override == 0)
         & policy.is_thin(people.facts.settled_orders, people.facts.tenure_days)
     )
-    keys, which = np.unique(np.stack([tier, *edges, is_view], axis=1), axis=0, return_inverse=True)
-    sizes = np.bincount(which.ravel()[people.exists], minlength=len(keys))
+    keys, key_of_seller = np.unique(
+        np.stack([tier, *edges, is_rated_by_violation], axis=1), axis=0, return_inverse=True
+    )
+    sizes = np.bincount(key_of_seller.ravel()[people.exists], minlength=len(keys))
     terms: dict[Terms, int] = {}
-    of_key: list[int] = []
+    terms_of_key: list[int] = []
     by_rule = dict.fromkeys((rule.id for rule in rules), 0)
-    closing: dict[int, Situation] = {}
+    situations_that_close: dict[int, Situation] = {}
     for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
         reached = {axis.operand: value for axis, value in zip(axes, key[1:-1], strict=True)}
         reached |= {Quantity.DAY: people.known.observe_time // DAY}
-        tier_of = Tier(key[0]) if key[0] != NO_TIER else None
-        seller = Situation.of_values(tier_of, reached, people.marketplace, bool(key[-1]))
+        key_tier = Tier(key[0]) if key[0] != NO_TIER else None
+        seller = Situation.of_values(key_tier, reached, people.marketplace, bool(key[-1]))
         holding = {applied.rule.id: applied.rule for applied in policy.rule_book.apply(seller)}
         for name in holding:
             by_rule[name] += size
         if any(rule.begins_later for rule in holding.values()):
-            closing[len(of_key)] = seller
-        of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
-    terms_of = np.array(of_key, dtype=np.int64)[which.ravel()]
-    cases = np.flatnonzero(np.isin(which.ravel(), [*closing]) & people.exists).tolist()
-    for case, begun in zip(cases, _find_closures(policy, people, cases, is_view), strict=True):
-        stricter = policy.rule_book.terms(closing[int(which.ravel()[case])], begun, people.known.observe_time)
+            situations_that_close[len(terms_of_key)] = seller
+        terms_of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
+    terms_of = np.array(terms_of_key, dtype=np.int64)[key_of_seller.ravel()]
+    cases = np.flatnonzero(np.isin(key_of_seller.ravel(), [*situations_that_close]) & people.exists).tolist()
+    begins = _trace_later_rules(policy, people, cases, is_rated_by_violation)
+    for case, begin_by_rule in zip(cases, begins, strict=True):
+        seller = situations_that_close[int(key_of_seller.ravel()[case])]
+        stricter = policy.rule_book.terms(seller, begin_by_rule, people.known.observe_time)
         terms_of[case] = terms.setdefault(stricter, len(terms))
     return Placement(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
 
 
-def _find_closures(
-    policy: Policy, people: Population, cases: Sequence[int], is_view: Bools
+def _trace_later_rules(
+    policy: Policy, people: Population, cases: Sequence[int], is_rated_by_violation: Bools
 ) -> Iterator[dict[str, int | None]]:
+    """Yield, for each of `cases`, since when each rule that begins later holds, in microseconds."""
     rules = [rule for rule in policy.rule_book.rules if rule.begins_later]
     table, facts, time = people.known.table, people.facts, people.known.observe_time
     rows_of = table.rows_by_case() if cases else []
@@ -163,16 +168,18 @@ def _find_closures(
     past = look_back(people.known, people.artifact, policy)[1] if asks_for_tier and people.artifact else None
     for case in cases:
         traced = trace_facts(established[case], policy)
-        imposed = table.rows[int(facts.override_row[case])].occur_time if facts.override[case] else None
-        begun: dict[str, int | None] = {}
+        override_time = table.rows[int(facts.override_row[case])].occur_time if facts.override[case] else None
+        begin_by_rule: dict[str, int | None] = {}
         for rule in rules:
             starts, _ = find_bounds(rule.conditions, traced, time)
-            since = (
-                past.find_tier_start(case, rule.tiers, bool(is_view[case]), imposed) if rule.tiers and past else None
+            tier_start = (
+                past.find_tier_start(case, rule.tiers, bool(is_rated_by_violation[case]), override_time)
+                if rule.tiers and past
+                else None
             )
-            starts += [] if since is None else [since]
-            begun[rule.id] = max(starts, default=None)
-        yield begun
+            starts += [] if tier_start is None else [tier_start]
+            begin_by_rule[rule.id] = max(starts, default=None)
+        yield begin_by_rule
 
 
 def add_cautions(
@@ -206,6 +213,7 @@ def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
 
 
 def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Ints, Ints]:
+    """Return each tier number, and the points that count for it, -1 unless rated."""
     facts = people.facts
     if people.points is None:
         return np.full(facts.cases, NO_TIER), np.full(facts.cases, -1)
@@ -215,6 +223,6 @@ def _find_tiers(policy: Policy, people: Population, standing: Ints) -> tuple[Int
     return tier, np.where(is_rated, lowest, -1)
 
 
-def _find_reached_edges(edges: Sequence[int], values: Ints) -> Ints:
+def _round_down_to_edges(edges: Sequence[int], values: Ints) -> Ints:
     rising = np.array(edges, dtype=np.int64)
     return rising[np.searchsorted(rising, values, side="right") - 1]

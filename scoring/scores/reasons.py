@@ -82,7 +82,7 @@ class Incident:
 
 def group_incidents(violations: Violations) -> list[Incident]:
     """Return one seller's incidents, each with its gravest severity and category."""
-    starts, category, severity = _find_gravest(violations)
+    starts, category, severity = _find_gravest_by_incident(violations)
     ends = np.append(starts, len(violations.case))[1:]
     columns = (violations.incident[starts], category, severity, starts, ends)
     return [
@@ -91,7 +91,8 @@ def group_incidents(violations: Violations) -> list[Incident]:
     ]
 
 
-def _find_gravest(violations: Violations) -> tuple[NDArray[np.intp], Ints, Ints]:
+def _find_gravest_by_incident(violations: Violations) -> tuple[NDArray[np.intp], Ints, Ints]:
+    """Return the first row, the gravest category and its severity of each incident."""
     starts = np.flatnonzero(first_of_runs(violations.case, violations.incident))
     span = max(Category) + 1
     gravest = reduce_runs(np.minimum, violations.category - span * violations.severity, starts)
@@ -103,7 +104,7 @@ def reason_code(category: Category) -> str:
     return f"{category.name}_CONFIRMED"
 
 
-def count_incidents(violations: Violations, n: int) -> Ints:
+def count_incidents_by_case(violations: Violations, n: int) -> Ints:
     return np.bincount(violations.case[first_of_runs(violations.case, violations.incident)], minlength=n)
 
 
@@ -113,7 +114,7 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
     An incident has its gravest violation's category. If severities are equal, the category with more incidents is first.
     """
     codes: list[tuple[str, ...]] = [()] * n
-    starts, category, severity = _find_gravest(violations)
+    starts, category, severity = _find_gravest_by_incident(violations)
     if not len(starts):
         return codes
     case = violations.case[starts]
@@ -127,14 +128,14 @@ def rank_reason_codes(violations: Violations, n: int) -> list[tuple[str, ...]]:
     return codes
 
 
-def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]) -> dict[str, Ints]:
+def find_lost_points(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]) -> dict[str, Ints]:
     """Return the points, below 0 if lost, by reason code, incidents apart: int64 of shape (n,), for the input `x`."""
     n = len(x)
-    alone, bare = x.copy(), sums.without_conduct(n)
+    x_of_orders_alone, sums_of_orders_alone = x.copy(), sums.without_conduct(n)
     for column, feature in enumerate(features):
         if isinstance(feature, Feature) and feature.subject in CONDUCT:
-            alone[:, column] = feature.compute(bare)
-    parts, expected = np.split(page.parts(np.concatenate([x, alone])), 2)
+            x_of_orders_alone[:, column] = feature.compute(sums_of_orders_alone)
+    parts, parts_of_orders_alone = np.split(page.parts(np.concatenate([x, x_of_orders_alone])), 2)
     lost: dict[str, Ints] = {}
     for column, feature in enumerate(features):
         if feature is None:
@@ -142,16 +143,18 @@ def lost_by_code(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeatur
         subject = feature.subject
         if subject in CONDUCT:
             few_orders = Subject.ORDERS.value
-            lost[few_orders] = lost.get(few_orders, 0) + expected[:, column]
+            lost[few_orders] = lost.get(few_orders, 0) + parts_of_orders_alone[:, column]
         if subject is not Subject.INCIDENTS:
-            points = parts[:, column] - expected[:, column] if subject in CONDUCT else parts[:, column]
+            points = parts[:, column] - parts_of_orders_alone[:, column] if subject in CONDUCT else parts[:, column]
             lost[subject.value] = lost.get(subject.value, 0) + points
     return lost
 
 
-def rank_other_codes(sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]) -> list[tuple[str, ...]]:
+def rank_codes_beside_incidents(
+    sums: Sums, x: Floats, page: Page, features: Sequence[AnyFeature | None]
+) -> list[tuple[str, ...]]:
     """Return the reason codes, incidents apart, that cost each row of `x` points, the costliest first."""
-    lost = lost_by_code(sums, x, page, features)
+    lost = find_lost_points(sums, x, page, features)
     codes = sorted(lost)
     if not codes:
         return [()] * len(x)
@@ -180,8 +183,8 @@ def compute_reasons(seller_facts: SellerFacts, facts: Facts, artifact: Artifact)
     values, without_each = totals[: 1 << len(categories)], totals[1 << len(categories) :]
     points = min(max(values[-1], 0), MAX_POINTS)
     x = matrix(history, artifact.read_features, [attributes])
-    lost = lost_by_code(history, x, artifact.page, artifact.read_features)
-    reasons = [_explain_loss(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
+    lost = find_lost_points(history, x, artifact.page, artifact.read_features)
+    reasons = [_build_reason(code, int(taken[0]), facts, rows) for code, taken in lost.items() if taken[0]]
     if incidents:
         gains = (np.clip(without_each, 0, MAX_POINTS) - points).tolist()
         effects = _build_effects(incidents, gains, facts.violations, seller_facts)
@@ -196,11 +199,11 @@ def compute_reasons(seller_facts: SellerFacts, facts: Facts, artifact: Artifact)
     return tuple(reasons)
 
 
-def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow]) -> Reason:
+def _build_reason(code: str, points: int, facts: Facts, rows: Sequence[FactRow]) -> Reason:
     orders, reason = int(facts.exposure_orders.sum()), Reason(code, points)
     match code:
         case Subject.FAILURES:
-            days = _list_days(facts, facts.exposure_failures > 0)
+            days = _list_exposure_days(facts, facts.exposure_failures > 0)
             failures = int(facts.exposure_failures.sum())
             omitted = max(len(days) - MAX_LISTED, 0)
             return replace(reason, days=days[:MAX_LISTED], days_omitted=omitted, counted=failures, compared=orders)
@@ -213,17 +216,17 @@ def _explain_loss(code: str, points: int, facts: Facts, rows: Sequence[FactRow])
             return replace(reason, counted=orders)
         case Subject.TENURE:
             day = int(facts.start_day[0])
-            started = _list_days(facts, facts.exposure_day == day) or (ExposureDay(day, 0, 0),)
+            started = _list_exposure_days(facts, facts.exposure_day == day) or (ExposureDay(day, 0, 0),)
             return replace(reason, days=started, counted=int(facts.observe_day[0]) - day)
         case Subject.IDENTITY | Subject.ATTRIBUTES if (row := int(facts.identity_row[0])) >= 0:
             reason = replace(reason, entries=(rows[row].entry_id,), counted=int(facts.level[0]))
     return reason
 
 
-def _list_days(facts: Facts, chosen: Bools) -> tuple[ExposureDay, ...]:
+def _list_exposure_days(facts: Facts, is_chosen: Bools) -> tuple[ExposureDay, ...]:
     sums_by_day: dict[int, list[int]] = {}
     columns = (facts.exposure_day, facts.exposure_orders, facts.exposure_failures)
-    for day, orders, failures in zip(*(column[chosen].tolist() for column in columns), strict=True):
+    for day, orders, failures in zip(*(column[is_chosen].tolist() for column in columns), strict=True):
         sums = sums_by_day.setdefault(day, [0, 0])
         sums[0] += orders
         sums[1] += failures
@@ -271,7 +274,7 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
     `values[s]` is the worth of the subset with bits `s`, which must not rise when a player joins. Worked: 700, 650,
     680, 600 of {}, {a}, {b}, {a, b}: a has ((650 - 700) + (600 - 680)) / 2 = -65, b -35.
     """
-    whole = factorial(players)
+    orders = factorial(players)
     losses = []
     for player in range(players):
         loss = 0
@@ -281,9 +284,9 @@ def shapley_shares(values: Sequence[int], players: int) -> list[int]:
                 weight = factorial(size) * factorial(players - size - 1)
                 loss += weight * (values[subset] - values[subset | 1 << player])
         losses.append(loss)
-    shares = [loss // whole for loss in losses]
+    shares = [loss // orders for loss in losses]
     missing = (values[0] - values[-1]) - sum(shares)
-    by_remainder = sorted(range(players), key=lambda p: (-(losses[p] % whole), p))
+    by_remainder = sorted(range(players), key=lambda p: (-(losses[p] % orders), p))
     for player in by_remainder[:missing]:
         shares[player] += 1
     return [-share for share in shares]

@@ -26,8 +26,8 @@ from scoring.scores.reasons import (
     STANDING,
     THIN_FILE,
     compute_reasons,
-    count_incidents,
-    rank_other_codes,
+    count_incidents_by_case,
+    rank_codes_beside_incidents,
     rank_reason_codes,
 )
 from scoring.scores.tiers import decide_tiers, find_rated
@@ -69,7 +69,7 @@ class EarlierAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Common:
+class _SharedFields:
     """The parts of scores that rated and unrated sellers share, by case."""
 
     incidents: Sequence[int]
@@ -81,7 +81,7 @@ class _Common:
     valid_until: Sequence[int]
     """The first time at which the score may differ, in microseconds."""
 
-    def state(self, case: int) -> dict[str, Any]:
+    def of_case(self, case: int) -> dict[str, Any]:
         return {
             "open_allegations": self.allegations[case],
             "valid_until": self.valid_until[case],
@@ -107,7 +107,9 @@ def compute_answer(
     check()
     if artifact is None:
         facts = seller_facts.view().facts
-        scores = _build_unknown(_collect_common(seller_facts, facts, policy, cautions), facts, policy)
+        scores = _build_scores_without_model(
+            _collect_shared_fields(seller_facts, facts, policy, cautions), facts, policy
+        )
         return CoreAnswer(seller_facts, artifact, policy, facts, scores, None)
     past = None
     if looks_back and any(rule.tiers for rule in policy.rule_book.rules):
@@ -115,36 +117,38 @@ def compute_answer(
     else:
         points = find_points(seller_facts, artifact, policy, check=check)
     check()
-    scores = _build_scores(
-        points, _collect_common(seller_facts, points.facts, policy, cautions), seller_facts, artifact, policy
+    scores = _build_scores_by_model(
+        points, _collect_shared_fields(seller_facts, points.facts, policy, cautions), seller_facts, artifact, policy
     )
     return CoreAnswer(seller_facts, artifact, policy, points.facts, scores, past, points.midnights)
 
 
-def _collect_common(seller_facts: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions) -> _Common:
+def _collect_shared_fields(
+    seller_facts: SellerFacts, facts: Facts, policy: Policy, cautions: Cautions
+) -> _SharedFields:
     n = len(seller_facts.sellers)
-    incidents = count_incidents(facts.violations, n).tolist()
+    incidents = count_incidents_by_case(facts.violations, n).tolist()
     standing = [None] * n if policy.standing is None else policy.standing.add_up(facts).tolist()
     allegations = facts.allegations.tolist()
-    until = hold_until(seller_facts.columns, facts, seller_facts.observe_time, seller_facts.table.sales).tolist()
+    valid_until = hold_until(seller_facts.columns, facts, seller_facts.observe_time, seller_facts.table.sales).tolist()
     for case, seller in enumerate(seller_facts.sellers):
         if (omitted := seller_facts.omitted.get(seller)) is not None:
             allegations[case] += omitted.allegations
-            until[case] = min(until[case], omitted.unchanged_until)
+            valid_until[case] = min(valid_until[case], omitted.unchanged_until)
     for case, cautions_of_case in cautions.items():
-        until[case] = min(until[case], *(one.end for one in cautions_of_case))
-    return _Common(incidents, standing, cautions, allegations, until)
+        valid_until[case] = min(valid_until[case], *(caution.end for caution in cautions_of_case))
+    return _SharedFields(incidents, standing, cautions, allegations, valid_until)
 
 
-def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[SellerScore | None]:
+def _build_scores_without_model(shared: _SharedFields, facts: Facts, policy: Policy) -> list[SellerScore | None]:
     return [
         SellerScore(
             state=ScoreState.UNKNOWN,
             tier=None,
             badge=policy.badges[None],
             reason_codes=(NO_MODEL,),
-            counted_incidents=common.incidents[case],
-            **common.state(case),
+            counted_incidents=shared.incidents[case],
+            **shared.of_case(case),
         )
         if exists
         else None
@@ -152,27 +156,29 @@ def _build_unknown(common: _Common, facts: Facts, policy: Policy) -> list[Seller
     ]
 
 
-def _build_scores(
-    points: SellerPoints, common: _Common, seller_facts: SellerFacts, artifact: Artifact, policy: Policy
+def _build_scores_by_model(
+    points: SellerPoints, shared: _SharedFields, seller_facts: SellerFacts, artifact: Artifact, policy: Policy
 ) -> list[SellerScore | None]:
     facts, sums, n = points.facts, points.sums, points.facts.cases
     # Thin days count too: else a late order of that day could add a low day.
     lowest = np.min([points.now, *points.midnights[: policy.clear_days]], axis=0)
     is_rated = find_rated(policy, facts)
-    standing = np.array([one or 0 for one in common.standing], dtype=np.int64)
+    standing = np.array([one or 0 for one in shared.standing], dtype=np.int64)
     tiers = decide_tiers(policy, lowest, standing, is_rated, facts.override, facts.exists).tolist()
-    codes = zip(
+    codes_by_seller = zip(
         rank_reason_codes(facts.violations, n),
-        rank_other_codes(sums, points.x, artifact.page, artifact.read_features),
-        _list_bounds(points, lowest, standing, artifact, policy),
+        rank_codes_beside_incidents(sums, points.x, artifact.page, artifact.read_features),
+        _list_limit_codes(points, lowest, standing, artifact, policy),
         strict=True,
     )
     columns = (points.now, points.low, points.high, points.upheld, lowest, is_rated, facts.exists, facts.override_row)
-    of_sellers = zip(
-        codes, tiers, artifact.scale.p_bad(points.raw), *(column.tolist() for column in columns), strict=True
+    values_by_seller = zip(
+        codes_by_seller, tiers, artifact.scale.p_bad(points.raw), *(column.tolist() for column in columns), strict=True
     )
     scores: list[SellerScore | None] = []
-    for case, (of_codes, tier, p_bad, now, low, high, upheld, least, rated, exists, row) in enumerate(of_sellers):
+    for case, (reason_groups, tier, p_bad, now, low, high, upheld, tier_points, rated, exists, row) in enumerate(
+        values_by_seller
+    ):
         if not exists:
             scores.append(None)
             continue
@@ -184,36 +190,37 @@ def _build_scores(
                 "points_low": low,
                 "points_high": high,
                 "points_if_upheld": upheld,
-                "tier_points": least,
+                "tier_points": tier_points,
                 "p_bad": p_bad,
-                "counted_incidents": common.incidents[case],
+                "counted_incidents": shared.incidents[case],
             }
-        reasons = tuple(chain.from_iterable(of_codes)) if rated else (THIN_FILE,)
+        reasons = tuple(chain.from_iterable(reason_groups)) if rated else (THIN_FILE,)
         scores.append(
             SellerScore(
                 **fields,
                 tier=Tier(tier),
                 badge=policy.badges[tier],
-                band=policy.find_band(Tier(tier), least if rated else None),
+                band=policy.find_band(Tier(tier), tier_points if rated else None),
                 reason_codes=reasons if row < 0 else (*reasons, OVERRIDDEN),
                 override="" if row < 0 else seller_facts.table.rows[row].entry_id,
-                **common.state(case),
+                **shared.of_case(case),
             )
         )
     return scores
 
 
-def _list_bounds(
+def _list_limit_codes(
     points: SellerPoints, lowest: Ints, standing: Ints, artifact: Artifact, policy: Policy
 ) -> list[tuple[str, ...]]:
+    """Return, by seller, the reason codes of what limits its points or tier."""
     tiers = policy.tiers_with_standing(lowest, standing)
-    bounds = {
+    is_limited = {
         LIMIT: artifact.page.base - points.raw > MAX_POINTS,
         STANDING: tiers != policy.tier_numbers(lowest),
         CLEAR_DAYS_PENDING: tiers != policy.tiers_with_standing(points.now, standing),
     }
-    flags = zip(*(flag.tolist() for flag in bounds.values()), strict=True)
-    return [tuple(compress(bounds, each)) for each in flags]
+    flags = zip(*(flag.tolist() for flag in is_limited.values()), strict=True)
+    return [tuple(compress(is_limited, each)) for each in flags]
 
 
 def explain(core: CoreAnswer) -> Explanation | None:

@@ -11,7 +11,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.rules import FailureRate, Measured, MissingDays, Operand, RuleBook, SettledValue
 
 
-def list_values(policies: Iterable[Policy]) -> set[str]:
+def list_exposure_values(policies: Iterable[Policy]) -> set[str]:
     """Return the values of exposure that rules and growing caps ask for: currencies, and the names of failures."""
     values: set[str] = set()
     for policy in policies:
@@ -56,11 +56,13 @@ def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits:
     """
     operands = [operand for operand in book.operands if isinstance(operand, MissingDays)]
     days: dict[Measured, Ints] = {operand: np.zeros(facts.cases, dtype=np.int64) for operand in operands}
-    for ago, held in enumerate(deposits if operands else ()):
-        recent = add_up_recent(facts, table, book, ago)
+    for days_ago, held in enumerate(deposits if operands else ()):
+        recent = add_up_recent(facts, table, book, days_ago)
         for operand in operands:
             owed = np.maximum(operand.deposit.amount_minor, take_share(recent, operand.deposit.ppm))
-            days[operand] += (days[operand] == ago) & (held < owed) & (ago <= facts.observe_day - facts.begin_day)
+            days[operand] += (
+                (days[operand] == days_ago) & (held < owed) & (days_ago <= facts.observe_day - facts.begin_day)
+            )
     return days
 
 

@@ -33,7 +33,7 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import compute_answer
-from scoring.scores.settled_value import add_up_recent, add_up_settled, list_values
+from scoring.scores.settled_value import add_up_recent, add_up_settled, list_exposure_values
 from scoring.scores.tiers import NO_TIER, find_cases_with_violation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -139,9 +139,9 @@ class Question:
     def policies(self) -> tuple[Policy, Policy]:
         return self.before, self.after
 
-    def list_values(self) -> set[str]:
+    def list_exposure_values(self) -> set[str]:
         """Return the currencies and failures that either policy reads."""
-        return list_values(self.policies()) | ({self.currency} - {""})
+        return list_exposure_values(self.policies()) | ({self.currency} - {""})
 
     @property
     def currency(self) -> str:
@@ -204,7 +204,7 @@ def _place_part(
     happened: list[tuple[int, str, str, str]],
 ) -> None:
     cut = question.cut
-    table, _ = ledger.facts.table(marketplace, sellers, cut, question.list_values())
+    table, _ = ledger.facts.table(marketplace, sellers, cut, question.list_exposure_values())
     now = resolve_sellers(sellers, table, cut.observe_time)
     people, before, after = _place_both(ledger, marketplace, now, question)
     exists = people.exists
@@ -436,7 +436,7 @@ def _look_back(
 def _evaluate(
     ledger: Ledger, question: Question, marketplace: str, sellers: Sequence[str], cut: Cut, policies: Sequence[Policy]
 ) -> Iterator[list[InForce | None]]:
-    table, _ = ledger.facts.table(marketplace, sellers, question.cut, question.list_values())
+    table, _ = ledger.facts.table(marketplace, sellers, question.cut, question.list_exposure_values())
     seller_facts = resolve_as_reported(sellers, table, cut.observe_time)
     known_by_seller = ledger.measures.of_sellers(marketplace, sellers, cut)
     for policy in policies:

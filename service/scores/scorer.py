@@ -27,9 +27,9 @@ from scoring.measures.record import SellerTerms, list_links
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Explanation, MadeBy, SellerScore, Stamp
-from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
+from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended_pairs
 from scoring.scores.score import CoreAnswer, compute_answer, explain
-from scoring.scores.settled_value import list_values
+from scoring.scores.settled_value import list_exposure_values
 from service.call_context import current_call
 from service.contract.audiences import ToldAnswer
 from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries
@@ -74,7 +74,7 @@ class Scorer:
         return self.policy.changes, self.champion.changes
 
     def _list_ended(self, model: str, policy: str, time: int) -> list[EndedPair]:
-        return list_ended(*self._changes, model, policy, time, self._find_notice_days)
+        return list_ended_pairs(*self._changes, model, policy, time, self._find_notice_days)
 
     def _find_notice_days(self, policy: str) -> int:
         if policy not in self._notice_days:
@@ -231,7 +231,7 @@ class Scorer:
 
     def _answer_with_past(self, batch: Sequence[str], query: "_Query") -> CoreAnswer:
         policies = [query.policy, *(one.policy for one in query.served)]
-        return self._answer(batch, query, sorted(list_values(policies)), looks_back=True)
+        return self._answer(batch, query, sorted(list_exposure_values(policies)), looks_back=True)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
         """Return the cautions in force by the served policy, by seller; others are left out."""

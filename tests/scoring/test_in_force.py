@@ -30,9 +30,9 @@ from scoring.measures.record import LinkInForce, MeasureStatement, name_measure
 from scoring.measures.waiting import TermsBefore, wait_for_notice
 from scoring.policy.measures import Deposit, ListingCap, Suspension, Terms
 from scoring.policy.policy import Policy
-from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended
+from scoring.scores.notice import EndedPair, Move, ServedPair, answer_within_notice, list_ended_pairs
 from scoring.scores.score import compute_answer
-from scoring.scores.settled_value import list_values
+from scoring.scores.settled_value import list_exposure_values
 from tests.helpers.answers import answer, evaluate_measures, with_values
 from tests.helpers.histories import RETRACTIONS, files
 from tests.helpers.monotone import draw_policies, find_laxer_day
@@ -346,8 +346,8 @@ def test_a_rule_by_value_or_tenure_holds_below_it() -> None:
     def held(settled: int, moment: int) -> set[str]:
         return {m.rule for m in evaluated(sold, moment, policy, {"x": settled}).measures}
 
-    assert list_values([policy]) == {"EUR"}
-    assert not list_values([policy_of(rule("young", deposit, tenure={"below": 31}))])
+    assert list_exposure_values([policy]) == {"EUR"}
+    assert not list_exposure_values([policy_of(rule("young", deposit, tenure={"below": 31}))])
     assert held(299, NOW) == {"all", "toys", "young"}
     assert held(300, NOW) == {"toys", "young"}
     assert held(300, NOW + DAY) == {"toys"}
@@ -552,18 +552,18 @@ def test_each_move_has_the_longer_notice_of_its_policies() -> None:
     policies = [Move(1, "a", "b"), Move(DAY, "b", "c")]
     models = [Move(2 * DAY, "m", "n")]
     days = {"a": 3, "b": 0, "c": 1}
-    found = list_ended(policies, models, "n", "c", 3 * DAY, days.__getitem__)
+    found = list_ended_pairs(policies, models, "n", "c", 3 * DAY, days.__getitem__)
     assert found == [
         EndedPair("m", "a", 1, 4 * DAY), EndedPair("m", "b", DAY, 2 * DAY), EndedPair("m", "c", 2 * DAY, 3 * DAY),
     ][::2]  # fmt: skip
-    assert list_ended(policies, models, "m", "b", 3 * DAY, days.__getitem__) == [EndedPair("m", "a", 1, 4 * DAY)]
-    assert list_ended(policies, models, "n", "c", 1, days.__getitem__) == []
+    assert list_ended_pairs(policies, models, "m", "b", 3 * DAY, days.__getitem__) == [EndedPair("m", "a", 1, 4 * DAY)]
+    assert list_ended_pairs(policies, models, "n", "c", 1, days.__getitem__) == []
 
 
 def test_an_immediate_move_ends_all_notices() -> None:
     policies = [Move(1, "a", "b"), Move(2, "b", "c", is_immediate=True)]
-    assert list_ended(policies, [], "m", "c", 3, lambda _: 9) == []
-    assert list_ended(policies, [], "m", "b", 3, lambda _: 9) == [EndedPair("m", "a", 1, 10 * DAY)]
+    assert list_ended_pairs(policies, [], "m", "c", 3, lambda _: 9) == []
+    assert list_ended_pairs(policies, [], "m", "b", 3, lambda _: 9) == [EndedPair("m", "a", 1, 10 * DAY)]
 
 
 def test_moves_back_and_forth_leave_one_answer_each() -> None:
@@ -571,7 +571,7 @@ def test_moves_back_and_forth_leave_one_answer_each() -> None:
     for _ in range(200):
         names = [chance.choice("abc") for _ in range(9)]
         moves = [Move(n, *pair) for n, pair in enumerate(pairwise(names)) if pair[0] != pair[1]]
-        found = list_ended(moves, [], "m", names[-1], 99, lambda _: 9)
+        found = list_ended_pairs(moves, [], "m", names[-1], 99, lambda _: 9)
         assert sorted(one.policy for one in found) == sorted({*names} - {names[-1]})
 
 
