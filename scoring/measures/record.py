@@ -233,7 +233,6 @@ class LinkInForce(NamedTuple):
 
     @property
     def percent(self) -> int:
-        """Return its strength in percent, rounded down."""
         return self.fact.strength_ppm // 10_000
 
 
@@ -311,5 +310,4 @@ class SellerTerms(NamedTuple):
 
     @property
     def lifts(self) -> Mapping[str, MeasureLift]:
-        """Return, by measure, the measures of rules that a person lifted."""
         return find_lifts(self.statements)

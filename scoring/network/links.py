@@ -145,10 +145,7 @@ class Graph:
     def of(
         cls, holds: Iterable[Hold], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
     ) -> "Graph":
-        """Return the graph of live holds. `low_ppm`: lower ends of precision by kind.
-
-        `crowded`: hubs, however few of these holds name them.
-        """
+        """`crowded`: hubs, however few of these holds name them."""
         by_seller: dict[str, list[Hold]] = {}
         holders: dict[str, list[Hold]] = {}
         for hold in holds:

@@ -98,7 +98,6 @@ class Terms:
         return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
 
     def stricter_of(self, other: "Terms") -> "Terms":
-        """Return terms with the stricter value of each aspect; caps are compared by product category."""
         return _strictest([self, other])
 
     def laxer_of(self, other: "Terms") -> "Terms":

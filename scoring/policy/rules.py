@@ -135,8 +135,6 @@ class ListingGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule without conditions applies to every seller."""
-
     id: str
     reference: str
     """The text that a seller can read, such as a section of the terms."""
@@ -291,7 +289,6 @@ class RuleBook:
 
     @property
     def operands(self) -> set[Operand]:
-        """Return every quantity that conditions, growing limits and seasons read."""
         return {operand for operand, _ in self.list_edges()}
 
     @property

@@ -28,7 +28,6 @@ from scoring.policy.rules import (
 )
 
 MAX_CELLS = 200_000
-"""Policies with more cells are rejected."""
 
 
 class Cell(NamedTuple):

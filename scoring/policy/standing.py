@@ -49,7 +49,6 @@ class StandingTable:
         return np.where(this > day, this, following)
 
     def points_of(self, violation_type: int, category: int, severity: int) -> int:
-        """Return one violation's points, by its type if stated, else its category."""
         row = self.types.get(violation_type) or self.points[Category(category)]
         return row[Severity(severity)]
 

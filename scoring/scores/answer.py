@@ -33,7 +33,6 @@ class Stamp:
 
     @property
     def made_by(self) -> MadeBy:
-        """Return the stamp's model, policy and notice."""
         return MadeBy(self.model_digest, self.policy_digest, self.notice)
 
 
@@ -92,7 +91,7 @@ class SellerScore:
 
     @property
     def own_tier(self) -> Tier | None:
-        """Return the tier by present rules, without the laxer one of a notice: badge and money follow it."""
+        """Return the tier without the laxer one of a notice: badge and money follow it."""
         return self.tier if self.notice is None else self.notice.tier
 
 

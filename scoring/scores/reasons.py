@@ -100,7 +100,6 @@ def _find_gravest_by_incident(violations: Violations) -> tuple[NDArray[np.intp],
 
 
 def reason_code(category: Category) -> str:
-    """Return the reason code of a category's incidents, such as `COUNTERFEIT_CONFIRMED`."""
     return f"{category.name}_CONFIRMED"
 
 
