@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scoring.base.errors import invalid
+from scoring.entries.entry import MAX_BATCH
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.names import marketplace_name
@@ -15,18 +16,15 @@ from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
 from service.cli.common import client
-from service.cli.connecting import PATIENCE_SECONDS
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, OfSeller, Propose, require_place
 from service.cli.output import (
     INTERRUPTED,
     WAITS,
-    Exit,
     Format,
     Output,
     ResumeHintShown,
     cut_to_limit,
     emit,
-    emit_one,
     format_count,
     say,
     write,
@@ -38,8 +36,6 @@ from service.contract.entry_fields import STATED_KINDS, entry_of_fields
 from service.contract.entry_json import entry_of_json, json_of_entry
 from service.settings import Settings, load
 
-MAX_LINES = 10_000
-STREAM_LINES = 1_000
 SHOWN_REFUSALS = 20
 MAX_DIGITS = 18
 
@@ -68,19 +64,15 @@ def append(
     As JSON: {"entry_id": "v-1", "seller": "s-1", "occur_time": "2026-03-01T12:00:00Z", "violation":
     {"violation_type": "counterfeit_goods", "harm": "high", "source": "brand"}}. A date alone means its first moment.
 
-    More than 10,000 entries go in batches of 1,000, each recorded or rejected separately. Broken connections are
-    resumed. After an error or an interruption append the same file again: nothing is added twice.
+    A file holds at most 10,000 entries. After an error append it again: nothing is added twice.
     """
     with client(marketplace) as (connection, where):
         if fields or (source in STATED_KINDS and not Path(source).exists()):
             objects, entries = [], [_read_fields(source, fields or [], where)]
         else:
             objects, entries = _read_objects(Path(source)), []
-        if len(objects) > MAX_LINES:
-            if proposes:
-                raise invalid("--propose", "is for one batch: a stream appends nothing that needs approval")
-            _append_stream(connection, where, objects, output)
-            return
+        if len(objects) > MAX_BATCH:
+            raise invalid("FILE", f"has more than {MAX_BATCH:,} entries; split it, or use `sellertrust ledger import`")
         try:
             entries = entries or _entries(objects, where)
             if proposes:
@@ -273,40 +265,6 @@ def _entries(objects: Objects, marketplace: str) -> list[Entry]:
         except ValueError as error:
             raise invalid(f"line {line}", f"is not an entry: {error}") from None
     return entries
-
-
-def _append_stream(connection: Client, marketplace: str, objects: Objects, output: Format) -> None:
-    batches = [objects[start : start + STREAM_LINES] for start in range(0, len(objects), STREAM_LINES)]
-    row = {"entries": 0, "appended": 0, "already_present": 0, "waits": 0, "refused": 0, "sequence": 0}
-    refusals: list[str] = []
-    try:
-        with StepProgress() as progress:
-            progress("append", 0, len(objects))
-            entry_batches = (_entries(batch, marketplace) for batch in batches)
-            for acknowledged in connection.stream_entries(
-                marketplace, entry_batches, patience_seconds=PATIENCE_SECONDS
-            ):
-                batch = batches[acknowledged.index]
-                present = sum(result.already_present for result in acknowledged.results)
-                row["entries"] += len(batch)
-                row["appended"] += len(acknowledged.results) - present
-                row["already_present"] += present
-                row["waits"] += sum(result.pending for result in acknowledged.results)
-                row["sequence"] = max(row["sequence"], acknowledged.sequence)
-                if acknowledged.error is not None:
-                    row["refused"] += len(batch)
-                    refusals.append(
-                        f"lines {batch[0][0]} to {batch[-1][0]}: {_name_lines(str(acknowledged.error), batch)}"
-                    )
-                progress("append", row["entries"], len(objects))
-    except Exception:
-        say(f"{row['entries'] - row['refused']:,} entries are recorded; append the same file again for the rest")
-        raise
-    emit_one(row, output)
-    if refusals:
-        more = len(refusals) - SHOWN_REFUSALS
-        say("error: refused were " + "\n".join(refusals[:SHOWN_REFUSALS]) + (f"\nand {more} more" if more > 0 else ""))
-        raise typer.Exit(Exit.REFUSED)
 
 
 def _name_lines(text: str, objects: Objects) -> str:

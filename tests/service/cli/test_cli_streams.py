@@ -29,37 +29,10 @@ def running(shell: Shell, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
-def test_a_long_file_is_appended_as_a_stream_and_once(shell: Shell, tmp_path: Path) -> None:
+def test_a_file_beyond_one_batch_is_refused(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "entries.jsonl"
-    file.write_text("\n".join(identities("long", 12_345)))
-    first = shell.json("ledger", "append", file)
-    assert first == {
-        "entries": 12_345,
-        "appended": 12_345,
-        "already_present": 0,
-        "waits": 0,
-        "refused": 0,
-        "sequence": first["sequence"],
-    }
-    again = shell.json("ledger", "append", file)
-    assert (again["appended"], again["already_present"], again["sequence"]) == (0, 12_345, first["sequence"])
-    _, told = shell("ledger", "append", file)
-    assert "append: done in" in told
-
-
-def test_a_stream_names_refused_lines_and_appends_the_rest(shell: Shell) -> None:
-    lines = ["", *identities("part", 10_500)]
-    lines[1_205] = lines[1_205].replace("part-1204", "part 1204")
-    stdout, stderr = shell("ledger", "append", "-", "-o", "json", stdin="\n".join(lines), code=4)
-    done = json.loads(stdout)
-    assert (done["entries"], done["appended"], done["refused"]) == (10_500, 9_500, 1_000)
-    assert "lines 1002 to 2001: " in stderr
-    assert "line 1206, entry_id: must be" in stderr
-    lines[1_205] = lines[1_205].replace("part 1204", "part-1204")
-    lines[2_300] = '{"seller": 5}'
-    told = shell.error(2, "ledger", "append", "-", stdin="\n".join(lines))
-    assert "line 2301: is not an entry" in told
-    assert "2,000 entries are recorded" in told
+    file.write_text("\n".join(identities("long", 10_001)))
+    assert "FILE: has more than 10,000 entries; split it" in shell.error(2, "ledger", "append", file)
 
 
 def test_a_watch_prints_entries_and_says_where_to_go_on(shell: Shell) -> None:
