@@ -43,6 +43,16 @@ def test_a_leading_incident_costs_what_it_says(rows: list[FactRow]) -> None:
             assert without.points - (answer.score.points or 0) == -lead.points
 
 
+def test_failed_orders_are_a_reason_beside_incidents() -> None:
+    sold = [exposure(f"x{day}", TODAY - day, 50, 30) for day in range(1, 60)]
+    answer = answer_whole(numbered([identity("i", TODAY - 900), *sold, violation("v", TODAY - 50, 1, 3)]))
+    explanation = explain(answer.core)
+    assert explanation is not None
+    caused = {lead.reason_code: lead.caused for lead in find_leads(answer, explanation, forecast(answer.core))}
+    assert caused["SERVICE_FAILURES"]
+    assert caused["COUNTERFEIT_CONFIRMED"]
+
+
 @pytest.mark.parametrize(("severity", "ago"), [(2, 1), (2, 100), (3, 100), (4, 1)])
 def test_a_far_wait_ends_on_the_first_better_day(severity: int, ago: int) -> None:
     policy = shipped("general")

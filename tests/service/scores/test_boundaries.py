@@ -1,13 +1,20 @@
+from pathlib import Path
+
+from scoring.base.enums import Tier
+from scoring.base.errors import SellertrustError
 from scoring.base.time import DAY, format_time
 from scoring.policy.payout import Order
+from scoring.scores.answer import Notice
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
 from service.policy.history import PolicyCommit
 from service.policy.policy_file import parse_policy_text
 from service.registry.moves import CHAMPION, ModelMove
+from service.registry.registry import Registry
 from service.scores.champion import Champion
 from service.scores.payouts import Payouts
-from tests.helpers.builders import MARKET, SELLER, TODAY, Clock, exposure, identity
+from tests.helpers.builders import MARKET, NOW, SELLER, TODAY, Clock, exposure, identity
+from tests.helpers.models import publish
 from tests.helpers.recordings import RULES
 
 
@@ -27,6 +34,27 @@ def test_a_policy_of_midnight_is_of_the_new_day(ledger: Ledger, clock: Clock) ->
         assert found.capture_stamp.policy_digest == policy.digest
     assert scorer.policy.at(move.move_time).digest == before.digest
     assert scorer.policy.at(move.move_time + 1).digest == after.digest
+
+
+def test_a_stricter_model_waits_for_its_notice(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(MARKET, [identity("i1"), exposure(TODAY - 60, settled_orders=5_000)])
+    registry = Registry(tmp_path / "registry")
+    publish(registry)
+    stricter = publish(registry, 400)
+    scorer = build_scorer(ledger, parse_policy_text(f"notice_days = 15\n{RULES}"), registry)
+
+    def tier_and_notice() -> tuple[Tier | None, Notice | None]:
+        [score], _ = scorer.scores(MARKET, [SELLER], ledger.cut())
+        assert not isinstance(score, SellertrustError)
+        return score.tier, score.notice
+
+    before, no_notice = tier_and_notice()
+    assert no_notice is None
+    registry.promote(stricter, actor="staff", reason="so", now=NOW)
+    assert scorer.champion.refresh()
+    tier, notice = tier_and_notice()
+    assert tier == before
+    assert notice is not None
 
 
 def test_a_champion_replaced_meanwhile_is_not_taken() -> None:

@@ -38,7 +38,7 @@ def test_a_feature_that_knows_the_outcome_fails_turned_round(study: Study) -> No
     knowing = unrecorded(study, -BAD + RNG.normal(0, 0.2, ROWS))
     found = {check.check: check for check in check_effects(study, knowing)}
     assert (found["single_feature"].ok, found["single_feature"].signed) == (False, False)
-    assert study.features[3].key in found["single_feature"].text
+    assert f"{study.features[3].key}: look whether it knows the outcome" in found["single_feature"].text
     assert not found["all_features"].ok
 
 

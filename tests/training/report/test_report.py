@@ -40,6 +40,8 @@ def test_a_whole_evaluation_leaves_nothing_out() -> None:
     titles = re.findall(r'<h2 id="[a-z]+-title">(.*?)</h2>', html)
     assert titles == [*(plan.title for plan in PLANS), "Intended use", "Glossary"]
     assert re.findall(r'<li><a href="#([a-z]+)">', html) == [*(plan.key for plan in PLANS), "use", "glossary"]
+    assert "log-loss Brier candidate" in words(html)
+    assert "does not tell sellers apart" not in words(html)
 
 
 def test_the_page_names_nothing_outside_itself() -> None:

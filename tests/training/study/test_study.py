@@ -13,6 +13,7 @@ from tests.helpers.training_ledgers import STUDIES, restated
 from training.study.context import EventPoints
 from training.study.definition import BadRule, Study
 from training.study.loading import PAGE_FEATURES, load_study
+from training.study.words import describe_definition
 
 MINIMAL = """
 name = "minimal"
@@ -65,6 +66,7 @@ def test_what_a_study_leaves_out_has_a_default(minimal: Study) -> None:
         minimal.eligible.active_in_window,
     ) == (None, None, False)
     assert minimal.bad.rules == (BadRule(Severity.MINOR, Harm.HIGH),)
+    assert describe_definition(minimal)["bad"] == ["minor severity or more, high harm or more"]
     assert (minimal.bad.count, minimal.bad.share, minimal.bad.amount_minor, minimal.bad.worst) == (
         *("incidents", None, None, None),
     )
@@ -152,6 +154,7 @@ def test_bad_as_it_is_stated_arrives_as_it_is(tmp_path: Path) -> None:
         True,
         30,
     )
+    assert describe_definition(stated)["bad"] == ["settled orders that failed"]
     priced = study(tmp_path, MINIMAL + 'amount_minor = 500\ncurrency = "EUR"\n')
     assert (priced.bad.amount_minor, priced.bad.currency, priced.is_rate, priced.orders_needed) == (
         500,
