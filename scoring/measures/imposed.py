@@ -66,27 +66,29 @@ def list_imposed(
     if not statements:
         return
     rules, observe_time = context.rules, context.observe_time
-    taken_back = _find_retracted_violations(rows)
-    runs: dict[str, list[MeasureStatement]] = {}
-    for one in apply_corrections(statements, rows):
-        name, time = one.fact.measure, one.occur_time
-        if one.fact.rule or name.startswith(RULE_MEASURE_PREFIX) or time >= observe_time:
+    retracted = _find_retracted_violations(rows)
+    histories: dict[str, list[MeasureStatement]] = {}
+    for statement in apply_corrections(statements, rows):
+        name, time = statement.fact.measure, statement.occur_time
+        if statement.fact.rule or name.startswith(RULE_MEASURE_PREFIX) or time >= observe_time:
             continue
-        state, run = one.fact.state, runs.pop(name, [])
-        if state is MeasureState.UPDATED and run and (_find_end(run) or time + 1) > time:
-            runs[name] = [*run, one]
+        state, history = statement.fact.state, histories.pop(name, [])
+        if state is MeasureState.UPDATED and history and (_find_end(history) or time + 1) > time:
+            histories[name] = [*history, statement]
         elif state is not MeasureState.LIFTED:  # after a lift or its own end it begins again
-            runs[name] = [one]
-    for name, run in runs.items():
-        fact, start, end = run[-1].fact, _find_start(run), _find_end(run)
-        if (end is not None and end <= observe_time) or (fact.violations and taken_back.issuperset(fact.violations)):
+            histories[name] = [statement]
+    for name, history in histories.items():
+        fact, start, end = history[-1].fact, _find_start(history), _find_end(history)
+        if (end is not None and end <= observe_time) or (fact.violations and retracted.issuperset(fact.violations)):
             continue
-        original = _read_value(fact, start, rules.currency)
+        original = _read_measure(fact, start, rules.currency)
         current = rules.limit_days(original, context.marketplace)
         if isinstance(current, Deposit):
             current = current.less(context.deposit_minor)
-        violations = tuple(violation for violation in fact.violations if violation not in taken_back)
-        yield ImposedMeasure(name, original, current, start, end, tuple(one.entry_id for one in run), violations)
+        violations = tuple(violation for violation in fact.violations if violation not in retracted)
+        yield ImposedMeasure(
+            name, original, current, start, end, tuple(statement.entry_id for statement in history), violations
+        )
 
 
 def apply_corrections(statements: Iterable[MeasureStatement], rows: Iterable[FactRow]) -> Iterator[MeasureStatement]:
@@ -105,18 +107,18 @@ def _find_retracted_violations(rows: Iterable[FactRow]) -> set[str]:
     return {name for name, step in last.items() if step.is_elsewhere or step.status in RETRACTED_STATUSES}
 
 
-def _find_start(run: Sequence[MeasureStatement]) -> int:
-    return max(run[0].occur_time, run[0].fact.since or 0)
+def _find_start(history: Sequence[MeasureStatement]) -> int:
+    return max(history[0].occur_time, history[0].fact.since or 0)
 
 
-def _find_end(run: Sequence[MeasureStatement]) -> int | None:
-    fact, start = run[-1].fact, _find_start(run)
+def _find_end(history: Sequence[MeasureStatement]) -> int | None:
+    fact, start = history[-1].fact, _find_start(history)
     served = start + fact.days * DAY if fact.measure_kind is MeasureKind.SUSPENSION and fact.days else None
     return min((end for end in (fact.until, served) if end is not None), default=None)
 
 
-def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
-    reader = _READERS.get(fact.measure_kind)
+def _read_measure(fact: MeasureChanged, start: int, currency: str) -> Measure:
+    reader = _READ_BY_KIND.get(fact.measure_kind)
     is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
     is_money |= fact.measure_kind is MeasureKind.PAID_AHEAD_LIMIT and (fact.amount_minor or fact.at_most_minor) > 0
     if reader is None or (is_money and (not fact.currency or fact.currency != currency)):
@@ -124,19 +126,19 @@ def _read_value(fact: MeasureChanged, start: int, currency: str) -> Measure:
     return reader(fact, start)
 
 
-def _read_hold(fact: MeasureChanged, _: int) -> Measure:
+def _read_settlement_hold(fact: MeasureChanged, _: int) -> Measure:
     if fact.amount_minor and not fact.days:
         return UnvaluedMeasure(fact.measure_kind)
     return SettlementHold(min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
 
 
-def _read_reserve(fact: MeasureChanged, _: int) -> Measure:
+def _read_rolling_reserve(fact: MeasureChanged, _: int) -> Measure:
     if not fact.ppm:
         return UnvaluedMeasure(fact.measure_kind)
     return RollingReserve(fact.ppm, min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS))
 
 
-def _read_ahead(fact: MeasureChanged, _: int) -> Measure:
+def _read_paid_ahead_limit(fact: MeasureChanged, _: int) -> Measure:
     days = min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS)
     return PaidAheadLimit(days, fact.amount_minor, fact.ppm, fact.at_most_minor or MAX_VALUE_MINOR)
 
@@ -147,12 +149,12 @@ def _read_suspension(fact: MeasureChanged, start: int) -> Measure:
     return Suspension(FOR_GOOD if fact.until is None else max(-(-(fact.until - start) // DAY), 1))
 
 
-_READERS: dict[MeasureKind, Callable[[MeasureChanged, int], Measure]] = {
+_READ_BY_KIND: dict[MeasureKind, Callable[[MeasureChanged, int], Measure]] = {
     MeasureKind.DEPOSIT: lambda fact, _: Deposit(fact.amount_minor),
-    MeasureKind.SETTLEMENT_HOLD: _read_hold,
+    MeasureKind.SETTLEMENT_HOLD: _read_settlement_hold,
     MeasureKind.DELIVERY_HOLD: lambda fact, _: DeliveryHold(min(fact.days or MAX_HOLD_DAYS, MAX_HOLD_DAYS)),
-    MeasureKind.PAID_AHEAD_LIMIT: _read_ahead,
-    MeasureKind.ROLLING_RESERVE: _read_reserve,
+    MeasureKind.PAID_AHEAD_LIMIT: _read_paid_ahead_limit,
+    MeasureKind.ROLLING_RESERVE: _read_rolling_reserve,
     MeasureKind.VALUE_CAP: lambda fact, _: ValueCap(fact.amount_minor, fact.product_category),
     MeasureKind.LISTING_CAP: lambda fact, _: ListingCap(fact.listings, fact.product_category),
     MeasureKind.INTAKE_CAP: lambda fact, _: IntakeCap(fact.listings, fact.product_category),

@@ -16,8 +16,8 @@ from scoring.policy.history import (
     EstablishedViolation,
     SumStep,
     add_up_incident,
-    establish,
     find_bounds,
+    list_established,
     matches,
     trace_facts,
     value_at,
@@ -34,7 +34,7 @@ from scoring.policy.rules import (
     Rule,
     RuleBook,
     Situation,
-    find_stop,
+    find_start_of_effect,
 )
 from scoring.policy.standing import StandingTable
 from scoring.scores.answer import SellerScore
@@ -75,7 +75,7 @@ class MeasureInputs:
     """The strongest first."""
 
 
-NOTHING_BESIDE = MeasureInputs()
+NO_INPUTS = MeasureInputs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,61 +111,65 @@ class InForce:
             if measure.reaches_earlier_orders
             and not (measure.is_of_caution and confirmed_time is not None and confirmed_time < (measure.start or 0))
         )
-        return _combine(measures, self.observe_time)
+        return _combine_begun(measures, self.observe_time)
 
 
 def evaluate_measures(
-    core: CoreAnswer, marketplace: str, beside: Mapping[str, MeasureInputs], check: Callable[[], None] = lambda: None
+    core: CoreAnswer,
+    marketplace: str,
+    inputs_by_seller: Mapping[str, MeasureInputs],
+    check: Callable[[], None] = lambda: None,
 ) -> list[InForce | None]:
-    """Return the measures and terms in force for each seller of a marketplace; a seller that lacks valid facts gives
-    None.
+    """Return the measures and terms in force for each seller of a marketplace; None for one without valid facts.
 
-    `core`: an answer that looks back. `beside`: by seller. `check` may raise between parts. Reviews and listings are as
-    lax as by the earlier answers of `core`, unless a caution began since.
+    `core`: an answer that looks back. `check` may raise between parts. Reviews and listings are as lax as by the
+    earlier answers of `core`, unless a caution began since.
     """
     policy = core.policy
     if core.past is None and core.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
         raise ValueError("measures need an answer that looks back")
     evaluation = _Evaluation(policy, core.known.observe_time, core.past)
-    earlier = [evaluate_measures(one.core, marketplace, beside, check) for one in core.earlier]
+    earlier = [evaluate_measures(answer.core, marketplace, inputs_by_seller, check) for answer in core.earlier]
     in_force: list[InForce | None] = []
-    for case, seller in enumerate(_list_sellers(core, marketplace, beside)):
+    for case, seller in enumerate(_list_sellers(core, marketplace, inputs_by_seller)):
         check()
         if seller is None:
             in_force.append(None)
             continue
         began = max((caution.start for caution in seller.score.cautions), default=-1)
-        notices = [
-            TermsBefore(_combine_rules(before), one.until)
-            for one, of in zip(core.earlier, earlier, strict=True)
-            if one.counts[case] and began < one.time and (before := of[case]) is not None
+        terms_before = [
+            TermsBefore(_combine_begun_by_rules(before), answer.until)
+            for answer, measures_before in zip(core.earlier, earlier, strict=True)
+            if answer.counts[case] and began < answer.time and (before := measures_before[case]) is not None
         ]
-        in_force.append(evaluation.evaluate(seller, notices))
+        in_force.append(evaluation.evaluate(seller, terms_before))
     return in_force
 
 
-def _combine_rules(in_force: InForce) -> Terms:
-    return _combine(
+def _combine_begun_by_rules(in_force: InForce) -> Terms:
+    return _combine_begun(
         (measure for measure in in_force.measures if measure.rule and not measure.is_of_caution), in_force.observe_time
     )
 
 
 def _list_sellers(
-    core: CoreAnswer, marketplace: str, beside: Mapping[str, MeasureInputs]
+    core: CoreAnswer, marketplace: str, inputs_by_seller: Mapping[str, MeasureInputs]
 ) -> Iterator["_Seller | None"]:
     seller_facts, facts, policy = core.known, core.facts, core.policy
-    rows_of = seller_facts.table.rows_by_case()
-    established = establish(facts, seller_facts.table.rows, rows_of, seller_facts.observe_time)
+    rows_by_case = seller_facts.table.rows_by_case()
+    established = list_established(facts, seller_facts.table.rows, rows_by_case, seller_facts.observe_time)
     settled = {
         name: values.tolist()
         for name, values in add_up_settled(facts, seller_facts.table, policy.rule_book.currency).items()
     }
-    book = policy.rule_book
+    rule_book = policy.rule_book
     measured = {
-        **find_failure_rates(facts, seller_facts.table, book.operands),
-        **count_missing_days(facts, seller_facts.table, book, _tabulate_deposits(seller_facts.sellers, beside)),
+        **find_failure_rates(facts, seller_facts.table, rule_book.operands),
+        **count_missing_days(
+            facts, seller_facts.table, rule_book, _tabulate_deposits(seller_facts.sellers, inputs_by_seller)
+        ),
     }
-    recent = add_up_recent(facts, seller_facts.table, book).tolist()
+    recent = add_up_recent(facts, seller_facts.table, rule_book).tolist()
     good_orders = count_good_orders(facts).tolist()
     tenure_days = facts.tenure_days.tolist()
     is_thin = policy.is_thin(facts.settled_orders, facts.tenure_days).tolist()
@@ -173,7 +177,7 @@ def _list_sellers(
         if score is None:
             yield None
             continue
-        violations, recorded = established[case], beside.get(name, NOTHING_BESIDE)
+        violations, inputs = established[case], inputs_by_seller.get(name, NO_INPUTS)
         traced = trace_facts(violations, policy)
         unlinked = Situation(
             tier=score.own_tier,
@@ -185,36 +189,36 @@ def _list_sellers(
             day=seller_facts.observe_time // DAY,
             marketplace=marketplace,
             tenure_days=tenure_days[case],
-            deposit_minor=recorded.deposits_minor[0],
-            link_percent=max((link.percent for link in recorded.links), default=0),
+            deposit_minor=inputs.deposits_minor[0],
+            link_percent=max((link.percent for link in inputs.links), default=0),
             good_orders=good_orders[case],
             rated_by_violation=score.state is ScoreState.RATED and not score.override and is_thin[case],
         )
-        newcomer = book.newcomer_link_percent
-        bans = [link for link in recorded.links if link.fact.accounts and newcomer and link.percent >= newcomer]
+        newcomer = rule_book.newcomer_link_percent
+        bans = [link for link in inputs.links if link.fact.accounts and newcomer and link.percent >= newcomer]
         situation = _apply_bans(unlinked, bans)
         yield _Seller(
             name=name,
             case=case,
-            rows=rows_of[case],
-            entries=group_entries_by_violation(rows_of[case]),
+            rows=rows_by_case[case],
+            entries=group_entries_by_violation(rows_by_case[case]),
             established=violations,
-            with_points=_list_with_points(violations, policy, seller_facts.observe_time),
+            violations_with_points=_list_violations_with_points(violations, policy, seller_facts.observe_time),
             traced=traced,
             score=score,
             situation=situation,
             unlinked=unlinked,
             newcomer_since=min((ban.start for ban in bans), default=None),
-            applied=book.apply(_let_stops_come(situation, book.refill_days)),
-            statements=recorded.statements,
-            lifts=find_lifts(recorded.statements),
-            links=recorded.links,
+            applied=rule_book.apply(_assume_deposits_overdue(situation, rule_book.refill_days)),
+            statements=inputs.statements,
+            lifts=find_lifts(inputs.statements),
+            links=inputs.links,
         )
 
 
-def _tabulate_deposits(sellers: Sequence[str], beside: Mapping[str, MeasureInputs]) -> Ints:
+def _tabulate_deposits(sellers: Sequence[str], inputs_by_seller: Mapping[str, MeasureInputs]) -> Ints:
     """Return the sums placed by (day, seller); of a seller without stated ones 0."""
-    deposits = (beside.get(name, NOTHING_BESIDE).deposits_minor for name in sellers)
+    deposits = (inputs_by_seller.get(name, NO_INPUTS).deposits_minor for name in sellers)
     return np.array([*zip_longest(*deposits, fillvalue=0)], dtype=np.int64)
 
 
@@ -225,9 +229,11 @@ def _apply_bans(seller: Situation, bans: Sequence[LinkInForce]) -> Situation:
     return replace(seller, settled_minor={}, tenure_days=0, shared_by=max(ban.fact.accounts for ban in bans))
 
 
-def _let_stops_come(seller: Situation, refill_days: int) -> Situation:
+def _assume_deposits_overdue(seller: Situation, refill_days: int) -> Situation:
+    """Return the seller as if each deposit were missing for too long."""
     measured = {
-        one: days and refill_days + 1 if isinstance(one, MissingDays) else days for one, days in seller.measured.items()
+        operand: days and refill_days + 1 if isinstance(operand, MissingDays) else days
+        for operand, days in seller.measured.items()
     }
     return replace(seller, measured=measured)
 
@@ -238,7 +244,7 @@ def _count_incidents(traced: Mapping[Operand, Sequence[SumStep]], time: int) -> 
     }
 
 
-def _list_with_points(
+def _list_violations_with_points(
     violations: Sequence[EstablishedViolation], policy: Policy, observe_time: int
 ) -> list[EstablishedViolation]:
     table, today = policy.standing, observe_time // DAY
@@ -252,7 +258,7 @@ def _list_with_points(
     ]
 
 
-def _combine(measures: Iterable[MeasureInForce], time: int) -> Terms:
+def _combine_begun(measures: Iterable[MeasureInForce], time: int) -> Terms:
     measures_now: list[Measure] = []
     for measure in measures:
         if isinstance(measure.current, Suspension):
@@ -294,7 +300,7 @@ class _Seller:
     entries: Mapping[str, Sequence[str]]
     """By violation."""
     established: Sequence[EstablishedViolation]
-    with_points: Sequence[EstablishedViolation]
+    violations_with_points: Sequence[EstablishedViolation]
     """Those that add to the standing."""
     traced: Mapping[Operand, Sequence[SumStep]]
     score: SellerScore
@@ -315,25 +321,25 @@ class _Seller:
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         return [entry for one in ordered for entry in self.entries.get(one.violation, ())]
 
-    def see_at(self, time: int) -> Situation:
+    def view_at(self, time: int) -> Situation:
         """Return its situation with the confirmed violations that counted at a time, in microseconds."""
         standing = value_at(self.traced.get(Quantity.STANDING, ()), time)
         return replace(self.situation, standing=standing, incidents=_count_incidents(self.traced, time))
 
-    def list_facts(self, rule: Rule) -> list[EstablishedViolation]:
+    def list_counted_violations(self, rule: Rule) -> list[EstablishedViolation]:
         violations, today = [], self.situation.day
         for operand in rule.facts:
             if isinstance(operand, Counter):
                 violations += [v for v in self.established if matches(v, operand) and today - v.day < operand.days]
             elif isinstance(operand, Ladder):
-                violations += [v for v in self.with_points if v.category in operand.categories]
+                violations += [v for v in self.violations_with_points if v.category in operand.categories]
             else:
-                violations += self.with_points
+                violations += self.violations_with_points
         return violations
 
 
 @dataclass(frozen=True, slots=True)
-class _Basis:
+class _RuleBasis:
     start: int | None
     """In microseconds; None for before the days looked back."""
     end: int | None
@@ -356,23 +362,25 @@ class _Evaluation:
         bases = {name: self._find_basis(rule, seller) for name, rule in rules.items()}
         with_bases = [
             *((applied, bases[applied.rule.id]) for applied in seller.applied),
-            *self._list_served(seller, rules),
+            *self._list_running_suspensions(seller, rules),
         ]
-        by_rules = ((self._measure(applied, basis, seller), applied.rule) for applied, basis in with_bases)
+        by_rules = ((self._build_measure(applied, basis, seller), applied.rule) for applied, basis in with_bases)
         waiting = (measure and wait_for_notice(measure, rule, notices) for measure, rule in by_rules)
         measures = tuple(
             [measure for measure in waiting if measure is not None]
             + [*_list_caution_measures(seller, self.policy.rule_book)]
-            + [*self._list_imposed(seller)]
+            + [*self._list_imposed_by_persons(seller)]
         )
         at_capture = [m for m in measures if not m.is_of_caution]
-        terms = _combine(measures, self.observe_time)
+        terms = _combine_begun(measures, self.observe_time)
         parts = _list_standing_parts(seller, self.policy.standing)
         return InForce(
             score=seller.score,
             measures=measures,
             terms=terms,
-            terms_at_capture=terms if len(at_capture) == len(measures) else _combine(at_capture, self.observe_time),
+            terms_at_capture=terms
+            if len(at_capture) == len(measures)
+            else _combine_begun(at_capture, self.observe_time),
             observe_time=self.observe_time,
             standing_parts=parts[:MAX_LISTED_PARTS],
             standing_parts_omitted=max(len(parts) - MAX_LISTED_PARTS, 0),
@@ -380,7 +388,9 @@ class _Evaluation:
             settled_minor=seller.situation.settled_minor.get("", 0),
         )
 
-    def _list_served(self, seller: _Seller, holding: Collection[str]) -> Iterator[tuple[AppliedRule, _Basis]]:
+    def _list_running_suspensions(
+        self, seller: _Seller, holding: Collection[str]
+    ) -> Iterator[tuple[AppliedRule, _RuleBasis]]:
         """Yield the suspensions whose rule held when a violation was confirmed, and no longer does since a reset."""
         table = self.policy.standing
         for rule in self.policy.rule_book.rules if table is not None and table.reset is not None else ():
@@ -391,16 +401,17 @@ class _Evaluation:
             if suspension is None or rule.id in holding:
                 continue
             running = [one.time for one in seller.established if one.time + suspension.days * DAY > self.observe_time]
-            begin = max((time for time in running if rule.holds(seller.see_at(time))), default=None)
+            begin = max((time for time in running if rule.holds(seller.view_at(time))), default=None)
             if begin is not None and table is not None:
                 before = [one for one in seller.established if one.time <= begin]
                 # A rule by `confirmed` holds for a violation that a reset ended before its decision.
                 facts = [one for one in before if one.time == begin or begin < table.find_expiry(one.day) * DAY]
-                basis = _Basis(begin, None, facts, facts, tuple(seller.list_entries(facts)))
+                basis = _RuleBasis(begin, None, facts, facts, tuple(seller.list_entries(facts)))
                 yield AppliedRule(rule, suspension, suspension, False), basis
 
-    def _measure(self, applied: AppliedRule, basis: _Basis, seller: _Seller) -> MeasureInForce | None:
-        span = self._find_span(applied.stated, basis)
+    def _build_measure(self, applied: AppliedRule, basis: _RuleBasis, seller: _Seller) -> MeasureInForce | None:
+        """Return a rule's measure in force; None if a suspension is served."""
+        span = self._find_start_and_end(applied.stated, basis)
         if span is None:
             return None
         start, end = span
@@ -412,7 +423,7 @@ class _Evaluation:
         if rule.secures:  # a lift of the deposit also lifts the rule that awaits it
             lift = lift or seller.lifts.get(name_measure(seller.name, rule.secures, Deposit(0)))
         if rule.refill_days:
-            start = _find_begin_of_stop(rule, basis, seller, lift)
+            start = _find_stop_of_sales(rule, basis, seller, lift)
         if lift is not None and max([basis.start or 0, *(one.time for one in basis.violations)]) > lift.time:
             lift = None  # the measure stands again
         return MeasureInForce(
@@ -432,7 +443,7 @@ class _Evaluation:
             violations=tuple(dict.fromkeys(violation.violation for violation in basis.violations)),
         )
 
-    def _find_span(self, measure: Measure, basis: _Basis) -> tuple[int | None, int | None] | None:
+    def _find_start_and_end(self, measure: Measure, basis: _RuleBasis) -> tuple[int | None, int | None] | None:
         """Return the start and end; None if a suspension is served."""
         if not isinstance(measure, Suspension) or basis.start is None:
             return basis.start, basis.end
@@ -443,7 +454,7 @@ class _Evaluation:
         end = served if basis.end is None else min(basis.end, served)
         return None if end <= self.observe_time else (start, end)
 
-    def _list_imposed(self, seller: _Seller) -> Iterator[MeasureInForce]:
+    def _list_imposed_by_persons(self, seller: _Seller) -> Iterator[MeasureInForce]:
         counting = {one.violation for one in seller.established}
         context = ImpositionContext(
             self.observe_time, self.policy.rule_book, seller.situation.marketplace, seller.situation.deposit_minor
@@ -462,10 +473,10 @@ class _Evaluation:
                 violations=one.violations,
             )
 
-    def _find_basis(self, rule: Rule, seller: _Seller) -> _Basis:
+    def _find_basis(self, rule: Rule, seller: _Seller) -> _RuleBasis:
         starts: list[int] = []
         ends: list[int] = []
-        score, facts = seller.score, seller.list_facts(rule)
+        score, facts = seller.score, seller.list_counted_violations(rule)
         entry_ids, violations = [], facts
         if rule.tiers:
             override = seller.override
@@ -474,28 +485,32 @@ class _Evaluation:
                 entry_ids.append(override.entry_id)
             elif score.state is ScoreState.RATED and score.tier_points is not None:
                 is_bound = score.own_tier is not self.policy.tier(score.tier_points)
-                violations = [*(seller.with_points if is_bound else seller.established), *facts]
-            imposed = None if override is None else override.occur_time
+                violations = [*(seller.violations_with_points if is_bound else seller.established), *facts]
+            override_time = None if override is None else override.occur_time
             is_thin = seller.situation.rated_by_violation
-            since = None if self.past is None else self.past.find_tier_start(seller.case, rule.tiers, is_thin, imposed)
-            starts += [] if since is None else [since]
-        since_each, until_each = find_bounds(rule.conditions, seller.traced, self.observe_time)
-        starts, ends = [*starts, *since_each], [*ends, *until_each]
+            if self.past is not None:
+                tier_start = self.past.find_tier_start(seller.case, rule.tiers, is_thin, override_time)
+                starts += [] if tier_start is None else [tier_start]
+        starts_of_conditions, ends_of_conditions = find_bounds(rule.conditions, seller.traced, self.observe_time)
+        starts, ends = [*starts, *starts_of_conditions], [*ends, *ends_of_conditions]
         if (least := rule.condition(Quantity.LINK).least) and seller.links:
-            holding = [link for link in seller.links if link.percent >= least]
-            starts.append(min(one.start for one in holding))
-            ends.append(max(one.end for one in holding))
-            entry_ids += [one.entry_id for one in holding]
+            links_in_force = [link for link in seller.links if link.percent >= least]
+            starts.append(min(one.start for one in links_in_force))
+            ends.append(max(one.end for one in links_in_force))
+            entry_ids += [one.entry_id for one in links_in_force]
         ordered = sorted(set(violations), key=lambda one: (one.day, one.violation))
         entries = tuple(dict.fromkeys([*entry_ids, *seller.list_entries(ordered)]))
-        return _Basis(max(starts, default=None), min(ends, default=None), facts, ordered, entries)
+        return _RuleBasis(max(starts, default=None), min(ends, default=None), facts, ordered, entries)
 
 
-def _find_begin_of_stop(rule: Rule, basis: _Basis, seller: _Seller, lift: MeasureLift | None) -> int | None:
+def _find_stop_of_sales(rule: Rule, basis: _RuleBasis, seller: _Seller, lift: MeasureLift | None) -> int | None:
+    """Return when sales stop for want of a deposit, in microseconds; None: long ago."""
     starts = [] if basis.start is None else [basis.start]
     if lift is not None and lift.time >= (basis.start or 0):
         starts += sorted(one.time for one in basis.violations if one.time > lift.time)[:1]
-    if seller.newcomer_since is not None and not rule.holds(_let_stops_come(seller.unlinked, rule.refill_days)):
+    if seller.newcomer_since is not None and not rule.holds(
+        _assume_deposits_overdue(seller.unlinked, rule.refill_days)
+    ):
         starts.append(seller.newcomer_since)
     start = max(starts, default=None)
     missing = next(one.operand for one in rule.conditions if isinstance(one.operand, MissingDays))
@@ -504,14 +519,14 @@ def _find_begin_of_stop(rule: Rule, basis: _Basis, seller: _Seller, lift: Measur
         start = max(start or 0, (today + 1 - days) * DAY)
     elif start is not None and start // DAY < today - rule.refill_days:
         start = None
-    return None if start is None else find_stop(start, rule.refill_days)
+    return None if start is None else find_start_of_effect(start, rule.refill_days)
 
 
 def _list_standing_parts(seller: _Seller, table: StandingTable | None) -> tuple[StandingPart, ...]:
     if table is None:
         return ()
     by_incident: dict[int, list[EstablishedViolation]] = {}
-    for one in seller.with_points:
+    for one in seller.violations_with_points:
         by_incident.setdefault(one.incident, []).append(one)
     parts = [
         StandingPart(

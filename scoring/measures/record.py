@@ -135,23 +135,23 @@ def list_changes(
         before = record.active.get(name)
         state = MeasureState.IMPOSED if before is None else MeasureState.UPDATED
         fact = _state_measure(name, wanted_measure, state, stamp, currency)
-        if before is None or _compared(before, stamp.time) != _compared(fact, stamp.time):
+        if before is None or _list_compared_values(before, stamp.time) != _list_compared_values(fact, stamp.time):
             facts[name] = fact
         else:
             facts[name] = before
-    changes = [_lift(before, stamp) for name, before in record.active.items() if name not in facts]
+    changes = [_state_lift(before, stamp) for name, before in record.active.items() if name not in facts]
     changes += [fact for name, fact in facts.items() if fact is not record.active.get(name)]
     return [
-        _entry_of(seller, fact.measure, fact, record.counts.get(fact.measure, 0) + 1, stamp.time) for fact in changes
+        _build_entry(seller, fact.measure, fact, record.counts.get(fact.measure, 0) + 1, stamp.time) for fact in changes
     ]
 
 
 def _state_measure(
-    name: str, one: WantedMeasure, state: MeasureState, stamp: RecordStamp, currency: str
+    name: str, wanted: WantedMeasure, state: MeasureState, stamp: RecordStamp, currency: str
 ) -> MeasureChanged:
     amount = days = ppm = listings = at_most = 0
-    category = getattr(one.measure, "product_category", "")
-    match one.measure:
+    category = getattr(wanted.measure, "product_category", "")
+    match wanted.measure:
         case Deposit(amount_minor=amount, ppm=ppm, days=days):
             pass
         case SettlementHold(days=days) | DeliveryHold(days=days):
@@ -168,18 +168,18 @@ def _state_measure(
             days = 0 if days in (FOR_GOOD, UNTIL_PLAN) else days
     return MeasureChanged(
         measure=name,
-        measure_kind=one.measure.kind,
+        measure_kind=wanted.measure.kind,
         state=state,
         actor=MECHANISM,
-        reason=one.reference.strip() or one.rule,
-        until=one.end,
+        reason=wanted.reference.strip() or wanted.rule,
+        until=wanted.end,
         amount_minor=amount,
         currency=currency if amount or at_most else "",
-        violations=one.violations[-MAX_VIOLATIONS:],
-        rule=one.rule,
+        violations=wanted.violations[-MAX_VIOLATIONS:],
+        rule=wanted.rule,
         policy=stamp.policy,
         at_sequence=stamp.at_sequence,
-        since=one.start,
+        since=wanted.start,
         days=days,
         ppm=ppm,
         listings=listings,
@@ -188,14 +188,14 @@ def _state_measure(
     )
 
 
-def _compared(fact: MeasureChanged, time: int) -> tuple[object, ...]:
+def _list_compared_values(fact: MeasureChanged, time: int) -> tuple[object, ...]:
     value = (fact.amount_minor, fact.currency, fact.days, fact.ppm, fact.listings, fact.at_most_minor)
     # A condition, such as a tier's, moves its end day by day; only the final day counts.
     begin = max(fact.since or 0, time)  # a past one moves day by day, too
     return (*value, begin, None if fact.until is None else fact.until // DAY, frozenset(fact.violations))
 
 
-def _lift(before: MeasureChanged, stamp: RecordStamp) -> MeasureChanged:
+def _state_lift(before: MeasureChanged, stamp: RecordStamp) -> MeasureChanged:
     return MeasureChanged(
         before.measure,
         before.measure_kind,
@@ -210,7 +210,7 @@ def _lift(before: MeasureChanged, stamp: RecordStamp) -> MeasureChanged:
     )
 
 
-def _entry_of(seller: str, name: str, fact: MeasureChanged | CaseChanged, number: int, time: int) -> Entry:
+def _build_entry(seller: str, name: str, fact: MeasureChanged | CaseChanged, number: int, time: int) -> Entry:
     about = "\x1f".join((seller, str(number), fact.state.name, *sorted(fact.violations)))
     return Entry(derived_id(name, about), seller, fact, time)
 
@@ -241,15 +241,15 @@ def list_links(statements: Iterable[CaseStatement], time: int) -> tuple[LinkInFo
 
     `statements`: about its cases, by sequence; the last about a case counts. No link counts whose case a person decided.
     """
-    last = {
+    last_by_case = {
         statement.fact.case: statement for statement in statements if statement.fact.case.startswith(f"{LINK_RULE}~")
     }
-    found = [
+    links = [
         LinkInForce(one.entry_id, one.occur_time, one.fact.caution_end or 0, one.fact)
-        for one in last.values()
+        for one in last_by_case.values()
         if one.fact.state is CaseState.OPENED and one.occur_time <= time < (one.fact.caution_end or 0)
     ]
-    return tuple(sorted(found, key=lambda one: -one.fact.strength_ppm))
+    return tuple(sorted(links, key=lambda one: -one.fact.strength_ppm))
 
 
 def list_case_changes(
@@ -297,7 +297,7 @@ def list_case_changes(
         for name, one in current.items()
         if name not in last or last[name].state is CaseState.WITHDRAWN
     ]
-    return [_entry_of(seller, fact.case, fact, counts.get(fact.case, 0) + 1, stamp.time) for fact in facts]
+    return [_build_entry(seller, fact.case, fact, counts.get(fact.case, 0) + 1, stamp.time) for fact in facts]
 
 
 class SellerTerms(NamedTuple):

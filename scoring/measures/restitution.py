@@ -17,7 +17,7 @@ from scoring.features.violations import trace_statuses
 from scoring.measures.record import MeasureStatement
 from scoring.policy.measures import PPM
 
-_HOLDS = (MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD)
+_HOLD_KINDS = (MeasureKind.SETTLEMENT_HOLD, MeasureKind.DELIVERY_HOLD)
 
 
 class StatedValue(NamedTuple):
@@ -45,12 +45,12 @@ class MeasureSpan:
         end = now if self.end is None else self.end
         return max(-(-(end - self.begin) // DAY), 0)
 
-    def days_from_to(self, now: int) -> tuple[int, int]:
+    def find_first_and_last_day(self, now: int) -> tuple[int, int]:
         """Return (first, last) UTC day of the span since 1970-01-01; up to `now` if it continues."""
         last = now if self.end is None else max(self.end - 1, self.begin)
         return self.begin // DAY, last // DAY
 
-    def stated_on(self, day: int) -> MeasureChanged:
+    def find_statement(self, day: int) -> MeasureChanged:
         last = next((value for value in reversed(self.values) if value.begin < (day + 1) * DAY), self.values[0])
         return last.stated
 
@@ -71,7 +71,7 @@ class Restitution:
     currency: str
 
 
-def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, int | None]]:
+def find_times_taken_back(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, int | None]]:
     """Return each (from, until) in which a violation was taken back, in microseconds; None if it still is.
 
     Taken back is overturned, dismissed, withdrawn, or of another's goods. Worked: overturned at 10, reinstated at 20,
@@ -88,21 +88,21 @@ def find_times_away(violation: str, rows: Iterable[FactRow]) -> list[tuple[int, 
     return times if since is None else [*times, (since, None)]
 
 
-def list_stood_on(
-    violation: str, statements: Iterable[MeasureStatement], times_away: Sequence[tuple[int, int | None]] = ()
+def list_spans_on_violation(
+    violation: str, statements: Iterable[MeasureStatement], times_taken_back: Sequence[tuple[int, int | None]] = ()
 ) -> list[MeasureSpan]:
     """Return the measures that rested on a violation, in the order in which they began.
 
     `statements`: about its seller's measures, by sequence. A measure begins at its stated begin, if later than its
-    statement. None rests on the violation in `times_away`; a measure not lifted by their end rests on it again.
+    statement. None rests on the violation in `times_taken_back`; a measure not lifted by their end rests on it again.
     """
     spans = _trace_spans(violation, statements)
-    for since, until in times_away:
-        spans = [part for span in spans for part in _leave_out(span, since, until)]
+    for since, until in times_taken_back:
+        spans = [part for span in spans for part in _cut_out(span, since, until)]
     return sorted(spans, key=lambda span: (span.begin, span.measure))
 
 
-def _leave_out(span: MeasureSpan, since: int, until: int | None) -> Iterator[MeasureSpan]:
+def _cut_out(span: MeasureSpan, since: int, until: int | None) -> Iterator[MeasureSpan]:
     end = NEVER if span.end is None else span.end
     if span.begin < since:
         values = tuple(value for value in span.values if value.begin < since)
@@ -138,7 +138,7 @@ def _find_own_end(span: MeasureSpan) -> int | None:
     return None if value.stated.until is None else max(value.stated.until, value.begin)
 
 
-def list_items(
+def list_restitution_items(
     spans: Sequence[MeasureSpan],
     flow: Sequence[FlowDay],
     deposits: Sequence[tuple[int, DepositChanged]],
@@ -147,7 +147,7 @@ def list_items(
 ) -> tuple[RestitutionItem, ...]:
     """Return the amount that each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
-    `spans`: as of list_stood_on. `flow`: by day and product category. `deposits`: changes with their times, by
+    `spans`: as of list_spans_on_violation. `flow`: by day and product category. `deposits`: changes with their times, by
     sequence. A measure counts only what earlier ones of its kind did not hold.
     """
     flow = [one for one in flow if one.fact.currency == currency]
@@ -156,13 +156,15 @@ def list_items(
         RestitutionItem(
             span,
             span.days_until(now),
-            _held_by(span, [one for one in spans[:place] if one.kind is span.kind], flow, changes, now, currency),
+            _find_held_amount(
+                span, [one for one in spans[:place] if one.kind is span.kind], flow, changes, now, currency
+            ),
         )
         for place, span in enumerate(spans)
     )
 
 
-def _held_by(
+def _find_held_amount(
     span: MeasureSpan,
     earlier: Sequence[MeasureSpan],
     flow: Sequence[FlowDay],
@@ -177,20 +179,20 @@ def _held_by(
     """
     if span.kind is MeasureKind.DEPOSIT:
         return _find_most_placed(span, earlier, deposits, now, currency)
-    if span.kind not in (*_HOLDS, MeasureKind.ROLLING_RESERVE):
+    if span.kind not in (*_HOLD_KINDS, MeasureKind.ROLLING_RESERVE):
         return 0
 
-    def share(one: MeasureSpan, day: int) -> int:
-        first, last = one.days_from_to(now)
+    def find_held_ppm(one: MeasureSpan, day: int) -> int:
+        first, last = one.find_first_and_last_day(now)
         if not first <= day <= last:
             return 0
-        return PPM if one.kind in _HOLDS else one.stated_on(day).ppm
+        return PPM if one.kind in _HOLD_KINDS else one.find_statement(day).ppm
 
     held_ppm = 0
     for one in flow:
         day = one.fact.day
-        before = max((share(other, day) for other in earlier), default=0)
-        held_ppm += one.fact.captured_minor * max(share(span, day) - before, 0)
+        before = max((find_held_ppm(other, day) for other in earlier), default=0)
+        held_ppm += one.fact.captured_minor * max(find_held_ppm(span, day) - before, 0)
     return held_ppm // PPM
 
 
@@ -213,14 +215,14 @@ def _find_most_placed(
     marks |= {time for one in (span, *earlier) for time in (one.begin, *(value.begin for value in one.values))}
     most_placed = 0
     for time in marks:
-        required = _asked_at(span, time, now, currency)
-        before = max((_asked_at(one, time, now, currency) for one in earlier), default=0)
+        required = _find_required_deposit(span, time, now, currency)
+        before = max((_find_required_deposit(one, time, now, currency) for one in earlier), default=0)
         placed = balances[max(one for one in balances if one <= time)]
         most_placed = max(most_placed, min(required, placed) - min(before, placed))
     return most_placed
 
 
-def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
+def _find_required_deposit(span: MeasureSpan, time: int, now: int, currency: str) -> int:
     if not span.begin <= time < (now if span.end is None else span.end):
         return 0
     fact = next(value for value in reversed(span.values) if value.begin <= time or value is span.values[0]).stated
@@ -229,9 +231,9 @@ def _asked_at(span: MeasureSpan, time: int, now: int, currency: str) -> int:
     return fact.amount_minor if fact.currency == currency else 0
 
 
-def captured_in(spans: Sequence[MeasureSpan], flow: Sequence[FlowDay], now: int, currency: str) -> int:
+def add_up_captured(spans: Sequence[MeasureSpan], flow: Sequence[FlowDay], now: int, currency: str) -> int:
     """Return the value captured on the UTC days of spans, each whole day once, in minor units of `currency`."""
-    ranges = [span.days_from_to(now) for span in spans]
+    ranges = [span.find_first_and_last_day(now) for span in spans]
     return sum(
         one.fact.captured_minor
         for one in flow

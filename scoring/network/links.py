@@ -63,7 +63,7 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
     The last statement counts; the last observation states kind, strength and end. A seller holds a thing since its
     first observation after the last time it was severed.
     """
-    ordered = _sort_valid(statements)
+    ordered = _sort_valid_statements(statements)
     holds = []
     for (seller, (identifier, other)), group in groupby(ordered, key=attrgetter("seller", "thing")):
         observed: LinkStatement | None = None
@@ -97,14 +97,14 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
     return holds
 
 
-def _sort_valid(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
+def _sort_valid_statements(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
     valid = (statement for statement in statements if not statement.is_void)
     return sorted(valid, key=lambda one: (one.seller, one.thing, one.sequence))
 
 
 def count_decided(statements: Iterable[LinkStatement]) -> dict[LinkKind, LinkDecisions]:
     """Return, by kind of link, how many links persons last confirmed, and how many they severed."""
-    ordered = _sort_valid(statements)
+    ordered = _sort_valid_statements(statements)
     decisions: dict[LinkKind, LinkDecisions] = {}
     for _, group in groupby(ordered, key=attrgetter("seller", "thing")):
         kind, decision = None, None

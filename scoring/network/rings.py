@@ -58,7 +58,7 @@ class RingIndex:
         self._ring_of: dict[str, tuple[str, ...]] = {}
         self._rings: dict[str, tuple[str, ...]] = {}
         """By the first seller."""
-        self._moved: set[str] = set()
+        self._changed_sellers: set[str] = set()
 
     def replace(self, seller: str, statements: Sequence[LinkStatement], time: int) -> None:
         """Let these be all statements of a seller's links."""
@@ -73,7 +73,7 @@ class RingIndex:
                 for one in _list_sides(seller, thing):
                     self._join(one, thing, hold.kind if _is_joining(hold) else None)
         repeats = Counter(one.fact.identifier for one in statements if one.fact.identifier)
-        self._count(seller, repeats - Counter(hold.identifier for hold in holds))
+        self._record_repeats(seller, repeats - Counter(hold.identifier for hold in holds))
         for kept, times in (
             (self._since, [hold.since[0] for hold in holds if _is_joining(hold)]),
             (self._ends, [hold.until for hold in holds if hold.until is not None]),
@@ -83,43 +83,43 @@ class RingIndex:
                 kept[seller] = min(times)
 
     def _join(self, seller: str, thing: Thing, kind: LinkKind | None) -> None:
-        self._mark(thing)
+        self._mark_changed(thing)
         self._things.setdefault(seller, {})[thing] = kind
         self._holders.setdefault(thing, set()).add(seller)
-        self._mark(thing)
+        self._mark_changed(thing)
 
     def _leave(self, seller: str, thing: Thing) -> None:
-        self._mark(thing)
+        self._mark_changed(thing)
         holders = self._holders[thing]
         things = self._things[seller]
         holders.remove(seller)
         del things[thing]
-        self._mark(thing)
+        self._mark_changed(thing)
         if not holders:
             del self._holders[thing]
         if not things:
             del self._things[seller]
 
-    def _count(self, seller: str, repeats: Counter[str]) -> None:
+    def _record_repeats(self, seller: str, repeats: Counter[str]) -> None:
         before = self._repeats.pop(seller, Counter())
         if repeats:
             self._repeats[seller] = repeats
         for identifier in before | repeats:
-            self._mark(identifier)
+            self._mark_changed(identifier)
             self._repeated[identifier] += repeats[identifier] - before[identifier]
             if not self._repeated[identifier]:
                 del self._repeated[identifier]
-            self._mark(identifier)
+            self._mark_changed(identifier)
 
-    def _mark(self, thing: Thing) -> None:
+    def _mark_changed(self, thing: Thing) -> None:
         if not self._is_hub(thing):
-            self._moved |= self._holders.get(thing, set())
+            self._changed_sellers |= self._holders.get(thing, set())
 
     def _is_hub(self, thing: Thing) -> bool:
         holders = len(self._holders.get(thing, ()))
         return holders > MAX_SHARING or holders + self._repeated[thing] >= MAX_STATED
 
-    def list_ended(self, time: int) -> list[str]:
+    def list_with_ended_hold(self, time: int) -> list[str]:
         return [seller for seller, end in self._ends.items() if end <= time]
 
     def list_rings(self, least_size: int, most: int, time: int, violators: Iterable[str]) -> tuple[list[Ring], int]:
@@ -131,38 +131,38 @@ class RingIndex:
         shown = sorted(violating, key=lambda ring: (-counts[ring[0]], -len(ring), ring[0]))[:most]
         others = (ring for ring in rings if ring[0] not in counts)
         shown += nsmallest(most - len(shown), others, key=lambda ring: (-len(ring), ring[0]))
-        return [self._describe(ring, counts[ring[0]], time) for ring in shown], len(rings)
+        return [self._describe_ring(ring, counts[ring[0]], time) for ring in shown], len(rings)
 
-    def _describe(self, ring: tuple[str, ...], violators: int, time: int) -> Ring:
-        core = sum(sum(len(joined) > 1 for joined in self._list_joined(one)) >= 2 for one in ring)
+    def _describe_ring(self, ring: tuple[str, ...], violators: int, time: int) -> Ring:
+        core = sum(sum(len(joined) > 1 for joined in self._list_joined_groups(one)) >= 2 for one in ring)
         joined = sum(self._since.get(one, 0) >= time - JOINED_DAYS * DAY for one in ring)
         return Ring(ring, core, joined, violators)
 
     def _regroup(self) -> None:
-        loose = self._moved
+        loose = self._changed_sellers
         for ring in [self._ring_of[seller] for seller in loose if seller in self._ring_of]:
             if self._rings.pop(ring[0], None):
                 loose.update(ring)
                 for seller in ring:
                     del self._ring_of[seller]
         while loose:
-            members = self._collect(loose.pop())
+            members = self._collect_ring(loose.pop())
             loose -= members
             if len(members) > 1:
                 ring = tuple(sorted(members))
                 self._rings[ring[0]] = ring
                 self._ring_of |= dict.fromkeys(ring, ring)
 
-    def _collect(self, seller: str) -> set[str]:
+    def _collect_ring(self, seller: str) -> set[str]:
         members, open_sellers = {seller}, [seller]
         while open_sellers:
-            for joined in self._list_joined(open_sellers.pop()):
+            for joined in self._list_joined_groups(open_sellers.pop()):
                 new = joined - members
                 members |= new
                 open_sellers += new
         return members
 
-    def _list_joined(self, seller: str) -> Iterator[set[str]]:
+    def _list_joined_groups(self, seller: str) -> Iterator[set[str]]:
         for thing, kind in self._things.get(seller, {}).items():
             if kind is not None and not self._is_hub(thing):
                 yield {one for one in self._holders[thing] if self._things[one][thing] is kind}
@@ -189,10 +189,10 @@ def list_months(cases: Iterable[LinkCase], confirmed: Mapping[str, Sequence[int]
         is_clean = not times or times[0] > case.time
         by_month.setdefault(format_day(case.time // DAY)[:7], []).append((is_clean, days))
     months = []
-    for month, of in sorted(by_month.items(), reverse=True):
-        warned = [days for _, days in of if days is not None]
+    for month, warnings in sorted(by_month.items(), reverse=True):
+        warned = [days for _, days in warnings if days is not None]
         middle = round(median(warned), 1) if warned else 0.0
-        months.append(Month(month, sum(is_clean for is_clean, _ in of), len(warned), middle))
+        months.append(Month(month, sum(is_clean for is_clean, _ in warnings), len(warned), middle))
     return months
 
 

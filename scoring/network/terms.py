@@ -63,9 +63,9 @@ def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Vio
     hops: dict[str, list[Hop]] = {}
     for seller in sellers:
         paths = [*_list_paths(seller, graph, violators, time, hops)]
-        for among in (paths, [path for path in paths if path.is_suspended]):
-            if among:
-                best = max(among, key=_rank)
+        for candidates in (paths, [path for path in paths if path.is_suspended]):
+            if candidates:
+                best = max(candidates, key=_rank_path)
                 terms[seller, best.cause] = best
     counts = Counter(one.violator for one in terms.values() if one.is_suspended)
     return [one._replace(accounts=counts[one.violator]) for one in terms.values()]
@@ -80,13 +80,13 @@ def _list_paths(
         return hops_by_seller[name]
 
     for first in hops_of(seller):
-        yield from _reach((first,), violators, time)
+        yield from _build_term_of_path((first,), violators, time)
         for second in hops_of(first.to):
             if second.to != seller:
-                yield from _reach((first, second), violators, time)
+                yield from _build_term_of_path((first, second), violators, time)
 
 
-def _reach(path: tuple[Hop, ...], violators: Mapping[str, Violator], time: int) -> Iterable[LinkTerm]:
+def _build_term_of_path(path: tuple[Hop, ...], violators: Mapping[str, Violator], time: int) -> Iterable[LinkTerm]:
     violator = violators.get(path[-1].to)
     strength = PPM
     for hop in path:
@@ -108,5 +108,5 @@ def _reach(path: tuple[Hop, ...], violators: Mapping[str, Violator], time: int) 
         )
 
 
-def _rank(term: LinkTerm) -> tuple[object, ...]:
+def _rank_path(term: LinkTerm) -> tuple[object, ...]:
     return (term.strength_ppm, term.is_suspended, -len(term.kinds), term.until, term.violator, term.entries)

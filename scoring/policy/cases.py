@@ -63,32 +63,36 @@ def run_cases(policy: Policy, cases: Sequence[PolicyCase]) -> list[CaseResult]:
 
 def _find_faults(policy: Policy, case: PolicyCase) -> list[str]:
     seller = case.seller.situation(policy)
-    book = policy.rule_book
-    terms = book.terms(seller)
+    rule_book = policy.rule_book
+    terms = rule_book.terms(seller)
     actual: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, *_FLAGS)}
     actual |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
     actual |= {
         "tier": seller.tier.name.lower() if seller.tier else "none",
         "band": policy.find_band(seller.tier, case.seller.tier_points(policy)) or "none",
         "standing": seller.standing,
-        "rules": sorted({applied.rule.id for applied in book.apply(seller)}),
+        "rules": sorted({applied.rule.id for applied in rule_book.apply(seller)}),
         "deposit_minor": max(terms.find_deposit(case.seller.recent_minor) - seller.deposit_minor, 0),
     }
-    ids = {rule.id for rule in book.rules}
-    unknown = [name for name in case.expected.get("rules", ()) if name not in ids]
-    odd = [one for one in case.seller.measured if one not in book.operands]
-    parts = {FailureRate: "failure_rates", MissingDays: "missing_deposits"}
+    rule_ids = {rule.id for rule in rule_book.rules}
+    unknown = [name for name in case.expected.get("rules", ()) if name not in rule_ids]
+    unread_quantities = [quantity for quantity in case.seller.measured if quantity not in rule_book.operands]
+    part_names = {FailureRate: "failure_rates", MissingDays: "missing_deposits"}
     return [
         *(f"rules expected has {name}, and the policy has no such rule" for name in unknown),
-        *(f"{parts[type(one)]} has {one.describe(book.currency)}, for which no rule asks" for one in odd),
+        *(
+            f"{part_names[type(quantity)]} has {quantity.describe(rule_book.currency)}, for which no rule asks"
+            for quantity in unread_quantities
+        ),
     ] + [
-        f"{name} is {_shown(name, actual[name], book.currency)}, expected {_shown(name, value, book.currency)}"
+        f"{name} is {_show_answer(name, actual[name], rule_book.currency)},"
+        f" expected {_show_answer(name, value, rule_book.currency)}"
         for name, value in case.expected.items()
         if actual[name] != value
     ]
 
 
-def _shown(name: str, value: object, currency: str) -> str:
+def _show_answer(name: str, value: object, currency: str) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "none"
     if value is None:
@@ -110,7 +114,7 @@ def _read_case(part: Part, now: int) -> PolicyCase:
     seller = SampleSeller(
         points=points,
         breaches=breaches,
-        settled_minor={"": settled} | _read_settled(part),
+        settled_minor={"": settled} | _read_settled_by_category(part),
         day=now,
         marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
         tier=part.member("tier_set", Tier) if "tier_set" in part else None,
@@ -132,7 +136,7 @@ def _read_case(part: Part, now: int) -> PolicyCase:
     return PolicyCase(part.text("name", 1), seller, _read_expected(expected))
 
 
-def _read_settled(part: Part) -> dict[str, int]:
+def _read_settled_by_category(part: Part) -> dict[str, int]:
     if "settled_by_category" not in part:
         return {}
     by_category = part.part("settled_by_category")

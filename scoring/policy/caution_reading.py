@@ -37,15 +37,15 @@ def read_caution(root: Part, rule_book: RuleBook) -> CautionTable | None:
     """
     if "caution" not in root:
         return None
-    part, noted = root.part("caution"), len(root.errors)
+    part, errors_before = root.part("caution"), len(root.errors)
     parts = part.list_of_parts("rules", MAX_RULES, "id")
     rules = tuple(map(_read_rule, parts))
     ids, rule_ids = [rule.id for rule in rules], {rule.id for rule in rule_book.rules}
-    amounts = any(isinstance(m, ValueCap) for rule in rules for m in rule.measures)
-    if "currency" not in root and (amounts or any(isinstance(rule.trigger, Jump) for rule in rules)):
+    has_value_caps = any(isinstance(m, ValueCap) for rule in rules for m in rule.measures)
+    if "currency" not in root and (has_value_caps or any(isinstance(rule.trigger, Jump) for rule in rules)):
         root.refuse("currency", "must be stated, since caution names amounts: three capital letters, such as EUR")
-    for twice in sorted({name for name in ids if name and (name in rule_ids or ids.count(name) > 1)}):
-        part.refuse("rules", f"has an id that another rule has: {twice}")
+    for repeated_id in sorted({name for name in ids if name and (name in rule_ids or ids.count(name) > 1)}):
+        part.refuse("rules", f"has an id that another rule has: {repeated_id}")
     if part.data.get("rules") in (None, []):
         part.refuse("rules", "must state one rule or more")
     shortest = min((rule.days for rule in rules), default=MAX_CAUTION_DAYS)
@@ -55,8 +55,8 @@ def read_caution(root: Part, rule_book: RuleBook) -> CautionTable | None:
         rules=rules,
         currency=rule_book.currency,
     )
-    if len(part.errors) == noted:
-        _refuse_crowds(parts, table)
+    if len(part.errors) == errors_before:
+        _refuse_triggers_by_crowds(parts, table)
     return table
 
 
@@ -69,31 +69,31 @@ def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
     return MappingProxyType(weights)
 
 
-def _refuse_crowds(parts: Sequence[Part], table: CautionTable) -> None:
-    together = sum(table.weights[source].at_most for source in CROWD)
+def _refuse_triggers_by_crowds(parts: Sequence[Part], table: CautionTable) -> None:
+    crowd_weight = sum(table.weights[source].at_most for source in CROWD)
     names = ", ".join(source.name.lower() for source in sorted(CROWD))
     for part, rule in zip(parts, table.rules, strict=True):
-        if isinstance(rule.trigger, Reports) and rule.trigger.weight <= together:
+        if isinstance(rule.trigger, Reports) and rule.trigger.weight <= crowd_weight:
             part.refuse(
                 "reports.weight",
-                f"must be more than {together:,}, what {names} weigh together at most: a crowd alone sets off nothing",
+                f"must be more than {crowd_weight:,}, what {names} weigh together at most: a crowd alone sets off nothing",
             )
 
 
 def _read_rule(part: Part) -> CautionRule:
-    read = read_measures(part, MAX_MEASURES)
-    for measure_part, measure in read:
-        _refuse_lasting(measure_part, measure)
+    parts_and_measures = read_measures(part, MAX_MEASURES)
+    for measure_part, measure in parts_and_measures:
+        _refuse_irreversible(measure_part, measure)
     return CautionRule(
         id=part.code("id", RULE_ID, RULE_ID_FORM),
         reference=part.text("reference", 1),
         trigger=_read_trigger(part),
         days=part.number("days", 1, MAX_CAUTION_DAYS),
-        measures=tuple(measure for _, measure in read),
+        measures=tuple(measure for _, measure in parts_and_measures),
     )
 
 
-def _refuse_lasting(part: Part, measure: Measure) -> None:
+def _refuse_irreversible(part: Part, measure: Measure) -> None:
     if measure.kind not in REVERSIBLE_KINDS:
         kinds = ", ".join(kind.name.lower() for kind in REVERSIBLE_KINDS)
         part.refuse("", f"is not reversible; caution may ask for {kinds}")

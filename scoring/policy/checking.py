@@ -26,7 +26,7 @@ from scoring.policy.space import MAX_CELLS, Cell, Space, build_space
 
 MAX_MESSAGES = 5
 
-_EVER = 10**18
+_MORE_THAN_ANY = 10**18
 """Exceeds every value of a seller."""
 
 
@@ -52,24 +52,24 @@ def find_contradictions(policy: Policy) -> list[str]:
             f"rules tell {len(space):,} situations apart, and at most {MAX_CELLS:,} can be checked; state fewer"
             " different values of standing, incidents, steps and dates",
         ]
-    answers = {cell: _answer(policy.rule_book, space.situation(0, cell)) for cell in space.cells()}
-    lax: dict[tuple[str, str], str] = {}
-    for better, worse in _neighbours(space, answers):
+    answers = {cell: _find_terms_and_stops(policy.rule_book, space.situation(0, cell)) for cell in space.cells()}
+    message_by_fault: dict[tuple[str, str], str] = {}
+    for better, worse in _list_worse_neighbours(space, answers):
         if worse not in answers or answers[worse] == answers[better]:
             continue
         (terms, stops), (stricter_terms, stricter_stops) = answers[worse], answers[better]
-        found_laxer = [
-            *_laxer(terms, stricter_terms, space),
+        laxer_aspects = [
+            *_find_laxer_aspects(terms, stricter_terms, space),
             *_find_escaped_stops(stops, stricter_stops),
         ]
-        for aspect, value, stricter in found_laxer:
-            if (one := (aspect, stricter)) not in lax:  # one fault, though several situations show it
-                rules = _stating(policy, aspect, space.situation(0, better))
-                lax[one] = (
+        for aspect, value, stricter in laxer_aspects:
+            if (fault := (aspect, stricter)) not in message_by_fault:  # one fault, though several situations show it
+                rules = _name_rules_behind(policy, aspect, space.situation(0, better))
+                message_by_fault[fault] = (
                     f"rules are laxer for who is worse: {aspect} is {value} with {space.describe(worse)}, and {stricter} with"
                     f" {space.describe(better)} (by {rules})"
                 )
-    return messages + list(lax.values())[:MAX_MESSAGES]
+    return messages + list(message_by_fault.values())[:MAX_MESSAGES]
 
 
 def _find_long_groups(rules: RuleBook) -> Iterator[str]:
@@ -88,7 +88,8 @@ def _find_long_groups(rules: RuleBook) -> Iterator[str]:
             )
 
 
-def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cell]]:
+def _list_worse_neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cell]]:
+    """Yield pairs of a cell and one that is worse in a single number."""
     worse_points = dict(zip(space.points[1:], (None, *space.points[1:]), strict=False))
     for cell in cells:
         if cell.points is not None:
@@ -103,7 +104,8 @@ def _neighbours(space: Space, cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cel
                 yield cell, cell._replace(values=(*cell.values[:index], value, *cell.values[index + 1 :]))
 
 
-def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
+def _find_laxer_aspects(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str, str]]:
+    """Yield (aspect, its laxer value for the worse, its value for the better)."""
     categories = {axis.operand.product_category for axis in space.axes if isinstance(axis.operand, SettledValue)}
     for one in (worse, better):
         categories |= {name for name, _ in (*one.value_caps, *one.listing_caps, *one.intake_caps)}
@@ -111,7 +113,11 @@ def _laxer(worse: Terms, better: Terms, space: Space) -> Iterator[tuple[str, str
     for aspect, value in worse.strictness(categories).items():
         if value < stricter[aspect]:
             currency = space.currency
-            yield aspect, _shown(aspect, value, currency), _shown(aspect, stricter[aspect], currency)
+            yield (
+                aspect,
+                _show_strictness(aspect, value, currency),
+                _show_strictness(aspect, stricter[aspect], currency),
+            )
 
 
 class _Stops(NamedTuple):
@@ -119,7 +125,7 @@ class _Stops(NamedTuple):
     awaiting: list[Rule]
 
 
-def _answer(rules: RuleBook, seller: Situation) -> tuple[Terms, _Stops]:
+def _find_terms_and_stops(rules: RuleBook, seller: Situation) -> tuple[Terms, _Stops]:
     applied = rules.apply(seller)
     suspensions = [(one.rule, one.stated) for one in applied if isinstance(one.stated, Suspension)]
     awaiting = [one.rule for one in applied if one.rule.refill_days]
@@ -139,15 +145,19 @@ def _find_escaped_stops(of_worse: _Stops, of_better: _Stops) -> Iterator[tuple[s
             yield "value_caps", "counted anew", f"awaiting the deposit of {rule.secures}"
     others_close = any(suspension.terminates for _, suspension in of_worse.suspensions)
     for rule, suspension in of_better.suspensions:
-        kept = [(o, replacing) for o, replacing in of_worse.suspensions if o is rule or rule.facts <= o.facts]
+        replacements = [
+            (rule_of_worse, replacing)
+            for rule_of_worse, replacing in of_worse.suspensions
+            if rule_of_worse is rule or rule.facts <= rule_of_worse.facts
+        ]
         if suspension.terminates and others_close and all(other is not rule for other, _ in of_worse.suspensions):
             yield "closes_in_days", "counted anew", f"running by {rule.id}"
-        longest = max((replacing.days for _, replacing in kept if not replacing.terminates), default=0)
+        longest = max((replacing.days for _, replacing in replacements if not replacing.terminates), default=0)
         if not suspension.terminates and suspension.days > longest:
             yield "suspension_days", str(longest), str(suspension.days)
 
 
-def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
+def _name_rules_behind(policy: Policy, aspect: str, seller: Situation) -> str:
     name = aspect.partition("[")[0]
     return " and ".join(
         rule.id
@@ -156,7 +166,7 @@ def _stating(policy: Policy, aspect: str, seller: Situation) -> str:
     )
 
 
-def _shown(aspect: str, value: int, currency: str) -> str:
+def _show_strictness(aspect: str, value: int, currency: str) -> str:
     return show_aspect(aspect, abs(value), currency)
 
 
@@ -179,40 +189,40 @@ def find_oddities(policy: Policy) -> list[Oddity]:
     if not book.rules:
         return []
     space = build_space(policy, with_overrides=True)
-    idle = {rule.id: rule for rule in book.rules}
-    same: dict[tuple[str, str], str] = {}
-    bare = {Tier.UNRATED, *RATED_TIERS[:-1]}
+    idle_rules = {rule.id: rule for rule in book.rules}
+    overlaps: dict[tuple[str, str], str] = {}
+    tiers_without_measure = {Tier.UNRATED, *RATED_TIERS[:-1]}
     for cell in space.cells():
         seller = space.situation(0, cell)
         applied = book.apply(seller)
         if any(not one.rule.group for one in applied) and not space.has_violations(cell):
-            bare.discard(seller.tier or RATED_TIERS[-1])
+            tiers_without_measure.discard(seller.tier or RATED_TIERS[-1])
         terms = book.terms(seller)
-        for name in {one.rule.id for one in applied} & set(idle):
+        for name in {one.rule.id for one in applied} & set(idle_rules):
             without_rule = replace(book, rules=tuple(rule for rule in book.rules if rule.id != name))
             if without_rule.terms(seller) != terms:
-                del idle[name]
-        explicit = [one for one in applied if not _is_implied(one)]
+                del idle_rules[name]
+        explicit = [one for one in applied if not _is_added_on_reading(one)]
         for one, other in itertools.combinations(explicit, 2):
             if one.rule.id != other.rule.id and one.current == other.current:
-                same.setdefault((one.rule.id, other.rule.id), space.describe(cell))
+                overlaps.setdefault((one.rule.id, other.rule.id), space.describe(cell))
     return [
         *(
             Oddity("shadowed", name, "never changes the terms of any seller: others are at least as strict")
-            for name in idle
+            for name in idle_rules
         ),
         *(
             Oddity("overlap", one, f"states the same as {other} with {where}")
-            for (one, other), where in same.items()
-            if one not in idle and other not in idle
+            for (one, other), where in overlaps.items()
+            if one not in idle_rules and other not in idle_rules
         ),
-        *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(bare)),
+        *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(tiers_without_measure)),
         *_find_large_newcomers(book),
-        *_find_far_reaching(book),
+        *_find_rules_reaching_others(book),
     ]
 
 
-def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
+def _find_rules_reaching_others(book: RuleBook) -> Iterator[Oddity]:
     for rule in book.rules:
         operands = [one.operand for one in rule.conditions if isinstance(one.operand, SettledValue)]
         strict = [one for one in rule.measures if not isinstance(one, Waiver)]
@@ -229,18 +239,24 @@ def _find_far_reaching(book: RuleBook) -> Iterator[Oddity]:
             yield Oddity("reach", rule.id, text)
 
 
-def _is_implied(applied: AppliedRule) -> bool:
+def _is_added_on_reading(applied: AppliedRule) -> bool:
     closes = any(isinstance(measure, Suspension) and measure.terminates for measure in applied.rule.measures)
     return bool(applied.rule.secures) or (closes and isinstance(applied.stated, IntakeCap | SettlementHold))
 
 
 def _find_large_newcomers(book: RuleBook) -> Iterator[Oddity]:
-    ever = {"": _EVER} | {
-        operand.product_category: _EVER for operand in book.operands if isinstance(operand, SettledValue)
+    settled_most = {"": _MORE_THAN_ANY} | {
+        operand.product_category: _MORE_THAN_ANY for operand in book.operands if isinstance(operand, SettledValue)
     }
-    best = Situation(RATED_TIERS[-1], settled_minor=ever, tenure_days=_EVER, deposit_minor=_EVER, good_orders=_EVER)
-    newcomer = Situation(Tier.UNRATED, deposit_minor=_EVER)
-    new, most = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))
-    if new >= most:
-        value = "any value" if new == NO_CAP else show_amount(new, book.currency)
+    best = Situation(
+        RATED_TIERS[-1],
+        settled_minor=settled_most,
+        tenure_days=_MORE_THAN_ANY,
+        deposit_minor=_MORE_THAN_ANY,
+        good_orders=_MORE_THAN_ANY,
+    )
+    newcomer = Situation(Tier.UNRATED, deposit_minor=_MORE_THAN_ANY)
+    newcomer_cap, best_cap = (dict(book.terms(seller).value_caps).get("", NO_CAP) for seller in (newcomer, best))
+    if newcomer_cap >= best_cap:
+        value = "any value" if newcomer_cap == NO_CAP else show_amount(newcomer_cap, book.currency)
         yield Oddity("newcomers", "", f"a new name may sell {value} a day, as much as the best: no value_cap grows")

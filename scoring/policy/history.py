@@ -39,20 +39,21 @@ class SumStep(NamedTuple):
     value: int
 
 
-def establish(
-    facts: Facts, rows: Sequence[FactRow], rows_of: Sequence[Sequence[FactRow]], observe_time: int
+def list_established(
+    facts: Facts, rows: Sequence[FactRow], rows_by_case: Sequence[Sequence[FactRow]], observe_time: int
 ) -> list[list[EstablishedViolation]]:
     """List by seller the violations that count.
 
-    `facts`: of `rows`, one case a seller; `rows_of`: the rows of each.
+    `facts`: of `rows`, one case a seller; `rows_by_case`: the rows of each.
     """
-    v = facts.violations
-    columns = (v.case, v.row, v.incident, v.category, v.severity, v.day, v.violation_type)
-    by_case: list[list[EstablishedViolation]] = [[] for _ in rows_of]
+    violations = facts.violations
+    names = ("case", "row", "incident", "category", "severity", "day", "violation_type")
+    columns = [getattr(violations, name).tolist() for name in names]
+    by_case: list[list[EstablishedViolation]] = [[] for _ in rows_by_case]
     times: dict[int, dict[str, int]] = {}
-    for case, row, incident, *values in zip(*(column.tolist() for column in columns), strict=True):
+    for case, row, incident, *values in zip(*columns, strict=True):
         if case not in times:
-            times[case] = find_decision_times(rows_of[case])
+            times[case] = find_decision_times(rows_by_case[case])
         violation = str(rows[row].violation)
         category, severity, day, kind = values
         time = min(times[case].get(violation, observe_time), observe_time)
@@ -89,7 +90,7 @@ def trace_facts(violations: Sequence[EstablishedViolation], policy: Policy) -> d
 
 def trace_standing(violations: Iterable[EstablishedViolation], table: StandingTable) -> list[SumStep]:
     """Return each change of the standing, expiries too, as (microseconds, new standing)."""
-    return _trace(violations, table.find_expiry, lambda active: add_up_incident(active, table))
+    return _trace_sum(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 
 def add_up_incident(violations: Iterable[EstablishedViolation], table: StandingTable) -> int:
@@ -107,7 +108,7 @@ def trace_counter(violations: Iterable[EstablishedViolation], counter: Counter) 
     An incident counts while an established violation is younger than `counter.days`.
     """
     matching = [violation for violation in violations if matches(violation, counter)]
-    return _trace(matching, lambda day: day + counter.days, lambda active: int(bool(active)))
+    return _trace_sum(matching, lambda day: day + counter.days, lambda active: int(bool(active)))
 
 
 def matches(violation: EstablishedViolation, counter: Counter) -> bool:
@@ -115,11 +116,12 @@ def matches(violation: EstablishedViolation, counter: Counter) -> bool:
     return violation.category in counter.categories and violation.severity >= counter.severity
 
 
-def _trace(
+def _trace_sum(
     violations: Iterable[EstablishedViolation],
     find_expiry: Callable[[int], int],
-    worth: Callable[[Sequence[EstablishedViolation]], int],
+    value_of_incident: Callable[[Sequence[EstablishedViolation]], int],
 ) -> list[SumStep]:
+    """Return the sum over incidents after each begin and each expiry."""
     events: list[tuple[int, int, EstablishedViolation]] = []
     for one in violations:
         expiry = int(find_expiry(one.day)) * DAY
@@ -137,7 +139,7 @@ def _trace(
             of_incident.append(one) if begins else of_incident.remove(one)
             touched.add(one.incident)
         for incident in touched:
-            now = worth(active[incident])
+            now = value_of_incident(active[incident])
             total += now - worths.get(incident, 0)
             worths[incident] = now
         steps.append(SumStep(time, total))

@@ -98,7 +98,7 @@ class Terms:
         return min(self.ahead_minor + settled_minor * self.ahead_ppm // PPM, self.ahead_at_most_minor)
 
     def stricter_of(self, other: "Terms") -> "Terms":
-        return _strictest([self, other])
+        return _merge_strictest([self, other])
 
     def laxer_of(self, other: "Terms") -> "Terms":
         """Return terms with the laxer value of each aspect; a cap stays only if both have it."""
@@ -107,7 +107,9 @@ class Terms:
         values |= {name: max(getattr(self, name), getattr(other, name)) for name in _CEILINGS}
         for name in _CAPS:
             caps = dict(getattr(other, name))
-            values[name] = tuple((of, max(cap, caps[of])) for of, cap in getattr(self, name) if of in caps)
+            values[name] = tuple(
+                (category, max(cap, caps[category])) for category, cap in getattr(self, name) if category in caps
+            )
         return Terms(**values, closes_in_days=max(notices) if len(notices) == 2 else None)
 
     def list_changes(self, after: "Terms", currencies: tuple[str, str]) -> list[str]:
@@ -145,7 +147,7 @@ _CEILINGS = ("ahead_minor", "ahead_ppm", "ahead_at_most_minor")
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
-def _strictest(terms: Sequence[Terms]) -> Terms:
+def _merge_strictest(terms: Sequence[Terms]) -> Terms:
     values: dict[str, Any] = {name: max(getattr(term, name) for term in terms) for name in _NUMBERS}
     values |= {name: min(getattr(term, name) for term in terms) for name in _CEILINGS}
     for name in _CAPS:
@@ -402,7 +404,7 @@ def combine(measures: Iterable[Measure]) -> Terms:
     Worked: holds of 7 and 14 days give 14 days. A reserve of 100,000 ppm for 30 days and one of 50,000 for 90 give
     100,000 ppm for 90.
     """
-    return _strictest([NO_TERMS, *(measure.terms for measure in measures)])
+    return _merge_strictest([NO_TERMS, *(measure.terms for measure in measures)])
 
 
 def find_binding(measures: Mapping[Key, Measure]) -> set[Key]:

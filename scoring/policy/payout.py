@@ -117,15 +117,15 @@ def pay_out(order: Order, terms: Terms, day: int, currency: str = "", limits: Pa
     9,001 held. Day 7: 8,101 released, 900 held. Day 90: all released. With 500 drawn, on day 7 400 held. Stopped on day
     5, on day 9 all held.
     """
-    _refuse(order, day, currency)
+    _refuse_impossible_amounts(order, day, currency)
     if order.drawn_minor:
-        _refuse_drawn(order, terms, day, limits)
-    return _split_within(order, terms, day, limits)
+        _refuse_excess_draw(order, terms, day, limits)
+    return _split_within_limit(order, terms, day, limits)
 
 
-def _split_within(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
+def _split_within_limit(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
     """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
-    payout = _split(order, terms, day, limits)
+    payout = _split_without_limit(order, terms, day, limits)
     old_day = order.capture_day + min(terms.ahead_days, limits.hold_days)
     paid_day = find_paid_day(limits.stops, day)
     if limits.ahead_minor is None or paid_day >= old_day:
@@ -153,34 +153,39 @@ def _find_stop(stops: Sequence[StopDays], day: int) -> StopDays | None:
 
 
 def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
-    while (stopped := _find_stop(stops, day)) is not None:
-        day = stopped.first_day - 1
+    """Return the day, or if payouts are stopped on it, the last one before."""
+    while (stop := _find_stop(stops, day)) is not None:
+        day = stop.first_day - 1
     return day
 
 
-def _split(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
+def _split_without_limit(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
     unrefunded = order.captured_minor - order.refunded_minor
     available = unrefunded - order.drawn_minor
-    stopped = _find_stop(limits.stops, day)
-    if stopped is not None:
+    stop = _find_stop(limits.stops, day)
+    if stop is not None:
         released = 0
-        if stopped.first_day > order.capture_day:
+        if stop.first_day > order.capture_day:
             # A delivery that was stated later counts only if carrier or buyer confirmed it.
-            before = order if order.confirmed_time is not None else replace(order, is_delivered=False)
-            released = _split(before, terms, stopped.first_day - 1, limits).released_minor
+            order_before_stop = order if order.confirmed_time is not None else replace(order, is_delivered=False)
+            released = _split_without_limit(order_before_stop, terms, stop.first_day - 1, limits).released_minor
         return Payout(released, order.drawn_minor, available - released, None)
-    is_awaited = not order.is_delivered or (order.confirmed_time or 0) // DAY > day
-    release = schedule_release(terms, MAX_HOLD_DAYS if is_awaited else _find_delivery_age(order), limits.hold_days)
+    is_delivery_awaited = not order.is_delivered or (order.confirmed_time or 0) // DAY > day
+    release = schedule_release(
+        terms, MAX_HOLD_DAYS if is_delivery_awaited else _find_delivery_age(order), limits.hold_days
+    )
     age = day - order.capture_day
     held = min(max(release.find_held(unrefunded, age) - order.drawn_minor, 0), available)
     if age >= release.hold_days:
         return Payout(
             available - held, order.drawn_minor, held, order.capture_day + release.reserve_days if held else None
         )
-    kept = max(release.find_held(unrefunded, release.hold_days) - order.drawn_minor, 0)
-    next_age = release.reserve_days if kept >= available else release.hold_days  # a reserve of all outlasts the hold
+    held_after_hold = max(release.find_held(unrefunded, release.hold_days) - order.drawn_minor, 0)
+    next_age = (
+        release.reserve_days if held_after_hold >= available else release.hold_days
+    )  # a reserve of all outlasts the hold
     return Payout(
-        0, order.drawn_minor, available, None if is_awaited or not available else order.capture_day + next_age
+        0, order.drawn_minor, available, None if is_delivery_awaited or not available else order.capture_day + next_age
     )
 
 
@@ -197,16 +202,16 @@ def fix_terms(at_capture: Terms, for_earlier: Terms) -> Terms:
     cautions in force now. A later tier changes no earlier order.
     """
     stricter = at_capture.stricter_of(for_earlier)
-    return replace(at_capture, **{name: getattr(stricter, name) for name in _OF_PAYOUTS})
+    return replace(at_capture, **{name: getattr(stricter, name) for name in _PAYOUT_ASPECTS})
 
 
-_OF_PAYOUTS = (
+_PAYOUT_ASPECTS = (
     *("hold_days", "delivery_hold_days", "reserve_ppm", "reserve_days"),
     *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor"),
 )
 
 
-def _refuse(order: Order, day: int, currency: str) -> None:
+def _refuse_impossible_amounts(order: Order, day: int, currency: str) -> None:
     wrong = [
         FieldViolation((name,), "must not be negative, in minor units")
         for name in ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
@@ -230,7 +235,7 @@ def _refuse(order: Order, day: int, currency: str) -> None:
         raise InvalidInput(wrong)
 
 
-def _refuse_drawn(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> None:
+def _refuse_excess_draw(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> None:
     """Raise InvalidInput if more was drawn than was held on the day of the last draw.
 
     Payments on other young orders by an earlier day are unknown: all of a young order may have waited.
@@ -238,7 +243,7 @@ def _refuse_drawn(order: Order, terms: Terms, day: int, limits: PayoutLimits) ->
     drawn_day = day if order.drawn_day is None else order.drawn_day
     others_paid = order.others_paid_minor if drawn_day == day else None
     plain = replace(order, refunded_minor=0, drawn_minor=0, others_paid_minor=others_paid)
-    held = _split_within(plain, terms, drawn_day, limits).held_minor
+    held = _split_within_limit(plain, terms, drawn_day, limits).held_minor
     if order.drawn_minor > held:
         text = f"is more than the {held} that were held on {format_day(drawn_day)}; state drawn_day if it was drawn earlier"
         raise InvalidInput([FieldViolation(("drawn_minor",), text)])

@@ -24,7 +24,7 @@ MAX_EXPIRY_DAYS = 3_660
 MAX_BANDS = 9
 """Most bands of all tiers together."""
 MAX_THIN = MAX_VERSION = 1_000_000_000
-_EACH_YEAR = re.compile("(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31")
+_MONTH_AND_DAY = re.compile("(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31")
 LIMITED_TIERS = (Tier.TRUSTED, Tier.STANDARD, Tier.PROBATION)
 
 
@@ -35,7 +35,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
     that `was_committed` is not searched for contradictions.
     """
     root = Part(data)
-    cut_offs, thin = root.part("cut_offs"), root.part("thin_file")
+    cut_offs, thin_file = root.part("cut_offs"), root.part("thin_file")
     badges = root.part("badges")
     trade = read_fields(TradeLimits, root.part("trade")) if "trade" in root else None
     if trade is not None and trade.deposit_refill_days and not trade.deposit_is_refilled:
@@ -50,8 +50,8 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         version=root.number("version", -MAX_VERSION, MAX_VERSION),
         cut_offs=MappingProxyType({t: cut_offs.number(t.name.lower(), 1, MAX_POINTS) for t in RATED_TIERS[1:]}),
         bands=_read_bands(cut_offs),
-        thin_file_orders=thin.number("settled_orders", 0, MAX_THIN),
-        thin_file_days=thin.number("tenure_days", 0, MAX_THIN),
+        thin_file_orders=thin_file.number("settled_orders", 0, MAX_THIN),
+        thin_file_days=thin_file.number("tenure_days", 0, MAX_THIN),
         clear_days=root.number("clear_days", 0, MAX_CLEAR_DAYS),
         badges=MappingProxyType(badge_texts),
         standing=_read_standing(root),
@@ -103,7 +103,7 @@ def _read_standing(root: Part) -> StandingTable | None:
     part = root.part("standing")
     by_category, at_most = part.part("points"), part.part("at_most")
     points = {category: _read_points(by_category.part(category.name.lower())) for category in Category}
-    types = _read_types(part)
+    types = _read_points_by_type(part)
     cap = part.number("incident_cap", 1, MAX_STANDING)
     largest = max(max(row.values()) for row in (*points.values(), *types.values()))
     if part.data.get("incident_cap") == cap and cap < largest:
@@ -116,7 +116,7 @@ def _read_standing(root: Part) -> StandingTable | None:
         incident_cap=cap,
         at_most=MappingProxyType(limits),
         types=MappingProxyType(types),
-        reset=(part.code("reset", _EACH_YEAR, 'a day of each year, such as "01-01"') or None)
+        reset=(part.code("reset", _MONTH_AND_DAY, 'a day of each year, such as "01-01"') or None)
         if "reset" in part
         else None,
     )
@@ -128,7 +128,7 @@ def _read_points(row: Part) -> Mapping[Severity, int]:
     return MappingProxyType(points)
 
 
-def _read_types(part: Part) -> dict[int, Mapping[Severity, int]]:
+def _read_points_by_type(part: Part) -> dict[int, Mapping[Severity, int]]:
     if "types" not in part:
         return {}
     by_type, points_by_type = part.part("types"), {}

@@ -60,7 +60,7 @@ RULE_ID = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 RULE_ID_FORM = "1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit"
 _NAME = re.compile("[A-Za-z0-9._~:-]{1,128}")
 _GROUP_PARTS = ("product_category", "from", "until", "legal_ground")
-_KINDS: Mapping[MeasureKind, type[Valued]] = {
+_TYPE_BY_KIND: Mapping[MeasureKind, type[Valued]] = {
     kind.kind: kind
     for kind in (
         *(Deposit, SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve),
@@ -78,30 +78,30 @@ def read_rules(root: Part, trade: TradeLimits | None) -> RuleBook:
     rules = tuple(_read_rule(part, "standing" in root, trade) for part in root.list_of_parts("rules", MAX_RULES, "id"))
     rules = tuple(complete_rule for rule in rules for complete_rule in _complete_rule(rule, trade))
     ids = [rule.id for rule in rules]
-    for twice in sorted({name for name in ids if name and ids.count(name) > 1}):
-        root.refuse("rules", f"has two rules with the id {twice}")
+    for repeated_id in sorted({name for name in ids if name and ids.count(name) > 1}):
+        root.refuse("rules", f"has two rules with the id {repeated_id}")
     measures = [measure for rule in rules for measure in rule.measures]
     if trade is None and any(isinstance(measure, DeliveryHold) for measure in measures):
         root.refuse("rules", "state a delivery_hold, which needs [trade]: untracked orders count from the promised day")
-    windows = sorted({one.days for one in measures if isinstance(one, Deposit) and one.days})
-    if len(windows) > 1:
-        shown = " and ".join(map(str, windows))
+    share_days = sorted({one.days for one in measures if isinstance(one, Deposit) and one.days})
+    if len(share_days) > 1:
+        shown = " and ".join(map(str, share_days))
         root.refuse("rules", f"state deposits as shares of {shown} days; state the same days in each")
-    newcomer = root.part("links").number("newcomer_from_percent", 50, 100) if "links" in root else 0
+    newcomer_percent = root.part("links").number("newcomer_from_percent", 50, 100) if "links" in root else 0
     book = RuleBook(
         rules,
         hold_limits=_read_hold_limits(root),
         seasons=read_seasons(root, measures),
-        newcomer_link_percent=newcomer,
+        newcomer_link_percent=newcomer_percent,
     )
-    amounts = (
+    has_amounts = (
         any(isinstance(measure, Deposit | ValueCap | PaidAheadLimit) for measure in measures)
         or Quantity.DEPOSIT in book.operands
     )
-    if "currency" not in root and not amounts:
+    if "currency" not in root and not has_amounts:
         return book
-    what = "the ISO 4217 code of all amounts: three capital letters, such as EUR"
-    return replace(book, currency=root.code("currency", _CURRENCY, what))
+    currency_form = "the ISO 4217 code of all amounts: three capital letters, such as EUR"
+    return replace(book, currency=root.code("currency", _CURRENCY, currency_form))
 
 
 def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
@@ -111,9 +111,9 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     must be placed first stops sales until then.
     """
     if any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures):
-        tail = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
+        claim_days = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
         hold_days = [one.days for one in rule.measures if isinstance(one, SettlementHold)]
-        hold = [SettlementHold(days)] if (days := max(tail, *hold_days, 0)) else []
+        hold = [SettlementHold(days)] if (days := max(claim_days, *hold_days, 0)) else []
         kept_measures = [
             one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)
         ]
@@ -126,15 +126,15 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
     below = min(required.deposit_minor, rule.condition(Quantity.DEPOSIT).below or required.deposit_minor)
     if required.deposit_ppm or trade.deposit_refill_days:
         missing = Deposit(below, required.deposit_ppm, required.deposit_days)
-        awaited = Condition(MissingDays(missing), trade.deposit_refill_days + 1)
+        awaits_deposit = Condition(MissingDays(missing), trade.deposit_refill_days + 1)
     else:
-        awaited = Condition(Quantity.DEPOSIT, below=below)
+        awaits_deposit = Condition(Quantity.DEPOSIT, below=below)
         conditions = tuple(condition for condition in conditions if condition.operand is not Quantity.DEPOSIT)
     yield replace(
         rule,
         id=f"{rule.id[:49]}-awaits-deposit",
         measures=(ValueCap(0),),
-        conditions=(*conditions, awaited),
+        conditions=(*conditions, awaits_deposit),
         secures=rule.id,
     )
 
@@ -156,19 +156,19 @@ def _read_hold_limits(root: Part) -> Mapping[str, int]:
 def _read_rule(part: Part, has_standing: bool, trade: TradeLimits | None) -> Rule:
     if "standing" in part and not has_standing:
         part.refuse("standing", "has no meaning in a policy without a table [standing]")
-    read = read_measures(part, MAX_MEASURES)
+    parts_and_measures = read_measures(part, MAX_MEASURES)
     group, days = _read_group(part.part("group")) if "group" in part else (None, ())
     rule = Rule(
         id=part.code("id", RULE_ID, RULE_ID_FORM),
         reference=part.text("reference", 1),
-        measures=tuple(measure for _, measure in read),
+        measures=tuple(measure for _, measure in parts_and_measures),
         tiers=part.members("tiers", Tier) if "tiers" in part else frozenset(),
         conditions=(*days, *_read_conditions(part)),
         group=group,
     )
-    _refuse_what_a_rule_may_not(part, rule, read)
-    secures = any(isinstance(one, Deposit) or one == Waiver(MeasureKind.DEPOSIT) for one in rule.measures)
-    if trade is not None and trade.deposit_refill_days and secures:
+    _refuse_forbidden_measures(part, rule, parts_and_measures)
+    concerns_deposit = any(isinstance(one, Deposit) or one == Waiver(MeasureKind.DEPOSIT) for one in rule.measures)
+    if trade is not None and trade.deposit_refill_days and concerns_deposit:
         for name in sorted({"failure_rate", "good_orders", "tiers"} & {*part.data}):
             part.refuse(
                 name,
@@ -215,8 +215,8 @@ def _read_group(group: Part) -> tuple[ListingGroup, tuple[Condition]]:
     return listing_group, (Condition(Quantity.DAY, first, last + 1),)
 
 
-def _refuse_what_a_rule_may_not(part: Part, rule: Rule, read: Sequence[tuple[Part, Measure]]) -> None:
-    for measure_part, measure in read:
+def _refuse_forbidden_measures(part: Part, rule: Rule, parts_and_measures: Sequence[tuple[Part, Measure]]) -> None:
+    for measure_part, measure in parts_and_measures:
         if isinstance(measure, Suspension) and rule.condition(Quantity.GOOD_ORDERS).below is not None:
             measure_part.refuse(
                 "", "suspends until good orders end it: state good_orders in rules without a suspension"
@@ -270,7 +270,7 @@ def _read_measure(part: Part) -> Measure | None:
         return _read_suspension(part)
     if kind in RESTRICTIONS:
         return Restriction(kind)
-    measure = read_fields(_KINDS[kind], part)
+    measure = read_fields(_TYPE_BY_KIND[kind], part)
     if isinstance(measure, Deposit) and len(part.errors) == noted:
         if not (measure.amount_minor or measure.ppm):
             part.refuse("", "must state amount_minor, ppm of the value settled in some days, or both")

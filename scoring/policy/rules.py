@@ -236,8 +236,8 @@ class Situation:
             return self.settled_minor.get(operand.product_category, 0)
         if isinstance(operand, Measured):
             return self.measured.get(operand, 0)
-        found: int = getattr(self, operand.value)
-        return found
+        number: int = getattr(self, operand.value)
+        return number
 
     def list_views(self) -> list["Situation"]:
         """Return the situations in which rules are tried: this one, and maybe the same seller as UNRATED.
@@ -314,8 +314,9 @@ class RuleBook:
         for rule in self.rules:
             waivers = [waived for holding, waived in views if rule.id in holding]
             for measure in rule.measures if waivers else ():
+                current = _split_among_accounts(self._adjust_to_seller(rule, measure, seller), seller.shared_by)
                 is_waived = all(_is_waived(rule, measure, waived) for waived in waivers)
-                applied_rules.append(AppliedRule(rule, measure, self._current(rule, measure, seller), is_waived))
+                applied_rules.append(AppliedRule(rule, measure, current, is_waived))
         return applied_rules
 
     def terms(self, seller: Situation, begun: Mapping[str, int | None] = NOT_BEGUN, time: int = 0) -> Terms:
@@ -329,14 +330,11 @@ class RuleBook:
             one, since = applied.current, begun.get(applied.rule.id)
             if isinstance(one, Suspension) and one.terminates and applied.rule.id in begun:
                 one = one.seen_at(one.find_start(since), time)
-            is_ahead = since is not None and find_stop(since, applied.rule.refill_days) > time
+            is_ahead = since is not None and find_start_of_effect(since, applied.rule.refill_days) > time
             measures += [] if applied.waived or is_ahead else [one]
         return combine(measures)
 
-    def _current(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
-        return _share(self._grow(rule, measure, seller), seller.shared_by)
-
-    def _grow(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
+    def _adjust_to_seller(self, rule: Rule, measure: Measure, seller: Situation) -> Measure:
         if isinstance(measure, ValueCap):
             grown = measure.after(seller.value(SettledValue(measure.product_category)))
             season = None if rule.names_confirmed_facts else find_season(self.seasons, seller.day)
@@ -350,7 +348,7 @@ class RuleBook:
         return replace(measure, days=min(measure.days, limit))
 
 
-def find_stop(since: int, refill_days: int) -> int:
+def find_start_of_effect(since: int, refill_days: int) -> int:
     """Return when a rule acts that holds since a time, both in microseconds."""
     return (since // DAY + refill_days) * DAY if refill_days else since
 
@@ -360,7 +358,7 @@ _HELD_FOR_DAYS = (SettlementHold, DeliveryHold, PaidAheadLimit, RollingReserve)
 NO_RULES = RuleBook()
 
 
-def _share(measure: Measure, accounts: int) -> Measure:
+def _split_among_accounts(measure: Measure, accounts: int) -> Measure:
     """Return one account's part of a limit that some accounts have together. Worked: 10,000 a day for 3 is 3,333."""
     if accounts > 1:
         match measure:

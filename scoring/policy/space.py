@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     """Places of the policies that rate the seller only because of a violation."""
 
 
-_SHOWN = {
+_QUANTITY_TEXTS = {
     Quantity.STANDING: "standing {}",
     Quantity.TENURE: "tenure of {} days",
     Quantity.DEPOSIT: "deposit placed {}",
@@ -73,7 +73,7 @@ class CellAxis(NamedTuple):
                 return f"{shown} {self.operand.describe(currency)}"
             case Quantity.DAY:
                 return f"from {format_day(value)}" if value else f"before {format_day(self.values[1])}"
-        return _SHOWN[self.operand].format(shown)
+        return _QUANTITY_TEXTS[self.operand].format(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,9 @@ class Space:
         days = sorted({first, *(policy.thin_file_days for policy in self.policies)})
         for orders in sorted({0, *(policy.thin_file_orders for policy in self.policies)}):
             for tenure in days:
-                if first <= tenure <= last and cell.thin == _find_thin(self.policies, orders, tenure):
+                if first <= tenure <= last and cell.thin == _find_policies_with_thin_file(
+                    self.policies, orders, tenure
+                ):
                     return orders, tenure
         return None
 
@@ -214,15 +216,15 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
     With `with_overrides`, tiers that a person sets are cells of their own; with `with_thin_files`, sellers whom a violation
     alone makes rated.
     """
-    keys = [policy.standing and policy.standing.key for policy in policies]
+    standing_keys = [policy.standing and policy.standing.key for policy in policies]
     edges: dict[tuple[Operand, tuple[int, ...]], set[int]] = {}
     for number, policy in enumerate(policies):
-        sharing = tuple(other for other, key in enumerate(keys) if key == keys[number])
+        sharing_places = tuple(other for other, key in enumerate(standing_keys) if key == standing_keys[number])
         limits = policy.standing.at_most.values() if policy.standing is not None else ()
         of_standing = ((Quantity.STANDING, limit) for limit in limits)
         for operand, value in (*of_standing, *policy.rule_book.list_edges()):
             is_of_table = operand is Quantity.STANDING or isinstance(operand, Ladder)
-            places = sharing if is_of_table else tuple(range(len(policies)))
+            places = sharing_places if is_of_table else tuple(range(len(policies)))
             edges.setdefault((operand, places), {0}).add(value)
     axes = [CellAxis(*key, tuple(sorted(values))) for key, values in edges.items() if len(values) > 1]
     cut_offs = {cut_off for policy in policies for cut_off in policy.cut_offs.values()}
@@ -230,24 +232,26 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
         policies=policies,
         points=(None, *sorted({0, *cut_offs})),
         tiers=(None, Tier.UNRATED, *RATED_TIERS) if with_overrides else (None,),
-        axes=tuple(sorted(axes, key=_rank)),
+        axes=tuple(sorted(axes, key=_rank_axis)),
         marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
-        thin=_list_thin(policies) if with_thin_files else ((),),
+        thin=_list_thin_sets(policies) if with_thin_files else ((),),
     )
 
 
-def _rank(axis: CellAxis) -> int:
+def _rank_axis(axis: CellAxis) -> int:
     order = (Quantity.STANDING, Ladder, Counter, FailureRate, SettledValue, *[*Quantity][1:], MissingDays)
     return order.index(axis.operand if isinstance(axis.operand, Quantity) else type(axis.operand))
 
 
-def _list_thin(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
+def _list_thin_sets(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
     orders = {0, *(policy.thin_file_orders for policy in policies)}
     days = {0, *(policy.thin_file_days for policy in policies)}
-    return tuple(sorted({(), *(_find_thin(policies, *both) for both in itertools.product(orders, days))}))
+    return tuple(
+        sorted({(), *(_find_policies_with_thin_file(policies, *both) for both in itertools.product(orders, days))})
+    )
 
 
-def _find_thin(policies: Sequence[Policy], orders: int, tenure: int) -> tuple[int, ...]:
+def _find_policies_with_thin_file(policies: Sequence[Policy], orders: int, tenure: int) -> tuple[int, ...]:
     return tuple(number for number, policy in enumerate(policies) if policy.is_thin(orders, tenure))
 
 

@@ -44,9 +44,9 @@ class StandingTable:
         month, of_month = map(int, (self.reset or "01-01").split("-"))
         years = np.asarray(day, dtype="datetime64[D]").astype("datetime64[Y]")
         months = (years + 1).astype("datetime64[M]") + (month - 1)
-        following = (months.astype("datetime64[D]") + (of_month - 1)).astype(np.int64)
-        this = ((months - 12).astype("datetime64[D]") + (of_month - 1)).astype(np.int64)
-        return np.where(this > day, this, following)
+        next_year = (months.astype("datetime64[D]") + (of_month - 1)).astype(np.int64)
+        this_year = ((months - 12).astype("datetime64[D]") + (of_month - 1)).astype(np.int64)
+        return np.where(this_year > day, this_year, next_year)
 
     def points_of(self, violation_type: int, category: int, severity: int) -> int:
         row = self.types.get(violation_type) or self.points[Category(category)]
@@ -74,11 +74,11 @@ class StandingTable:
         standing = np.zeros((*age.shape[:-1], cases), dtype=np.int64)
         if not len(v.case):
             return standing
-        worth = _table(self.points, len(Category))[v.category, severity]
+        points_by_severity = _tabulate_points(self.points, len(Category))[v.category, severity]
         if self.types:
-            of_type = _table(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, severity]
-            worth = np.where(of_type >= 0, of_type, worth)
-        points = np.where(age < self.find_expiry(v.day) - v.day, worth, 0)
+            points_by_type = _tabulate_points(self.types, len(TYPE_NUMBERS), -1)[v.violation_type, severity]
+            points_by_severity = np.where(points_by_type >= 0, points_by_type, points_by_severity)
+        points = np.where(age < self.find_expiry(v.day) - v.day, points_by_severity, 0)
         first = np.flatnonzero(first_of_runs(v.case, v.incident))
         by_category = np.flatnonzero(first_of_runs(v.case, v.incident, v.category))
         largest = reduce_runs(np.maximum, points, by_category)
@@ -98,10 +98,10 @@ class StandingTable:
         ago nothing: 36.
         """
         cases = facts.cases if cases is None else cases
-        mine = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))
+        chosen = facts.violations.take(slice(0, int(np.searchsorted(facts.violations.case, cases))))
         if len(categories) < len(Category):
-            mine = mine.take(np.isin(mine.category, [*categories]))
-        return self.by_case(mine, facts.observe_day[mine.case] - mine.day, mine.severity, cases)
+            chosen = chosen.take(np.isin(chosen.category, [*categories]))
+        return self.by_case(chosen, facts.observe_day[chosen.case] - chosen.day, chosen.severity, cases)
 
     def bound(self, tiers: Ints, standing: Ints) -> Ints:
         """Lower each tier to the best one that its standing allows; return the tiers.
@@ -115,7 +115,7 @@ class StandingTable:
         return np.minimum(tiers, best)
 
 
-def _table(rows: Mapping[Any, Mapping[Severity, int]], last: int, default: int = 0) -> Ints:
+def _tabulate_points(rows: Mapping[Any, Mapping[Severity, int]], last: int, default: int = 0) -> Ints:
     table = np.full((last + 1, len(Severity) + 1), default, dtype=np.int64)
     for number, by_severity in rows.items():
         for severity, points in by_severity.items():

@@ -14,7 +14,7 @@ from scoring.base.enums import Kind
 from scoring.base.time import DAY
 from scoring.caution.signs import list_signs_of_control
 from scoring.model.artifact import Artifact
-from scoring.policy.history import establish
+from scoring.policy.history import list_established
 from scoring.policy.policy import Policy
 from scoring.scores.answer import Notice, SellerScore
 from scoring.scores.reasons import NOTICE
@@ -121,7 +121,7 @@ def _find_newest_fact_times(core: CoreAnswer) -> list[int]:
     """
     seller_facts = core.known
     rows, columns = seller_facts.table.rows, seller_facts.columns
-    established = establish(core.facts, rows, seller_facts.table.rows_by_case(), seller_facts.observe_time)
+    established = list_established(core.facts, rows, seller_facts.table.rows_by_case(), seller_facts.observe_time)
     newest = [max((violation.time for violation in violations), default=-1) for violations in established]
     control_columns = columns.take(np.isin(columns.kind, (Kind.CONTROL, Kind.IDENTITY)))
     for case in np.unique(control_columns.case).tolist():

@@ -12,7 +12,7 @@ from scoring.caution.cautions import Caution
 from scoring.features.facts import Facts
 from scoring.features.resolved import SellerFacts
 from scoring.model.artifact import Artifact
-from scoring.policy.history import establish, find_bounds, trace_facts
+from scoring.policy.history import find_bounds, list_established, trace_facts
 from scoring.policy.measures import Terms, combine
 from scoring.policy.policy import Policy
 from scoring.policy.rules import Counter, Ladder, Operand, Quantity, SettledValue, Situation
@@ -163,7 +163,7 @@ def _trace_later_rules(
     rules = [rule for rule in policy.rule_book.rules if rule.begins_later]
     table, facts, time = people.known.table, people.facts, people.known.observe_time
     rows_of = table.rows_by_case() if cases else []
-    established = establish(facts, table.rows, rows_of, time) if cases else []
+    established = list_established(facts, table.rows, rows_of, time) if cases else []
     asks_for_tier = cases and any(rule.tiers for rule in rules)
     past = look_back(people.known, people.artifact, policy)[1] if asks_for_tier and people.artifact else None
     for case in cases:

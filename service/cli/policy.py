@@ -71,7 +71,7 @@ def _show_oddities(policy: "ReadPolicy", output: Format, *, is_strict: bool) -> 
 
 def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> None:
     from scoring.policy.difference import find_changes
-    from scoring.policy.moved import list_part_changes
+    from scoring.policy.value_changes import list_value_changes
 
     changes = find_changes(old, new)
     with_example = [change for change in changes if change.example is not None]
@@ -84,7 +84,7 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
     else:
         _print_changes(with_example)
     parts: dict[str, list[str]] = {}
-    for text in list_part_changes(old, new):
+    for text in list_value_changes(old, new):
         path = text.partition(" ")[0]
         parts.setdefault(path if output is Format.JSON else ".".join(path.split(".")[:2]), []).append(text)
     for part, texts in parts.items():

@@ -10,7 +10,13 @@ from scoring.entries.cases import trace_stops
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 from scoring.measures.imposed import apply_corrections
 from scoring.measures.order_payout import OrderPayout
-from scoring.measures.restitution import Restitution, captured_in, find_times_away, list_items, list_stood_on
+from scoring.measures.restitution import (
+    Restitution,
+    add_up_captured,
+    find_times_taken_back,
+    list_restitution_items,
+    list_spans_on_violation,
+)
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
 from scoring.policy.payout import Order, PayoutLimits, StopDays, find_paid_day, fix_terms, pay_out
 from scoring.policy.policy import Policy, count_untracked_days
@@ -134,12 +140,12 @@ class Payouts:
         seller_terms = self._ledger.measures.read_seller_terms(marketplace, seller, cut)
         [rows] = self._ledger.facts.table(marketplace, [seller], cut)[0].rows_by_case()
         statements = apply_corrections(seller_terms.statements, rows)
-        spans = list_stood_on(violation, statements, find_times_away(violation, rows))
+        spans = list_spans_on_violation(violation, statements, find_times_taken_back(violation, rows))
         currency = self._scorer.policy.now.rule_book.currency
         first_day = min((span.begin // DAY for span in spans), default=cut.observe_time // DAY)
         flow = self._ledger.measures.flows(marketplace, [seller], cut, first_day).get(seller, [])
-        items = list_items(spans, flow, seller_terms.deposit_changes, cut.observe_time, currency)
-        captured = captured_in(spans, flow, cut.observe_time, currency)
+        items = list_restitution_items(spans, flow, seller_terms.deposit_changes, cut.observe_time, currency)
+        captured = add_up_captured(spans, flow, cut.observe_time, currency)
         return Restitution(violation, view.status, items, captured, currency)
 
 

@@ -5,7 +5,13 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
 from scoring.features.columns import FactRow
 from scoring.measures.record import MeasureStatement
-from scoring.measures.restitution import RestitutionItem, captured_in, find_times_away, list_items, list_stood_on
+from scoring.measures.restitution import (
+    RestitutionItem,
+    add_up_captured,
+    find_times_taken_back,
+    list_restitution_items,
+    list_spans_on_violation,
+)
 from tests.helpers.worlds import status
 
 IMPOSED, UPDATED, LIFTED = MeasureState.IMPOSED, MeasureState.UPDATED, MeasureState.LIFTED
@@ -33,7 +39,11 @@ def items(
     deposits: list[tuple[int, DepositChanged]] | None = None,
     away: list[tuple[int, int | None]] | None = None,
 ) -> list[RestitutionItem]:
-    return [*list_items(list_stood_on("v", statements, away or []), captured or [], deposits or [], NOW, "EUR")]
+    return [
+        *list_restitution_items(
+            list_spans_on_violation("v", statements, away or []), captured or [], deposits or [], NOW, "EUR"
+        )
+    ]
 
 
 def held(*given: object) -> list[int]:
@@ -122,10 +132,12 @@ def test_each_time_in_which_a_violation_was_taken_back_is_found() -> None:
         FactRow(0, "a2", "s", Kind.ATTRIBUTION, 16 * DAY, 16 * DAY, "v", status=Attribution.REJECTED),
     ]
     rows = [row._replace(sequence=number) for number, row in enumerate(rows, 1)]
-    away = [(since // DAY, None if until is None else until // DAY) for since, until in find_times_away("v", rows)]
+    away = [
+        (since // DAY, None if until is None else until // DAY) for since, until in find_times_taken_back("v", rows)
+    ]
     assert away == [(10, 12), (14, None)]  # rejected while overturned: still taken back
-    assert find_times_away("v", rows[:2])[0][1] == rows[1].report_time
-    assert find_times_away("w", rows) == []
+    assert find_times_taken_back("v", rows[:2])[0][1] == rows[1].report_time
+    assert find_times_taken_back("w", rows) == []
 
 
 def test_a_measure_stands_before_and_between_overturns() -> None:
@@ -134,7 +146,7 @@ def test_a_measure_stands_before_and_between_overturns() -> None:
     found = items(reserve, flow(*range(12)), [], away)
     spans = [(item.span.begin // DAY, (item.span.end or 0) // DAY, item.days, item.held_minor) for item in found]
     assert spans == [(2, 4, 2, 1_001), (7, 9, 2, 1_001)]
-    assert captured_in([item.span for item in found], flow(*range(12)), NOW, "EUR") == 4 * 5_005
+    assert add_up_captured([item.span for item in found], flow(*range(12)), NOW, "EUR") == 4 * 5_005
     lifted = [*reserve, at(5, LIFTED, RESERVE)]
     assert [item.days for item in items(lifted, [], [], away)] == [2]
     assert [item.days for item in items(reserve, [], [], [(1 * DAY, 3 * DAY)])] == [17]

@@ -357,7 +357,7 @@ def _advance(reader: RowReader, kept: _Kept | None, mendings: tuple[Mending, ...
         [(new,)] = reader.rows(_NEW_SELLERS, after=kept.sequence)
         kept, queries = kept._replace(sellers=kept.sellers + new), [_MOVED]
     moved = {seller for query in queries for (seller,) in reader.rows(query, after=kept.sequence)}
-    names = sorted(moved.union(kept.rings.list_ended(reader.observe_time)))
+    names = sorted(moved.union(kept.rings.list_with_ended_hold(reader.observe_time)))
     for begin in range(0, len(names), CHUNK):
         part = names[begin : begin + CHUNK]
         established = read_established(reader, part)

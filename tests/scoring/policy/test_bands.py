@@ -1,13 +1,13 @@
 from typing import Any
 
 import pytest
+from scoring.policy.moved import list_part_changes
 
 from scoring.base.enums import ScoreState, Tier
 from scoring.base.errors import PolicyRefused
 from scoring.features.columns import FactRow
 from scoring.features.resolved import resolve_sellers
 from scoring.policy.cases import parse_cases, run_cases
-from scoring.policy.moved import list_part_changes
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.notice import ServedPair, answer_within_notice

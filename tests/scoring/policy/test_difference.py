@@ -5,13 +5,13 @@ from functools import cache
 from typing import Any
 
 import pytest
+from scoring.policy.moved import list_part_changes
 
 from scoring.base.enums import Tier
 from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
 from scoring.policy.difference import CellChange, answer_in, compare, find_changes
 from scoring.policy.measures import FOR_GOOD, Terms
-from scoring.policy.moved import list_part_changes
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import SampleSeller

@@ -15,9 +15,9 @@ from scoring.features.facts import resolve
 from scoring.policy.history import (
     EstablishedViolation,
     SumStep,
-    establish,
     find_decision_times,
     holds_between,
+    list_established,
     trace_counter,
     trace_facts,
     trace_standing,
@@ -94,7 +94,7 @@ def test_a_named_type_gives_its_own_points() -> None:
     def added(*rows: FactRow) -> int:
         columns = columns_of(numbered(list(rows)), ["s"])
         facts = resolve(columns, np.array([NOW]))
-        steps = trace_standing(establish(facts, numbered(list(rows)), [numbered(list(rows))], NOW)[0], table)
+        steps = trace_standing(list_established(facts, numbered(list(rows)), [numbered(list(rows))], NOW)[0], table)
         sums = {int(table.add_up(facts)[0]), value_at(steps, NOW)}
         assert len(sums) == 1
         return sums.pop()
