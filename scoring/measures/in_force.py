@@ -444,7 +444,6 @@ class _Evaluation:
         )
 
     def _find_start_and_end(self, measure: Measure, basis: _RuleBasis) -> tuple[int | None, int | None] | None:
-        """Return the start and end; None if a suspension is served."""
         if not isinstance(measure, Suspension) or basis.start is None:
             return basis.start, basis.end
         if measure.terminates:

@@ -147,7 +147,7 @@ def list_restitution_items(
 ) -> tuple[RestitutionItem, ...]:
     """Return the amount that each measure held in its span, in minor units of `currency`, up to `now` (microseconds).
 
-    `spans`: as of list_spans_on_violation. `flow`: by day and product category. `deposits`: changes with their times, by
+    `flow`: by day and product category. `deposits`: changes with their times, by
     sequence. A measure counts only what earlier ones of its kind did not hold.
     """
     flow = [one for one in flow if one.fact.currency == currency]

@@ -172,8 +172,6 @@ def _show_strictness(aspect: str, value: int, currency: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """A probable mistake in a sound policy."""
-
     kind: str
     """`shadowed`, `overlap`, `gap`, `newcomers` or `reach`."""
     rule: str

@@ -120,10 +120,7 @@ def _round_down(values: Sequence[int], value: int) -> int:
 
 
 def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
-    """Return breaches by the values of `fact_axes` that a few incidents can reach.
-
-    An incident has one violation, or two of different categories. Examples with fewer incidents come first.
-    """
+    """Return breaches by the values of `fact_axes` that a few incidents can reach, the fewest first."""
     incident_by_effect, axes = _list_distinct_incidents(space), space.fact_axes
     top_values = tuple(axis.values[-1] for axis in axes)
     zero = (0,) * len(top_values)

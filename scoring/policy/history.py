@@ -89,7 +89,7 @@ def trace_facts(violations: Sequence[EstablishedViolation], policy: Policy) -> d
 
 
 def trace_standing(violations: Iterable[EstablishedViolation], table: StandingTable) -> list[SumStep]:
-    """Return each change of the standing, expiries too, as (microseconds, new standing)."""
+    """Return each change of the standing, also by expiry."""
     return _trace_sum(violations, table.find_expiry, lambda active: add_up_incident(active, table))
 
 
@@ -103,7 +103,7 @@ def add_up_incident(violations: Iterable[EstablishedViolation], table: StandingT
 
 
 def trace_counter(violations: Iterable[EstablishedViolation], counter: Counter) -> list[SumStep]:
-    """Return each change of a count of incidents, as (microseconds, new count).
+    """Return each change of a count of incidents.
 
     An incident counts while an established violation is younger than `counter.days`.
     """

@@ -68,11 +68,8 @@ class Terms:
     ahead_days: int = 0
     """Days after the capture until which an order counts as young; 0: no limit on the sum paid out on young orders."""
     ahead_minor: int = NO_CAP
-    """That limit of a seller who settled nothing."""
     ahead_ppm: int = PPM
-    """The limit's growth, as a share of the settled value."""
     ahead_at_most_minor: int = NO_CAP
-    """The largest limit."""
     value_caps: Caps = ()
     """In minor units."""
     listing_caps: Caps = ()

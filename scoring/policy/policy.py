@@ -102,11 +102,7 @@ class Policy:
         return reached[-1].name if reached else ""
 
     def tier_with_standing(self, points: int | None, standing: int) -> Tier:
-        """Return the tier of points, lowered to the best tier that a standing allows; UNRATED without points.
-
-        With cut-offs 500, 600, 700 and at most TRUSTED from a standing of 2 on, `tier_with_standing(720, 3) is
-        Tier.TRUSTED`.
-        """
+        """Return the tier of points, lowered to the best tier that a standing allows; UNRATED without points."""
         if points is None:
             return Tier.UNRATED
         return self.tier(points) if self.standing is None else min(self.tier(points), self.standing.best_tier(standing))

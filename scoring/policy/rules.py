@@ -213,10 +213,7 @@ class Situation:
     def of_values(
         cls, tier: Tier | None, values: Mapping[Operand, int], marketplace: str = "", rated_by_violation: bool = False
     ) -> "Situation":
-        """Return a situation that answers `value(operand)` with `values[operand]`, and with 0 for what is missing.
-
-        An empty `marketplace` has no limits of its own.
-        """
+        """Return a situation that answers `value(operand)` with `values[operand]`, and with 0 for what is missing."""
         return cls(
             tier,
             incidents={operand: value for operand, value in values.items() if isinstance(operand, Counter | Ladder)},

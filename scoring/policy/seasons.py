@@ -33,10 +33,7 @@ def find_season(seasons: Iterable[Season], day: int) -> Season | None:
 
 
 def read_seasons(root: Part, measures: Iterable[Measure]) -> tuple[Season, ...]:
-    """Read a policy's seasons, by their first day; note errors in `root`.
-
-    `measures`: from all rules. A season that would lift a limit beyond MAX_VALUE_MINOR is an error.
-    """
+    """Read a policy's seasons, by their first day; note errors in `root`. `measures`: of all rules."""
     read = [(part, _read_season(part)) for part in root.list_of_parts("seasons", MAX_SEASONS, "name")]
     ordered = sorted(read, key=lambda one: one[1].first_day)
     caps = [

@@ -59,7 +59,7 @@ class CellAxis(NamedTuple):
     values: tuple[int, ...]
 
     def describe(self, value: int, currency: str = "") -> str:
-        """Return the range that begins at `value`, as `standing 12 or more`; `currency`: of sums."""
+        """Return the range that begins at `value`, as `standing 12 or more`."""
         is_sum = isinstance(self.operand, SettledValue) or self.operand is Quantity.DEPOSIT
         shown = show_range(self.values, value, currency=currency if is_sum else "")
         match self.operand:
@@ -161,7 +161,6 @@ class Space:
         return Situation.of_values(tier, values, cell.marketplace, rated_by_violation=number in cell.thin)
 
     def describe_points(self, points: int) -> str:
-        """Return the band that begins at `points`, as `points 500 to 599`."""
         return f"points {show_range(self.points[1:], points, MAX_POINTS)}"
 
     def describe(self, cell: Cell) -> str:
@@ -265,10 +264,7 @@ def find_last_value(values: Sequence[int], first: int) -> int:
 
 
 def show_range(values: Sequence[int | None], first: int, most: int | None = None, currency: str = "") -> str:
-    """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`.
-
-    `currency`: of sums in minor units.
-    """
+    """Describe the range that begins at `first`, such as `500 to 599`; `most` ends the last range, else `or more`."""
     last: int | None = find_last_value([value for value in values if value is not None], first)
     if last == 2**63 - 1:
         last = most
