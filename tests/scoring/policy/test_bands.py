@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-from scoring.policy.moved import list_part_changes
 
 from scoring.base.enums import ScoreState, Tier
 from scoring.base.errors import PolicyRefused
@@ -10,6 +9,7 @@ from scoring.features.resolved import resolve_sellers
 from scoring.policy.cases import parse_cases, run_cases
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
+from scoring.policy.value_changes import list_value_changes
 from scoring.scores.notice import ServedPair, answer_within_notice
 from scoring.scores.population import observe, place
 from scoring.scores.score import compute_answer
@@ -67,7 +67,7 @@ def test_a_name_of_another_band_is_taken() -> None:
 
 def test_a_difference_and_a_case_name_bands() -> None:
     before, after = parse_policy(with_bands(**NINE)), parse_policy(with_bands(**NINE | {"gold": 630}))
-    assert list_part_changes(before, after) == ["cut_offs.bands[gold].from 625 -> 630"]
+    assert list_value_changes(before, after) == ["cut_offs.bands[gold].from 625 -> 630"]
     [case] = parse_cases(
         {"now": "2026-03-01", "cases": [{"name": "c", "points": 640, "expect": {"band": "jade", "tier": "trusted"}}]}
     )

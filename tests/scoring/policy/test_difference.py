@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import pytest
-from scoring.policy.moved import list_part_changes
 
 from scoring.base.enums import Tier
 from scoring.base.errors import PolicyRefused
@@ -15,6 +14,7 @@ from scoring.policy.measures import FOR_GOOD, Terms
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.policy.sample import SampleSeller
+from scoring.policy.value_changes import list_value_changes
 from tests.helpers.policies import (
     GRADED,
     SEVERITIES,
@@ -131,7 +131,7 @@ def test_a_type_named_anew_changes_cells_with_its_example() -> None:
     changes = find_changes(plain, typed())
     examples = [str(one.example) for one in changes if one.example is not None]
     assert any("major order_fraud" in text for text in examples)
-    parts = list_part_changes(plain, typed())
+    parts = list_value_changes(plain, typed())
     assert {"standing.types.order_fraud.major none -> 20", "standing.reset none -> 06-01"} <= {*parts}
 
 
@@ -215,7 +215,7 @@ def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
     data_["standing"]["types"] = {"order_fraud": {"minor": 1, "moderate": 2, "major": 3, "critical": 4}}
     data_["trade"]["claim_days"] = 31
     data_["clear_days"] = 15
-    assert list_part_changes(shipped("graded"), parse_policy(data_)) == [
+    assert list_value_changes(shipped("graded"), parse_policy(data_)) == [
         "clear_days 14 -> 15",
         "standing.points.ip.major 8 -> 9",
         "trade.claim_days 30 -> 31",
@@ -226,7 +226,7 @@ def test_parts_that_no_cell_has_are_compared_value_by_value() -> None:
         "caution.rules[disputed].measures[settlement_hold].days 30 -> none",
         *(f"standing.types.order_fraud.{name} none -> {n}" for n, name in enumerate(SEVERITIES, 1)),
     ]
-    assert list_part_changes(shipped("graded"), shipped("graded")) == []
+    assert list_value_changes(shipped("graded"), shipped("graded")) == []
 
 
 def test_a_suspension_without_an_end_reads_for_good() -> None:
@@ -331,7 +331,7 @@ def test_sums_are_shown_in_units() -> None:
     assert any("settled 0.900 JOD of toys" in str(one.example) for one in changes)
     trade = {"delivery_promise_days": 7, "claim_days": 30, "deposit_returned_after_days": 60}
     parts = [policy_of(trade=trade | {"smallest_order_minor": least}, currency="EUR") for least in (100, 250)]
-    assert list_part_changes(*parts) == ["trade.smallest_order_minor 1.00 EUR -> 2.50 EUR"]
+    assert list_value_changes(*parts) == ["trade.smallest_order_minor 1.00 EUR -> 2.50 EUR"]
 
 
 def value_cap(limit: int) -> dict[str, Any]:
