@@ -106,7 +106,7 @@ class Forecasts:
         day = self.wait.find_day(better)
         if day is not None or self.core.artifact is None or not self.may_heal_later:
             return day
-        [far] = _follow(self.core, self.core.artifact, [self.wait.course], 1, check)
+        [far] = _follow_courses(self.core, self.core.artifact, [self.wait.course], 1, check)
         return far.find_day(better, HORIZON_DAYS + 1)
 
     def gains_points(self, course: Course) -> bool:
@@ -131,7 +131,7 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
     courses = list(_list_courses(core.facts))
     is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    far = _follow(core, core.artifact, followed, max(core.policy.clear_days, 1), check)
+    far = _follow_courses(core, core.artifact, followed, max(core.policy.clear_days, 1), check)
     near = [Forecast(one.course, one.tiers[: HORIZON_DAYS + 1], one.points[: HORIZON_DAYS + 1]) for one in far]
     tier = _find_tier_number(core)
     may_heal_later = far[0].find_day(tier + 1, HORIZON_DAYS + 1) is not None
@@ -155,31 +155,32 @@ def _list_courses(facts: Facts) -> Iterator[Course]:
         yield from (Course(trades=True, level=level) for level in levels)
 
 
-def _follow(
+def _follow_courses(
     core: CoreAnswer, artifact: Artifact, courses: Sequence[Course], far_step: int, check: Callable[[], None]
 ) -> list[Forecast]:
-    """Return each course over FAR_DAYS, exact within HORIZON_DAYS.
+    """Forecast each course by days from today, exactly within HORIZON_DAYS.
 
-    Beyond it, of the first course alone: a midnight left out counts as MAX_POINTS, so tiers are an upper bound.
+    From there to FAR_DAYS the first course alone: of `far_step` midnights one is computed, and the others count as
+    MAX_POINTS, so tiers are an upper bound.
     """
-    policy, last = core.policy, core.known.observe_time // DAY + FAR_DAYS
-    later_facts = resolve_sellers(core.known.sellers, core.known.table, last * DAY)
+    policy, last_day = core.policy, core.known.observe_time // DAY + FAR_DAYS
+    later_facts = resolve_sellers(core.known.sellers, core.known.table, last_day * DAY)
     past = collect_past_states(later_facts, policy, FAR_DAYS).take([0] * len(courses))
-    beyond = FAR_DAYS - HORIZON_DAYS  # row 0 is FAR_DAYS ahead
+    far_rows = FAR_DAYS - HORIZON_DAYS  # row 0 is FAR_DAYS ahead
     is_needed = past.find_needed_midnights(policy, _find_tier_number(core))
-    is_needed[beyond:] = True
-    is_needed[:beyond, 1:] = False
-    is_needed[:beyond] &= np.arange(beyond)[:, None] % far_step == 0
+    is_needed[far_rows:] = True
+    is_needed[:far_rows, 1:] = False
+    is_needed[:far_rows] &= np.arange(far_rows)[:, None] % far_step == 0
     points, is_thin = np.full(is_needed.shape, MAX_POINTS, dtype=np.int64), np.zeros_like(is_needed)
     midnights = np.flatnonzero(is_needed.any(axis=1))
     step = max(CELLS_AT_ONCE // max(len(later_facts.table), 1), 1)
     for begin in range(0, len(midnights), step):
         check()
-        part = midnights[begin : begin + step]
-        sums, identity_row = _fold_courses(core, artifact, later_facts, courses, last - part)
-        is_thin[part] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(part), -1)
-        identity_row = identity_row.reshape(len(part), -1)
-        *_, points[part] = compute_chosen_points(artifact, sums, is_needed[part], identity_row, later_facts.table.rows)
+        rows = midnights[begin : begin + step]
+        sums, identity_row = _fold_courses(core, artifact, later_facts, courses, last_day - rows)
+        is_thin[rows] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(rows), -1)
+        identity_row = identity_row.reshape(len(rows), -1)
+        *_, points[rows] = compute_chosen_points(artifact, sums, is_needed[rows], identity_row, later_facts.table.rows)
     tiers = past.trace_tiers(later_facts.observe_time, policy, points, is_thin).tiers
     tiers, points = tiers[FAR_DAYS::-1], points[FAR_DAYS::-1]
     return [Forecast(course, tiers[:, case], points[:, case]) for case, course in enumerate(courses)]
@@ -192,13 +193,11 @@ def _fold_courses(
 
     Courses share one fold: trade adds orders alone, a verified identity changes a level.
     """
-    several, today, now = len(courses), core.known.observe_time // DAY, core.known.observe_time
+    count, today, now = len(courses), core.known.observe_time // DAY, core.known.observe_time
     views = seller_facts.view((days * DAY).tolist())
-    sums = artifact.folder.fold_views(views).map(
-        lambda v: np.repeat(v[..., 1:-1], several, axis=-1), several * len(days)
-    )
-    sold = np.array(_list_traded(core.facts))
-    traded, total = artifact.folder.fold_orders(days[:, None] - today - 1 - np.arange(len(sold)), sold)
+    sums = artifact.folder.fold_views(views).map(lambda v: np.repeat(v[..., 1:-1], count, axis=-1), count * len(days))
+    orders_ahead = np.array(_list_orders_ahead(core.facts))
+    traded, total = artifact.folder.fold_orders(days[:, None] - today - 1 - np.arange(len(orders_ahead)), orders_ahead)
     trades = np.array([course.trades for course in courses])
     levels = np.array([course.level or 0 for course in courses])
     is_verified = ((days[:, None] * DAY >= now) & (levels > 0)).ravel()
@@ -210,24 +209,24 @@ def _fold_courses(
         level=np.where(is_verified, np.tile(levels, len(days)), sums.level),
         tenure_days=np.maximum(sums.tenure_days, tenure),
     )
-    identity_row = np.repeat(views.identity_row[1:-1].ravel(), several)
+    identity_row = np.repeat(views.identity_row[1:-1].ravel(), count)
     return sums, np.where(is_verified, core.facts.identity_row, identity_row)
 
 
-def _list_traded(facts: Facts) -> list[int]:
+def _list_orders_ahead(facts: Facts) -> list[int]:
     """Return the orders of each of the next HORIZON_DAYS."""
     total = count_recent_orders(facts)
     ends = [number * total // VOLUME_DAYS for number in range(HORIZON_DAYS + 1)]
     return [end - begin for begin, end in pairwise(ends)]
 
 
-def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
+def _build_variant(core: CoreAnswer, course: Course, days: int) -> Variant:
     known, facts = core.known, core.facts
     today = known.observe_time // DAY
-    sold: list[SaleRow] = []
+    sales: list[SaleRow] = []
     if course.trades:
-        traded = enumerate(_list_traded(facts)[:days], today + 1)
-        sold = [(known.observe_time - 1, day, "", 0, orders, 0) for day, orders in traded]
+        orders_by_day = enumerate(_list_orders_ahead(facts)[:days], today + 1)
+        sales = [(known.observe_time - 1, day, "", 0, orders, 0) for day, orders in orders_by_day]
     added: list[FactRow] = []
     if course.level is not None:
         [attributes] = attributes_of(known.table.rows, facts.identity_row.tolist())
@@ -235,7 +234,7 @@ def _variant_of(core: CoreAnswer, course: Course, days: int) -> Variant:
         time = known.observe_time - 1
         row = FactRow(last + 1, "what-if~identity", known.sellers[0], int(Kind.IDENTITY), time, time)
         added = [row._replace(identity_level=int(course.level), attributes=attributes)]
-    return Variant(added=added, sold=sold)
+    return Variant(added=added, sold=sales)
 
 
 def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> list[TierPath]:
@@ -249,15 +248,18 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
             continue
         days = {one.course: day for one in forecasts.all if (day := one.find_day(int(tier))) is not None}
         for course in sorted(days, key=lambda course: (days[course], course.acts)):
-            if (points := _rescore(forecasts.core, course, days[course], tier, check)) is not None:
+            if (points := _find_points_on_arrival(forecasts.core, course, days[course], tier, check)) is not None:
                 paths.append(TierPath(tier, course, days[course], points))
                 break
     return paths
 
 
-def _rescore(core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]) -> int | None:
+def _find_points_on_arrival(
+    core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]
+) -> int | None:
+    """Return the points on a course's last day; None if its tier is not reached."""
     time = (core.known.observe_time // DAY + days) * DAY
-    variant_facts = resolve_variants(core.known, [_variant_of(core, course, days)], time)
+    variant_facts = resolve_variants(core.known, [_build_variant(core, course, days)], time)
     [score] = compute_answer(variant_facts, core.artifact, core.policy, check=check).scores
-    reached = score is not None and score.tier is not None and score.tier >= tier
-    return (score.points or 0) if score is not None and reached else None
+    is_reached = score is not None and score.tier is not None and score.tier >= tier
+    return (score.points or 0) if score is not None and is_reached else None

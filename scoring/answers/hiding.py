@@ -43,7 +43,7 @@ class ShownCount:
     splits: Mapping[str, Split] = field(default_factory=dict)
 
 
-def find_together(cells: Mapping[str, int]) -> frozenset[str]:
+def find_cells_to_join(cells: Mapping[str, int]) -> frozenset[str]:
     """Return the cells that may be shown only together.
 
     The next larger cells join, all that are equal, so each cell of the group may have the number of any other.
@@ -61,7 +61,7 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
     alone, or 4 and 4, are left out.
     """
     parts, small = [month for month in months if not month.is_small], [month for month in months if month.is_small]
-    if _hides_each([one.total for one in small]):
+    if _keeps_each_hidden([one.total for one in small]):
         parts, small = [*parts, add_up(small)], []
     total = sum(part.total for part in parts)
     if small and not total:
@@ -69,9 +69,9 @@ def show(months: Sequence[Amount], by_month: frozenset[str] = BY_MONTH) -> Shown
     splits = {}
     for name, cells in add_up(parts).splits.items():
         if name in by_month:
-            together = frozenset[str]().union(*(find_together(part.splits[name]) for part in parts))
+            together = frozenset[str]().union(*(find_cells_to_join(part.splits[name]) for part in parts))
         elif len(months) > 1:
-            together = find_together(cells)
+            together = find_cells_to_join(cells)
         else:
             continue
         visible = {cell: count for cell, count in cells.items() if cell not in together}
@@ -88,7 +88,7 @@ def add_up(months: Iterable[Amount]) -> Amount:
     return Amount(total, splits)
 
 
-def _hides_each(hidden: Sequence[int]) -> bool:
+def _keeps_each_hidden(hidden: Sequence[int]) -> bool:
     """Return whether numbers from 1 to 4 stay open if their sum is known."""
     total = sum(hidden)
     return len(hidden) >= 2 and total >= LEAST and len(hidden) < total < len(hidden) * (LEAST - 1)

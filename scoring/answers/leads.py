@@ -30,7 +30,7 @@ _COURSES = {
 }
 """A seller's remedy for a reason; incidents only pass."""
 
-_OF_TIER = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
+_TIER_REASONS = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
 """Reasons that decide the tier whatever the points."""
 
 
@@ -57,7 +57,7 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenBack:
+class OverturnGain:
     violation: str
     points: int
     """That the score would lose if the decision still stood."""
@@ -76,22 +76,22 @@ def find_leads(
     """
     leads = sorted(
         list_untested_leads(answer, explanation),
-        key=lambda lead: (lead.reason_code not in _OF_TIER, lead.points, lead.reason_code),
+        key=lambda lead: (lead.reason_code not in _TIER_REASONS, lead.points, lead.reason_code),
     )[:MAX_LEADS]
-    without = [_without(lead) for lead in leads]
-    tested = [variant for variant in without if variant is not None]
+    variants = [_build_variant_without(lead) for lead in leads]
+    tested = [variant for variant in variants if variant is not None]
     scores = iter(score_variants(answer, tested, check))
     chosen = []
-    for lead, variant in zip(leads, without, strict=True):
+    for lead, variant in zip(leads, variants, strict=True):
         courses = _find_courses(lead)
         if variant is None:
-            caused = forecasts is not None and _can_gain(courses, forecasts)
+            is_cause = forecasts is not None and _can_gain(courses, forecasts)
         else:
-            caused = _differs_as_said(lead, answer.score, next(scores))
-        if lead.entries and not caused:  # as when points end at 0 without it too
+            is_cause = _changes_as_said(lead, answer.score, next(scores))
+        if lead.entries and not is_cause:  # as when points end at 0 without it too
             continue
-        responsive = forecasts is not None and any(forecasts.reaches_better_tier(course) for course in courses)
-        chosen.append(replace(lead, caused=caused or lead.caused, responsive=responsive or lead.responsive))
+        is_responsive = forecasts is not None and any(forecasts.reaches_better_tier(course) for course in courses)
+        chosen.append(replace(lead, caused=is_cause or lead.caused, responsive=is_responsive or lead.responsive))
     return chosen
 
 
@@ -102,7 +102,7 @@ def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterat
     """
     score, rows = answer.score, answer.core.known.table.rows
     ends = {entry: part.until for part in answer.in_force.standing_parts for entry in part.entries}
-    status = _last_statuses(rows)
+    status = _find_last_statuses(rows)
     for reason in explanation.reasons:
         if not reason.incidents and reason.points < 0:
             yield Lead(
@@ -143,11 +143,11 @@ def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterat
         yield Lead(OVERRIDDEN, 0, (score.override,), ends=until)
 
 
-def _last_statuses(rows: Sequence[FactRow]) -> dict[str, Status]:
+def _find_last_statuses(rows: Sequence[FactRow]) -> dict[str, Status]:
     return {step.violation: step.status for step in trace_statuses(rows)}
 
 
-def _without(lead: Lead) -> Variant | None:
+def _build_variant_without(lead: Lead) -> Variant | None:
     if lead.reason_code == Subject.FAILURES:
         return Variant(without_failures=True)
     if lead.entries and lead.reason_code not in {Subject.IDENTITY, Subject.ATTRIBUTES}:
@@ -165,14 +165,19 @@ def score_variants(
     return list(compute_answer(variant_facts, core.artifact, core.policy, check=check).scores)
 
 
-def _differs_as_said(lead: Lead, now: SellerScore, without: SellerScore | None) -> bool:
-    if without is None or without.state is not now.state:
+def _changes_as_said(lead: Lead, score: SellerScore, score_without: SellerScore | None) -> bool:
+    """Return whether the score without the lead's entries is as much better as it says."""
+    if score_without is None or score_without.state is not score.state:
         return True
     if lead.category is not None:
-        return (without.points or 0) - (now.points or 0) == -lead.points
+        return (score_without.points or 0) - (score.points or 0) == -lead.points
     if lead.reason_code in {STANDING, OVERRIDDEN}:
-        return without.own_tier != now.own_tier or without.override != now.override or without.standing != now.standing
-    return (without.points or 0) > (now.points or 0)
+        return (
+            score_without.own_tier != score.own_tier
+            or score_without.override != score.override
+            or score_without.standing != score.standing
+        )
+    return (score_without.points or 0) > (score.points or 0)
 
 
 def _find_courses(lead: Lead) -> list[Course]:
@@ -208,7 +213,7 @@ def list_appeals(
     ]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
     scores = score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
-    status = _last_statuses(answer.core.known.table.rows)
+    status = _find_last_statuses(answer.core.known.table.rows)
     return [
         AppealEffect(
             lead.entries,
@@ -220,7 +225,7 @@ def list_appeals(
     ]
 
 
-def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[GivenBack]:
+def list_overturn_gains(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[OverturnGain]:
     """Return confirmed violations overturned later, and the points (0 or more) that each gave back.
 
     The latest MAX_GIVEN_BACK overturns, oldest first.
@@ -237,6 +242,6 @@ def list_given_back(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     scores = score_variants(answer, [Variant(without=frozenset([entry])) for _, entry in latest], check)
     now = answer.score.points or 0
     return [
-        GivenBack(violation, max(now - (score.points or 0), 0) if score is not None else 0)
+        OverturnGain(violation, max(now - (score.points or 0), 0) if score is not None else 0)
         for (violation, _), score in zip(latest, scores, strict=True)
     ]

@@ -42,7 +42,7 @@ _PERIOD = re.compile("([0-9]{4})(?:-(0[1-9]|1[0-2]))?")
 MONTHS_TO_PUBLISH = 2
 """Article 2 of the regulation."""
 
-NOTICED = frozenset({Source.BRAND, Source.BUYER, Source.PARTNER})
+NOTICE_SOURCES = frozenset({Source.BRAND, Source.BUYER, Source.PARTNER})
 """Sources of notices. Authorities order; the other sources are the marketplace's own."""
 
 
@@ -69,39 +69,42 @@ class Figure(NamedTuple):
     """By dimension, the cells that add up to it."""
 
 
-def _words(words: Iterable[IntEnum]) -> list[str]:
+def _list_words(words: Iterable[IntEnum]) -> list[str]:
     return [word.name.lower() for word in words]
 
 
-_CATEGORY = {"category": _words(Category)}
+_CATEGORY = {"category": _list_words(Category)}
 _OUTCOME = {"outcome": ("confirmed", "dismissed", "withdrawn", "overturned", "open")}
-_PART_OF_SOURCE = {
-    source.name.lower(): "orders" if source in AUTHORITIES else "notices" if source in NOTICED else "own_initiative"
-    for source in Source
-}
+_PART_OF_SOURCE = (
+    {source.name.lower(): "own_initiative" for source in Source}
+    | {source.name.lower(): "orders" for source in AUTHORITIES}
+    | {source.name.lower(): "notices" for source in NOTICE_SOURCES}
+)
 _CATEGORY_WORDS = {int(category): category.name.lower() for category in Category}
-_OWN = [source for source in Source if source not in AUTHORITIES | NOTICED]
+_OWN_SOURCES = [source for source in Source if source not in AUTHORITIES | NOTICE_SOURCES]
 _REPORTED = _CATEGORY | _OUTCOME
-_SOURCES = {"source": _words(Source)}
+_SOURCES = {"source": _list_words(Source)}
 
 FIGURES: Mapping[str, Figure] = MappingProxyType(
     {
         "active_sellers": Figure("denominators", TransparencyUnit.COUNT),
         "settled_orders": Figure("denominators", TransparencyUnit.COUNT),
-        "orders": Figure("orders", TransparencyUnit.COUNT, {"source": _words(sorted(AUTHORITIES)), **_REPORTED}),
+        "orders": Figure("orders", TransparencyUnit.COUNT, {"source": _list_words(sorted(AUTHORITIES)), **_REPORTED}),
         "orders_hours": Figure("orders", TransparencyUnit.HOURS),
-        "notices": Figure("notices", TransparencyUnit.COUNT, {"source": _words(sorted(NOTICED)), **_REPORTED}),
+        "notices": Figure(
+            "notices", TransparencyUnit.COUNT, {"source": _list_words(sorted(NOTICE_SOURCES)), **_REPORTED}
+        ),
         "notices_hours": Figure("notices", TransparencyUnit.HOURS),
         "own_initiative": Figure(
             "own_initiative",
             TransparencyUnit.COUNT,
-            {"source": _words(_OWN), "detection": ("software", "person"), **_REPORTED},
+            {"source": _list_words(_OWN_SOURCES), "detection": ("software", "person"), **_REPORTED},
         ),
         "own_initiative_hours": Figure("own_initiative", TransparencyUnit.HOURS),
         "confirmed": Figure("actions", TransparencyUnit.COUNT, _SOURCES | _CATEGORY),
         "listings": Figure("actions", TransparencyUnit.COUNT),
         "measures": Figure(
-            "actions", TransparencyUnit.COUNT, {"kind": _words(MeasureKind), "decider": ("rule", "person")}
+            "actions", TransparencyUnit.COUNT, {"kind": _list_words(MeasureKind), "decider": ("rule", "person")}
         ),
         # With a measure by a person, or that rests on violations.
         "sellers_measured": Figure("actions", TransparencyUnit.COUNT),
@@ -109,7 +112,9 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             "complaints", TransparencyUnit.COUNT, {"outcome": ("confirmed", "reduced", "overturned", "open")}
         ),
         "appeals_hours": Figure("complaints", TransparencyUnit.HOURS),
-        "complaints": Figure("complaints", TransparencyUnit.COUNT, {"outcome": (*_words(ComplaintOutcome), "open")}),
+        "complaints": Figure(
+            "complaints", TransparencyUnit.COUNT, {"outcome": (*_list_words(ComplaintOutcome), "open")}
+        ),
         "complaints_hours": Figure("complaints", TransparencyUnit.HOURS),
         "overturned": Figure("complaints", TransparencyUnit.COUNT, _SOURCES),
         "overturned_share": Figure("complaints", TransparencyUnit.SHARE),
@@ -261,12 +266,14 @@ class FigureTally:
             return [Amount(len(self.audits))]
         if key in ReportExposure._fields:
             return [Amount(getattr(self._exposed, key))]
-        return [_amount_of(key, self._counts[key, month]) for month in self._months]
+        return [_build_amount(key, self._counts[key, month]) for month in self._months]
 
     def show(self) -> dict[str, FigureValue]:
         """Return each figure by its key, as published: counts of 1 to 4 are hidden, other figures may hide with them."""
         figures = {
-            key: _counted(self.amounts(key)) for key, figure in FIGURES.items() if figure.unit is TransparencyUnit.COUNT
+            key: _build_count(self.amounts(key))
+            for key, figure in FIGURES.items()
+            if figure.unit is TransparencyUnit.COUNT
         }
         # A seller of two months is one of the year, so the months do not add up to it.
         sellers = {name for month in self._months for name in self._sellers.get(month, ())}
@@ -275,11 +282,11 @@ class FigureTally:
             if figure.unit is TransparencyUnit.HOURS:
                 hours = self._hours.get(key, [])
                 figures[key] = FigureValue(show([Amount(len(hours))]), median(hours) if len(hours) >= LEAST else None)
-        figures["overturned_share"] = _share(figures["overturned"].shown, figures["confirmed"].shown)
+        figures["overturned_share"] = _build_share(figures["overturned"].shown, figures["confirmed"].shown)
         return figures | _judge_software(self.audits)
 
 
-def _amount_of(key: str, counts: Counter[tuple[str, ...]]) -> Amount:
+def _build_amount(key: str, counts: Counter[tuple[str, ...]]) -> Amount:
     splits = {name: dict.fromkeys(cells, 0) for name, cells in FIGURES[key].splits.items()}
     for cells, number in counts.items():
         for split, cell in zip(splits.values(), cells, strict=True):
@@ -287,11 +294,11 @@ def _amount_of(key: str, counts: Counter[tuple[str, ...]]) -> Amount:
     return Amount(counts.total(), splits)
 
 
-def _counted(amounts: Sequence[Amount]) -> FigureValue:
+def _build_count(amounts: Sequence[Amount]) -> FigureValue:
     return FigureValue(show(amounts), months=tuple(show([amount]) for amount in amounts) if len(amounts) > 1 else ())
 
 
-def _share(part: ShownCount, whole: ShownCount) -> FigureValue:
+def _build_share(part: ShownCount, whole: ShownCount) -> FigureValue:
     if part.state is whole.state is ShownState.EXACT and whole.count:
         return FigureValue(replace(whole, splits={}), part.count / whole.count)
     return FigureValue(replace(whole, splits={}))
@@ -305,13 +312,13 @@ def _judge_software(audits: Sequence[tuple[bool, bool, float]]) -> dict[str, Fig
     """
     if any(count < LEAST for count in Counter((failed, flagged) for failed, flagged, _ in audits).values()):
         return dict.fromkeys(("accuracy", "precision", "recall"), FigureValue(ShownCount(ShownState.HIDDEN)))
-    among = {
+    audits_by_figure = {
         "accuracy": audits,
         "precision": [audit for audit in audits if audit[1]],
         "recall": [audit for audit in audits if audit[0]],
     }
     values = {}
-    for key, chosen in among.items():
+    for key, chosen in audits_by_figure.items():
         shown = show([Amount(len(chosen))])
         values[key] = FigureValue(shown)
         if shown.count:
@@ -340,13 +347,13 @@ def count(
     tally = FigureTally(period, exposed)
     corrected = {row.target: row for row in corrections}
     flagged: dict[tuple[str, str], int] = {}
-    for case in _trace(cases):
+    for case in _trace_cases(cases):
         _count_case(tally, case)
         for listing in {"", *case.listings} if case.is_automated and case.source != "random_audit" else ():
             listing_key, time = (case.report.seller, listing), case.report.report_time
             flagged[listing_key] = min(flagged.get(listing_key, time), time)
-    _count_terms(tally, [*_correct(terms, corrected)])
-    for row in _correct(inspections, corrected):
+    _count_terms(tally, [*_apply_corrections(terms, corrected)])
+    for row in _apply_corrections(inspections, corrected):
         fact = json.loads(row.content)
         chance = fact.get("selection_probability_ppm", 0)
         if _month_of(row.occur_time) in period.months and fact["source"] == "random_audit" and chance:
@@ -355,7 +362,7 @@ def count(
     return tally
 
 
-def _trace(rows: Iterable[ReportRow]) -> Iterator[_Case]:
+def _trace_cases(rows: Iterable[ReportRow]) -> Iterator[_Case]:
     for _, of_violation in groupby(rows, attrgetter("violation")):
         report, *changes = of_violation
         if report.kind == Kind.PRODUCT_VIOLATION or (report.kind == Kind.VIOLATION and report.target is None):
@@ -411,7 +418,7 @@ def _count_terms(tally: FigureTally, rows: Sequence[ReportRow]) -> None:
                 tally.add_hours("complaints_hours", row.occur_time, decision.occur_time)
 
 
-def _correct(rows: Iterable[ReportRow], corrected: Mapping[str | None, ReportRow]) -> Iterator[ReportRow]:
+def _apply_corrections(rows: Iterable[ReportRow], corrected: Mapping[str | None, ReportRow]) -> Iterator[ReportRow]:
     for row in rows:
         correction = corrected.get(row.entry_id)
         if correction is None:

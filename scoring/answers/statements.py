@@ -62,27 +62,31 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     Terms that every seller has, or every seller of a tier from TRUSTED on, restrict nobody.
     """
     rules = {rule.id: rule for rule in answer.policy.rule_book.rules}
-    last = {statement.fact.measure: statement for statement in answer.recorded.statements}
+    last_statements = {statement.fact.measure: statement for statement in answer.recorded.statements}
     notices, bars = _find_last_notices(answer, MeasureState.NOTICE_SENT), find_bars(answer)
-    sent = {name: one for name, one in notices.items() if name in last and one.sequence >= last[name].sequence}
+    sent_notices = {
+        name: one
+        for name, one in notices.items()
+        if name in last_statements and one.sequence >= last_statements[name].sequence
+    }
     cautions = {(caution.rule, caution.start): caution for caution in answer.score.cautions}
     by_id = {  # a rule's cautions share it
         measure.measure: measure
         for measure in answer.in_force.measures
-        if _restricts(measure, None if measure.is_of_caution else rules.get(measure.rule))
+        if _is_restricting(measure, None if measure.is_of_caution else rules.get(measure.rule))
     }
     measures = [*by_id.values()]
     by_tier = [one for one in measures if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer) if by_tier else []
     violations = frozenset(name for one in by_tier for name in one.violations)
-    [without] = score_variants(answer, [Variant(without=violations)], check) if violations else [None]
+    [score_without] = score_variants(answer, [Variant(without=violations)], check) if violations else [None]
     forecasts = forecast(answer.core, check) if by_tier else None
     paths = [] if forecasts is None else find_paths(forecasts, check)
     return [
         StatementOfReasons(
             measure=one,
             decided_by=_find_automation(one, rule, answer.score.override),
-            violations=() if chosen and _rests_on_tier(rule, without) else one.violations,
+            violations=() if chosen and _reaches_rule_without(rule, score_without) else one.violations,
             reasons=chosen,
             conditions=_list_conditions(rule),
             caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
@@ -92,8 +96,8 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
                 if other is not one and other.current.kind is one.current.kind and other.measure not in bars
             ),
             path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
-            statement=last.get(one.measure),
-            notice=sent.get(one.measure),
+            statement=last_statements.get(one.measure),
+            notice=sent_notices.get(one.measure),
             bar=bars.get(one.measure),
         )
         for one in measures
@@ -119,7 +123,7 @@ def _find_last_notices(answer: WholeAnswer, state: MeasureState) -> dict[str, Me
     return {notice.fact.measure: notice for notice in notices if notice.fact.state is state}
 
 
-def _restricts(measure: MeasureInForce, rule: Rule | None) -> bool:
+def _is_restricting(measure: MeasureInForce, rule: Rule | None) -> bool:
     is_fully_placed = isinstance(measure.current, Deposit) and not measure.current.amount_minor
     if not measure.has_effect or isinstance(measure.current, Waiver) or is_fully_placed:
         return False
@@ -154,10 +158,11 @@ def _list_reasons_of_tier(answer: WholeAnswer) -> list[Lead]:
     return reasons
 
 
-def _rests_on_tier(rule: Rule | None, without: SellerScore | None) -> bool:
-    if rule is None or without is None or rule.names_confirmed_facts:
+def _reaches_rule_without(rule: Rule | None, score_without: SellerScore | None) -> bool:
+    """Return whether the rule by tier holds also without the violations."""
+    if rule is None or score_without is None or rule.names_confirmed_facts:
         return False
-    return without.own_tier in rule.tiers
+    return score_without.own_tier in rule.tiers
 
 
 def _choose_reasons(reasons: Sequence[Lead], rule: Rule | None, answer: WholeAnswer) -> Iterator[Lead]:

@@ -27,27 +27,27 @@ class Variant:
 def resolve_variants(seller_facts: SellerFacts, variants: Sequence[Variant], observe_time: int) -> SellerFacts:
     """Return the facts of each variant of one seller, one case each, at a time in microseconds."""
     [seller] = seller_facts.sellers
-    old, cases = seller_facts.table, len(variants)
-    rows = [*old.rows, *(row for variant in variants for row in variant.added)]
-    entries = old.columns if len(rows) == len(old.rows) else tabulate(rows, [seller]).columns
-    places, case, added = [], [], len(old.rows)
+    table_before, cases = seller_facts.table, len(variants)
+    rows = [*table_before.rows, *(row for variant in variants for row in variant.added)]
+    entries = table_before.columns if len(rows) == len(table_before.rows) else tabulate(rows, [seller]).columns
+    places, case, added = [], [], len(table_before.rows)
     for number, variant in enumerate(variants):
         is_kept = np.ones(len(rows), dtype=np.bool_)
-        is_kept[len(old.rows) :] = False
+        is_kept[len(table_before.rows) :] = False
         is_kept[added : added + len(variant.added)] = True
         added += len(variant.added)
         if variant.without:
-            is_kept &= ~_find_removed(rows, variant.without)
+            is_kept &= ~_find_removed_rows(rows, variant.without)
         places.append(np.flatnonzero(is_kept))
         case.append(np.full(len(places[-1]), number))
     columns = entries.take(np.concatenate(places)).of_cases(np.concatenate(case), cases)
-    table = FactTable(rows, columns, _sales_of_variants(old, seller, variants), old.products)
+    table = FactTable(rows, columns, _build_sales(table_before, seller, variants), table_before.products)
     names = [f"{seller}#{number}" for number in range(cases)]
     omitted = dict.fromkeys(names, seller_facts.omitted[seller]) if seller in seller_facts.omitted else {}
     return resolve_sellers(names, table, observe_time, omitted)
 
 
-def _find_removed(rows: Sequence[FactRow], without: frozenset[str]) -> Bools:
+def _find_removed_rows(rows: Sequence[FactRow], without: frozenset[str]) -> Bools:
     return np.array(
         [
             row.entry_id in without or (row.kind in _CHANGING and row.violation in without) or row.target in without
@@ -57,8 +57,8 @@ def _find_removed(rows: Sequence[FactRow], without: frozenset[str]) -> Bools:
     )
 
 
-def _sales_of_variants(old: FactTable, seller: str, variants: Sequence[Variant]) -> EntryColumns | None:
-    sales = old.sales
+def _build_sales(table_before: FactTable, seller: str, variants: Sequence[Variant]) -> EntryColumns | None:
+    sales = table_before.sales
     if sales is None:
         return None
     recorded = np.arange(len(sales.case))

@@ -23,21 +23,21 @@ def add_up_amounts(amounts: Ints, case: Ints, cases: int) -> Ints:
     np.add.at(low, case, amounts & (1 << 30) - 1)
     high += low >> 30
     is_over = high > MAX_TOTAL >> 30
-    found: Ints = np.where(is_over, MAX_TOTAL, (np.where(is_over, 0, high) << 30) + (low & (1 << 30) - 1))
-    return np.minimum(found, MAX_TOTAL)
+    totals: Ints = np.where(is_over, MAX_TOTAL, (np.where(is_over, 0, high) << 30) + (low & (1 << 30) - 1))
+    return np.minimum(totals, MAX_TOTAL)
 
 
 def first_of_runs(*keys: NDArray[Any]) -> Bools:
     """Return whether each row begins a run of equal rows: `first_of_runs([3, 3, 5]) == [True, False, True]`."""
     first = np.ones(len(keys[0]), dtype=np.bool_)
-    first[1:] = _changes(keys)
+    first[1:] = _find_changes(keys)
     return first
 
 
 def last_of_runs(*keys: NDArray[Any]) -> Bools:
     """Return whether each row ends a run of equal rows: `last_of_runs([3, 3, 5]) == [False, True, True]`."""
     last = np.ones(len(keys[0]), dtype=np.bool_)
-    last[:-1] = _changes(keys)
+    last[:-1] = _find_changes(keys)
     return last
 
 
@@ -49,7 +49,7 @@ def reduce_runs(combine: np.ufunc, values: NDArray[Any], starts: NDArray[np.intp
     return combined
 
 
-def _changes(keys: tuple[NDArray[Any], ...]) -> Bools:
+def _find_changes(keys: tuple[NDArray[Any], ...]) -> Bools:
     changes: Bools = keys[0][1:] != keys[0][:-1]
     for key in keys[1:]:
         changes |= key[1:] != key[:-1]

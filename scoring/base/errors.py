@@ -278,9 +278,9 @@ class PolicyRefused(SellertrustError):
 
     def of(self, file: object) -> "PolicyRefused":
         """Return the error with the file's name before its text."""
-        found = PolicyRefused(f"{file}: {self.text}")
-        found.faults = self.faults
-        return found
+        named_error = PolicyRefused(f"{file}: {self.text}")
+        named_error.faults = self.faults
+        return named_error
 
 
 class CertificateRefused(SellertrustError):

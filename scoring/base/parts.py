@@ -83,7 +83,7 @@ class Part:
             return value
         is_amount = isinstance(value, float | str) and name.endswith("_minor")
         hint = '; write minor units, such as cents, or "100.00 EUR" in the policy\'s currency' if is_amount else ""
-        self.refuse(name, f"must be a whole number, {least:,} to {most:,}{self._stated(name)}{hint}")
+        self.refuse(name, f"must be a whole number, {least:,} to {most:,}{self._describe_stated(name)}{hint}")
         return least
 
     def decimal(self, name: str, least: float, most: float, default: float) -> float:
@@ -94,7 +94,7 @@ class Part:
         if type(value) in (int, float) and least <= value <= most:
             return float(value)
         bounds = " to ".join(f"{bound:,f}".rstrip("0").rstrip(".") for bound in (least, most))
-        self.refuse(name, f"must be left out, or a number, {bounds}{self._stated(name)}")
+        self.refuse(name, f"must be left out, or a number, {bounds}{self._describe_stated(name)}")
         return least
 
     def text(self, name: str, least: int = 0) -> str:
@@ -106,7 +106,9 @@ class Part:
         value = self.value(name)
         if isinstance(value, str) and least <= len(value.strip()) and len(value) <= MAX_TEXT and value.isprintable():
             return value
-        self.refuse(name, f"must be given as text of {least} to {MAX_TEXT} printable characters{self._stated(name)}")
+        self.refuse(
+            name, f"must be given as text of {least} to {MAX_TEXT} printable characters{self._describe_stated(name)}"
+        )
         return ""
 
     def code(self, name: str, pattern: re.Pattern[str], what: str) -> str:
@@ -114,7 +116,7 @@ class Part:
         value = self.value(name)
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
-        self.refuse(name, f"must be {what}{self._stated(name)}")
+        self.refuse(name, f"must be {what}{self._describe_stated(name)}")
         return ""
 
     def day(self, name: str) -> int:
@@ -123,7 +125,7 @@ class Part:
         try:
             return parse_day(value if isinstance(value, str) else "")
         except ValueError:
-            self.refuse(name, f'must be a date in quotation marks, such as "2026-11-01"{self._stated(name)}')
+            self.refuse(name, f'must be a date in quotation marks, such as "2026-11-01"{self._describe_stated(name)}')
             return 0
 
     def flag(self, name: str) -> bool:
@@ -131,7 +133,7 @@ class Part:
         value = self.value(name)
         if isinstance(value, bool) or value is None:
             return bool(value)
-        self.refuse(name, f"must be true or false{self._stated(name)}")
+        self.refuse(name, f"must be true or false{self._describe_stated(name)}")
         return False
 
     def word(self, name: str, words: Sequence[str], default: str | None = None) -> str:
@@ -141,14 +143,14 @@ class Part:
             return default
         if isinstance(value, str) and value in words:
             return value
-        self.refuse(name, f"must be one of {', '.join(words)}{self._stated(name)}")
+        self.refuse(name, f"must be one of {', '.join(words)}{self._describe_stated(name)}")
         return words[0]
 
     def words(self, name: str, words: Sequence[str]) -> list[str]:
         """Read a list of one or more different `words`."""
         words_read = self.names(name, words.__contains__, ", ".join(words))
         if twice := next((one for one in words_read if words_read.count(one) > 1), None):
-            self.refuse(name, f"names {_shown(twice)} twice")
+            self.refuse(name, f"names {_show_value(twice)} twice")
         return words_read
 
     def names(self, name: str, is_name: Callable[[str], bool], what: str) -> list[str]:
@@ -158,7 +160,7 @@ class Part:
         texts = [item for item in items if isinstance(item, str) and is_name(item)]
         if not texts or len(texts) < len(items):
             wrong = next((item for item in items if item not in texts), None)
-            stated = self._stated(name) if wrong is None else f", not {_shown(wrong)}"
+            stated = self._describe_stated(name) if wrong is None else f", not {_show_value(wrong)}"
             self.refuse(name, f"must be a list of one or more of {what}{stated}")
         return texts
 
@@ -196,7 +198,7 @@ class Part:
         """Return a table within this part; note an error if there is none."""
         value = self.value(name)
         if not isinstance(value, Mapping):
-            self.refuse(name, f"must be a table{self._stated(name)}")
+            self.refuse(name, f"must be a table{self._describe_stated(name)}")
         return self._make_part(value, name)
 
     def optional_part(self, name: str) -> "Part":
@@ -256,8 +258,8 @@ class Part:
         self._read.add(name)
         return self.data.get(name)
 
-    def _stated(self, name: str) -> str:
-        return f", not {_shown(self.data[name])}" if name in self.data else "; it is missing"
+    def _describe_stated(self, name: str) -> str:
+        return f", not {_show_value(self.data[name])}" if name in self.data else "; it is missing"
 
     def _make_part(self, value: object, name: str) -> "Part":
         part = Part(value, ".".join(filter(None, (self.path, name))), self.errors, self.whole)
@@ -291,7 +293,7 @@ def read_fields(kind: type[T], part: Part, **known: Any) -> T:
     return kind(**known, **{f.name: f.metadata["read"](part, f.name) for f in declared})
 
 
-def _shown(value: object) -> str:
+def _show_value(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()

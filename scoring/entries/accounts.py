@@ -35,7 +35,7 @@ class DepositAccount:
         returning 30,001 fails and names 30,000.
         """
         if self.held_minor and fact.currency != self.currency:
-            raise _other_currency_error(fact.currency, self.currency, self.held_minor, path)
+            raise _build_currency_error(fact.currency, self.currency, self.held_minor, path)
         if fact.change is DepositChange.PLACED:
             _require_bounded(self.placed_minor + fact.amount_minor, fact.currency, path)
             total = self.held_minor + fact.amount_minor
@@ -87,7 +87,7 @@ class ClaimBalance:
         Raise BalanceForbids for a second currency, or for more than is unrecovered.
         """
         if self.currency and fact.currency != self.currency:
-            raise _other_currency_error(fact.currency, self.currency, self.open_minor, path)
+            raise _build_currency_error(fact.currency, self.currency, self.open_minor, path)
         if isinstance(fact, ClaimChanged) and fact.change is ClaimChange.PAID:
             _require_bounded(self.paid_minor + fact.amount_minor, fact.currency, path)
             return replace(self, currency=fact.currency, paid_minor=self.paid_minor + fact.amount_minor)
@@ -108,7 +108,7 @@ def _require_bounded(total: int, currency: str, path: FieldPath) -> None:
         raise BalanceForbids(text, {"available_minor": "0", "currency": currency}, (*path, "amount_minor"))
 
 
-def _other_currency_error(stated: str, currency: str, available: int, path: FieldPath) -> BalanceForbids:
+def _build_currency_error(stated: str, currency: str, available: int, path: FieldPath) -> BalanceForbids:
     return BalanceForbids(
         f"is {stated}, but what is on record is in {currency}; state the amount in {currency}",
         {"available_minor": str(available), "currency": currency},

@@ -34,7 +34,7 @@ def name_case(rule: str, entry: str) -> str:
     return name if is_id(name) else f"{rule[:64]}~{sha256(name.encode()).hexdigest()[:32]}"
 
 
-class OnPayouts(NamedTuple):
+class PayoutStatement(NamedTuple):
     entry_id: str
     occur_time: int
     fact: PayoutsChanged | CaseChanged
@@ -54,27 +54,35 @@ class PayoutStop(NamedTuple):
         return self.end is None or time < self.end
 
 
-def trace_stops(stops: Iterable[OnPayouts], stands: Callable[[str], bool] = lambda _: True) -> list[PayoutStop]:
+def trace_stops(
+    statements: Iterable[PayoutStatement], stands: Callable[[str], bool] = lambda _: True
+) -> list[PayoutStop]:
     """Return the stops of payouts to one seller, the earliest first.
 
-    `stops`: entries about its payouts and cases, by sequence. `stands`: returns whether a confirming violation is
+    `statements`: entries about its payouts and cases, by sequence. `stands`: returns whether a confirming violation is
     still valid. A stop lasts DECISION_DAYS; confirmed, until payouts are resumed, while at least one violation is
     valid.
     """
     all_stops: list[PayoutStop] = []
-    for entry_id, time, fact in stops:
-        last = all_stops.pop() if all_stops else None
+    for entry_id, time, fact in statements:
+        last_stop = all_stops.pop() if all_stops else None
         if isinstance(fact, PayoutsChanged) and fact.change is PayoutsChange.STOPPED:
-            begins = PayoutStop(name_case(PAYOUTS_RULE, entry_id), time, time + DECISION_DAYS * DAY)
-            all_stops += [begins] if last is None else [last] if last.lasts_past(time) else [last, begins]
-        elif last is not None and isinstance(fact, PayoutsChanged):
-            all_stops.append(last._replace(end=min(time, last.end or time), is_decided=True))
-        elif last is not None and isinstance(fact, CaseChanged):
-            all_stops += _apply_case(last, time, fact, stands) if fact.case == last.case else [last]
+            new_stop = PayoutStop(name_case(PAYOUTS_RULE, entry_id), time, time + DECISION_DAYS * DAY)
+            all_stops += [] if last_stop is None else [last_stop]
+            if last_stop is None or not last_stop.lasts_past(time):
+                all_stops.append(new_stop)
+        elif last_stop is not None and isinstance(fact, PayoutsChanged):
+            all_stops.append(last_stop._replace(end=min(time, last_stop.end or time), is_decided=True))
+        elif last_stop is not None and isinstance(fact, CaseChanged):
+            all_stops += (
+                _apply_case_statement(last_stop, time, fact, stands) if fact.case == last_stop.case else [last_stop]
+            )
     return all_stops
 
 
-def _apply_case(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]) -> list[PayoutStop]:
+def _apply_case_statement(
+    stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable[[str], bool]
+) -> list[PayoutStop]:
     """Return a stop after a statement about its case; confirmed after its end, it begins again."""
     if fact.state is CaseState.CONFIRMED and any(map(stands, fact.violations)):
         confirmed = stop._replace(end=None, is_decided=True)
@@ -88,7 +96,7 @@ def _apply_case(stop: PayoutStop, time: int, fact: CaseChanged, stands: Callable
 class Cases:
     states: dict[tuple[str, str], CaseState] = field(default_factory=dict)
     """The last recorded state by seller and case. OPENED also for an unrecorded case of a recorded entry."""
-    on_payouts: dict[str, list[OnPayouts]] = field(default_factory=dict)
+    payout_statements: dict[str, list[PayoutStatement]] = field(default_factory=dict)
     new_facts: set[tuple[str, str]] = field(default_factory=set)
     """(seller, entry) of each new fact recorded after the last statement about the stop."""
 
@@ -121,10 +129,10 @@ class Cases:
             if fact.state is CaseState.EXTENDED:
                 self._check_extension(entry.seller, fact, time, path)
         self.states[key] = fact.state
-        self.on_payouts.setdefault(entry.seller, []).append(OnPayouts(entry.entry_id, time, fact))
+        self.payout_statements.setdefault(entry.seller, []).append(PayoutStatement(entry.entry_id, time, fact))
 
     def _check_extension(self, seller: str, fact: CaseChanged, time: int, path: FieldPath) -> None:
-        stops = trace_stops(self.on_payouts.get(seller, ()))
+        stops = trace_stops(self.payout_statements.get(seller, ()))
         if not stops or stops[-1].case != fact.case or not stops[-1].lasts_past(time):
             raise LifecycleForbids(
                 f"{fact.case!r} is no case of a stop of payouts that stands; only such a case is extended",
@@ -148,9 +156,9 @@ class Cases:
 
         Raise LifecycleForbids for a new stop while the case of an ended stop is undecided.
         """
-        changes = self.on_payouts.setdefault(entry.seller, [])
+        changes = self.payout_statements.setdefault(entry.seller, [])
         last = next(reversed(trace_stops(changes)), None)
-        changes.append(OnPayouts(entry.entry_id, time, fact))
+        changes.append(PayoutStatement(entry.entry_id, time, fact))
         if fact.change is PayoutsChange.STOPPED:
             if last is not None and last.lasts_past(time):
                 return None

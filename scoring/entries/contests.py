@@ -66,16 +66,16 @@ def require_confirmed(
     for name in violations:
         state = states.get(name)
         if state is None or state.seller != seller:
-            stands = "not on record for this seller"
+            condition = "not on record for this seller"
         elif state.is_of_another_seller:
-            stands = "of another seller"  # a person attributed it to that seller
+            condition = "of another seller"  # a person attributed it to that seller
         elif state.status in COUNTING_STATUSES:
             continue
         else:
-            stands = state.status.name.lower()
+            condition = state.status.name.lower()
         raise LifecycleForbids(
-            f"{name!r} is {stands}; {clause} confirmed violations of its seller",
-            {"status": stands, "allowed": "confirmed"},
+            f"{name!r} is {condition}; {clause} confirmed violations of its seller",
+            {"status": condition, "allowed": "confirmed"},
             path,
         )
 
@@ -100,9 +100,9 @@ class Contests:
         if before is not None:
             actors, callers = actors | before.actors, callers | before.callers
             violations |= before.violations
-        sets = frozenset(actors), frozenset(callers), frozenset(violations)
+        frozen_sets = frozenset(actors), frozenset(callers), frozenset(violations)
         since = max(record_time, fact.since or 0)
-        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *sets)
+        self.measures[fact.measure] = RecordedMeasure(seller, fact.measure_kind, fact.state, since, *frozen_sets)
 
     def state_notice(self, fact: MeasureChanged, seller: str, record_time: int, path: FieldPath = ()) -> None:
         """Record that the letter about a measure was sent or barred. A sent letter starts the time to contest.

@@ -153,19 +153,19 @@ class Derivation:
         by_seller = self._context.derived_violations.setdefault(report.entry_id, {})
         if listing.seller in by_seller or not report.concerns(listing):
             return
-        about = report.fact
+        product_fact = report.fact
         fact = ViolationReported(
-            violation_type=about.violation_type,
-            harm=about.harm,
-            source=about.source,
+            violation_type=product_fact.violation_type,
+            harm=product_fact.harm,
+            source=product_fact.source,
             incident=report.entry_id,
-            final=about.final,
-            identifier_verified=about.identifier_verified,
+            final=product_fact.final,
+            identifier_verified=product_fact.identifier_verified,
             listing=listing.fact.listing,
-            product_category=about.product_category or listing.fact.product_category,
-            ground=about.ground,
-            product=about.product,
-            batch=about.batch or listing.fact.batch,
+            product_category=product_fact.product_category or listing.fact.product_category,
+            ground=product_fact.ground,
+            product=product_fact.product,
+            batch=product_fact.batch or listing.fact.batch,
         )
         violation = derived_id(report.entry_id, listing.seller)
         # An unsafe product is a breach from its listing on; now bounds the times of a fast clock.
@@ -191,7 +191,7 @@ class Derivation:
         entry, fact, seller = item.entry, item.entry.fact, item.entry.seller
         if isinstance(fact, EntryCorrected):
             owner = self._find_corrected_seller(fact, seller, path)
-            return NewEntry(item, owner, incident=self._find_week_incident(fact))
+            return NewEntry(item, owner, incident=self._find_incident_of_new_week(fact))
         if isinstance(fact, MeasureChanged):
             check_suspension(fact, seller, self._context.states, path)
             if fact.state in NOTICE_STATES:
@@ -267,10 +267,10 @@ class Derivation:
         state = self._context.states.get(fact.violation)
         field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
         if state is None or seller not in {"", state.seller}:
-            more = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
-            more = ", or leave seller empty if it is another one's" if seller else more
+            advice = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
+            advice = ", or leave seller empty if it is another one's" if seller else advice
             raise ViolationNotFound(
-                f"no violation {fact.violation!r} is recorded{' of this seller' * bool(seller)}; report it first{more}",
+                f"no violation {fact.violation!r} is recorded{' of this seller' * bool(seller)}; report it first{advice}",
                 {"violation": fact.violation},
                 field_path,
             )
@@ -318,7 +318,7 @@ class Derivation:
             raise invalid((*path, "seller"), f"must be empty or the corrected entry's seller, {owner!r}")
         return owner
 
-    def _find_week_incident(self, fact: EntryCorrected) -> str | None:
+    def _find_incident_of_new_week(self, fact: EntryCorrected) -> str | None:
         about = self._context.correction_targets[fact.entry].entry.fact
         if fact.moved_to is None or not isinstance(about, ViolationReported):
             return None
@@ -331,9 +331,9 @@ class Derivation:
         derive = partial(self._derive_decision, violation=violation, reason=REASON_WAITED)
         applicable = self._context.states[violation].select_applicable(waiting_decisions)
         for _, of_one_time in groupby(applicable, lambda decision: decision.occur_time):
-            waiting = [*of_one_time]  # one may allow another of the same time
-            while (one := next(filter(derive, waiting), None)) is not None:
-                waiting.remove(one)
+            decisions_left = [*of_one_time]  # one may allow another of the same time
+            while (allowed := next(filter(derive, decisions_left), None)) is not None:
+                decisions_left.remove(allowed)
 
     def _derive_decision(self, decision: TimedDecision, violation: str, reason: str) -> bool:
         """Derive a decision, dated by the latest report time so far; return whether the violation allows it."""

@@ -88,7 +88,7 @@ def prepare(entry: Entry, now: int, path: FieldPath = ("entry",)) -> PreparedEnt
     `now`: the ledger's clock, in microseconds. Raise InvalidInput naming every wrong field below `path`; OccurTimeAhead
     if it is only at most MAX_AHEAD ahead.
     """
-    [item] = _prepare_all([entry], now, [path])
+    [item] = _prepare_entries([entry], now, [path])
     return item
 
 
@@ -115,10 +115,10 @@ def prepare_batch(entries: Sequence[Entry], now: int) -> list[PreparedEntry]:
     """
     if not 1 <= len(entries) <= MAX_BATCH:
         raise invalid("entries", f"has {len(entries):,} entries; a batch holds 1 to {MAX_BATCH:,}, so split it")
-    return _prepare_all(entries, now, [("entries", index) for index in range(len(entries))])
+    return _prepare_entries(entries, now, [("entries", index) for index in range(len(entries))])
 
 
-def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath]) -> list[PreparedEntry]:
+def _prepare_entries(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath]) -> list[PreparedEntry]:
     batch: list[PreparedEntry] = []
     problems: list[FieldViolation] = []
     for entry, path in zip(entries, paths, strict=True):
@@ -129,11 +129,11 @@ def _prepare_all(entries: Sequence[Entry], now: int, paths: Sequence[FieldPath])
     if problems:
         raise InvalidInput(problems)
     for entry, path in zip(entries, paths, strict=True):
-        _refuse_ahead(entry, now, path)
+        _refuse_times_ahead(entry, now, path)
     return batch
 
 
-def _refuse_ahead(entry: Entry, now: int, path: FieldPath) -> None:
+def _refuse_times_ahead(entry: Entry, now: int, path: FieldPath) -> None:
     occur, report = entry.occur_time or 0, entry.report_time or 0
     if occur <= now and report <= now:
         return
@@ -195,7 +195,7 @@ def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
     kind = _KIND_BY_KEY[values.pop("kind")]
     head: dict[str, Any] = {name: values.pop(name) for name in ("seller", "origin") if name in values}
     head |= {name: parse_time(values.pop(name)) for name in ("occur_time", "report_time") if name in values}
-    read, defaults = _READERS[kind]
+    read, defaults = _READER_BY_KIND[kind]
     facts = {name: read[name](value) for name, value in values.items()}
     for name, default in defaults.items():
         facts.setdefault(name, default)
@@ -235,13 +235,14 @@ ERASED_TEXT = "[erased]"
 
 
 def _build_reader(kind: Kind) -> tuple[dict[str, Callable[[Any], object]], dict[str, object]]:
+    """Return a kind's readers by field, and the values of required fields that content omits."""
     fields = KINDS[kind].fields
     omissible = [f for f in fields if f.required and (f.shape.sealed or f.shape.kind == "count")]
     defaults: dict[str, object] = {f.name: ERASED_TEXT if f.shape.sealed else 0 for f in omissible}
     return {f.name: f.shape.read for f in fields}, defaults
 
 
-_READERS = {kind: _build_reader(kind) for kind in KINDS}
+_READER_BY_KIND = {kind: _build_reader(kind) for kind in KINDS}
 
 
 def is_by_rule(fact: Fact) -> bool:
@@ -303,14 +304,14 @@ Problems = Iterator[tuple[str, str]]
 MAX_OVERRIDE_DAYS = 366
 FLOW_VALUES = ("captured", "shipped", "delivered", "disputed", "refunded", "charged_back", "paid_out")
 """Flow states with orders and value, without `_orders` and `_minor`."""
-_IN_THE_CLEAR = re.compile(r"[0-9]{8,}|[A-Z]{2}[0-9]{2}[A-Z0-9]{10,}|([0-9]{1,3}\.){3}[0-9]|([0-9A-Fa-f]{2}:){5}")
+_PLAIN_IDENTIFIER = re.compile(r"[0-9]{8,}|[A-Z]{2}[0-9]{2}[A-Z0-9]{10,}|([0-9]{1,3}\.){3}[0-9]|([0-9A-Fa-f]{2}:){5}")
 """An account, a telephone, an IBAN, or the address of a device."""
 _ACTIONS_WITH_UNITS = frozenset({Action.CONFIRM, Action.REINSTATE})
 
 
 def check_fields(fact: Any) -> Problems:
     """Yield (name, error) of each field that is wrong by itself."""
-    values_of, rules = _RULES[type(fact)]
+    values_of, rules = _FIELD_CHECKS[type(fact)]
     for (name, required, describe_error, missing_text), value in zip(rules, values_of(fact), strict=True):
         if not value and not required:
             continue
@@ -328,7 +329,8 @@ def initial_status(fact: ViolationReported | ProductViolationReported) -> Status
     return Status.CONFIRMED if final_act else Status.ALLEGED
 
 
-def _build_rule(field: FactField) -> tuple[str, bool, Callable[[Any], str | None], str]:
+def _build_field_check(field: FactField) -> tuple[str, bool, Callable[[Any], str | None], str]:
+    """Return (name, whether it is required, check, text if it is missing) of a field."""
     describe_error = field.shape.describe_error
 
     def describe_sentence_error(value: str) -> str | None:
@@ -338,8 +340,8 @@ def _build_rule(field: FactField) -> tuple[str, bool, Callable[[Any], str | None
     return field.name, field.required, describe_sentence_error if is_sentence else describe_error, field.missing_text
 
 
-_RULES = {
-    row.fact: (attrgetter(*(field.name for field in row.fields)), [_build_rule(field) for field in row.fields])
+_FIELD_CHECKS = {
+    row.fact: (attrgetter(*(field.name for field in row.fields)), [_build_field_check(field) for field in row.fields])
     for row in KINDS.values()
 }
 
@@ -406,7 +408,7 @@ def _check_link(fact: LinkChanged, occur_time: int | None, now: int) -> Problems
         yield "until", f"must lie after its begin, and at most {MAX_LINK_DAYS:,} days after"
     if begin < now - MAX_LINK_DAYS * DAY:
         yield "state", f"must be observed in the last {MAX_LINK_DAYS:,} days"
-    if _IN_THE_CLEAR.search(fact.basis):
+    if _PLAIN_IDENTIFIER.search(fact.basis):
         yield "basis", "looks like an identifier in the clear; state its keyed digest as identifier"
 
 
@@ -461,13 +463,13 @@ def _check_override(fact: OverrideImposed, occur_time: int | None, now: int) -> 
 
 
 def _check_incident(fact: IncidentChanged, *_: object) -> Problems:
-    merge = fact.change is IncidentChange.MERGED
-    required, refused = ("incident", "violation") if merge else ("violation", "incident")
+    is_merge = fact.change is IncidentChange.MERGED
+    required, refused = ("incident", "violation") if is_merge else ("violation", "incident")
     if not getattr(fact, required):
-        yield required, f"is required to {'merge' if merge else 'split'}"
+        yield required, f"is required to {'merge' if is_merge else 'split'}"
     if getattr(fact, refused):
-        yield refused, f"must be empty to {'merge' if merge else 'split'}"
-    if merge and fact.incident and fact.incident == fact.into:
+        yield refused, f"must be empty to {'merge' if is_merge else 'split'}"
+    if is_merge and fact.incident and fact.incident == fact.into:
         yield "into", "must be another incident"
 
 

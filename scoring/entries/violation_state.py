@@ -161,7 +161,7 @@ class IncidentMention(NamedTuple, Generic[Incident]):
 
 
 def incident_after_moves(
-    reported: Incident, moves: Iterable[ReportMove[Incident]], namings: Iterable[IncidentMention[Incident]]
+    reported: Incident, moves: Iterable[ReportMove[Incident]], mentions: Iterable[IncidentMention[Incident]]
 ) -> Incident:
     """Return the incident of a report after corrections of its time.
 
@@ -170,8 +170,8 @@ def incident_after_moves(
     w2, it is w3.
     """
     incident = reported
-    named = sorted(namings)
+    sorted_mentions = sorted(mentions)
     for move in sorted(moves):
-        if not any(naming.sequence < move.sequence and incident in naming.incidents for naming in named):
+        if not any(mention.sequence < move.sequence and incident in mention.incidents for mention in sorted_mentions):
             incident = move.incident
     return incident

@@ -106,14 +106,14 @@ def violation_types(occur_time: int) -> MappingProxyType[str, ViolationType]:
     return TABLES[0][1]
 
 
-def severity_of(kind: ViolationType, source: Source, harm: Harm) -> Severity:
+def severity_of(violation_type: ViolationType, source: Source, harm: Harm) -> Severity:
     """Return the severity of a violation by its type, source and harm.
 
     For an authority at least the type's floor: a misleading listing of low harm is minor from a buyer, moderate from a
     market regulator.
     """
-    severity = kind.severities[harm - 1]
-    return max(severity, kind.floor) if source in AUTHORITIES else severity
+    severity = violation_type.severities[harm - 1]
+    return max(severity, violation_type.floor) if source in AUTHORITIES else severity
 
 
 UNIT_STEPS: tuple[tuple[int, int], ...] = ((10, 1), (1_000, 2))

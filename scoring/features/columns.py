@@ -92,21 +92,21 @@ class EntryColumns:
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
         """Select by mask, indices or slice."""
         if isinstance(index, slice):
-            return _Lazy(self, index)
-        return _Lazy(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
+            return _LazyColumns(self, index)
+        return _LazyColumns(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)
 
     def of_cases(self, case: Ints, cases: int) -> "EntryColumns":
         """Return the entries under other case numbers; `case`: by entry, 0 to `cases` - 1."""
-        return _Lazy(self, _ALL, case=case, cases=cases)
+        return _LazyColumns(self, _ALL, case=case, cases=cases)
 
     def with_columns(self, **columns: Ints) -> "EntryColumns":
-        return _Lazy(self, _ALL, **columns)
+        return _LazyColumns(self, _ALL, **columns)
 
 
 _ALL = slice(None)
 
 
-class _Lazy(EntryColumns):
+class _LazyColumns(EntryColumns):
     """The entries at `places` of other columns, in int64; a column is copied when first read: most readers need few."""
 
     __slots__ = ("_places", "_source")

@@ -29,12 +29,12 @@ def apply_corrections(columns: EntryColumns, decided: Bools | bool = True) -> En
     last = last_of_runs(key)
     corrections, key = corrections[last], key[last]
 
-    wanted = columns.case * span + columns.entry
-    place = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    is_corrected = key[place] == wanted
-    by = corrections[place]
-    void = is_corrected & (columns.status[by] == CorrectionKind.VOID)
-    occur_time = np.where(is_corrected & ~void, columns.occur_time[by], columns.occur_time)
+    entry_key = columns.case * span + columns.entry
+    place = np.minimum(np.searchsorted(key, entry_key), len(key) - 1)
+    is_corrected = key[place] == entry_key
+    correction = corrections[place]
+    void = is_corrected & (columns.status[correction] == CorrectionKind.VOID)
+    occur_time = np.where(is_corrected & ~void, columns.occur_time[correction], columns.occur_time)
     return columns.with_columns(occur_time=occur_time).take(~void)
 
 

@@ -67,14 +67,17 @@ def add_up(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) 
     if not len(counted) or not len(weight):
         return np.zeros((len(weight), places))
     if np.bincount(place, weight.max(axis=0)[column].astype(np.float64) * amounts).max() < EXACT // 2:
-        return _multiply(weight, column, amounts, place, places)
+        return _add_up_as_floats(weight, column, amounts, place, places)
     if np.bincount(place, amounts).max() < EXACT >> LIMB_BITS:
-        return _join_sums([_multiply(part, column, amounts, place, places) for part in split_limbs(weight)], LIMB_BITS)
+        return _join_limb_sums(
+            [_add_up_as_floats(part, column, amounts, place, places) for part in split_limbs(weight)], LIMB_BITS
+        )
     parts = [amounts >> shift & ((1 << AMOUNT_BITS) - 1) for shift in range(3 * AMOUNT_BITS, -1, -AMOUNT_BITS)]
-    return _join_sums([_multiply(weight, column, part, place, places) for part in parts], AMOUNT_BITS)
+    return _join_limb_sums([_add_up_as_floats(weight, column, part, place, places) for part in parts], AMOUNT_BITS)
 
 
-def _multiply(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
+def _add_up_as_floats(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: int) -> Floats:
+    """Return the sums of weight x amount by place; exact as far as float64 is."""
     columns = weight.shape[1]
     if columns * places <= FEW_SLOTS:
         table = np.bincount(column * places + place, amounts, columns * places).reshape(columns, places)
@@ -89,7 +92,7 @@ def _multiply(weight: Ints, column: Ints, amounts: Ints, place: Ints, places: in
     return out
 
 
-def _join_sums(sums: Sequence[Floats], bits: int) -> Floats:
+def _join_limb_sums(sums: Sequence[Floats], bits: int) -> Floats:
     high, low = np.zeros((2, *sums[0].shape), dtype=np.int64)
     for limb, of_limb in enumerate(reversed(sums)):
         high += of_limb.astype(np.int64)

@@ -76,16 +76,16 @@ class Facts:
         first, end = cases.start, cases.stop
         guilty = slice(*np.searchsorted(self.violations.case, (first, end)).tolist())
         sold = slice(*np.searchsorted(self.exposure_case, (first, end)).tolist())
-        of_cases = slice(*np.searchsorted(self.findings.case, (first, end)).tolist())
-        violations, findings = self.violations.take(guilty), self.findings.take(of_cases)
-        own = {name: getattr(self, name)[cases] for name in _BY_CASE}
+        found = slice(*np.searchsorted(self.findings.case, (first, end)).tolist())
+        violations, findings = self.violations.take(guilty), self.findings.take(found)
+        of_cases = {name: getattr(self, name)[cases] for name in _BY_CASE}
         sales = {name: getattr(self, name)[sold] for name in _BY_SALE}
         return Facts(
             cases=end - first,
             violations=replace(violations, case=violations.case - first),
             exposure_case=self.exposure_case[sold] - first,
             findings=replace(findings, case=findings.case - first),
-            **own,
+            **of_cases,
             **sales,
         )
 
@@ -111,7 +111,7 @@ COUNTING_KINDS = FINDING_KINDS.union(
 _IS_CHANGE = kind_mask(Kind.INCIDENT, Kind.CORRECTION)
 IS_ABOUT_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION)
 _IS_FINDING = kind_mask(*FINDING_KINDS)
-_IS_OF_MANY = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
+_IS_FREQUENT = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,8 @@ def find_visible(
     moment, day = observe_time[columns.case], observe_time // DAY
     reported = columns.report_time < (moment if reported_before is None else reported_before)
     before, kind = reported & (columns.occur_time < moment), columns.kind
-    seen = np.flatnonzero(before & ~_IS_OF_MANY[kind])
-    few, kind_of_few = columns.take(seen), kind[seen]
+    seen = np.flatnonzero(before & ~_IS_FREQUENT[kind])
+    others, kind_of_others = columns.take(seen), kind[seen]
 
     if sales is None:
         sold = columns.take((kind == Kind.EXPOSURE) & reported & (columns.day < day[columns.case]))
@@ -185,10 +185,10 @@ def find_visible(
         observe_day=day,
         judged=judge_violations(columns.take(IS_ABOUT_VIOLATIONS[kind] & (before | (kind != Kind.VIOLATION)))),
         sold=sold if order is None else sold.take(order),
-        identities=_sort_by_case(few.take(kind_of_few == Kind.IDENTITY), "occur_time", "sequence"),
-        controls=_sort_by_case(few.take(kind_of_few == Kind.CONTROL), "occur_time", "sequence"),
-        overrides=_sort_by_case(few.take(kind_of_few == Kind.OVERRIDE), "sequence"),
-        finding_entries=few.take(_IS_FINDING[kind_of_few]),
+        identities=_sort_by_case(others.take(kind_of_others == Kind.IDENTITY), "occur_time", "sequence"),
+        controls=_sort_by_case(others.take(kind_of_others == Kind.CONTROL), "occur_time", "sequence"),
+        overrides=_sort_by_case(others.take(kind_of_others == Kind.OVERRIDE), "sequence"),
+        finding_entries=others.take(_IS_FINDING[kind_of_others]),
     )
 
 
@@ -202,11 +202,11 @@ def collect_facts(visible: VisibleFacts, observe_time: Ints, violations: Violati
     has_start, begin = start < NEVER, start.copy()
     np.minimum.at(begin, reports.case[judged.stands], reports.occur_time[judged.stands] // DAY)
     if len(visible.controls.case):
-        controlled = _find_control_days(visible.controls)
-        sold = sold.take(sold.day >= controlled[sold.case])
-        start, begin = np.maximum(start, controlled), np.maximum(begin, controlled)
+        control_days = _find_last_control_days(visible.controls)
+        sold = sold.take(sold.day >= control_days[sold.case])
+        start, begin = np.maximum(start, control_days), np.maximum(begin, control_days)
     else:
-        controlled = None
+        control_days = None
     return Facts(
         cases=cases,
         observe_day=day,
@@ -217,7 +217,7 @@ def collect_facts(visible: VisibleFacts, observe_time: Ints, violations: Violati
         exposure_failures=sold.failures,
         exposure_product=sold.product,
         exposure_row=sold.row,
-        findings=list_findings(visible.finding_entries, controlled),
+        findings=list_findings(visible.finding_entries, control_days),
         start_day=np.where(has_start, start, day),
         begin_day=np.minimum(begin, day),
         level=level,
@@ -254,7 +254,7 @@ def apply_changes(columns: EntryColumns) -> EntryColumns:
     return columns.with_columns(incident=incident).take(~is_change)
 
 
-def _find_control_days(changes: EntryColumns) -> Ints:
+def _find_last_control_days(changes: EntryColumns) -> Ints:
     days = np.full(changes.cases, np.iinfo(np.int32).min, dtype=np.int64)
     np.maximum.at(days, changes.case, changes.occur_time // DAY)
     return days

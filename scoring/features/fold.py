@@ -97,8 +97,8 @@ class Sums:
 
         `half_life`: 7, 30, 90 or 365 days.
         """
-        found: Floats = self.orders[HALF_LIVES.index(half_life)] + self.rate_damping
-        return found
+        damped: Floats = self.orders[HALF_LIVES.index(half_life)] + self.rate_damping
+        return damped
 
     def map(self, change: Callable[[NDArray[Any]], NDArray[Any]], cases: int) -> "Sums":
         """Return the sums with each array changed; `cases`: their number afterwards."""
@@ -204,7 +204,7 @@ class Folder:
         places = [ALL_CATEGORIES, *(FLOOR_PLACES[floor] for floor in FLOORS)]
         series[:, places] = sums[:, :several].swapaxes(0, 1) / UNIT
         ever, recent = sums[1:, several:].swapaxes(0, 1)
-        return {"ever": ever, "recent": recent[FLOORS.index(Severity.MINOR)], **_find_extremes(views)}
+        return {"ever": ever, "recent": recent[FLOORS.index(Severity.MINOR)], **_find_worst_and_latest(views)}
 
 
 def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, place: Ints, places: int) -> Floats:
@@ -217,24 +217,25 @@ def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, pl
     is_odd = (column != column[starts][run]) | (worth != worth[:, :1]).any(axis=(0, 1))
     is_mixed = reduce_runs(np.logical_or, is_odd, starts)
     amounts = reduce_runs(np.maximum, worth[:, 0], starts)
-    columns_of = np.tile(column[starts], (len(worth), 1))
+    column_of_run = np.tile(column[starts], (len(worth), 1))
     if is_mixed.any():
         facts, amounts = np.flatnonzero(is_mixed[run]), np.where(is_mixed, 1, amounts)
-        of_facts = np.broadcast_to(worth[..., facts], (len(worth), number, len(facts)))
-        step = max(MIXED_CELLS // (tables * of_facts[:, 0].size), 1)
+        worth_of_facts = np.broadcast_to(worth[..., facts], (len(worth), number, len(facts)))
+        step = max(MIXED_CELLS // (tables * worth_of_facts[:, 0].size), 1)
         largest = [
             np.maximum.reduceat(
-                weight[:, None, part, column[facts]] * of_facts[:, part], np.flatnonzero(is_first[facts]), axis=-1
+                weight[:, None, part, column[facts]] * worth_of_facts[:, part], np.flatnonzero(is_first[facts]), axis=-1
             )
             for part in (slice(first, first + step) for first in range(0, number, step))
         ]
-        own = np.concatenate(largest, axis=2).swapaxes(1, 2).reshape(tables, number, -1)
-        columns_of[:, is_mixed] = np.arange(columns, columns + own.shape[-1]).reshape(len(worth), -1)
-        weight = np.concatenate([weight, own], axis=-1)
-    return _add_up_views(weight, columns_of, amounts, place[starts], places)
+        largest_columns = np.concatenate(largest, axis=2).swapaxes(1, 2).reshape(tables, number, -1)
+        column_of_run[:, is_mixed] = np.arange(columns, columns + largest_columns.shape[-1]).reshape(len(worth), -1)
+        weight = np.concatenate([weight, largest_columns], axis=-1)
+    return _add_up_views(weight, column_of_run, amounts, place[starts], places)
 
 
-def _find_extremes(views: Views) -> dict[str, Any]:
+def _find_worst_and_latest(views: Views) -> dict[str, Any]:
+    """Return `worst` and `days_since` of `Sums`."""
     v, ages, n = views.violations, views.violation_ages, views.facts.cases
     order = np.lexsort((ages.column, v.case))
     case, column = v.case[order], ages.column[order]
@@ -242,8 +243,8 @@ def _find_extremes(views: Views) -> dict[str, Any]:
     severity = reduce_runs(np.maximum, views.severity[:, order], starts)
     case, age = case[starts], ages.table[:, column[starts]]
     severe = np.where(severity >= np.array(SINCE)[:, None, None], age, NEVER)
-    worst = -_least_by_case(np.where(age < WORST_DAYS, -severity, 0), case, n, 0)
-    days_since = _least_by_case(severe, case, n, NEVER).reshape(len(SINCE), -1)
+    worst = -_find_least_by_case(np.where(age < WORST_DAYS, -severity, 0), case, n, 0)
+    days_since = _find_least_by_case(severe, case, n, NEVER).reshape(len(SINCE), -1)
     return {"worst": worst.ravel().astype(np.float64), "days_since": days_since}
 
 
@@ -268,7 +269,7 @@ def _add_up_views(weight: Ints, column: Ints, amounts: Ints, place: Ints, places
     return sums.reshape(tables, number, kinds, places).transpose(2, 0, 1, 3).reshape(kinds, tables, number * places)
 
 
-def _least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
+def _find_least_by_case(values: Ints, case: Ints, n: int, nothing: int) -> Ints:
     out = np.full((*values.shape[:-1], n), nothing, dtype=np.int64)
     starts = np.flatnonzero(first_of_runs(case))
     out[..., case[starts]] = np.minimum.reduceat(values, starts, axis=-1)

@@ -28,12 +28,12 @@ def hold_until(columns: EntryColumns, facts: Facts, observe_time: int, sales: En
     """
     today = observe_time // DAY
     until = np.minimum(facts.override_until[: columns.cases], (today + 1) * DAY)
-    seen_after = np.maximum(columns.occur_time, columns.report_time)
-    waits = (seen_after >= observe_time) & _IS_SEEN_BY_TIME[columns.kind]
-    if waits.any():
-        np.minimum.at(until, columns.case[waits], seen_after[waits] + 1)
+    last_unseen = np.maximum(columns.occur_time, columns.report_time)
+    is_waiting = (last_unseen >= observe_time) & _IS_SEEN_BY_TIME[columns.kind]
+    if is_waiting.any():
+        np.minimum.at(until, columns.case[is_waiting], last_unseen[is_waiting] + 1)
     sold = columns.take(columns.kind == Kind.EXPOSURE) if sales is None else sales
-    waits = (sold.report_time >= observe_time) & (sold.day < today)
-    if waits.any():
-        np.minimum.at(until, sold.case[waits], sold.report_time[waits] + 1)
+    is_waiting = (sold.report_time >= observe_time) & (sold.day < today)
+    if is_waiting.any():
+        np.minimum.at(until, sold.case[is_waiting], sold.report_time[is_waiting] + 1)
     return until

@@ -91,7 +91,7 @@ def view_at_times(visible: VisibleFacts, times: Sequence[int]) -> Views:
 
     violations, order = sort_violations(judged.reports, judged.counts | judged.is_open)
     is_open = judged.is_open[order]
-    first, violation_column = _share_columns(violations.day, is_open)
+    first, violation_column = _group_equal_facts(violations.day, is_open)
     is_seen = violations.day[first] <= last_day
     is_seen[:-1] &= ~is_open[first]
     violation_age = np.where(is_seen, day - violations.day[first], NEVER)
@@ -108,12 +108,12 @@ def view_at_times(visible: VisibleFacts, times: Sequence[int]) -> Views:
     findings = list_findings(visible.finding_entries)
     is_passed = findings.finding == FindingKind.INSPECTION_PASSED
     has_controls = len(visible.controls.case) > 0
-    sale, sale_column = _share_columns(sold.day, sold.case * has_controls)
-    found, finding_column = _share_columns(findings.day, is_passed, findings.case * has_controls)
+    sale, sale_column = _group_equal_facts(sold.day, sold.case * has_controls)
+    found, finding_column = _group_equal_facts(findings.day, is_passed, findings.case * has_controls)
     sold_age = day - sold.day[sale]
     seen_sales, seen_findings = sold_age > 0, findings.day[found] <= last_day
     if has_controls:
-        place = _find_last_before(visible.controls, moments)
+        place = _find_last_places_before(visible.controls, moments)
         controlled = np.where(place < 0, np.iinfo(np.int32).min, visible.controls.occur_time[place] // DAY)
         seen_sales &= sold.day[sale] >= controlled[:, sold.case[sale]]
         seen_findings &= ~is_passed[found] | (findings.day[found] >= controlled[:, findings.case[found]])
@@ -136,25 +136,27 @@ def view_at_times(visible: VisibleFacts, times: Sequence[int]) -> Views:
     )
 
 
-def _share_columns(day: Ints, *marks: Ints | Bools) -> tuple[Ints, Ints]:
+def _group_equal_facts(day: Ints, *marks: Ints | Bools) -> tuple[Ints, Ints]:
+    """Return the first fact of each group of equal day and marks, and each fact's group."""
     key = day
     for mark in marks:
         key = key * (mark.max(initial=0) + 1) + mark
-    _, first, column = np.unique(key, return_index=True, return_inverse=True)
-    return first, column
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    return first, group
 
 
 def _find_identities(identities: EntryColumns, moments: Ints, facts: Facts) -> tuple[Ints, Ints]:
     shape = (len(moments), facts.cases)
     if (identities.occur_time < moments.min()).all():
         return np.broadcast_to(facts.level, shape), np.broadcast_to(facts.identity_row, shape)
-    place = _find_last_before(identities, moments)
+    place = _find_last_places_before(identities, moments)
     return np.where(place < 0, 0, identities.level[place]), np.where(place < 0, -1, identities.row[place])
 
 
-def _find_last_before(entries: EntryColumns, moments: Ints) -> Ints:
+def _find_last_places_before(entries: EntryColumns, moments: Ints) -> Ints:
+    """Return, by (moment, case), the place of the last entry before the moment, or -1."""
     before: Bools = entries.occur_time < moments
     place = np.full((len(moments), entries.cases), -1, dtype=np.int64)
-    for n, case in enumerate(entries.case.tolist()):
-        place[before[:, n], case] = n
+    for number, case in enumerate(entries.case.tolist()):
+        place[before[:, number], case] = number
     return place

@@ -51,20 +51,20 @@ class ViolationColumns(NamedTuple):
     @property
     def counts(self) -> Bools:
         """Return a mask of violations that enter the score: reported, and confirmed, appealed or reduced."""
-        found: Bools = self.is_reported & _COUNTS[self.status]
-        return found
+        mask: Bools = self.is_reported & _COUNTS[self.status]
+        return mask
 
     @property
     def is_open(self) -> Bools:
         """Return a mask of undecided violations: reported, and alleged or under review."""
-        found: Bools = self.is_reported & _IS_OPEN[self.status]
-        return found
+        mask: Bools = self.is_reported & _IS_OPEN[self.status]
+        return mask
 
     @property
     def stands(self) -> Bools:
         """Return a mask of violations that count or are open."""
-        found: Bools = self.is_reported & _STANDS[self.status]
-        return found
+        mask: Bools = self.is_reported & _STANDS[self.status]
+        return mask
 
     def units_if_upheld(self) -> Ints:
         """Return the distinct units of each violation, also of open ones, as if these were upheld."""
@@ -72,8 +72,8 @@ class ViolationColumns(NamedTuple):
 
     def list_retracted(self) -> set[tuple[int, int]]:
         """Return (case, violation's code) of dismissed, withdrawn or overturned ones."""
-        gone = self.reports.take(~_STANDS[self.status])
-        return set(zip(gone.case.tolist(), gone.violation.tolist(), strict=True))
+        retracted = self.reports.take(~_STANDS[self.status])
+        return set(zip(retracted.case.tolist(), retracted.violation.tolist(), strict=True))
 
 
 class StatusStep(NamedTuple):
@@ -162,15 +162,16 @@ def _find_adjudicated_units(entries: EntryColumns, starts: NDArray[np.intp]) -> 
     return np.where(last >= 0, entries.units[np.maximum(last, 0)], 0)
 
 
-def raise_severities(v: Violations, severity: Ints, units: Ints, is_reduced: Bools) -> Ints:
+def raise_severities(violations: Violations, severity: Ints, units: Ints, is_reduced: Bools) -> Ints:
     """Return severities raised by the distinct units of their incident, except severities set by a reduction.
 
     `severity` and `is_reduced`: shape (n,); `units` and the result: (..., n).
     """
     if not units.any():
         return severity
-    new = first_of_runs(v.case, v.incident)
-    total = np.add.reduceat(np.where(is_reduced, 0, units), np.flatnonzero(new), axis=-1)[..., np.cumsum(new) - 1]
+    is_first = first_of_runs(violations.case, violations.incident)
+    by_incident = np.add.reduceat(np.where(is_reduced, 0, units), np.flatnonzero(is_first), axis=-1)
+    total = by_incident[..., np.cumsum(is_first) - 1]
     steps = np.zeros_like(total)
     for least, step in UNIT_STEPS:
         steps = np.where(total >= least, step, steps)

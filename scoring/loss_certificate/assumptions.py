@@ -44,17 +44,17 @@ class Assumptions:
 def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     """Parse a TOML file's data; raise CertificateRefused naming every missing, wrong or unknown part."""
     root = Part(data, whole="assumptions")
-    stop, confirm = (_sourced(root, name) for name in ("stop", "confirm"))
-    carrier = _sourced(root, "carrier") if "carrier" in root else None
+    stop, confirm = (_read_sourced_part(root, name) for name in ("stop", "confirm"))
+    carrier = _read_sourced_part(root, "carrier") if "carrier" in root else None
     wash, identity, aged, runners, overturned = (
-        _sourced(root, name) for name in ("wash", "identity", "aged_account", "runners", "overturned")
+        _read_sourced_part(root, name) for name in ("wash", "identity", "aged_account", "runners", "overturned")
     )
     assumptions = Assumptions(
         currency=root.code("currency", _CURRENCY, "the ISO 4217 code of all amounts, such as EUR"),
-        stop_days=max([stop.number("days", 1, MAX_DAYS), *_by_category(stop, "days", 1, MAX_DAYS)]),
+        stop_days=max([stop.number("days", 1, MAX_DAYS), *_list_numbers_by_category(stop, "days", 1, MAX_DAYS)]),
         confirm_days=confirm.number("days", 0, MAX_DAYS),
         carrier_days=carrier.number("days", 0, MAX_DAYS) if carrier is not None else 0,
-        wash_ppm=min([wash.number("ppm", 0, PPM), *_by_category(wash, "ppm", 0, PPM)]),
+        wash_ppm=min([wash.number("ppm", 0, PPM), *_list_numbers_by_category(wash, "ppm", 0, PPM)]),
         identity_minor=identity.number("minor", 0, MAX_VALUE_MINOR),
         aged_account_minor=aged.number("minor", 0, MAX_VALUE_MINOR),
         aged_account_ppm=aged.number("ppm", 0, PPM),
@@ -68,13 +68,13 @@ def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
     return assumptions
 
 
-def _sourced(root: Part, name: str) -> Part:
+def _read_sourced_part(root: Part, name: str) -> Part:
     part = root.part(name)
     part.text("source", 1)
     return part
 
 
-def _by_category(part: Part, name: str, least: int, most: int) -> list[int]:
+def _list_numbers_by_category(part: Part, name: str, least: int, most: int) -> list[int]:
     if "by_product_category" not in part:
         return []
     rows = part.part("by_product_category")

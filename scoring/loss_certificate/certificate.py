@@ -113,13 +113,13 @@ def show_granted(
                 "until": None if seller.until is None else format_time(seller.until),
                 "lifted": [{"rule": rule, "kind": kind} for rule, kind in kinds],
                 "most": None if take is None else asdict(take),
-                "is_within": take is not None and _is_within(take, largest),
+                "is_within": take is not None and _is_at_most(take, largest),
             }
         )
     return {"sequence": granted.sequence, "sellers": shown}
 
 
-def _is_within(take: Take, largest: Take) -> bool:
+def _is_at_most(take: Take, largest: Take) -> bool:
     return take.gross_minor <= largest.gross_minor and take.after_refunds_minor <= largest.after_refunds_minor
 
 
@@ -177,17 +177,18 @@ class Attack:
 def find_attack(states: States, assumptions: Assumptions, table: LossTable) -> Attack:
     """Return the best attack of one name, whether it pays or not."""
     gain, price = find_run_gain(states, table.running[0]), table.price
-    worth = gain - price[:, None]
-    ahead = np.maximum.accumulate(np.maximum.accumulate(worth[::-1], axis=0)[::-1][:, ::-1], axis=1)[:, ::-1]
+    net_gain = gain - price[:, None]
+    best_of_later_buckets = np.maximum.accumulate(net_gain[::-1], axis=0)[::-1]
+    best_later = np.maximum.accumulate(best_of_later_buckets[:, ::-1], axis=1)[:, ::-1]
     options = [
-        (cash + states.deposits[deposit] + int(ahead[bucket, tenure] + price[bucket]), state)
+        (cash + states.deposits[deposit] + int(best_later[bucket, tenure] + price[bucket]), state)
         for state, cash in list_entries(states, assumptions)
         for bucket, tenure, deposit in [state]
     ]
     best = max(range(len(options)), key=lambda number: options[number][0])
     total, (bucket, tenure, _) = options[best]
-    rest = worth[bucket:, tenure:]
-    best_place = np.argwhere(rest == rest.max())[-1]
+    later_net_gains = net_gain[bucket:, tenure:]
+    best_place = np.argwhere(later_net_gains == later_net_gains.max())[-1]
     start = (bucket + int(best_place[0]), tenure + int(best_place[1]))
     run_cash = int(table.running[0][start])
     history = int(price[bucket] - price[start[0]])
@@ -207,34 +208,36 @@ def find_attack(states: States, assumptions: Assumptions, table: LossTable) -> A
 
 
 def _follow_run(states: States, table: LossTable, start: tuple[int, int]) -> tuple[tuple[RunDay, ...], tuple[int, int]]:
+    """Return the days of the run from `start`, read back from its table, and its last state."""
     released = find_released_by_run_day(states)
     bucket, tenure = start
     days = []
     for day in range(states.run_days):
         following = table.running[day + 1] if day + 1 < states.run_days else table.ahead
         wanted = int(table.running[day][bucket, tenure] - released[day, bucket, tenure])
-        grown = table.price if day < states.trade.claim_days else np.zeros_like(table.price)
-        to = _find_next_state(states, following, grown, wanted, bucket, tenure)
+        price_of_growth = table.price if day < states.trade.claim_days else np.zeros_like(table.price)
+        next_state = _find_next_state(states, following, price_of_growth, wanted, bucket, tenure)
         days.append(
             RunDay(
                 settled_minor=states.settled[bucket],
                 tenure_days=states.tenure[tenure],
                 captured_minor=states.granted[bucket][tenure].cap_minor,
                 released_minor=int(released[day, bucket, tenure]),
-                washed_minor=states.settled[to[0]] - states.settled[bucket],
+                washed_minor=states.settled[next_state[0]] - states.settled[bucket],
             )
         )
-        bucket, tenure = to
+        bucket, tenure = next_state
     return tuple(days), (bucket, tenure)
 
 
 def _find_next_state(
-    states: States, following: Ints, grown: Ints, wanted: int, bucket: int, tenure: int
+    states: States, following: Ints, price_of_growth: Ints, wanted: int, bucket: int, tenure: int
 ) -> tuple[int, int]:
-    for to in range(bucket, states.reach(bucket, tenure) + 1):
-        for older in range(tenure, min(tenure + 2, len(states.tenure))):
-            if int(following[to, older] - (grown[to] - grown[bucket])) == wanted:
-                return to, older
+    for next_bucket in range(bucket, states.reach(bucket, tenure) + 1):
+        growth = price_of_growth[next_bucket] - price_of_growth[bucket]
+        for next_tenure in range(tenure, min(tenure + 2, len(states.tenure))):
+            if int(following[next_bucket, next_tenure] - growth) == wanted:
+                return next_bucket, next_tenure
     raise AssertionError("the table has a state that no edge leads out of")
 
 
@@ -269,7 +272,7 @@ def certify(
     is_uncounted = bool(policy.rule_book.share_days or (policy.trade and policy.trade.deposit_refill_days))
     content = {
         "format": FORMAT,
-        "policy": _name(policy),
+        "policy": _identify_policy(policy),
         "currency": assumptions.currency,
         "assumptions": assumptions.data,
         "most_loss_minor": states.trade.most_loss_minor,
@@ -345,7 +348,7 @@ def list_excess_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     return losses
 
 
-def _name(policy: Policy) -> dict[str, Any]:
+def _identify_policy(policy: Policy) -> dict[str, Any]:
     return {"name": policy.name, "version": policy.version, "digest": policy.digest}
 
 
@@ -356,7 +359,7 @@ def add_up_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Po
     """
     stages, before = build_stages([*older, policy], assumptions), build_stages(older, assumptions)
     return {
-        "older": [_name(one) for one in older],
+        "older": [_identify_policy(one) for one in older],
         "run_days": stages[0].run_days,
         "most_minor": {name: solve_stages(stages, assumptions, real) for name, real in VERDICTS.items()},
         "before_minor": {name: solve_stages(before, assumptions, real) for name, real in VERDICTS.items()},

@@ -66,11 +66,11 @@ def find_contradictions(assumptions: Assumptions, observed: ObservedCases) -> li
     """Return the assumptions contradicted beyond chance: slow stops, overturned violations, or runs on one day."""
     contradictions = []
     slow = sum(case.days_by(observed.today) > assumptions.stop_days for case in observed.cases)
-    if _is_too_many(slow, len(observed.cases), 1 - COVERED):
+    if _exceeds_chance(slow, len(observed.cases), 1 - COVERED):
         text = f"a stop within {assumptions.stop_days:,} days is assumed of {COVERED:.0%} of runs, and {slow:,} of"
         contradictions.append(Contradiction("stop", f"{text} {len(observed.cases):,} on record took longer"))
     decided = observed.confirmed + observed.overturned
-    if _is_too_many(observed.overturned, decided, assumptions.overturned_ppm / PPM):
+    if _exceeds_chance(observed.overturned, decided, assumptions.overturned_ppm / PPM):
         text = f"{assumptions.overturned_ppm:,} ppm of confirmed violations are assumed to be overturned, and"
         contradictions.append(
             Contradiction("overturned", f"{text} {observed.overturned:,} of {decided:,} on record were")
@@ -82,5 +82,5 @@ def find_contradictions(assumptions: Assumptions, observed: ObservedCases) -> li
     return contradictions
 
 
-def _is_too_many(count: int, among: int, share: float) -> bool:
-    return bool(bdtrc(count - 1, among, share) < DOUBT)
+def _exceeds_chance(count: int, cases: int, share: float) -> bool:
+    return bool(bdtrc(count - 1, cases, share) < DOUBT)

@@ -26,18 +26,20 @@ def find_sensitivity(
     policy: Policy, assumptions: Assumptions, verdicts: Iterable[str] = VERDICTS
 ) -> dict[str, Sensitivity]:
     """Return the limits of each verdict, by halving: longer stops and lower costs never help."""
-    return {name: _find_turns(policy, assumptions, VERDICTS[name]) for name in verdicts}
+    return {name: _find_limits(policy, assumptions, VERDICTS[name]) for name in verdicts}
 
 
-def _find_turns(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> Sensitivity:
+def _find_limits(policy: Policy, assumptions: Assumptions, history_is_real: bool) -> Sensitivity:
     def still_holds(changed: Assumptions) -> bool:
         return holds_verdict(policy, changed, history_is_real)
 
-    spared = _smallest(MAX_DAYS - 1, lambda days: still_holds(replace(assumptions, stop_days=MAX_DAYS - days)))
+    spared = _find_smallest(MAX_DAYS - 1, lambda days: still_holds(replace(assumptions, stop_days=MAX_DAYS - days)))
     return Sensitivity(
         largest_stop_days=None if spared is None else MAX_DAYS - spared,
-        smallest_wash_ppm=_smallest(PPM, lambda ppm: still_holds(replace(assumptions, wash_ppm=ppm))),
-        smallest_identity_minor=_smallest(MAX_VALUE_MINOR, lambda minor: still_holds(price_names(assumptions, minor))),
+        smallest_wash_ppm=_find_smallest(PPM, lambda ppm: still_holds(replace(assumptions, wash_ppm=ppm))),
+        smallest_identity_minor=_find_smallest(
+            MAX_VALUE_MINOR, lambda minor: still_holds(price_names(assumptions, minor))
+        ),
     )
 
 
@@ -57,7 +59,7 @@ def price_names(assumptions: Assumptions, identity_minor: int) -> Assumptions:
     return replace(assumptions, identity_minor=identity_minor, aged_account_minor=aged)
 
 
-def _smallest(most: int, is_enough: Callable[[int], bool]) -> int | None:
+def _find_smallest(most: int, is_enough: Callable[[int], bool]) -> int | None:
     if not is_enough(most):
         return None
     low, high = 0, most

@@ -61,10 +61,12 @@ def solve(
     ahead = states.bound_ahead(find_cost_ppm(assumptions, history_is_real))
     running = solve_running(states, price, ahead, progress)
     building = _solve_building(states, price, running[0])
-    return LossTable(history_is_real, price, building, running[:-1], ahead, _find_most(states, assumptions, building))
+    return LossTable(
+        history_is_real, price, building, running[:-1], ahead, _find_most_of_new_name(states, assumptions, building)
+    )
 
 
-def _find_most(states: States, assumptions: Assumptions, building: Ints) -> int:
+def _find_most_of_new_name(states: States, assumptions: Assumptions, building: Ints) -> int:
     return max(0, *(cash + int(building[state]) for state, cash in list_entries(states, assumptions)))
 
 
@@ -124,14 +126,16 @@ def solve_running(
     table = np.zeros((days + 1, buckets, tenures), dtype=np.int64)
     table[days] = ahead
     for day in range(days - 1, -1, -1):
-        later = table[day + 1].copy() if after is None else np.maximum(table[day + 1], after[day + 1])
-        later[:, :-1] = np.maximum(later[:, :-1], later[:, 1:])  # tenure may pass into the next bucket
-        grown = price if day < states.trade.claim_days else np.zeros_like(price)
-        best = later.copy()
+        best_next_day = table[day + 1].copy() if after is None else np.maximum(table[day + 1], after[day + 1])
+        best_next_day[:, :-1] = np.maximum(
+            best_next_day[:, :-1], best_next_day[:, 1:]
+        )  # tenure may pass into the next bucket
+        price_of_growth = price if day < states.trade.claim_days else np.zeros_like(price)
+        best = best_next_day.copy()
         for step in range(1, most + 1):
-            value = later[step:] - (grown[step:] - grown[:-step])[:, None]
-            within = reach[:-step] >= np.arange(step, buckets)[:, None]
-            best[:-step] = np.where(within, np.maximum(best[:-step], value), best[:-step])
+            value_of_growth = best_next_day[step:] - (price_of_growth[step:] - price_of_growth[:-step])[:, None]
+            is_reachable = reach[:-step] >= np.arange(step, buckets)[:, None]
+            best[:-step] = np.where(is_reachable, np.maximum(best[:-step], value_of_growth), best[:-step])
         table[day] = np.maximum(released[day] + best, 0)
         if progress is not None:
             progress(days - day, days)
@@ -156,17 +160,18 @@ def solve_stages(stages: Sequence[States], assumptions: Assumptions, history_is_
             for row in pairs
         )
         laxest = replace(states, granted=granted)
-        most = max(most, _find_most(laxest, assumptions, _solve_building(laxest, price, table[0])))
+        most = max(most, _find_most_of_new_name(laxest, assumptions, _solve_building(laxest, price, table[0])))
         after = table if after is None else np.maximum(table, after)
     return most
 
 
-def _solve_building(states: States, price: Ints, run: Ints) -> Ints:
-    above = np.maximum(find_run_gain(states, run), 0)
+def _solve_building(states: States, price: Ints, first_run_day: Ints) -> Ints:
+    """Return the most from each state before a run; shape (buckets, tenures, deposits)."""
+    most_before_run = np.maximum(find_run_gain(states, first_run_day), 0)
     for tenure in range(len(states.tenure) - 1, -1, -1):
-        column = above[:, tenure]
+        column = most_before_run[:, tenure]
         if tenure + 1 < len(states.tenure):
-            column = np.maximum(column, above[:, tenure + 1])
+            column = np.maximum(column, most_before_run[:, tenure + 1])
         column = np.maximum.accumulate((column - price)[::-1])[::-1] + price
-        above[:, tenure] = np.maximum.accumulate(column)
-    return above[:, :, None] + np.array(states.deposits, dtype=np.int64)
+        most_before_run[:, tenure] = np.maximum.accumulate(column)
+    return most_before_run[:, :, None] + np.array(states.deposits, dtype=np.int64)

@@ -107,13 +107,15 @@ class States:
         cost_ppm = 0 if self.run_days > self.trade.claim_days else cost_ppm
         tops = [*(edge - 1 for edge in self.settled[1:]), ANY_VALUE]
         bounds = np.zeros((len(self.settled), len(self.tenure)), dtype=np.int64)
-        below = [NOTHING_AHEAD] * len(self.tenure)
+        laxest_of_lower_buckets = [NOTHING_AHEAD] * len(self.tenure)
         for bucket, (low, top, row) in enumerate(zip(self.settled, tops, self.granted, strict=True)):
-            younger = NOTHING_AHEAD
+            laxest = NOTHING_AHEAD
             for tenure, one in enumerate(row):
-                below[tenure] = younger = find_laxest([one.ahead, below[tenure], younger])
-                if younger.hold_days < self.run_days:
-                    bounds[bucket, tenure] = younger.bound(low, top, cost_ppm)
+                laxest_of_lower_buckets[tenure] = laxest = find_laxest(
+                    [one.ahead, laxest_of_lower_buckets[tenure], laxest]
+                )
+                if laxest.hold_days < self.run_days:
+                    bounds[bucket, tenure] = laxest.bound(low, top, cost_ppm)
         return bounds
 
     def reach(self, bucket: int, tenure: int) -> int:
@@ -142,7 +144,7 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     trades = [_require_trade(policy, assumptions) for policy in policies]
     trade = _join_laxest_trade_limits(trades)
     run_days = count_run_days(trade, assumptions)
-    thresholds, tenure = (sorted({0}.union(*axis)) for axis in zip(*map(_thresholds, policies), strict=True))
+    thresholds, tenure = (sorted({0}.union(*axis)) for axis in zip(*map(_find_thresholds, policies), strict=True))
     grants = [_grant_by_bucket(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
     deposits = sorted({0, *(one.deposit_minor for grant in grants for row in grant for one in row)})
     notices = [
@@ -151,10 +153,16 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     ]
     for pieces in PIECES:
         rows = [[one for row in rows for one in row] for rows in zip(*grants, strict=True)]
-        settled = _cut(rows, thresholds, run_days, pieces)
+        settled = _cut_buckets(rows, thresholds, run_days, pieces)
         stages = [
             States(
-                settled, tuple(tenure), tuple(deposits), _spread(grant, thresholds, settled), run_days, trade, notice
+                settled,
+                tuple(tenure),
+                tuple(deposits),
+                _grant_by_bucket_edge(grant, thresholds, settled),
+                run_days,
+                trade,
+                notice,
             )
             for grant, notice in zip(grants, notices, strict=True)
         ]
@@ -178,7 +186,7 @@ def _join_laxest_trade_limits(trades: Sequence[TradeLimits]) -> TradeLimits:
     )
 
 
-def _spread(
+def _grant_by_bucket_edge(
     grant: Sequence[tuple[GrantedTerms, ...]], thresholds: Sequence[int], settled: Sequence[int]
 ) -> tuple[tuple[GrantedTerms, ...], ...]:
     return tuple(grant[bisect_right(thresholds, low) - 1] for low in settled)
@@ -198,7 +206,7 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
     for rule in book.rules:
         if not (notice := max((m.notice_days for m in rule.measures if isinstance(m, Suspension)), default=0)):
             continue
-        suspensions = (m for other in book.rules if _always_beside(other, rule) for m in other.measures)
+        suspensions = (m for other in book.rules if _always_suspends_beside(other, rule) for m in other.measures)
         days = notice - max((m.days for m in suspensions if isinstance(m, Suspension) and not m.terminates), default=0)
         holds = (m.days for m in rule.measures if isinstance(m, SettlementHold))
         hold = min(max(holds, default=0), *book.hold_limits.values(), MAX_HOLD_DAYS)
@@ -211,7 +219,7 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
     return most
 
 
-def _always_beside(other: Rule, rule: Rule) -> bool:
+def _always_suspends_beside(other: Rule, rule: Rule) -> bool:
     if other is rule:
         return not rule.tiers
     least = rule.condition(Quantity.STANDING).least
@@ -222,9 +230,9 @@ def _always_beside(other: Rule, rule: Rule) -> bool:
 
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
     """Return the states with the terms of one tier alone; None: sellers without a model's tier."""
-    thresholds, tenure = _thresholds(policy)
+    thresholds, tenure = _find_thresholds(policy)
     by_threshold = _grant_by_bucket(policy, assumptions, thresholds, tenure, (tier,))
-    return replace(states, granted=_spread(by_threshold, thresholds, states.settled))
+    return replace(states, granted=_grant_by_bucket_edge(by_threshold, thresholds, states.settled))
 
 
 def _grant_by_bucket(
@@ -235,7 +243,7 @@ def _grant_by_bucket(
     tiers: Sequence[Tier | None],
 ) -> tuple[tuple[GrantedTerms, ...], ...]:
     return tuple(
-        tuple(_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
+        tuple(_find_laxest_grant(policy, assumptions, top - 1, last - 1, tiers) for last in (*tenure[1:], ANY_VALUE))
         for top in (*thresholds[1:], ANY_VALUE)
     )
 
@@ -254,7 +262,7 @@ def _require_trade(policy: Policy, assumptions: Assumptions) -> TradeLimits:
     return policy.trade
 
 
-def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _find_thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return (settled values, days of tenure) that may make terms laxer, both from 0.
 
     Every seller counts as having placed enough of a deposit.
@@ -266,7 +274,7 @@ def _thresholds(policy: Policy) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(settled)), tuple(sorted(tenure))
 
 
-def _cut(
+def _cut_buckets(
     granted: Sequence[Sequence[GrantedTerms]], thresholds: Sequence[int], run_days: int, pieces: int
 ) -> tuple[int, ...]:
     """Return the lower edges of buckets: fine below each threshold, as far as a run can sell."""
@@ -277,10 +285,10 @@ def _cut(
     return tuple(sorted(edges))
 
 
-def _grant(
+def _find_laxest_grant(
     policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> GrantedTerms:
-    all_terms = list(_every_terms(policy, settled, tenure_days, tiers))
+    all_terms = list(_list_possible_terms(policy, settled, tenure_days, tiers))
     caps = [dict(terms.value_caps).get("") for _, _, terms in all_terms]
     for (tier, _, _), cap in zip(all_terms, caps, strict=True):
         if cap is None:
@@ -291,7 +299,7 @@ def _grant(
             )
     limits = policy.rule_book.hold_limits
     payouts = [
-        _split_by_age(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
+        _split_off_young_orders(terms, assumptions.carrier_days, limits.get(marketplace, MAX_HOLD_DAYS))
         for _, marketplace, terms in all_terms
     ]
     releases, aheads = zip(*payouts, strict=True)
@@ -303,7 +311,7 @@ def _grant(
     )
 
 
-def _split_by_age(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, AheadLimit]:
+def _split_off_young_orders(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, AheadLimit]:
     release = schedule_release(terms, carrier_days, hold_limit_days)
     young_days = min(terms.ahead_days, hold_limit_days)
     if young_days <= release.hold_days:
@@ -312,7 +320,7 @@ def _split_by_age(terms: Terms, carrier_days: int, hold_limit_days: int) -> tupl
     return release._replace(hold_days=young_days), limit
 
 
-def _every_terms(
+def _list_possible_terms(
     policy: Policy, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> Iterator[tuple[Tier | None, str, Terms]]:
     """Yield (tier, marketplace, terms) of each tier, season and marketplace with own limits, and of another

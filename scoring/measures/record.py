@@ -11,7 +11,7 @@ from typing import NamedTuple
 from scoring.base.enums import CaseState, MeasureState
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
-from scoring.entries.cases import LINK_RULE, OnPayouts
+from scoring.entries.cases import LINK_RULE, PayoutStatement
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import is_id
 from scoring.entries.incidents import derived_id
@@ -302,7 +302,7 @@ def list_case_changes(
 
 class SellerTerms(NamedTuple):
     statements: list[MeasureStatement]
-    on_payouts: list[OnPayouts]
+    payout_statements: list[PayoutStatement]
     cases: list[CaseStatement]
     deposit_changes: list[tuple[int, DepositChanged]]
     notices: list[MeasureStatement]

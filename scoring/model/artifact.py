@@ -216,7 +216,7 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
             f"reference_exposure of the artifact must be above 0 and at most {MAX_CONSTANT:g}, or null"
         )
     for name in ("study", "core_version"):
-        if not _is_name(manifest[name]):
+        if not _is_valid_name(manifest[name]):
             raise ArtifactRefused(f"{name} of the artifact must be one line of 1 to {MAX_STUDY} characters")
     if not all(type(w) is int and 1 <= w <= 63 for w in weights) or weights != sorted(weights):
         raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
@@ -239,7 +239,7 @@ def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
-def _is_name(value: object) -> bool:
+def _is_valid_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and describe_line_error(value, MAX_STUDY) is None
 
 
@@ -299,7 +299,7 @@ def _read_feature(row: Mapping[str, Any]) -> AnyFeature:
     else:
         feature = ContextFeature(**row)
         name, what, number = feature.context, "reference", feature.reference
-    if not _is_name(name) or not (feature.equals is None or isinstance(feature.equals, str)):
+    if not _is_valid_name(name) or not (feature.equals is None or isinstance(feature.equals, str)):
         raise ArtifactRefused("a feature of the artifact must name its attribute or context, and a text that it equals")
     if not _is_number(number, -sys.float_info.max, sys.float_info.max):
         raise ArtifactRefused(f"the {what} of feature {feature.key} of the artifact is not a finite number")

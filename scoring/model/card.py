@@ -24,7 +24,7 @@ def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
             {
                 "features": [feature.key for feature in table_features],
                 "units": [feature.unit if isinstance(feature, Feature) else "" for feature in table_features],
-                "definitions": [_define(feature) for feature in table_features],
+                "definitions": [_describe_definition(feature) for feature in table_features],
                 "edges": [edges.tolist() for edges in table.edges],
                 "rows": [", ".join(parts) for parts in product(*rows)],
                 "points": table.points.ravel().tolist(),
@@ -39,7 +39,7 @@ def _describe_rows(edges: Sequence[float]) -> list[str]:
     return [f"up to {texts[0]}", *between, f"over {texts[-1]}"]
 
 
-def _define(feature: AnyFeature) -> str:
+def _describe_definition(feature: AnyFeature) -> str:
     if isinstance(feature, Feature):
         return feature.definition
     source = "attribute of the identity" if isinstance(feature, AttributeFeature) else "context"

@@ -129,26 +129,27 @@ def append_ends(sums: Sums, facts: Facts, n: int, prior: Prior, folder: Folder) 
     # Without orders in the last ten half-lives the sum of squares is 0, and c is 1.
     c = np.minimum(np.maximum(orders[-1] / np.where(squares > 0, squares, np.inf), 1.0), 2.0)
     series = sums.series[..., :n]
-    events, priors, grain = _list_by_series(prior)
+    events, priors, grain = _tabulate_prior(prior)
     k = (events + c * series[-1]) / grain
     x = priors + c * orders[-1]
-    ended = sums.map(lambda v: np.concatenate([v, v[..., :n], v[..., :n]], axis=-1), sums.cases + ENDS * n)
+    with_ends = sums.map(lambda v: np.concatenate([v, v[..., :n], v[..., :n]], axis=-1), sums.cases + ENDS * n)
     low, high = gamma_interval(k)
-    for first, quantile, further in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
+    for first, quantile, pick_extreme in ((sums.cases, high, np.maximum), (sums.cases + n, low, np.minimum)):
         rates, end = grain * quantile / x, slice(first, first + n)
-        ended.series[..., end] = further(series, rates * orders[:, None])
+        with_ends.series[..., end] = pick_extreme(series, rates * orders[:, None])
         of_floors = rates[[FLOOR_PLACES[floor] for floor in FLOORS]]
-        ended.ever[:, end] = further(sums.ever[:, :n], of_floors * sums.total_orders[:n])
-        ended.total_failures[end] = further(sums.total_failures[:n], rates[FAILURES] * sums.total_orders[:n])
-        ended.recent[end] = further(sums.recent[:n], rates[FLOOR_PLACES[Severity.MINOR]] * recent_orders)
-    return ended
+        with_ends.ever[:, end] = pick_extreme(sums.ever[:, :n], of_floors * sums.total_orders[:n])
+        with_ends.total_failures[end] = pick_extreme(sums.total_failures[:n], rates[FAILURES] * sums.total_orders[:n])
+        with_ends.recent[end] = pick_extreme(sums.recent[:n], rates[FLOOR_PLACES[Severity.MINOR]] * recent_orders)
+    return with_ends
 
 
 @lru_cache(maxsize=8)
-def _list_by_series(prior: Prior) -> tuple[Floats, Floats, Floats]:
-    (events, orders), (failures, orders_failed), several = prior.incidents, prior.failures, len(Category)
+def _tabulate_prior(prior: Prior) -> tuple[Floats, Floats, Floats]:
+    """Return (events x value, orders, grain) of each series of `Sums.series`, as columns."""
+    (events, orders), (failures, orders_failed), categories = prior.incidents, prior.failures, len(Category)
     mass = [*(events * weight for weight in prior.mix), events, failures]
-    whole = [*[prior.grain] * (several + 1), 1.0, 1.0, 1.0, 1.0]
-    columns = (mass, [*[orders] * (several + 4), orders_failed], whole)
+    grains = [*[prior.grain] * (categories + 1), 1.0, 1.0, 1.0, 1.0]
+    columns = (mass, [*[orders] * (categories + 4), orders_failed], grains)
     masses, priors, grain = (np.array(column, dtype=np.float64)[:, None] for column in columns)
     return masses, priors, grain

@@ -115,21 +115,21 @@ def page_model_text(tables: Sequence[PointsTable], features: int) -> str:
 def _write_tree(table: PointsTable) -> str:
     splits: list[tuple[int, float]] = []
     left_child: list[int] = []
-    right: list[int] = []
-    inner = table.points[0].size if len(table.features) > 1 else 1
+    right_child: list[int] = []
+    leaves_of_row = table.points[0].size if len(table.features) > 1 else 1
 
     def split(depth: int, first: int, last: int, leaf: int) -> int:
         if first == last:
-            begin = leaf + first * (inner if depth == 0 else 1)
+            begin = leaf + first * (leaves_of_row if depth == 0 else 1)
             if depth + 1 < len(table.features):
                 return split(depth + 1, 0, len(table.edges[depth + 1]), begin)
             return -begin - 1
         node, middle = len(splits), (first + last) // 2
         splits.append((table.features[depth], float(table.edges[depth][middle])))
         left_child.append(0)
-        right.append(0)
+        right_child.append(0)
         left_child[node] = split(depth, first, middle, leaf)
-        right[node] = split(depth, middle + 1, last, leaf)
+        right_child[node] = split(depth, middle + 1, last, leaf)
         return node
 
     split(0, 0, len(table.edges[0]), 0)
@@ -142,7 +142,7 @@ def _write_tree(table: PointsTable) -> str:
         "threshold": [repr(threshold) for _, threshold in splits],
         "decision_type": [2] * nodes,
         "left_child": left_child,
-        "right_child": right,
+        "right_child": right_child,
         "leaf_value": (-table.points).ravel().tolist(),
         "leaf_weight": [0] * leaves,
         "leaf_count": [0] * leaves,

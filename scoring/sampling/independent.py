@@ -40,7 +40,7 @@ def _check_draw(plan: Any, rows: Sequence[Row]) -> Iterator[str]:
     if digest.hexdigest() != plan["frame_digest"] or len(rows) != plan["listings"]:
         yield f"the frame has the digest {digest.hexdigest()}, and the file says {plan['frame_digest']}"
         return
-    chances = _chances(rows, plan["budget"], plan["floor_ppm"])
+    chances = _compute_chances(rows, plan["budget"], plan["floor_ppm"])
     keys = [
         hashlib.sha256("\n".join((plan["seed"], plan["frame_digest"], row[0])).encode()).hexdigest() for row in rows
     ]
@@ -58,11 +58,11 @@ def _check_draw(plan: Any, rows: Sequence[Row]) -> Iterator[str]:
         yield f"the seed draws other listings or probabilities: {len(other)} differ, first {other[0][0] if other else '-'}"
 
 
-def _chances(rows: Sequence[Row], budget: int, floor_ppm: int) -> list[int]:
+def _compute_chances(rows: Sequence[Row], budget: int, floor_ppm: int) -> list[int]:
     row_count = len(rows)
     sold, value = sum(row[UNITS] for row in rows) or 1, sum(row[VALUE] for row in rows) or 1
     least = budget * BILLION * floor_ppm // MILLION // row_count
-    pull = [
+    pulls = [
         math.isqrt(row[PROBABILITY] * (MILLION - row[PROBABILITY]))
         * (sold * value + row_count * (row[UNITS] * value + row[VALUE] * sold))
         for row in rows
@@ -71,19 +71,19 @@ def _chances(rows: Sequence[Row], budget: int, floor_ppm: int) -> list[int]:
     while True:
         free = [index for index in range(row_count) if chance[index] is None]
         remaining = (budget - (row_count - len(free))) * BILLION - least * len(free)
-        all_pull = sum(pull[index] for index in free)
-        tried = {
-            index: least + (remaining * pull[index] // all_pull if all_pull else remaining // len(free))
+        all_pull = sum(pulls[index] for index in free)
+        chance_of_free = {
+            index: least + (remaining * pulls[index] // all_pull if all_pull else remaining // len(free))
             for index in free
         }
-        sure = [index for index in free if tried[index] >= BILLION]
-        for index in sure:
+        certain = [index for index in free if chance_of_free[index] >= BILLION]
+        for index in certain:
             chance[index] = BILLION
-        if not sure:
+        if not certain:
             break
-    lacking = budget * BILLION - sum(tried.values()) - BILLION * (row_count - len(free))
+    lacking = budget * BILLION - sum(chance_of_free.values()) - BILLION * (row_count - len(free))
     for number, index in enumerate(free):
-        chance[index] = tried[index] + (number < lacking)
+        chance[index] = chance_of_free[index] + (number < lacking)
     return [one or 0 for one in chance]
 
 
@@ -113,27 +113,27 @@ def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
         counts = (len(drawn), sum(results[one["listing"]] == "failed" for one in drawn))
         if (share["tested"], share["fakes"]) != counts:
             yield f"{category} by {by}: {counts[0]} are tested and {counts[1]} of them fakes"
-        weights = _weights(drawn, frame, sizes, [1.0 if field is None else float(one[field]) for one in drawn])
+        weights = _compute_weights(drawn, frame, sizes, [1.0 if field is None else float(one[field]) for one in drawn])
         yield from _check_interval(f"{category} by {by}", share, drawn, weights, results, document["test"])
 
 
-def _weights(
-    drawn: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], own_sizes: Sequence[float]
+def _compute_weights(
+    drawn: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], drawn_sizes: Sequence[float]
 ) -> list[tuple[tuple[str, ...], float]]:
-    single: list[tuple[str, ...]] = [(name,) for name in sorted({row[CATEGORY] for row in frame})]
-    groups = [(sum(one["category"] in names for one in drawn), names) for names in single]
+    categories: list[tuple[str, ...]] = [(name,) for name in sorted({row[CATEGORY] for row in frame})]
+    groups = [(sum(one["category"] in names for one in drawn), names) for names in categories]
     while len(groups) > 1 and min(groups)[0] < LEAST_RESULTS:
         groups.sort(key=lambda group: (group[0], list(group[1])))
         small, next_small, *others = groups
         groups = [(small[0] + next_small[0], tuple(sorted(small[1] + next_small[1]))), *others]
     whole = math.fsum(sizes)
     weights = []
-    for one, size in zip(drawn, own_sizes, strict=True):
+    for one, size in zip(drawn, drawn_sizes, strict=True):
         names = next(names for _, names in groups if one["category"] in names)
         share = math.fsum(s for row, s in zip(frame, sizes, strict=True) if row[CATEGORY] in names) / whole
         expanded = math.fsum(
             s / other["probability_ppb"]
-            for other, s in zip(drawn, own_sizes, strict=True)
+            for other, s in zip(drawn, drawn_sizes, strict=True)
             if other["category"] in names
         )
         weights.append((names, share * size / one["probability_ppb"] / expanded))
@@ -172,18 +172,18 @@ def _check_interval(
     low = high = value
     if variance >= LEAST_VARIANCE:
         rows = middle * (1 - middle) / variance
-        low, high = (_quantile(rows * middle, rows * (1 - middle), at) for at in (0.025, 0.975))
+        low, high = (_find_beta_quantile(rows * middle, rows * (1 - middle), at) for at in (0.025, 0.975))
         low, high = low if value > 0 else 0.0, high if value < 1 else 1.0
     for name, end in (("low", low), ("high", high)):
         if abs(correct(end) - share[name]) > CLOSE:
             yield f"{where}: the {name} end is {correct(end):.6f}, and the file says {share[name]:.6f}"
 
 
-def _quantile(a: float, b: float, at: float) -> float:
+def _find_beta_quantile(a: float, b: float, probability: float) -> float:
     low, high = 0.0, 1.0
     while high - low > 1e-9:
         middle = (low + high) / 2
-        low, high = (middle, high) if _beta_below(a, b, middle) < at else (low, middle)
+        low, high = (middle, high) if _beta_below(a, b, middle) < probability else (low, middle)
     return (low + high) / 2
 
 

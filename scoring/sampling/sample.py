@@ -50,10 +50,10 @@ def make_frame(units: Sequence[Unit]) -> Frame:
     twice = {one.listing for one, other in pairwise(ordered) if one.listing == other.listing}
     if twice:
         raise InvalidInput([FieldViolation(("FRAME",), f"states {name!r} twice") for name in sorted(twice)])
-    return Frame(ordered, sha256("".join(map(_spell, ordered)).encode()).hexdigest())
+    return Frame(ordered, sha256("".join(map(_format_frame_line, ordered)).encode()).hexdigest())
 
 
-def _spell(unit: Unit) -> str:
+def _format_frame_line(unit: Unit) -> str:
     sums = f"{unit.units}\t{unit.value_minor}\t{unit.expected_ppm}"
     return f"{unit.listing}\t{unit.seller}\t{unit.category}\t{sums}\n"
 
@@ -127,7 +127,7 @@ def find_probabilities(units: Sequence[Unit], budget: int) -> list[int]:
     of 1: half a billion each.
     """
     floor = budget * PPB * FLOOR_PPM // PPM // len(units)
-    weights = _weigh(units)
+    weights = _compute_draw_weights(units)
     chances = [0] * len(units)
     open_places = list(range(len(units)))
     while open_places:
@@ -148,7 +148,7 @@ def find_probabilities(units: Sequence[Unit], budget: int) -> list[int]:
     return chances
 
 
-def _weigh(units: Sequence[Unit]) -> list[int]:
+def _compute_draw_weights(units: Sequence[Unit]) -> list[int]:
     all_units, all_value = sum(unit.units for unit in units) or 1, sum(unit.value_minor for unit in units) or 1
     listings = len(units)
     return [
@@ -221,16 +221,18 @@ def estimate_shares(plan: Plan, is_fake: Mapping[str, bool], errors: ErrorsOfTes
         fake = np.array([float(is_fake[one.unit.listing]) for one in tested])
         chance = np.array([one.probability_ppb / PPB for one in tested])
         for by in SIZES:
-            own, all_sizes = (np.array([_size(one, by) for one in of]) for of in ([one.unit for one in tested], frame))
+            tested_sizes, all_sizes = (
+                np.array([_find_size(one, by) for one in of]) for of in ([one.unit for one in tested], frame)
+            )
             sizes: Floats = np.bincount([strata[unit.category] for unit in frame], weights=all_sizes).astype(np.float64)
-            weight = weigh(own / chance, stratum, sizes)
+            weight = weigh_results(tested_sizes / chance, stratum, sizes)
             if weight is not None:
                 value, low, high = map(errors.correct, find_interval(fake, chance, weight, stratum))
                 shares.append(Share(name, by, value, low, high, len(tested), int(fake.sum())))
     return shares
 
 
-def _size(unit: Unit, by: str) -> float:
+def _find_size(unit: Unit, by: str) -> float:
     return {"listings": 1.0, "units": float(unit.units), "value": float(unit.value_minor)}[by]
 
 
@@ -246,7 +248,7 @@ def join_strata(tested: Sequence[DrawnUnit], frame: Sequence[Unit]) -> dict[str,
     return {name: place for place, (_, names) in enumerate(strata) for name in names}
 
 
-def weigh(expanded: Floats, stratum: Ints, sizes: Floats) -> Floats | None:
+def weigh_results(expanded: Floats, stratum: Ints, sizes: Floats) -> Floats | None:
     """Return each result's weight: together 1, and in each stratum its share of the frame's size.
 
     `expanded`: size over probability, by result; `sizes`: of the frame, by stratum. None if a stratum with a size has

@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from scoring.answers.leads import GivenBack, Lead
+from scoring.answers.leads import Lead, OverturnGain
 from scoring.answers.statements import find_barred_violations, find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.canonical import parse_json
@@ -78,7 +78,7 @@ class ToldAnswer:
     parts: Mapping[str, int]
     """Points by reason code; with the baseline they add up to the score's."""
     leads: Sequence[Lead]
-    given_back: Sequence[GivenBack]
+    given_back: Sequence[OverturnGain]
     violations: Mapping[str, ViolationView]
     acts_tried: bool
     """Whether all acts of the seller were tried."""

@@ -55,7 +55,7 @@ class Payouts:
         if terms.delivery_hold_days and order.confirmed_time is None:
             order = replace(order, untracked_day=order.capture_day + count_untracked_days(captured.policy.trade))
         stops = trace_stops(
-            answer.recorded.on_payouts,
+            answer.recorded.payout_statements,
             lambda violation: self._counts_against(marketplace, seller, violation, cut),
         )
         stopped = [StopDays(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from scoring.answers.forecast import forecast
-from scoring.answers.leads import find_leads, list_given_back
+from scoring.answers.leads import find_leads, list_overturn_gains
 from scoring.answers.whole import WholeAnswer
 from scoring.base.errors import (
     ArtifactRefused,
@@ -194,7 +194,7 @@ class Scorer:
             baseline_points=explanation.baseline_points,
             parts={reason.reason_code: reason.points for reason in explanation.reasons},
             leads=leads,
-            given_back=list_given_back(answer, _check),
+            given_back=list_overturn_gains(answer, _check),
             violations=self.ledger.violations.find_views(marketplace, [e for lead in leads for e in lead.entries], cut),
             acts_tried=forecasts is not None and not forecasts.stopped,
             fixed=fixed,

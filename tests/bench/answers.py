@@ -15,7 +15,7 @@ from scoring.answers.forecast import (
     find_paths,
     forecast,
 )
-from scoring.answers.leads import Lead, find_leads, list_given_back
+from scoring.answers.leads import Lead, find_leads, list_overturn_gains
 from scoring.answers.statements import list_statements
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import IdentityLevel, InspectionResult, Kind, Source, Status, Tier
@@ -142,7 +142,7 @@ def _explain(answer: WholeAnswer) -> tuple[Explanation, Forecasts, list[Lead]] |
     if explanation is None or forecasts is None:
         return None
     leads = find_leads(answer, explanation, forecasts)
-    list_given_back(answer)
+    list_overturn_gains(answer)
     if forecasts.is_fixed:
         forecasts.find_first_better_day()
     return explanation, forecasts, leads

@@ -32,7 +32,7 @@ from scoring.sampling.sample import (
     find_interval,
     find_probabilities,
     make_frame,
-    weigh,
+    weigh_results,
 )
 from scoring.scores.answer import Stamp
 from service.call_context import Approval
@@ -97,7 +97,7 @@ class Interval(NamedTuple):
 
 def interval_of(fake: np.ndarray, chance: np.ndarray, size: np.ndarray, places: np.ndarray) -> Interval:
     stratum = np.zeros(len(places), dtype=np.int64)
-    weight = weigh(size[places] / chance[places], stratum, np.array([size.sum()]))
+    weight = weigh_results(size[places] / chance[places], stratum, np.array([size.sum()]))
     assert weight is not None
     return Interval(*find_interval(fake[places], chance[places], weight, stratum)[1:])
 

@@ -33,28 +33,28 @@ def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     """Return the most that a run takes at a tier: `gross_minor`, `after_refunds_minor`."""
     table = world.list_laxest_terms((tier,), world.settled, world.tenure)
     ahead = world.paid_on_young(table, is_free=True)
-    [value, *_] = _solve_run(world, table, [0] * len(table), _find_reach([world], [table]), ahead)
-    net = max(map(max, _without_deposits(world, table, value)))
+    [value, *_] = _solve_run(world, table, [0] * len(table), _find_farthest_buckets([world], [table]), ahead)
+    net = max(map(max, _subtract_lost_deposits(world, table, value)))
     gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
     return {"gross_minor": gross, "after_refunds_minor": max(net, 0)}
 
 
-def _without_deposits(world: World, table: list[list[WorldTerms]], gains: list[list[int]]) -> list[list[int]]:
+def _subtract_lost_deposits(world: World, table: list[list[WorldTerms]], gains: list[list[int]]) -> list[list[int]]:
     return [
         [gain - world.find_lost_deposit(terms.deposit) for terms, gain in zip(*rows, strict=True)]
         for rows in zip(table, gains, strict=True)
     ]
 
 
-def _find_reach(worlds: Sequence[World], tables: Sequence[list[list[WorldTerms]]]) -> list[list[int]]:
+def _find_farthest_buckets(worlds: Sequence[World], tables: Sequence[list[list[WorldTerms]]]) -> list[list[int]]:
     rows = [
         [[world.find_farthest_bucket(terms, b) for terms in row] for b, row in enumerate(table)]
         for world, table in zip(worlds, tables, strict=True)
     ]
-    return _most_of_each(rows)
+    return _join_largest_values(rows)
 
 
-def _most_of_each(tables: Sequence[list[list[int]]]) -> list[list[int]]:
+def _join_largest_values(tables: Sequence[list[list[int]]]) -> list[list[int]]:
     return [[max(values) for values in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)]
 
 
@@ -69,7 +69,7 @@ def _solve_run(
     """Return the rest of a run's gain on each day, and `ahead` after it; `after`: under later policies."""
     tables = [ahead]
     for day in range(world.days - 1, -1, -1):
-        following = _most_of_each([tables[0], *after[day + 1 : day + 2]])
+        following = _join_largest_values([tables[0], *after[day + 1 : day + 2]])
         tables.insert(0, _solve_day(world, table, price, reach, following, day))
     return tables
 
@@ -82,14 +82,15 @@ def _solve_day(
     following: Sequence[Sequence[int]],
     day: int,
 ) -> list[list[int]]:
-    grown = price if day < world.claim_days else [0] * len(price)
+    """Return the rest of a run's gain from each state on a day; `following`: of the next day."""
+    price_of_growth = price if day < world.claim_days else [0] * len(price)
     return [
         [
             max(
                 0,
                 world.find_most_released(terms, day)
                 + max(
-                    value - grown[to] + grown[b]
+                    value - price_of_growth[to] + price_of_growth[b]
                     for to in range(b, reach[b][j] + 1)
                     for value in following[to][j : j + 2]
                 ),
@@ -125,13 +126,13 @@ def check_granted(world: World, assumed: Data, granted: Any, largest: Mapping[st
         lifted = [(each["rule"], each["kind"]) for each in one["lifted"]]
         need(lifted == sorted(set(lifted)), f"{who}: measures are not in order, or not once each")
         need(set(lifted) <= measures, f"{who}: the policy has no such measure")
-        most = _take_without(world, assumed, lifted)
+        most = _find_take_without(world, assumed, lifted)
         need(one["most"] == most, f"{who}: {one['most']} is stated as the most, and it is {most}")
         is_within = most is not None and all(most[key] <= value for key, value in largest.items())
         need(one["is_within"] is is_within, f"{who} is not as stated within the bound")
 
 
-def _take_without(world: World, assumed: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
+def _find_take_without(world: World, assumed: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
     rules = world.policy.get("rules", ())
     gone = {*lifted} | {
         (rule["id"], "deposit") for rule in rules if (name_awaiting_rule(rule["id"]), "value_cap") in lifted
@@ -167,13 +168,13 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
     sums = {
         "older": [identify_policy(policy) for policy in policies[:-1]],
         "run_days": worlds[0].days,
-        "most_minor": {name: _most_of(worlds, is_real) for name, is_real in verdicts.items()},
-        "before_minor": {name: _most_of(before, is_real) for name, is_real in verdicts.items()},
+        "most_minor": {name: _find_most_of_sequence(worlds, is_real) for name, is_real in verdicts.items()},
+        "before_minor": {name: _find_most_of_sequence(before, is_real) for name, is_real in verdicts.items()},
     }
     need(sequence == sums, "the sums of a run across policies are not theirs")
 
 
-def _most_of(worlds: Sequence[World], is_real: bool) -> int:
+def _find_most_of_sequence(worlds: Sequence[World], is_real: bool) -> int:
     last, most = worlds[-1], 0
     after: list[list[list[int]]] = []
     price, buckets = last.list_history_costs(is_real), range(len(last.settled))
@@ -181,8 +182,8 @@ def _most_of(worlds: Sequence[World], is_real: bool) -> int:
         min(cost + max(price[b] - price[start], 0) for start in buckets for cost in entry_costs(last, start, 0))
         for b in buckets
     ]
-    reach = _find_reach(worlds, [world.terms for world in worlds])
-    ahead = _most_of_each([world.paid_on_young(world.terms, is_real) for world in worlds])
+    reach = _find_farthest_buckets(worlds, [world.terms for world in worlds])
+    ahead = _join_largest_values([world.paid_on_young(world.terms, is_real) for world in worlds])
     deposits = [[terms.deposit for terms in row] for row in last.terms]
     for world in reversed(worlds):
         tables = _solve_run(world, world.terms, price, reach, ahead, after)
@@ -195,7 +196,7 @@ def _most_of(worlds: Sequence[World], is_real: bool) -> int:
             for gain, deposit in zip(tables[0][b], deposits[b], strict=True)
         )
         most = max(most, *gains)
-        after = [_most_of_each(pair) for pair in zip(tables, after, strict=True)] if after else tables
+        after = [_join_largest_values(pair) for pair in zip(tables, after, strict=True)] if after else tables
     return most
 
 
@@ -234,12 +235,14 @@ def check_certificate(
         check_sequence([*older, policy], certificate)
         world = World(add_implied_rules(policy), certificate["assumptions"])
         world.compare(certificate)
-        return _check_all(world, certificate, progress)
+        return _check_verdicts_and_figures(world, certificate, progress)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise NotProven(f"a part is missing or of another form: {type(error).__name__} {error}") from None
 
 
-def _check_all(world: World, certificate: Data, progress: Callable[[str, int, int], None] | None) -> CheckResult:
+def _check_verdicts_and_figures(
+    world: World, certificate: Data, progress: Callable[[str, int, int], None] | None
+) -> CheckResult:
     edges = 0
     for name, is_real in (("against_faked_history", False), ("unconditional", True)):
         verdict = certificate["verdicts"][name]
@@ -292,12 +295,12 @@ def _check_verdict(
     """Prove every state's value and the most that can be taken; return the number of edges that were tried."""
     price, running, building = world.list_history_costs(is_real), verdict["running"], verdict["building"]
     sizes = (len(world.settled), len(world.tenure))
-    need(_shape(running) == (world.days, *sizes), f"{name} lacks a state of a run")
-    need(_shape(building) == (*sizes, len(world.deposits)), f"{name} lacks a state")
+    need(_measure_table(running) == (world.days, *sizes), f"{name} lacks a state of a run")
+    need(_measure_table(building) == (*sizes, len(world.deposits)), f"{name} lacks a state")
     need(
         verdict["ahead"] == world.paid_on_young(world.terms, is_real), f"{name}: payouts on young orders are not these"
     )
-    reach = _find_reach([world], [world.terms])
+    reach = _find_farthest_buckets([world], [world.terms])
     edges = world.days * sum(
         (last - b + 1) * len(row[j : j + 2]) + 1 for b, row in enumerate(reach) for j, last in enumerate(row)
     )
@@ -309,9 +312,9 @@ def _check_verdict(
         need(not refunds_pay, f"{name}: a refund pays on day {day} of a run")
         if progress is not None:
             progress(f"check {name}", day + 1, world.days)
-    for place in itertools.product(*map(range, _shape(building))):
+    for place in itertools.product(*map(range, _measure_table(building))):
         bucket, tenure, deposit = place
-        values = list(_edges_before_a_run(world, building, running, price, place))
+        values = list(_list_values_before_run(world, building, running, price, place))
         edges += len(values)
         _require_same(building[bucket][tenure][deposit], max(values), f"{name}, bucket {bucket}, {tenure}, {deposit}")
     gains_fresh = [
@@ -323,7 +326,7 @@ def _check_verdict(
     most = max(0, *gains_fresh)
     _require_same(verdict["most_minor"], most, f"{name}, fresh")
     need(verdict["holds"] is (most <= (world.most_loss if is_real else 0)), f"{name} does not hold as stated")
-    gain_at_once = max(0, *map(max, _without_deposits(world, world.terms, running[0])))
+    gain_at_once = max(0, *map(max, _subtract_lost_deposits(world, world.terms, running[0])))
     gain_after_building = max(
         b[j][k] - world.deposits[k] for b in building for j in range(sizes[1]) for k in range(len(world.deposits))
     )
@@ -332,7 +335,7 @@ def _check_verdict(
     return edges + len(gains_fresh)
 
 
-def _shape(table: Any) -> tuple[int, int, int]:
+def _measure_table(table: Any) -> tuple[int, int, int]:
     try:
         sizes = {(len(table), len(rows), len(row)) for rows in table for row in rows}
         need(
@@ -349,9 +352,10 @@ def _require_same(claimed: object, best: object, where: str) -> None:
         raise NotProven(f"{where}: {claimed} is stated, and its best edge gives {best}")
 
 
-def _edges_before_a_run(
+def _list_values_before_run(
     world: World, building: Any, running: Any, price: Sequence[int], place: tuple[int, ...]
 ) -> Iterator[int]:
+    """Yield the value of each edge from a state before a run."""
     b, j, k = place
     deposit = world.deposits[k]
     yield deposit
@@ -412,7 +416,7 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
 
 def _check_figures(world: World, certificate: Data) -> None:
     running = certificate["verdicts"]["unconditional"]["running"]
-    temptation = _without_deposits(world, world.terms, running[0])
+    temptation = _subtract_lost_deposits(world, world.terms, running[0])
     need(certificate["temptation_minor"] == temptation, "the temptation is not what a run brings less the deposit")
     by_tier = {"none" if tier is None else tier: find_take_of_tier(world, tier) for tier in TIERS}
     largest = join_largest(by_tier.values())

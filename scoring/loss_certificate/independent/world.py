@@ -151,14 +151,16 @@ class World:
         """Derive all; `beside`: policies that share its buckets and length of runs."""
         self.policy, self.trade = policy, policy["trade"]
         unknown = {*policy}.difference(KNOWN["policy"].split())
-        unknown |= {name for part in ("trade", "seasons", "rules") for name in _unknown(policy.get(part, ()), part)}
+        unknown |= {
+            name for part in ("trade", "seasons", "rules") for name in _find_unknown_names(policy.get(part, ()), part)
+        }
         need(not unknown, f"nothing is known here of these parts of a policy: {', '.join(sorted(unknown))}")
         _check_assumptions(assumed)
         self.season = max([MILLION, *(one["times_ppm"] for one in policy.get("seasons", ()))])
-        stop = [require_whole(assumed["stop"]["days"], 1), *_of_categories(assumed["stop"], "days", 1)]
+        stop = [require_whole(assumed["stop"]["days"], 1), *_list_by_category(assumed["stop"], "days", 1)]
         days: int = self.trade["delivery_promise_days"] + max(stop) + require_whole(assumed["confirm"]["days"])
         self.carrier = min(require_whole(assumed.get("carrier", {"days": 0})["days"]), 180)
-        self.wash = min([require_whole(assumed["wash"]["ppm"]), *_of_categories(assumed["wash"], "ppm", 0)])
+        self.wash = min([require_whole(assumed["wash"]["ppm"]), *_list_by_category(assumed["wash"], "ppm", 0)])
         self.identity = require_whole(assumed["identity"]["minor"])
         self.aged = require_whole(assumed["aged_account"]["minor"]), require_whole(assumed["aged_account"]["ppm"])
         self.runners, self.overturned = (
@@ -185,15 +187,17 @@ class World:
         grants = zip(*(one.list_laxest_terms(TIERS, values, ages) for one in together), strict=True)
         rows = [[terms for row in rows for terms in row] for rows in grants]
         self.deposits: Sequence[int] = sorted({0, *(terms.deposit for row in rows for terms in row)})
-        self.settled: Sequence[int] = self._cut(values, rows)
+        self.settled: Sequence[int] = self._cut_buckets(values, rows)
         self.terms = self.list_laxest_terms(TIERS, self.settled, ages)
 
     def _count_notice_days(self, run_days: int) -> int:
         most, rules = 0, self.policy.get("rules", ())
         for rule in rules:
             notice = max([0, *(m.get("notice_days", 0) for m in rule["measures"])])
-            beside = (other for other in rules if _suspends_with(other, rule))
-            days = notice - max([0, *(m.get("days", HIGH) for one in beside for m in one["measures"] if _is_served(m))])
+            beside = (other for other in rules if _always_suspends_beside(other, rule))
+            days = notice - max(
+                [0, *(m.get("days", HIGH) for one in beside for m in one["measures"] if _is_timed_suspension(m))]
+            )
             if not notice or days <= 0:
                 continue
             holds = (m["days"] for m in rule["measures"] if m["kind"] == "settlement_hold")
@@ -232,7 +236,7 @@ class World:
             table.append(row)
         return table
 
-    def _cut(self, values: Sequence[int], terms: Sequence[Sequence[WorldTerms]]) -> list[int]:
+    def _cut_buckets(self, values: Sequence[int], terms: Sequence[Sequence[WorldTerms]]) -> list[int]:
         """Return the buckets of settled value: quarters of a day's sales below each threshold, or wider."""
         for parts in (4, 2, 1):
             edges = {*values}
@@ -258,7 +262,9 @@ class World:
         confirmed = [set(), set(counted), *({name} for name in counted)]
         hold_limits = [180, *self.policy.get("hold_limits", {}).values()]
         terms = [
-            self._combine([r for r in self.rules if _holds(r, tier, standing, facts, settled, tenure)], settled, limit)
+            self._combine_rules(
+                [r for r in self.rules if _holds(r, tier, standing, facts, settled, tenure)], settled, limit
+            )
             for tier, standing, facts, limit in itertools.product(tiers, standings, confirmed, hold_limits)
         ]
         return WorldTerms(
@@ -267,10 +273,10 @@ class World:
             hold=min(term.hold for term in terms),
             ppm=min(term.ppm for term in terms),
             reserve=min(term.reserve for term in terms),
-            ahead=_most_on_young(term.ahead for term in terms),
+            ahead=_join_laxest_limits(term.ahead for term in terms),
         )
 
-    def _combine(self, rules: Sequence[Data], settled: int, limit: int) -> WorldTerms:
+    def _combine_rules(self, rules: Sequence[Data], settled: int, limit: int) -> WorldTerms:
         waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
         counting = [
             (m, _is_on_facts(rule))
@@ -324,9 +330,9 @@ class World:
             top = self.settled[bucket + 1] - 1 if bucket + 1 < len(self.settled) else HIGH
             later, sums = NOTHING_ON_YOUNG, []
             for last, terms in enumerate(table[bucket]):
-                later = below[last] = _most_on_young([terms.ahead, below[last], later])
+                later = below[last] = _join_laxest_limits([terms.ahead, below[last], later])
                 plain, ppm, most, first_day = later
-                value = _most_between(plain, ppm, most, low, top, cost)
+                value = _find_most_in_bucket(plain, ppm, most, low, top, cost)
                 sums.append(value if first_day < self.days else 0)
             sums_by_bucket.append(sums)
         return sums_by_bucket
@@ -355,23 +361,25 @@ class World:
         return deposit if self.refilled and not self.comes_back else 0
 
 
-def _most_on_young(limits: Iterable[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+def _join_laxest_limits(limits: Iterable[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
     plain, ppm, most, first_day = zip(*limits, strict=True)
     return max(plain), max(ppm), max(most), min(first_day)
 
 
-def _most_between(plain: int, ppm: int, most: int, low: int, top: int, cost: int) -> int:
+def _find_most_in_bucket(plain: int, ppm: int, most: int, low: int, top: int, cost: int) -> int:
     """Return the most of the limit at any settled value of a bucket, less the cost of that value beyond `low`."""
-    at = {low, top}
+    settled_values = {low, top}
     if ppm and most > plain:
-        at.add(max(low, min(top, ((most - plain) * MILLION + ppm - 1) // ppm)))
-    return max(min(plain + (v * ppm + MILLION - 1) // MILLION, most) - (v - low) * cost // MILLION for v in at)
+        settled_values.add(max(low, min(top, ((most - plain) * MILLION + ppm - 1) // ppm)))
+    return max(
+        min(plain + (v * ppm + MILLION - 1) // MILLION, most) - (v - low) * cost // MILLION for v in settled_values
+    )
 
 
-def _unknown(data: Any, name: str) -> set[str]:
+def _find_unknown_names(data: Any, name: str) -> set[str]:
     if isinstance(data, Sequence):
-        return {found for one in data for found in _unknown(one, name)}
-    below = (_unknown(part, key) for key, part in data.items() if key in KNOWN)
+        return {found for one in data for found in _find_unknown_names(one, name)}
+    below = (_find_unknown_names(part, key) for key, part in data.items() if key in KNOWN)
     kind = {data["kind"]}.difference(KINDS.split()) if name == "measures" else ()
     return {*data}.difference(KNOWN[name].split()).union(kind, *below)
 
@@ -402,11 +410,11 @@ def _counts_incidents(rule: Data) -> bool:
     return "confirmed" in rule or "categories" in rule.get("standing", {})
 
 
-def _is_served(measure: Data) -> bool:
+def _is_timed_suspension(measure: Data) -> bool:
     return measure["kind"] == "suspension" and not measure.get("terminates")
 
 
-def _suspends_with(other: Data, rule: Data) -> bool:
+def _always_suspends_beside(other: Data, rule: Data) -> bool:
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and {*other["standing"]} == {"from"}
@@ -419,5 +427,5 @@ def _is_on_facts(rule: Data) -> bool:
     return "confirmed" in rule or rule.get("standing", {}).get("from", 0) > 0
 
 
-def _of_categories(part: Data, name: str, least: int) -> Iterator[int]:
+def _list_by_category(part: Data, name: str, least: int) -> Iterator[int]:
     return (require_whole(row[name], least) for row in part.get("by_product_category", {}).values())

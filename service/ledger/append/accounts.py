@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from scoring.base.enums import NOTICE_STATES, CaseState, Kind
 from scoring.entries.accounts import ClaimBalance, DepositAccount
-from scoring.entries.cases import OnPayouts, list_possible_entries
+from scoring.entries.cases import PayoutStatement, list_possible_entries
 from scoring.entries.contests import Complaint, is_contest
 from scoring.entries.derivation_context import DerivationContext
 from scoring.entries.entry import PreparedEntry
@@ -119,7 +119,9 @@ def _load_stops(reader: RowReader, context: DerivationContext, fresh: Sequence[P
     sellers, last = [*{entry.seller for entry in entries}], dict.fromkeys((one.seller for one in entries), 0)
     for row in reader.rows(_ON_PAYOUTS, sellers):
         fact: PayoutsChanged | CaseChanged = read_fact(row)
-        context.cases.on_payouts.setdefault(row.seller, []).append(OnPayouts(row.entry_id, row.occur_time, fact))
+        context.cases.payout_statements.setdefault(row.seller, []).append(
+            PayoutStatement(row.entry_id, row.occur_time, fact)
+        )
         if row.kind == Kind.PAYOUTS or cast(CaseChanged, fact).state is CaseState.EXTENDED:
             last[row.seller] = row.sequence
     named = {name for one in entries if isinstance(one.fact, CaseChanged) for name in one.fact.rests_on}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text
 
 from scoring.base.enums import NOTICE_STATES, Kind
-from scoring.entries.cases import OnPayouts
+from scoring.entries.cases import PayoutStatement
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, SupersededFlow
 from scoring.entries.kinds.decisions import CaseChanged, MeasureChanged
@@ -147,7 +147,7 @@ def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
         elif isinstance(fact, DepositChanged):
             terms.deposit_changes.append((occur_time, fact))
         elif isinstance(fact, PayoutsChanged | CaseChanged):
-            terms.on_payouts.append(OnPayouts(entry_id, occur_time, fact))
+            terms.payout_statements.append(PayoutStatement(entry_id, occur_time, fact))
             if isinstance(fact, CaseChanged):
                 terms.cases.append(CaseStatement(entry_id, occur_time, fact))
     return terms

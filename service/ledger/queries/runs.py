@@ -103,7 +103,7 @@ class RunQueries:
             starts[view.seller] = min(starts.get(view.seller, day), day)
         run_cases = []
         for seller, start in starts.items():
-            stops = trace_stops(self.measures.read_seller_terms(marketplace, seller, cut).on_payouts)
+            stops = trace_stops(self.measures.read_seller_terms(marketplace, seller, cut).payout_statements)
             is_stopped = bool(stops) and stops[-1].lasts_past(cut.observe_time)
             run_cases.append(RunCase(start, stops[-1].begin // DAY if is_stopped else None))
         return run_cases

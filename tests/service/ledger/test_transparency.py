@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from scoring.answers.hiding import Amount, add_up
-from scoring.answers.report_figures import NOTICED, FigureTally, ReportExposure, ReportRow, count, parse_period
+from scoring.answers.report_figures import NOTICE_SOURCES, FigureTally, ReportExposure, ReportRow, count, parse_period
 from scoring.base.enums import (
     AUTHORITIES,
     Action,
@@ -73,7 +73,7 @@ def cells(found: FigureTally, key: str, name: str) -> dict[str, int]:
 
 
 def group_of(source: Source) -> str:
-    return "orders" if source in AUTHORITIES else "notices" if source in NOTICED else "own_initiative"
+    return "orders" if source in AUTHORITIES else "notices" if source in NOTICE_SOURCES else "own_initiative"
 
 
 def own_reports(ledger: Ledger, listed: list[RecordedEntry]) -> dict[str, Any]:
