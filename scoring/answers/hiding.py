@@ -31,7 +31,6 @@ class Amount:
 
     @property
     def is_small(self) -> bool:
-        """Return whether it is 1 to 4, and must be hidden."""
         return 0 < self.total < LEAST
 
 

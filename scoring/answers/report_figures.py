@@ -141,7 +141,6 @@ class Period:
 
     @property
     def months(self) -> range:
-        """Return its months, counted from January of the year 0."""
         return range(self.first, self.first + self.count)
 
     @property

@@ -44,7 +44,6 @@ class StatementOfReasons:
 
     @property
     def is_by_rule_without_violation(self) -> bool:
-        """Return whether a rule imposed it, on grounds other than violations."""
         return not self.violations and bool(self.measure.rule)
 
     @property

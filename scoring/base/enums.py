@@ -197,7 +197,6 @@ GRAVEST_FIRST: tuple[int, ...] = (
 
 
 def rank_gravity(kind: int) -> int:
-    """Return a measure kind's place in GRAVEST_FIRST; all others come last."""
     return GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else len(GRAVEST_FIRST)
 
 

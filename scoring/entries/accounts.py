@@ -25,7 +25,6 @@ class DepositAccount:
     drawn_minor: int = 0
 
     def held_in(self, currency: str) -> int:
-        """Return the balance in minor units; 0 if it is in another currency."""
         return self.held_minor if self.currency == currency else 0
 
     def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
@@ -78,7 +77,6 @@ class ClaimBalance:
 
     @property
     def open_minor(self) -> int:
-        """Return what is paid and not recovered, in minor units."""
         return self.paid_minor - self.recovered_minor
 
     def apply(self, fact: ClaimChanged | DepositChanged, path: FieldPath = ("claim",)) -> "ClaimBalance":

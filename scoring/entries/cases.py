@@ -50,7 +50,6 @@ class PayoutStop(NamedTuple):
     is_decided: bool = False
 
     def lasts_past(self, time: int) -> bool:
-        """Return whether payouts are still stopped at a time, in microseconds."""
         return self.end is None or time < self.end
 
 

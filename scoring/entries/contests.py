@@ -39,7 +39,6 @@ class Complaint:
 
 
 def is_contest(fact: Fact) -> bool:
-    """Return whether a fact is a complaint, its decision, or the notice of a measure's letter."""
     return isinstance(fact, ComplaintFiled | ComplaintDecided) or (
         isinstance(fact, MeasureChanged) and fact.state in NOTICE_STATES
     )

@@ -49,7 +49,6 @@ class Shape:
 
 
 def is_id(text: str) -> bool:
-    """Return whether `text` is 1 to 128 characters of `[A-Za-z0-9._~:-]`."""
     # A regular expression costs five times as much.
     return 0 < len(text) <= MAX_ID and not text.strip(_ID_CHARACTERS)
 

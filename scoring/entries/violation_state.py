@@ -39,8 +39,6 @@ class RecordedChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ViolationState:
-    """Immutable."""
-
     seller: str
     kind: Kind
     """VIOLATION, or PRODUCT_VIOLATION, without a seller."""
@@ -60,7 +58,6 @@ class ViolationState:
 
     @property
     def is_of_another_seller(self) -> bool:
-        """Return whether an attribution to another seller was accepted."""
         return self.attribution is Attribution.ACCEPTED
 
     @property

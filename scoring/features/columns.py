@@ -90,7 +90,6 @@ class EntryColumns:
     violation_type: Ints
 
     def take(self, index: NDArray[np.intp] | Bools | Ints | slice) -> "EntryColumns":
-        """Select by mask, indices or slice."""
         if isinstance(index, slice):
             return _LazyColumns(self, index)
         return _LazyColumns(self, np.flatnonzero(index) if index.dtype == np.bool_ else index)

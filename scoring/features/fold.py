@@ -93,10 +93,7 @@ class Sums:
         return sums
 
     def damped_orders(self, half_life: int) -> Floats:
-        """Return decayed orders plus `rate_damping`, by case: what rates divide by, so that few orders look less grave.
-
-        `half_life`: 7, 30, 90 or 365 days.
-        """
+        """Return decayed orders plus `rate_damping`, by case: what rates divide by, so that few orders look less grave."""
         damped: Floats = self.orders[HALF_LIVES.index(half_life)] + self.rate_damping
         return damped
 

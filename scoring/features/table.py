@@ -59,7 +59,6 @@ class Feature:
 
     @property
     def key(self) -> str:
-        """Return `name@version`."""
         return f"{self.name}@{self.version}"
 
 

@@ -32,7 +32,6 @@ class Violations:
     violation_type: Ints
 
     def take(self, index: Bools | Ints | slice) -> "Violations":
-        """Select by mask, indices or slice."""
         return Violations(*(getattr(self, column.name)[index] for column in fields(self)))
 
 

@@ -321,7 +321,6 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
 
 
 def digest_certificate(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the certificate's canonical JSON without its digest, in hexadecimal."""
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 

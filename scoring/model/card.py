@@ -12,10 +12,7 @@ BAR = 24
 
 
 def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
-    """Return a model's page as JSON values: its `base`, and its `tables` with each row also in words.
-
-    `features`: of the model, in its order.
-    """
+    """Return a model's page as JSON values: its `base`, and its `tables` with each row also in words."""
     tables = []
     for table in page.tables:
         table_features = [features[place] for place in table.features]

@@ -102,7 +102,6 @@ def _solve_day(
 
 
 def join_largest(takes: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the largest of each number; ValueError without takes."""
     all_takes = [*takes]
     return {key: max(take[key] for take in all_takes) for key in ("gross_minor", "after_refunds_minor")}
 

@@ -76,7 +76,6 @@ class Unbounded(NotProven):
 
 
 def digest_of(content: Data) -> str:
-    """Hash canonical JSON: keys sorted, no blanks, UTF-8."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -101,13 +100,11 @@ class WorldTerms(NamedTuple):
 
 
 def need(holds: bool, text: str) -> None:
-    """Raise NotProven with `text` unless it holds."""
     if not holds:
         raise NotProven(text)
 
 
 def require_whole(value: object, least: int = 0) -> int:
-    """Return the number; raise NotProven unless it is whole and at least `least`."""
     if type(value) is not int or value < least:
         raise NotProven(f"{value!r} must be a whole number of at least {least}")
     return value
