@@ -283,7 +283,6 @@ def member_of(members: Iterable[IntEnum], default: IntEnum | None = None) -> Any
 
 
 def optional_text() -> Any:
-    """Return the field of a text that is "" if left out."""
     return stated(lambda part, name: part.text(name, 1) if name in part else "", "")
 
 

@@ -80,7 +80,6 @@ def require_confirmed(
 
 
 def build_unknown_measure(name: str, path: FieldPath) -> MeasureNotFound:
-    """Return (not raise) the error."""
     text = f"no measure {name!r} is recorded against this seller; give the id that its entry states as `measure`"
     return MeasureNotFound(text, {"measure": name}, path)
 
