@@ -110,7 +110,6 @@ class Forecasts:
         return far.find_day(better, HORIZON_DAYS + 1)
 
     def gains_points(self, course: Course) -> bool:
-        """Return whether a course gives more points on some day than today."""
         points_by_day = [one.points for one in self.all if one.course == course]
         return any(int(points.max()) > int(points[0]) for points in points_by_day)
 

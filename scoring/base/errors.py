@@ -40,7 +40,6 @@ class SellertrustError(Exception):
 
     @property
     def message(self) -> str:
-        """Return the text, after the field's path if any."""
         return f"{field_name(self.path)}: {self.text}" if self.path else self.text
 
     def __str__(self) -> str:

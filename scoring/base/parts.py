@@ -170,7 +170,7 @@ class Part:
         return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
-        """Read one or more different enumeration members by their lower-case names; wrong names become errors."""
+        """Read one or more different enumeration members by their lower-case names."""
         by_name = {member.name.lower(): member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 

@@ -93,6 +93,7 @@ def _add_up_as_floats(weight: Ints, column: Ints, amounts: Ints, place: Ints, pl
 
 
 def _join_limb_sums(sums: Sequence[Floats], bits: int) -> Floats:
+    """Return the sum of limbs, the highest first, rounded once to float64."""
     high, low = np.zeros((2, *sums[0].shape), dtype=np.int64)
     for limb, of_limb in enumerate(reversed(sums)):
         high += of_limb.astype(np.int64)

@@ -180,6 +180,7 @@ class Folder:
         return squares / float(1 << 2 * SQUARE_BITS), recent
 
     def _fold_violations(self, views: Views, series: Floats) -> dict[str, Any]:
+        """Return the sums over violations; write those of `series` into it."""
         v, age, severity, n = views.violations, views.violation_ages.table, views.severity, views.facts.cases
         column, several, cases = views.violation_ages.column, len(HALF_LIVES), views.number * n
         if not len(v.case):

@@ -60,6 +60,7 @@ def resolve_at_times(seller_facts: SellerFacts, times: Sequence[int]) -> SellerF
 
 
 def _move_cases(columns: EntryColumns, shift: Ints) -> EntryColumns:
+    """Return a copy of the entries for each case, later by its shift."""
     count, cases = len(columns.case), len(shift)
     case = np.repeat(np.arange(cases), count)
     copies, later = columns.take(np.tile(np.arange(count), cases)).of_cases(case, cases), shift[case]

@@ -288,6 +288,7 @@ def _cut_buckets(
 def _find_laxest_grant(
     policy: Policy, assumptions: Assumptions, settled: int, tenure_days: int, tiers: Iterable[Tier | None]
 ) -> GrantedTerms:
+    """Return the laxest terms over tiers, seasons and marketplaces."""
     all_terms = list(_list_possible_terms(policy, settled, tenure_days, tiers))
     caps = [dict(terms.value_caps).get("") for _, _, terms in all_terms]
     for (tier, _, _), cap in zip(all_terms, caps, strict=True):
@@ -312,6 +313,7 @@ def _find_laxest_grant(
 
 
 def _split_off_young_orders(terms: Terms, carrier_days: int, hold_limit_days: int) -> tuple[Release, AheadLimit]:
+    """Return the release of older orders, and the limit on young ones."""
     release = schedule_release(terms, carrier_days, hold_limit_days)
     young_days = min(terms.ahead_days, hold_limit_days)
     if young_days <= release.hold_days:

@@ -112,6 +112,7 @@ def _cut_out(span: MeasureSpan, since: int, until: int | None) -> Iterator[Measu
 
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[MeasureSpan]:
+    """Return each span in which a measure named the violation."""
     open_spans: dict[str, MeasureSpan] = {}
     spans: list[MeasureSpan] = []
     for statement in statements:

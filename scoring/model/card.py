@@ -44,7 +44,7 @@ def _describe_definition(feature: AnyFeature) -> str:
 
 
 def write_card(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> str:
-    """Return the card as plain text. `page`: from `describe_page`; `manifest` and `digest`: the artifact's."""
+    """Return the card as plain text. `page`: from `describe_page`."""
     return "\n".join(_list_card_lines(page, manifest, digest)) + "\n"
 
 

@@ -139,6 +139,7 @@ class RingIndex:
         return Ring(ring, core, joined, violators)
 
     def _regroup(self) -> None:
+        """Find the rings of changed sellers again."""
         loose = self._changed_sellers
         for ring in [self._ring_of[seller] for seller in loose if seller in self._ring_of]:
             if self._rings.pop(ring[0], None):

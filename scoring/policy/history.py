@@ -112,7 +112,6 @@ def trace_counter(violations: Iterable[EstablishedViolation], counter: Counter) 
 
 
 def matches(violation: EstablishedViolation, counter: Counter) -> bool:
-    """Return whether a counter counts the violation's category and severity; its age does not matter here."""
     return violation.category in counter.categories and violation.severity >= counter.severity
 
 
@@ -147,7 +146,6 @@ def _trace_sum(
 
 
 def value_at(steps: Sequence[SumStep], time: int) -> int:
-    """Return the value at a time, in microseconds: of the last step by then; 0 before the first."""
     return next((step.value for step in reversed(steps) if step.time <= time), 0)
 
 

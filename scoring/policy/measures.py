@@ -82,7 +82,6 @@ class Terms:
     """Days of notice until the account is closed; 0 if it is closed, None if it stays open."""
 
     def find_deposit(self, recent_minor: int) -> int:
-        """Return the whole deposit after recent sales, in minor units."""
         return max(self.deposit_minor, take_share(recent_minor, self.deposit_ppm))
 
     def find_ahead_limit(self, settled_minor: int) -> int | None:

@@ -160,6 +160,7 @@ def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
 
 
 def _split_without_limit(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
+    """Return the parts of an order by holds, reserve and stops alone."""
     unrefunded = order.captured_minor - order.refunded_minor
     available = unrefunded - order.drawn_minor
     stop = _find_stop(limits.stops, day)

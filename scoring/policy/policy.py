@@ -39,10 +39,7 @@ class TradeLimits:
 
 
 def count_untracked_days(trade: TradeLimits | None) -> int:
-    """Return how many days after its capture an order counts as delivered without a confirmed delivery.
-
-    Without limits of trade the promise counts as 0 days.
-    """
+    """Return how many days after its capture an order counts as delivered without a confirmed delivery."""
     return UNTRACKED_DAYS + (0 if trade is None else trade.delivery_promise_days)
 
 

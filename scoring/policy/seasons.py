@@ -28,7 +28,6 @@ class Season:
 
 
 def find_season(seasons: Iterable[Season], day: int) -> Season | None:
-    """Return the season of a day (since 1970-01-01), if any."""
     return next((season for season in seasons if season.first_day <= day <= season.last_day), None)
 
 

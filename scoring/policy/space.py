@@ -94,7 +94,6 @@ class Space:
 
     @property
     def currency(self) -> str:
-        """Return the currency of all policies, or "" if they differ."""
         currencies = {policy.rule_book.currency for policy in self.policies}
         return currencies.pop() if len(currencies) == 1 else ""
 
@@ -257,7 +256,7 @@ def _find_policies_with_thin_file(policies: Sequence[Policy], orders: int, tenur
 def find_last_value(values: Sequence[int], first: int) -> int:
     """Return the last value of the range that begins at `first`, just before the next of `values`, which rise.
 
-    The last range ends at 2**63 - 1. Raises ValueError if no range begins at `first`.
+    The last range ends at 2**63 - 1.
     """
     index = values.index(first) + 1
     return values[index] - 1 if index < len(values) else 2**63 - 1

@@ -59,6 +59,7 @@ def _check_draw(plan: Any, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _compute_chances(rows: Sequence[Row], budget: int, floor_ppm: int) -> list[int]:
+    """Return the probability of each row's draw, in parts per billion."""
     row_count = len(rows)
     sold, value = sum(row[UNITS] for row in rows) or 1, sum(row[VALUE] for row in rows) or 1
     least = budget * BILLION * floor_ppm // MILLION // row_count

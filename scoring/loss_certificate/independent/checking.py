@@ -174,6 +174,7 @@ def check_sequence(policies: Sequence[Data], certificate: Data) -> None:
 
 
 def _find_most_of_sequence(worlds: Sequence[World], is_real: bool) -> int:
+    """Return the most that a new name gets while these policies follow one another."""
     last, most = worlds[-1], 0
     after: list[list[list[int]]] = []
     price, buckets = last.list_history_costs(is_real), range(len(last.settled))

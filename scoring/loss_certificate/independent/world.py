@@ -253,6 +253,7 @@ class World:
         return sorted(values), sorted({rule["tenure"]["below"] for rule in self.rules if "tenure" in rule})
 
     def _find_laxest_terms(self, settled: int, tenure: int, tiers: Sequence[str | None]) -> WorldTerms:
+        """Return the laxest terms over tiers, standings, incidents and limits of holds."""
         bands = [rule["standing"] for rule in self.rules if "standing" in rule and not _counts_incidents(rule)]
         standings = {0, *(v for band in bands for v in band.values())}
         counted = [rule["id"] for rule in self.rules if _counts_incidents(rule)]
@@ -274,6 +275,7 @@ class World:
         )
 
     def _combine_rules(self, rules: Sequence[Data], settled: int, limit: int) -> WorldTerms:
+        """Return the strictest terms of rules that hold together."""
         waived = {m["waives"] for rule in rules for m in rule["measures"] if m["kind"] == "waiver"}
         counting = [
             (m, _is_on_facts(rule))
