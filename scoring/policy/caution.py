@@ -121,6 +121,5 @@ class CautionTable:
 
     @property
     def flow_days(self) -> int:
-        """Return the most days of flow that a rule looks at, or 0."""
         triggers = (rule.trigger for rule in self.rules)
         return max((trigger.window_days for trigger in triggers if isinstance(trigger, Burst | Jump)), default=0)
