@@ -16,7 +16,6 @@ from scoring.policy.measures import (
     SettlementHold,
     Suspension,
     Terms,
-    Waiver,
     combine,
     show_aspect,
 )
@@ -216,25 +215,7 @@ def find_oddities(policy: Policy) -> list[Oddity]:
         ),
         *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(tiers_without_measure)),
         *_find_large_newcomers(book),
-        *_find_rules_reaching_others(book),
     ]
-
-
-def _find_rules_reaching_others(book: RuleBook) -> Iterator[Oddity]:
-    for rule in book.rules:
-        operands = [one.operand for one in rule.conditions if isinstance(one.operand, SettledValue)]
-        strict = [one for one in rule.measures if not isinstance(one, Waiver)]
-        kinds = [one.kind.name.lower() for one in strict if not getattr(one, "product_category", "")]
-        if (
-            not rule.secures
-            and kinds
-            and (named := ", ".join(one.product_category for one in operands if one.product_category))
-        ):
-            text = (
-                f"sellers who never sell {named} get its {', '.join(kinds)}, too; state a value_cap, listing_cap or"
-                f" intake_cap of {named} instead"
-            )
-            yield Oddity("reach", rule.id, text)
 
 
 def _is_added_on_reading(applied: AppliedRule) -> bool:

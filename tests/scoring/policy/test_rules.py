@@ -357,21 +357,6 @@ def test_a_deposit_that_is_placed_buys_terms_and_never_a_tier() -> None:
     assert {len(found) for found in tiers.values()} == {1}
 
 
-def test_a_deposit_for_a_product_category_is_doubted() -> None:
-    watches, deposit = {"below": 900, "product_category": "watches"}, {"kind": "deposit", "amount_minor": 500}
-    far = find_oddities(policy_of(rule("all", HOLD), rule("watches", deposit, settled=watches)))
-    [one] = [odd for odd in far if odd.kind == "reach"]
-    assert one.rule == "watches"
-    assert one.text == (
-        "sellers who never sell watches get its deposit, too; state a value_cap, listing_cap or intake_cap of watches"
-        " instead"
-    )
-    cap = {"kind": "value_cap", "value_minor": 500, "product_category": "watches"}
-    for measure in (cap, {"kind": "waiver", "waives": "deposit"}):
-        near = find_oddities(policy_of(rule("all", HOLD), rule("watches", measure, settled=watches)))
-        assert "reach" not in {odd.kind for odd in near}
-
-
 def test_what_is_stated_in_vain_is_shown() -> None:
     odd = find_oddities(
         policy_of(
