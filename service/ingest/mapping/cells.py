@@ -1,6 +1,5 @@
 import math
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -115,8 +114,8 @@ Change = Callable[[str], str | None]
 
 
 def _read_column_by_table(part: Part, reading: CellReader) -> Value:
-    """Look up a column's text in `map` or the `bands` of a number (else `default`); `plus_days` moves a date,
-    `multiply` multiplies a number and rounds it.
+    """Look up a column's text in `map` (else `default`); `plus_days` moves a date, `multiply` multiplies a number and
+    rounds it.
     """
     column, stated = column_of(part), part.value("default")
     default = None if stated is None else reading.read_constant(part, "default", stated)
@@ -131,8 +130,7 @@ def _read_column_by_table(part: Part, reading: CellReader) -> Value:
             return default or ""
         changed = change(text) if change else text
         if changed is None and default is None:
-            place = "the map" if is_map else "a band: it is below the first one"
-            raise RowRejected(f"{reading.field}: {text!r} in column {column} is not in {place}")
+            raise RowRejected(f"{reading.field}: {text!r} in column {column} is not in the map")
         return (default or "") if changed is None else changed
 
     return read
@@ -144,22 +142,6 @@ def _mapped(part: Part, reading: CellReader) -> Change:
         part.refuse("map", "must be a table of texts and what they stand for")
         return str
     return {key: reading.read_constant(part, f"map.{key}", value) for key, value in texts.items()}.get
-
-
-def _make_bands(part: Part, reading: CellReader) -> Change:
-    bands = part.value("bands")
-    pairs = bands if isinstance(bands, list) else []
-    good = [p for p in pairs if isinstance(p, list) and len(p) == 2 and _is_number(p[0]) and math.isfinite(p[0])]
-    starts = [Decimal(str(start)) for start, _ in good]
-    if not good or len(good) < len(pairs) or starts != sorted(set(starts)):
-        part.refuse("bands", 'must list pairs of a number and the text from it on, rising: [[0, "low"], [28, "high"]]')
-    texts = [reading.read_constant(part, f"bands[{number}]", text) for number, (_, text) in enumerate(good)]
-
-    def change(text: str) -> str | None:
-        place = bisect_right(starts, number(text, reading.field))
-        return texts[place - 1] if place else None
-
-    return change
 
 
 def _move_days(part: Part, reading: CellReader) -> Change:
@@ -189,7 +171,6 @@ def factor_of(part: Part) -> Decimal:
 
 _CHANGES: Mapping[str, Callable[[Part, CellReader], Change]] = {
     "map": _mapped,
-    "bands": _make_bands,
     "plus_days": _move_days,
     "multiply": _make_multiplication,
 }

@@ -195,7 +195,7 @@ def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[
         ),
         (
             {"harm": ["high"]},
-            "files[0].entries[0].harm must be a text, a number, or a table: of column and one of map, bands",
+            "files[0].entries[0].harm must be a text, a number, or a table: of column and one of map, plus_days",
         ),
         (
             {"harm": "{grade"},

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.base.enums import Harm
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, format_time, parse_day, parse_time
 from scoring.entries.entry import Entry
@@ -163,25 +162,6 @@ def test_amounts_become_whole_cents_and_are_summed() -> None:
         assert made(rule, ROW | {"n": "1", "price": text})[0].startswith(f"value_minor: {text!r} is not a number")
 
 
-@pytest.mark.parametrize(
-    ("points", "harm"),
-    [("0", "low"), ("13.9", "low"), ("14", "MEDIUM"), ("27", "MEDIUM"), ("28.0", "HIGH"), ("1e3", "HIGH")],
-)
-def test_the_band_of_a_number_is_the_last_that_it_reaches(points: str, harm: str) -> None:
-    bands = [[0, "low"], [14, "medium"], [28, "high"]]
-    (entry,) = made(VIOLATION | {"harm": {"column": "n", "bands": bands}}, ROW | {"n": points})
-    assert entry.fact.harm is Harm[harm.upper()]
-
-
-def test_a_number_below_every_band_is_told() -> None:
-    bands: dict[str, Any] = {"column": "n", "bands": [[-10, "extreme"], [-4, "medium"]]}
-    rule = VIOLATION | {"harm": bands}
-    assert made(rule, ROW | {"n": "-11"}) == ["harm: '-11' in column n is not in a band: it is below the first one"]
-    assert made(rule, ROW | {"n": "bad"}) == ["harm: 'bad' is not a number"]
-    default = VIOLATION | {"harm": bands | {"default": "low"}}
-    assert [entry.fact.harm for entry in made(default, ROW | {"n": "-11"}, ROW | {"n": ""})] == [Harm.LOW, Harm.LOW]
-
-
 def test_columns_of_another_file_are_joined_by_a_key() -> None:
     (join,) = file_of(VIOLATION, join=[{"path": "o.csv", "on": "order", "key": "id", "take": ["shop", "late"]}]).joins
     others = [{"id": "1", "late": "no", "shop": "x"}, {"id": " 1", "late": "yes", "shop": "x"}]
@@ -223,18 +203,6 @@ def test_a_wrong_file_is_refused_by_its_place(stated: dict[str, Any], message: s
     ("change", "message"),
     [
         ({"occur_time": {"column": "a", "plus_days": 1.5}}, "files[0].entries[0].occur_time.plus_days must be a whole"),
-        ({"harm": {"column": "a", "bands": []}}, "files[0].entries[0].harm.bands must list pairs of a number"),
-        ({"harm": {"column": "a", "bands": [[0, "low", 1]]}}, "files[0].entries[0].harm.bands must list pairs"),
-        ({"harm": {"column": "a", "bands": [["0", "low"]]}}, "files[0].entries[0].harm.bands must list pairs"),
-        ({"harm": {"column": "a", "bands": [[float("nan"), "low"]]}}, "files[0].entries[0].harm.bands must list pairs"),
-        (
-            {"harm": {"column": "a", "bands": [[5, "low"], [5, "high"]]}},
-            "files[0].entries[0].harm.bands must list pairs",
-        ),
-        (
-            {"harm": {"column": "a", "bands": [[0, "low"], [5, "worse"]]}},
-            "files[0].entries[0].harm.bands[1] cannot be used",
-        ),
         ({"harm": {"column": "a", "multiply": "2"}}, "files[0].entries[0].harm.multiply must be a number"),
         (
             {"harm": {"column": "a", "multiply": 2, "plus_days": 1}},
