@@ -38,7 +38,7 @@ class AnswersAtOnce(Protocol):
 @dataclass(slots=True)
 class _Request:
     message: Message
-    find: Callable[[], bytes | None] | None
+    find_response: Callable[[], bytes | None] | None
     """Looks for the response; None if it needs a thread."""
     seller: str
     allowed: tuple[object, Caller | None] = (None, None)
@@ -61,7 +61,7 @@ class AtOnce:
         self._gate = gate
         self._records = records
         self._is_traced = is_traced
-        self._parsed: Callable[[bytes], _Request] = lru_cache(MAX_REQUESTS)(self._parse)
+        self._parse_cached: Callable[[bytes], _Request] = lru_cache(MAX_REQUESTS)(self._parse)
 
     def __call__(self, data: bytes, call: GrpcCall) -> bytes | None:
         """Return the response, counted and logged; None if the request needs a thread or a refusal."""
@@ -80,15 +80,15 @@ class AtOnce:
             return None
         if len(data) > MAX_BYTES:
             return None
-        request = self._parsed(data)
-        if request.find is None:
+        request = self._parse_cached(data)
+        if request.find_response is None:
             return None
         rules = gate.rules
         if request.allowed[0] is not rules or request.allowed[1] is not caller:
             if gate.require(caller, method.name, request.message) is not None:
                 return None
             request.allowed = (rules, caller)
-        response = request.find()
+        response = request.find_response()
         if response is None or not gate.admit_at_once(caller, method.call_class):
             return None
         self._records.end_at_once(method, request.seller, caller, began, call.waited_seconds)

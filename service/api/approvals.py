@@ -68,8 +68,8 @@ class Approvals:
         if row.is_emergency:
             self._report("let in without approval, as an emergency", method=method, right=right.value)
             return Approval()
-        first = "" if self.agreement.person_of else "name the persons in the grants file ([[persons]]), then "
-        text = f"needs the approval of another person ({right.value}); {first}{_REMEDY}"
+        first_step = "" if self.agreement.person_of else "name the persons in the grants file ([[persons]]), then "
+        text = f"needs the approval of another person ({right.value}); {first_step}{_REMEDY}"
         raise ApprovalRequired(text, {"right": right.value, "proposal": "", "persons_missing": str(PERSONS)})
 
     def persons(self, proposal: Proposal) -> list[tuple[str, str]]:
@@ -77,13 +77,13 @@ class Approvals:
         no one.
         """
         agreement = self.agreement
-        behind = agreement.persons_behind(proposal, _list_rights_of(proposal))
+        behind = agreement.persons_behind(proposal, _list_rights_of_request(proposal))
         shown_persons = [agreement.find_person(taken.principal) for taken in proposal.steps]
         return list(zip(shown_persons, behind, strict=True))
 
     def may_see(self, caller: str, proposal: Proposal) -> bool:
         """Return whether a caller has the rights of a proposal's request, or may approve it."""
-        return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _list_rights_of(proposal))
+        return caller == LOCAL_CALLER or self.agreement.may_see(caller, proposal, _list_rights_of_request(proposal))
 
     def _find_right_needing_two(self, method: str, request: Any) -> Right | None:
         agreement, row = self.agreement, METHODS[method]
@@ -94,60 +94,67 @@ class Approvals:
             return None
         if not of_entries:
             return agreement.find_right_needing_two(list_needed_rights(row, request))
-        entries = [entry for entry in request.entries if _may_need_two(entry)]
+        entries = [entry for entry in request.entries if _may_need_two_persons(entry)]
         if not entries:
             return None
         marketplace = parse_marketplace(request.parent, "parent")
-        right = agreement.find_right_needing_two([find_right_to_append(marketplace, entry) for entry in entries])
+        rights = [find_right_to_append(marketplace, entry) for entry in entries]
+        right = agreement.find_right_needing_two(rights)
         if right is None:  # a correction of any measure counts: a suspension's lift may state another kind
             kinds = self._find_corrected_kinds(marketplace, request.entries)
-            right = agreement.find_right_needing_two([NeededRight(RIGHT_OF_KIND[kind], marketplace) for kind in kinds])
+            rights = [NeededRight(RIGHT_OF_KIND[kind], marketplace) for kind in kinds]
+            right = agreement.find_right_needing_two(rights)
         return right
 
     def _find_corrected_kinds(self, marketplace: str, entries: Any) -> set[Kind]:
-        keys = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
+        """Return which of overrides and measures the entries correct; both if a corrected entry is unknown."""
+        facts = {entry.entry_id: entry.WhichOneof("fact") for entry in entries}
         corrected = {entry.correction.entry for entry in entries if entry.WhichOneof("fact") == _CORRECTION}
-        unknown = corrected - keys.keys()
-        recorded = self._ledger.entries.find_kinds(marketplace, sorted(unknown)) if unknown else {}
-        if unknown - recorded.keys():
+        elsewhere = corrected - facts.keys()
+        recorded = self._ledger.entries.find_kinds(marketplace, sorted(elsewhere)) if elsewhere else {}
+        if elsewhere - recorded.keys():
             return set(_CORRECTED_AS_MADE)
-        keys_found = {keys[name] for name in corrected - unknown}
-        return {kind for kind in _CORRECTED_AS_MADE if KINDS[kind].key in keys_found or int(kind) in recorded.values()}
+        corrected_here = {facts[entry_id] for entry_id in corrected - elsewhere}
+        return {
+            kind for kind in _CORRECTED_AS_MADE if KINDS[kind].key in corrected_here or int(kind) in recorded.values()
+        }
 
-    def _use_proposal(self, caller: str, method: str, request: Message, named: str, right: Right | None) -> Approval:
-        marketplace, proposal = parse_proposal(named, "proposal")
+    def _use_proposal(self, caller: str, method: str, request: Message, name: str, right: Right | None) -> Approval:
+        marketplace, proposal_id = parse_proposal(name, "proposal")
         # One answer for all: it hides from callers without the right which proposals exist.
-        text = f"no proposal {named} holds just this request, to the last field; {_REMEDY}"
-        unfit = ApprovalRequired(text, _metadata(right, named, 0))
+        text = f"no proposal {name} holds just this request, to the last field; {_REMEDY}"
+        mismatch = ApprovalRequired(text, _error_metadata(right, name, 0))
         parent = getattr(request, "parent", "")
         if marketplace != (parse_marketplace(parent, "parent") if parent else ""):
-            raise unfit
+            raise mismatch
 
-        def check(stored: Proposal) -> bool:
+        def require_usable(stored: Proposal) -> bool:
             if not is_request(stored, method, request):
-                raise unfit
-            self._require_proven(named, stored)
+                raise mismatch
+            self._require_proven(name, stored)
             require_open(stored)
             missing = PERSONS - sum(1 for _, behind in self.persons(stored) if behind)
             if missing > 0:
-                text = f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {named}; then call again"
-                raise ApprovalRequired(text, _metadata(right, named, missing))
-            return not stored.has_step(ProposalStep.USED)
+                text = (
+                    f"needs {missing} more {'person' if missing == 1 else 'persons'} to approve {name}; then call again"
+                )
+                raise ApprovalRequired(text, _error_metadata(right, name, missing))
+            return not stored.has_step(ProposalStep.USED)  # False: the use is on record already
 
         try:
-            before = self._ledger.proposals.find(marketplace, proposal)
-            if not is_request(before, method, request):
-                raise unfit
-            self._require_proven(named, before)  # without the lock, so that little is left to prove under it
-            used = NewStep(ProposalStep.USED, caller)
-            found = self._ledger.proposals.take_step(marketplace, proposal, used, check)
+            unlocked = self._ledger.proposals.find(marketplace, proposal_id)
+            if not is_request(unlocked, method, request):
+                raise mismatch
+            self._require_proven(name, unlocked)  # without the lock, so that little is left to prove under it
+            use = NewStep(ProposalStep.USED, caller)
+            proposal = self._ledger.proposals.take_step(marketplace, proposal_id, use, require_usable)
         except ProposalNotFound:
-            raise unfit from None
-        counted = [step for step, (_, behind) in zip(found.steps, self.persons(found), strict=True) if behind]
+            raise mismatch from None
+        counted = [step for step, (_, behind) in zip(proposal.steps, self.persons(proposal), strict=True) if behind]
         return Approval(
-            proposal=named,
-            basis={} if found.content is None else found.content.basis,
-            author=found.steps[0].principal,
+            proposal=name,
+            basis={} if proposal.content is None else proposal.content.basis,
+            author=proposal.steps[0].principal,
             approvers=tuple(step.principal for step in counted if step.step is ProposalStep.APPROVED),
         )
 
@@ -158,11 +165,12 @@ class Approvals:
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
 
-        def note(sequence: int, _: int) -> None:
+        def note_proven(sequence: int, _: int) -> None:
             self._proven[proof_key] = sequence
             current_call().require_caller()
 
-        report = self._ledger.seals.verify([], note, self._proven.get(proof_key, proposal.number - 1) + 1)
+        first_unproven = self._proven.get(proof_key, proposal.number - 1) + 1
+        report = self._ledger.seals.verify([], note_proven, first_unproven)
         if report.mismatch is not None:
             text = (
                 f"{name} is not proven: since it was proposed, entry {report.mismatch.sequence} of the ledger is not as it"
@@ -171,7 +179,7 @@ class Approvals:
             raise ProposalClosed(text, {"proposal": name, "state": "ALTERED"})
 
 
-def _may_need_two(entry: entry_pb2.Entry) -> bool:
+def _may_need_two_persons(entry: entry_pb2.Entry) -> bool:
     """Return whether a rule of four eyes can cover an entry: of measures, one that imposes or updates a suspension."""
     measure = entry.measure
     suspends = measure.measure_kind == entry_pb2.MEASURE_KIND_SUSPENSION
@@ -207,15 +215,15 @@ def add_name_to_not_found(name: str) -> Iterator[None]:
         raise
 
 
-def _list_rights_of(proposal: Proposal) -> list[NeededRight]:
+def _list_rights_of_request(proposal: Proposal) -> list[NeededRight]:
     if proposal.content is None:
         return []
     method = proposal.content.method
     return list_needed_rights(METHODS[method], request_of(method, proposal.content.request))
 
 
-def _metadata(right: Right | None, name: str, missing: int) -> dict[str, str]:
-    return {"right": "" if right is None else right.value, "proposal": name, "persons_missing": str(missing)}
+def _error_metadata(right: Right | None, proposal_name: str, missing: int) -> dict[str, str]:
+    return {"right": "" if right is None else right.value, "proposal": proposal_name, "persons_missing": str(missing)}
 
 
 _REMEDY = (

@@ -48,7 +48,7 @@ RIVAL_SECONDS = 60.0
 
 _OK = Status()
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
-_NOTHING = ExitStack()
+_EMPTY_STACK = ExitStack()
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 
@@ -76,22 +76,22 @@ class Calls:
 
         Streaming methods use `streams`. Raises TypeError if a method has no implementation or no row in `METHODS`.
         """
-        require_rows([_name_of(descriptor) for descriptor in service.methods])
+        require_rows([_qualify_method_name(descriptor) for descriptor in service.methods])
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         for descriptor in service.methods:
             implementation = getattr(servicer, descriptor.name, None)
             if implementation is None:
                 raise TypeError(f"{type(servicer).__name__} does not implement {descriptor.full_name}")
-            method = _method_of(descriptor)
+            method = _describe_method(descriptor)
             if method.gives_stream:
-                handlers[descriptor.name] = self._stream_handler(descriptor, method, implementation, streams)
+                handlers[descriptor.name] = self._make_stream_handler(descriptor, method, implementation, streams)
                 continue
-            behaviour = self._traced(descriptor, self._behaviour(method, implementation))
+            behaviour = self._add_tracing(descriptor, self._make_behaviour(method, implementation))
             find = servicer.find_answer_at_once(descriptor.name) if isinstance(servicer, AnswersAtOnce) else None
             is_traced = self._tracing is not None
             at_once = AtOnce(method, find, self._gate, self.records, is_traced) if find is not None else None
             run_in_pool(behaviour, pools[METHODS[method.name].pool], method, at_once)
-            handlers[descriptor.name] = _handler_of(descriptor, behaviour)
+            handlers[descriptor.name] = _make_grpc_handler(descriptor, behaviour)
         return handlers
 
     def wait_until_idle(self, seconds: float) -> dict[str, int]:
@@ -100,7 +100,7 @@ class Calls:
             self._ended.wait_for(lambda: not self._running, seconds)
             return dict(self._running)
 
-    def _behaviour(self, method: Method, implementation: Callable[[Any], Message | bytes]) -> Behaviour:
+    def _make_behaviour(self, method: Method, implementation: Callable[[Any], Message | bytes]) -> Behaviour:
         def behave(data: bytes, context: grpc.ServicerContext) -> bytes:
             with _CallScope(self, method, context, None) as served:
                 response = implementation(self._take_request(served, data, context))
@@ -112,7 +112,7 @@ class Calls:
 
         return behave
 
-    def _stream_handler(
+    def _make_stream_handler(
         self,
         descriptor: MethodDescriptor,
         method: Method,
@@ -120,10 +120,12 @@ class Calls:
         streams: Streams,
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behave(incoming: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            with ExitStack() as seated, _CallScope(self, method, context, streams) as served:
-                recheck = partial(self._recheck, served, context)
-                messages = streams.messages(incoming, recheck) if method.takes_stream else [incoming]
-                requests = self._requests(served, messages, context, lambda: seated.enter_context(streams.share()))
+            with ExitStack() as held_share, _CallScope(self, method, context, streams) as served:
+                recheck_grants = partial(self._recheck_grants, served, context)
+                messages = streams.read_messages(incoming, recheck_grants) if method.takes_stream else [incoming]
+                requests = self._take_requests(
+                    served, messages, context, lambda: held_share.enter_context(streams.take_share())
+                )
                 with closing(implementation(requests if method.takes_stream else next(requests))) as responses:
                     for response in responses:
                         if method.takes_stream:
@@ -133,17 +135,17 @@ class Calls:
                         self.records.count_message(served, "sent")
                         yield response.SerializeToString()
 
-        behaviour = self._traced(descriptor, behave)
+        behaviour = self._add_tracing(descriptor, behave)
         run_in_pool(behaviour, streams.pool, method)
-        return _handler_of(descriptor, behaviour)
+        return _make_grpc_handler(descriptor, behaviour)
 
-    def _traced(self, method: MethodDescriptor, behaviour: Any) -> Any:
+    def _add_tracing(self, method: MethodDescriptor, behaviour: Any) -> Any:
         if self._tracing is None:
             return behaviour
         path = f"/{method.containing_service.full_name}/{method.name}"
-        return self._tracing.traced(path, _handler_of(method, behaviour))
+        return self._tracing.traced(path, _make_grpc_handler(method, behaviour))
 
-    def _admit(
+    def _identify_and_admit(
         self, served: ServedCall, context: grpc.ServicerContext, streams: Streams | None, stack: ExitStack
     ) -> None:
         method = served.method
@@ -152,21 +154,21 @@ class Calls:
         self._gate.require_anything(served.caller, method.name)
         if streams is not None:
             limits = self._gate.stream_limits(served.caller)
-            stack.enter_context(streams.place(limits if self._gate.has_grants else {_client_of(context): 0}))
+            stack.enter_context(streams.occupy_place(limits if self._gate.has_grants else {_name_peer(context): 0}))
             stack.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
 
-    def _requests(
+    def _take_requests(
         self,
         served: ServedCall,
         messages: Iterable[bytes],
         context: grpc.ServicerContext,
-        take_seat: Callable[[], object] | None,
+        take_share: Callable[[], object] | None,
     ) -> Iterator[Message]:
         parent = ""
         for data in messages:
             self.records.count_message(served, "received")
-            request: Any = self._take_request(served, data, context, parent, take_seat)
-            take_seat = None
+            request: Any = self._take_request(served, data, context, parent, take_share)
+            take_share = None
             if served.method.takes_stream:
                 parent = request.parent
             yield request
@@ -177,7 +179,7 @@ class Calls:
         data: bytes,
         context: grpc.ServicerContext,
         parent: str = "",
-        take_seat: Callable[[], object] | None = None,
+        take_share: Callable[[], object] | None = None,
     ) -> Message:
         method = served.method
         require_few_fields(data, method.nested)
@@ -186,9 +188,9 @@ class Calls:
             request.parent = request.parent or parent
         served.request = request
         self._authorise(served, context)
-        self._note_marketplace(served.call, request)
-        if take_seat is not None:
-            take_seat()
+        self._note_rival_calls(served.call, request)
+        if take_share is not None:
+            take_share()
         if served.caller is not None:
             if method.has_entries and (entries := request.entries):
                 self._gate.admit_entries(served.caller, method.name, method.call_class, len(entries), context)
@@ -196,7 +198,7 @@ class Calls:
             served.audited = self._gate.audit_request(served.caller, method.name, request, served.call.approval)
         return cast(Message, request)
 
-    def _note_marketplace(self, call: Call, request: Any) -> None:
+    def _note_rival_calls(self, call: Call, request: Any) -> None:
         names = (getattr(request, field, "") for field in ("parent", "seller", "name"))
         call.marketplace = find_marketplace(next(filter(None, names), ""))
         if not is_id(call.marketplace):
@@ -226,7 +228,7 @@ class Calls:
             call.own_names, call.shared_names = served.caller.own_names, served.caller.shared_names
         served.rules = rules
 
-    def _recheck(self, served: ServedCall, context: grpc.ServicerContext) -> None:
+    def _recheck_grants(self, served: ServedCall, context: grpc.ServicerContext) -> None:
         served.caller = self._gate.identify(context)
         if self._gate.rules is not served.rules:
             self._gate.require_anything(served.caller, served.method.name)
@@ -259,14 +261,15 @@ class _CallScope:
     one line, and counts.
     """
 
-    __slots__ = ("_calls", "_context", "_held", "_served", "_streams", "_token")
+    __slots__ = ("_calls", "_context", "_entered", "_served", "_streams", "_token")
 
     def __init__(self, calls: Calls, method: Method, context: grpc.ServicerContext, streams: Streams | None) -> None:
         self._calls = calls
         self._context = context
         self._streams = streams
-        self._held = _NOTHING if streams is None else ExitStack()
-        self._served = ServedCall(method, _call_of(context))
+        self._entered = _EMPTY_STACK if streams is None else ExitStack()
+        self._served = ServedCall(method, _make_call(context))
+        self._token: Any = None
 
     def __enter__(self) -> ServedCall:
         served = self._served
@@ -275,7 +278,7 @@ class _CallScope:
         self._calls._count_running(served.method.name, 1)
         self._token = begin_answering(served.call)
         try:
-            self._calls._admit(served, self._context, self._streams, self._held)
+            self._calls._identify_and_admit(served, self._context, self._streams, self._entered)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -287,7 +290,7 @@ class _CallScope:
         """End the call, also when gRPC closes a stream's generator because the client is gone."""
         calls, served, context = self._calls, self._served, self._context
         if self._streams is not None:
-            self._held.close()
+            self._entered.close()
         end_answering(self._token)
         status, details, is_awaited = _OK, _NO_DETAILS, True
         if isinstance(error, Exception):
@@ -323,7 +326,7 @@ class _CallScope:
             self._calls._gate.record_refusal(self._served.caller, method.name, method.call_class, self._context)
 
 
-def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _make_grpc_handler(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHandler[bytes, bytes]":
     if method.client_streaming:  # each of these also streams its answers
         return grpc.stream_stream_rpc_method_handler(behaviour, None, None)
     if method.server_streaming:
@@ -331,12 +334,12 @@ def _handler_of(method: MethodDescriptor, behaviour: Any) -> "grpc.RpcMethodHand
     return grpc.unary_unary_rpc_method_handler(behaviour, None, None)
 
 
-def _name_of(method: MethodDescriptor) -> str:
+def _qualify_method_name(method: MethodDescriptor) -> str:
     return f"{method.containing_service.name}/{method.name}"
 
 
-def _method_of(method: MethodDescriptor) -> Method:
-    name = _name_of(method)
+def _describe_method(method: MethodDescriptor) -> Method:
+    name = _qualify_method_name(method)
     return Method(
         name=name,
         request_type=GetMessageClass(method.input_type),
@@ -354,13 +357,13 @@ def class_of(name: str) -> str:
     return Pool.SLOW.value if pool in {Pool.REVIEW, Pool.BATCH} else pool.value
 
 
-def _client_of(context: grpc.ServicerContext) -> str:
+def _name_peer(context: grpc.ServicerContext) -> str:
     if names := context.peer_identities():
         return b" ".join(names).decode("utf-8", "replace")
     return str(context.peer()).rpartition(":")[0]
 
 
-def _call_of(context: grpc.ServicerContext) -> Call:
+def _make_call(context: grpc.ServicerContext) -> Call:
     def seconds_left() -> float:
         seconds = context.time_remaining()
         return inf if seconds > NO_DEADLINE_SECONDS else seconds

@@ -104,14 +104,14 @@ LOCAL_CALLER = Caller((LOCAL,))
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _RememberedCaller:
     caller: Caller
     rules: Rules
     until: float
     """Expiry, in seconds since 1970."""
     verified: VerifiedToken | None
 
-    def holds(self, rules: Rules, now: float) -> bool:
+    def is_valid(self, rules: Rules, now: float) -> bool:
         return rules is self.rules and now < self.until and (self.verified is None or self.verified.is_current)
 
 
@@ -141,7 +141,7 @@ class CallGate:
         self._is_mesh = is_mesh
         self._audit = audit
         self._certificates = Certificates()
-        self._known: dict[tuple[bytes, str], _Known] = {}
+        self._known: dict[tuple[bytes, str], _RememberedCaller] = {}
         self.turnstile = Turnstile(
             is_known=lambda certificate, shown: (certificate, shown) in self._known,
             is_plausible=self._is_plausible,
@@ -166,16 +166,16 @@ class CallGate:
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
-        key = self._shown_by(context)
+        key = self._read_credentials(context)
         rules = self._grants.rules
-        remembered = self._known.get(key)
-        if remembered is None or not remembered.holds(rules, time()):
+        remembered_caller = self._known.get(key)
+        if remembered_caller is None or not remembered_caller.is_valid(rules, time()):
             self._known.pop(key, None)
-            remembered = self._identify(rules, *key)
+            remembered_caller = self._verify_credentials(rules, *key)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = remembered
-        return remembered.caller
+            self._known[key] = remembered_caller
+        return remembered_caller.caller
 
     def _is_plausible(self, header: str) -> bool:
         scheme, _, token = header.partition(" ")
@@ -188,25 +188,29 @@ class CallGate:
         """
         if self._grants is None or self._is_by_socket(context):
             return LOCAL_CALLER
-        remembered = self._known.get(self._shown_by(context))
-        return remembered.caller if remembered is not None and remembered.holds(self._grants.rules, time()) else None
+        remembered_caller = self._known.get(self._read_credentials(context))
+        return (
+            remembered_caller.caller
+            if remembered_caller is not None and remembered_caller.is_valid(self._grants.rules, time())
+            else None
+        )
 
     def _is_by_socket(self, context: grpc.ServicerContext) -> bool:
         return self._has_socket and context.peer().startswith("unix:")
 
-    def _shown_by(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
+    def _read_credentials(self, context: grpc.ServicerContext) -> tuple[bytes, str]:
         properties = connection_of(context)
         pems, header = properties.get(b"x509_pem_cert"), authorization_of(context)
         if header and not self._is_mesh and properties.get(b"transport_security_type") != [b"ssl"]:
             raise unauthenticated("a token is taken over TLS alone")
         return (pems[0] if pems else b""), header
 
-    def _identify(self, rules: Rules, pem: bytes, header: str) -> "_Known":
-        certificate = self._certificate([pem] if pem else None)
+    def _verify_credentials(self, rules: Rules, pem: bytes, header: str) -> "_RememberedCaller":
+        certificate = self._read_certificate([pem] if pem else None)
         principals = [] if certificate is None else [certificate.principal]
         verified = None
         if header:
-            verified = _verified(rules, bearer_token(header), certificate)
+            verified = _verify_token(rules, bearer_token(header), certificate)
             principals.append(verified.principal)
         if not principals:
             raise unauthenticated("the call shows neither a client certificate nor a bearer token")
@@ -215,7 +219,9 @@ class CallGate:
             until = min(until, verified.until)
         names = [principal.name for principal in principals]
         own_names, shared_names = rules.agreement.names_of_persons(names), rules.agreement.find_shared_names(names)
-        return _Known(Caller(tuple(principals), own_names, shared_names, rules.grants), rules, until, verified)
+        return _RememberedCaller(
+            Caller(tuple(principals), own_names, shared_names, rules.grants), rules, until, verified
+        )
 
     def require(self, caller: Caller, method: str, request: Message) -> frozenset[str] | None:
         """Raise PermissionDenied, before any lookup, if a request is not granted; return the sellers that its answer
@@ -277,7 +283,7 @@ class CallGate:
             seconds = self._grants.rules.limits.take_call(caller.names, call_class)
             if seconds > 0:
                 self.record_excess(caller, method, context, seconds)
-                raise _excess(seconds, "calls")
+                raise _limit_error(seconds, "calls")
 
     def admit_entries(
         self, caller: Caller, method: str, call_class: str, count: int, context: grpc.ServicerContext
@@ -289,7 +295,7 @@ class CallGate:
             if seconds > 0:  # a smaller batch may fit sooner; the refused batch has been parsed, at a cost
                 shortest = limits.entries_wait(caller.names, call_class)
                 self.record_excess(caller, method, context, shortest, weight=1 + count / ENTRIES_A_REFUSAL)
-                raise _excess(seconds, "entries")
+                raise _limit_error(seconds, "entries")
 
     def record_excess(
         self, caller: Caller, method: str, context: grpc.ServicerContext, seconds: float, weight: float = 1.0
@@ -320,7 +326,7 @@ class CallGate:
             pems = connection_of(context).get(b"x509_pem_cert")
             name = ""
             with suppress(Unauthenticated):
-                if certificate := self._certificate(pems):
+                if certificate := self._read_certificate(pems):
                     name = certificate.principal.name
                     self._grants.rules.limits.take_call([name], call_class)
             token = digest_of(context.invocation_metadata() or ())
@@ -353,12 +359,17 @@ class CallGate:
             rights.add(row.right)
         if not rights:
             return None
-        names, marketplace = sorted(right.value for right in rights), needed[0].marketplace
+        marketplace = needed[0].marketplace
         where: dict[str, Any] = {"marketplace": marketplace} if marketplace else {}
-        acted = list_objects(request, marketplace)
-        by = {} if approval is None else {"approval": asdict(approval) if approval.proposal else "emergency"}
+        approved = {} if approval is None else {"approval": asdict(approval) if approval.proposal else "emergency"}
         line = self._audit.write(
-            event="call", caller=caller.name, method=method, rights=names, **where, acted=acted, **by
+            event="call",
+            caller=caller.name,
+            method=method,
+            rights=sorted(right.value for right in rights),
+            **where,
+            acted=list_objects(request, marketplace),
+            **approved,
         )
         return AuditedCall(line, where)
 
@@ -368,7 +379,7 @@ class CallGate:
             results = {} if response is None else list_results(response)
             self._audit.write(event="end", call=audited.line, code=code, **audited.where, **results)
 
-    def _certificate(self, pems: list[bytes] | None) -> Certificate | None:
+    def _read_certificate(self, pems: list[bytes] | None) -> Certificate | None:
         if not pems:
             return None
         try:
@@ -377,12 +388,12 @@ class CallGate:
             raise unauthenticated(str(error)) from None
 
 
-def _excess(seconds: float, unit: str) -> TooManyCalls:
+def _limit_error(seconds: float, unit: str) -> TooManyCalls:
     text = f"this caller makes more {unit} a second than the server's grants file allows it; go on in {seconds:.3f} s"
     return TooManyCalls(text, {"limit": unit}, seconds=seconds)
 
 
-def _verified(rules: Rules, token: str, certificate: Certificate | None) -> VerifiedToken:
+def _verify_token(rules: Rules, token: str, certificate: Certificate | None) -> VerifiedToken:
     try:
         return rules.tokens.verify(token, certificate.thumbprint if certificate else None)
     except TokenRefused as error:

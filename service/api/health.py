@@ -40,18 +40,18 @@ class _WatchContext:
     def add_callback(self, callback: Callable[[], None]) -> bool:
         """Call `callback` in the pool when the watch ends; return False if it has ended."""
 
-        def tell() -> None:
+        def submit_callback() -> None:
             with suppress(RuntimeError):  # the pool is shut down
                 self._pool.submit(callback)
 
-        return bool(self._context.add_callback(tell))
+        return bool(self._context.add_callback(submit_callback))
 
 
 class Health(Collector):
     """The health of `services`, by full name, as of the last `ask`, which raises if the ledger does not answer.
 
-    The caller shuts down `pool`, whose threads answer. `without`: by service, whether it can answer without the ledger;
-    others need it.
+    The caller shuts down `pool`, whose threads answer. `can_answer_alone`: by service, whether it can answer without the
+    ledger; others need it.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Health(Collector):
         ask: Callable[[], object],
         log: Log,
         pool: ThreadPoolExecutor,
-        without: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
+        can_answer_alone: Mapping[str, Callable[[], bool]] = MappingProxyType({}),
     ) -> None:
         self._services = dict.fromkeys(services, True)
-        self._ask = ask
+        self._ask_ledger = ask
         self._log = log
-        self._without = without
+        self._can_answer_alone = can_answer_alone
         self._servicer = HealthServicer()
         self._pool = pool
         self._is_ending = threading.Event()
@@ -122,11 +122,11 @@ class Health(Collector):
             elif problem != before:
                 self._log.error("ledger does not answer", problem=problem)
             before = problem
-            self._state(not problem)
+            self._update_services(not problem)
 
-    def _state(self, is_answering: bool) -> None:
+    def _update_services(self, is_answering: bool) -> None:
         for service, was_serving in self._services.items():
-            is_serving = is_answering or (service in self._without and self._without[service]())
+            is_serving = is_answering or (service in self._can_answer_alone and self._can_answer_alone[service]())
             if is_serving != was_serving:
                 self._services[service] = is_serving
                 status = HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING
@@ -134,7 +134,7 @@ class Health(Collector):
 
     def _find_problem(self) -> str:
         try:
-            self._ask()
+            self._ask_ledger()
         except Exception as error:  # noqa: BLE001 (whatever it is, the services have no ledger)
             return outage_of(error) if isinstance(error, LedgerUnavailable) else type(error).__name__
         return ""

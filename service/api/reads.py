@@ -20,7 +20,7 @@ DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 NO_CUT = Cut(0, 0, 0)
 
-_CUT = struct.Struct(">qqq")
+_CUT_FORMAT = struct.Struct(">qqq")
 _BINDING_BYTES = 12
 
 
@@ -29,7 +29,7 @@ class Reads:
     ledger: Ledger
     tail: Tail
 
-    def settled(self) -> int:
+    def find_settled_time(self) -> int:
         """Return a time in microseconds; all entries recorded before it are in later cuts. 0: unknown."""
         return self.ledger.clock.settled() or 0
 
@@ -57,11 +57,11 @@ class Reads:
             raise invalid("at_least_sequence", text)
         return cut
 
-    def page(self, request: Any, is_after: Callable[[str], bool]) -> "ListPage":
-        """Return the page of a list, as of the first page's cut; raises as `page_of`."""
-        return page_of(request, is_after, lambda: self.cut(request), self.has_given)
+    def page(self, request: Any, is_place: Callable[[str], bool]) -> "ListPage":
+        """Return the page of a list, as of the first page's cut; raises as `parse_page`."""
+        return parse_page(request, is_place, lambda: self.cut(request), self.can_be_own)
 
-    def has_given(self, cut: Cut) -> bool:
+    def can_be_own(self, cut: Cut) -> bool:
         """Return whether this ledger can have given the cut in a page token.
 
         It must give the same known time and sequence for the cut's times. The cut's clock may have been up to SKEW
@@ -90,8 +90,8 @@ class ListPage:
 
     def make_token(self, after: object) -> str:
         """Return the next page's token; `after`: this page's last id or sequence."""
-        body = _CUT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
-        return base64.urlsafe_b64encode(_binding(self.request, body) + body).decode()
+        body = _CUT_FORMAT.pack(self.cut.observe_time, self.cut.known_time, self.cut.sequence) + str(after).encode()
+        return base64.urlsafe_b64encode(_compute_binding(self.request, body) + body).decode()
 
 
 def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
@@ -101,17 +101,17 @@ def page_limit(page_size: int, default: int = DEFAULT_PAGE) -> int:
     return min(page_size or default, MAX_PAGE)
 
 
-def page_of(
+def parse_page(
     request: Any,
-    is_after: Callable[[str], bool],
+    is_place: Callable[[str], bool],
     first_cut: Callable[[], Cut] = lambda: NO_CUT,
-    has_given: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
+    can_be_own: Callable[[Cut], bool] = lambda cut: cut == NO_CUT,
 ) -> ListPage:
     """Return the page that a list request asks for.
 
-    `is_after`: whether a token of this list may go on after a text. `first_cut` gives the first page's cut, `has_given`
-    whether a cut can be genuine; lists outside the ledger have neither. The token binds all parameters except
-    `page_size` (AIP-158). Raises InvalidInput for `page_size` or `page_token`.
+    `is_place`: whether a text can be the last id or number of a page. `first_cut` gives the first page's cut,
+    `can_be_own` whether this ledger can have given a cut; lists outside the ledger have neither. The token binds all
+    parameters except `page_size` (AIP-158). Raises InvalidInput for `page_size` or `page_token`.
     """
     limit = page_limit(request.page_size)
     if not request.page_token:
@@ -121,10 +121,10 @@ def page_of(
     except ValueError:
         token = b""
     body = token[_BINDING_BYTES:]
-    after = body[_CUT.size :].decode(errors="replace")
-    if token[:_BINDING_BYTES] == _binding(request, body) and len(body) > _CUT.size and is_after(after):
-        cut = Cut(*_CUT.unpack_from(body))
-        if has_given(cut):
+    after = body[_CUT_FORMAT.size :].decode(errors="replace")
+    if token[:_BINDING_BYTES] == _compute_binding(request, body) and len(body) > _CUT_FORMAT.size and is_place(after):
+        cut = Cut(*_CUT_FORMAT.unpack_from(body))
+        if can_be_own(cut):
             return ListPage(request, cut, after, limit)
     text = "must be the next_page_token of the page before, with all else but page_size as in that request"
     raise invalid("page_token", text)
@@ -135,7 +135,7 @@ def is_number(text: str) -> bool:
     return re.fullmatch("[0-9]{1,18}", text) is not None
 
 
-def _binding(request: Any, body: bytes) -> bytes:
+def _compute_binding(request: Any, body: bytes) -> bytes:
     """Return a checksum that ties a token to its request, caller and visible sellers.
 
     A forged token shows only what its maker may list.

@@ -107,6 +107,7 @@ class Server:
         self.address = ""
         self.metrics_address = ""
         """Empty if turned off."""
+        self.handlers: dict[str, Any] = {}
         self.unfinished: dict[str, int] = {}
         """Unended calls by method, once stopped; this process then cannot end by itself."""
         self.log = log or make_log(level=settings.log_level, is_deferred=True)
@@ -155,7 +156,7 @@ class Server:
             NetworkServicer(ledger, scorer, reads, settings.data_dir / "checkpoint-key.pem"),
         )
         health = self._pools[Pool.HEALTH]
-        self._health = Health(services, ledger.database.ping, self.log, health, self._answering_without())
+        self._health = Health(services, ledger.database.ping, self.log, health, self._list_services_without_ledger())
         self._health.add_to(self._grpc)
         self._registry.register(self._health)
 
@@ -181,12 +182,11 @@ class Server:
         self._registry.register(BookMetrics(book))
         return book
 
-    def _answering_without(self) -> dict[str, Callable[[], bool]]:
+    def _list_services_without_ledger(self) -> dict[str, Callable[[], bool]]:
         return {MODEL_SERVICE: lambda: True} | ({SCORE_SERVICE: self.book.can_answer} if self.book else {})
 
     def _register(self, *servicers: object) -> list[str]:
         names = []
-        self.handlers: dict[str, Any] = {}
         for servicer in servicers:
             name = type(servicer).__name__.removesuffix("r")  # LedgerServicer implements LedgerService
             service = descriptor_pool.Default().FindServiceByName(f"sellertrust.v1.{name}")
@@ -204,18 +204,18 @@ class Server:
         settings = self.settings
         try:
             if self._grants is not None:
-                self._require_names(self._grants)
+                self._require_identifiable_callers(self._grants)
                 self._grants.start()
             if settings.metrics_address:  # first, since gRPC keeps a port that it took and never served
-                self.metrics_address = self._offer_metrics(settings.metrics_address)
+                self.metrics_address = self._open_metrics_port(settings.metrics_address)
             self.address = self._listen(settings.address)
             if settings.socket is not None:
-                self._listen_locally(settings.socket)
+                self._listen_on_socket(settings.socket)
             with tempfile.TemporaryDirectory() as folder:
                 own_socket = f"unix:{folder}/own"
                 self._grpc.add_insecure_port(own_socket)
                 self._grpc.start()
-                self._require_bounds(own_socket)
+                self._require_handover(own_socket)
         except BaseException:
             self.stop(grace_seconds=0)
             raise
@@ -225,7 +225,7 @@ class Server:
         self.log.info("serving", address=self.address, metrics=self.metrics_address, tls=isinstance(settings.tls, Path))
         return self.address
 
-    def _require_bounds(self, target: str) -> None:
+    def _require_handover(self, target: str) -> None:
         with grpc.insecure_channel(target) as channel, suppress(grpc.RpcError):
             HealthStub(channel).Check(HealthCheckRequest(), timeout=OWN_CALL_SECONDS)
         require_handover(self._pools[Pool.HEALTH])
@@ -296,24 +296,24 @@ class Server:
             raise probe_listening_error(address, "SELLERTRUST_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{port}"
 
-    def _listen_locally(self, path: Path) -> None:
-        before = os.umask(0o077)
+    def _listen_on_socket(self, path: Path) -> None:
+        umask_before = os.umask(0o077)
         try:
             self._grpc.add_insecure_port(f"unix:{path}")
         except RuntimeError:
             raise ConfigurationWrong(f"cannot listen on {path}; name another path by SELLERTRUST_SOCKET") from None
         finally:
-            os.umask(before)
+            os.umask(umask_before)
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             raise ConfigurationWrong(
                 f"{path} has the mode {mode:o}, by which others can open it; it needs a folder of Unix"
             )
 
-    def _require_names(self, grants: GrantsFile) -> None:
+    def _require_identifiable_callers(self, grants: GrantsFile) -> None:
         settings = self.settings
-        has_other_door = settings.socket is not None and is_loopback(settings.address)
-        if not settings.server_file("client-ca.crt") and not grants.rules.has_issuers and not has_other_door:
+        has_own_socket = settings.socket is not None and is_loopback(settings.address)
+        if not settings.server_file("client-ca.crt") and not grants.rules.has_issuers and not has_own_socket:
             raise ConfigurationWrong(
                 "SELLERTRUST_GRANTS is set, and nobody can show who calls; ask for client certificates: add"
                 " client-ca.crt to the folder SELLERTRUST_TLS, or name issuers of tokens in the grants file"
@@ -332,7 +332,7 @@ class Server:
         else:
             self.log.info(event)
 
-    def _offer_metrics(self, address: str) -> str:
+    def _open_metrics_port(self, address: str) -> str:
         host, port = host_and_port(address)
         try:
             self._metrics = MetricsPort(host, port, self._registry)

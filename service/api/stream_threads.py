@@ -33,18 +33,18 @@ class Streams:
         self._waiting: set[threading.Event] = set()
 
     @contextmanager
-    def place(self, clients: Mapping[str, int]) -> Iterator[None]:
+    def occupy_place(self, clients: Mapping[str, int]) -> Iterator[None]:
         """Occupy a place for a stream of these clients for the `with` block; raise TooManyCalls if none is free.
 
         `clients`: by name, the most streams of each if lower than `client_limit`; 0: no lower limit.
         """
         with self._lock:
             if len(self._open) >= self._limit:
-                raise _too_many("", self._limit)
+                raise _too_many_streams_error("", self._limit)
             for client, own_limit in clients.items():
-                may_have = min(self._client_limit, own_limit or self._client_limit)
-                if sum(client in names for names in self._open.values()) >= may_have:
-                    raise _too_many(" of this client", may_have)
+                limit = min(self._client_limit, own_limit or self._client_limit)
+                if sum(client in names for names in self._open.values()) >= limit:
+                    raise _too_many_streams_error(" of this client", limit)
             token = object()
             self._open[token] = frozenset(clients)
         try:
@@ -53,11 +53,11 @@ class Streams:
             with self._lock:
                 del self._open[token]
 
-    def share(self) -> AbstractContextManager[None]:
+    def take_share(self) -> AbstractContextManager[None]:
         """Raises TooManyCalls beyond the marketplace's share."""
-        return self._seats.require(partial(_too_many, " of this marketplace beside others"))
+        return self._seats.require(partial(_too_many_streams_error, " of this marketplace beside others"))
 
-    def messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
+    def read_messages(self, incoming: Iterator[bytes], check: Callable[[], object]) -> Iterator[bytes]:
         """Yield the client's messages, each read only when it is asked for.
 
         Raises DeadlinePassed if the first is later than FIRST_MESSAGE_SECONDS, ServerStopping between two messages.
@@ -108,7 +108,7 @@ def unsent_text(seconds: float) -> str:
     return f"the request did not arrive within {seconds:g} s of its call"
 
 
-def _too_many(whose: str, limit: int) -> TooManyCalls:
+def _too_many_streams_error(whose: str, limit: int) -> TooManyCalls:
     return TooManyCalls(
         f"{limit} streams{whose} are open, which is all that this server takes; close one, or try again later or at another"
         " server",

@@ -21,39 +21,39 @@ class TlsFiles:
         self._paths = [folder / name for name in names if name != names[2] or (folder / name).exists()]
         self._log = log
         self._lock = threading.Lock()
-        self._seen: object = None
+        self._files_in_use: object = None
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return gRPC credentials that read changed files. Raises ConfigurationWrong if the files are unusable now."""
         try:
-            self._seen = self._state()
-            first = self._read()
+            self._files_in_use = self._read_file_states()
+            first = self._load_files()
         except OSError as error:  # ssl.SSLError is one
             raise ConfigurationWrong(
                 f"the files in SELLERTRUST_TLS cannot be used: {error}; give PEM files of one certificate and its"
                 " unencrypted key"
             ) from None
-        return grpc.dynamic_ssl_server_credentials(first, self._fetch, len(self._paths) > 2)  # type: ignore[arg-type]
+        return grpc.dynamic_ssl_server_credentials(first, self._fetch_changed_files, len(self._paths) > 2)  # type: ignore[arg-type]
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+    def _fetch_changed_files(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the new files for a handshake; None keeps those in use. Called by gRPC."""
         with self._lock:
             try:
-                state = self._state()
-                if state == self._seen:
+                state = self._read_file_states()
+                if state == self._files_in_use:
                     return None
-                self._seen = state
-                fresh = self._read()
+                self._files_in_use = state
+                fresh = self._load_files()
             except OSError as error:
                 self._log.warning("tls files refused, the last good ones stay in use", problem=str(error))
                 return None
             self._log.info("tls files renewed")
             return fresh
 
-    def _state(self) -> object:
+    def _read_file_states(self) -> object:
         return [file_state(path) for path in self._paths]
 
-    def _read(self) -> grpc.ServerCertificateConfiguration:
+    def _load_files(self) -> grpc.ServerCertificateConfiguration:
         context = ssl.SSLContext(
             ssl.PROTOCOL_TLS_SERVER
         )  # gRPC would take files that do not match, and fail each handshake

@@ -68,7 +68,7 @@ class AnswerServicer:
         for entry in request.entries:
             entry.seller = entry.seller or request.seller
         entries = entries_of(marketplace, request.entries)
-        cut, later = self._cuts(request)
+        cut, later = self._find_cuts(request)
         supposed = suppose(self._ledger.clock, marketplace, seller, entries, later)
         made_by = self._scorer.serving
         present = self._scorer.whole_answer(marketplace, seller, cut, made_by=made_by)
@@ -108,13 +108,16 @@ class AnswerServicer:
         Raises InvalidInput for a stamp of another ledger.
         """
         marketplace, seller = parse_seller(request.seller, "seller")
-        old_stamp = _stamp_in(request)
+        old_stamp = _read_stamp(request)
         cut = Cut(old_stamp.observe_time, old_stamp.known_time, old_stamp.ledger_sequence)
-        if not self._reads.has_given(cut):
+        if not self._reads.can_be_own(cut):
             raise invalid("stamp", "was not given by this ledger; ask the one that gave the answer")
-        artifact, policy = self._scorer.champion.find(old_stamp.model_digest), self._policy_of(old_stamp.policy_digest)
+        artifact, policy = (
+            self._scorer.champion.find(old_stamp.model_digest),
+            self._find_policy(old_stamp.policy_digest),
+        )
         replay = self._scorer.whole_answer(marketplace, seller, cut, made_by=(artifact, policy))
-        steps = self._walk(marketplace, seller, replay, cut)
+        steps = self._replay_with_changes(marketplace, seller, replay, cut)
         if old_stamp.core_version != CORE_VERSION:
             steps.append((Ingredient.CORE, old_stamp.core_version, CORE_VERSION, replay))
         return replay_message(request.seller, request, replay, old_stamp, steps)
@@ -153,32 +156,34 @@ class AnswerServicer:
         response.statements.extend(statement_messages(facts, letters, texts, self._redress, for_seller=for_seller))
         return response
 
-    def _policy_of(self, digest: str) -> Policy:
+    def _find_policy(self, digest: str) -> Policy:
         if not is_digest(digest):
             raise PolicyNotFound(f"policy {digest[:12]!r} was never served; the stamp states a digest of 64 letters")
         return self._scorer.policy.find(digest)
 
-    def _walk(
+    def _replay_with_changes(
         self, marketplace: str, seller: str, replay: WholeAnswer, cut: Cut
     ) -> list[tuple[Ingredient, str, str, WholeAnswer]]:
+        """Return each ingredient that changed, its values then and now, and the answer by it and those before."""
         old_stamp, today = replay.stamp, self._ledger.cut()
         known_today = replace(today, observe_time=cut.observe_time)
         artifact, policy = self._scorer.serving
-        then_made, model = (replay.core.artifact, replay.policy), artifact.digest if artifact else ""
+        then_made_by, model = (replay.core.artifact, replay.policy), artifact.digest if artifact else ""
         day_then, day_now = format_day(cut.observe_time // DAY), format_day(today.observe_time // DAY)
         changes = [
-            (Ingredient.ENTRIES, str(cut.sequence), str(today.sequence), known_today, then_made),
-            (Ingredient.DAY, day_then, day_now, today, then_made),
+            (Ingredient.ENTRIES, str(cut.sequence), str(today.sequence), known_today, then_made_by),
+            (Ingredient.DAY, day_then, day_now, today, then_made_by),
             (Ingredient.MODEL, old_stamp.model_digest, model, today, (artifact, replay.policy)),
             (Ingredient.POLICY, old_stamp.policy_digest, policy.digest, today, (artifact, policy)),
         ]
         return [
-            (ingredient, before, now, self._scorer.whole_answer(marketplace, seller, at, made_by=made_by))
-            for ingredient, before, now, at, made_by in changes
-            if before != now
+            (ingredient, then, now, self._scorer.whole_answer(marketplace, seller, changed_cut, made_by=made_by))
+            for ingredient, then, now, changed_cut, made_by in changes
+            if then != now
         ]
 
-    def _cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:
+    def _find_cuts(self, request: answer_pb.SimulateTrustScoreRequest) -> tuple[Cut, Cut]:
+        """Return the present cut, and the same entries observed at the request's time."""
         self._reads.tail.reach(request.at_least_sequence)
         cut = self._reads.cut(score_pb.ExplainTrustScoreRequest(at_least_sequence=request.at_least_sequence))
         later = optional_time(request, "observe_time") or cut.observe_time
@@ -187,7 +192,7 @@ class AnswerServicer:
         return cut, replace(cut, observe_time=later)
 
 
-def _stamp_in(request: answer_pb.ReplayTrustScoreRequest) -> Stamp:
+def _read_stamp(request: answer_pb.ReplayTrustScoreRequest) -> Stamp:
     kind = request.WhichOneof("answer")
     if kind is None:
         raise invalid("stamp", "is required: an old answer, or its stamp")

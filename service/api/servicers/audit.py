@@ -6,13 +6,13 @@ from scoring.base.errors import AuditUnavailable
 from sellertrust.v1 import audit_service_pb2 as pb
 from service.access.audit import AuditFile
 from service.access.audit_reading import is_place, lines_up_to, read_page, verify_lines
-from service.api.reads import page_of
+from service.api.reads import parse_page
 from service.contract.audit import record_message
 from service.contract.resource_names import parse_marketplace
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _convert_reading_errors() -> Iterator[None]:
     try:
         yield
     except OSError:
@@ -29,8 +29,8 @@ class AuditServicer:
     def ListAuditRecords(self, request: pb.ListAuditRecordsRequest) -> pb.ListAuditRecordsResponse:
         """Return a page of the audit file, of one marketplace or (empty `parent`) of all. Raises AuditUnavailable."""
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
-        page = page_of(request, is_place)
-        with _readable():
+        page = parse_page(request, is_place)
+        with _convert_reading_errors():
             audit_page = read_page(self._audit.path, marketplace, page.after, page.limit)
             records = [record_message(line.text, line.content) for line in audit_page.lines]
         token = page.make_token(audit_page.after) if audit_page.after else ""
@@ -38,7 +38,7 @@ class AuditServicer:
 
     def VerifyAudit(self, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
         """Verify the whole audit file; `problem`: of the first bad line, else empty."""
-        with _readable():
+        with _convert_reading_errors():
             file, size = self._audit.snapshot()
             with file:
                 verdict = verify_lines(lines_up_to(file, size))

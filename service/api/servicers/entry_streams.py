@@ -88,29 +88,29 @@ class EntryStreams:
             raise invalid("after_sequence", "must not be negative")
         limit = page_limit(request.page_size, default=MAX_PAGE)
         losses = self._tail.losses
-        position, (last, _) = self._begin_watch(request), self._ledger.last()
+        position, (last, _) = self._find_first_position(request), self._ledger.last()
         if position > last:
             raise sequence_not_reached_error("after_sequence", position, last)
         self._tail.note_sequence(last)
-        call, answered = current_call(), -inf
+        call, answered_at = current_call(), -inf
         while call.is_active():
             if self._tail.losses > losses:
                 raise self._lost_error("after_sequence")
             page: list[entry_pb.Entry] = []
             if last > position:
-                page, position = self._entries_after(parent, position, last, limit)
-            if page or monotonic() - answered >= HEARTBEAT_SECONDS:
+                page, position = self._read_page_after(parent, position, last, limit)
+            if page or monotonic() - answered_at >= HEARTBEAT_SECONDS:
                 call.counts["items"] += len(page)
                 yield ledger_pb.WatchEntriesResponse(
-                    entries=page, sequence=position, resume_token=self._resume_token(position)
+                    entries=page, sequence=position, resume_token=self._make_resume_token(position)
                 )
-                answered = monotonic()
+                answered_at = monotonic()
             if position == last:
-                last = max(last, self._tail.wait(position + 1, answered + HEARTBEAT_SECONDS - monotonic()))
+                last = max(last, self._tail.wait(position + 1, answered_at + HEARTBEAT_SECONDS - monotonic()))
             elif self._tail.is_closed:
                 raise server_stopping_error()
 
-    def _begin_watch(self, request: ledger_pb.WatchEntriesRequest) -> int:
+    def _find_first_position(self, request: ledger_pb.WatchEntriesRequest) -> int:
         token = request.resume_token
         if not token:
             return request.after_sequence
@@ -119,11 +119,11 @@ class EntryStreams:
         if not (match := _TOKEN.fullmatch(token)):
             raise invalid("resume_token", "must be that of a response of WatchEntries")
         position = int(match[1])
-        if token != self._resume_token(position):
+        if token != self._make_resume_token(position):
             raise self._lost_error("resume_token")
         return position
 
-    def _resume_token(self, position: int) -> str:
+    def _make_resume_token(self, position: int) -> str:
         chain = self._ledger.seals.chain_over(position) if position else None
         return "" if chain is None else f"{position}-{chain.hex()[:TOKEN_DIGITS]}"
 
@@ -135,11 +135,11 @@ class EntryStreams:
             (field,),
         )
 
-    def _entries_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
+    def _read_page_after(self, parent: Parent, after: int, last: int, limit: int) -> tuple[list[entry_pb.Entry], int]:
         # All recorded entries, whenever they occurred: the ledger's end does not depend on the clock.
         cut = Cut(MAX_TIME + 1, MAX_TIME + 1, last)
         with self._reading.hold(parent.marketplace):
-            sellers = list_sellers(parent)
+            sellers = list_visible_sellers(parent)
             entries = self._ledger.entries.list(
                 parent.marketplace, cut, sellers=sellers, after_sequence=after, limit=limit + 1
             )
@@ -147,7 +147,7 @@ class EntryStreams:
         return page, last if len(page) == len(entries) else page[-1].sequence
 
 
-def list_sellers(parent: Parent) -> Collection[str] | None:
+def list_visible_sellers(parent: Parent) -> Collection[str] | None:
     """Return the sellers whose entries a list may show; None: all, and entries without a seller.
 
     Entries without a seller, such as a violation of a product, need a right over every seller.

@@ -13,7 +13,7 @@ from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.conduct import StatusChanged
 from sellertrust.v1 import ledger_service_pb2 as ledger_pb
 from service.api.reads import is_number
-from service.api.servicers.entry_streams import EntryStreams, cut_to_message, list_sellers
+from service.api.servicers.entry_streams import EntryStreams, cut_to_message, list_visible_sellers
 from service.contract.entries import appended_response, entry_message
 from service.contract.fields import timestamp
 from service.contract.resource_names import parse_marketplace, parse_parent, parse_seller, parse_violation
@@ -22,7 +22,7 @@ from service.contract.violations import severity_of, statuses_of, violation_mess
 DecideViolation = Callable[[Any, Any], Any]
 
 
-def _method_of(action: Action) -> DecideViolation:
+def _make_decision_method(action: Action) -> DecideViolation:
     response = getattr(ledger_pb, f"{action.name.capitalize()}ViolationResponse")
 
     def decide(servicer: "LedgerServicer", request: Any) -> Any:
@@ -45,7 +45,7 @@ class LedgerServicer(EntryStreams):
         parent = parse_parent(request.parent, "parent")
         page = self._reads.page(request, is_number)
         after, limit = page.after_number, page.limit
-        sellers = list_sellers(parent)
+        sellers = list_visible_sellers(parent)
         recorded_entries = self._ledger.entries.list(
             parent.marketplace, page.cut, sellers=sellers, after_sequence=after, limit=limit + 1
         )
@@ -76,7 +76,7 @@ class LedgerServicer(EntryStreams):
         views, following = self._ledger.violations.list(
             parent.marketplace,
             page.cut,
-            sellers=list_sellers(parent),
+            sellers=list_visible_sellers(parent),
             notifier=request.notifier,
             after_sequence=page.after_number,
             limit=page.limit,
@@ -88,14 +88,14 @@ class LedgerServicer(EntryStreams):
             next_page_token="" if following is None else page.make_token(following),
         )
 
-    ReviewViolation = _method_of(Action.REVIEW)
-    ConfirmViolation = _method_of(Action.CONFIRM)
-    DismissViolation = _method_of(Action.DISMISS)
-    WithdrawViolation = _method_of(Action.WITHDRAW)
-    AppealViolation = _method_of(Action.APPEAL)
-    ReduceViolation = _method_of(Action.REDUCE)
-    OverturnViolation = _method_of(Action.OVERTURN)
-    ReinstateViolation = _method_of(Action.REINSTATE)
+    ReviewViolation = _make_decision_method(Action.REVIEW)
+    ConfirmViolation = _make_decision_method(Action.CONFIRM)
+    DismissViolation = _make_decision_method(Action.DISMISS)
+    WithdrawViolation = _make_decision_method(Action.WITHDRAW)
+    AppealViolation = _make_decision_method(Action.APPEAL)
+    ReduceViolation = _make_decision_method(Action.REDUCE)
+    OverturnViolation = _make_decision_method(Action.OVERTURN)
+    ReinstateViolation = _make_decision_method(Action.REINSTATE)
 
     def EraseSeller(self, request: ledger_pb.EraseSellerRequest) -> ledger_pb.EraseSellerResponse:
         """Delete the key of a seller's sealed texts. Raises as `Ledger.erase`."""

@@ -55,7 +55,7 @@ class NetworkServicer:
         Raises SellerNotFound if nothing links the seller.
         """
         marketplace, seller = parse_seller(request.seller, "seller")
-        steps = _number(request.steps, "steps", DEFAULT_STEPS, MAX_STEPS)
+        steps = _parse_count(request.steps, "steps", DEFAULT_STEPS, MAX_STEPS)
         self._reads.tail.reach(request.at_least_sequence)
         cut = self._ledger.cut()
         surroundings = self._ledger.links.find_surroundings(marketplace, [seller], cut, max(steps, 2))
@@ -81,8 +81,8 @@ class NetworkServicer:
         A ring has at least `least_size` linked sellers (0 is 3).
         """
         marketplace = parse_marketplace(request.parent, "parent")
-        limit = _number(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
-        least_size = _number(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
+        limit = _parse_count(request.page_size, "page_size", DEFAULT_RINGS, MAX_RINGS)
+        least_size = _parse_count(request.least_size, "least_size", DEFAULT_SIZE, 2**31 - 1)
         cut = self._ledger.cut()
         listed = self._ledger.rings.read(marketplace, cut, max(least_size, 2), limit)
         precision = self._ledger.links.find_precision(marketplace, cut)
@@ -123,7 +123,7 @@ class NetworkServicer:
         network = self._ledger.links.find_surroundings(marketplace, case.sellers, cut, 1)
         network = network._replace(steps=dict.fromkeys(case.sellers, 1))
         suspended = self._ledger.links.find_suspended(marketplace, case.sellers, cut)
-        points, made_by = self._list_points(marketplace, case.sellers, cut)
+        points, made_by = self._list_past_points(marketplace, case.sellers, cut)
         content = CaseContent(
             entries=entries,
             violations=violations,
@@ -141,9 +141,10 @@ class NetworkServicer:
             html=write_html(described),
         )
 
-    def _list_points(
+    def _list_past_points(
         self, marketplace: str, sellers: Sequence[str], cut: Cut
     ) -> tuple[dict[str, list[tuple[int, int | None]]], Stamp]:
+        """Return each seller's past (time, points), and the present stamp."""
         times = list_curve_times(cut.observe_time)
         points: dict[str, list[tuple[int, int | None]]] = {}
         for seller in sellers:
@@ -166,7 +167,7 @@ class NetworkServicer:
         return settled
 
 
-def _number(number: int, name: str, default: int, limit: int) -> int:
+def _parse_count(number: int, name: str, default: int, limit: int) -> int:
     if not 0 <= number <= limit:
         raise invalid(name, f"must be 1 to {limit:,}; 0 is {default:,}")
     return number or default

@@ -6,7 +6,7 @@ from scoring.base.errors import PolicyRefused
 from scoring.base.version import CORE_VERSION
 from sellertrust.v1 import policy_service_pb2 as pb
 from sellertrust.version import VERSION
-from service.api.reads import is_number, page_of
+from service.api.reads import is_number, parse_page
 from service.call_context import current_call
 from service.contract.policies import accepted_losses_of, immediate_of, move_message, policy_message
 from service.contract.resource_names import parse_policy_digest, parse_policy_name
@@ -48,7 +48,7 @@ class PolicyServicer:
 
     def ListPolicyMoves(self, request: pb.ListPolicyMovesRequest) -> pb.ListPolicyMovesResponse:
         """Return a page of commits and rollbacks, oldest first."""
-        page = page_of(request, is_number)
+        page = parse_page(request, is_number)
         moves = self._served.history.list_moves(page.after_number, page.limit + 1)
         on_page = moves[: page.limit]
         return pb.ListPolicyMovesResponse(
@@ -69,7 +69,7 @@ class PolicyServicer:
             immediate_of(request),
         )
         move = self._served.history.commit(wanted, self._served.configured, call.caller, call.approval)
-        return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
+        return pb.CommitPolicyResponse(move=move_message(move), serving_digest=self._adopt_move(move))
 
     def RollbackPolicy(self, request: pb.RollbackPolicyRequest) -> pb.RollbackPolicyResponse:
         """Serve again what the present policy replaced. Raises as `PolicyHistory.rollback`."""
@@ -79,9 +79,9 @@ class PolicyServicer:
             policy=parse_policy_digest(request.policy, "policy") if request.policy else "",
             principal=current_call().caller,
         )
-        return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._taken_over(move))
+        return pb.RollbackPolicyResponse(move=move_message(move), serving_digest=self._adopt_move(move))
 
-    def _taken_over(self, move: PolicyMove) -> str:
+    def _adopt_move(self, move: PolicyMove) -> str:
         if self._served.now.digest != move.digest:
             with suppress(PolicyRefused):
                 self._served.refresh()

@@ -17,7 +17,7 @@ from scoring.base.errors import (
 from sellertrust.names import policy_name
 from sellertrust.v1 import proposal_service_pb2 as pb
 from service.api.approvals import Approvals, add_name_to_not_found, require_open
-from service.api.reads import is_number, page_of
+from service.api.reads import is_number, parse_page
 from service.api.servicers.entry_streams import cut_to_message
 from service.call_context import current_call
 from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
@@ -35,7 +35,7 @@ from service.scores.served_policy import ServedPolicy
 MAX_PAGE = 100
 """Proposals a page: each may have 256 KB and is read whole."""
 
-_ALL = 2**62
+_BEYOND_ALL_NUMBERS = 2**62
 
 
 class ProposalServicer:
@@ -44,7 +44,7 @@ class ProposalServicer:
         self._approvals = approvals
         self._registry = registry
         self._policy = policy
-        self._bases = {"promote_model": self._basis_of_promotion, "commit_policy": self._basis_of_commit}
+        self._bases = {"promote_model": self._find_promotion_basis, "commit_policy": self._find_commit_basis}
 
     def CreateProposal(self, request: pb.CreateProposalRequest) -> pb.CreateProposalResponse:
         """Record a request for other persons to approve; execute nothing. Raises what execution is known to raise."""
@@ -60,7 +60,7 @@ class ProposalServicer:
             seller=seller,
             hours=self._approvals.agreement.proposal_hours(rights),
         )
-        return pb.CreateProposalResponse(proposal=self._message(proposal))
+        return pb.CreateProposalResponse(proposal=self._make_message(proposal))
 
     def GetProposal(self, request: pb.GetProposalRequest) -> pb.GetProposalResponse:
         """Return a proposal. Raises ProposalNotFound if there is none that the caller may see."""
@@ -68,15 +68,15 @@ class ProposalServicer:
         with add_name_to_not_found(request.name):
             proposal = self._ledger.proposals.find(marketplace, proposal_id)
             self._require_visible(proposal)
-        return pb.GetProposalResponse(proposal=self._message(proposal))
+        return pb.GetProposalResponse(proposal=self._make_message(proposal))
 
     def ListProposals(self, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
         """Return a page of visible proposals, latest first; without `parent` those of models and policies."""
         marketplace = parse_marketplace(request.parent, "parent") if request.parent else ""
-        page = page_of(request, is_number)
+        page = parse_page(request, is_number)
         limit = min(page.limit, MAX_PAGE)
-        visible = self._list_visible(marketplace, page.after_number or _ALL, limit + 1)
-        messages = cut_to_message([self._message(proposal) for proposal in visible[:limit]])
+        visible = self._list_visible(marketplace, page.after_number or _BEYOND_ALL_NUMBERS, limit + 1)
+        messages = cut_to_message([self._make_message(proposal) for proposal in visible[:limit]])
         is_last = len(messages) == len(visible)
         return pb.ListProposalsResponse(
             proposals=messages, next_page_token="" if is_last else page.make_token(visible[len(messages) - 1].number)
@@ -104,7 +104,7 @@ class ProposalServicer:
             return all(behind != person for _, behind in persons)
 
         proposal = self._take_step(request, ProposalStep.APPROVED, adds_person)
-        return pb.ApproveProposalResponse(proposal=self._message(proposal))
+        return pb.ApproveProposalResponse(proposal=self._make_message(proposal))
 
     def WithdrawProposal(self, request: pb.WithdrawProposalRequest) -> pb.WithdrawProposalResponse:
         """Withdraw one's own proposal, or decline another's; a repetition changes nothing. Raises ProposalClosed."""
@@ -118,7 +118,7 @@ class ProposalServicer:
             return True
 
         proposal = self._take_step(request, ProposalStep.WITHDRAWN, is_unwithdrawn)
-        return pb.WithdrawProposalResponse(proposal=self._message(proposal))
+        return pb.WithdrawProposalResponse(proposal=self._make_message(proposal))
 
     def _require_visible(self, proposal: Proposal) -> None:
         if not self._approvals.may_see(current_call().caller, proposal):
@@ -139,14 +139,14 @@ class ProposalServicer:
         self,
         request: pb.ApproveProposalRequest | pb.WithdrawProposalRequest,
         step: ProposalStep,
-        is_new: Callable[[Proposal], bool],
+        is_needed: Callable[[Proposal], bool],
     ) -> Proposal:
         marketplace, proposal = parse_proposal(request.name, "name")
         with add_name_to_not_found(request.name):
             new = NewStep(step, current_call().caller, request.actor, request.reason)
-            return self._ledger.proposals.take_step(marketplace, proposal, new, is_new)
+            return self._ledger.proposals.take_step(marketplace, proposal, new, is_needed)
 
-    def _basis_of_promotion(self, request: pb.CreateProposalRequest) -> dict[str, str]:
+    def _find_promotion_basis(self, request: pb.CreateProposalRequest) -> dict[str, str]:
         promotion = request.promote_model
         if self._registry is None:
             raise ModelNotFound("this server has no registry of models", {"model": ""})
@@ -162,7 +162,7 @@ class ProposalServicer:
             with _prefix_violations("promote_model"):
                 raise
 
-    def _basis_of_commit(self, request: pb.CreateProposalRequest) -> dict[str, str]:
+    def _find_commit_basis(self, request: pb.CreateProposalRequest) -> dict[str, str]:
         basis = self._policy.history.find_basis(self._policy.configured)
         head = basis["policy"]
         if request.commit_policy.expected != policy_name(head) and not self._is_recorded(request.proposal_id):
@@ -185,7 +185,7 @@ class ProposalServicer:
             return False
         return True
 
-    def _message(self, proposal: Proposal) -> pb.Proposal:
+    def _make_message(self, proposal: Proposal) -> pb.Proposal:
         return proposal_message(proposal, self._approvals.persons(proposal))
 
 

@@ -63,8 +63,9 @@ class ReviewServicer:
         begin = page.after_number
         end = begin + page.limit
         views = self._ledger.violations.find_views(marketplace, [item.violation for item in items[begin:end]], page.cut)
-        at = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
-        cautions = self._undecided(marketplace, sorted({view.seller for view in views.values()}), at)
+        known_cut = replace(page.cut, observe_time=min(page.cut.observe_time, page.cut.known_time))
+        sellers = sorted({view.seller for view in views.values()})
+        cautions = self._find_undecided_cautions(marketplace, sellers, known_cut)
         response = review_pb.ListReviewQueueResponse(
             items=queue_messages(marketplace, items[begin:end], views, cautions),
             next_page_token=page.make_token(end) if end < len(items) else "",
@@ -79,7 +80,8 @@ class ReviewServicer:
             response.open_cases, response.overdue_cases = self._ledger.cases.count_open(page.cut, now, [marketplace])
         return response
 
-    def _undecided(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
+    def _find_undecided_cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, list[Caution]]:
+        """Return each seller's cautions whose case no one has confirmed."""
         cautions = self._scorer.cautions(marketplace, sellers, cut)
         terms = self._ledger.measures.of_sellers(marketplace, list(cautions), cut)
         undecided: dict[str, list[Caution]] = {}
@@ -120,11 +122,11 @@ class ReviewServicer:
         if not self._is_reporting.acquire(blocking=False):
             raise TooManyCalls("another report is being made; reports are made one at a time", seconds=10.0)
         try:
-            return self._report(marketplace, period, now, published)
+            return self._make_report(marketplace, period, now, published)
         finally:
             self._is_reporting.release()
 
-    def _report(
+    def _make_report(
         self, marketplace: str, period: Period, now: Cut, published: Cut | None
     ) -> review_pb.GetTransparencyReportResponse:
         tally = self._ledger.transparency.tally

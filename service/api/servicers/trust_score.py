@@ -51,14 +51,14 @@ class TrustScoreServicer:
 
     def GetTrustScore(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse | bytes:
         """Return a seller's score, as bytes if the book gives it. Raises SellerNotFound, TooStale, ServerBusy."""
-        if self._book is not None and _is_of_now(request):
+        if self._book is not None and _asks_for_present(request):
             return self._book.get(request.seller, self._read_options(request))
         with nullcontext() if self._book is None else self._book.seats.require(busy_error):
-            return self._computed(request)
+            return self._compute_score(request)
 
-    def _computed(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
+    def _compute_score(self, request: score_pb.GetTrustScoreRequest) -> score_pb.GetTrustScoreResponse:
         marketplace, seller = parse_seller(request.seller, "seller")
-        cut, freshness = self._cut(request)
+        cut, freshness = self._find_cut(request)
         [outcome], stamp = self._scorer.scores(marketplace, [seller], cut)
         if isinstance(outcome, SellertrustError):
             raise _doubt_unknown_seller(outcome, freshness)
@@ -70,7 +70,7 @@ class TrustScoreServicer:
         return self._make_lookup if method_name == "GetTrustScore" and self._book is not None else None
 
     def _make_lookup(self, request: score_pb.GetTrustScoreRequest) -> Callable[[], bytes | None] | None:
-        if self._book is None or not _is_of_now(request):
+        if self._book is None or not _asks_for_present(request):
             return None
         optional_duration(request, "max_staleness")  # refuses a wrong one
         return partial(self._book.remembered, request.seller, request.at_least_sequence)
@@ -83,17 +83,17 @@ class TrustScoreServicer:
         Raises PermissionDenied if the caller may see none of them.
         """
         marketplace = parse_marketplace(request.parent, "parent")
-        sellers = _sellers_of(request, marketplace)
+        sellers = _parse_sellers(request, marketplace)
         visible = current_call().visible_sellers
         shown_sellers = [seller for seller in sellers if visible is None or seller in visible]
         if not shown_sellers:
             raise not_granted(Right.READ_SCORES)
-        if self._book is not None and _is_of_now(request):
+        if self._book is not None and _asks_for_present(request):
             remembered = self._book.batch(marketplace, shown_sellers, self._read_options(request))
-            named = zip(request.sellers, sellers, strict=True)
-            return b"".join(remembered.get(seller) or _refused(name) for name, seller in named)
+            names_and_ids = zip(request.sellers, sellers, strict=True)
+            return b"".join(remembered.get(seller) or _make_refused_result(name) for name, seller in names_and_ids)
         with nullcontext() if self._book is None else self._book.batch_seats.require(busy_error):
-            cut, freshness = self._cut(request)
+            cut, freshness = self._find_cut(request)
             outcomes, stamp = self._scorer.scores(marketplace, shown_sellers, cut)
         outcome_of = dict(zip(shown_sellers, outcomes, strict=True))
         message, refusal = stamp_message(stamp), not_granted(Right.READ_SCORES)
@@ -109,7 +109,7 @@ class TrustScoreServicer:
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience)
         texts = Texts(request.language)
-        cut, freshness = self._cut(request)
+        cut, freshness = self._find_cut(request)
         past_times = _read_past_times(request, cut)
         is_told = request.audience not in {score_pb.AUDIENCE_UNSPECIFIED, score_pb.AUDIENCE_CHECKOUT}
         try:
@@ -138,13 +138,13 @@ class TrustScoreServicer:
         response.past_scores.extend(map(past_score_message, past_times, past))
         return response
 
-    def _cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
+    def _find_cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
         if not isinstance(request, score_pb.ExplainTrustScoreRequest):
             optional_duration(request, "max_staleness")
         settled = 0
         if not request.HasField("known_time"):
             self._reads.tail.reach(request.at_least_sequence)
-            settled = self._reads.settled()
+            settled = self._reads.find_settled_time()
         cut = self._reads.cut(request)
         doubt = 0 if request.HasField("observe_time") else self._reads.ledger.clock.doubt()
         return cut, computed_freshness(cut.known_time if doubt else max(settled, cut.known_time), doubt)
@@ -166,7 +166,7 @@ def _read_past_times(request: score_pb.ExplainTrustScoreRequest, cut: Cut) -> li
     return [(cut.observe_time // DAY - number) * DAY for number in days]
 
 
-def _is_of_now(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:
+def _asks_for_present(request: score_pb.GetTrustScoreRequest | score_pb.BatchGetTrustScoresRequest) -> bool:
     is_timed = request.HasField("observe_time") or request.HasField("known_time")
     return not is_timed and request.at_least_sequence >= 0
 
@@ -178,11 +178,11 @@ def _doubt_unknown_seller(error: SellertrustError, freshness: score_pb.Freshness
     return TooStale(text, {"age_seconds": ""})
 
 
-def _refused(name: str) -> bytes:
+def _make_refused_result(name: str) -> bytes:
     return batch_result(result_message(name, not_granted(Right.READ_SCORES), None))
 
 
-def _sellers_of(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
+def _parse_sellers(request: score_pb.BatchGetTrustScoresRequest, marketplace: str) -> list[str]:
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         raise invalid("sellers", f"has {len(request.sellers):,} names; a batch holds 1 to {MAX_SELLERS:,}, so split it")
     wrong = FieldErrors()

@@ -80,7 +80,7 @@ class ServedCall:
     """None in a stream."""
 
 
-class FewLines:
+class LineLimiter:
     """Lets a bounded number of lines a second through and counts the rest. Thread-safe."""
 
     def __init__(self, a_second: int, clock: Callable[[], float] = monotonic) -> None:
@@ -88,18 +88,18 @@ class FewLines:
         self._clock = clock
         self._lock = threading.Lock()
         self._second = -1
-        self._shown = self._left_out = 0
+        self._show_cached_caller = self._left_out = 0
 
     def take(self) -> int | None:
         """Return the number omitted before this line; None if it is omitted too."""
         with self._lock:
             second = int(self._clock())
             if second != self._second:
-                self._second, self._shown = second, 0
-            if self._shown >= self._a_second:
+                self._second, self._show_cached_caller = second, 0
+            if self._show_cached_caller >= self._a_second:
                 self._left_out += 1
                 return None
-            self._shown += 1
+            self._show_cached_caller += 1
             left_out, self._left_out = self._left_out, 0
             return left_out
 
@@ -116,8 +116,8 @@ class CallRecords:
         self._log = log
         self._tracing = tracing
         self._pseudonyms = pseudonyms
-        self._shown: Callable[[str], str] = lru_cache(MAX_CALLERS)(self._show)
-        self._refusals = FewLines(REFUSAL_LINES_A_SECOND)
+        self._show_cached_caller: Callable[[str], str] = lru_cache(MAX_CALLERS)(self._show_caller)
+        self._refusals = LineLimiter(REFUSAL_LINES_A_SECOND)
         self._model_digest = model_digest
         labels = ("method", "code")
         self._count = PlainCounter("sellertrust_requests", "Requests answered, refused and expired.", labels, registry)
@@ -174,7 +174,7 @@ class CallRecords:
         if left_out is not None:
             fields: dict[str, Any] = {"left_out": left_out} if left_out else {}
             if call.caller:
-                fields["caller"] = self._shown(call.caller)
+                fields["caller"] = self._show_cached_caller(call.caller)
             wait = round(call.waited_seconds * 1_000, 3)
             self._log.info("request", method=call.method, code=code, turned_away=cause.value, wait_ms=wait, **fields)
 
@@ -194,10 +194,10 @@ class CallRecords:
         """
         if isinstance(error, SellertrustError) and code_of(error) != code_pb2.INTERNAL:
             try:
-                return status_of(error), _logged(error)
+                return status_of(error), _list_log_fields(error)
             except Exception:  # noqa: BLE001 (metadata that is no text, say: an error about an error)
-                return self._unforeseen(request)
-        return self._unforeseen(request)
+                return self._report_unforeseen(request)
+        return self._report_unforeseen(request)
 
     def end(self, served: ServedCall, number: int, details: Mapping[str, Any]) -> None:
         """Count and log a call that ended with the code `number`. Never raises: the answer must go out."""
@@ -215,7 +215,7 @@ class CallRecords:
                 "wait_ms": wait_ms,
             }
             if served.caller is not None:
-                fields["caller"] = self._shown(served.caller.name)
+                fields["caller"] = self._show_cached_caller(served.caller.name)
             if self._tracing is not None:
                 fields.update(self._tracing.end(number))
             if number in REFUSALS:
@@ -248,32 +248,32 @@ class CallRecords:
             code="OK",
             latency_ms=round(seconds * 1_000, 3),
             wait_ms=round(waited_seconds * 1_000, 3),
-            caller=self._shown(caller.name),
+            caller=self._show_cached_caller(caller.name),
             model=self._model_digest()[:12],
             seller=seller,
         )
 
     def pseudonym_of(self, request: Message) -> str:
         """Return the pseudonym of a request's only seller, else ""."""
-        names = {*_sellers(request)}
+        names = {*_find_seller_names(request)}
         return self._pseudonyms(*names) if len(names) == 1 else ""
 
-    def _show(self, caller: str) -> str:
+    def _show_caller(self, caller: str) -> str:
         return " ".join(log_name(name, self._pseudonyms) for name in caller.split(" "))
 
-    def _unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
+    def _report_unforeseen(self, request: Message | None) -> tuple[Status, dict[str, Any]]:
         error_id = uuid.uuid4().hex
-        text = redact(traceback.format_exc(), _sellers(request), self._pseudonyms)
+        text = redact(traceback.format_exc(), _find_seller_names(request), self._pseudonyms)
         return internal_status(error_id), {"error_id": error_id, "exception": text}
 
     def _add_parties(self, fields: dict[str, Any], served: ServedCall) -> None:
         request = None if served.method.takes_stream else served.request
-        names = {*_sellers(request)}
+        names = {*_find_seller_names(request)}
         if served.response is not None:
-            names.update(_sellers(getattr(served.response, "violation", None)))
+            names.update(_find_seller_names(getattr(served.response, "violation", None)))
         if len(names) == 1:
             fields["seller"] = self._pseudonyms(*names)
-        if request is not None and (field_names := _fields_of(request.DESCRIPTOR, LISTS)):
+        if request is not None and (field_names := _list_present_fields(request.DESCRIPTOR, LISTS)):
             fields["items"] = len(getattr(request, field_names[0]))
 
 
@@ -289,13 +289,13 @@ _TOO_MANY = (
 
 @cache
 def _status_of_refusal(pool: str, cause: Cause) -> grpc.Status:
-    status: grpc.Status = rpc_status.to_status(status_of(_refusal(pool, cause)))
+    status: grpc.Status = rpc_status.to_status(status_of(_make_refusal(pool, cause)))
     return status
 
 
 @cache
 def _code_of_refusal(pool: str, cause: Cause) -> str:
-    return _code_name(code_of(_refusal(pool, cause)))
+    return _code_name(code_of(_make_refusal(pool, cause)))
 
 
 @cache
@@ -303,7 +303,7 @@ def _code_name(number: int) -> str:
     return str(code_pb2.Code.Name(code_pb2.Code.ValueType(number)))
 
 
-def _refusal(pool: str, cause: Cause) -> SellertrustError:
+def _make_refusal(pool: str, cause: Cause) -> SellertrustError:
     rules = RULES[Pool(pool)]
     match cause:
         case Cause.FULL | Cause.LATE | Cause.DELAY | Cause.LIMIT:
@@ -323,7 +323,7 @@ def _refusal(pool: str, cause: Cause) -> SellertrustError:
             return CallerGone("the caller has gone, so its work was not begun")
 
 
-def _logged(error: SellertrustError) -> dict[str, Any]:
+def _list_log_fields(error: SellertrustError) -> dict[str, Any]:
     """Return a foreseen error's reason, or its wrong fields; never its texts, which may hold names."""
     if isinstance(error, InvalidInput):
         return {"fields": [wrong.field for wrong in error.first_violations]}
@@ -333,15 +333,15 @@ def _logged(error: SellertrustError) -> dict[str, Any]:
 
 
 @cache
-def _fields_of(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
+def _list_present_fields(kind: Descriptor, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name in kind.fields_by_name)
 
 
-def _sellers(message: Message | None) -> Iterator[str]:
+def _find_seller_names(message: Message | None) -> Iterator[str]:
     if message is None:
         return
-    candidates = [getattr(message, name) for name in _fields_of(message.DESCRIPTOR, ("seller", "parent"))]
-    for name in _fields_of(message.DESCRIPTOR, LISTS):
+    candidates = [getattr(message, name) for name in _list_present_fields(message.DESCRIPTOR, ("seller", "parent"))]
+    for name in _list_present_fields(message.DESCRIPTOR, LISTS):
         listed = getattr(message, name)
         candidates += listed if name == "sellers" else (entry.seller for entry in listed if not isinstance(entry, str))
     for name in candidates:

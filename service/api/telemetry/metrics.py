@@ -63,14 +63,14 @@ class MetricsPort:
         try:
             with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(REQUEST_SECONDS):
-                    writer.write(self._response(await reader.readuntil(b"\r\n\r\n")))
+                    writer.write(self._make_response(await reader.readuntil(b"\r\n\r\n")))
                     writer.close()
                     await writer.wait_closed()
         finally:
             self._open.pop(task, None)
             writer.transport.abort()
 
-    def _response(self, head: bytes) -> bytes:
+    def _make_response(self, head: bytes) -> bytes:
         first, *lines = head.decode("latin-1").split("\r\n")
         method, _, target = first.partition(" ")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -81,8 +81,8 @@ class MetricsPort:
         except (TypeError, ValueError):
             encode, kind = choose_encoder("")
         body = encode(self._registry)
-        about = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        return about.encode() + body
+        header = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        return header.encode() + body
 
 
 @dataclass(frozen=True)

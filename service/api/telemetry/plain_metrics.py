@@ -61,11 +61,11 @@ class PlainHistogram(Collector):
             for values, cell in list(cells.items()):  # atomic, so that no thread adds a cell in between
                 totals = sums.setdefault(values, [0] * len(cell))
                 sums[values] = [first + second for first, second in zip(totals, cell, strict=True)]
-        ends = [*map(_text, self._bounds), "+Inf"]
+        ends = [*map(_format_bound, self._bounds), "+Inf"]
         for values, (*counts, seconds) in sums.items():
             family.add_metric(values, list(zip(ends, accumulate(counts), strict=True)), seconds)
         yield family
 
 
-def _text(bound: float) -> str:
+def _format_bound(bound: float) -> str:
     return str(float(bound))

@@ -61,7 +61,7 @@ class Tracing:
                 "the environment names a collector of traces, and the extra that sends them is missing; install it:"
                 " pip install 'sellertrust[otel]', or set OTEL_SDK_DISABLED=true"
             ) from None
-        _report_to(log)
+        _redirect_library_log(log)
         os.environ.setdefault("OTEL_SERVICE_NAME", "sellertrust")
         self._trace = trace
         self._provider = TracerProvider(
@@ -134,7 +134,7 @@ def is_sampled(metadata: Any) -> bool:
     return any(key == "traceparent" and int(value[-2:], 16) & 1 for key, value in metadata or ())
 
 
-def _report_to(log: Log) -> None:
+def _redirect_library_log(log: Log) -> None:
     class Reporter(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             log.warning("traces", problem=record.getMessage())

@@ -21,7 +21,7 @@ from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from sellertrust.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.access import rights
 from service.access.rights import require_rows
-from service.api.servicers.entry_streams import list_sellers
+from service.api.servicers.entry_streams import list_visible_sellers
 from service.call_context import Call, begin_answering, end_answering
 from service.contract.resource_names import parse_parent
 from tests.helpers.callers import Authority, Shown, TokenIssuer, grant, write_grants
@@ -270,7 +270,7 @@ def test_work_without_its_call_shows_and_decides_nothing(callers: Granted) -> No
     call = Call()
 
     def shown() -> bool:
-        return bool(ledger.entries.list(MARKET, ledger.cut(), sellers=list_sellers(parent)))
+        return bool(ledger.entries.list(MARKET, ledger.cut(), sellers=list_visible_sellers(parent)))
 
     assert not shown()
     token = begin_answering(call)

@@ -12,7 +12,7 @@ from structlog.processors import JSONRenderer
 
 from scoring.base.errors import ConfigurationWrong
 from service.api.telemetry import logs
-from service.api.telemetry.call_records import REFUSAL_LINES_A_SECOND, FewLines
+from service.api.telemetry.call_records import REFUSAL_LINES_A_SECOND, LineLimiter
 from service.api.telemetry.logs import Pseudonyms, load_or_make_key, make_log, redact, render_json
 from service.engine import turnstile
 from tests.helpers.callers import TokenIssuer, write_grants
@@ -156,7 +156,7 @@ def test_a_line_is_the_json_of_its_fields_whatever_they_hold(fields: dict[str, o
 
 def test_lines_beyond_those_of_a_second_are_left_out_and_counted() -> None:
     now = [10.0]
-    lines = FewLines(3, lambda: now[0])
+    lines = LineLimiter(3, lambda: now[0])
     assert [lines.take() for _ in range(5)] == [0, 0, 0, None, None]
     now[0] += 1
     assert [lines.take() for _ in range(2)] == [2, 0]
