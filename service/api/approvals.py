@@ -22,7 +22,7 @@ from service.access.grants_file import GrantsFile
 from service.access.rights import METHODS, NEEDING_TWO, RIGHT_OF_KIND, Right, Scope
 from service.call_context import LOCAL_CALLER, Approval, current_call
 from service.contract.needed_rights import find_right_to_append, list_needed_rights
-from service.contract.proposals import is_request, request_of
+from service.contract.proposals import holds_request, parse_request
 from service.contract.resource_names import parse_marketplace, parse_proposal
 from service.ledger.append.proposals import NewStep, Proposal, ProposalStep
 from service.ledger.store import Ledger
@@ -129,7 +129,7 @@ class Approvals:
             raise mismatch
 
         def require_usable(stored: Proposal) -> bool:
-            if not is_request(stored, method, request):
+            if not holds_request(stored, method, request):
                 raise mismatch
             self._require_proven(name, stored)
             require_open(stored)
@@ -143,7 +143,7 @@ class Approvals:
 
         try:
             unlocked = self._ledger.proposals.find(marketplace, proposal_id)
-            if not is_request(unlocked, method, request):
+            if not holds_request(unlocked, method, request):
                 raise mismatch
             self._require_proven(name, unlocked)  # without the lock, so that little is left to prove under it
             use = NewStep(ProposalStep.USED, caller)
@@ -219,7 +219,7 @@ def _list_rights_of_request(proposal: Proposal) -> list[NeededRight]:
     if proposal.content is None:
         return []
     method = proposal.content.method
-    return list_needed_rights(METHODS[method], request_of(method, proposal.content.request))
+    return list_needed_rights(METHODS[method], parse_request(method, proposal.content.request))
 
 
 def _error_metadata(right: Right | None, proposal_name: str, missing: int) -> dict[str, str]:

@@ -29,8 +29,8 @@ from service.access.principals import LOCAL, Principal
 from service.access.rights import BOUND, FILTERED, MAY_BE_WRITTEN, METHODS, READS, Right, Scope, not_granted, rights_of
 from service.access.tokens import TokenRefused, VerifiedToken
 from service.call_context import Approval
-from service.contract.acted import list_objects, list_results
-from service.contract.needed_rights import has_privileged, list_needed_rights, seller_parts
+from service.contract.audit import list_objects, list_results
+from service.contract.needed_rights import has_privileged, list_needed_rights, split_seller_name
 from service.engine.grpc_call import connection_of
 from service.engine.turnstile import EVERY_METHOD, HOLD_SECONDS, Turnstile, digest_of
 
@@ -234,7 +234,7 @@ class CallGate:
             return None
         row = METHODS[method]
         if row.scope is Scope.SELLER:  # in a tenth of the time: checkouts need this at each order
-            marketplace, seller = seller_parts(request)
+            marketplace, seller = split_seller_name(request)
             if seller and not caller.find_visible_sellers(row.right, marketplace).isdisjoint((seller, "*")):
                 return None
         try:

@@ -27,10 +27,10 @@ def simulation_message(
 ) -> answer_pb.SimulateTrustScoreResponse:
     """Return both answers; `for_seller`: without what sellers must not see."""
     scores, measures = [], []
-    for one in (present, simulated):
-        score, response = score_message(name, one.score, None), unstamped_measures(name, one)
+    for answer in (present, simulated):
+        score, response = score_message(name, answer.score, None), unstamped_measures(name, answer)
         scores.append(hide_from_seller(score) if for_seller else score)
-        measures.append(hide_grounds_from_seller(response, find_bars(one)) if for_seller else response)
+        measures.append(hide_grounds_from_seller(response, find_bars(answer)) if for_seller else response)
     return answer_pb.SimulateTrustScoreResponse(
         seller=name,
         present=scores[0],
@@ -51,7 +51,8 @@ def unstamped_measures(name: str, answer: WholeAnswer) -> measure_pb.EvaluateMea
 def path_message(path: TierPath, orders: int, today: int, texts: Texts) -> answer_pb.TierPath:
     """Return a path with its sentence; `orders`: the seller's in 90 days; `today`: the UTC day since 1970."""
     course, day = path.course, format_day(today + path.days)
-    key = "_".join([*(["verify"] if course.level else []), *(["trade"] if course.trades else [])]) or "wait"
+    acts = {"verify": course.level, "trade": course.trades}
+    key = "_".join(act for act, is_needed in acts.items() if is_needed) or "wait"
     level = texts.say(f"level.{course.level.name}") if course.level else ""
     tier = texts.say(f"tier.{path.tier.name}")
     return message_of(
@@ -113,22 +114,19 @@ def replay_message(
     name: str,
     request: answer_pb.ReplayTrustScoreRequest,
     replay: WholeAnswer,
-    then: Stamp,
+    old_stamp: Stamp,
     steps: Sequence[tuple[Ingredient, str, str, WholeAnswer]],
 ) -> answer_pb.ReplayTrustScoreResponse:
     """Return a replay's response. `steps`: (ingredient, its old and new value, the answer with the new one)."""
     score = score_message(name, replay.score, stamp_message(replay.stamp))
     measures = measures_message(name, replay)
     kind = request.WhichOneof("answer")
-    differing = (
-        []
-        if kind == "stamp"
-        else list_differing(getattr(request, kind or ""), score if kind == "trust_score" else measures)
-    )
+    differing = []
     if kind == "stamp":
-        is_same_core = then.core_version == replay.stamp.core_version
+        is_same_core = old_stamp.core_version == replay.stamp.core_version
         state = ReplayState.REPEATED if is_same_core else ReplayState.DIFFERS
     else:
+        differing = list_differing(getattr(request, kind or ""), score if kind == "trust_score" else measures)
         state = ReplayState.DIFFERS if differing else ReplayState.SAME
     return answer_pb.ReplayTrustScoreResponse(
         seller=name,

@@ -34,7 +34,7 @@ from service.contract.fields import message_of
 from service.contract.texts import Texts, day_text
 from service.ledger.records import ViolationView
 
-_KEPT_FROM_SELLERS = ("cautions", "open_allegations", "points_if_upheld", "points_low", "points_high", "p_bad")
+_HIDDEN_FROM_SELLERS = ("cautions", "open_allegations", "points_if_upheld", "points_low", "points_high", "p_bad")
 """Suspicions and reports that nobody decided, and what would help to go unseen."""
 
 OWN_SOURCES = frozenset({Source.TEST_BUY, Source.RANDOM_AUDIT, Source.PLATFORM_DETECTION})
@@ -50,7 +50,7 @@ def require_audience(audience: int, allowed: Iterable[int] = tuple(score_pb.Audi
 
 def hide_from_seller(score: score_pb.TrustScore) -> score_pb.TrustScore:
     """Clear what sellers must not see, in the message itself; return it."""
-    for field in _KEPT_FROM_SELLERS:
+    for field in _HIDDEN_FROM_SELLERS:
         score.ClearField(field)  # type: ignore[arg-type]
     return score
 
@@ -87,7 +87,8 @@ class ToldAnswer:
     """The days to the first better tier by a wait alone."""
 
 
-def leave_out_barred(told: ToldAnswer) -> ToldAnswer:
+def leave_out_barred_measures(told: ToldAnswer) -> ToldAnswer:
+    """Return a copy without measures whose notice is barred, and without their violations."""
     bars, hidden, in_force = find_bars(told.answer), find_barred_violations(told.answer), told.answer.in_force
     measures = tuple(measure for measure in in_force.measures if measure.measure not in bars)
     return replace(
@@ -123,7 +124,7 @@ def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> scor
         sentences += _tell_lead(lead, told.violations, texts)
         if not for_regulator and (lead.responsive or (told.acts_tried and not lead.contestable)):
             sentences.append(texts.say("can_act" if lead.responsive else "cannot_act"))
-    sentences += _tell_rest(told, texts)
+    sentences += _tell_points_beside_leads(told, texts)
     sentences += [
         texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
     ]
@@ -142,6 +143,7 @@ def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> scor
 
 @lru_cache(maxsize=4)
 def _read_meanings(artifact: Artifact) -> Mapping[str, score_pb.TierMeaning]:
+    """Return how sellers of each tier turned out in the model's evaluation, by the tier's name."""
     grades = parse_json(artifact.parts["evaluation.json"]).get("grades", ())
     bad = parse_json(artifact.parts["lineage.json"]).get("definition", {})
     return {
@@ -158,7 +160,7 @@ def _read_meanings(artifact: Artifact) -> Mapping[str, score_pb.TierMeaning]:
     }
 
 
-def add_meaning(message: score_pb.AudienceAnswer, answer: WholeAnswer, texts: Texts) -> None:
+def add_tier_meaning(message: score_pb.AudienceAnswer, answer: WholeAnswer, texts: Texts) -> None:
     artifact, tier = answer.core.artifact, answer.score.own_tier
     if artifact is None or tier is None:
         return
@@ -222,15 +224,15 @@ def tell_violation(view: ViolationView, texts: Texts) -> Iterator[str]:
         yield texts.say("automated")
 
 
-def _tell_rest(told: ToldAnswer, texts: Texts) -> Iterator[str]:
+def _tell_points_beside_leads(told: ToldAnswer, texts: Texts) -> Iterator[str]:
     points, base = told.answer.score.points, told.baseline_points
     if points is None or base is None or points == base:
         return
     codes_told = {lead.reason_code for lead in told.leads}
     points_of_others = sum(value for code, value in told.parts.items() if code not in codes_told)
     # Each lead states what its removal alone would give back: leads of one kind do not add up.
-    if together := points - base - points_of_others - sum(lead.points for lead in told.leads):
-        yield texts.say("together", points=f"{together:+}")
+    if interaction := points - base - points_of_others - sum(lead.points for lead in told.leads):
+        yield texts.say("together", points=f"{interaction:+}")
     if points_of_others:
         yield texts.say("others", points=f"{points_of_others:+}")
     yield texts.say("base", points=base)
@@ -238,24 +240,22 @@ def _tell_rest(told: ToldAnswer, texts: Texts) -> Iterator[str]:
 
 def _tell_measures(answer: WholeAnswer, texts: Texts) -> Iterator[str]:
     time = answer.stamp.observe_time
-    measures = [one for one in answer.in_force.measures if one.reference]
-    measures = [
-        one for one in measures if one.has_begun(time) or (one.has_effect and isinstance(one.current, Suspension))
-    ]
     binding = list_binding(answer.in_force.measures, time)
-    for one in sorted(measures, key=lambda one: one.measure not in binding):
-        told_measure = _tell_measure(one, answer.policy.rule_book.currency, texts)
-        yield texts.join([told_measure, texts.say("binding")]) if one.measure in binding else told_measure
+    for measure in sorted(answer.in_force.measures, key=lambda measure: measure.measure not in binding):
+        is_coming_suspension = measure.has_effect and isinstance(measure.current, Suspension)
+        if measure.reference and (measure.has_begun(time) or is_coming_suspension):
+            sentence = _tell_measure(measure, answer.policy.rule_book.currency, texts)
+            yield texts.join([sentence, texts.say("binding")]) if measure.measure in binding else sentence
 
 
 def _tell_measure(measure: MeasureInForce, currency: str, texts: Texts) -> str:
-    what = tell_what(measure.current, currency, texts)
+    effect = tell_effect(measure.current, currency, texts)
     if measure.end is None:
-        return texts.say("measure_open", what=what, reference=measure.reference)
-    return texts.say("measure", what=what, reference=measure.reference, day=day_text(measure.end))
+        return texts.say("measure_open", what=effect, reference=measure.reference)
+    return texts.say("measure", what=effect, reference=measure.reference, day=day_text(measure.end))
 
 
-def tell_what(measure: Measure, currency: str, texts: Texts) -> str:
+def tell_effect(measure: Measure, currency: str, texts: Texts) -> str:
     """Return a measure's effect, such as `You may have no open listings`."""
     name = measure.kind.name
     values: dict[str, object] = {"days": getattr(measure, "days", 0)}

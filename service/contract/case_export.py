@@ -31,7 +31,7 @@ MAX_SELLERS = 100
 MAX_ENTRIES = 20_000
 SIGNED = b"sellertrust-case 1\n"
 PAGE_HASH = "page_sha256"
-_OF_OTHERS = ("notifier", "actor", "principal")
+_FIELDS_ABOUT_PEOPLE = ("notifier", "actor", "principal")
 
 
 _CURVE_DAYS = range(364, -1, -28)
@@ -61,28 +61,25 @@ def list_curve_times(time: int) -> list[int]:
     return [time - days * DAY for days in _CURVE_DAYS]
 
 
-def case_of(request: pb.ExportCaseRequest) -> CaseExport:
+def parse_case(request: pb.ExportCaseRequest) -> CaseExport:
     """Convert a request. Raises InvalidInput with each wrong field.
 
     A wrong `parent` or seller's name is raised alone.
     """
     marketplace = parse_marketplace(request.parent, "parent")
     wrong = []
-    authorities = {int(one): one for one in AUTHORITIES}
+    authorities = {int(source): source for source in sorted(AUTHORITIES)}
     if request.authority not in authorities:
-        wrong.append(
-            FieldViolation(
-                ("authority",), f"must be one of {', '.join(one.name.lower() for one in sorted(AUTHORITIES))}"
-            )
-        )
+        names = ", ".join(source.name.lower() for source in authorities.values())
+        wrong.append(FieldViolation(("authority",), f"must be one of {names}"))
     if not is_id(request.actor):
         wrong.append(FieldViolation(("actor",), f"must say who, by {ID_FORM}"))
-    for name, text, most in (
+    for name, text, limit in (
         ("legal_basis", request.legal_basis, MAX_GROUND),
         ("reason", request.reason, MAX_REASON),
     ):
-        if not text or describe_line_error(text, most):
-            wrong.append(FieldViolation((name,), f"must be one line of 1 to {most} characters"))
+        if not text or describe_line_error(text, limit):
+            wrong.append(FieldViolation((name,), f"must be one line of 1 to {limit} characters"))
     if not 1 <= len(request.sellers) <= MAX_SELLERS:
         wrong.append(FieldViolation(("sellers",), f"must name 1 to {MAX_SELLERS} sellers"))
     if wrong:
@@ -152,7 +149,7 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
 def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
     fields = MessageToDict(entry_message(case.marketplace, recorded), preserving_proto_field_name=True)
     for part in (fields, *(value for value in fields.values() if isinstance(value, dict))):
-        for name in _OF_OTHERS:
+        for name in _FIELDS_ABOUT_PEOPLE:
             part.pop(name, None)
         if part.get("other") not in (None, *case.sellers):
             part["other"] = "(another seller)"
@@ -173,10 +170,10 @@ def write_html(described: Mapping[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Case</title><h1>Case for an authority</h1>'
         f"<dl>{facts}</dl><h2>Sellers</h2><ul>{sellers}</ul>"
-        f"<h2>Violations</h2>{_write_table(described['violations'], _SHOWN)}"
-        f"<h2>Links</h2>{pictures['network']}{_write_table(described['links'], _OF_LINKS)}"
+        f"<h2>Violations</h2>{_write_table(described['violations'], _VIOLATION_COLUMNS)}"
+        f"<h2>Links</h2>{pictures['network']}{_write_table(described['links'], _LINK_COLUMNS)}"
         "<h2>Points</h2><p>by today's knowledge, model and policy</p>"
-        f"{''.join(pictures['points'].values())}{_write_table(described['points'], _OF_POINTS)}"
+        f"{''.join(pictures['points'].values())}{_write_table(described['points'], _POINTS_COLUMNS)}"
         f"<p>{len(described['entries']):,} entries, each with a proof that the ledger holds it, are in the bundle.</p></html>"
     )
 
@@ -188,9 +185,9 @@ def _write_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-_SHOWN = ("violation", "seller", "type", "severity", "status", "occur_time")
-_OF_LINKS = ("seller", "other", "kind", "strength_ppm")
-_OF_POINTS = ("seller", "day", "points")
+_VIOLATION_COLUMNS = ("violation", "seller", "type", "severity", "status", "occur_time")
+_LINK_COLUMNS = ("seller", "other", "kind", "strength_ppm")
+_POINTS_COLUMNS = ("seller", "day", "points")
 
 
 def signed_bytes(bundle: bytes) -> bytes:
@@ -210,19 +207,20 @@ def find_faults(bundle: bytes, signature: str, public_key: str, page: bytes | No
         described = parse_json(bundle)
         page_hash = described.get(PAGE_HASH)
         is_other = page is not None and page_hash is not None and sha256(page).hexdigest() != page_hash
-        proofs = {one["sequence"]: one for one in described["proofs"]}
-        missing = [one["entry_id"] for one in described["entries"] if int(one["sequence"]) not in proofs]
-        unproven = [str(sequence) for sequence, one in proofs.items() if not _is_proven(one)]
+        proofs = {proof["sequence"]: proof for proof in described["proofs"]}
+        missing = [entry["entry_id"] for entry in described["entries"] if int(entry["sequence"]) not in proofs]
+        wrong_proofs = [str(sequence) for sequence, proof in proofs.items() if not _proves_entry(proof)]
     except (InvalidSignature, ValueError, KeyError, TypeError, AttributeError):
         return ["the bundle is damaged, or was not signed by this key"]
     return [
         *(["the page beside it is not the one that was signed"] if is_other else []),
         *(f"entry {name} has no proof" for name in missing),
-        *(f"the proof of entry {one} is wrong" for one in unproven),
+        *(f"the proof of entry {sequence} is wrong" for sequence in wrong_proofs),
     ]
 
 
-def _is_proven(proof: Mapping[str, Any]) -> bool:
+def _proves_entry(proof: Mapping[str, Any]) -> bool:
+    """Return whether a proof's path leads from the entry to its batch's link of the chain."""
     node = bytes.fromhex(proof["leaf"])
     for side, other in proof["path"]:
         pair = (node, bytes.fromhex(other)) if side == "right" else (bytes.fromhex(other), node)

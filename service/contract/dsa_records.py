@@ -24,7 +24,7 @@ MAX_FACTS, MAX_EXPLANATION, MAX_TEXT = 5_000, 2_000, 500
 _EARLIEST, _FIRST_APPLICATION, _LATEST = date(2000, 1, 1), date(2020, 1, 1), date(2038, 1, 1)
 _EPOCH = date(1970, 1, 1).toordinal()
 
-_AREAS: Mapping[Category, str] = {
+_DATABASE_CATEGORIES: Mapping[Category, str] = {
     Category.COUNTERFEIT: "STATEMENT_CATEGORY_INTELLECTUAL_PROPERTY_INFRINGEMENTS",
     Category.IP: "STATEMENT_CATEGORY_INTELLECTUAL_PROPERTY_INFRINGEMENTS",
     Category.SAFETY: "STATEMENT_CATEGORY_UNSAFE_AND_PROHIBITED_PRODUCTS",
@@ -63,20 +63,20 @@ _DECISIONS: Mapping[MeasureKind, tuple[str, str]] = {
     MeasureKind.CAMPAIGN_EXCLUSION: ("decision_visibility", "DECISION_VISIBILITY_OTHER"),
     MeasureKind.SUSPENSION: ("decision_account", "DECISION_ACCOUNT_SUSPENDED"),
 }
-_RESTRICTED = {
+_RESTRICTION_NAMES = {
     "decision_visibility": "visibility",
     "decision_monetary": "monetary",
     "decision_provision": "service",
     "decision_account": "account",
 }
-_AUTOMATED: Mapping[Automation, str] = {
+_AUTOMATION_WORDS: Mapping[Automation, str] = {
     Automation.NONE: "AUTOMATED_DECISION_NOT_AUTOMATED",
     Automation.PARTIAL: "AUTOMATED_DECISION_PARTIALLY",
     Automation.FULL: "AUTOMATED_DECISION_FULLY",
 }
 
 
-def find_record(
+def write_dsa_record(
     seller: str,
     statement: StatementOfReasons,
     views: Sequence[ViolationView],
@@ -90,29 +90,29 @@ def find_record(
     """
     if not views or statement.measure.current.kind not in _DECISIONS:
         return ""
-    areas = list(dict.fromkeys(_AREAS[view.category] for view in views))
-    words = list(dict.fromkeys(_KEYWORDS.get(view.violation_type, "KEYWORD_OTHER") for view in views))
+    categories = list(dict.fromkeys(_DATABASE_CATEGORIES[view.category] for view in views))
+    keywords = list(dict.fromkeys(_KEYWORDS.get(view.violation_type, "KEYWORD_OTHER") for view in views))
     is_about_listing = any(view.listing for view in views)
     begin = statement.measure.start
     if begin is None:
         begin = answer.stamp.observe_time if statement.statement is None else statement.statement.record_time
     record = {
         "puid": name_record(seller, statement),
-        **_state_decision(statement, title),
-        **_state_ground(statement, views, facts),
+        **_list_decision_fields(statement, title),
+        **_list_ground_fields(statement, views, facts),
         "content_type": ["CONTENT_TYPE_PRODUCT" if is_about_listing else "CONTENT_TYPE_OTHER"],
         "content_type_other": "" if is_about_listing else "The account of a trader",
-        "category": areas[0],
-        "category_addition": areas[1:],
-        "category_specification": words,
-        "category_specification_other": "Another breach of the terms" if "KEYWORD_OTHER" in words else "",
-        "content_date": max(_day_of(_find_registered(answer)), _EARLIEST),
-        "application_date": max(_day_of(begin), _FIRST_APPLICATION),
-        **_state_end(statement),
+        "category": categories[0],
+        "category_addition": categories[1:],
+        "category_specification": keywords,
+        "category_specification_other": "Another breach of the terms" if "KEYWORD_OTHER" in keywords else "",
+        "content_date": max(_date_of(_find_registration_time(answer)), _EARLIEST),
+        "application_date": max(_date_of(begin), _FIRST_APPLICATION),
+        **_list_end_fields(statement),
         "decision_facts": facts[:MAX_FACTS],
-        **_state_source(views),
+        **_list_source_fields(views),
         "automated_detection": "Yes" if any(view.automated for view in views) else "No",
-        "automated_decision": _AUTOMATED[statement.decided_by],
+        "automated_decision": _AUTOMATION_WORDS[statement.decided_by],
     }
     filled = {name: value for name, value in record.items() if value}
     return json.dumps(filled, ensure_ascii=False, separators=(",", ":"), default=date.isoformat)
@@ -124,7 +124,7 @@ def name_record(seller: str, statement: StatementOfReasons) -> str:
     return sha256("\x1f".join((seller, statement.measure.measure, entry_id)).encode()).hexdigest()
 
 
-def _state_decision(statement: StatementOfReasons, title: str) -> dict[str, Any]:
+def _list_decision_fields(statement: StatementOfReasons, title: str) -> dict[str, Any]:
     name, word = _DECISIONS[statement.measure.current.kind]
     if isinstance(statement.measure.current, Suspension) and statement.measure.current.terminates:
         word = "DECISION_ACCOUNT_TERMINATED"
@@ -134,15 +134,15 @@ def _state_decision(statement: StatementOfReasons, title: str) -> dict[str, Any]
     return fields
 
 
-def _state_end(statement: StatementOfReasons) -> dict[str, date]:
-    end = None if statement.measure.end is None else _day_of(statement.measure.end)
+def _list_end_fields(statement: StatementOfReasons) -> dict[str, date]:
+    end = None if statement.measure.end is None else _date_of(statement.measure.end)
     if end is None or end > _LATEST:  # an empty one means no end
         return {}
     name, _ = _DECISIONS[statement.measure.current.kind]
-    return {f"end_date_{_RESTRICTED[name]}_restriction": end}
+    return {f"end_date_{_RESTRICTION_NAMES[name]}_restriction": end}
 
 
-def _state_ground(statement: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> dict[str, Any]:
+def _list_ground_fields(statement: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> dict[str, Any]:
     if statement.measure.legal_ground:
         return {
             "decision_ground": "DECISION_GROUND_ILLEGAL_CONTENT",
@@ -158,7 +158,7 @@ def _state_ground(statement: StatementOfReasons, views: Iterable[ViolationView],
     }
 
 
-def _state_source(views: Sequence[ViolationView]) -> dict[str, Any]:
+def _list_source_fields(views: Sequence[ViolationView]) -> dict[str, Any]:
     """Return the source: a trusted flagger, else the first notice. A notifier may be a person and is not named."""
     if any(view.trusted_flagger for view in views):
         return {"source_type": "SOURCE_TRUSTED_FLAGGER"}
@@ -171,10 +171,10 @@ def _state_source(views: Sequence[ViolationView]) -> dict[str, Any]:
     return {"source_type": "SOURCE_ARTICLE_16"}
 
 
-def _find_registered(answer: WholeAnswer) -> int:
+def _find_registration_time(answer: WholeAnswer) -> int:
     identities = [row.occur_time for row in answer.core.known.table.rows if row.kind == Kind.IDENTITY]
     return min([*identities, int(answer.core.facts.start_day[0]) * DAY, answer.stamp.observe_time])
 
 
-def _day_of(time: int) -> date:
+def _date_of(time: int) -> date:
     return date.fromordinal(_EPOCH + time // DAY)

@@ -99,7 +99,7 @@ def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
 Reader = Callable[[Any, FieldPath], Any]
 
 
-def _reader(field: FactField) -> Reader:
+def _make_reader(field: FactField) -> Reader:
     name, shape, required = field.name, field.shape, field.required
     if shape.words is not None:
         members = {int(member): member for member in shape.words}
@@ -121,9 +121,10 @@ def _reader(field: FactField) -> Reader:
 
 KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
 _MESSAGES: dict[str, type[Message]] = {key: type(getattr(entry_pb2.Entry(), key)) for key in KIND_BY_KEY}
-_BY_NAME = {kind: {field.name: field for field in row.fields} for kind, row in KINDS.items()}
+_FIELDS_BY_NAME = {kind: {field.name: field for field in row.fields} for kind, row in KINDS.items()}
 _READERS = {
-    kind: [(f.name, _reader(_BY_NAME[kind][f.name])) for f in dataclass_fields(row.fact)] for kind, row in KINDS.items()
+    kind: [(f.name, _make_reader(_FIELDS_BY_NAME[kind][f.name])) for f in dataclass_fields(row.fact)]
+    for kind, row in KINDS.items()
 }
 
 
@@ -150,7 +151,7 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
 
 def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
     return ledger_service_pb2.AppendEntriesResponse(
-        results=[appended_message(one) for one in appended], sequence=max(one.sequence for one in appended)
+        results=map(appended_message, appended), sequence=max(entry.sequence for entry in appended)
     )
 
 

@@ -11,7 +11,7 @@ from sellertrust.v1.entry_pb2 import Entry
 from service.contract.entry_json import entry_of_json
 
 STATED_KINDS = {row.key: row for kind, row in KINDS.items() if kind not in BY_COMMAND}
-_AS_JSON: dict[str, Callable[[Any], Any]] = {"count": int, "flag": bool, "ids": list, "time": format_time}
+_JSON_CONVERTERS: dict[str, Callable[[Any], Any]] = {"count": int, "flag": bool, "ids": list, "time": format_time}
 """By the kind of a shape; other texts are JSON as they are."""
 
 
@@ -44,7 +44,7 @@ def entry_of_fields(kind: str, field_texts: Sequence[str], marketplace: str, ent
             values[name] = text
         elif field in fields and (not key or fields[field].shape.kind == "attributes"):
             try:
-                _state(values[kind], fields[field], key, text, texts)
+                _add_value(values[kind], fields[field], key, text, texts)
             except ValueError as error:
                 wrong.append(FieldViolation((name,), str(error)))
         else:
@@ -60,7 +60,8 @@ def entry_of_fields(kind: str, field_texts: Sequence[str], marketplace: str, ent
         raise InvalidInput([FieldViolation(("FIELD=VALUE",), str(error))]) from None
 
 
-def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts: dict[str, str]) -> None:
+def _add_value(values: dict[str, Any], field: FactField, key: str, text: str, all_texts: dict[str, str]) -> None:
+    """Parse a field's text, and add its JSON value to `values`."""
     kind, parse = field.shape.kind, field.shape.parse
     if kind == "attributes":
         if not key:
@@ -68,9 +69,9 @@ def _state(values: dict[str, Any], field: FactField, key: str, text: str, texts:
         values.setdefault(field.name, {})[key] = text
     elif parse is parse_minor_units:
         currency = parse_currency(text)
-        values[field.name] = parse_amount(text, texts.get("currency", currency))
+        values[field.name] = parse_amount(text, all_texts.get("currency", currency))
         if currency:
             values.setdefault("currency", currency)
     else:
-        value, as_json = parse(text), _AS_JSON.get(kind)
-        values[field.name] = text if as_json is None else as_json(value)
+        value, convert = parse(text), _JSON_CONVERTERS.get(kind)
+        values[field.name] = text if convert is None else convert(value)

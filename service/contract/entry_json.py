@@ -30,7 +30,7 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
         values = parse_json(text)
         if not isinstance(values, dict):
             raise ValueError("write a JSON object, as `sellertrust ledger append --help` shows")
-        return _parse_entry(values, marketplace)
+        return _expand_and_parse(values, marketplace)
     except json.JSONDecodeError as error:
         raise ValueError(f"the JSON object is not complete: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
@@ -44,15 +44,15 @@ def json_of_entry(entry: Entry) -> dict[str, Any]:
 
     `entry_of_json(json.dumps(json_of_entry(entry)), marketplace) == entry` for a seller of the marketplace.
     """
-    values = _json_of(entry)
+    values = _convert_to_json(entry)
     if "seller" in values:
         values["seller"] = entry.seller.rsplit("/", 1)[-1]
     if (kind := entry.WhichOneof("fact")) is not None:
-        values[kind] = _json_of(getattr(entry, kind))
+        values[kind] = _convert_to_json(getattr(entry, kind))
     return values
 
 
-def _json_of(message: Message) -> dict[str, Any]:
+def _convert_to_json(message: Message) -> dict[str, Any]:
     """Return a message in protobuf's JSON, but with int64 as numbers: none in the contract exceeds 2^53."""
     values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     for field in message.DESCRIPTOR.fields:
@@ -61,33 +61,34 @@ def _json_of(message: Message) -> dict[str, Any]:
     return values
 
 
-def _parse_entry(values: dict[str, Any], marketplace: str) -> Entry:
+def _expand_and_parse(values: dict[str, Any], marketplace: str) -> Entry:
     seller = values.get("seller")
     if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
-    for name, clock in _TIMES.items():
+    for name, clock in _CLOCK_OF_DATE.items():
         if isinstance(text := values.get(name), str) and is_date(text):
-            _read(name, parse_day, text)
+            _parse_field(name, parse_day, text)
             values[name] = text + clock
-    for fact, words in _WORDS.items():
+    for fact, words in _ENUM_WORDS.items():
         fields = values.get(fact)
         if isinstance(fields, dict):
             for name in _AMOUNTS[fact] & fields.keys():
                 if isinstance(fields[name], float | str):  # Python reads JSON's 1999.00 and 1e3 as floats
-                    fields[name] = _read(f"{fact}.{name}", parse_minor_units, str(fields[name]))
+                    fields[name] = _parse_field(f"{fact}.{name}", parse_minor_units, str(fields[name]))
             for name in words.keys() & fields.keys():
                 prefix, parse = words[name]
                 if isinstance(fields[name], str):
-                    word = _read(f"{fact}.{name}", parse, fields[name].removeprefix(prefix))
+                    word = _parse_field(f"{fact}.{name}", parse, fields[name].removeprefix(prefix))
                     fields[name] = prefix + word.name
     try:
         return json_format.ParseDict(values, Entry(), max_recursion_depth=MAX_DEPTH)
     except json_format.ParseError:
-        _refuse(values, Entry.DESCRIPTOR, "")
+        _raise_about_wrong_field(values, Entry.DESCRIPTOR, "")
         raise
 
 
-def _refuse(values: dict[str, Any], kind: Descriptor, path: str) -> None:
+def _raise_about_wrong_field(values: dict[str, Any], kind: Descriptor, path: str) -> None:
+    """Raise ValueError about the first unknown field or malformed time below `path`, if any."""
     for name, value in values.items():
         field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)
         if field is None:
@@ -103,38 +104,38 @@ def _refuse(values: dict[str, Any], kind: Descriptor, path: str) -> None:
                 problem = f"{str(value)[:80]!r} is no time. Write it like 2026-06-20T10:00:00Z."
                 raise ValueError(f"{path}{field.name}: {problem}") from None
         elif isinstance(value, dict):
-            _refuse(value, field.message_type, f"{path}{field.name}.")
+            _raise_about_wrong_field(value, field.message_type, f"{path}{field.name}.")
 
 
-def _read(field: str, read: Callable[[str], Any], text: str) -> Any:
+def _parse_field(field: str, parse: Callable[[str], Any], text: str) -> Any:
     try:
-        return read(text)
+        return parse(text)
     except ValueError as error:
         raise ValueError(f"{field}: {error}") from None
 
 
-def _prefix(name: str) -> str:
+def _make_enum_prefix(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() + "_"
 
 
-def _both_names(name: str) -> tuple[str, str]:
+def _list_spellings(name: str) -> tuple[str, str]:
     return name, re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
 
 
-_WORDS = {
+_ENUM_WORDS = {
     row.key: {
-        name: (_prefix(f.shape.proto), f.shape.parse)
+        name: (_make_enum_prefix(f.shape.proto), f.shape.parse)
         for f in row.fields
         if f.shape.kind == "word"
-        for name in _both_names(f.name)
+        for name in _list_spellings(f.name)
     }
     for row in KINDS.values()
 }
 _AMOUNTS = {
-    row.key: {name for f in row.fields if f.shape.parse is parse_minor_units for name in _both_names(f.name)}
+    row.key: {name for f in row.fields if f.shape.parse is parse_minor_units for name in _list_spellings(f.name)}
     for row in KINDS.values()
 }
-_TIMES = {
+_CLOCK_OF_DATE = {
     name: clock
     for names, clock in (
         (("occur_time", "occurTime"), "T00:00:00Z"),

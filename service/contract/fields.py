@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -32,6 +33,17 @@ class FieldErrors:
     def raise_if_any(self) -> None:
         if self.fields:
             raise InvalidInput(self.fields)
+
+
+@contextmanager
+def prefix_violations(field: str) -> Iterator[None]:
+    """Put `field` before the path of each violation that the `with` block raises."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(
+            FieldViolation((field, *violation.path), violation.description) for violation in error.violations
+        ) from None
 
 
 def time_of(message: Timestamp, field: str | FieldPath) -> int:

@@ -51,15 +51,15 @@ def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
 def terms_message(terms: policy.Terms, ahead_limit_minor: int | None) -> measure_service_pb2.Terms:
     """Return terms; `ahead_limit_minor`: the most paid out on young orders, if limited."""
 
-    def caps(limits: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
+    def cap_messages(limits: tuple[tuple[str, int], ...]) -> list[measure_service_pb2.Terms.Cap]:
         return [measure_service_pb2.Terms.Cap(product_category=name, limit=limit) for name, limit in limits]
 
     return message_of(
         measure_service_pb2.Terms,
         terms,
-        value_caps=caps(terms.value_caps),
-        listing_caps=caps(terms.listing_caps),
-        intake_caps=caps(terms.intake_caps),
+        value_caps=cap_messages(terms.value_caps),
+        listing_caps=cap_messages(terms.listing_caps),
+        intake_caps=cap_messages(terms.intake_caps),
         suspended=terms.suspension_days > 0,
         ahead_limit_minor=ahead_limit_minor,
     )

@@ -29,14 +29,14 @@ def model_message(registry: Registry, digest: str, moves: list[ModelMove], *, wh
     message = model_pb.Model(name=model_name(digest), digest=digest, aliases=aliases)
     try:
         parts = registry.content(digest)
-        _fill_in(message, parts, registry.gates(digest, moves), whole=whole)
+        _fill_model_message(message, parts, registry.gates(digest, moves), whole=whole)
     except (ArtifactRefused, OverflowError, RecursionError, ValueError):
         return model_pb.Model(name=message.name, digest=digest, aliases=aliases, damaged=True)
     message.has_report = find_figure(moves, digest, "report_sha256") is not None
     return message
 
 
-def _fill_in(
+def _fill_model_message(
     message: model_pb.Model, parts: Mapping[str, bytes], gates: tuple[GateResult, ...] | None, *, whole: bool
 ) -> None:
     manifest, lineage = parse_json(parts[MANIFEST]), parse_json(parts["lineage.json"])
@@ -51,7 +51,9 @@ def _fill_in(
     if not whole:
         message.figures.update({name: float(value) for name, value in headline_figures(parts).items()})
         return
-    message.figures.update({name: float(value) for name, value in _numbers(parse_json(parts["evaluation.json"]))})
+    message.figures.update(
+        {name: float(value) for name, value in _list_finite_numbers(parse_json(parts["evaluation.json"]))}
+    )
     page = read_page(parts["model.txt"].decode(), manifest["base"], len(manifest["features"]))
     message.card = write_card(describe_page(page, pinned_features(manifest)), manifest, message.digest)
     message.baseline_points = page.base
@@ -60,7 +62,7 @@ def _fill_in(
     message.certificate_json = parts["certificate.json"].decode()
 
 
-def _numbers(evaluation: Any) -> list[tuple[str, int | float]]:
+def _list_finite_numbers(evaluation: Any) -> list[tuple[str, int | float]]:
     return [
         (name, value)
         for name, value in flatten(evaluation).items()

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from scoring.base.enums import Kind, Source
-from scoring.base.errors import FieldViolation, InvalidInput, invalid
+from scoring.base.errors import InvalidInput, invalid
 from scoring.entries.field_types import MAX_ID
 from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
 from service.access.rights import BOUND, METHODS, RIGHT_OF_AUDIENCE, RIGHT_OF_KIND, MethodRow, Right, Scope
+from service.contract.fields import prefix_violations
 from service.contract.resource_names import (
     Item,
     parse_marketplace,
@@ -30,19 +31,19 @@ PROPOSABLE = {
     "export_case": "NetworkService/ExportCase",
 }
 
-_NAMED: dict[Scope, Callable[[str, str], Item]] = {
+_NAME_PARSERS: dict[Scope, Callable[[str, str], Item]] = {
     Scope.VIOLATION: parse_violation,
     Scope.DECISION: parse_violation,
     Scope.NOTIFIER: parse_notifier,
     Scope.PROPOSAL: parse_proposal,
 }
-_OF_SELLER = {Scope.SELLER, Scope.MEASURES, Scope.AUDIENCE, Scope.ERASED, Scope.EVERY_SELLER}
+_SCOPES_OF_SELLER = {Scope.SELLER, Scope.MEASURES, Scope.AUDIENCE, Scope.ERASED, Scope.EVERY_SELLER}
 
 _LINK = FIELD_OF[Kind.LINK]
-_PRIVILEGED = {
+_PRIVILEGED_FACTS = {
     key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND.get(kind) in BOUND
 }  # `require_rows` names a missing kind
-_SOURCES = {int(source): source.name.lower() for source in Source}
+_SOURCE_NAMES = {int(source): source.name.lower() for source in Source}
 
 
 def list_needed_rights(row: MethodRow, request: Any) -> list[NeededRight]:
@@ -59,29 +60,29 @@ def list_needed_rights(row: MethodRow, request: Any) -> list[NeededRight]:
             raise invalid("audience", "is unknown; use one of Audience")
         right = RIGHT_OF_AUDIENCE[request.audience]
     marketplace, seller = _find_place(row.scope, request)
-    one = NeededRight(right, marketplace, seller)
-    needed = [one]
+    needed_right = NeededRight(right, marketplace, seller)
+    needed = [needed_right]
     match row.scope:
         case Scope.ENTRIES:
             needed = _list_rights_to_append(marketplace, request.entries) or needed
         case Scope.SELLERS:
             names = dict.fromkeys(request.sellers) or ("",)
-            needed = [one._replace(seller=_seller(name, marketplace)) for name in names]
+            needed = [needed_right._replace(seller=_find_seller_id(name, marketplace)) for name in names]
         case Scope.DECISION | Scope.ERASED:
-            needed = [one._replace(entry_id=request.entry_id or None, action=row.action or None)]
+            needed = [needed_right._replace(entry_id=request.entry_id or None, action=row.action or None)]
         case Scope.MARKETPLACE if right is Right.BULK_DECIDE:
-            needed = [one._replace(action=action_name(request.action))]
+            needed = [needed_right._replace(action=action_name(request.action))]
         case Scope.MEASURES if request.policy:  # otherwise its rules could be probed seller by seller
             needed.append(NeededRight(Right.READ_POLICIES))
     return needed
 
 
 def _find_place(scope: Scope, request: Any) -> tuple[str, str | None]:
-    if scope in _NAMED:
-        return _NAMED[scope](request.name, "name").marketplace, None
+    if scope in _NAME_PARSERS:
+        return _NAME_PARSERS[scope](request.name, "name").marketplace, None
     if scope is Scope.PARENT:
         return parse_parent(request.parent, "parent")
-    if scope in _OF_SELLER:
+    if scope in _SCOPES_OF_SELLER:
         seller = parse_seller(request.seller, "seller")
         return seller.marketplace, None if scope is Scope.EVERY_SELLER else seller.item
     if scope is Scope.SERVER or (scope is Scope.PROPOSALS and not request.parent):
@@ -89,7 +90,7 @@ def _find_place(scope: Scope, request: Any) -> tuple[str, str | None]:
     return parse_marketplace(request.parent, "parent"), None
 
 
-def seller_parts(request: Any) -> tuple[str, str]:
+def split_seller_name(request: Any) -> tuple[str, str]:
     """Return the ids of marketplace and seller in a request's `seller`; ("", "") if it names none.
 
     Their characters are not checked yet.
@@ -108,26 +109,22 @@ def list_rights_of_proposed(request: Any) -> list[NeededRight]:
     field = request.WhichOneof("request")
     if field is None:
         raise invalid("request", f"is required: one of {', '.join(PROPOSABLE)}")
-    try:
+    with prefix_violations(field):
         return list_needed_rights(METHODS[PROPOSABLE[field]], getattr(request, field))
-    except InvalidInput as error:
-        raise InvalidInput(
-            FieldViolation((field, *violation.path), violation.description) for violation in error.violations
-        ) from None
 
 
 def _list_rights_to_append(marketplace: str, entries: Any) -> list[NeededRight]:
     rights = [find_right_to_append(marketplace, entry) for entry in entries]
-    of_linked = [
+    rights_over_linked_sellers = [
         right._replace(seller=entry.link.other or None)
         for right, entry in zip(rights, entries, strict=True)
         if right.kind == _LINK and not entry.link.identifier
     ]
-    return rights + of_linked
+    return rights + rights_over_linked_sellers
 
 
 def has_privileged(entries: Any) -> bool:
-    return not _PRIVILEGED.isdisjoint(entry.WhichOneof("fact") for entry in entries)
+    return not _PRIVILEGED_FACTS.isdisjoint(entry.WhichOneof("fact") for entry in entries)
 
 
 def find_right_to_append(marketplace: str, entry: entry_pb2.Entry) -> NeededRight:
@@ -144,16 +141,16 @@ def find_right_to_append(marketplace: str, entry: entry_pb2.Entry) -> NeededRigh
     return NeededRight(
         right=right,
         marketplace=marketplace,
-        seller=None if decides else _seller(entry.seller, marketplace),
+        seller=None if decides else _find_seller_id(entry.seller, marketplace),
         kind=key or "*",
-        source=_SOURCES.get(fact.source, "*") if "source" in names else None,
+        source=_SOURCE_NAMES.get(fact.source, "*") if "source" in names else None,
         notifier=(fact.notifier or "*") if "notifier" in names else None,
         entry_id=entry.entry_id,
         action=(action_name(fact.action) if "action" in names else key) if decides else None,
     )
 
 
-def _seller(name: str, marketplace: str) -> str | None:
+def _find_seller_id(name: str, marketplace: str) -> str | None:
     """Return the seller's id, or None (every seller) for a name that is invalid or of another marketplace."""
     try:
         return seller_of(name, marketplace, "seller")

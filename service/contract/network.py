@@ -60,12 +60,7 @@ def certificate_message(
     measures, without_links = in_force
     fact = link.fact
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
-    hops = {
-        entries: hop
-        for name in surroundings.steps
-        for hop in surroundings.graph.hops(name)
-        for entries in [hop.entries]
-    }
+    hops = {hop.entries: hop for name in surroundings.steps for hop in surroundings.graph.hops(name)}
     path, remaining = [seller], fact.rests_on[:-1]
     while remaining:
         step = next(
@@ -87,7 +82,10 @@ def certificate_message(
 
 def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPrecision]:
     """Return each kind's decided links, and the bounds of its precision in parts per million."""
-    return [message_of(pb.LinkPrecision, one, one.decided, link_kind=kind) for kind, one in measured.items()]
+    return [
+        message_of(pb.LinkPrecision, precision, precision.decided, link_kind=kind)
+        for kind, precision in measured.items()
+    ]
 
 
 def ring_message(marketplace: str, ring: Ring, settled_minor: int) -> pb.Ring:
@@ -108,7 +106,7 @@ def month_messages(
     months: Iterable[Month], sellers: int, precision: Mapping[LinkKind, Precision]
 ) -> list[pb.LinkMonth]:
     """Return at most MAX_MONTHS months, with shares of 100,000 of all `sellers`."""
-    decided = [one.decided for one in precision.values()]
+    decided = [of_kind.decided for of_kind in precision.values()]
     return [
         message_of(
             pb.LinkMonth,

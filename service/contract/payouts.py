@@ -13,7 +13,7 @@ from service.contract.scores import stamp_message
 _AMOUNTS = ("captured_minor", "refunded_minor", "claims_minor", "drawn_minor")
 
 
-def order_of(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tuple[Order, int]:
+def parse_order(request: measure_pb.EvaluatePayoutRequest, observe_time: int) -> tuple[Order, int]:
     """Return (the request's order, the day of the answer in days since 1970-01-01).
 
     `observe_time`: of the answer, in microseconds; its day is the default. Raises InvalidInput.

@@ -10,7 +10,7 @@ from scoring.entries.kinds.common import REASON, REASON_MISSING
 from sellertrust.names import proposal_name
 from sellertrust.v1 import proposal_service_pb2
 from service.access.four_eyes import PERSONS
-from service.contract.case_export import case_of
+from service.contract.case_export import parse_case
 from service.contract.entries import entries_of
 from service.contract.fields import FieldErrors, message_of
 from service.contract.needed_rights import PROPOSABLE
@@ -30,25 +30,25 @@ STATES = {
     ProposalStep.USED: Pb.PROPOSAL_STATE_USED,
     ProposalStep.WITHDRAWN: Pb.PROPOSAL_STATE_WITHDRAWN,
 }
-_FIELDS = {method: field for field, method in PROPOSABLE.items()}
+_FIELD_OF_METHOD = {method: field for field, method in PROPOSABLE.items()}
 _PROPOSABLE_FACTS = frozenset({"override", "correction", "measure"})
 M = TypeVar("M", bound=Message)
 
 
-def canonical(request: Message) -> bytes:
+def serialize_canonically(request: Message) -> bytes:
     """Serialize a request as it is approved, without its proposal's name."""
-    same = type(request)()
-    same.MergeFrom(request)
-    same.ClearField("proposal")
-    return same.SerializeToString(deterministic=True)
+    unnamed = type(request)()
+    unnamed.MergeFrom(request)
+    unnamed.ClearField("proposal")
+    return unnamed.SerializeToString(deterministic=True)
 
 
-def request_of(method: str, data: bytes) -> Message:
-    kind: type[Message] = type(getattr(Pb.CreateProposalRequest(), _FIELDS[method]))
+def parse_request(method: str, data: bytes) -> Message:
+    kind: type[Message] = type(getattr(Pb.CreateProposalRequest(), _FIELD_OF_METHOD[method]))
     return kind.FromString(data)
 
 
-def is_request(proposal: Proposal, method: str, request: Message) -> bool:
+def holds_request(proposal: Proposal, method: str, request: Message) -> bool:
     """Return whether a proposal holds this method and request, ignoring the proposal's name.
 
     Serializes both again: another release may order fields differently.
@@ -56,7 +56,7 @@ def is_request(proposal: Proposal, method: str, request: Message) -> bool:
     content = proposal.content
     if content is None or content.method != method:
         return False
-    return canonical(request_of(method, content.request)) == canonical(request)
+    return serialize_canonically(parse_request(method, content.request)) == serialize_canonically(request)
 
 
 def check_proposal_fields(request: Any) -> None:
@@ -103,6 +103,7 @@ def _check_promotion(request: Any, _: int) -> str:
 
 
 def _check_decision(request: Any, _: int) -> str:
+    """Return the seller of a bulk decision, "" for all."""
     marketplace = parse_marketplace(request.parent, "parent")
     if not request.execute:
         raise invalid("execute", "must be set: a dry run needs no approval")
@@ -111,6 +112,7 @@ def _check_decision(request: Any, _: int) -> str:
 
 
 def _check_entries(request: Any, now: int) -> str:
+    """Return the one seller of entries that may be proposed."""
     marketplace = parse_marketplace(request.parent, "parent")
     wrong: list[FieldViolation] = []
     for index, entry in enumerate(request.entries):
@@ -137,7 +139,7 @@ def _check_commit(request: Any, _: int) -> str:
 
 
 def _check_export(request: Any, _: int) -> str:
-    case_of(request)
+    parse_case(request)
     return ""
 
 
@@ -170,7 +172,7 @@ def proposal_message(proposal: Proposal, persons: Sequence[tuple[str, str]]) -> 
     )
     if (content := proposal.content) is not None:
         message.basis.update(content.basis)
-        getattr(message, _FIELDS[content.method]).ParseFromString(content.request)
+        getattr(message, _FIELD_OF_METHOD[content.method]).ParseFromString(content.request)
     return message
 
 

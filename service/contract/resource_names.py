@@ -95,15 +95,15 @@ def _parse_top(name: str, field: str | FieldPath, collection: str, form: str) ->
     collection_found, _, item = name.partition("/")
     if collection_found == collection and is_id(item):
         return item
-    raise _wrong(field, form)
+    raise _malformed_name(field, form)
 
 
 def _parse_item(name: str, field: str | FieldPath, collection: str, form: str) -> Item:
     match name.split("/"):
         case ["marketplaces", marketplace, found, item] if found == collection and is_id(marketplace) and is_id(item):
             return Item(marketplace, item)
-    raise _wrong(field, form)
+    raise _malformed_name(field, form)
 
 
-def _wrong(field: str | FieldPath, form: str) -> InvalidInput:
+def _malformed_name(field: str | FieldPath, form: str) -> InvalidInput:
     return invalid(field, f"must be {form}, each id {ID_FORM}")

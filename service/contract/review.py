@@ -48,9 +48,10 @@ def queue_messages(
     seller.
     """
     first_due: dict[str, Caution] = {}
-    for one in sorted((one for raised in cautions.values() for one in raised), key=lambda one: one.decide_by):
-        for entry in one.entries:
-            first_due.setdefault(entry, one)
+    all_cautions = [caution for of_seller in cautions.values() for caution in of_seller]
+    for caution in sorted(all_cautions, key=lambda caution: caution.decide_by):
+        for entry in caution.entries:
+            first_due.setdefault(entry, caution)
     return [
         message_of(
             review_service_pb2.QueueItem,
@@ -102,7 +103,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
     wrong.raise_if_any()
     return BulkDecisionCall(
         decision_id=request.decision_id,
-        action=_action(request.action),
+        action=_convert_action(request.action),
         actor=request.actor,
         reason=request.reason,
         ground=request.ground,
@@ -121,7 +122,7 @@ def decision_of(marketplace: str, request: review_service_pb2.DecideViolationsRe
     )
 
 
-def _action(number: int) -> Action:
+def _convert_action(number: int) -> Action:
     return Action(number) if number in Action.__members__.values() else cast(Action, number)
 
 

@@ -6,16 +6,22 @@ from service.ledger.records import Cut
 
 
 def report_message(
-    period: Period, now: Cut, tally: FigureTally, then: Cut | None, published: FigureTally | None, *, is_simulated: bool
+    period: Period,
+    now: Cut,
+    tally: FigureTally,
+    published_cut: Cut | None,
+    published: FigureTally | None,
+    *,
+    is_simulated: bool,
 ) -> review_pb.GetTransparencyReportResponse:
-    """Return a report; `then` and `published` are None before its publication."""
+    """Return a report; `published_cut` and `published` are None before its publication."""
     message = message_of(
         review_pb.GetTransparencyReportResponse,
         period,
         now,
         period=period.text,
-        publish_time=period.publish_time if then is not None else None,
-        published_sequence=0 if then is None else then.sequence,
+        publish_time=period.publish_time if published_cut is not None else None,
+        published_sequence=0 if published_cut is None else published_cut.sequence,
         known_sequence=now.sequence,
         simulated=is_simulated,
         not_from_ledger=NOT_FROM_LEDGER,
@@ -38,8 +44,8 @@ def _value_message(value: FigureValue, period: Period, last_month: str) -> revie
         hidden_count = shown_count.count - sum(split.cells.values())
         message.splits.add(dimension=name, cells=cells, together=split.together, together_count=hidden_count)
     names = map(format_month, period.months if value.months else ())
-    for name, of_month in zip(names, value.months, strict=True):
+    for name, month_count in zip(names, value.months, strict=True):
         if name <= last_month:
-            state = review_pb.ShownState.ValueType(of_month.state)
-            message.months.add(month=name, state=state, count=of_month.count)
+            state = review_pb.ShownState.ValueType(month_count.state)
+            message.months.add(month=name, state=state, count=month_count.count)
     return message

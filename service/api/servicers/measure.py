@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from sellertrust.v1 import measure_service_pb2 as measure_pb
 from service.api.reads import Reads
 from service.contract.measures import measures_message
-from service.contract.payouts import order_of, payout_message, restitution_message
+from service.contract.payouts import parse_order, payout_message, restitution_message
 from service.contract.resource_names import parse_policy_name, parse_seller
 from service.mechanism.recorder import Recorder
 from service.scores.payouts import Payouts
@@ -30,7 +30,7 @@ class MeasureServicer:
         """Return when an order is paid out, and what is held, in minor units."""
         marketplace, seller = parse_seller(request.seller, "seller")
         cut = self._reads.cut(request)
-        order, day = order_of(request, cut.observe_time)
+        order, day = parse_order(request, cut.observe_time)
         payout = self._payouts.evaluate(marketplace, seller, order, day, request.product_category, cut)
         return payout_message(request.seller, order, payout)
 

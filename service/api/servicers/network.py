@@ -17,7 +17,7 @@ from service.call_context import current_call
 from service.contract.case_export import (
     MAX_ENTRIES,
     CaseContent,
-    case_of,
+    parse_case,
     describe_case,
     list_curve_times,
     signed_bytes,
@@ -111,7 +111,7 @@ class NetworkServicer:
 
     def ExportCase(self, request: pb.ExportCaseRequest) -> pb.ExportCaseResponse:
         """Return a signed bundle about sellers for an authority. Raises ApprovalRequired without an approved proposal."""
-        case, approval = case_of(request), current_call().approval
+        case, approval = parse_case(request), current_call().approval
         if approval is None or not approval.approvers:
             text = "needs the approval of two persons; propose this request, and name the approved proposal in it"
             raise ApprovalRequired(text, {"right": Right.EXPORT_CASES.value, "proposal": "", "persons_missing": "2"})

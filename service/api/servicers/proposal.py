@@ -1,9 +1,7 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from scoring.base.errors import (
     ArtifactRefused,
-    FieldViolation,
     GatesFailed,
     InvalidInput,
     ModelNotFound,
@@ -20,9 +18,10 @@ from service.api.approvals import Approvals, add_name_to_not_found, require_open
 from service.api.reads import is_number, parse_page
 from service.api.servicers.entry_streams import cut_to_message
 from service.call_context import current_call
+from service.contract.fields import prefix_violations
 from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
-from service.contract.proposals import canonical, check_proposal_fields, check_proposed, proposal_message
+from service.contract.proposals import serialize_canonically, check_proposal_fields, check_proposed, proposal_message
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
 from service.ledger.append.proposals import Content, NewStep, Proposal, ProposalStep, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock
@@ -51,7 +50,7 @@ class ProposalServicer:
         field, proposed, seller = check_proposed(request, wall_clock())
         rights = list_rights_of_proposed(request)
         basis = self._bases[field](request) if field in self._bases else {}
-        content = Content(PROPOSABLE[field], canonical(proposed), request.actor, request.reason, basis)
+        content = Content(PROPOSABLE[field], serialize_canonically(proposed), request.actor, request.reason, basis)
         proposal = self._ledger.proposals.propose(
             rights[0].marketplace,
             request.proposal_id,
@@ -159,7 +158,7 @@ class ProposalServicer:
         except (ArtifactRefused, GatesFailed, InvalidInput, PromiseGivenUp):
             if self._is_recorded(request.proposal_id):
                 return {}
-            with _prefix_violations("promote_model"):
+            with prefix_violations("promote_model"):
                 raise
 
     def _find_commit_basis(self, request: pb.CreateProposalRequest) -> dict[str, str]:
@@ -170,7 +169,7 @@ class ProposalServicer:
             raise PolicyMoved(problem, {"policy": head})
         commit = request.commit_policy
         if not self._is_recorded(request.proposal_id):
-            with _prefix_violations("commit_policy"):
+            with prefix_violations("commit_policy"):
                 if check_text(commit.text).digest == head:
                     raise invalid("text", "is the policy that is served already")
                 self._policy.history.certify(
@@ -187,13 +186,3 @@ class ProposalServicer:
 
     def _make_message(self, proposal: Proposal) -> pb.Proposal:
         return proposal_message(proposal, self._approvals.persons(proposal))
-
-
-@contextmanager
-def _prefix_violations(field: str) -> Iterator[None]:
-    try:
-        yield
-    except InvalidInput as error:
-        raise InvalidInput(
-            FieldViolation((field, *violation.path), violation.description) for violation in error.violations
-        ) from None

@@ -11,10 +11,10 @@ from service.api.answers_at_once import FindAtOnce
 from service.api.reads import Reads
 from service.call_context import current_call
 from service.contract.audiences import (
-    add_meaning,
+    add_tier_meaning,
     checkout_message,
     hide_from_seller,
-    leave_out_barred,
+    leave_out_barred_measures,
     require_audience,
     told_message,
 )
@@ -125,10 +125,10 @@ class TrustScoreServicer:
             return checkout_message(response, texts)
         if is_told:
             for_regulator = request.audience == score_pb.AUDIENCE_REGULATOR
-            told = leave_out_barred(told) if request.audience == score_pb.AUDIENCE_SELLER else told
+            told = leave_out_barred_measures(told) if request.audience == score_pb.AUDIENCE_SELLER else told
             response.audience_answer.CopyFrom(told_message(told, texts, for_regulator=for_regulator))
             if request.audience == score_pb.AUDIENCE_STAFF:
-                add_meaning(response.audience_answer, told.answer, texts)
+                add_tier_meaning(response.audience_answer, told.answer, texts)
             else:
                 hide_from_seller(response.trust_score)
         if request.audience == score_pb.AUDIENCE_SELLER:
