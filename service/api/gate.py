@@ -155,7 +155,6 @@ class CallGate:
 
     @property
     def has_grants(self) -> bool:
-        """Return whether there is a grants file; without one every caller is `local`."""
         return self._grants is not None
 
     def identify(self, context: grpc.ServicerContext) -> Caller:

@@ -72,8 +72,6 @@ class Health(Collector):
         self._thread = threading.Thread(target=self._probe, name="health-probe", daemon=True)
 
     def add_to(self, server: grpc.Server) -> None:
-        """Add the standard health service to a gRPC server."""
-
         def check(request: HealthCheckRequest, context: grpc.ServicerContext) -> HealthCheckResponse:
             return self._servicer.Check(request, context)
 

@@ -98,7 +98,6 @@ class Streams:
                 ready.set()
 
     def shutdown(self, *, wait: bool) -> None:
-        """End the threads; `wait`: until they have ended."""
         for pool in (self.pool, self._readers):
             pool.shutdown(wait=wait, cancel_futures=True)
 

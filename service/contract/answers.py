@@ -80,7 +80,6 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
 
 
 def appeal_messages(appeals: Iterable[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
-    """Yield what the success of each appeal would bring."""
     for appeal in appeals:
         yield message_of(answer_pb.AppealEffect, appeal)
 

@@ -191,7 +191,6 @@ _POINTS_COLUMNS = ("seller", "day", "points")
 
 
 def signed_bytes(bundle: bytes) -> bytes:
-    """Return the bytes that are signed: a fixed line, then the bundle."""
     return SIGNED + bundle
 
 

@@ -17,7 +17,7 @@ from scoring.policy.rules import FailureRate, MissingDays, Operand, Quantity
 from scoring.scores.reasons import THIN_FILE
 from sellertrust.v1 import answer_service_pb2 as answer_pb
 from service.contract.answers import path_message
-from service.contract.audiences import tell_reason, tell_source, tell_violation, tell_effect
+from service.contract.audiences import tell_effect, tell_reason, tell_source, tell_violation
 from service.contract.dsa_records import DSA, write_dsa_record
 from service.contract.fields import message_of, timestamp
 from service.contract.resource_names import parse_seller

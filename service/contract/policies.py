@@ -15,7 +15,6 @@ def policy_message(policy: Policy) -> pb.Policy:
 
 
 def move_message(move: PolicyMove) -> pb.PolicyMove:
-    """Return a commit or rollback; losses in minor units, `owed_until` from a UTC day to microseconds."""
     return message_of(
         pb.PolicyMove,
         move,

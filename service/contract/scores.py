@@ -91,14 +91,13 @@ def score_message(
 
 
 def notice_message(notice: answer.Notice | None) -> trust_score_service_pb2.TierNotice | None:
-    """Return the stricter tier to come and its day, or None."""
     if notice is None:
         return None
     return message_of(trust_score_service_pb2.TierNotice, notice, end_time=notice.until)
 
 
 def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb2.Caution]:
-    """Return the messages in the same order. Each lists at most MAX_CAUTION_ENTRIES entries, and counts the others."""
+    """Each message lists at most MAX_CAUTION_ENTRIES entries, and counts the others."""
     return [
         message_of(
             trust_score_service_pb2.Caution,

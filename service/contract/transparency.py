@@ -14,7 +14,7 @@ def report_message(
     *,
     is_simulated: bool,
 ) -> review_pb.GetTransparencyReportResponse:
-    """Return a report; `published_cut` and `published` are None before its publication."""
+    """`published_cut` and `published` are None before the report's publication."""
     message = message_of(
         review_pb.GetTransparencyReportResponse,
         period,

@@ -17,9 +17,9 @@ from service.call_context import current_call
 from service.contract.case_export import (
     MAX_ENTRIES,
     CaseContent,
-    parse_case,
     describe_case,
     list_curve_times,
+    parse_case,
     signed_bytes,
     write_html,
 )

@@ -21,7 +21,7 @@ from service.call_context import current_call
 from service.contract.fields import prefix_violations
 from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
-from service.contract.proposals import serialize_canonically, check_proposal_fields, check_proposed, proposal_message
+from service.contract.proposals import check_proposal_fields, check_proposed, proposal_message, serialize_canonically
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
 from service.ledger.append.proposals import Content, NewStep, Proposal, ProposalStep, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock

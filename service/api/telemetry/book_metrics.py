@@ -12,7 +12,6 @@ class BookMetrics(Collector):
     _book: Book
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the counters and gauges of remembered scores."""
         book, table, follower = self._book, self._book.table, self._book.follower
         total = book.tally.total
         yield _counter(

@@ -157,7 +157,6 @@ class CallRecords:
         self._wait_seconds.observe(seconds, pool)
 
     def status(self, pool: str, cause: Cause) -> grpc.Status:
-        """Return the status for a call refused by a full pool or at the server's stop."""
         return _status_of_refusal(pool, cause)
 
     def turned_away(self, pool: str, call: GrpcCall, cause: Cause) -> None:
@@ -183,7 +182,6 @@ class CallRecords:
         self._messages.add(served.method.name, direction)
 
     def report(self, event: str, problem: str) -> None:
-        """Log a problem, without a call."""
         self._log.error(event, problem=problem)
 
     def failure(self, error: Exception, request: Message | None) -> tuple[Status, dict[str, Any]]:

@@ -22,7 +22,6 @@ class PlainCounter(Collector):
         self._counts.add(values)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yield the counter, added up over threads, for Prometheus."""
         name, help_text, labels = self._about
         family = CounterMetricFamily(name, help_text, labels=labels)
         for values, number in self._counts.totals().items():
@@ -53,7 +52,6 @@ class PlainHistogram(Collector):
         cell[-1] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the histogram, added up over threads, for Prometheus."""
         name, help_text, labels = self._about
         family = HistogramMetricFamily(name, help_text, labels=labels)
         sums: dict[tuple[str, ...], list[float]] = {}
