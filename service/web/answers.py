@@ -50,7 +50,7 @@ class FinishedResponse:
     unchanged: Response
     etag: str
 
-    def to(self, request: Request) -> Response:
+    def respond_to(self, request: Request) -> Response:
         """Return the response; a 304 if the header If-None-Match has our ETag or `*`."""
         etags = request.headers.get("if-none-match", "")
         return self.unchanged if etags.strip() == "*" or self.etag in etags else self.whole
@@ -70,7 +70,7 @@ def file_endpoint(body: bytes, media_type: str, headers: Mapping[str, str]) -> C
     finished = finish(body, media_type, {**headers, "Cache-Control": _FILES})
 
     async def answer_file(request: Request) -> Response:
-        return finished.to(request)
+        return finished.respond_to(request)
 
     return answer_file
 
@@ -85,11 +85,11 @@ class Pictures:
 
     def __init__(self, words: Mapping[str, Wording]) -> None:
         self._words = words
-        self._made = cache(self._make)
+        self._make_once = cache(self._make)
 
-    def of(self, look: BadgeLook, is_negotiated: bool, badge: str, age: Age) -> FinishedResponse:
+    def get(self, look: BadgeLook, is_negotiated: bool, badge: str, age: Age) -> FinishedResponse:
         """Return a badge's picture; one and the same empty picture for a badge without words."""
-        return self._made(look, is_negotiated, badge if badge in self._words else None, age)
+        return self._make_once(look, is_negotiated, badge if badge in self._words else None, age)
 
     def _make(self, look: BadgeLook, is_negotiated: bool, badge: str | None, age: Age) -> FinishedResponse:
         if badge is None:

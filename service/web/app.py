@@ -70,7 +70,7 @@ def build_app(
         routes=table, exception_handlers=dict.fromkeys((HTTPException, RequestWrong, Exception), _answer_error)
     )
     app.router.redirect_slashes = False
-    return _without_traces(app, report)
+    return _report_errors_without_traces(app, report)
 
 
 class _BadgeRoutes:
@@ -80,25 +80,25 @@ class _BadgeRoutes:
         self._pictures = Pictures(words)
 
     async def answer_picture(self, request: Request) -> Response:
-        query, seller = _query(request), _seller(request)
+        query, seller = _read_query_of(request), _read_seller(request)
         row = self._badges.take_fresh(seller)
         if row is None:
             [row] = await self._badges.find([seller])
         badge = "" if row is None else row.badge
-        return self._pictures.of(query.look, query.is_negotiated, badge, self._age(row)).to(request)
+        return self._pictures.get(query.look, query.is_negotiated, badge, self._find_age(row)).respond_to(request)
 
     async def answer_picture_of_badge(self, request: Request) -> Response:
-        query, badge = _query(request), request.path_params["badge"]
+        query, badge = _read_query_of(request), request.path_params["badge"]
         if badge not in self._words:
             return refuse(404, "badge", f"must be one of {', '.join(self._words)}")
-        return self._pictures.of(query.look, query.is_negotiated, badge, Age.CURRENT).to(request)
+        return self._pictures.get(query.look, query.is_negotiated, badge, Age.CURRENT).respond_to(request)
 
     async def answer_list(self, request: Request) -> Response:
-        query, marketplace = _query(request), request.path_params["marketplace"]
+        query, marketplace = _read_query_of(request), request.path_params["marketplace"]
         if not 1 <= len(query.sellers) <= MAX_SELLERS:
             raise RequestWrong("seller", f"must be given 1 to {MAX_SELLERS} times")
         _require_ids(("marketplace", marketplace), *(("seller", seller) for seller in query.sellers))
-        rows = await self._rows(marketplace, query.sellers)
+        rows = await self._find_rows(marketplace, query.sellers)
         language = query.look.language
         badges = {
             seller: {
@@ -109,25 +109,25 @@ class _BadgeRoutes:
             for seller, row in rows.items()
             if row is not None and row.badge in self._words
         }
-        ages = {self._age(row) for row in rows.values()}
+        ages = {self._find_age(row) for row in rows.values()}
         age = next(age for age in (Age.UNKNOWN, Age.OLD, Age.CURRENT) if age in ages)
         headers = EMBEDDED | {"Cache-Control": age.value} | language_headers(language, query.is_negotiated)
         body = json.dumps({"language": language, "badges": badges}, ensure_ascii=False) + "\n"
-        return finish(body.encode(), "application/json", headers).to(request)
+        return finish(body.encode(), "application/json", headers).respond_to(request)
 
     async def answer_record(self, request: Request) -> Response:
-        query, seller = _query(request), _seller(request)
-        rows = await self._rows(seller[0], [seller[1]])
-        award, age = self._award(seller, rows[seller[1]]), self._age(rows[seller[1]])
-        return _page(record_page(award, query.look.language), query, age.value, request)
+        query, seller = _read_query_of(request), _read_seller(request)
+        rows = await self._find_rows(seller[0], [seller[1]])
+        award, age = self._make_award(seller, rows[seller[1]]), self._find_age(rows[seller[1]])
+        return _respond_with_page(record_page(award, query.look.language), query, age.value, request)
 
     async def answer_demo(self, request: Request, marketplace: str) -> Response:
-        query = _query(request)
-        rows = await self._rows(marketplace, [member.seller for member in CAST])
-        awards = {name: self._award((marketplace, name), row) for name, row in rows.items()}
-        return _page(shop_page(awards, self._words, query.look.language), query, "no-store", request)
+        query = _read_query_of(request)
+        rows = await self._find_rows(marketplace, [member.seller for member in CAST])
+        awards = {name: self._make_award((marketplace, name), row) for name, row in rows.items()}
+        return _respond_with_page(shop_page(awards, self._words, query.look.language), query, "no-store", request)
 
-    async def _rows(self, marketplace: str, names: Sequence[str]) -> dict[str, BadgeRow | None]:
+    async def _find_rows(self, marketplace: str, names: Sequence[str]) -> dict[str, BadgeRow | None]:
         rows = {name: self._badges.take_fresh((marketplace, name)) for name in names}
         missing = [name for name, row in rows.items() if row is None]
         if missing:
@@ -135,23 +135,23 @@ class _BadgeRoutes:
             rows.update(zip(missing, read_rows, strict=True))
         return rows
 
-    def _award(self, seller: Seller, row: BadgeRow | None) -> Award | None:
+    def _make_award(self, seller: Seller, row: BadgeRow | None) -> Award | None:
         if row is None or row.badge not in self._words:
             return None
         marketplace, name = seller
         return Award(marketplace, name, row.badge, self._words[row.badge], row.as_of_time)
 
-    def _age(self, row: BadgeRow | None) -> Age:
+    def _find_age(self, row: BadgeRow | None) -> Age:
         if row is None:
             return Age.UNKNOWN
         return Age.CURRENT if self._badges.is_current(row) else Age.OLD
 
 
-def _query(request: Request) -> Query:
+def _read_query_of(request: Request) -> Query:
     return read_query(request.scope["query_string"], request.headers.get("accept-language", ""))
 
 
-def _seller(request: Request) -> Seller:
+def _read_seller(request: Request) -> Seller:
     marketplace, seller = request.path_params["marketplace"], request.path_params["seller"]
     _require_ids(("marketplace", marketplace), ("seller", seller))
     return marketplace, seller
@@ -163,9 +163,9 @@ def _require_ids(*fields: tuple[str, str]) -> None:
             raise RequestWrong(field, f"must be {ID_FORM}")
 
 
-def _page(html: str, query: Query, caching: str, request: Request) -> Response:
+def _respond_with_page(html: str, query: Query, caching: str, request: Request) -> Response:
     headers = PAGE | {"Cache-Control": caching} | language_headers(query.look.language, query.is_negotiated)
-    return finish(html.encode(), "text/html", headers).to(request)
+    return finish(html.encode(), "text/html", headers).respond_to(request)
 
 
 async def _answer_root(_: Request) -> Response:
@@ -184,11 +184,13 @@ async def _answer_error(_: Request, error: Exception) -> Response:
     return refuse(500, "server", "has failed; try again")
 
 
-def _without_traces(app: Starlette, report: Callable[[str], None]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+def _report_errors_without_traces(
+    app: Starlette, report: Callable[[str], None]
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    async def answer_or_report(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 whatever it is, a trace could hold ids
             report(f"a request failed: {type(error).__name__}")
 
-    return guarded
+    return answer_or_report

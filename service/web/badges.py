@@ -33,7 +33,7 @@ MAX_WAITING = 500
 ABSENT = ""
 """Unknown to the server or hidden from this caller."""
 
-_SETTLED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
+_FINAL_CODES = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED})
 """Another call at once would give the same."""
 BUSY = frozenset({"SERVER_BUSY", "TOO_MANY_CALLS"})
 
@@ -91,14 +91,14 @@ class Badges:
         self._call_seconds = call_seconds
         self._clock = clock
         self._sellers: Recent[Seller, BadgeRow] = Recent(max_sellers)
-        self._strangers: Recent[Seller, BadgeRow] = Recent(max_sellers)
+        self._unknown_sellers: Recent[Seller, BadgeRow] = Recent(max_sellers)
         self._flights: dict[Seller, tuple[asyncio.Future[None], float]] = {}
         """The asked or waiting ones, and since when."""
         self._lanes: dict[bool, dict[Seller, None]] = {True: {}, False: {}}
         self._is_kept_first_next = True
         """The lanes take turns, so that invented ids hold up no kept badge."""
         self._calls: set[asyncio.Task[None]] = set()
-        self._batch = BATCH
+        self._batch_size = BATCH
         self._retry_time = 0.0
         self._is_denial_reported = False
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="badges")
@@ -109,11 +109,11 @@ class Badges:
 
     def kept_sellers(self) -> int:
         """Return how many sellers are remembered, unknown ids included."""
-        return len(self._sellers) + len(self._strangers)
+        return len(self._sellers) + len(self._unknown_sellers)
 
     def take_fresh(self, seller: Seller) -> BadgeRow | None:
         """Return a seller's badge if the server was asked within 30 s, and count it; else None."""
-        row = self._row(seller)
+        row = self._find_row(seller)
         if row is None or self._clock() - row.asked >= FRESH_SECONDS:
             return None
         self.counts.kept += 1
@@ -131,11 +131,11 @@ class Badges:
             await asyncio.wait(flights, timeout=self._call_seconds)
         return [self._take_usable_row(seller, began) for seller in sellers]
 
-    def _row(self, seller: Seller) -> BadgeRow | None:
-        return self._sellers.get(seller) or self._strangers.get(seller)
+    def _find_row(self, seller: Seller) -> BadgeRow | None:
+        return self._sellers.get(seller) or self._unknown_sellers.get(seller)
 
     def _take_usable_row(self, seller: Seller, began: float) -> BadgeRow | None:
-        row = self._row(seller)
+        row = self._find_row(seller)
         if row is not None and row.asked >= began - FRESH_SECONDS:
             self.counts.asked += 1
             return row
@@ -148,7 +148,7 @@ class Badges:
     def _join_flight(self, seller: Seller) -> asyncio.Future[None] | None:
         if seller in self._flights:
             return self._flights[seller][0]
-        if not self._may_ask(len(self._find_lane(seller))):
+        if not self._take_turn_to_ask(len(self._find_lane(seller))):
             return None
         loop = asyncio.get_running_loop()
         flight: asyncio.Future[None] = loop.create_future()
@@ -160,7 +160,7 @@ class Badges:
     def _find_lane(self, seller: Seller) -> dict[Seller, None]:
         return self._lanes[seller in self._sellers]
 
-    def _may_ask(self, waiting: int) -> bool:
+    def _take_turn_to_ask(self, waiting: int) -> bool:
         """Return whether to call the server. While it is away, one reader calls every RETRY_SECONDS."""
         if not self.is_away:
             return waiting < MAX_WAITING
@@ -176,47 +176,53 @@ class Badges:
             waiting = [*self._lanes[first], *self._lanes[not first]]
             self._is_kept_first_next = not first
             marketplace = waiting[0][0]
-            sellers = [seller for seller in waiting if seller[0] == marketplace][: self._batch]
+            sellers = [seller for seller in waiting if seller[0] == marketplace][: self._batch_size]
             for seller in sellers:
                 for lane in self._lanes.values():  # an answer may have moved it to the other table
                     lane.pop(seller, None)
-            call = asyncio.ensure_future(self._renew(marketplace, sellers))
+            call = asyncio.ensure_future(self._ask_about_sellers(marketplace, sellers))
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
             call.add_done_callback(lambda _: self._start_calls())
 
-    async def _renew(self, marketplace: str, sellers: Sequence[Seller]) -> None:
+    async def _ask_about_sellers(self, marketplace: str, sellers: Sequence[Seller]) -> None:
         began = self._clock()
         names = [name for _, name in sellers]
-        busy: list[Seller] = []
+        busy_sellers: list[Seller] = []
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._call, marketplace, names)
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._fetch_or_return_error, marketplace, names
+            )
             if isinstance(answer, SellertrustCallError):
                 if answer.code is grpc.StatusCode.DEADLINE_EXCEEDED and len(sellers) > 1:
-                    self._batch = max(1, len(sellers) // 2)
-                    busy += sellers
+                    self._batch_size = max(1, len(sellers) // 2)
+                    busy_sellers += sellers
                     return
-                if answer.code not in _SETTLED and answer.reason not in BUSY:
+                if answer.code not in _FINAL_CODES and answer.reason not in BUSY:
                     self._note_outage(answer)
                     return
                 answer = dict.fromkeys(names, answer)
             if self.is_away:
                 self._report("the server answers again")
             self.is_away = False
-            self._batch = min(BATCH, 2 * self._batch)
+            self._batch_size = min(BATCH, 2 * self._batch_size)
             for seller in sellers:
                 outcome = answer[seller[1]]
                 if isinstance(outcome, SellertrustCallError) and outcome.reason in BUSY:
-                    busy.append(seller)
+                    busy_sellers.append(seller)
                 else:
                     self._remember(seller, outcome, began)
         finally:
-            again = [seller for seller in busy if self._clock() - self._flights[seller][1] < self._call_seconds]
-            self._end_flights(seller for seller in sellers if seller not in again)
-            if again:
-                asyncio.get_running_loop().call_later(BUSY_SECONDS, self._wait_again, again)
+            retried_sellers = [
+                seller for seller in busy_sellers if self._clock() - self._flights[seller][1] < self._call_seconds
+            ]
+            self._end_flights(seller for seller in sellers if seller not in retried_sellers)
+            if retried_sellers:
+                asyncio.get_running_loop().call_later(BUSY_SECONDS, self._queue_again, retried_sellers)
 
-    def _call(self, marketplace: str, names: Sequence[str]) -> Mapping[str, Outcome] | SellertrustCallError:
+    def _fetch_or_return_error(
+        self, marketplace: str, names: Sequence[str]
+    ) -> Mapping[str, Outcome] | SellertrustCallError:
         try:
             return self._ask(marketplace, names)
         except SellertrustCallError as error:
@@ -224,23 +230,23 @@ class Badges:
 
     def _remember(self, seller: Seller, outcome: Outcome, began: float) -> None:
         if isinstance(outcome, SellertrustCallError):
-            if outcome.code in _SETTLED:
+            if outcome.code in _FINAL_CODES:
                 self._note_denial(outcome)
                 self._sellers.pop(seller, None)
-                self._strangers.put(seller, BadgeRow(ABSENT, began, began, datetime.now(UTC)))
+                self._unknown_sellers.put(seller, BadgeRow(ABSENT, began, began, datetime.now(UTC)))
             return
         freshness = outcome.freshness
         age = freshness.age.ToTimedelta().total_seconds()
         if outcome.state == SCORE_STATE_UNKNOWN or age > self._stale_seconds:
             return
-        self._strangers.pop(seller, None)
+        self._unknown_sellers.pop(seller, None)
         row = BadgeRow(outcome.badge, began, began - age, freshness.as_of_time.ToDatetime(UTC))
         last = self._sellers.get(seller)
         if last is not None and last.checked > row.checked:
             row = last._replace(asked=began)
         self._sellers.put(seller, row)
 
-    def _wait_again(self, sellers: Sequence[Seller]) -> None:
+    def _queue_again(self, sellers: Sequence[Seller]) -> None:
         if self.is_away:
             self._end_flights(sellers)
             return

@@ -18,11 +18,11 @@ CHECK_TRIES = 500
 
 
 def bounded_protocol(
-    oldest_first: dict[H11Protocol, None],
+    oldest_first: dict[H11Protocol, asyncio.TimerHandle],
     max_connections: int = MAX_CONNECTIONS,
     connection_seconds: float = CONNECTION_SECONDS,
 ) -> type[H11Protocol]:
-    """Return uvicorn's protocol with bounds; `oldest_first` gets its open connections.
+    """Return uvicorn's protocol with bounds; `oldest_first` gets its open connections, with the timers that close them.
 
     A connection beyond `max_connections` closes the oldest one. Each is closed `connection_seconds` after it opened,
     once a running answer is finished.
@@ -35,14 +35,13 @@ def bounded_protocol(
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(oldest_first) >= max_connections:
                 oldest = next(iter(oldest_first))
-                del oldest_first[oldest]
+                oldest_first.pop(oldest).cancel()
                 oldest.transport.abort()
-            oldest_first[self] = None
-            self._end = self.loop.call_later(connection_seconds, self.shutdown)
+            oldest_first[self] = self.loop.call_later(connection_seconds, self.shutdown)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._end.cancel()
-            oldest_first.pop(self, None)
+            if self in oldest_first:
+                oldest_first.pop(self).cancel()
             super().connection_lost(exc)
 
     return BoundedProtocol
@@ -64,7 +63,7 @@ def uvicorn_options(protocol: type[H11Protocol]) -> dict[str, Any]:
     }
 
 
-async def require_bounds(address: tuple[str, int], connections: dict[H11Protocol, None]) -> None:
+async def require_bounds(address: tuple[str, int], connections: dict[H11Protocol, asyncio.TimerHandle]) -> None:
     """Connect; raise ConfigurationWrong if the protocol's `connections` stay empty."""
     _, writer = await asyncio.open_connection(*address)
     try:

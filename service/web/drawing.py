@@ -24,7 +24,7 @@ MARKS = {
 }
 _FONTS = "Helvetica Neue,Helvetica,Arial,Liberation Sans,Roboto,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif"
 """Their letters are about equally wide; `textLength` makes other fonts as narrow."""
-_EMS = {" ',./I\\ijl|": 0.28, "!()-:;[]ft": 0.33, "r*": 0.39, "MW@%mw": 0.87}
+_LETTER_EMS = {" ',./I\\ijl|": 0.28, "!()-:;[]ft": 0.33, "r*": 0.39, "MW@%mw": 0.87}
 """Widths of some bold letters of Helvetica, in font sizes."""
 
 
@@ -48,33 +48,33 @@ def draw_badge(mark: str, label: str, look: BadgeLook) -> str:
     if look.form == "label":
         drawn += (
             f'<text x="{size * 5 // 4}" y="{size * 3 // 4}" fill="{colour}" font-family="{_FONTS}"'
-            f' font-size="{SIZES[size]}" font-weight="600" textLength="{SIZES[size] * _ems(label):.0f}"'
+            f' font-size="{SIZES[size]}" font-weight="600" textLength="{SIZES[size] * _measure_ems(label):.0f}"'
             f' lengthAdjust="spacingAndGlyphs">{text}</text>'
         )
-    return _svg(look, f' role="img" aria-label="{text}" lang="{look.language}"', drawn)
+    return _wrap_svg(look, f' role="img" aria-label="{text}" lang="{look.language}"', drawn)
 
 
 def draw_nothing(look: BadgeLook) -> str:
     """Return an empty SVG of the badge's size, hidden from screen readers."""
-    return _svg(look, ' aria-hidden="true"', "")
+    return _wrap_svg(look, ' aria-hidden="true"', "")
 
 
 def label_fits(label: str, language: str) -> bool:
     """Return whether a label is no wider than a badge, in every size."""
-    return all(size * 5 / 4 + font * _ems(label) <= WIDTHS[language][size] for size, font in SIZES.items())
+    return all(size * 5 / 4 + font * _measure_ems(label) <= WIDTHS[language][size] for size, font in SIZES.items())
 
 
-def _ems(label: str) -> float:
-    return sum(_letter_ems(letter) for letter in label)
+def _measure_ems(label: str) -> float:
+    return sum(_measure_letter_ems(letter) for letter in label)
 
 
-def _letter_ems(letter: str) -> float:
+def _measure_letter_ems(letter: str) -> float:
     if unicodedata.east_asian_width(letter) in "WF":
         return 1.0
-    return next((ems for letters, ems in _EMS.items() if letter in letters), 0.7 if letter.isupper() else 0.58)
+    return next((ems for letters, ems in _LETTER_EMS.items() if letter in letters), 0.7 if letter.isupper() else 0.58)
 
 
-def _svg(look: BadgeLook, attributes: str, drawn: str) -> str:
+def _wrap_svg(look: BadgeLook, attributes: str, drawn: str) -> str:
     width, height = look.box()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'

@@ -44,13 +44,13 @@ def accepted_language(header: str) -> str:
     best, weight = LANGUAGES[0], 0.0
     for part in header[:_MAX_HEADER].split(","):
         tag, _, parameter = part.partition(";")
-        language, stated_weight = match_language(tag), _weight(parameter)
+        language, stated_weight = match_language(tag), _parse_weight(parameter)
         if language is not None and stated_weight > weight:
             best, weight = language, stated_weight
     return best
 
 
-def _weight(parameter: str) -> float:
+def _parse_weight(parameter: str) -> float:
     name, _, value = parameter.partition("=")
     if not name.strip():
         return 1.0

@@ -12,7 +12,6 @@ class BadgeMetrics(Collector):
         self._badges = badges
 
     def collect(self) -> Iterable[Metric]:
-        """Yield requests by origin of the badge, failed calls, kept badges, and whether the server is away."""
         counts = asdict(self._badges.counts)
         failed = counts.pop("failed_calls")
         text = "Requests of badges, by where the badge came from: kept, asked, stale, or unknown."

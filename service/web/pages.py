@@ -34,16 +34,16 @@ def shop_page(awards: Mapping[str, Award | None], words: Mapping[str, Wording], 
     """Return the demo's shop as HTML, with each seller's award or None."""
     texts = _TEXTS["shop"][language]
     values = {"members": CAST, "awards": awards, "words": words, "goods": GOODS}
-    return _write("shop", language, texts, title=texts["brand"], **values)
+    return _render_page("shop", language, texts, title=texts["brand"], **values)
 
 
 def record_page(award: Award | None, language: str) -> str:
     """Return the page behind a badge; None: the same page for all sellers without one."""
     texts = _TEXTS["record"][language]
     title = texts["none"] if award is None else award.wording.labels[language]
-    return _write("badge_record", language, texts, title=title, award=award, day=day_in)
+    return _render_page("badge_record", language, texts, title=title, award=award, day=day_in)
 
 
-def _write(name: str, language: str, texts: Mapping[str, str], **values: Any) -> str:
+def _render_page(name: str, language: str, texts: Mapping[str, str], **values: Any) -> str:
     template = templates().get_template(f"{name}.html")
     return template.render(language=language, texts=texts, widths=WIDTHS[language], **values)

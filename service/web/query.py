@@ -45,12 +45,12 @@ def _parse_query(query: bytes, accept_language: str) -> Query:
     language = (
         match_language(language_field[0]) or LANGUAGES[0] if language_field else accepted_language(accept_language)
     )
-    usual = BadgeLook()
+    default_look = BadgeLook()
     look = BadgeLook(
         language,
-        int(fields.get("size", [usual.size])[0]),
-        fields.get("theme", [usual.theme])[0],
-        fields.get("form", [usual.form])[0],
+        int(fields.get("size", [default_look.size])[0]),
+        fields.get("theme", [default_look.theme])[0],
+        fields.get("form", [default_look.form])[0],
     )
     return Query(look, not language_field, tuple(dict.fromkeys(fields.get("seller", ()))))
 

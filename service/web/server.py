@@ -56,7 +56,7 @@ class BadgeServer:
     ) -> None:
         words, seconds = read_words(options.words), options.call_seconds
         self.badges = Badges(
-            partial(_ask, client, seconds),
+            partial(_fetch_scores, client, seconds),
             report,
             max_sellers=options.max_sellers,
             stale_seconds=options.stale_hours * 3_600,
@@ -67,11 +67,11 @@ class BadgeServer:
         if sellers is not None:
             pages += sellers.routes(report)
         app = build_app(self.badges, health, words, report, options.demo_marketplace, pages)
-        self._sites = [_Site(options.address, app)]
+        self._sites = [_HttpSite(options.address, app)]
         self._desk: Desk | None = None
         if desk is not None:
             self._desk = Desk(desk, client, report)
-            self._sites.append(_Site(desk.address, self._desk.app, desk.tls))
+            self._sites.append(_HttpSite(desk.address, self._desk.app, desk.tls))
         self.address = self._sites[0].address
         self.desk_address = self._sites[-1].address
         """The badges' address without a desk."""
@@ -79,15 +79,15 @@ class BadgeServer:
     def run(self) -> None:
         """Answer until SIGTERM, SIGINT (in a main thread) or `stop`; running answers are finished."""
         is_main = threading.current_thread() is threading.main_thread()
-        before = {number: signal.getsignal(number) for number in _ENDS} if is_main else {}
-        for number in before:  # uvicorn raises the signal again at its end, for the previous handler
-            signal.signal(number, _ignore)
+        previous_handlers = {number: signal.getsignal(number) for number in _STOP_SIGNALS} if is_main else {}
+        for number in previous_handlers:  # uvicorn raises the signal again at its end, for the previous handler
+            signal.signal(number, _ignore_signal)
         if self._desk is not None:
             self._desk.sender.start()
         try:
             asyncio.run(self._serve())
         finally:
-            for number, handler in before.items():
+            for number, handler in previous_handlers.items():
                 signal.signal(number, handler)
             for site in self._sites:
                 site.listener.close()
@@ -116,12 +116,12 @@ class BadgeServer:
             site.server.should_exit = True
 
 
-class _Site:
+class _HttpSite:
     def __init__(self, address: str, app: Any, tls: Path | None = None) -> None:
-        self._connections: dict[H11Protocol, None] = {}
+        self._connections: dict[H11Protocol, asyncio.TimerHandle] = {}
         bounded = uvicorn_options(bounded_protocol(self._connections))
         self.server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **bounded, **_tls_options(tls)))
-        self.listener = _listen(address)
+        self.listener = _open_listener(address)
         host, port = self.listener.getsockname()[:2]
         self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -139,7 +139,7 @@ def _tls_options(folder: Path | None) -> dict[str, Any]:
     return {option: str(folder / name) for option, name in files.items()} | {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
-def _ask(client: Client, seconds: float, marketplace: str, sellers: Sequence[str]) -> dict[str, Outcome]:
+def _fetch_scores(client: Client, seconds: float, marketplace: str, sellers: Sequence[str]) -> dict[str, Outcome]:
     results = client.batch_get_trust_scores(marketplace, sellers, deadline_seconds=seconds)
     return {
         seller: result.trust_score or SellertrustCallError.of_item(result.error)
@@ -147,14 +147,14 @@ def _ask(client: Client, seconds: float, marketplace: str, sellers: Sequence[str
     }
 
 
-_ENDS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def _ignore(_number: int, _frame: FrameType | None) -> None:
+def _ignore_signal(_number: int, _frame: FrameType | None) -> None:
     """Handle a signal by nothing."""
 
 
-def _listen(address: str) -> socket.socket:
+def _open_listener(address: str) -> socket.socket:
     try:
         host, port = host_and_port(address)
         family, _, _, _, address_info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -16,18 +16,18 @@ class ServerHealth:
 
     def __init__(self, ask: Callable[[], bool]) -> None:
         self._ask = ask
-        self._kept: asyncio.Task[bool] | None = None
-        self._until = 0.0
+        self._last_check: asyncio.Task[bool] | None = None
+        self._valid_until = 0.0
 
     async def answers(self) -> bool:
         """Return whether the server answers, as found within the last KEPT_SECONDS, else now."""
-        if self._kept is None or (self._kept.done() and time.monotonic() >= self._until):
-            self._kept = asyncio.create_task(self._look())
-        return await asyncio.shield(self._kept)
+        if self._last_check is None or (self._last_check.done() and time.monotonic() >= self._valid_until):
+            self._last_check = asyncio.create_task(self._ask_in_thread())
+        return await asyncio.shield(self._last_check)
 
-    async def _look(self) -> bool:
+    async def _ask_in_thread(self) -> bool:
         answers = await asyncio.to_thread(self._ask)
-        self._until = time.monotonic() + KEPT_SECONDS
+        self._valid_until = time.monotonic() + KEPT_SECONDS
         return answers
 
 

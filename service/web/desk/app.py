@@ -58,17 +58,18 @@ class Desk:
     def __init__(self, options: DeskOptions, client: Client, report: Callable[[str], None]) -> None:
         self.journal = Journal(options.journal)
         self.sender = Sender(self.journal, options.marketplace, options.sign_in.client_of, report)
-        self.app = Starlette(routes=self._routes(options, client, report), exception_handlers={HTTPException: _refuse})
+        self.app = Starlette(
+            routes=self._routes(options, client, report), exception_handlers={HTTPException: _show_http_error}
+        )
         self.app.router.redirect_slashes = False
 
     def close(self) -> None:
-        """End the sending of decisions, then close the journal."""
         self.sender.close()
         self.journal.close()
 
     def _routes(self, options: DeskOptions, client: Client, report: Callable[[str], None]) -> list[Route]:
         sign_in, market = options.sign_in, options.marketplace
-        site = Site(sign_in.identify, sign_in.sign_in, report, self._context)
+        site = Site(sign_in.identify, sign_in.sign_in, report, self._make_page_context)
         sellers, queue = SellerFilePages(market), QueuePages(market, self.journal)
         what_if = WhatIfPages(market)
         cases = CasePages(market, self.journal, queue, options.evidence)
@@ -127,18 +128,19 @@ class Desk:
             site.route("/operations", OperationsPages(self.journal, queue).show),
         ]
 
-    def _context(self, visitor: Visitor) -> Mapping[str, Any]:
-        decisions = [one for one in self.journal.list_decisions(visitor.actor) if one.people[-1] == visitor.actor]
-        pending = next((one for one in decisions if one.state == "pending"), None)
+    def _make_page_context(self, visitor: Visitor) -> Mapping[str, Any]:
+        actor = visitor.actor
+        decisions = [decision for decision in self.journal.list_decisions(actor) if decision.people[-1] == actor]
+        pending = next((decision for decision in decisions if decision.state == "pending"), None)
         since = time.time() - REFUSED_SECONDS
         return {
             "undoable": pending if pending and self.journal.seconds_left(pending) else None,
             "seconds": ceil(self.journal.seconds_left(pending)) if pending else 0,
-            "refused": [one for one in decisions if one.state == "refused" and one.due > since][:3],
+            "refused": [decision for decision in decisions if decision.state == "refused" and decision.due > since][:3],
         }
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _show_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 Starlette hands over what the table of handlers names
     problem = Problem(error.status_code, "There is no such page", "Check the address, or begin at the start page.")
     if error.status_code == 405:

@@ -17,10 +17,10 @@ from service.web.frame.rendering import action_name, action_of, redirect
 from service.web.frame.visits import Problem, Visit
 
 ACTIONS = ("confirm", "dismiss", "review", "overturn")
-REVERSED = {"confirm": ("overturn", "confirmed"), "dismiss": ("review", "dismissed")}
+REVERSING = {"confirm": ("overturn", "confirmed"), "dismiss": ("review", "dismissed")}
 """By action: what takes it back, and from which status."""
 OUT_OF_DATE = Problem(400, "This form is out of date", "Begin with another dry run.")
-MOST_CALLS = 10
+MAX_CALLS = 10
 """Of 10,000 decisions each."""
 _FIELDS = (
     "action",
@@ -47,11 +47,11 @@ class BulkPages:
         values = {name: visit.query_value(name) for name in _FIELDS}
         if values["reverses"]:
             earlier = next((one for one in self.journal.list_bulk() if one["decision_id"] == values["reverses"]), None)
-            if earlier is not None and earlier["action"] in REVERSED:
-                values["action"], values["status"] = REVERSED[earlier["action"]]
-        return self._form(visit, values)
+            if earlier is not None and earlier["action"] in REVERSING:
+                values["action"], values["status"] = REVERSING[earlier["action"]]
+        return self._show_form(visit, values)
 
-    def _form(self, visit: Visit, values: Mapping[str, str], problems: Any = ()) -> Response:
+    def _show_form(self, visit: Visit, values: Mapping[str, str], problems: Any = ()) -> Response:
         status = 400 if problems else 200
         return visit.page(
             "bulk.html",
@@ -59,14 +59,14 @@ class BulkPages:
             given=values,
             problems=problems,
             actions=ACTIONS,
-            reversible=REVERSED,
+            reversible=REVERSING,
             earlier=self.journal.list_bulk()[:20],
         )
 
     def preview(self, visit: Visit) -> Response:
         """Show the outcome of a dry run; a wrong form again, with status 400."""
         form = {name: visit.form_value(name) for name in _FIELDS}
-        if form["status"] not in ("", *(status for _, status in REVERSED.values())):
+        if form["status"] not in ("", *(status for _, status in REVERSING.values())):
             raise OUT_OF_DATE
         problems = [
             (name, text)
@@ -80,7 +80,7 @@ class BulkPages:
             except ValueError:
                 problems.append((name, "Write a day as 2026-06-30"))
         if problems or form["action"] not in ACTIONS:
-            return self._form(visit, form, problems or [("action", "Choose what to do")])
+            return self._show_form(visit, form, problems or [("action", "Choose what to do")])
         action = action_of(form["action"])
         statuses = [ViolationStatus.Value(f"VIOLATION_STATUS_{form['status'].upper()}")] if form["status"] else None
         request = decide_request(
@@ -115,7 +115,7 @@ class BulkPages:
             raise OUT_OF_DATE from None
         refuse_appeals(request)
         request.actor, request.execute = visit.visitor.actor, True
-        for _ in range(MOST_CALLS):
+        for _ in range(MAX_CALLS):
             outcome = call_or_propose(visit, decide_violations=request)
             if outcome is None:
                 return redirect("/proposals")

@@ -7,7 +7,7 @@ import grpc
 
 from sellertrust.errors import SellertrustCallError
 from service.web.badges import BUSY, BUSY_SECONDS
-from service.web.frame.visits import WAITING, Problem, explain
+from service.web.frame.visits import WAITING, Problem, describe_call_error
 
 READ_SECONDS = 15.0
 
@@ -46,7 +46,7 @@ def call_or_problem(call: Callable[[], Any]) -> PagePart:
     except SellertrustCallError as error:
         if error.code in WAITING:
             raise
-        return PagePart(None, explain(error))
+        return PagePart(None, describe_call_error(error))
 
 
 def none_if_not_found(call: Callable[[], T]) -> T | None:

@@ -41,7 +41,7 @@ class Choice(NamedTuple):
 
 
 CHOICES = [Choice(**one) for one in WORDS["choices"]]
-BY_EVIDENCE = CHOICES[0]
+CHOICE_BY_EVIDENCE = CHOICES[0]
 SEVERITIES = Severity.keys()[1:]
 _DESCRIPTIONS = {kind.key: kind.description for _, table in TABLES for kind in table.values()}
 
@@ -57,12 +57,12 @@ class CasePages:
 
     def show(self, visit: Visit, problems: Sequence[tuple[str, str]] = ()) -> Response:
         """Show the first step; with `problems`, (field, text) of a refused form, and status 400."""
-        name, violation, recorded = self._load_current_case(visit)
+        name, violation, recorded = self._load_case_and_drop_stale_findings(visit)
         actor, case = visit.visitor.actor, self.journal.case(name)
         queue, rows = self.queue.rows(visit.visitor)
         allowed = set(map(action_name, violation.allowed_actions))
-        fact = report_of(recorded)
-        file = self._look_at_evidence(fact)
+        fact = read_report(recorded)
+        file = self._read_evidence_or_problem(fact)
         evidence_problem = file if isinstance(file, Problem) else None
         return visit.page(
             "case.html",
@@ -75,11 +75,11 @@ class CasePages:
             description=_DESCRIPTIONS.get(violation.violation_type, ""),
             deadline=deadline_of(violation),
             now=queue.now(),
-            answers=seller_answers(recorded),
+            answers=list_seller_answers(recorded),
             case=case,
             finding=case.finding.get(actor) or case.votes.get(actor),
             words=WORDS["findings"],
-            disabled_choice="" if evidence_problem is None else BY_EVIDENCE.key,
+            disabled_choice="" if evidence_problem is None else CHOICE_BY_EVIDENCE.key,
             choices=[choice for choice in CHOICES if choice.action in allowed | {"review"}],
             severities=SEVERITIES[: violation.severity - 1] if "reduce" in allowed else (),
             given={field: visit.form_value(field) for field in ("choice", "words", "severity")},
@@ -93,14 +93,16 @@ class CasePages:
 
         The finding `review` puts the case aside. Nothing goes to the ledger yet.
         """
-        name, violation, recorded = self._load_current_case(visit)
+        name, violation, recorded = self._load_case_and_drop_stale_findings(visit)
         choice = next((option for option in CHOICES if option.key == visit.form_value("choice")), None)
         words, problems = visit.form_value("words"), []
         if choice is None:
             problems.append(("finding", "Choose what you found"))
-        elif choice is BY_EVIDENCE and (obstacle := self._evidence_obstacle(visit, name, report_of(recorded))):
+        elif choice is CHOICE_BY_EVIDENCE and (
+            obstacle := self._find_evidence_obstacle(visit, name, read_report(recorded))
+        ):
             problems.append((f"choice-{choice.key}", f"{obstacle.title}. {obstacle.text}"))
-        elif visit.visitor.actor in barred_from(violation, recorded):
+        elif visit.visitor.actor in list_barred_deciders(violation, recorded):
             problems.append(("finding", "You decided this case before. Another person decides about the appeal"))
         elif choice.action == "review" and not words:
             problems.append(("words", "Write what information is missing"))
@@ -121,28 +123,28 @@ class CasePages:
                 return self._ask_for_information(visit, violation, finding)
             self.journal.record_finding(finding)
         except CaseTaken as taken:
-            raise _not_yours(taken) from None
+            raise _make_problem(taken) from None
         return redirect(f"/cases/{name}/consequence")
 
     def _ask_for_information(self, visit: Visit, violation: Violation, finding: DeskFinding) -> Response:
         self.journal.wait_for_information(finding.violation, finding.reason)
         if ACTION_REVIEW in violation.allowed_actions:
-            self.journal.decide(self._decision(visit, violation, finding, finding.actor, new_entry_id()))
-        return self._go_on(visit)
+            self.journal.decide(self._make_decision(visit, violation, finding, finding.actor, new_entry_id()))
+        return self._open_next_case(visit)
 
     def open_evidence(self, visit: Visit) -> Response:
         """Record that the visitor opened the evidence, which a decision may require; redirect to the case's page.
 
         Raises Problem for evidence that cannot be shown.
         """
-        name, _, recorded = self._load_current_case(visit)
-        self._read_evidence(report_of(recorded))
+        name, _, recorded = self._load_case_and_drop_stale_findings(visit)
+        self._read_evidence(read_report(recorded))
         self.journal.note_opened(name, visit.visitor.actor)
         return redirect(f"/cases/{name}#evidence")
 
     def evidence_file(self, visit: Visit) -> Response:
         """Return the evidence, without recording that it was opened; raises Problem as `open_evidence`."""
-        file = self._read_evidence(report_of(self._load_current_case(visit)[2]))
+        file = self._read_evidence(read_report(self._load_case_and_drop_stale_findings(visit)[2]))
         headers = HEADERS | {"Content-Security-Policy": FILE_POLICY}
         if file.media_type == "application/octet-stream":
             headers |= {"Content-Disposition": "attachment"}
@@ -151,14 +153,14 @@ class CasePages:
     def _read_evidence(self, fact: ViolationReported) -> File:
         return read_evidence(self.evidence, fact.evidence_uri, fact.evidence_sha256)
 
-    def _look_at_evidence(self, fact: ViolationReported) -> File | Problem:
+    def _read_evidence_or_problem(self, fact: ViolationReported) -> File | Problem:
         try:
             return self._read_evidence(fact)
         except Problem as problem:
             return problem
 
-    def _evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
-        if isinstance(problem := self._look_at_evidence(fact), Problem):
+    def _find_evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
+        if isinstance(problem := self._read_evidence_or_problem(fact), Problem):
             return problem
         if visit.visitor.actor not in self.journal.case(name).opened:
             return Problem(409, "Open the evidence before you decide", "Press o on the page of the case.")
@@ -166,7 +168,7 @@ class CasePages:
 
     def change_claim(self, visit: Visit) -> Response:
         """Release the case, claim it, or assign it to the form's `to`."""
-        name, to = self._load_current_case(visit)[0], working_name(visit.form_value("to"))
+        name, to = self._load_case_and_drop_stale_findings(visit)[0], working_name(visit.form_value("to"))
         actor, holder = visit.visitor.actor, self.journal.case(name).claimed_by
         if to and not is_id(to):
             raise Problem(400, "This is no working name", f"A name is {ID_FORM}.")
@@ -174,19 +176,19 @@ class CasePages:
             if visit.form_value("what") == "release":
                 self.journal.release(name, actor)
             else:
-                self.journal.claim(name, to or actor, by_other=holder == actor)
+                self.journal.claim(name, to or actor, is_handed_on=holder == actor)
         except CaseTaken as taken:
-            raise _not_yours(taken) from None
+            raise _make_problem(taken) from None
         return redirect("/queue" if visit.form_value("what") == "release" or to else f"/cases/{name}")
 
     # --- the consequence
 
     def consequence(self, visit: Visit) -> Response:
         """Show the second step: what the finding would change. Raises Problem before the visitor's finding."""
-        name, violation, recorded = self._load_current_case(visit)
-        finding = self._finding(visit, name)
+        name, violation, recorded = self._load_case_and_drop_stale_findings(visit)
+        finding = self._require_finding(visit, name)
         seller, client = last(violation.seller), visit.visitor.client
-        effect, rows = self._effect(client, violation, finding), self.queue.rows(visit.visitor)[1]
+        effect, rows = self._simulate_effect(client, violation, finding), self.queue.rows(visit.visitor)[1]
         return visit.page(
             "consequence.html",
             id=name,
@@ -195,7 +197,7 @@ class CasePages:
             finding=finding,
             words=WORDS["findings"],
             effect=effect,
-            obstacle=self._find_obstacle(visit, finding, effect, report_of(recorded)),
+            obstacle=self._find_obstacle(visit, finding, effect, read_report(recorded)),
             linked=[row for row in rows if row.seller == seller != "" and row.id != name][:10],
             decision_id=new_entry_id(),
         )
@@ -205,17 +207,17 @@ class CasePages:
 
         Raises Problem if evidence was not opened, or another decision waits.
         """
-        name, violation, recorded = self._load_current_case(visit)
+        name, violation, recorded = self._load_case_and_drop_stale_findings(visit)
         decision_id, actor = require_entry_id(visit), visit.visitor.actor
         if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
-            return self._go_on(visit)
-        barred = barred_from(violation, recorded)
+            return self._open_next_case(visit)
+        barred = list_barred_deciders(violation, recorded)
         if actor in barred:
             text = "You decided this case before, and the seller appealed. Take the next case from the queue."
             raise Problem(409, "Another person decides about the appeal", text)
-        finding, case = self._finding(visit, name), self.journal.case(name)
-        effect = self._effect(visit.visitor.client, violation, finding)
-        if obstacle := self._find_obstacle(visit, finding, effect, report_of(recorded)):
+        finding, case = self._require_finding(visit, name), self.journal.case(name)
+        effect = self._simulate_effect(visit.visitor.client, violation, finding)
+        if obstacle := self._find_obstacle(visit, finding, effect, read_report(recorded)):
             raise obstacle
         other_votes = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
         agreeing = [one for one in other_votes if (one.action, one.severity) == (finding.action, finding.severity)]
@@ -224,16 +226,16 @@ class CasePages:
                 self.journal.vote(finding)
             else:
                 deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
-                self.journal.decide(self._decision(visit, violation, finding, deciders, decision_id))
+                self.journal.decide(self._make_decision(visit, violation, finding, deciders, decision_id))
         except CaseTaken as taken:
-            raise _not_yours(taken) from None
-        return self._go_on(visit)
+            raise _make_problem(taken) from None
+        return self._open_next_case(visit)
 
     def _find_obstacle(
         self, visit: Visit, finding: DeskFinding, effect: Effect, fact: ViolationReported
     ) -> Problem | None:
-        if finding.reason == BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
-            return self._evidence_obstacle(visit, finding.violation, fact)
+        if finding.reason == CHOICE_BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
+            return self._find_evidence_obstacle(visit, finding.violation, fact)
         return None
 
     def undo(self, visit: Visit) -> Response:
@@ -244,26 +246,26 @@ class CasePages:
             raise Problem(409, "This can no longer be undone", f"{taken.text}.") from None
         return redirect(f"/cases/{decision.violation}")
 
-    def _go_on(self, visit: Visit) -> Response:
+    def _open_next_case(self, visit: Visit) -> Response:
         row = self.queue.claim_next(visit.visitor)
         return redirect("/queue" if row is None else f"/cases/{row.id}")
 
-    def _load_current_case(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
+    def _load_case_and_drop_stale_findings(self, visit: Visit) -> tuple[str, Violation, Sequence[Entry]]:
         name = visit.path_value("violation")
         if not is_id(name):
             raise Problem(404, "This is no violation's id", f"An id is {ID_FORM}.")
         client = visit.visitor.client
         answer = client.get_recorded_violation(self.marketplace, name, deadline_seconds=READ_SECONDS)
-        self.journal.forget_other_answers(name, appeal_of(answer.violation, answer.recorded))
+        self.journal.forget_findings_of_other_appeals(name, appeal_of(answer.violation, answer.recorded))
         return name, answer.violation, answer.recorded
 
-    def _finding(self, visit: Visit, name: str) -> DeskFinding:
+    def _require_finding(self, visit: Visit, name: str) -> DeskFinding:
         finding = self.journal.case(name).finding.get(visit.visitor.actor)
         if finding is None:
             raise Problem(409, "First say what you found", f"Open the case {name} and answer its first step.")
         return finding
 
-    def _decision(
+    def _make_decision(
         self, visit: Visit, violation: Violation, finding: DeskFinding, actor: str, decision_id: str
     ) -> DeskDecision:
         return DeskDecision(
@@ -279,7 +281,7 @@ class CasePages:
             appeal=finding.appeal,
         )
 
-    def _effect(self, client: Client, violation: Violation, finding: DeskFinding) -> Effect:
+    def _simulate_effect(self, client: Client, violation: Violation, finding: DeskFinding) -> Effect:
         seller = last(violation.seller)
         if not seller:  # a product's: each seller's own violation follows
             return Effect(TrustScore(), TrustScore(), is_grave=finding.action == "confirm")
@@ -293,7 +295,7 @@ class CasePages:
         return simulate_decision(client, self.marketplace, seller, decision)
 
 
-def report_of(recorded: Sequence[Entry]) -> ViolationReported:
+def read_report(recorded: Sequence[Entry]) -> ViolationReported:
     """Return the first entry's report; of a product's violation what both kinds of reports state."""
     report = recorded[0]
     if report.WhichOneof("fact") == "violation":
@@ -310,7 +312,7 @@ def appeal_of(violation: Violation, recorded: Sequence[Entry]) -> str:
     return appeals[-1] if violation.status == VIOLATION_STATUS_APPEALED else ""
 
 
-def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
+def list_barred_deciders(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
     """Return who may not decide a waiting appeal: all who decided the case before; empty without an appeal."""
     if violation.status != VIOLATION_STATUS_APPEALED:
         return set()
@@ -323,7 +325,7 @@ def barred_from(violation: Violation, recorded: Sequence[Entry]) -> set[str]:
     }
 
 
-def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
+def list_seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
     """Return (time, text) of the seller's appeals and contested attributions."""
     answers = []
     for entry in recorded:
@@ -335,5 +337,5 @@ def seller_answers(recorded: Sequence[Entry]) -> list[tuple[Timestamp, str]]:
     return answers
 
 
-def _not_yours(error: CaseTaken) -> Problem:
+def _make_problem(error: CaseTaken) -> Problem:
     return Problem(409, "This case is not yours to decide now", f"{error.text}. Take the next case from the queue.")

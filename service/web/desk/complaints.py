@@ -7,7 +7,7 @@ from starlette.responses import Response
 from sellertrust.v1.entry_pb2 import COMPLAINT_OUTCOME_REJECTED, COMPLAINT_OUTCOME_UPHELD, Entry
 from service.web.desk.acting import new_entry_id, require_entry_id, require_reason
 from service.web.desk.calls import READ_SECONDS, call_or_problem
-from service.web.desk.queue import MOST, QueuePages
+from service.web.desk.queue import MAX_CASES, QueuePages
 from service.web.frame.rendering import last, redirect
 from service.web.frame.visits import Problem, Visit
 
@@ -20,7 +20,7 @@ class ComplaintPages:
     queue: QueuePages
 
     def show(self, visit: Visit) -> Response:
-        entry = self._find(visit)
+        entry = self._require_open_complaint(visit)
         seller, measure, client = last(entry.seller), entry.complaint.measure, visit.visitor.client
         letters = call_or_problem(
             lambda: (
@@ -36,7 +36,7 @@ class ComplaintPages:
         decision_id = require_entry_id(visit)
         if self.queue.is_decided_by(visit.path_value("complaint"), decision_id):  # sent twice
             return redirect("/queue")
-        entry, outcome = self._find(visit), OUTCOMES.get(visit.form_value("outcome"))
+        entry, outcome = self._require_open_complaint(visit), OUTCOMES.get(visit.form_value("outcome"))
         if outcome is None:
             raise Problem(400, "Choose a decision", "Open the complaint again and send the form from there.")
         decision = Entry(entry_id=decision_id, seller=entry.seller)
@@ -47,9 +47,9 @@ class ComplaintPages:
         self.queue.note_complaint(entry.entry_id, decision_id)
         return redirect("/queue")
 
-    def _find(self, visit: Visit) -> Entry:
+    def _require_open_complaint(self, visit: Visit) -> Entry:
         wanted = visit.path_value("complaint")
         complaint = next((one for one in self.queue.read(visit.visitor).complaints if one.entry_id == wanted), None)
         if complaint is None:
-            raise Problem(404, "This complaint is not open", f"It is decided, or the first {MOST:,} leave it out.")
+            raise Problem(404, "This complaint is not open", f"It is decided, or the first {MAX_CASES:,} leave it out.")
         return complaint

@@ -35,17 +35,17 @@ def simulate_decision(client: Client, marketplace: str, seller: str, decision: S
         marketplace, seller, [entry], audience=AUDIENCE_STAFF, deadline_seconds=READ_SECONDS
     )
     before, after = answer.present_measures, answer.simulated_measures
-    old, new = _in_force(before), _in_force(after)
-    moved = max(0, after.terms.deposit_minor - before.terms.deposit_minor)
-    moved += max(0, before.terms.ahead_limit_minor - after.terms.ahead_limit_minor)
-    begins = [one for name, one in new.items() if name not in old or _value(old[name]) != _value(one)]
+    old, new = _list_in_force(before), _list_in_force(after)
+    sum_minor = max(0, after.terms.deposit_minor - before.terms.deposit_minor)
+    sum_minor += max(0, before.terms.ahead_limit_minor - after.terms.ahead_limit_minor)
+    begins = [one for name, one in new.items() if name not in old or _find_value(old[name]) != _find_value(one)]
     suspends = any(one.kind == MEASURE_KIND_SUSPENSION for one in begins)
     ends = [old[name] for name in old if name not in new]
-    is_grave = suspends or moved >= LARGE_SUM_MINOR
-    return Effect(answer.present, answer.simulated, begins, ends, moved, after.currency, is_grave)
+    is_grave = suspends or sum_minor >= LARGE_SUM_MINOR
+    return Effect(answer.present, answer.simulated, begins, ends, sum_minor, after.currency, is_grave)
 
 
-def _in_force(answer: EvaluateMeasuresResponse) -> Mapping[str, Measure]:
+def _list_in_force(answer: EvaluateMeasuresResponse) -> Mapping[str, Measure]:
     return {
         measure.measure or f"{measure.rule}~{measure.kind}": measure
         for measure in answer.measures
@@ -53,5 +53,5 @@ def _in_force(answer: EvaluateMeasuresResponse) -> Mapping[str, Measure]:
     }
 
 
-def _value(measure: Measure) -> MeasureValue:
+def _find_value(measure: Measure) -> MeasureValue:
     return measure.current if measure.HasField("current") else measure.original

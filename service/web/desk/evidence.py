@@ -10,7 +10,7 @@ from scoring.base.errors import invalid
 from service.web.frame.visits import Problem
 
 MAX_BYTES = 10 << 20
-_KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+_MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """A stranger's file runs nothing."""
 
@@ -64,12 +64,12 @@ def read_evidence(root: str, uri: str, sha256: str) -> File:
     if hashlib.sha256(body).hexdigest() != sha256.lower():
         text = "Its SHA-256 is not the recorded one. Do not decide by it; tell the operator."
         raise Problem(409, "This evidence was changed", text)
-    return File(body, _kind(body))
+    return File(body, _detect_media_type(body))
 
 
-def _kind(body: bytes) -> str:
+def _detect_media_type(body: bytes) -> str:
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
         return "image/webp"
     if body.lstrip()[:4] == b"<svg":
         return "image/svg+xml"
-    return next((kind for mark, kind in _KINDS.items() if body.startswith(mark)), "application/octet-stream")
+    return next((kind for mark, kind in _MEDIA_TYPES.items() if body.startswith(mark)), "application/octet-stream")

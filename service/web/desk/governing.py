@@ -31,7 +31,7 @@ class ModelPages:
     def list(self, visit: Visit) -> Response:
         """Show the first 50 models, and the last 20 moves."""
         client = visit.visitor.client
-        moves = start_call(lambda: _latest(client.list_model_moves()))
+        moves = start_call(lambda: _list_latest_first(client.list_model_moves()))
         models = list(islice(client.list_models(page_size=50), 50))
         return visit.page("models.html", models=models, moves=moves.result())
 
@@ -70,7 +70,7 @@ class PolicyPages:
     def show(self, visit: Visit) -> Response:
         """Show the served policy or the query's `policy`, the last 20 moves, and the names of papers."""
         client = visit.visitor.client
-        moves = start_call(lambda: _latest(client.list_policy_moves()))
+        moves = start_call(lambda: _list_latest_first(client.list_policy_moves()))
         name = visit.query_value("policy") or "head"
         answer = client.get_policy(name)
         return visit.page(
@@ -110,7 +110,7 @@ class PolicyPages:
             reason=require_reason(visit),
             expected=policy_name(visit.form_value("expected")),
         )
-        for verdict, sum_minor in _losses(visit.form_value("losses")).items():
+        for verdict, sum_minor in _parse_losses(visit.form_value("losses")).items():
             request.accepted_losses.add(verdict=verdict, sum_minor=sum_minor)
         return redirect("/policy" if call_or_propose(visit, commit_policy=request) else "/proposals")
 
@@ -145,10 +145,10 @@ class ProposalPages:
         if what == "withdraw":
             client.withdraw_proposal(name, actor=visit.visitor.actor, reason=require_reason(visit))
         elif what in ("approve", "carry-out"):
-            self._support(visit, client.get_proposal(name))
+            self._approve_or_carry_out(visit, client.get_proposal(name))
         return redirect("/proposals")
 
-    def _support(self, visit: Visit, proposal: Proposal) -> None:
+    def _approve_or_carry_out(self, visit: Visit, proposal: Proposal) -> None:
         client, what = visit.visitor.client, visit.form_value("what")
         if proposal.WhichOneof("request") == "decide_violations":
             refuse_appeals(proposal.decide_violations)
@@ -179,11 +179,11 @@ class OperationsPages:
         )
 
 
-def _latest(moves: Iterable[Move]) -> list[Move]:
+def _list_latest_first(moves: Iterable[Move]) -> list[Move]:
     return list(reversed(deque(moves, MOVES)))
 
 
-def _losses(text: str) -> dict[str, int]:
+def _parse_losses(text: str) -> dict[str, int]:
     losses = {}
     for line in text.splitlines():
         verdict, _, amount = line.strip().rpartition(" ")

@@ -23,7 +23,7 @@ QUEUE_SECONDS = 120.0
 KEPT_DECISIONS = 5_000
 
 _TABLE = "CREATE TABLE IF NOT EXISTS states (kind TEXT, name TEXT, state TEXT, PRIMARY KEY (kind, name))"
-_KEEP = "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
+_UPSERT = "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
 
 
 @dataclass(eq=False)
@@ -93,17 +93,16 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._file = _open_alone(path)
-        self._decisions = {name: DeskDecision(**state) for name, state in self._read("decision").items()}
+        self._file = _open_exclusively(path)
+        self._decisions = {name: DeskDecision(**state) for name, state in self._read_rows("decision").items()}
         settled = [one.id for one in self._decisions.values() if one.state != "pending"]
         self._file.execute("BEGIN")
         for name in settled[:-KEPT_DECISIONS]:
             del self._decisions[name]
-            self._drop("decision", name)
+            self._delete_row("decision", name)
         self._file.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the file and let another desk take it."""
         with self._lock:
             self._file.close()
 
@@ -112,7 +111,7 @@ class Journal:
     def case(self, violation: str) -> DeskCase:
         """Return the desk's state of a case, empty if unknown; an expired claim is left out."""
         with self._lock:
-            return self._case(violation)
+            return self._load_case(violation)
 
     def list_decisions(self, actor: str = "") -> list[DeskDecision]:
         """Return the desk's decisions, the latest first; of one person if `actor` is given, joint ones included."""
@@ -143,44 +142,44 @@ class Journal:
 
     def list_bulk(self) -> list[dict[str, Any]]:
         with self._lock:
-            return list(reversed(self._read("bulk").values()))
+            return list(reversed(self._read_rows("bulk").values()))
 
     # --- writing
 
-    def claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
+    def claim(self, violation: str, actor: str, *, is_handed_on: bool = False) -> None:
         """Claim or assign a case.
 
-        Raises CaseTaken if another person holds it, unless its holder hands it on (`by_other`).
+        Raises CaseTaken if another person holds it, unless its holder hands it on (`is_handed_on`).
         """
         with self._lock:
-            self._claim(violation, actor, by_other=by_other)
+            self._claim(violation, actor, is_handed_on=is_handed_on)
 
-    def _claim(self, violation: str, actor: str, *, by_other: bool = False) -> None:
-        holder = self._case(violation).claimed_by
-        if holder not in ("", actor) and not by_other:
+    def _claim(self, violation: str, actor: str, *, is_handed_on: bool = False) -> None:
+        holder = self._load_case(violation).claimed_by
+        if holder not in ("", actor) and not is_handed_on:
             raise CaseTaken(f"{holder} works on this case")
         until = self._clock() + CLAIM_SECONDS
-        self._change(violation, claimed_by=actor, claimed_until=until, waiting="")
+        self._update_case(violation, claimed_by=actor, claimed_until=until, waiting="")
 
     def release(self, violation: str, actor: str) -> None:
         """Give a case back. Raises CaseTaken if another person holds it."""
         with self._lock:
             self._claim(violation, actor)
-            self._change(violation, claimed_by="", claimed_until=0.0)
+            self._update_case(violation, claimed_by="", claimed_until=0.0)
 
     def note_opened(self, violation: str, actor: str) -> None:
         with self._lock:
-            opened = self._case(violation).opened
+            opened = self._load_case(violation).opened
             if actor not in opened:
-                self._change(violation, opened=[*opened, actor])
+                self._update_case(violation, opened=[*opened, actor])
 
-    def forget_other_answers(self, violation: str, appeal: str) -> None:
+    def forget_findings_of_other_appeals(self, violation: str, appeal: str) -> None:
         with self._lock:
-            case = self._case(violation)
+            case = self._load_case(violation)
             finding = {actor: one for actor, one in case.finding.items() if one.appeal == appeal}
             votes = {actor: one for actor, one in case.votes.items() if one.appeal == appeal}
             if (finding, votes) != (case.finding, case.votes):
-                self._change(violation, finding=finding, votes=votes)
+                self._update_case(violation, finding=finding, votes=votes)
 
     def record_finding(self, finding: DeskFinding) -> None:
         """Record the first step, and claim the case.
@@ -189,25 +188,25 @@ class Journal:
         """
         with self._lock:
             self._require_no_pending_decision(finding.violation)
-            case = self._case(finding.violation)
+            case = self._load_case(finding.violation)
             if finding.actor in case.votes:
                 raise CaseTaken("You have given your finding; another person must give theirs")
             if finding.actor in case.finding:
                 raise CaseTaken("You have answered the first step, and it is not revised")
             self._claim(finding.violation, finding.actor)
-            self._change(finding.violation, finding=case.finding | {finding.actor: finding})
+            self._update_case(finding.violation, finding=case.finding | {finding.actor: finding})
 
     def vote(self, finding: DeskFinding) -> None:
         """Keep a finding for comparison, and end this reviewer's claim to the case."""
         with self._lock:
-            case = self._case(finding.violation)
+            case = self._load_case(finding.violation)
             ended = {"claimed_by": "", "claimed_until": 0.0} if case.claimed_by == finding.actor else {}
-            self._change(finding.violation, votes=case.votes | {finding.actor: finding}, **ended)
+            self._update_case(finding.violation, votes=case.votes | {finding.actor: finding}, **ended)
 
     def wait_for_information(self, violation: str, text: str) -> None:
         """Put a case aside until a claim; `text`: what is missing."""
         with self._lock:
-            self._change(violation, claimed_by="", claimed_until=0.0, waiting=text)
+            self._update_case(violation, claimed_by="", claimed_until=0.0, waiting=text)
 
     def decide(self, decision: DeskDecision) -> DeskDecision:
         """Begin the undo window. The same id again changes nothing. Raises CaseTaken if another decision waits."""
@@ -215,7 +214,7 @@ class Journal:
             if (earlier := self._decisions.get(decision.id)) is not None:
                 return earlier
             self._require_no_pending_decision(decision.violation)
-            self._write(decision)
+            self._save_decision(decision)
             return decision
 
     def undo(self, name: str, actor: str) -> DeskDecision:
@@ -240,7 +239,7 @@ class Journal:
     def note_bulk(self, fields: dict[str, Any]) -> None:
         """Record a bulk decision, by its `decision_id`."""
         with self._lock:
-            self._keep("bulk", fields["decision_id"], fields)
+            self._save_row("bulk", fields["decision_id"], fields)
 
     def new_deadline(self) -> float:
         """Return an undo window's end, in seconds since 1970."""
@@ -253,27 +252,27 @@ class Journal:
             if decision.violation == violation and decision.state == "pending":
                 raise CaseTaken("Another decision about this case is on its way")
 
-    def _case(self, violation: str) -> DeskCase:
+    def _load_case(self, violation: str) -> DeskCase:
         case = self._find_case(violation) or DeskCase(violation)
         return case if case.claimed_until > self._clock() else replace(case, claimed_by="", claimed_until=0.0)
 
-    def _change(self, violation: str, **fields: Any) -> None:
-        self._keep("case", violation, asdict(replace(self._case(violation), **fields)))
+    def _update_case(self, violation: str, **fields: Any) -> None:
+        self._save_row("case", violation, asdict(replace(self._load_case(violation), **fields)))
 
-    def _write(self, decision: DeskDecision) -> None:
-        self._keep("decision", decision.id, asdict(decision))
+    def _save_decision(self, decision: DeskDecision) -> None:
+        self._save_row("decision", decision.id, asdict(decision))
         self._decisions[decision.id] = decision
 
     def _settle(self, decision: DeskDecision) -> None:
         """End a decision's case, then the decision: after a crash in between it is sent again under its id."""
         case = self._find_case(decision.violation)
         if decision.state == "sent" and decision.action != "review":
-            self._drop("case", decision.violation)
+            self._delete_row("case", decision.violation)
         elif case is not None:
             finding = {name: one for name, one in case.finding.items() if name not in decision.people}
             votes = {name: one for name, one in case.votes.items() if name != decision.people[-1]}
-            self._change(decision.violation, finding=finding, votes=votes)
-        self._write(decision)
+            self._update_case(decision.violation, finding=finding, votes=votes)
+        self._save_decision(decision)
 
     def _find_case(self, violation: str) -> DeskCase | None:
         row = self._file.execute("SELECT state FROM states WHERE kind = 'case' AND name = ?", (violation,)).fetchone()
@@ -285,18 +284,18 @@ class Journal:
         }
         return DeskCase(**fields | findings)
 
-    def _read(self, kind: str) -> dict[str, dict[str, Any]]:
+    def _read_rows(self, kind: str) -> dict[str, dict[str, Any]]:
         rows = self._file.execute("SELECT name, state FROM states WHERE kind = ? ORDER BY rowid", (kind,))
         return {name: json.loads(state) for name, state in rows}
 
-    def _keep(self, kind: str, name: str, fields: dict[str, Any]) -> None:
-        self._file.execute(_KEEP, (kind, name, json.dumps(fields)))
+    def _save_row(self, kind: str, name: str, fields: dict[str, Any]) -> None:
+        self._file.execute(_UPSERT, (kind, name, json.dumps(fields)))
 
-    def _drop(self, kind: str, name: str) -> None:
+    def _delete_row(self, kind: str, name: str) -> None:
         self._file.execute("DELETE FROM states WHERE kind = ? AND name = ?", (kind, name))
 
 
-def _open_alone(path: Path) -> sqlite3.Connection:
+def _open_exclusively(path: Path) -> sqlite3.Connection:
     if (earlier := path.with_suffix(".jsonl")).exists():
         raise ConfigurationWrong(f"{earlier} is an earlier release's: finish its cases there, then move it away")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ OLD_SECONDS = 110.0
 """An older queue is never shown."""
 FIRST_SECONDS = 120.0
 WAIT_SECONDS = 2.0
-MOST = 1_000
+MAX_CASES = 1_000
 MAX_PARTS = 40
 MAX_READINGS = 200
 """Two of a person: the most urgent cases, and a later part."""
@@ -54,7 +54,7 @@ class Queue(NamedTuple):
     """It shows the service's time and the freshness of answers."""
 
     def has_all_complaints(self) -> bool:
-        return len(self.first_page.complaints) < MOST
+        return len(self.first_page.complaints) < MAX_CASES
 
     def now(self) -> datetime:
         """Return the present by the service's clock, as `score` showed it; without a score by this machine's."""
@@ -75,7 +75,7 @@ class QueuePages:
         self._journal = journal
         self._readings: Recent[tuple[str, bool], _Reading] = Recent(MAX_READINGS)
         """By person, and whether it is a later part: a queue shows what its reader may see."""
-        self._decided: Recent[str, tuple[str, float]] = Recent(MAX_DECIDED)
+        self._decided_complaints: Recent[str, tuple[str, float]] = Recent(MAX_DECIDED)
         """By complaint: the id of its decision here, and when."""
         self._lock = threading.Lock()
 
@@ -84,10 +84,10 @@ class QueuePages:
         part_text = visit.query_value("part")
         part = min(int(part_text), MAX_PARTS) if re.fullmatch("[0-9]{1,2}", part_text) else 0
         queue, rows = self.rows(visit.visitor, part)
-        chosen = [row for row in rows if self._is_asked(visit, row)]
+        chosen = [row for row in rows if self._matches_query(visit, row)]
         if visit.query_value("sort") == "reported":
             chosen.sort(key=lambda row: time_of(row.violation.record_time))
-        rows_on_page, following, first = visit.page_of(chosen)
+        rows_on_page, following, first = visit.cut_page(chosen)
         seller = visit.query_value("seller")
         lists: dict[str, Sequence[OpenCase | Entry]] = {
             "cautions": queue.first_page.cases,
@@ -96,7 +96,7 @@ class QueuePages:
         return visit.page(
             "queue.html",
             lists={
-                name: visit.page_of([one for one in rows if seller in ("", last(one.seller))], name)
+                name: visit.cut_page([one for one in rows if seller in ("", last(one.seller))], name)
                 for name, rows in lists.items()
             },
             rows=[(row, self._journal.case(row.id)) for row in rows_on_page],
@@ -104,7 +104,7 @@ class QueuePages:
             queue=queue,
             next=following,
             first=first,
-            most=MOST,
+            most=MAX_CASES,
             part=part,
             categories=sorted({row.category for row in rows}),
             asked={name: visit.query_value(name) for name in ("category", "seller", "who", "sort", *lists)},
@@ -140,40 +140,43 @@ class QueuePages:
         queue, decided = self.read(visitor, part), self._journal.list_decided_lately()
         return queue, [row for row in queue.rows if row.id not in decided]
 
-    def _is_asked(self, visit: Visit, row: QueueRow) -> bool:
-        who = visit.query_value("who")
+    def _matches_query(self, visit: Visit, row: QueueRow) -> bool:
+        state = visit.query_value("who")
         return (
             visit.query_value("category") in ("", row.category)
             and visit.query_value("seller") in ("", row.seller)
-            and (not who or _is_with(who, self._journal.case(row.id), visit.visitor.actor))
+            and (not state or _is_of_state(state, self._journal.case(row.id), visit.visitor.actor))
         )
 
     def note_complaint(self, complaint: str, decision_id: str) -> None:
-        self._decided.put(complaint, (decision_id, time.monotonic()))
+        self._decided_complaints.put(complaint, (decision_id, time.monotonic()))
 
     def is_decided_by(self, complaint: str, decision_id: str) -> bool:
         """Return whether this desk sent this decision about the complaint lately."""
-        return self._decided.get(complaint, ("", 0.0))[0] == decision_id
+        return self._decided_complaints.get(complaint, ("", 0.0))[0] == decision_id
 
     def read(self, visitor: Visitor, part: int = 0) -> Queue:
         """Return the visitor's queue, at most OLD_SECONDS old, without complaints that were decided here lately."""
-        queue, since = self._recall(visitor, part), time.monotonic() - QUEUE_SECONDS
-        lately = {complaint for complaint, (_, decided) in self._decided.copy().items() if decided > since}
-        return queue._replace(complaints=[one for one in queue.complaints if one.entry_id not in lately])
+        queue, since = self._read_or_remember(visitor, part), time.monotonic() - QUEUE_SECONDS
+        decided_lately = {
+            complaint for complaint, (_, decided) in self._decided_complaints.copy().items() if decided > since
+        }
+        return queue._replace(complaints=[one for one in queue.complaints if one.entry_id not in decided_lately])
 
-    def _recall(self, visitor: Visitor, part: int) -> Queue:
+    def _read_or_remember(self, visitor: Visitor, part: int) -> Queue:
+        """Return the remembered queue; if it is not fresh, let another thread read it again."""
         key, now = (visitor.person, part > 0), time.monotonic()
         with self._lock:
             last_part, queue, call = self._readings.get(key, _Reading(part))
             if last_part != part and call is not None and not call.done():
-                raise _being_read()
+                raise _being_read_problem()
             if last_part != part:
                 queue = call = None
             if call is not None and call.done() and call.exception() is None:
                 queue = call.result()
             if call is None or call.done():
                 is_fresh = queue is not None and now - queue.made < FRESH_SECONDS
-                call = None if is_fresh else start_call(lambda: self._read(visitor, part))
+                call = None if is_fresh else start_call(lambda: self._read_from_service(visitor, part))
             self._readings.put(key, _Reading(part, queue, call))
         if queue is not None and now - queue.made < OLD_SECONDS:
             return queue
@@ -181,11 +184,11 @@ class QueuePages:
         try:
             return call.result(WAIT_SECONDS)
         except TimeoutError:
-            raise _being_read() from None
+            raise _being_read_problem() from None
 
-    def _read(self, visitor: Visitor, part: int) -> Queue:
+    def _read_from_service(self, visitor: Visitor, part: int) -> Queue:
         read_time, stub = time.monotonic(), ReviewServiceStub(visitor.client.channel)
-        request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MOST)
+        request = ListReviewQueueRequest(parent=marketplace_name(self._marketplace), page_size=MAX_CASES)
         answer = invoke(stub.ListReviewQueue, request, FIRST_SECONDS)
         for _ in range(part):
             if not answer.next_page_token:
@@ -197,10 +200,10 @@ class QueuePages:
         if sellers:
             seller = last(sellers[0])
             score = visitor.client.get_trust_score(self._marketplace, seller, deadline_seconds=READ_SECONDS)
-        return Queue(read_time, answer, [_row(item) for item in answer.items], answer.complaints, score)
+        return Queue(read_time, answer, [_make_row(item) for item in answer.items], answer.complaints, score)
 
 
-def _being_read() -> Problem:
+def _being_read_problem() -> Problem:
     return Problem(503, "The queue is being read", "Open this page again in a moment.")
 
 
@@ -220,15 +223,15 @@ def deadline_of(violation: Violation) -> datetime | None:
     return time
 
 
-def _row(item: QueueItem) -> QueueRow:
+def _make_row(item: QueueItem) -> QueueRow:
     violation = item.violation
     name, seller, category = last(violation.name), last(violation.seller), Category.Name(violation.category)
     return QueueRow(violation, name, seller, category, deadline_of(violation), item.held_back)
 
 
-def _is_with(who: str, case: DeskCase, actor: str) -> bool:
+def _is_of_state(state: str, case: DeskCase, actor: str) -> bool:
     return {
         "mine": case.claimed_by == actor,
         "free": not (case.claimed_by or case.waiting),
         "waiting": bool(case.waiting),
-    }.get(who, True)
+    }.get(state, True)

@@ -47,7 +47,7 @@ class SellerFilePages:
         if not query:
             return visit.page("search.html", asked="", problems=[], marketplace=self.marketplace)
         if not is_id(query):
-            return self._not_found(visit, query, f"An id is {ID_FORM}")
+            return self._show_not_found(visit, query, f"An id is {ID_FORM}")
         client = visit.visitor.client
         if none_if_not_found(lambda: client.get_trust_score(self.marketplace, query, deadline_seconds=READ_SECONDS)):
             return redirect(f"/sellers/{quote(query)}")
@@ -56,14 +56,14 @@ class SellerFilePages:
         )
         if violation is not None and violation.seller:
             return redirect(f"/sellers/{quote(last(violation.seller))}?violation={quote(query)}#violations")
-        return self._not_found(visit, query, f"No seller and no violation has the id {query}")
+        return self._show_not_found(visit, query, f"No seller and no violation has the id {query}")
 
-    def _not_found(self, visit: Visit, query: str, text: str) -> Response:
+    def _show_not_found(self, visit: Visit, query: str, text: str) -> Response:
         return visit.page("search.html", 404, asked=query, problems=[("q", text)], marketplace=self.marketplace)
 
     def show(self, visit: Visit) -> Response:
         """Show score, measures and violations; a part that cannot be read shows why."""
-        seller, client, market = seller_of(visit), visit.visitor.client, self.marketplace
+        seller, client, market = read_seller(visit), visit.visitor.client, self.marketplace
         explain = partial(client.explain_trust_score, market, seller, past_days=CURVE_DAYS)
         explaining = start_call(lambda: explain(deadline_seconds=READ_SECONDS))
         measuring = start_call(lambda: client.evaluate_measures(market, seller, deadline_seconds=READ_SECONDS))
@@ -87,9 +87,9 @@ class SellerFilePages:
             )
             if later is not None and last(later.seller) == seller and later.name not in {one.name for one in on_page}:
                 on_page.append(later)
-        chosen = [one for one in on_page if _is_asked(one, **filters)]
+        chosen = [one for one in on_page if _matches_filters(one, **filters)]
         chosen.sort(key=lambda one: time_of(one.report_time), reverse=True)
-        shown, following, first = visit.page_of(chosen)
+        shown, following, first = visit.cut_page(chosen)
         marks = mark_decisions(entries.value or (), samples[0].time)
         return visit.page(
             "seller.html",
@@ -129,24 +129,24 @@ class SellerFilePages:
 
     def draw_network(self, visit: Visit) -> Response:
         client = visit.visitor.client
-        network = client.get_seller_network(self.marketplace, seller_of(visit), deadline_seconds=READ_SECONDS)
+        network = client.get_seller_network(self.marketplace, read_seller(visit), deadline_seconds=READ_SECONDS)
         return Response(draw_network(network), headers=HEADERS, media_type="image/svg+xml")
 
     def entries(self, visit: Visit) -> Response:
-        seller = seller_of(visit)
+        seller = read_seller(visit)
         request = ListEntriesRequest(
             parent=seller_name(self.marketplace, seller),
             page_size=ENTRIES_ON_PAGE,
             page_token=visit.query_value("page"),
         )
         answer = invoke(LedgerServiceStub(visit.visitor.client.channel).ListEntries, request, READ_SECONDS)
-        rows = [(entry, entry.WhichOneof("fact") or "", _fact_text(entry)) for entry in answer.entries]
+        rows = [(entry, entry.WhichOneof("fact") or "", _describe_fact(entry)) for entry in answer.entries]
         following = f"?{urlencode({'page': answer.next_page_token})}" if answer.next_page_token else ""
         first = "?" if visit.query_value("page") else ""
         return visit.page("entries.html", seller=seller, rows=rows, next=following, first=first)
 
 
-def _is_asked(one: Violation, violation: str, status: str) -> bool:
+def _matches_filters(one: Violation, violation: str, status: str) -> bool:
     return violation in ("", last(one.name)) and status in ("", ViolationStatus.Name(one.status))
 
 
@@ -160,8 +160,8 @@ def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]
 
 
 def _list_samples(answer: ExplainTrustScoreResponse) -> list[PointsSample]:
-    past = [_sample(time_of(one.observe_time), one) for one in answer.past_scores]
-    return [*past, _sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
+    past = [_make_sample(time_of(one.observe_time), one) for one in answer.past_scores]
+    return [*past, _make_sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
 
 
 def mark_decisions(entries: Iterable[Entry], begin: datetime) -> list[Mark]:
@@ -201,7 +201,7 @@ def waterfall_floor(answer: ExplainTrustScoreResponse) -> int:
     return max(0, (answer.baseline_points - 2 * lost - 20) // 50 * 50)
 
 
-def _sample(time: datetime, score: TrustScore | PastScore) -> PointsSample:
+def _make_sample(time: datetime, score: TrustScore | PastScore) -> PointsSample:
     return PointsSample(time, score.points if score.HasField("points") else None, Tier.Name(score.tier))
 
 
@@ -211,13 +211,13 @@ def stamp_fields(stamp: Stamp) -> dict[str, str]:
     return {name: str(fields.get(name, "")) for name in STAMP_FIELDS}
 
 
-def _fact_text(entry: Entry) -> str:
+def _describe_fact(entry: Entry) -> str:
     fact = getattr(entry, str(entry.WhichOneof("fact")))
     values = MessageToDict(fact, preserving_proto_field_name=True)
     return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
 
 
-def seller_of(visit: Visit) -> str:
+def read_seller(visit: Visit) -> str:
     """Return the seller's id in the path. Raises Problem for a malformed one."""
     seller = visit.path_value("seller")
     if not is_id(seller):

@@ -43,9 +43,9 @@ class Sender:
         self._marketplace = marketplace
         self._client_of = client_of
         self._report = report
-        self._checked: dict[str, float] = {}
+        self._checked_at: dict[str, float] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="desk-sender", daemon=True)
+        self._thread = threading.Thread(target=self._send_due_decisions, name="desk-sender", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -56,7 +56,7 @@ class Sender:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _run(self) -> None:
+    def _send_due_decisions(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             for decision in self._journal.list_due():
                 try:
@@ -75,7 +75,7 @@ class Sender:
                 if not self._answers_to_its_appeal(client, decision):
                     self._settle(decision, "refused", "the seller appealed since, or another decided the appeal")
                     return
-                self._checked[decision.id] = time.monotonic()
+                self._checked_at[decision.id] = time.monotonic()
             client.decide_violation(
                 decision.action,
                 self._marketplace,
@@ -92,7 +92,7 @@ class Sender:
         self._settle(decision, "sent")
 
     def _was_checked_lately(self, decision: DeskDecision) -> bool:
-        return time.monotonic() - self._checked.get(decision.id, -APPEAL_CHECK_SECONDS) < APPEAL_CHECK_SECONDS
+        return time.monotonic() - self._checked_at.get(decision.id, -APPEAL_CHECK_SECONDS) < APPEAL_CHECK_SECONDS
 
     def _answers_to_its_appeal(self, client: Client, decision: DeskDecision) -> bool:
         answer = client.get_recorded_violation(self._marketplace, decision.violation, deadline_seconds=READ_SECONDS)
@@ -101,4 +101,4 @@ class Sender:
 
     def _settle(self, decision: DeskDecision, state: str, text: str = "") -> None:
         self._journal.settle(decision.id, state, text)
-        self._checked.pop(decision.id, None)
+        self._checked_at.pop(decision.id, None)

@@ -31,7 +31,7 @@ class ProxySignIn:
 
     clients: TokenClients
     _tokens: dict[str, str] = field(default_factory=dict)
-    _until: dict[str, float] = field(default_factory=dict)
+    _valid_until: dict[str, float] = field(default_factory=dict)
     """By verified token, when it ends."""
 
     def identify(self, request: Request) -> Visitor:
@@ -45,11 +45,13 @@ class ProxySignIn:
             person, until = f"{claims['iss']}#{claims['sub']}", float(claims["exp"])
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError):
             raise _INVALID from None
-        if self._until.get(token, 0.0) > time.time():
+        if self._valid_until.get(token, 0.0) > time.time():
             client = self.clients.find_or_make(token)
         elif verified := self.clients.verify(token):
             client = verified
-            self._until = {name: end for name, end in self._until.items() if end > time.time()} | {token: until}
+            self._valid_until = {name: end for name, end in self._valid_until.items() if end > time.time()} | {
+                token: until
+            }
         else:
             raise _INVALID
         self._tokens[person] = token
@@ -85,7 +87,6 @@ class CodeSignIn:
         return visitor
 
     def client_of(self, _person: str) -> Client:
-        """Return the process's client, for every person."""
         return self.client
 
     def sign_in(self, request: Request) -> Response:
@@ -95,11 +96,11 @@ class CodeSignIn:
     def page(self, visit: Visit) -> Response:
         """Show the form for the code; on POST check it and open a session."""
         if visit.request.method == "GET":
-            return self._form(visit, visit.query_value("code"), "", visit.query_value("next"))
+            return self._show_form(visit, visit.query_value("code"), "", visit.query_value("next"))
         code, name, after = (
             visit.form_value("code"),
             working_name(visit.form_value("name")),
-            _inside(visit.form_value("next")),
+            _keep_on_site(visit.form_value("next")),
         )
         problems = []
         if not hmac.compare_digest(code.encode(), self.code.encode()):
@@ -107,14 +108,14 @@ class CodeSignIn:
         if not is_id(name) or "~" in name:
             problems.append(("name", "Enter a working name of letters, digits and hyphens"))
         if problems:
-            return self._form(visit, code, name, after, problems)
+            return self._show_form(visit, code, name, after, problems)
         opened = cookie(COOKIE, self.sessions.open(name, self.client), secure=False)
         return redirect(after, {"Set-Cookie": opened})
 
-    def _form(
+    def _show_form(
         self, visit: Visit, code: str, name: str, after: str, problems: Sequence[tuple[str, str]] = ()
     ) -> Response:
-        form = {"code": code, "name": name, "next": _inside(after)}
+        form = {"code": code, "name": name, "next": _keep_on_site(after)}
         return visit.page("sign_in.html", 400 if problems else 200, form=form, problems=problems)
 
     def end(self, visit: Visit) -> Response:
@@ -127,6 +128,6 @@ def working_name(name: str) -> str:
     return normalize("NFKC", name).strip().casefold()
 
 
-def _inside(path: str) -> str:
+def _keep_on_site(path: str) -> str:
     """Return a path of this site, so that a sign-in leads nowhere else."""
     return path if path.startswith("/") and path[1:2] not in {"/", "\\"} and path != "/sign-in" else "/"

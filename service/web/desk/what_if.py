@@ -9,7 +9,7 @@ from sellertrust.v1.entry_pb2 import StatusChanged
 from sellertrust.v1.trust_score_service_pb2 import Stamp
 from service.web.desk.acting import require_reason
 from service.web.desk.effects import simulate_decision
-from service.web.desk.seller_file import STAMP_FIELDS, SUPPOSED, seller_of
+from service.web.desk.seller_file import STAMP_FIELDS, SUPPOSED, read_seller
 from service.web.frame.rendering import action_of, redirect
 from service.web.frame.visits import Problem, Visit
 
@@ -20,7 +20,7 @@ class WhatIfPages:
 
     def simulate(self, visit: Visit) -> Response:
         """Show what a decision would change for the seller; nothing is recorded."""
-        seller, violation, action = seller_of(visit), visit.query_value("violation"), visit.query_value("action")
+        seller, violation, action = read_seller(visit), visit.query_value("violation"), visit.query_value("action")
         if action not in SUPPOSED or not violation:
             raise Problem(400, "Choose what to suppose", "Open the seller's file and follow a link beside a violation.")
         decision = StatusChanged(
@@ -35,7 +35,7 @@ class WhatIfPages:
 
     def replay(self, visit: Visit) -> Response:
         """Compare an old answer, by the query's stamp, with today's; without a stamp show the form."""
-        seller = seller_of(visit)
+        seller = read_seller(visit)
         fields = {name: visit.query_value(name) for name in STAMP_FIELDS}
         values: dict[str, Any] = {"seller": seller, "given": fields, "ingredient": Ingredient.Name}
         if not any(fields.values()):
@@ -50,6 +50,6 @@ class WhatIfPages:
 
     def end_caution(self, visit: Visit) -> Response:
         """End the form's case of a caution, by an entry with the reason. Raises Problem without a reason."""
-        seller, case, actor = seller_of(visit), visit.form_value("case"), visit.visitor.actor
+        seller, case, actor = read_seller(visit), visit.form_value("case"), visit.visitor.actor
         visit.visitor.client.end_case(self.marketplace, seller, case, actor=actor, reason=require_reason(visit))
         return redirect(f"/sellers/{seller}")

@@ -32,7 +32,7 @@ def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: 
     """Draw points over time, from two or more samples in order; screen readers get `summary`."""
     begin, end = samples[0].time, samples[-1].time
     rated = [sample for sample in samples if sample.points is not None]
-    low, high = _bounds([sample.points or 0 for sample in rated])
+    low, high = _choose_points_range([sample.points or 0 for sample in rated])
     across = WIDTH - _LEFT - _RIGHT
 
     def x(time: datetime) -> float:
@@ -63,7 +63,7 @@ def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: 
             edges=(_LEFT, WIDTH - _RIGHT, HEIGHT - _BOTTOM),
             summary=summary,
             levels=[(level, y(level)) for level in rows],
-            months=[(x(month), text) for month, text in _month_labels(begin, end, language)],
+            months=[(x(month), text) for month, text in _list_month_labels(begin, end, language)],
             lines=lines,
             marks=[(mark, x(max(mark.time, begin)), y(points_at(mark.time) if rated else low)) for mark in marks],
             dot=(x(end), y(rated[-1].points or 0)) if rated and rated[-1] is samples[-1] else None,
@@ -72,7 +72,7 @@ def draw_curve(samples: Sequence[PointsSample], marks: Sequence[Mark], summary: 
     return Markup(drawn)  # noqa: S704 the template escapes
 
 
-def _bounds(values: Sequence[int]) -> tuple[int, int]:
+def _choose_points_range(values: Sequence[int]) -> tuple[int, int]:
     if not values:
         return 0, 1_000
     low, high = min(values) - 10, max(values) + 10
@@ -80,7 +80,7 @@ def _bounds(values: Sequence[int]) -> tuple[int, int]:
     return max(0, (low - spare) // 20 * 20), min(1_000, -(-(high + spare) // 20) * 20)
 
 
-def _month_labels(begin: datetime, end: datetime, language: str) -> list[tuple[datetime, str]]:
+def _list_month_labels(begin: datetime, end: datetime, language: str) -> list[tuple[datetime, str]]:
     months, month = [], begin.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while month < end:
         if month >= begin:

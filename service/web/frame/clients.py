@@ -16,7 +16,7 @@ CLIENT_SECONDS = 4_000.0
 CHECK_SECONDS = 15.0
 CHECKED_SECONDS = 60.0
 """The server is asked so often whether it refuses a wrong token."""
-_PERMITTED_OR_NOT = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
+_CODES_AFTER_AUTHENTICATION = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND}
 
 
 @dataclass
@@ -47,17 +47,17 @@ class TokenClients:
         """
         client, is_accepted = self.find_or_make(token), False
         try:
-            is_accepted = _authenticates(client) and self._checks_tokens()
+            is_accepted = _is_authenticated(client) and self._server_checks_tokens()
         finally:
             if not is_accepted:
                 self._forget(client)
         return client if is_accepted else None
 
-    def _checks_tokens(self) -> bool:
+    def _server_checks_tokens(self) -> bool:
         """Seldom ask: the server holds off whoever shows it many wrong tokens."""
         if time.monotonic() >= self._checked_until:
             with self.make("none") as probe:
-                is_any_accepted = _authenticates(probe)
+                is_any_accepted = _is_authenticated(probe)
             if is_any_accepted:
                 raise Problem(503, "The server checks no tokens", "Give it a file of grants with an issuer of tokens.")
             self._checked_until = time.monotonic() + CHECKED_SECONDS
@@ -73,12 +73,12 @@ class TokenClients:
         client.close()
 
 
-def _authenticates(client: Client) -> bool:
+def _is_authenticated(client: Client) -> bool:
     try:
         client.get_trust_score("desk", "desk", deadline_seconds=CHECK_SECONDS)
     except SellertrustCallError as error:
         if error.code is grpc.StatusCode.UNAUTHENTICATED:
             return False
-        if error.code not in _PERMITTED_OR_NOT:
+        if error.code not in _CODES_AFTER_AUTHENTICATION:
             raise
     return True

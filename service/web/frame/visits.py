@@ -100,7 +100,7 @@ class Visit:
     def query_value(self, name: str) -> str:
         return self.request.query_params.get(name, "").strip()
 
-    def page_of(self, rows: Sequence[T], name: str = "page") -> tuple[Sequence[T], str, str]:
+    def cut_page(self, rows: Sequence[T], name: str = "page") -> tuple[Sequence[T], str, str]:
         """Return the rows of a page by the query, and links to the next and first page; "" without one."""
         number, link = self.query_value(name), self.request.url.include_query_params
         page = max(1, int(number[:9])) if number.isdecimal() else 1
@@ -140,22 +140,22 @@ class Site:
         self._kept: Recent[tuple[str, str], tuple[datetime, bytes]] = Recent(MAX_KEPT_PAGES)
 
     def route(
-        self, path: str, handle: Handle, methods: Sequence[str] = ("GET",), most_bytes: int = MAX_FORM_BYTES
+        self, path: str, handle: Handle, methods: Sequence[str] = ("GET",), max_bytes: int = MAX_FORM_BYTES
     ) -> Route:
         """Return a route that refuses longer bodies, and a POST without our token."""
 
         async def endpoint(request: Request) -> Response:
-            body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request, most_bytes)
-            return await run_in_threadpool(self._answer, request, handle, body, most_bytes)
+            body = b"" if request.method in {"GET", "HEAD"} else await _read_body(request, max_bytes)
+            return await run_in_threadpool(self._answer_request, request, handle, body, max_bytes)
 
         return Route(path, endpoint, methods=list(methods))
 
-    def _answer(self, request: Request, handle: Handle, body: bytes | None, most_bytes: int) -> Response:
+    def _answer_request(self, request: Request, handle: Handle, body: bytes | None, max_bytes: int) -> Response:
         visitor = None
         try:
             visitor = self._identify(request)
             if body is None:
-                raise Problem(413, "This form is too long", f"Shorten it to {most_bytes >> 10} kB.")
+                raise Problem(413, "This form is too long", f"Shorten it to {max_bytes >> 10} kB.")
             form = _parse_form(body, request.headers.get("content-type", ""))
             if request.method == "POST":
                 self.guard.require(request, visitor.key, form.get("csrf", [""])[0])
@@ -166,7 +166,7 @@ class Site:
         except Problem as problem:
             return self._problem_page(request, visitor, problem)
         except SellertrustCallError as error:
-            return self._refused(request, visitor, error)
+            return self._show_call_error(request, visitor, error)
         except SellertrustError as error:
             return self._problem_page(request, visitor, Problem(400, "Something in this request is wrong", str(error)))
         except Exception as error:  # noqa: BLE001 whatever it is, a trace could hold ids
@@ -177,8 +177,8 @@ class Site:
             self._kept.put((visitor.key, str(request.url)), (datetime.now(UTC), bytes(answer.body)))
         return answer
 
-    def _refused(self, request: Request, visitor: Visitor | None, error: SellertrustCallError) -> Response:
-        problem = explain(error)
+    def _show_call_error(self, request: Request, visitor: Visitor | None, error: SellertrustCallError) -> Response:
+        problem = describe_call_error(error)
         key = (visitor.key if visitor else "", str(request.url))
         if error.code not in WAITING:
             self._kept.drop(key)
@@ -197,11 +197,11 @@ class Site:
         )
 
 
-async def _read_body(request: Request, most: int) -> bytes | None:
+async def _read_body(request: Request, max_bytes: int) -> bytes | None:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > most:
+        if len(body) > max_bytes:
             return None
     return bytes(body)
 
@@ -217,9 +217,9 @@ def _parse_form(body: bytes, content_type: str) -> Mapping[str, list[str]]:
 
 
 def _parse_parts(body: bytes, content_type: str) -> Mapping[str, list[str]]:
-    whole = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
+    message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
     values: dict[str, list[str]] = {}
-    for part in whole.iter_parts():
+    for part in message.iter_parts():
         name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
         if not isinstance(name, str) or not isinstance(content, bytes) or len(values) >= MAX_FIELDS:
             raise ValueError("a part without a name")
@@ -227,7 +227,7 @@ def _parse_parts(body: bytes, content_type: str) -> Mapping[str, list[str]]:
     return values
 
 
-def explain(error: SellertrustCallError) -> Problem:
+def describe_call_error(error: SellertrustCallError) -> Problem:
     """Return what a page says about a failed call."""
     texts = _PROBLEMS.get(error.code.name, _PROBLEMS["other"])
     text, right = texts["text"], error.metadata.get("right")
@@ -242,20 +242,20 @@ class Sessions:
 
     def __init__(self, seconds: float = 12 * 3_600.0) -> None:
         self._seconds = seconds
-        self._held: Recent[str, tuple[float, Visitor]] = Recent(MAX_SESSIONS)
+        self._visitors: Recent[str, tuple[float, Visitor]] = Recent(MAX_SESSIONS)
 
     def open(self, actor: str, client: Client) -> str:
         name = secrets.token_urlsafe(32)
-        self._held.put(name, (time.monotonic() + self._seconds, Visitor(name, actor, client)))
+        self._visitors.put(name, (time.monotonic() + self._seconds, Visitor(name, actor, client)))
         return name
 
     def find(self, name: str) -> Visitor | None:
         """Return the visitor of a session; None if it is unknown or over."""
-        until, visitor = self._held.get(name, (0.0, None))
+        until, visitor = self._visitors.get(name, (0.0, None))
         return visitor if time.monotonic() < until else None
 
     def close(self, name: str) -> None:
-        self._held.drop(name)
+        self._visitors.drop(name)
 
 
 def cookie(name: str, value: str, *, secure: bool, ends: timedelta | None = None) -> str:

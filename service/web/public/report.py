@@ -44,7 +44,7 @@ def write_csv(report: Report) -> str:
         for name, time in (("published", report.publish_time), ("known", report.known_time)):
             if name == "known" or figure.HasField("published"):
                 moment = f"{time.ToDatetime(UTC):%Y-%m-%dT%H:%M:%SZ}"
-                for row in _rows(figure.published if name == "published" else figure.known):
+                for row in _list_csv_rows(figure.published if name == "published" else figure.known):
                     lines.writerow((*begin, name, moment, *row))
     for name in report.not_from_ledger:
         lines.writerow(
@@ -53,7 +53,7 @@ def write_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def _rows(value: Value) -> Iterator[tuple[object, ...]]:
+def _list_csv_rows(value: Value) -> Iterator[tuple[object, ...]]:
     numbers = [getattr(value, name) if value.HasField(name) else "" for name in ("value", "low", "high")]
     state = _STATES.get(value.state, "hidden")
     yield "", "", state, value.count if state != "hidden" else "", *numbers
@@ -110,15 +110,15 @@ def _read_cells(report: Report, texts: Mapping[str, Any], key: str, split: Any, 
     def name_cell(name: str) -> str:
         return str(texts.get("cell", {}).get(name, word(name)))
 
-    counted = {name_cell(cell.name): f"{cell.count:,}" for cell in split.cells}
+    cell_texts = {name_cell(cell.name): f"{cell.count:,}" for cell in split.cells}
     if key == "overturned":
         confirmed = next(figure for figure in report.figures if figure.key == "confirmed")
         whole = (confirmed.known if is_known else confirmed.published).splits
         counts = {cell.name: cell.count for one in whole if one.dimension == "source" for cell in one.cells}
         for cell in split.cells:
-            if cell.count and (of := counts.get(cell.name)):
-                counted[name_cell(cell.name)] += f" ({100 * cell.count / of:.1f} %)"
+            if cell.count and (confirmed_count := counts.get(cell.name)):
+                cell_texts[name_cell(cell.name)] += f" ({100 * cell.count / confirmed_count:.1f} %)"
     if split.together:
         names = texts["comma"].join(map(name_cell, split.together))
-        counted[texts["together"].format(names=names)] = f"{split.together_count:,}"
-    return counted
+        cell_texts[texts["together"].format(names=names)] = f"{split.together_count:,}"
+    return cell_texts

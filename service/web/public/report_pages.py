@@ -27,31 +27,30 @@ class ReportPages:
 
     client: Client
     _kept: Recent[tuple[str, str], tuple[float, Report]] = field(default_factory=partial(Recent, MAX_KEPT))
-    _failed: Recent[tuple[str, str], Exception] = field(default_factory=partial(Recent, MAX_KEPT))
+    _unseen_failures: Recent[tuple[str, str], Exception] = field(default_factory=partial(Recent, MAX_KEPT))
     """Failures that no reader has seen yet."""
     _maker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="report"))
     _making: Future[Report] | None = None
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
-        """Return the routes of transparency reports; `report` gets a line for each failure."""
-        site = Site(lambda _: Visitor("", "", self.client), _never, report)
+        site = Site(lambda _: Visitor("", "", self.client), _refuse_sign_in, report)
         return [
             site.route("/report/{marketplace}/{period}.html", self.page),
             site.route("/report/{marketplace}/{period}.csv", self.csv),
         ]
 
     def page(self, visit: Visit) -> Response:
-        html = write_html(self._find(visit), visit.path_value("marketplace"), language_of(visit.request))
+        html = write_html(self._find_or_make_report(visit), visit.path_value("marketplace"), language_of(visit.request))
         return Response(html, headers=HEADERS | {"Vary": "Accept-Language"}, media_type="text/html")
 
     def csv(self, visit: Visit) -> Response:
         name = f"report-{visit.path_value('period')}.csv"
-        body = write_csv(self._find(visit))
+        body = write_csv(self._find_or_make_report(visit))
         return Response(
             body, headers=HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}, media_type="text/csv"
         )
 
-    def _find(self, visit: Visit) -> Report:
+    def _find_or_make_report(self, visit: Visit) -> Report:
         key = marketplace, period = visit.path_value("marketplace"), visit.path_value("period")
         if not is_id(marketplace) or len(period) > len("2026-03"):
             raise Problem(
@@ -62,32 +61,32 @@ class ReportPages:
             time_and_report = self._kept.get(key)
             if time_and_report is not None and time.monotonic() < time_and_report[0]:
                 return time_and_report[1]
-            if (failed := self._failed.get(key)) is not None:
-                self._failed.drop(key)
+            if (failed := self._unseen_failures.get(key)) is not None:
+                self._unseen_failures.drop(key)
                 raise failed
             making = self._making
-            is_mine = False
+            is_first_reader = False
             if making is None or making.done():
-                making, is_mine = self._maker.submit(self._make, key), True
+                making, is_first_reader = self._maker.submit(self._make_report, key), True
                 self._making = making
             if time_and_report is not None:
                 return time_and_report[1]
             wait([making], until - time.monotonic())
             if not making.done():
                 raise Problem(503, "The report is being made", "Open this page again in a minute.")
-            if is_mine:
-                self._failed.drop(key)
+            if is_first_reader:
+                self._unseen_failures.drop(key)
                 return making.result()
 
-    def _make(self, key: tuple[str, str]) -> Report:
+    def _make_report(self, key: tuple[str, str]) -> Report:
         try:
             report = self.client.get_transparency_report(*key)
         except Exception as error:
-            self._failed.put(key, error)
+            self._unseen_failures.put(key, error)
             raise
         self._kept.put(key, (time.monotonic() + KEPT_SECONDS, report))
         return report
 
 
-def _never(_: Request) -> Response:
+def _refuse_sign_in(_: Request) -> Response:
     raise SignInNeeded

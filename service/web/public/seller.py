@@ -69,7 +69,6 @@ class SellerPages:
     """Places by entry id."""
 
     def routes(self, report: Callable[[str], None]) -> list[Route]:
-        """Return the routes of a seller's own page; `report` gets a line for each failure."""
         path = "/my/{marketplace}/{seller}"
         site = _SellerSite(self.identify, _show_signed_out, report)
         entry = _SellerSite(lambda _: Visitor("", "", self.client), _show_signed_out, report)
@@ -90,7 +89,7 @@ class SellerPages:
 
         Raises SignInNeeded without a session, and Problem for another seller's page.
         """
-        seller = _name_in(request)
+        seller = _read_seller_name(request)
         if self.tokens is None:
             if not is_for_this_machine(request):
                 raise Problem(403, "", "")
@@ -104,7 +103,7 @@ class SellerPages:
 
     def sign_in(self, visit: Visit) -> Response:
         """Show the form for a token; on POST open a session, or answer 401 if the token is not this seller's."""
-        seller = _name_in(visit.request)
+        seller = _read_seller_name(visit.request)
         if visit.request.method == "GET":
             return page(visit, "seller_sign_in.html", token=visit.query_value("token"), problems=[])
         token = visit.form_value("token")
@@ -112,7 +111,7 @@ class SellerPages:
         if client is None:
             return self._refuse_token(visit)
         try:
-            client.explain_trust_score(*_ids(visit), audience=AUDIENCE_SELLER, deadline_seconds=ANSWER_SECONDS)
+            client.explain_trust_score(*_read_ids(visit), audience=AUDIENCE_SELLER, deadline_seconds=ANSWER_SECONDS)
         except SellertrustCallError as error:
             if error.code in _NOT_ITS_PAGE:
                 return self._refuse_token(visit)
@@ -133,8 +132,8 @@ class SellerPages:
         )
 
     def show(self, visit: Visit) -> Response:
-        answers = _Answers(visit)
-        chart = _draw(answers.path, language_of(visit.request))
+        answers = _SellerAnswers(visit)
+        chart = _draw_healing_curve(answers.path, language_of(visit.request))
         form_name, digest = visit.query_value("done"), visit.query_value("digest")
         notice = TEXTS[language_of(visit.request)].get(f"done_{form_name}", "") if form_name in _FORMS else ""
         is_digest = len(digest) == 64 and digest.isalnum()
@@ -149,7 +148,7 @@ class SellerPages:
 
     def letter(self, visit: Visit) -> Response:
         answer = visit.visitor.client.list_statements_of_reasons(
-            *_ids(visit),
+            *_read_ids(visit),
             audience=AUDIENCE_SELLER,
             language=language_of(visit.request),
             measure=visit.path_value("measure"),
@@ -157,7 +156,7 @@ class SellerPages:
         return page(visit, "seller_letter.html", statement=answer.statements[0])
 
     def export(self, visit: Visit) -> Response:
-        answers = _Answers(visit)
+        answers = _SellerAnswers(visit)
         parts = {"score": answers.explained, "letters": answers.letters, "path": answers.path}
         body = "{" + ",\n".join(f'"{name}": {json_format.MessageToJson(part)}' for name, part in parts.items()) + "}\n"
         headers = HEADERS | {"Content-Disposition": 'attachment; filename="my-shop.json"'}
@@ -169,12 +168,12 @@ class SellerPages:
         The hidden `once` makes a second press harmless.
         """
         about = _FORMS[name]
-        typed = "/".join(visit.form_value(key) for key in ("once", about, "reason", "file"))
-        digest = hashlib.sha256(f"{visit.visitor.actor}/{typed}".encode()).hexdigest()
+        typed_text = "/".join(visit.form_value(key) for key in ("once", about, "reason", "file"))
+        digest = hashlib.sha256(f"{visit.visitor.actor}/{typed_text}".encode()).hexdigest()
         entry_id = f"page-{name}-{digest[:32]}"
         if visit.request.method == "POST" and (url := self._sent.get(entry_id)):
             return redirect(url)
-        answers = _Answers(visit)
+        answers = _SellerAnswers(visit)
         choices = answers.measures if about == "measure" else answers.violations
         values = {key: visit.form_value(key) or visit.query_value(key) for key in (about, "reason")}
         values["reason"] = " ".join(values["reason"].split())
@@ -189,20 +188,20 @@ class SellerPages:
         evidence_digest = ""
         if not problems and (name == "evidence" or visit.form_file("file")):
             try:
-                evidence_digest = self.evidence.keep(*_ids(visit), visit.form_file("file"))
+                evidence_digest = self.evidence.keep(*_read_ids(visit), visit.form_file("file"))
             except ValueError as error:
                 problems.append(("file", str(error)))
         if problems:
             return _form_page(visit, name, choices, values, problems)
-        self._record(entry_id, name, visit, values, evidence_digest)
+        self._record_form(entry_id, name, visit, values, evidence_digest)
         url = SellerVisit(visit.request).link(
             "", done=name, **({"digest": evidence_digest} if name == "evidence" else {})
         )
         self._sent.put(entry_id, url)
         return redirect(url)
 
-    def _record(self, entry_id: str, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
-        marketplace, seller = _ids(visit)
+    def _record_form(self, entry_id: str, name: str, visit: Visit, values: dict[str, str], digest: str) -> None:
+        marketplace, seller = _read_ids(visit)
         if digest:
             entry = Entry(entry_id=f"{entry_id}-file", seller=seller_name(marketplace, seller))
             entry.remediation.violation = values.get("violation", "") or entry_id
@@ -219,9 +218,9 @@ class SellerPages:
             self.client.append_entries(marketplace, [entry])
 
 
-class _Answers:
+class _SellerAnswers:
     def __init__(self, visit: Visit) -> None:
-        client, ids = visit.visitor.client, _ids(visit)
+        client, ids = visit.visitor.client, _read_ids(visit)
         options: dict[str, Any] = {"audience": AUDIENCE_SELLER, "language": language_of(visit.request)}
         self.explained: ExplainTrustScoreResponse = client.explain_trust_score(
             *ids, **options, deadline_seconds=ANSWER_SECONDS
@@ -312,18 +311,18 @@ def _form_page(
     )
 
 
-def _ids(visit: Visit) -> tuple[str, str]:
+def _read_ids(visit: Visit) -> tuple[str, str]:
     return visit.path_value("marketplace"), visit.path_value("seller")
 
 
-def _name_in(request: Request) -> str:
+def _read_seller_name(request: Request) -> str:
     parts = [str(request.path_params[name]) for name in ("marketplace", "seller")]
     if not all(map(is_id, parts)):
         raise Problem(404, "", "")
     return "/".join(parts)
 
 
-def _draw(path: FindTierPathResponse, language: str) -> str:
+def _draw_healing_curve(path: FindTierPathResponse, language: str) -> str:
     samples = [
         PointsSample(datetime.fromisoformat(one.day).replace(tzinfo=UTC), one.points, Tier.Name(one.tier))
         for one in path.healing

@@ -33,8 +33,8 @@ def test_the_shipped_words_are_those_of_the_shipped_policies() -> None:
 
 def test_a_policy_with_badges_of_its_own_takes_words_of_its_own(tmp_path: Path) -> None:
     pictures, look = Pictures(read_words(words_of(tmp_path, GOOD))), BadgeLook("zh")
-    assert "金牌卖家" in pictures.of(look, False, "gold", Age.CURRENT).whole.body.decode()
-    assert pictures.of(look, False, "trusted", Age.CURRENT) is pictures.of(look, False, "none", Age.CURRENT)
+    assert "金牌卖家" in pictures.get(look, False, "gold", Age.CURRENT).whole.body.decode()
+    assert pictures.get(look, False, "trusted", Age.CURRENT) is pictures.get(look, False, "none", Age.CURRENT)
 
 
 def test_a_label_is_text_and_never_markup(tmp_path: Path) -> None:
