@@ -10,7 +10,7 @@ from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.access.grants import Grants, load_grants
 from service.access.principals import FORMS, is_principal
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right, Scope
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import OneMarketplace
 from service.cli.output import Format, Output, emit, say, write
 from service.cli.rows import row_of
@@ -69,7 +69,7 @@ def _list_methods(principal: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _list_audit(marketplace: str, output: Format) -> None:
-    with client() as (connection, _):
+    with open_client() as (connection, _):
         rows = []
         for record in connection.list_audit_records(marketplace):
             if output is Format.JSON:

@@ -21,7 +21,7 @@ from sellertrust.v1.answer_service_pb2 import (
 )
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, AUDIENCE_STAFF, TrustScore
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.ledger import read_entries
 from service.cli.measures import kind_text, tier_text, value_text
 from service.cli.options import Language, Marketplace, Seller
@@ -54,11 +54,11 @@ def simulate(
 
     Nothing is recorded.
     """
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         response = connection.simulate_trust_score(
-            where,
+            market,
             seller,
-            read_entries(file, where) if file is not None else (),
+            read_entries(file, market) if file is not None else (),
             overturned=overturn or (),
             observe_time=datetime.now(UTC) + timedelta(days=days) if days else None,
             audience=AUDIENCE_SELLER if for_seller else AUDIENCE_STAFF,
@@ -70,19 +70,19 @@ def simulate(
 
 
 def _print_simulation(simulation: SimulateTrustScoreResponse) -> None:
-    write(f"now: {_score_text(simulation.present)}\nif so: {_score_text(simulation.simulated)}\n")
-    before, after = (_list_measures(one) for one in (simulation.present_measures, simulation.simulated_measures))
+    write(f"now: {_describe_score(simulation.present)}\nif so: {_describe_score(simulation.simulated)}\n")
+    before, after = _describe_measures(simulation.present_measures), _describe_measures(simulation.simulated_measures)
     for sign, lines in (("ends", before - after), ("begins", after - before)):
         for line in sorted(lines):
             write(wrap_line(f"  {sign}: {line}"))
 
 
-def _score_text(score: TrustScore) -> str:
+def _describe_score(score: TrustScore) -> str:
     points = f"{score.points} points, " if score.HasField("points") else ""
     return f"{points}tier {name_tier(tier_text(score.tier), score.band)}, badge {score.badge}"
 
 
-def _list_measures(response: EvaluateMeasuresResponse) -> set[str]:
+def _describe_measures(response: EvaluateMeasuresResponse) -> set[str]:
     return {
         f"{kind_text(measure.kind)} {value_text(measure.current, response.currency)} ({measure.reference or 'by a person'})"
         for measure in response.measures
@@ -99,14 +99,14 @@ def path(
 ) -> None:
     """Show the shortest way of a seller to each better tier. It is a forecast by today's rules."""
     audience = AUDIENCE_SELLER if for_seller else AUDIENCE_STAFF
-    with client(marketplace) as (connection, where):
-        answer = connection.find_tier_path(where, seller, audience=audience, language=language)
+    with open_client(marketplace) as (connection, market):
+        answer = connection.find_tier_path(market, seller, audience=audience, language=language)
     if output is Format.JSON:
         emit_one(dict_of(answer), output)
         return
     write(f"now: tier {tier_text(answer.tier)}; by today's rules:\n")
-    for one in answer.paths:
-        write(wrap_line(f"  {one.sentence}"))
+    for way in answer.paths:
+        write(wrap_line(f"  {way.sentence}"))
     if answer.fixed:
         day = answer.fixed_until_day or "not within 540 days"
         write(f"  within 180 days no act of the seller alone improves the tier sooner than a wait: {day}\n")
@@ -137,8 +137,8 @@ def replay(
     replays = []
     for old in (answers := _read_answers(file)):
         marketplace, seller = old.seller.split("/")[1::2]
-        with client(marketplace) as (connection, where):
-            replays.append(connection.replay_trust_score(where, seller, old))
+        with open_client(marketplace) as (connection, market):
+            replays.append(connection.replay_trust_score(market, seller, old))
     if output is Format.JSON and len(answers) == 1:
         emit_one(dict_of(replays[0]), output)
     elif output is Format.JSON:
@@ -153,7 +153,7 @@ def _write_replays(replays: Iterable[ReplayTrustScoreResponse]) -> None:
     for answer in replays:
         state = ReplayState.Name(answer.state).removeprefix("REPLAY_STATE_").lower()
         seller = answer.seller.rpartition("/")[2]
-        write(f"{state}: {seller}, {_score_text(answer.trust_score)}\n")
+        write(f"{state}: {seller}, {_describe_score(answer.trust_score)}\n")
         for name in answer.differing:
             write(f"  differs: {name}\n")
         for step in answer.steps:
@@ -178,13 +178,12 @@ def statements(
     """
     from service.contract.dsa_records import MAX_BATCH
 
-    written = {
-        one["puid"] for file in folder.glob("records-*.json") for one in parse_json(file.read_text())["statements"]
-    }
+    batches = [parse_json(file.read_text()) for file in folder.glob("records-*.json")]
+    written = {record["puid"] for batch in batches for record in batch["statements"]}
     records: list[Mapping[str, Any]] = []
     count = 0
-    with client(marketplace) as (connection, where), StepProgress() as progress:
-        for seller, statement in _list_statements(connection, where, sellers, language, progress):
+    with open_client(marketplace) as (connection, market), StepProgress() as progress:
+        for seller, statement in _list_statements(connection, market, sellers, language, progress):
             if notices and not statement.HasField("notice_end_time"):
                 continue
             name = f"{seller}~{statement.measure or 'notice'}.{statement.language}"
@@ -199,21 +198,20 @@ def statements(
             record = parse_json(statement.record or "{}")
             if record and record["puid"] not in written:
                 records.append(record)
-    first = len([*folder.glob("records-*.json")])
-    for number, begin in enumerate(range(0, len(records), MAX_BATCH), first + 1):
+    for number, begin in enumerate(range(0, len(records), MAX_BATCH), len(batches) + 1):
         batch = {"statements": records[begin : begin + MAX_BATCH]}
         (folder / f"records-{number:05}.json").write_text(json.dumps(batch, ensure_ascii=False, indent=1) + "\n")
     write(f"{count:,} letters and {len(records):,} new records in {folder}\n")
 
 
 def _list_statements(
-    connection: Client, where: str, sellers: list[str] | None, language: str, progress: StepProgress
+    connection: Client, market: str, sellers: list[str] | None, language: str, progress: StepProgress
 ) -> Iterator[tuple[str, StatementOfReasons]]:
-    names = sellers or [*_list_sellers(connection, where)]
+    names = sellers or [*_list_sellers(connection, market)]
     for number, seller in enumerate(names, 1):
         progress("letters", number, len(names))
         try:
-            letters = connection.list_statements_of_reasons(where, seller, language=language)
+            letters = connection.list_statements_of_reasons(market, seller, language=language)
         except SellertrustCallError as error:
             if sellers or error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
@@ -221,8 +219,8 @@ def _list_statements(
         yield from ((seller, statement) for statement in letters.statements)
 
 
-def _list_sellers(connection: Client, where: str) -> Iterable[str]:
-    entries = connection.list_entries(where)
+def _list_sellers(connection: Client, market: str) -> Iterable[str]:
+    entries = connection.list_entries(market)
     return dict.fromkeys(entry.seller.split("/")[-1] for entry in entries if entry.seller)
 
 
@@ -233,7 +231,7 @@ def _read_answers(file: Path) -> list[TrustScore | EvaluateMeasuresResponse]:
         raise invalid("FILE", f"is no answer in the contract's JSON: {error}") from None
     if content == []:
         raise invalid("FILE", "holds no answer; keep the output of `score SELLER -o json`")
-    return [_read_answer(one) for one in (content if isinstance(content, list) else [content])]
+    return [_read_answer(values) for values in (content if isinstance(content, list) else [content])]
 
 
 def _read_answer(values: Any) -> TrustScore | EvaluateMeasuresResponse:

@@ -44,7 +44,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"sellertrust {VERSION}\n")
         raise typer.Exit
@@ -53,7 +53,7 @@ def _version(wanted: bool) -> None:
 @app.callback(help="Trust scores of marketplace sellers, each traced to a ledger of violations.")
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Accept the options that precede any command; `--version` prints the version."""
@@ -76,7 +76,7 @@ def run() -> int:
             say("interrupted; what was acknowledged is kept, and the same command goes on from there")
         raise
     except Exception as error:
-        code, problem, remedy = _explain(error)
+        code, problem, remedy = _explain_error(error)
         if code is Exit.UNFORESEEN and os.environ.get("SELLERTRUST_LOG_LEVEL", "").lower() == "debug":
             raise
         say(f"error: {problem}")
@@ -86,20 +86,20 @@ def run() -> int:
     return Exit.OK
 
 
-def _explain(error: Exception) -> tuple[Exit, str, str]:
+def _explain_error(error: Exception) -> tuple[Exit, str, str]:
     from sellertrust.errors import SellertrustCallError
 
     if isinstance(error, SellertrustCallError):
         notes: list[str] = getattr(error, "__notes__", [])  # the remedy, if the command line knows one
         code, problem = exit_code(error), _describe_call(error)
         general = "look what is wrong: sellertrust doctor" if code is Exit.UNAVAILABLE else ""
-        return code, problem, " ".join(notes) or _next_command(error.reason, problem) or general
+        return code, problem, " ".join(notes) or _find_next_command(error.reason, problem) or general
     if isinstance(error, LedgerUnavailable):
         from service.cli.troubles import explain_ledger_error
 
         return explain_ledger_error(error)
     if isinstance(error, SellertrustError):
-        return exit_code(error), error.message, _next_command(error.reason, error.message)
+        return exit_code(error), error.message, _find_next_command(error.reason, error.message)
     if isinstance(error, ModuleNotFoundError):
         return Exit.CONFIGURATION, missing_package(error), ""
     if isinstance(error, OSError):
@@ -123,5 +123,5 @@ def _describe_call(error: "SellertrustCallError") -> str:
     return "\n".join([first + reason, *lines])
 
 
-def _next_command(reason: str, problem: str) -> str:
+def _find_next_command(reason: str, problem: str) -> str:
     return "" if "sellertrust " in problem else NEXT_OF.get(reason, "")

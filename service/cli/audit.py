@@ -30,7 +30,7 @@ from scoring.sampling.sample import (
 )
 from sellertrust.client import Client
 from sellertrust.v1.entry_pb2 import CORRECTION_KIND_VOID, INSPECTION_RESULT_FAILED, Entry
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
@@ -40,12 +40,12 @@ from service.ledger.seals.checkpoints import load_or_make_key
 from service.settings import load
 
 NEEDED = ("listing", "seller")
-SUMS = ("units", "value_minor")
-COLUMNS = (*NEEDED, "category", *SUMS, "expected")
-OF_PLAN = "audit_plan"
+AMOUNTS = ("units", "value_minor")
+COLUMNS = (*NEEDED, "category", *AMOUNTS, "expected")
+PLAN_ATTRIBUTE = "audit_plan"
 
 SCORED_AT_ONCE = 1_000
-UNSCORED = 0.05
+EXPECTED_WITHOUT_SCORES = 0.05
 """Expected probability of a fake if no seller of the frame has points."""
 
 FrameFile = Annotated[
@@ -80,7 +80,7 @@ def plan_command(
             raise invalid(
                 "FRAME", "lacks the column expected; run the command without --seed first, then use the file it writes"
             )
-        _state_expected([*rows.values()], marketplace)
+        _add_expected([*rows.values()], marketplace)
         file = _write_frame(file, [*rows.values()])
     frame = _make_frame(rows)
     if seed is None:
@@ -89,15 +89,15 @@ def plan_command(
         return
     plan = draw_plan(frame, seed, budget)
     described = describe_plan(plan)
-    _write_signed(_beside(file, "plan"), described)
+    _write_signed(_name_file_beside(file, "plan"), described)
     emit(
         [
             {
                 "listing": draw.unit.listing,
                 "seller": draw.unit.seller,
                 "category": draw.unit.category,
-                "selection_probability_ppm": _count_ppm(draw.probability_ppb),
-                OF_PLAN: name_plan(described),
+                "selection_probability_ppm": _convert_to_ppm(draw.probability_ppb),
+                PLAN_ATTRIBUTE: name_plan(described),
             }
             for draw in plan.drawn
         ],
@@ -119,12 +119,12 @@ def estimate_command(
     inspection is a fake. FRAME.estimate.json then holds plan, results and shares, signed.
     """
     frame = _make_frame(_read_rows(file))
-    described = _read_signed(_beside(file, "plan"), None)
+    described = _read_signed(_name_file_beside(file, "plan"), None)
     plan = read_plan(described, frame)
     is_fake = _find_results(plan, name_plan(described), marketplace)
     errors = ErrorsOfTest(sensitivity, specificity)
     shares = estimate_shares(plan, is_fake, errors)
-    _write_signed(_beside(file, "estimate"), describe_estimate(described, is_fake, errors, shares))
+    _write_signed(_name_file_beside(file, "estimate"), describe_estimate(described, is_fake, errors, shares))
     emit([asdict(share) for share in shares], output, SHARE_COLUMNS)
     if missing := len(plan.drawn) - len(is_fake):
         say(f"{format_count(missing, 'drawn listing')} without a result count as missing by chance")
@@ -136,7 +136,7 @@ def find_faults_of_estimate(file: Path, public_key: str) -> list[str]:
     Raises SellertrustError for a file that `public_key` (hex) did not sign, InvalidInput without a valid frame.
     """
     stem = file.name.removesuffix(".estimate.json")
-    frame = next((one for one in (file.with_name(f"{stem}.csv"), file.with_name(stem)) if one.is_file()), None)
+    frame = next((path for path in (file.with_name(f"{stem}.csv"), file.with_name(stem)) if path.is_file()), None)
     if frame is None or stem == file.name:
         raise invalid("WHAT", f"{file} must lie beside its frame: as NAME.estimate.json beside NAME.csv")
     document = _read_signed(file, public_key)
@@ -154,11 +154,11 @@ SHARE_COLUMNS = (
 )
 
 
-def _count_ppm(probability_ppb: int) -> int:
+def _convert_to_ppm(probability_ppb: int) -> int:
     return max(probability_ppb // 1_000, 1)
 
 
-def _beside(file: Path, suffix: str) -> Path:
+def _name_file_beside(file: Path, suffix: str) -> Path:
     return file.with_name(f"{file.name.removesuffix('.csv')}.{suffix}.json")
 
 
@@ -179,7 +179,7 @@ def _read_unit(line: int, row: dict[str, str]) -> Unit:
             raise invalid(
                 f"line {line}, {name}", f"{row[name]!r} is no id: 1 to 128 letters, digits or any of . _ ~ : -"
             )
-    units, value = (_read_number(line, name, row.get(name) or "0", 10**15, int) for name in SUMS)
+    units, value = (_read_number(line, name, row.get(name) or "0", 10**15, int) for name in AMOUNTS)
     expected = _read_number(line, "expected", row.get("expected", ""), 1, float)
     return Unit(row["listing"], row["seller"], row.get("category", ""), int(units), int(value), round(expected * PPM))
 
@@ -195,19 +195,19 @@ def _read_number(line: int, name: str, text: str, limit: float, form: type[int] 
     return value
 
 
-def _state_expected(rows: list[dict[str, str]], marketplace: str | None) -> None:
+def _add_expected(rows: list[dict[str, str]], marketplace: str | None) -> None:
     """Write each seller's probability of bad, from its points, to its listings; sellers without points get the mean."""
     expected: dict[str, float] = {}
     sellers = sorted({row["seller"] for row in rows})
-    with client(marketplace) as (connection, where), StepProgress() as progress:
+    with open_client(marketplace) as (connection, market), StepProgress() as progress:
         for start in range(0, len(sellers), SCORED_AT_ONCE):
             group = sellers[start : start + SCORED_AT_ONCE]
-            for seller, result in zip(group, connection.batch_get_trust_scores(where, group), strict=True):
+            for seller, result in zip(group, connection.batch_get_trust_scores(market, group), strict=True):
                 score = result.trust_score
                 if score is not None and score.points is not None:
                     expected[seller] = 1 / (1 + BASE_ODDS * 2 ** ((score.points - BASE_POINTS) / PDO))
             progress("scores", start + len(group), len(sellers))
-    mean = sum(expected.values()) / len(expected) if expected else UNSCORED
+    mean = sum(expected.values()) / len(expected) if expected else EXPECTED_WITHOUT_SCORES
     for row in rows:
         row["expected"] = f"{expected.get(row['seller'], mean):.6f}"
 
@@ -222,20 +222,21 @@ def _write_frame(file: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def _find_results(plan: Plan, plan_id: str, marketplace: str | None) -> dict[str, bool]:
-    drawn = {one.unit.listing: one for one in plan.drawn}
-    sellers = sorted({one.unit.seller for one in plan.drawn})
+    """Return whether the inspection of each listing failed, after checking it against the plan."""
+    draws = {draw.unit.listing: draw for draw in plan.drawn}
+    sellers = sorted({draw.unit.seller for draw in plan.drawn})
     failed_by_listing: dict[str, bool] = {}
     wrong: list[str] = []
-    with client(marketplace) as (connection, where), StepProgress() as progress:
+    with open_client(marketplace) as (connection, market), StepProgress() as progress:
         for number, seller in enumerate(sellers, 1):
-            for entry in _list_inspections(connection, where, seller, plan_id):
+            for entry in _list_inspections(connection, market, seller, plan_id):
                 listing, fails = entry.inspection.listing, entry.inspection.result == INSPECTION_RESULT_FAILED
-                one = drawn.get(listing)
+                draw = draws.get(listing)
                 fault = ""
-                if one is None or one.unit.seller != seller:
+                if draw is None or draw.unit.seller != seller:
                     fault = f"is about listing {listing!r} of {seller}, which the plan did not draw"
-                elif entry.inspection.selection_probability_ppm != _count_ppm(one.probability_ppb):
-                    fault = f"must state selection_probability_ppm {_count_ppm(one.probability_ppb)}, as the plan does"
+                elif entry.inspection.selection_probability_ppm != _convert_to_ppm(draw.probability_ppb):
+                    fault = f"must state selection_probability_ppm {_convert_to_ppm(draw.probability_ppb)}, as the plan does"
                 elif failed_by_listing.setdefault(listing, fails) != fails:
                     fault = f"contradicts another of listing {listing!r}; void the wrong one"
                 if fault:
@@ -255,9 +256,10 @@ def _list_inspections(connection: Client, marketplace: str, seller: str, plan_id
         if error.code.name != "NOT_FOUND":
             raise
         return
-    void = {one.correction.entry for one in entries if one.correction.correction == CORRECTION_KIND_VOID}
+    corrections = [entry.correction for entry in entries]
+    void = {correction.entry for correction in corrections if correction.correction == CORRECTION_KIND_VOID}
     for entry in entries:
-        if entry.inspection.attributes.get(OF_PLAN) == plan_id and entry.entry_id not in void:
+        if entry.inspection.attributes.get(PLAN_ATTRIBUTE) == plan_id and entry.entry_id not in void:
             yield entry
 
 
@@ -266,7 +268,7 @@ def _write_signed(path: Path, document: dict[str, Any]) -> None:
     signed = {
         "document": document,
         "public_key": key.public_key().public_bytes_raw().hex(),
-        "signature": key.sign(_message(document)).hex(),
+        "signature": key.sign(_make_signed_bytes(document)).hex(),
     }
     write_whole(path, (json.dumps(signed, ensure_ascii=False, indent=1) + "\n").encode())
     say(f"{path} written, signed by {signed['public_key']}")
@@ -276,7 +278,7 @@ def _read_signed(path: Path, public_key: str | None) -> Any:
     try:
         signed = parse_json(path.read_bytes())
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key or signed["public_key"]))
-        key.verify(bytes.fromhex(signed["signature"]), _message(signed["document"]))
+        key.verify(bytes.fromhex(signed["signature"]), _make_signed_bytes(signed["document"]))
     except FileNotFoundError:
         raise invalid("FRAME", f"there is no {path} beside it") from None
     except (OSError, ValueError, KeyError, TypeError, InvalidSignature):
@@ -284,5 +286,5 @@ def _read_signed(path: Path, public_key: str | None) -> Any:
     return signed["document"]
 
 
-def _message(document: Any) -> bytes:
+def _make_signed_bytes(document: Any) -> bytes:
     return b"sellertrust-sample 1\n" + canonical_json(document)

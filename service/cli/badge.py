@@ -89,10 +89,10 @@ def serve(
     settings = load()
     options = Options(address=address, words=words or SHIPPED_WORDS)
     with connect(settings) as client:
-        options_of_desk = None if desk is None else _desk_options(client, settings, desk, desk_tls, evidence)
-        pages = None if sellers is None else _seller_pages(client, settings, sellers)
+        options_of_desk = None if desk is None else _make_desk_options(client, settings, desk, desk_tls, evidence)
+        pages = None if sellers is None else _make_seller_pages(client, settings, sellers)
         server = BadgeServer(client, options, say, options_of_desk, pages)
-        port = None if metrics_address is None else _metrics_port(server, metrics_address)
+        port = None if metrics_address is None else _open_metrics_port(server, metrics_address)
         say(f"badges on http://{server.address}/badge/{settings.marketplace}/SELLER.svg, asked of {settings.target}")
         if port is not None:
             say(f"metrics on http://{host_and_port(metrics_address or '')[0]}:{port.port}/metrics")
@@ -106,7 +106,7 @@ def serve(
                 port.close()
 
 
-def _desk_options(
+def _make_desk_options(
     client: "Client", settings: "Settings", address: str, tls: Path | None, evidence: str
 ) -> "DeskOptions":
     from service.cli.connecting import make_client
@@ -127,7 +127,7 @@ def _desk_options(
     return DeskOptions(address, sign_in, settings.marketplace, journal, tls, evidence and require_place(evidence))
 
 
-def _seller_pages(client: "Client", settings: "Settings", folder: Path) -> "SellerPages":
+def _make_seller_pages(client: "Client", settings: "Settings", folder: Path) -> "SellerPages":
     from service.cli.connecting import make_client
     from service.web.frame.clients import TokenClients
     from service.web.public.evidence import EvidenceFolder
@@ -137,7 +137,7 @@ def _seller_pages(client: "Client", settings: "Settings", folder: Path) -> "Sell
     return SellerPages(client, tokens, EvidenceFolder(folder))
 
 
-def _metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
+def _open_metrics_port(server: "BadgeServer", address: str) -> "MetricsPort":
     from prometheus_client import CollectorRegistry
 
     from service.api.telemetry.metrics import MetricsPort

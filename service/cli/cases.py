@@ -1,4 +1,4 @@
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Limit, Marketplace
 from service.cli.output import Format, Output, cut_to_limit, emit, format_count, say
 from service.cli.rows import row_of
@@ -13,9 +13,9 @@ def list_cases(limit: Limit = 100, marketplace: Marketplace = None, output: Outp
     `ledger append case` decides one: case=NAME state=ended or extended, or state=confirmed violations="ID ID" if it came
     to confirmed violations.
     """
-    with client(marketplace) as (connection, where):
-        response = connection.list_cases(where)
-    rows = [row_of(one, FIELDS) for one in cut_to_limit(limit, response.cases)]
+    with open_client(marketplace) as (connection, market):
+        response = connection.list_cases(market)
+    rows = [row_of(case, FIELDS) for case in cut_to_limit(limit, response.cases)]
     for row in rows:
         more = len(row["entries"]) - MAX_ENTRIES
         row["entries"] = " ".join(row["entries"][:MAX_ENTRIES]) + (f" and {more} more" if more > 0 else "")

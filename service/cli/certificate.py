@@ -59,9 +59,9 @@ def certify(
 
     found_policy, assumed = read_policy(policy), read_assumptions(assumptions)
     older = [read_policy(file) for file in after or []]
-    observed, granted = _look_at_ledger() if ledger else (None, None)
+    observed, granted = _read_runs_and_exceptions() if ledger else (None, None)
     with StepProgress() as progress:
-        certificate = making.certify(found_policy, assumed, _read_accepted(accept or []), progress, granted, older)
+        certificate = making.certify(found_policy, assumed, _parse_accepted(accept or []), progress, granted, older)
     write_certificate(certificate, out)
     if output is Format.JSON:
         _show_as_json(certificate)
@@ -71,7 +71,7 @@ def certify(
     failed = making.list_failed(certificate)
     for name in failed:
         say(f"error: {name} does not hold. Name who accepts it: --accept {name}=NAME")
-    if failed or (observed is not None and _is_contradicted(assumed, observed)):
+    if failed or (observed is not None and _report_contradictions(assumed, observed)):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -106,7 +106,7 @@ def check_certificate(
         say(f"not covered: {statement}")
 
 
-def _look_at_ledger() -> tuple["ObservedCases", "GrantedExceptions"]:
+def _read_runs_and_exceptions() -> tuple["ObservedCases", "GrantedExceptions"]:
     from service.bootstrap import open_ledger
 
     with open_ledger(load()) as ledger:
@@ -114,23 +114,23 @@ def _look_at_ledger() -> tuple["ObservedCases", "GrantedExceptions"]:
         return ledger.runs.find_runs(cut), ledger.runs.find_granted(cut)
 
 
-def _is_contradicted(assumptions: "Assumptions", observed: "ObservedCases") -> bool:
+def _report_contradictions(assumptions: "Assumptions", observed: "ObservedCases") -> bool:
     from scoring.loss_certificate.contradictions import bound_stop_days, find_contradictions
 
     bound = bound_stop_days(observed.cases)
     stopped = "that is too few for a bound of 99 %" if bound is None else f"99 % are stopped within {bound:,} days"
     say(f"the ledger has {format_count(len(observed.cases), 'case')} of a run: {stopped}")
     contradictions = find_contradictions(assumptions, observed)
-    for one in contradictions:
-        say(f"error: the ledger contradicts the assumption {one.assumption}: {one.text}")
+    for contradiction in contradictions:
+        say(f"error: the ledger contradicts the assumption {contradiction.assumption}: {contradiction.text}")
     return bool(contradictions)
 
 
-def _read_accepted(words: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in words]
-    if not all(verdict and by for verdict, _, by in pairs):
+def _parse_accepted(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if not all(verdict and person for verdict, _, person in pairs):
         raise invalid("--accept", "must be VERDICT=NAME, such as unconditional=r.head")
-    return {verdict: by for verdict, _, by in pairs}
+    return {verdict: person for verdict, _, person in pairs}
 
 
 def _show_as_json(certificate: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def _show_as_json(certificate: dict[str, Any]) -> None:
         *("sequence", "accepted"),
     )
     verdicts = {
-        name: {key: one[key] for key in ("holds", "most_minor", "attack")}
-        for name, one in certificate["verdicts"].items()
+        name: {key: verdict[key] for key in ("holds", "most_minor", "attack")}
+        for name, verdict in certificate["verdicts"].items()
     }
     emit_one({key: certificate[key] for key in keys} | {"verdicts": verdicts}, Format.JSON)

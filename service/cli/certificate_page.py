@@ -41,42 +41,45 @@ def list_lines(
     """Yield the lines of a certificate's page: the losses first, then gaps, verdicts and assumptions."""
     name, currency = certificate["policy"], certificate["currency"]
     yield f"Runs under the policy {name['name']} version {name['version']}: sellers take orders, deliver none, and leave."
-    yield from _section("The most that buyers lose, after refunds from what is held", _list_most(certificate))
-    yield from _section("This certificate does not cover", certificate["not_covered"])
-    yield from _section(
+    yield from _indent_section(
+        "The most that buyers lose, after refunds from what is held", _list_largest_losses(certificate)
+    )
+    yield from _indent_section("This certificate does not cover", certificate["not_covered"])
+    yield from _indent_section(
         "The verdicts, and how near each is to failing; THIN is less than a fifth",
         _list_verdicts(certificate, assumed, limits),
     )
-    yield from _section("Where the days come from", _list_days(certificate, policy, assumed))
+    yield from _indent_section("Where the days come from", _list_days(certificate, policy, assumed))
     trade = policy.trade
     if trade is not None:
-        terms = [
-            f"{one.name} {format_value(one.name, getattr(trade, one.name), currency)}" for one in fields(TradeLimits)
-        ]
-        yield from _section("Terms of trade, [trade] of the policy, which the marketplace must keep", terms)
-    yield from _section("Assumed, which no ledger proves", _list_assumptions(certificate["assumptions"], currency))
+        names = [field.name for field in fields(TradeLimits)]
+        terms = [f"{name} {format_value(name, getattr(trade, name), currency)}" for name in names]
+        yield from _indent_section("Terms of trade, [trade] of the policy, which the marketplace must keep", terms)
+    yield from _indent_section(
+        "Assumed, which no ledger proves", _list_assumptions(certificate["assumptions"], currency)
+    )
     yield ""
     yield f"digest {certificate['digest'][:12]}; check it: sellertrust verify FILE --policy POLICY"
 
 
-def _section(title: str, lines: Any) -> Iterator[str]:
+def _indent_section(title: str, lines: Any) -> Iterator[str]:
     yield ""
     yield title
     yield from (f"  {line}" for line in lines)
 
 
-def _list_most(certificate: dict[str, Any]) -> Iterator[str]:
+def _list_largest_losses(certificate: dict[str, Any]) -> Iterator[str]:
     takes, currency, granted = certificate["takes"], certificate["currency"], certificate["granted"]
     runners = format_count(takes["runners"], "seller")
     for whose, take in (("by one seller", takes["largest"]),
                         (f"on one day, if {runners} begin a run on it", takes["runners_on_one_day"])):  # fmt: skip
         net, gross = (format_amount(take[key], currency) for key in ("after_refunds_minor", "gross_minor"))
         yield f"{net} {whose}, of {gross} that they paid"
-    alike: dict[int, list[str]] = {}
+    tiers_by_loss: dict[int, list[str]] = {}
     for tier, take in takes["by_tier"].items():
-        alike.setdefault(take["after_refunds_minor"], []).append(tier)
-    for minor, tiers in alike.items():
-        whose = "any tier" if len(alike) == 1 else f"tier {', '.join(tiers)}"
+        tiers_by_loss.setdefault(take["after_refunds_minor"], []).append(tier)
+    for minor, tiers in tiers_by_loss.items():
+        whose = "any tier" if len(tiers_by_loss) == 1 else f"tier {', '.join(tiers)}"
         yield f"{format_amount(minor, currency)} by one seller of {whose}"
     if sequence := certificate["sequence"]:
         amount = format_amount(max(sequence["most_minor"].values()), currency)
@@ -86,12 +89,13 @@ def _list_most(certificate: dict[str, Any]) -> Iterator[str]:
         return
     number = format_count(len(granted["sellers"]), "seller")
     yield f"Persons granted {number} a tier, or lifted measures of theirs, by entry {granted['sequence']:,}"
-    for one in granted["sellers"]:
-        exceptions = [*([] if one["tier"] is None else [f"tier {one['tier']} until {one['until']}"])]
-        exceptions += [f"without {each['kind']} of {each['rule']}" for each in one["lifted"]]
-        amount = "any sum" if one["most"] is None else format_amount(one["most"]["after_refunds_minor"], currency)
-        beyond = "" if one["is_within"] else ", more than is certified of all others"
-        yield f"  {one['marketplace']}/{one['seller']}: {', '.join(exceptions)}: {amount}{beyond}"
+    for seller in granted["sellers"]:
+        exceptions = [] if seller["tier"] is None else [f"tier {seller['tier']} until {seller['until']}"]
+        exceptions += [f"without {measure['kind']} of {measure['rule']}" for measure in seller["lifted"]]
+        most = seller["most"]
+        amount = "any sum" if most is None else format_amount(most["after_refunds_minor"], currency)
+        beyond = "" if seller["is_within"] else ", more than is certified of all others"
+        yield f"  {seller['marketplace']}/{seller['seller']}: {', '.join(exceptions)}: {amount}{beyond}"
 
 
 def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: dict[str, Sensitivity]) -> Iterator[str]:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
+def open_client(marketplace: str | None = None, target: str | None = None) -> Iterator[tuple[Client, str]]:
     """Yield a connected client and the marketplace's id.
 
     By default the settings state both. `target` is HOST:PORT. Raises ConfigurationWrong for unusable credentials.

@@ -33,7 +33,7 @@ _TROUBLES = {
 
 _REASON = re.compile(r"CERTIFICATE_VERIFY_FAILED: (?P<reason>[^:]+)")
 
-_CLOSED = {
+_TROUBLE_OF_MISSING_FILE = {
     "ca.crt": (
         "the server closes the connection: perhaps it speaks TLS, and this command does not",
         "put the authorities of its certificate into ca.crt in SELLERTRUST_TARGET_CREDENTIALS",
@@ -45,7 +45,7 @@ _CLOSED = {
 }
 """By the first file that the settings lack."""
 
-_REFUSED = (
+_CERTIFICATE_REFUSED = (
     "the server refuses the client certificate",
     "put a tls.crt into SELLERTRUST_TARGET_CREDENTIALS that the server's client-ca.crt signed",
 )
@@ -70,8 +70,10 @@ def connect(
         except SellertrustCallError as error:
             trouble = None
             if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
-                trouble = connection_trouble(settings, error.message)
-            if error.reason == "SELLER_NOT_FOUND" and (remedy := describe_empty(client, error.metadata["seller"])):
+                trouble = find_connection_trouble(settings, error.message)
+            if error.reason == "SELLER_NOT_FOUND" and (
+                remedy := describe_empty_marketplace(client, error.metadata["seller"])
+            ):
                 error.add_note(remedy)
             if trouble is not None:
                 error.message, remedy = trouble
@@ -103,7 +105,7 @@ def make_client(
         raise ConfigurationWrong(f"the token in SELLERTRUST_TARGET_CREDENTIALS cannot be used: {error}") from None
 
 
-def describe_empty(client: Client, name: str) -> str:
+def describe_empty_marketplace(client: Client, name: str) -> str:
     """Return what to do if the marketplace has no entries that the caller may see, else "".
 
     Also "" if the call fails. `name`: any name in it, such as `marketplaces/demo/sellers/s-1`.
@@ -137,12 +139,15 @@ def _require_usable_files(settings: Settings) -> None:
             ) from None
 
 
-def connection_trouble(settings: Settings, message: str) -> tuple[str, str] | None:
+def find_connection_trouble(settings: Settings, message: str) -> tuple[str, str] | None:
     """Return the (problem, remedy) of a failed handshake, by the error's message; None for another failure."""
     if "last error:" not in message:
         return None
     if "Socket closed" in message:
-        return next((trouble for file, trouble in _CLOSED.items() if settings.target_file(file) is None), _REFUSED)
+        return next(
+            (trouble for file, trouble in _TROUBLE_OF_MISSING_FILE.items() if settings.target_file(file) is None),
+            _CERTIFICATE_REFUSED,
+        )
     for mark, (problem, remedy) in _TROUBLES.items():
         if mark in message:
             reason = _REASON.search(message)

@@ -59,10 +59,10 @@ def run() -> None:
         freeze_loaded_objects()
         appended = import_history(ledger, files)
         write(f"  ledger  {appended:,} entries from six files, no row rejected\n")
-        _train(settings)
+        _train_model(settings)
         run_story(settings, ledger)
     say(f"\n{time.monotonic() - began:.0f} s")
-    say(f"Go on: {_command()} demo --serve")
+    say(f"Go on: {_find_command_name()} demo --serve")
 
 
 def import_history(ledger: Ledger, files: Path) -> int:
@@ -76,7 +76,7 @@ def import_history(ledger: Ledger, files: Path) -> int:
 def run_story(settings: Settings, ledger: Ledger) -> Story:
     """Serve the ledger in this process while the story runs, and return the story."""
     folder = settings.data_dir
-    with _serving(settings, ledger) as client:
+    with _serve_in_process(settings, ledger) as client:
         story = tell(client, lambda name: _import_mapping(ledger, AUTHORITIES, name, folder / "files"))
         write_outcomes(
             ledger, mapping_of_file(AUTHORITIES / "customs.mapping.toml", MARKETPLACE), folder / "files", folder
@@ -95,7 +95,7 @@ def serve() -> None:
         run()
     settings = load_settings_of(folder, ADDRESS=load().address, LOG_LEVEL="error")
     with ExitStack() as stack:
-        greet = lambda server: _print_calls(server.address, *stack.enter_context(_web(server.address, folder)))  # noqa: E731
+        greet = lambda server: _print_calls(server.address, *stack.enter_context(_serve_web(server.address, folder)))  # noqa: E731
         run_server(settings, greet)
 
 
@@ -109,7 +109,7 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
         "In another terminal:\n"
     )
     target = "" if address == Settings().target else f"{PREFIX}TARGET={address} "
-    command = "./dev sellertrust" if _command() == "./dev" else _command()
+    command = "./dev sellertrust" if _find_command_name() == "./dev" else _find_command_name()
     for call in (
         f"score {GOOD.seller} {OFFENDER.seller}",
         f"score {OFFENDER.seller} --explain",
@@ -124,7 +124,7 @@ def _print_calls(address: str, badges: str, desk: str) -> None:
 
 
 @contextmanager
-def _web(server_address: str, folder: Path) -> Iterator[tuple[str, str]]:
+def _serve_web(server_address: str, folder: Path) -> Iterator[tuple[str, str]]:
     from service.web.desk.app import DeskOptions
     from service.web.desk.staff import CodeSignIn
     from service.web.public.evidence import EvidenceFolder
@@ -185,7 +185,7 @@ def bring_evidence(client: Client, folder: Path) -> None:
     client.append_entries(MARKETPLACE, entries)
 
 
-def _train(settings: Settings) -> None:
+def _train_model(settings: Settings) -> None:
     from training.pipeline.run import run as run_training
 
     job = make_job(settings, study_of(STUDIES / "marketplace.toml"), None, _silent)
@@ -216,7 +216,7 @@ def _import_mapping(ledger: Ledger, mappings: Path, name: str, data: Path) -> in
 
 
 @contextmanager
-def _serving(settings: Settings, ledger: Ledger) -> Iterator[Client]:
+def _serve_in_process(settings: Settings, ledger: Ledger) -> Iterator[Client]:
     log = make_log("json", "error", io.StringIO())
     server = build_server(settings, ledger, load_policy(settings), open_registry(settings), log=log)
     with server, Client(server.address) as client:
@@ -253,5 +253,5 @@ def make_room(folder: Path) -> None:
     (folder / MARKER).write_text(f"{NOW:%Y-%m-%dT%H:%M:%SZ}\n")
 
 
-def _command() -> str:
+def _find_command_name() -> str:
     return "./dev" if "DEV_VENV" in os.environ else "sellertrust"

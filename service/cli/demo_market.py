@@ -60,7 +60,7 @@ def write_files(sellers: int, folder: Path) -> None:
     week = market.exposure.group_by("seller", (pl.col("day") + pl.col("seller")) // 7, maintain_order=True)
     weekly = week.agg(pl.col("day").max().alias("last"), pl.exclude("seller", "day").sum()).drop("day")
     write_market(replace(market, exposure=weekly.rename({"last": "day"})), folder)
-    exposure = "".join(line for member in CAST for line in _exposure(member))
+    exposure = "".join(line for member in CAST for line in _write_exposure_lines(member))
     for name, lines in (_HISTORY | {"exposure": exposure}).items():
         # A second member of a gzip file reads as a continuation of the first.
         with gzip.open(folder / f"{name}.csv.gz", "at", compresslevel=1) as file:
@@ -69,10 +69,12 @@ def write_files(sellers: int, folder: Path) -> None:
         (folder / name).write_text(table)
 
 
-def _exposure(member: Member) -> Iterator[str]:
+def _write_exposure_lines(member: Member) -> Iterator[str]:
     first = max(member.joined + timedelta(days=1), FIRST_DAY)
     for number, days in enumerate(range(0, (NOW.date() - first).days, member.every_days), start=1):
-        late = number * member.orders // member.failing_every - (number - 1) * member.orders // member.failing_every
+        failed_orders = (
+            number * member.orders // member.failing_every - (number - 1) * member.orders // member.failing_every
+        )
         value = member.orders * member.price_minor
         day = first + timedelta(days=days)
-        yield f"{member.seller},{day},{member.orders},{member.orders},{value},EUR,{late},0,0,0\n"
+        yield f"{member.seller},{day},{member.orders},{member.orders},{value},EUR,{failed_orders},0,0,0\n"

@@ -36,27 +36,29 @@ class Story:
         return self.steps[step][member].trust_score
 
 
-def tell(client: Client, bring: Callable[[str], object]) -> Story:
-    """Play the story step by step on a server, and print it; `bring` imports an authority's file by its mapping's name."""
+def tell(client: Client, import_file: Callable[[str], object]) -> Story:
+    """Play and print the story on a server; `import_file` imports an authority's file by its mapping's name."""
     story = Story()
     _introduce(story, client)
 
-    paid_before = _payout(client)
-    bring("customs")
+    paid_before = _evaluate_payout(client)
+    import_file("customs")
     story.tell(
         f"Customs seizes {SEIZED_UNITS} fake airbags and sends a file. It names no seller, but the licence"
         f" {OFFENDER.licence_number},",
         f"and {OFFENDER.seller} is on record with it, verified. A seizure needs no reviewer: it counts on arrival.",
     )
-    story.steps["seizure"] = _explain_all(client)
-    story.tell(_describe_change(story, "before", "seizure", OFFENDER), _fact_behind(story.steps["seizure"][OFFENDER]))
+    story.steps["seizure"] = _explain_cast(client)
+    story.tell(
+        _describe_change(story, "before", "seizure", OFFENDER), _describe_largest_fact(story.steps["seizure"][OFFENDER])
+    )
 
     _tell_terms(story, client, paid_before)
 
-    bring("quality_inspection")
-    story.steps["recall"] = _explain_all(client)
+    import_file("quality_inspection")
+    story.steps["recall"] = _explain_cast(client)
     recorded = client.list_violations(MARKETPLACE, ACCUSED.seller, deadline_seconds=_SECONDS)
-    wrong = next(one for one in recorded if one.incident == f"recall-{RECALL}")
+    wrong = next(violation for violation in recorded if violation.incident == f"recall-{RECALL}")
     story.tell(
         f"The regulator recalls batch {BATCH}. It reaches the other two sellers who listed it:",
         *(_describe_change(story, "seizure", "recall", member) for member in (ACCUSED, OTHER)),
@@ -68,7 +70,7 @@ def tell(client: Client, bring: Callable[[str], object]) -> Story:
         actor="appeals",
         reason="its invoices are of another batch: the listing named a wrong number",
     )
-    story.steps["appeal"] = _explain_all(client)
+    story.steps["appeal"] = _explain_cast(client)
     before, after = (_clear_stamp(story.steps[step][ACCUSED]) for step in ("before", "appeal"))
     if before != after:
         raise SellertrustError("the demo failed: the overturned violation left a trace in the answer")
@@ -82,7 +84,7 @@ def tell(client: Client, bring: Callable[[str], object]) -> Story:
 
 
 def _tell_terms(story: Story, client: Client, before: EvaluatePayoutResponse) -> None:
-    paid = _payout(client)
+    paid = _evaluate_payout(client)
     price = format_amount(OFFENDER.price_minor, "EUR")
     story.tell(
         f"By the policy's terms an order of {price}, delivered today, would have been paid out on"
@@ -93,18 +95,18 @@ def _tell_terms(story: Story, client: Client, before: EvaluatePayoutResponse) ->
 
 
 def _introduce(story: Story, client: Client) -> None:
-    story.steps["before"] = _explain_all(client)
+    story.steps["before"] = _explain_cast(client)
     write("\nBefore\n")
     for member in CAST:
         standing = _describe_standing(story.score("before", member))
         write(f"  {member.shop_name:<16} {member.seller:<16} {standing}  {ROLES[member]}\n")
 
 
-def _explain_all(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
+def _explain_cast(client: Client) -> dict[Member, ExplainTrustScoreResponse]:
     return {m: client.explain_trust_score(MARKETPLACE, m.seller, deadline_seconds=_SECONDS) for m in CAST}
 
 
-def _payout(client: Client) -> EvaluatePayoutResponse:
+def _evaluate_payout(client: Client) -> EvaluatePayoutResponse:
     return client.evaluate_payout(
         MARKETPLACE,
         OFFENDER.seller,
@@ -128,9 +130,9 @@ def _describe_change(story: Story, first: str, second: str, member: Member) -> s
     return f"{member.shop_name}: badge {before.badge} -> {after.badge}, points {before.points} -> {after.points}."
 
 
-def _fact_behind(explanation: ExplainTrustScoreResponse) -> str:
+def _describe_largest_fact(explanation: ExplainTrustScoreResponse) -> str:
     effects = [effect for reason in explanation.reasons for effect in reason.incidents]
-    largest = max(effects, key=lambda one: one.points_if_overturned)
+    largest = max(effects, key=lambda effect: effect.points_if_overturned)
     entries, points = ", ".join(largest.entries[:2]), largest.points_if_overturned
     return f"The explanation names the fact: entry {entries}; overturning it would give back {points}."
 

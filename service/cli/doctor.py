@@ -9,7 +9,7 @@ from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.version import VERSION
 from service.bootstrap import open_ledger, open_registry
-from service.cli.connecting import connect, connection_trouble
+from service.cli.connecting import connect, find_connection_trouble
 from service.cli.output import Exit, Format, Output, emit, format_count, missing_package
 from service.cli.troubles import explain_ledger_error
 from service.ledger.database.schema import version_of
@@ -56,7 +56,7 @@ def _run_check(name: str, check: Any, settings: Settings) -> dict[str, Any]:
         return {"check": name, "ok": False, "found": f"{error} ({type(error).__name__})"}
 
 
-def _lightgbm(_: Settings) -> str:
+def _check_lightgbm(_: Settings) -> str:
     try:
         import lightgbm
     except OSError as error:
@@ -66,7 +66,7 @@ def _lightgbm(_: Settings) -> str:
     return f"lightgbm {lightgbm.__version__}"
 
 
-def _grants(settings: Settings) -> str:
+def _check_grants(settings: Settings) -> str:
     from service.access.grants import load_grants
 
     if settings.grants is None:
@@ -76,7 +76,7 @@ def _grants(settings: Settings) -> str:
     return ", ".join(format_count(len(those), name) for name, those in parts.items())
 
 
-def _ledger(settings: Settings) -> str:
+def _check_ledger(settings: Settings) -> str:
     with open_ledger(settings) as ledger:
         sequence, _ = ledger.last()
         with ledger.database.read() as connection:
@@ -85,7 +85,7 @@ def _ledger(settings: Settings) -> str:
         return "; ".join([f"{sequence:,} entries", ", ".join(about), *ledger.list_cautions()])
 
 
-def _measures(settings: Settings) -> str:
+def _check_measures(settings: Settings) -> str:
     from service.mechanism.status import read_status
 
     with open_ledger(settings) as ledger:
@@ -99,25 +99,25 @@ def _measures(settings: Settings) -> str:
     )
 
 
-def _policy(settings: Settings) -> str:
+def _check_policy(settings: Settings) -> str:
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy
 
     configured = load_policy(settings)
-    of_file = f"{configured.name}, {configured.digest[:12]}"
+    file_text = f"{configured.name}, {configured.digest[:12]}"
     try:
         ledger = open_ledger(settings)
     except SellertrustError:  # the ledger's own check reports it
-        return f"{of_file}, of the file; whether another one is committed is not known without the ledger"
+        return f"{file_text}, of the file; whether another one is committed is not known without the ledger"
     with ledger:
         last = ledger.policies.find_last()
         committed = None if last is None else PolicyHistory(ledger).load(last.digest)
     if committed is None:
-        return f"{of_file}, of the file, since none is committed"
-    return f"{committed.name}, {committed.digest[:12]}, committed; the file's {of_file} is not served"
+        return f"{file_text}, of the file, since none is committed"
+    return f"{committed.name}, {committed.digest[:12]}, committed; the file's {file_text} is not served"
 
 
-def _champion(settings: Settings) -> str:
+def _check_champion(settings: Settings) -> str:
     from service.registry.starter import STARTER_DIGEST
 
     registry = open_registry(settings)
@@ -136,7 +136,7 @@ def _champion(settings: Settings) -> str:
     return f"{registry.load(champion).digest[:12]}, verified{about}"
 
 
-def _server(settings: Settings) -> str:
+def _check_server(settings: Settings) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -149,12 +149,12 @@ def _server(settings: Settings) -> str:
             )
         except grpc.RpcError as error:
             message = SellertrustCallError.of(error, CHECK_SECONDS).message
-            raise SellertrustError("; ".join(connection_trouble(settings, message) or [message])) from None
+            raise SellertrustError("; ".join(find_connection_trouble(settings, message) or [message])) from None
         state = f"{settings.target}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower()}"
-        return f"{state}; {_describe_running(client)}"
+        return f"{state}; {_describe_server(client)}"
 
 
-def _describe_running(client: Client) -> str:
+def _describe_server(client: Client) -> str:
     try:
         answer = client.get_policy(deadline_seconds=CHECK_SECONDS)
     except SellertrustCallError as error:
@@ -168,11 +168,11 @@ def _describe_running(client: Client) -> str:
 
 CHECKS: dict[str, Any] = {
     "release": lambda _: f"sellertrust {VERSION}, core {CORE_VERSION}",
-    "lightgbm": _lightgbm,
-    "grants": _grants,
-    "policy": _policy,
-    "ledger": _ledger,
-    "measures": _measures,
-    "champion": _champion,
-    "server": _server,
+    "lightgbm": _check_lightgbm,
+    "grants": _check_grants,
+    "policy": _check_policy,
+    "ledger": _check_ledger,
+    "measures": _check_measures,
+    "champion": _check_champion,
+    "server": _check_server,
 }

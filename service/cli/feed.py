@@ -63,18 +63,18 @@ def feed_command(
     from service.ingest.sources.rejects import RejectFile
 
     freeze_loaded_objects()
-    topic = _place_of(url)
+    topic = _parse_url(url)
     settings = load()
-    where = marketplace or settings.marketplace
+    market = marketplace or settings.marketplace
     path = rejects or settings.data_dir / f"{topic.topic}.rejects.jsonl"
     with open_ledger(settings, create=True) as ledger, RejectFile(path) as file:
-        kafka = KafkaSource(*topic, _settings_in(credentials), source or "")
+        kafka = KafkaSource(*topic, _read_kafka_settings(credentials), source or "")
         try:
-            feed = Feed(ledger, where, kafka, file, ONCE_PATIENCE_SECONDS if once else None)
+            feed = Feed(ledger, market, kafka, file, ONCE_PATIENCE_SECONDS if once else None)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: feed.stop())
-            say(f"feeding {kafka.name} into {where}")
-            report = feed.run(once=once, on_progress=_rejects_notice(path))
+            say(f"feeding {kafka.name} into {market}")
+            report = feed.run(once=once, on_progress=_make_rejects_reporter(path))
         finally:
             kafka.close()
     row = {name: getattr(report, name) for name in ("appended", "already_present", "rejected", "positions")}
@@ -86,7 +86,7 @@ def feed_command(
         raise typer.Exit(Exit.REFUSED)
 
 
-def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
+def _make_rejects_reporter(path: Path) -> "Callable[[FeedReport], None]":
     reported = 0
 
     def notice(report: "FeedReport") -> None:
@@ -98,7 +98,7 @@ def _rejects_notice(path: Path) -> "Callable[[FeedReport], None]":
     return notice
 
 
-def _place_of(url: str) -> KafkaTopic:
+def _parse_url(url: str) -> KafkaTopic:
     """Parse the URL of a Kafka topic.
 
     Raises InvalidInput for other URLs, and, without repeating it, for one with a user or password.
@@ -116,7 +116,7 @@ def _place_of(url: str) -> KafkaTopic:
     return KafkaTopic(parts.netloc, topic)
 
 
-def _settings_in(path: Path | None) -> dict[str, str]:
+def _read_kafka_settings(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:

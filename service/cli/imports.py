@@ -8,11 +8,11 @@ import typer
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.parts import parse_toml
 from service.bootstrap import is_absent, open_ledger
-from service.cli.models import now_micros
 from service.cli.options import Marketplace, Rejects
 from service.cli.output import WAITS, Exit, Format, emit, format_count, say
 from service.cli.progress import StepProgress
 from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ledger.clock.server_clock import wall_clock
 from service.settings import load
 
 if TYPE_CHECKING:
@@ -81,21 +81,21 @@ def import_command(
     compiled = None if mapping.name.endswith(ENTRY_FILES) else mapping_of_file(mapping, marketplace)
     if compiled is None and matched:
         raise invalid("--matched", "belongs to a mapping, and entries as JSON lines need none; leave it out")
-    where = marketplace or settings.marketplace if compiled is None else compiled.marketplace
+    market = marketplace or settings.marketplace if compiled is None else compiled.marketplace
     for name, path in {"--matched": matched, "--rejects": rejects}.items():
         if dry_run and path:
             raise invalid(name, "writes a file, and --dry-run writes none; leave out one of them")
     if dry_run:
-        return _dry_run(mapping, compiled, data or mapping.parent, where)
+        return _dry_run(mapping, compiled, data or mapping.parent, market)
     queue = matched or Path(f"{mapping.name.removesuffix('.toml')}.unmatched.csv")
     with open_ledger(settings, create=True) as ledger, StepProgress() as progress:
         if compiled is None:
-            report = import_entries(ledger, where, mapping, progress)
+            report = import_entries(ledger, market, mapping, progress)
         elif matched:
             report = import_matched(ledger, compiled, queue)
         else:
             report = import_and_queue(ledger, compiled, data or mapping.parent, queue, progress)
-    return _report_import(report, where, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
+    return _report_import(report, market, queue, rejects or Path(f"{mapping.name.removesuffix('.toml')}.rejects.csv"))
 
 
 def outcomes_command(
@@ -123,13 +123,13 @@ def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace
         ledger = stack.enter_context(open_ledger(settings, create=is_absent(settings)))
         progress = stack.enter_context(StepProgress())
         if mapping is None:
-            report = import_entries(ledger, marketplace, path, progress, dry_now=now_micros())
+            report = import_entries(ledger, marketplace, path, progress, dry_now=wall_clock())
         else:
-            report = import_files(ledger, mapping, data, progress, dry_now=now_micros())
+            report = import_files(ledger, mapping, data, progress, dry_now=wall_clock())
     emit(report.spans.rows(), Format.TABLE)
     if report.unmatched:
         say(f"{format_count(len(report.unmatched), 'row')} found no seller")
-    reasons = _say_reasons(report)
+    reasons = _report_reasons(report)
     say(f"nothing was appended to {marketplace}: a dry run, which does not ask what the ledger's state would refuse")
     if report.rejects:
         rows = len({(file, line) for file, line, _ in report.rejects})
@@ -137,7 +137,7 @@ def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace
         raise typer.Exit(Exit.REFUSED)
 
 
-def _say_reasons(report: "ImportReport") -> int:
+def _report_reasons(report: "ImportReport") -> int:
     from service.ingest.reject_summary import group_rejects
 
     groups = group_rejects(report.rejects)
@@ -167,7 +167,7 @@ def _report_import(report: "ImportReport", marketplace: str, queue: Path, reject
         say(f"{format_count(waiting, 'row')} found no seller and {wait} for a person: {queue}")
     if report.rejects:
         write_rejects(report, rejects)
-        reasons = format_count(_say_reasons(report), "reason")
+        reasons = format_count(_report_reasons(report), "reason")
         rows = len({(file, line) for file, line, _ in report.rejects})
         say(f"error: {format_count(rows, 'row')} rejected, for {reasons}; mend them and import again: {rejects}")
         raise typer.Exit(Exit.REFUSED)

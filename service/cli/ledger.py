@@ -15,7 +15,7 @@ from sellertrust.names import marketplace_name
 from sellertrust.v1.entry_pb2 import Entry
 from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from service.bootstrap import open_ledger
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, OfSeller, Propose, require_place
 from service.cli.output import (
     INTERRUPTED,
@@ -39,7 +39,8 @@ from service.settings import Settings, load
 SHOWN_REFUSALS = 20
 MAX_DIGITS = 18
 
-Objects = list[tuple[int, str]]
+NumberedObjects = list[tuple[int, str]]
+"""(line, text) of JSON objects."""
 
 
 def append(
@@ -66,22 +67,24 @@ def append(
 
     A file holds at most 10,000 entries. After an error append it again: nothing is added twice.
     """
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if fields or (source in STATED_KINDS and not Path(source).exists()):
-            objects, entries = [], [_read_fields(source, fields or [], where)]
+            objects, entries = [], [_parse_fields(source, fields or [], market)]
         else:
             objects, entries = _read_objects(Path(source)), []
         if len(objects) > MAX_BATCH:
             raise invalid("FILE", f"has more than {MAX_BATCH:,} entries; split it, or use `sellertrust ledger import`")
         try:
-            entries = entries or _entries(objects, where)
+            entries = entries or _parse_entries(objects, market)
             if proposes:
-                _propose(connection, where, entries, output)
+                _propose_entries(connection, market, entries, output)
                 return
-            results = connection.append_entries(where, entries)
+            results = connection.append_entries(market, entries)
         except SellertrustCallError as error:
-            error.message = _name_lines(error.message, objects)
-            error.fields = [(_name_lines(path, objects), description) for path, description in error.fields]
+            error.message = _replace_indexes_by_lines(error.message, objects)
+            error.fields = [
+                (_replace_indexes_by_lines(path, objects), description) for path, description in error.fields
+            ]
             raise
     emit(
         [row_of(result, "entry_id sequence record_time already_present waits=pending") for result in results],
@@ -94,7 +97,7 @@ def append(
         )
 
 
-def _propose(connection: Client, marketplace: str, entries: list[Entry], output: Format) -> None:
+def _propose_entries(connection: Client, marketplace: str, entries: list[Entry], output: Format) -> None:
     request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=entries)
     first: Any = getattr(entries[0], entries[0].WhichOneof("fact") or "", None) if entries else None
     decider = {name: str(getattr(first, name, "")) for name in ("actor", "reason")}
@@ -126,33 +129,33 @@ def list_entries(
         raise invalid("--after", "belongs to --follow")
     if follow and (everything or observe_time or known_time):
         raise invalid("--follow", "shows all entries as they come; leave out --all and the times")
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if follow:
-            _follow(connection, where, seller, after)
+            _print_new_entries(connection, market, seller, after)
             return
         size = 1000 if everything else min(limit + 1, 1000)
         all_entries = connection.list_entries(
-            where, seller=seller, page_size=size, observe_time=observe_time, known_time=known_time
+            market, seller=seller, page_size=size, observe_time=observe_time, known_time=known_time
         )
         entries = all_entries if everything else cut_to_limit(limit, all_entries)
         if output is Format.JSON:
             for entry in entries:
-                write(_json_line(entry))
+                write(_format_json_line(entry))
             return
-        rows = [_entry_row(entry) for entry in entries]
+        rows = [_make_entry_row(entry) for entry in entries]
     for row in rows:
         row["fact"] = json.dumps(row["fact"], ensure_ascii=False)
     emit(rows, output)
 
 
-def _follow(connection: Client, marketplace: str, seller: str | None, after: str) -> None:
+def _print_new_entries(connection: Client, marketplace: str, seller: str | None, after: str) -> None:
     start: dict[str, Any] = {"resume_token": after}
     if not after or (after.isdecimal() and len(after) <= MAX_DIGITS):
         start = {"after_sequence": int(after or 0)}
     position, is_under_way = after, False
     try:
         for response in connection.watch_entries(marketplace, seller, **start):
-            write("".join(map(_json_line, response.entries)))
+            write("".join(map(_format_json_line, response.entries)))
             position, is_under_way = response.resume_token or str(response.sequence), True
     except KeyboardInterrupt:
         is_under_way = True
@@ -180,11 +183,11 @@ def export_command(
     Spark. Repeating it adds what is new. An interrupted export goes on.
     """
     settings = load()
-    where = marketplace or settings.marketplace
+    market = marketplace or settings.marketplace
     times = (observe_time, known_time)
     observe, known = (None if time is None else round(time.timestamp() * 1_000_000) for time in times)
     if not target.endswith(".parquet"):
-        _export_folder(settings, target, where, is_bounded=bool(observe or known))
+        _export_folder(settings, target, market, is_bounded=bool(observe or known))
         return
     file = Path(target)
     from training.observation.export import write_export
@@ -192,9 +195,9 @@ def export_command(
     with open_ledger(settings) as ledger, StepProgress() as progress:
         cut = ledger.cut(observe, known)
         progress("export", 0, 1)
-        rows = write_export(ledger.entries.export(where, cut, bounded=observe is not None), file)
+        rows = write_export(ledger.entries.export(market, cut, bounded=observe is not None), file)
         progress("export", 1, 1)
-    say(f"{rows:,} entries of {where} written to {file}")
+    say(f"{rows:,} entries of {market} written to {file}")
 
 
 def _export_folder(settings: Settings, target: str, marketplace: str, *, is_bounded: bool) -> None:
@@ -208,14 +211,14 @@ def _export_folder(settings: Settings, target: str, marketplace: str, *, is_boun
     say(f"{exported.rows:,} entries of {marketplace} are in {target}, up to sequence {exported.sequence}")
 
 
-def _read_fields(kind: str, fields: list[str], marketplace: str) -> Entry:
+def _parse_fields(kind: str, fields: list[str], marketplace: str) -> Entry:
     if kind not in STATED_KINDS:
         other_commands = "'ledger erase' writes erasure, and 'ledger mend-clock' writes clock"
         raise invalid("KIND", f"{kind!r} is no kind of entry. Use {', '.join(STATED_KINDS)}; {other_commands}.")
     return entry_of_fields(kind, fields, marketplace, f"{kind}-{uuid.uuid4()}")
 
 
-def _read_objects(file: Path) -> Objects:
+def _read_objects(file: Path) -> NumberedObjects:
     name = "stdin" if str(file) == "-" else "FILE"
     try:
         data = sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()
@@ -224,7 +227,7 @@ def _read_objects(file: Path) -> Objects:
         raise invalid("FILE", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise invalid(name, f"{file} is not text in UTF-8") from None
-    objects: Objects = []
+    objects: NumberedObjects = []
     decode, position, line = json.JSONDecoder().raw_decode, 0, 1
     while begin := _NOT_BLANK.search(text, position):
         line += text.count("\n", position, begin.start())
@@ -245,19 +248,19 @@ _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 
 
 def _describe_incomplete(line: int, error: json.JSONDecodeError) -> str:
-    where = f"column {error.colno}" if error.lineno == line else f"line {error.lineno}, column {error.colno}"
+    place = f"column {error.colno}" if error.lineno == line else f"line {error.lineno}, column {error.colno}"
     return (
-        f"Line {line} is no complete JSON object. At {where}: {error.msg[0].lower()}{error.msg[1:]}. Write one object after"
+        f"Line {line} is no complete JSON object. At {place}: {error.msg[0].lower()}{error.msg[1:]}. Write one object after"
         " another, each complete."
     )
 
 
 def read_entries(file: Path, marketplace: str) -> list[Entry]:
     """Return the entries of a file, or of stdin (`-`). Raises InvalidInput."""
-    return _entries(_read_objects(file), marketplace)
+    return _parse_entries(_read_objects(file), marketplace)
 
 
-def _entries(objects: Objects, marketplace: str) -> list[Entry]:
+def _parse_entries(objects: NumberedObjects, marketplace: str) -> list[Entry]:
     entries = []
     for line, text in objects:
         try:
@@ -267,20 +270,20 @@ def _entries(objects: Objects, marketplace: str) -> list[Entry]:
     return entries
 
 
-def _name_lines(text: str, objects: Objects) -> str:
-    def line(match: "re.Match[str]") -> str:
+def _replace_indexes_by_lines(text: str, objects: NumberedObjects) -> str:
+    def name_line(match: "re.Match[str]") -> str:
         if not objects:  # one entry by its fields
             return ""
         return f"line {objects[int(match[1])][0]}" + (", " if match[2] else "")
 
-    return re.sub(r"entries\[(\d+)\](\.?)", line, text)
+    return re.sub(r"entries\[(\d+)\](\.?)", name_line, text)
 
 
-def _json_line(entry: Entry) -> str:
+def _format_json_line(entry: Entry) -> str:
     return json.dumps(json_of_entry(entry), ensure_ascii=False) + "\n"
 
 
-def _entry_row(entry: Entry) -> dict[str, Any]:
+def _make_entry_row(entry: Entry) -> dict[str, Any]:
     values = json_of_entry(entry)
     kind = entry.WhichOneof("fact") or ""
     return {

@@ -12,7 +12,7 @@ import typer
 from scoring.base.errors import invalid
 from scoring.base.time import SECOND, format_time
 from service.bootstrap import open_ledger, prepare_database
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Actor, EntryId, Ground, Marketplace, NewFile, Reason, Seller, Server
 from service.cli.output import Format, Output, emit_one, say
 from service.cli.progress import StepProgress
@@ -161,13 +161,13 @@ def erase_command(
     """
     name = entry_id or uuid.uuid4().hex
     if server is not None:
-        with client(marketplace, server) as (connection, where):
-            sequence = connection.erase_seller(where, seller, actor=actor, ground=ground, entry_id=name).sequence
+        with open_client(marketplace, server) as (connection, market):
+            sequence = connection.erase_seller(market, seller, actor=actor, ground=ground, entry_id=name).sequence
     else:
         settings = load()
         with open_ledger(settings) as ledger:
-            where = marketplace or settings.marketplace
-            sequence = ledger.erase(where, seller, actor=actor, ground=ground, entry_id=name).sequence
+            market = marketplace or settings.marketplace
+            sequence = ledger.erase(market, seller, actor=actor, ground=ground, entry_id=name).sequence
     emit_one({"seller": seller, "entry_id": name, "sequence": sequence}, output)
 
 
@@ -203,9 +203,9 @@ def mend_clock_command(
         raise invalid("--ahead", "must be more than 0 seconds: record times that lag behind put right themselves")
     name = entry_id or uuid.uuid4().hex
     if server is not None:
-        with client(marketplace, server) as (connection, where):
+        with open_client(marketplace, server) as (connection, market):
             answer = connection.mend_clock(
-                where,
+                market,
                 actor=actor,
                 reason=reason,
                 first_sequence=first,
@@ -216,9 +216,9 @@ def mend_clock_command(
     else:
         settings = load()
         with open_ledger(settings) as ledger:
-            where = marketplace or settings.marketplace
+            market = marketplace or settings.marketplace
             mended = ledger.mend_clock(
-                where, actor=actor, reason=reason, first_sequence=first, ahead=micros, entry_id=name
+                market, actor=actor, reason=reason, first_sequence=first, ahead=micros, entry_id=name
             )
         sequence, record_time = mended.sequence, mended.record_time
     emit_one({"entry_id": name, "sequence": sequence, "record_time": format_time(record_time)}, output)

@@ -10,7 +10,7 @@ from scoring.policy.measures import Valued, find_binding
 from sellertrust.v1.entry_pb2 import MEASURE_KIND_PAID_AHEAD_LIMIT, MEASURE_KIND_WAIVER, MeasureKind, Tier
 from sellertrust.v1.measure_service_pb2 import EvaluateMeasuresResponse, Measure, MeasureValue
 from sellertrust.v1.trust_score_service_pb2 import ScoreState
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime, Seller
 from service.cli.output import Format, Output, emit_one, format_count, wrap_line, write
 from service.cli.rows import dict_of
@@ -44,9 +44,9 @@ def measures(
 
     Each has its rule, times and entries.
     """
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         evaluated = connection.evaluate_measures(
-            where, seller, observe_time=observe_time, known_time=known_time, policy=policy
+            market, seller, observe_time=observe_time, known_time=known_time, policy=policy
         )
     if output is Format.JSON:
         emit_one(dict_of(evaluated), output)
@@ -57,14 +57,14 @@ def measures(
 def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
     write(_describe_seller(response))
     for part in response.standing_parts[:limit]:
-        until = f"{format_count(part.points, 'point')} until {_time(part.until_time)}"
-        write(wrap_line(f"  {until}: {_entries(part.entries, 0)}"))
+        until = f"{format_count(part.points, 'point')} until {_format_time(part.until_time)}"
+        write(wrap_line(f"  {until}: {_format_entries(part.entries, 0)}"))
     if (omitted := response.standing_parts_omitted + len(response.standing_parts[limit:])) > 0:
         write(f"  and {omitted:,} more incidents\n")
     if response.deposit_placed_minor:
         write(f"  deposit placed: {format_amount(response.deposit_placed_minor, response.currency)}\n")
     for caution in response.cautions:
-        decide_by = _time(caution.decide_by_time)
+        decide_by = _format_time(caution.decide_by_time)
         write(wrap_line(f"  caution {caution.case}: {describe_reason(caution)}; to be decided by {decide_by}"))
     if not response.measures:
         write("  no measure is in force\n")
@@ -72,7 +72,7 @@ def _print_measures(response: EvaluateMeasuresResponse, limit: int) -> None:
     binding = _find_binding_measures(response)
     for number, measure in enumerate(response.measures[:limit]):
         write("\n")
-        row = _row(measure, response.currency, is_binding=number in binding)
+        row = _make_row(measure, response.currency, is_binding=number in binding)
         emit_one({name: text for name, text in row.items() if text}, Format.TABLE)
     if response.terms.HasField("ahead_limit_minor"):
         limit_text = format_amount(response.terms.ahead_limit_minor, response.currency)
@@ -109,10 +109,10 @@ def list_terms(response: EvaluateMeasuresResponse) -> list[dict[str, str]]:
         if measure.kind == MEASURE_KIND_PAID_AHEAD_LIMIT and response.terms.HasField("ahead_limit_minor"):
             limit_text = format_amount(response.terms.ahead_limit_minor, response.currency)
             value = f"at most {limit_text} on orders under {format_count(response.terms.ahead_days, 'day')} old"
-        row = _row(measure, response.currency, is_binding=number in binding)
-        row["value"] = value + "".join(f" ({note})" for note in _notes(measure))
+        row = _make_row(measure, response.currency, is_binding=number in binding)
+        row["value"] = value + "".join(f" ({note})" for note in _list_notes(measure))
         ranked_rows.append((rank_gravity(measure.kind), number not in binding, row))
-    return [row for *_, row in sorted(ranked_rows, key=lambda one: one[:2])]
+    return [row for *_, row in sorted(ranked_rows, key=lambda ranked: ranked[:2])]
 
 
 def tier_text(tier: "Tier.ValueType") -> str:
@@ -127,7 +127,7 @@ def _describe_seller(response: EvaluateMeasuresResponse) -> str:
     if response.tier:
         head.append(f"tier {tier_text(response.tier)}")
     if response.HasField("notice"):
-        head.append(f"from {_time(response.notice.end_time)} on tier {tier_text(response.notice.tier)} (notice)")
+        head.append(f"from {_format_time(response.notice.end_time)} on tier {tier_text(response.notice.tier)} (notice)")
     if response.HasField("standing"):
         head.append(f"standing {response.standing}")
     return f"{', '.join(head)}, by the policy {response.policy_name} version {response.policy_version}\n"
@@ -151,34 +151,34 @@ def _has_begun(measure: Measure, response: EvaluateMeasuresResponse) -> bool:
 
 def _read_value(kind: "MeasureKind.ValueType", message: Any) -> Valued:
     fields = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
-    value_type = next(one for one in get_args(Valued) if one.kind == kind)
-    read: Valued = value_type(**fields)
-    return read
+    value_type = next(valued for valued in get_args(Valued) if valued.kind == kind)
+    value: Valued = value_type(**fields)
+    return value
 
 
-def _row(measure: Measure, currency: str, *, is_binding: bool) -> dict[str, str]:
+def _make_row(measure: Measure, currency: str, *, is_binding: bool) -> dict[str, str]:
     value = value_text(measure.current, currency)
     if measure.original != measure.current:
         value += f" (stated: {value_text(measure.original, currency)})"
     return {
         "measure": kind_text(measure.kind) + (" (binding)" if is_binding else ""),
-        "value": (value + "".join(f" ({note})" for note in _notes(measure))).strip(),
+        "value": (value + "".join(f" ({note})" for note in _list_notes(measure))).strip(),
         "rule": f"{measure.rule}: {measure.reference}" if measure.rule else "imposed by a person",
-        "since": _time(measure.start_time) if measure.HasField("start_time") else "undated",
-        "until": _time(measure.end_time) if measure.HasField("end_time") else "",
-        "entries": _entries(measure.entries, measure.entries_omitted),
+        "since": _format_time(measure.start_time) if measure.HasField("start_time") else "undated",
+        "until": _format_time(measure.end_time) if measure.HasField("end_time") else "",
+        "entries": _format_entries(measure.entries, measure.entries_omitted),
         "id": measure.measure,
     }
 
 
-def _notes(measure: Measure) -> list[str]:
+def _list_notes(measure: Measure) -> list[str]:
     notes = ["waived"] if measure.waived else []
     notes += ["caution"] if measure.caution else []
-    notes += [f"notice until {_time(measure.notice_end_time)}"] if measure.HasField("notice_end_time") else []
+    notes += [f"notice until {_format_time(measure.notice_end_time)}"] if measure.HasField("notice_end_time") else []
     return [*notes, f"lifted by {measure.lifted}"] if measure.lifted else notes
 
 
-def _time(time: Timestamp) -> str:
+def _format_time(time: Timestamp) -> str:
     return time.ToJsonString()[:16] + "Z"
 
 
@@ -190,10 +190,10 @@ def kind_text(kind: "MeasureKind.ValueType") -> str:
 def value_text(value: MeasureValue, currency: str) -> str:
     """Return a measure's value with its unit; "" without one."""
     value_name = value.WhichOneof("value")
-    return "" if value_name is None else _TEXTS[value_name](getattr(value, value_name), currency)
+    return "" if value_name is None else _VALUE_WRITERS[value_name](getattr(value, value_name), currency)
 
 
-def _suspension(value: Any, _: str) -> str:
+def _describe_suspension(value: Any, _: str) -> str:
     if value.until_plan:
         return "until a plan of action is accepted"
     if not value.terminates:
@@ -201,38 +201,38 @@ def _suspension(value: Any, _: str) -> str:
     return f"for good, {value.exception or f'{value.notice_days} days of notice'}"
 
 
-def _deposit(value: Any, currency: str) -> str:
+def _describe_deposit(value: Any, currency: str) -> str:
     parts = [format_amount(value.amount_minor, currency)] if value.amount_minor or not value.ppm else []
     parts += [f"{value.ppm / 10_000:g} % of sales in {format_count(value.days, 'day')}"] if value.ppm else []
     return " or ".join(parts)
 
 
-def _paid_ahead(value: Any, currency: str) -> str:
+def _describe_paid_ahead(value: Any, currency: str) -> str:
     least, most = format_amount(value.value_minor, currency), format_amount(value.at_most_minor, currency)
     share = f" and {value.ppm / 10_000:g} % of the settled value" if value.ppm else ""
     return f"{least}{share}, at most {most}, on orders younger than {format_count(value.days, 'day')}"
 
 
-def _of_category(product_category: str) -> str:
+def _describe_category(product_category: str) -> str:
     return f" of {product_category}" if product_category else ""
 
 
-def _entries(entries: Any, omitted: int) -> str:
+def _format_entries(entries: Any, omitted: int) -> str:
     more = len(entries) - MAX_ENTRIES + omitted
     return " ".join(entries[:MAX_ENTRIES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-_TEXTS: dict[str, Callable[[Any, str], str]] = {
-    "deposit": _deposit,
+_VALUE_WRITERS: dict[str, Callable[[Any, str], str]] = {
+    "deposit": _describe_deposit,
     "settlement_hold": lambda stated, _: format_count(stated.days, "day"),
     "delivery_hold": lambda stated, _: f"{format_count(stated.days, 'day')} after the delivery",
-    "paid_ahead_limit": _paid_ahead,
+    "paid_ahead_limit": _describe_paid_ahead,
     "rolling_reserve": lambda stated, _: f"{stated.ppm / 10_000:g} % for {format_count(stated.days, 'day')}",
     "value_cap": lambda stated, currency: (
-        f"{format_amount(stated.value_minor, currency)} a day{_of_category(stated.product_category)}"
+        f"{format_amount(stated.value_minor, currency)} a day{_describe_category(stated.product_category)}"
     ),
-    "listing_cap": lambda stated, _: f"{stated.listings:,}{_of_category(stated.product_category)}",
-    "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_of_category(stated.product_category)}",
+    "listing_cap": lambda stated, _: f"{stated.listings:,}{_describe_category(stated.product_category)}",
+    "intake_cap": lambda stated, _: f"{stated.new_listings:,} a day{_describe_category(stated.product_category)}",
     "waiver": lambda stated, _: kind_text(stated.waives),
-    "suspension": _suspension,
+    "suspension": _describe_suspension,
 }

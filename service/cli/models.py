@@ -1,6 +1,5 @@
 import getpass
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +37,9 @@ def list_models(
         if history:
             rows = [_make_model_move_row(move, output) for move in models.list_model_moves()]
         else:
-            rows = [_model_row(model, output) for model in models.list_models()]
+            rows = [_make_model_row(model, output) for model in models.list_models()]
     if not rows and server is None and output is Format.TABLE:
-        say(_describe_empty(load().registry))
+        say(_describe_empty_registry(load().registry))
     else:
         emit(rows, output)
 
@@ -68,9 +67,9 @@ def show(
     With --against it shows where two models differ, and their evaluations side by side.
     """
     options = {"--against": against is not None, "--card": card, "--report": report is not None}
-    given_options = [name for name, is_stated in options.items() if is_stated]
-    if len(given_options) > 1:
-        raise invalid(given_options[1], f"does not belong to {given_options[0]}; leave out one of them")
+    stated_options = [name for name, is_stated in options.items() if is_stated]
+    if len(stated_options) > 1:
+        raise invalid(stated_options[1], f"does not belong to {stated_options[0]}; leave out one of them")
     with _open_models(server) as models:
         if against is not None:
             _show_differences(models.diff_models(model, against), output)
@@ -94,7 +93,7 @@ def show(
         "certificate": f"{certificate['algorithm']}, {certificate['trees']} trees",
         "promises_given_up": list(shown_model.promises_given_up),
         "gates": shown_model.gates,
-        **{f"gate {gate.gate}": _gate_text(gate.ok, gate.hard, gate.text) for gate in shown_model.gate_results},
+        **{f"gate {gate.gate}": _describe_gate(gate.ok, gate.hard, gate.text) for gate in shown_model.gate_results},
         "report": shown_model.has_report,
         "features": list(shown_model.features),
     }
@@ -175,7 +174,7 @@ def rollback(reason: Reason, actor: Operator = "", server: Server = None) -> Non
     _report_champion(rolled_back.champion)
 
 
-class _Local(Models):
+class _LocalModels(Models):
     def __init__(self, registry: "Registry") -> None:
         from service.api.servicers.model import ModelServicer
 
@@ -193,18 +192,18 @@ def _open_models(server: str | None) -> Iterator[Models]:
     if server is None:
         registry = open_registry(settings)
         try:
-            yield _Local(registry)
+            yield _LocalModels(registry)
         except ModelNotFound as error:
             if registry.digests():
                 raise
             problem = error.message.partition(";")[0]
-            raise ModelNotFound(f"{problem}. {_describe_empty(settings.registry)}", error.metadata) from None
+            raise ModelNotFound(f"{problem}. {_describe_empty_registry(settings.registry)}", error.metadata) from None
         return
     with connect(settings, server) as client:
         yield client
 
 
-def _describe_empty(registry: object) -> str:
+def _describe_empty_registry(registry: object) -> str:
     return f"No model in {registry}. For the models of a running server add --server ADDRESS."
 
 
@@ -212,7 +211,7 @@ def _report_champion(champion: str) -> None:
     say(f"champion is now {champion.rpartition('/')[2][:12]}")
 
 
-def _model_row(model: messages.Model, output: Format) -> dict[str, Any]:
+def _make_model_row(model: messages.Model, output: Format) -> dict[str, Any]:
     row = row_of(model, "digest aliases study auc=figures ledger_as_of entries=ledger_entries gates state=damaged")
     auc = row["auc"].get("auc")
     row |= {
@@ -251,7 +250,7 @@ def _shorten_digest(value: str) -> str:
     return value[:12] if len(value) == 64 or "." in value else value
 
 
-def _gate_text(ok: bool, hard: bool, text: str) -> str:
+def _describe_gate(ok: bool, hard: bool, text: str) -> str:
     return f"{'ok' if ok else 'failed' if hard else 'failed, advisory'}: {text}"
 
 
@@ -298,18 +297,18 @@ def compare_plainly(figures: Mapping[str, Any]) -> list[str]:
         return []
     others = []
     for name in (name for name in _COMPARED if f"judged_auc_{name}" in figures):
-        apart = figures[f"judged_difference_to_{name}"]
-        doubt = ", not told apart" if apart["low"] <= 0 <= apart["high"] else ""
+        difference = figures[f"judged_difference_to_{name}"]
+        doubt = ", not told apart" if difference["low"] <= 0 <= difference["high"] else ""
         share = figures[f"judged_auc_{name}"]["value"] * 100
         others.append(f"{_COMPARED[name]} {share:.0f} %{doubt}")
     ranks = f"the model ranks a bad seller below a good one in {auc * 100:.0f} % of pairs ({'; '.join(others)})."
     if figures["judged_by"] != "pairs at equal volume":
         return [f"Among sellers of one day {ranks}"]
     all_pairs, rule = (figures[name]["value"] for name in ("auc", "auc_points_rule"))
-    everybody = f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %."
+    sentence_of_all = f"Among all sellers: {all_pairs * 100:.0f} %, a points rule {rule * 100:.0f} %."
     if figures["auc_window_volume"]["low"] > 0.5:
-        everybody += " There sales decide much: who sells more is reported more."
-    return [f"Among sellers of like sales {ranks}", everybody]
+        sentence_of_all += " There sales decide much: who sells more is reported more."
+    return [f"Among sellers of like sales {ranks}", sentence_of_all]
 
 
 _INTERVAL = {"value", "low", "high"}
@@ -321,11 +320,11 @@ def format_estimates(row: Mapping[str, Any]) -> dict[str, Any]:
     An estimate is a table of value, low and high; unknown numbers become dashes.
     """
 
-    def spell(interval: Mapping[str, float | None]) -> str:
+    def format_interval(interval: Mapping[str, float | None]) -> str:
         value, low, high = ("-" if interval[n] is None else f"{interval[n]:.4f}" for n in ("value", "low", "high"))
         return f"{value} ({low} to {high})"
 
-    return {k: spell(v) if isinstance(v, Mapping) and v.keys() == _INTERVAL else v for k, v in row.items()}
+    return {k: format_interval(v) if isinstance(v, Mapping) and v.keys() == _INTERVAL else v for k, v in row.items()}
 
 
 def login_name() -> str:
@@ -334,8 +333,3 @@ def login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return "unnamed"
-
-
-def now_micros() -> int:
-    """Return the present in microseconds since 1970."""
-    return time.time_ns() // 1000

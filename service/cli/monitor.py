@@ -75,7 +75,7 @@ def _show_report(report: "MonitorReport", output: Format) -> None:
     bases = {"matured": row["matured"], **{f"  {n}": t for n, t in row["tiers"].items()}}
     emit(
         [
-            _calibration_row(name, calibration)
+            _make_calibration_row(name, calibration)
             for name, calibration in bases.items()
             if calibration["rows"] or calibration["why_not"]
         ],
@@ -83,7 +83,7 @@ def _show_report(report: "MonitorReport", output: Format) -> None:
     )
 
 
-def _calibration_row(name: str, finding: dict[str, Any]) -> dict[str, Any]:
+def _make_calibration_row(name: str, finding: dict[str, Any]) -> dict[str, Any]:
     ratio = finding["ratio"]
     ratio_text = f"{ratio['value']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else finding["why_not"]
     return {

@@ -10,11 +10,11 @@ import typer
 from scoring.base.enums import LinkKind, Source
 from scoring.base.errors import invalid
 from sellertrust.v1.network_service_pb2 import ExportCaseRequest, ListRingsResponse
-from service.cli.common import client, parse_option
+from service.cli.common import open_client, parse_option
 from service.cli.options import Actor, Marketplace, Reason
 from service.cli.output import Format, Output, emit, emit_one, write
 from service.cli.proposals import propose
-from service.cli.rows import dict_of, plain_of, row_of
+from service.cli.rows import dict_of, row_of, row_of_all_fields
 from service.settings import load
 
 KEY_FILE = "link-key"
@@ -35,10 +35,10 @@ def digest_command(
     settings = load()
     word = parse_option("KIND", LinkKind, kind).name.lower()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    key, where = load_or_make_key(settings.data_dir / KEY_FILE), marketplace or settings.marketplace
+    key, market = load_or_make_key(settings.data_dir / KEY_FILE), marketplace or settings.marketplace
     for line in sys.stdin:
         if plain := "".join(unicodedata.normalize("NFKC", line).casefold().replace("-", "").split()):
-            write(hmac.new(key, "\x1f".join((where, word, plain)).encode(), sha256).hexdigest() + "\n")
+            write(hmac.new(key, "\x1f".join((market, word, plain)).encode(), sha256).hexdigest() + "\n")
 
 
 def show_command(
@@ -55,11 +55,11 @@ def show_command(
     for name, value in {"--steps": steps, "--picture": picture}.items():
         if value is not None and not seller:
             raise invalid(name, "belongs to SELLER; name one, or leave it out")
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if not seller:
-            _show_rings(connection.list_rings(where), output)
+            _show_rings(connection.list_rings(market), output)
             return
-        network = connection.get_seller_network(where, seller, steps=steps or DEFAULT_STEPS)
+        network = connection.get_seller_network(market, seller, steps=steps or DEFAULT_STEPS)
     if picture is not None:
         from service.pictures import draw_network
 
@@ -67,7 +67,7 @@ def show_command(
     if output is Format.JSON:
         emit_one(dict_of(network), output)
         return
-    emit([row_of(one, "seller steps violation suspended") for one in network.sellers], output)
+    emit([row_of(seller, "seller steps violation suspended") for seller in network.sellers], output)
     for certificate in network.certificates:
         fields = "case sellers kinds=link_kinds strength_ppm from=start_time to=end_time accounts entries"
         emit_one(row_of(certificate, fields), output)
@@ -80,7 +80,7 @@ def _show_rings(response: ListRingsResponse, output: Format) -> None:
     emit([row_of(ring, "size core violators joined settled_minor sellers") for ring in response.rings], output)
     for rows in (response.months, response.precisions):
         if rows:
-            emit([plain_of(row) for row in rows], output)
+            emit([row_of_all_fields(row) for row in rows], output)
 
 
 def export_command(
@@ -100,10 +100,10 @@ def export_command(
     from sellertrust.v1 import entry_pb2
 
     source = parse_option("--authority", Source, authority)
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         request = ExportCaseRequest(
-            parent=marketplace_name(where),
-            sellers=[seller_name(where, seller) for seller in sellers],
+            parent=marketplace_name(market),
+            sellers=[seller_name(market, seller) for seller in sellers],
             authority=entry_pb2.Source.ValueType(source),
             legal_basis=legal_basis,
             actor=actor,

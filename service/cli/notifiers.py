@@ -3,7 +3,7 @@ from typing import Annotated, Any
 import typer
 
 from sellertrust.v1.review_service_pb2 import Notifier
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import KnownTime, Limit, Marketplace, ObserveTime
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one
 from service.cli.rows import row_of
@@ -31,16 +31,16 @@ def show_notifiers(
     They are in the order of their ids, with the outcomes of their reports.
     """
     times: dict[str, Any] = {"observe_time": observe_time, "known_time": known_time}
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if notifier:
-            emit_one(_row(connection.get_notifier(where, notifier, **times)), output)
+            emit_one(_make_row(connection.get_notifier(market, notifier, **times)), output)
             return
-        notifiers = connection.list_notifiers(where, page_size=min(limit + 1, 1000), **times)
-        rows = [_row(one) for one in cut_to_limit(limit, notifiers)]
+        notifiers = connection.list_notifiers(market, page_size=min(limit + 1, 1000), **times)
+        rows = [_make_row(one) for one in cut_to_limit(limit, notifiers)]
     emit(rows, output, COLUMNS)
 
 
-def _row(notifier: Notifier) -> dict[str, Any]:
+def _make_row(notifier: Notifier) -> dict[str, Any]:
     row = row_of(notifier, FIELDS)
     shares = [*row][-4:]
     return row | {name: round(row[name], 3) if row["reliability"] is not None else None for name in shares}

@@ -10,23 +10,23 @@ from scoring.base.errors import invalid
 from scoring.base.time import MAX_TIME, parse_time
 from scoring.entries.field_types import ID_FORM, is_id
 
-MOST = 1_000_000
+MAX_LIMIT = 1_000_000
 
 
 def require_id(parameter: typer.CallbackParam, value: Any) -> Any:
     """Refuse an id, or one of several, that is no id; return the value."""
     for text in value if isinstance(value, list) else [value]:
         if text is not None and not is_id(text):
-            raise invalid(_name_of(parameter), f"must be {ID_FORM}, and is {text!r}")
+            raise invalid(_name_parameter(parameter), f"must be {ID_FORM}, and is {text!r}")
     return value
 
 
 def require_folder_of(parameter: typer.CallbackParam, file: Path | None) -> Path | None:
     """Refuse a file to write if its folder is missing, or if it is a folder itself."""
     if file is not None and not file.parent.is_dir():
-        raise invalid(_name_of(parameter), f"{file} cannot be written: there is no folder {file.parent}")
+        raise invalid(_name_parameter(parameter), f"{file} cannot be written: there is no folder {file.parent}")
     if file is not None and file.is_dir():
-        raise invalid(_name_of(parameter), f"{file} is a folder; name a file in it")
+        raise invalid(_name_parameter(parameter), f"{file} is a folder; name a file in it")
     return file
 
 
@@ -55,7 +55,7 @@ def time_option(name: str, help: str) -> Any:  # noqa: A002 as Typer calls it
     return typer.Option(name, metavar="T", help=help, parser=parse)
 
 
-def _name_of(parameter: typer.CallbackParam) -> str:
+def _name_parameter(parameter: typer.CallbackParam) -> str:
     name = parameter.opts[0]
     return name if name.startswith("--") else name.upper()
 
@@ -75,7 +75,7 @@ KnownTime = Annotated[datetime | None, time_option("--known-time", "With the kno
 Server = Annotated[
     str | None, typer.Option("--server", metavar="ADDRESS", help="Ask this server; default: read the files here.")
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, help="Show at most so many.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="Show at most so many.")]
 
 Seller = Annotated[str, typer.Argument(metavar="SELLER", callback=require_id, help="Id of the seller.")]
 OfSeller = Annotated[str | None, typer.Option("--seller", callback=require_id, help="Only this seller's.")]

@@ -96,10 +96,10 @@ class Format(StrEnum):
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the data on stdout.")]
 
-FOLDED = 24
+FOLDED_WIDTH = 24
 GAP = 2
 
-_BY_STATUS = {  # by name, so that commands without a server do not load gRPC
+_EXIT_CODES_BY_STATUS = {  # by name, so that commands without a server do not load gRPC
     "INVALID_ARGUMENT": Exit.USAGE,
     "NOT_FOUND": Exit.NOT_FOUND,
     "ALREADY_EXISTS": Exit.REFUSED,
@@ -112,7 +112,7 @@ _BY_STATUS = {  # by name, so that commands without a server do not load gRPC
 }
 
 
-_OF_CONFIGURATION = (ConfigurationWrong, ArtifactRefused, PolicyRefused, LedgerVersionUnknown)
+_CONFIGURATION_ERRORS = (ConfigurationWrong, ArtifactRefused, PolicyRefused, LedgerVersionUnknown)
 
 
 def exit_code(error: Exception) -> Exit:
@@ -122,10 +122,10 @@ def exit_code(error: Exception) -> Exit:
     """
     status = getattr(getattr(error, "code", None), "name", None)
     if status is not None:
-        return _BY_STATUS.get(status, Exit.UNFORESEEN)
+        return _EXIT_CODES_BY_STATUS.get(status, Exit.UNFORESEEN)
     if not isinstance(error, SellertrustError):
         return Exit.UNFORESEEN
-    if isinstance(error, _OF_CONFIGURATION):
+    if isinstance(error, _CONFIGURATION_ERRORS):
         return Exit.CONFIGURATION
     if isinstance(error, ProcessEnded | SourceUnavailable):
         return Exit.UNAVAILABLE
@@ -133,7 +133,7 @@ def exit_code(error: Exception) -> Exit:
 
     from service.contract.statuses import code_of
 
-    return _BY_STATUS.get(code_pb2.Code.Name(code_of(error)), Exit.REFUSED)
+    return _EXIT_CODES_BY_STATUS.get(code_pb2.Code.Name(code_of(error)), Exit.REFUSED)
 
 
 EXTRAS = {
@@ -233,30 +233,30 @@ def emit(
 
     fields = list(dict.fromkeys(name for row in rows for name in row))
     wanted = [*columns] or [Column(name) for name in fields]
-    columns_shown = wanted[: _count_fitting(wanted, rows)]
+    columns_shown = wanted[: _count_fitting_columns(wanted, rows)]
     cells = [[column.cell(row) for row in rows] for column in columns_shown]
     table = Table(box=None, pad_edge=False)
     for column, values in zip(columns_shown, cells, strict=True):
         numeric = all(isinstance(value, int | float) or value is None for value in values)
         table.add_column(column.heading, justify="right" if numeric else "left", overflow="fold")
     for row in zip(*cells, strict=True):
-        table.add_row(*map(_cell_text, row))
+        table.add_row(*map(_format_cell, row))
     print_table(table)
     if hidden := [name for name in fields if not any(name in column.field_names for column in columns_shown)]:
         say(wrap_line(f"not shown: {', '.join(hidden)}; show them with -o json", sys.stderr).rstrip("\n"))
 
 
-def _cell_text(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if value is None else str(value)
 
 
-def _count_fitting(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
+def _count_fitting_columns(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
     available, width = terminal_width(), 0
     for number, column in enumerate(columns):
-        longest = max(len(_cell_text(value)) for value in (column.heading, *map(column.cell, rows)))
-        width += min(longest, max(FOLDED, len(column.heading))) + GAP * bool(number)
+        longest = max(len(_format_cell(value)) for value in (column.heading, *map(column.cell, rows)))
+        width += min(longest, max(FOLDED_WIDTH, len(column.heading))) + GAP * bool(number)
         if width > available:
             return max(number, 1)
     return len(columns)

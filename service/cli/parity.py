@@ -26,12 +26,12 @@ def count_differing_rows(settings: Settings, marketplace: str, sample: "Training
         cut = ledger.cut()
         for seller, day, x in zip(sample.sellers, sample.days, sample.x, strict=True):
             table, _ = ledger.facts.table(marketplace, [seller], cut)
-            differing += _inputs_of(table, seller, day, sample.study).tobytes() != x.tobytes()
+            differing += _compute_inputs(table, seller, day, sample.study).tobytes() != x.tobytes()
     return differing
 
 
-def _inputs_of(table: FactTable, seller: str, day: int, study: "Study") -> Floats:
+def _compute_inputs(table: FactTable, seller: str, day: int, study: "Study") -> Floats:
     facts = resolve_as_reported([seller], table, day * DAY).view().facts
     attributes = attributes_of(table.rows, facts.identity_row.tolist())
-    found: Floats = matrix(Folder(study.constants).fold(facts), study.features, attributes)[0]
-    return found
+    inputs: Floats = matrix(Folder(study.constants).fold(facts), study.features, attributes)[0]
+    return inputs

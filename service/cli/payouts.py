@@ -13,7 +13,7 @@ from scoring.base.time import parse_time
 from scoring.entries.field_types import FLAG, is_id, parse_word
 from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.measure_service_pb2 import EvaluatePayoutRequest, EvaluatePayoutResponse
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Marketplace
 from service.cli.output import Column, Format, Output, emit, format_count, say
 from service.cli.progress import StepProgress
@@ -48,22 +48,22 @@ def payouts(
     the orders above it get. Pay them in this order.
     """
     orders = _read_orders(file)
-    is_stated = any(AHEAD in fields for _, _, fields in orders)
+    are_amounts_ahead_stated = any(AHEAD in fields for _, _, fields in orders)
     rows, ahead = [], Counter[str]()
-    with client(marketplace) as (connection, where), StepProgress() as progress:
+    with open_client(marketplace) as (connection, market), StepProgress() as progress:
         for line, name, fields in orders:
             seller = fields["seller"]
-            ahead_of_order: dict[str, Any] = {} if is_stated else {AHEAD: ahead[seller]}
+            ahead_of_order: dict[str, Any] = {} if are_amounts_ahead_stated else {AHEAD: ahead[seller]}
             try:
-                payout = connection.evaluate_payout(where, **fields, **ahead_of_order)
+                payout = connection.evaluate_payout(market, **fields, **ahead_of_order)
             except SellertrustCallError as error:
                 error.message = f"line {line}{', ' if error.fields else ': '}{error.message}"
                 error.fields = [(f"line {line}, {path}", description) for path, description in error.fields]
                 raise
             ahead[seller] += payout.paid_ahead_minor
-            rows.append(_row(name, seller, payout, is_delivered=fields.get("delivered", False)))
+            rows.append(_make_row(name, seller, payout, is_delivered=fields.get("delivered", False)))
             progress("payouts", len(rows), len(orders))
-    emit(rows if output is Format.JSON else [_in_units(row) for row in rows], output, COLUMNS)
+    emit(rows if output is Format.JSON else [_format_amounts(row) for row in rows], output, COLUMNS)
     if output is Format.TABLE:
         say(
             f"{format_count(len(rows), 'order')}; paid_out is the sum by today, next the next payout if nothing happens"
@@ -73,7 +73,7 @@ def payouts(
 COLUMNS = [Column(name) for name in ("order", "seller", "paid_out", "held", "next", "why")]
 
 
-def _row(order: str, seller: str, response: EvaluatePayoutResponse, *, is_delivered: bool) -> dict[str, Any]:
+def _make_row(order: str, seller: str, response: EvaluatePayoutResponse, *, is_delivered: bool) -> dict[str, Any]:
     return {
         "order": order,
         "seller": seller,
@@ -86,7 +86,7 @@ def _row(order: str, seller: str, response: EvaluatePayoutResponse, *, is_delive
     }
 
 
-def _in_units(row: dict[str, Any]) -> dict[str, Any]:
+def _format_amounts(row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: format_amount(row[name], row["currency"]) for name in ("paid_out", "drawn", "held")}
 
 

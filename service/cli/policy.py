@@ -58,14 +58,14 @@ def _show_oddities(policy: "ReadPolicy", output: Format, *, is_strict: bool) -> 
     from scoring.policy.checking import find_oddities
     from scoring.policy.space import build_space
 
-    odd = find_oddities(policy)
-    if odd or output is Format.JSON:
-        emit([{"finding": one.kind, "rule": one.rule, "text": one.text} for one in odd], output)
+    oddities = find_oddities(policy)
+    if oddities or output is Format.JSON:
+        emit([{"finding": oddity.kind, "rule": oddity.rule, "text": oddity.text} for oddity in oddities], output)
     rules = format_count(sum(not rule.secures for rule in policy.rule_book.rules), "rule")
     cells = format_count(len([*build_space(policy).cells()]), "situation")
     say(f"the policy {policy.name} version {policy.version} is sound: {rules}, {cells}, digest {policy.digest[:12]}")
-    if odd and is_strict:
-        say(f"error: {format_count(len(odd), 'finding')}, and --strict allows none")
+    if oddities and is_strict:
+        say(f"error: {format_count(len(oddities), 'finding')}, and --strict allows none")
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -77,39 +77,40 @@ def _show_differences(old: "ReadPolicy", new: "ReadPolicy", output: Format) -> N
     with_example = [change for change in changes if change.example is not None]
     if output is Format.JSON:
         rows = [
-            {"where": one.where, "changes": "; ".join(one.aspects()), "example": str(one.example)}
-            for one in with_example
+            {"where": change.where, "changes": "; ".join(change.aspects()), "example": str(change.example)}
+            for change in with_example
         ]
         emit(rows, output)
     else:
         _print_changes(with_example)
-    parts: dict[str, list[str]] = {}
+    texts_by_part: dict[str, list[str]] = {}
     for text in list_value_changes(old, new):
-        path = text.partition(" ")[0]
-        parts.setdefault(path if output is Format.JSON else ".".join(path.split(".")[:2]), []).append(text)
-    for part, texts in parts.items():
+        value_path = text.partition(" ")[0]
+        part = value_path if output is Format.JSON else ".".join(value_path.split(".")[:2])
+        texts_by_part.setdefault(part, []).append(text)
+    for part, texts in texts_by_part.items():
         count_text = f"{len(texts):,} values of {part}, such as " if len(texts) > 1 else ""
         say(f"changed: {count_text}{texts[0]}")
-    versions = [f"{one.name} version {one.version} ({one.digest[:12]})" for one in (old, new)]
+    versions = [f"{policy.name} version {policy.version} ({policy.digest[:12]})" for policy in (old, new)]
     say(f"{format_count(len(with_example), 'situation')} of {versions[0]} changed by {versions[1]}")
     if others := len(changes) - len(with_example):
         say(f"{others:,} more changed, without an example: incidents of at most two violations were tried")
 
 
 def _print_changes(changes: Sequence["CellChange"]) -> None:
+    """Print together the aspects, such as `tier`, that change in the same situations."""
     situations: dict[str, dict[str, list[int]]] = {}
-    for number, one in enumerate(changes):
-        for text in one.aspects():
+    for number, cell_change in enumerate(changes):
+        for text in cell_change.aspects():
             aspect, _, change = text.partition(" ")
             situations.setdefault(aspect, {}).setdefault(change, []).append(number)
-    together: dict[frozenset[int], list[str]] = {}
+    aspects_by_situations: dict[frozenset[int], list[str]] = {}
     for aspect, by_change in situations.items():
-        together.setdefault(frozenset(number for numbers in by_change.values() for number in numbers), []).append(
-            aspect
-        )
-    for numbers, aspects in sorted(together.items(), key=lambda group: -len(group[0])):
-        commonest = max(situations[aspects[0]].values(), key=len)
-        first = min((changes[number] for number in commonest), key=_is_by_override)
+        numbers_of_aspect = frozenset(number for numbers in by_change.values() for number in numbers)
+        aspects_by_situations.setdefault(numbers_of_aspect, []).append(aspect)
+    for numbers, aspects in sorted(aspects_by_situations.items(), key=lambda group: -len(group[0])):
+        most_frequent = max(situations[aspects[0]].values(), key=len)
+        first = min((changes[number] for number in most_frequent), key=_is_by_override)
         lines = [
             f"{format_count(len(numbers), 'situation')}: {'; '.join(_describe_aspect(a, situations[a]) for a in aspects)}",
             f"  {'such as' if len(numbers) > 1 else 'with'} {first.where}",
@@ -125,7 +126,7 @@ def _is_by_override(change: "CellChange") -> bool:
 def _describe_aspect(aspect: str, by_change: dict[str, list[int]]) -> str:
     if len(by_change) == 1:
         return f"{aspect} {next(iter(by_change))}"
-    ordered = sorted(by_change.items(), key=lambda one: -len(one[1]))
+    ordered = sorted(by_change.items(), key=lambda group: -len(group[1]))
     values_text = ", ".join(f"{change} ({len(numbers):,})" for change, numbers in ordered[:VALUES_SHOWN])
     hidden_count = len(ordered) - VALUES_SHOWN
     return f"{aspect} {values_text}" + (
@@ -139,8 +140,8 @@ def _run_cases(policy: "ReadPolicy", file: Path) -> None:
 
     outcomes = run_cases(policy, read_policy_cases(file))
     failed = [outcome for outcome in outcomes if outcome.faults]
-    for one in failed:
-        say(f"{one.name}: {'; '.join(one.faults)}")
+    for outcome in failed:
+        say(f"{outcome.name}: {'; '.join(outcome.faults)}")
     say(f"{format_count(len(outcomes) - len(failed), 'case')} of {len(outcomes):,} hold")
     if failed:
         say(f"error: {format_count(len(failed), 'case')} failed")

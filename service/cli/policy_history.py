@@ -12,7 +12,7 @@ from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.names import policy_name
 from sellertrust.v1.policy_service_pb2 import AcceptedLoss, CommitPolicyRequest, ImmediateGround, PolicyMove
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.models import login_name, move_row
 from service.cli.options import Assumptions, Expected, Moves, Operator, Policy, Propose, Reason
 from service.cli.output import Format, Output, emit, emit_one, format_count, say, write
@@ -64,9 +64,9 @@ def commit(
 
     new_policy, who = read_policy(policy), actor or login_name()
     assumed = "" if assumptions is None else read_assumptions_text(assumptions)
-    losses = _read_losses(accept_loss or [], new_policy.rule_book.currency)
+    losses = _parse_losses(accept_loss or [], new_policy.rule_book.currency)
     ground = ImmediateGround.Value(f"IMMEDIATE_GROUND_{(immediate.value if immediate else 'unspecified').upper()}")
-    with client() as (connection, _):
+    with open_client() as (connection, _):
         replaced = connection.get_policy(expected or "head").policy
         if proposes:
             request = CommitPolicyRequest(
@@ -75,7 +75,7 @@ def commit(
                 actor=who,
                 reason=reason,
                 assumptions=assumed,
-                accepted_losses=[AcceptedLoss(verdict=name, sum_minor=sum_) for name, sum_ in losses.items()],
+                accepted_losses=[AcceptedLoss(verdict=name, sum_minor=sum_text) for name, sum_text in losses.items()],
                 immediate=ground,
             )
             propose(connection, request, actor=who, reason=reason, output=output)
@@ -91,20 +91,22 @@ def commit(
                 immediate=ground,
             )
         except SellertrustCallError as error:
-            if remedy := _list_accepting(error.metadata.get("losses", ""), new_policy.rule_book.currency):
+            if remedy := _list_accepting_options(error.metadata.get("losses", ""), new_policy.rule_book.currency):
                 error.add_note(f"if you accept it, add {remedy}")
             raise
-    _report(response.move, response.serving_digest, output, new_policy.rule_book.currency)
+    _report_move(response.move, response.serving_digest, output, new_policy.rule_book.currency)
     days = max(new_policy.notice_days, parse_policy_text(replaced.text, was_committed=True).notice_days)
     if days and not ground:
         say(f"tiers, reviews and listings that it makes stricter wait {format_count(days, 'day')}; all else acts now")
         say("`policy preview` counts these sellers; `statements FOLDER --notices` writes a letter to each")
 
 
-def _list_accepting(losses: str, currency: str) -> str:
+def _list_accepting_options(losses: str, currency: str) -> str:
     pairs = (loss.split("=") for loss in losses.split())
     return " ".join(
-        f"--accept-loss '{name}={format_amount(int(sum_), currency)}'" for name, sum_ in pairs if sum_ != "any"
+        f"--accept-loss '{name}={format_amount(int(sum_text), currency)}'"
+        for name, sum_text in pairs
+        if sum_text != "any"
     )
 
 
@@ -113,10 +115,10 @@ def rollback(reason: Reason, actor: Operator = "", expected: Expected = None, ou
 
     Servers follow within a second. Only a commit brings back what a rollback removed.
     """
-    with client() as (connection, _):
+    with open_client() as (connection, _):
         digest = connection.get_policy(expected).policy.digest if expected else None
         response = connection.rollback_policy(actor=actor or login_name(), reason=reason, policy=digest)
-        _report(response.move, response.serving_digest, output, _find_currency(connection, response.move))
+        _report_move(response.move, response.serving_digest, output, _find_currency(connection, response.move))
 
 
 def show(
@@ -132,7 +134,7 @@ def show(
     """
     if history and policy != "head":
         raise invalid("--history", "lists every policy; leave out POLICY, or --history")
-    with client() as (connection, _):
+    with open_client() as (connection, _):
         if history:
             rows = [
                 _make_policy_move_row(move, output, _find_currency(connection, move))
@@ -168,7 +170,7 @@ def _read_currency(text: str) -> str:
     return str(tomllib.loads(text).get("currency", ""))
 
 
-def _report(move: PolicyMove, serving: str, output: Format, currency: str = "") -> None:
+def _report_move(move: PolicyMove, serving: str, output: Format, currency: str = "") -> None:
     emit_one(_make_policy_move_row(move, output, currency), output)
     digest = move.policy.rpartition("/")[2]
     say(
@@ -196,16 +198,16 @@ def _describe_losses(losses: Iterable[AcceptedLoss], currency: str = "") -> str:
     )
 
 
-def _read_losses(words: list[str], currency: str) -> dict[str, int]:
+def _parse_losses(texts: list[str], currency: str) -> dict[str, int]:
     losses = {}
-    for text in words:
-        verdict, _, sum_ = text.partition("=")
+    for text in texts:
+        verdict, _, sum_text = text.partition("=")
         if not verdict:
             raise invalid("--accept-loss", f"{text!r} names no verdict. Write VERDICT=SUM.")
         if verdict in losses:
             raise invalid("--accept-loss", "names a verdict twice; state each with one sum")
         try:
-            losses[verdict] = parse_amount(sum_, currency)
+            losses[verdict] = parse_amount(sum_text, currency)
         except ValueError as error:
             raise invalid("--accept-loss", f"{verdict}: {error}") from None
     return losses

@@ -50,7 +50,7 @@ def preview(
     terms. It changes nothing.
     """
     from service.policy.policy_file import read_policy
-    from service.policy.preview import preview as look
+    from service.policy.preview import preview as run_preview
 
     # A server on the same machine goes first.
     os.nice(10)
@@ -60,10 +60,12 @@ def preview(
         places = [marketplace] if marketplace else ledger.sellers.list_marketplaces()
         with StepProgress() as progress:
             if output is Format.TABLE:
-                _print_sample(question, look(ledger, places, replace(question, max_violations=0), progress, SAMPLE))
-            result = look(ledger, places, question, progress)
+                _print_sample(
+                    question, run_preview(ledger, places, replace(question, max_violations=0), progress, SAMPLE)
+                )
+            result = run_preview(ledger, places, question, progress)
     if output is Format.JSON:
-        emit_one(_preview_as_json(question, result), output)
+        emit_one(_describe_preview(question, result), output)
     else:
         _print_preview(question, result)
 
@@ -100,10 +102,10 @@ def _print_sample(question: "Question", result: "Preview") -> None:
         emit(_list_segments(question, result, result.recorded / max(result.sellers, 1)), Format.TABLE)
 
 
-def _list_segments(question: "Question", result: "Preview", times: float = 1) -> list[dict[str, Any]]:
+def _list_segments(question: "Question", result: "Preview", factor: float = 1) -> list[dict[str, Any]]:
     currency, rows = question.currency, []
     for kind, name, counts in result.segment_rows():
-        scaled = {total: round(count * times) for total, count in counts.items()}
+        scaled = {total: round(count * factor) for total, count in counts.items()}
         pairs = {total: (scaled.pop(f"{total}_before"), scaled.pop(f"{total}_after")) for total in ("held", "deposits")}
         row = {"by": kind, "segment": name, **scaled}
         if currency:
@@ -124,7 +126,7 @@ def _print_preview(question: "Question", result: "Preview") -> None:
     if result.partly_valued:
         sold = format_count(result.partly_valued, "seller")
         say(f"{sold} with orders without a value in {question.currency}, which the sums leave out")
-    as_json = _preview_as_json(question, result)
+    as_json = _describe_preview(question, result)
     as_json["segments"] = _list_segments(question, result)
     for name in _TABLES:
         if rows := as_json[name]:
@@ -142,7 +144,7 @@ def _print_preview(question: "Question", result: "Preview") -> None:
     say(f"of {good} without one since {since}, {result.hurt:,} would have had stricter terms")
 
 
-def _preview_as_json(question: "Question", result: "Preview") -> dict[str, Any]:
+def _describe_preview(question: "Question", result: "Preview") -> dict[str, Any]:
     before, after = (
         {"policy": policy.name, "version": policy.version, "digest": policy.digest} for policy in question.policies()
     )

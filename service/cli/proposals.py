@@ -15,7 +15,7 @@ from sellertrust.proposals import Proposable
 from sellertrust.v1.network_service_pb2 import ExportCaseResponse
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Actor, Limit, Marketplace, Reason
 from service.cli.output import Column, Format, Output, cut_to_limit, emit, emit_one, format_count, say
 from service.cli.rows import dict_of, row_of
@@ -52,12 +52,12 @@ def show(
     """
     if proposal and models:
         raise invalid("--models", "lists proposals; leave out PROPOSAL, or --models")
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if proposal:
-            emit_one(_proposal_row(connection.get_proposal(_full_name(proposal, where)), output), output)
+            emit_one(_make_row(connection.get_proposal(_full_name(proposal, market)), output), output)
             return
-        proposals = connection.list_proposals("" if models else where, page_size=min(limit + 1, 1000))
-        rows = [_proposal_row(one, output) for one in cut_to_limit(limit, proposals)]
+        proposals = connection.list_proposals("" if models else market, page_size=min(limit + 1, 1000))
+        rows = [_make_row(listed, output) for listed in cut_to_limit(limit, proposals)]
     emit(rows, output, [Column(name) for name in _SUMMARY])
 
 
@@ -82,15 +82,15 @@ def decide(
         raise invalid(
             "--digest", "must be the digest that `sellertrust proposal show` shows, or at least 12 digits of it"
         )
-    with client(marketplace) as (connection, where):
-        name = _full_name(proposal, where)
+    with open_client(marketplace) as (connection, market):
+        name = _full_name(proposal, market)
         if outcome is ProposalOutcome.APPROVE:
             present = connection.get_proposal(name).digest
-            whole = present if present.startswith(digest) else digest.ljust(64, "0")
-            proposal_after = connection.approve_proposal(name, whole, actor=actor, reason=reason)
+            whole_digest = present if present.startswith(digest) else digest.ljust(64, "0")
+            proposal_after = connection.approve_proposal(name, whole_digest, actor=actor, reason=reason)
         else:
             proposal_after = connection.withdraw_proposal(name, actor=actor, reason=reason)
-    emit_one(_proposal_row(proposal_after, output), output)
+    emit_one(_make_row(proposal_after, output), output)
 
 
 def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = Format.TABLE) -> None:
@@ -98,8 +98,8 @@ def carry_out(proposal: Name, marketplace: Marketplace = None, output: Output = 
 
     The case of network export goes into case-ID.json and case-ID.html, in the working folder.
     """
-    with client(marketplace) as (connection, where):
-        approved = connection.get_proposal(_full_name(proposal, where))
+    with open_client(marketplace) as (connection, market):
+        approved = connection.get_proposal(_full_name(proposal, market))
         if approved.WhichOneof("request") is None:
             raise invalid("PROPOSAL", "was erased with the seller whom it was about, or is of a newer release")
         response = connection.carry_out(approved)
@@ -123,14 +123,14 @@ def _write_case(case: ExportCaseResponse, proposal: str) -> dict[str, str]:
 def propose(connection: Client, request: Proposable, *, actor: str, reason: str, output: Format) -> None:
     """Create a proposal of a request under a random id; show it, and say who has to do what next."""
     created = connection.create_proposal(request, actor=actor, reason=reason, proposal_id=uuid.uuid4().hex[:12])
-    emit_one(_proposal_row(created, output), output)
+    emit_one(_make_row(created, output), output)
     say(
         f"nothing was done; {format_count(created.persons_missing, 'person')} more to approve it: sellertrust proposal show"
         f" {created.name}; once they have, carry it out: sellertrust proposal carry-out {created.name}"
     )
 
 
-def _proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
+def _make_row(proposal: Proposal, output: Format) -> dict[str, Any]:
     field = proposal.WhichOneof("request")
     request = dict_of(getattr(proposal, field)) if field else {}
     steps = [row_of(step, "time=step_time state principal person counts actor reason") for step in proposal.steps]
@@ -139,16 +139,16 @@ def _proposal_row(proposal: Proposal, output: Format) -> dict[str, Any]:
     if output is Format.JSON:
         return row | {"request": request, "steps": steps}
     basis = [f"{name} {value}" for name, value in sorted(row.pop("basis").items())]
-    texts = [line for name, value in request.items() for line in _lines(name, value)]
-    return row | {"basis": basis, "request": texts, "steps": [_step_text(step) for step in steps]}
+    texts = [line for name, value in request.items() for line in _list_lines(name, value)]
+    return row | {"basis": basis, "request": texts, "steps": [_describe_step(step) for step in steps]}
 
 
-def _lines(name: str, value: object) -> list[str]:
+def _list_lines(name: str, value: object) -> list[str]:
     first, *other_lines = str(value).splitlines() or [""]
     return [f"{name} {escape_unprintable(first)}", *map(escape_unprintable, other_lines)]
 
 
-def _step_text(step: dict[str, Any]) -> str:
+def _describe_step(step: dict[str, Any]) -> str:
     counts = step["counts"] or step["state"] not in {"open", "approved"}
     who = f"{step['principal']} ({step['person'] or 'no person'}{'' if counts else ', does not count'})"
     words = f": {escape_unprintable(step['reason'])} [{step['actor']}]" if step["actor"] else ""

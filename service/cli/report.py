@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Marketplace, require_folder_of
 from service.cli.output import say, write
 
@@ -29,10 +29,10 @@ def report(
     from service.web.languages import match_language
     from service.web.public.report import write_csv, write_html
 
-    with client(marketplace) as (connection, where):
-        response = connection.get_transparency_report(where, period)
+    with open_client(marketplace) as (connection, market):
+        response = connection.get_transparency_report(market, period)
     if html is None:
         write(write_csv(response))
         return
-    html.write_text(write_html(response, where, match_language(language) or "en", alone=True), encoding="utf-8")
+    html.write_text(write_html(response, market, match_language(language) or "en", alone=True), encoding="utf-8")
     say(f"wrote {html}")

@@ -18,7 +18,7 @@ def row_of(message: Message, fields: str) -> dict[str, Any]:
     return {new or path: _read_at_path(message, path.split(".")) for new, _, path in pairs}
 
 
-def plain_of(message: Message) -> dict[str, Any]:
+def row_of_all_fields(message: Message) -> dict[str, Any]:
     return row_of(message, " ".join(field.name for field in message.DESCRIPTOR.fields))
 
 
@@ -32,22 +32,22 @@ def _read_at_path(message: Message, path: list[str]) -> Any:
     descriptor = message.DESCRIPTOR.fields_by_name[field]
     value: Any = getattr(message, field)
     if not isinstance(value, str | int | float | Message):
-        return dict(value) if hasattr(value, "items") else [_plain(descriptor, one) for one in value]
+        return dict(value) if hasattr(value, "items") else [_convert_value(descriptor, item) for item in value]
     if descriptor.has_presence and not message.HasField(field):
         return None
     if inner_path and isinstance(value, Message):
         return _read_at_path(value, inner_path)
-    return _plain(descriptor, value)
+    return _convert_value(descriptor, value)
 
 
-def _plain(descriptor: Any, value: Any) -> Any:
+def _convert_value(descriptor: Any, value: Any) -> Any:
     if descriptor.enum_type is not None:
         names = descriptor.enum_type.values_by_number
         return names[value].name.removeprefix(names[0].name.removesuffix("UNSPECIFIED")).lower() if value else None
     if isinstance(value, Timestamp | Duration):
         return value.ToJsonString()
     if isinstance(value, Message):
-        return plain_of(value)
+        return row_of_all_fields(value)
     if isinstance(value, str) and value.startswith(_NAMES):
         return value.rpartition("/")[2]
     return value

@@ -1,5 +1,5 @@
 from textwrap import wrap
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import grpc
 import typer
@@ -20,11 +20,11 @@ from sellertrust.v1.trust_score_service_pb2 import (
     ExplainTrustScoreResponse,
     TrustScore,
 )
-from service.cli.common import client, find_entries, parse_option
-from service.cli.connecting import describe_empty
+from service.cli.common import find_entries, open_client, parse_option
+from service.cli.connecting import describe_empty_marketplace
 from service.cli.options import KnownTime, Language, Marketplace, ObserveTime, require_id
 from service.cli.output import NEXT_OF, Column, Exit, Format, Output, emit, say, wrap_line, write
-from service.cli.rows import dict_of, plain_of, row_of
+from service.cli.rows import dict_of, row_of, row_of_all_fields
 
 NO_MODEL = "NO_MODEL"
 NO_MODEL_SERVED = (
@@ -65,23 +65,30 @@ def score(
     """Show the trust scores and terms of sellers. Ends with 3 if one has none."""
     times: dict[str, Any] = {"observe_time": observe_time, "known_time": known_time}
     reader = parse_option("--for", Audience, audience) if audience else 0
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if explain or reader:
-            missing = _explain(connection, where, sellers, output, audience=reader, language=language, **times)
+            missing = _show_explanations(
+                connection, market, sellers, output, audience=reader, language=language, **times
+            )
         else:
-            missing = _show(connection, where, sellers, output, times)
-        remedy = describe_empty(connection, missing[0][0]) if missing else ""
-    for _, message in missing:
-        say(f"error: {message}")
+            missing = _show_scores(connection, market, sellers, output, times)
+        remedy = describe_empty_marketplace(connection, missing[0].name) if missing else ""
+    for seller in missing:
+        say(f"error: {seller.problem}")
     if missing:
         say(f"next:  {remedy or NEXT_OF['SELLER_NOT_FOUND']}")
         raise typer.Exit(Exit.NOT_FOUND)
 
 
-def _show(
+class MissingSeller(NamedTuple):
+    name: str
+    problem: str
+
+
+def _show_scores(
     connection: Client, marketplace: str, sellers: list[str], output: Format, times: dict[str, Any]
-) -> list[tuple[str, str]]:
-    results = [one.message for one in connection.batch_get_trust_scores(marketplace, sellers, **times)]
+) -> list[MissingSeller]:
+    results = [result.message for result in connection.batch_get_trust_scores(marketplace, sellers, **times)]
     scored = [result for result in results if not result.HasField("error")]
     terms = []
     for seller in (result.seller.rsplit("/", 1)[-1] for result in scored):
@@ -92,36 +99,42 @@ def _show(
     from service.cli.measures import describe_terms, list_terms  # numpy, which an error needs not wait for
 
     if output is Format.JSON:
-        terms_of = {one.seller: {"terms": list_terms(one)} for one in terms}
-        emit([_row(one) | _to_json(one.trust_score) | terms_of.get(one.seller, {}) for one in results], output)
+        terms_of = {measures.seller: {"terms": list_terms(measures)} for measures in terms}
+        emit(
+            [
+                _make_result_row(result) | _list_json_parts(result.trust_score) | terms_of.get(result.seller, {})
+                for result in results
+            ],
+            output,
+        )
     elif scored:
-        emit([_row(result) for result in scored], output, COLUMNS)
+        emit([_make_result_row(result) for result in scored], output, COLUMNS)
         for result in scored:
             _print_cautions(result.trust_score)
-        for one in terms:
-            write("\n".join([*describe_terms(one), ""]))
+        for measures in terms:
+            write("\n".join([*describe_terms(measures), ""]))
     if any(NO_MODEL in result.trust_score.reason_codes for result in scored):
         say(NO_MODEL_SERVED)
-    return [(result.seller, result.error.message) for result in results if result.HasField("error")]
+    return [MissingSeller(result.seller, result.error.message) for result in results if result.HasField("error")]
 
 
-def _explain(
+def _show_explanations(
     connection: Client, marketplace: str, sellers: list[str], output: Format, **options: Any
-) -> list[tuple[str, str]]:
+) -> list[MissingSeller]:
     explanations: list[tuple[ExplainTrustScoreResponse, dict[str, Any]]] = []
-    missing: list[tuple[str, str]] = []
+    missing: list[MissingSeller] = []
     for seller in sellers:
         try:
             explanation = connection.explain_trust_score(marketplace, seller, **options)
             is_told = explanation.HasField("audience_answer")
-            override = {} if is_told else _override(connection, marketplace, seller, explanation.trust_score)
+            override = {} if is_told else _read_override(connection, marketplace, seller, explanation.trust_score)
             explanations.append((explanation, override))
         except SellertrustCallError as error:
             if error.code is not grpc.StatusCode.NOT_FOUND:
                 raise
-            missing.append((seller_name(marketplace, seller), error.message))
+            missing.append(MissingSeller(seller_name(marketplace, seller), error.message))
     if output is Format.JSON:
-        emit([_explanation_row(explanation) | override for explanation, override in explanations], output)
+        emit([_make_explanation_row(explanation) | override for explanation, override in explanations], output)
     else:
         for explanation, override in explanations:
             if explanation.HasField("audience_answer"):
@@ -131,7 +144,7 @@ def _explain(
     return missing
 
 
-def _override(connection: Client, marketplace: str, seller: str, score: TrustScore) -> dict[str, Any]:
+def _read_override(connection: Client, marketplace: str, seller: str, score: TrustScore) -> dict[str, Any]:
     if not score.override:
         return {}
     entry = find_entries(connection, marketplace, seller, [score.override])[score.override]
@@ -146,14 +159,14 @@ FIELDS = (
 )
 
 
-def _row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
-    row = _score_row(result.trust_score)
+def _make_result_row(result: BatchGetTrustScoresResponse.Result) -> dict[str, Any]:
+    row = _make_score_row(result.trust_score)
     if result.HasField("error"):
         return dict.fromkeys(row) | {"seller": result.seller.rsplit("/", 1)[-1], "state": result.error.reason.lower()}
     return row
 
 
-def _score_row(score: TrustScore) -> dict[str, Any]:
+def _make_score_row(score: TrustScore) -> dict[str, Any]:
     row = row_of(score, FIELDS)
     if row["standing"] is None:
         del row["standing"]
@@ -166,8 +179,8 @@ def _score_row(score: TrustScore) -> dict[str, Any]:
     }
 
 
-def _to_json(score: TrustScore) -> dict[str, Any]:
-    cautions = {"cautions": [plain_of(caution) for caution in score.cautions]} if score.cautions else {}
+def _list_json_parts(score: TrustScore) -> dict[str, Any]:
+    cautions = {"cautions": [row_of_all_fields(caution) for caution in score.cautions]} if score.cautions else {}
     return cautions | ({"trust_score": dict_of(score)} if score.seller else {})
 
 
@@ -193,20 +206,20 @@ def describe_reason(caution: Caution) -> str:
     return texts.get(caution.signal, CautionSignal.Name(caution.signal))
 
 
-def _explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
-    row = _score_row(explanation.trust_score) | _to_json(explanation.trust_score)
+def _make_explanation_row(explanation: ExplainTrustScoreResponse) -> dict[str, Any]:
+    row = _make_score_row(explanation.trust_score) | _list_json_parts(explanation.trust_score)
     if explanation.HasField("thin_file"):
-        row["thin_file"] = plain_of(explanation.thin_file)
+        row["thin_file"] = row_of_all_fields(explanation.thin_file)
     if explanation.HasField("audience_answer"):
-        row["audience_answer"] = plain_of(explanation.audience_answer)
+        row["audience_answer"] = row_of_all_fields(explanation.audience_answer)
     if explanation.HasField("baseline_points"):
         row["baseline_points"] = explanation.baseline_points
-        row["explanation"] = [plain_of(reason) for reason in explanation.reasons]
+        row["explanation"] = [row_of_all_fields(reason) for reason in explanation.reasons]
     return row
 
 
 def _print_explanation(explanation: ExplainTrustScoreResponse, override: dict[str, Any] | None = None) -> None:
-    row = _explanation_row(explanation)
+    row = _make_explanation_row(explanation)
     head = [f"{row['seller']}: {row['state']}"]
     if row["points"] is not None:
         head.append(f"{row['points']} points (90 %: {row['points_low']} to {row['points_high']})")
@@ -259,15 +272,15 @@ def _list_facts(reason: dict[str, Any]) -> list[str]:
         "IDENTITY_LEVEL": f"level {_LEVELS.get(counted, 'not stated')}",
         "LIMIT": f"points end here; the sum is {counted:,}",
     }
-    whole = words.get(reason["reason_code"], f"incidents: {counted:,}" if reason["incidents"] else "")
+    summary = words.get(reason["reason_code"], f"incidents: {counted:,}" if reason["incidents"] else "")
     parts = [
-        f"{one['incident']}, {one['severity']}, {one['occur_time'][:10]}: {one['points_if_overturned']:+d} if overturned;"
-        f" entries {' '.join(one['entries'])}"
-        for one in reason["incidents"]
+        f"{incident['incident']}, {incident['severity']}, {incident['occur_time'][:10]}:"
+        f" {incident['points_if_overturned']:+d} if overturned; entries {' '.join(incident['entries'])}"
+        for incident in reason["incidents"]
     ]
     if reason["reason_code"] == "SERVICE_FAILURES":
-        parts += [f"{one['day']}: {one['service_failures']:,} of {one['settled_orders']:,}" for one in reason["days"]]
+        parts += [f"{day['day']}: {day['service_failures']:,} of {day['settled_orders']:,}" for day in reason["days"]]
     omitted = sum(reason[f"{kind}_omitted"] for kind in ("incidents", "entries", "days"))
     more = len(parts) - MAX_SHOWN + omitted
     omission = [f"and {more:,} more, with -o json" + (f" all but {omitted:,}" if omitted else "")] if more > 0 else []
-    return [whole + entries, *parts[:MAX_SHOWN], *omission]
+    return [summary + entries, *parts[:MAX_SHOWN], *omission]

@@ -11,11 +11,12 @@ from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.progress import Progress
 from scoring.model.promises import broken_promises
 from service.bootstrap import open_registry
-from service.cli.models import compare_plainly, figures_of, format_estimates, login_name, now_micros
+from service.cli.models import compare_plainly, figures_of, format_estimates, login_name
 from service.cli.options import Export
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
 from service.cli.training_data import study_of, table_of
+from service.ledger.clock.server_clock import wall_clock
 from service.policy.policy_file import load_policy
 from service.settings import Settings, load
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from training.pipeline.job import Job, PlannedRun, TrainedModel
     from training.study.definition import Study
 
-_SHOWN = ("manifest", "evaluation", "lineage", "certificate")
+_REPORTED_PARTS = ("manifest", "evaluation", "lineage", "certificate")
 
 
 def train(
@@ -105,7 +106,7 @@ def make_job(
     shell = Shell(
         parity=None if export else partial(count_differing_rows, settings, study.marketplace),
         looks=settings.data_dir / "training" / "looks.jsonl",
-        now=now_micros(),
+        now=wall_clock(),
     )
     return Job(table, study, load_policy(settings), champion, recalibrate=recalibrate, verify=verify, shell=shell)
 
@@ -120,16 +121,16 @@ def _load_champion(settings: Settings, study: "Study", *, recalibrate: bool) -> 
             raise ConfigurationWrong("there is no champion to recalibrate; train without --recalibrate first")
         return None
     champion = registry.load(digest)
-    its = read_lineage(champion).get("marketplace", study.marketplace)
-    if its == study.marketplace:
+    champion_marketplace = read_lineage(champion).get("marketplace", study.marketplace)
+    if champion_marketplace == study.marketplace:
         return champion
-    apart = "one registry a marketplace (SELLERTRUST_REGISTRY) keeps them apart"
+    advice = "one registry a marketplace (SELLERTRUST_REGISTRY) keeps them apart"
     if recalibrate:
         raise ConfigurationWrong(
-            f"the champion is of marketplace {its}, the study of {study.marketplace}: it is not recalibrated;"
-            f" train without --recalibrate, and {apart}"
+            f"the champion is of marketplace {champion_marketplace}, the study of {study.marketplace}: it is not"
+            f" recalibrated; train without --recalibrate, and {advice}"
         )
-    say(f"the champion is of marketplace {its}: not compared; {apart}")
+    say(f"the champion is of marketplace {champion_marketplace}: not compared; {advice}")
     return None
 
 
@@ -143,10 +144,10 @@ def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, pub
         broken = [gate["gate"] for gate in trained.gates["gates"] if gate["kind"] == kind and not gate["ok"]]
         row[f"failed_{kind}"] = broken
     row["digest"] = sha256(trained.parts["manifest.json"]).hexdigest()
-    json_parts = {name: json.loads(trained.parts[f"{name}.json"]) for name in _SHOWN}
-    serves = registry.champion_digest()
+    json_parts = {name: json.loads(trained.parts[f"{name}.json"]) for name in _REPORTED_PARTS}
+    serving_digest = registry.champion_digest()
     is_champion = publish and (
-        serves == row["digest"] or (serves is None and becomes_champion(trained.gates, job.study))
+        serving_digest == row["digest"] or (serving_digest is None and becomes_champion(trained.gates, job.study))
     )
     page = render(Reading(**json_parts, gates=trained.gates, digest=row["digest"], is_champion=is_champion)).encode()
     if publish:
@@ -156,7 +157,7 @@ def finish_job(registry: "Registry", job: "Job", trained: "TrainedModel", *, pub
             attachments={"gates.json": gates, "report.html": page},
             actor=login_name(),
             reason=f"trained by {job.study.name}",
-            now=now_micros(),
+            now=wall_clock(),
         )
         row["alias"] = "champion" if registry.champion_digest() == row["digest"] else "challenger"
     row["seconds"] = dict(trained.seconds)
@@ -181,8 +182,10 @@ def _show_training(trained: "TrainedModel", row: dict[str, Any], form: Format, s
     if form is Format.JSON:
         emit_one({**row, "lines": dict(trained.lines), "gates": trained.gates["gates"]}, form)
         return
-    whole = {step.partition(" ")[2] if "/" in step else step: took for step, took in seconds.items()}
-    lines = [{"step": step, "seconds": f"{whole[step]:.1f}", "says": line} for step, line in trained.lines.items()]
+    seconds_of_step = {step.partition(" ")[2] if "/" in step else step: duration for step, duration in seconds.items()}
+    lines = [
+        {"step": step, "seconds": f"{seconds_of_step[step]:.1f}", "says": line} for step, line in trained.lines.items()
+    ]
     emit(lines, form)
     gates = [
         {"gate": g["gate"], "kind": g["kind"], "ok": "yes" if g["ok"] else "NO", "says": g["text"]}
@@ -193,6 +196,8 @@ def _show_training(trained: "TrainedModel", row: dict[str, Any], form: Format, s
     for sentence in compare_plainly(row):
         say(sentence)
     if row.get("alias") == "challenger" and not {"certificate", "parity"} & set(row["failed_hard"]):
-        past = " --override NAME" if row["failed_hard"] else ""
-        past += " --sign-off NAME" if row["failed_advisory"] else ""
-        say(f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY{past}")
+        options = " --override NAME" if row["failed_hard"] else ""
+        options += " --sign-off NAME" if row["failed_advisory"] else ""
+        say(
+            f"registered as challenger; to serve it: sellertrust model promote {row['digest'][:12]} --reason WHY{options}"
+        )

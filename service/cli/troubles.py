@@ -20,7 +20,7 @@ def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
 
     CONFIGURATION if PostgreSQL rejects the URL's user, password or database; else UNAVAILABLE.
     """
-    address = _place()
+    address = _find_database_address()
     if not address:
         return Exit.UNAVAILABLE, error.message, ""
     cause = str(getattr(error.__cause__, "orig", None) or error.__cause__ or "")
@@ -31,7 +31,7 @@ def explain_ledger_error(error: LedgerUnavailable) -> tuple[Exit, str, str]:
     return Exit.UNAVAILABLE, error.message, remedy
 
 
-def _place() -> str:
+def _find_database_address() -> str:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 

@@ -9,7 +9,7 @@ import typer
 from scoring.base.canonical import parse_json
 from scoring.base.errors import SellertrustError, invalid
 from service.bootstrap import open_ledger
-from service.cli.common import client
+from service.cli.common import open_client
 from service.cli.options import Assumptions, OlderPolicies, PublicKey, Server
 from service.cli.output import Exit, Format, Output, emit, emit_one, say
 from service.cli.progress import StepProgress
@@ -68,13 +68,13 @@ def verify(
     check = _SUBJECTS.get(what) or _find_check(Path(what))
     options: dict[str, Any] = {"checkpoints": checkpoints, "public_key": public_key, "policy": policy}
     options |= {"assumptions": assumptions, "after": after, "server": server}
-    taken = signature(check).parameters
+    parameters = signature(check).parameters
     for name, value in options.items():
-        if value and name not in taken:
+        if value and name not in parameters:
             shown = name.upper() if name == "checkpoints" else f"--{name.replace('_', '-')}"
             raise invalid(shown, f"does not belong to verify {what}; leave it out")
-    given = options | {"file": Path(what), "output": output}
-    check(**{name: given[name] for name in taken})
+    arguments = options | {"file": Path(what), "output": output}
+    check(**{name: arguments[name] for name in parameters})
 
 
 def _find_check(file: Path) -> Callable[..., None]:
@@ -83,17 +83,17 @@ def _find_check(file: Path) -> Callable[..., None]:
         raise invalid("WHAT", f"{file}: {problem}; name a file, or ledger, recovery or audit")
     with file.open("rb") as opened:
         match = _BEGINNING.match(opened.read(_BEGINNING_BYTES))
-    found = match and (match["zip"] or match["key"]).decode()
-    if found == "sequence":
+    kind = match and (match["zip"] or match["key"]).decode()
+    if kind == "sequence":
         raise invalid(
             "WHAT",
             f"{file} holds checkpoints; compare the ledger with them: sellertrust verify ledger {file} --public-key KEY",
         )
-    if found not in _FILES:
+    if kind not in _CHECKS_OF_FILES:
         raise SellertrustError(
             f"{file} is no audit file, backup, loss certificate, case or estimate, or its beginning is damaged"
         )
-    return _FILES[found]
+    return _CHECKS_OF_FILES[kind]
 
 
 _BEGINNING_BYTES = 4096
@@ -104,25 +104,25 @@ _BEGINNING = re.compile(rb'(?P<zip>PK)|\s*\{\s*"(?P<key>\w+)"')
 def _verify_recovery(output: Format, checkpoints: Path | None, public_key: str | None) -> None:
     from service.cli.doctor import CHECKS, run_checks
 
-    def ledger(_: Settings) -> str:
+    def check_ledger(_: Settings) -> str:
         row, report = _compare_ledger(checkpoints, public_key)
         if report.faults:
             raise SellertrustError(f"entry {report.faults[0].sequence}: {report.faults[0].problem}")
         return f"{row['entries']:,} entries, {row['checkpoints']} checkpoints, chain {row['chain'][:12]}"
 
-    def audit(settings: Settings) -> str:
+    def check_audit(settings: Settings) -> str:
         lines, last = _read_audit(settings.audit_file)
         return f"{lines:,} lines, hash {last}"
 
-    def key(settings: Settings) -> str:
+    def check_key(settings: Settings) -> str:
         if not settings.pseudonym_key.exists():
             raise SellertrustError(
                 f"{settings.pseudonym_key} is missing, so sellers of older logs cannot be found: restore it"
             )
         return str(settings.pseudonym_key)
 
-    checks = {"ledger": ledger, **{name: CHECKS[name] for name in ("policy", "champion", "grants")}}
-    rows = run_checks(checks | {"pseudonym-key": key, "audit": audit}, load())
+    checks = {"ledger": check_ledger, **{name: CHECKS[name] for name in ("policy", "champion", "grants")}}
+    rows = run_checks(checks | {"pseudonym-key": check_key, "audit": check_audit}, load())
     emit(rows, output)
     failed = [row for row in rows if not row["ok"]]
     for row in failed:
@@ -138,28 +138,28 @@ def _compare_ledger(checkpoints: Path | None, public_key: str | None) -> "tuple[
         raise invalid("--public-key", "and CHECKPOINTS belong together: the key names their signer")
     exported = read_checkpoints(checkpoints, public_key) if checkpoints and public_key else []
     with open_ledger(load()) as ledger, StepProgress() as progress:
-        found = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))
+        report = ledger.seals.verify(exported, lambda done, total: progress("verify", done, total))
     row: dict[str, Any] = {
-        "entries": found.entries,
-        "sequence": found.sequence,
-        "chain": found.chain.hex(),
+        "entries": report.entries,
+        "sequence": report.sequence,
+        "chain": report.chain.hex(),
         "checkpoints": len(exported),
-        "intact": not found.faults,
+        "intact": not report.faults,
     }
-    return row, found
+    return row, report
 
 
 def _verify_ledger(output: Format, checkpoints: Path | None, public_key: str | None) -> None:
-    row, found = _compare_ledger(checkpoints, public_key)
-    if found.faults:
-        row |= {"first_mismatch": found.faults[0].sequence, "problem": found.faults[0].problem}
+    row, report = _compare_ledger(checkpoints, public_key)
+    if report.faults:
+        row |= {"first_mismatch": report.faults[0].sequence, "problem": report.faults[0].problem}
     emit_one(row, output)
-    if found.mismatch:
-        say(f"error: from entry {found.mismatch.sequence} on the ledger does not match: {found.mismatch.problem}")
-    for fault in (found.key_lost, found.key_wrong, found.position_ahead):
+    if report.mismatch:
+        say(f"error: from entry {report.mismatch.sequence} on the ledger does not match: {report.mismatch.problem}")
+    for fault in (report.key_lost, report.key_wrong, report.position_ahead):
         if fault:
             say(f"error: entry {fault.sequence}: {fault.problem}")
-    if found.faults:
+    if report.faults:
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -176,11 +176,11 @@ def _verify_audit(output: Format, server: str | None) -> None:
     if server is None:
         _verify_audit_file(output, load().audit_file)
         return
-    with client(target=server) as (connection, _):
-        found = connection.verify_audit()
-    if found.problem:
-        raise SellertrustError(f"the audit file of {server}: {found.problem}")
-    emit([{"lines": found.line_count, "hash": found.last_hash}], output)
+    with open_client(target=server) as (connection, _):
+        report = connection.verify_audit()
+    if report.problem:
+        raise SellertrustError(f"the audit file of {server}: {report.problem}")
+    emit([{"lines": report.line_count, "hash": report.last_hash}], output)
 
 
 def _verify_audit_file(output: Format, file: Path) -> None:
@@ -211,18 +211,18 @@ def _verify_case(file: Path, public_key: str | None) -> None:
     from service.contract.case_export import PAGE_HASH, find_faults
 
     key, page = _require_key(file, public_key), file.with_suffix(".html")
-    of_page = f"no {page.name} lies beside it, so no page was checked"
+    page_text = f"no {page.name} lies beside it, so no page was checked"
     try:
         signed = parse_json(file.read_bytes())
         beside = page.read_bytes() if page.is_file() else None
         faults = find_faults(signed["bundle"].encode(), signed["signature"], key, beside)
         if not faults and PAGE_HASH not in parse_json(signed["bundle"]):
-            of_page = "it states no page"
+            page_text = "it states no page"
         elif beside is not None:
-            of_page = f"{page.name} is the page that was signed"
+            page_text = f"{page.name} is the page that was signed"
     except (ValueError, KeyError, TypeError, AttributeError):
         faults = [f"{file} is damaged: it is no whole case of network export"]
-    _end_by_faults(faults, f"signed by this key, and each entry is proven to be in its ledger; {of_page}")
+    _end_by_faults(faults, f"signed by this key, and each entry is proven to be in its ledger; {page_text}")
 
 
 def _verify_estimate(file: Path, public_key: str | None) -> None:
@@ -251,7 +251,7 @@ _SUBJECTS: dict[str, Callable[..., None]] = {
     "recovery": _verify_recovery,
     "audit": _verify_audit,
 }
-_FILES: dict[str, Callable[..., None]] = {
+_CHECKS_OF_FILES: dict[str, Callable[..., None]] = {
     "time": _verify_audit_file,
     "PK": _verify_backup,
     "accepted": _verify_certificate,

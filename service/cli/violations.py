@@ -15,8 +15,8 @@ from sellertrust.review import decide_request
 from sellertrust.v1.entry_pb2 import Action, Severity, ViolationStatus
 from sellertrust.v1.measure_service_pb2 import GetRestitutionResponse
 from sellertrust.v1.review_service_pb2 import DecideViolationsResponse
-from service.cli.common import client, find_entries, parse_option
-from service.cli.connecting import describe_empty
+from service.cli.common import find_entries, open_client, parse_option
+from service.cli.connecting import describe_empty_marketplace
 from service.cli.options import (
     Actor,
     EntryId,
@@ -80,7 +80,7 @@ class DecisionOutcome(StrEnum):
     REINSTATE = "reinstate"
 
 
-Decided = Annotated[DecisionOutcome, typer.Argument(metavar="OUTCOME", help="What is decided.")]
+OutcomeArgument = Annotated[DecisionOutcome, typer.Argument(metavar="OUTCOME", help="What is decided.")]
 
 
 FIELDS = (
@@ -117,14 +117,14 @@ def show(
     output: Output = Format.TABLE,
 ) -> None:
     """Show one violation, and the possible decisions."""
-    with client(marketplace) as (connection, where):
-        shown_violation = connection.get_violation(where, violation, known_time=known_time)
+    with open_client(marketplace) as (connection, market):
+        shown_violation = connection.get_violation(market, violation, known_time=known_time)
         seller = shown_violation.seller.rsplit("/", 1)[-1]
         if restitution:
-            _show_restitution(connection.get_restitution(where, seller, violation), output)
+            _show_restitution(connection.get_restitution(market, seller, violation), output)
             return
         # Reports of a product have no seller, whose entries could be searched.
-        entries = find_entries(connection, where, seller, shown_violation.entries) if seller else {}
+        entries = find_entries(connection, market, seller, shown_violation.entries) if seller else {}
     row = row_of(shown_violation, FIELDS)
     its_entries = [entries[name] for name in shown_violation.entries if name in entries]
     for entry in its_entries:
@@ -137,11 +137,11 @@ def show(
         for entry in its_entries
         if entry.HasField("status")
     ]
-    row["decisions"] = changes if output is Format.JSON else [_describe(change) for change in changes]
+    row["decisions"] = changes if output is Format.JSON else [_describe_decision(change) for change in changes]
     emit_one(row, output)
 
 
-def _describe(change: dict[str, Any]) -> str:
+def _describe_decision(change: dict[str, Any]) -> str:
     more = "".join(f", {name} {change[name]}" for name in ("severity", "units", "ground") if name in change)
     return f"{change['record_time']} {change['action']} by {change['actor']}: {change.get('reason', 'erased')}{more}"
 
@@ -157,10 +157,10 @@ def list_violations(
     output: Output = Format.TABLE,
 ) -> None:
     """List violations in the order of their report."""
-    statuses = [_status_of(text) for text in status or ()]
-    with client(marketplace) as (connection, where):
-        found = connection.list_violations(
-            where,
+    statuses = [_parse_status(text) for text in status or ()]
+    with open_client(marketplace) as (connection, market):
+        violations = connection.list_violations(
+            market,
             seller=seller,
             statuses=statuses,
             notifier=notifier,
@@ -168,7 +168,7 @@ def list_violations(
             observe_time=observe_time,
             known_time=known_time,
         )
-        rows = [row_of(violation, FIELDS) for violation in cut_to_limit(limit, found)]
+        rows = [row_of(violation, FIELDS) for violation in cut_to_limit(limit, violations)]
     emit(rows, output, COLUMNS)
 
 
@@ -183,13 +183,13 @@ def queue(
 
     Safety comes first, then the harm expected without a decision. It also counts cases of cautions and complaints.
     """
-    with client(marketplace) as (connection, where):
-        found = connection.list_review_queue(
-            where, page_size=min(limit + 1, 1000), observe_time=observe_time, known_time=known_time
+    with open_client(marketplace) as (connection, market):
+        items = connection.list_review_queue(
+            market, page_size=min(limit + 1, 1000), observe_time=observe_time, known_time=known_time
         )
-        rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, found)]
-        cases = connection.list_cases(where)
-        remedy = "" if rows else describe_empty(connection, f"marketplaces/{where}")
+        rows = [row_of(item, QUEUE_FIELDS) for item in cut_to_limit(limit, items)]
+        cases = connection.list_cases(market)
+        remedy = "" if rows else describe_empty_marketplace(connection, f"marketplaces/{market}")
     for row in rows:
         row |= {"priority": round(row["priority"], 1), "probability_upheld": round(row["probability_upheld"], 3)}
     emit(rows, output, QUEUE_COLUMNS)
@@ -205,7 +205,7 @@ def queue(
 
 def decide(
     violation: Violation,
-    outcome: Decided,
+    outcome: OutcomeArgument,
     actor: Actor,
     reason: Reason,
     ground: Ground = "",
@@ -235,22 +235,22 @@ def decide(
 
     reinstate: confirm a dismissed or overturned violation again, by the legal order in --ground.
     """
-    stated: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
+    decision: Decision = {"actor": actor, "reason": reason, "ground": ground, "entry_id": entry_id}
     if units:
         if outcome not in (DecisionOutcome.CONFIRM, DecisionOutcome.REINSTATE):
             raise invalid("--units", "are adjudicated by confirm or reinstate only")
-        stated["units"] = units
+        decision["units"] = units
     if (severity is not None) != (outcome is DecisionOutcome.REDUCE):
         raise invalid("--severity", "is required to reduce, and belongs to nothing else")
     if severity is not None:
-        stated["severity"] = Severity.ValueType(parse_option("--severity", SeverityWord, severity))
-    with client(marketplace) as (connection, where):
-        changed = connection.decide_violation(outcome, where, violation, **stated)
+        decision["severity"] = Severity.ValueType(parse_option("--severity", SeverityWord, severity))
+    with open_client(marketplace) as (connection, market):
+        changed = connection.decide_violation(outcome, market, violation, **decision)
     emit_one(row_of(changed.violation, FIELDS) | {"sequence": changed.sequence}, output)
 
 
 def decide_all(
-    outcome: Decided,
+    outcome: OutcomeArgument,
     actor: Actor,
     reason: Reason,
     ground: Ground = "",
@@ -278,7 +278,7 @@ def decide_all(
     A person decides the sample, and each appeal, reduce and reinstate. The first call is a dry run, and shows the value
     for --execute.
     """
-    wanted = _parse_execute(execute, proposes=proposes) | {
+    options = _parse_execute(execute, proposes=proposes) | {
         "actor": actor,
         "reason": reason,
         "ground": ground,
@@ -286,18 +286,18 @@ def decide_all(
         "violation_types": violation_type or (),
         "notifier": notifier,
         "seller": seller or "",
-        "statuses": [_status_of(text) for text in status or ()],
+        "statuses": [_parse_status(text) for text in status or ()],
         "listing": listing,
         "right": right,
         "reported_from": reported_from,
         "reported_before": reported_before,
     }
     action = Action.Value(f"ACTION_{outcome.name}")
-    with client(marketplace) as (connection, where):
+    with open_client(marketplace) as (connection, market):
         if proposes:
-            propose(connection, decide_request(where, action, **wanted), actor=actor, reason=reason, output=output)
+            propose(connection, decide_request(market, action, **options), actor=actor, reason=reason, output=output)
         else:
-            _show_bulk(_decide_all(connection, where, action, wanted), wanted, output)
+            _show_bulk_decision(_decide_until_done(connection, market, action, options), options, output)
 
 
 def _parse_execute(execute: str, *, proposes: bool) -> dict[str, Any]:
@@ -309,30 +309,30 @@ def _parse_execute(execute: str, *, proposes: bool) -> dict[str, Any]:
     return {"execute": bool(execute), "expected_count": int(count or 0), "etag": etag}
 
 
-def _show_bulk(done: DecideViolationsResponse, wanted: dict[str, Any], output: Format) -> None:
-    statuses = {row_of(status, "status")["status"]: status.count for status in done.statuses}
-    row = row_of(done, "count decided remaining held_back examples reached changed etag")
-    emit_one({"decision_id": wanted["decision_id"]} | row | statuses, output)
-    if not done.count:
+def _show_bulk_decision(response: DecideViolationsResponse, options: dict[str, Any], output: Format) -> None:
+    statuses = {row_of(status, "status")["status"]: status.count for status in response.statuses}
+    row = row_of(response, "count decided remaining held_back examples reached changed etag")
+    emit_one({"decision_id": options["decision_id"]} | row | statuses, output)
+    if not response.count:
         say("nothing is selected: no violation that allows the action fits all conditions")
-    elif not wanted["execute"]:
-        say(f"nothing was decided; to decide, repeat the command with --execute {done.count}:{done.etag}")
+    elif not options["execute"]:
+        say(f"nothing was decided; to decide, repeat the command with --execute {response.count}:{response.etag}")
 
 
-def _decide_all(
-    connection: Client, marketplace: str, action: "Action.ValueType", wanted: dict[str, Any]
+def _decide_until_done(
+    connection: Client, marketplace: str, action: "Action.ValueType", options: dict[str, Any]
 ) -> DecideViolationsResponse:
-    execute, name = wanted["execute"], wanted["decision_id"]
+    execute, name = options["execute"], options["decision_id"]
     try:
-        while (done := connection.decide_violations(marketplace, action, **wanted)).remaining and execute:
-            say(f"{done.decided:,} of {done.count:,} decided")
+        while (response := connection.decide_violations(marketplace, action, **options)).remaining and execute:
+            say(f"{response.decided:,} of {response.count:,} decided")
     except (SellertrustCallError, KeyboardInterrupt) as error:
         may_go_on = isinstance(error, KeyboardInterrupt) or exit_code(error) in (Exit.UNAVAILABLE, Exit.UNFORESEEN)
         if execute and may_go_on:
             say(f"this may have stopped half-way: the same command with --decision-id {name} goes on")
         raise
-    return done
+    return response
 
 
-def _status_of(text: str) -> ViolationStatus.ValueType:
+def _parse_status(text: str) -> ViolationStatus.ValueType:
     return ViolationStatus.ValueType(parse_option("--status", Status, text))

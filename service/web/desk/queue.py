@@ -135,7 +135,7 @@ class QueuePages:
     def rows(self, visitor: Visitor, part: int = 0) -> tuple[Queue, list[QueueRow]]:
         """Return the queue as last read, and rows for its violations that nobody decided since.
 
-        `part`: 0 has the MOST most urgent cases, 1 the next MOST.
+        `part`: 0 has the MAX_CASES most urgent cases, 1 the next.
         """
         queue, decided = self.read(visitor, part), self._journal.list_decided_lately()
         return queue, [row for row in queue.rows if row.id not in decided]

@@ -398,7 +398,7 @@ def test_a_full_list_says_that_it_shows_the_first(client: Client, tmp_path: Path
         file_complaint(client, number)
     pages = {"/queue": r"The first \d+ complaints to decide", "/operations": r"to decide</dt><dd>the first \d+<"}
     for most, is_first in ((1_000, False), (2, True)):
-        limit(queue, MOST=most, WAIT_SECONDS=60.0)
+        limit(queue, MAX_CASES=most, WAIT_SECONDS=60.0)
         with desk_site(client, tmp_path) as site:
             for path, words in pages.items():
                 assert bool(re.search(words, person(site).get(path).body.decode())) is is_first
@@ -422,7 +422,7 @@ def test_every_case_of_a_long_queue_can_be_reached(client: Client, tmp_path: Pat
     client.append_entries(MARKET, [violation(f"v-long-{number}", "good") for number in range(3)])
     found = []
     for most in (1_000, 2):
-        limit(queue, MOST=most, WAIT_SECONDS=60.0)
+        limit(queue, MAX_CASES=most, WAIT_SECONDS=60.0)
         with desk_site(client, tmp_path) as site:
             someone, path, seen = person(site), "/queue", set[str]()
             while path:
@@ -437,7 +437,7 @@ def test_every_case_of_a_long_queue_can_be_reached(client: Client, tmp_path: Pat
 
 def test_a_later_part_of_the_queue_is_of_now(client: Client, tmp_path: Path, limit: Limit) -> None:
     client.append_entries(MARKET, [violation(f"v-part-{number}", "good") for number in range(3)])
-    limit(queue, MOST=2, FRESH_SECONDS=0.0, OLD_SECONDS=0.0, WAIT_SECONDS=60.0)
+    limit(queue, MAX_CASES=2, FRESH_SECONDS=0.0, OLD_SECONDS=0.0, WAIT_SECONDS=60.0)
     with desk_site(client, tmp_path) as site:
         someone = person(site)
         body = someone.get("/queue?part=1").body.decode()
