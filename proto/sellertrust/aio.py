@@ -30,7 +30,7 @@ class _LoopClient(Client):
     _waits = Loop
 
 
-def _awaited(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _make_async(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     if get_origin(inspect.signature(method).return_annotation) is Iterator:
 
         @wraps(method)
@@ -72,4 +72,4 @@ class AsyncClient:
 
 
 for _name, _method in METHODS.items():
-    setattr(AsyncClient, _name, _awaited(_name, _method))
+    setattr(AsyncClient, _name, _make_async(_name, _method))

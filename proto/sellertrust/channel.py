@@ -51,22 +51,22 @@ class CallerFiles:
         if token is not None and tls is None and not is_this_machine(target):
             raise ValueError("a token is sent over TLS only: give tls")
         self._tls = tls
-        self._shown = [Path(path) for path in (certificate, key) if path is not None]
+        self._certificate_files = [Path(path) for path in (certificate, key) if path is not None]
         self._token = token if token is None or callable(token) else partial(_read_file, Path(token))
         place = "the answer of token" if callable(token) else str(token)
-        self._token_text = "" if self._token is None else _checked_token(_read_in_time(self._token), place)
+        self._token_text = "" if self._token is None else _require_token(_read_in_time(self._token), place)
         self._renewal_seconds = TOKEN_SECONDS if callable(token) else 0.0
-        self._renewed = monotonic()
+        self._renewal_time = monotonic()
         self._is_asking = False
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """Return the present files' credentials, None for plain text. Raises OSError if they are unusable."""
         if not isinstance(self._tls, str | Path):
             return self._tls
-        if self._shown:  # gRPC would take files that do not match, and fail each handshake
-            certificate_file, key_file = self._shown
+        if self._certificate_files:  # gRPC would take files that do not match, and fail each handshake
+            certificate_file, key_file = self._certificate_files
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file, key_file, password=lambda: b"")
-        certificate, key = [path.read_bytes() for path in self._shown] or (None, None)
+        certificate, key = [path.read_bytes() for path in self._certificate_files] or (None, None)
         return grpc.ssl_channel_credentials(Path(self._tls).read_bytes(), key, certificate)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -75,7 +75,7 @@ class CallerFiles:
 
     def state(self) -> object:
         """Return a value that changes with the certificate's files; None if they cannot be read now."""
-        paths = [Path(self._tls), *self._shown] if isinstance(self._tls, str | Path) else []
+        paths = [Path(self._tls), *self._certificate_files] if isinstance(self._tls, str | Path) else []
         try:
             return [file_state(path) for path in paths]
         except OSError:
@@ -86,9 +86,9 @@ class CallerFiles:
 
         Until that succeeds, the last token stays in use.
         """
-        if self._token is None or self._is_asking or monotonic() - self._renewed < self._renewal_seconds:
+        if self._token is None or self._is_asking or monotonic() - self._renewal_time < self._renewal_seconds:
             return
-        self._is_asking, self._renewed = True, monotonic()
+        self._is_asking, self._renewal_time = True, monotonic()
         if self._renewal_seconds:
             threading.Thread(
                 target=self._read_token, args=(self._token,), name="sellertrust-token", daemon=True
@@ -98,7 +98,7 @@ class CallerFiles:
 
     def _read_token(self, read: Callable[[], str]) -> None:
         try:
-            self._token_text = _checked_token(read(), "")
+            self._token_text = _require_token(read(), "")
         except Exception as error:  # noqa: BLE001 (whatever a caller's function raises)
             _LOG.warning("the token is not renewed: %s", type(error).__name__)  # no message, which may hold a token
         finally:
@@ -106,26 +106,26 @@ class CallerFiles:
 
 
 def _read_in_time(read: Callable[[], str]) -> str:
-    found: Future[str] = Future()
+    token: Future[str] = Future()
 
-    def work() -> None:
+    def set_token() -> None:
         try:
-            found.set_result(read())
+            token.set_result(read())
         except BaseException as error:  # noqa: BLE001 (the caller's thread raises it)
-            found.set_exception(error)
+            token.set_exception(error)
 
-    threading.Thread(target=work, name="sellertrust-token", daemon=True).start()
-    wait([found], FIRST_TOKEN_SECONDS)
-    if not found.done():
+    threading.Thread(target=set_token, name="sellertrust-token", daemon=True).start()
+    wait([token], FIRST_TOKEN_SECONDS)
+    if not token.done():
         raise TimeoutError(f"token gave no token within {FIRST_TOKEN_SECONDS:g} s")
-    return found.result()
+    return token.result()
 
 
 def _read_file(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _checked_token(text: object, place: str) -> str:
+def _require_token(text: object, place: str) -> str:
     token = text.strip() if isinstance(text, str) else ""
     if not re.fullmatch(r"[!-~]+", token):
         raise OSError(f"{place} holds no token: one line of printable characters")
@@ -147,7 +147,8 @@ class CallerChannel(grpc.Channel):
         self.current = make(files.credentials())
         """The channel of new calls."""
         self._retired: grpc.Channel | None = None
-        self._looked = monotonic()
+        self._closing: asyncio.Future[Any] | None = None
+        self._look_time = monotonic()
         self._is_closed = False
 
     def made(self, make: Callable[[Any], Any], current: grpc.Channel) -> Any:
@@ -159,9 +160,9 @@ class CallerChannel(grpc.Channel):
 
     def renewed(self) -> tuple[grpc.Channel, tuple[tuple[str, str], ...]]:
         """Return the channel of new calls and their metadata; look for changed files at most every LOOK_SECONDS."""
-        if monotonic() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
+        if monotonic() - self._look_time >= LOOK_SECONDS and self._lock.acquire(blocking=False):
             try:
-                self._looked = monotonic()
+                self._look_time = monotonic()
                 self._files.renew_token()
                 self._renew()
             finally:
@@ -239,21 +240,21 @@ class _MultiCallable:
         self._made: tuple[grpc.Channel | None, Any] = (None, None)
 
     def __call__(self, request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
-        method, shown = self._method(metadata)
-        return method(request, timeout=timeout, metadata=shown, **options)
+        method, caller_metadata = self._find_method(metadata)
+        return method(request, timeout=timeout, metadata=caller_metadata, **options)
 
     def with_call(self, request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
-        method, shown = self._method(metadata)
-        return method.with_call(request, timeout=timeout, metadata=shown, **options)
+        method, caller_metadata = self._find_method(metadata)
+        return method.with_call(request, timeout=timeout, metadata=caller_metadata, **options)
 
     def future(self, request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
-        method, shown = self._method(metadata)
-        return method.future(request, timeout=timeout, metadata=shown, **options)
+        method, caller_metadata = self._find_method(metadata)
+        return method.future(request, timeout=timeout, metadata=caller_metadata, **options)
 
-    def _method(self, metadata: Any) -> tuple[Any, Any]:
-        current, shown = self._channel.renewed()
+    def _find_method(self, metadata: Any) -> tuple[Any, Any]:
+        current, caller_metadata = self._channel.renewed()
         made, method = self._made
         if made is not current:
             method = self._channel.made(self._make, current)
             self._made = (current, method)
-        return method, (*(metadata or ()), *shown) or None
+        return method, (*(metadata or ()), *caller_metadata) or None

@@ -86,7 +86,7 @@ LOG_SECONDS = 60.0
 """Seconds after which a cause of unknown scores is logged again."""
 
 
-def _choose(use: Use | None, on_error: OnError, max_staleness: MaxStaleness) -> tuple[OnError, MaxStaleness]:
+def _apply_use(use: Use | None, on_error: OnError, max_staleness: MaxStaleness) -> tuple[OnError, MaxStaleness]:
     if use is not None and use not in _USES:  # a misspelt payout would be answered without `fresh`
         raise ValueError(f"use must be 'badge' or 'payout', not {use!r}")
     if on_error not in get_args(OnError):
@@ -147,10 +147,10 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         )
         self.channel = CallerChannel(
             CallerFiles(target, tls, certificate, key, token),
-            lambda shown: (
+            lambda credentials: (
                 self._grpc.insecure_channel(target, options)
-                if shown is None
-                else self._grpc.secure_channel(target, shown, options)
+                if credentials is None
+                else self._grpc.secure_channel(target, credentials, options)
             ),
         )
         self._closed = threading.Event()
@@ -195,7 +195,7 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         `use="badge"` is `on_error="unknown"`, remembered for `badge_seconds`; `use="payout"` is `max_staleness="fresh"`
         with `on_error="raise"`.
         """
-        on_error, max_staleness = _choose(use, on_error, max_staleness)
+        on_error, max_staleness = _apply_use(use, on_error, max_staleness)
         read_options = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         name = seller_name(marketplace, seller)
 
@@ -234,22 +234,22 @@ class Client(Answers, Audits, Decisions, Measures, Models, Networks, Operations,
         raise. A call for more sellers fails. A seller named twice is asked for once and answered twice. `max_staleness`
         and `use` as in `get_trust_score`, seller by seller; nothing is remembered.
         """
-        on_error, max_staleness = _choose(use, on_error, max_staleness)
-        asked = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
+        on_error, max_staleness = _apply_use(use, on_error, max_staleness)
+        read_options = bounds(observe_time, known_time, at_least_sequence) | staleness(max_staleness)
         names = [seller_name(marketplace, seller) for seller in sellers]
-        found: dict[str, _Result] = {}
+        results: dict[str, _Result] = {}
         try:
             request = trust_score_service_pb2.BatchGetTrustScoresRequest(
-                parent=marketplace_name(marketplace), sellers=dict.fromkeys(names), **asked
+                parent=marketplace_name(marketplace), sellers=dict.fromkeys(names), **read_options
             )
             response = invoke(self._scores.BatchGetTrustScores, request, deadline_seconds or self._read_seconds)
-            found = {result.seller: result for result in response.results}
+            results = {result.seller: result for result in response.results}
         except Exception as error:
             if self._unknown.must_raise(on_error, error):
                 raise
         if on_error == "raise":
-            return [ScoreResult(found[name]) for name in names]
-        return [_known_result(name, found.get(name)) for name in names]
+            return [ScoreResult(results[name]) for name in names]
+        return [_replace_error(name, results.get(name)) for name in names]
 
     def explain_trust_score(
         self,
@@ -462,7 +462,7 @@ def _describe_cause(error: Exception) -> str:
     return f"the call failed ({error.code.name})"
 
 
-def _known_result(name: str, result: _Result | None) -> ScoreResult:
+def _replace_error(name: str, result: _Result | None) -> ScoreResult:
     if result is not None and result.HasField("trust_score"):
         return ScoreResult(result)
     return ScoreResult(_Result(seller=printable(name), trust_score=unknown_score(printable(name)).message))

@@ -79,9 +79,11 @@ class Decisions(Stubs):
         kind: Any = getattr(ledger_service_pb2, f"{name}Request", None)
         if kind is None:
             raise ValueError(f"{action!r} is no decision about a violation")
-        given: dict[str, Any] = {**fields}
-        seconds = given.pop("deadline_seconds", None) or self._write_seconds
-        head = decision(marketplace, violation, given.pop("actor"), given.pop("reason"), given.pop("entry_id", None))
+        arguments: dict[str, Any] = {**fields}
+        seconds = arguments.pop("deadline_seconds", None) or self._write_seconds
+        head = decision(
+            marketplace, violation, arguments.pop("actor"), arguments.pop("reason"), arguments.pop("entry_id", None)
+        )
         method: grpc.UnaryUnaryMultiCallable[Any, Any] = getattr(self._ledger, name)
-        decided: Decided = invoke(method, kind(**head, **given), seconds)
+        decided: Decided = invoke(method, kind(**head, **arguments), seconds)
         return decided

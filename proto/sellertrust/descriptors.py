@@ -12,21 +12,21 @@ from google.rpc import error_details_pb2, status_pb2
 
 def descriptor_set() -> FileDescriptorSet:
     """Return the contract with error details, each file after its imports."""
-    found = FileDescriptorSet()
+    descriptors = FileDescriptorSet()
     seen: set[str] = set()
 
-    def add(file: Any) -> None:
+    def add_after_imports(file: Any) -> None:
         if file.name not in seen:
             seen.add(file.name)
             for needed in file.dependencies:
-                add(needed)
-            file.CopyToProto(found.file.add())
+                add_after_imports(needed)
+            file.CopyToProto(descriptors.file.add())
 
-    stubs = (one.name for one in files("sellertrust.v1").iterdir() if one.name.endswith("_pb2.py"))
+    stubs = (file.name for file in files("sellertrust.v1").iterdir() if file.name.endswith("_pb2.py"))
     ours = [import_module(f"sellertrust.v1.{name.removesuffix('.py')}") for name in sorted(stubs)]
     for module in (error_details_pb2, status_pb2, *ours):
-        add(module.DESCRIPTOR)
-    return found
+        add_after_imports(module.DESCRIPTOR)
+    return descriptors
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ FileState = tuple[int, int, int]
 
 def file_state(path: Path) -> FileState:
     """Return a value that changes when a file is written or replaced. Raises OSError if it is missing."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def is_loopback_host(host: str) -> bool:

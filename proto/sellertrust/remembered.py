@@ -28,47 +28,47 @@ class RememberedScores:
         self._seconds = seconds
         self._wait = wait
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[float, TrustScore]] = OrderedDict()
-        self._asked: dict[str, Future[TrustScore]] = {}
+        self._remembered: OrderedDict[str, tuple[float, TrustScore]] = OrderedDict()
+        self._running_calls: dict[str, Future[TrustScore]] = {}
 
     def get(self, name: str, ask: Callable[[], TrustScore]) -> TrustScore:
         """Return a seller's score, remembered or from `ask`.
 
         If `ask` fails, the last score answers, marked as stale; without one the exception is raised.
         """
-        mine: Future[TrustScore] = Future()
+        new_call: Future[TrustScore] = Future()
         with self._lock:
-            known = self._known.get(name)
-            if known is not None and monotonic() - known[0] < self._seconds:
-                return known[1]
-            asked = self._asked.setdefault(name, mine)
-        if asked is not mine:
-            return self._wait.result(asked)
+            remembered = self._remembered.get(name)
+            if remembered is not None and monotonic() - remembered[0] < self._seconds:
+                return remembered[1]
+            running_call = self._running_calls.setdefault(name, new_call)
+        if running_call is not new_call:
+            return self._wait.result(running_call)
         try:
             score = ask()
         except BaseException as error:
-            self._end(name)
-            if known is not None and isinstance(error, Exception):
-                mine.set_result(stale := _stale(*known))
+            self._finish_call(name)
+            if remembered is not None and isinstance(error, Exception):
+                new_call.set_result(stale := _mark_as_stale(*remembered))
                 return stale
-            ended = SellertrustCallError(grpc.StatusCode.CANCELLED, "the call that others waited for was cancelled")
-            mine.set_exception(error if isinstance(error, Exception) else ended)
+            cancelled = SellertrustCallError(grpc.StatusCode.CANCELLED, "the call that others waited for was cancelled")
+            new_call.set_exception(error if isinstance(error, Exception) else cancelled)
             raise
-        self._end(name, score)
-        mine.set_result(score)
+        self._finish_call(name, score)
+        new_call.set_result(score)
         return score
 
-    def _end(self, name: str, score: TrustScore | None = None) -> None:
+    def _finish_call(self, name: str, score: TrustScore | None = None) -> None:
         with self._lock:
-            del self._asked[name]
+            del self._running_calls[name]
             if score is not None:
-                self._known[name] = monotonic(), score
-                self._known.move_to_end(name)
-                if len(self._known) > MAX_SELLERS:
-                    self._known.popitem(last=False)
+                self._remembered[name] = monotonic(), score
+                self._remembered.move_to_end(name)
+                if len(self._remembered) > MAX_SELLERS:
+                    self._remembered.popitem(last=False)
 
 
-def _stale(since: float, score: TrustScore) -> TrustScore:
+def _mark_as_stale(since: float, score: TrustScore) -> TrustScore:
     message = pb.TrustScore.FromString(score.message.SerializeToString())
     age = Duration()
     age.FromNanoseconds(int((monotonic() - since) * 1e9) + message.freshness.age.ToNanoseconds())

@@ -54,24 +54,24 @@ def bounds(
     return given | ({"at_least_sequence": at_least_sequence} if at_least_sequence else {})
 
 
-def staleness(stated: MaxStaleness) -> dict[str, Any]:
+def staleness(max_staleness: MaxStaleness) -> dict[str, Any]:
     """Return the field for the largest age of a stale answer.
 
     Raises ValueError for a negative one or an unknown word, TypeError for other types.
     """
-    if stated == "any":
+    if max_staleness == "any":
         return {}
-    if isinstance(stated, str):
-        if stated != "fresh":
-            raise ValueError(f"max_staleness must be 'any', 'fresh' or a timedelta, not {stated!r}")
+    if isinstance(max_staleness, str):
+        if max_staleness != "fresh":
+            raise ValueError(f"max_staleness must be 'any', 'fresh' or a timedelta, not {max_staleness!r}")
         return {"max_staleness": Duration()}
-    if not isinstance(stated, timedelta):
+    if not isinstance(max_staleness, timedelta):
         wanted = "'any', 'fresh' or a timedelta, as timedelta(seconds=5)"
-        raise TypeError(f"max_staleness must be {wanted}, not {stated!r}")
-    if stated < timedelta():
+        raise TypeError(f"max_staleness must be {wanted}, not {max_staleness!r}")
+    if max_staleness < timedelta():
         raise ValueError("max_staleness must not be negative")
     message = Duration()
-    message.FromTimedelta(stated)
+    message.FromTimedelta(max_staleness)
     return {"max_staleness": message}
 
 

@@ -144,7 +144,7 @@ class Reviews(Stubs):
         violations: Iterable[str],
         fields: CaseDecision,
     ) -> None:
-        stated = entry_pb2.CaseChanged(
+        change = entry_pb2.CaseChanged(
             case=case,
             state=state,
             actor=fields["actor"],
@@ -153,7 +153,7 @@ class Reviews(Stubs):
             violations=violations,
         )
         name = fields.get("entry_id") or f"case-{uuid.uuid4()}"
-        entry = entry_pb2.Entry(entry_id=name, seller=seller_name(marketplace, seller), case=stated)
+        entry = entry_pb2.Entry(entry_id=name, seller=seller_name(marketplace, seller), case=change)
         request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=[entry])
         invoke(self._ledger.AppendEntries, request, fields.get("deadline_seconds") or REVIEW_SECONDS)
 
@@ -198,10 +198,10 @@ def decide_request(
     """
     if fields.get("execute") and not fields.get("decision_id"):
         raise ValueError("decision_id is required to execute: it makes a call again safe")
-    given: dict[str, Any] = {"actor": actor, "reason": reason, **fields}
-    seller = given.pop("seller", "")
-    period = times(**{name: given.pop(name, None) for name in ("reported_from", "reported_before")})
-    request = DecideViolationsRequest(parent=marketplace_name(marketplace), action=action, **given, **period)
+    values: dict[str, Any] = {"actor": actor, "reason": reason, **fields}
+    seller = values.pop("seller", "")
+    period = times(**{name: values.pop(name, None) for name in ("reported_from", "reported_before")})
+    request = DecideViolationsRequest(parent=marketplace_name(marketplace), action=action, **values, **period)
     request.decision_id = request.decision_id or uuid.uuid4().hex
     request.seller = seller_name(marketplace, seller) if seller else ""
     return request

@@ -103,7 +103,9 @@ class Outbox:
         self._has_all = False
         self._closed = False
         self._error: BaseException | None = None
-        threading.Thread(target=self._fill, args=(parent, batches), name="sellertrust-batches", daemon=True).start()
+        threading.Thread(
+            target=self._read_batches, args=(parent, batches), name="sellertrust-batches", daemon=True
+        ).start()
 
     def requests(self) -> Iterator[StreamEntriesRequest]:
         """Return the batches to send over a new connection, unanswered ones first.
@@ -114,7 +116,7 @@ class Outbox:
             self._connection += 1
             self._sent = 0
             self._changed.notify_all()
-            return iter(self._next_for(self._connection), None)
+            return iter(self._make_reader(self._connection), None)
 
     def acknowledge(self, response: StreamEntriesResponse) -> Acknowledgement:
         """Drop the oldest sent batch, which the response answers; return its acknowledgement, or its error in it."""
@@ -150,7 +152,7 @@ class Outbox:
             self._closed = True
             self._changed.notify_all()
 
-    def _next_for(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
+    def _make_reader(self, connection: int) -> Callable[[], StreamEntriesRequest | None]:
         def next_batch() -> StreamEntriesRequest | None:
             with self._changed:
                 self._changed.wait_for(
@@ -168,7 +170,7 @@ class Outbox:
 
         return next_batch
 
-    def _fill(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
+    def _read_batches(self, parent: str, batches: Iterable[Sequence[Entry]]) -> None:
         try:
             for batch in batches:
                 request = StreamEntriesRequest(parent=parent, entries=batch)
@@ -207,7 +209,7 @@ def stream_entries(
                     patience.reset()
                     yield outbox.acknowledge(response)
                 if not outbox.is_done():
-                    patience.wait(_ended_early())
+                    patience.wait(_make_early_end_error())
             except grpc.RpcError as error:
                 patience.wait(SellertrustCallError.of(error))
             finally:
@@ -230,12 +232,12 @@ def watch_entries(
                 request.resume_token = response.resume_token
                 request.after_sequence = 0 if response.resume_token else response.sequence
                 yield response
-            patience.wait(_ended_early())
+            patience.wait(_make_early_end_error())
         except grpc.RpcError as error:
             patience.wait(SellertrustCallError.of(error))
         finally:
             call.cancel()
 
 
-def _ended_early() -> SellertrustCallError:
+def _make_early_end_error() -> SellertrustCallError:
     return SellertrustCallError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream before it was done")

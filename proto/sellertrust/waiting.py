@@ -107,12 +107,12 @@ async def run(work: Callable[[], Result]) -> Result:
     body.gr_context = greenlet.getcurrent().gr_context  # so that traces know the caller's span
     awaited: Any = body.switch()
     while not body.dead:
-        awaited = await _step(body, awaited)
+        awaited = await _await_and_resume(body, awaited)
     found: Result = awaited
     return found
 
 
-async def _step(body: Any, awaited: Awaitable[Any]) -> Any:
+async def _await_and_resume(body: Any, awaited: Awaitable[Any]) -> Any:
     try:
         result = await awaited
     except BaseException as error:  # noqa: BLE001 (the body decides, also about a cancellation)
