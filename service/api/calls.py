@@ -154,7 +154,9 @@ class Calls:
         self._gate.require_anything(served.caller, method.name)
         if streams is not None:
             limits = self._gate.stream_limits(served.caller)
-            stack.enter_context(streams.occupy_place(limits if self._gate.has_grants else {_name_peer(context): 0}))
+            stack.enter_context(
+                streams.occupy_place(limits if self._gate.rules is not None else {_name_peer(context): 0})
+            )
             stack.enter_context(self.records.open_streams.labels(method.name).track_inprogress())
 
     def _take_requests(

@@ -153,10 +153,6 @@ class CallGate:
         """Return the rules in force; None without a grants file."""
         return None if self._grants is None else self._grants.rules
 
-    @property
-    def has_grants(self) -> bool:
-        return self._grants is not None
-
     def identify(self, context: grpc.ServicerContext) -> Caller:
         """Return the caller, by its certificate and its token.
 

@@ -104,7 +104,6 @@ def restore(
 
 
 def show_backup(file: Path, manifest: Any, output: Format) -> None:
-    """Print what a backup holds, and warn if it lacks keys."""
     emit_one(_describe_backup(file, manifest), output)
     if manifest.left_out:
         say(

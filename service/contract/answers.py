@@ -1,9 +1,8 @@
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.message import Message
 
 from scoring.answers.forecast import Forecast, TierPath
-from scoring.answers.leads import AppealEffect
 from scoring.answers.statements import find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Ingredient, ReplayState
@@ -77,11 +76,6 @@ def healing_messages(wait: Forecast, today: int) -> Iterator[answer_pb.HealingDa
     """Yield each forecast day from `today` (UTC day since 1970) on."""
     for days, (points, tier) in enumerate(zip(wait.points.tolist(), wait.tiers.tolist(), strict=True)):
         yield answer_pb.HealingDay(day=format_day(today + days), points=points, tier=tier)
-
-
-def appeal_messages(appeals: Iterable[AppealEffect]) -> Iterator[answer_pb.AppealEffect]:
-    for appeal in appeals:
-        yield message_of(answer_pb.AppealEffect, appeal)
 
 
 def find_largest_deposit(answer: WholeAnswer) -> int:

@@ -18,7 +18,6 @@ from service.access.rights import Right, not_granted
 from service.api.reads import Reads
 from service.call_context import current_call
 from service.contract.answers import (
-    appeal_messages,
     find_largest_deposit,
     healing_messages,
     path_message,
@@ -27,7 +26,7 @@ from service.contract.answers import (
 )
 from service.contract.audiences import require_audience
 from service.contract.entries import entries_of
-from service.contract.fields import optional_time
+from service.contract.fields import message_of, optional_time
 from service.contract.letters import LetterFacts, Redress, notice_letter, statement_messages
 from service.contract.resource_names import parse_seller
 from service.contract.scores import stamp_message, stamp_of
@@ -96,7 +95,9 @@ class AnswerServicer:
         response.healing.extend(healing_messages(forecasts.wait, today))
         hidden = find_barred_violations(answer) if request.audience == score_pb.AUDIENCE_SELLER else set[str]()
         appeals = list_appeals(answer, explanation, check)
-        response.appeals.extend(appeal_messages(one for one in appeals if hidden.isdisjoint(one.entries)))
+        for appeal in appeals:
+            if hidden.isdisjoint(appeal.entries):
+                response.appeals.append(message_of(answer_pb.AppealEffect, appeal))
         response.stopped, response.fixed = forecasts.stopped, forecasts.is_fixed
         if forecasts.is_fixed and (days := forecasts.find_first_better_day(check)) is not None:
             response.fixed_until_day = format_day(today + days)
