@@ -23,9 +23,8 @@ from service.web.answers import (
     refuse,
 )
 from service.web.badges import BadgeRow, Badges, Seller
-from service.web.pages import ICON, STYLESHEET, Award, record_page, shop_page
+from service.web.pages import BADGE_SCRIPT, ICON, STYLESHEET, Award, record_page, shop_page
 from service.web.query import MAX_SELLERS, Query, RequestWrong, read_query
-from service.web.script import BADGE_SCRIPT
 from service.web.server_health import ServerHealth
 from service.web.words import Wording
 

@@ -14,6 +14,7 @@ from service.web.words import Wording
 
 _FOLDER = Path(__file__).parent
 STYLESHEET = (_FOLDER / "badge.css").read_bytes()
+BADGE_SCRIPT = (_FOLDER / "badge.js").read_bytes()
 ICON = draw_badge("star", "", BadgeLook(form="mark")).encode()
 
 _TEXTS = tomllib.loads((_FOLDER / "texts.toml").read_text(encoding="utf-8"))

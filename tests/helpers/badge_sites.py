@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import http.client
 import threading
 from collections.abc import Iterator
@@ -11,12 +13,15 @@ from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import IDENTITY_LEVEL_NONE, TIER_EXEMPLARY, TIER_TRUSTED, Entry
 from service.demo_cast import ACCUSED, GOOD
 from service.web.desk.app import DeskOptions
+from service.web.pages import BADGE_SCRIPT
 from service.web.public.seller import SellerPages
 from service.web.server import BadgeServer, Options
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.worlds import artifact
 
 NO_BADGE = ("low", "new", "stranger")
+INTEGRITY = "sha384-" + base64.b64encode(hashlib.sha384(BADGE_SCRIPT).digest()).decode()
+"""A browser runs only the script with this `integrity`."""
 
 
 @dataclass

@@ -10,8 +10,7 @@ import pytest
 
 from service.web.drawing import COLOURS, FORMS, SIZES, WIDTHS
 from service.web.languages import accepted_language
-from service.web.script import INTEGRITY
-from tests.helpers.badge_sites import NO_BADGE, Answer, Site
+from tests.helpers.badge_sites import INTEGRITY, NO_BADGE, Answer, Site
 
 BASE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 SVG = "{http://www.w3.org/2000/svg}"

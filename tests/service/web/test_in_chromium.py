@@ -21,10 +21,9 @@ from sellertrust.client import Client
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW
 from service.web.drawing import SIZES, WIDTHS, BadgeLook, draw_badge
 from service.web.pages import STYLESHEET, Award, record_page, shop_page
-from service.web.script import INTEGRITY
 from service.web.words import read_words
 from tests.helpers import chromium as pages
-from tests.helpers.badge_sites import Site, badge_site
+from tests.helpers.badge_sites import INTEGRITY, Site, badge_site
 from tests.helpers.chromium import CHROMIUM, IMAGES, WIDTHS_OF_PAGES, keep, opened, side_by_side
 
 chromium = pages.chromium
