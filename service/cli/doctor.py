@@ -25,8 +25,12 @@ def doctor(output: Output = Format.TABLE) -> None:
     """
     settings = load()
     rows: list[dict[str, Any]] = [
-        {"check": one.variable, "ok": True, "found": one.value + (" (default)" if one.source == "default" else "")}
-        for one in describe(settings)
+        {
+            "check": setting.variable,
+            "ok": True,
+            "found": setting.value + (" (default)" if setting.source == "default" else ""),
+        }
+        for setting in describe(settings)
     ]
     rows += run_checks(CHECKS, settings)
     emit(rows, output)
@@ -91,7 +95,7 @@ def _check_measures(settings: Settings) -> str:
     with open_ledger(settings) as ledger:
         status = read_status(ledger)
     as_of = "no day yet" if status.time is None else format_time(status.time)
-    refused = ", ".join("/".join(one) for one in status.refused)
+    refused = ", ".join("/".join(seller) for seller in status.refused)
     return (
         f"recorded to entry {status.sequence:,} of {status.ledger_sequence:,}, every seller as of {as_of}"
         f"{f'; refused: {refused}' if refused else ''}; {format_count(status.open_cases, 'case')} open,"

@@ -36,7 +36,7 @@ def show_notifiers(
             emit_one(_make_row(connection.get_notifier(market, notifier, **times)), output)
             return
         notifiers = connection.list_notifiers(market, page_size=min(limit + 1, 1000), **times)
-        rows = [_make_row(one) for one in cut_to_limit(limit, notifiers)]
+        rows = [_make_row(listed) for listed in cut_to_limit(limit, notifiers)]
     emit(rows, output, COLUMNS)
 
 

@@ -288,7 +288,7 @@ def emit_one(row: Mapping[str, Any], output: Format) -> None:
 
     grid = Table.grid(padding=(0, 2))
     for name, value in row.items():
-        is_long = isinstance(value, list | tuple) and any(" " in str(one) for one in value)
+        is_long = isinstance(value, list | tuple) and any(" " in str(item) for item in value)
         text = ("\n" if is_long else ", ").join(map(str, value)) if isinstance(value, list | tuple) else value
         grid.add_row(name, "" if text is None else str(text))
     print_table(grid)

@@ -109,7 +109,9 @@ def _list_segments(question: "Question", result: "Preview", factor: float = 1) -
         pairs = {total: (scaled.pop(f"{total}_before"), scaled.pop(f"{total}_after")) for total in ("held", "deposits")}
         row = {"by": kind, "segment": name, **scaled}
         if currency:
-            row |= {total: " -> ".join(format_amount(one, currency) for one in pair) for total, pair in pairs.items()}
+            row |= {
+                total: " -> ".join(format_amount(amount, currency) for amount in pair) for total, pair in pairs.items()
+            }
         rows.append(row)
     return rows
 

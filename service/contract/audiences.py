@@ -126,7 +126,7 @@ def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> scor
             sentences.append(texts.say("can_act" if lead.responsive else "cannot_act"))
     sentences += _tell_points_beside_leads(told, texts)
     sentences += [
-        texts.say("given_back", violation=one.violation, points=one.points) for one in told.given_back if one.points
+        texts.say("given_back", violation=gain.violation, points=gain.points) for gain in told.given_back if gain.points
     ]
     sentences += _tell_measures(told.answer, texts)
     if told.fixed:
@@ -137,7 +137,7 @@ def told_message(told: ToldAnswer, texts: Texts, *, for_regulator: bool) -> scor
         leads=[message_of(score_pb.LeadingReason, lead, end_time=lead.ends) for lead in told.leads],
         fixed=told.fixed,
         fixed_until_day=until if told.fixed else "",
-        given_back=[message_of(score_pb.GivenBack, one) for one in told.given_back],
+        given_back=[message_of(score_pb.GivenBack, gain) for gain in told.given_back],
     )
 
 

@@ -155,7 +155,7 @@ def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) ->
             part["other"] = "(another seller)"
         for name in ("rests_on", "entries"):
             if isinstance(part.get(name), list):
-                part[name] = [one for one in part[name] if one in ids]
+                part[name] = [entry_id for entry_id in part[name] if entry_id in ids]
     return fields
 
 

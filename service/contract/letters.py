@@ -100,7 +100,9 @@ class _LetterWriter:
         self._time = answer.stamp.observe_time
         self._confirmation_times = find_decision_times(answer.core.known.table.rows)
         bars = find_bars(answer)
-        self._shown_measures = [one for one in answer.in_force.measures if one.has_effect and one.measure not in bars]
+        self._shown_measures = [
+            measure for measure in answer.in_force.measures if measure.has_effect and measure.measure not in bars
+        ]
         self._binding = list_binding(self._shown_measures, self._time)
 
     def write(self, statement: StatementOfReasons, *, is_hidden: bool) -> answer_pb.StatementOfReasons:
@@ -227,18 +229,20 @@ class _LetterWriter:
         return bool(terms.suspension_days) or terms.closes_in_days == 0
 
     def _list_suspensions(self) -> tuple[list[MeasureInForce], list[MeasureInForce]]:
-        suspensions = self._sort_by_date([one for one in self._shown_measures if isinstance(one.current, Suspension)])
-        begun = [one for one in suspensions if one.has_begun(self._time)]
+        suspensions = self._sort_by_date(
+            [measure for measure in self._shown_measures if isinstance(measure.current, Suspension)]
+        )
+        begun = [measure for measure in suspensions if measure.has_begun(self._time)]
         return begun, suspensions[len(begun) :]
 
     def _sort_by_date(self, measures: Sequence[MeasureInForce]) -> list[MeasureInForce]:
-        def find_dates(one: MeasureInForce) -> tuple[int, bool, int]:
-            return max(one.start or 0, self._time), one.end is None, one.end or 0
+        def find_dates(measure: MeasureInForce) -> tuple[int, bool, int]:
+            return max(measure.start or 0, self._time), measure.end is None, measure.end or 0
 
         return sorted(measures, key=find_dates)
 
     def _list_titles(self, measures: Sequence[MeasureInForce]) -> list[str]:
-        return list(dict.fromkeys(self._make_title(one) for one in self._sort_by_date(measures)))
+        return list(dict.fromkeys(self._make_title(measure) for measure in self._sort_by_date(measures)))
 
     def _tell_held_back(self, statement: StatementOfReasons) -> Iterator[str]:
         held_back, begin = self._held_back, statement.measure.start or 0
@@ -264,7 +268,7 @@ class _LetterWriter:
         policy = self._answer.policy
         yield self._say("letter.deposit", amount=format_amount(required.amount_minor, policy.rule_book.currency))
         awaiting = {rule.id for rule in policy.rule_book.rules if measure.rule and rule.secures == measure.rule}
-        stops = [one for one in self._shown_measures if one.rule in awaiting]
+        stops = [measure for measure in self._shown_measures if measure.rule in awaiting]
         yield from (self._say("letter.deposit_without", what=self._make_title(stop)) for stop in stops)
         if not stops:
             yield self._say("letter.deposit_no_day")
@@ -292,8 +296,8 @@ class _LetterWriter:
 
     def _tell_similar_measures(self, statement: StatementOfReasons) -> Iterator[list[str]]:
         measure, key, alike = statement.measure, "alike", [*statement.alike]
-        binding = self._list_titles([one for one in alike if one.measure in self._binding])
-        begun = [one.current for one in alike if one.has_begun(self._time)]
+        binding = self._list_titles([other for other in alike if other.measure in self._binding])
+        begun = [other.current for other in alike if other.has_begun(self._time)]
         if measure.has_begun(self._time) and combine([measure.current, *begun]) == measure.current.terms:
             key = "strictest"
         if isinstance(measure.current, SettlementHold | DeliveryHold):
@@ -306,9 +310,11 @@ class _LetterWriter:
         yield from ([title] for title in sorted(titles, key=lambda title: title not in binding))
 
     def _list_longest_waits(self) -> list[MeasureInForce]:
-        waits = [one for one in self._shown_measures if isinstance(one.current, SettlementHold | DeliveryHold)]
-        waits.sort(key=lambda one: getattr(one.current, "days", 0))
-        return list({one.current.kind: one for one in waits}.values())
+        waits = [
+            measure for measure in self._shown_measures if isinstance(measure.current, SettlementHold | DeliveryHold)
+        ]
+        waits.sort(key=lambda measure: getattr(measure.current, "days", 0))
+        return list({measure.current.kind: measure for measure in waits}.values())
 
     def _tell_redress(self, statement: StatementOfReasons) -> list[str]:
         sentences = []

@@ -88,7 +88,9 @@ def check_proposed(request: Pb.CreateProposalRequest, now: int) -> tuple[str, Me
     else:
         seller = wrong.convert(_CHECKS[field], proposed, now) or ""
     if wrong.fields:
-        raise InvalidInput(FieldViolation((field, *one.path), one.description) for one in wrong.fields)
+        raise InvalidInput(
+            FieldViolation((field, *violation.path), violation.description) for violation in wrong.fields
+        )
     return field, proposed, seller
 
 

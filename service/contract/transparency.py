@@ -29,10 +29,12 @@ def report_message(
     last_month = format_time(now.observe_time)[: len("2026-03")]
     values, before = tally.show(), None if published is None else published.show()
     for key, figure in FIGURES.items():
-        one = message.figures.add(key=key, part=figure.part, unit=review_pb.TransparencyUnit.ValueType(figure.unit))
-        one.known.CopyFrom(_value_message(values[key], period, last_month))
+        message_of_figure = message.figures.add(
+            key=key, part=figure.part, unit=review_pb.TransparencyUnit.ValueType(figure.unit)
+        )
+        message_of_figure.known.CopyFrom(_value_message(values[key], period, last_month))
         if before is not None:
-            one.published.CopyFrom(_value_message(before[key], period, last_month))
+            message_of_figure.published.CopyFrom(_value_message(before[key], period, last_month))
     return message
 
 

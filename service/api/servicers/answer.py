@@ -62,7 +62,7 @@ class AnswerServicer:
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience, OF_SELLER_AND_STAFF)
         for_seller = request.audience == score_pb.AUDIENCE_SELLER
-        if for_seller and not all(one.status.action in _ENDS_OF_APPEALS for one in request.entries):
+        if for_seller and not all(entry.status.action in _ENDS_OF_APPEALS for entry in request.entries):
             raise not_granted(Right.EXPLAIN)
         for entry in request.entries:
             entry.seller = entry.seller or request.seller

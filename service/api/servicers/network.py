@@ -152,9 +152,9 @@ class NetworkServicer:
             [outcome], made_by = self._scorer.scores(marketplace, [seller], cut, cores.append)
             if isinstance(outcome, SellertrustError) and not isinstance(outcome, SellerNotFound):
                 raise outcome
-            past = (one for core in cores for one in self._scorer.past_scores(marketplace, core, cut, times))
+            past = (score for core in cores for score in self._scorer.past_scores(marketplace, core, cut, times))
             points[seller] = [
-                (time, None if one is None else one.points) for time, one in zip(times, past, strict=True)
+                (time, None if score is None else score.points) for time, score in zip(times, past, strict=True)
             ]
         return points, made_by
 

@@ -76,7 +76,7 @@ class ReviewServicer:
             cases = self._ledger.cases.list_open(marketplace, page.cut, MAX_CASES)
             response.cases.extend(case_messages(marketplace, cases, now))
             complaints = self._ledger.entries.list_undecided_complaints(marketplace, page.cut, MAX_CASES)
-            response.complaints.extend(entry_message(marketplace, one) for one in complaints)
+            response.complaints.extend(entry_message(marketplace, complaint) for complaint in complaints)
             response.open_cases, response.overdue_cases = self._ledger.cases.count_open(page.cut, now, [marketplace])
         return response
 
@@ -86,7 +86,11 @@ class ReviewServicer:
         terms = self._ledger.measures.of_sellers(marketplace, list(cautions), cut)
         undecided: dict[str, list[Caution]] = {}
         for seller, raised in cautions.items():
-            confirmed = {one.fact.case for one in terms[seller].cases if one.fact.state is CaseState.CONFIRMED}
+            confirmed = {
+                recorded_case.fact.case
+                for recorded_case in terms[seller].cases
+                if recorded_case.fact.state is CaseState.CONFIRMED
+            }
             undecided[seller] = [caution for caution in raised if caution.case not in confirmed]
         return undecided
 

@@ -46,7 +46,10 @@ class BulkPages:
         """Show the form of a bulk decision; the query's `reverses` fills it in to take that one back."""
         values = {name: visit.query_value(name) for name in _FIELDS}
         if values["reverses"]:
-            earlier = next((one for one in self.journal.list_bulk() if one["decision_id"] == values["reverses"]), None)
+            earlier = next(
+                (decision for decision in self.journal.list_bulk() if decision["decision_id"] == values["reverses"]),
+                None,
+            )
             if earlier is not None and earlier["action"] in REVERSING:
                 values["action"], values["status"] = REVERSING[earlier["action"]]
         return self._show_form(visit, values)
@@ -89,7 +92,7 @@ class BulkPages:
             actor=visit.visitor.actor,
             reason=form["reason"],
             decision_id=new_entry_id(),
-            violation_types=[one.strip() for one in form["types"].split(",") if one.strip()],
+            violation_types=[name.strip() for name in form["types"].split(",") if name.strip()],
             notifier=form["notifier"],
             seller=form["seller"],
             listing=form["listing"],
@@ -139,4 +142,6 @@ class BulkPages:
 def _statuses_without_appeals(action: int) -> list[ViolationStatus.ValueType]:
     """Return the statuses that allow an action, without dismissed and appealed: nobody decides an own case again."""
     allowing = [status for status, allowed in TRANSITIONS if allowed == action]
-    return [ViolationStatus.ValueType(one) for one in allowing if one not in (Status.DISMISSED, Status.APPEALED)]
+    return [
+        ViolationStatus.ValueType(status) for status in allowing if status not in (Status.DISMISSED, Status.APPEALED)
+    ]

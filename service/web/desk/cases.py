@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-CHOICES = [Choice(**one) for one in WORDS["choices"]]
+CHOICES = [Choice(**fields) for fields in WORDS["choices"]]
 CHOICE_BY_EVIDENCE = CHOICES[0]
 SEVERITIES = Severity.keys()[1:]
 _DESCRIPTIONS = {kind.key: kind.description for _, table in TABLES for kind in table.values()}
@@ -209,7 +209,7 @@ class CasePages:
         """
         name, violation, recorded = self._load_case_and_drop_stale_findings(visit)
         decision_id, actor = require_entry_id(visit), visit.visitor.actor
-        if any(one.id == decision_id for one in self.journal.list_decisions(actor)):  # sent twice
+        if any(decision.id == decision_id for decision in self.journal.list_decisions(actor)):  # sent twice
             return self._open_next_case(visit)
         barred = list_barred_deciders(violation, recorded)
         if actor in barred:
@@ -220,12 +220,12 @@ class CasePages:
         if obstacle := self._find_obstacle(visit, finding, effect, read_report(recorded)):
             raise obstacle
         other_votes = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
-        agreeing = [one for one in other_votes if (one.action, one.severity) == (finding.action, finding.severity)]
+        agreeing = [vote for vote in other_votes if (vote.action, vote.severity) == (finding.action, finding.severity)]
         try:
             if (effect.is_grave or other_votes or visit.form_value("what") == "escalate") and not agreeing:
                 self.journal.vote(finding)
             else:
-                deciders = "~".join([*(one.actor for one in agreeing[:1]), actor])
+                deciders = "~".join([*(vote.actor for vote in agreeing[:1]), actor])
                 self.journal.decide(self._make_decision(visit, violation, finding, deciders, decision_id))
         except CaseTaken as taken:
             raise _make_problem(taken) from None
@@ -308,7 +308,7 @@ def read_report(recorded: Sequence[Entry]) -> ViolationReported:
 
 def appeal_of(violation: Violation, recorded: Sequence[Entry]) -> str:
     """Return the entry id of the appeal that waits for a decision; "" without one."""
-    appeals = [one.entry_id for one in recorded if one.status.action == ACTION_APPEAL]
+    appeals = [entry.entry_id for entry in recorded if entry.status.action == ACTION_APPEAL]
     return appeals[-1] if violation.status == VIOLATION_STATUS_APPEALED else ""
 
 
@@ -316,7 +316,7 @@ def list_barred_deciders(violation: Violation, recorded: Sequence[Entry]) -> set
     """Return who may not decide a waiting appeal: all who decided the case before; empty without an appeal."""
     if violation.status != VIOLATION_STATUS_APPEALED:
         return set()
-    decisions = [one.status for one in recorded if one.WhichOneof("fact") == "status"]
+    decisions = [entry.status for entry in recorded if entry.WhichOneof("fact") == "status"]
     return {
         name
         for decision in decisions

@@ -49,7 +49,9 @@ class ComplaintPages:
 
     def _require_open_complaint(self, visit: Visit) -> Entry:
         wanted = visit.path_value("complaint")
-        complaint = next((one for one in self.queue.read(visit.visitor).complaints if one.entry_id == wanted), None)
+        complaint = next(
+            (entry for entry in self.queue.read(visit.visitor).complaints if entry.entry_id == wanted), None
+        )
         if complaint is None:
             raise Problem(404, "This complaint is not open", f"It is decided, or the first {MAX_CASES:,} leave it out.")
         return complaint

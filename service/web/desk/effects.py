@@ -38,8 +38,10 @@ def simulate_decision(client: Client, marketplace: str, seller: str, decision: S
     old, new = _list_in_force(before), _list_in_force(after)
     sum_minor = max(0, after.terms.deposit_minor - before.terms.deposit_minor)
     sum_minor += max(0, before.terms.ahead_limit_minor - after.terms.ahead_limit_minor)
-    begins = [one for name, one in new.items() if name not in old or _find_value(old[name]) != _find_value(one)]
-    suspends = any(one.kind == MEASURE_KIND_SUSPENSION for one in begins)
+    begins = [
+        measure for name, measure in new.items() if name not in old or _find_value(old[name]) != _find_value(measure)
+    ]
+    suspends = any(measure.kind == MEASURE_KIND_SUSPENSION for measure in begins)
     ends = [old[name] for name in old if name not in new]
     is_grave = suspends or sum_minor >= LARGE_SUM_MINOR
     return Effect(answer.present, answer.simulated, begins, ends, sum_minor, after.currency, is_grave)

@@ -134,8 +134,8 @@ class ProposalPages:
             for market in (self.marketplace, "")
         ]
         answers = [call_or_problem(call.result) for call in calls]
-        proposals = [one for each in answers for one in each.value or ()]
-        proposals.sort(key=lambda one: one.steps[0].step_time.ToSeconds(), reverse=True)
+        proposals = [proposal for answer in answers for proposal in answer.value or ()]
+        proposals.sort(key=lambda proposal: proposal.steps[0].step_time.ToSeconds(), reverse=True)
         problem = answers[0].problem if answers[0].problem and answers[1].problem else None
         return visit.page("proposals.html", proposals=proposals, problem=problem, state=ProposalState.Name)
 
@@ -175,7 +175,7 @@ class OperationsPages:
             champion=champion,
             queue=queue,
             waiting=len(self.journal.list_due()),
-            pending=sum(one.state == "pending" for one in self.journal.list_decisions()),
+            pending=sum(decision.state == "pending" for decision in self.journal.list_decisions()),
         )
 
 

@@ -95,7 +95,7 @@ class Journal:
         self._lock = threading.Lock()
         self._file = _open_exclusively(path)
         self._decisions = {name: DeskDecision(**state) for name, state in self._read_rows("decision").items()}
-        settled = [one.id for one in self._decisions.values() if one.state != "pending"]
+        settled = [decision.id for decision in self._decisions.values() if decision.state != "pending"]
         self._file.execute("BEGIN")
         for name in settled[:-KEPT_DECISIONS]:
             del self._decisions[name]
@@ -117,7 +117,7 @@ class Journal:
         """Return the desk's decisions, the latest first; of one person if `actor` is given, joint ones included."""
         with self._lock:
             decisions = reversed(self._decisions.values())
-            return [one for one in decisions if not actor or actor in one.people]
+            return [decision for decision in decisions if not actor or actor in decision.people]
 
     def list_decided_lately(self) -> set[str]:
         """Return violations decided lately, which a remembered queue may still list."""
@@ -126,7 +126,7 @@ class Journal:
             decided = [
                 decision for decision in self._decisions.values() if decision.state == "pending" or decision.due > since
             ]
-            return {one.violation for one in decided if one.state in ("pending", "sent")}
+            return {decision.violation for decision in decided if decision.state in ("pending", "sent")}
 
     def list_due(self) -> list[DeskDecision]:
         """Return pending decisions whose undo window is over."""
@@ -176,8 +176,16 @@ class Journal:
     def forget_findings_of_other_appeals(self, violation: str, appeal: str) -> None:
         with self._lock:
             case = self._load_case(violation)
-            finding = {actor: one for actor, one in case.finding.items() if one.appeal == appeal}
-            votes = {actor: one for actor, one in case.votes.items() if one.appeal == appeal}
+            finding = {
+                actor: finding_of_actor
+                for actor, finding_of_actor in case.finding.items()
+                if finding_of_actor.appeal == appeal
+            }
+            votes = {
+                actor: finding_of_actor
+                for actor, finding_of_actor in case.votes.items()
+                if finding_of_actor.appeal == appeal
+            }
             if (finding, votes) != (case.finding, case.votes):
                 self._update_case(violation, finding=finding, votes=votes)
 

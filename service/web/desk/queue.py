@@ -116,7 +116,9 @@ class QueuePages:
 
     def claim_next(self, visitor: Visitor) -> QueueRow | None:
         """Claim and return the first case that the visitor may work on, else None."""
-        decided = {one.violation for one in self._journal.list_decisions(visitor.actor) if one.state == "sent"}
+        decided = {
+            decision.violation for decision in self._journal.list_decisions(visitor.actor) if decision.state == "sent"
+        }
         for row in self.rows(visitor)[1]:
             case = self._journal.case(row.id)
             if case.claimed_by not in ("", visitor.actor) or case.waiting:
@@ -161,7 +163,9 @@ class QueuePages:
         decided_lately = {
             complaint for complaint, (_, decided) in self._decided_complaints.copy().items() if decided > since
         }
-        return queue._replace(complaints=[one for one in queue.complaints if one.entry_id not in decided_lately])
+        return queue._replace(
+            complaints=[complaint for complaint in queue.complaints if complaint.entry_id not in decided_lately]
+        )
 
     def _read_or_remember(self, visitor: Visitor, part: int) -> Queue:
         """Return the remembered queue; if it is not fresh, let another thread read it again."""

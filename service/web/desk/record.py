@@ -32,12 +32,13 @@ class OwnRecordPages:
     def show(self, visit: Visit) -> Response:
         """Show the visitor's decisions, and the share of confirmations taken back, if they are LEAST_CASES or more."""
         decisions = self.journal.list_decisions(visit.visitor.actor)
-        confirmed = [one for one in decisions if one.state == "sent" and one.action == "confirm"][:LATEST]
+        sent = [decision for decision in decisions if decision.state == "sent"]
+        confirmed = [decision for decision in sent if decision.action == "confirm"][:LATEST]
         share = None
         if len(confirmed) >= LEAST_CASES:
             get = partial(visit.visitor.client.get_violation, self.marketplace, deadline_seconds=READ_SECONDS)
-            calls = [start_call(partial(none_if_not_found, partial(get, one.violation))) for one in confirmed]
-            violations = [one for call in calls if (one := call.result()) is not None]
+            calls = [start_call(partial(none_if_not_found, partial(get, decision.violation))) for decision in confirmed]
+            violations = [violation for call in calls if (violation := call.result()) is not None]
             taken_back = (VIOLATION_STATUS_OVERTURNED, VIOLATION_STATUS_REDUCED)
             share = share_of(sum(violation.status in taken_back for violation in violations), len(violations))
         return visit.page("record.html", share=share, least=LEAST_CASES, cases=len(confirmed), decisions=decisions[:50])

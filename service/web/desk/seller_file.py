@@ -85,10 +85,14 @@ class SellerFilePages:
             later = none_if_not_found(
                 lambda: client.get_violation(market, filters["violation"], deadline_seconds=READ_SECONDS)
             )
-            if later is not None and last(later.seller) == seller and later.name not in {one.name for one in on_page}:
+            if (
+                later is not None
+                and last(later.seller) == seller
+                and later.name not in {listed.name for listed in on_page}
+            ):
                 on_page.append(later)
-        chosen = [one for one in on_page if _matches_filters(one, **filters)]
-        chosen.sort(key=lambda one: time_of(one.report_time), reverse=True)
+        chosen = [listed for listed in on_page if _matches_filters(listed, **filters)]
+        chosen.sort(key=lambda listed: time_of(listed.report_time), reverse=True)
         shown, following, first = visit.cut_page(chosen)
         marks = mark_decisions(entries.value or (), samples[0].time)
         return visit.page(
@@ -160,7 +164,7 @@ def _list_points_given_back(answer: ExplainTrustScoreResponse) -> dict[str, int]
 
 
 def _list_samples(answer: ExplainTrustScoreResponse) -> list[PointsSample]:
-    past = [_make_sample(time_of(one.observe_time), one) for one in answer.past_scores]
+    past = [_make_sample(time_of(score.observe_time), score) for score in answer.past_scores]
     return [*past, _make_sample(time_of(answer.trust_score.stamp.observe_time), answer.trust_score)]
 
 

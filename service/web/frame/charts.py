@@ -88,4 +88,6 @@ def _list_month_labels(begin: datetime, end: datetime, language: str) -> list[tu
         month = (month + timedelta(days=32)).replace(day=1)
     skip = max(1, round((end - begin) / timedelta(days=31) / 7))
     labelled = months[skip - 1 :: skip]
-    return [(one, month_in(language, one, with_year=one.month == 1 or one is labelled[0])) for one in labelled]
+    return [
+        (month, month_in(language, month, with_year=month.month == 1 or month is labelled[0])) for month in labelled
+    ]

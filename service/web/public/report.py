@@ -88,7 +88,9 @@ def write_html(report: Report, marketplace: str, language: str = "en", *, alone:
 def _list_splits(report: Report, texts: Mapping[str, Any], figure: Any) -> Iterator[tuple[str, list[ReportLine]]]:
     for index, split in enumerate(figure.known.splits):
         published = figure.published.splits[index : index + 1] if figure.HasField("published") else []
-        columns = [_read_cells(report, texts, figure.key, one, is_known=one is split) for one in (*published, split)]
+        columns = [
+            _read_cells(report, texts, figure.key, column, is_known=column is split) for column in (*published, split)
+        ]
         names = dict.fromkeys(name for column in columns for name in column)
         counts = [*(cell.count for cell in split.cells), split.together_count]
         known_counts = dict(zip(columns[-1], counts, strict=False))
@@ -114,7 +116,12 @@ def _read_cells(report: Report, texts: Mapping[str, Any], key: str, split: Any, 
     if key == "overturned":
         confirmed = next(figure for figure in report.figures if figure.key == "confirmed")
         whole = (confirmed.known if is_known else confirmed.published).splits
-        counts = {cell.name: cell.count for one in whole if one.dimension == "source" for cell in one.cells}
+        counts = {
+            cell.name: cell.count
+            for whole_split in whole
+            if whole_split.dimension == "source"
+            for cell in whole_split.cells
+        }
         for cell in split.cells:
             if cell.count and (confirmed_count := counts.get(cell.name)):
                 cell_texts[name_cell(cell.name)] += f" ({100 * cell.count / confirmed_count:.1f} %)"

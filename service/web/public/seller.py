@@ -230,7 +230,9 @@ class _SellerAnswers:
 
     @property
     def restrictions(self) -> list[StatementOfReasons]:
-        return sorted(self.letters.statements, key=lambda one: (rank_gravity(one.kind), not one.binding))
+        return sorted(
+            self.letters.statements, key=lambda statement: (rank_gravity(statement.kind), not statement.binding)
+        )
 
     @property
     def measures(self) -> dict[str, str]:
@@ -324,7 +326,7 @@ def _read_seller_name(request: Request) -> str:
 
 def _draw_healing_curve(path: FindTierPathResponse, language: str) -> str:
     samples = [
-        PointsSample(datetime.fromisoformat(one.day).replace(tzinfo=UTC), one.points, Tier.Name(one.tier))
-        for one in path.healing
+        PointsSample(datetime.fromisoformat(day.day).replace(tzinfo=UTC), day.points, Tier.Name(day.tier))
+        for day in path.healing
     ]
     return draw_curve(samples, [], TEXTS[language]["healing"], language) if len(samples) > 1 else ""
