@@ -24,7 +24,7 @@ from sellertrust.requests import (
     MaxStaleness,
     Time,
 )
-from sellertrust.review import DECIDE_SECONDS, REPORT_SECONDS, REVIEW_SECONDS, BulkDecision, CaseDecision
+from sellertrust.review import DECIDE_SECONDS, REPORT_SECONDS, REVIEW_SECONDS, BulkDecision
 from sellertrust.scores import ScoreResult, TrustScore
 from sellertrust.streams import Acknowledgement
 from sellertrust.v1 import entry_pb2, ledger_service_pb2, trust_score_service_pb2
@@ -142,9 +142,6 @@ class AsyncClient:
         immediate: ImmediateGround.ValueType = ImmediateGround.IMMEDIATE_GROUND_UNSPECIFIED,
         deadline_seconds: float = COMMIT_SECONDS,
     ) -> CommitPolicyResponse: ...
-    async def confirm_case(
-        self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
-    ) -> None: ...
     async def confirm_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
     async def create_proposal(
         self,
@@ -175,7 +172,6 @@ class AsyncClient:
         self, first: str, second: str, *, deadline_seconds: float = MODEL_SECONDS
     ) -> DiffModelsResponse: ...
     async def dismiss_violation(self, marketplace: str, violation: str, **fields: Unpack[Decision]) -> Decided: ...
-    async def end_case(self, marketplace: str, seller: str, case: str, **fields: Unpack[CaseDecision]) -> None: ...
     async def erase_seller(
         self,
         marketplace: str,

@@ -13,7 +13,6 @@ from sellertrust.names import marketplace_name, notifier_name, seller_name
 from sellertrust.requests import Time, bounds, invoke, pages, times
 from sellertrust.stubs import Stubs
 from sellertrust.v1 import entry_pb2
-from sellertrust.v1.ledger_service_pb2 import AppendEntriesRequest
 from sellertrust.v1.review_service_pb2 import (
     DecideViolationsRequest,
     DecideViolationsResponse,
@@ -35,20 +34,6 @@ DECIDE_SECONDS = 60.0
 
 REPORT_SECONDS = 300.0
 """A report reads a whole period."""
-
-
-class _RequiredFields(TypedDict):
-    actor: str
-    reason: str
-
-
-class CaseDecision(_RequiredFields, total=False):
-    ground: str
-    """The legal or policy ground."""
-    entry_id: str | None
-    """Makes a repeated call safe; by default one is made, which covers retries."""
-    deadline_seconds: float | None
-    """Replaces the client's deadline."""
 
 
 class BulkDecision(TypedDict, total=False):
@@ -124,38 +109,6 @@ class Reviews(Stubs):
         """
         request = ListReviewQueueRequest(parent=marketplace_name(marketplace), page_size=1)
         return invoke(self._reviews.ListReviewQueue, request, deadline_seconds)
-
-    def confirm_case(
-        self, marketplace: str, seller: str, case: str, *, violations: Iterable[str], **fields: Unpack[CaseDecision]
-    ) -> None:
-        """Decide that a caution's suspicion is true: it led to these violations, which must be confirmed already."""
-        self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_CONFIRMED, violations, fields)
-
-    def end_case(self, marketplace: str, seller: str, case: str, **fields: Unpack[CaseDecision]) -> None:
-        """Decide that a caution's suspicion is false: it ends now, and never begins again on the same facts."""
-        self._decide_case(marketplace, seller, case, entry_pb2.CASE_STATE_ENDED, (), fields)
-
-    def _decide_case(
-        self,
-        marketplace: str,
-        seller: str,
-        case: str,
-        state: entry_pb2.CaseState.ValueType,
-        violations: Iterable[str],
-        fields: CaseDecision,
-    ) -> None:
-        change = entry_pb2.CaseChanged(
-            case=case,
-            state=state,
-            actor=fields["actor"],
-            reason=fields["reason"],
-            ground=fields.get("ground", ""),
-            violations=violations,
-        )
-        name = fields.get("entry_id") or f"case-{uuid.uuid4()}"
-        entry = entry_pb2.Entry(entry_id=name, seller=seller_name(marketplace, seller), case=change)
-        request = AppendEntriesRequest(parent=marketplace_name(marketplace), entries=[entry])
-        invoke(self._ledger.AppendEntries, request, fields.get("deadline_seconds") or REVIEW_SECONDS)
 
     def decide_violations(
         self,

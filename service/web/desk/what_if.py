@@ -4,10 +4,11 @@ from typing import Any
 from google.protobuf.json_format import ParseDict, ParseError
 from starlette.responses import Response
 
+from sellertrust.names import seller_name
 from sellertrust.v1.answer_service_pb2 import Ingredient, ReplayState
-from sellertrust.v1.entry_pb2 import StatusChanged
+from sellertrust.v1.entry_pb2 import CASE_STATE_ENDED, CaseChanged, Entry, StatusChanged
 from sellertrust.v1.trust_score_service_pb2 import Stamp
-from service.web.desk.acting import require_reason
+from service.web.desk.acting import new_entry_id, require_reason
 from service.web.desk.effects import simulate_decision
 from service.web.desk.seller_file import STAMP_FIELDS, SUPPOSED, read_seller
 from service.web.frame.rendering import action_of, redirect
@@ -51,5 +52,7 @@ class WhatIfPages:
     def end_caution(self, visit: Visit) -> Response:
         """End the form's case of a caution, by an entry with the reason. Raises Problem without a reason."""
         seller, case, actor = read_seller(visit), visit.form_value("case"), visit.visitor.actor
-        visit.visitor.client.end_case(self.marketplace, seller, case, actor=actor, reason=require_reason(visit))
+        decision = CaseChanged(case=case, state=CASE_STATE_ENDED, actor=actor, reason=require_reason(visit))
+        entry = Entry(entry_id=new_entry_id(), seller=seller_name(self.marketplace, seller), case=decision)
+        visit.visitor.client.append_entries(self.marketplace, [entry])
         return redirect(f"/sellers/{seller}")

@@ -11,6 +11,8 @@ from scoring.entries.kinds.account import ControlChanged
 from scoring.entries.kinds.decisions import CaseChanged
 from scoring.entries.kinds.settlement import FlowStated
 from sellertrust.errors import SellertrustCallError
+from sellertrust.names import seller_name
+from sellertrust.v1 import entry_pb2
 from service.bootstrap import build_scorer, build_worker
 from service.ledger.store import Ledger
 from service.mechanism.metrics import MechanismMetrics
@@ -192,6 +194,13 @@ def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
 
 
 @pytest.mark.long
+def ended_case(case: str) -> entry_pb2.Entry:
+    decision = entry_pb2.CaseChanged(
+        case=case, state=entry_pb2.CASE_STATE_ENDED, actor="staff", reason="their own goods"
+    )
+    return entry_pb2.Entry(entry_id=f"end-{case}", seller=seller_name(MARKET, "s1"), case=decision)
+
+
 def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
     with (
         servers.running_server(tmp_path, artifact=artifact(), policy=GRADED) as running,
@@ -210,13 +219,13 @@ def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
         [caution] = [one for one in client.get_trust_score(MARKET, "s1").cautions if one.case == REPORTED]
         assert case.decide_by_time == caution.decide_by_time
         assert case.decide_by_time.ToDatetime() - case.open_time.ToDatetime() > timedelta(days=2.9)
-        review.end_case(MARKET, "s1", REPORTED, actor="staff", reason="their own goods")
+        client.append_entries(MARKET, [ended_case(REPORTED)])
         assert REPORTED not in {one.case for one in client.get_trust_score(MARKET, "s1").cautions}
         assert [one.case for one in review.list_cases(MARKET).cases] == ["grave-reports~r2"]
         shown = {one.violation.name[-2:]: one.case for one in review.list_review_queue(MARKET)}
         assert shown == {"r1": "", "r2": "grave-reports~r2"}
         with pytest.raises(SellertrustCallError, match="CASE_NOT_FOUND") as caught:
-            review.end_case(MARKET, "s1", "grave-reports~r9", actor="staff", reason="no")
+            client.append_entries(MARKET, [ended_case("grave-reports~r9")])
         assert caught.value.metadata == {"case": "grave-reports~r9"}
         [row] = shell.json("case", "list")
         assert (row["case"], row["seller"], row["overdue"]) == ("grave-reports~r2", "s1", False)
