@@ -109,9 +109,10 @@ class Forecasts:
         [far] = _follow_courses(self.core, self.core.artifact, [self.wait.course], 1, check)
         return far.find_day(better, HORIZON_DAYS + 1)
 
-    def gains_points(self, course: Course) -> bool:
+    def improves(self, course: Course) -> bool:
+        """Return whether a course reaches a better tier, or more points on some day than today."""
         points_by_day = [one.points for one in self.all if one.course == course]
-        return any(int(points.max()) > int(points[0]) for points in points_by_day)
+        return self.reaches_better_tier(course) or any(points.max() > points[0] for points in points_by_day)
 
 
 def count_recent_orders(facts: Facts) -> int:

@@ -85,7 +85,7 @@ def find_leads(
     for lead, variant in zip(leads, variants, strict=True):
         courses = _find_courses(lead)
         if variant is None:
-            is_cause = forecasts is not None and _can_gain(courses, forecasts)
+            is_cause = forecasts is not None and any(map(forecasts.improves, courses))
         else:
             is_cause = _changes_as_said(lead, answer.score, next(scores))
         if lead.entries and not is_cause:  # as when points end at 0 without it too
@@ -186,10 +186,6 @@ def _find_courses(lead: Lead) -> list[Course]:
     if lead.reason_code == OVERRIDDEN:
         return []
     return [_COURSES.get(lead.reason_code, Course(trades=True))]
-
-
-def _can_gain(courses: Sequence[Course], forecasts: Forecasts) -> bool:
-    return any(forecasts.reaches_better_tier(course) or forecasts.gains_points(course) for course in courses)
 
 
 @dataclass(frozen=True, slots=True)

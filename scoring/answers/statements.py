@@ -81,28 +81,30 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     [score_without] = score_variants(answer, [Variant(without=violations)], check) if violations else [None]
     forecasts = forecast(answer.core, check) if by_tier else None
     paths = [] if forecasts is None else find_paths(forecasts, check)
-    return [
-        StatementOfReasons(
-            measure=one,
-            decided_by=_find_automation(one, rule, answer.score.override),
-            violations=() if chosen and _reaches_rule_without(rule, score_without) else one.violations,
-            reasons=chosen,
-            conditions=_list_conditions(rule),
-            caution=cautions.get((one.rule, one.start or 0)) if one.is_of_caution else None,
-            alike=tuple(
-                other
-                for other in measures
-                if other is not one and other.current.kind is one.current.kind and other.measure not in bars
-            ),
-            path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
-            statement=last_statements.get(one.measure),
-            notice=sent_notices.get(one.measure),
-            bar=bars.get(one.measure),
+    statements = []
+    for measure in measures:
+        rule = None if measure.is_of_caution else rules.get(measure.rule)
+        chosen = tuple(_choose_reasons(reasons, rule, answer))
+        statements.append(
+            StatementOfReasons(
+                measure=measure,
+                decided_by=_find_automation(measure, rule, answer.score.override),
+                violations=() if chosen and _reaches_rule_without(rule, score_without) else measure.violations,
+                reasons=chosen,
+                conditions=_list_conditions(rule),
+                caution=cautions.get((measure.rule, measure.start or 0)) if measure.is_of_caution else None,
+                alike=tuple(
+                    other
+                    for other in measures
+                    if other is not measure and other.current.kind is measure.current.kind and other.measure not in bars
+                ),
+                path=next((path for path in paths if rule and rule.tiers and path.tier not in rule.tiers), None),
+                statement=last_statements.get(measure.measure),
+                notice=sent_notices.get(measure.measure),
+                bar=bars.get(measure.measure),
+            )
         )
-        for one in measures
-        for rule in [None if one.is_of_caution else rules.get(one.rule)]
-        for chosen in [tuple(_choose_reasons(reasons, rule, answer))]
-    ]
+    return statements
 
 
 def find_bars(answer: WholeAnswer) -> dict[str, MeasureStatement]:

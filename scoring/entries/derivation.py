@@ -114,11 +114,7 @@ class Derivation:
         if item.kind in INDEPENDENT_KINDS or (
             item.kind is Kind.VIOLATION and entry.entry_id not in self._context.awaited_ids
         ):
-            plain = NewEntry(item, entry.seller)
-            if not self._context.corrected_ids:
-                self.new_entries.append(plain)
-                return plain
-            return self._append(plain)
+            return self._append(NewEntry(item, entry.seller))
         if isinstance(fact, StatusChanged):
             return self._process_decision(item, fact, path)
         added = self._append(self._apply_fact(item, path))

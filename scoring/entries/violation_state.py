@@ -82,8 +82,14 @@ class ViolationState:
         severity = None if fact.severity is None else int(fact.severity)
         return self.apply(
             RecordedChange(
-                *(Kind.STATUS, decision.entry_id, int(following), severity, origin),
-                *(decision.occur_time, decision.report_time, fact.held_back),
+                kind=Kind.STATUS,
+                entry_id=decision.entry_id,
+                status=int(following),
+                severity=severity,
+                origin=origin,
+                occur_time=decision.occur_time,
+                report_time=decision.report_time,
+                held_back=fact.held_back,
             )
         )
 

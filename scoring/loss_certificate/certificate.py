@@ -2,6 +2,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -113,14 +114,10 @@ def show_granted(
                 "until": None if seller.until is None else format_time(seller.until),
                 "lifted": [{"rule": rule, "kind": kind} for rule, kind in kinds],
                 "most": None if take is None else asdict(take),
-                "is_within": take is not None and _is_at_most(take, largest),
+                "is_within": take is not None and join_largest([take, largest]) == largest,
             }
         )
     return {"sequence": granted.sequence, "sellers": shown}
-
-
-def _is_at_most(take: Take, largest: Take) -> bool:
-    return take.gross_minor <= largest.gross_minor and take.after_refunds_minor <= largest.after_refunds_minor
 
 
 def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tuple[str, MeasureKind]]) -> Take | None:
@@ -180,13 +177,11 @@ def find_attack(states: States, assumptions: Assumptions, table: LossTable) -> A
     net_gain = gain - price[:, None]
     best_of_later_buckets = np.maximum.accumulate(net_gain[::-1], axis=0)[::-1]
     best_later = np.maximum.accumulate(best_of_later_buckets[:, ::-1], axis=1)[:, ::-1]
-    options = [
-        (cash + states.deposits[deposit] + int(best_later[bucket, tenure] + price[bucket]), state)
-        for state, cash in list_entries(states, assumptions)
-        for bucket, tenure, deposit in [state]
-    ]
-    best = max(range(len(options)), key=lambda number: options[number][0])
-    total, (bucket, tenure, _) = options[best]
+    options = []
+    for (bucket, tenure, deposit), cash in list_entries(states, assumptions):
+        total = cash + states.deposits[deposit] + int(best_later[bucket, tenure] + price[bucket])
+        options.append((total, bucket, tenure))
+    total, bucket, tenure = max(options, key=itemgetter(0))
     later_net_gains = net_gain[bucket:, tenure:]
     best_place = np.argwhere(later_net_gains == later_net_gains.max())[-1]
     start = (bucket + int(best_place[0]), tenure + int(best_place[1]))

@@ -134,7 +134,7 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
 
     LightGBM computes the golden vectors; raise ArtifactRefused if a single bit differs.
     """
-    with _refusing_damage():
+    with _refuse_damage():
         artifact = Artifact(parse_json(parts[MANIFEST]), parts, digest)
         golden = parse_json(parts["golden.json"])
         if artifact.raw_score(np.array(golden["inputs"], dtype=np.float64)).tolist() != golden["raw_scores"]:
@@ -147,7 +147,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
 
     Raise ArtifactRefused naming the part that does not match.
     """
-    with _refusing_damage():
+    with _refuse_damage():
         digest = verify_content(parts)
         manifest = parse_json(parts[MANIFEST])
         _verify_constants(manifest)
@@ -166,7 +166,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
     """
     if MANIFEST not in parts:
         raise ArtifactRefused("the artifact has no manifest.json")
-    with _refusing_damage():
+    with _refuse_damage():
         manifest = parse_json(parts[MANIFEST])
         digests = manifest["parts"]
         if type(manifest["format"]) is not int or manifest["format"] != FORMAT:
@@ -189,7 +189,7 @@ def verify_distinct(parts: Mapping[str, bytes]) -> None:
 
 
 @contextmanager
-def _refusing_damage() -> Iterator[None]:
+def _refuse_damage() -> Iterator[None]:
     try:
         yield
     except (

@@ -114,10 +114,12 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
         claim_days = MAX_HOLD_DAYS if trade is None else min(trade.claim_days, MAX_HOLD_DAYS)
         hold_days = [one.days for one in rule.measures if isinstance(one, SettlementHold)]
         hold = [SettlementHold(days)] if (days := max(claim_days, *hold_days, 0)) else []
-        kept_measures = [
-            one for one in rule.measures if not isinstance(one, SettlementHold) and not _caps_all_intake(one)
+        kept = [
+            one
+            for one in rule.measures
+            if not isinstance(one, SettlementHold | IntakeCap) or getattr(one, "product_category", "")
         ]
-        rule = replace(rule, measures=(*kept_measures, *hold, IntakeCap(0)))
+        rule = replace(rule, measures=(*kept, *hold, IntakeCap(0)))
     yield rule
     deposits = [one for one in rule.measures if isinstance(one, Deposit)]
     if trade is None or not trade.deposit_is_refilled or not deposits:
@@ -137,10 +139,6 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
         conditions=(*conditions, awaits_deposit),
         secures=rule.id,
     )
-
-
-def _caps_all_intake(measure: Measure) -> bool:
-    return isinstance(measure, IntakeCap) and not measure.product_category
 
 
 def _read_hold_limits(root: Part) -> Mapping[str, int]:
