@@ -218,6 +218,7 @@ def tabulate(
 
 
 def _tabulate_sales(sold: Sequence[SaleRow], sellers: Sequence[str]) -> tuple[EntryColumns, Sequence[str]]:
+    """Return sales as entries, and their product categories by code."""
     zeros = np.zeros(len(sold), dtype=np.int64)
     columns = dict.fromkeys((f.name for f in fields(EntryColumns)), zeros)
     products: Sequence[str] = ()

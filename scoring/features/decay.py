@@ -103,7 +103,6 @@ def _join_limb_sums(sums: Sequence[Floats], bits: int) -> Floats:
 
 
 def split_limbs(values: Ints) -> tuple[Ints, Ints]:
-    """Return the values above their lowest LIMB_BITS bits, and these bits."""
     return values >> LIMB_BITS, values & ((1 << LIMB_BITS) - 1)
 
 

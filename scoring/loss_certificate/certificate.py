@@ -39,7 +39,7 @@ class Take:
 
 
 def join_largest(takes: Iterable[Take]) -> Take:
-    """Return the largest gross and the largest net amount, maybe of different takes. ValueError without takes."""
+    """Return the largest gross and the largest net amount, maybe of different takes."""
     all_takes = [*takes]
     return Take(max(take.gross_minor for take in all_takes), max(take.after_refunds_minor for take in all_takes))
 

@@ -61,7 +61,7 @@ NOTHING_AHEAD = AheadLimit()
 
 
 def find_laxest(limits: Iterable[AheadLimit]) -> AheadLimit:
-    """Return one limit as lax as each given one: the largest amounts, the shortest hold. ValueError without limits."""
+    """Return one limit as lax as each given one: the largest amounts, the shortest hold."""
     minor, ppm, at_most_minor, hold_days = zip(*limits, strict=True)
     return AheadLimit(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 

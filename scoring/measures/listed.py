@@ -42,7 +42,6 @@ class MeasureInForce:
         return not self.waived and not self.lifted
 
     def has_begun(self, observe_time: int) -> bool:
-        """Return whether it has an effect at a time, in microseconds."""
         return self.has_effect and (self.start is None or self.start <= observe_time)
 
 

@@ -182,7 +182,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
 
 
 def verify_distinct(parts: Mapping[str, bytes]) -> None:
-    """Raise ArtifactRefused if all golden vectors have equal scores or points: such a model distinguishes no seller."""
+    """Raise ArtifactRefused if all golden vectors have equal scores or points."""
     golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
         raise ArtifactRefused("the model says the same of all its golden vectors: it tells nobody from anybody")

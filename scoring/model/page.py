@@ -119,6 +119,7 @@ def _write_tree(table: PointsTable) -> str:
     leaves_of_row = table.points[0].size if len(table.features) > 1 else 1
 
     def split(depth: int, first: int, last: int, leaf: int) -> int:
+        """Add the splits between rows; return the node, or -1 less the leaf."""
         if first == last:
             begin = leaf + first * (leaves_of_row if depth == 0 else 1)
             if depth + 1 < len(table.features):

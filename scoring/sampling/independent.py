@@ -121,6 +121,7 @@ def _check_shares(document: Any, rows: Sequence[Row]) -> Iterator[str]:
 def _compute_weights(
     drawn: Sequence[Any], frame: Sequence[Row], sizes: Sequence[float], drawn_sizes: Sequence[float]
 ) -> list[tuple[tuple[str, ...], float]]:
+    """Return each result's stratum, and its weight in the share."""
     categories: list[tuple[str, ...]] = [(name,) for name in sorted({row[CATEGORY] for row in frame})]
     groups = [(sum(one["category"] in names for one in drawn), names) for names in categories]
     while len(groups) > 1 and min(groups)[0] < LEAST_RESULTS:

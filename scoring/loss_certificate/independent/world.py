@@ -345,7 +345,6 @@ class World:
         return terms.cap - max(held_minor, 0)
 
     def list_history_costs(self, is_real: bool) -> list[int]:
-        """Return the cost of a history by bucket, in minor units; 0 if it is real."""
         return [0 if is_real else edge * self.wash // MILLION for edge in self.settled]
 
     def find_farthest_bucket(self, terms: WorldTerms, bucket: int) -> int:
