@@ -45,14 +45,14 @@ class FlowTable:
             place = statement.fact.day - self._start + 1
             for column, number in zip(columns, _count_flow(statement.fact, currency), strict=True):
                 column[place] += number
-        self._until = [list(accumulate(column)) for column in columns]
+        self._sums_until = [list(accumulate(column)) for column in columns]
 
     def sum_between(self, column: int, first: int, last: int) -> int:
         """Return the sum of one of FlowCounts, by index, over days, both ends included.
 
         Days may be at most MAX_WINDOW_DAYS before the first stated one, and not after the last.
         """
-        until, start = self._until[column], self._start
+        until, start = self._sums_until[column], self._start
         return until[last - start + 1] - until[first - start]
 
     def find_first_known_day(self, first: int) -> int:

@@ -124,17 +124,17 @@ class OnsetsBySigns:
             (rule, _choose_signs(rule, known_signs.signs_by_rule.get(rule.id, known_signs.signs), table))
             for rule in table.rules
         ]
-        self._found: dict[str, tuple[int, Sequence[Onset]]] = {}
+        self._onsets_by_rule: dict[str, tuple[int, Sequence[Onset]]] = {}
 
     def list_onsets(self, since: int = NEVER - 1) -> list[Onset]:
         """Return the onsets rule by rule, from signs not taken back by `since`; by default never."""
         all_onsets: list[Onset] = []
         for rule, signs in self._signs:
             standing = [sign for sign in signs if sign.retracted > since]
-            number, onsets = self._found.get(rule.id, (0, ()))
+            number, onsets = self._onsets_by_rule.get(rule.id, (0, ()))
             if number != len(standing):  # a later `since` only takes signs away, so their number identifies them
                 onsets = [*_list_onsets_of_rule(rule, standing, self._table)]
-                self._found[rule.id] = len(standing), onsets
+                self._onsets_by_rule[rule.id] = len(standing), onsets
             all_onsets += onsets
         return all_onsets
 

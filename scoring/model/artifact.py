@@ -125,7 +125,6 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
-    """Return an artifact, ready to score; raise ArtifactRefused unless it verifies."""
     return open_verified(parts, verify(parts))
 
 

@@ -62,7 +62,7 @@ def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Vio
     terms: dict[tuple[str, str], LinkTerm] = {}
     hops: dict[str, list[Hop]] = {}
     for seller in sellers:
-        paths = [*_list_paths(seller, graph, violators, time, hops)]
+        paths = [*_list_terms_of_paths(seller, graph, violators, time, hops)]
         for candidates in (paths, [path for path in paths if path.is_suspended]):
             if candidates:
                 best = max(candidates, key=_rank_path)
@@ -71,7 +71,7 @@ def find_terms(sellers: Iterable[str], graph: Graph, violators: Mapping[str, Vio
     return [one._replace(accounts=counts[one.violator]) for one in terms.values()]
 
 
-def _list_paths(
+def _list_terms_of_paths(
     seller: str, graph: Graph, violators: Mapping[str, Violator], time: int, hops_by_seller: dict[str, list[Hop]]
 ) -> Iterable[LinkTerm]:
     def hops_of(name: str) -> list[Hop]:

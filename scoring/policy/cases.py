@@ -45,11 +45,11 @@ class CaseResult:
 def parse_cases(data: Mapping[str, Any]) -> tuple[PolicyCase, ...]:
     """Parse a TOML file's data. Raise PolicyRefused, which names every wrong part, also if it holds no case."""
     root = Part(data, whole="a case")
-    now = root.day("now")
+    today = root.day("now")
     parts = root.list_of_parts("cases", MAX_CASES, "name")
     if not parts:
         root.refuse("cases", "must state one case or more")
-    cases = tuple(_read_case(part, now) for part in parts)
+    cases = tuple(_read_case(part, today) for part in parts)
     root.refuse_what_is_left()
     if root.errors:
         raise PolicyRefused("the cases are unsound", root.errors)
@@ -103,9 +103,9 @@ def _show_answer(name: str, value: object, currency: str) -> str:
     return f"{value:,} ({text})" if name == "suspension_days" and not text[0].isdigit() else text
 
 
-def _read_case(part: Part, now: int) -> PolicyCase:
+def _read_case(part: Part, today: int) -> PolicyCase:
     breaches = tuple(
-        _read_breach(one, now, number) for number, one in enumerate(part.list_of_parts("violations", MAX_BREACHES))
+        _read_breach(one, today, number) for number, one in enumerate(part.list_of_parts("violations", MAX_BREACHES))
     )
     points = part.number("points", 0, MAX_POINTS) if "points" in part else None
     if points is None and breaches:
@@ -115,7 +115,7 @@ def _read_case(part: Part, now: int) -> PolicyCase:
         points=points,
         breaches=breaches,
         settled_minor={"": settled} | _read_settled_by_category(part),
-        day=now,
+        day=today,
         marketplace=part.text("marketplace", 1) if "marketplace" in part else "",
         tier=part.member("tier_set", Tier) if "tier_set" in part else None,
         tenure_days=part.number("tenure_days", 0, MAX_TENURE_DAYS, 0),
@@ -143,22 +143,22 @@ def _read_settled_by_category(part: Part) -> dict[str, int]:
     return {str(name): by_category.number(str(name), 0, MAX_VALUE_MINOR) for name in by_category.data}
 
 
-def _read_breach(part: Part, now: int, number: int) -> Breach:
+def _read_breach(part: Part, today: int, place: int) -> Breach:
     """Read one violation: without `incident` an incident of its own; its type must belong to its category."""
-    number_of_type = 0
+    type_number = 0
     if "violation_type" in part:
-        number_of_type = TYPE_NUMBERS[part.word("violation_type", [*TYPE_NUMBERS])]
+        type_number = TYPE_NUMBERS[part.word("violation_type", [*TYPE_NUMBERS])]
         if "category" in part:
             part.refuse("category", "is that of its violation_type: leave one of them out")
-        category = category_of_type(number_of_type)
+        category = category_of_type(type_number)
     else:
         category = part.member("category", Category)
     severity = part.member("severity", Severity)
     day = part.day("day")
-    if day > now:
+    if day > today:
         part.refuse("day", "lies after now")
-    incident = part.number("incident", 1, MAX_BREACHES) if "incident" in part else -1 - number
-    return Breach(category, severity, max(now - day, 0), incident, number_of_type)
+    incident = part.number("incident", 1, MAX_BREACHES) if "incident" in part else -1 - place
+    return Breach(category, severity, max(today - day, 0), incident, type_number)
 
 
 def _read_expected(part: Part) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files
         tiers=(None, Tier.UNRATED, *RATED_TIERS) if with_overrides else (None,),
         axes=tuple(sorted(axes, key=_rank_axis)),
         marketplaces=("", *sorted({name for policy in policies for name in policy.rule_book.hold_limits})),
-        thin=_list_thin_sets(policies) if with_thin_files else ((),),
+        thin=_list_sets_of_thin_policies(policies) if with_thin_files else ((),),
     )
 
 
@@ -241,7 +241,7 @@ def _rank_axis(axis: CellAxis) -> int:
     return order.index(axis.operand if isinstance(axis.operand, Quantity) else type(axis.operand))
 
 
-def _list_thin_sets(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
+def _list_sets_of_thin_policies(policies: Sequence[Policy]) -> tuple[tuple[int, ...], ...]:
     orders = {0, *(policy.thin_file_orders for policy in policies)}
     days = {0, *(policy.thin_file_days for policy in policies)}
     return tuple(

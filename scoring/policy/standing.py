@@ -115,9 +115,11 @@ class StandingTable:
         return np.minimum(tiers, best)
 
 
-def _tabulate_points(rows: Mapping[Any, Mapping[Severity, int]], last: int, default: int = 0) -> Ints:
-    table = np.full((last + 1, len(Severity) + 1), default, dtype=np.int64)
-    for number, by_severity in rows.items():
+def _tabulate_points(
+    points_by_number: Mapping[Any, Mapping[Severity, int]], last_number: int, default: int = 0
+) -> Ints:
+    table = np.full((last_number + 1, len(Severity) + 1), default, dtype=np.int64)
+    for number, by_severity in points_by_number.items():
         for severity, points in by_severity.items():
             table[number, severity] = points
     return table

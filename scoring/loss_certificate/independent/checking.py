@@ -375,6 +375,7 @@ def _list_values_before_run(
 
 
 def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) -> int:
+    """Check each step of an attack; return what it takes, in minor units."""
     attack = verdict["attack"]
     days = attack["days"]
     need(set(attack) == ATTACK, f"{name}: the attack has other parts")
@@ -393,7 +394,7 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
     )
     for day, ((b, j), (to, older), step) in enumerate(zip(places, places[1:], days, strict=False)):
         terms = world.terms[b][j]
-        grown = price[to] - price[b] if day < world.claim_days else 0
+        price_of_growth = price[to] - price[b] if day < world.claim_days else 0
         need(
             b <= to <= world.find_farthest_bucket(terms, b) and j <= older <= j + 1, f"{name}: day {day} leads nowhere"
         )
@@ -405,7 +406,7 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
             "washed_minor": world.settled[to] - world.settled[b],
         }
         _require_same(step, expected, f"{name}, day {day} of the attack")
-        cash += step["released_minor"] - grown
+        cash += step["released_minor"] - price_of_growth
     ended, aged = places[-1]
     _require_same(attack["ahead_minor"], verdict["ahead"][ended][aged], f"{name}, the attack's payouts on young orders")
     cash += attack["ahead_minor"]

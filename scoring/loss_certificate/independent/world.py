@@ -213,7 +213,6 @@ class World:
         need(certificate["deposits"] == self.deposits, "the deposits are not those that the policy asks for")
 
     def count_states(self) -> int:
-        """Return how many states one name can be in, the fresh and the gone one included."""
         return 2 + len(self.settled) * len(self.tenure) * (len(self.deposits) + self.days)
 
     def list_laxest_terms(
@@ -364,13 +363,14 @@ def _join_laxest_limits(limits: Iterable[tuple[int, int, int, int]]) -> tuple[in
     return max(plain), max(ppm), max(most), min(first_day)
 
 
-def _find_most_in_bucket(plain: int, ppm: int, most: int, low: int, top: int, cost: int) -> int:
+def _find_most_in_bucket(limit: int, ppm: int, largest_limit: int, low: int, top: int, cost_ppm: int) -> int:
     """Return the most of the limit at any settled value of a bucket, less the cost of that value beyond `low`."""
     settled_values = {low, top}
-    if ppm and most > plain:
-        settled_values.add(max(low, min(top, ((most - plain) * MILLION + ppm - 1) // ppm)))
+    if ppm and largest_limit > limit:
+        settled_values.add(max(low, min(top, ((largest_limit - limit) * MILLION + ppm - 1) // ppm)))
     return max(
-        min(plain + (v * ppm + MILLION - 1) // MILLION, most) - (v - low) * cost // MILLION for v in settled_values
+        min(limit + (v * ppm + MILLION - 1) // MILLION, largest_limit) - (v - low) * cost_ppm // MILLION
+        for v in settled_values
     )
 
 
@@ -413,6 +413,7 @@ def _is_timed_suspension(measure: Data) -> bool:
 
 
 def _always_suspends_beside(other: Data, rule: Data) -> bool:
+    """Return whether `other` suspends whenever `rule` holds."""
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and {*other["standing"]} == {"from"}
