@@ -117,7 +117,7 @@ def _complete_rule(rule: Rule, trade: TradeLimits | None) -> Iterator[Rule]:
         kept = [
             one
             for one in rule.measures
-            if not isinstance(one, SettlementHold | IntakeCap) or getattr(one, "product_category", "")
+            if not isinstance(one, SettlementHold | IntakeCap) or (isinstance(one, IntakeCap) and one.product_category)
         ]
         rule = replace(rule, measures=(*kept, *hold, IntakeCap(0)))
     yield rule
