@@ -13,7 +13,7 @@ from scoring.entries.entry import Entry
 from sellertrust.version import VERSION
 from service.contract.entry_fields import entry_of_fields
 from service.contract.entry_json import entry_of_json
-from service.ingest.mapping.rules import mapping_of
+from service.ingest.mapping.rules import compile_mapping
 from service.ingest.sources.payload import entry_from_json
 from tests import docs_in_step
 from tests import reference_pages as reference
@@ -32,7 +32,7 @@ def test_the_generated_pages_are_in_step_with_the_code() -> None:
 
 def test_the_examples_of_entries_state_the_same() -> None:
     header, row = (line.split(",") for line in reference.KINDS_ROWS.splitlines())
-    mapping = mapping_of(tomllib.loads(reference.KINDS_MAPPING))
+    mapping = compile_mapping(tomllib.loads(reference.KINDS_MAPPING))
     [(_, mapped)] = mapping.files[0].entries([(2, dict(zip(header, row, strict=True)))])
     assert isinstance(mapped, Entry)
     written = entry_from_json(reference.KINDS_JSON, mapping.marketplace)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scoring.base.parts import Part
-from service.ingest.mapping.rules import mapping_of
+from service.ingest.mapping.rules import compile_mapping
 from tests.docs_in_step import DOCS
 from tests.helpers.pages import follow
 from training.gates.table import GATES
@@ -116,7 +116,7 @@ def test_the_page_on_mappings_names_every_part(monkeypatch: pytest.MonkeyPatch) 
     file = {"path": "f", "join": [{"path": "g", "on": "a", "take": ["c"]}], "entries": [rule]}
     dates = {"format": "%Y-%m-%d %H:%M", "offset": "+01:00"}
     match = {"identifiers": [{"attribute": "a", "value": "{a}"}]}
-    mapping_of({"marketplace": "m", "dates": dates, "match": match, "files": [file]})
+    compile_mapping({"marketplace": "m", "dates": dates, "match": match, "files": [file]})
     operators = {path.rpartition(".")[2] for path in asked if ".when." in path} - {"column"}
     assert operators == set(
         re.findall(r"^\| `(\w+) = ", MAPPINGS.split("## Conditions")[1].split("##")[0], re.MULTILINE)
@@ -151,10 +151,10 @@ def test_all_that_the_page_on_mappings_shows_can_be_stated() -> None:
                     rule = {**VIOLATION, "entry_id": "v-{a}", "seller": "{a}", "occur_time": "{b}"}
                 if "attributes" in stated:
                     rule = {"kind": "identity", "entry_id": "i-{a}", "seller": "{a}", "occur_time": "{b}"}
-                mapping_of({"marketplace": "m", "files": [{"path": "f", "entries": [rule | stated], **dates}]})
+                compile_mapping({"marketplace": "m", "files": [{"path": "f", "entries": [rule | stated], **dates}]})
                 compiled += 1
     assert compiled == 14 + 9 + 5
     for block in re.findall(r"```toml\n(.*?)```", MAPPINGS, re.DOTALL):
         stated = tomllib.loads(block)
         rule = {"kind": "exposure", "entry_id": "x-{a}", "seller": "{@seller}", "day": "{b}", "settled_orders": 1}
-        mapping_of({"marketplace": "m", "files": [{"path": "f", "entries": [rule]}], **stated})
+        compile_mapping({"marketplace": "m", "files": [{"path": "f", "entries": [rule]}], **stated})

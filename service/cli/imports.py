@@ -11,7 +11,7 @@ from service.bootstrap import is_absent, open_ledger
 from service.cli.options import Marketplace, Rejects
 from service.cli.output import WAITS, Exit, Format, emit, format_count, say
 from service.cli.progress import StepProgress
-from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.mapping.rules import ForeignMapping, compile_mapping
 from service.ledger.clock.server_clock import wall_clock
 from service.settings import load
 
@@ -189,6 +189,6 @@ def mapping_of_file(path: Path, marketplace: str | None = None) -> ForeignMappin
     except ValueError as error:
         raise invalid("FILE", f"{path} is not TOML: {error}") from None
     try:
-        return mapping_of(content | ({"marketplace": marketplace} if marketplace else {}))
+        return compile_mapping(content | ({"marketplace": marketplace} if marketplace else {}))
     except ConfigurationWrong as error:
         raise invalid("FILE", f"{path}: {error.message}") from None

@@ -26,14 +26,14 @@ from service.files import replacing_privately
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile
 from service.ingest.partial_append import AppendCounts, PartialAppend, format_field_error
-from service.ingest.row_matching import UnmatchedRow, with_matches
+from service.ingest.row_matching import UnmatchedRow, add_matches
 from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
 from service.ledger.store import Ledger
 
 
 @dataclass(slots=True)
-class _Span:
+class _KindSpan:
     number: int = 0
     first: int | None = None
     """In microseconds; None before the first entry."""
@@ -42,17 +42,17 @@ class _Span:
 
 @dataclass(slots=True)
 class Spans:
-    by_kind: dict[Kind, _Span] = field(default_factory=dict)
+    by_kind: dict[Kind, _KindSpan] = field(default_factory=dict)
     seen: set[int] | None = None
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
     def add(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if self.seen is not None:
-                if (code := hash(entry.entry_id)) in self.seen:
+                if (id_hash := hash(entry.entry_id)) in self.seen:
                     continue
-                self.seen.add(code)
-            span = self.by_kind.setdefault(KIND_OF[type(entry.fact)], _Span())
+                self.seen.add(id_hash)
+            span = self.by_kind.setdefault(KIND_OF[type(entry.fact)], _KindSpan())
             span.number += 1
             fact = entry.fact
             happened = fact.day * DAY if isinstance(fact, ExposureStated | FlowStated) else entry.occur_time
@@ -76,7 +76,7 @@ class Spans:
         ]
 
 
-Items = Generator[tuple[int, Entry | RowRejected], None, None]
+NumberedEntries = Generator[tuple[int, Entry | RowRejected], None, None]
 ENTRY_FILES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
 
@@ -102,12 +102,12 @@ def import_files(
     Raises as `require_files`; nothing is imported then. `dry_now` appends nothing and checks each entry as of this time.
     """
     require_files(mapping, data)
-    run = _Run(ledger, mapping.marketplace, progress, dry_now)
+    run = _ImportRun(ledger, mapping.marketplace, progress, dry_now)
     for file in mapping.files:
         path = data / file.path
-        with run.file(path, file.path) as raw:
-            rows = _join_rows(file, data, run.rows(path, raw, file.columns))
-            run.append(file.path, run.mapped(file, rows))
+        with run.open_file(path, file.path) as raw:
+            rows = _join_rows(file, data, run.read_rows(path, raw, file.columns))
+            run.append_all(file.path, run.map_rows(file, rows))
     return run.report
 
 
@@ -115,19 +115,19 @@ def import_entries(
     ledger: Ledger, marketplace: str, path: Path, progress: Progress, dry_now: int | None = None
 ) -> ImportReport:
     """Import the contract's entries, one JSON object per line, plain or gzip; `dry_now` as in `import_files`."""
-    run = _Run(ledger, marketplace, progress, dry_now)
-    with run.file(path, path.name) as raw:
-        run.append(path.name, run.entries(path.name, raw))
+    run = _ImportRun(ledger, marketplace, progress, dry_now)
+    with run.open_file(path, path.name) as raw:
+        run.append_all(path.name, run.read_entries(path.name, raw))
     return run.report
 
 
 def import_rows(
     ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
 ) -> ImportReport:
-    run = _Run(ledger, marketplace, lambda *_: None)
+    run = _ImportRun(ledger, marketplace, lambda *_: None)
     for file, rows in files:
-        with run.rejects_of(file.path):
-            run.append(file.path, run.mapped(file, rows))
+        with run.collect_rejects(file.path):
+            run.append_all(file.path, run.map_rows(file, rows))
     return run.report
 
 
@@ -139,7 +139,7 @@ def write_rejects(report: ImportReport, path: Path) -> None:
         writer.writerows(report.rejects)
 
 
-class _Run:
+class _ImportRun:
     def __init__(self, ledger: Ledger, marketplace: str, progress: Progress, dry_now: int | None = None) -> None:
         self._ledger = ledger
         self._marketplace = marketplace
@@ -147,41 +147,41 @@ class _Run:
         self._dry_now = dry_now
         self._begun = None if dry_now is not None else ledger.cut().sequence
         self._rejects: list[tuple[int, str]] = []
-        self._done: Callable[[], tuple[int, int]] = _measure_nothing
+        self._measure: Callable[[], tuple[int, int]] = _measure_nothing
         self.report = ImportReport(spans=Spans(seen=None if dry_now is None else set()))
 
     @contextmanager
-    def file(self, path: Path, name: str) -> Iterator[BinaryIO]:
+    def open_file(self, path: Path, name: str) -> Iterator[BinaryIO]:
         try:
-            with path.open("rb") as raw, self.rejects_of(name):
+            with path.open("rb") as raw, self.collect_rejects(name):
                 yield raw
         except PermissionError:
             raise ConfigurationWrong(f"{path} cannot be read by this user") from None
 
     @contextmanager
-    def rejects_of(self, name: str) -> Iterator[None]:
+    def collect_rejects(self, name: str) -> Iterator[None]:
         self._rejects = []
-        self._done = _measure_nothing
+        self._measure = _measure_nothing
         yield
         self.report.rejects += [(name, *reject) for reject in sorted(self._rejects, key=itemgetter(0))]
 
-    def rows(self, path: Path, raw: BinaryIO, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
+    def read_rows(self, path: Path, raw: BinaryIO, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
         def show(row: int, total: int) -> None:
-            self._done = lambda: (min(row, total - 1), total)
+            self._measure = lambda: (min(row, total - 1), total)
 
         if path.suffix == ".parquet":
             return parquet_rows(path, self._reject, show)
-        self._done = _measure_progress(raw)
+        self._measure = _make_progress_measure(raw)
         return csv_rows(raw, path.name, self._reject, header)
 
-    def mapped(self, file: MappedFile, rows: Iterable[tuple[int, Row]]) -> Items:
+    def map_rows(self, file: MappedFile, rows: Iterable[tuple[int, Row]]) -> NumberedEntries:
         if file.with_match_rules_only.rules:
             unmatched = self.report.unmatched
-            rows = with_matches(self._ledger, self._marketplace, file, rows, self._reject, unmatched)
+            rows = add_matches(self._ledger, self._marketplace, file, rows, self._reject, unmatched)
         yield from file.entries(rows)
 
-    def entries(self, name: str, raw: BinaryIO) -> Items:
-        self._done = _measure_progress(raw)
+    def read_entries(self, name: str, raw: BinaryIO) -> NumberedEntries:
+        self._measure = _make_progress_measure(raw)
         for line, text in lines_of(raw, name, self._reject):
             if not text.strip():
                 continue
@@ -195,30 +195,30 @@ class _Run:
             else:
                 yield line, entry
 
-    def append(self, name: str, items: Items) -> None:
+    def append_all(self, name: str, items: NumberedEntries) -> None:
         step = f"import {name}"
         batch: list[tuple[int, Entry]] = []
         with closing(items):
             for line, group in groupby(items, key=itemgetter(0)):
-                sound = []
+                accepted = []
                 for _, entry in group:
                     if isinstance(entry, RowRejected):
                         self._reject(line, str(entry))
                     else:
-                        sound.append(entry)
-                if len(batch) + len(sound) > MAX_BATCH:  # some entries of a row refer to others
-                    self._append(batch)
+                        accepted.append(entry)
+                if len(batch) + len(accepted) > MAX_BATCH:  # some entries of a row refer to others
+                    self._append_batch(batch)
                     batch = []
-                batch += [(line, entry) for entry in sound]
+                batch += [(line, entry) for entry in accepted]
                 if len(batch) >= MAX_BATCH:
-                    self._append(batch)
+                    self._append_batch(batch)
                     batch = []
-                    self._progress(step, *self._done())
-        self._append(batch)
-        _, total = self._done()
+                    self._progress(step, *self._measure())
+        self._append_batch(batch)
+        _, total = self._measure()
         self._progress(step, total, total)
 
-    def _append(self, batch: list[tuple[int, Entry]]) -> None:
+    def _append_batch(self, batch: list[tuple[int, Entry]]) -> None:
         if not batch:
             return
         if self._dry_now is not None:
@@ -226,23 +226,28 @@ class _Run:
         self.report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
-        done = PartialAppend(self._ledger, self._marketplace, self._begun).append([entry for _, entry in batch])
-        for index, reason in done.refused.items():
+        result = PartialAppend(self._ledger, self._marketplace, self._begun).append([entry for _, entry in batch])
+        for index, reason in result.refused.items():
             self._reject(batch[index][0], reason)
-        self.report.add(done)
+        self.report.add(result)
 
     def _reject(self, line: int, reason: str) -> None:
         self._rejects.append((line, reason))
 
 
 def _reject_invalid(batch: Iterable[tuple[int, Entry]], now: int, reject: Reject) -> Iterator[tuple[int, Entry]]:
+    """Yield the entries that a ledger would take at a time; reject the others."""
     for line, entry in batch:
         try:
             with suppress(OccurTimeAhead):
                 prepare(entry, now, ())
         except InvalidInput as error:
             reject(
-                line, "; ".join(format_field_error(wrong.path, wrong.description, entry) for wrong in error.violations)
+                line,
+                "; ".join(
+                    format_field_error(field_error.path, field_error.description, entry)
+                    for field_error in error.violations
+                ),
             )
         else:
             yield line, entry
@@ -265,11 +270,11 @@ def read_mapped_rows(file: MappedFile, data: Path) -> Iterator[tuple[int, Row]]:
 
 def _join_rows(file: MappedFile, data: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
     for join in file.joins:
-        rows = join.joined(rows, join.index(_read_rows(data / join.path, _refuser(join.path))))
+        rows = join.joined(rows, join.index(_read_rows(data / join.path, _make_refuser(join.path))))
     return rows
 
 
-def _refuser(name: str) -> Reject:
+def _make_refuser(name: str) -> Reject:
     def refuse(line: int, reason: str) -> None:
         raise ConfigurationWrong(f"{Path(name).name}, line {line}: {reason}")
 
@@ -298,6 +303,6 @@ def _measure_nothing() -> tuple[int, int]:
     return 0, 1
 
 
-def _measure_progress(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
+def _make_progress_measure(raw: BinaryIO) -> Callable[[], tuple[int, int]]:
     size = os.fstat(raw.fileno()).st_size
     return lambda: (min(raw.tell(), size - 1), size)

@@ -39,26 +39,26 @@ def strip_listed_defaults(
     recorded_entries = ledger.entries.list_by_id(
         marketplace, [entry.entry_id for entry in listed if is_id(entry.entry_id)], ledger.cut()
     )
-    found = {recorded.sequence: recorded for recorded in recorded_entries}
+    recorded_by_sequence = {recorded.sequence: recorded for recorded in recorded_entries}
 
     def strip(entry: Entry) -> Entry:
         if not isinstance(entry, ListedEntry):
             return entry
-        recorded = found.get(entry.sequence)
+        recorded = recorded_by_sequence.get(entry.sequence)
         is_same = recorded is not None and recorded.entry.entry_id == entry.entry_id
         if recorded is None or not is_same or recorded.record_time != entry.record_time:
             return entry if keeps_report_time else replace(entry, report_time=None)
-        return _without_defaults(entry, recorded, keeps_report_time=keeps_report_time)
+        return _remove_defaults(entry, recorded, keeps_report_time=keeps_report_time)
 
     return [strip(entry) for entry in entries]
 
 
-def _without_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_report_time: bool) -> Entry:
-    first = recorded.entry
+def _remove_defaults(entry: ListedEntry, recorded: RecordedEntry, *, keeps_report_time: bool) -> Entry:
+    as_sent = recorded.entry
     is_other_report = keeps_report_time and entry.report_time != recorded.report_time
     return replace(
         entry,
-        seller=first.seller if entry.seller == recorded.seller else entry.seller,
-        occur_time=first.occur_time if entry.occur_time == recorded.occur_time else entry.occur_time,
-        report_time=entry.report_time if is_other_report else first.report_time,
+        seller=as_sent.seller if entry.seller == recorded.seller else entry.seller,
+        occur_time=as_sent.occur_time if entry.occur_time == recorded.occur_time else entry.occur_time,
+        report_time=entry.report_time if is_other_report else as_sent.report_time,
     )

@@ -29,11 +29,11 @@ def write_outcomes(ledger: Ledger, mapping: ForeignMapping, data: Path, folder: 
         raise ConfigurationWrong("no rule of the mapping reports violations: name the mapping of an office's reports")
     written: list[Path] = []
     for file in reporting:
-        place = folder / f"{Path(file.path.replace('/', '-').removesuffix('.gz')).stem}.outcomes.csv"
-        if place in written:
-            raise ConfigurationWrong(f"two files of the mapping would be written as {place.name}; rename one")
-        written.append(place)
-        with replacing_privately(place) as out:
+        target = folder / f"{Path(file.path.replace('/', '-').removesuffix('.gz')).stem}.outcomes.csv"
+        if target in written:
+            raise ConfigurationWrong(f"two files of the mapping would be written as {target.name}; rename one")
+        written.append(target)
+        with replacing_privately(target) as out:
             csv.writer(out).writerows(_list_outcomes(ledger, mapping.marketplace, file, data))
     return written
 
@@ -44,7 +44,7 @@ def _list_outcomes(ledger: Ledger, marketplace: str, file: MappedFile, data: Pat
         if is_first:
             yield [*chunk[0][1], "sellertrust_violation", "sellertrust_status"]
             is_first = False
-        reported = [(name, row) for line, row in chunk for name in file.name_reports(line, row)]
+        reported = [(name, row) for line, row in chunk for name in file.list_report_ids(line, row)]
         views = ledger.violations.find_views(marketplace, {name for name, _ in reported}, cut)
         for name, row in reported:
             status = views[name].status.name.lower() if name in views else NOT_ON_RECORD

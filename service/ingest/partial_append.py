@@ -45,9 +45,11 @@ def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
     field = field_name(path)
     if field != "entry_id":
         return f"{field}: {description}"
-    odd = ", ".join(map(repr, sorted(set(_NOT_IN_IDS.findall(entry.entry_id)))))
+    forbidden = ", ".join(map(repr, sorted(set(_NOT_IN_IDS.findall(entry.entry_id)))))
     kind = KINDS[KIND_OF[type(entry.fact)]].key
-    return f"{field}: {description}; that of the {kind} " + (f"has {odd}" if odd else "is empty or too long")
+    return f"{field}: {description}; that of the {kind} " + (
+        f"has {forbidden}" if forbidden else "is empty or too long"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class PartialAppend:
     def _append_all(self, batch: Sequence[tuple[int, Entry]], position: Position | None = None) -> bool:
         """Append (index, entry) pairs; return False after refusing some, and appending the others."""
         try:
-            self._count(self._append_at_once([entry for _, entry in batch], position))
+            self._count_results(self._append_at_once([entry for _, entry in batch], position))
         except InvalidInput as error:
             reasons: dict[int, list[str]] = {}
             for wrong in error.violations:
@@ -109,22 +111,24 @@ class PartialAppend:
         return False
 
     def _append_at_once(self, entries: Sequence[Entry], position: Position | None) -> list[AppendedEntry]:
+        """Append all or none, once more if the clock lagged."""
         try:
             return self.ledger.append(self.marketplace, entries, imported=True, position=position)
         except OccurTimeAhead as error:
             time.sleep(error.seconds)
         return self.ledger.append(self.marketplace, entries, imported=True, position=position)
 
-    def _count(self, results: Sequence[AppendedEntry]) -> None:
-        found = self.result
+    def _count_results(self, results: Sequence[AppendedEntry]) -> None:
+        counts = self.result
         present = [result for result in results if result.already_present]
-        found.already_present += len(present)
+        counts.already_present += len(present)
         if self.begun is not None:
-            found.repeated += sum(result.sequence > self.begun for result in present)
-        found.appended += len(results) - len(present)
-        found.waiting += sum(result.pending and not result.already_present for result in results)
+            counts.repeated += sum(result.sequence > self.begun for result in present)
+        counts.appended += len(results) - len(present)
+        counts.waiting += sum(result.pending and not result.already_present for result in results)
 
     def _refuse(self, batch: Sequence[tuple[int, Entry]], reasons: dict[int, str]) -> None:
+        """Refuse entries, and append the others."""
         self.result.refused |= {batch[place][0]: reason for place, reason in reasons.items()}
-        if left := [item for place, item in enumerate(batch) if place not in reasons]:
-            self._append_all(left)
+        if others := [item for place, item in enumerate(batch) if place not in reasons]:
+            self._append_all(others)

@@ -26,7 +26,7 @@ class UnmatchedRow:
     decided_by: str = ""
 
 
-def with_matches(
+def add_matches(
     ledger: Ledger,
     marketplace: str,
     file: MappedFile,
@@ -43,7 +43,7 @@ def with_matches(
     index = IdentityIndex(ledger.identities.in_force(marketplace, ledger.cut()), attributes)
     rows = iter(rows)
     while chunk := list(islice(rows, MATCHED_ROWS)):
-        named = [file.name_ids(line, row) for line, row in chunk]
+        named = [file.list_ids(line, row) for line, row in chunk]
         known_names = ledger.identities.stated_by(
             marketplace, sorted({name for names in named for name in names if name})
         )
@@ -52,7 +52,7 @@ def with_matches(
                 yield line, row
                 continue
             try:
-                outcome = _settled_match(names, known_names, match(file.identifiers, row, index))
+                outcome = _choose_match(names, known_names, match(file.identifiers, row, index))
             except RowRejected as error:
                 reject(line, str(error))
                 continue
@@ -64,14 +64,15 @@ def with_matches(
                 yield line, row
 
 
-def _settled_match(
+def _choose_match(
     names: Sequence[str], matches: Mapping[str, IdentifierMatch], proposed: Match | NoMatch
 ) -> Match | NoMatch:
+    """Return the match recorded for an id of the row; else the proposed one."""
     stated_matches = [matches[name] for name in names if name in matches]
     if not stated_matches:
         return proposed
     seller = stated_matches[0].seller
-    for one in stated_matches:
-        if one.seller == seller and one.verified is not None:
-            return Match(seller, one.verified)
+    for stated in stated_matches:
+        if stated.seller == seller and stated.verified is not None:
+            return Match(seller, stated.verified)
     return Match(seller, proposed == Match(seller, True))

@@ -28,13 +28,15 @@ def import_and_queue(
     """Import the files and the queued rows that now match; rewrite the queue."""
     waiting = read_queue(queue, mapping)
     report = import_files(ledger, mapping, data, progress)
-    fresh = {_key(row) for row in report.unmatched}
-    retried = [row for row in waiting if _key(row) not in fresh]
-    again = _import(ledger, mapping, retried, matched=False)
-    report.appended += again.appended
-    report.rejects += again.rejects
-    report.unmatched = _merge(waiting, [*report.unmatched, *again.unmatched, *_list_rows_left(retried, again, mapping)])
-    _write(queue, report.unmatched)
+    new_rows = {_identify_row(row) for row in report.unmatched}
+    retried = [row for row in waiting if _identify_row(row) not in new_rows]
+    second_report = _import_queued_rows(ledger, mapping, retried, matched=False)
+    report.appended += second_report.appended
+    report.rejects += second_report.rejects
+    report.unmatched = _keep_answers(
+        waiting, [*report.unmatched, *second_report.unmatched, *_list_rows_left(retried, second_report, mapping)]
+    )
+    _write_queue(queue, report.unmatched)
     return report
 
 
@@ -46,16 +48,18 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
     if not queue.is_file():
         raise invalid("--matched", f"there is no queue {queue}; sellertrust ledger import writes one")
     waiting = read_queue(queue, mapping)
-    filled = [row for row in waiting if row.seller or row.decided_by or row.verified]
-    wrong = {index: reason for index, row in enumerate(filled) if (reason := _find_wrong_answer(ledger, mapping, row))}
-    sound = [row for index, row in enumerate(filled) if index not in wrong]
-    report = _import(ledger, mapping, sound, matched=True)
-    left = _list_rows_left(sound, report, mapping)
-    report.rejects += [(filled[index].file, filled[index].line, reason) for index, reason in wrong.items()]
-    done = [row for row in sound if row not in left]
-    _write_matched(queue, done)
-    report.unmatched = [row for row in waiting if row not in done]
-    _write(queue, report.unmatched)
+    answered = [row for row in waiting if row.seller or row.decided_by or row.verified]
+    wrong_answers = {
+        index: reason for index, row in enumerate(answered) if (reason := _find_wrong_answer(ledger, mapping, row))
+    }
+    accepted = [row for index, row in enumerate(answered) if index not in wrong_answers]
+    report = _import_queued_rows(ledger, mapping, accepted, matched=True)
+    rows_left = _list_rows_left(accepted, report, mapping)
+    report.rejects += [(answered[index].file, answered[index].line, reason) for index, reason in wrong_answers.items()]
+    imported = [row for row in accepted if row not in rows_left]
+    _append_to_matched(queue, imported)
+    report.unmatched = [row for row in waiting if row not in imported]
+    _write_queue(queue, report.unmatched)
     return report
 
 
@@ -87,7 +91,7 @@ def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
             ) from None
         answers = [(cells[name] or "").strip() for name in ("seller", "verified", "decided_by")]
         file = files.get(cells["file"])
-        ids = file.name_ids(line, row) if file else ()
+        ids = file.list_ids(line, row) if file else ()
         rows.append(UnmatchedRow(cells["file"], line, cells["reason"], cells["candidates"], row, ids, *answers))
     return rows
 
@@ -110,17 +114,19 @@ def _find_wrong_answer(ledger: Ledger, mapping: ForeignMapping, row: UnmatchedRo
     return ""
 
 
-def _import(ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool) -> ImportReport:
-    chosen = []
+def _import_queued_rows(
+    ledger: Ledger, mapping: ForeignMapping, rows: Sequence[UnmatchedRow], *, matched: bool
+) -> ImportReport:
+    rows_by_file = []
     for file in mapping.files:
-        numbered = [
+        rows_of_file = [
             (row.line, {**row.row, **Match(row.seller, FLAG.parse(row.verified)).columns()} if matched else row.row)
             for row in rows
             if row.file == file.path
         ]
-        if numbered:
-            chosen.append((file.with_match_rules_only, numbered))
-    return import_rows(ledger, mapping.marketplace, chosen)
+        if rows_of_file:
+            rows_by_file.append((file.with_match_rules_only, rows_of_file))
+    return import_rows(ledger, mapping.marketplace, rows_by_file)
 
 
 def _list_rows_left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping: ForeignMapping) -> list[UnmatchedRow]:
@@ -129,23 +135,24 @@ def _list_rows_left(rows: Iterable[UnmatchedRow], report: ImportReport, mapping:
     return [row for row in rows if (row.file, row.line) in rejected or row.file not in paths]
 
 
-def _key(row: UnmatchedRow) -> tuple[object, ...]:
+def _identify_row(row: UnmatchedRow) -> tuple[object, ...]:
     return (row.file, row.ids) if all(row.ids) and row.ids else (row.file, row.line, *row.row.values())
 
 
-def _merge(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
-    answered = {_key(row): row for row in waiting}
+def _keep_answers(waiting: Iterable[UnmatchedRow], rows: Iterable[UnmatchedRow]) -> list[UnmatchedRow]:
+    """Return each row once, with the answers that the queue has for it."""
+    queued_rows = {_identify_row(row): row for row in waiting}
     merged: dict[tuple[object, ...], UnmatchedRow] = {}
     for row in rows:
-        before = answered.get(_key(row), row)
+        queued = queued_rows.get(_identify_row(row), row)
         merged.setdefault(
-            _key(row),
-            replace(row, seller=before.seller, verified=before.verified, decided_by=before.decided_by),
+            _identify_row(row),
+            replace(row, seller=queued.seller, verified=queued.verified, decided_by=queued.decided_by),
         )
     return list(merged.values())
 
 
-def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
+def _write_queue(path: Path, rows: Sequence[UnmatchedRow]) -> None:
     if not rows:
         path.unlink(missing_ok=True)
         return
@@ -155,7 +162,7 @@ def _write(path: Path, rows: Sequence[UnmatchedRow]) -> None:
         writer.writerows(map(_format_row, rows))
 
 
-def _write_matched(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
+def _append_to_matched(queue: Path, rows: Sequence[UnmatchedRow]) -> None:
     if not rows:
         return
     path = queue.with_name(queue.name.removesuffix(".csv").removesuffix(".unmatched") + ".matched.csv")

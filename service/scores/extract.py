@@ -57,16 +57,18 @@ class Extract:
             pl.col("violation_type").replace_strict(dict(TYPE_NUMBERS), default=None, return_dtype=pl.Int64),
         )
         kind = entries["kind"]
-        counts = [int(one) for one in sorted(COUNTING_KINDS - {Kind.EXPOSURE})]
-        conduct = entries.filter(kind.is_in(counts) | (kind > int(max(Kind))))
+        conduct_kinds = [int(kind) for kind in sorted(COUNTING_KINDS - {Kind.EXPOSURE})]
+        conduct = entries.filter(kind.is_in(conduct_kinds) | (kind > int(max(Kind))))
         flow = entries.filter(kind == int(Kind.FLOW))
         sales = entries.select("case", *_SALE_COLUMNS, "product_category").filter(kind == int(Kind.EXPOSURE))
-        known = np.array([midnights[seller] for seller in self.sellers], dtype=np.int64).T if midnights else None
-        self.facts = _Facts(self.sellers, conduct, sales, known)
-        self.measures = _Flows(flow)
+        midnights_by_seller = (
+            np.array([midnights[seller] for seller in self.sellers], dtype=np.int64).T if midnights else None
+        )
+        self.facts = _ExtractedFacts(self.sellers, conduct, sales, midnights_by_seller)
+        self.measures = _ExtractedFlows(flow)
 
 
-class _Facts:
+class _ExtractedFacts:
     def __init__(
         self, sellers: Sequence[str], conduct: pl.DataFrame, sales: pl.DataFrame, midnights: Ints | None
     ) -> None:
@@ -98,40 +100,41 @@ class _Facts:
             raise ValueError(f"files give the scores of {marketplace}, no values and nothing supposed")
         first = self._place_of[sellers[0]]
         last = first + len(sellers)
-        own, sold = (slice(ends[first], ends[last]) for ends in self._ends)
-        columns = _renumber(self._columns, own, first, len(sellers))
+        conduct_rows, sales_rows = (slice(ends[first], ends[last]) for ends in self._ends)
+        columns = _renumber(self._columns, conduct_rows, first, len(sellers))
         if len(columns.kind) and int(columns.kind.max()) > max(Kind):
             place = int(columns.kind.argmax())
             require_known(int(columns.kind[place]), int(columns.sequence[place]))
-        rows = _Rows(self._rows, own.start, columns.case)
+        rows = _LazyRows(self._rows, conduct_rows.start, columns.case)
         omitted: dict[str, OmittedAllegations] = {}
         if len(sellers) == 1 and self._alleged[first] > MAX_ALLEGATIONS:
             columns, omitted[sellers[0]] = _limit_allegations(columns, rows, cut.observe_time)
-        sales = _renumber(self._sales, sold, first, len(sellers))
+        sales = _renumber(self._sales, sales_rows, first, len(sellers))
         midnights = None if self._midnights is None else self._midnights[:, first:last]
         return FactTable(rows, columns, sales, self._products, midnights=midnights), omitted
 
 
-class _Rows(Sequence[FactRow]):
+class _LazyRows(Sequence[FactRow]):
     """Rows of consecutive sellers; a seller's are made when one of them is read, since few are."""
 
     def __init__(self, frame: pl.DataFrame, begin: int, case: Ints) -> None:
         self._frame, self._begin, self._case = frame, begin, case
-        self._made: dict[int, FactRow] = {}
+        self._made_rows: dict[int, FactRow] = {}
 
     def __len__(self) -> int:
         return len(self._case)
 
     def __getitem__(self, index: Any) -> Any:
-        if index not in self._made:
+        if index not in self._made_rows:
             seller = self._case[index]
             first, end = (int(np.searchsorted(self._case, seller, side)) for side in ("left", "right"))
             rows = self._frame.slice(self._begin + first, end - first).rows()
-            self._made |= enumerate(map(_make_row, rows), first)
-        return self._made[index]
+            self._made_rows |= enumerate(map(_make_row, rows), first)
+        return self._made_rows[index]
 
 
 def _make_row(columns: tuple[Any, ...]) -> FactRow:
+    """Return a row with the attributes that its content states."""
     row = FactRow._make(columns)
     content: Any = row.attributes
     return row if content is None else row._replace(attributes=json.loads(content).get("attributes", {}))
@@ -139,17 +142,17 @@ def _make_row(columns: tuple[Any, ...]) -> FactRow:
 
 def _make_columns(rows: pl.DataFrame, sellers: int) -> EntryColumns:
     texts = pl.concat([rows[name].alias("text") for name in ("entry_id", "incident", "target")])
-    entry, incident, target = np.split(_number(texts), 3)
+    entry, incident, target = np.split(_number_texts(texts), 3)
     return EntryColumns(
         cases=sellers,
         case=rows["case"].to_numpy(),
         row=np.arange(len(rows), dtype=np.int64),
-        violation=_number(rows["violation"]),
-        product=_number(rows["product_category"]),
+        violation=_number_texts(rows["violation"]),
+        product=_number_texts(rows["product_category"]),
         entry=entry,
         incident=incident,
         target=target,
-        **{name: _read(rows[column]) for name, column in _NUMBERS.items()},
+        **{name: _read_numbers(rows[column]) for name, column in _NUMBERS.items()},
     )
 
 
@@ -157,28 +160,30 @@ def _make_sales(sales: pl.DataFrame, sellers: int) -> tuple[EntryColumns, Sequen
     nothing = np.zeros(len(sales), dtype=np.int64)
     products = sales["product_category"].unique().sort()
     columns: dict[str, Any] = dict.fromkeys((name for name in EntryColumns.__dataclass_fields__), nothing)
-    columns |= {name: _read(sales[column]) for name, column in zip(_SALE_NUMBERS, _SALE_COLUMNS, strict=True)}
+    columns |= {name: _read_numbers(sales[column]) for name, column in zip(_SALE_NUMBERS, _SALE_COLUMNS, strict=True)}
     columns |= {
         "cases": sellers,
         "case": sales["case"].to_numpy(),
         "row": np.arange(len(sales), dtype=np.int64),
         "kind": np.full(len(sales), int(Kind.EXPOSURE), dtype=np.int64),
-        "product": _number(sales["product_category"]),
+        "product": _number_texts(sales["product_category"]),
     }
     return EntryColumns(**columns), products.to_list()
 
 
 def _renumber(columns: EntryColumns, places: slice, first: int, cases: int) -> EntryColumns:
-    taken = columns.take(places)
-    rows = np.arange(len(taken.case), dtype=np.int64)
-    return taken.with_columns(row=rows).of_cases(taken.case - first, cases)
+    """Return the rows of a slice, with rows and cases numbered from 0."""
+    chosen = columns.take(places)
+    rows = np.arange(len(chosen.case), dtype=np.int64)
+    return chosen.with_columns(row=rows).of_cases(chosen.case - first, cases)
 
 
-def _read(column: pl.Series) -> Ints:
+def _read_numbers(column: pl.Series) -> Ints:
     return column.fill_null(0).to_numpy()
 
 
-def _number(texts: pl.Series) -> Ints:
+def _number_texts(texts: pl.Series) -> Ints:
+    """Number texts from 0 in their order; -1 for null."""
     return texts.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
 
 
@@ -218,7 +223,7 @@ class _FlowRow(NamedTuple):
     report_time: int
 
 
-class _Flows:
+class _ExtractedFlows:
     def __init__(self, flow: pl.DataFrame) -> None:
         self._flow = flow.sort("seller", "exposure_day", "product_category", "revision")
 
@@ -234,11 +239,11 @@ class _Flows:
         if not len(self._flow):
             return {}
         is_seen = (pl.col("occur_time") < cut.observe_time) & (pl.col("report_time") < cut.observe_time)
-        found = self._flow.filter(pl.col("seller").is_in(list(sellers)) & is_seen)
+        visible = self._flow.filter(pl.col("seller").is_in(list(sellers)) & is_seen)
         day = pl.col("exposure_day")
         is_read = day >= first_day
         if with_before:
             earlier = pl.when(day < first_day).then(day).max().over("seller")
             is_read |= day == earlier
-        rows = found.filter(is_read).select(_FlowRow._fields).iter_rows()
+        rows = visible.filter(is_read).select(_FlowRow._fields).iter_rows()
         return group_flow_days(map(_FlowRow._make, rows), with_before)

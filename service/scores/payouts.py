@@ -48,10 +48,10 @@ class Payouts:
             raise invalid("day", "lies before the order's capture")
         cut = replace(now, observe_time=(day + 1) * DAY) if day < today else now
         answer = self._scorer.whole_answer(marketplace, seller, cut)
-        later = answer.in_force
+        in_force = answer.in_force
         captured = self._find_capture(marketplace, seller, order.capture_day, now, answer)
         confirmed_time = None if order.is_disputed else order.confirmed_time
-        terms = fix_terms(captured.terms, later.find_terms_for_earlier(confirmed_time))
+        terms = fix_terms(captured.terms, in_force.find_terms_for_earlier(confirmed_time))
         if terms.delivery_hold_days and order.confirmed_time is None:
             order = replace(order, untracked_day=order.capture_day + count_untracked_days(captured.policy.trade))
         stops = trace_stops(
@@ -61,10 +61,10 @@ class Payouts:
         stopped = [StopDays(stop.begin // DAY, None if stop.end is None else stop.end // DAY) for stop in stops]
         currency = captured.policy.rule_book.currency
         # Value in another currency than the terms' does not count as settled.
-        settled = later.settled_minor if answer.policy.rule_book.currency == currency else 0
+        settled = in_force.settled_minor if answer.policy.rule_book.currency == currency else 0
         paid_day = find_paid_day(stopped, day)
         if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
-            settled = min(settled, self._find_settled(marketplace, seller, (paid_day + 1) * DAY, currency))
+            settled = min(settled, self._find_settled_value(marketplace, seller, (paid_day + 1) * DAY, currency))
         limit = terms.find_ahead_limit(settled)
         payout = pay_out(order, terms, day, currency, PayoutLimits(captured.hold_limit, stopped, limit))
         last = stops[-1] if stops and stops[-1].lasts_past((day + 1) * DAY - 1) else None
@@ -72,7 +72,7 @@ class Payouts:
         cap = min(caps.get("", NO_CAP), caps.get(product_category, NO_CAP))
         return OrderPayout(payout, terms, None if cap == NO_CAP else cap, last, limit, captured.stamp, answer.stamp)
 
-    def _find_settled(self, marketplace: str, seller: str, until: int, currency: str) -> int:
+    def _find_settled_value(self, marketplace: str, seller: str, until: int, currency: str) -> int:
         try:
             answer = self._scorer.whole_answer(marketplace, seller, self._ledger.cut(until, until))
         except SellerNotFound:
@@ -88,7 +88,7 @@ class Payouts:
 
     def _find_capture(
         self, marketplace: str, seller: str, capture_day: int, now: Cut, later: WholeAnswer
-    ) -> "_Capture":
+    ) -> "_CaptureAnswer":
         """Return what holds for an order by the last policy of its capture's day; `later` if nothing was known then.
 
         Hold and reserve are the strictest of all policies of that day: a commit eases them for no order captured before
@@ -99,7 +99,7 @@ class Payouts:
         digests = dict.fromkeys(served.digest_at(time) for time in (end, *reversed(moves)))
         policies = [served.find(digest) for digest in digests]
         limit = max(policy.rule_book.hold_limits.get(marketplace, MAX_HOLD_DAYS) for policy in policies)
-        present = _Capture(later.in_force.terms_at_capture, later.policy, later.stamp, limit)
+        present = _CaptureAnswer(later.in_force.terms_at_capture, later.policy, later.stamp, limit)
         if end > now.observe_time and not moves:
             return present
         at_capture = replace(now, observe_time=min(end, now.observe_time))
@@ -108,7 +108,7 @@ class Payouts:
         except SellerNotFound:
             return present
         terms = reduce(fix_terms, (terms for terms, _ in terms_and_stamps))
-        return _Capture(terms, policies[0], terms_and_stamps[0][1], limit)
+        return _CaptureAnswer(terms, policies[0], terms_and_stamps[0][1], limit)
 
     def _find_terms(self, marketplace: str, seller: str, cut: Cut, policy: Policy) -> tuple[Terms, Stamp]:
         """Return the terms at a cut's time by a policy, with the knowledge and model of then.
@@ -119,7 +119,9 @@ class Payouts:
         until = cut.observe_time
         made_by = self._scorer.champion.at(until - 1), policy
         cuts = self._ledger.cut(until, until), cut
-        at_time, corrected = (self._scorer.whole_answer(marketplace, seller, each, made_by=made_by) for each in cuts)
+        at_time, corrected = (
+            self._scorer.whole_answer(marketplace, seller, answer_cut, made_by=made_by) for answer_cut in cuts
+        )
         return at_time.in_force.terms_at_capture.laxer_of(corrected.in_force.terms_at_capture), at_time.stamp
 
     def restitution(self, marketplace: str, seller: str, violation: str, cut: Cut) -> Restitution:
@@ -149,7 +151,7 @@ class Payouts:
         return Restitution(violation, view.status, items, captured, currency)
 
 
-class _Capture(NamedTuple):
+class _CaptureAnswer(NamedTuple):
     terms: Terms
     policy: Policy
     stamp: Stamp

@@ -52,7 +52,7 @@ class Scorer:
         self.ledger = ledger
         self.policy = policy
         self.champion = champion
-        self._known = _Known((), (), MadeBy("", ""))
+        self._known = _MadeByOfMoves((), (), MadeBy("", ""))
         self._notice_days: dict[str, int] = {}
 
     @property
@@ -64,9 +64,9 @@ class Scorer:
         known, (policies, models) = self._known, self._changes
         model, policy = self.champion.digest, self.policy.now.digest
         if known.policies is not policies or known.models is not models or known.made_by[:2] != (model, policy):
-            newest = max((one.time for one in (*policies, *models)), default=0)
+            newest = max((move.time for move in (*policies, *models)), default=0)
             notice = _name_notice(self._list_ended(model, policy, newest + 1))
-            known = self._known = _Known(policies, models, MadeBy(model, policy, notice))
+            known = self._known = _MadeByOfMoves(policies, models, MadeBy(model, policy, notice))
         return known.made_by
 
     @property
@@ -92,15 +92,15 @@ class Scorer:
         artifact, policy = made_by or self.serving
         model = artifact.digest if artifact else ""
         ended = self._list_ended(model, policy.digest, cut.observe_time)
-        running = (one for one in ended if cut.observe_time < one.until)
+        running = (pair for pair in ended if cut.observe_time < pair.until)
         served = tuple(self._load_ended(running, {model: artifact}))
         return _Query(marketplace, cut, artifact, policy, served=served, notice=_name_notice(ended))
 
     def _load_ended(self, ended: Iterable[EndedPair], known: Mapping[str, Artifact | None]) -> Iterator[ServedPair]:
-        for one in ended:  # a model that was deleted from the registry keeps no tier
+        for pair in ended:  # a model that was deleted from the registry keeps no tier
             with suppress(PolicyRefused, PolicyNotFound, ArtifactRefused, ModelNotFound):
-                model = known[one.model] if one.model in known else self.champion.load_earlier(one.model)
-                yield ServedPair(model, self.policy.find(one.policy), one.time, one.until)
+                model = known[pair.model] if pair.model in known else self.champion.load_earlier(pair.model)
+                yield ServedPair(model, self.policy.find(pair.policy), pair.time, pair.until)
 
     @property
     def unknown_badge(self) -> str:
@@ -116,17 +116,17 @@ class Scorer:
         batch's answer.
         """
         query = self._make_query(marketplace, cut)
-        found: list[SellerScore | SellertrustError] = []
-        _check()
+        outcomes: list[SellerScore | SellertrustError] = []
+        _require_caller()
         for batch in self.ledger.facts.batches(marketplace, sellers):
-            found += self._score_batch(batch, query, keep)
-        return found, query.stamp
+            outcomes += self._score_batch(batch, query, keep)
+        return outcomes, query.stamp
 
     def _score_batch(
         self, batch: Sequence[str], query: "_Query", keep: Callable[[CoreAnswer], None]
     ) -> list[SellerScore | SellertrustError]:
         try:
-            core = self._answer(batch, query)
+            core = self._compute_answer(batch, query)
         except EntryKindUnknown as error:
             if len(batch) == 1:
                 return [error]
@@ -142,7 +142,7 @@ class Scorer:
         Raises SellerNotFound.
         """
         query = self._make_query(marketplace, cut)
-        core = self._answer([seller], query)
+        core = self._compute_answer([seller], query)
         return core, _explain_one(core, marketplace), query.stamp
 
     def past_scores(
@@ -155,12 +155,12 @@ class Scorer:
         at_once = max(ROWS_AT_ONCE // max(len(core.known.table), 1), 1)
         queries = [self._make_query(marketplace, replace(cut, observe_time=time)) for time in times]
         while queries:
-            count = next((place for place, one in enumerate(queries[:at_once]) if one.served), at_once) or 1
+            count = next((place for place, query in enumerate(queries[:at_once]) if query.served), at_once) or 1
             part, queries = queries[:count], queries[count:]
-            known = resolve_at_times(core.known, [one.cut.observe_time for one in part])
+            known = resolve_at_times(core.known, [query.cut.observe_time for query in part])
             first = part[0]
-            core_then = compute_answer(known, first.artifact, first.policy, check=_check)
-            past = answer_within_notice(core_then, first.served, _check)
+            core_then = compute_answer(known, first.artifact, first.policy, check=_require_caller)
+            past = answer_within_notice(core_then, first.served, _require_caller)
             yield from past.scores
 
     def whole_answer(
@@ -179,26 +179,26 @@ class Scorer:
         query = replace(self._make_query(marketplace, cut, made_by), supposed=supposed)
         recorded = self.ledger.measures.of_sellers(marketplace, [seller], cut, supposed.terms)
         core = self._answer_with_past([seller], query)
-        in_force = _evaluate_one(core, marketplace, recorded)
+        in_force = _evaluate_measures_of_one(core, marketplace, recorded)
         return WholeAnswer(core, in_force, recorded[seller], query.stamp)
 
     def gather_told(self, marketplace: str, seller: str, cut: Cut) -> tuple[ToldAnswer, Explanation]:
         """Return the facts that `told_message` puts into words, and the explanation. Raises SellerNotFound."""
         answer = self.whole_answer(marketplace, seller, cut)
         explanation = _explain_one(answer.core, marketplace)
-        forecasts = forecast(answer.core, _check)
-        leads = find_leads(answer, explanation, forecasts, check=_check)
+        forecasts = forecast(answer.core, _require_caller)
+        leads = find_leads(answer, explanation, forecasts, check=_require_caller)
         fixed = forecasts is not None and forecasts.is_fixed
         told = ToldAnswer(
             answer=answer,
             baseline_points=explanation.baseline_points,
             parts={reason.reason_code: reason.points for reason in explanation.reasons},
             leads=leads,
-            given_back=list_overturn_gains(answer, _check),
+            given_back=list_overturn_gains(answer, _require_caller),
             violations=self.ledger.violations.find_views(marketplace, [e for lead in leads for e in lead.entries], cut),
             acts_tried=forecasts is not None and not forecasts.stopped,
             fixed=fixed,
-            fixed_until=forecasts.find_first_better_day(_check) if fixed and forecasts is not None else None,
+            fixed_until=forecasts.find_first_better_day(_require_caller) if fixed and forecasts is not None else None,
         )
         return told, explanation
 
@@ -208,8 +208,8 @@ class Scorer:
         """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
         core = self._answer_with_past([seller], self._make_query(marketplace, cut))
         return (
-            _evaluate_one(core, marketplace, {seller: recorded}),
-            _evaluate_one(core, marketplace, {seller: recorded._replace(cases=[])}),
+            _evaluate_measures_of_one(core, marketplace, {seller: recorded}),
+            _evaluate_measures_of_one(core, marketplace, {seller: recorded._replace(cases=[])}),
         )
 
     def measures_of(
@@ -227,35 +227,35 @@ class Scorer:
         query = self._make_query(marketplace, cut, (self.champion.artifact, policy))
         for batch in self.ledger.facts.batches(marketplace, sellers):
             core = self._answer_with_past(batch, query)
-            yield from zip(batch, _evaluate(core, marketplace, recorded), strict=True)
+            yield from zip(batch, _evaluate_measures(core, marketplace, recorded), strict=True)
 
     def _answer_with_past(self, batch: Sequence[str], query: "_Query") -> CoreAnswer:
-        policies = [query.policy, *(one.policy for one in query.served)]
-        return self._answer(batch, query, sorted(list_exposure_values(policies)), looks_back=True)
+        policies = [query.policy, *(pair.policy for pair in query.served)]
+        return self._compute_answer(batch, query, sorted(list_exposure_values(policies)), looks_back=True)
 
     def cautions(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> dict[str, tuple[Caution, ...]]:
         """Return the cautions in force by the served policy, by seller; others are left out."""
         policy = self.policy.now
-        found: dict[str, tuple[Caution, ...]] = {}
+        cautions_by_seller: dict[str, tuple[Caution, ...]] = {}
         if policy.caution is None or not sellers:
-            return found
+            return cautions_by_seller
         for batch in self.ledger.facts.batches(marketplace, sellers):
-            _check()
-            known = self._resolve(_Query(marketplace, cut, None, policy), batch)
-            by_case = read_cautions(self.ledger, marketplace, known, cut, policy, _check)
-            found |= {batch[case]: cautions for case, cautions in by_case.items()}
-        return found
+            _require_caller()
+            known = self._read_and_resolve(_Query(marketplace, cut, None, policy), batch)
+            by_case = read_cautions(self.ledger, marketplace, known, cut, policy, _require_caller)
+            cautions_by_seller |= {batch[case]: cautions for case, cautions in by_case.items()}
+        return cautions_by_seller
 
-    def _answer(
+    def _compute_answer(
         self, batch: Sequence[str], query: "_Query", values: Sequence[str] = (), *, looks_back: bool = False
     ) -> CoreAnswer:
-        _check()
-        known = self._resolve(query, batch, values)
-        cautions = read_cautions(self.ledger, query.marketplace, known, query.cut, query.policy, _check)
-        core = compute_answer(known, query.artifact, query.policy, cautions, _check, looks_back=looks_back)
-        return answer_within_notice(core, query.served, _check, looks_back=looks_back)
+        _require_caller()
+        known = self._read_and_resolve(query, batch, values)
+        cautions = read_cautions(self.ledger, query.marketplace, known, query.cut, query.policy, _require_caller)
+        core = compute_answer(known, query.artifact, query.policy, cautions, _require_caller, looks_back=looks_back)
+        return answer_within_notice(core, query.served, _require_caller, looks_back=looks_back)
 
-    def _resolve(self, query: "_Query", batch: Sequence[str], values: Sequence[str] = ()) -> SellerFacts:
+    def _read_and_resolve(self, query: "_Query", batch: Sequence[str], values: Sequence[str] = ()) -> SellerFacts:
         cut = query.cut
         table, omitted = self.ledger.facts.table(query.marketplace, batch, cut, values, query.supposed)
         return resolve_sellers(batch, table, cut.observe_time, omitted)
@@ -292,28 +292,30 @@ def _explain_one(core: CoreAnswer, marketplace: str) -> Explanation:
     return explanation
 
 
-def _evaluate(core: CoreAnswer, marketplace: str, recorded: Mapping[str, SellerTerms]) -> list[InForce | None]:
+def _evaluate_measures(core: CoreAnswer, marketplace: str, recorded: Mapping[str, SellerTerms]) -> list[InForce | None]:
     currency, time = core.policy.rule_book.currency, core.known.observe_time
-    days = max(policy.rule_book.refill_days for policy in (core.policy, *(one.core.policy for one in core.earlier)))
+    days = max(
+        policy.rule_book.refill_days for policy in (core.policy, *(earlier.core.policy for earlier in core.earlier))
+    )
     inputs = {
         seller: MeasureInputs(
-            stated.statements,
-            list_balances(stated.deposit_changes, currency, time, days),
-            list_links(stated.cases, time),
+            seller_terms.statements,
+            list_balances(seller_terms.deposit_changes, currency, time, days),
+            list_links(seller_terms.cases, time),
         )
-        for seller, stated in recorded.items()
+        for seller, seller_terms in recorded.items()
     }
-    return evaluate_measures(core, marketplace, inputs, _check)
+    return evaluate_measures(core, marketplace, inputs, _require_caller)
 
 
-def _evaluate_one(core: CoreAnswer, marketplace: str, recorded: Mapping[str, SellerTerms]) -> InForce:
-    [in_force] = _evaluate(core, marketplace, recorded)
+def _evaluate_measures_of_one(core: CoreAnswer, marketplace: str, recorded: Mapping[str, SellerTerms]) -> InForce:
+    [in_force] = _evaluate_measures(core, marketplace, recorded)
     if in_force is None:
         raise seller_not_found(marketplace, *core.known.sellers)
     return in_force
 
 
-class _Known(NamedTuple):
+class _MadeByOfMoves(NamedTuple):
     policies: Sequence[Move]
     models: Sequence[Move]
     made_by: MadeBy
@@ -321,9 +323,10 @@ class _Known(NamedTuple):
 
 
 def _name_notice(ended: Sequence[EndedPair]) -> str:
-    text = " ".join(f"{one.model}:{one.policy}:{one.time}:{one.until}" for one in ended)
+    """Return a digest of the earlier models and policies whose tiers count; empty without any."""
+    text = " ".join(f"{pair.model}:{pair.policy}:{pair.time}:{pair.until}" for pair in ended)
     return sha256(text.encode()).hexdigest() if text else ""
 
 
-def _check() -> None:
+def _require_caller() -> None:
     current_call().require_caller()

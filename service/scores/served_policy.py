@@ -101,5 +101,5 @@ class ServedPolicy:
 
 
 def _list_changes(moves: Sequence[PolicyMove]) -> list[Move]:
-    made = (Move(new.move_time, old.digest, new.digest, bool(new.immediate)) for old, new in pairwise(moves))
-    return [one for one in made if one.before != one.after]
+    moves_of_policy = (Move(new.move_time, old.digest, new.digest, bool(new.immediate)) for old, new in pairwise(moves))
+    return [move for move in moves_of_policy if move.before != move.after]

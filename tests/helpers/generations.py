@@ -6,7 +6,7 @@ from service.ledger.store import Ledger
 from service.scale.local import TaskLine, run_locally
 from service.scale.rescoring import Progress, RescoredFile, rescore
 from service.scale.rescoring import RescoringParts as Rescoring
-from service.scores.book.generation_file import FoundAnswer, GenerationFile
+from service.scores.book.generation_file import GenerationFile, StoredAnswer
 from service.scores.book.keeper import Keeper
 from service.shared_files import Store
 from tests.helpers.books import Opened
@@ -48,5 +48,5 @@ def opened_file(path: Path) -> GenerationFile:
     return file
 
 
-def records(file: GenerationFile) -> Iterator[tuple[str, FoundAnswer]]:
-    return map(file.record, range(file.sellers))
+def records(file: GenerationFile) -> Iterator[tuple[str, StoredAnswer]]:
+    return map(file.read_record, range(file.sellers))

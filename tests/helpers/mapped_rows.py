@@ -3,7 +3,7 @@ from typing import Any
 
 from scoring.entries.entry import Entry
 from service.ingest.mapping.cells import RowRejected
-from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.mapping.rules import ForeignMapping, compile_mapping
 
 VIOLATION: dict[str, Any] = {
     "kind": "violation",
@@ -26,7 +26,7 @@ ROW = {"case": "7", "shop": "s", "when": "2026-03-01T10:00:00Z", "day": "2026-03
 
 
 def mapping(*rules: Mapping[str, Any]) -> ForeignMapping:
-    return mapping_of({"marketplace": "acme", "files": [{"path": "rows.csv", "entries": list(rules)}]})
+    return compile_mapping({"marketplace": "acme", "files": [{"path": "rows.csv", "entries": list(rules)}]})
 
 
 def entries(rules: Sequence[Mapping[str, Any]], *rows: Mapping[str, str]) -> list[tuple[int, Entry | RowRejected]]:

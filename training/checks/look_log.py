@@ -27,7 +27,6 @@ class Look:
     why: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return what the report shows of the look; `window` is like "2024-01-01 to 2024-03-31"."""
         window = f"{format_day(self.first_day)} to {format_day(self.end_day - 1)}"
         return {
             "window": window,
@@ -39,10 +38,7 @@ class Look:
 
 
 def log_look(path: Path, look: Look) -> None:
-    """Append a look to the log file; make the file and its folder if missing.
-
-    Raises ConfigurationWrong if it cannot be written.
-    """
+    """Append a look to the log file; ConfigurationWrong if it cannot be written."""
     fields = asdict(look) | {"first_day": format_day(look.first_day), "end_day": format_day(look.end_day)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +49,7 @@ def log_look(path: Path, look: Look) -> None:
 
 
 def read_looks(path: Path) -> list[Look]:
-    """Return all looks logged in a file, in order; empty if there is no file.
-
-    Raises ConfigurationWrong if the file cannot be read, or that names a line that is no look.
-    """
+    """Return all looks logged in a file, none if it is missing; ConfigurationWrong names a line that is no look."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -71,8 +64,8 @@ def read_looks(path: Path) -> list[Look]:
 def earlier_looks(path: Path, look: Look) -> list[Look]:
     """Return the looks of other studies of the marketplace at windows that overlap `look`'s, in order.
 
-    The same study with other parameters counts as another study. Looks after the study's own first look at this
-    window are left out, so that a repeated study finds the same looks. Raises ConfigurationWrong as `read_looks`.
+    Other parameters make another study. Looks after the study's own first look at this window are left out, so that a
+    repeated study finds the same looks.
     """
     before = []
     for past in read_looks(path):

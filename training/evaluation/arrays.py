@@ -1,6 +1,6 @@
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,6 @@ class Interval:
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 
-    def as_dict(self) -> dict[str, float]:
-        """Return value, low and high by name."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
 
 def bound_sum(weights: Floats, largest: float) -> Interval:
     """Return the sum of the weights of bad sellers, shape (n,) and above 0, with Fay and Feuer's gamma interval.
@@ -46,8 +42,10 @@ def bound_sum(weights: Floats, largest: float) -> Interval:
     """
     total, square = float(weights.sum()), float(weights @ weights)
     low = square / total * float(gammaincinv(total**2 / square, (1 - LEVEL) / 2)) if total else 0.0
-    more, square = total + largest, square + largest**2
-    return Interval(total, low, square / more * float(gammaincinv(more**2 / square, (1 + LEVEL) / 2)))
+    total_with_largest, square = total + largest, square + largest**2
+    return Interval(
+        total, low, square / total_with_largest * float(gammaincinv(total_with_largest**2 / square, (1 + LEVEL) / 2))
+    )
 
 
 def sigmoid(log_odds: Floats) -> Floats:
@@ -69,7 +67,7 @@ def groups_of(key: Labels | Ints) -> list[tuple[Any, Ints]]:
 def to_json_values(value: Any) -> Any:
     """Return tables, arrays and intervals as JSON values: numbers keep 12 digits, null if not finite."""
     if isinstance(value, Interval):
-        return to_json_values(value.as_dict())
+        return to_json_values(asdict(value))
     if isinstance(value, Mapping):
         return {str(key): to_json_values(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

@@ -75,12 +75,9 @@ class EvaluationCase:
     seed: int = 1
 
     def scores(self) -> dict[str, Floats]:
-        """Return each model's ranking scores of the test rows, in the order of MODELS, then by name; higher is worse.
-
-        A model with probabilities ranks by its served log-odds.
-        """
-        given = {**self.served, **self.rankings}
-        return {name: given[name] for name in (*MODELS, *sorted(set(given) - set(MODELS))) if name in given}
+        """Return each model's ranking scores of the test rows, in the order of MODELS, then by name; higher is worse."""
+        scores = {**self.served, **self.rankings}
+        return {name: scores[name] for name in (*MODELS, *sorted(set(scores) - set(MODELS))) if name in scores}
 
     def compare(
         self, scores: Mapping[str, Floats], index: Ints | None = None, *, at_equal_volume: bool = True
@@ -96,12 +93,9 @@ class EvaluationCase:
         return compare_pairs(scores, self.bad[rows], volume[rows], self.seller[rows], self.weight[rows], day[rows])
 
     def mean(self, values: Floats) -> float:
-        """Return the mean of `values` over the test rows, by the rows' weights."""
+        """Return the weighted mean of `values` over the test rows."""
         return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:
-        """Return probabilities of bad by model, over the row's own exposure.
-
-        Models that only rank are left out.
-        """
+        """Return probabilities of bad by model, over the row's own exposure."""
         return {name: sigmoid(self.log_odds[name]) for name in self.scores() if name in self.log_odds}

@@ -11,7 +11,8 @@ import numpy as np
 from scoring.base.arrays import Floats, Ints
 from training.evaluation.arrays import Interval, groups_of
 
-MORE, LESS = 6, 5
+LARGER, SMALLER = 6, 5
+"""Greatest ratio of like volumes."""
 MIN_BAD, MIN_PAIRS = 40, 1_000
 """Fewer bad rows, or pairs, refuse no model: ranking is not judged, and a person signs the rest."""
 
@@ -57,25 +58,34 @@ def auc_at_equal_volume(
     """
     weight = np.ones(len(bad)) if weight is None else weight
     sellers, cluster = np.unique(seller, return_inverse=True)
-    beside, ordered = np.zeros(len(bad)), np.zeros(len(bad))
+    paired_weight, ordered_weight = np.zeros(len(bad)), np.zeros(len(bad))
     for _, index in groups_of(np.zeros(len(bad)) if day is None else day):
-        beside[index], ordered[index] = _count_pairs(score[index], bad[index], volume[index], weight[index])
+        paired_weight[index], ordered_weight[index] = _weigh_pairs(
+            score[index], bad[index], volume[index], weight[index]
+        )
     is_bad = bad == 1
-    pairs = float(weight[is_bad] @ beside[is_bad])
+    pairs = float(weight[is_bad] @ paired_weight[is_bad])
     if pairs <= 0:
         return EqualVolume(np.nan, 0.0, 0, np.zeros(len(sellers)))
-    value = float(weight[is_bad] @ ordered[is_bad]) / pairs
-    influence = np.bincount(cluster, weights=weight * (ordered - value * beside), minlength=len(sellers)) / pairs
-    return EqualVolume(value, pairs, int((is_bad & (beside > 0)).sum()), influence)
+    value = float(weight[is_bad] @ ordered_weight[is_bad]) / pairs
+    influence = (
+        np.bincount(cluster, weights=weight * (ordered_weight - value * paired_weight), minlength=len(sellers)) / pairs
+    )
+    return EqualVolume(value, pairs, int((is_bad & (paired_weight > 0)).sum()), influence)
 
 
-def _count_pairs(score: Floats, bad: Floats, volume: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    beside, ordered = np.zeros(len(bad)), np.zeros(len(bad))
+def _weigh_pairs(score: Floats, bad: Floats, volume: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return the weight of the rows that each is paired with, and of those that it ranks rightly with."""
+    paired_weight, ordered_weight = np.zeros(len(bad)), np.zeros(len(bad))
     bads, goods = np.flatnonzero(bad == 1), np.flatnonzero(bad == 0)
-    beside[bads], ordered[bads] = _Counts(volume[goods], score[goods], weight[goods]).of(volume[bads], score[bads])
-    beside[goods], lower = _Counts(volume[bads], score[bads], weight[bads]).of(volume[goods], score[goods])
-    ordered[goods] = beside[goods] - lower
-    return beside, ordered
+    paired_weight[bads], ordered_weight[bads] = _LikeVolumeWeights(volume[goods], score[goods], weight[goods]).sum_up(
+        volume[bads], score[bads]
+    )
+    paired_weight[goods], lower_bad_weight = _LikeVolumeWeights(volume[bads], score[bads], weight[bads]).sum_up(
+        volume[goods], score[goods]
+    )
+    ordered_weight[goods] = paired_weight[goods] - lower_bad_weight
+    return paired_weight, ordered_weight
 
 
 def compare_pairs(
@@ -86,10 +96,7 @@ def compare_pairs(
     weight: Floats,
     day: Ints | None = None,
 ) -> tuple[dict[str, EqualVolume], dict[str, Interval]]:
-    """Return each score's AUC at equal volume, and how far CANDIDATE leads each other one (`CANDIDATE-other`).
-
-    Intervals of 95 % are paired by seller.
-    """
+    """Return each score's AUC at equal volume, and how far CANDIDATE leads each other one, paired by seller."""
     aucs = {name: auc_at_equal_volume(score, bad, volume, seller, weight, day) for name, score in scores.items()}
     candidate_auc = aucs[CANDIDATE]
     differences = {
@@ -102,7 +109,7 @@ def compare_pairs(
     return aucs, differences
 
 
-class _Counts:
+class _LikeVolumeWeights:
     """Sums weights of rows with like volume and lower score: a wavelet matrix over the ranks of the scores."""
 
     def __init__(self, volume: Floats, score: Floats, weight: Floats) -> None:
@@ -110,35 +117,35 @@ class _Counts:
         self._volume = volume[order]
         self._scores, rank = np.unique(score[order], return_inverse=True)
         weight = weight[order]
-        self._total = _add_up(weight)
+        self._total = _cumulate(weight)
         self._levels: list[tuple[int, Ints, Floats]] = []
         for bit in reversed(range(max(len(self._scores), 1).bit_length())):
             zero = (rank >> bit) & 1 == 0
             parted = np.argsort(~zero, kind="stable")
-            self._levels.append((bit, np.append(0, np.cumsum(zero)), _add_up(np.where(zero, weight, 0.0))))
+            self._levels.append((bit, np.append(0, np.cumsum(zero)), _cumulate(np.where(zero, weight, 0.0))))
             rank, weight = rank[parted], weight[parted]
 
-    def of(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
-        """Return the weights of the rows of like volume and, among them, of the rows that score lower; equal scores
-        count one half.
-        """
+    def sum_up(self, volume: Floats, score: Floats) -> tuple[Floats, Floats]:
+        """Return the weights of the rows of like volume and, among them, of those that score lower (equal: one half)."""
         # 1.2 is no binary fraction; 6 / 5 of a whole number is rounded right.
-        first = np.searchsorted(self._volume, LESS * volume / MORE, side="left")
-        last = np.searchsorted(self._volume, MORE * volume / LESS, side="right")
+        first = np.searchsorted(self._volume, SMALLER * volume / LARGER, side="left")
+        last = np.searchsorted(self._volume, LARGER * volume / SMALLER, side="right")
         lower = self._sum_below(first, last, np.searchsorted(self._scores, score, side="left"))
         upto = self._sum_below(first, last, np.searchsorted(self._scores, score, side="right"))
         return self._total[last] - self._total[first], (lower + upto) / 2
 
     def _sum_below(self, first: Ints, last: Ints, rank: Ints) -> Floats:
+        """Return the weight of the rows from first to last whose score has a lower rank."""
         sums = np.zeros(len(rank))
         for bit, zeros, weights in self._levels:
-            one = (rank >> bit) & 1 == 1
-            sums += np.where(one, weights[last] - weights[first], 0.0)
-            left, right, all_zeros = zeros[first], zeros[last], zeros[-1]
-            first = np.where(one, all_zeros + first - left, left)
-            last = np.where(one, all_zeros + last - right, right)
+            is_bit_set = (rank >> bit) & 1 == 1
+            sums += np.where(is_bit_set, weights[last] - weights[first], 0.0)
+            first_zeros, last_zeros, all_zeros = zeros[first], zeros[last], zeros[-1]
+            first = np.where(is_bit_set, all_zeros + first - first_zeros, first_zeros)
+            last = np.where(is_bit_set, all_zeros + last - last_zeros, last_zeros)
         return sums
 
 
-def _add_up(values: Floats) -> Floats:
+def _cumulate(values: Floats) -> Floats:
+    """Return the running sums, from 0."""
     return np.append(0.0, np.cumsum(values))

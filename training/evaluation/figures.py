@@ -20,8 +20,8 @@ from training.evaluation.stability import Samples
 def evaluate(case: EvaluationCase) -> dict[str, Any]:
     """Compute all figures of a candidate's evaluation, as JSON values.
 
-    AUCs, curves, means and bad rates weight each row by `case.weight`; counts and drift do not. Intervals are tables of
-    value, low and high (95 %), by seller. Null marks an undefined figure.
+    AUCs, curves, means and bad rates weight each row by `case.weight`; counts and drift do not. Intervals (95 %) are by
+    seller. Null marks an undefined figure.
     """
     scores = case.scores()
     auc, difference = compare_pairs(scores, case.bad, np.ones(len(case.bad)), case.seller, case.weight)
@@ -57,12 +57,13 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
 
 
 def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
+    """Return a model's log-loss, Brier score and calibration."""
     log_odds, p_bad = case.log_odds[name], case.probabilities()[name]
     slope, intercept = recalibrate(log_odds, case.bad, case.weight, case.seller)
-    lost = log_losses(log_odds, case.bad)
-    log_loss = case.mean(lost)
+    losses = log_losses(log_odds, case.bad)
+    log_loss = case.mean(losses)
     _, cluster = np.unique(case.seller, return_inverse=True)
-    influence = np.bincount(cluster, weights=case.weight * (lost - log_loss)) / case.weight.sum()
+    influence = np.bincount(cluster, weights=case.weight * (losses - log_loss)) / case.weight.sum()
     return {
         "log_loss": estimate_by_jackknife(log_loss, influence),
         "brier": case.mean((p_bad - case.bad) ** 2),
@@ -76,17 +77,16 @@ def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
 
 
 def compare_models(case: EvaluationCase) -> dict[str, Any]:
-    """Return AUCs over pairs of rows of one day and of like window volume, weighted by `case.weight`: `equal_volume`.
+    """Return AUCs over pairs of one day and of like window volume, and over the pairs that the case is judged by.
 
-    `judged` are the pairs that the case is judged by: the same, or all pairs of a day. `pairs`: their weight; `bad`:
-    bad rows in one; `difference`: the candidate's AUC less another's.
+    `pairs`: their weight; `bad`: bad rows in one; `difference`: the candidate's AUC less another's.
     """
-    comparisons = {"equal_volume": _compare(case, at_equal_volume=True)}
-    judged = comparisons["equal_volume"] if case.at_equal_volume else _compare(case, at_equal_volume=False)
+    comparisons = {"equal_volume": _compare_aucs(case, at_equal_volume=True)}
+    judged = comparisons["equal_volume"] if case.at_equal_volume else _compare_aucs(case, at_equal_volume=False)
     return comparisons | {"judged": {"at_equal_volume": case.at_equal_volume, **judged}}
 
 
-def _compare(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, Any]:
+def _compare_aucs(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, Any]:
     aucs, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
     return {
         "pairs": aucs[CANDIDATE].pairs,
@@ -112,7 +112,6 @@ def stability(case: EvaluationCase) -> dict[str, Any]:
 
 
 def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
-    """Return how many rows, bad rows and different sellers there are."""
     return {"rows": len(bad), "bad": int(bad.sum()), "sellers": len(np.unique(seller))}
 
 
@@ -161,19 +160,16 @@ def precision(shares: Shares, rate: float) -> dict[str, Floats]:
 
 
 def reliability(case: EvaluationCase) -> list[dict[str, Any]]:
-    """Return a table for about each tenth of the rows by prediction, lowest first; equal predictions stay together.
-
-    Each has the weighted predicted and observed rate, and Jeffreys' interval of the observed rate.
-    """
+    """Return predicted and observed rate, with Jeffreys' interval, for about each tenth of the rows by prediction."""
     p_bad = case.probabilities()[CANDIDATE]
     return [Rate.of(index, p_bad, case.bad, case.weight, case.seller).shown() for index in tied_bins(p_bad)]
 
 
-FLOOR_ROWS = 100
+MIN_LABEL_ROWS = 100
 
-AT_MOST = 20
+MAX_LABELS = 20
 
-FLOOR_BAD = 10
+MIN_SEGMENT_BAD = 10
 
 TENURE = (90, 365, 730, 1825)
 TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years", "5 years and more")
@@ -184,14 +180,16 @@ Parts = list[tuple[str, Ints]]
 def segments(case: EvaluationCase) -> dict[str, list[dict[str, Any]]]:
     """Return the figures of each segment, by kind (`volume`, `country`, `tenure`, ...); see `evaluate_segment`."""
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
-    order = {"thin": 0, "medium": 1, "thick": 2}
-    file = sorted(groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (order.get(part[0], 3), part[0]))
+    place_of_file = {"thin": 0, "medium": 1, "thick": 2}
+    parts_by_file = sorted(
+        groups_of(np.asarray(case.file, dtype=str)), key=lambda part: (place_of_file.get(part[0], 3), part[0])
+    )
     kinds: dict[str, Parts] = {
         "volume": split_by_volume(case.orders),
         "tenure": [(TENURE_NAMES[code], index) for code, index in groups_of(tenure)],
         "product_category": by_label(case.product_category),
         "country": by_label(case.country),
-        "file": [(str(name), index) for name, index in file],
+        "file": [(str(name), index) for name, index in parts_by_file],
         "sellers": [("seen" if code == 0 else "unseen", index) for code, index in groups_of((~case.seen).astype(int))],
         "inspected": [
             ("all others" if code else "randomly inspected", index)
@@ -219,24 +217,23 @@ def split_by_volume(orders: Floats) -> Parts:
 def by_label(labels: Labels) -> Parts:
     """Group rows by label; return (label, row indices), the label of most rows first.
 
-    Empty labels are `unknown`. Labels of fewer than 100 rows or beyond the twenty largest are pooled into `other`,
-    last. Worked: 150 x DE, 100 x FR, 99 x IT give DE, FR and other.
+    Empty labels are `unknown`. Labels of fewer than 100 rows or beyond twenty are `other`, last. Worked: 150 x DE, 100
+    x FR, 99 x IT give DE, FR and other.
     """
     texts = np.asarray(labels, dtype=str)
     texts = np.where(texts == "", "unknown", texts)
     counts = Counter(texts.tolist())
-    shown = sorted((name for name in counts if counts[name] >= FLOOR_ROWS), key=lambda name: (-counts[name], name))
-    names = {name: k for k, name in enumerate(shown[:AT_MOST])}
-    codes = np.array([names.get(name, len(names)) for name in texts.tolist()], dtype=np.int64)
-    return [([*names, "other"][code], index) for code, index in groups_of(codes)]
+    shown = sorted((name for name in counts if counts[name] >= MIN_LABEL_ROWS), key=lambda name: (-counts[name], name))
+    code_by_name = {name: k for k, name in enumerate(shown[:MAX_LABELS])}
+    codes = np.array([code_by_name.get(name, len(code_by_name)) for name in texts.tolist()], dtype=np.int64)
+    return [([*code_by_name, "other"][code], index) for code, index in groups_of(codes)]
 
 
 def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
-    """Return figures of the rows at `index` by name, weighted by `case.weight`; None for a model that is missing.
+    """Return figures of the rows at `index` by name, weighted; None for a model that is missing.
 
-    `predicted`: from `case.probabilities`. AUC ranks by `case.served`,
-    over the pairs that the case is judged by; None below 10 bad or 10 good rows. `auc_difference`: the candidate's AUC
-    less the champion's.
+    `predicted`: from `case.probabilities`. AUC ranks by `case.served`, over the pairs that the case is judged by; None
+    below 10 bad or 10 good rows.
     """
     rates = {
         model: Rate.of(index, p_bad, case.bad, case.weight, case.seller)
@@ -244,7 +241,7 @@ def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name
         if model in (CANDIDATE, TWIN, CHAMPION)
     }
     candidate = rates[CANDIDATE]
-    has_enough = min(candidate.bad, candidate.rows - candidate.bad) >= FLOOR_BAD
+    has_enough = min(candidate.bad, candidate.rows - candidate.bad) >= MIN_SEGMENT_BAD
     aucs: dict[str, Any] = {}
     differences: dict[str, Interval] = {}
     if has_enough:
@@ -264,10 +261,7 @@ def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name
 
 
 def by_month(case: EvaluationCase) -> list[dict[str, Any]]:
-    """Return a table of figures for each month of the observation day, in order, weighted by `case.weight`.
-
-    The AUC is NaN below 10 bad or 10 good rows.
-    """
+    """Return the figures of each month of observation, in order. The AUC is NaN below 10 bad or 10 good rows."""
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     rows, predicted = [], case.probabilities()
     for month, index in groups_of(months):
@@ -292,15 +286,14 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
 
 
 def grades(case: EvaluationCase) -> list[dict[str, Any]]:
-    """Return a table for each tier that has rows: points, predicted and observed rate weighted by `case.weight`, tests.
+    """Return a table for each tier that has rows: points, predicted and observed rate, tests.
 
-    Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. Unrated rows are a tier of their own,
-    without a range of points. `at_reference`: the observed rate and its interval, as if every seller had the reference
-    exposure. Worked: 5 % were bad, 6 % predicted at their own exposure and 3 % at the reference exposure: 5 % x 3 / 6 =
-    2.5 %.
+    Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. `at_reference`: the observed rate as
+    if every seller had the reference exposure. Worked: 5 % were bad, 6 % predicted at their own exposure and 3 % at the
+    reference exposure: 5 % x 3 / 6 = 2.5 %.
     """
     codes = tier_codes(case.points, case.unrated, case.policy)
-    p_bad, served = case.probabilities()[CANDIDATE], sigmoid(case.served[CANDIDATE])
+    p_bad, p_bad_at_reference = case.probabilities()[CANDIDATE], sigmoid(case.served[CANDIDATE])
     edges = [0, *(case.policy.cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
     rows: list[dict[str, Any]] = []
     for code, name in enumerate(NAMES):
@@ -311,10 +304,10 @@ def grades(case: EvaluationCase) -> list[dict[str, Any]]:
         under, over = rate.find_p_values()
         lowest, highest = (edges[code - 1], edges[code] - 1) if code else (None, None)
         shown = {**rate.shown(), "effective_rows": rate.effective_rows, "p_under": under, "p_over": over}
-        scale = float(case.weight[index] @ served[index] / (case.weight[index] @ p_bad[index]))
-        ends = (min(value * scale, 1.0) for value in (rate.observed, rate.low, rate.high))
+        scale = float(case.weight[index] @ p_bad_at_reference[index] / (case.weight[index] @ p_bad[index]))
+        scaled = (min(value * scale, 1.0) for value in (rate.observed, rate.low, rate.high))
         rows.append(
-            {"tier": name, "points_from": lowest, "points_to": highest, **shown, "at_reference": Interval(*ends)}
+            {"tier": name, "points_from": lowest, "points_to": highest, **shown, "at_reference": Interval(*scaled)}
         )
     adjusted = holm(np.array([row[side] for row in rows for side in ("p_under", "p_over")]))
     for row, (under, over) in zip(rows, adjusted.reshape(-1, 2).tolist(), strict=True):
@@ -323,10 +316,10 @@ def grades(case: EvaluationCase) -> list[dict[str, Any]]:
 
 
 def migration(case: EvaluationCase) -> dict[str, Any] | None:
-    """Count rated rows by the champion's tier (down) and the candidate's (across); None if alone.
+    """Count rated rows by the champion's tier (down) and the candidate's (across); None without a champion.
 
     `matrix`: the unweighted counts. `same` and `within_one`: the shares of rows that keep their tier, or move by at
-    most one; None if all are unrated.
+    most one.
     """
     if case.champion_points is None:
         return None

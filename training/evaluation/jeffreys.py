@@ -56,27 +56,27 @@ class Rate:
     def of(index: Ints, predicted: Floats, bad: Floats, weight: Floats, seller: Ints) -> "Rate":
         """Compute the predicted and the observed rate over the rows at `index`, with an interval.
 
-        At least one row has a weight above 0. Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110
-        to 0.3813, 10 effective rows; the same if each row occurs twice.
+        Worked: ten rows of ten sellers, one bad: observed 0.1, interval 0.0110 to 0.3813, 10 effective rows; the same
+        if each row occurs twice.
         """
-        w, b = weight[index], bad[index]
-        observed = float(w @ b / w.sum())
-        rows = _effective_rows(w, b, observed, seller[index])
+        weights, bads = weight[index], bad[index]
+        observed = float(weights @ bads / weights.sum())
+        rows = _count_effective_rows(weights, bads, observed, seller[index])
         low, high = jeffreys_interval(observed * rows, rows)
-        return Rate(len(index), int(b.sum()), float(w @ predicted[index] / w.sum()), observed, low, high, rows)
+        return Rate(
+            len(index), int(bads.sum()), float(weights @ predicted[index] / weights.sum()), observed, low, high, rows
+        )
 
     def find_p_values(self) -> tuple[float, float]:
-        """Return the p-values of `jeffreys_test`, with as many rows as there are independent ones."""
+        """Return the p-values of `jeffreys_test` over independent rows."""
         return jeffreys_test(self.predicted, self.observed * self.effective_rows, self.effective_rows)
 
     def shown(self) -> dict[str, float]:
-        """Return the figures of a report by name: rates from 0 to 1, and counts."""
         return {name: getattr(self, name) for name in ("rows", "bad", "predicted", "observed", "low", "high")}
 
 
-def _effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
-    """Return the rows over the design effect: the variance of the rate by seller over its variance for independent
-    rows.
+def _count_effective_rows(weight: Floats, bad: Floats, rate: float, seller: Ints) -> float:
+    """Return the rows over the design effect: the variance of the rate by seller over that for independent rows.
 
     At most the number of rows; without variance Kish's (sum w)^2 / sum w^2 of sellers.
     """

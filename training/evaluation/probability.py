@@ -38,8 +38,7 @@ def recalibrate(log_odds: Floats, bad: Floats, weight: Floats, seller: Ints) -> 
     """Return slope and intercept of the lines that correct a model's log-odds z on some rows.
 
     Slope: of logit p = a + slope x z with a free; below 1 the predictions are too far apart. Intercept: of logit p =
-    intercept + z; above 0 the model predicts too little. NaN without both outcomes, or if no line fits best (all z
-    equal, or z separates the outcomes).
+    intercept + z; above 0 the model predicts too little. NaN if no line fits best.
     """
     unknown = Interval(math.nan, math.nan, math.nan)
     if not 0 < bad.sum() < len(bad):

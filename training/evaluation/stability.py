@@ -36,8 +36,8 @@ def psi(reference: Floats, other: Floats) -> float:
     """Return the population stability index of counts (or weights) in the same bins: sum of (q - p) ln(q / p) over
     shares.
 
-    A bin that is empty on one side counts as half a row there; a bin that is empty on both is left out. Worked: 50 and
-    50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 = 0.0405.
+    A bin empty on one side counts as half a row there. Worked: 50 and 50 against 60 and 40: 0.1 ln 1.2 + 0.1 ln 1.25 =
+    0.0405.
     """
     is_filled = (reference > 0) | (other > 0)
     p, q = (np.where(counts[is_filled] > 0, counts[is_filled], 0.5) for counts in (reference, other))
@@ -60,23 +60,25 @@ class Samples:
         and 1,000 independent rows twice it is 16.9 x (1/1000 + 1/1000) = 0.034.
         """
         edges = edges_of(reference)
-        binned = np.searchsorted(edges, reference), np.searchsorted(edges, other)
-        counts = [np.bincount(rows, minlength=len(edges) + 1).astype(np.float64) for rows in binned]
+        bins = np.searchsorted(edges, reference), np.searchsorted(edges, other)
+        counts = [np.bincount(rows, minlength=len(edges) + 1).astype(np.float64) for rows in bins]
         is_filled = (counts[0] + counts[1]) > 0
         pooled = ((counts[0] + counts[1]) / (len(reference) + len(other)))[is_filled]
-        moves = (self._moves(self._second, binned[1], counts[1]) - self._moves(self._first, binned[0], counts[0]))[
-            :, is_filled
-        ]
-        values, vectors = np.linalg.eigh(moves.T @ moves)
-        normal = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))
-        apart = (normal * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-        return Shift(psi(*counts), float(np.quantile((apart**2 / pooled).sum(axis=1), LEVEL)))
+        influences = (
+            self._measure_influences(self._second, bins[1], counts[1])
+            - self._measure_influences(self._first, bins[0], counts[0])
+        )[:, is_filled]
+        eigenvalues, eigenvectors = np.linalg.eigh(influences.T @ influences)
+        normal = np.random.default_rng(seed).standard_normal((DRAWS, len(eigenvalues)))
+        chance_differences = (normal * np.sqrt(np.maximum(eigenvalues, 0.0))) @ eigenvectors.T
+        return Shift(psi(*counts), float(np.quantile((chance_differences**2 / pooled).sum(axis=1), LEVEL)))
 
-    def _moves(self, cluster: Ints, binned: Ints, counts: Floats) -> Floats:
-        cells = np.bincount(cluster * len(counts) + binned, minlength=self._sellers * len(counts))
-        table = cells.reshape(self._sellers, len(counts)).astype(np.float64)
-        rows = len(binned)
-        return np.asarray((table - table.sum(axis=1, keepdims=True) * (counts / rows)) / rows)
+    def _measure_influences(self, cluster: Ints, bin_of_row: Ints, counts: Floats) -> Floats:
+        """Return the change of each bin's share by one more copy of each seller, shape (sellers, bins)."""
+        rows_by_cell = np.bincount(cluster * len(counts) + bin_of_row, minlength=self._sellers * len(counts))
+        rows_by_seller = rows_by_cell.reshape(self._sellers, len(counts)).astype(np.float64)
+        rows = len(bin_of_row)
+        return np.asarray((rows_by_seller - rows_by_seller.sum(axis=1, keepdims=True) * (counts / rows)) / rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +104,32 @@ def compare_with_today(judged: Sellers, today: Sellers, seed: int) -> dict[str, 
     edges = edges_of(judged.points.astype(np.float64))
     bounds = [np.quantile(values, np.arange(1, QUARTERS) / QUARTERS) for values in (judged.tenure_days, judged.orders)]
     sellers = np.unique(np.concatenate([judged.seller, today.seller]))
-    size, slots, places = len(edges) + 1, [], []
+    bins, cells_of_sides, sellers_of_sides = len(edges) + 1, [], []
     for side in (judged, today):
-        tenure, orders = (np.searchsorted(b, v) for b, v in zip(bounds, (side.tenure_days, side.orders), strict=True))
-        slots.append((tenure * QUARTERS + orders) * size + np.searchsorted(edges, side.points))
-        places.append(np.searchsorted(sellers, side.seller))
+        tenure, orders = (
+            np.searchsorted(limits, numbers)
+            for limits, numbers in zip(bounds, (side.tenure_days, side.orders), strict=True)
+        )
+        cells_of_sides.append((tenure * QUARTERS + orders) * bins + np.searchsorted(edges, side.points))
+        sellers_of_sides.append(np.searchsorted(sellers, side.seller))
 
     def measure(copies: Floats) -> tuple[float, float]:
-        first, second = (
-            np.bincount(slot, copies[place], QUARTERS**2 * size).reshape(-1, size)
-            for slot, place in zip(slots, places, strict=True)
+        judged_counts, today_counts = (
+            np.bincount(cells, copies[row_sellers], QUARTERS**2 * bins).reshape(-1, bins)
+            for cells, row_sellers in zip(cells_of_sides, sellers_of_sides, strict=True)
         )
-        weight = first.sum(axis=1) / np.maximum(second.sum(axis=1), 1e-12) * (second.sum(axis=1) > 0)
-        return psi(first.sum(axis=0), second.sum(axis=0)), psi(first.sum(axis=0), weight @ second)
+        segment_weight = (
+            judged_counts.sum(axis=1) / np.maximum(today_counts.sum(axis=1), 1e-12) * (today_counts.sum(axis=1) > 0)
+        )
+        return psi(judged_counts.sum(axis=0), today_counts.sum(axis=0)), psi(
+            judged_counts.sum(axis=0), segment_weight @ today_counts
+        )
 
-    measured = measure(np.ones(len(sellers)))
+    indexes = measure(np.ones(len(sellers)))
     rng = np.random.default_rng(seed)
     draws = np.array([measure(rng.poisson(1.0, len(sellers)).astype(np.float64)) for _ in range(RESAMPLES)])
     low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
     return {
-        name: Interval(measured[k], 2 * measured[k] - float(high[k]), 2 * measured[k] - float(low[k]))
+        name: Interval(indexes[k], 2 * indexes[k] - float(high[k]), 2 * indexes[k] - float(low[k]))
         for k, name in enumerate(("all", "alike"))
     }

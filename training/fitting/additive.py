@@ -31,39 +31,42 @@ def fit_additive(
     `start`: log-odds that each row has already. `directions`: +1 may only lower the log-odds, -1 only raise them, 0 is
     free. More than MAX_ROWS rows are thinned evenly.
     """
-    some = _thin_rows(len(x))
+    sample = _thin_rows(len(x))
     weight = np.ones(len(bad)) if weight is None else weight
-    columns = _make_columns(x[some], directions)
+    columns = _make_columns(x[sample], directions)
     if not columns.used:
         return []
-    weights = _fit_weights(columns.design, bad[some], start[some], weight[some], columns.signs)
-    found = []
-    for place, (table, _), own in zip(columns.used, columns.tables, weights.reshape(-1, 2), strict=True):
-        values = np.round(table @ own, DIGITS)
+    weights = _fit_weights(columns.design, bad[sample], start[sample], weight[sample], columns.signs)
+    curves = []
+    for place, (table, _), column_weights in zip(columns.used, columns.tables, weights.reshape(-1, 2), strict=True):
+        values = np.round(table @ column_weights, DIGITS)
         if values.min() < values.max():
-            found.append(Curve((place,), (columns.knots[place][:-1],), values))
-    return found
+            curves.append(Curve((place,), (columns.knots[place][:-1],), values))
+    return curves
 
 
 _SCALE = 100.0
 """Leaves nearly no penalty."""
 
 
-def slope_beside(x: Floats, bad: Floats, extra: Floats, weight: Floats, directions: Sequence[int]) -> float:
+def fit_slope_beside_features(
+    x: Floats, bad: Floats, extra: Floats, weight: Floats, directions: Sequence[int]
+) -> float:
     """Return the slope of `extra` in the log-odds of bad, fitted together with all features.
 
     `extra`: a number of each row, such as ln(orders), shape (n,); it alone has no penalty.
     """
-    some = _thin_rows(len(x))
-    columns = _make_columns(x[some], directions)
-    design = np.column_stack([columns.design, extra[some] * _SCALE])
-    start = np.zeros(len(some))
-    weights = _fit_weights(design, bad[some], start, weight[some], np.append(columns.signs, 0))
+    sample = _thin_rows(len(x))
+    columns = _make_columns(x[sample], directions)
+    design = np.column_stack([columns.design, extra[sample] * _SCALE])
+    start = np.zeros(len(sample))
+    weights = _fit_weights(design, bad[sample], start, weight[sample], np.append(columns.signs, 0))
     return float(weights[-1]) * _SCALE
 
 
-def _thin_rows(rows: int) -> Ints:
-    return np.unique(np.linspace(0, rows - 1, min(rows, MAX_ROWS)).astype(np.int64))
+def _thin_rows(row_count: int) -> Ints:
+    """Return the places of at most MAX_ROWS rows, at even steps."""
+    return np.unique(np.linspace(0, row_count - 1, min(row_count, MAX_ROWS)).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +104,28 @@ def _make_table(column: Floats, knots: Floats) -> tuple[Floats, NDArray[np.intp]
 
 
 def log1p(x: Floats) -> Floats:
-    """Return ln(1 + x), and -ln(1 - x) for x below 0.
-
-    Worked: 0, 9 and -9 give 0, 2.303 and -2.303.
-    """
+    """Return ln(1 + x), and -ln(1 - x) for x below 0."""
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
 
 
 def _fit_weights(design: Floats, bad: Floats, start: Floats, weight: Floats, signs: Ints) -> Floats:
-    """Return the weights without the free constant."""
-    bounds = [(None, None), *((0, None) if s > 0 else (None, 0) if s < 0 else (None, None) for s in signs.tolist())]
+    """Return the ridge weights of the columns within their signs, without the free constant."""
+    bounds = [
+        (None, None),
+        *((0, None) if sign > 0 else (None, 0) if sign < 0 else (None, None) for sign in signs.tolist()),
+    ]
 
     def loss(beta: Floats) -> tuple[float, Floats]:
-        z = start + beta[0] + design @ beta[1:]
-        p = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
-        gone = weight * (p - bad)
-        value = float((weight * (np.logaddexp(0, z) - bad * z)).sum() + PENALTY * (beta[1:] ** 2).sum())
-        return value, np.concatenate([[gone.sum()], design.T @ gone + 2 * PENALTY * beta[1:]])
+        log_odds = start + beta[0] + design @ beta[1:]
+        p_bad = 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+        residual = weight * (p_bad - bad)
+        value = float((weight * (np.logaddexp(0, log_odds) - bad * log_odds)).sum() + PENALTY * (beta[1:] ** 2).sum())
+        return value, np.concatenate([[residual.sum()], design.T @ residual + 2 * PENALTY * beta[1:]])
 
-    begin = np.zeros(design.shape[1] + 1)
+    first_weights = np.zeros(design.shape[1] + 1)
     # Two threads took two to five times as long on a busy machine.
     with threadpool_limits(1, user_api="blas"):
-        found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
-    return np.asarray(found.x[1:], dtype=np.float64)
+        optimum = minimize(
+            loss, first_weights, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": MAX_STEPS}
+        )
+    return np.asarray(optimum.x[1:], dtype=np.float64)

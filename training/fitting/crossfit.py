@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from scoring.base.arrays import Floats
-from training.fitting.fit import Raw
+from training.fitting.fit import RawScorer
 from training.fitting.folds import assign_folds
 from training.observation.snapshots import Snapshot
 
@@ -15,7 +15,7 @@ MIN_BAD = 10
 
 
 def cross_fit(
-    rows: Snapshot, scored: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], Raw]
+    rows: Snapshot, scored: Snapshot, x: Floats, seed: int, fit: Callable[[int, Snapshot], RawScorer]
 ) -> Floats | None:
     """Return raw scores of the rows `scored`, each by a model that was not fitted on its seller.
 

@@ -15,10 +15,10 @@ from training.fitting.curves import Curve, Curves, add_up_trees
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
-SMALL = 5_000_000
+MAX_CELLS_OF_ONE_THREAD = 5_000_000
 """Cells of the input below which a second thread costs more than it saves."""
 
-Raw = Callable[[Floats], Floats]
+RawScorer = Callable[[Floats], Floats]
 
 RoundDone = Callable[[int, int], None]
 
@@ -44,7 +44,7 @@ FIXED: dict[str, Any] = {
 """Parameters that no study may change: directions and equal digests depend on them."""
 
 
-def offset(snapshot: Snapshot, study: Study) -> Floats:
+def exposure_offset(snapshot: Snapshot, study: Study) -> Floats:
     """Return each row's own exposure as log-odds: slope x ln(window orders / reference orders).
 
     0 without a reference exposure; the slope is 1 if the study has none. Serving answers for the reference exposure and
@@ -62,71 +62,72 @@ def log_exposure(window_orders: Floats, study: Study) -> Floats:
 
 
 def rows_at_reference(rows: Snapshot, study: Study) -> Snapshot:
-    """Return the rows with every context feature at its reference, which serving uses for all sellers."""
+    """Return the rows with every context feature at its reference, as served."""
     return replace(rows, x=features.at_reference(rows.x, study.features)) if study.context else rows
 
 
 def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> Curves:
     """Fit the monotone model of the page; its raw score is the log-odds of bad over the reference exposure.
 
-    Rows must be sorted by (point, seller). LightGBM's trees follow the additive start. With `study.model.seeds` above 1
-    the model is the mean of so many. `done` is called with progress after each round. ConfigurationWrong if LightGBM
-    rejects the study's parameters.
+    Rows must be sorted by (point, seller). LightGBM's trees follow the additive start, the mean of `study.model.seeds`
+    models. ConfigurationWrong if LightGBM rejects the parameters.
     """
-    steps, start = _fit_start(rows, study)
-    together = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
+    steps, start = _fit_additive_start(rows, study)
+    feature_groups = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
     trees: list[Mapping[str, Any]] = []
     for number in range(study.model.seeds):
-        counting = _count_rounds(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
-        booster = _fit_one(rows, study, study.model.seed + number, start, counting, together)
+        round_done = _count_rounds(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
+        booster = _fit_trees(rows, study, study.model.seed + number, start, round_done, feature_groups)
         trees += [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     constant = base_log_odds(rows.bad, start, rows.weight)
     return add_up_trees(constant, steps, trees, 1 / study.model.seeds, len(study.features))
 
 
-def fit_full(rows: Snapshot, study: Study) -> Raw:
+def fit_full(rows: Snapshot, study: Study) -> RawScorer:
     """Fit the unconstrained twin: monotone, but its trees use any features. Return its raw scorer."""
-    steps, start = _fit_start(rows, study)
-    booster = _fit_one(rows, study, study.model.seed, start, lambda _: None, None)
+    steps, start = _fit_additive_start(rows, study)
+    booster = _fit_trees(rows, study, study.model.seed, start, lambda _: None, None)
     base = base_log_odds(rows.bad, start, rows.weight)
 
-    def raw(x: Floats) -> Floats:
-        found = np.asarray(booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
-        return base + sum((step.raw_scores(x) for step in steps), found)
+    def score(x: Floats) -> Floats:
+        by_trees = np.asarray(booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
+        return base + sum((step.raw_scores(x) for step in steps), by_trees)
 
-    return raw
-
-
-def _fit_start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
-    own = offset(rows, study)
-    steps = fit_additive(rows.x, rows.bad, own, rows.weight, [feature.direction for feature in study.features])
-    return steps, sum((step.raw_scores(rows.x) for step in steps), own)
+    return score
 
 
-def _count_rounds(done: RoundDone | None, before: int, rounds: int) -> Callable[[int], None]:
-    return lambda round_: done(before + round_, rounds) if done else None
+def _fit_additive_start(rows: Snapshot, study: Study) -> tuple[list[Curve], Floats]:
+    """Return the step functions of the features, and the log-odds of each row by them."""
+    exposure = exposure_offset(rows, study)
+    steps = fit_additive(rows.x, rows.bad, exposure, rows.weight, [feature.direction for feature in study.features])
+    return steps, sum((step.raw_scores(rows.x) for step in steps), exposure)
 
 
-def _fit_one(
+def _count_rounds(done: RoundDone | None, rounds_before: int, rounds: int) -> Callable[[int], None]:
+    """Return a callback that passes on how many of all rounds are done."""
+    return lambda round_: done(rounds_before + round_, rounds) if done else None
+
+
+def _fit_trees(
     rows: Snapshot,
     study: Study,
     seed: int,
     start: Floats,
     done: Callable[[int], None],
-    together: list[list[int]] | None,
+    feature_groups: list[list[int]] | None,
 ) -> lightgbm.Booster:
     """Fit one LightGBM model from `start`, the log-odds that each row has already; its score has no constant.
 
-    `together`: the features that one tree may use; None: any.
+    `feature_groups`: the features that one tree may use; None: any.
     """
     parameters = {
         **DEFAULTS,
         **study.model.parameters,
         **FIXED,
         "seed": seed,
-        "num_threads": 1 if rows.x.size < SMALL else 2,
+        "num_threads": 1 if rows.x.size < MAX_CELLS_OF_ONE_THREAD else 2,
         "monotone_constraints": [-feature.direction for feature in study.features],
-        **({} if together is None else {"interaction_constraints": together}),
+        **({} if feature_groups is None else {"interaction_constraints": feature_groups}),
     }
     base = base_log_odds(rows.bad, start, rows.weight)
     data = lightgbm.Dataset(
@@ -139,10 +140,11 @@ def _fit_one(
 
 
 def _clean_message(error: Exception) -> str:
-    return _PLACE.sub("", " ".join(str(error).split())).strip(" .")
+    """Return LightGBM's message without a place in its source."""
+    return _SOURCE_PLACE.sub("", " ".join(str(error).split())).strip(" .")
 
 
-_PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
+_SOURCE_PLACE = re.compile(r"(,? at)? \S*/\S+\.(cpp|hpp|h|cu)(, line \d+)?")
 
 
 def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> float:
@@ -151,22 +153,22 @@ def base_log_odds(bad: Floats, start: Floats, weight: Floats | None = None) -> f
     The rate is bounded to 1e-6 from 0 and 1. Worked: half the rows bad and start 0 gives 0; start 1 for all gives -1.
     """
     rate = min(max(float(np.average(bad, weights=weight)), 1e-6), 1 - 1e-6)
-    c = math.log(rate / (1 - rate)) - float(start.mean())
+    constant = math.log(rate / (1 - rate)) - float(start.mean())
     for _ in range(50):
-        p = 1 / (1 + np.exp(-(start + c)))
-        slope = float(np.average(p * (1 - p), weights=weight))
-        step = (float(np.average(p, weights=weight)) - rate) / max(slope, 1e-12)
-        c -= max(min(step, 1.0), -1.0)
+        p_bad = 1 / (1 + np.exp(-(start + constant)))
+        slope = float(np.average(p_bad * (1 - p_bad), weights=weight))
+        step = (float(np.average(p_bad, weights=weight)) - rate) / max(slope, 1e-12)
+        constant -= max(min(step, 1.0), -1.0)
         if abs(step) < 1e-12:
             break
-    return c
+    return constant
 
 
 def baseline_seller(rows: Snapshot) -> Floats:
     """Return the baseline seller: median features of established clean sellers, shape (features,).
 
-    Clean: without a counted incident; if no seller is clean, all count. Established: at least as many settled orders as
-    the median clean seller. At most MAX_ESTABLISHED rows are read, evenly spaced.
+    Clean: without a counted incident; if no seller is, all count. Established: at least the median clean seller's
+    settled orders.
     """
     clean = np.flatnonzero(rows.clean) if rows.clean.any() else np.arange(len(rows.clean))
     orders = rows.orders[clean]
@@ -180,6 +182,6 @@ MAX_ESTABLISHED = 100_000
 
 
 def golden_rows(rows: Snapshot, count: int = 64) -> Floats:
-    """Return up to `count` training rows at even steps: float64 of shape (count, features)."""
+    """Return up to `count` training rows at even steps, shape (count, features)."""
     index: Sequence[int] = np.unique(np.linspace(0, len(rows.x) - 1, count).astype(int)).tolist()
     return rows.x[list(index)]

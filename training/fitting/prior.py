@@ -21,8 +21,8 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
     columns = table.columns
     step = max(-(-columns.cases // MAX_SELLERS), 1)
     if step > 1:
-        theirs = columns.take(columns.case % step == 0)
-        columns = theirs.of_cases(theirs.case // step, -(-columns.cases // step))
+        sample = columns.take(columns.case % step == 0)
+        columns = sample.of_cases(sample.case // step, -(-columns.cases // step))
     facts = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
     return find_prior(facts, Folder(study.constants).fold(facts), study.constants)
 
@@ -35,17 +35,21 @@ def find_prior(facts: Facts, sums: Sums, constants: Constants) -> Prior:
     """
     default = default_prior(constants)
     decayed = HALF_LIVES.index(LONGEST)
-    sold = np.flatnonzero(sums.orders[decayed] > 0)
-    sold = sold[:: max(-(-len(sold) // MAX_SELLERS), 1)]
-    orders = sums.orders[decayed][sold]
-    *masses, incidents, failures = (series[sold] for series in sums.series[decayed])
-    total = float(incidents.sum())
-    table = np.array([0, *(constants.severity_weights[severity] for severity in Severity)], dtype=np.float64)
-    weights = table[facts.violations.severity]
+    sellers = np.flatnonzero(sums.orders[decayed] > 0)
+    sellers = sellers[:: max(-(-len(sellers) // MAX_SELLERS), 1)]
+    orders = sums.orders[decayed][sellers]
+    *masses, incidents, failures = (series[sellers] for series in sums.series[decayed])
+    all_incidents = float(incidents.sum())
+    weight_of_severity = np.array(
+        [0, *(constants.severity_weights[severity] for severity in Severity)], dtype=np.float64
+    )
+    weights = weight_of_severity[facts.violations.severity]
     return Prior(
         incidents=fit_gamma(incidents, orders) or default.incidents,
         failures=fit_gamma(failures, orders) or default.failures,
-        mix=tuple(_round_number(float(mass.sum()) / total) for mass in masses) if total else default.mix,
+        mix=tuple(_round_number(float(mass.sum()) / all_incidents) for mass in masses)
+        if all_incidents
+        else default.mix,
         grain=_round_number(severity_grain(weights)) if len(weights) else default.grain,
     )
 
@@ -59,16 +63,16 @@ def fit_gamma(events: Floats, orders: Floats) -> tuple[float, float] | None:
         return None
     mean = float(events.sum() / orders.sum())
 
-    def unlikely(logs: Floats) -> float:
+    def compute_loss(logs: Floats) -> float:
         shape, rate = np.exp(logs)
         terms = gammaln(shape + events) - gammaln(shape) - events * np.log(rate + orders)
         return -float(np.mean(terms - shape * np.log1p(orders / rate)))
 
     start = np.log([0.5, 0.5 / mean])
-    found = minimize(
-        unlikely, start, method="L-BFGS-B", bounds=[(np.log(0.01), np.log(1e4)), (np.log(0.01), np.log(1e9))]
+    optimum = minimize(
+        compute_loss, start, method="L-BFGS-B", bounds=[(np.log(0.01), np.log(1e4)), (np.log(0.01), np.log(1e9))]
     )
-    shape, rate = np.exp(found.x)
+    shape, rate = np.exp(optimum.x)
     return _round_number(float(shape)), _round_number(float(rate))
 
 

@@ -11,9 +11,9 @@ from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width
 
 FACTOR = "A factor of up to {limit:g} passes."
 REFERENCE = "logistic"
-LEAST_SHARED = 0.14
+MIN_SHARED_FAULT = 0.14
 """Half the logarithm of 1.33."""
-MOST_LEFT = 0.25
+MAX_UNEXPLAINED = 0.25
 """The logarithm of the ratio that a drift of the base rate may leave unexplained."""
 NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
 
@@ -33,13 +33,13 @@ def _judge_slope(evidence: GateEvidence) -> GateFinding:
     slope = evidence.evaluation["models"][CANDIDATE]["calibration"]["slope"]
     if slope["value"] is None or slope["value"] <= 0:
         return GateFinding(None, "The calibration slope cannot be told, or is not above 0.")
-    shared = _describe_shared_fault(_log_slope(evidence, CANDIDATE), _log_slope(evidence, REFERENCE))
+    shared_fault = _tell_shared_fault(_find_log_slope(evidence, CANDIDATE), _find_log_slope(evidence, REFERENCE))
     return GateFinding(
         _ratio_above_one(slope["value"]),
-        f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_describe_slope(slope)}.{shared}",
+        f"The calibration slope is {slope['value']:.3f}{interval_text(slope)}; {_describe_slope(slope)}.{shared_fault}",
         half_width(slope) / slope["value"],
         is_ratio=True,
-        by_person=bool(shared),
+        by_person=bool(shared_fault),
         passes=FACTOR,
         remedy="Train again with more training points"
         + (", or fewer model.rounds." if slope["value"] < 1 else ", or more model.rounds."),
@@ -59,53 +59,55 @@ def _judge_level(evidence: GateEvidence) -> GateFinding:
         return GateFinding(None, "No row is bad, or none was predicted to be.")
     ratio = level["observed"] / level["predicted"]
     spread = half_width(level["intercept"]) * (1 - level["observed"])
-    ends = {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
+    interval = (
+        {"low": ratio * math.exp(-spread), "high": ratio * math.exp(spread)} if spread < math.inf else NO_INTERVAL
+    )
     text = (
         f"{_describe_share(evidence, level['observed'])} where {level['predicted']:.2%} were predicted: {ratio:.3f}"
-        f" times{interval_text(ends)}."
+        f" times{interval_text(interval)}."
     )
     drift = _find_drift(evidence)
     log_ratio = math.log(ratio)
-    drifted = abs(log_ratio - drift) < min(abs(log_ratio) / 2, MOST_LEFT)
-    if drifted:
+    is_drift = abs(log_ratio - drift) < min(abs(log_ratio) / 2, MAX_UNEXPLAINED)
+    if is_drift:
         text += f" Bad rows are {math.exp(drift):.2f} times as frequent as in training: a drift of the base rate."
-    shared = _describe_shared_fault(log_ratio, _log_level(evidence, REFERENCE))
+    shared_fault = _tell_shared_fault(log_ratio, _find_log_level(evidence, REFERENCE))
     return GateFinding(
         _ratio_above_one(ratio),
-        text + shared,
+        text + shared_fault,
         spread,
         is_ratio=True,
-        by_person=drifted or bool(shared),
+        by_person=is_drift or bool(shared_fault),
         passes=FACTOR,
         remedy="train --recalibrate keeps the tables and fits the level to the latest outcomes.",
     )
 
 
-def _describe_shared_fault(log_ratio: float, other: float) -> str:
-    """Return a sentence if logistic regression, fitted on the same rows, has at least half of the fault; else "".
-
-    Logarithms of ratios.
-    """
-    if abs(other) < LEAST_SHARED or not _has_half(other, log_ratio):
+def _tell_shared_fault(log_ratio: float, logistic_log_ratio: float) -> str:
+    """Return a sentence if logistic regression has half of the fault on the same rows; else ""."""
+    if abs(logistic_log_ratio) < MIN_SHARED_FAULT or not _explains_half(logistic_log_ratio, log_ratio):
         return ""
-    return f" Logistic regression has {math.exp(other):.3f} on the same rows."
+    return f" Logistic regression has {math.exp(logistic_log_ratio):.3f} on the same rows."
 
 
-def _has_half(other_log_ratio: float, log_ratio: float) -> bool:
+def _explains_half(other_log_ratio: float, log_ratio: float) -> bool:
     return log_ratio * other_log_ratio > 0 and abs(other_log_ratio) >= abs(log_ratio) / 2
 
 
-def _log_level(evidence: GateEvidence, model: str) -> float:
+def _find_log_level(evidence: GateEvidence, model: str) -> float:
+    """Return ln(observed rate / predicted rate) of a model; 0 if unknown."""
     level = evidence.evaluation["models"][model]["calibration"]
     return math.log(level["observed"] / level["predicted"]) if level["observed"] and level["predicted"] else 0.0
 
 
-def _log_slope(evidence: GateEvidence, model: str) -> float:
+def _find_log_slope(evidence: GateEvidence, model: str) -> float:
+    """Return the logarithm of a model's calibration slope; 0 if unknown."""
     value = evidence.evaluation["models"][model]["calibration"]["slope"]["value"]
     return math.log(value) if value is not None and value > 0 else 0.0
 
 
 def _find_drift(evidence: GateEvidence) -> float:
+    """Return the logarithm of the base rate at test over training; 0 if not proven."""
     train, test = (evidence.evaluation[name] for name in ("train", "test"))
     if not train["bad"] or not test["bad"]:
         return 0.0
@@ -126,13 +128,12 @@ def _describe_share(evidence: GateEvidence, observed: float) -> str:
 def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the tiers and segments whose predicted rate is proven to be off, the worst first, after a count in words.
 
-    Each has the ratio of observed and predicted, either way. Only segments with enough rows are judged, and with a
-    champion only those that are further out than the champion on the same rows. If a person judges the level of the whole
-    test, and it has at least half of a segment's fault, a person judges that segment too.
+    Only segments with enough rows are judged, and with a champion only those that are further out than the champion on
+    the same rows. A person judges a segment if a person judges the whole test's level, and it has half of the fault.
     """
-    judged = [(kind, row) for kind, row in _list_groups(evidence) if row["rows"] >= evidence.segment_rows]
-    level = _judge_level(evidence)
-    whole = _log_level(evidence, CANDIDATE) if level.by_person else 0.0
+    judged = [(kind, row) for kind, row in _list_tiers_and_segments(evidence) if row["rows"] >= evidence.segment_rows]
+    test_level = _judge_level(evidence)
+    test_log_level = _find_log_level(evidence, CANDIDATE) if test_level.by_person else 0.0
     findings = []
     for kind, row in judged:
         champion = row.get("predicted_champion") if evidence.has_champion else None
@@ -144,44 +145,43 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
             f" predicted, {ratio:.2f} times off."
         )
         log_ratio = math.copysign(math.log(ratio), row["observed"] - row["predicted"])
-        by_person = evidence.has_few_bad or _has_half(whole, log_ratio)
+        by_person = evidence.has_few_bad or _explains_half(test_log_level, log_ratio)
         findings.append(GateFinding(ratio, text, spread, is_ratio=True, of_many=True, by_person=by_person))
     groups = f"{len(judged)} tiers and segments with enough rows"
     if not findings:
         return (GateFinding(1.0, f"None of {groups} is predicted off beyond chance."),)
-    first = GateFinding(1.0, f"{len(findings)} of {groups} are predicted off beyond chance.", passes=FACTOR)
+    summary = GateFinding(1.0, f"{len(findings)} of {groups} are predicted off beyond chance.", passes=FACTOR)
     findings.sort(key=lambda finding: -(finding.number or 0))
     remedy = "See whether training had such sellers: later training points, or features.without."
-    return first, *findings[:-1], replace(findings[-1], remedy=remedy)
+    return summary, *findings[:-1], replace(findings[-1], remedy=remedy)
 
 
-def _list_groups(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _list_tiers_and_segments(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield from (("tier", row) for row in evidence.evaluation["grades"])
     yield from segments_of(evidence)
 
 
 def row_spread(row: Mapping[str, Any], questions: int) -> float:
-    """Return the distance of a tier's or segment's observed rate to the end of its interval towards the predicted rate,
-    as logarithm.
+    """Return the distance of an observed rate to the end of its interval towards the predicted rate, as logarithm.
 
-    `row` has `observed`, `predicted` and `effective_rows`. Jeffreys' interval, widened for two-sided `questions`
-    (Bonferroni); infinite if the end is 0. Worked: 40 of 400 bad where 5 % were predicted, one question: the interval
-    begins at 0.0735, and the logarithm of 0.101 / 0.0735 is 0.318.
+    `row`: a tier or segment. Jeffreys' interval, widened for two-sided `questions` (Bonferroni); infinite if the end is
+    0. Worked: 40 of 400 bad where 5 % were predicted, one question: the interval begins at 0.0735, and the logarithm of
+    0.101 / 0.0735 is 0.318.
     """
     rows, level = row["effective_rows"], ALPHA / (2 * questions)
-    a, b = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
-    middle = a / (a + b)
+    bad, good = row["observed"] * rows + 0.5, (1 - row["observed"]) * rows + 0.5
+    middle = bad / (bad + good)
     if middle < row["predicted"]:
-        return math.log(float(betaincinv(a, b, 1 - level)) / middle)
-    low = float(betaincinv(a, b, level))
+        return math.log(float(betaincinv(bad, good, 1 - level)) / middle)
+    low = float(betaincinv(bad, good, level))
     return math.log(middle / low) if low > 0 else math.inf
 
 
 def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
     """Return observed over predicted bad rows of a tier or segment or, if below 1, the inverse.
 
-    Both are counted in independent rows, plus half a row. `predicted` replaces the row's own predicted rate. Worked: 9
-    bad rows of 100 where 4 were predicted: 9.5 / 4.5 = 2.11.
+    Both are counted in independent rows, plus half a row. Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 =
+    2.11.
     """
     rows = row["effective_rows"]
     chance = row["predicted"] if predicted is None else predicted

@@ -40,7 +40,7 @@ class GateEvidence:
 
     @property
     def reference(self) -> str:
-        """Return the model to compare with: the champion's name, else the logistic regression's."""
+        """Return the model to compare with: the champion, else "logistic"."""
         return CHAMPION if self.has_champion else "logistic"
 
 
@@ -64,23 +64,24 @@ class GateFinding:
     def verdict(self, limit: float, bad: int) -> "GateVerdict":
         """Judge the number by its limit, as far as `bad` bad test rows can show it.
 
-        A number on the right side of its reference (0, or the ratio 1) passes. Near the limit it is undecided: below it
-        by as much as the spread exceeds half of the limit, above it a quarter. Worked, for a limit of 0.03 with 50 bad
-        rows and a spread of 0.03: losses from 0.015 to 0.0525 are undecided. A loss of 0.02 needs 50 x (0.03 / 0.025)^2
-        = 72 bad rows.
+        Near the limit it is undecided: below it by as much as the spread exceeds half of the limit, above it a quarter.
+        Worked, for a limit of 0.03 with 50 bad rows and a spread of 0.03: losses from 0.015 to 0.0525 are undecided. A
+        loss of 0.02 needs 50 x (0.03 / 0.025)^2 = 72 bad rows.
         """
         if self.number is None or not math.isfinite(self.number):
             return GateVerdict(ok=None, signed=self.by_person)
-        fault, room = (math.log(self.number), math.log(limit)) if self.is_ratio else (self.number, limit)
+        fault, allowed = (math.log(self.number), math.log(limit)) if self.is_ratio else (self.number, limit)
         spread = self.spread or 0.0
-        if fault <= max(room - max(spread - room / 2, 0.0), 0.0):
+        if fault <= max(allowed - max(spread - allowed / 2, 0.0), 0.0):
             return GateVerdict(ok=True)
-        if fault > room + max(spread - room / 4, 0.0):
+        if fault > allowed + max(spread - allowed / 4, 0.0):
             return GateVerdict(ok=None, signed=True) if self.by_person else GateVerdict(ok=False)
-        if self.of_many and fault <= room:
+        if self.of_many and fault <= allowed:
             return GateVerdict(ok=True)
-        share = spread / (room / 2 + room - fault if fault <= room else room / 4 + fault - room)
-        return GateVerdict(ok=None, signed=True, needed=math.ceil(bad * share**2) if math.isfinite(share) else None)
+        spread_ratio = spread / (allowed / 2 + allowed - fault if fault <= allowed else allowed / 4 + fault - allowed)
+        return GateVerdict(
+            ok=None, signed=True, needed=math.ceil(bad * spread_ratio**2) if math.isfinite(spread_ratio) else None
+        )
 
 
 @dataclass(frozen=True, slots=True)

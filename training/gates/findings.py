@@ -14,11 +14,11 @@ from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width
 
 def count_given_up_promises(evidence: GateEvidence) -> GateFinding:
     """Count the promises that the study gives up. A model that breaks its certificate is refused before it is judged."""
-    lost = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
-    if lost:
-        given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in lost)
+    names = evidence.evaluation.get("certificate", {}).get("promises", {}).get("given_up", [])
+    if names:
+        given_up = "; and that ".join(promise.text for promise in PROMISES if promise.name in names)
         return GateFinding(
-            len(lost),
+            len(names),
             f"The study gives up the promise that {given_up}: this may be a challenger, and is never champion.",
         )
     return GateFinding(0, "Every table is monotone in every constrained feature.")
@@ -35,19 +35,16 @@ def count_parity_mismatches(evidence: GateEvidence) -> GateFinding:
 
 
 def count_failed_checks(evidence: GateEvidence, kind: str) -> GateFinding:
-    """Count the checks of a kind, "leakage" or "data", that failed; a number needs a check.
-
-    If a signature is enough for each, a failure asks for one.
-    """
+    """Count the checks of a kind, "leakage" or "data", that failed; a number needs a check."""
     rows = evidence.evaluation.get("checks", {}).get(kind, [])
     if not rows:
         return GateFinding(None, f"No {kind} check was made.")
-    wrong = [row for row in rows if not row["ok"]]
-    if not wrong:
+    failed = [row for row in rows if not row["ok"]]
+    if not failed:
         return GateFinding(0, f"All {len(rows)} {kind} checks hold.")
-    texts = "; ".join(row["text"] for row in wrong)
-    text = f"{len(wrong)} of {len(rows)} {kind} checks do not hold: {texts}."
-    return GateFinding(len(wrong), text, by_person=all(row.get("signed") for row in wrong))
+    texts = "; ".join(row["text"] for row in failed)
+    text = f"{len(failed)} of {len(rows)} {kind} checks do not hold: {texts}."
+    return GateFinding(len(failed), text, by_person=all(row.get("signed") for row in failed))
 
 
 def count_other_digests(evidence: GateEvidence) -> GateFinding:
@@ -63,48 +60,53 @@ def count_other_digests(evidence: GateEvidence) -> GateFinding:
 def find_lost_auc(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     """Find the AUC lost against the champion or, without one, logistic regression; then in segments where it is proven.
 
-    AUC is over the pairs that the study is judged by. A gain is below 0. The first number needs enough pairs and bad
-    rows, and proof that the candidate ranks better than chance.
+    A gain is below 0. The first number needs enough pairs and bad rows, and proof that the candidate ranks better than
+    chance.
     """
     judged, other = evidence.evaluation["judged"], evidence.reference
     pairs = "pairs at equal volume" if judged["at_equal_volume"] else "pairs of one day"
-    auc, paired = judged["auc"][CANDIDATE], judged["difference"][f"{CANDIDATE}-{other}"]
+    auc, lead = judged["auc"][CANDIDATE], judged["difference"][f"{CANDIDATE}-{other}"]
     if judged["pairs"] < MIN_PAIRS or judged["bad"] < MIN_BAD:
-        few = f"Not judged: {judged['pairs']:,.0f} {pairs} of {judged['bad']:,} bad rows"
-        return (GateFinding(None, f"{few}; {MIN_PAIRS:,} and {MIN_BAD} are needed.", by_person=True),)
+        reason = f"Not judged: {judged['pairs']:,.0f} {pairs} of {judged['bad']:,} bad rows"
+        return (GateFinding(None, f"{reason}; {MIN_PAIRS:,} and {MIN_BAD} are needed.", by_person=True),)
     text = f"Over {judged['pairs']:,.0f} {pairs} the AUC is {auc['value']:.3f}"
-    side = "below" if paired["value"] < 0 else "above"
+    side = "below" if lead["value"] < 0 else "above"
     remedy = "Train again with more points or other features, or keep what ranks better."
     finding = GateFinding(
-        -paired["value"],
-        f"{text}, {abs(paired['value']):.3f} {side} {_name_model(other)}'s{interval_text(paired)}.",
-        half_width(paired),
+        -lead["value"],
+        f"{text}, {abs(lead['value']):.3f} {side} {_name_model(other)}'s{interval_text(lead)}.",
+        half_width(lead),
         passes="A loss of up to {limit:g} passes.",
         remedy=remedy,
     )
     if auc["low"] > 0.5:
-        return finding, *_rank_segments(evidence)
+        return finding, *_find_segments_with_lost_auc(evidence)
     chance = f"{text}{interval_text(auc)}, not proven to rank better than chance."
     return GateFinding(None, chance, by_person=auc["value"] > 0.5, remedy=remedy), finding
 
 
-def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
-    """Find the AUC that segments lose against the champion, or below 0.5 without one, if that is proven.
-
-    Proven: one-sided, after Holm over all segments with enough rows.
-    """
+def _find_segments_with_lost_auc(evidence: GateEvidence) -> list[GateFinding]:
+    """Find the AUC that segments provably lose against the champion, or below 0.5 without one; after Holm."""
     tested = []
     for kind, row in segments_of(evidence):
         paired = row["auc_difference"] if evidence.has_champion else None
-        figure, base = (row["auc"], 0.5) if paired is None else (paired, 0.0)
-        if row["rows"] >= evidence.segment_rows and figure is not None and figure["value"] is not None:
-            tested.append((base - figure["value"], half_width(figure), _p_below(figure, base), kind, row))
+        estimate, reference_value = (row["auc"], 0.5) if paired is None else (paired, 0.0)
+        if row["rows"] >= evidence.segment_rows and estimate is not None and estimate["value"] is not None:
+            tested.append(
+                (
+                    reference_value - estimate["value"],
+                    half_width(estimate),
+                    _compute_p_value_below(estimate, reference_value),
+                    kind,
+                    row,
+                )
+            )
     adjusted = holm(np.array([p for _, _, p, _, _ in tested], dtype=np.float64)).tolist()
-    than = "by the champion" if evidence.has_champion else "by chance"
+    by_whom = "by the champion" if evidence.has_champion else "by chance"
     return [
         GateFinding(
             loss,
-            f"Worse than {than} beyond chance: {kind} {row['name']}, with an AUC of {row['auc']['value']:.3f},"
+            f"Worse than {by_whom} beyond chance: {kind} {row['name']}, with an AUC of {row['auc']['value']:.3f},"
             f" {loss:.3f} less.",
             spread,
             of_many=True,
@@ -114,11 +116,12 @@ def _rank_segments(evidence: GateEvidence) -> list[GateFinding]:
     ]
 
 
-def _p_below(figure: Mapping[str, Any], base: float) -> float:
+def _compute_p_value_below(figure: Mapping[str, Any], bound: float) -> float:
+    """Return the one-sided p-value that a figure with an interval is not below `bound`."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)
-    return float(ndtr((figure["value"] - base) / error)) if error > 0 else float(figure["value"] >= base)
+    return float(ndtr((figure["value"] - bound) / error)) if error > 0 else float(figure["value"] >= bound)
 
 
 def find_share_moved_far(evidence: GateEvidence) -> GateFinding:
@@ -131,15 +134,14 @@ def find_share_moved_far(evidence: GateEvidence) -> GateFinding:
 
 
 def find_psi_bound(evidence: GateEvidence) -> GateFinding:
-    """Find the lower bound of the population stability index (PSI) from the judged rows to today's sellers.
+    """Find the lower bound of the PSI of points from the judged rows to today's sellers.
 
     It is the lesser of two bounds: of all sellers, and at equal tenure and volume, so that growth alone never fails.
-    Without sellers of today it has no number.
     """
-    psi_of = evidence.evaluation.get("today", {}).get("psi")
-    if psi_of is None:
+    psi = evidence.evaluation.get("today", {}).get("psi")
+    if psi is None:
         return GateFinding(None, "No seller of today is there to compare with.")
-    overall, at_equal_volume = psi_of["all"], psi_of["alike"]
+    overall, at_equal_volume = psi["all"], psi["alike"]
     return GateFinding(
         min(overall["low"], at_equal_volume["low"]),
         f"The PSI of the points from the judged rows to today's sellers is {overall['value']:.3f}{interval_text(overall)}, at"

@@ -53,11 +53,9 @@ class Gates:
 def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measurements) -> dict[str, Any]:
     """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`: all hard gates are ok.
 
-    `evaluation`: from `evaluate`. `gates`, without gates switched off: each with `gate`, `kind`, `ok`, `number`,
-    `limit`, `needed`, `text` and `overridable`.
-
-    Without a number (no champion, one month only) an advisory gate is ok and a hard gate is not. An undecided gate is
-    not ok and becomes advisory: a person signs, or waits for the number of bad rows in `needed`.
+    `evaluation`: from `evaluate`. Without a number (no champion, one month only) an advisory gate is ok and a hard gate
+    is not. An undecided gate is not ok and becomes advisory: a person signs, or waits for the number of bad rows in
+    `needed`.
     """
     evidence = GateEvidence(evaluation, measured, gates.segment_rows)
     bad = int(evaluation["test"]["bad"])
@@ -69,7 +67,8 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measurements) -
 
 def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
     findings = gate.find(evidence)
-    parts = [(f, f.verdict(limit, bad)) for f in (findings if isinstance(findings, tuple) else (findings,))]
+    findings = findings if isinstance(findings, tuple) else (findings,)
+    parts = [(finding, finding.verdict(limit, bad)) for finding in findings]
     finding, verdict = min(parts, key=lambda part: (part[1].rank, -(part[0].number or 0.0)))
     number = finding.number if finding.number is not None and math.isfinite(finding.number) else None
     is_signed = verdict.signed or gate.kind == ADVISORY
@@ -80,17 +79,17 @@ def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> d
         "number": number,
         "limit": limit,
         "needed": verdict.needed,
-        "text": " ".join(_spell_part(*part, limit, bad) for part in parts),
+        "text": " ".join(_spell_finding(*part, limit, bad) for part in parts),
         "overridable": gate.overridable,
     }
 
 
-def _spell_part(finding: GateFinding, verdict: GateVerdict, limit: float, bad: int) -> str:
+def _spell_finding(finding: GateFinding, verdict: GateVerdict, limit: float, bad: int) -> str:
     passes = finding.passes.format(limit=limit) if finding.passes else ""
-    open_text = ""
+    undecided = ""
     if verdict.needed is not None:
-        open_text = (
+        undecided = (
             f"Not enough evidence: {bad:,} bad rows, about {verdict.needed:,} are needed; till then it is to be signed."
         )
     remedy = "" if verdict.ok else finding.remedy
-    return " ".join(text for text in (finding.text, passes, open_text, remedy) if text)
+    return " ".join(text for text in (finding.text, passes, undecided, remedy) if text)

@@ -75,8 +75,7 @@ BLOCK_SELLERS = 250
 def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
     """Simulate a market of `sellers` sellers over `days` days from `start`.
 
-    The same arguments give the same market, whose first sellers do not depend on later ones. ValueError for less than
-    one seller or day.
+    The same arguments give the same market, whose first sellers do not depend on later ones.
     """
     if sellers < 1:
         raise ValueError("no sellers: ask for at least one")
@@ -99,39 +98,35 @@ def simulate(sellers: int, days: int, start: date, seed: int) -> Market:
 FRAMES = ("identity", "truth", "exposure", "violations", "decisions")
 
 
-def _simulate_block(
-    rng: np.random.Generator,
-    tables: Tables,
-    calendar: Calendar,
-) -> dict[str, pl.DataFrame]:
-    drawn = _draw_sellers(rng, calendar)
-    exposure = _draw_exposure(rng, drawn, calendar)
-    violations, decisions = draw_breaches(rng, tables, calendar, exposure, drawn)
+def _simulate_block(rng: np.random.Generator, tables: Tables, calendar: Calendar) -> dict[str, pl.DataFrame]:
+    traits = _draw_sellers(rng, calendar)
+    exposure = _draw_exposure(rng, traits, calendar)
+    violations, decisions = draw_violations(rng, tables, calendar, exposure, traits)
     number = np.arange(BLOCK_SELLERS, dtype=np.int64)
     identity = {
         "seller": number,
-        "join_day": drawn.join_day,
+        "join_day": traits.join_day,
         "join_second": rng.integers(0, 86_400, BLOCK_SELLERS),
-        "level": drawn.level,
-        "country": drawn.country,
+        "level": traits.level,
+        "country": traits.country,
     }
     truth = {
         "seller": number,
-        "seller_class": drawn.seller_class,
-        "hazard_per_1000": drawn.hazard,
-        "spree": drawn.spree.astype(np.int8),
+        "seller_class": traits.seller_class,
+        "hazard_per_1000": traits.hazard,
+        "spree": traits.spree.astype(np.int8),
     }
     frames: list[dict[str, Any]] = [identity, truth, exposure, dict(violations), dict(decisions)]
     return {name: pl.DataFrame(columns) for name, columns in zip(FRAMES, frames, strict=True)}
 
 
 def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> SellerTraits:
-    n, days, stated = BLOCK_SELLERS, len(calendar.month), PARAMETERS["sellers"]
-    veteran = rng.random(n) < stated["veteran_share"]
-    join_day = np.where(veteran, rng.integers(-stated["veteran_days"], 0, n), rng.integers(0, days, n))
-    lifetime = np.ceil(rng.exponential(stated["lifetime_days"], n)).astype(np.int64)
-    prior = np.stack([column("classes", "share_newcomer"), column("classes", "share_veteran")])
-    seller_class = draw_index(rng, prior[veteran.astype(np.int64)])
+    count, days, parameters = BLOCK_SELLERS, len(calendar.month), PARAMETERS["sellers"]
+    is_veteran = rng.random(count) < parameters["veteran_share"]
+    join_day = np.where(is_veteran, rng.integers(-parameters["veteran_days"], 0, count), rng.integers(0, days, count))
+    lifetime = np.ceil(rng.exponential(parameters["lifetime_days"], count)).astype(np.int64)
+    class_shares = np.stack([column("classes", "share_newcomer"), column("classes", "share_veteran")])
+    seller_class = draw_index(rng, class_shares[is_veteran.astype(np.int64)])
     shape, mean = (column("classes", name)[seller_class] for name in ("hazard_shape", "hazard_mean"))
     countries = np.array(list(PARAMETERS["countries"].values()))
     return SellerTraits(
@@ -141,20 +136,21 @@ def _draw_sellers(rng: np.random.Generator, calendar: Calendar) -> SellerTraits:
         seller_class=seller_class,
         hazard=rng.gamma(shape) * mean / shape,
         level=draw_index(rng, column("classes", "levels")[seller_class]),
-        country=draw_index(rng, np.broadcast_to(countries, (n, len(countries)))),
-        size=rng.standard_normal(n),
+        country=draw_index(rng, np.broadcast_to(countries, (count, len(countries)))),
+        size=rng.standard_normal(count),
         spree=_draw_sprees(rng, seller_class, calendar.months),
         failure_rates=_draw_failure_rates(rng, seller_class),
     )
 
 
 def _draw_sprees(rng: np.random.Generator, seller_class: Ints, months: int) -> Ints:
+    """Draw by a Markov chain in which months each seller is in a spree."""
     begins, ends = (column("classes", name)[seller_class] for name in ("spree_start", "spree_end"))
-    chance = rng.random((len(seller_class), months))
+    draws = rng.random((len(seller_class), months))
     spree = np.zeros((len(seller_class), months), dtype=np.int64)
-    spree[:, 0] = chance[:, 0] < begins / (begins + ends)
+    spree[:, 0] = draws[:, 0] < begins / (begins + ends)
     for month in range(1, months):
-        spree[:, month] = chance[:, month] < np.where(spree[:, month - 1] == 1, 1.0 - ends, begins)
+        spree[:, month] = draws[:, month] < np.where(spree[:, month - 1] == 1, 1.0 - ends, begins)
     return spree
 
 
@@ -169,35 +165,38 @@ def _draw_failure_rates(rng: np.random.Generator, seller_class: Ints) -> Floats:
     return rates
 
 
-def _draw_active_days(rng: np.random.Generator, drawn: SellerTraits, calendar: Calendar) -> Flags:
-    day, stated = np.arange(len(calendar.month)), PARAMETERS["volume"]
-    rate = stated["active_median"] * np.exp(stated["active_sigma"] * drawn.size)
-    sells = rng.random((len(rate), len(day))) < -np.expm1(-np.outer(rate, calendar.volume))
-    there = (day > drawn.join_day[:, None]) & (day < drawn.leave_day[:, None])
-    return np.asarray(sells & there)
+def _draw_active_days(rng: np.random.Generator, traits: SellerTraits, calendar: Calendar) -> Flags:
+    """Return which sellers sell on which days, of shape (sellers, days)."""
+    day, parameters = np.arange(len(calendar.month)), PARAMETERS["volume"]
+    daily_rate = parameters["active_median"] * np.exp(parameters["active_sigma"] * traits.size)
+    sells = rng.random((len(daily_rate), len(day))) < -np.expm1(-np.outer(daily_rate, calendar.volume))
+    is_member = (day > traits.join_day[:, None]) & (day < traits.leave_day[:, None])
+    return np.asarray(sells & is_member)
 
 
-def _draw_exposure(rng: np.random.Generator, drawn: SellerTraits, calendar: Calendar) -> dict[str, Ints]:
-    seller, day = np.nonzero(_draw_active_days(rng, drawn, calendar))
-    own_extra, own_price = rng.standard_normal((2, len(drawn.size)))
-    stated = PARAMETERS["volume"]
-    extra = stated["extra_median"] * np.exp(stated["extra_sigma"] * drawn.size + stated["extra_spread"] * own_extra)
-    price = stated["price_median_minor"] * np.exp(stated["price_sigma"] * own_price)
-    busy = rng.gamma(stated["day_shape"], size=len(seller)) / stated["day_shape"]
-    orders = 1 + rng.poisson(extra[seller] * calendar.volume[day] * busy)
-    units = orders + rng.poisson(stated["units_per_order_extra"] * orders)
-    value = units * price[seller] * np.exp(stated["price_day_sigma"] * rng.standard_normal(len(seller)))
-    failed, left = {}, orders
+def _draw_exposure(rng: np.random.Generator, traits: SellerTraits, calendar: Calendar) -> dict[str, Ints]:
+    seller, day = np.nonzero(_draw_active_days(rng, traits, calendar))
+    seller_noise, price_noise = rng.standard_normal((2, len(traits.size)))
+    parameters = PARAMETERS["volume"]
+    extra_orders = parameters["extra_median"] * np.exp(
+        parameters["extra_sigma"] * traits.size + parameters["extra_spread"] * seller_noise
+    )
+    price = parameters["price_median_minor"] * np.exp(parameters["price_sigma"] * price_noise)
+    day_factor = rng.gamma(parameters["day_shape"], size=len(seller)) / parameters["day_shape"]
+    orders = 1 + rng.poisson(extra_orders[seller] * calendar.volume[day] * day_factor)
+    units = orders + rng.poisson(parameters["units_per_order_extra"] * orders)
+    value = units * price[seller] * np.exp(parameters["price_day_sigma"] * rng.standard_normal(len(seller)))
+    failures, intact_orders = {}, orders
     for place, kind in enumerate(FAILURES):
-        failed[kind] = rng.binomial(left, drawn.failure_rates[seller, place])
-        left = left - failed[kind]
+        failures[kind] = rng.binomial(intact_orders, traits.failure_rates[seller, place])
+        intact_orders = intact_orders - failures[kind]
     return {
         "seller": seller,
         "day": day,
         "settled_orders": orders,
         "units": units,
         "value_minor": np.maximum(np.rint(value), 1.0).astype(np.int64),
-        **{kind: failed[kind] for kind in ("late", "cancelled", "not_received", "returned")},
+        **{kind: failures[kind] for kind in ("late", "cancelled", "not_received", "returned")},
     }
 
 
@@ -205,52 +204,52 @@ ON_ARRIVAL, CONFIRMED, DISMISSED, WITHDRAWN, OVERTURNED = range(5)
 
 OCCUR_END, REPORT_END, ECHO_END, DECISION_END, DAY_END = 86_000, 86_200, 86_300, 86_380, 86_400
 
-INNER = ("fate", "decision_day", "overturn_day", "primary")
+HIDDEN_COLUMNS = ("fate", "decision_day", "overturn_day", "primary")
 """Columns that a market does not show."""
 
 Columns = dict[str, Ints]
 
 
-def draw_breaches(
-    rng: np.random.Generator, tables: Tables, calendar: Calendar, exposure: Columns, drawn: SellerTraits
+def draw_violations(
+    rng: np.random.Generator, tables: Tables, calendar: Calendar, exposure: Columns, traits: SellerTraits
 ) -> tuple[dict[str, Ints | Flags], Columns]:
-    """Draw violations and decisions of a block of sellers; return both as tables of columns.
-
-    Columns are as in Market, sellers by their position in the block.
-    """
+    """Draw violations and decisions of a block of sellers, columns as in Market, sellers by their position."""
     seller, day = exposure["seller"], exposure["day"]
     thousands = exposure["settled_orders"] / 1000.0
-    in_spree = drawn.spree[seller, calendar.month[day]] == 1
-    regime = np.where(in_spree, column("classes", "spree_multiplier")[drawn.seller_class[seller]], 1.0)
-    true_rate = drawn.hazard[seller] * regime * calendar.hazard_season[day] * thousands
+    in_spree = traits.spree[seller, calendar.month[day]] == 1
+    spree_factor = np.where(in_spree, column("classes", "spree_multiplier")[traits.seller_class[seller]], 1.0)
+    true_rate = traits.hazard[seller] * spree_factor * calendar.hazard_season[day] * thousands
     false_rate = BAD_FAITH["per_thousand_orders"] * thousands + BAD_FAITH["per_active_day"]
     true_row = np.repeat(np.arange(len(day)), rng.poisson(true_rate))
     false_row = np.repeat(np.arange(len(day)), rng.poisson(false_rate))
-    row = np.concatenate([true_row, false_row])
-    bad_faith = np.arange(len(row)) >= len(true_row)
+    exposure_row = np.concatenate([true_row, false_row])
+    bad_faith = np.arange(len(exposure_row)) >= len(true_row)
 
-    violations: Columns = {"seller": seller[row], "occur_day": day[row]}
-    violations |= _draw_marks(rng, tables, drawn.seller_class[seller[row]], bad_faith)
+    violations: Columns = {"seller": seller[exposure_row], "occur_day": day[exposure_row]}
+    violations |= _draw_types_harms_and_sources(rng, tables, traits.seller_class[seller[exposure_row]], bad_faith)
     violations |= _draw_reports(rng, violations)
     violations |= _draw_fates(rng, violations, bad_faith)
-    listings = 1 + np.floor(PARAMETERS["sellers"]["listings_per_size"] * np.exp(drawn.size)).astype(np.int64)
+    listings = 1 + np.floor(PARAMETERS["sellers"]["listings_per_size"] * np.exp(traits.size)).astype(np.int64)
     violations["listing"] = rng.integers(0, listings[violations["seller"]])
     violations["bad_faith"] = bad_faith.astype(np.int64)
-    violations["primary"] = np.arange(len(row))
-    violations["echo"] = np.zeros(len(row), dtype=np.int64)
+    violations["primary"] = np.arange(len(exposure_row))
+    violations["echo"] = np.zeros(len(exposure_row), dtype=np.int64)
     for echo in PARAMETERS["echoes"]:
         echoes = _draw_echoes(rng, tables, violations, echo)
         violations = {name: np.concatenate([column, echoes[name]]) for name, column in violations.items()}
     violations["notifier"] = _draw_notifiers(rng, violations)
-    return _order_by_time(rng, violations)
+    return _sort_and_draw_decisions(rng, violations)
 
 
 def _draw_later_second(rng: np.random.Generator, day: Ints, before_day: Ints, before_second: Ints, end: int) -> Ints:
+    """Draw a second of each day, later than before_second if the days are equal."""
     base = np.where(day == before_day, before_second + 1, 0)
     return np.asarray(base + np.floor(rng.random(len(day)) * (end - base)).astype(np.int64))
 
 
-def _draw_marks(rng: np.random.Generator, tables: Tables, seller_class: Ints, bad_faith: Flags) -> Columns:
+def _draw_types_harms_and_sources(
+    rng: np.random.Generator, tables: Tables, seller_class: Ints, bad_faith: Flags
+) -> Columns:
     types = draw_index(rng, np.where(bad_faith[:, None], tables.false_type, tables.type_share[seller_class]))
     harm = draw_index(rng, np.where(bad_faith[:, None], tables.false_harm, tables.harm_share[seller_class, types]))
     source = draw_index(rng, np.where(bad_faith[:, None], tables.false_source[types], tables.source_share[types]))
@@ -273,16 +272,13 @@ def _draw_reports(rng: np.random.Generator, violations: Columns) -> Columns:
 
 
 def _draw_fates(rng: np.random.Generator, violations: Columns, bad_faith: Flags) -> Columns:
-    """Draw the end of each allegation [n], with the days of its decision and of its overturning.
-
-    The days are meaningless for fates without these acts.
-    """
+    """Draw the end of each allegation [n], with the days, if any, of its decision and overturning."""
     on_arrival = (violations["final"] == 1) & (violations["identifier_verified"] == 1)
-    confirmed, wrongly = PARAMETERS["true_confirmed_share"], BAD_FAITH["confirmed_share"]
-    overturned = wrongly * BAD_FAITH["overturned_share"]
+    confirmed, wrongly_confirmed = PARAMETERS["true_confirmed_share"], BAD_FAITH["confirmed_share"]
+    overturned = wrongly_confirmed * BAD_FAITH["overturned_share"]
     true_shares = np.array([confirmed, 1.0 - confirmed, 0.0, 0.0])
-    other_shares = BAD_FAITH["dismissed_share"], BAD_FAITH["withdrawn_share"]
-    false_shares = np.array([wrongly - overturned, *other_shares, overturned])
+    unconfirmed_shares = BAD_FAITH["dismissed_share"], BAD_FAITH["withdrawn_share"]
+    false_shares = np.array([wrongly_confirmed - overturned, *unconfirmed_shares, overturned])
     fate = CONFIRMED + draw_index(rng, np.where(bad_faith[:, None], false_shares, true_shares))
     fate = np.where(on_arrival, ON_ARRIVAL, fate)
     wait = draw_delays(rng, column("sources", "decision")[violations["source"]])
@@ -299,52 +295,60 @@ def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, 
         & (violations["echo"] == 0)
     )
     row = np.nonzero(is_primary & (rng.random(len(is_primary)) < echo["share"]))[0]
-    first = {name: column[row] for name, column in violations.items()}
-    report_day = first["report_day"] + rng.integers(0, echo["latest_days"] + 1, len(row))
-    return first | {
+    primary_reports = {name: column[row] for name, column in violations.items()}
+    report_day = primary_reports["report_day"] + rng.integers(0, echo["latest_days"] + 1, len(row))
+    return primary_reports | {
         "type": np.full(len(row), tables.type_names.index(echo["echo_type"])),
         "source": np.full(len(row), tables.source_names.index(echo["echo_source"])),
         "report_day": report_day,
-        "report_second": _draw_later_second(rng, report_day, first["report_day"], first["report_second"], ECHO_END),
+        "report_second": _draw_later_second(
+            rng, report_day, primary_reports["report_day"], primary_reports["report_second"], ECHO_END
+        ),
         "final": np.zeros(len(row), dtype=np.int64),
         "identifier_verified": np.zeros(len(row), dtype=np.int64),
-        "fate": np.where(first["fate"] == ON_ARRIVAL, CONFIRMED, first["fate"]),
-        "decision_day": np.maximum(first["decision_day"], report_day),
+        "fate": np.where(primary_reports["fate"] == ON_ARRIVAL, CONFIRMED, primary_reports["fate"]),
+        "decision_day": np.maximum(primary_reports["decision_day"], report_day),
         "primary": row,
         "echo": np.ones(len(row), dtype=np.int64),
     }
 
 
 def _draw_notifiers(rng: np.random.Generator, violations: Columns) -> Ints:
-    crowd = column("sources", "notifiers")[violations["source"]]
-    liars = np.ceil(BAD_FAITH["notifier_share"] * crowd).astype(np.int64)
-    lying = violations["bad_faith"] == 1
-    place = np.where(lying, rng.integers(0, liars), rng.integers(np.minimum(liars, crowd - 1), crowd))
+    """Draw the number of the notifier of each violation, from the lying ones in bad faith."""
+    notifiers_of_source = column("sources", "notifiers")[violations["source"]]
+    lying_notifiers = np.ceil(BAD_FAITH["notifier_share"] * notifiers_of_source).astype(np.int64)
+    is_lie = violations["bad_faith"] == 1
+    place = np.where(
+        is_lie,
+        rng.integers(0, lying_notifiers),
+        rng.integers(np.minimum(lying_notifiers, notifiers_of_source - 1), notifiers_of_source),
+    )
     # A prime step spreads the liars over the numbers of every source.
-    return np.asarray((place * 7_919 + 13) % crowd)
+    return np.asarray((place * 7_919 + 13) % notifiers_of_source)
 
 
-def _order_by_time(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
+def _sort_and_draw_decisions(rng: np.random.Generator, violations: Columns) -> tuple[dict[str, Ints | Flags], Columns]:
+    """Return violations by seller and report time, and their decisions by violation and time."""
     order = np.lexsort((violations["report_second"], violations["report_day"], violations["seller"]))
-    v = {name: column[order] for name, column in violations.items()}
+    ordered = {name: column[order] for name, column in violations.items()}
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
-    number = np.arange(len(order)) - np.searchsorted(v["seller"], v["seller"])
-    v["number"], v["incident"] = number, number[position[v["primary"]]]
+    number = np.arange(len(order)) - np.searchsorted(ordered["seller"], ordered["seller"])
+    ordered["number"], ordered["incident"] = number, number[position[ordered["primary"]]]
 
-    row = np.nonzero(v["fate"] != ON_ARRIVAL)[0]
-    fate, day = v["fate"][row], v["decision_day"][row]
+    row = np.nonzero(ordered["fate"] != ON_ARRIVAL)[0]
+    fate, day = ordered["fate"][row], ordered["decision_day"][row]
     action = np.select([fate == DISMISSED, fate == WITHDRAWN], [DISMISS, WITHDRAW], CONFIRM)
-    second = _draw_later_second(rng, day, v["report_day"][row], v["report_second"][row], DECISION_END)
-    again = row[fate == OVERTURNED]
+    second = _draw_later_second(rng, day, ordered["report_day"][row], ordered["report_second"][row], DECISION_END)
+    overturned = row[fate == OVERTURNED]
     decisions: Columns = {
-        "violation": np.concatenate([row, again]),
-        "day": np.concatenate([day, v["overturn_day"][again]]),
-        "second": np.concatenate([second, rng.integers(0, DAY_END, len(again))]),
-        "action": np.concatenate([action, np.full(len(again), OVERTURN)]),
-        "actor": rng.integers(0, 24, len(row) + len(again)),
+        "violation": np.concatenate([row, overturned]),
+        "day": np.concatenate([day, ordered["overturn_day"][overturned]]),
+        "second": np.concatenate([second, rng.integers(0, DAY_END, len(overturned))]),
+        "action": np.concatenate([action, np.full(len(overturned), OVERTURN)]),
+        "actor": rng.integers(0, 24, len(row) + len(overturned)),
     }
     in_time = np.lexsort((decisions["second"], decisions["day"], decisions["violation"]))
     flags = ("final", "identifier_verified", "bad_faith", "echo")
-    table: dict[str, Ints | Flags] = {name: values for name, values in v.items() if name not in INNER}
-    return table | {name: v[name] == 1 for name in flags}, {k: c[in_time] for k, c in decisions.items()}
+    table: dict[str, Ints | Flags] = {name: values for name, values in ordered.items() if name not in HIDDEN_COLUMNS}
+    return table | {name: ordered[name] == 1 for name in flags}, {k: c[in_time] for k, c in decisions.items()}

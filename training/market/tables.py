@@ -45,10 +45,9 @@ class Tables:
 
 
 def tilted_harm(harm: Floats, tilt: float) -> Floats:
-    """Return shares of harm after shifting them towards worse harm by `tilt`: float64 [H].
+    """Return shares of harm after shifting them towards worse harm by `tilt`, in proportion to harm_k x tilt^k.
 
-    share_k is proportional to harm_k x tilt^k. For (0.10, 0.40, 0.42, 0.08) and 1.8 the share of `high` is 1.3608 /
-    2.64736 = 0.514022.
+    For (0.10, 0.40, 0.42, 0.08) and 1.8 the share of `high` is 1.3608 / 2.64736 = 0.514022.
     """
     raw = harm * tilt ** np.arange(len(harm), dtype=np.float64)
     return np.asarray(raw / raw.sum())
@@ -59,11 +58,11 @@ def build_tables() -> Tables:
     types, sources = ([row["name"] for row in PARAMETERS[table]] for table in ("types", "sources"))
 
     def share_by_source(shares_by_type: Mapping[str, Mapping[str, float]]) -> Floats:
-        found = np.zeros((len(types), len(sources)))
+        shares_of_all = np.zeros((len(types), len(sources)))
         for type_name, shares in shares_by_type.items():
             for source, share in shares.items():
-                found[types.index(type_name), sources.index(source)] = share
-        return found
+                shares_of_all[types.index(type_name), sources.index(source)] = share
+        return shares_of_all
 
     harms = column("types", "harm")
     return Tables(
@@ -91,18 +90,15 @@ class Calendar:
         return int(self.month[-1]) + 1
 
 
-def build_calendar(
-    start: date,
-    days: int,
-) -> Calendar:
-    """Return the month and the factors of hazard and volume of each day. Raises ValueError below one day."""
+def build_calendar(start: date, days: int) -> Calendar:
+    """Return the month and the factors of hazard and volume of each day; ValueError below one day."""
     if days < 1:
         raise ValueError(f"days is {days}: simulate at least one day")
     dates = [start + timedelta(days=d) for d in range(days)]
-    stated = PARAMETERS["volume"]
-    big_days = {(month, day): factor for month, day, factor in stated["days"]}
+    parameters = PARAMETERS["volume"]
+    big_days = {(month, day): factor for month, day, factor in parameters["days"]}
     volume = [
-        stated["season"][d.month - 1] * stated["weekday"][d.weekday()] * big_days.get((d.month, d.day), 1.0)
+        parameters["season"][d.month - 1] * parameters["weekday"][d.weekday()] * big_days.get((d.month, d.day), 1.0)
         for d in dates
     ]
     return Calendar(
@@ -113,16 +109,13 @@ def build_calendar(
 
 
 def draw_delays(rng: np.random.Generator, delays: Floats) -> Ints:
-    """Draw a delay in whole days for each row of `delays` [n, 2], a median in days and a sigma: int64 [n].
-
-    Capped at 10,000 days, so that every day is a date.
-    """
+    """Draw a delay in whole days for each row of `delays` [n, 2], a median in days and a sigma; at most 10,000."""
     median_days, sigma = delays.T
     days: Floats = np.floor(median_days * np.exp(sigma * rng.standard_normal(len(delays))))
     return np.minimum(days, 10_000.0).astype(np.int64)
 
 
 def draw_index(rng: np.random.Generator, shares: Floats) -> Ints:
-    """Draw a column index for each row of `shares` [n, K], by the row's probabilities: int64 [n]."""
+    """Draw a column index for each row of `shares` [n, K], by the row's probabilities."""
     picked = (rng.random((len(shares), 1)) >= np.cumsum(shares, axis=1)).sum(axis=1)
     return np.asarray(np.minimum(picked, shares.shape[1] - 1), dtype=np.int64)

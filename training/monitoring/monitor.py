@@ -49,8 +49,7 @@ def monitor(
 ) -> MonitorReport:
     """Measure drift and calibration of a model by what was reported before day `as_of`, by default the table's.
 
-    Raises ConfigurationWrong if the study is another model's, if the model lacks its training points, or if no seller
-    was known.
+    ConfigurationWrong if the study is another model's, the model lacks its training points, or no seller was known.
     """
     limits = study.monitor
     study = adapt_study_to_model(study, artifact)
@@ -61,8 +60,8 @@ def monitor(
     if not len(today.seller):
         raise ConfigurationWrong(f"no seller was known on {format_day(day)} whom the study asks about; see --as-of")
     score, features = drift(reference, today, artifact, limits, study.model.seed)
-    untold = Calibration((), 0, 0, 0.0, None, why_not=NOT_AT_EVENTS)
-    matured, tiers = untold, dict[str, Calibration]()
+    not_measured = Calibration((), 0, 0, 0.0, None, why_not=NOT_AT_EVENTS)
+    matured, tiers = not_measured, dict[str, Calibration]()
     if study.observation.events is None:
         matured, tiers = calibration(table, study, artifact, policy, limits, final)
     return MonitorReport(
@@ -83,6 +82,7 @@ def observe_ahead(table: LedgerTable, study: Study, day: int, final: Facts) -> S
 
 
 def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, final: Facts) -> Snapshot:
+    """Observe the sellers of the model's training days."""
     days = [day for day, _ in training_points(artifact)]
     if not days:
         raise ConfigurationWrong(f"model {artifact.digest[:12]} does not say on which days it was trained")
@@ -98,10 +98,7 @@ def _observe_reference(table: LedgerTable, study: Study, artifact: Artifact, fin
 def drift(
     reference: Snapshot, today: Snapshot, artifact: Artifact, limits: MonitorTable, seed: int
 ) -> tuple[Drift, tuple[Drift, ...]]:
-    """Return drifts of the score and, the largest first, of features, between at most 20,000 sellers each.
-
-    A drift alerts above both the critical value and the threshold in `limits`.
-    """
+    """Return drifts of the score and, the largest first, of features; an alert passes critical value and threshold."""
     reference, today = _sample_sellers(reference, seed), _sample_sellers(today, seed)
     samples = Samples(reference.seller, today.seller)
     shift = samples.shift(artifact.raw_score(reference.x), artifact.raw_score(today.x), seed)
@@ -116,6 +113,7 @@ def drift(
 
 
 def _sample_sellers(rows: Snapshot, seed: int) -> Snapshot:
+    """Return the rows of at most MAX_SELLERS sellers, drawn by the seed."""
     sellers = np.unique(rows.seller)
     if len(sellers) <= MAX_SELLERS:
         return rows
@@ -126,49 +124,51 @@ def _sample_sellers(rows: Snapshot, seed: int) -> Snapshot:
 def calibration(
     table: LedgerTable, study: Study, artifact: Artifact, policy: Policy, limits: MonitorTable, final: Facts
 ) -> tuple[Calibration, dict[str, Calibration]]:
-    """Compare observed with expected bad sellers in the latest mature windows.
+    """Compare observed with expected bad sellers in the latest mature windows: of all, and by tier at the window's
+    begin.
 
-    Returns (all sellers together, by name of the tier at the beginning of the window), weighted as the study weighs its
-    rows. All windows but the newest begin after the last training window.
+    All windows but the newest begin after the last training window.
     """
-    learned = training_end_day(artifact)
-    days = [day for n, day in enumerate(mature_days(table, study, limits.points)) if n == 0 or day >= learned]
+    trained_until = training_end_day(artifact)
+    days = [
+        day for place, day in enumerate(mature_days(table, study, limits.points)) if place == 0 or day >= trained_until
+    ]
     if not days or not len(table.columns.case):
         return Calibration((), 0, 0, 0.0, None, why_not="no window is over"), {}
-    cells = np.zeros((table.columns.cases, len(Tier) + 1, 3))
+    sums = np.zeros((table.columns.cases, len(Tier) + 1, 3))
     rows, bad_rows = np.zeros((2, len(Tier) + 1), dtype=np.int64)
     for day in days:
         answers, outcomes = find_past_answers(table, artifact, policy, day), outcome(table, study, day, final)
         expected = outcomes.expected(artifact, answers.raw[outcomes.seller])
         tier = answers.tier[outcomes.seller]
-        of_day = np.stack([outcomes.weight * outcomes.bad, outcomes.weight * expected, outcomes.weight], axis=1)
-        np.add.at(cells, (outcomes.seller, tier), of_day)
+        day_sums = np.stack([outcomes.weight * outcomes.bad, outcomes.weight * expected, outcomes.weight], axis=1)
+        np.add.at(sums, (outcomes.seller, tier), day_sums)
         rows += np.bincount(tier, minlength=len(rows))
         bad_rows += np.bincount(tier[outcomes.bad > 0], minlength=len(rows))
-    in_sample = days[0] < learned
+    in_sample = days[0] < trained_until
 
-    def of(part: Floats, count: int, bad: int, missing: str) -> Calibration:
-        expected = float(part[:, 1].sum())
+    def compare(seller_sums: Floats, count: int, bad: int, missing: str) -> Calibration:
+        expected = float(seller_sums[:, 1].sum())
         if not expected:
             return Calibration(tuple(days), count, bad, 0.0, None, in_sample=in_sample, why_not=f"no {missing}")
-        ratio = find_ratio(part[:, 0], part[:, 1], part[:, 2])
+        ratio = find_ratio(seller_sums[:, 0], seller_sums[:, 1], seller_sums[:, 2])
         is_outside = ratio.low > limits.calibration or ratio.high < 1 / limits.calibration
         return Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample, alert=is_outside)
 
     tiers = {
-        tier.name.lower(): of(cells[:, tier], int(rows[tier]), int(bad_rows[tier]), "seller of this tier")
+        tier.name.lower(): compare(sums[:, tier], int(rows[tier]), int(bad_rows[tier]), "seller of this tier")
         for tier in Tier
     }
-    return of(cells.sum(axis=1), int(rows.sum()), int(bad_rows.sum()), "seller was observed"), tiers
+    return compare(sums.sum(axis=1), int(rows.sum()), int(bad_rows.sum()), "seller was observed"), tiers
 
 
 def mature_days(table: LedgerTable, study: Study, points: int) -> list[int]:
     """Return at most `points` days whose window and maturity are over, `step_days` apart, the newest first."""
     first = table.first_day
-    latest = next((day for day in range(table.end_day, first, -1) if has_final_outcomes(table, study, day)), None)
-    if latest is None:
+    newest = next((day for day in range(table.end_day, first, -1) if has_final_outcomes(table, study, day)), None)
+    if newest is None:
         return []
-    return list(range(latest, first, -study.observation.step_days))[:points]
+    return list(range(newest, first, -study.observation.step_days))[:points]
 
 
 def find_ratio(observed: Floats, expected: Floats, weight: Floats) -> Interval:
@@ -178,9 +178,9 @@ def find_ratio(observed: Floats, expected: Floats, weight: Floats) -> Interval:
     Worked: five bad where 6.8 were expected: 0.735 (0.239 to
     1.716) with weights of 1; one seller bad in five windows: 0.735 (0.019 to 4.097) with weights of 5.
     """
-    total, counted = float(expected.sum()), bound_sum(observed[observed > 0], float(weight.max()))
-    value = counted.value / total
-    square = float(observed @ observed)
-    if square and counted.value**2 / square >= FEW_BAD:
+    total, sum_of_bad = float(expected.sum()), bound_sum(observed[observed > 0], float(weight.max()))
+    value = sum_of_bad.value / total
+    sum_of_squares = float(observed @ observed)
+    if sum_of_squares and sum_of_bad.value**2 / sum_of_squares >= FEW_BAD:
         return estimate_by_jackknife(value, (observed - value * expected) / total).clip(0.0, np.inf)
-    return Interval(value, counted.low / total, counted.high / total)
+    return Interval(value, sum_of_bad.low / total, sum_of_bad.high / total)

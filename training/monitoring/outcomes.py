@@ -9,7 +9,7 @@ from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.model.scale import Scale
 from training.evaluation.arrays import sigmoid
-from training.fitting.fit import offset
+from training.fitting.fit import exposure_offset
 from training.observation.export import LedgerTable
 from training.observation.snapshots import observe_known_outcomes
 from training.study.definition import Study
@@ -27,23 +27,20 @@ class DayOutcomes:
     weight: Floats
 
     def expected(self, artifact: Artifact, raw: Floats) -> Floats:
-        """Return each seller's probability to be known as bad at the study's maturity, from the model's raw scores."""
+        """Return each seller's probability to be known as bad at the study's maturity, from raw scores."""
         return sigmoid(served_log_odds(artifact, raw) + self.start)
 
 
 def at_maturity(scale: Scale, lift: float, raw: Floats) -> Floats:
     """Return the log-odds of being known as bad at the maturity over the reference exposure, shape (n,).
 
-    A scale may be lifted to all that will ever be known; this subtracts that `lift`.
+    A scale may be lifted to all that will ever be known.
     """
     return scale.log_odds(raw) - lift
 
 
 def served_log_odds(artifact: Artifact, raw: Floats) -> Floats:
-    """Return the log-odds, over the reference exposure, of being known as bad at the maturity of a model's own labels.
-
-    The lift that its lineage records, 0 if none, is subtracted from the served log-odds of the raw scores.
-    """
+    """Return the log-odds, over the reference exposure, of being known as bad at the maturity of a model's own labels."""
     return at_maturity(artifact.scale, float(read_lineage(artifact).get("calibration_lift", 0.0)), raw)
 
 
@@ -53,12 +50,9 @@ def has_final_outcomes(table: LedgerTable, study: Study, day: int) -> bool:
 
 
 def outcome(table: LedgerTable, study: Study, day: int, final: Facts) -> DayOutcomes:
-    """Return the known outcomes, by training's label, of the sellers observed on `day`, whose window must be mature.
-
-    `final`: from `final_facts`.
-    """
+    """Return the outcomes, by training's label, of the sellers observed on `day`, whose window must be mature."""
     observed = observe_known_outcomes(table, study, study.point_at(day), final)
-    return DayOutcomes(day, observed.seller, observed.bad, offset(observed, study), observed.weight)
+    return DayOutcomes(day, observed.seller, observed.bad, exposure_offset(observed, study), observed.weight)
 
 
 def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
@@ -67,9 +61,8 @@ def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
 
 
 def adapt_study_to_model(study: Study, artifact: Artifact) -> Study:
-    """Return the study with the model's features, constants and exposure slope, as `study_of_model`.
-
-    Raise ConfigurationWrong if their reference exposures differ: a probability of bad then means something else.
+    """Return `study_of_model`; ConfigurationWrong if reference exposures differ: a probability then means something
+    else.
     """
     orders = artifact.manifest["reference_exposure"]
     if orders != study.exposure.reference_orders:
@@ -81,9 +74,7 @@ def adapt_study_to_model(study: Study, artifact: Artifact) -> Study:
 
 
 def study_of_model(study: Study, artifact: Artifact) -> Study:
-    """Return the study with features, constants and exposure slope replaced by the model's, and only the context
-    sources that it knows.
-    """
+    """Return the study with the model's features, constants, exposure slope, and only the context that it knows."""
     features = frozenset(artifact.features)
     context = tuple(source for source in study.context if features.issuperset(source.features))
     return replace(

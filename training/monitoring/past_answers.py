@@ -30,7 +30,7 @@ class PastAnswers:
     tier: Ints
     """int64; ABSENT: none."""
     raw: Floats
-    """Raw score, float64, also of the unrated; NaN of the absent."""
+    """RawScorer score, float64, also of the unrated; NaN of the absent."""
 
 
 def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> PastAnswers:
@@ -42,12 +42,12 @@ def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, da
         rows = [_IDENTITY._replace(attributes=values) for values in attributes]
         columns = part.with_columns(row=np.cumsum(is_identity) - 1)
         seller_facts = resolve_as_reported(table.sellers[cases], FactTable(rows, columns), day * DAY)
-        parts.append(_answer(seller_facts, artifact, policy))
+        parts.append(_answer_sellers(seller_facts, artifact, policy))
     names = PastAnswers.__dataclass_fields__
-    return PastAnswers(**{name: np.concatenate([getattr(one, name) for one in parts]) for name in names})
+    return PastAnswers(**{name: np.concatenate([getattr(answers, name) for answers in parts]) for name in names})
 
 
-def _answer(seller_facts: SellerFacts, artifact: Artifact, policy: Policy) -> PastAnswers:
+def _answer_sellers(seller_facts: SellerFacts, artifact: Artifact, policy: Policy) -> PastAnswers:
     points_found = find_points(seller_facts, artifact, policy)
     facts, points = points_found.facts, points_found.now
     rated = facts.exists & find_rated(policy, facts)

@@ -46,12 +46,12 @@ class MonitorReport:
 
     @property
     def alerts(self) -> dict[str, bool]:
-        """Return whether each check alerts: score_psi, feature_csi (any feature), calibration_matured."""
+        """Return whether each of CHECKS alerts; feature_csi if any feature does."""
         alerts = (self.score.alert, any(f.alert for f in self.features), self.matured.alert)
         return dict(zip(CHECKS, alerts, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values, days as texts like "2025-11-18", with `alerts`."""
+        """Return JSON values, days as texts, with `alerts`."""
         row = asdict(self)
         for tier_or_all in (row["matured"], *row["tiers"].values()):
             tier_or_all["days"] = [format_day(day) for day in tier_or_all["days"]]

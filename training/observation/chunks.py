@@ -10,10 +10,9 @@ from training.observation.joining import list_ranges
 
 
 def split_by_sellers(columns: EntryColumns, most: int) -> Iterator[tuple[slice, EntryColumns]]:
-    """Yield (slice of cases, their entries) of parts of whole sellers, at least one part.
+    """Yield (slice of cases, their entries, numbered from 0) of parts of whole sellers, at least one part.
 
-    Entries number their cases from 0. `columns` must be sorted by case; a part has at most `most` entries, unless one
-    seller has more.
+    `columns` must be sorted by case; a part has at most `most` entries, unless one seller has more.
     """
     if not columns.cases:
         yield slice(0, 0), columns

@@ -21,30 +21,31 @@ MONTH_DAYS = 30
 
 
 def fill_context(x: Floats, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> None:
-    """Write each context feature into the model's input `x`, shape (n, features), in place; the reference if unknown.
+    """Write each context feature into the model's input `x`, shape (n, features); the reference if unknown.
 
     Features that look back ignore later corrections; features of the window use all knowledge.
     """
     if not study.context:
         return
-    place = {feature.key: column for column, feature in enumerate(study.features)}
+    column_by_key = {feature.key: column for column, feature in enumerate(study.features)}
     columns = table.columns
-    today = apply_corrections(columns)
-    then = apply_corrections(columns, columns.report_time < point.day * DAY)
+    entries_by_all_knowledge = apply_corrections(columns)
+    entries_as_reported = apply_corrections(columns, columns.report_time < point.day * DAY)
     for source in study.context:
-        entries = then if source.looks_back else today
+        entries = entries_as_reported if source.looks_back else entries_by_all_knowledge
         if source.one_of is None:
             (feature,) = source.features
-            values = _read_number(table, entries, source, point)[cases]
-            x[:, place[feature.key]] = np.where(np.isfinite(values), values, feature.reference)
+            values = _read_numbers(table, entries, source, point)[cases]
+            x[:, column_by_key[feature.key]] = np.where(np.isfinite(values), values, feature.reference)
             continue
         texts = _read_inspections(table, entries, source.source, point)[cases]
-        known = np.array([text is not None for text in texts])
+        is_known = np.array([text is not None for text in texts])
         for feature in source.features:
-            x[:, place[feature.key]] = np.where(known, texts == feature.equals, feature.reference)
+            x[:, column_by_key[feature.key]] = np.where(is_known, texts == feature.equals, feature.reference)
 
 
-def _read_number(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+def _read_numbers(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+    """Return the value of a numeric source by case; NaN if unknown."""
     if source.source == DETECTIONS:
         return _count_detections(table, entries, source, point) / (source.days / MONTH_DAYS)
     if source.source == MEASURES:
@@ -54,29 +55,29 @@ def _read_number(table: LedgerTable, entries: EntryColumns, source: ContextSourc
 
 
 def _count_detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
+    """Count by case the inspections and detections of the days before the point."""
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
-    lately = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
-    found = entries.take(kinds & lately & (entries.report_time < point.day * DAY))
-    looked = (found.kind == Kind.INSPECTION) | (
-        _read_texts(table, found.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
+    is_recent = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
+    recent = entries.take(kinds & is_recent & (entries.report_time < point.day * DAY))
+    is_detection = (recent.kind == Kind.INSPECTION) | (
+        _read_texts(table, recent.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
     )
-    return _count_cases(found.take(looked))
+    return _count_cases(recent.take(is_detection))
 
 
 def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
     """Count the measures in force at the point, by case.
 
-    A measure is in force if its last statement known then imposes it and it has not ended; measures of a policy's rules
-    never count.
+    Their last statement known then imposes them; measures of a policy's rules never count.
     """
     moment = point.day * DAY
-    known = (entries.kind == Kind.MEASURE) & ~np.isin(entries.status, [*NOTICE_STATES])
-    known &= (entries.report_time < moment) & (entries.occur_time < moment)
-    measures = entries.take(known)
+    is_known = (entries.kind == Kind.MEASURE) & ~np.isin(entries.status, [*NOTICE_STATES])
+    is_known &= (entries.report_time < moment) & (entries.occur_time < moment)
+    measures = entries.take(is_known)
     order = np.lexsort((measures.sequence, measures.target, measures.case))
     measures = measures.take(order)
-    last = last_of_runs(measures.case, measures.target)
-    in_force = last & (measures.status != MeasureState.LIFTED) & ((measures.until == 0) | (measures.until > moment))
+    is_last = last_of_runs(measures.case, measures.target)
+    in_force = is_last & (measures.status != MeasureState.LIFTED) & ((measures.until == 0) | (measures.until > moment))
     names = _read_texts(table, measures.row, "$.measure")
     in_force &= np.array([not str(name).startswith(RULE_MEASURE_PREFIX) for name in names], dtype=bool)
     if source.measure_kind is not None:
@@ -87,8 +88,9 @@ def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSo
 def _read_inspections(
     table: LedgerTable, entries: EntryColumns, source: str, point: Observation
 ) -> NDArray[np.object_]:
-    inside = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
-    inspections = entries.take((entries.kind == Kind.INSPECTION) & inside)
+    """Return a stated text of each case's first inspection in the window; None without."""
+    is_in_window = (entries.occur_time >= point.day * DAY) & (entries.occur_time < point.window_end * DAY)
+    inspections = entries.take((entries.kind == Kind.INSPECTION) & is_in_window)
     order = np.lexsort((inspections.sequence, inspections.occur_time, inspections.case))[::-1]
     texts = np.full(entries.cases, None, dtype=object)
     texts[inspections.case[order]] = _read_texts(table, inspections.row, "$" + source.removeprefix("inspection"))[order]

@@ -25,15 +25,12 @@ class DecisionDelay:
 
 
 def decision_delay(table: LedgerTable) -> DecisionDelay:
-    """Estimate the days from report to decision by Kaplan and Meier; open violations are censored at the table's end.
-
-    Violations confirmed on arrival are left out.
-    """
+    """Estimate the days from report to decision by Kaplan and Meier, without violations confirmed on arrival."""
     days, status = _find_open_days(table)
     is_decided = np.isin(status, (Status.CONFIRMED, Status.DISMISSED))
     return DecisionDelay(
-        median_days=find_finished(days, is_decided, 0.5),
-        p95_days=find_finished(days, is_decided, 0.95),
+        median_days=find_time_of_share(days, is_decided, 0.5),
+        p95_days=find_time_of_share(days, is_decided, 0.95),
         decided=int(is_decided.sum()),
         open=int((status == 0).sum()),
         withdrawn=int((status == Status.WITHDRAWN).sum()),
@@ -41,6 +38,7 @@ def decision_delay(table: LedgerTable) -> DecisionDelay:
 
 
 def _find_open_days(table: LedgerTable) -> tuple[Floats, Ints]:
+    """Return the days each reported violation was open, and the status that closed it or 0."""
     columns, end = table.columns, table.end_day * DAY
     columns = columns.take(columns.report_time < end)
     reports = columns.take((columns.kind == Kind.VIOLATION) & (columns.status != Status.CONFIRMED))
@@ -54,15 +52,15 @@ def _find_open_days(table: LedgerTable) -> tuple[Floats, Ints]:
     return np.maximum(closed_at - reports.report_time, 0) / DAY, status
 
 
-def find_finished(time: Floats, is_over: Bools, share: float) -> float | None:
+def find_time_of_share(time: Floats, is_over: Bools, share: float) -> float | None:
     """Return the time when the share of n cases is finished, by Kaplan and Meier; None if later than seen.
 
     `time` is the end of each case or, if not `is_over`, the last time it was seen. Worked: times 1, 2, 2, 3, the second
     2 unfinished, leave 1 - 1/4 = 0.75, 0.75 (1 - 1/3) = 0.5, then 0: half are finished at 2.
     """
     times, place = np.unique(time, return_inverse=True)
-    ended = np.bincount(place, weights=is_over, minlength=len(times))
+    finished = np.bincount(place, weights=is_over, minlength=len(times))
     at_risk = np.bincount(place, minlength=len(times))[::-1].cumsum()[::-1]
-    left = np.cumprod(1 - ended / at_risk)
-    found = np.flatnonzero(left <= 1 - share + 1e-12)
-    return float(times[found[0]]) if len(found) else None
+    unfinished_share = np.cumprod(1 - finished / at_risk)
+    reached = np.flatnonzero(unfinished_share <= 1 - share + 1e-12)
+    return float(times[reached[0]]) if len(reached) else None

@@ -72,7 +72,7 @@ class _Windows:
     end: Ints
     month: Ints
 
-    def holding(self, day: Ints) -> tuple[Ints, Ints]:
+    def find_around(self, day: Ints) -> tuple[Ints, Ints]:
         """Return each pair of a day and a window around it, as two index arrays."""
         first = np.searchsorted(self.end, day, side="right")
         count = np.maximum(np.searchsorted(self.start, day, side="right") - first, 0)
@@ -83,40 +83,39 @@ def development(table: LedgerTable, study: Study, final: Facts | None = None) ->
     """Compute by chain ladder which share of bad sellers is known by the age of a window.
 
     share[k] / share[k + 1] = sum of counts at age k over those at age k + 1, of the months seen to that age. Beyond the
-    last age with MIN_COHORT bad sellers (times the windows around a day) no growth is assumed. Sellers count if they
-    are bad by today's knowledge, from the day when the window was over and enough was known.
+    last age with MIN_COHORT bad sellers (times the windows around a day) no growth is assumed. Sellers are bad by
+    today's knowledge, from the day when the window was over and enough was known.
     """
     windows = _list_windows(table, study)
-    place, days = _find_known_sellers(table, study, windows, final or final_facts(table))
+    window_of_seller, days = _find_known_sellers(table, study, windows, final or final_facts(table))
     overlap = max(1.0, float((windows.end - windows.start).mean()) / MONTH_DAYS) if len(windows.start) else 1.0
-    if not len(place):
+    if not len(window_of_seller):
         nothing = np.empty(0)
         return Development(np.empty(0, dtype=np.int64), np.empty((0, 0)), nothing, nothing, nothing, overlap)
     first, last = int(windows.month[0]), int(windows.month[-1])
     ends = np.zeros(last - first + 1, dtype=np.int64)
     np.maximum.at(ends, windows.month - first, windows.end)
-    most = int(np.clip((table.end_day - ends[0]) / MONTH_DAYS, 0, MAX_AGE_MONTHS))
-    ages = np.arange(most + 1)
+    oldest = int(np.clip((table.end_day - ends[0]) / MONTH_DAYS, 0, MAX_AGE_MONTHS))
+    ages = np.arange(oldest + 1)
     at_age = np.ceil(days / MONTH_DAYS).astype(np.int64)
-    counts = np.zeros((len(ends), most + 1))
-    inside = at_age <= most
-    np.add.at(counts, (windows.month[place[inside]] - first, at_age[inside]), 1)
+    counts = np.zeros((len(ends), oldest + 1))
+    is_within = at_age <= oldest
+    np.add.at(counts, (windows.month[window_of_seller[is_within]] - first, at_age[is_within]), 1)
     triangle = np.where(ends[:, None] + ages * MONTH_DAYS <= table.end_day, counts.cumsum(axis=1), np.nan)
     share = _find_shares(triangle, MIN_COHORT * overlap)
-    seen = np.maximum((~np.isnan(triangle)).sum(axis=1) - 1, 0)
-    latest = np.nan_to_num(triangle[np.arange(len(ends)), seen])
+    last_age = np.maximum((~np.isnan(triangle)).sum(axis=1) - 1, 0)
+    latest = np.nan_to_num(triangle[np.arange(len(ends)), last_age])
     cohort = np.arange(first, last + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    soon = days[(days <= MONTH_DAYS) & (windows.end[place] + MONTH_DAYS <= table.end_day)]
-    early = _find_first_month(soon, share, MIN_COHORT * overlap)
-    return Development(cohort, triangle, share, latest / np.maximum(share[seen], 1e-9), early, overlap)
+    early_days = days[(days <= MONTH_DAYS) & (windows.end[window_of_seller] + MONTH_DAYS <= table.end_day)]
+    first_month = _find_first_month(early_days, share, MIN_COHORT * overlap)
+    return Development(cohort, triangle, share, latest / np.maximum(share[last_age], 1e-9), first_month, overlap)
 
 
 def lift(curve: Development, study: Study, rate: float) -> Lift:
     """Return the factor from odds of bad known at the study's maturity to final odds.
 
-    `rate` is the share of rows known to be bad at the maturity. The factor is odds of (rate / known share) over odds of
-    rate. It is 1 with fewer than MIN_COHORT bad sellers, if none is known at the maturity, or for a rate of 0 or 1. At
-    most half of the good rows are assumed to turn bad. Worked: 3 % known to be bad and 60 % of the bad known at the
+    `rate`: the share of rows known to be bad at the maturity. The factor is 1 with fewer than MIN_COHORT bad sellers.
+    At most half of the good rows are assumed to turn bad. Worked: 3 % known to be bad and 60 % of the bad known at the
     maturity: finally 5 %, and odds 0.0526 are 1.70 times 0.0309.
     """
     point, maturity = study.point_at(0), study.window.maturity_days
@@ -141,15 +140,15 @@ def _list_windows(table: LedgerTable, study: Study) -> _Windows:
     if not len(happened):
         return _Windows(nothing, nothing, nothing)
     month = int(happened.min().astype("datetime64[D]").astype("datetime64[M]").astype(np.int64))
-    found: list[tuple[int, int, int]] = []
+    windows: list[tuple[int, int, int]] = []
     day = _first_day(month)
     while (window_end := study.point_at(day).window_end) <= table.end_day:
-        found.append((day, window_end, month))
+        windows.append((day, window_end, month))
         day = window_end
         if day >= _first_day(month + 1):
             month += 1
             day = _first_day(month)
-    start, end, months = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    start, end, months = np.array(windows, dtype=np.int64).reshape(-1, 3).T
     return _Windows(start, end, months)
 
 
@@ -158,89 +157,97 @@ def _first_day(month: int) -> int:
 
 
 def _find_known_sellers(table: LedgerTable, study: Study, windows: _Windows, final: Facts) -> tuple[Ints, Ints]:
-    known = _find_known_days(table, final)
-    enough = _find_enough_counted(table, study, windows, final, known)
+    """Return (window index, days after its end until known) of each bad seller and window."""
+    known_day_of_violation = _find_known_days(table, final)
+    columns = _find_enough_counted(table, study, windows, final, known_day_of_violation)
     if study.bad.suspended:
         imposed, entry, violation = pair_suspensions_with_violations(final.violations, table)
-        known_day = np.maximum(imposed.report_time[entry] // DAY, known[violation])
-        pair, place = windows.holding(imposed.occur_time[entry] // DAY)
-        suspended = [imposed.case[entry][pair], place, known_day[pair]]
-        enough = [np.concatenate(both) for both in zip(enough, suspended, strict=True)]
-    case, place, day = enough
-    order = np.lexsort((day, case, place))
-    case, place, day = case[order], place[order], day[order]
-    new = first_of_runs(case, place)
-    place, day = place[new], day[new]
-    return place, np.maximum(day + 1 - windows.end[place], 0)
+        known_day = np.maximum(imposed.report_time[entry] // DAY, known_day_of_violation[violation])
+        pair, window = windows.find_around(imposed.occur_time[entry] // DAY)
+        suspended = [imposed.case[entry][pair], window, known_day[pair]]
+        columns = [np.concatenate(both) for both in zip(columns, suspended, strict=True)]
+    case, window, day = columns
+    order = np.lexsort((day, case, window))
+    case, window, day = case[order], window[order], day[order]
+    is_first = first_of_runs(case, window)
+    window, day = window[is_first], day[is_first]
+    return window, np.maximum(day + 1 - windows.end[window], 0)
 
 
-def _find_enough_counted(table: LedgerTable, study: Study, windows: _Windows, final: Facts, known: Ints) -> list[Ints]:
-    """Return (case, window index, day) when enough was known to be bad, without sellers with too few orders in the
-    window.
-    """
+def _find_enough_counted(
+    table: LedgerTable, study: Study, windows: _Windows, final: Facts, known_day: Ints
+) -> list[Ints]:
+    """Return (case, window index, day) when enough was known to be bad."""
     matching = np.flatnonzero(match_rules(final.violations, study.bad.rules, table))
-    v, known = final.violations.take(matching), known[matching]
-    amount = amounts(v, study, table)
+    violations, known_day = final.violations.take(matching), known_day[matching]
+    amount = amounts(violations, study, table)
     if study.bad.count == "service_failures":
-        every, happened = _date_failures(table, final)
-    found: list[tuple[Ints, Ints, Ints]] = []
-    for place, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
+        failures, failure_day = _date_failures(table, final)
+    bad_sellers: list[tuple[Ints, Ints, Ints]] = []
+    for window, (start, end) in enumerate(zip(windows.start.tolist(), windows.end.tolist(), strict=True)):
         if study.bad.count == "service_failures":
-            inside = (happened >= start) & (happened < end)
-            counted = every.take(inside)
+            is_in_window = (failure_day >= start) & (failure_day < end)
+            counted = failures.take(is_in_window)
         else:
-            inside = (v.day >= start) & (v.day < end)
-            counted = count_incidents(v.take(inside), known[inside], amount[inside])
+            is_in_window = (violations.day >= start) & (violations.day < end)
+            counted = count_incidents(violations.take(is_in_window), known_day[is_in_window], amount[is_in_window])
         _, orders = count_sales(final, windows_at(final.cases, Observation(start, end)))
         cut = market_cut(study, counted.count_by_case(final.cases), orders)
         day = bad_days(counted, required_count(study, orders, cut), study)
         case = np.flatnonzero((day < NEVER // DAY) & (orders >= study.orders_needed))
-        found.append((case, np.full(len(case), place), day[case]))
-    return [np.concatenate([part[column] for part in found] or [_NOTHING]) for column in range(3)]
+        bad_sellers.append((case, np.full(len(case), window), day[case]))
+    return [np.concatenate([part[column] for part in bad_sellers] or [_NOTHING]) for column in range(3)]
 
 
 def _date_failures(table: LedgerTable, final: Facts) -> tuple[CountedEvents, Ints]:
-    counted = count_failures(final, final)
-    failed = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
-    if not len(failed.day):
-        return counted, counted.day
-    first, span = int(failed.day.min()), int(failed.day.max() - failed.day.min()) + 1
-    key = failed.case * span + failed.day - first
-    order = np.lexsort((failed.report_time, key))
-    last = last_of_runs(key[order])
-    keys, reported = key[order][last], failed.report_time[order][last] // DAY
-    known = reported[find_places(keys, counted.case * span + counted.day - first)]
-    return replace(counted, day=known), counted.day
+    """Return failed orders with the day of their last report, and their own days."""
+    failures = count_failures(final, final)
+    entries = table.columns.take((table.columns.kind == Kind.EXPOSURE) & (table.columns.failures > 0))
+    if not len(entries.day):
+        return failures, failures.day
+    first, span = int(entries.day.min()), int(entries.day.max() - entries.day.min()) + 1
+    day_keys = entries.case * span + entries.day - first
+    order = np.lexsort((entries.report_time, day_keys))
+    is_last = last_of_runs(day_keys[order])
+    keys, reported = day_keys[order][is_last], entries.report_time[order][is_last] // DAY
+    known_day = reported[find_places(keys, failures.case * span + failures.day - first)]
+    return replace(failures, day=known_day), failures.day
 
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
 def _find_known_days(table: LedgerTable, final: Facts) -> Ints:
-    v, columns = final.violations, table.columns
-    by_row = np.zeros(len(table.harm), dtype=np.int64)
-    by_row[columns.row] = columns.violation
-    counting = columns.take(np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED))
+    """Return the day on which each violation was known to be reported and confirmed."""
+    violations, columns = final.violations, table.columns
+    violation_of_row = np.zeros(len(table.harm), dtype=np.int64)
+    violation_of_row[columns.row] = columns.violation
+    confirmations = columns.take(
+        np.isin(columns.kind, (Kind.VIOLATION, Kind.STATUS)) & (columns.status == Status.CONFIRMED)
+    )
     confirmed = np.full(int(columns.violation.max(initial=-1)) + 1, NEVER)
-    np.minimum.at(confirmed, counting.violation, counting.report_time)
-    reported = np.zeros(len(table.harm), dtype=np.int64)
-    reported[columns.row] = columns.report_time
-    return np.asarray(np.maximum(confirmed[by_row[v.row]], reported[v.row]) // DAY, dtype=np.int64)
+    np.minimum.at(confirmed, confirmations.violation, confirmations.report_time)
+    report_of_row = np.zeros(len(table.harm), dtype=np.int64)
+    report_of_row[columns.row] = columns.report_time
+    return np.asarray(
+        np.maximum(confirmed[violation_of_row[violations.row]], report_of_row[violations.row]) // DAY, dtype=np.int64
+    )
 
 
-def _find_first_month(days: Ints, share: Floats, least: float) -> Floats:
-    if len(days) < least:
+def _find_first_month(days: Ints, share: Floats, min_sellers: float) -> Floats:
+    """Return `first_month` of Development; a straight line below `min_sellers`."""
+    if len(days) < min_sellers:
         at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
         return np.linspace(at_once, 1.0, FIRST_DAYS)
     return np.asarray((days[:, None] <= np.arange(FIRST_DAYS)).mean(axis=0), dtype=np.float64)
 
 
-def _find_shares(triangle: Floats, least: float) -> Floats:
-    """Assume no growth with fewer than `least` sellers."""
+def _find_shares(triangle: Floats, min_sellers: float) -> Floats:
+    """Return the known share by age; below `min_sellers` nothing grows."""
     growth = np.ones(triangle.shape[1])
     for age in range(triangle.shape[1] - 1):
-        both = ~np.isnan(triangle[:, age + 1])
-        now, then = triangle[both, age].sum(), triangle[both, age + 1].sum()
-        if then >= least:
-            growth[age] = now / then
+        is_seen_next = ~np.isnan(triangle[:, age + 1])
+        known_now, known_next = triangle[is_seen_next, age].sum(), triangle[is_seen_next, age + 1].sum()
+        if known_next >= min_sellers:
+            growth[age] = known_now / known_next
     return growth[::-1].cumprod()[::-1]

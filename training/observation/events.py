@@ -17,21 +17,21 @@ from training.observation.export import LedgerTable
 from training.observation.joining import list_ranges
 from training.study.definition import Observation, Study
 
-AT_ONCE = 1_000_000
+PART_ENTRIES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class MovedCases:
+class EventCases:
     table: LedgerTable
     point: Observation
     seller: Ints
     day: Ints
 
 
-def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[MovedCases]:
+def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[EventCases]:
     """Yield a span's events in parts of bounded memory, by (day, seller), moved to one observation point.
 
-    Each event is a case of the part's table; `seller` and `day` are the original. ConfigurationWrong without an event.
+    `seller` and `day` are the original. ConfigurationWrong without an event.
     """
     seller, day = find_event_cases(table, study, span)
     if not len(day):
@@ -42,19 +42,16 @@ def move_cases(table: LedgerTable, study: Study, span: Observation) -> Iterator[
         )
     count = np.bincount(table.columns.case, minlength=table.columns.cases).astype(np.int64)
     first = np.cumsum(count) - count
-    for chosen in split_sizes(count[seller], AT_ONCE):
+    for chosen in split_sizes(count[seller], PART_ENTRIES):
         ids, days = seller[chosen], day[chosen]
         latest = int(days.max())
         columns = _copy_later(table.columns, first[ids], count[ids], latest - days)
         names = [table.sellers[i] for i in ids.tolist()]
-        yield MovedCases(replace(table, columns=columns, sellers=names), study.point_at(latest), ids, days)
+        yield EventCases(replace(table, columns=columns, sellers=names), study.point_at(latest), ids, days)
 
 
 def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tuple[Ints, Ints]:
-    """Return (sellers, days), two arrays by day and seller: each seller's days with an event of the study, once.
-
-    Void events are left out. An event is for example an inspection.
-    """
+    """Return (sellers, days) by day and seller: each seller's days with an event of the study, once."""
     entries = apply_corrections(table.columns)
     days = entries.occur_time // DAY
     last = span.day if span.last_day is None else span.last_day
@@ -65,11 +62,12 @@ def find_event_cases(table: LedgerTable, study: Study, span: Observation) -> tup
 
 
 def _copy_later(columns: EntryColumns, first: Ints, count: Ints, days: Ints) -> EntryColumns:
+    """Copy each case (a range of entries) with all times so many days later."""
     case, index = list_ranges(first, count)
-    later, entries = days[case], columns.take(index)
+    shift, entries = days[case], columns.take(index)
     values = {f.name: getattr(entries, f.name) for f in fields(entries) if f.name not in ("cases", "case")}
     for name in ("occur_time", "report_time"):
-        values[name] = values[name] + later * DAY
-    values["until"] = np.where(values["until"] > 0, values["until"] + later * DAY, 0)
-    values["day"] = values["day"] + later
+        values[name] = values[name] + shift * DAY
+    values["until"] = np.where(values["until"] > 0, values["until"] + shift * DAY, 0)
+    values["day"] = values["day"] + shift
     return EntryColumns(cases=len(count), case=case, **values)

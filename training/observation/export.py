@@ -23,6 +23,7 @@ from scoring.features.columns import EntryColumns
 
 
 def _pair_suspensions_with_reports(table: pl.DataFrame) -> Ints:
+    """Return (row of a suspension, row of a report it names), in order."""
     table = table.select("kind", "status", "violation", "content").with_row_index("row")
     imposed = table.filter(pl.col("kind") == Kind.MEASURE, pl.col("status") == MeasureState.IMPOSED)
     measure = pl.col("content").str.json_path_match("$.measure")
@@ -31,15 +32,15 @@ def _pair_suspensions_with_reports(table: pl.DataFrame) -> Ints:
     suspensions = imposed.filter(
         pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
     )
-    behind = [
+    named = [
         (row, violation)
         for row, content in suspensions.select("row", "content").iter_rows()
         for violation in json.loads(content).get("violations", ())
     ]
-    pairs = pl.DataFrame(behind, schema={"measure": pl.Int64, "violation": pl.String}, orient="row")
+    pairs = pl.DataFrame(named, schema={"measure": pl.Int64, "violation": pl.String}, orient="row")
     reports = table.filter(pl.col("kind") == Kind.VIOLATION).select("violation", pl.col("row").cast(pl.Int64))
-    found = pairs.join(reports, on="violation").sort("measure", "row").select("measure", "row")
-    return found.to_numpy().astype(np.int64).reshape(-1, 2)
+    paired = pairs.join(reports, on="violation").sort("measure", "row").select("measure", "row")
+    return paired.to_numpy().astype(np.int64).reshape(-1, 2)
 
 
 SCHEMA: Mapping[str, Any] = {
@@ -95,7 +96,7 @@ class LedgerTable:
 
     @property
     def first_day(self) -> int:
-        """Return the first day with a report other than identities, else `end_day`. Identities may be years older."""
+        """Return the first day with a report other than identities, which may be years older; else `end_day`."""
         reports = self.columns.report_time[self.columns.kind != Kind.IDENTITY]
         return int(reports.min() // DAY) if len(reports) else self.end_day
 
@@ -105,7 +106,7 @@ class LedgerTable:
 
 
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
-    """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet; return their number. Atomic."""
+    """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet, atomically; return their number."""
     frames = [pl.DataFrame(chunk, schema=SCHEMA, orient="row") for chunk in chunks]
     table = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int
 def read_export(path: Path, progress: Progress = lambda *_: None) -> LedgerTable:
     """Read an export, one file or a folder, sorted by (seller, sequence), without rows about products.
 
-    ConfigurationWrong if it is no export. Reads PART_ENTRIES, a MOST_PARTS-th or one seller's entries at once.
+    ConfigurationWrong if it is no export. Reads PART_ENTRIES, a MAX_PARTS-th or one seller's entries at once.
     """
     try:
         return _read_parts(path, progress)
@@ -126,7 +127,7 @@ def read_export(path: Path, progress: Progress = lambda *_: None) -> LedgerTable
         raise ConfigurationWrong(f"{path} is not an export of a ledger ({type(error).__name__})") from None
 
 
-PART_ENTRIES, MOST_PARTS = 1_000_000, 16
+PART_ENTRIES, MAX_PARTS = 1_000_000, 16
 """Each part decodes all files."""
 
 
@@ -136,18 +137,18 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
     names = sellers["seller"].to_list()
     products = rows.select(pl.col("product_category").drop_nulls().unique().sort()).collect().to_series()
     digest, parts, row = sha256(), [], 0
-    most = max(PART_ENTRIES, int(sellers["len"].sum()) // MOST_PARTS)
-    for chosen in list(split_sizes(read_integers(sellers["len"]), most)) or [slice(0, 0)]:
-        progress("read", chosen.start, len(names))
-        theirs = names[chosen] or [""]  # no row is of ""
-        is_theirs = pl.col("seller").is_between(pl.lit(theirs[0]), pl.lit(theirs[-1]))
-        table = rows.filter(is_theirs).collect().sort("seller", "sequence")
+    max_entries = max(PART_ENTRIES, int(sellers["len"].sum()) // MAX_PARTS)
+    for part_slice in list(split_sizes(read_integers(sellers["len"]), max_entries)) or [slice(0, 0)]:
+        progress("read", part_slice.start, len(names))
+        part_sellers = names[part_slice] or [""]  # no row is of ""
+        is_of_part = pl.col("seller").is_between(pl.lit(part_sellers[0]), pl.lit(part_sellers[-1]))
+        table = rows.filter(is_of_part).collect().sort("seller", "sequence")
         if empty := table["content"].null_count():
             raise ConfigurationWrong(
                 f"{path} holds no content for {empty} of its entries; make an export by sellertrust ledger export"
             )
         _add_to_digest(digest, table)
-        parts.append(_read_part(path, table, products, chosen.start, row))
+        parts.append(_read_part(path, table, products, part_slice.start, row))
         row += len(table)
     progress("read", len(names), len(names))
     joined = {
@@ -158,7 +159,7 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
     return LedgerTable(
         columns=CompactColumns(len(names), columns),
         sellers=names,
-        attributes={row: stated for part in parts for row, stated in part.attributes.items()},
+        attributes={row: attributes for part in parts for row, attributes in part.attributes.items()},
         products=products.to_list(),
         statements=pl.concat([part.statements for part in parts]),
         end_day=max(part.end_day for part in parts),
@@ -167,7 +168,8 @@ def _read_parts(path: Path, progress: Progress) -> LedgerTable:
     )
 
 
-def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, case: int, row: int) -> LedgerTable:
+def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, first_case: int, first_row: int) -> LedgerTable:
+    """Read sorted rows into a table whose cases and rows are numbered from the first ones given."""
     conduct = table.select(pl.when(pl.col("kind") != Kind.EXPOSURE).then("content"))["content"]
     identities, inspections = (
         table.select(pl.when(pl.col("kind") == kind).then("content"))["content"]
@@ -175,38 +177,38 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, case: int, 
     )
     types = conduct.str.json_path_match("$.violation_type")
     harms = conduct.str.json_path_match("$.harm")
-    _refuse_what_is_unknown(path, table, {"violation_type": (types, TYPE_NUMBERS), "harm": (harms, _HARMS)})
+    _refuse_unknown_values(path, table, {"violation_type": (types, TYPE_NUMBERS), "harm": (harms, _HARMS)})
     columns = EntryColumns(
         cases=0,
-        case=read_integers(table["seller"].rle_id()) + case,
-        row=np.arange(len(table), dtype=np.int64) + row,
-        violation=_number_texts(table["violation"], row),
-        **_number_names(table, 3 * row),
-        product=_fill(table["product_category"].cast(pl.Enum(products)).to_physical(), -1),
+        case=read_integers(table["seller"].rle_id()) + first_case,
+        row=np.arange(len(table), dtype=np.int64) + first_row,
+        violation=_number_texts(table["violation"], first_row),
+        **_number_names(table, 3 * first_row),
+        product=_read_with_default(table["product_category"].cast(pl.Enum(products)).to_physical(), -1),
         **{name: read_integers(table[column]) for name, column in _INTEGERS.items()},
         source=read_integers(inspections.str.json_path_match("$.source").replace_strict(_SOURCES, default=0)),
         violation_type=read_integers(types.replace_strict(dict(TYPE_NUMBERS), default=0)),
     )
     kinds = columns.kind
-    happened = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
+    happen_day = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
     content = table["content"]
     probability = read_integers(inspections.str.json_path_match("$.selection_probability_ppm").cast(pl.Int64))
-    stated = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
+    statement_places = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
     return LedgerTable(
         columns=EntryColumns(
             0, **{name: pl.Series(getattr(columns, name)).shrink_dtype().to_numpy() for name in COLUMN_NAMES}
         ),
         sellers=[],
         harm=read_integers(harms.replace_strict(_HARMS, default=0)).astype(np.int8),
-        attributes=_read_attributes(content, kinds, row),
+        attributes=_read_attributes(content, kinds, first_row),
         products=[],
         country=identities.str.json_path_match("$.country").fill_null("").to_numpy(allow_copy=True),
         is_random=(probability > 0) | (columns.source == Source.RANDOM_AUDIT),
-        suspensions=_pair_suspensions_with_reports(table) + row,
-        statement_rows=stated.astype(np.int64) + row,
+        suspensions=_pair_suspensions_with_reports(table) + first_row,
+        statement_rows=statement_places.astype(np.int64) + first_row,
         # Selected texts would keep all others in memory.
-        statements=pl.Series(content.gather(stated).to_list(), dtype=pl.String),
-        end_day=int(happened.max()) + 1 if len(table) else 0,
+        statements=pl.Series(content.gather(statement_places).to_list(), dtype=pl.String),
+        end_day=int(happen_day.max()) + 1 if len(table) else 0,
         digest="",
     )
 
@@ -234,35 +236,36 @@ class CompactColumns(EntryColumns):
 
 
 def _open_rows(path: Path) -> pl.LazyFrame:
+    """Open files lazily; refuse other columns and rows of several ledgers."""
     rows = pl.scan_parquet(_list_files(path), hive_partitioning=False)
     schema = rows.collect_schema()
-    wrong = [name for name, kind in SCHEMA.items() if schema.get(name) != kind]
-    if wrong:
+    wrong_columns = [name for name, kind in SCHEMA.items() if schema.get(name) != kind]
+    if wrong_columns:
         raise ConfigurationWrong(
-            f"{path} is not an export of a ledger: {', '.join(wrong)} is missing or of another type; make one by"
+            f"{path} is not an export of a ledger: {', '.join(wrong_columns)} is missing or of another type; make one by"
             " sellertrust ledger export"
         )
     sequence = rows.select("sequence").collect()["sequence"]
-    twice = sequence.filter(sequence.is_duplicated())
-    if len(twice):
+    repeated = sequence.filter(sequence.is_duplicated())
+    if len(repeated):
         raise ConfigurationWrong(
-            f"{path} mixes rows of several ledgers: sequence {twice[0]} stands twice; export each marketplace by itself"
+            f"{path} mixes rows of several ledgers: sequence {repeated[0]} stands twice; export each marketplace by itself"
         )
     return rows.select(*SCHEMA).filter(pl.col("seller") != "")
 
 
-def _refuse_what_is_unknown(
+def _refuse_unknown_values(
     path: Path, table: pl.DataFrame, texts: Mapping[str, tuple[pl.Series, Collection[str]]]
 ) -> None:
     """Refuse values of a later release, which would count for nothing."""
     of_violations = table.filter(pl.col("kind").is_in([Kind.VIOLATION, Kind.STATUS]))
     numbers = {"category": Category, "severity": Severity, "status": Status}
-    stated: dict[str, tuple[pl.Series, Collection[Any]]] = {
+    values_by_name: dict[str, tuple[pl.Series, Collection[Any]]] = {
         "kind": (table["kind"], list(Kind)),
         **{name: (of_violations[name], [0, *known]) for name, known in numbers.items()},
         **texts,
     }
-    for name, (values, known) in stated.items():
+    for name, (values, known) in values_by_name.items():
         unknown = sorted(set(values.drop_nulls().unique()) - set(known))
         if unknown:
             raise ConfigurationWrong(
@@ -300,35 +303,38 @@ _INTEGERS = {
 
 def read_integers(column: pl.Series) -> Ints:
     """Return whole numbers, 0 for null."""
-    return _fill(column, 0)
+    return _read_with_default(column, 0)
 
 
-def _fill(column: pl.Series, missing: int) -> Ints:
+def _read_with_default(column: pl.Series, missing: int) -> Ints:
     return column.cast(pl.Int64).fill_null(missing).to_numpy(allow_copy=True).astype(np.int64)
 
 
-def _number_texts(column: pl.Series, first: int) -> Ints:
-    return _fill(column.rank("dense").cast(pl.Int64) + (first - 1), -1)
+def _number_texts(column: pl.Series, first_number: int) -> Ints:
+    """Number texts in their order from `first_number`; -1 for null."""
+    return _read_with_default(column.rank("dense").cast(pl.Int64) + (first_number - 1), -1)
 
 
-def _number_names(table: pl.DataFrame, first: int) -> dict[str, Ints]:
+def _number_names(table: pl.DataFrame, first_number: int) -> dict[str, Ints]:
+    """Number entries, incidents and targets, equal names alike."""
     columns = {"entry": table["entry_id"], "incident": table["incident"], "target": table["target"]}
-    codes = _number_texts(pl.concat([column.alias("name") for column in columns.values()]), first)
+    codes = _number_texts(pl.concat([column.alias("name") for column in columns.values()]), first_number)
     return dict(zip(columns, np.split(codes, len(columns)), strict=True))
 
 
-def _read_attributes(content: pl.Series, kinds: Ints, first: int) -> dict[int, Mapping[str, str]]:
-    stated = content.str.contains('"attributes"', literal=True).to_numpy()
-    rows = np.flatnonzero((kinds == Kind.IDENTITY) & stated)
+def _read_attributes(content: pl.Series, kinds: Ints, first_row: int) -> dict[int, Mapping[str, str]]:
+    has_attributes = content.str.contains('"attributes"', literal=True).to_numpy()
+    rows = np.flatnonzero((kinds == Kind.IDENTITY) & has_attributes)
     texts = content.gather(rows).to_list()
-    found = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}
-    return {first + row: attributes for row, attributes in found.items() if attributes}
+    attributes_of_row = {int(row): json.loads(text).get("attributes") for row, text in zip(rows, texts, strict=True)}
+    return {first_row + row: attributes for row, attributes in attributes_of_row.items() if attributes}
 
 
 def _add_to_digest(digest: Any, table: pl.DataFrame) -> None:
-    plain = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
-    for part in table.iter_slices(HASHED_AT_ONCE):
-        digest.update((part.select(plain.str.join("\0")).item() + "\0").encode())
+    """Hash sellers and contents without their sealed values."""
+    texts = pl.concat_str("seller", pl.col("content").str.replace(r',"sealed":"[^"]*"', ""), separator="\0")
+    for chunk in table.iter_slices(HASHED_ROWS):
+        digest.update((chunk.select(texts.str.join("\0")).item() + "\0").encode())
 
 
-HASHED_AT_ONCE = 100_000
+HASHED_ROWS = 100_000

@@ -54,7 +54,7 @@ class Windows:
     end: Ints
 
     def contain(self, case: Ints, day: Ints) -> Bools:
-        """Return which days lie in the window of their case; both arguments have the shape (n,)."""
+        """Return which days lie in the window of their case; both have the shape (n,)."""
         return (day >= self.day[case]) & (day < self.end[case])
 
 
@@ -72,7 +72,7 @@ def windows_at(cases: int, point: Observation) -> Windows:
 
 
 def final_facts(table: LedgerTable) -> Facts:
-    """Return the facts by all that is known, later corrections included, in one way for all observation points.
+    """Return the facts by all that is known, later corrections included.
 
     Changes of control are left out: orders count in the window in which they were sold.
     """
@@ -83,14 +83,11 @@ def final_facts(table: LedgerTable) -> Facts:
 
 
 def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
-    """Return the rate of breaches over orders from which a seller is among the worst `bad.worst` of the market.
-
-    Infinity if the study states no share, or if nobody is among them.
-    """
+    """Return the rate of breaches over orders from which a seller is among the worst `bad.worst`; else infinity."""
     if study.bad.worst is None:
         return math.inf
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
-    _, counted = _find_mature(columns, table, study, windows, final)
+    _, counted = _resolve_at_maturity(columns, table, study, windows, final)
     _, orders = count_sales(final, windows)
     return market_cut(study, counted.count_by_case(final.cases), orders)
 
@@ -98,25 +95,25 @@ def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: F
 def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut: float | None = None) -> Labels:
     """Return what became of each seller: outcome, settled orders and random inspection in its window.
 
-    LEFT does not occur if the study keeps such sellers. `final`: from `final_facts`. `cut` is the market's threshold
-    from `find_market_cut`; required if the table is a part of the market.
+    LEFT does not occur if the study keeps such sellers. `cut`: from `find_market_cut`; required if the table is a part
+    of the market.
     """
     if cut is None:
         cut = find_market_cut(table, study, windows, final)
     columns = table.columns.take(_IS_OF_VIOLATIONS[table.columns.kind])
-    mature, counted = _find_mature(columns, table, study, windows, final)
+    mature, counted = _resolve_at_maturity(columns, table, study, windows, final)
     left_day, orders = count_sales(final, windows)
     enough = required_count(study, orders, cut)
     bad_day = bad_days(counted, enough, study)
     if study.bad.suspended:
         truth_time = (windows.end + study.window.maturity_days) * DAY
-        bad_day = np.minimum(bad_day, _find_suspended(mature, table, windows, truth_time))
+        bad_day = np.minimum(bad_day, _find_suspension_days(mature, table, windows, truth_time))
     is_bad = bad_day < NEVER
     has_left = ~is_bad & (left_day - windows.day < study.eligible.least_share * (windows.end - windows.day))
     outcome = np.where(is_bad, Outcome.BAD, Outcome.GOOD).astype(np.int8)
     if study.eligible.left != "keep":
         outcome[has_left] = Outcome.LEFT
-    outcome[_find_open_claims(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
+    outcome[_find_indeterminate(columns, table, study, windows, has_left, enough)] = Outcome.INDETERMINATE
     return Labels(
         outcome=outcome,
         window_orders=orders.astype(np.float64),
@@ -125,21 +122,24 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> CountedEvents:
-    v = mature.take(windows.contain(mature.case, mature.day))
-    v = v.take(match_rules(v, study.bad.rules, table))
-    return count_incidents(v, v.day, amounts(v, study, table))
+    """Count incidents of each case's window that match a rule."""
+    violations = mature.take(windows.contain(mature.case, mature.day))
+    violations = violations.take(match_rules(violations, study.bad.rules, table))
+    return count_incidents(violations, violations.day, amounts(violations, study, table))
 
 
 def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time: Ints) -> CountedEvents:
+    """Count failed orders in the window as known at the truth time."""
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final)
-    inside = windows.contain(counted.case, counted.day)
-    return counted.take(inside)
+    is_in_window = windows.contain(counted.case, counted.day)
+    return counted.take(is_in_window)
 
 
-def _find_mature(
+def _resolve_at_maturity(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, final: Facts
 ) -> tuple[Violations, CountedEvents]:
+    """Return the violations that count at the maturity and still today, and what the study counts."""
     truth_time = (windows.end + study.window.maturity_days) * DAY
     mature = resolve(columns, truth_time, as_reported=True).violations
     mature = mature.take(np.isin(mature.row, final.violations.row))
@@ -148,31 +148,34 @@ def _find_mature(
     return mature, _count_matching(mature, table, study, windows)
 
 
-def _find_suspended(mature: Violations, table: LedgerTable, windows: Windows, truth_time: Ints) -> Ints:
-    first = np.full(len(windows.day), NEVER)
-    imposed, entry, _ = pair_suspensions_with_violations(mature, table)
-    case, day = imposed.case[entry], imposed.occur_time[entry] // DAY
-    counts = (imposed.report_time[entry] < truth_time[case]) & windows.contain(case, day)
-    np.minimum.at(first, case[counts], day[counts])
-    return first
+def _find_suspension_days(mature: Violations, table: LedgerTable, windows: Windows, truth_time: Ints) -> Ints:
+    """Return the first day in the window with a suspension for a violation; else NEVER."""
+    suspension_day = np.full(len(windows.day), NEVER)
+    measures, entry, _ = pair_suspensions_with_violations(mature, table)
+    case, day = measures.case[entry], measures.occur_time[entry] // DAY
+    is_in_time = (measures.report_time[entry] < truth_time[case]) & windows.contain(case, day)
+    np.minimum.at(suspension_day, case[is_in_time], day[is_in_time])
+    return suspension_day
 
 
-def pair_suspensions_with_violations(v: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
-    """Return (entries of measures, indices into them, indices into `v`): pairs of a suspension and a reason for it.
+def pair_suspensions_with_violations(violations: Violations, table: LedgerTable) -> tuple[EntryColumns, Ints, Ints]:
+    """Return (entries of measures, indices into them, indices of violations): pairs of a suspension and a reason for
+    it.
 
-    A suspension makes one pair with each violation of `v` that it rests on. Void entries, and suspensions that a
-    policy's rule imposed, make none.
+    Void entries, and suspensions that a policy's rule imposed, make none.
     """
-    imposed = _list_after_corrections(table, Kind.MEASURE)
+    measures = _list_corrected_entries(table, Kind.MEASURE)
     suspension, report = table.suspensions.T
-    first, end = (np.searchsorted(suspension, imposed.row, side) for side in ("left", "right"))
-    entry, pair = list_ranges(first, end - first)
-    span = int(max(v.row.max(initial=0), report.max(initial=0))) + 1
-    place = find_places(v.case * span + v.row, imposed.case[entry] * span + report[pair])
-    return imposed, entry[place >= 0], place[place >= 0]
+    first, end = (np.searchsorted(suspension, measures.row, side) for side in ("left", "right"))
+    entry, report_pair = list_ranges(first, end - first)
+    row_span = int(max(violations.row.max(initial=0), report.max(initial=0))) + 1
+    violation_place = find_places(
+        violations.case * row_span + violations.row, measures.case[entry] * row_span + report[report_pair]
+    )
+    return measures, entry[violation_place >= 0], violation_place[violation_place >= 0]
 
 
-def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
+def _list_corrected_entries(table: LedgerTable, kind: Kind) -> EntryColumns:
     columns = table.columns.take(np.isin(table.columns.kind, (kind, Kind.CORRECTION)))
     columns = apply_corrections(columns)
     columns = columns.take(columns.kind == kind)
@@ -181,15 +184,15 @@ def _list_after_corrections(table: LedgerTable, kind: Kind) -> EntryColumns:
 
 def count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
     """Return the day after the last settled order in the window (the first day without one), and the orders."""
-    inside = windows.contain(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
-    case = final.exposure_case[inside]
-    orders = np.bincount(case, weights=final.exposure_orders[inside], minlength=final.cases)
+    is_sale_in_window = windows.contain(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
+    case = final.exposure_case[is_sale_in_window]
+    orders = np.bincount(case, weights=final.exposure_orders[is_sale_in_window], minlength=final.cases)
     left_day = windows.day.copy()
-    np.maximum.at(left_day, case, final.exposure_day[inside] + 1)
+    np.maximum.at(left_day, case, final.exposure_day[is_sale_in_window] + 1)
     return left_day, orders.astype(np.int64)
 
 
-def _find_open_claims(
+def _find_indeterminate(
     columns: EntryColumns, table: LedgerTable, study: Study, windows: Windows, has_left: Bools, enough: Ints
 ) -> Bools:
     """Return which leavers would be bad if open allegations were upheld; none if bad counts service failures."""
@@ -198,16 +201,19 @@ def _find_open_claims(
     columns = columns.take(has_left[columns.case])
     upheld = np.ones(columns.cases, dtype=bool)
     truth_time = (windows.end + study.window.maturity_days) * DAY
-    alleged = resolve(columns, truth_time, as_reported=True, upheld=upheld).violations
-    today = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
-    counted = _count_matching(alleged.take(np.isin(alleged.row, today.row)), table, study, windows)
+    upheld_at_maturity = resolve(columns, truth_time, as_reported=True, upheld=upheld).violations
+    upheld_today = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
+    counted = _count_matching(
+        upheld_at_maturity.take(np.isin(upheld_at_maturity.row, upheld_today.row)), table, study, windows
+    )
     return has_left & (bad_days(counted, enough, study) < NEVER)
 
 
 def _find_inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:
-    inspections = _list_after_corrections(table, Kind.INSPECTION)
-    drawn = table.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
-    drawn &= windows.contain(inspections.case, inspections.occur_time // DAY)
-    found = np.zeros(len(windows.day), dtype=bool)
-    found[inspections.case[drawn]] = True
-    return found
+    """Tell which sellers were inspected at random in the window."""
+    inspections = _list_corrected_entries(table, Kind.INSPECTION)
+    is_random_in_time = table.is_random[inspections.row] & (inspections.report_time < truth_time[inspections.case])
+    is_random_in_time &= windows.contain(inspections.case, inspections.occur_time // DAY)
+    is_inspected = np.zeros(len(windows.day), dtype=bool)
+    is_inspected[inspections.case[is_random_in_time]] = True
+    return is_inspected

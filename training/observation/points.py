@@ -27,9 +27,9 @@ class Points:
 def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) -> Points:
     """Return the study's points, or choose the latest test point with enough bad rows.
 
-    Without stated points, candidates go back by `step_days` from the latest point whose window and maturity are over,
-    at most MAX_TRIED and within the ledger. The search ends at 50 bad rows; the latest candidate with two thirds of
-    them is chosen, or the latest of all. ConfigurationWrong if the ledger is too short for one point.
+    Candidates go back by `step_days` from the latest point whose window and maturity are over, at most MAX_TRIED and
+    within the ledger. The search ends at 50 bad rows; the latest candidate with two thirds of them is chosen, or the
+    latest of all.
     """
     train, test = study.find_points(table.end_day)
     if study.observation.test or study.observation.events is not None:
@@ -39,29 +39,33 @@ def choose_points(table: LedgerTable, study: Study, final: Facts | None = None) 
     days: list[int] = []
     while len(bad_rows) < MAX_TRIED:
         day = test[0].day - len(days) * study.observation.step_days
-        tried = study.find_points(table.end_day, day)
-        if bad_rows and tried[0][0].day <= table.first_day:
+        candidate = study.find_points(table.end_day, day)
+        if bad_rows and candidate[0][0].day <= table.first_day:
             break
         days.append(day)
-        bad_rows.append(count_bad(table, study, tried[1][0], final))
+        bad_rows.append(count_bad(table, study, candidate[1][0], final))
         if bad_rows[-1] >= ENOUGH_BAD:
             chosen = next(place for place, bad in enumerate(bad_rows) if bad * WORTH_GOING_BACK >= bad_rows[-1])
-            return Points(*study.find_points(table.end_day, days[chosen]), _spell(days, bad_rows, chosen))
-    return Points(train, test, _spell(days, bad_rows, 0))
+            return Points(*study.find_points(table.end_day, days[chosen]), _explain_choice(days, bad_rows, chosen))
+    return Points(train, test, _explain_choice(days, bad_rows, 0))
 
 
-def _spell(days: list[int], bad: list[int], chosen: int) -> str:
+def _explain_choice(days: list[int], bad_rows: list[int], chosen: int) -> str:
     day = format_day(days[chosen])
-    if bad[-1] < ENOUGH_BAD:
-        others = f"; none of {len(bad) - 1} earlier ones has so many, {int(np.max(bad[1:]))} at most" if bad[1:] else ""
+    if bad_rows[-1] < ENOUGH_BAD:
+        others = (
+            f"; none of {len(bad_rows) - 1} earlier ones has so many, {int(np.max(bad_rows[1:]))} at most"
+            if bad_rows[1:]
+            else ""
+        )
         return (
-            f"test point {day}, the latest whose window is over, has {bad[0]} bad rows and not the"
+            f"test point {day}, the latest whose window is over, has {bad_rows[0]} bad rows and not the"
             f" {ENOUGH_BAD} that a comparison needs{others}"
         )
-    later = f"; {chosen} later ones have {int(np.max(bad[:chosen]))} at most" if chosen else ""
-    if chosen == len(bad) - 1:
-        return f"test point {day} is the latest with {ENOUGH_BAD} bad rows ({bad[-1]}){later}"
+    later = f"; {chosen} later ones have {int(np.max(bad_rows[:chosen]))} at most" if chosen else ""
+    if chosen == len(bad_rows) - 1:
+        return f"test point {day} is the latest with {ENOUGH_BAD} bad rows ({bad_rows[-1]}){later}"
     return (
-        f"test point {day} has {bad[chosen]} bad rows{later}; the latest with {ENOUGH_BAD}, {format_day(days[-1])}, is"
-        f" {days[chosen] - days[-1]} days older for {bad[-1] - bad[chosen]} more"
+        f"test point {day} has {bad_rows[chosen]} bad rows{later}; the latest with {ENOUGH_BAD}, {format_day(days[-1])}, is"
+        f" {days[chosen] - days[-1]} days older for {bad_rows[-1] - bad_rows[chosen]} more"
     )

@@ -21,7 +21,7 @@ from scoring.features.table import AttributeFeature, matrix
 from scoring.features.violations import Violations
 from training.observation.chunks import split_by_sellers
 from training.observation.context import fill_context
-from training.observation.events import MovedCases, move_cases
+from training.observation.events import EventCases, move_cases
 from training.observation.export import LedgerTable
 from training.observation.labels import EVER, Labels, Outcome, final_facts, find_market_cut, label, windows_at
 from training.study.definition import Observation, Study
@@ -72,14 +72,14 @@ class Snapshot:
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def sample(self, most: int, seed: int) -> "Snapshot":
-        """Return at most `most` rows, drawn without replacement by the seed and kept in order; all if fewer."""
+        """Return at most `most` rows, drawn by the seed and kept in order."""
         if len(self.bad) <= most:
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self.bad), most, replace=False))
         return self.take(chosen.astype(np.int64))
 
     def with_known_outcome(self) -> "Snapshot":
-        """Return the rows that are good or bad; rows of unknown outcome are left out."""
+        """Return the rows that are good or bad."""
         known = self.outcome <= Outcome.BAD
         return self if known.all() else self.take(known)
 
@@ -106,12 +106,11 @@ def observe_known_outcomes(
 def observe(table: LedgerTable, study: Study, point: Observation, final: Facts | None = None) -> EligibleRows:
     """Observe each eligible seller at a point, or at a span's events.
 
-    Indeterminate and left sellers are among `rows`, with `bad` 0, and in `exclusions`. `final`: from `final_facts`; not
-    used for a span.
+    Indeterminate and left sellers are among `rows`, with `bad` 0, and in `exclusions`. `final`: not used for a span.
     """
     if point.last_day is not None:
         return _weigh_by_orders(
-            _join_parts([_observe_events(moved, study) for moved in move_cases(table, study, point)]), study
+            _join_parts([_observe_events(event_cases, study) for event_cases in move_cases(table, study, point)]), study
         )
     return _weigh_by_orders(_observe_day(table, study, point, final or final_facts(table)), study)
 
@@ -120,62 +119,65 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
     everyone = windows_at(table.columns.cases, point)
     cut = find_market_cut(table, study, everyone, final)
     parts = []
-    for cases, columns in split_by_sellers(table.columns, AT_ONCE):
+    for cases, columns in split_by_sellers(table.columns, PART_ENTRIES):
         part = replace(table, columns=columns)
         parts.append(_observe_part(part, study, point, final.part(cases), cases.start, cut))
     return _join_parts(parts)
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    """Return how many eligible sellers are bad at a point, as `observe` finds; it computes no features."""
+    """Return how many eligible sellers are bad at a point; it computes no features."""
     cut = find_market_cut(table, study, windows_at(table.columns.cases, point), final)
     bad = 0
-    for cases, columns in split_by_sellers(table.columns, AT_ONCE):
-        part, theirs = replace(table, columns=columns), final.part(cases)
-        labels = label(part, study, windows_at(columns.cases, point), theirs, cut)
+    for cases, columns in split_by_sellers(table.columns, PART_ENTRIES):
+        part, part_final = replace(table, columns=columns), final.part(cases)
+        labels = label(part, study, windows_at(columns.cases, point), part_final, cut)
         known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
-        keep, _ = _find_eligible(study, point, columns, known, theirs, labels)
-        bad += int((keep & (labels.outcome == Outcome.BAD)).sum())
+        is_eligible, _ = _find_eligible(study, point, columns, known, part_final, labels)
+        bad += int((is_eligible & (labels.outcome == Outcome.BAD)).sum())
     return bad
 
 
-AT_ONCE = 100_000
+PART_ENTRIES = 100_000
 
 
-def _weigh_by_orders(found: EligibleRows, study: Study) -> EligibleRows:
-    rows = found.rows
+def _weigh_by_orders(eligible: EligibleRows, study: Study) -> EligibleRows:
+    """Multiply weights by orders over their mean, if the study asks for it."""
+    rows = eligible.rows
     if study.bad.weigh_by != "orders" or not len(rows.bad):
-        return found
+        return eligible
     weight = rows.weight * rows.window_orders / rows.window_orders.mean()
-    return replace(found, rows=replace(rows, weight=weight))
+    return replace(eligible, rows=replace(rows, weight=weight))
 
 
 def _observe_part(
-    table: LedgerTable, study: Study, point: Observation, final: Facts, first: int, cut: float
+    table: LedgerTable, study: Study, point: Observation, final: Facts, first_seller: int, cut: float
 ) -> EligibleRows:
     facts_then = known_at(table, study, point)
     windows = windows_at(table.columns.cases, point)
     labels = label(table, study, windows, final, cut)
-    keep, exclusions = _find_eligible(study, point, table.columns, facts_then.facts, final, labels)
-    kept = np.flatnonzero(keep).astype(np.int64)
-    outcome = labels.outcome[kept]
-    exclusions |= {o.name.lower(): int((outcome == o).sum()) for o in (Outcome.INDETERMINATE, Outcome.LEFT)}
+    is_eligible, exclusions = _find_eligible(study, point, table.columns, facts_then.facts, final, labels)
+    eligible = np.flatnonzero(is_eligible).astype(np.int64)
+    outcome = labels.outcome[eligible]
+    exclusions |= {
+        unknown.name.lower(): int((outcome == unknown).sum()) for unknown in (Outcome.INDETERMINATE, Outcome.LEFT)
+    }
     rows = Snapshot(
-        x=features_of(facts_then, table, study, point, kept),
+        x=features_of(facts_then, table, study, point, eligible),
         bad=(outcome == Outcome.BAD).astype(np.float64),
-        seller=kept + first,
-        day=windows.day[kept],
-        window_orders=labels.window_orders[kept],
-        orders=facts_then.sums.total_orders[kept],
-        rule_points=_add_rule_points(facts_then.facts, study)[kept],
-        clean=facts_then.sums.ever[0][kept] == 0,
+        seller=eligible + first_seller,
+        day=windows.day[eligible],
+        window_orders=labels.window_orders[eligible],
+        orders=facts_then.sums.total_orders[eligible],
+        rule_points=_add_rule_points(facts_then.facts, study)[eligible],
+        clean=facts_then.sums.ever[0][eligible] == 0,
         outcome=outcome,
-        weight=np.ones(len(kept)),
-        raw_count=_count_raw(facts_then.facts)[kept],
-        tenure_days=facts_then.sums.tenure_days[kept],
-        country=_find_countries(table, facts_then.facts)[kept],
-        product_category=_find_product_categories(table, facts_then.facts)[kept],
-        inspected=labels.inspected[kept],
+        weight=np.ones(len(eligible)),
+        raw_count=_count_recent_incidents(facts_then.facts)[eligible],
+        tenure_days=facts_then.sums.tenure_days[eligible],
+        country=_find_countries(table, facts_then.facts)[eligible],
+        product_category=_find_product_categories(table, facts_then.facts)[eligible],
+        inspected=labels.inspected[eligible],
     )
     return EligibleRows(rows, exclusions)
 
@@ -197,10 +199,12 @@ def features_of(facts: KnownFacts, table: LedgerTable, study: Study, point: Obse
     return x
 
 
-def _observe_events(moved: MovedCases, study: Study) -> EligibleRows:
-    found = _observe_day(moved.table, study, moved.point, final_facts(moved.table))
-    rows = found.rows
-    return replace(found, rows=replace(rows, seller=moved.seller[rows.seller], day=moved.day[rows.seller]))
+def _observe_events(event_cases: EventCases, study: Study) -> EligibleRows:
+    eligible = _observe_day(event_cases.table, study, event_cases.point, final_facts(event_cases.table))
+    rows = eligible.rows
+    return replace(
+        eligible, rows=replace(rows, seller=event_cases.seller[rows.seller], day=event_cases.day[rows.seller])
+    )
 
 
 def _join_parts(parts: list[EligibleRows]) -> EligibleRows:
@@ -223,10 +227,11 @@ def empty_into_one(snapshots: list[Snapshot]) -> Snapshot:
         raise ValueError("there are no snapshots to join")
     columns = {name: [getattr(part, name) for part in snapshots] for name in Snapshot.__dataclass_fields__}
     snapshots.clear()
-    return Snapshot(**{name: _empty_into_array(parts) for name, parts in columns.items()})
+    return Snapshot(**{name: _move_into_array(parts) for name, parts in columns.items()})
 
 
-def _empty_into_array(parts: list[NDArray[Any]]) -> NDArray[Any]:
+def _move_into_array(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Join arrays, and drop each part when it is copied."""
     end = sum(map(len, parts))
     joined = np.empty((end, *parts[0].shape[1:]), parts[0].dtype)
     while parts:
@@ -239,26 +244,27 @@ def _empty_into_array(parts: list[NDArray[Any]]) -> NDArray[Any]:
 def _find_eligible(
     study: Study, point: Observation, columns: EntryColumns, facts: Facts, final: Facts, labels: Labels
 ) -> tuple[Bools, dict[str, int]]:
+    """Return which sellers the study asks about, and how many each condition leaves out."""
     conditions = {}
     if study.orders_needed:
         # The model learns nothing from excluded bad sellers, and the report must show it.
-        is_good, sold = labels.outcome != Outcome.BAD, labels.window_orders
-        conditions["bad_without_orders_in_window"] = is_good | (sold > 0)
-        conditions["no_orders_in_window"] = sold > 0
+        is_good, orders = labels.outcome != Outcome.BAD, labels.window_orders
+        conditions["bad_without_orders_in_window"] = is_good | (orders > 0)
+        conditions["no_orders_in_window"] = orders > 0
         if study.orders_needed > 1:
-            conditions["bad_with_too_few_orders"] = is_good | (sold >= study.orders_needed)
-            conditions["too_few_orders_in_window"] = sold >= study.orders_needed
+            conditions["bad_with_too_few_orders"] = is_good | (orders >= study.orders_needed)
+            conditions["too_few_orders_in_window"] = orders >= study.orders_needed
     if study.eligible.active_before_months is not None:
-        since = point.day - round(study.eligible.active_before_months * 365.25 / 12)
-        reported = _find_reported(columns, point.day)
-        conditions["not_active_before"] = find_active(facts, since, point.day, reported)
+        first_day = point.day - round(study.eligible.active_before_months * 365.25 / 12)
+        reported = _find_reported_violations(columns, point.day)
+        conditions["not_active_before"] = find_active(facts, first_day, point.day, reported)
     if study.eligible.active_in_window:
         conditions["not_active_in_window"] = find_active(final, point.day, point.window_end)
-    keep, exclusions = facts.exists, {}
-    for why, holds in conditions.items():
-        exclusions[why] = int((keep & ~holds).sum())
-        keep = keep & holds
-    return keep, exclusions
+    is_eligible, exclusions = facts.exists, {}
+    for why, is_met in conditions.items():
+        exclusions[why] = int((is_eligible & ~is_met).sum())
+        is_eligible = is_eligible & is_met
+    return is_eligible, exclusions
 
 
 def find_active(facts: Facts, first: int, end: int, violations: Violations | None = None) -> Bools:
@@ -272,44 +278,45 @@ def find_active(facts: Facts, first: int, end: int, violations: Violations | Non
     return active
 
 
-def _find_reported(columns: EntryColumns, day: int) -> Violations:
+def _find_reported_violations(columns: EntryColumns, day: int) -> Violations:
+    """Return violations reported before the day, open ones too, that stand today."""
     upheld = np.ones(columns.cases, dtype=bool)
-    then = resolve(columns, np.full(columns.cases, day * DAY), as_reported=True, upheld=upheld).violations
-    now = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
-    return then.take(np.isin(then.row, now.row))
+    reported = resolve(columns, np.full(columns.cases, day * DAY), as_reported=True, upheld=upheld).violations
+    standing = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
+    return reported.take(np.isin(reported.row, standing.row))
 
 
 def _add_rule_points(facts: Facts, study: Study) -> Floats:
     """Return the hand-made rule's points by case, of the last 180 days.
 
-    1, 2, 4 or 12 by severity, the largest per incident. If bad counts failed orders: one for each, over the settled
-    orders if bad is a rate.
+    1, 2, 4 or 12 by severity, the largest per incident. If bad counts failed orders: one for each, or their rate.
     """
     if study.bad.count == "service_failures":
         recent = facts.observe_day[facts.exposure_case] - facts.exposure_day < RULE_EXPIRY_DAYS
         case = facts.exposure_case[recent]
-        failed, orders = (
+        failures, orders = (
             np.bincount(case, weights=values[recent], minlength=facts.cases)
             for values in (facts.exposure_failures, facts.exposure_orders)
         )
-        return np.asarray(failed / np.maximum(orders, 1.0) if study.is_rate else failed, dtype=np.float64)
-    v = facts.violations
-    age = facts.observe_day[v.case] - v.day
-    points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[v.severity], 0)
+        return np.asarray(failures / np.maximum(orders, 1.0) if study.is_rate else failures, dtype=np.float64)
+    violations = facts.violations
+    age = facts.observe_day[violations.case] - violations.day
+    points = np.where(age < RULE_EXPIRY_DAYS, RULE_POINTS[violations.severity], 0)
     return _add_up_incidents(facts, points)
 
 
-def _count_raw(facts: Facts) -> Floats:
+def _count_recent_incidents(facts: Facts) -> Floats:
     age = facts.observe_day[facts.violations.case] - facts.violations.day
     return _add_up_incidents(facts, (age < RAW_COUNT_DAYS).astype(np.int64))
 
 
-def _add_up_incidents(facts: Facts, value: Ints) -> Floats:
-    v = facts.violations
-    new = first_of_runs(v.case, v.incident)
-    starts = np.flatnonzero(new)
-    largest = np.maximum.reduceat(value, starts) if len(starts) else value
-    return np.bincount(v.case[starts], weights=largest, minlength=facts.cases).astype(np.float64)
+def _add_up_incidents(facts: Facts, violation_value: Ints) -> Floats:
+    """Return the sum by case of the largest value of each incident."""
+    violations = facts.violations
+    is_first = first_of_runs(violations.case, violations.incident)
+    starts = np.flatnonzero(is_first)
+    largest = np.maximum.reduceat(violation_value, starts) if len(starts) else violation_value
+    return np.bincount(violations.case[starts], weights=largest, minlength=facts.cases).astype(np.float64)
 
 
 def _find_countries(table: LedgerTable, facts: Facts) -> Texts:
@@ -318,12 +325,15 @@ def _find_countries(table: LedgerTable, facts: Facts) -> Texts:
 
 
 def _find_product_categories(table: LedgerTable, facts: Facts) -> Texts:
+    """Return the product category with the most orders by case; "" without orders."""
     names = np.array([*table.products, ""], dtype=object)
-    kinds = len(names)
-    slot, place = np.unique(facts.exposure_case * kinds + facts.exposure_product % kinds, return_inverse=True)
-    orders = np.bincount(place, weights=facts.exposure_orders, minlength=len(slot))
-    best = slot[np.lexsort((-(slot % kinds), orders, slot // kinds))]
-    main = np.full(facts.cases, kinds - 1)
-    main[best // kinds] = best % kinds
-    texts: Texts = names[main]
+    category_count = len(names)
+    pairs, pair_of_row = np.unique(
+        facts.exposure_case * category_count + facts.exposure_product % category_count, return_inverse=True
+    )
+    orders = np.bincount(pair_of_row, weights=facts.exposure_orders, minlength=len(pairs))
+    pairs_by_orders = pairs[np.lexsort((-(pairs % category_count), orders, pairs // category_count))]
+    best_category = np.full(facts.cases, category_count - 1)
+    best_category[pairs_by_orders // category_count] = pairs_by_orders % category_count
+    texts: Texts = names[best_category]
     return texts

@@ -42,10 +42,10 @@ def check_data(step: Step, job: Job, observed: Observations) -> DataCheckResult:
     step(1, 3)
     delay = decision_delay(job.table)
     step(2, 3)
-    found = development(job.table, job.study, observed.final)
-    raised = lift(found, job.study, float(np.average(observed.rows.bad, weights=observed.rows.weight)))
-    labels = {"decision_delay": asdict(delay), "development": asdict(raised)}
-    return DataCheckResult(checks, labels, raised, f"{_spell(checks)}; {_describe_delay(delay)}")
+    growth = development(job.table, job.study, observed.final)
+    label_lift = lift(growth, job.study, float(np.average(observed.rows.bad, weights=observed.rows.weight)))
+    labels = {"decision_delay": asdict(delay), "development": asdict(label_lift)}
+    return DataCheckResult(checks, labels, label_lift, f"{_describe_checks(checks)}; {_describe_delay(delay)}")
 
 
 def _describe_delay(delay: DecisionDelay) -> str:
@@ -59,17 +59,17 @@ def _describe_delay(delay: DecisionDelay) -> str:
 
 def check_leakage(step: Step, job: Job, observed: Observations, *, is_look: bool = True) -> LeakageCheckResult:
     """Run the leakage checks; if it `is_look`, because a model will be judged there, log the look at the test window."""
-    looks = _find_looks(job, observed, is_look=is_look)
+    looks = _log_and_list_looks(job, observed, is_look=is_look)
     step(1, 2)
     rows = observed.rows.sample(MAX_ROWS, job.study.model.seed)
     test = observed.test.sample(MAX_ROWS, job.study.model.seed)
     checks = run_leakage_checks(job.table, job.study, rows, test, observed.final)
-    others = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
-    seen = f"; {others} at this test window before" if looks else ""
-    return LeakageCheckResult(checks, looks, _spell(checks) + seen)
+    number_of_looks = "1 other look" if len(looks) == 1 else f"{len(looks)} other looks"
+    looks_before = f"; {number_of_looks} at this test window before" if looks else ""
+    return LeakageCheckResult(checks, looks, _describe_checks(checks) + looks_before)
 
 
-def _find_looks(job: Job, observed: Observations, *, is_look: bool) -> list[dict[str, str]]:
+def _log_and_list_looks(job: Job, observed: Observations, *, is_look: bool) -> list[dict[str, str]]:
     file = job.shell.looks
     if file is None:
         return []
@@ -90,16 +90,15 @@ def _find_looks(job: Job, observed: Observations, *, is_look: bool) -> list[dict
     return [past.as_dict() for past in before]
 
 
-def _spell(checks: Sequence[Check]) -> str:
-    wrong = [check for check in checks if not check.ok]
-    if not wrong:
+def _describe_checks(checks: Sequence[Check]) -> str:
+    failed = [check for check in checks if not check.ok]
+    if not failed:
         return f"{len(checks)} checks hold"
-    return f"{len(wrong)} of {len(checks)} do not hold: " + "; ".join(check.text for check in wrong)
+    return f"{len(failed)} of {len(checks)} do not hold: " + "; ".join(check.text for check in failed)
 
 
 def merge_checks(data: DataCheckResult, leakage: LeakageCheckResult) -> dict[str, Any]:
-    """Return JSON values: `checks` (data, leakage), `labels`, `looks`."""
     checks = {
-        name: [check.as_dict() for check in found.checks] for name, found in (("data", data), ("leakage", leakage))
+        name: [check.as_dict() for check in result.checks] for name, result in (("data", data), ("leakage", leakage))
     }
     return {"checks": checks, "labels": data.labels, "looks": leakage.looks}

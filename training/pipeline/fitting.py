@@ -15,7 +15,7 @@ from scoring.model.scale import POINTS_PER_LOGIT, Scale
 from training.evaluation.arrays import sigmoid
 from training.fitting.crossfit import FOLDS, MAX_FITTED, MIN_BAD, cross_fit
 from training.fitting.curves import Curves, make_page
-from training.fitting.fit import Raw, base_log_odds, fit_curves, golden_rows, offset, rows_at_reference
+from training.fitting.fit import RawScorer, base_log_odds, exposure_offset, fit_curves, golden_rows, rows_at_reference
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot
 from training.pipeline.job import Job
@@ -49,14 +49,13 @@ class CalibratedModel:
 
     @property
     def scale(self) -> Scale:
-        """Return the scale between raw scores, points and log-odds, from the page's base."""
         return Scale(self.page.base)
 
 
 def fit(step: Step, job: Job, observed: Observations) -> FittedModel:
     """Train the model on all training points; a recalibration returns the champion as it is, unchecked.
 
-    ConfigurationWrong if fewer than two features vary, or if all golden rows get the same score.
+    ConfigurationWrong if fewer than two features vary, or all golden rows score alike.
     """
     if job.recalibrate and job.champion is not None:
         return FittedModel(job.champion, f"the tables of champion {job.champion.digest[:12]}, as they are")
@@ -76,24 +75,21 @@ def fit(step: Step, job: Job, observed: Observations) -> FittedModel:
 
 
 def certify_fit(step: Step, job: Job, calibrated: CalibratedModel) -> CertifiedModel:
-    """Prove every table of the page monotone; return the certificate.
-
-    ArtifactRefused names the first table that is not.
-    """
+    """Prove every table of the page monotone; ArtifactRefused names the first table that is not."""
     study = job.study
     certificate = certify(calibrated.page, {feature.key: feature.direction for feature in study.features})
     certificate |= state_promises(study.features)
     step(1, 1)
     sentence = f"{certificate['trees']} tables of {certificate['rows']} rows monotone ({certificate['algorithm']})"
-    lost = "".join(f"; given up: {promise.text}" for promise in broken_promises(study.features))
-    return CertifiedModel(calibrated, certificate, sentence + lost)
+    given_up = "".join(f"; given up: {promise.text}" for promise in broken_promises(study.features))
+    return CertifiedModel(calibrated, certificate, sentence + given_up)
 
 
 def calibrate_fit(step: Step, job: Job, observed: Observations, fitted: FittedModel, lift: float) -> CalibratedModel:
     """Calibrate the model on the latest training point, and round it to whole points.
 
-    Each seller is scored by a model that never saw it; context is at its reference. A recalibration fits its one number
-    on the test rows. `lift` is added to the log-odds. ConfigurationWrong if all golden rows get the same points.
+    Each seller is scored by a model that never saw it. A recalibration fits its one number on the test rows. `lift` is
+    added to the log-odds. ConfigurationWrong if all golden rows get the same points.
     """
     seed = job.study.model.seed
     if isinstance(fitted.model, Curves):
@@ -114,46 +110,51 @@ def calibrate_fit(step: Step, job: Job, observed: Observations, fitted: FittedMo
 def _calibrate_curves(
     step: Step, job: Job, observed: Observations, curves: Curves, latest: Snapshot, lift: float
 ) -> CalibratedModel:
-    raw = _score_unseen(step, job, observed.rows.sample(MAX_FITTED, job.study.model.seed), latest)
-    if raw is None or latest.bad.sum() < MIN_BAD:
+    unseen_scores = _score_unseen(step, job, observed.rows.sample(MAX_FITTED, job.study.model.seed), latest)
+    if unseen_scores is None or latest.bad.sum() < MIN_BAD:
         intercept, slope = 0.0, 1.0
-        how = "as trained: too few bad sellers to leave a third of the sellers out"
+        summary = "as trained: too few bad sellers to leave a third of the sellers out"
     else:
-        intercept, slope = calibrate(raw, latest.bad, offset(latest, job.study), latest.weight)
-        lifted = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
-        how = (
-            f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lifted}; cross-fitted by seller in {FOLDS} folds,"
+        intercept, slope = calibrate(unseen_scores, latest.bad, exposure_offset(latest, job.study), latest.weight)
+        lift_text = f", {lift:+.3f} of it for what is not known yet at the maturity" if lift else ""
+        summary = (
+            f"logit p = {intercept + lift:+.3f} {slope:+.3f} x raw score{lift_text}; cross-fitted by seller in {FOLDS} folds,"
             " at the latest training point"
         )
     page = _make_page(job, observed, curves, intercept + lift, slope)
-    return CalibratedModel(page, lift, f"{how}; base {page.base} points, {len(page.tables)} tables of {page.rows} rows")
+    return CalibratedModel(
+        page, lift, f"{summary}; base {page.base} points, {len(page.tables)} tables of {page.rows} rows"
+    )
 
 
 def _make_page(job: Job, observed: Observations, curves: Curves, intercept: float, slope: float) -> Page:
     rows, study = observed.rows.sample(MAX_ROWS, job.study.model.seed), job.study
-    p = sigmoid(curves.raw_scores(rows.x) + offset(rows, study))
+    p_bad = sigmoid(curves.raw_scores(rows.x) + exposure_offset(rows, study))
     reference = {
         place: feature.reference
         for place, feature in enumerate(study.features)
         if isinstance(feature, features.ContextFeature)
     }
-    return make_page(curves, intercept, slope, rows.x, rows.weight * p * (1 - p), reference)
+    return make_page(curves, intercept, slope, rows.x, rows.weight * p_bad * (1 - p_bad), reference)
 
 
 def _score_unseen(step: Step, job: Job, rows: Snapshot, latest: Snapshot) -> Floats | None:
 
-    def fitted(fold: int, part: Snapshot) -> Raw:
+    def fit_fold(fold: int, part: Snapshot) -> RawScorer:
         def count_rounds(done: int, total: int) -> None:
             step(fold * total + done, FOLDS * total)
 
         return fit_curves(part, job.study, count_rounds).raw_scores
 
-    return cross_fit(rows, latest, rows_at_reference(latest, job.study).x, job.study.model.seed, fitted)
+    return cross_fit(rows, latest, rows_at_reference(latest, job.study).x, job.study.model.seed, fit_fold)
 
 
 def _move_base(job: Job, champion: Artifact, latest: Snapshot, lift: float) -> CalibratedModel:
     raw = champion.raw_score(rows_at_reference(latest, job.study).x)
-    moved = base_log_odds(latest.bad, champion.scale.log_odds(raw) + offset(latest, job.study), latest.weight) + lift
-    base = champion.page.base - round(POINTS_PER_LOGIT * moved)
+    log_odds_shift = (
+        base_log_odds(latest.bad, champion.scale.log_odds(raw) + exposure_offset(latest, job.study), latest.weight)
+        + lift
+    )
+    base = champion.page.base - round(POINTS_PER_LOGIT * log_odds_shift)
     summary = f"base {base} instead of {champion.page.base} points, by the test rows; the tables as they were"
     return CalibratedModel(replace(champion.page, base=base), lift, summary)

@@ -50,10 +50,7 @@ def measure_impact(
     certified: CertifiedModel,
     compared: Comparison,
 ) -> Impact:
-    """Pack the model into an artifact with evaluation and lineage, and load it once, as a check.
-
-    Adds the slope of exposure, certificate and page to the evaluation.
-    """
+    """Pack the model into an artifact with evaluation and lineage, and load it once, as a check."""
     calibrated = certified.calibrated
     model = ModelParts(
         study=job.study.name,
@@ -88,7 +85,7 @@ def _describe_migration(evaluation: Mapping[str, Any]) -> str:
 def check_gates(step: Step, job: Job, sample: TrainingSample, calibrated: CalibratedModel, impact: Impact) -> Judgement:
     """Judge the model by its gates: read the sample as a server does and, if `job.verify`, train a second time."""
     mismatches = job.shell.parity(sample) if job.shell.parity else None
-    digests = _find_digests(step, job, calibrated)
+    digests = _digest_trainings(step, job, calibrated)
     measured = Measurements(
         parity_rows=len(sample.days),
         parity_mismatches=mismatches,
@@ -100,11 +97,13 @@ def check_gates(step: Step, job: Job, sample: TrainingSample, calibrated: Calibr
 
 def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
     """Return a line like "failed: ranking; to be signed: psi" or "all 10 passed"."""
-    failed, unsigned = ([g["gate"] for g in gates if g["kind"] == kind and not g["ok"]] for kind in (HARD, ADVISORY))
+    failed, unsigned = (
+        [gate["gate"] for gate in gates if gate["kind"] == kind and not gate["ok"]] for kind in (HARD, ADVISORY)
+    )
     if not failed and not unsigned:
         return f"all {len(gates)} passed"
-    hard = f"failed: {', '.join(failed)}" if failed else "every hard one passed"
-    return f"{hard}; to be signed: {', '.join(unsigned)}" if unsigned else hard
+    hard_text = f"failed: {', '.join(failed)}" if failed else "every hard one passed"
+    return f"{hard_text}; to be signed: {', '.join(unsigned)}" if unsigned else hard_text
 
 
 def draw_sample(job: Job, observed: Observations) -> TrainingSample:
@@ -116,13 +115,13 @@ def draw_sample(job: Job, observed: Observations) -> TrainingSample:
     return TrainingSample(names, test.day[chosen].tolist(), x, job.study)
 
 
-def _find_digests(step: Step, job: Job, calibrated: CalibratedModel) -> tuple[str, ...]:
+def _digest_trainings(step: Step, job: Job, calibrated: CalibratedModel) -> tuple[str, ...]:
     digests = [_digest_page(job, calibrated)]
     if job.verify:
         observed = observe(step, job)
-        again = job if job.slope is None else find_slope(step, job, observed).job
-        other = calibrate_fit(step, again, observed, fit(step, again, observed), calibrated.lift)
-        digests.append(_digest_page(again, other))
+        second_job = job if job.slope is None else find_slope(step, job, observed).job
+        second_model = calibrate_fit(step, second_job, observed, fit(step, second_job, observed), calibrated.lift)
+        digests.append(_digest_page(second_job, second_model))
     return tuple(digests)
 
 
@@ -132,13 +131,11 @@ def _digest_page(job: Job, calibrated: CalibratedModel) -> str:
 
 
 def lineage(job: Job, observed: Observations, calibrated: CalibratedModel) -> dict[str, Any]:
-    """Return the model's origin as JSON values: study, ledger, points, calibration; without a time of day, so that
-    bytes repeat.
-    """
+    """Return the model's origin as JSON values, without a time of day, so that bytes repeat."""
     study, table = job.study, job.table
 
-    def spell(points: list[Any]) -> list[dict[str, str]]:
-        return [{"observe": format_day(p.day), "window_end": format_day(p.window_end)} for p in points]
+    def describe_points(points: list[Any]) -> list[dict[str, str]]:
+        return [{"observe": format_day(point.day), "window_end": format_day(point.window_end)} for point in points]
 
     return {
         "study": study.name,
@@ -147,8 +144,8 @@ def lineage(job: Job, observed: Observations, calibrated: CalibratedModel) -> di
         "ledger_digest": table.digest,
         "ledger_entries": len(table.columns.case),
         "ledger_as_of": format_day(table.end_day),
-        "train": spell(observed.train_points),
-        "test": spell(observed.test_points),
+        "train": describe_points(observed.train_points),
+        "test": describe_points(observed.test_points),
         "rounds": study.model.rounds,
         "seed": study.model.seed,
         "seeds": study.model.seeds,

@@ -30,43 +30,48 @@ class LabelSuggestion:
 
 
 def suggest_labels(step: Step, job: Job, observed: Observations) -> LabelSuggestion:
-    """Rank by each label at equal volume, with small models of the other sellers, on the training points.
+    """Rank by each label at equal volume, cross-fitted on the training points; the study's own label is last.
 
-    The study's own label is last. `auc` is None with too few bad rows.
+    `auc` is None with too few bad rows.
     """
     choices = list(_list_choices(job, observed))
     rows = []
     for done, (label, state, study) in enumerate(choices):
         step(done, len(choices))
-        rows.append({"label": label, "state": state} | _rank(job, observed, study))
+        rows.append({"label": label, "state": state} | _measure_auc(job, observed, study))
     best = max((row for row in rows if row["auc"]), key=lambda row: row["auc"]["value"], default=None)
     summary = "too few bad rows to compare labels" if best is None else f"at equal volume {best['label']} ranks best"
     return LabelSuggestion(rows, f"{summary}; take a rate where you can: it needs no account of volume")
 
 
 def _list_choices(job: Job, observed: Observations) -> Iterator[tuple[str, str, Study]]:
+    """Yield (label, what a study must state, study) of each other label."""
     study = job.study
-    plainly = replace(study, exposure=replace(study.exposure, reference_orders=None, slope=None))
+    without_exposure = replace(study, exposure=replace(study.exposure, reference_orders=None, slope=None))
     if not study.is_rate and study.observation.events is None:
-        share = _find_share(job, observed, plainly)
+        share = _find_share_of_worst(job, observed, without_exposure)
         if 0 < share <= 1:
             bad = replace(study.bad, share=share, worst=None, at_least=1)
-            yield "a rate", f"[bad] share = {share:g}, without [exposure]", replace(plainly, bad=bad)
+            yield "a rate", f"[bad] share = {share:g}, without [exposure]", replace(without_exposure, bad=bad)
     if not study.is_rate and study.exposure.reference_orders is None:
         orders = float(max(np.median(observed.rows.window_orders), 1))
         exposure = replace(study.exposure, reference_orders=orders)
         yield "over orders", f"[exposure] reference_orders = {orders:g}", replace(study, exposure=exposure)
-    freed = tuple(free_direction(f) if isinstance(f, Feature) and f.name in FREEABLE else f for f in study.features)
-    if freed != study.features:
+    freed_features = tuple(
+        free_direction(feature) if isinstance(feature, Feature) and feature.name in FREEABLE else feature
+        for feature in study.features
+    )
+    if freed_features != study.features:
         yield (
             "freed directions",
             '[directions] exposure = "free", tenure = "free": never champion',
-            replace(study, features=freed),
+            replace(study, features=freed_features),
         )
     yield "as the study says", "", study
 
 
-def _find_share(job: Job, observed: Observations, study: Study) -> float:
+def _find_share_of_worst(job: Job, observed: Observations, study: Study) -> float:
+    """Return the least share of failed orders among as many sellers as are bad now."""
     rate = min(max(float(observed.rows.bad.mean()), 1e-6), 1.0)
     worst = replace(study, bad=replace(study.bad, worst=rate, share=None, at_least=1))
     windows = windows_at(job.table.columns.cases, observed.train_points[-1])
@@ -74,7 +79,7 @@ def _find_share(job: Job, observed: Observations, study: Study) -> float:
     return float(f"{cut:.2g}") if math.isfinite(cut) else 0.0
 
 
-def _rank(job: Job, observed: Observations, study: Study) -> dict[str, Any]:
+def _measure_auc(job: Job, observed: Observations, study: Study) -> dict[str, Any]:
     study = replace(study, model=replace(study.model, rounds=ROUNDS), pairs=())
     parts = [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.train_points]
     rows = join_snapshots(parts).sample(MAX_ROWS, study.model.seed)
@@ -83,7 +88,7 @@ def _rank(job: Job, observed: Observations, study: Study) -> dict[str, Any]:
     raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(rows_at_reference(part, study), study))
     if raw is not None:
         day = None if study.observation.events is not None else rows.day
-        ranked = auc_at_equal_volume(raw, rows.bad, rows.window_orders, rows.seller, rows.weight, day)
-        if ranked.pairs:
-            row |= {"auc": to_json_values(ranked.interval()), "pairs": round(ranked.pairs)}
+        auc = auc_at_equal_volume(raw, rows.bad, rows.window_orders, rows.seller, rows.weight, day)
+        if auc.pairs:
+            row |= {"auc": to_json_values(auc.interval()), "pairs": round(auc.pairs)}
     return row

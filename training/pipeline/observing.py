@@ -41,20 +41,15 @@ class Observations:
 
     @property
     def exclusions(self) -> Mapping[str, int]:
-        """Return by reason how many rows were left out, over all points."""
         return _add_counts(self.left_out)
 
     @property
     def test_exclusions(self) -> Mapping[str, int]:
-        """Return by reason how many rows were left out, over the test points."""
         return _add_counts(self.left_out[len(self.train_points) :])
 
 
 def observe(step: Step, job: Job) -> Observations:
-    """Choose observation points, and compute features and labels of each eligible seller.
-
-    ConfigurationWrong if there is too little to learn from.
-    """
+    """Choose observation points, and compute features and labels of each eligible seller; refuse too few."""
     final = final_facts(job.table)
     chosen = choose_points(job.table, job.study, final)
     train_points, test_points = chosen.train, chosen.test
@@ -95,11 +90,11 @@ def _check_enough(
         return
     first = job.table.first_day
     days = sorted(point.day for point in points)
-    early = sum(day <= first for day in days)
-    if early:
+    early_points = sum(day <= first for day in days)
+    if early_points:
         remedy = (
-            f"the ledger begins on {format_day(first)}. Before it lie {early} of these {len(days)} points, the first on"
-            f" {format_day(days[0])}: shorten the window, the maturity or the embargo of the study, ask for fewer"
+            f"the ledger begins on {format_day(first)}. Before it lie {early_points} of these {len(days)} points, the first"
+            f" on {format_day(days[0])}: shorten the window, the maturity or the embargo of the study, ask for fewer"
             " points, or import older entries"
         )
     elif bad >= MIN_OF_EACH:

@@ -16,9 +16,8 @@ WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 def scored_rows(table: LedgerTable, trained: TrainedModel) -> pl.DataFrame:
     """Return a table with one row per test row, sorted by (observation point, seller).
 
-    Columns: `seller`, `observe_day`, `bad` (0 or 1), `weight`, settled `orders_before` and `orders_in_window`. `points`
-    are as served (reference exposure and context). `p_bad` is over the row's own exposure, known at the maturity.
-    `score_NAME` is a model's served ranking, higher is worse.
+    `points` are as served (reference exposure and context). `p_bad` is over the row's own exposure, known at the
+    maturity. `score_NAME` is a model's served ranking, higher is worse.
     """
     columns = _describe_rows(table, trained.test)
     orders = {
@@ -43,8 +42,7 @@ def _describe_rows(table: LedgerTable, rows: Snapshot) -> dict[str, object]:
 def design_matrix(job: Job) -> pl.DataFrame:
     """Return what the model learns from and is judged by, one row per seller and point, training before test.
 
-    Columns: `split` (train or test), `seller`, `observe_day`, `bad` (0 or 1), `weight`, `orders_in_window`, and each
-    feature of the study by its key, with the actual context.
+    Each feature of the study is a column by its key, with the actual context.
     """
     observed = observe(Step("snapshot", show_nothing), job)
     rows = join_snapshots([observed.rows, observed.test])

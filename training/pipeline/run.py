@@ -15,9 +15,7 @@ from training.pipeline.steps import Steps, show_nothing
 
 
 def plan(job: Job, progress: Progress = show_nothing) -> PlannedRun:
-    """Run only the first three steps (snapshot, data checks, leakage checks), and compare labels on training rows.
-
-    It logs no look at the test window.
+    """Run only the first three steps, and compare labels on training rows; it logs no look at the test window.
 
     ConfigurationWrong if there is too little to learn from.
     """

@@ -4,7 +4,7 @@ from typing import Any
 
 from training.evaluation.arrays import to_json_values
 from training.fitting.crossfit import MAX_FITTED
-from training.fitting.fit import Raw, fit_curves
+from training.fitting.fit import RawScorer, fit_curves
 from training.fitting.slope import CHAMPIONS, STATED, Slope, check_slope, estimate
 from training.monitoring.outcomes import slope_of
 from training.observation.snapshots import Snapshot
@@ -22,9 +22,7 @@ class SlopeResult:
 
 
 def find_slope(step: Step, job: Job, observed: Observations) -> SlopeResult:
-    """Return the job with the slope of exposure: stated, the champion's in a recalibration, or estimated on training
-    points.
-    """
+    """Return the job with the slope of exposure: stated, the champion's, or estimated on training points."""
     slope = _choose_slope(step, job, observed)
     return SlopeResult(replace(job, study=job.study.with_exposure_slope(slope.value), slope=slope), slope.text)
 
@@ -37,17 +35,15 @@ def _choose_slope(step: Step, job: Job, observed: Observations) -> Slope:
         return Slope(study.exposure.slope, STATED)
     rows = observed.rows.sample(MAX_FITTED, study.model.seed)
 
-    def fit(fold: int, part: Snapshot, near: Study) -> Raw:
+    def fit(fold: int, part: Snapshot, study_of_slope: Study) -> RawScorer:
         step(fold, 3)
-        return fit_curves(part, near).raw_scores
+        return fit_curves(part, study_of_slope).raw_scores
 
     return estimate(rows, study.with_exposure_slope(None), fit)
 
 
 def add_slope(job: Job, calibrated: CalibratedModel, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evaluation with the slope, if the job has one, and a check of it on test rows with context at its
-    reference.
-    """
+    """Return the evaluation with the slope, if the job has one, and a check of it on test rows."""
     if job.slope is None:
         return dict(evaluation)
     check = check_slope(job.slope, calibrated.page.raw_score(test.x), test, job.study)

@@ -31,7 +31,7 @@ NAMES = (
 
 
 def show_nothing(_step: str, _done: int, _total: int) -> None:
-    """Show no progress: the default of `progress` parameters."""
+    """Show no progress."""
 
 
 class Step:
@@ -58,7 +58,7 @@ class Steps:
     lines: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str, function: Callable[Concatenate[Step, P], R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Run `function(step, *arguments)` with its progress under `name`; record summary and seconds."""
+        """Run a step with its progress under `name`; record summary and seconds."""
         numbered = f"{NAMES.index(name) + 1}/{len(NAMES)} {name}" if name in NAMES else name
         step = Step(numbered, self.progress)
         step(0, 1)

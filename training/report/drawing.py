@@ -9,7 +9,7 @@ from typing import Any
 
 from training.report.parts import UNKNOWN, Axis, Bar, Dot, Line, Mark, Num, Range, RuleLine
 
-Form = Callable[[float], str]
+FormatNumber = Callable[[float], str]
 
 
 def short_percent(value: float) -> str:
@@ -23,11 +23,11 @@ def short_number(value: float) -> str:
 
 
 def axis(
-    values: Iterable[float | None], label: str, form: Form = short_number, about: int = 5, zero: bool = False
+    values: Iterable[float | None], label: str, form: FormatNumber = short_number, about: int = 5, zero: bool = False
 ) -> Axis:
-    """Return an axis between round numbers that contains all values; ignores None, needs one value.
+    """Return an axis between round numbers that contains all values but None, which may not be all.
 
-    `about` is the rough number of steps; `zero` includes zero; `form` formats ticks.
+    `about` is the rough number of steps; `form` formats ticks.
     """
     known = [value for value in values if value is not None] + ([0.0] if zero else [])
     low, high = min(known), max(known)
@@ -35,12 +35,14 @@ def axis(
         low, high = low - abs(low) * 0.1 - 1e-6 * (not zero), high + abs(high) * 0.1 + 1e-6
     step = _round_step((high - low) / about)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return Axis(first * step, last * step, label, [(k * step, form(k * step)) for k in range(first, last + 1)])
+    return Axis(
+        first * step, last * step, label, [(number * step, form(number * step)) for number in range(first, last + 1)]
+    )
 
 
-def _round_step(rough: float) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
+def _round_step(least: float) -> float:
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(digit * power for digit in (1, 2, 2.5, 5, 10) if digit * power >= least * (1 - 1e-9))
 
 
 def share_axis(label: str) -> Axis:
@@ -49,12 +51,11 @@ def share_axis(label: str) -> Axis:
 
 def draw_curve(xs: Sequence[float], ys: Sequence[float], x: Axis, y: Axis, style: str) -> Line:
     """Draw a line through points in units of the axes; `style` is a CSS class."""
-    points = [f"{x.at(a):.4g} {100 - y.at(b):.4g}" for a, b in zip(xs, ys, strict=True)]
+    points = [f"{x.at(x_value):.4g} {100 - y.at(y_value):.4g}" for x_value, y_value in zip(xs, ys, strict=True)]
     return Line("M" + "L".join(points), style)
 
 
 def draw_dot(at: float, value: float, x: Axis, y: Axis, says: str) -> Mark:
-    """Draw a dot; `says`: its tooltip."""
     return Dot(x.at(at), 100 - y.at(value), "m-lightgbm", says)
 
 

@@ -12,7 +12,6 @@ from training.report.parts import Table, count, number, plural
 
 @cache
 def open_templates() -> Environment:
-    """Return the one environment of all templates, made at the first call; it escapes every text."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -20,24 +19,24 @@ def open_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals.update(kind=_kind, pos=_per_cent, quote=shlex.quote)
+    templates.globals.update(kind=_name_kind, pos=_format_position, quote=shlex.quote)
     templates.globals.update(count=count, number=number, plural=plural)
-    templates.filters.update(breakable=_breakable, prose=_prose)
+    templates.filters.update(breakable=_allow_breaks, prose=_has_sentences)
     return templates
 
 
-def _kind(thing: object) -> str:
+def _name_kind(thing: object) -> str:
     return type(thing).__name__.lower()
 
 
-def _per_cent(value: float) -> str:
+def _format_position(value: float) -> str:
     return f"{value:.4g}%"
 
 
-def _breakable(text: str) -> Markup:
+def _allow_breaks(text: str) -> Markup:
     return Markup("_<wbr>").join(text.split("_"))
 
 
-def _prose(table: Table) -> bool:
+def _has_sentences(table: Table) -> bool:
     """Return whether a table has sentences beside its first column; phones then stack its rows."""
     return any(type(cell) is str and len(cell) > 34 for row in table.rows for cell in row[1:])

@@ -6,10 +6,7 @@ from training.report.sections import build
 
 
 def render(reading: Reading) -> str:
-    """Return a model's report as a page of HTML; equal input gives equal bytes.
-
-    A part that fails by an error of this program is named, with a `ReportFault` warning.
-    """
+    """Return a model's report as a page of HTML; equal input gives equal bytes."""
     template = open_templates().get_template("page.html.j2")
     html = template.render(study=reading.study, digest=reading.digest, sections=build(reading))
     return html.replace(" %", "\u00a0%")

@@ -95,11 +95,7 @@ def _is_source(source: str) -> bool:
 
 
 def read_events(part: Part) -> EventPoints | None:
-    """Read `observation.at` with its four days; None for a study that observes at given days.
-
-    The days are `train_from`, `train_to`, `test_from` and `test_to`. Errors, such as a wrong order, are noted in
-    `part`.
-    """
+    """Read `observation.at` with its four days; None for a study that observes at given days."""
     if "at" not in part:
         return None
     part.word("at", ("inspection",))

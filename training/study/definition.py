@@ -244,14 +244,11 @@ class Study:
 
         At least 1 if the study divides by the orders.
         """
-        asks = self.exposure.reference_orders is not None or self.is_rate or self.bad.weigh_by == "orders"
-        return max(self.bad.least_orders, int(asks))
+        divides_by_orders = self.exposure.reference_orders is not None or self.is_rate or self.bad.weigh_by == "orders"
+        return max(self.bad.least_orders, int(divides_by_orders))
 
     def ahead(self) -> "Study":
-        """Return the study for windows that lie ahead, without demands on orders or activity in them.
-
-        It drops the reference exposure, `bad.share` and `bad.worst`, weighs sellers alike, and keeps those who left.
-        """
+        """Return the study for windows that lie ahead, without demands on orders or activity in them."""
         return replace(
             self,
             exposure=replace(self.exposure, reference_orders=None),
@@ -268,25 +265,30 @@ class Study:
     def find_points(self, as_of: int, test_day: int | None = None) -> tuple[list[Observation], list[Observation]]:
         """Return two lists, the training points and the test points, each in order.
 
-        `as_of`: the day up to which the ledger is complete; `test_day`: the test point in place of the latest, if the
-        study states none.
-
-        Stated days are used unchanged. A study at events has spans of days: one to test, and `train_points` equal ones
-        to train. Otherwise the test point is the latest whose window and maturity are over by `as_of`. Training points
-        go back from it by `step_days`; window, maturity and embargo of each are over before the test point begins.
-        Raises ConfigurationWrong if a training window ends after the first test point, or a test window after `as_of`.
+        `as_of`: the day up to which the ledger is complete; `test_day` replaces the latest test point, if the study
+        states none. A study at events has spans of days: one to test, and `train_points` equal ones to train. Otherwise
+        training points go back from the test point by `step_days`; window, maturity and embargo of each are over before
+        it begins. ConfigurationWrong if a training window ends after the first test point, or a test window after
+        `as_of`.
         """
-        when, maturity_days, embargo_days = self.observation, self.window.maturity_days, self.observation.embargo_days
-        if when.events is not None:
-            test = [self._make_span(when.events.test_from, when.events.test_to)]
-            train = self._spans(when.events.train_from, when.events.train_to)
-        elif when.test:
-            test = [self.point_at(parse_day(day)) for day in when.test]
-            train = [self.point_at(parse_day(day)) for day in when.train]
+        observation, maturity_days, embargo_days = (
+            self.observation,
+            self.window.maturity_days,
+            self.observation.embargo_days,
+        )
+        if observation.events is not None:
+            test = [self._make_span(observation.events.test_from, observation.events.test_to)]
+            train = self._make_spans(observation.events.train_from, observation.events.train_to)
+        elif observation.test:
+            test = [self.point_at(parse_day(day)) for day in observation.test]
+            train = [self.point_at(parse_day(day)) for day in observation.train]
         else:
-            test = [self._latest_over_by(as_of) if test_day is None else self.point_at(test_day)]
-            last = self._latest_over_by(test[0].day - embargo_days).day
-            train = [self.point_at(last - k * when.step_days) for k in reversed(range(when.train_points))]
+            test = [self._find_latest_point(as_of) if test_day is None else self.point_at(test_day)]
+            last = self._find_latest_point(test[0].day - embargo_days).day
+            train = [
+                self.point_at(last - number * observation.step_days)
+                for number in reversed(range(observation.train_points))
+            ]
         first_test = min(point.day for point in test)
         for point in train:
             if point.window_end + maturity_days + embargo_days > first_test:
@@ -297,7 +299,7 @@ class Study:
                 )
         for point in test:
             if point.window_end + maturity_days > as_of:
-                named = "observation.test_to" if when.events else f"test point {format_day(point.day)}"
+                named = "observation.test_to" if observation.events else f"test point {format_day(point.day)}"
                 raise ConfigurationWrong(
                     f"the window of {named} and its maturity are not over by {format_day(as_of)}, where the ledger"
                     " ends; choose an earlier day"
@@ -307,12 +309,16 @@ class Study:
     def _make_span(self, first: int, last: int) -> Observation:
         return Observation(first, self.point_at(last).window_end, last)
 
-    def _spans(self, first: int, last: int) -> list[Observation]:
+    def _make_spans(self, first: int, last: int) -> list[Observation]:
+        """Split the days from first to last into nearly equal spans, one for each training point."""
         count = min(self.observation.train_points, last - first + 1)
-        starts = [first + (last - first + 1) * k // count for k in range(count)]
-        return [self._make_span(a, b - 1) for a, b in zip(starts, [*starts[1:], last + 1], strict=True)]
+        starts = [first + (last - first + 1) * number // count for number in range(count)]
+        return [
+            self._make_span(first_day, next_day - 1)
+            for first_day, next_day in zip(starts, [*starts[1:], last + 1], strict=True)
+        ]
 
-    def _latest_over_by(self, day: int) -> Observation:
+    def _find_latest_point(self, day: int) -> Observation:
         """Search the latest point that is over by `day`, since months differ in length."""
         about = 2 * day - self.point_at(day).window_end - self.window.maturity_days
         candidates = map(self.point_at, range(about + 6, about - 7, -1))
@@ -320,8 +326,9 @@ class Study:
 
 
 def _add_months(day: int, months: int) -> int:
-    first = date(1970, 1, 1) + timedelta(days=day)
-    month = first.month - 1 + months
-    year, month = first.year + month // 12, month % 12 + 1
-    last = (date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)).day
-    return (date(year, month, min(first.day, last)) - date(1970, 1, 1)).days
+    """Return the same day of a later month, or its last day."""
+    start = date(1970, 1, 1) + timedelta(days=day)
+    month = start.month - 1 + months
+    year, month = start.year + month // 12, month % 12 + 1
+    last_of_month = (date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)).day
+    return (date(year, month, min(start.day, last_of_month)) - date(1970, 1, 1)).days

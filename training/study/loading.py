@@ -29,13 +29,12 @@ from training.study.definition import (
     WindowTable,
 )
 
-OURS = (
+SET_BY_TRAINING = (
     *("objective", "monotone_constraints", "monotone_constraints_method", "monotone_penalty", "deterministic"),
     *("force_row_wise", "force_col_wise", "verbosity", "seed", "num_threads", "num_iterations", "device_type"),
 )
-"""Set by training."""
 
-BREAKING = (
+UNPROVABLE = (
     *("early_stopping_round", "forcedsplits_filename", "forcedbins_filename"),
     *("input_model", "linear_tree", "path_smooth"),
 )
@@ -53,25 +52,31 @@ def refuse_wrong_parameters(part: Part) -> None:
     from lightgbm.basic import _ConfigAliases
 
     part.skip_others()
-    names, ours, breaking = set(part.data), _ConfigAliases.get(*OURS), _ConfigAliases.get(*BREAKING)
+    names, set_by_training, unprovable = (
+        set(part.data),
+        _ConfigAliases.get(*SET_BY_TRAINING),
+        _ConfigAliases.get(*UNPROVABLE),
+    )
     known_names = {
         name for others in _ConfigAliases._get_all_param_aliases().items() for name in (others[0], *others[1])
     }
-    if theirs := sorted(names & ours):
+    if refused := sorted(names & set_by_training):
         part.refuse(
             "",
-            f"may not set {', '.join(theirs)}: the certificate rests on what training sets; trees and seed are model.rounds"
+            f"may not set {', '.join(refused)}: the certificate rests on what training sets; trees and seed are model.rounds"
             " and model.seed",
         )
-    if unproven := sorted(names & breaking):
+    if unproven := sorted(names & unprovable):
         part.refuse(
             "",
             f"may not set {', '.join(unproven)}: training has no rows to stop early by, reads no other file, and takes no"
             " trees that cannot be proven monotone; leave it out",
         )
     for name in sorted(names - known_names):
-        near = get_close_matches(name, sorted(known_names - ours - breaking), 1)
-        part.refuse(name, "is no parameter of LightGBM" + (f"; did you mean {near[0]}?" if near else ""))
+        similar_names = get_close_matches(name, sorted(known_names - set_by_training - unprovable), 1)
+        part.refuse(
+            name, "is no parameter of LightGBM" + (f"; did you mean {similar_names[0]}?" if similar_names else "")
+        )
     for name in DEFAULTED:
         for other in (names & _ConfigAliases.get(name)) - {name}:
             part.refuse("", f"must write {name} for {other}")
@@ -89,11 +94,10 @@ MAX_DEFAULT = 1e12
 def load_study(path: Path) -> Study:
     """Read and check a study's TOML file.
 
-    Raises InvalidInput if the file is missing; ConfigurationWrong that names the file and every wrong part, or why it is
-    unreadable or not TOML.
+    InvalidInput if the file is missing; ConfigurationWrong that names every wrong part, or why it is unreadable.
     """
     try:
-        data = _spell_dates(parse_toml(path.read_text(encoding="utf-8")))
+        data = _write_dates_as_text(parse_toml(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise invalid("STUDY", f"there is no study {path}; the shipped ones are in training/studies") from None
     except OSError as error:
@@ -108,11 +112,11 @@ def load_study(path: Path) -> Study:
     return study
 
 
-def _spell_dates(value: Any) -> Any:
+def _write_dates_as_text(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _spell_dates(part) for key, part in value.items()}
+        return {key: _write_dates_as_text(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_spell_dates(part) for part in value]
+        return [_write_dates_as_text(part) for part in value]
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -215,9 +219,7 @@ def _read_model(part: Part) -> ModelTable:
 
 
 def read_gates(part: Part) -> Gates:
-    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and one setting; note errors
-    in `part`.
-    """
+    """Read the table `[gates]`: a limit by gate, `false` to switch an advisory gate off, and one setting."""
     limits: dict[str, float] = {}
     for gate in GATES:
         if part.data.get(gate.name) is not False:
@@ -242,6 +244,7 @@ def _read_constants(part: Part) -> Constants:
 
 
 def _read_built_in(part: Part, directions: Part) -> list[Feature]:
+    """Return the features of the page, more and fewer as the study states."""
     names = [feature.name for feature in FEATURES.values()]
 
     def read_beginnings(choice: str) -> tuple[str, ...]:
@@ -249,12 +252,14 @@ def _read_built_in(part: Part, directions: Part) -> list[Feature]:
             return ()
         return tuple(part.names(choice, lambda text: any(n.startswith(text) for n in names), "beginnings of features"))
 
-    further, without = read_beginnings("with"), read_beginnings("without")
-    freed = {name for name, key in FREEABLE.items() if directions.word(key, ("fixed", "free"), "fixed") == "free"}
+    added, without = read_beginnings("with"), read_beginnings("without")
+    freed_features = {
+        name for name, key in FREEABLE.items() if directions.word(key, ("fixed", "free"), "fixed") == "free"
+    }
     return [
-        free_direction(feature) if feature.name in freed else feature
+        free_direction(feature) if feature.name in freed_features else feature
         for feature in FEATURES.values()
-        if (feature.name in PAGE_FEATURES or feature.name.startswith(further)) and not feature.name.startswith(without)
+        if (feature.name in PAGE_FEATURES or feature.name.startswith(added)) and not feature.name.startswith(without)
     ]
 
 
@@ -268,8 +273,8 @@ PAGE_FEATURES = (
 def _read_pairs(part: Part, features: tuple[AnyFeature, ...]) -> tuple[tuple[int, int], ...]:
     places = {getattr(feature, "name", feature.key): index for index, feature in enumerate(features)}
     pairs: list[tuple[int, int]] = []
-    lists = part.data.get("pairs", [])
-    for names in lists if isinstance(lists, list) else [lists]:
+    stated_pairs = part.data.get("pairs", [])
+    for names in stated_pairs if isinstance(stated_pairs, list) else [stated_pairs]:
         if not isinstance(names, list) or len(names) != 2 or not all(name in places for name in names):
             part.refuse("pairs", f"{names} must name two features of the study")
             continue

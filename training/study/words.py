@@ -17,9 +17,9 @@ def describe_definition(study: Study) -> dict[str, Any]:
     if study.eligible.active_in_window:
         eligible.append("active in the window")
     return {
-        "bad": [_spell_rule(rule) for rule in study.bad.rules] or ["settled orders that failed"],
+        "bad": [_describe_rule(rule) for rule in study.bad.rules] or ["settled orders that failed"],
         "bad_at_least": study.bad.at_least,
-        "bad_asks": _spell_asks(study),
+        "bad_asks": _describe_thresholds(study),
         "bad_suspended": study.bad.suspended,
         "weigh_by": study.bad.weigh_by,
         "reference_exposure": study.exposure.reference_orders,
@@ -33,36 +33,35 @@ LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity
 
 
 def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
-    """Return, in words, where `theirs`, of `describe_definition`, defines the label otherwise.
-
-    Parts that it lacks (earlier releases) are not compared.
-    """
-    ours = describe_definition(study)
+    """Return, in words, where `theirs`, of `describe_definition`, defines the label otherwise."""
+    definition = describe_definition(study)
     return [
-        f"{part.replace('_', ' ')}: {_spell(theirs[part])}, here {_spell(ours[part])}"
+        f"{part.replace('_', ' ')}: {_describe_value(theirs[part])}, here {_describe_value(definition[part])}"
         for part in LABEL
-        if part in theirs and theirs[part] != ours[part]
+        if part in theirs and theirs[part] != definition[part]
     ]
 
 
-def _spell(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if isinstance(value, list):
         return "; or ".join(map(str, value)) or "nothing"
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
-def _spell_asks(study: Study) -> list[str]:
-    asks = []
+def _describe_thresholds(study: Study) -> list[str]:
+    thresholds = []
     if study.bad.share is not None:
-        asks.append(f"at least {study.bad.share:.6g} of the settled orders in the window")
+        thresholds.append(f"at least {study.bad.share:.6g} of the settled orders in the window")
     if study.bad.worst is not None:
-        asks.append(f"among the worst {study.bad.worst:.6g} of the market by count over settled orders in the window")
+        thresholds.append(
+            f"among the worst {study.bad.worst:.6g} of the market by count over settled orders in the window"
+        )
     if study.bad.amount_minor is not None:
-        asks.append(f"at least {study.bad.amount_minor:,} minor units of {study.bad.currency} in the window")
-    return asks
+        thresholds.append(f"at least {study.bad.amount_minor:,} minor units of {study.bad.currency} in the window")
+    return thresholds
 
 
-def _spell_rule(rule: BadRule) -> str:
+def _describe_rule(rule: BadRule) -> str:
     words = [f"{rule.severity.name.lower()} severity or more", f"{rule.harm.name.lower()} harm or more"]
     if rule.category is not None:
         words.insert(0, f"{rule.category.name.lower()} violations")

@@ -14,7 +14,7 @@ Row = Mapping[str, str]
 Value = Callable[[Row], str]
 Test = Callable[[Row], bool]
 
-_HOLE = re.compile(r"\{([^{}]+)\}")
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
 class RowRejected(ValueError):
@@ -29,16 +29,16 @@ def cell(row: Row, column: str) -> str:
         raise RowRejected(f"there is no column {column!r}; the file has {', '.join(list(row)[:20])}") from None
 
 
-def column_of(part: Part, name: str = "column") -> str:
+def read_column_name(part: Part, name: str = "column") -> str:
     """Return the column under `name`; "" after an error, which `part` notes."""
-    stated = part.value(name)
-    if isinstance(stated, str) and stated:
-        return stated
+    column = part.value(name)
+    if isinstance(column, str) and column:
+        return column
     part.refuse(name, "must name a column")
     return ""
 
 
-def _make_placeholder(name: str, dates: Dates) -> Value:
+def _compile_placeholder(name: str, dates: Dates) -> Value:
     if not name.endswith(_DAY):
         return partial(cell, column=name)
     column = name.removesuffix(_DAY)
@@ -64,44 +64,44 @@ class CellReader(NamedTuple):
 
     def read_constant(self, part: Part, name: str, value: object) -> str:
         """Return a constant as text (True: "true"); `part` notes why the field refuses it."""
-        text = _text(value)
+        text = _format_constant(value)
         if text.strip() and (problem := self.find_problem(text.strip())):
             part.refuse(name, f"cannot be used: {problem}")
         return text
 
 
-def value_of(part: Part, name: str, reading: CellReader) -> Value:
+def compile_value(part: Part, name: str, reading: CellReader) -> Value:
     """Compile a mapping's value into a function from row to text.
 
     It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table. `part` notes a wrong value. The
     function raises RowRejected.
     """
-    stated = part.value(name)
-    if isinstance(stated, Mapping):
+    value = part.value(name)
+    if isinstance(value, Mapping):
         table = part.part(name)
-        return _first(table) if "first" in table else _read_column_by_table(table, reading)
-    if not isinstance(stated, str | bool | int | float):
+        return _compile_first_filled(table) if "first" in table else _compile_column(table, reading)
+    if not isinstance(value, str | bool | int | float):
         part.refuse(
             name, f"must be a text, a number, or a table: of column and one of {', '.join(_CHANGES)}, or of first"
         )
         return lambda _: ""
-    if not isinstance(stated, str) or not re.search("[{}]", stated):
-        constant = reading.read_constant(part, name, stated)
+    if not isinstance(value, str) or not re.search("[{}]", value):
+        constant = reading.read_constant(part, name, value)
         return lambda _: constant
-    holes = _HOLE.findall(stated)
-    if not holes:
-        part.refuse(name, f"must name a column as {{COLUMN}}, not {stated!r}")
+    placeholders = _PLACEHOLDER.findall(value)
+    if not placeholders:
+        part.refuse(name, f"must name a column as {{COLUMN}}, not {value!r}")
         return lambda _: ""
-    read = {hole: _make_placeholder(hole, reading.dates) for hole in holes}
-    if stated == "{" + holes[0] + "}":
-        return read[holes[0]]
-    reads = [read[hole] for hole in holes]
-    form = "%s".join(text.replace("%", "%%") for text in _HOLE.split(stated)[::2])
-    return lambda row: form % tuple([read(row).strip() for read in reads])
+    read = {placeholder: _compile_placeholder(placeholder, reading.dates) for placeholder in placeholders}
+    if value == "{" + placeholders[0] + "}":
+        return read[placeholders[0]]
+    reads = [read[placeholder] for placeholder in placeholders]
+    template = "%s".join(text.replace("%", "%%") for text in _PLACEHOLDER.split(value)[::2])
+    return lambda row: template % tuple([read(row).strip() for read in reads])
 
 
-def _first(part: Part) -> Value:
-    columns, default = part.names("first", bool, "columns"), _text(part.value("default") or "")
+def _compile_first_filled(part: Part) -> Value:
+    columns, default = part.names("first", bool, "columns"), _format_constant(part.value("default") or "")
 
     def read(row: Row) -> str:
         texts = [cell(row, name).strip() for name in columns]
@@ -113,12 +113,12 @@ def _first(part: Part) -> Value:
 Change = Callable[[str], str | None]
 
 
-def _read_column_by_table(part: Part, reading: CellReader) -> Value:
+def _compile_column(part: Part, reading: CellReader) -> Value:
     """Look up a column's text in `map` (else `default`); `plus_days` moves a date, `multiply` multiplies a number and
     rounds it.
     """
-    column, stated = column_of(part), part.value("default")
-    default = None if stated is None else reading.read_constant(part, "default", stated)
+    column, default_constant = read_column_name(part), part.value("default")
+    default = None if default_constant is None else reading.read_constant(part, "default", default_constant)
     changes = [name for name in _CHANGES if part.value(name) is not None]
     if len(changes) > 1:
         part.refuse("", f"must be a table of column and one of {', '.join(_CHANGES)}")
@@ -136,7 +136,7 @@ def _read_column_by_table(part: Part, reading: CellReader) -> Value:
     return read
 
 
-def _mapped(part: Part, reading: CellReader) -> Change:
+def _compile_map(part: Part, reading: CellReader) -> Change:
     texts = part.value("map")
     if not isinstance(texts, Mapping):
         part.refuse("map", "must be a table of texts and what they stand for")
@@ -144,7 +144,7 @@ def _mapped(part: Part, reading: CellReader) -> Change:
     return {key: reading.read_constant(part, f"map.{key}", value) for key, value in texts.items()}.get
 
 
-def _move_days(part: Part, reading: CellReader) -> Change:
+def _compile_day_shift(part: Part, reading: CellReader) -> Change:
     days = part.number("plus_days", -MAX_DAYS, MAX_DAYS)
 
     def change(text: str) -> str:
@@ -156,23 +156,23 @@ def _move_days(part: Part, reading: CellReader) -> Change:
     return change
 
 
-def _make_multiplication(part: Part, reading: CellReader) -> Change:
-    factor = factor_of(part)
+def _compile_multiplication(part: Part, reading: CellReader) -> Change:
+    factor = read_factor(part)
     return lambda text: whole(number(text, reading.field) * factor)
 
 
-def factor_of(part: Part) -> Decimal:
+def read_factor(part: Part) -> Decimal:
     """Read the number under `multiply`, by default and after an error 1."""
-    stated = part.value("multiply")
-    if stated is not None and not _is_number(stated):
+    factor = part.value("multiply")
+    if factor is not None and not _is_number(factor):
         part.refuse("multiply", "must be a number")
-    return Decimal(str(stated)) if _is_number(stated) else Decimal(1)
+    return Decimal(str(factor)) if _is_number(factor) else Decimal(1)
 
 
 _CHANGES: Mapping[str, Callable[[Part, CellReader], Change]] = {
-    "map": _mapped,
-    "plus_days": _move_days,
-    "multiply": _make_multiplication,
+    "map": _compile_map,
+    "plus_days": _compile_day_shift,
+    "multiply": _compile_multiplication,
 }
 MAX_DAYS = 100_000
 
@@ -197,7 +197,7 @@ def whole(value: Decimal) -> str:
     return str(int(value.to_integral_value(ROUND_HALF_EVEN)))
 
 
-def _text(constant: object) -> str:
+def _format_constant(constant: object) -> str:
     return str(constant).lower() if isinstance(constant, bool) else str(constant)
 
 
@@ -210,16 +210,16 @@ def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
         return ()
     is_one = isinstance(part.value("when"), Mapping)
     conditions = [part.part("when")] if is_one else part.list_of_parts("when", MAX_CONDITIONS)
-    return tuple(_condition(condition, dates) for condition in conditions)
+    return tuple(_compile_condition(condition, dates) for condition in conditions)
 
 
-def _condition(part: Part, dates: Dates) -> Test:
+def _compile_condition(part: Part, dates: Dates) -> Test:
     """Return a test of a row; after an error, one that never holds.
 
     Conditions: equals, in, not_in, contains, filled, below, above (numbers), before, after (a time or date as text,
     `{column}`, or `{ column = "...", plus_days = 3 }`).
     """
-    column = column_of(part)
+    column = read_column_name(part)
     operator_names = [name for name in _OPERATORS if part.value(name) is not None]
     if len(operator_names) != 1:
         part.refuse("", f"must give column and one of {', '.join(_OPERATORS)}")
@@ -227,21 +227,23 @@ def _condition(part: Part, dates: Dates) -> Test:
     (name,) = operator_names
     operator, operand = _OPERATORS[name], part.value(name)
     is_moment = name in ("before", "after")
-    fits = isinstance(operand, operator.operand) and not (operator.operand == _NUMBER and isinstance(operand, bool))
-    is_text = isinstance(operand, str) and not _HOLE.search(operand)
-    if not fits or (is_moment and is_text and _parse_moment(operand, dates) is None):
+    is_operand = isinstance(operand, operator.operand) and not (
+        operator.operand == _NUMBER and isinstance(operand, bool)
+    )
+    is_text = isinstance(operand, str) and not _PLACEHOLDER.search(operand)
+    if not is_operand or (is_moment and is_text and _parse_moment(operand, dates) is None):
         part.refuse(name, f"must be {operator.words}, not {operand!r}")
         return lambda _: False
     read = partial(cell, column=column)
     if is_moment:
-        other = value_of(part, name, CellReader(name, dates))
+        read_bound = compile_value(part, name, CellReader(name, dates))
         # An empty cell has no order. A text that is no time is rejected, so that the row is reported.
         return lambda row: operator.holds(
-            _read_moment(read(row), column, dates), _read_moment(other(row), column, dates)
+            _read_moment(read(row), column, dates), _read_moment(read_bound(row), column, dates)
         )
     if operator.operand == _NUMBER:
         return lambda row: operator.holds(_read_number(read(row).strip(), column), operand)
-    wanted, holds = operator.prepared(operand), operator.holds
+    wanted, holds = operator.prepare(operand), operator.holds
     return lambda row: holds(read(row).strip(), wanted)
 
 
@@ -285,16 +287,18 @@ class _Operator:
     holds: Callable[[Any, Any], bool]
     operand: type | tuple[type, ...]
     words: str
-    prepared: Callable[[Any], Any] = lambda operand: operand
+    prepare: Callable[[Any], Any] = lambda operand: operand
 
 
 _NUMBER = (int, float)
 _MOMENT = "a time, a date, a {column} or a table of column and plus_days"
 _OPERATORS: Mapping[str, _Operator] = {
-    "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _text),
-    "in": _Operator(lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_text, others))),
+    "equals": _Operator(str.__eq__, (str, *_NUMBER), "a text or a number", _format_constant),
+    "in": _Operator(
+        lambda text, others: text in others, list, "a list", lambda others: frozenset(map(_format_constant, others))
+    ),
     "not_in": _Operator(
-        lambda text, others: text not in others, list, "a list", lambda others: frozenset(map(_text, others))
+        lambda text, others: text not in others, list, "a list", lambda others: frozenset(map(_format_constant, others))
     ),
     "filled": _Operator(lambda text, wanted: bool(text) == wanted, bool, "true or false"),
     "contains": _Operator(lambda text, part: part in text, str, "a text"),

@@ -36,21 +36,21 @@ class Dates:
         Raises ValueError if it has none of them; if `are_plain`, any text is returned.
         `Dates(("%d/%m/%Y",)).canonical("02/10/2017") == "2017-10-02"`.
         """
-        return text if self.are_plain else _canonical(self, text)
+        return text if self.are_plain else _parse_any_form(self, text)
 
 
 PLAIN = Dates()
 
 
 @lru_cache(maxsize=65_536)
-def _canonical(dates: Dates, text: str) -> str:
+def _parse_any_form(dates: Dates, text: str) -> str:
     for form in dates.formats:
         try:
             return _parse_by_form(form, text, dates.offset)
         except ValueError:
             continue
     try:
-        return _iso(text, dates.offset)
+        return _parse_iso(text, dates.offset)
     except ValueError:
         forms = " or ".join(dates.formats) or "RFC 3339, with or without its offset"
         raise ValueError(f"{text!r} is not of the form {forms}") from None
@@ -66,14 +66,14 @@ def _parse_by_form(form: str, text: str, offset: timezone | None) -> str:
             raise ValueError(text)
         return format_time(moment)
     read = datetime.strptime(text, form)  # noqa: DTZ007 - the offset is stated beside the format
-    return _rfc(read, offset) if _HOURS.search(form) else read.date().isoformat()
+    return _format_in_utc(read, offset) if _HOURS.search(form) else read.date().isoformat()
 
 
-def _iso(text: str, offset: timezone | None) -> str:
-    return text if is_date(text) else _rfc(datetime.fromisoformat(text), offset)
+def _parse_iso(text: str, offset: timezone | None) -> str:
+    return text if is_date(text) else _format_in_utc(datetime.fromisoformat(text), offset)
 
 
-def _rfc(moment: datetime, offset: timezone | None) -> str:
+def _format_in_utc(moment: datetime, offset: timezone | None) -> str:
     if moment.tzinfo is None:
         if offset is None:
             raise ValueError("no offset")
@@ -102,25 +102,25 @@ def day_text(text: str) -> str:
         return text
 
 
-def parse_dates(part: Part, usual: Dates) -> Dates:
-    """Read `dates` of a mapping or a file; by default `usual`.
+def parse_dates(part: Part, default: Dates) -> Dates:
+    """Read `dates` of a mapping or a file; by default `default`.
 
     It is a format, a list of formats, or a table of `format` and `offset`. A format is an epoch or has a %. If it has
     hours, it needs %z or a stated offset.
     """
-    stated = part.value("dates")
-    if stated is None:
-        return usual
-    table = part.part("dates") if isinstance(stated, Mapping) else None
-    forms, offset = (stated, None) if table is None else (table.value("format") or [], table.value("offset"))
+    value = part.value("dates")
+    if value is None:
+        return default
+    table = part.part("dates") if isinstance(value, Mapping) else None
+    forms, offset = (value, None) if table is None else (table.value("format") or [], table.value("offset"))
     formats: list[Any] = [forms] if isinstance(forms, str) else forms if isinstance(forms, list) else [None]
-    is_sound = all(isinstance(form, str) and (form in _EPOCHS or "%" in form) for form in formats)
-    if not is_sound or not (formats or offset):
+    are_formats = all(isinstance(form, str) and (form in _EPOCHS or "%" in form) for form in formats)
+    if not are_formats or not (formats or offset):
         part.refuse(
             "dates",
             f"must be a format such as %d/%m/%Y, {' or '.join(_EPOCHS)}, a list of them, or a table of format and offset",
         )
-        return usual
+        return default
     if offset is None:
         if any(_HOURS.search(form) and "%z" not in form for form in formats):
             part.refuse("dates", 'has times; add their offset from UTC, such as offset = "+00:00"')
@@ -128,6 +128,6 @@ def parse_dates(part: Part, usual: Dates) -> Dates:
     offset_match = _OFFSET.fullmatch(offset) if isinstance(offset, str) else None
     if offset_match is None or int(offset_match[2]) > 23 or int(offset_match[3]) > 59:
         part.refuse("dates.offset", 'must be an offset from UTC such as "+00:00" or "-03:00"')
-        return usual
+        return default
     minutes = int(offset_match[2]) * 60 + int(offset_match[3])
     return Dates(tuple(formats), timezone(timedelta(minutes=-minutes if offset_match[1] == "-" else minutes)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scoring.base.enums import IdentityLevel
 from scoring.base.parts import Part
-from service.ingest.mapping.cells import CellReader, Row, value_of
+from service.ingest.mapping.cells import CellReader, Row, compile_value
 from service.ledger.records import IdentityInForce
 
 SELLER, VERIFIED = "@seller", "@verified"
@@ -69,12 +69,12 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
         text = identifier.value(row).strip()
         if not (key := normalise(text)):
             continue
-        found = index.sellers(identifier.attribute, key)
-        if len(found) > 1:
-            reason = f"{len(found)} sellers have {identifier.attribute} {text!r}"
-            return NoMatch(reason, tuple(sorted(seller for seller, _ in found)))
-        if found:
-            ((seller, is_verified),) = found
+        sellers = index.sellers(identifier.attribute, key)
+        if len(sellers) > 1:
+            reason = f"{len(sellers)} sellers have {identifier.attribute} {text!r}"
+            return NoMatch(reason, tuple(sorted(seller for seller, _ in sellers)))
+        if sellers:
+            ((seller, is_verified),) = sellers
             return Match(seller, identifier.verified and is_verified)
         tried.append(f"{identifier.attribute} {text!r}")
     if not tried:
@@ -82,11 +82,15 @@ def match(identifiers: Iterable[Identifier], row: Row, index: IdentityIndex) -> 
     return NoMatch(f"no seller has {' or '.join(tried)}")
 
 
-def identifiers_of(part: Part) -> tuple[Identifier, ...]:
+def compile_identifiers(part: Part) -> tuple[Identifier, ...]:
     """Compile `[match]`: the identifiers to compare, in order; empty without it."""
     if "match" not in part:
         return ()
     return tuple(
-        Identifier(one.text("attribute", 1), value_of(one, "value", CellReader("value")), one.flag("verified"))
-        for one in part.part("match").list_of_parts("identifiers", MAX_IDENTIFIERS)
+        Identifier(
+            identifier.text("attribute", 1),
+            compile_value(identifier, "value", CellReader("value")),
+            identifier.flag("verified"),
+        )
+        for identifier in part.part("match").list_of_parts("identifiers", MAX_IDENTIFIERS)
     )

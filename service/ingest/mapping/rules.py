@@ -29,23 +29,23 @@ from service.ingest.mapping.cells import (
     RowRejected,
     Value,
     cell,
-    column_of,
     compile_conditions,
-    factor_of,
+    compile_value,
     number,
-    value_of,
+    read_column_name,
+    read_factor,
     whole,
 )
 from service.ingest.mapping.dates import PLAIN, Dates, day_text, parse_dates
-from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, identifiers_of
+from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, compile_identifiers
 
-_TYPES = frozenset(key for _, table in TABLES for key in table)
-_NEEDED = frozenset(["id", "text", "word", "time", "ids", "day"])
+_VIOLATION_TYPES = frozenset(key for _, table in TABLES for key in table)
+_SHAPES_WITHOUT_DEFAULT = frozenset(["id", "text", "word", "time", "ids", "day"])
 
 
 def refuse_missing_fields(part: Part, row: KindRow) -> None:
     names = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED)]
-    names += [field.name for field in row.fields if field.required and field.shape.kind in _NEEDED]
+    names += [field.name for field in row.fields if field.required and field.shape.kind in _SHAPES_WITHOUT_DEFAULT]
     for name in names:
         if name not in part and (row.key, name) != ("identity", "level"):
             part.refuse(name, "is missing")
@@ -57,15 +57,19 @@ def describe_problem(field: FactField, text: str) -> str | None:
     Days, times and attributes are not checked here: None.
     """
     if field.name == "violation_type":
-        return None if text in _TYPES else f"{text!r} is no violation type; see docs/reference/violation-types.md"
+        return (
+            None
+            if text in _VIOLATION_TYPES
+            else f"{text!r} is no violation type; see docs/reference/violation-types.md"
+        )
     if field.shape.kind in ("day", "time", "attributes"):
         return None
     try:
         value = field.shape.parse(text)
     except ValueError as error:
         return str(error)
-    wrong = field.shape.describe_error(value)
-    return None if wrong is None else f"{text!r} {wrong}"
+    problem = field.shape.describe_error(value)
+    return None if problem is None else f"{text!r} {problem}"
 
 
 MAX_JOINS = 100
@@ -100,13 +104,13 @@ class Join:
             yield line, {**dict(zip(self.take, cells, strict=True)), **row}
 
 
-def joins_of(part: Part) -> tuple[Join, ...]:
+def compile_joins(part: Part) -> tuple[Join, ...]:
     """Compile each `[[join]]`: columns of another file to add to rows with an equal key."""
     joins = []
-    for one in part.list_of_parts("join", MAX_JOINS):
-        path, on = one.text("path", 1), column_of(one, "on")
-        key = column_of(one, "key") if "key" in one else on
-        joins.append(Join(path, on, key, tuple(one.names("take", bool, "columns of the other file"))))
+    for join_part in part.list_of_parts("join", MAX_JOINS):
+        path, on = join_part.text("path", 1), read_column_name(join_part, "on")
+        key = read_column_name(join_part, "key") if "key" in join_part else on
+        joins.append(Join(path, on, key, tuple(join_part.names("take", bool, "columns of the other file"))))
     return tuple(joins)
 
 
@@ -156,7 +160,7 @@ def read_text(field: str, text: str, reader: Callable[[str], T]) -> T:
 MOMENTS = ("occur_time", "report_time")
 
 
-def dated_value(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
+def standardise_dates(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
     """Return a function of the row for a field's text, in RFC 3339 if it is a date or time.
 
     If `shape` is a day, a time becomes its UTC day. The function raises RowRejected for a text of no known form.
@@ -183,8 +187,8 @@ class Count:
 
     def __init__(self, part: Part, field: str, dates: Dates) -> None:
         how = "sum" if "sum" in part else "count"
-        self._column, self._is_sum, self._field = column_of(part, how), how == "sum", field
-        self._factor = factor_of(part) if self._is_sum else Decimal(1)
+        self._column, self._is_sum, self._field = read_column_name(part, how), how == "sum", field
+        self._factor = read_factor(part) if self._is_sum else Decimal(1)
         self.when = compile_conditions(part, dates)
 
     def read(self, row: Row) -> str | Decimal:
@@ -217,10 +221,12 @@ class CellTally:
 
 
 MAX_FILES = MAX_RULES = 1_000
-_OF_MATCH = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
+_MATCH_COLUMN = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
 _KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind not in BY_COMMAND}
-_STATED = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
-_COUNTED = frozenset(name for name, field in _STATED["exposure"].items() if field.shape.kind == "count") - {"revision"}
+_FIELDS_BY_KIND = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
+_COUNTABLE_FIELDS = frozenset(
+    name for name, field in _FIELDS_BY_KIND["exposure"].items() if field.shape.kind == "count"
+) - {"revision"}
 
 
 class _ColumnRecorder(dict[str, str]):
@@ -243,7 +249,7 @@ class MappedFile:
         """Return the file with only the rules that need the row's matched seller."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule.needs_match))
 
-    def name_ids(self, line: int, row: Row) -> tuple[str, ...]:
+    def list_ids(self, line: int, row: Row) -> tuple[str, ...]:
         """Return the entry ids and then the violation ids of a row's rules that need its seller.
 
         An unreadable id is "".
@@ -254,7 +260,7 @@ class MappedFile:
             rule.read_id(name, numbered) for name in ("entry_id", "violation") for rule in applied if rule.states(name)
         )
 
-    def name_reports(self, line: int, row: Row) -> list[str]:
+    def list_report_ids(self, line: int, row: Row) -> list[str]:
         """Return the ids of the violations that a row reports."""
         numbered = {**row, "line": str(line)}
         return [rule.read_id("entry_id", numbered) for rule in self.rules if rule.reports and rule.may_apply(numbered)]
@@ -267,8 +273,8 @@ class MappedFile:
             rule.read_all(recorder)
         for identifier in self.identifiers if self.with_match_rules_only.rules else ():
             read_or_none(identifier.value, recorder)
-        brought = {name for join in self.joins for name in join.take}
-        return (frozenset(recorder) | {join.on for join in self.joins}) - brought - {SELLER, VERIFIED}
+        joined_columns = {name for join in self.joins for name in join.take}
+        return (frozenset(recorder) | {join.on for join in self.joins}) - joined_columns - {SELLER, VERIFIED}
 
     def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
@@ -294,13 +300,13 @@ class ForeignMapping:
     files: tuple[MappedFile, ...]
 
 
-def mapping_of(data: Mapping[str, Any]) -> ForeignMapping:
+def compile_mapping(data: Mapping[str, Any]) -> ForeignMapping:
     """Compile a mapping's TOML data. Raises ConfigurationWrong with every error."""
     root = Part(data, whole="a mapping")
     marketplace = root.text("marketplace", 1)
     if marketplace and not is_id(marketplace):
         root.refuse("marketplace", f"must be {ID_FORM}")
-    dates, identifiers = parse_dates(root, PLAIN), identifiers_of(root)
+    dates, identifiers = parse_dates(root, PLAIN), compile_identifiers(root)
     if not root.value("files"):
         root.refuse("files", "must be a list of one or more tables")
     files = tuple(_compile_file(part, dates, identifiers) for part in root.list_of_parts("files", MAX_FILES))
@@ -315,19 +321,19 @@ def _compile_file(part: Part, usual_dates: Dates, usual_identifiers: tuple[Ident
     if not part.value("entries"):
         part.refuse("entries", "must be a list of one or more tables")
     rules = []
-    for one in part.list_of_parts("entries", MAX_RULES):
-        if one.value("kind") in [*_STATED]:
-            rules.append(MappingRule(one, dates))
+    for rule_part in part.list_of_parts("entries", MAX_RULES):
+        if rule_part.value("kind") in [*_FIELDS_BY_KIND]:
+            rules.append(MappingRule(rule_part, dates))
         else:
-            one.word("kind", [*_STATED])
-            one.skip_others()
-    identifiers = identifiers_of(part) if "match" in part else usual_identifiers
+            rule_part.word("kind", [*_FIELDS_BY_KIND])
+            rule_part.skip_others()
+    identifiers = compile_identifiers(part) if "match" in part else usual_identifiers
     if not identifiers and any(rule.needs_match for rule in rules):
         part.refuse("", f"has a rule that names {{{SELLER}}} or {{{VERIFIED}}}; state [match] to find it")
     columns = part.names("columns", bool, "the columns of a file without a header") if "columns" in part else []
     if len(set(columns)) < len(columns):
         part.refuse("columns", "must name the columns of a file without a header, each once")
-    return MappedFile(path, tuple(rules), identifiers, tuple(columns), joins_of(part))
+    return MappedFile(path, tuple(rules), identifiers, tuple(columns), compile_joins(part))
 
 
 def _refers_to_match(data: object) -> bool:
@@ -335,7 +341,7 @@ def _refers_to_match(data: object) -> bool:
         return any(map(_refers_to_match, data.values()))
     if isinstance(data, list | tuple):
         return any(map(_refers_to_match, data))
-    return isinstance(data, str) and _OF_MATCH.fullmatch(data) is not None
+    return isinstance(data, str) and _MATCH_COLUMN.fullmatch(data) is not None
 
 
 class MappingRule:
@@ -349,13 +355,13 @@ class MappingRule:
         if any(_refers_to_match(data.get(name)) for name in ("entry_id", "violation")):
             part.refuse("", "has an id that depends on the match; a later match would add the row again")
         self._when = compile_conditions(part, dates)
-        counted = [n for n in sorted(_COUNTED) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])]
+        counted = [n for n in sorted(_COUNTABLE_FIELDS) if isinstance(data.get(n), Mapping) and COUNTS & set(data[n])]
         self._counts = {name: Count(part.part(name), name, dates) for name in counted}
         if self._counts and self.needs_match:
             part.refuse("", "finds its seller by the match, so its rows cannot be counted")
         fields = {field.name: field for field in row.fields}
         attributes = part.part("attributes") if {"attributes"} <= data.keys() & fields.keys() else Part({})
-        self._attributes = {name: value_of(attributes, name, CellReader(name)) for name in attributes.data}
+        self._attributes = {name: compile_value(attributes, name, CellReader(name)) for name in attributes.data}
         common = (
             "entry_id",
             *(n for n in ("seller", "occur_time") if getattr(row, n) is not Need.REFUSED),
@@ -366,13 +372,13 @@ class MappingRule:
         for name in data:
             if (name in fields or name in common) and name not in ("attributes", *counted):
                 problem = partial(describe_problem, fields[name]) if name in fields else CellReader("").find_problem
-                value = value_of(part, name, CellReader(name, dates, problem))
-                self._values[name] = dated_value(value, name, shapes.get(name), dates)
+                value = compile_value(part, name, CellReader(name, dates, problem))
+                self._values[name] = standardise_dates(value, name, shapes.get(name), dates)
         stated_fields = [f for f in row.fields if f.name in data or f.required or f.shape.kind == "attributes"]
         self._fact_type = row.fact
         self.reports = row.fact in (ViolationReported, ProductViolationReported)
         self._steps = [make_field_step(kind, field, field.name in data) for field in stated_fields]
-        self._seen: dict[tuple[str, ...], dict[str, CellTally]] = {}
+        self._tallies: dict[tuple[str, ...], dict[str, CellTally]] = {}
         self._first_line: dict[tuple[str, ...], int] = {}
 
     def states(self, name: str) -> bool:
@@ -399,10 +405,10 @@ class MappingRule:
             return self._build_entry(texts, {name: value(row).strip() for name, value in self._attributes.items()})
         counted = {n: count.read(row) for n, count in self._counts.items() if all(test(row) for test in count.when)}
         key = tuple(texts.values())
-        seen = self._seen.setdefault(key, {name: CellTally() for name in self._counts})
+        tallies = self._tallies.setdefault(key, {name: CellTally() for name in self._counts})
         self._first_line.setdefault(key, int(row["line"]))
         for name, text in counted.items():
-            seen[name].add(text)
+            tallies[name].add(text)
         return None
 
     def read_all(self, row: Row) -> None:
@@ -414,16 +420,16 @@ class MappingRule:
 
     def make_counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
         """Yield (first line, entry or RowRejected) of counted entries in order of first rows."""
-        for key, seen in self._seen.items():
+        for key, tallies in self._tallies.items():
             texts = dict(zip(self._values, key, strict=True))
-            texts |= {name: tally.text for name, tally in seen.items()}
+            texts |= {name: tally.text for name, tally in tallies.items()}
             try:
                 yield self._first_line[key], self._build_entry(texts, {})
             except RowRejected as error:
                 yield self._first_line[key], error
 
     def forget_counts(self) -> None:
-        self._seen.clear()
+        self._tallies.clear()
         self._first_line.clear()
 
     def _build_entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
@@ -436,10 +442,10 @@ class MappingRule:
             day = texts.get("day") or (occur_text if is_date(occur_text) else "")
             report = read_text("day", day, parse_day) * DAY + DAY - 1 if day else occur
         values: dict[str, Any] = {}
-        for name, read, left_out in self._steps:
+        for name, read, make_missing in self._steps:
             if not (text := texts.get(name, "")):
-                if left_out:
-                    values[name] = left_out()
+                if make_missing:
+                    values[name] = make_missing()
                 continue
             try:
                 values[name] = read(text) if read else text

@@ -59,7 +59,7 @@ class Feed:
         self._source = source
         self._rejects = rejects
         self._patience_seconds = patience_seconds
-        self._found: set[int] = set()
+        self._known_partitions: set[int] = set()
         self._stop = Event()
 
     def stop(self) -> None:
@@ -73,38 +73,39 @@ class Feed:
         after the patience; the next run continues.
         """
         try:
-            self._read(once, on_progress)
+            self._read_messages(once, on_progress)
         except (LedgerUnavailable, SourceUnavailable):
             if not self._stop.is_set():
                 raise
         return self.report
 
-    def _read(self, once: bool, on_progress: Callable[[FeedReport], None]) -> None:
-        looked = self._find_partitions()
-        heard = compared = time.monotonic()
+    def _read_messages(self, once: bool, on_progress: Callable[[FeedReport], None]) -> None:
+        partitions_read = self._seek_new_partitions()
+        last_message = positions_read = time.monotonic()
         while not self._stop.is_set():
             messages = self._retry(lambda: self._source.poll(BATCH, POLL_SECONDS))
-            for group in _by_partition(messages):
-                self._take(group)
+            for group in _group_by_partition(messages):
+                self._append_messages(group)
                 on_progress(self.report)
             if messages:
-                heard = time.monotonic()
+                last_message = time.monotonic()
             elif once and self._retry(self._source.caught_up):
                 return
-            elif once and self._is_over(heard):
+            elif once and self._is_patience_over(last_message):
                 raise SourceUnavailable("the source has more messages and sends none; is its server well?")
-            elif time.monotonic() - compared > POSITIONS_SECONDS:
-                for partition in self._found:
-                    self._retry(partial(self._is_kept, partition))
-                compared = time.monotonic()
-            if time.monotonic() - looked > PARTITIONS_SECONDS:
-                looked = self._find_partitions()
+            elif time.monotonic() - positions_read > POSITIONS_SECONDS:
+                for partition in self._known_partitions:
+                    self._retry(partial(self._is_position_kept, partition))
+                positions_read = time.monotonic()
+            if time.monotonic() - partitions_read > PARTITIONS_SECONDS:
+                partitions_read = self._seek_new_partitions()
 
-    def _find_partitions(self) -> float:
+    def _seek_new_partitions(self) -> float:
+        """Seek in partitions that are new; return the present time."""
         for partition in self._retry(self._source.partitions):
-            if partition not in self._found:
+            if partition not in self._known_partitions:
                 self._retry(partial(self._seek, partition))
-                self._found.add(partition)
+                self._known_partitions.add(partition)
         return time.monotonic()
 
     def _seek(self, partition: int) -> None:
@@ -114,68 +115,70 @@ class Feed:
         if position is not None:
             self.report.positions[partition] = position
 
-    def _is_kept(self, partition: int) -> bool:
-        """Return whether the ledger has what was read of a partition; else go back."""
+    def _is_position_kept(self, partition: int) -> bool:
+        """Return whether the ledger has what was read of a partition; else seek back."""
         position = self._ledger.positions.find(self._source.name, partition)
         if (position or 0) >= self.report.positions.get(partition, 0):
             return True
         self._seek(partition)
         return False
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _append_messages(self, messages: Sequence[Message]) -> None:
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
-        places: list[int] = []
+        message_of_entry: list[int] = []
         rejected: dict[int, str] = {}
 
-        def keep(reasons: Mapping[int, str]) -> None:
-            fresh = {place: reason for place, reason in reasons.items() if place not in rejected}
-            self._rejects.write(name, messages, fresh)
-            rejected.update(fresh)
+        def write_rejects(reasons: Mapping[int, str]) -> None:
+            new_reasons = {place: reason for place, reason in reasons.items() if place not in rejected}
+            self._rejects.write(name, messages, new_reasons)
+            rejected.update(new_reasons)
 
-        unread: dict[int, str] = {}
+        unreadable: dict[int, str] = {}
         for place, message in enumerate(messages):
             try:
                 entry = entry_from_payload(message.payload, self._marketplace)
                 if isinstance(entry.fact, MeasureChanged) and entry.fact.state is MeasureState.NOTICE_BARRED:
                     raise invalid("measure.state", "a bar on a letter needs two persons; append it over a server")
                 entries.append(entry)
-                places.append(place)
+                message_of_entry.append(place)
             except InvalidInput as error:
-                unread[place] = error.message
-        keep(unread)
+                unreadable[place] = error.message
+        write_rejects(unreadable)
         position = Position(name, last.partition, last.next_position)
 
         def append() -> AppendResult | None:
-            if not self._is_kept(last.partition):
+            if not self._is_position_kept(last.partition):
                 return None
             return PartialAppend(self._ledger, self._marketplace).append(
-                entries, position, lambda refused: keep({places[index]: reason for index, reason in refused.items()})
+                entries,
+                position,
+                lambda refused: write_rejects({message_of_entry[index]: reason for index, reason in refused.items()}),
             )
 
-        done = self._retry(append)
-        if done is None:
+        result = self._retry(append)
+        if result is None:
             return
-        self.report.add(done)
+        self.report.add(result)
         self.report.rejected += len(rejected)
         self.report.positions[last.partition] = last.next_position
 
     def _retry(self, call: Callable[[], T]) -> T:
-        began = time.monotonic()
+        first_call = time.monotonic()
         wait, longest = RETRY_SECONDS
         while True:
             try:
                 return call()
             except (LedgerUnavailable, SourceUnavailable):
-                if self._is_over(began) or self._stop.wait(wait):
+                if self._is_patience_over(first_call) or self._stop.wait(wait):
                     raise
                 wait = min(wait * 2, longest)
 
-    def _is_over(self, began: float) -> bool:
-        return self._patience_seconds is not None and time.monotonic() - began > self._patience_seconds
+    def _is_patience_over(self, since: float) -> bool:
+        return self._patience_seconds is not None and time.monotonic() - since > self._patience_seconds
 
 
-def _by_partition(messages: Sequence[Message]) -> list[list[Message]]:
+def _group_by_partition(messages: Sequence[Message]) -> list[list[Message]]:
     groups: dict[int, list[Message]] = {}
     for message in messages:
         groups.setdefault(message.partition, []).append(message)

@@ -20,7 +20,7 @@ _REFUSED = (
     KafkaError._AUTHENTICATION,
 )
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-_NONE_TO_SAY = 0
+_NO_LOG = 0
 
 
 class KafkaSource:
@@ -41,7 +41,7 @@ class KafkaSource:
             "auto.offset.reset": "error",  # missing positions must not be skipped silently
             "allow.auto.create.topics": False,
             "isolation.level": "read_committed",
-            "log_level": _NONE_TO_SAY,
+            "log_level": _NO_LOG,
         }
         try:
             self._consumer = Consumer(dict(settings or {}) | fixed)
@@ -81,7 +81,7 @@ class KafkaSource:
             partition, error = message.partition(), message.error()
             if error is None and partition is not None:
                 self._at_end[partition] = False
-                messages.append(Message(partition, (message.offset() or 0) + 1, _bytes(message.value())))
+                messages.append(Message(partition, (message.offset() or 0) + 1, _encode_value(message.value())))
             elif error is not None and error.code() == KafkaError._PARTITION_EOF and partition is not None:
                 self._at_end[partition] = True
             else:
@@ -110,5 +110,5 @@ class KafkaSource:
         return SourceUnavailable(f"Kafka does not answer: {error.str()}")
 
 
-def _bytes(value: bytes | str | None) -> bytes:
+def _encode_value(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""

@@ -25,7 +25,7 @@ def entry_from_json(text: str | bytes, marketplace: str) -> Entry:
         message = entry_of_json(text, marketplace)
     except ValueError as error:
         raise invalid("payload", f"is not an Entry as JSON: {error}") from None
-    return _converted(message, marketplace)
+    return _convert_message(message, marketplace)
 
 
 def _from_protobuf(payload: bytes, marketplace: str) -> Entry:
@@ -35,13 +35,13 @@ def _from_protobuf(payload: bytes, marketplace: str) -> Entry:
         raise invalid("payload", "is neither an Entry as protobuf nor a JSON object") from None
     if message.seller and "/" not in message.seller:
         message.seller = SELLER_FORM.format(marketplace=marketplace, seller=message.seller)
-    return _converted(message, marketplace)
+    return _convert_message(message, marketplace)
 
 
-def _converted(message: entry_pb2.Entry, marketplace: str) -> Entry:
-    wrong = FieldErrors()
-    entry = entry_of(marketplace, message, ("entry",), wrong)
-    wrong.raise_if_any()
+def _convert_message(message: entry_pb2.Entry, marketplace: str) -> Entry:
+    field_errors = FieldErrors()
+    entry = entry_of(marketplace, message, ("entry",), field_errors)
+    field_errors.raise_if_any()
     if entry is None:
         raise invalid("payload", "is not an Entry")
     return entry

@@ -44,7 +44,7 @@ class RejectFile:
         ]
         try:
             if self._file is None:
-                self._file = _open_file(self.path)
+                self._file = _open_at_new_line(self.path)
             self._file.write("".join(f"{json.dumps(line, ensure_ascii=True)}\n" for line in lines).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -55,7 +55,7 @@ class RejectFile:
             ) from None
 
 
-def _open_file(path: Path) -> Any:
+def _open_at_new_line(path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+b", opener=owner_only_opener)  # noqa: SIM115 `Path.open` takes no opener
     if file.seek(0, os.SEEK_END):

@@ -46,13 +46,13 @@ def columns_of(path: Path) -> list[str]:
 
         try:
             schema = pl.scan_parquet(path).collect_schema()
-            return [name for name, kind in schema.items() if _select_text(pl, name, kind) is not None]
+            return [name for name, kind in schema.items() if _make_text_column(pl, name, kind) is not None]
         except pl.exceptions.PolarsError:
             return []
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-            _, header = next(_records(text), (1, []))
+            _, header = next(_split_records(text), (1, []))
     except (EOFError, OSError, zlib.error):
         return []
     return [] if _describe_wrong_header(header or []) else header or []
@@ -74,14 +74,14 @@ def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()
     """
     binary = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    records = _records(text)
+    records = _split_records(text)
     line = 0
     try:
         header: list[str] | None = list(names)
         if not header:
             line, header = next(records, (1, []))
-        if wrong := _OPEN_QUOTE if header is None else _describe_wrong_header(header):
-            reject(1, wrong)
+        if problem := _OPEN_QUOTE if header is None else _describe_wrong_header(header):
+            reject(1, problem)
             return
         for line, cells in records:
             if cells is None:
@@ -113,10 +113,10 @@ def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], N
     try:
         table = pl.scan_parquet(path)
         schema = table.collect_schema()
-        if wrong := _describe_wrong_name(schema):
-            reject(1, wrong)
+        if problem := _describe_wrong_name(schema):
+            reject(1, problem)
             return
-        columns = [text for name, kind in schema.items() if (text := _select_text(pl, name, kind)) is not None]
+        columns = [text for name, kind in schema.items() if (text := _make_text_column(pl, name, kind)) is not None]
         total = int(table.select(pl.len()).collect().item())
         for first in range(0, total, PARQUET_ROWS):
             chunk = table.select(columns).slice(first, PARQUET_ROWS).collect()
@@ -126,7 +126,8 @@ def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], N
         reject(1, f"the file cannot be read as Parquet ({type(error).__name__}): mend it and run the command again")
 
 
-def _select_text(pl: Any, name: str, kind: Any) -> Any:
+def _make_text_column(pl: Any, name: str, kind: Any) -> Any:
+    """Return an expression of a column as text; None if text cannot hold it."""
     column = pl.col(name)
     if kind.is_nested() or kind in (pl.Binary, pl.Object, pl.Duration):
         return None
@@ -141,10 +142,10 @@ def _describe_wrong_header(header: list[str]) -> str:
         return "the file has no header: its first line must name the columns"
     if not _is_utf8(header):
         return "the header is not UTF-8: save the file as UTF-8 and run the command again"
-    if wrong := _describe_wrong_name(header):
-        return wrong
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    return f"the header names {', '.join(twice)} twice: give every column a name of its own" if twice else ""
+    if problem := _describe_wrong_name(header):
+        return problem
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    return f"the header names {', '.join(repeated)} twice: give every column a name of its own" if repeated else ""
 
 
 def _describe_wrong_name(columns: Iterable[str]) -> str:
@@ -154,7 +155,7 @@ def _describe_wrong_name(columns: Iterable[str]) -> str:
     )
 
 
-def _records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
+def _split_records(text: Iterable[str]) -> Iterator[tuple[int, list[str] | None]]:
     """Yield (first line, cells) of each record; the cells are None for a line that cannot begin a record.
 
     A record that does not end within MAX_RECORD_LINES, for example by an open quote, costs only its first line.

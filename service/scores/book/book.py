@@ -28,7 +28,7 @@ from service.scores.book.follower import Beat, Follower, Watermark, mark_changes
 from service.scores.book.generations import Generations
 from service.scores.book.keeper import Keeper
 from service.scores.book.read_options import ReadOptions
-from service.scores.book.stale import LastKnown, Standing, encode_unknown_score, require_young
+from service.scores.book.stale import LastAnswer, LastKnown, encode_unknown_score, require_young
 from service.scores.book.stamps import encode_fresh, encode_stale
 from service.scores.book.table import AnswerTable, RememberedAnswer
 from service.scores.scorer import Scorer
@@ -114,20 +114,20 @@ class Book:
         SellerNotFound; TooStale if the only answer is too old. Raises
         LedgerUnavailable if the database is away and the sequence is unknown; ServerBusy if too many others compute.
         """
-        remembered = self._remembered(name, options.sequence)
+        remembered = self._find_remembered(name, options.sequence)
         if remembered is not None:
             return remembered
         if not self.follower.is_away:
             try:
                 return self._read(name, options)
             except LedgerUnavailable:
-                if not self._reaches(options.sequence):
+                if not self._has_reached(options.sequence):
                     raise
         parse_seller(name, "seller")
         self._require_reached(options.sequence)
-        standing = self._last_known.find(name, self._scorer.made_by, self._now())
-        require_young(standing, options.max_staleness)
-        return wire.score_response(*self._without_ledger(name, standing))
+        last_answer = self._last_known.find(name, self._scorer.made_by, self._now())
+        require_young(last_answer, options.max_staleness)
+        return wire.score_response(*self._encode_last_answer(name, last_answer))
 
     def batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
         """Return a batch's serialized results by seller, remembered or computed.
@@ -140,7 +140,7 @@ class Book:
             try:
                 return self._read_batch(marketplace, sellers, options)
             except LedgerUnavailable:
-                if not self._reaches(options.sequence):
+                if not self._has_reached(options.sequence):
                     raise
             except ServerBusy as error:
                 busy = error
@@ -149,13 +149,13 @@ class Book:
         messages: dict[str, bytes] = {}
         now, made_by = self._now(), self._scorer.made_by
         names = [seller_name(marketplace, seller) for seller in sellers]
-        standings = self._last_known.of_one_day(names, made_by, now, options.max_staleness)
-        if busy is not None and not all(_is_taken(standing, options) for standing in standings):
+        last_answers = self._last_known.find_of_one_day(names, made_by, now, options.max_staleness)
+        if busy is not None and not all(_is_acceptable(last_answer, options) for last_answer in last_answers):
             raise busy
-        for seller, name, standing in zip(sellers, names, standings, strict=True):
+        for seller, name, last_answer in zip(sellers, names, last_answers, strict=True):
             try:
-                require_young(standing, options.max_staleness)
-                messages[seller] = wire.batch_score(name, *self._without_ledger(name, standing))
+                require_young(last_answer, options.max_staleness)
+                messages[seller] = wire.batch_score(name, *self._encode_last_answer(name, last_answer))
             except SellertrustError as error:
                 messages[seller] = wire.batch_result(result_message(name, error, None))
         return messages
@@ -177,10 +177,10 @@ class Book:
         answer = self.table.get(name)
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
-    def _remembered(self, name: str, wanted: int) -> bytes | None:
-        found = self.remembered(name, wanted)
-        if found is not None:
-            return found
+    def _find_remembered(self, name: str, wanted: int) -> bytes | None:
+        response = self.remembered(name, wanted)
+        if response is not None:
+            return response
         if not self._is_fresh():
             self.tally.add("lagging", self.table.get(name) is not None and not self.follower.is_away)
             return None
@@ -231,12 +231,12 @@ class Book:
             self._midnight = observe_time // DAY * DAY
         return observe_time
 
-    def _stale(self, name: str, options: ReadOptions, computing: int) -> bytes:
+    def _answer_as_stale(self, name: str, options: ReadOptions, computing: int) -> bytes:
         parse_seller(name, "seller")
-        standing = self._last_known.find(name, self._scorer.made_by, self._now())
-        if not _is_taken(standing, options):
+        last_answer = self._last_known.find(name, self._scorer.made_by, self._now())
+        if not _is_acceptable(last_answer, options):
             raise busy_error(computing)
-        return wire.score_response(*self._without_ledger(name, standing))
+        return wire.score_response(*self._encode_last_answer(name, last_answer))
 
     def _read(self, name: str, options: ReadOptions) -> bytes:
         """Return the response of a seller that must be computed, by the first caller who asks.
@@ -247,31 +247,31 @@ class Book:
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
             options.reach()
-            if (remembered := self._remembered(name, wanted)) is not None:
+            if (remembered := self._find_remembered(name, wanted)) is not None:
                 return remembered
         with self.seats.seat() as held_seats:
             if held_seats:
-                return self._stale(name, options, held_seats)
+                return self._answer_as_stale(name, options, held_seats)
             if has_waited:
-                return self._computed(name, options)
+                return self._compute_response(name, options)
             with self._flights.turn(name) as is_first:
-                remembered = None if is_first else self._remembered(name, wanted)
-                return self._computed(name, options) if remembered is None else remembered
+                remembered = None if is_first else self._find_remembered(name, wanted)
+                return self._compute_response(name, options) if remembered is None else remembered
 
     def _begin_computation(self, options: ReadOptions) -> "Computation":
         clear_count, beat = self.table.clear_count, self.follower.heartbeat
         if beat is not None and self._is_fresh():
-            settled = beat.time
+            recorded_until = beat.time
         else:
             options.reach()
-            settled = self._ledger.clock.settled() or 0
+            recorded_until = self._ledger.clock.settled() or 0
         cut = options.cut()
         cut = replace(cut, observe_time=self._clamp_to_current_day(cut.observe_time))
         doubt = self._ledger.clock.doubt()
-        as_of = cut.known_time if doubt else max(settled, cut.known_time)
+        as_of = cut.known_time if doubt else max(recorded_until, cut.known_time)
         return Computation(clear_count, cut, min(as_of, cut.observe_time), doubt, options.max_staleness)
 
-    def _computed(self, name: str, options: ReadOptions) -> bytes:
+    def _compute_response(self, name: str, options: ReadOptions) -> bytes:
         marketplace, seller = parse_seller(name, "seller")
         computation = self._begin_computation(options)
         self.tally.add("miss")
@@ -280,23 +280,28 @@ class Book:
         return wire.score_response(*self._finish(name, outcome, stamp, computation, fields))
 
     def _finish(
-        self, name: str, outcome: SellerScore | SellertrustError, stamp: Stamp, started: "Computation", fields: bytes
+        self,
+        name: str,
+        outcome: SellerScore | SellertrustError,
+        stamp: Stamp,
+        computation: "Computation",
+        fields: bytes,
     ) -> tuple[bytes, bytes]:
         """Keep a computed answer; return it with its stamp and freshness.
 
         While the clock is in doubt the answer is stale, and a seller not found is unknown.
         """
-        if isinstance(outcome, SellertrustError) and not (started.doubt and isinstance(outcome, SellerNotFound)):
+        if isinstance(outcome, SellertrustError) and not (computation.doubt and isinstance(outcome, SellerNotFound)):
             raise outcome
-        standing = None
+        last_answer = None
         if not isinstance(outcome, SellertrustError):
-            body = self._keep(name, outcome, stamp, started)
-            if not started.doubt:
+            body = self._remember(name, outcome, stamp, computation)
+            if not computation.doubt:
                 return body, fields
-            age = max(started.doubt, started.cut.observe_time - started.as_of)
-            standing = Standing(body, stamp.made_by, started.cut, started.as_of, age)
-        require_young(standing, started.max_staleness, "the clock is in doubt")
-        return self._without_ledger(name, standing)
+            age = max(computation.doubt, computation.cut.observe_time - computation.as_of)
+            last_answer = LastAnswer(body, stamp.made_by, computation.cut, computation.as_of, age)
+        require_young(last_answer, computation.max_staleness, "the clock is in doubt")
+        return self._encode_last_answer(name, last_answer)
 
     def _read_batch(self, marketplace: str, sellers: Sequence[str], options: ReadOptions) -> Mapping[str, bytes]:
         wanted = options.sequence
@@ -309,7 +314,9 @@ class Book:
         if self._is_fresh() and (self.follower.has(needed) or self.follower.reach(needed, CATCH_UP_SECONDS)):
             clear_count, beat, mark = self.table.clear_count, self.follower.heartbeat, self.follower.watermark
             answers = (
-                None if mark is None or beat is None else self._batch_at(clear_count, beat, mark, marketplace, sellers)
+                None
+                if mark is None or beat is None
+                else self._answer_batch_at_mark(clear_count, beat, mark, marketplace, sellers)
             )
         if answers is None:
             with self.batch_seats.require(busy_error):
@@ -317,7 +324,7 @@ class Book:
                 answers, _ = self._compute_batch(marketplace, sellers, self._begin_computation(options))
         return answers
 
-    def _batch_at(
+    def _answer_batch_at_mark(
         self, clear_count: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
         made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
@@ -338,10 +345,10 @@ class Book:
         messages: dict[str, bytes] = {}
         if missing:
             with self.batch_seats.require(busy_error):
-                computed, others_by = self._compute_batch(
+                computed, computed_by = self._compute_batch(
                     marketplace, missing, Computation(clear_count, cut, beat.time)
                 )
-            if others_by != made_by:
+            if computed_by != made_by:
                 return None
             messages.update(computed)
         fields = encode_fresh(mark.sequence, mark.known_time, made_by, observe_time, beat.time)
@@ -369,7 +376,7 @@ class Book:
                 scores[seller] = wire.batch_result(result_message(name, error, message))
         return scores, stamp.made_by
 
-    def _keep(self, name: str, score: SellerScore, stamp: Stamp, computation: "Computation") -> bytes:
+    def _remember(self, name: str, score: SellerScore, stamp: Stamp, computation: "Computation") -> bytes:
         """Return an answer without its stamp, and keep it if allowed.
 
         It is kept only with a model, and only if all entries that it knows were recorded before the time of the answer.
@@ -383,11 +390,11 @@ class Book:
             self.table.store(name, answer, computation.clear_count)
         return body
 
-    def _reaches(self, wanted: int) -> bool:
+    def _has_reached(self, wanted: int) -> bool:
         return wanted == 0 or self.follower.has(wanted)
 
     def _require_reached(self, wanted: int) -> None:
-        if not self._reaches(wanted):
+        if not self._has_reached(wanted):
             mark = self.follower.watermark
             raise LedgerUnavailable(
                 f"the ledger's database does not answer, and what is remembered ends at {mark.sequence if mark else 0}; ask"
@@ -397,13 +404,13 @@ class Book:
     def _now(self) -> int:
         return self._clamp_to_current_day(self._ledger.clock.now() + 1)
 
-    def _without_ledger(self, name: str, standing: Standing | None) -> tuple[bytes, bytes]:
-        if standing is None:
+    def _encode_last_answer(self, name: str, last_answer: LastAnswer | None) -> tuple[bytes, bytes]:
+        if last_answer is None:
             self.tally.add("unknown")
             body = encode_unknown_score(name, self._scorer.unknown_badge)
             return body, wire.freshness_field(FreshnessState.UNKNOWN, None)
         self.tally.add("stale")
-        return standing.body, encode_stale(standing)
+        return last_answer.body, encode_stale(last_answer)
 
     def _recompute(self, name: str, cut: Cut) -> tuple[bytes, MadeBy] | None:
         marketplace, seller = parse_seller(name, "seller")
@@ -431,7 +438,7 @@ def _encode_computed(computation: Computation, stamp: Stamp) -> bytes:
     return encode_fresh(cut.sequence, cut.known_time, stamp.made_by, cut.observe_time, computation.as_of)
 
 
-def _is_taken(standing: Standing | None, options: ReadOptions) -> bool:
-    if standing is None or standing.cut.sequence < options.sequence:
+def _is_acceptable(last_answer: LastAnswer | None, options: ReadOptions) -> bool:
+    if last_answer is None or last_answer.cut.sequence < options.sequence:
         return False
-    return options.max_staleness is None or 0 < standing.age <= options.max_staleness
+    return options.max_staleness is None or 0 < last_answer.age <= options.max_staleness

@@ -31,15 +31,15 @@ def digest_code(source: str) -> str:
 
     Comments, docstrings, and the places of imported own modules are left out.
     """
-    tree = _WithoutPlaces().visit(ast.parse(source))
+    tree = _ImportPlaceRemover().visit(ast.parse(source))
     return sha256(ast.dump(tree).encode()).hexdigest()
 
 
-class _WithoutPlaces(ast.NodeTransformer):
+class _ImportPlaceRemover(ast.NodeTransformer):
     def visit_Module(self, node: ast.Module) -> ast.Module:
         self.generic_visit(node)
-        imports = [one for one in node.body if isinstance(one, ast.Import | ast.ImportFrom)]
-        statements = [one for one in node.body if not isinstance(one, ast.Import | ast.ImportFrom)]
+        imports = [statement for statement in node.body if isinstance(statement, ast.Import | ast.ImportFrom)]
+        statements = [statement for statement in node.body if not isinstance(statement, ast.Import | ast.ImportFrom)]
         node.body = [*sorted(imports, key=ast.dump), *statements]
         return node
 

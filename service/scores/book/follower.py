@@ -28,7 +28,7 @@ PAGE = 5_000
 
 PAGES_OF_GENERATIONS = 4
 
-FOR_ALL = frozenset({int(Kind.CLOCK)})
+KINDS_ABOUT_ALL = frozenset({int(Kind.CLOCK)})
 
 
 SILENT_SECONDS = 1.5
@@ -43,7 +43,7 @@ class Beat(NamedTuple):
     doubt: int = 0
 
 
-class Joining(NamedTuple):
+class CatchUp(NamedTuple):
     generation: Generation
     after: int
     last: int
@@ -80,7 +80,7 @@ class Follower:
         self._table = table
         self._generations = generations
         self._arrived: deque[Generation] = deque()
-        self._joining: deque[Joining] = deque()
+        self._catch_ups: deque[CatchUp] = deque()
         self._moved = moved
         self._lost = lost
         self._report = report
@@ -90,7 +90,7 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="book-follower", daemon=True)
         self.watermark: Watermark | None = None
         self.heartbeat: Beat | None = None
-        self._asked: int | None = None
+        self._asked_at: int | None = None
         self._is_refused = False
         self.failures = self.restarts = 0
         self.problem = ""
@@ -127,7 +127,7 @@ class Follower:
     @property
     def is_away(self) -> bool:
         """Return whether the database refused the last reading, or does not answer this one."""
-        asked_at = self._asked
+        asked_at = self._asked_at
         return self._is_refused or (asked_at is not None and steady_clock() - asked_at > SILENT_SECONDS * SECOND)
 
     def reach(self, sequence: int, seconds: float) -> bool:
@@ -143,15 +143,16 @@ class Follower:
 
     def look(self) -> None:
         """Read new entries and mark their sellers. Raises the ledger's errors."""
-        self._asked = began = steady_clock()
+        self._asked_at = began = steady_clock()
         try:
             settled = self._ledger.clock.settled()
-            self._look()
-            self.heartbeat = self._beat(began, settled)
+            self._read_ledger()
+            self.heartbeat = self._make_beat(began, settled)
         finally:
-            self._asked = None
+            self._asked_at = None
 
-    def _beat(self, began: int, settled: int | None) -> Beat:
+    def _make_beat(self, began: int, settled: int | None) -> Beat:
+        """Return the heartbeat of a look; while the clock is in doubt its time is that of the watermark."""
         before, mark, doubt = self.heartbeat, self.watermark, self._ledger.clock.doubt()
         time = mark.known_time if mark else 0
         if not doubt:
@@ -162,26 +163,27 @@ class Follower:
             self._report("the clock is in doubt, and no answer is fresh until it is right again: sellertrust doctor")
         return Beat(began, time, doubt)
 
-    def _look(self) -> None:
-        before, tip = self.watermark, self._ledger.clock.read_end()
-        if before is None:
-            self._restart(tip)
+    def _read_ledger(self) -> None:
+        earlier_mark, end = self.watermark, self._ledger.clock.read_end()
+        if earlier_mark is None:
+            self._restart(end)
         else:
-            if tip.sequence > before.sequence:
-                self._take(before.sequence, tip.sequence)
-            chain = self._ledger.seals.chain_at(before.sequence)  # read last: everything marked is of this ledger
-            if chain != before.chain:
+            if end.sequence > earlier_mark.sequence:
+                self._mark_entries(earlier_mark.sequence, end.sequence)
+            chain = self._ledger.seals.chain_at(earlier_mark.sequence)  # read last: everything marked is of this ledger
+            if chain != earlier_mark.chain:
                 self.restarts += 1
                 self._report(
-                    f"the ledger ends at {tip.sequence}, and has lost or changed entry {before.sequence}, which was read"
+                    f"the ledger ends at {end.sequence}, and has lost or changed entry {earlier_mark.sequence}, which was"
+                    " read"
                 )
                 self.watermark = self.heartbeat = None
                 self._forget(UNKNOWN)
-                tip = self._ledger.clock.read_end()
-                self._restart(tip)
-                self._lost(tip.sequence)
-            elif tip.sequence > before.sequence:
-                self._move(tip)
+                end = self._ledger.clock.read_end()
+                self._restart(end)
+                self._lost(end.sequence)
+            elif end.sequence > earlier_mark.sequence:
+                self._move_watermark(end)
         if self.watermark is not None:
             self._join_generations(self.watermark)
 
@@ -195,52 +197,52 @@ class Follower:
                 generation.is_foreign = True
                 continue
             self._generations.add(generation)
-            self._joining.append(Joining(generation, generation.head.sequence, mark.sequence))
+            self._catch_ups.append(CatchUp(generation, generation.head.sequence, mark.sequence))
         for _ in range(PAGES_OF_GENERATIONS):
-            if not self._joining:
+            if not self._catch_ups:
                 return
-            generation, after, last = self._joining[0]
-            page = self._page(after, last) if after < last else []
+            generation, after, last = self._catch_ups[0]
+            page = self._read_page(after, last) if after < last else []
             mark_epochs(self._table, page)
             for name, sequence in find_last_sequences(page):
                 generation.end_answer_if_any(name, sequence)
-            self._joining[0] = Joining(generation, page[-1].sequence if page else last, last)
-            if self._joining[0].after >= last:
+            self._catch_ups[0] = CatchUp(generation, page[-1].sequence if page else last, last)
+            if self._catch_ups[0].after >= last:
                 generation.is_complete = True
-                self._joining.popleft()
-        if self._joining:
+                self._catch_ups.popleft()
+        if self._catch_ups:
             self.wake()
 
-    def _take(self, after: int, last: int) -> None:
+    def _mark_entries(self, after: int, last: int) -> None:
         while after < last:
-            page = self._page(after, last)
+            page = self._read_page(after, last)
             mark_changes(self._table, self._generations, page)
             after = page[-1].sequence
 
-    def _page(self, after: int, last: int) -> Sequence[LedgerChange]:
+    def _read_page(self, after: int, last: int) -> Sequence[LedgerChange]:
         page = self._ledger.changes.list(after, last, PAGE)
-        self._asked = steady_clock()
+        self._asked_at = steady_clock()
         if not page:
             raise RuntimeError(f"the ledger ends at {last}, and nothing after {after} is read")
         return page
 
-    def _restart(self, tip: LedgerEnd) -> None:
-        self._forget(tip.sequence)
-        self._move(tip)
+    def _restart(self, end: LedgerEnd) -> None:
+        self._forget(end.sequence)
+        self._move_watermark(end)
 
     def _forget(self, floor: int) -> None:
-        self._joining.clear()
+        self._catch_ups.clear()
         self._generations.clear()
         self._table.clear(floor)
 
-    def _move(self, tip: LedgerEnd) -> None:
-        chain = self._ledger.seals.chain_at(tip.sequence)
+    def _move_watermark(self, end: LedgerEnd) -> None:
+        chain = self._ledger.seals.chain_at(end.sequence)
         if chain is None:
-            raise RuntimeError(f"no seal ends at {tip.sequence}, where the ledger ended")
+            raise RuntimeError(f"no seal ends at {end.sequence}, where the ledger ended")
         with self._changed:
-            self.watermark = Watermark(tip.sequence, tip.record_time, chain)
+            self.watermark = Watermark(end.sequence, end.record_time, chain)
             self._changed.notify_all()
-        self._moved(tip.sequence)
+        self._moved(end.sequence)
 
     def _run(self) -> None:
         while not self._is_ending:
@@ -273,7 +275,7 @@ def mark_changes(table: AnswerTable, generations: Generations, changes: Sequence
 def mark_epochs(table: AnswerTable, changes: Sequence[LedgerChange]) -> None:
     """End all remembered answers at changes that concern all sellers: corrections of the clock."""
     for change in changes:
-        if change.kind in FOR_ALL:
+        if change.kind in KINDS_ABOUT_ALL:
             table.start_epoch(change.sequence)
 
 

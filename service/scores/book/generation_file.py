@@ -34,8 +34,8 @@ SUFFIX = ".generation"
 ENTRY_BYTES, KEY_BYTES, SIZE_BYTES = 16, 8, 3
 READ_BYTES = 1 << 20
 _RECORD = struct.Struct(">IHq")
-_PLACES = struct.Struct(">QQ")
-_FOOTER_BYTES = _PLACES.size + sha256().digest_size
+_FOOTER = struct.Struct(">QQ")
+_FOOTER_BYTES = _FOOTER.size + sha256().digest_size
 
 
 class GenerationDamaged(Exception):
@@ -86,13 +86,13 @@ def day_of(name: str) -> int | None:
         return None
 
 
-class FoundAnswer(NamedTuple):
+class StoredAnswer(NamedTuple):
     place: int
     until: int
     body: bytes
 
 
-def _key(label: bytes) -> bytes:
+def _hash_name(label: bytes) -> bytes:
     return blake2b(label, digest_size=KEY_BYTES).digest()
 
 
@@ -117,9 +117,9 @@ class GenerationWriter:
         self._keys = bytearray()
         self._sizes = array("Q")
         self._hash = sha256()
+        self._file = open(self._partial, "wb", opener=owner_only_opener)  # noqa: SIM115
 
     def __enter__(self) -> Self:
-        self._file = open(self._partial, "wb", opener=owner_only_opener)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._write(MAGIC)
         return self
@@ -135,7 +135,7 @@ class GenerationWriter:
             label = name.encode()
             content = _RECORD.pack(0, len(label), until)[4:] + label + body
             data += zlib.crc32(content).to_bytes(4, "big") + content
-            self._keys += _key(label)
+            self._keys += _hash_name(label)
             self._sizes.append(len(content) + 4)
         self._write(data)
 
@@ -152,7 +152,7 @@ class GenerationWriter:
         self._write(entries.tobytes())
         header_start = self._file.tell()
         self._write(canonical_json({**self._head._asdict(), "sellers": len(keys)}))
-        self._write(_PLACES.pack(index_start, header_start))
+        self._write(_FOOTER.pack(index_start, header_start))
         self._file.write(self._hash.digest())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -179,7 +179,7 @@ class GenerationFile:
         if self._size < len(MAGIC) + _FOOTER_BYTES or self._read(0, len(MAGIC)) != MAGIC:
             raise GenerationDamaged("it does not begin as a generation of this release does")
         footer = self._size - _FOOTER_BYTES
-        index_start, header_start = _PLACES.unpack_from(self._read(footer, _FOOTER_BYTES))
+        index_start, header_start = _FOOTER.unpack_from(self._read(footer, _FOOTER_BYTES))
         if not len(MAGIC) <= index_start <= header_start <= footer:
             raise GenerationDamaged("its end does not say where its index is")
         self.head, self.sellers = _parse_head(self._read(header_start, footer - header_start))
@@ -199,20 +199,20 @@ class GenerationFile:
         if self._read(end, digest.digest_size) != digest.digest():
             raise GenerationDamaged("its bytes are not those of its checksum")
 
-    def find(self, name: str) -> FoundAnswer | None:
+    def find(self, name: str) -> StoredAnswer | None:
         """Return a seller's answer by resource name, or None. Raises GenerationDamaged."""
-        for place in self.places(name):
-            other, answer = self.record(place)
+        for place in self.find_places(name):
+            other, answer = self.read_record(place)
             if other == name:
                 return answer
         return None
 
-    def places(self, name: str) -> range:
+    def find_places(self, name: str) -> range:
         """Return the index places that may be the seller's; several if keys collide."""
-        key = np.uint64(int.from_bytes(_key(name.encode()), "big"))
+        key = np.uint64(int.from_bytes(_hash_name(name.encode()), "big"))
         return range(int(self._keys.searchsorted(key)), int(self._keys.searchsorted(key, "right")))
 
-    def record(self, place: int) -> tuple[str, FoundAnswer]:
+    def read_record(self, place: int) -> tuple[str, StoredAnswer]:
         """Return (resource name, answer) at an index place. Raises GenerationDamaged."""
         offset, size = divmod(int(self._records[place]), 1 << 8 * SIZE_BYTES)
         data = self._read(offset, size)
@@ -220,7 +220,7 @@ class GenerationFile:
             raise GenerationDamaged(f"the record at {offset} is not that of its checksum")
         _, length, until = _RECORD.unpack_from(data)
         end = _RECORD.size + length
-        return data[_RECORD.size : end].decode(), FoundAnswer(place, until, data[end:])
+        return data[_RECORD.size : end].decode(), StoredAnswer(place, until, data[end:])
 
     def _read(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from scoring.base.time import DAY
 from scoring.scores.answer import MadeBy
-from service.scores.book.generation_file import FoundAnswer, GenerationDamaged, GenerationFile
+from service.scores.book.generation_file import GenerationDamaged, GenerationFile, StoredAnswer
 from service.scores.book.table import UNKNOWN, AnswerTable, RememberedAnswer
 
 
@@ -32,16 +32,16 @@ class Generation:
         if sequence <= self.head.sequence or self.problem:
             return
         try:
-            for place in self.file.places(name):
+            for place in self.file.find_places(name):
                 self._ended[place] = 1
         except (GenerationDamaged, OSError) as error:
             self.problem = str(error)
 
-    def is_exact(self, answer: FoundAnswer) -> bool:
+    def is_exact(self, answer: StoredAnswer) -> bool:
         """Return whether no entry ended an answer; False until all marks are there."""
         return self.is_complete and not self._ended[answer.place] and not self.problem
 
-    def find(self, name: str) -> FoundAnswer | None:
+    def find(self, name: str) -> StoredAnswer | None:
         """Return a seller's answer by resource name, also an ended one, unless it is absent or a read ever failed."""
         if self.problem:
             return None
@@ -51,11 +51,11 @@ class Generation:
             self.problem = str(error)
             return None
 
-    def make_answer(self, in_file: FoundAnswer) -> RememberedAnswer:
+    def make_answer(self, stored: StoredAnswer) -> RememberedAnswer:
         """Return the file's answer as the table keeps answers."""
         head = self.head
         answer = RememberedAnswer(
-            in_file.body, self.made_by, head.sequence, head.known_time, head.observe_time, in_file.until
+            stored.body, self.made_by, head.sequence, head.known_time, head.observe_time, stored.until
         )
         answer.as_of = min(head.made_time, head.observe_time)
         return answer
@@ -79,8 +79,8 @@ class Generations:
         """Put the latest sequence of one day, model and policy first."""
         generation.is_joined = True
         with self._lock:
-            every = (*self._all, generation)
-            self._all = tuple(sorted(every, key=lambda one: (one.head.day, one.head.sequence), reverse=True))
+            generations = (*self._all, generation)
+            self._all = tuple(sorted(generations, key=lambda item: (item.head.day, item.head.sequence), reverse=True))
 
     def drop(self, generation: Generation) -> None:
         with self._lock:
@@ -115,11 +115,11 @@ class Generations:
         `day` is in days since 1970; None: any. Another model may still wait for its promotion.
         """
         for generation in self._all:
-            is_meant = generation.made_by == made_by and generation.head.observe_time <= now
-            is_meant = is_meant and day in {None, generation.head.day}
-            found = generation.find(name) if is_meant else None
-            if found is not None:
-                answer = generation.make_answer(found)
-                answer.last = 0 if generation.is_exact(found) else UNKNOWN
+            is_wanted = generation.made_by == made_by and generation.head.observe_time <= now
+            is_wanted = is_wanted and day in {None, generation.head.day}
+            stored = generation.find(name) if is_wanted else None
+            if stored is not None:
+                answer = generation.make_answer(stored)
+                answer.last = 0 if generation.is_exact(stored) else UNKNOWN
                 return answer
         return None

@@ -27,7 +27,7 @@ MAX_OPEN = 8
 DAMAGED = ".damaged"
 
 
-class Identity(NamedTuple):
+class FileIdentity(NamedTuple):
     name: str
     inode: int
     changed: int
@@ -49,8 +49,8 @@ class Keeper:
         self._join = join
         self._now = now
         self._report = report
-        self._open: dict[Identity, Generation] = {}
-        self._passed_over: dict[Identity, float] = {}
+        self._open: dict[FileIdentity, Generation] = {}
+        self._passed_over: dict[FileIdentity, float] = {}
         """Until when (`monotonic`) an unusable file is left alone."""
         # Now: another release may have replaced this code when a file comes.
         self._code = (core_digest(), contract_digest())
@@ -80,7 +80,7 @@ class Keeper:
             if identity not in self._open and identity not in self._passed_over and len(self._open) < MAX_OPEN:
                 self._open_generation(identity)
 
-    def _list_files(self) -> Iterator[Identity]:
+    def _list_files(self) -> Iterator[FileIdentity]:
         """Yield those from the last day before today to tomorrow; none in a folder that others may change."""
         if not self._folder.exists():
             return
@@ -97,27 +97,27 @@ class Keeper:
         for day, name in sorted(dated, reverse=True):
             if last_before <= day <= today + 1:
                 with suppress(FileNotFoundError):
-                    state = (self._folder / name).lstat()
-                    yield Identity(name, state.st_ino, state.st_mtime_ns)
+                    status = (self._folder / name).lstat()
+                    yield FileIdentity(name, status.st_ino, status.st_mtime_ns)
 
-    def _drop_unused(self, identities: list[Identity]) -> None:
-        named = {identity.name: identity for identity in identities}
+    def _drop_unused(self, identities: list[FileIdentity]) -> None:
+        identity_by_name = {identity.name: identity for identity in identities}
         for identity, generation in list(self._open.items()):
             if generation.problem:
                 self._set_aside(identity, generation.problem)
             elif generation.is_foreign:
                 self._pass_over(identity, "it is of another ledger")
             elif not generation.is_joined or generation in self._generations:
-                successor = named.get(identity.name)
+                successor = identity_by_name.get(identity.name)
                 if successor == identity or (successor is not None and not self._is_ready(successor)):
                     continue
             del self._open[identity]
             self._generations.drop(generation)
 
-    def _is_ready(self, identity: Identity) -> bool:
+    def _is_ready(self, identity: FileIdentity) -> bool:
         return identity in self._open and self._open[identity].is_complete
 
-    def _open_generation(self, identity: Identity) -> None:
+    def _open_generation(self, identity: FileIdentity) -> None:
         path = self._folder / identity.name
         try:
             file = GenerationFile(path)
@@ -135,14 +135,15 @@ class Keeper:
             generation = self._open[identity] = Generation(file)
             self._join(generation)
 
-    def _pass_over(self, identity: Identity, why: str) -> None:
+    def _pass_over(self, identity: FileIdentity, why: str) -> None:
+        """Leave a file alone for RETRY_SECONDS, and report each problem once."""
         problem = f"generation {identity.name} is not used: {why}"
         if problem not in self._reported:
             self._reported.add(problem)
             self._report(problem)
         self._passed_over[identity] = monotonic() + RETRY_SECONDS
 
-    def _set_aside(self, identity: Identity, problem: str) -> None:
+    def _set_aside(self, identity: FileIdentity, problem: str) -> None:
         self.damaged += 1
         self._report(f"generation {identity.name} is damaged and set aside: {problem}")
         path = self._folder / identity.name

@@ -35,16 +35,19 @@ def varint(number: int) -> bytes:
 _SHORT = tuple(bytes((number,)) for number in range(1 << 7))
 
 
-def _tag(message: type[Message], field: str, wire_type: int = 2) -> bytes:
+def _encode_tag(message: type[Message], field: str, wire_type: int = 2) -> bytes:
     return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
 
 
 _RESULT = pb.BatchGetTrustScoresResponse.Result
-_STAMP, _OBSERVE_TIME = _tag(pb.TrustScore, "stamp"), _tag(pb.Stamp, "observe_time")
-_SECONDS, _NANOS = _tag(Timestamp, "seconds", 0), _tag(Timestamp, "nanos", 0)
-_FRESHNESS = _tag(pb.TrustScore, "freshness")
-_SCORE, _RESULTS = _tag(pb.GetTrustScoreResponse, "trust_score"), _tag(pb.BatchGetTrustScoresResponse, "results")
-_RESULT_SELLER, _RESULT_SCORE = _tag(_RESULT, "seller"), _tag(_RESULT, "trust_score")
+_STAMP, _OBSERVE_TIME = _encode_tag(pb.TrustScore, "stamp"), _encode_tag(pb.Stamp, "observe_time")
+_SECONDS, _NANOS = _encode_tag(Timestamp, "seconds", 0), _encode_tag(Timestamp, "nanos", 0)
+_FRESHNESS = _encode_tag(pb.TrustScore, "freshness")
+_SCORE, _RESULTS = (
+    _encode_tag(pb.GetTrustScoreResponse, "trust_score"),
+    _encode_tag(pb.BatchGetTrustScoresResponse, "results"),
+)
+_RESULT_SELLER, _RESULT_SCORE = _encode_tag(_RESULT, "seller"), _encode_tag(_RESULT, "trust_score")
 
 
 def encode_stamp_without_time(stamp: Stamp) -> bytes:
@@ -54,10 +57,10 @@ def encode_stamp_without_time(stamp: Stamp) -> bytes:
     return message.SerializeToString()
 
 
-def stamp_field(rest: bytes, observe_time: int) -> bytes:
-    """Serialize a TrustScore's stamp field: its observe time (microseconds), then `rest`."""
+def stamp_field(stamp_without_time: bytes, observe_time: int) -> bytes:
+    """Serialize a TrustScore's stamp field: its observe time (microseconds), then `stamp_without_time`."""
     time = _time_field(observe_time)
-    return b"".join((_STAMP, varint(len(time) + len(rest)), time, rest))
+    return b"".join((_STAMP, varint(len(time) + len(stamp_without_time)), time, stamp_without_time))
 
 
 def _time_field(time: int) -> bytes:
@@ -75,18 +78,28 @@ def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | No
     return b"".join((_FRESHNESS, varint(len(data)), data))
 
 
-def score_response(body: bytes, rest: bytes) -> bytes:
-    """Serialize a response; `body`: the TrustScore, `rest`: its stamp and freshness."""
-    return b"".join((_SCORE, varint(len(body) + len(rest)), body, rest))
+def score_response(body: bytes, stamp_and_freshness: bytes) -> bytes:
+    """Serialize a response; `body`: the TrustScore, `stamp_and_freshness`: its stamp and freshness."""
+    return b"".join((_SCORE, varint(len(body) + len(stamp_and_freshness)), body, stamp_and_freshness))
 
 
-def batch_score(name: str, body: bytes, rest: bytes) -> bytes:
-    """Serialize one seller's result of a batch; `body`: the TrustScore, `rest`: its stamp and freshness."""
+def batch_score(name: str, body: bytes, stamp_and_freshness: bytes) -> bytes:
+    """Serialize one seller's result of a batch; `body`: the TrustScore, `stamp_and_freshness`: its stamp and freshness."""
     seller = name.encode()
-    score = varint(len(body) + len(rest))
-    size = len(seller) + len(score) + len(body) + len(rest) + 2 + len(varint(len(seller)))
+    score = varint(len(body) + len(stamp_and_freshness))
+    size = len(seller) + len(score) + len(body) + len(stamp_and_freshness) + 2 + len(varint(len(seller)))
     return b"".join(
-        (_RESULTS, varint(size), _RESULT_SELLER, varint(len(seller)), seller, _RESULT_SCORE, score, body, rest)
+        (
+            _RESULTS,
+            varint(size),
+            _RESULT_SELLER,
+            varint(len(seller)),
+            seller,
+            _RESULT_SCORE,
+            score,
+            body,
+            stamp_and_freshness,
+        )
     )
 
 

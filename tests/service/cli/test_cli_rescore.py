@@ -7,7 +7,7 @@ from scoring.entries.entry import Entry
 from service.ledger.store import Ledger
 from service.policy.policy_file import read_policy
 from service.registry.registry import Registry
-from service.scores.book.generation_file import FoundAnswer, GenerationFile, GenerationWriter
+from service.scores.book.generation_file import GenerationFile, GenerationWriter, StoredAnswer
 from tests.helpers.builders import exposure, identity
 from tests.helpers.generations import opened_file, records
 from tests.helpers.models import publish
@@ -84,7 +84,7 @@ def test_any_engine_may_run_the_lines_of_a_plan(shell: Shell, tmp_path: Path) ->
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "scale" / "runs").rglob("*.parquet")} == parts
 
 
-def answer_of(record: tuple[str, FoundAnswer]) -> tuple[str, bytes]:
+def answer_of(record: tuple[str, StoredAnswer]) -> tuple[str, bytes]:
     return record[0], record[1].body
 
 

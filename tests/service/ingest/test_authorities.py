@@ -16,7 +16,7 @@ from scoring.entries.kinds.conduct import ViolationReported
 from scoring.entries.kinds.decisions import EntryCorrected
 from service.ingest import file_import as importing
 from service.ingest.file_import import ImportReport
-from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.mapping.rules import ForeignMapping, compile_mapping
 from service.ingest.unmatched_queue import import_and_queue, import_matched, read_queue
 from service.ledger.records import ViolationView
 from service.ledger.store import Ledger
@@ -44,7 +44,9 @@ def known(seller: str, level: IdentityLevel = IdentityLevel.BUSINESS, entry_id: 
 
 def mapping(*rules: Mapping[str, Any]) -> ForeignMapping:
     entries = list(rules) or [SEIZURE, REVOCATION]
-    return mapping_of({"marketplace": MARKET, "match": MATCH, "files": [{"path": "customs.csv", "entries": entries}]})
+    return compile_mapping(
+        {"marketplace": MARKET, "match": MATCH, "files": [{"path": "customs.csv", "entries": entries}]}
+    )
 
 
 def imported(ledger: Ledger, folder: Path, *rows: str) -> ImportReport:
@@ -275,7 +277,7 @@ def test_a_match_that_cannot_work_is_refused(change: dict[str, Any], message: st
         rule = {name: rule[name] for name in ("kind", "entry_id", "seller", "day", "settled_orders")}
     data = {"marketplace": MARKET, "match": change.get("match", MATCH), "files": [{"path": "f", "entries": [rule]}]}
     with pytest.raises(ConfigurationWrong, match=message):
-        mapping_of({name: value for name, value in data.items() if value is not None})
+        compile_mapping({name: value for name, value in data.items() if value is not None})
 
 
 def test_a_matched_row_that_is_no_entry_waits_on(ledger: Ledger, tmp_path: Path) -> None:
@@ -295,7 +297,7 @@ def test_an_interrupted_import_queues_every_row(ledger: Ledger, tmp_path: Path, 
     (tmp_path / "other.csv").write_text("id\n1\n2\n3\n")
     other = {"kind": "identity", "entry_id": "o-{id}", "seller": "s-1", "occur_time": "2026-01-01", "level": "basic"}
     files = [{"path": "customs.csv", "entries": [SEIZURE]}, {"path": "other.csv", "entries": [other]}]
-    both = mapping_of({"marketplace": MARKET, "match": MATCH, "files": files})
+    both = compile_mapping({"marketplace": MARKET, "match": MATCH, "files": files})
     interrupted = True
 
     def progress(step: str, done: int, total: int) -> None:
@@ -318,7 +320,9 @@ def test_a_file_cannot_name_its_sellers_itself(ledger: Ledger, tmp_path: Path, n
     row = {"record": "seizure", "no": "1", "licence": "NOBODY", "shop": "", "final": "true", name: "s-1"}
     table, file = pl.DataFrame([row]), tmp_path / f"customs.{kind}"
     table.write_csv(file) if kind == "csv" else table.write_parquet(file)
-    rules = mapping_of({"marketplace": MARKET, "match": MATCH, "files": [{"path": file.name, "entries": [SEIZURE]}]})
+    rules = compile_mapping(
+        {"marketplace": MARKET, "match": MATCH, "files": [{"path": file.name, "entries": [SEIZURE]}]}
+    )
     report = import_and_queue(ledger, rules, tmp_path, tmp_path / "q.unmatched.csv", lambda *_: None)
     [(_, line, reason)] = report.rejects
     assert (report.appended, report.unmatched, line) == (0, [], 1)

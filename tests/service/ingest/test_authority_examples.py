@@ -8,7 +8,7 @@ import pytest
 from scoring.base.enums import Status
 from scoring.base.errors import ConfigurationWrong, InvalidInput
 from service.ingest.file_import import ImportReport
-from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.mapping.rules import ForeignMapping, compile_mapping
 from service.ingest.outcomes import write_outcomes
 from service.ingest.unmatched_queue import import_and_queue
 from service.ledger.records import ViolationView
@@ -22,7 +22,7 @@ def violations(ledger: Ledger) -> dict[str, ViolationView]:
 
 
 def compiled(name: str) -> ForeignMapping:
-    return mapping_of(tomllib.loads((EXAMPLES / f"{name}.mapping.toml").read_text()))
+    return compile_mapping(tomllib.loads((EXAMPLES / f"{name}.mapping.toml").read_text()))
 
 
 def example(ledger: Ledger, folder: Path, name: str, data: Path = EXAMPLES) -> ImportReport:
@@ -98,9 +98,9 @@ def test_outcomes_of_two_months_are_two_files(ledger: Ledger, tmp_path: Path) ->
     lines = (EXAMPLES / "customs.csv").read_text().splitlines()
     for path in paths:
         (tmp_path / path).write_text("\n".join([*lines, "one cell"]))
-    mapping = mapping_of(whole | {"files": [stated | {"path": path} for path in paths]})
+    mapping = compile_mapping(whole | {"files": [stated | {"path": path} for path in paths]})
     written = write_outcomes(ledger, mapping, tmp_path, tmp_path)
     assert [file.name for file in written] == ["seizures.2026-01.outcomes.csv", "seizures.2026-02.outcomes.csv"]
     assert len({file.read_text() for file in written}) == 1
     with pytest.raises(ConfigurationWrong, match="two files of the mapping"):
-        write_outcomes(ledger, mapping_of(whole | {"files": [stated, stated]}), EXAMPLES, tmp_path)
+        write_outcomes(ledger, compile_mapping(whole | {"files": [stated, stated]}), EXAMPLES, tmp_path)

@@ -10,7 +10,7 @@ from scoring.base.enums import Status
 from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import DAY
 from service.ingest.file_import import ImportReport, import_files, write_rejects
-from service.ingest.mapping.rules import ForeignMapping, mapping_of
+from service.ingest.mapping.rules import ForeignMapping, compile_mapping
 from service.ingest.partial_append import PartialAppend
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, ago, violation
@@ -49,7 +49,7 @@ GOOD = ["v-1,s,2026-01-01,high", "v-2,t,2026-01-02,low"]
 
 
 def mapping(*files: dict[str, Any]) -> ForeignMapping:
-    return mapping_of({"marketplace": MARKET, "files": list(files)})
+    return compile_mapping({"marketplace": MARKET, "files": list(files)})
 
 
 def imported(ledger: Ledger, folder: Path, *files: dict[str, Any]) -> ImportReport:

@@ -8,7 +8,7 @@ from tests.helpers.curve_rows import CHOSEN, rows_of
 from tests.helpers.training_ledgers import restated
 from training.fitting import slope as slopes
 from training.fitting.curves import Curves
-from training.fitting.fit import Raw, fit_curves, log_exposure, offset
+from training.fitting.fit import RawScorer, exposure_offset, fit_curves, log_exposure
 from training.fitting.slope import ASSUMED, ESTIMATED, MATERIAL, STATED, Slope, estimate, slope_beside_score
 from training.observation.snapshots import Snapshot
 from training.study.definition import Study
@@ -33,7 +33,7 @@ def sold(slope: float, n: int = 3000, *, seed: int = 10) -> Snapshot:
     return replace(rows_of(n), x=x, bad=bad, window_orders=orders, orders=before)
 
 
-def fit(_: int, part: Snapshot, near: Study) -> Raw:
+def fit(_: int, part: Snapshot, near: Study) -> RawScorer:
     return fit_curves(part, near).raw_scores
 
 
@@ -100,6 +100,6 @@ def test_a_small_difference_is_no_finding_however_sure(study: Study) -> None:
 
 def test_the_offset_of_a_row_is_its_exposure_times_the_slope(study: Study) -> None:
     rows = replace(rows_of(1), window_orders=np.array([500.0]))
-    assert offset(rows, restated(study, exposure={"slope": None})) == pytest.approx([-0.693147], abs=1e-6)
-    assert offset(rows, restated(study, exposure={"slope": 1.0})) == pytest.approx([-0.693147], abs=1e-6)
-    assert offset(rows, restated(study, exposure={"slope": 0.5})) == pytest.approx([-0.346574], abs=1e-6)
+    assert exposure_offset(rows, restated(study, exposure={"slope": None})) == pytest.approx([-0.693147], abs=1e-6)
+    assert exposure_offset(rows, restated(study, exposure={"slope": 1.0})) == pytest.approx([-0.693147], abs=1e-6)
+    assert exposure_offset(rows, restated(study, exposure={"slope": 0.5})) == pytest.approx([-0.346574], abs=1e-6)

@@ -13,7 +13,7 @@ from scoring.model.artifact import Artifact, load
 from tests.helpers.training_ledgers import exported, market_ledger, restated
 from tests.helpers.worlds import policy
 from training.evaluation.arrays import sigmoid
-from training.fitting.fit import offset
+from training.fitting.fit import exposure_offset
 from training.monitoring.monitor import FEW_BAD, find_ratio, mature_days, monitor
 from training.monitoring.outcomes import read_lineage, slope_of
 from training.monitoring.results import CHECKS, MonitorReport
@@ -88,7 +88,7 @@ def test_matured_calibration_is_observed_over_expected(world: World, study: Stud
     scale, lift = world.model.scale, read_lineage(world.model)["calibration_lift"]
     sloped = study.with_exposure_slope(slope_of(world.model))
     expected = sum(
-        r.weight @ sigmoid(scale.log_odds(world.model.raw_score(r.x)) - lift + offset(r, sloped)) for r in rows
+        r.weight @ sigmoid(scale.log_odds(world.model.raw_score(r.x)) - lift + exposure_offset(r, sloped)) for r in rows
     )
     assert found.rows == sum(len(r.bad) for r in rows)
     assert found.bad == sum(r.bad.sum() for r in rows)

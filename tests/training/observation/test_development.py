@@ -15,7 +15,7 @@ from scoring.entries.kinds.decisions import MeasureChanged
 from tests.helpers.builders import status, violation
 from tests.helpers.label_cases import OBSERVE, breach
 from tests.helpers.training_ledgers import restated, table_of
-from training.observation.delay import decision_delay, find_finished
+from training.observation.delay import decision_delay, find_time_of_share
 from training.observation.development import MONTH_DAYS, development, lift
 from training.observation.export import LedgerTable
 from training.observation.labels import Outcome, Windows, final_facts, label
@@ -219,10 +219,10 @@ def delay_cases(
 
 def test_kaplan_and_meiers_estimate_by_hand() -> None:
     time, is_over = np.array([1.0, 2, 2, 3]), np.array([True, True, False, True])
-    found = [find_finished(time, is_over, share) for share in (0.25, 0.3, 0.5, 0.51, 0.95)]
+    found = [find_time_of_share(time, is_over, share) for share in (0.25, 0.3, 0.5, 0.51, 0.95)]
     assert found == [1.0, 2.0, 2.0, 3.0, 3.0]
-    assert find_finished(np.array([1.0, 2]), np.zeros(2, dtype=bool), 0.5) is None
-    assert find_finished(np.empty(0), np.zeros(0, dtype=bool), 0.5) is None
+    assert find_time_of_share(np.array([1.0, 2]), np.zeros(2, dtype=bool), 0.5) is None
+    assert find_time_of_share(np.empty(0), np.zeros(0, dtype=bool), 0.5) is None
 
 
 @pytest.mark.long

@@ -82,7 +82,7 @@ def test_each_inspection_is_seen_as_a_point_of_its_day_is_seen(table: LedgerTabl
         for field in fields(seen):
             assert np.array_equal(getattr(at, field.name), getattr(same, field.name)), (field.name, day)
 
-    limit(events, AT_ONCE=5_000)
+    limit(events, PART_ENTRIES=5_000)
     again = observe_known_outcomes(table, study, span(study))
     for field in fields(seen):
         assert np.array_equal(getattr(seen, field.name), getattr(again, field.name)), field.name

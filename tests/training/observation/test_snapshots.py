@@ -34,7 +34,7 @@ def test_sellers_observed_in_parts_give_the_same_rows(
     point = study.find_points(table.end_day)[0][0]
     whole = observe(table, study, point)
     assert len(whole.rows.bad) > 100
-    limit(snapshots, AT_ONCE=most)
+    limit(snapshots, PART_ENTRIES=most)
     found = observe(table, study, point)
     assert found.exclusions == whole.exclusions
     assert_same(found.rows, whole.rows)

@@ -17,7 +17,7 @@ from training.gates.evidence import GateEvidence, Measurements
 from training.monitoring.outcomes import adapt_study_to_model, slope_of, study_of_model
 from training.observation.export import SCHEMA, LedgerTable, read_export, write_export
 from training.observation.snapshots import observe_known_outcomes
-from training.pipeline.comparing import _find_inputs, compare
+from training.pipeline.comparing import _compute_inputs_of_study, compare
 from training.pipeline.fitting import calibrate_fit, fit
 from training.pipeline.job import Job, TrainedModel
 from training.pipeline.observing import observe
@@ -143,7 +143,10 @@ def test_a_span_whose_events_are_of_nobody_eligible_has_no_rows(tmp_path: Path) 
     span = replace(study.point_at(day), last_day=day + 5)
     observed = observe_known_outcomes(table, study, span)
     assert len(observed.bad) == 0
-    assert _find_inputs(observed, Job(table, study, POLICY), [span], study).shape == (0, len(study.features))
+    assert _compute_inputs_of_study(observed, Job(table, study, POLICY), [span], study).shape == (
+        0,
+        len(study.features),
+    )
 
 
 @pytest.mark.parametrize(("stated", "slope"), [(0.0, 0.0), (0.5, 0.5), (None, 1.0)])

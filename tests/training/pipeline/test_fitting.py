@@ -9,7 +9,7 @@ from scoring.model.artifact import load
 from scoring.model.scale import POINTS_PER_LOGIT
 from tests.helpers.training_ledgers import POLICY, STUDIES, exported, market_ledger, restated
 from training.fitting.crossfit import FOLDS
-from training.fitting.fit import fit_curves, offset
+from training.fitting.fit import exposure_offset, fit_curves
 from training.fitting.folds import assign_folds
 from training.fitting.logistic import calibrate
 from training.observation.snapshots import Snapshot, join_snapshots
@@ -74,7 +74,7 @@ def test_what_a_model_learnt_of_its_own_is_not_true_of_others(job: Job, observed
 def test_weighted_rows_are_predicted_as_often_bad_as_they_are(job: Job, observed: Observations) -> None:
     weighted = changed(observed, weight=lambda part: np.where(part.bad > 0, 3.0, 1.0))
     latest, found = weighted.latest, calibrated(job, weighted)
-    p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + offset(latest, job.study))))
+    p = 1 / (1 + np.exp(-(found.scale.log_odds(found.page.raw_score(latest.x)) + exposure_offset(latest, job.study))))
     assert latest.weight @ latest.bad / (latest.weight @ p) == pytest.approx(1, abs=0.1)
 
 
@@ -85,7 +85,7 @@ def test_a_level_that_is_fitted_anew_counts_rows_by_their_weight(job: Job, obser
     weighted = replace(observed, test=test)
     latest, again = test, replace(job, champion=champion, recalibrate=True)
     scale = calibrated(again, weighted).scale
-    logit = scale.log_odds(champion.raw_score(latest.x)) + offset(latest, job.study)
+    logit = scale.log_odds(champion.raw_score(latest.x)) + exposure_offset(latest, job.study)
     assert latest.weight @ latest.bad / (latest.weight @ (1 / (1 + np.exp(-logit)))) == pytest.approx(1, abs=0.01)
 
 

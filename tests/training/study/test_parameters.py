@@ -9,14 +9,14 @@ from scoring.base.errors import ConfigurationWrong
 from tests.helpers.training_ledgers import STUDIES, restated
 from training.fitting.fit import fit_curves
 from training.observation.snapshots import Snapshot
-from training.study.loading import BREAKING, DEFAULTED, OURS, load_study
+from training.study.loading import DEFAULTED, SET_BY_TRAINING, UNPROVABLE, load_study
 
 STUDY = 'name = "s"\nmarketplace = "m"\n[window]\ndays = 90\n[bad]\nany = [{ harm = "high" }]\n[model]\n'
 
 
 def test_every_name_of_what_training_sets_is_known() -> None:
     """A forgotten name would override a parameter that the certificate depends on."""
-    for name in (*OURS, *BREAKING, *DEFAULTED):
+    for name in (*SET_BY_TRAINING, *UNPROVABLE, *DEFAULTED):
         assert name in _ConfigAliases._get_all_param_aliases()
 
 

@@ -34,11 +34,11 @@ def _find_part(place: str) -> Build:
 
 
 def _read_plans() -> tuple[SectionPlan, ...]:
-    found = []
+    plans = []
     for row in tomllib.loads(Path(__file__).with_name("sections.toml").read_text(encoding="utf-8"))["sections"]:
         parts = [(name, _find_part(place)) for name, place in row["parts"].items()]
-        found.append(SectionPlan(row["key"], row["title"], row.get("lead", ""), parts))
-    return tuple(found)
+        plans.append(SectionPlan(row["key"], row["title"], row.get("lead", ""), parts))
+    return tuple(plans)
 
 
 PLANS = _read_plans()
@@ -49,17 +49,19 @@ class ReportFault(RuntimeWarning):
 
 
 def build(reading: Reading) -> list[Section]:
-    """Build every section of the report, in order; a sentence replaces a part that is left out.
-
-    A program error leaves out one part, with a `ReportFault` warning.
-    """
+    """Build every section of the report, in order; a sentence replaces a part that is absent or fails."""
     return [
-        Section(p.key, p.title, p.lead, [block for name, part in p.parts for block in _blocks(name, part, reading)])
-        for p in PLANS
+        Section(
+            plan.key,
+            plan.title,
+            plan.lead,
+            [block for name, part in plan.parts for block in _build_blocks(name, part, reading)],
+        )
+        for plan in PLANS
     ]
 
 
-def _blocks(name: str, part: Build, reading: Reading) -> list[Block]:
+def _build_blocks(name: str, part: Build, reading: Reading) -> list[Block]:
     try:
         return part(reading)
     except PartAbsent as absent:

@@ -27,7 +27,7 @@ from training.report.parts import (
     spoken,
     stacked,
 )
-from training.report.sections.decision import misses
+from training.report.sections.decision import describe_level
 
 Json = Any
 
@@ -44,7 +44,7 @@ def reliability(r: Reading) -> list[Block]:
         marks.append(draw_whisker(row["predicted"], row["low"], row["high"], x, y, says))
         marks.append(draw_dot(row["predicted"], row["observed"], x, y, says))
     agree = sum(row["low"] <= row["predicted"] <= row["high"] for row in rows)
-    overall = misses(r.evaluation["predicted"], r.evaluation["base_rate"])
+    overall = describe_level(r.evaluation["predicted"], r.evaluation["base_rate"])
     title = f"{overall[0].upper()}{overall[1:]}; {agree} of {len(rows)} groups agree with what was observed"
     caption = (
         "Reliability: groups by predicted probability, each with the 95 % interval of what was observed. On the dashed"
@@ -58,24 +58,26 @@ def models(r: Reading) -> list[Block]:
     """Tabulate slope, intercept, predicted and observed rate, log-loss and Brier score of each model with
     probabilities.
     """
-    found = {name: m for name in MODELS if (m := r.evaluation["models"].get(name)) and m["calibration"]}
-    scale = ScaledIntervals.of((m["calibration"]["slope"] for m in found.values()), rule=1.0)
+    figures_by_model = {
+        name: figures for name in MODELS if (figures := r.evaluation["models"].get(name)) and figures["calibration"]
+    }
+    scale = ScaledIntervals.of((figures["calibration"]["slope"] for figures in figures_by_model.values()), rule=1.0)
     rows: list[list[Cell]] = []
-    for name, m in found.items():
-        c = m["calibration"]
-        level = Pair(percent(c["predicted"]), f"observed {percent(c['observed'])}")
-        slope = scale.draw(c["slope"], lambda interval: spoken(interval, 2))
-        losses = [stacked(m["log_loss"]), number(m["brier"], 4)]
-        rows.append([MODELS[name], slope, stacked(c["intercept"], signed), level, *losses])
+    for name, figures in figures_by_model.items():
+        calibration = figures["calibration"]
+        level = Pair(percent(calibration["predicted"]), f"observed {percent(calibration['observed'])}")
+        slope = scale.draw(calibration["slope"], lambda interval: spoken(interval, 2))
+        losses = [stacked(figures["log_loss"]), number(figures["brier"], 4)]
+        rows.append([MODELS[name], slope, stacked(calibration["intercept"], signed), level, *losses])
     head = ("model", "slope (1 is true)", "intercept (0 is true)", "predicted", "log-loss", "Brier")
     caption = (
         "Over each row's own orders in the window. Slope below 1: predictions spread too wide. Intercept above 0: too low on"
         " the whole. Less log-loss and a lower Brier score are better."
     )
-    return [Table(_spell_slope(found["lightgbm"]["calibration"]["slope"]), caption, head, rows)]
+    return [Table(_describe_slope(figures_by_model["lightgbm"]["calibration"]["slope"]), caption, head, rows)]
 
 
-def _spell_slope(slope: Json) -> str:
+def _describe_slope(slope: Json) -> str:
     if slope["value"] is None:
         return "The slope of its predictions cannot be told"
     if slope["low"] <= 1 <= slope["high"]:
@@ -88,7 +90,7 @@ def grades(r: Reading) -> list[Block]:
     """Tabulate each tier: predicted and observed rate, and the rate at the reference exposure."""
     rows = r.evaluation["grades"]
     rated = [row for row in rows if row["points_from"] is not None]
-    apart = {
+    is_apart_from_next = {
         worse["tier"]: worse["at_reference"]["low"] > better["at_reference"]["high"]
         for worse, better in pairwise(rated)
     }
@@ -103,11 +105,11 @@ def grades(r: Reading) -> list[Block]:
         if is_rated:
             served = [
                 scale.draw(row["at_reference"], lambda rate: percent(rate["value"])),
-                APART[apart.get(row["tier"])],
+                APART[is_apart_from_next.get(row["tier"])],
             ]
-        rates: list[Cell] = [percent(row["predicted"]), percent(row["observed"]), _result(row)]
+        rates: list[Cell] = [percent(row["predicted"]), percent(row["observed"]), _judge_grade(row)]
         cells.append([str(row["tier"]), Num(points), *sizes, *rates, *served])
-    off = [str(row["tier"]) for row in rows if _result(row) != AGREES]
+    off = [str(row["tier"]) for row in rows if _judge_grade(row) != AGREES]
     observed = [row["observed"] for row in rated]
     title = f"Off in {listed(off)}" if off else "Every grade holds what it predicts"
     ordered = observed == sorted(observed, reverse=True)
@@ -126,7 +128,7 @@ AGREES = Chip("good", "agrees")
 APART: dict[bool | None, Cell] = {True: Chip("good", "apart"), False: Chip("warn", "not apart"), None: "–"}
 
 
-def _result(row: Json) -> Chip:
+def _judge_grade(row: Json) -> Chip:
     if row["p_under_holm"] < 0.05:
         return Chip("bad", "too low")
     return Chip("warn", "too high") if row["p_over_holm"] < 0.05 else AGREES

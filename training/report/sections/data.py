@@ -48,7 +48,7 @@ def exclusions(r: Reading) -> list[Block]:
 
 def data_checks(r: Reading) -> list[Block]:
     caption = "Look for anything not passed, and at the numbers next to it."
-    return [_checks(r.evaluation["checks"]["data"], "data check", caption)]
+    return [_tabulate_checks(r.evaluation["checks"]["data"], "data check", caption)]
 
 
 def leakage_checks(r: Reading) -> list[Block]:
@@ -56,10 +56,10 @@ def leakage_checks(r: Reading) -> list[Block]:
         "Each check looks where a leak would show, such as at sellers without a record; the number must stay on the right"
         " side of its threshold."
     )
-    return [_checks(r.evaluation["checks"]["leakage"], "leakage check", caption)]
+    return [_tabulate_checks(r.evaluation["checks"]["leakage"], "leakage check", caption)]
 
 
-def _checks(rows: list[Json], what: str, caption: str) -> Table:
+def _tabulate_checks(rows: list[Json], what: str, caption: str) -> Table:
     failed = [str(row["check"]) for row in rows if not row["ok"]]
     title = f"Failed: {listed(failed)}" if failed else f"All {plural(len(rows), what)} passed"
     cells: list[list[Cell]] = []
@@ -77,6 +77,8 @@ def looks(r: Reading) -> list[Block]:
     caption = (
         "Every look spends some of a test's independence: many looks with changing studies make its figures too good."
     )
-    cells = [(str(x["window"]), str(x["time"]), str(x["study_digest"])[:12], str(x["why"])) for x in rows]
+    cells = [
+        (str(look["window"]), str(look["time"]), str(look["study_digest"])[:12], str(look["why"])) for look in rows
+    ]
     title = f"The test window was looked at {plural(len(rows), 'time')}"
     return [Table(title, caption, ("window", "time", "study", "why"), cells)]

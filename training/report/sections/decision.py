@@ -27,29 +27,30 @@ TRAIN = "sellertrust train STUDY.toml"
 
 def verdict(r: Reading) -> list[Block]:
     """Return the decision of the gates, and the command to run next: rejected, to sign off, or passed."""
-    wrong = [gate for gate in r.gates["gates"] if not gate["ok"]]
-    failed = [gate for gate in wrong if gate["kind"] == "hard"]
+    unmet = [gate for gate in r.gates["gates"] if not gate["ok"]]
+    failed = [gate for gate in unmet if gate["kind"] == "hard"]
     if failed:
-        return [_refused(r, failed, must_sign=len(failed) < len(wrong))]
-    if wrong:
-        title = f"Passed, with {plural(len(wrong), 'gate')} to sign off"
+        return [_describe_refusal(r, failed, must_sign=len(failed) < len(unmet))]
+    if unmet:
+        title = f"Passed, with {plural(len(unmet), 'gate')} to sign off"
         text = "No hard gate failed. Not met, and to be signed off by name when promoting:"
-        command = _promote(r, " --sign-off YOUR-NAME")
-        return [Verdict("warn", title, text, [f"{gate['gate']}: {gate['text']}" for gate in wrong], [command])]
+        command = _make_promote_command(r, " --sign-off YOUR-NAME")
+        return [Verdict("warn", title, text, [f"{gate['gate']}: {gate['text']}" for gate in unmet], [command])]
     text = f"All {plural(len(r.gates['gates']), 'gate')} passed, and none asks for a signature."
     if r.is_champion:
         return [Verdict("good", "Passed: the present champion", f"{text} Servers answer by this model.")]
     text += " A running server takes the model over within seconds."
-    return [Verdict("good", "Passed: ready to be promoted", text, (), [_promote(r)])]
+    return [Verdict("good", "Passed: ready to be promoted", text, (), [_make_promote_command(r)])]
 
 
 def ten_lines(r: Reading) -> list[Block]:
     """Say what a manager asks for, each in one line."""
-    e, judged = r.evaluation, r.evaluation["judged"]
-    auc, leaks = judged["auc"]["lightgbm"], e["checks"]["leakage"]
+    evaluation, judged = r.evaluation, r.evaluation["judged"]
+    auc, leaks = judged["auc"]["lightgbm"], evaluation["checks"]["leakage"]
+    train, test = evaluation["train"], evaluation["test"]
     lines = [
-        f"It learned from {plural(e['train']['rows'], 'row')} and was judged on {plural(e['test']['rows'], 'later row')},"
-        f" {count(e['test']['bad'])} of them bad.",
+        f"It learned from {plural(train['rows'], 'row')} and was judged on {plural(test['rows'], 'later row')},"
+        f" {count(test['bad'])} of them bad.",
         f"Of 100 pairs of a bad and a good seller it ranks {100 * auc['value']:.0f} the right way round; a coin ranks 50."
         if auc["value"] is not None
         else "No pair of a bad and a good seller is alike enough to judge its ranking.",
@@ -61,14 +62,14 @@ def ten_lines(r: Reading) -> list[Block]:
         for other, name in names.items()
         if auc["value"] is not None and f"lightgbm-{other}" in judged["difference"]
     ]
-    if trained := e["train"].get("auc"):
+    if trained := train.get("auc"):
         lines.append(
-            f"On the rows it learned from the AUC is {number(trained['lightgbm'])}: {_overfits(trained, auc)}."
+            f"On the rows it learned from the AUC is {number(trained['lightgbm'])}: {_describe_overfit(trained, auc)}."
         )
-    lines.append(f"It predicted {percent(e['predicted'])} bad, and {percent(e['base_rate'])} were.")
+    lines.append(f"It predicted {percent(evaluation['predicted'])} bad, and {percent(evaluation['base_rate'])} were.")
     passed = sum(bool(row["ok"]) for row in leaks)
     lines.append(f"{passed} of {plural(len(leaks), 'leak check')} hold: whether a feature knows what came later.")
-    if (moved := e["migration"]) and moved["same"] is not None:
+    if (moved := evaluation["migration"]) and moved["same"] is not None:
         lines.append(f"{percent(1 - moved['same'])} of the rated sellers would change their tier.")
     return [Bullets(lines)]
 
@@ -79,13 +80,13 @@ def _describe_lead(interval: Json) -> str:
     return f"{'better' if interval['low'] > 0 else 'worse'}, by {number(abs(interval['value']))} of AUC"
 
 
-def _overfits(trained: Json, auc: Json) -> str:
+def _describe_overfit(trained: Json, auc: Json) -> str:
     if auc["value"] is None or trained["lightgbm"] is None:
         return "nothing to compare it with"
     return f"{signed(trained['lightgbm'] - auc['value'])} against the test, which it never saw"
 
 
-def _refused(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
+def _describe_refusal(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
     closed = [str(gate["gate"]) for gate in failed if not gate["overridable"]]
     commands = [Command(f"When the cause is corrected, train by the study {r.study!r} again:", TRAIN)]
     if closed:
@@ -96,12 +97,12 @@ def _refused(r: Reading, failed: list[Json], *, must_sign: bool) -> Verdict:
             f" logged permanently: {listed([str(gate['gate']) for gate in failed])}."
         )
         options = " --override YOUR-NAME" + (" --sign-off YOUR-NAME" if must_sign else "")
-        commands.append(_promote(r, options, "Only if a named person answers for it, against the gates:"))
+        commands.append(_make_promote_command(r, options, "Only if a named person answers for it, against the gates:"))
     title = f"Not passed: {plural(len(failed), 'hard gate')} failed"
     return Verdict("bad", title, text, [f"{gate['gate']}: {gate['text']}" for gate in failed], commands)
 
 
-def _promote(r: Reading, options: str = "", text: str = "") -> Command:
+def _make_promote_command(r: Reading, options: str = "", text: str = "") -> Command:
     command = f'sellertrust model promote {shlex.quote(r.digest)} \\\n    --actor YOUR-NAME --reason "WHY"{options}'
     return Command(text or "To promote it (servers follow within a second):", command)
 
@@ -114,17 +115,17 @@ def gates(r: Reading) -> list[Block]:
         " is not met needs a person's signature, not a better model."
     )
     head = ("gate", "kind", "result", "number", "limit", "what it says")
-    return [Table(title, caption, head, [_gate(gate) for gate in rows])]
+    return [Table(title, caption, head, [_make_gate_row(gate) for gate in rows])]
 
 
-def _gate(gate: Json) -> list[Cell]:
+def _make_gate_row(gate: Json) -> list[Cell]:
     failed = Chip("bad", "failed") if gate["kind"] == "hard" else Chip("warn", "to sign")
     chip = Chip("good", "passed") if gate["ok"] else failed
     figures = [significant(gate["number"]), significant(gate["limit"])]
     return [str(gate["gate"]), str(gate["kind"]), chip, *figures, str(gate["text"])]
 
 
-def misses(predicted: float, observed: float) -> str:
+def describe_level(predicted: float, observed: float) -> str:
     """Return the ratio of `predicted` to `observed` in words: "predicts 3 % too high overall"."""
     off = predicted / observed - 1
     if abs(off) < 0.005:

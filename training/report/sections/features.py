@@ -26,7 +26,7 @@ from training.report.parts import (
 
 Json = Any
 ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
-FIRST = 12
+OPEN_ROWS = 12
 
 
 def psi(r: Reading) -> list[Block]:
@@ -49,11 +49,11 @@ def psi(r: Reading) -> list[Block]:
         " for bars that reach beyond it. Drift is when retraining is needed most, so this is no verdict on the model."
     )
     head = ("score or feature", "PSI", "critical", "result")
-    first, rest = [score, *features[:FIRST]], features[FIRST:]
-    blocks: list[Block] = [Table(title, caption, head, [cells(row) for row in first])]
-    if rest:
-        fold = f"Show the other {plural(len(rest), 'feature')}, each with a smaller PSI"
-        blocks.append(Table("", "", head, [cells(row) for row in rest], fold))
+    open_features, folded_features = [score, *features[:OPEN_ROWS]], features[OPEN_ROWS:]
+    blocks: list[Block] = [Table(title, caption, head, [cells(row) for row in open_features])]
+    if folded_features:
+        fold = f"Show the other {plural(len(folded_features), 'feature')}, each with a smaller PSI"
+        blocks.append(Table("", "", head, [cells(row) for row in folded_features], fold))
     return blocks
 
 
@@ -71,17 +71,17 @@ def list_directions(r: Reading) -> list[Block]:
 
 def page(r: Reading) -> list[Block]:
     """Draw the model's page of points: the base, then a picture and the rows of each table, the most costly first."""
-    found = r.evaluation["page"]
-    tables = sorted(found["tables"], key=lambda table: min(table["points"]))
+    points_page = r.evaluation["page"]
+    tables = sorted(points_page["tables"], key=lambda table: min(table["points"]))
     y = axis([0, *(points for table in tables for points in table["points"])], "", about=3)
     most = listed([f"{-min(table['points'])} ({table['features'][0]})" for table in tables[:3]])
-    title = f"Base {count(found['base'])} points; {plural(len(tables), 'table')} take up to {most}"
+    title = f"Base {count(points_page['base'])} points; {plural(len(tables), 'table')} take up to {most}"
     caption = (
         "A seller's points are the base plus one row of each table, at least 0 and at most 1,000. All figures share one"
         " scale of points; the other axis is logarithmic. Look for a single step that decides alone."
     )
-    drawn = [_curve(table, y) for table in tables if len(table["features"]) == 1]
-    return [Plots(drawn, title, caption), *(_rows(table) for table in tables)]
+    drawn = [_draw_table(table, y) for table in tables if len(table["features"]) == 1]
+    return [Plots(drawn, title, caption), *(_tabulate_rows(table) for table in tables)]
 
 
 def importance(r: Reading) -> list[Block]:
@@ -96,7 +96,7 @@ def importance(r: Reading) -> list[Block]:
     return [Table(title, caption, ("feature", "share of the spread"), cells)]
 
 
-def _rows(table: Json) -> Table:
+def _tabulate_rows(table: Json) -> Table:
     names, most = " and ".join(table["features"]), -min(table["points"])
     rows: list[list[Cell]] = [
         [row, draw_bar(-points, most, str(points))] for row, points in zip(table["rows"], table["points"], strict=True)
@@ -104,17 +104,17 @@ def _rows(table: Json) -> Table:
     return Table("", "", (names, "points"), rows, fold=f"{names}: {plural(len(rows), 'row')}")
 
 
-def _curve(table: Json, y: Axis) -> Plot:
+def _draw_table(table: Json, y: Axis) -> Plot:
     edges, points = table["edges"][0], table["points"]
-    beyond = (edges[-1] - edges[0]) or abs(edges[0]) or 1.0
-    ends = [min(edges[0], 0.0) if edges[0] else -beyond / 4, *edges, edges[-1] + beyond / 4]
+    width = (edges[-1] - edges[0]) or abs(edges[0]) or 1.0
+    ends = [min(edges[0], 0.0) if edges[0] else -width / 4, *edges, edges[-1] + width / 4]
     unit = min((abs(edge) for edge in edges if edge), default=1.0)
 
-    def place(value: float) -> float:
+    def to_log_scale(value: float) -> float:
         return math.copysign(math.log1p(abs(value) / unit), value)
 
-    xs = [place(value) for low, high in pairwise(ends) for value in (low, high)]
-    x = Axis(min(xs), max(xs), "", [(place(edge), significant(edge)) for edge in sorted({edges[0], edges[-1]})])
+    xs = [to_log_scale(value) for low, high in pairwise(ends) for value in (low, high)]
+    x = Axis(min(xs), max(xs), "", [(to_log_scale(edge), significant(edge)) for edge in sorted({edges[0], edges[-1]})])
     drawn = draw_curve(xs, [value for value in points for _ in (0, 1)], x, y, "response")
     caption = f"{signed(min(points), 0)} points at most"
     return Plot(str(table["features"][0]), caption, x, y, [drawn], small=True)

@@ -27,7 +27,7 @@ def segments(r: Reading) -> list[Block]:
     for kind, name in KINDS.items():
         rows = r.evaluation["segments"][kind]
         if len(rows) > 1:
-            blocks.append(_segment(name, rows))
+            blocks.append(_tabulate_segments(name, rows))
         else:
             of = f": all test rows are {rows[0]['name']}" if rows else ""
             blocks.append(Text(f"{name}: the data does not tell sellers apart by it{of}.", quiet=True))
@@ -39,11 +39,13 @@ def months(r: Reading) -> list[Block]:
     rows = [{"name": row["month"], **row} for row in r.evaluation["by_month"]]
     if len(rows) == 1:
         return [Text(f"All test rows were observed in {rows[0]['name']}: one month is no trend.", quiet=True)]
-    return [_segment("Months", rows)]
+    return [_tabulate_segments("Months", rows)]
 
 
-def _segment(name: str, rows: list[Json]) -> Table:
-    scale = ScaledIntervals(v for row in rows for v in (*(row["auc"] or {}).values(), row.get("auc_unconstrained")))
+def _tabulate_segments(name: str, rows: list[Json]) -> Table:
+    scale = ScaledIntervals(
+        value for row in rows for value in (*(row["auc"] or {}).values(), row.get("auc_unconstrained"))
+    )
     rates = ScaledIntervals(row[key] for row in rows for key in ("low", "high", "predicted"))
     cells: list[list[Cell]] = []
     for row in rows:
@@ -55,25 +57,30 @@ def _segment(name: str, rows: list[Json]) -> Table:
         "high": [str(row["name"]) for row in rows if row["predicted"] > row["high"]],
         "low": [str(row["name"]) for row in rows if row["predicted"] < row["low"]],
     }
-    stated = "; ".join(f"{side} in {listed(names, 4)}" for side, names in off.items() if names)
-    title = f"{name}: predicted too {stated}" if stated else f"{name}: predictions agree with every group"
+    sides = "; ".join(f"{side} in {listed(names, 4)}" for side, names in off.items() if names)
+    title = f"{name}: predicted too {sides}" if sides else f"{name}: predictions agree with every group"
     return Table(title, "", ("group", "rows", "bad", "AUC (95 %)", "observed bad (95 %)", "predicted"), cells)
 
 
 def migration(r: Reading) -> list[Block]:
-    """Tabulate how many sellers move between the champion's and the candidate's tiers.
-
-    Raises PartAbsent without a champion.
-    """
+    """Tabulate how many sellers move between the champion's and the candidate's tiers; PartAbsent without a champion."""
     if (moves := r.evaluation["migration"]) is None:
         raise PartAbsent("there was no champion to compare with when this model was trained")
     tiers, matrix = [str(tier) for tier in moves["tiers"]], moves["matrix"]
     rows: list[list[Cell]] = []
-    for k, (tier, row) in enumerate(zip(tiers, matrix, strict=True)):
+    for place, (tier, row) in enumerate(zip(tiers, matrix, strict=True)):
         total = sum(row) or 1
-        rows.append([tier, *[Heat(f"{count(v)} · {percent(v / total)}", v / total, j == k) for j, v in enumerate(row)]])
-    up = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j > k)
-    down = sum(v for k, row in enumerate(matrix) for j, v in enumerate(row) if j < k)
+        rows.append(
+            [
+                tier,
+                *[
+                    Heat(f"{count(number)} · {percent(number / total)}", number / total, column == place)
+                    for column, number in enumerate(row)
+                ],
+            ]
+        )
+    up = sum(number for place, row in enumerate(matrix) for column, number in enumerate(row) if column > place)
+    down = sum(number for place, row in enumerate(matrix) for column, number in enumerate(row) if column < place)
     title = f"{percent(moves['same'])} keep their tier, {percent(moves['within_one'])} move by at most one"
     caption = (
         "Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay."

@@ -11,7 +11,7 @@ from scoring.entries.kinds.account import IdentityVerified
 from scoring.entries.kinds.conduct import StatusChanged, ViolationReported
 from scoring.entries.kinds.trade import ExposureStated
 from service.ingest.mapping.cells import RowRejected
-from service.ingest.mapping.rules import mapping_of
+from service.ingest.mapping.rules import compile_mapping
 from tests.helpers.mapped_rows import EXPOSURE, IDENTITY, ROW, VIOLATION, entries, entry, mapping, rejection
 
 STATUS: dict[str, Any] = {
@@ -255,7 +255,7 @@ def test_a_rule_must_name_what_its_kind_needs() -> None:
 )
 def test_a_mapping_without_its_frame_is_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationWrong, match=message):
-        mapping_of(data)
+        compile_mapping(data)
 
 
 @pytest.mark.parametrize("text", ["19.99", "1999.00", "20.0", "1e3", "1,999"])

@@ -10,14 +10,16 @@ from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, format_time, parse_day, parse_time
 from scoring.entries.entry import Entry
 from service.ingest.mapping.dates import Dates, add_days
-from service.ingest.mapping.rules import MappedFile, mapping_of
+from service.ingest.mapping.rules import MappedFile, compile_mapping
 from tests.helpers.mapped_rows import EXPOSURE, IDENTITY, ROW, VIOLATION
 
 SAO_PAULO: dict[str, Any] = {"format": "%Y-%m-%d %H:%M:%S", "offset": "-03:00"}
 
 
 def file_of(*rules: Mapping[str, Any], **stated: Any) -> MappedFile:
-    return mapping_of({"marketplace": "acme", "files": [{"path": "r.csv", "entries": list(rules), **stated}]}).files[0]
+    return compile_mapping(
+        {"marketplace": "acme", "files": [{"path": "r.csv", "entries": list(rules), **stated}]}
+    ).files[0]
 
 
 def made(rules: Mapping[str, Any] | list[Mapping[str, Any]], *rows: Mapping[str, str], **stated: Any) -> list[Any]:
@@ -48,7 +50,9 @@ def refused(**stated: Any) -> str:
 def test_dates_are_read_in_the_forms_that_the_mapping_states(dates: Any, text: str, moment: str) -> None:
     (entry,) = made(VIOLATION, ROW | {"when": text}, dates=dates)
     assert entry.occur_time == parse_time(moment)
-    whole = mapping_of({"marketplace": "acme", "dates": dates, "files": [{"path": "r.csv", "entries": [VIOLATION]}]})
+    whole = compile_mapping(
+        {"marketplace": "acme", "dates": dates, "files": [{"path": "r.csv", "entries": [VIOLATION]}]}
+    )
     ((_, same),) = whole.files[0].entries([(2, ROW | {"when": text})])
     assert same == entry
 

@@ -11,7 +11,7 @@ from scoring.base.errors import ConfigurationWrong
 from scoring.base.progress import Progress
 from service.ingest import file_import as importing
 from service.ingest.file_import import ImportReport, import_entries, import_files
-from service.ingest.mapping.rules import mapping_of
+from service.ingest.mapping.rules import compile_mapping
 from service.ingest.sources.tables import csv_rows
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET
@@ -39,7 +39,7 @@ def imported(
     ledger: Ledger, folder: Path, *paths: str, rule: dict[str, Any] = RULE, breaks_after: int = 1_000_000
 ) -> ImportReport:
     data = {"marketplace": MARKET, "files": [{"path": path, "entries": [rule]} for path in paths]}
-    return import_files(ledger, mapping_of(data), folder, breaking(breaks_after))
+    return import_files(ledger, compile_mapping(data), folder, breaking(breaks_after))
 
 
 def breaking(batches: int) -> Progress:

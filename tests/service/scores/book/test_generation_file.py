@@ -31,13 +31,13 @@ def test_each_answer_is_found_by_its_seller_and_nobody_else_is(tmp_path: Path) -
         found = file.find(name)
         assert found is not None
         assert (found.until, found.body) == (until, body)
-        assert [*file.places(name)] == [found.place]
+        assert [*file.find_places(name)] == [found.place]
     assert file.find("marketplaces/acme/sellers/s") is None
     assert sorted((name, found.until, found.body) for name, found in records(file)) == sorted(ANSWERS)
 
 
 def test_sellers_of_one_key_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation_file, "_key", lambda label: label[-1:] * 8)
+    monkeypatch.setattr(generation_file, "_hash_name", lambda label: label[-1:] * 8)
     with GenerationWriter(tmp_path, HEAD) as writer:
         writer.add(ANSWERS[:40])
         file = opened_file(writer.finish())
@@ -45,7 +45,7 @@ def test_sellers_of_one_key_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
         found = file.find(name)
         assert found is not None
         assert found.body == body
-        assert found.place in file.places(name)
+        assert found.place in file.find_places(name)
 
 
 def test_a_file_without_sellers_is_whole(tmp_path: Path) -> None:
