@@ -69,7 +69,7 @@ class ExportResult(NamedTuple):
         """Parse a commit. Raises ConfigurationWrong for another format or version."""
         try:
             stated: dict[str, Any] = parse_json(data)
-            is_whole = "digest" not in stated or take_digest(stated)  # earlier releases wrote none
+            is_whole = take_digest(stated)
             if (stated.pop("format"), stated.pop("version"), stated.pop("hash")) != (FORMAT, VERSION, HASH):
                 raise ConfigurationWrong(f"{place} is an export of another version; delete it, and export again")
             if not is_whole:

@@ -88,18 +88,18 @@ class LineLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._second = -1
-        self._show_cached_caller = self._left_out = 0
+        self._written = self._left_out = 0
 
     def take(self) -> int | None:
         """Return the number omitted before this line; None if it is omitted too."""
         with self._lock:
             second = int(self._clock())
             if second != self._second:
-                self._second, self._show_cached_caller = second, 0
-            if self._show_cached_caller >= self._a_second:
+                self._second, self._written = second, 0
+            if self._written >= self._a_second:
                 self._left_out += 1
                 return None
-            self._show_cached_caller += 1
+            self._written += 1
             left_out, self._left_out = self._left_out, 0
             return left_out
 
