@@ -45,8 +45,7 @@ from scoring.scores.settled_value import (
     add_up_recent,
     add_up_settled,
     count_good_orders,
-    count_missing_days,
-    find_failure_rates,
+    find_measured,
 )
 
 MAX_LISTED_ENTRIES = 1_000
@@ -156,19 +155,14 @@ def _list_sellers(
     core: CoreAnswer, marketplace: str, inputs_by_seller: Mapping[str, MeasureInputs]
 ) -> Iterator["_Seller | None"]:
     seller_facts, facts, policy = core.known, core.facts, core.policy
+    rule_book = policy.rule_book
     rows_by_case = seller_facts.table.rows_by_case()
     established = list_established(facts, seller_facts.table.rows, rows_by_case, seller_facts.observe_time)
     settled = {
-        name: values.tolist()
-        for name, values in add_up_settled(facts, seller_facts.table, policy.rule_book.currency).items()
+        name: values.tolist() for name, values in add_up_settled(facts, seller_facts.table, rule_book.currency).items()
     }
-    rule_book = policy.rule_book
-    measured = {
-        **find_failure_rates(facts, seller_facts.table, rule_book.operands),
-        **count_missing_days(
-            facts, seller_facts.table, rule_book, _tabulate_deposits(seller_facts.sellers, inputs_by_seller)
-        ),
-    }
+    deposits = _tabulate_deposits(seller_facts.sellers, inputs_by_seller)
+    measured = find_measured(facts, seller_facts.table, rule_book, deposits)
     recent = add_up_recent(facts, seller_facts.table, rule_book).tolist()
     good_orders = count_good_orders(facts).tolist()
     tenure_days = facts.tenure_days.tolist()

@@ -22,8 +22,7 @@ from scoring.scores.points import find_points
 from scoring.scores.settled_value import (
     add_up_settled,
     count_good_orders,
-    count_missing_days,
-    find_failure_rates,
+    find_measured,
 )
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation, find_rated
 
@@ -98,28 +97,11 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     n = people.facts.cases
     if deposits is None:
         deposits = np.zeros((policy.rule_book.refill_days + 1, n), dtype=np.int64)
-    settled = add_up_settled(people.facts, people.known.table, policy.rule_book.currency)
     standing = np.zeros(n, dtype=np.int64) if policy.standing is None else policy.standing.add_up(people.facts)
     tier, tier_points = _find_tiers(policy, people, standing)
     rules = policy.rule_book.rules
     axes = [axis for axis in build_space(policy).axes if axis.operand is not Quantity.DAY]
-    values: dict[Operand, Ints] = {
-        Quantity.STANDING: standing,
-        Quantity.TENURE: people.facts.tenure_days,
-        Quantity.DEPOSIT: deposits[0],
-        Quantity.GOOD_ORDERS: count_good_orders(people.facts),
-    }
-    values |= {SettledValue(name): value for name, value in settled.items()}
-    values.update(find_failure_rates(people.facts, people.known.table, policy.rule_book.operands).items())
-    values.update(count_missing_days(people.facts, people.known.table, policy.rule_book, deposits).items())
-    values |= {
-        axis.operand: count_incidents(axis.operand, people.facts, n)
-        for axis in axes
-        if isinstance(axis.operand, Counter)
-    }
-    for axis in axes:
-        if isinstance(axis.operand, Ladder) and policy.standing is not None:
-            values[axis.operand] = policy.standing.add_up(people.facts, categories=axis.operand.categories)
+    values = _find_operand_values(policy, people, standing, deposits)
     edges = [_round_down_to_edges(axis.values, values.get(axis.operand, np.zeros(n, dtype=np.int64))) for axis in axes]
     is_rated_by_violation = (
         (people.points is not None)
@@ -127,10 +109,9 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         & (people.facts.override == 0)
         & policy.is_thin(people.facts.settled_orders, people.facts.tenure_days)
     )
-    keys, key_of_seller = np.unique(
-        np.stack([tier, *edges, is_rated_by_violation], axis=1), axis=0, return_inverse=True
-    )
-    sizes = np.bincount(key_of_seller.ravel()[people.exists], minlength=len(keys))
+    keys, inverse = np.unique(np.stack([tier, *edges, is_rated_by_violation], axis=1), axis=0, return_inverse=True)
+    key_of_seller = inverse.ravel()
+    sizes = np.bincount(key_of_seller[people.exists], minlength=len(keys))
     terms: dict[Terms, int] = {}
     terms_of_key: list[int] = []
     by_rule = dict.fromkeys((rule.id for rule in rules), 0)
@@ -146,14 +127,33 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         if any(rule.begins_later for rule in holding.values()):
             situations_that_close[len(terms_of_key)] = seller
         terms_of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
-    terms_of = np.array(terms_of_key, dtype=np.int64)[key_of_seller.ravel()]
-    cases = np.flatnonzero(np.isin(key_of_seller.ravel(), [*situations_that_close]) & people.exists).tolist()
+    terms_of = np.array(terms_of_key, dtype=np.int64)[key_of_seller]
+    cases = np.flatnonzero(np.isin(key_of_seller, [*situations_that_close]) & people.exists).tolist()
     begins = _trace_later_rules(policy, people, cases, is_rated_by_violation)
     for case, begin_by_rule in zip(cases, begins, strict=True):
-        seller = situations_that_close[int(key_of_seller.ravel()[case])]
+        seller = situations_that_close[int(key_of_seller[case])]
         stricter = policy.rule_book.terms(seller, begin_by_rule, people.known.observe_time)
         terms_of[case] = terms.setdefault(stricter, len(terms))
     return Placement(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
+
+
+def _find_operand_values(policy: Policy, people: Population, standing: Ints, deposits: Ints) -> dict[Operand, Ints]:
+    """Return, by what the policy's rules ask about, the value of each seller."""
+    facts, table, book = people.facts, people.known.table, policy.rule_book
+    values: dict[Operand, Ints] = {
+        Quantity.STANDING: standing,
+        Quantity.TENURE: facts.tenure_days,
+        Quantity.DEPOSIT: deposits[0],
+        Quantity.GOOD_ORDERS: count_good_orders(facts),
+    }
+    values |= {SettledValue(name): value for name, value in add_up_settled(facts, table, book.currency).items()}
+    values.update(find_measured(facts, table, book, deposits).items())
+    for operand in book.operands:
+        if isinstance(operand, Counter):
+            values[operand] = count_incidents(operand, facts, facts.cases)
+        elif isinstance(operand, Ladder) and policy.standing is not None:
+            values[operand] = policy.standing.add_up(facts, categories=operand.categories)
+    return values
 
 
 def _trace_later_rules(

@@ -49,6 +49,10 @@ def add_up_recent(facts: Facts, table: FactTable, book: RuleBook, days_ago: int 
     return add_up_amounts(value, facts.exposure_case[recent], facts.cases)
 
 
+def find_measured(facts: Facts, table: FactTable, book: RuleBook, deposits: Ints) -> dict[Measured, Ints]:
+    return find_failure_rates(facts, table, book.operands) | count_missing_days(facts, table, book, deposits)
+
+
 def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits: Ints) -> dict[Measured, Ints]:
     """Return for how many days in a row each seller held less than each awaited deposit, of shape (cases,).
 
