@@ -40,7 +40,6 @@ class Population:
 
     @property
     def exists(self) -> Bools:
-        """Return a mask of sellers that the ledger knows: with a valid entry."""
         return self.facts.exists
 
     def largest_products(self) -> list[str]:
