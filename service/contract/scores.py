@@ -97,7 +97,7 @@ def notice_message(notice: answer.Notice | None) -> trust_score_service_pb2.Tier
 
 
 def caution_messages(cautions: Sequence[Caution]) -> list[trust_score_service_pb2.Caution]:
-    """Each message lists at most MAX_CAUTION_ENTRIES entries, and counts the others."""
+    """List at most MAX_CAUTION_ENTRIES entries in each message, and count the others."""
     return [
         message_of(
             trust_score_service_pb2.Caution,

@@ -14,7 +14,7 @@ def report_message(
     *,
     is_simulated: bool,
 ) -> review_pb.GetTransparencyReportResponse:
-    """`published_cut` and `published` are None before the report's publication."""
+    """Fill a report; `published_cut` and `published` are None before its publication."""
     message = message_of(
         review_pb.GetTransparencyReportResponse,
         period,
