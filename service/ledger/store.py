@@ -143,7 +143,7 @@ class Ledger:
         present = self.clock.present(end)
         # A valid entry stays valid after the clock was put back.
         batch = prepare_batch(entries, max(present.clock, end.record_time))
-        appending.refuse_own_early(self.database, marketplace, batch)
+        appending.refuse_own_reports_early(self.database, marketplace, batch)
         try:
             with self.clock.locked(present) as (connection, present):
                 if as_recorded is not None and not as_recorded.holds(connection, marketplace):

@@ -11,7 +11,7 @@ from scoring.base.errors import SellertrustError
 from service.access.audit import AuditFile
 from service.access.audit_reading import verify_audit
 from service.ledger.append.policy_moves import NewMove, PolicyAction
-from service.ledger.append.proposals import Content, NewStep, ProposalStep
+from service.ledger.append.proposals import ProposalContent, NewStep, ProposalStep
 from service.ledger.database.database import Database
 from service.ledger.records import Position
 from service.ledger.seals.backup import rehearse, write_backup
@@ -42,7 +42,7 @@ def _fill(path: Path) -> tuple[int, bytes]:
         ledger.append(MARKET, [status("v-1"), confirmed("v-2", "s-2")], position=Position("broker", 0, 7))
         moved = NewMove(PolicyAction.COMMITTED, "a" * 64, "a-1", "so", content="name = 'p'")
         ledger.policies.move("dns:anna.example", lambda _: [moved])
-        content = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
+        content = ProposalContent("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
         ledger.proposals.propose(MARKET, "p-1", content, principal="dns:anna.example", seller="s-1", hours=1)
         approved = NewStep(ProposalStep.APPROVED, "dns:bert.example", "b-1")
         ledger.proposals.take_step(MARKET, "p-1", approved, lambda _: True)

@@ -23,7 +23,7 @@ from service.contract.needed_rights import PROPOSABLE, list_rights_of_proposed
 from service.contract.policies import accepted_losses_of
 from service.contract.proposals import check_proposal_fields, check_proposed, proposal_message, serialize_canonically
 from service.contract.resource_names import parse_marketplace, parse_model, parse_proposal
-from service.ledger.append.proposals import Content, NewStep, Proposal, ProposalStep, proposal_not_found
+from service.ledger.append.proposals import NewStep, Proposal, ProposalContent, ProposalStep, proposal_not_found
 from service.ledger.clock.server_clock import wall_clock
 from service.ledger.store import Ledger
 from service.policy.history import check_text
@@ -50,7 +50,7 @@ class ProposalServicer:
         field, proposed, seller = check_proposed(request, wall_clock())
         rights = list_rights_of_proposed(request)
         basis = self._bases[field](request) if field in self._bases else {}
-        content = Content(PROPOSABLE[field], serialize_canonically(proposed), request.actor, request.reason, basis)
+        content = ProposalContent(PROPOSABLE[field], serialize_canonically(proposed), request.actor, request.reason, basis)
         proposal = self._ledger.proposals.propose(
             rights[0].marketplace,
             request.proposal_id,

@@ -31,17 +31,19 @@ from service.ledger.database.tables import (
 )
 
 _E = ENTRY.c
-_ON_TERMS = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS)).order_by(_E.seller, _E.sequence)
-_DEPOSITS = _ON_TERMS.where(among_kinds(Kind.DEPOSIT))
-_ON_PAYOUTS = _ON_TERMS.where(among_kinds(Kind.PAYOUTS, Kind.CASE))
-_OF_TARGET = RECORDED.where(HERE, among(_E.target)).order_by(_E.target, _E.sequence)
-_CLAIMS = _OF_TARGET.where(among_kinds(Kind.DEPOSIT, Kind.CLAIM), OF_SELLERS)
-_DECIDED = _OF_TARGET.where(among_kinds(Kind.COMPLAINT_DECISION))
-_MEASURES = _OF_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
-_CASES = _OF_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
+_TERM_ENTRIES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS)).order_by(_E.seller, _E.sequence)
+_DEPOSITS = _TERM_ENTRIES.where(among_kinds(Kind.DEPOSIT))
+_PAYOUT_ENTRIES = _TERM_ENTRIES.where(among_kinds(Kind.PAYOUTS, Kind.CASE))
+_BY_TARGET = RECORDED.where(HERE, among(_E.target)).order_by(_E.target, _E.sequence)
+_CLAIMS = _BY_TARGET.where(among_kinds(Kind.DEPOSIT, Kind.CLAIM), OF_SELLERS)
+_COMPLAINT_DECISIONS = _BY_TARGET.where(among_kinds(Kind.COMPLAINT_DECISION))
+_MEASURES = _BY_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
+_CASES = _BY_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
 _NAMED = NAMED.where(OF_SELLERS)
 _COMPLAINTS = _NAMED.where(among_kinds(Kind.COMPLAINT))
-_DECISIONS = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(_E.violation, _E.sequence)
+_VIOLATION_DECISIONS = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(
+    _E.violation, _E.sequence
+)
 _NO_NEW_FACTS = frozenset(
     {
         *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION),
@@ -50,9 +52,9 @@ _NO_NEW_FACTS = frozenset(
 )
 
 
-def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add to `context` the recorded deposits and claims of the sellers that `fresh` changes, in minor units."""
-    changes = [item.entry for item in fresh if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
+def load_accounts(reader: RowReader, context: DerivationContext, unrecorded: Sequence[PreparedEntry]) -> None:
+    """Add to `context` the recorded deposits and claims of the sellers that `unrecorded` changes, in minor units."""
+    changes = [item.entry for item in unrecorded if item.kind in {Kind.DEPOSIT, Kind.CLAIM}]
     sellers = {entry.seller for entry in changes if isinstance(entry.fact, DepositChanged)}
     for row in reader.rows(_DEPOSITS, sellers):
         context.deposits[row.seller] = context.deposits.get(row.seller, DepositAccount()).apply(read_fact(row))
@@ -62,72 +64,74 @@ def load_accounts(reader: RowReader, context: DerivationContext, fresh: Sequence
         context.claims[key] = context.claims.get(key, ClaimBalance()).apply(read_fact(row))
 
 
-def load_contests(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add to `context` the recorded measures, complaints and deciders that contests in `fresh` refer to."""
-    entries = [item.entry for item in fresh if is_contest(item.entry.fact)]
+def load_contests(reader: RowReader, context: DerivationContext, unrecorded: Sequence[PreparedEntry]) -> None:
+    """Add to `context` the recorded measures, complaints and deciders that contests in `unrecorded` refer to."""
+    entries = [item.entry for item in unrecorded if is_contest(item.entry.fact)]
     facts, sellers = [entry.fact for entry in entries], [*{entry.seller for entry in entries}]
-    decided = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
-    about = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled | MeasureChanged)}
+    complaint_ids = {fact.complaint for fact in facts if isinstance(fact, ComplaintDecided)}
+    measure_ids = {fact.measure for fact in facts if isinstance(fact, ComplaintFiled | MeasureChanged)}
     contests = context.contests
-    for row in reader.rows(_COMPLAINTS, decided, sellers=sellers):
+    for row in reader.rows(_COMPLAINTS, complaint_ids, sellers=sellers):
         filed: ComplaintFiled = read_fact(row)
-        caller, by = row.principal or "", filed.filed_by
-        contests.complaints[row.entry_id] = Complaint(row.seller, filed.measure, caller, filed_by=by)
-        about.add(filed.measure)
-    for row in reader.rows(_DECIDED, contests.complaints):
+        complaint = Complaint(row.seller, filed.measure, row.principal or "", filed_by=filed.filed_by)
+        contests.complaints[row.entry_id] = complaint
+        measure_ids.add(filed.measure)
+    for row in reader.rows(_COMPLAINT_DECISIONS, contests.complaints):
         contests.mark_decided(row.target, row.entry_id)
-    for row in reader.rows(_MEASURES, about, sellers=sellers):
+    for row in reader.rows(_MEASURES, measure_ids, sellers=sellers):
         change: MeasureChanged = read_fact(row)
         if change.state in NOTICE_STATES:
             contests.state_notice(change, row.seller, row.record_time)
         else:
             contests.state_measure(change, row.seller, row.record_time, row.principal or "")
-    rests_on = {violation for measure in contests.measures.values() for violation in measure.violations}
-    for item in fresh if about else ():
-        fact = item.entry.fact
-        if isinstance(fact, MeasureChanged) and fact.measure in about:
-            rests_on.update(fact.violations)
-    for row in reader.rows(_DECISIONS, rests_on):
+    violations = {violation for measure in contests.measures.values() for violation in measure.violations}
+    for fact in (item.entry.fact for item in unrecorded):
+        if isinstance(fact, MeasureChanged) and fact.measure in measure_ids:
+            violations.update(fact.violations)
+    for row in reader.rows(_VIOLATION_DECISIONS, violations):
         contests.record_decider(row.violation, read_fact(row).actor, row.principal or "")
 
 
-def load_cases(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    """Add the last state of each case that `fresh` names, and its seller's statements on payouts.
+def load_cases(reader: RowReader, context: DerivationContext, unrecorded: Sequence[PreparedEntry]) -> None:
+    """Add the last state of each case that `unrecorded` names, and its seller's statements on payouts.
 
     An unrecorded case is open if its namesake entry is of the same seller.
     """
-    _load_stops(reader, context, fresh)
-    entries = [item.entry for item in fresh if item.kind is Kind.CASE]
-    names, sellers = {cast(CaseChanged, one.fact).case for one in entries}, [*{one.seller for one in entries}]
-    if not names:
+    _load_payout_statements(reader, context, unrecorded)
+    entries = [item.entry for item in unrecorded if item.kind is Kind.CASE]
+    if not entries:
         return
-    after = {name: list_possible_entries(name) for name in names}
-    recorded = {(item.entry.seller, item.entry.entry_id) for item in fresh}
-    entry_ids = {entry for possible in after.values() for entry in possible}
-    recorded |= {(row.seller, row.entry_id) for row in reader.rows(_NAMED, entry_ids, sellers=sellers)}
+    cases = {cast(CaseChanged, entry.fact).case for entry in entries}
+    sellers = [*{entry.seller for entry in entries}]
+    triggers = {case: list_possible_entries(case) for case in cases}
+    trigger_ids = {entry_id for entry_ids in triggers.values() for entry_id in entry_ids}
+    known = {(item.entry.seller, item.entry.entry_id) for item in unrecorded}
+    known |= {(row.seller, row.entry_id) for row in reader.rows(_NAMED, trigger_ids, sellers=sellers)}
     for seller in sellers:
-        for name, possible in after.items():
-            if any((seller, entry) in recorded for entry in possible):
-                context.cases.states[seller, name] = CaseState.OPENED
-    for row in reader.rows(_CASES, names, sellers=sellers):
-        case: CaseChanged = read_fact(row)
-        context.cases.states[row.seller, case.case] = case.state
+        for case, entry_ids in triggers.items():
+            if any((seller, entry_id) in known for entry_id in entry_ids):
+                context.cases.states[seller, case] = CaseState.OPENED
+    for row in reader.rows(_CASES, cases, sellers=sellers):
+        change: CaseChanged = read_fact(row)
+        context.cases.states[row.seller, change.case] = change.state
 
 
-def _load_stops(reader: RowReader, context: DerivationContext, fresh: Sequence[PreparedEntry]) -> None:
-    entries = [item.entry for item in fresh if item.kind in {Kind.PAYOUTS, Kind.CASE}]
-    sellers, last = [*{entry.seller for entry in entries}], dict.fromkeys((one.seller for one in entries), 0)
-    for row in reader.rows(_ON_PAYOUTS, sellers):
+def _load_payout_statements(reader: RowReader, context: DerivationContext, unrecorded: Sequence[PreparedEntry]) -> None:
+    """Add sellers' statements on payouts, and the entries that are newer than the last of them."""
+    entries = [item.entry for item in unrecorded if item.kind in {Kind.PAYOUTS, Kind.CASE}]
+    last_statement = {entry.seller: 0 for entry in entries}
+    sellers = [*last_statement]
+    for row in reader.rows(_PAYOUT_ENTRIES, sellers):
         fact: PayoutsChanged | CaseChanged = read_fact(row)
         context.cases.payout_statements.setdefault(row.seller, []).append(
             PayoutStatement(row.entry_id, row.occur_time, fact)
         )
         if row.kind == Kind.PAYOUTS or cast(CaseChanged, fact).state is CaseState.EXTENDED:
-            last[row.seller] = row.sequence
-    named = {name for one in entries if isinstance(one.fact, CaseChanged) for name in one.fact.rests_on}
-    for row in reader.rows(_NAMED, named, sellers=sellers):
-        if row.kind not in _NO_NEW_FACTS and row.sequence > last[row.seller]:
+            last_statement[row.seller] = row.sequence
+    cited = {name for entry in entries if isinstance(entry.fact, CaseChanged) for name in entry.fact.rests_on}
+    for row in reader.rows(_NAMED, cited, sellers=sellers):
+        if row.kind not in _NO_NEW_FACTS and row.sequence > last_statement[row.seller]:
             context.cases.new_facts.add((row.seller, row.entry_id))
     context.cases.new_facts |= {
-        (one.entry.seller, one.entry.entry_id) for one in fresh if one.kind not in _NO_NEW_FACTS
+        (item.entry.seller, item.entry.entry_id) for item in unrecorded if item.kind not in _NO_NEW_FACTS
     }

@@ -50,18 +50,18 @@ class ActWriter:
 
         `seller`: the only seller concerned, whose key seals the texts.
         """
-        sequence, last_time = last_entry(self.reader.connection)
-        record_time = self._present.record_time(last_time)
+        last = last_entry(self.reader.connection)
+        record_time = self._present.record_time(last.record_time)
         time = max(self._present.default_time(record_time), not_before)
         rows: list[Row] = []
-        for number, new in enumerate(acts, sequence + 1):
-            name = new.act.name.lower()
-            content = _json({"act": name, **new.content})
+        for sequence, new in enumerate(acts, last.sequence + 1):
+            act_name = new.act.name.lower()
+            content = _json({"act": act_name, **new.content})
             values = {
-                "sequence": number,
+                "sequence": sequence,
                 "marketplace": self.reader.marketplace,
                 "seller": seller,
-                "entry_id": new.entry_id or f"{name}/{number}",
+                "entry_id": new.entry_id or f"{act_name}/{sequence}",
                 "kind": int(new.act),
                 "occur_time": time,
                 "report_time": time,

@@ -19,8 +19,8 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.table import Fact
 from scoring.entries.kinds.trade import ExposureStated
 from service.ledger.append.batch import Batch
-from service.ledger.append.following import find_unfinished_among, position_after
-from service.ledger.append.linking import find_moved, follow_links
+from service.ledger.append.following import find_unfinished_among, progress_position
+from service.ledger.append.linking import find_affected_by_links, follow_links
 from service.ledger.append.own_reports import needs_own_report_check, refuse_own_reports
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
@@ -33,20 +33,20 @@ from service.ledger.records import AppendedEntry, BulkCondition, Position
 from service.ledger.seals.sealed_texts import key_id_of, keyed_digest, read_keys, remove_sealed
 
 _E = ENTRY.c
-_KNOWN = select(
+_STORED_BY_ID = select(
     _E.entry_id, _E.digest, _E.sequence, _E.record_time, _E.status.is_(None) & (_E.kind == int(Kind.STATUS))
 ).where(HERE, among(_E.entry_id))
 _REVISION_KEY = ("marketplace", "seller", "exposure_day", "product_category", "revision")
-_STATED_BY = {
+_STATING_ENTRY = {
     kind: select(_E.entry_id).where(of_kind(kind), *(_E[name] == bindparam(name) for name in _REVISION_KEY))
     for kind in (Kind.EXPOSURE, Kind.FLOW)
 }
 
 BULK_ID_PREFIX = "bulk~"
 
-_BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
-_OF_LINK = ("strength_ppm", "link_kinds", "accounts")
-_FOLLOWED = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
+_ONLY_BY_RULE = "must be empty: the service alone states what a policy's rules ask for"
+_LINK_FIELDS = ("strength_ppm", "link_kinds", "accounts")
+_KINDS_WITH_CONSEQUENCES = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 
 
 class _Stored(NamedTuple):
@@ -61,7 +61,7 @@ class BatchResult(NamedTuple):
 
 
 def is_recorded(reader: RowReader, entry_id: str) -> bool:
-    return bool(reader.rows(_KNOWN, [entry_id]))
+    return bool(reader.rows(_STORED_BY_ID, [entry_id]))
 
 
 def require_marketplace_id(marketplace: str) -> None:
@@ -81,13 +81,13 @@ def refuse_service_fields(
     wrong = [
         FieldViolation(("entries", index, *path), problem)
         for index, entry in enumerate(entries)
-        for path, problem in _find_service_fields(entry, imported, by_rule, in_bulk)
+        for path, problem in _find_service_only_fields(entry, imported, by_rule, in_bulk)
     ]
     if wrong:
         raise InvalidInput(wrong)
 
 
-def _find_service_fields(
+def _find_service_only_fields(
     entry: Entry, imported: bool, by_rule: bool, in_bulk: bool
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     fact = entry.fact
@@ -98,23 +98,23 @@ def _find_service_fields(
     if entry.entry_id.startswith(BULK_ID_PREFIX) and not (in_bulk or imported):
         yield ("entry_id",), f"must not begin with {BULK_ID_PREFIX}: such ids are of bulk decisions"
     if not by_rule:
-        yield from _find_rule_fields(fact)
+        yield from _find_rule_only_fields(fact)
     if isinstance(fact, SellerErased):
         yield ("erasure",), "is made by: sellertrust ledger erase"
     if isinstance(fact, ClockMended):
         yield ("clock",), "is made by: sellertrust ledger mend-clock"
 
 
-def _find_rule_fields(fact: Fact) -> Iterator[tuple[tuple[str, ...], str]]:
+def _find_rule_only_fields(fact: Fact) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(fact, MeasureChanged):
         for name in ("rule", "policy", "at_sequence"):
             if getattr(fact, name):
-                yield ("measure", name), _BY_RULE
+                yield ("measure", name), _ONLY_BY_RULE
     if isinstance(fact, CaseChanged):
         of_extension = () if fact.state is CaseState.EXTENDED else ("decide_by", "rests_on")
-        for name in ("rule", "caution_end", "policy", "at_sequence", *_OF_LINK, *of_extension):
+        for name in ("rule", "caution_end", "policy", "at_sequence", *_LINK_FIELDS, *of_extension):
             if getattr(fact, name):
-                yield ("case", name), _BY_RULE
+                yield ("case", name), _ONLY_BY_RULE
         if fact.state in {CaseState.OPENED, CaseState.WITHDRAWN}:
             yield ("case", "state"), "must be confirmed, ended or extended: the service opens cases, and withdraws them"
 
@@ -128,53 +128,57 @@ def append_batch(
     EntryNotFound, LifecycleForbids, or PermissionDenied for the caller's own reports; also an error of
     `database.CONFLICT` for a taken revision.
     """
-    recorded = _read_known(reader, batch)
-    fresh = [item for item in batch if item.entry.entry_id not in recorded]
-    repeated_ids = [item.entry.entry_id for item in batch if item.kind in _FOLLOWED and item.entry.entry_id in recorded]
+    stored = _read_stored(reader, batch)
+    unrecorded = [item for item in batch if item.entry.entry_id not in stored]
+    repeated_ids = [
+        item.entry.entry_id for item in batch if item.kind in _KINDS_WITH_CONSEQUENCES and item.entry.entry_id in stored
+    ]
     sequence, last_time = last_entry(reader.connection)
     now = time_at_end(present.clock, last_time)
     if last_time > now:
-        _refuse_future(batch, recorded, now)
-    refuse_own_reports(reader, fresh)
-    new_batch = Batch.load_known(reader, fresh, sequence + 1, last_time, present)
-    results = _add_all(reader, batch, recorded, new_batch)
+        _refuse_future(batch, stored, now)
+    refuse_own_reports(reader, unrecorded)
+    new_batch = Batch.load_known(reader, unrecorded, sequence + 1, last_time, present)
+    results = _add_unless_stored(reader, batch, stored, new_batch)
     new_entries = new_batch.derivation.new_entries
     sequence += new_batch.insert(reader)
-    if moved := find_moved(reader, new_entries):
-        sequence += follow_links(reader, moved, present)
+    if affected := find_affected_by_links(reader, new_entries):
+        sequence += follow_links(reader, affected, present)
     unfinished = new_batch.known.unfinished
-    positions = [position_after(reader.marketplace, entry_id, reached) for entry_id, reached in unfinished.items()]
+    positions = [progress_position(reader.marketplace, entry_id, last) for entry_id, last in unfinished.items()]
     for source_position in positions if position is None else [*positions, position]:
         record_position(reader.connection, source_position, sequence)
-    return BatchResult(results, [*unfinished, *(one.entry_id for one in find_unfinished_among(reader, repeated_ids))])
+    interrupted = [entry.entry_id for entry in find_unfinished_among(reader, repeated_ids)]
+    return BatchResult(results, [*unfinished, *interrupted])
 
 
-def _add_all(
+def _add_unless_stored(
     reader: RowReader, batch: Sequence[PreparedEntry], stored: dict[str, _Stored], new_batch: Batch
 ) -> list[AppendedEntry]:
+    """Add the unstored entries to `new_batch`; answer each stored one as it was answered before."""
     resealed = _find_resealed_duplicates(reader, batch, stored)
     _refuse_differing(batch, stored, resealed)
     results: list[AppendedEntry] = []
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
-        recorded = stored.get(entry_id)
-        if recorded is None:
+        earlier = stored.get(entry_id)
+        if earlier is None:
             results.append(new_batch.add(item, index))
             stored[entry_id] = _Stored(results[-1], item.digest)
-        elif recorded.digest == item.digest or index in resealed:
-            results.append(recorded.appended._replace(already_present=True, erased=resealed.get(index, False)))
+        elif earlier.digest == item.digest or index in resealed:
+            results.append(earlier.appended._replace(already_present=True, erased=resealed.get(index, False)))
         else:
-            raise _content_differs_error(batch, {index: recorded})
+            raise _content_differs_error(batch, {index: earlier})
     return results
 
 
-def refuse_own_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
+def refuse_own_reports_early(database: Database, marketplace: str, batch: Sequence[PreparedEntry]) -> None:
     """Raise PermissionDenied for decisions about the caller's own reports, before the lock, which others need."""
     if needs_own_report_check(batch):
         with database.read() as connection:
             reader = RowReader(connection, marketplace)
-            recorded = _read_known(reader, batch)
-            refuse_own_reports(reader, [item for item in batch if item.entry.entry_id not in recorded])
+            stored = _read_stored(reader, batch)
+            refuse_own_reports(reader, [item for item in batch if item.entry.entry_id not in stored])
 
 
 def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
@@ -195,20 +199,20 @@ def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
 def _refuse_differing(
     batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], resealed: Mapping[int, bool]
 ) -> None:
-    differing = {
-        index: recorded
-        for index, item in enumerate(batch)
-        if (recorded := stored.get(item.entry.entry_id)) and recorded.digest != item.digest and index not in resealed
-    }
+    differing = {}
+    for index, item in enumerate(batch):
+        earlier = stored.get(item.entry.entry_id)
+        if earlier and earlier.digest != item.digest and index not in resealed:
+            differing[index] = earlier
     if differing:
         raise _content_differs_error(batch, differing)
 
 
-def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, _Stored]) -> EntryContentDiffers:
+def _content_differs_error(batch: Sequence[PreparedEntry], differing: Mapping[int, _Stored]) -> EntryContentDiffers:
     texts = {
-        index: f"{batch[index].entry.entry_id!r} has other content (sequence {recorded.appended.sequence}); give a new"
+        index: f"{batch[index].entry.entry_id!r} has other content (sequence {earlier.appended.sequence}); give a new"
         " fact a new entry_id"
-        for index, recorded in stored.items()
+        for index, earlier in differing.items()
     }
     first = min(texts)
     entry_id = batch[first].entry.entry_id
@@ -216,6 +220,7 @@ def _content_differs_error(batch: Sequence[PreparedEntry], stored: Mapping[int, 
 
 
 def _refuse_future(batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], now: int) -> None:
+    """Raise InvalidInput for an unstored entry whose times lie after `now`."""
     for index, item in enumerate(batch):
         if item.entry.entry_id not in stored:
             prepare(item.entry, now, ("entries", index))
@@ -232,23 +237,23 @@ def find_taken_revision(reader: RowReader, batch: Sequence[PreparedEntry]) -> Ex
         if not isinstance(fact, ExposureStated | FlowStated):
             continue
         values = (reader.marketplace, item.entry.seller, fact.day, fact.product_category, fact.revision)
-        other = id_by_day.setdefault((item.kind, *values), entry_id)
-        if other == entry_id:
+        stating_id = id_by_day.setdefault((item.kind, *values), entry_id)
+        if stating_id == entry_id:
             key = dict(zip(_REVISION_KEY, values, strict=True))
-            other = reader.connection.execute(_STATED_BY[item.kind], key).scalar() or entry_id
-        if other != entry_id:
+            stating_id = reader.connection.execute(_STATING_ENTRY[item.kind], key).scalar() or entry_id
+        if stating_id != entry_id:
             text = (
-                f"this day, product category and revision were stated by the entry {other!r}; state the day again with a"
-                " higher revision"
+                f"this day, product category and revision were stated by the entry {stating_id!r}; state the day again with"
+                " a higher revision"
             )
             if item.kind is Kind.FLOW:
-                return FlowRevisionTaken(text, {"entry_id": other}, ("entries", index, "flow"))
-            return ExposureRevisionTaken(text, {"entry_id": other}, ("entries", index, "exposure"))
+                return FlowRevisionTaken(text, {"entry_id": stating_id}, ("entries", index, "flow"))
+            return ExposureRevisionTaken(text, {"entry_id": stating_id}, ("entries", index, "exposure"))
     return None
 
 
-def _read_known(reader: RowReader, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
-    rows = reader.rows(_KNOWN, [item.entry.entry_id for item in batch])
+def _read_stored(reader: RowReader, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
+    rows = reader.rows(_STORED_BY_ID, [item.entry.entry_id for item in batch])
     return {
         entry_id: _Stored(AppendedEntry(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
         for entry_id, digest, sequence, time, is_pending in rows
@@ -256,26 +261,26 @@ def _read_known(reader: RowReader, batch: Sequence[PreparedEntry]) -> dict[str, 
 
 
 def _find_resealed_duplicates(
-    reader: RowReader, batch: Sequence[PreparedEntry], known: Mapping[str, _Stored]
+    reader: RowReader, batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored]
 ) -> dict[int, bool]:
-    """Return the known entries with an equal sealed text: by index in the batch, whether that text was erased.
+    """Return the stored entries with an equal sealed text: by index in the batch, whether that text was erased.
 
     A key is in their stored digests, which differ from the batch's digests. After an erasure the unsealed part decides.
     """
     doubtful = {
         index: item
         for index, item in enumerate(batch)
-        if item.sealed and (recorded := known.get(item.entry.entry_id)) and recorded.digest != item.digest
+        if item.sealed and (earlier := stored.get(item.entry.entry_id)) and earlier.digest != item.digest
     }
-    stored = {row.entry_id: row for row in reader.rows(NAMED, {item.entry.entry_id for item in doubtful.values()})}
-    keys = read_keys(reader, {row.seller for row in stored.values()})
+    rows = {row.entry_id: row for row in reader.rows(NAMED, {item.entry.entry_id for item in doubtful.values()})}
+    keys = read_keys(reader, {row.seller for row in rows.values()})
     resealed: dict[int, bool] = {}
     for index, item in doubtful.items():
-        row = stored[item.entry.entry_id]
+        row = rows[item.entry.entry_id]
         key_id, key = key_id_of(row.content), keys.get(row.seller)
         if key_id and (key is None or key.key_id != key_id):
             if remove_sealed(row.content) == item.content:
                 resealed[index] = True
-        elif key_id and key and keyed_digest(key, item.digest) == known[item.entry.entry_id].digest:
+        elif key_id and key and keyed_digest(key, item.digest) == stored[item.entry.entry_id].digest:
             resealed[index] = False
     return resealed

@@ -27,32 +27,31 @@ def insert_sealed(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, st
 
 
 class Batch:
-    """The unrecorded entries of a batch, inserted together.
+    """Unrecorded entries, inserted together from the sequence `first` on.
 
-    `first`: the sequence of the first row. Record times are the present, but later than `last_time` (microseconds). If
-    that ran ahead, times that are not stated are still the present.
+    Record times are the present, but later than `last_time` (microseconds). If that ran ahead, times that are not
+    stated are still the present.
     """
 
-    def __init__(self, marketplace: str, context: KnownContext, first: int, last_time: int, present: Present) -> None:
-        self.known = context
+    def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
+        self.known = known
         self._marketplace = marketplace
         self._first = first
         self._record_time = present.record_time(last_time)
-        self._date = present.default_time(self._record_time)
+        self._default_time = present.default_time(self._record_time)
         call = current_call()
-        caller = call.caller
-        self._principal = caller or None
-        self.derivation = Derivation(context, self._date, self._record_time)
-        if caller != LOCAL_CALLER:
-            self.derivation = Derivation(context, self._date, self._record_time, caller, call.is_same_person)
+        self._principal = call.caller or None
+        self.derivation = Derivation(known, self._default_time, self._record_time)
+        if call.caller != LOCAL_CALLER:
+            self.derivation = Derivation(known, self._default_time, self._record_time, call.caller, call.is_same_person)
 
     @classmethod
     def load_known(
-        cls, reader: RowReader, fresh: Sequence[PreparedEntry], first: int, last_time: int, present: Present
+        cls, reader: RowReader, unrecorded: Sequence[PreparedEntry], first: int, last_time: int, present: Present
     ) -> Self:
-        """Return an empty batch that knows what `fresh` refers to."""
+        """Return an empty batch that knows what `unrecorded` refers to."""
         with read_mended_times(reader.connection, present.mendings):
-            known = load_known(reader, fresh)
+            known = load_known(reader, unrecorded)
         return cls(reader.marketplace, known, first, last_time, present)
 
     def add(self, item: PreparedEntry, index: int) -> AppendedEntry:
@@ -72,7 +71,7 @@ class Batch:
         """Insert the added and derived entries; return their number."""
         new_entries = self.derivation.new_entries
         if new_entries:
-            texts = {n: new.item.sealed for n, new in enumerate(new_entries) if new.item.sealed}
+            texts = {index: new.item.sealed for index, new in enumerate(new_entries) if new.item.sealed}
             insert_sealed(reader, self.rows(), texts)
         return len(new_entries)
 
@@ -81,7 +80,7 @@ class Batch:
         return [self._row(new, sequence) for sequence, new in enumerate(self.derivation.new_entries, self._first)]
 
     def _row(self, new: NewEntry, sequence: int) -> Row:
-        row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._date)
+        row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._default_time)
         if new.incident is not None:
             row[PLACE["incident"]] = new.incident
         if new.status is not None:

@@ -18,7 +18,7 @@ from service.ledger.database.drivers import INSUFFICIENT_PRIVILEGE, sqlstate_of
 from service.ledger.database.tables import ENTRY, SELLER_KEY, RowReader
 from service.ledger.records import AppendedEntry
 
-PATIENCE_SECONDS = 5
+JOURNAL_PATIENCE_SECONDS = 5
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> AppendedEntry:
@@ -27,9 +27,11 @@ def erase(database: Database, marketplace: str, entry: Entry, present: Present) 
     A retry deletes no key made since. Raises as `Ledger.erase`.
     """
     item = prepare(entry, present.clock)
-    of_seller = select(ENTRY.c.sequence).where(ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller)
+    entries_of_seller = select(ENTRY.c.sequence).where(
+        ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller
+    )
     with database.write() as connection:
-        if connection.execute(of_seller.limit(1)).first() is None:
+        if connection.execute(entries_of_seller.limit(1)).first() is None:
             raise seller_not_found(marketplace, entry.seller)
         reader = RowReader(connection, marketplace)
         if not is_recorded(reader, entry.entry_id):
@@ -56,8 +58,9 @@ def _delete_key(connection: Connection, marketplace: str, seller: str) -> None:
 
 
 def _remove_deleted_bytes(database: Database, entry_id: str) -> None:
+    """Have the database overwrite the deleted key's bytes. Raises LedgerUnavailable, after which a retry finishes."""
     if database.is_sqlite:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + JOURNAL_PATIENCE_SECONDS
         while any(busy for busy, _, _ in database.maintain("PRAGMA wal_checkpoint(TRUNCATE)")):
             if time.monotonic() > deadline:
                 raise LedgerUnavailable(

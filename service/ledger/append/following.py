@@ -16,9 +16,9 @@ from service.ledger.append.known import (
     CHANGES,
     KnownContext,
     load_decisions,
+    load_derived_violations,
     load_listings,
-    load_reached,
-    load_reached_sellers,
+    load_sellers_with_violation,
 )
 from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.mending import read_mended_times
@@ -27,15 +27,16 @@ from service.ledger.database.tables import NAMED, SOURCE_POSITION, RowReader, am
 from service.ledger.queries.positions import record_position
 from service.ledger.records import Position
 
-PREFIX = "follow:"
+SOURCE_PREFIX = "follow:"
 
-DONE = 2**63 - 1
+_AFTER_PREFIX = "follow;"
+ALL_DERIVED = 2**63 - 1
 _P = SOURCE_POSITION.c
-_OPEN = (
+_UNFINISHED = (
     select(_P.source, func.max(_P.next_position))
-    .where(_P.source >= PREFIX, _P.source < "follow;")
+    .where(_P.source >= SOURCE_PREFIX, _P.source < _AFTER_PREFIX)
     .group_by(_P.source)
-    .having(func.max(_P.next_position) < DONE)
+    .having(func.max(_P.next_position) < ALL_DERIVED)
 )
 
 
@@ -46,25 +47,28 @@ class UnfinishedEntry(NamedTuple):
     """The sequence of the last finished listing or violation."""
 
 
-def position_after(marketplace: str, entry_id: str, sequence: int) -> Position:
-    """Return how far an entry's consequences are derived: up to the listing or violation at `sequence`; 0: all."""
-    return Position(f"{PREFIX}{marketplace}/{entry_id}", 0, sequence or DONE)
+def progress_position(marketplace: str, entry_id: str, sequence: int) -> Position:
+    """Return the position that records how far an entry's consequences are derived.
+
+    Up to the listing or violation at `sequence`; 0: all.
+    """
+    return Position(f"{SOURCE_PREFIX}{marketplace}/{entry_id}", 0, sequence or ALL_DERIVED)
 
 
 def find_unfinished(connection: Connection) -> list[UnfinishedEntry]:
     """Return the entries whose consequences are not all derived."""
-    return [_unfinished_of(*row) for row in connection.execute(_OPEN)]
+    return [_parse_unfinished(*row) for row in connection.execute(_UNFINISHED)]
 
 
-def _unfinished_of(source: str, after: int) -> UnfinishedEntry:
-    marketplace, _, entry_id = source.removeprefix(PREFIX).partition("/")
+def _parse_unfinished(source: str, after: int) -> UnfinishedEntry:
+    marketplace, _, entry_id = source.removeprefix(SOURCE_PREFIX).partition("/")
     return UnfinishedEntry(marketplace, entry_id, after)
 
 
 def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[UnfinishedEntry]:
     """Return those of the entries whose consequences are not all derived."""
-    names = [position_after(reader.marketplace, entry_id, 0).source for entry_id in entry_ids]
-    return [_unfinished_of(*row) for row in reader.rows(_OPEN.where(among(_P.source)), names)]
+    names = [progress_position(reader.marketplace, entry_id, 0).source for entry_id in entry_ids]
+    return [_parse_unfinished(*row) for row in reader.rows(_UNFINISHED.where(among(_P.source)), names)]
 
 
 def derive_next(connection: Connection, unfinished: UnfinishedEntry, present: Present) -> None:
@@ -75,26 +79,28 @@ def derive_next(connection: Connection, unfinished: UnfinishedEntry, present: Pr
     with read_mended_times(connection, present.mendings):
         [entry] = reader.rows(NAMED, [unfinished.entry_id])
         derive = _derive_violations if entry.kind == Kind.PRODUCT_VIOLATION else _repeat_decisions
-        reached = derive(reader, batch, unfinished.after, entry)
+        last_derived = derive(reader, batch, unfinished.after, entry)
     sequence += batch.insert(reader)
-    record_position(connection, position_after(unfinished.marketplace, unfinished.entry_id, reached), sequence)
+    record_position(connection, progress_position(unfinished.marketplace, unfinished.entry_id, last_derived), sequence)
 
 
 def _derive_violations(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:
+    """Add the violations of the next listings of a recalled product; return the last listing's sequence."""
     fact: ProductViolationReported = read_fact(entry)
     report = ProductReport(entry.entry_id, entry.occur_time, entry.report_time, fact)
-    listings, reached = load_listings(reader, fact.product, after)
-    load_reached_sellers(reader, batch.known, [(report, listing.seller) for listing in listings])
+    listings, last_derived = load_listings(reader, fact.product, after)
+    load_sellers_with_violation(reader, batch.known, [(report, listing.seller) for listing in listings])
     batch.known.product_decisions = load_decisions(reader, CHANGES, [entry.entry_id])
     for listing in listings:
         batch.derivation.derive_violation(report, listing)
-    return reached
+    return last_derived
 
 
 def _repeat_decisions(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:
+    """Add a product's decisions to its next derived violations; return the last one's sequence."""
     report: str = read_fact(entry).violation
     batch.known.product_decisions = load_decisions(reader, CHANGES, [report])
-    reached = load_reached(reader, batch.known, report, after)
+    last_derived = load_derived_violations(reader, batch.known, report, after)
     for violation in batch.known.derived_violations.get(report, {}).values():
         batch.derivation.repeat_decisions(report, violation)
-    return reached
+    return last_derived

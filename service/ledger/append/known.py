@@ -44,7 +44,7 @@ _ABOUT_OF_SELLERS = _ABOUT.where(OF_SELLERS)
 _WAITING = _ABOUT.where(of_kind(Kind.STATUS), _E.status.is_(None))
 CHANGES = _ABOUT.where(among_kinds(Kind.STATUS), _E.status.is_not(None))
 _REPORTS = RECORDED.where(HERE, among(_E.target), among_kinds(Kind.PRODUCT_VIOLATION)).order_by(_E.target, _E.sequence)
-_NEXT_OF_TARGET = (
+_NEXT_ABOUT_TARGET = (
     RECORDED.where(
         HERE,
         _E.target.is_not(None),
@@ -55,7 +55,7 @@ _NEXT_OF_TARGET = (
     .order_by(_E.target, _E.sequence)
     .limit(bindparam("limit"))
 )
-_ABOUT_VIOLATION = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
+_FACTS_ABOUT_VIOLATIONS = (StatusChanged, AttributionStated, RemediationDone, IncidentChanged)
 
 
 class KnownContext(DerivationContext):
@@ -70,35 +70,38 @@ class KnownContext(DerivationContext):
         self.unfinished: dict[str, int] = {}
 
 
-def load_known(reader: RowReader, fresh: Sequence[PreparedEntry]) -> KnownContext:
-    """Load what `fresh` refers to, with at most CHUNK consequences of an entry; note the rest as `unfinished`."""
+def load_known(reader: RowReader, unrecorded: Sequence[PreparedEntry]) -> KnownContext:
+    """Load what `unrecorded` refers to, with at most CHUNK consequences of an entry; note the rest as `unfinished`."""
     context = KnownContext()
-    entries = [item.entry for item in fresh if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION]
+    entries = [
+        item.entry for item in unrecorded if item.kind not in INDEPENDENT_KINDS and item.kind is not Kind.VIOLATION
+    ]
     facts = [entry.fact for entry in entries]
-    about = {f.violation for f in facts if isinstance(f, _ABOUT_VIOLATION) and f.violation}
-    about |= {name for f in facts if isinstance(f, MeasureChanged | CaseChanged) for name in f.violations}
-    reports = {item.entry.entry_id for item in fresh if item.kind in VIOLATION_KINDS}
+    violations = {f.violation for f in facts if isinstance(f, _FACTS_ABOUT_VIOLATIONS) and f.violation}
+    violations |= {name for f in facts if isinstance(f, MeasureChanged | CaseChanged) for name in f.violations}
+    reports = {item.entry.entry_id for item in unrecorded if item.kind in VIOLATION_KINDS}
     context.corrected_ids = {f.entry for f in facts if isinstance(f, EntryCorrected)}
     decided = {f.violation for f in facts if isinstance(f, StatusChanged)}
     context.waiting_decisions = load_decisions(reader, _WAITING, decided | reports)
     sellers = {"" if isinstance(entry.fact, StatusChanged) else entry.seller for entry in entries}
-    context.states = load_states(reader, about, sellers)
-    context.awaited_ids = {*about, *context.waiting_decisions}
+    context.states = load_states(reader, violations, sellers)
+    context.awaited_ids = {*violations, *context.waiting_decisions}
     if not entries:  # reports and independent kinds refer to nothing more
         return context
-    context.awaited_ids |= {item.entry.entry_id for item in fresh if item.kind is Kind.PRODUCT_VIOLATION}
-    _load_reports_of_listed(reader, context, fresh)
-    _load_consequences(reader, context, fresh)
+    context.awaited_ids |= {item.entry.entry_id for item in unrecorded if item.kind is Kind.PRODUCT_VIOLATION}
+    _load_reports_of_listed(reader, context, unrecorded)
+    _load_consequences(reader, context, unrecorded)
     _load_corrected(reader, context)
-    load_accounts(reader, context, fresh)
-    load_contests(reader, context, fresh)
-    load_cases(reader, context, fresh)
+    load_accounts(reader, context, unrecorded)
+    load_contests(reader, context, unrecorded)
+    load_cases(reader, context, unrecorded)
     return context
 
 
-def _load_consequences(reader: RowReader, context: KnownContext, fresh: Sequence[PreparedEntry]) -> None:
+def _load_consequences(reader: RowReader, context: KnownContext, unrecorded: Sequence[PreparedEntry]) -> None:
+    """Add the listings of recalled products, and the violations that decisions about products concern."""
     unfinished: dict[str, int] = {}
-    for item in fresh:
+    for item in unrecorded:
         fact = item.entry.fact
         if isinstance(fact, ProductViolationReported):
             if fact.product not in context.listings:
@@ -108,7 +111,7 @@ def _load_consequences(reader: RowReader, context: KnownContext, fresh: Sequence
         elif isinstance(fact, StatusChanged) and _is_of_product(context, fact.violation):
             if fact.violation not in unfinished:
                 context.product_decisions |= load_decisions(reader, CHANGES, [fact.violation])
-                unfinished[fact.violation] = load_reached(reader, context, fact.violation)
+                unfinished[fact.violation] = load_derived_violations(reader, context, fact.violation)
             if unfinished[fact.violation]:
                 context.unfinished[item.entry.entry_id] = unfinished[fact.violation]
 
@@ -118,40 +121,44 @@ def _is_of_product(context: DerivationContext, violation: str) -> bool:
     return state is not None and state.kind is Kind.PRODUCT_VIOLATION
 
 
-def _load_reports_of_listed(reader: RowReader, context: KnownContext, fresh: Sequence[PreparedEntry]) -> None:
+def _load_reports_of_listed(reader: RowReader, context: KnownContext, unrecorded: Sequence[PreparedEntry]) -> None:
+    """Add the reports about newly listed products, with their decisions and the violations derived for the sellers."""
     listed = [
-        (item.entry.seller, item.entry.fact.product) for item in fresh if isinstance(item.entry.fact, ProductListed)
+        (item.entry.seller, item.entry.fact.product)
+        for item in unrecorded
+        if isinstance(item.entry.fact, ProductListed)
     ]
     products = {product for _, product in listed}
     for row in reader.rows(_REPORTS, products):
         report = ProductReport(row.entry_id, row.occur_time, row.report_time, read_fact(row))
         context.reports.setdefault(row.target, []).append(report)
     pairs = [(report, seller) for seller, product in listed for report in context.reports.get(product, ())]
-    load_reached_sellers(reader, context, pairs)
+    load_sellers_with_violation(reader, context, pairs)
     context.product_decisions |= load_decisions(reader, CHANGES, {report.entry_id for report, _ in pairs})
 
 
-def load_reached_sellers(
+def load_sellers_with_violation(
     reader: RowReader, context: DerivationContext, pairs: Iterable[tuple[ProductReport, str]]
 ) -> None:
-    ids = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
-    for row in reader.rows(NAMED, ids):
-        report, seller = ids[row.entry_id]
-        context.derived_violations.setdefault(report, {})[seller] = row.entry_id
+    """Add the recorded violations that product reports brought these sellers; `pairs`: (report, seller)."""
+    derived = {derived_id(report.entry_id, seller): (report.entry_id, seller) for report, seller in pairs}
+    for row in reader.rows(NAMED, derived):
+        report_id, seller = derived[row.entry_id]
+        context.derived_violations.setdefault(report_id, {})[seller] = row.entry_id
 
 
 def load_listings(reader: RowReader, product: str, after: int = 0) -> tuple[list[Listing], int]:
     """Return the next CHUNK listings, and the last one's sequence (0 at the end)."""
-    rows = _next_of(reader, product, Kind.PRODUCT, after)
+    rows = _read_next(reader, product, Kind.PRODUCT, after)
     listings = [Listing(row.seller, row.occur_time, row.report_time, read_fact(row)) for row in rows[:CHUNK]]
     return listings, rows[CHUNK - 1].sequence if len(rows) > CHUNK else 0
 
 
-def load_reached(reader: RowReader, context: DerivationContext, report: str, after: int = 0) -> int:
+def load_derived_violations(reader: RowReader, context: DerivationContext, report: str, after: int = 0) -> int:
     """Add to `context` the next CHUNK violations derived from a product's report; return the last sequence (0 at the
     end).
     """
-    rows = _next_of(reader, report, Kind.VIOLATION, after)
+    rows = _read_next(reader, report, Kind.VIOLATION, after)
     derived_violations = {row.seller: row.entry_id for row in rows[:CHUNK]}
     context.derived_violations.setdefault(report, {}).update(derived_violations)
     context.states |= load_states(reader, derived_violations.values())
@@ -161,7 +168,7 @@ def load_reached(reader: RowReader, context: DerivationContext, report: str, aft
 def load_states(
     reader: RowReader, names: Collection[str], sellers: Collection[str] = ("",)
 ) -> dict[str, ViolationState]:
-    """Return the state of recorded violations by id; of all sellers if "" is among `sellers`."""
+    """Return recorded violations' states by id; of all sellers if "" is among `sellers`."""
     if "" in sellers:
         return fold_states(reader.rows(_ABOUT, names))
     return fold_states(reader.rows(_ABOUT_OF_SELLERS, names, sellers=list(sellers)))
@@ -183,5 +190,6 @@ def _load_corrected(reader: RowReader, context: DerivationContext) -> None:
         context.correction_targets[row.entry_id] = CorrectionTarget(Kind(row.kind), row.seller, row.report_time, entry)
 
 
-def _next_of(reader: RowReader, target: str, kind: Kind, after: int) -> Sequence[Any]:
-    return reader.rows(_NEXT_OF_TARGET, [target], target=target, kind=int(kind), after=after, limit=CHUNK + 1)
+def _read_next(reader: RowReader, target: str, kind: Kind, after: int) -> Sequence[Any]:
+    """Return the next CHUNK + 1 entries of a kind about a target, beyond the sequence `after`."""
+    return reader.rows(_NEXT_ABOUT_TARGET, [target], target=target, kind=int(kind), after=after, limit=CHUNK + 1)

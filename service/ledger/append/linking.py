@@ -51,15 +51,17 @@ from service.ledger.records import Act
 
 DECIDE_DAYS = 30
 REFRESHED_AT_ONCE = 100
-_DECIDED = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
+MAX_HOPS = 2
+"""Links from a seller to the violator of a term."""
+_DECIDED_STATES = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
 _E = ENTRY.c
-_LINKED = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
-_POINTED = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
-_DECIDING = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(_DECIDED))
-_VIOLATING = select(_E.seller).distinct().where(HERE, text(COUNTING))
+_LINKING_SELLERS = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
+_LINKED_SELLERS = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
+_SELLERS_WITH_DECIDED_LINKS = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(_DECIDED_STATES))
+_VIOLATORS = select(_E.seller).distinct().where(HERE, text(COUNTING))
 _LINK_COUNT = select(func.count()).select_from(ENTRY).where(HERE, text(LINKED))
 _CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
-_OPEN_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
+_SELLERS_WITH_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 
 class _CaseStatement(NamedTuple):
@@ -78,18 +80,18 @@ def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
         fact = EntryCorrected(row.entry_id, CorrectionKind.VOID, MECHANISM, "the seller was erased")
         voids.append(NewEntry(prepare_trusted(derive_entry(erasure, row.entry_id, fact)), erasure.seller))
     batch.insert(reader)
-    if moved := find_moved(reader, voids):
-        follow_links(reader, moved, present)
+    if affected := find_affected_by_links(reader, voids):
+        follow_links(reader, affected, present)
 
 
-def find_moved(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
+def find_affected_by_links(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
     """Return the linked sellers whose new entries may change what links bring."""
     sellers = {new.seller for new in new_entries if new.item.kind in MOVING or _suspends(new)} - {""}
-    return _find_linked(reader, sellers)
+    return _keep_linked(reader, sellers)
 
 
-def _find_linked(reader: RowReader, sellers: Collection[str]) -> set[str]:
-    return {seller for linked in (_LINKED, _POINTED) for (seller,) in reader.rows(linked, sellers)}
+def _keep_linked(reader: RowReader, sellers: Collection[str]) -> set[str]:
+    return {seller for query in (_LINKING_SELLERS, _LINKED_SELLERS) for (seller,) in reader.rows(query, sellers)}
 
 
 def _suspends(new: NewEntry) -> bool:
@@ -97,41 +99,43 @@ def _suspends(new: NewEntry) -> bool:
     return isinstance(fact, MeasureChanged) and fact.measure_kind is MeasureKind.SUSPENSION
 
 
-def follow_links(reader: RowReader, moved: Collection[str], present: Present) -> int:
-    """Append changes of cases around `moved`; return their number."""
+def follow_links(reader: RowReader, affected: Collection[str], present: Present) -> int:
+    """Append changes of cases around `affected`; return their number."""
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(reader.connection, present.mendings):
-        for entry in _list_changes(reader, moved, present.record_time(last_time)):
+        for entry in _list_case_changes(reader, affected, present.record_time(last_time)):
             batch.derivation.new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
     return batch.insert(reader)
 
 
-def _list_changes(reader: RowReader, moved: Collection[str], time: int) -> Iterator[Entry]:
-    roots = {*moved, *_find_causes(reader, moved)}
+def _list_case_changes(reader: RowReader, affected: Collection[str], time: int) -> Iterator[Entry]:
+    roots = {*affected, *_find_causing_sellers(reader, affected)}
     while True:
-        around = read_surroundings(reader, roots, time, 4)
-        reached = around.list_within_steps(2)
-        terms = find_terms(reached, around.graph, around.violators, time)
+        surroundings = read_surroundings(reader, roots, time, 2 * MAX_HOPS)
+        reached = surroundings.list_within_steps(MAX_HOPS)
+        terms = find_terms(reached, surroundings.graph, surroundings.violators, time)
         suspended = {term.violator for term in terms if term.is_suspended}
         if suspended <= roots:
             break
         roots |= suspended
-    wanted: dict[str, dict[str, LinkTerm]] = {}
+    terms_of_sellers: dict[str, dict[str, LinkTerm]] = {}
     for term in terms:
-        wanted.setdefault(term.seller, {})[name_case(LINK_RULE, term.cause)] = term
+        terms_of_sellers.setdefault(term.seller, {})[name_case(LINK_RULE, term.cause)] = term
     cases = _read_cases(reader, reached)
     for seller in reached:
-        yield from _list_changes_of_seller(seller, wanted.get(seller, {}), cases.get(seller, {}), time)
+        yield from _list_case_changes_of_seller(seller, terms_of_sellers.get(seller, {}), cases.get(seller, {}), time)
 
 
-def _find_causes(reader: RowReader, sellers: Collection[str]) -> set[str]:
+def _find_causing_sellers(reader: RowReader, sellers: Collection[str]) -> set[str]:
+    """Return the violators whose violations opened the sellers' link cases that are still open."""
     facts = [case.fact for cases in _read_cases(reader, sellers).values() for case in cases.values()]
     causes = [fact.rests_on[-1] for fact in facts if fact.state in OPEN_STATES and fact.accounts]
     return {row.seller for row in reader.rows(NAMED, causes)}
 
 
 def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[str, _CaseStatement]]:
+    """Return the last statement about each link case, by seller and case name."""
     by_seller: dict[str, dict[str, _CaseStatement]] = {}
     for row in reader.rows(_CASES, sellers):
         if row.target.startswith(f"{LINK_RULE}~"):
@@ -141,25 +145,26 @@ def _read_cases(reader: RowReader, sellers: Collection[str]) -> dict[str, dict[s
     return by_seller
 
 
-def _list_changes_of_seller(
-    seller: str, wanted: Mapping[str, LinkTerm], recorded: Mapping[str, _CaseStatement], time: int
+def _list_case_changes_of_seller(
+    seller: str, terms: Mapping[str, LinkTerm], recorded: Mapping[str, _CaseStatement], time: int
 ) -> Iterator[Entry]:
-    for name, old in recorded.items():
-        is_over = (old.fact.caution_end or 0) <= time
-        if name not in wanted and old.fact.state in OPEN_STATES and not is_over:
+    """Yield withdrawals of recorded cases without a term, and openings of terms that no case states so; by case name."""
+    for name, last in recorded.items():
+        is_over = (last.fact.caution_end or 0) <= time
+        if name not in terms and last.fact.state in OPEN_STATES and not is_over:
             fact = CaseChanged(name, CaseState.WITHDRAWN, MECHANISM, "the link or its cause is gone")
-            yield _entry_of(seller, fact, old.time, old.number)
-    for name, term in wanted.items():
-        last = recorded.get(name)
-        if last is not None and last.fact.state not in (CaseState.OPENED, CaseState.WITHDRAWN):
+            yield _make_entry(seller, fact, last.time, last.number)
+    for name, term in terms.items():
+        stated = recorded.get(name)
+        if stated is not None and stated.fact.state not in (CaseState.OPENED, CaseState.WITHDRAWN):
             continue  # a person decided it
-        fact = _describe(name, term)
+        fact = _describe_case(name, term)
         # The reason is sealed.
-        if last is None or (replace(last.fact, reason=fact.reason), last.time) != (fact, term.start):
-            yield _entry_of(seller, fact, term.start, 0 if last is None else last.number)
+        if stated is None or (replace(stated.fact, reason=fact.reason), stated.time) != (fact, term.start):
+            yield _make_entry(seller, fact, term.start, 0 if stated is None else stated.number)
 
 
-def _describe(name: str, term: LinkTerm) -> CaseChanged:
+def _describe_case(name: str, term: LinkTerm) -> CaseChanged:
     kinds = [kind.name.lower() for kind in term.kinds]
     return CaseChanged(
         name,
@@ -175,8 +180,8 @@ def _describe(name: str, term: LinkTerm) -> CaseChanged:
     )
 
 
-def _entry_of(seller: str, fact: CaseChanged, time: int, count: int) -> Entry:
-    return Entry(derived_id(fact.case, f"{seller}\x1f{count + 1}"), seller, fact, time)
+def _make_entry(seller: str, fact: CaseChanged, time: int, earlier_statements: int) -> Entry:
+    return Entry(derived_id(fact.case, f"{seller}\x1f{earlier_statements + 1}"), seller, fact, time)
 
 
 class RefreshCounts(NamedTuple):
@@ -190,19 +195,19 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> RefreshC
     """Append what changed in cases of links; record how often each kind of link was right, if it changed."""
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
-        statements = read_links_of_sellers(reader, [seller for (seller,) in reader.rows(_DECIDING)])
+        statements = read_links_of_sellers(reader, [seller for (seller,) in reader.rows(_SELLERS_WITH_DECIDED_LINKS)])
         decided = {kind.name.lower(): [*counts] for kind, counts in sorted(count_decided(statements).items())}
-        before = {kind.name.lower(): [*one.decided] for kind, one in read_precision(reader).items()}
-        linked = _find_linked(reader, [seller for (seller,) in reader.rows(_VIOLATING)])
+        recorded = {kind.name.lower(): [*precision.decided] for kind, precision in read_precision(reader).items()}
+        linked = _keep_linked(reader, [seller for (seller,) in reader.rows(_VIOLATORS)])
         violators = [*read_violators(reader, linked, clock.now())]
         [(links,)] = reader.rows(_LINK_COUNT)
-        cases = {seller for (seller,) in reader.rows(_OPEN_CASES)}
-    if decided != before:
+        sellers_with_cases = {seller for (seller,) in reader.rows(_SELLERS_WITH_CASES)}
+    if decided != recorded:
         with ActWriter.open(clock, marketplace) as acting:
             acting.append([NewAct(Act.PRECISION, {"decided": decided})], principal=principal)
-    moved, appended = sorted({*violators, *cases}), 0
-    for begin in range(0, len(moved), REFRESHED_AT_ONCE):
+    affected, appended = sorted({*violators, *sellers_with_cases}), 0
+    for begin in range(0, len(affected), REFRESHED_AT_ONCE):
         with clock.locked(clock.present(clock.read_end())) as (connection, present):
-            part = moved[begin : begin + REFRESHED_AT_ONCE]
+            part = affected[begin : begin + REFRESHED_AT_ONCE]
             appended += follow_links(RowReader(connection, marketplace), part, present)
     return RefreshCounts(links, len(violators), appended)

@@ -14,7 +14,7 @@ from service.ledger.database.tables import ENTRY, act_clause
 from service.ledger.records import Act
 
 _E = ENTRY.c
-_PAGE = (
+_MOVES = (
     select(ENTRY)
     .where(act_clause(Act.POLICY), _E.marketplace == "")
     .order_by(_E.sequence)
@@ -22,7 +22,7 @@ _PAGE = (
     .offset(bindparam("after"))
 )
 _TEXT = select(_E.content).where(_E.marketplace == "", _E.entry_id == bindparam("name"))
-_NAMES = (
+_IDS_BETWEEN = (
     select(_E.entry_id)
     .where(_E.marketplace == "", _E.entry_id >= bindparam("first"), _E.entry_id < bindparam("end"))
     .order_by(_E.entry_id)
@@ -82,7 +82,7 @@ class PolicyMoves:
             connection = acting.reader.connection
             moves = _read_moves(connection)
             for new in decide(moves):
-                acts = [*_list_new_texts(connection, new), _act_of(new)]
+                acts = [*_list_unrecorded_texts(connection, new), _make_act(new)]
                 acting.append(acts, principal=principal, not_before=moves[-1].move_time if moves else 0)
                 moves = _read_moves(connection)
         return moves[-1]
@@ -109,18 +109,18 @@ class PolicyMoves:
     def list_digests(self, beginning: str) -> Sequence[str]:
         """Return the digests of committed policies that begin with these hexadecimal digits, sorted."""
         first = f"{_POLICY}/{beginning}"
-        names = self.clock.database.rows(_NAMES, first=first, end=f"{first}g")
-        return [name.removeprefix(f"{_POLICY}/") for (name,) in names]
+        rows = self.clock.database.rows(_IDS_BETWEEN, first=first, end=f"{first}g")
+        return [entry_id.removeprefix(f"{_POLICY}/") for (entry_id,) in rows]
 
 
-def _act_of(new: NewMove) -> NewAct:
+def _make_act(new: NewMove) -> NewAct:
     names = ("actor", "reason", "proposal", "certificate", "assumptions", "accepted", "sequence", "owed_until")
     content = {name: getattr(new, name) for name in names}
     content |= {"immediate": new.immediate} if new.immediate else {}
     return NewAct(Act.POLICY, content, target=new.digest, status=int(new.action))
 
 
-def _list_new_texts(connection: Connection, new: NewMove) -> Iterator[NewAct]:
+def _list_unrecorded_texts(connection: Connection, new: NewMove) -> Iterator[NewAct]:
     texts = ((_POLICY, new.digest, new.content), (_ASSUMPTIONS, new.assumptions, new.assumptions_content))
     for kind, digest, content in texts:
         if digest and content is not None and _read_text(connection, kind, digest) is None:
@@ -133,11 +133,11 @@ def _read_text(connection: Connection, kind: str, digest: str) -> str | None:
 
 
 def _read_moves(connection: Connection, after: int = 0, count: int = 2**31) -> list[PolicyMove]:
-    rows = connection.execute(_PAGE, {"after": after, "count": count})
-    return [_move(row, number) for number, row in enumerate(rows, after + 1)]
+    rows = connection.execute(_MOVES, {"after": after, "count": count})
+    return [_parse_move(row, number) for number, row in enumerate(rows, after + 1)]
 
 
-def _move(row: Any, number: int) -> PolicyMove:
+def _parse_move(row: Any, number: int) -> PolicyMove:
     fields = json.loads(row.content)
     del fields["act"]
     for name in ("accepted", "sequence"):

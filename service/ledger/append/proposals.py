@@ -23,38 +23,40 @@ from service.ledger.database.tables import ENTRY, HERE, ONLY_HERE, RowReader, ac
 from service.ledger.records import Act
 from service.ledger.seals.sealed_texts import SellerKey, keyed_digest, read_keys, read_or_make_keys, unseal
 
-_E = ENTRY.c
-_IS_STEP = act_clause(Act.PROPOSAL)
-_STEPS = select(ENTRY).where(HERE, among(_E.target), _E.kind == int(Act.PROPOSAL)).order_by(_E.target, _E.sequence)
-_TARGETS = (
-    select(_E.target)
-    .where(_IS_STEP, ONLY_HERE, _E.sequence < bindparam("before"), text("status = 1"))
-    .order_by(_E.marketplace.desc(), _E.sequence.desc())
-    .limit(bindparam("count"))
-)
-_CLOSING = ENTRY.alias()
-_OPEN = (
-    select(_E.marketplace, _E.target, _E.principal, _E.digest)
-    .where(_IS_STEP, text("status = 1"), _E.until_time > bindparam("now"))
-    .where(
-        ~select(_CLOSING.c.sequence)
-        .where(
-            _CLOSING.c.marketplace == _E.marketplace,
-            _CLOSING.c.target == _E.target,
-            _CLOSING.c.kind == int(Act.PROPOSAL),
-            _CLOSING.c.status.in_([3, 4]),
-        )
-        .exists()
-    )
-    .order_by(_E.sequence)
-)
-
 
 class ProposalStep(IntEnum):
     PROPOSED = 1
     APPROVED = 2
     USED = 3
     WITHDRAWN = 4
+
+
+_E = ENTRY.c
+_IS_PROPOSED = text(f"status = {int(ProposalStep.PROPOSED)}")
+_IS_STEP = act_clause(Act.PROPOSAL)
+_STEPS = select(ENTRY).where(HERE, among(_E.target), _E.kind == int(Act.PROPOSAL)).order_by(_E.target, _E.sequence)
+_TARGETS = (
+    select(_E.target)
+    .where(_IS_STEP, ONLY_HERE, _E.sequence < bindparam("before"), _IS_PROPOSED)
+    .order_by(_E.marketplace.desc(), _E.sequence.desc())
+    .limit(bindparam("count"))
+)
+_CLOSING = ENTRY.alias()
+_OPEN = (
+    select(_E.marketplace, _E.target, _E.principal, _E.digest)
+    .where(_IS_STEP, _IS_PROPOSED, _E.until_time > bindparam("now"))
+    .where(
+        ~select(_CLOSING.c.sequence)
+        .where(
+            _CLOSING.c.marketplace == _E.marketplace,
+            _CLOSING.c.target == _E.target,
+            _CLOSING.c.kind == int(Act.PROPOSAL),
+            _CLOSING.c.status.in_([int(ProposalStep.USED), int(ProposalStep.WITHDRAWN)]),
+        )
+        .exists()
+    )
+    .order_by(_E.sequence)
+)
 
 
 class NewStep(NamedTuple):
@@ -74,7 +76,7 @@ class RecordedStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ProposalContent:
     method: str
     request: bytes
     actor: str
@@ -90,7 +92,7 @@ class Proposal:
     """Empty: all marketplaces."""
     proposal: str
     seller: str
-    content: Content | None
+    content: ProposalContent | None
     """None if erased."""
     expire_time: int
     steps: tuple[RecordedStep, ...]
@@ -108,7 +110,7 @@ class Proposal:
 
     def has_step(self, step: ProposalStep) -> bool:
         """Return whether anybody took this step, for example an approval."""
-        return any(one.step is step for one in self.steps)
+        return any(taken.step is step for taken in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class ProposalWriter:
     max_open_of_caller: int = 100
 
     def propose(
-        self, marketplace: str, proposal: str, content: Content, *, principal: str, seller: str, hours: float
+        self, marketplace: str, proposal: str, content: ProposalContent, *, principal: str, seller: str, hours: float
     ) -> Proposal:
         """Record a proposal; return its present state, or the state of an open proposal with the same request.
 
@@ -126,19 +128,18 @@ class ProposalWriter:
         id; TooManyCalls if the caller, or all callers together, have too many open.
         """
         with ActWriter.open(self.clock, marketplace) as acting:
-            for earlier in _load(acting.reader, [proposal], acting.now):
+            for earlier in _load_proposals(acting.reader, [proposal], acting.now):
                 if earlier.content is None or replace(earlier.content, basis=content.basis) != content:
                     problem = f"{proposal!r} stands for another proposal; give a new proposal a new id"
                     raise EntryContentDiffers(problem, {"entry_id": proposal}, ("proposal_id",))
                 return earlier
             digest = sha256(content.request).digest()
-            recorded = self._find_open(acting, seller, digest, principal)
-            if not recorded:
-                recorded = proposal
+            open_proposal = self._find_open(acting, seller, digest, principal)
+            if not open_proposal:
                 until_time = acting.now + int(hours * 3_600 * SECOND)
-                new = _act_of_proposal(proposal, content, digest, until_time)
+                new = _make_act(proposal, content, digest, until_time)
                 acting.append([new], principal=principal, seller=seller)
-            return _load_one(acting.reader, recorded, acting.now)
+            return _load_proposal(acting.reader, open_proposal or proposal, acting.now)
 
     def take_step(
         self,
@@ -153,24 +154,24 @@ class ProposalWriter:
         forbids it. Raises ProposalNotFound.
         """
         with ActWriter.open(self.clock, marketplace) as acting:
-            stored = _load_one(acting.reader, proposal, acting.now)
+            stored = _load_proposal(acting.reader, proposal, acting.now)
             if not check(stored):
                 return stored
             act = NewAct(
                 Act.PROPOSAL,
                 {"step": new.step.name.lower()},
-                target=_target(proposal),
+                target=_make_target(proposal),
                 status=int(new.step),
                 sealed={"actor": new.actor, "reason": new.reason},
             )
             acting.append([act], principal=new.principal, seller=stored.seller)
-            return _load_one(acting.reader, proposal, acting.now)
+            return _load_proposal(acting.reader, proposal, acting.now)
 
     def find(self, marketplace: str, proposal: str) -> Proposal:
         """Return its present state. Raises ProposalNotFound."""
         now = self._read_now()
         with self.clock.database.read() as connection:
-            return _load_one(RowReader(connection, marketplace), proposal, now)
+            return _load_proposal(RowReader(connection, marketplace), proposal, now)
 
     def list(self, marketplace: str, before: int, count: int) -> Sequence[Proposal]:
         """Return the `count` latest proposals numbered below `before`, newest first.
@@ -180,18 +181,18 @@ class ProposalWriter:
         now = self._read_now()
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "before": before, "count": count}
-            names = [_name_of(target) for (target,) in connection.execute(_TARGETS, values)]
-            proposals = _load(RowReader(connection, marketplace), names, now)
-        return sorted(proposals, key=lambda one: one.number, reverse=True)
+            names = [_parse_target(target) for (target,) in connection.execute(_TARGETS, values)]
+            proposals = _load_proposals(RowReader(connection, marketplace), names, now)
+        return sorted(proposals, key=attrgetter("number"), reverse=True)
 
     def _find_open(self, acting: ActWriter, seller: str, digest: bytes, principal: str) -> str:
-        """Return the id of the open proposal with a request's digest, or ""; raise TooManyCalls if no other may be opened."""
+        """Return the id of the open proposal with a request's digest, or ""; TooManyCalls if no other may be opened."""
         marketplace = acting.reader.marketplace
         rows = acting.reader.connection.execute(_OPEN, {"now": acting.now}).all()
-        keyed = keyed_digest(read_or_make_keys(acting.reader, [seller])[seller], digest)
+        wanted_digest = keyed_digest(read_or_make_keys(acting.reader, [seller])[seller], digest)
         for row in rows:
-            if row.marketplace == marketplace and bytes(row.digest) == keyed:
-                return _name_of(row.target)
+            if row.marketplace == marketplace and bytes(row.digest) == wanted_digest:
+                return _parse_target(row.target)
         own_count = sum(row.principal == principal for row in rows)
         for count, most, whose in (
             (own_count, self.max_open_of_caller, "this caller has"),
@@ -206,15 +207,15 @@ class ProposalWriter:
         return self.clock.server.now(self.clock.read_end().clock)
 
 
-def _target(proposal: str) -> str:
+def _make_target(proposal: str) -> str:
     return f"proposal/{proposal}"
 
 
-def _name_of(target: str) -> str:
+def _parse_target(target: str) -> str:
     return target.removeprefix("proposal/")
 
 
-def _act_of_proposal(proposal: str, content: Content, digest: bytes, until_time: int) -> NewAct:
+def _make_act(proposal: str, content: ProposalContent, digest: bytes, until_time: int) -> NewAct:
     texts = {
         "request": base64.b64encode(content.request).decode(),
         "basis": dict(content.basis),
@@ -224,8 +225,8 @@ def _act_of_proposal(proposal: str, content: Content, digest: bytes, until_time:
     return NewAct(
         Act.PROPOSAL,
         {"method": content.method},
-        _target(proposal),
-        target=_target(proposal),
+        _make_target(proposal),
+        target=_make_target(proposal),
         status=int(ProposalStep.PROPOSED),
         until_time=until_time,
         sealed=texts,
@@ -238,25 +239,27 @@ def proposal_not_found(proposal: str) -> ProposalNotFound:
     return ProposalNotFound(text, {"proposal": proposal})
 
 
-def _load_one(reader: RowReader, proposal: str, now: int) -> Proposal:
-    for found in _load(reader, [proposal], now):
-        return found
-    raise proposal_not_found(proposal)
+def _load_proposal(reader: RowReader, proposal: str, now: int) -> Proposal:
+    proposals = _load_proposals(reader, [proposal], now)
+    if not proposals:
+        raise proposal_not_found(proposal)
+    return proposals[0]
 
 
-def _load(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
-    rows = reader.rows(_STEPS, [_target(name) for name in names])
+def _load_proposals(reader: RowReader, names: Sequence[str], now: int) -> list[Proposal]:
+    rows = reader.rows(_STEPS, [_make_target(name) for name in names])
     keys = read_keys(reader, {row.seller for row in rows})
-    steps = [list(of_target) for _, of_target in groupby(rows, key=attrgetter("target"))]
-    return [_read_proposal(found, keys.get(found[0].seller), now) for found in steps]
+    rows_by_proposal = [list(of_target) for _, of_target in groupby(rows, key=attrgetter("target"))]
+    return [_parse_proposal(steps, keys.get(steps[0].seller), now) for steps in rows_by_proposal]
 
 
-def _read_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
+def _parse_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Proposal:
+    """Make a proposal of the rows of its steps, by sequence, and unseal their texts."""
     first, texts = rows[0], [json.loads(unseal(row.entry_id, row.content, key)[0] or "{}") for row in rows]
     content = None
     if (sealed := texts[0]) and first.status == ProposalStep.PROPOSED:
         request, method = base64.b64decode(sealed["request"]), json.loads(first.content)["method"]
-        content = Content(method, request, sealed["actor"], sealed["reason"], sealed["basis"])
+        content = ProposalContent(method, request, sealed["actor"], sealed["reason"], sealed["basis"])
     steps = [
         RecordedStep(
             ProposalStep(row.status),
@@ -270,7 +273,7 @@ def _read_proposal(rows: Sequence[Any], key: SellerKey | None, now: int) -> Prop
     return Proposal(
         number=first.sequence,
         marketplace=first.marketplace,
-        proposal=_name_of(first.target),
+        proposal=_parse_target(first.target),
         seller=first.seller,
         content=content,
         expire_time=first.until_time or 0,

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from scoring.base.errors import ClockInDoubt, EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
-from service.ledger.append.proposals import Content, NewStep, Proposal, ProposalStep, ProposalWriter
+from service.ledger.append.proposals import ProposalContent, NewStep, Proposal, ProposalStep, ProposalWriter
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
@@ -15,10 +15,10 @@ from tests.helpers.databases import writing
 from tests.helpers.ledgers import back_up, owner, restore
 from tests.helpers.plans import FAULTS, listening
 
-CONTENT = Content("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
+CONTENT = ProposalContent("LedgerService/AppendEntries", b"\x0a\x01m", "a-1", "so", {"champion": "x"})
 
 
-def propose(ledger: Ledger, name: str, marketplace: str = MARKET, content: Content = CONTENT) -> Proposal:
+def propose(ledger: Ledger, name: str, marketplace: str = MARKET, content: ProposalContent = CONTENT) -> Proposal:
     return ledger.proposals.propose(marketplace, name, content, principal="dns:anna.example", seller="s1", hours=1)
 
 
@@ -32,7 +32,7 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
     clock.now += 5
     assert propose(ledger, "p-1") == Proposal(1, MARKET, "p-1", "s1", CONTENT, first.expire_time, first.steps, NOW + 5)
     with pytest.raises(EntryContentDiffers):
-        propose(ledger, "p-1", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
+        propose(ledger, "p-1", content=ProposalContent(CONTENT.method, b"other", "a-1", "so", {}))
     found = take(ledger, "p-1", ProposalStep.APPROVED)
     assert [(one.step, one.principal, one.step_time - NOW, one.actor, one.reason) for one in found.steps] == [
         (ProposalStep.PROPOSED, "dns:anna.example", 0, "a-1", "so"),
@@ -48,7 +48,7 @@ def test_a_proposal_stands_as_its_steps_say(ledger: Ledger, clock: Clock) -> Non
 
 def test_an_open_proposal_answers_for_its_repeat(ledger: Ledger, clock: Clock) -> None:
     propose(ledger, "p-1")
-    again = Content(CONTENT.method, CONTENT.request, "c-1", "other words", {})
+    again = ProposalContent(CONTENT.method, CONTENT.request, "c-1", "other words", {})
     assert propose(ledger, "p-2", content=again).proposal == "p-1"
     assert propose(ledger, "p-2", "other", again).proposal == "p-2"
     for number, step in ((3, ProposalStep.USED), (4, ProposalStep.WITHDRAWN)):
@@ -63,7 +63,7 @@ def test_no_more_proposals_are_open_than_people_can_look_at(ledger: Ledger, cloc
     bounded = ProposalWriter(ledger.clock, max_open=5, max_open_of_caller=3)
 
     def one(name: str, principal: str) -> Proposal:
-        content = Content(CONTENT.method, name.encode(), "a-1", "so", {})
+        content = ProposalContent(CONTENT.method, name.encode(), "a-1", "so", {})
         return bounded.propose(MARKET, name, content, principal=principal, seller="", hours=1)
 
     def refused(name: str, principal: str) -> str:
@@ -101,7 +101,7 @@ def test_a_step_that_is_refused_leaves_nothing(ledger: Ledger) -> None:
 def test_a_request_in_the_place_of_another_is_none(url: str, clock: Clock) -> None:
     with Ledger.open(url, clock=clock) as ledger:
         propose(ledger, "p-1")
-        propose(ledger, "p-2", content=Content(CONTENT.method, b"other", "a-1", "so", {}))
+        propose(ledger, "p-2", content=ProposalContent(CONTENT.method, b"other", "a-1", "so", {}))
         with owner(url) as connection:
             other = "(SELECT content FROM entry WHERE sequence = 2)"
             connection.execute(text(f"UPDATE entry SET content = {other} WHERE sequence = 1"))
@@ -175,7 +175,7 @@ def fill(ledger: Ledger) -> None:
     move(ledger, PolicyAction.COMMITTED, SECOND, "two")
     move(ledger, PolicyAction.ROLLED_BACK, FIRST)
     for name, last in (("p-1", ProposalStep.USED), ("p-2", ProposalStep.WITHDRAWN)):
-        content = Content("LedgerService/AppendEntries", name.encode(), "a-1", "so", {})
+        content = ProposalContent("LedgerService/AppendEntries", name.encode(), "a-1", "so", {})
         ledger.proposals.propose(MARKET, name, content, principal="dns:anna.example", seller="s1", hours=1)
         if last is ProposalStep.USED:
             approved = NewStep(ProposalStep.APPROVED, "dns:bert.example")
