@@ -93,10 +93,7 @@ def load_contests(reader: RowReader, context: DerivationContext, unrecorded: Seq
 
 
 def load_cases(reader: RowReader, context: DerivationContext, unrecorded: Sequence[PreparedEntry]) -> None:
-    """Add the last state of each case that `unrecorded` names, and its seller's statements on payouts.
-
-    An unrecorded case is open if its namesake entry is of the same seller.
-    """
+    """Add the last state of each case that `unrecorded` names: open if its triggering entry is of the same seller."""
     _load_payout_statements(reader, context, unrecorded)
     entries = [item.entry for item in unrecorded if item.kind is Kind.CASE]
     if not entries:

@@ -38,18 +38,12 @@ class ActWriter:
     @classmethod
     @contextmanager
     def open(cls, clock: LedgerClock, marketplace: str = "") -> Iterator[Self]:
-        """Take the ledger's lock for acts (entries about policies and proposals). Raises ClockInDoubt.
-
-        `marketplace` "" means all marketplaces.
-        """
+        """Take the ledger's lock for acts; `marketplace` "" means all marketplaces. Raises ClockInDoubt."""
         with clock.locked(clock.present(clock.read_end())) as (connection, present):
             yield cls(RowReader(connection, marketplace), present)
 
     def append(self, acts: Sequence[NewAct], *, principal: str, seller: str = "", not_before: int = 0) -> None:
-        """Append acts under one seal, with a time not before `not_before` (microseconds).
-
-        `seller`: the only seller concerned, whose key seals the texts.
-        """
+        """Append acts under one seal, not before `not_before` (microseconds); the key of `seller` seals the texts."""
         last = last_entry(self.reader.connection)
         record_time = self._present.record_time(last.record_time)
         time = max(self._present.default_time(record_time), not_before)

@@ -65,7 +65,6 @@ def is_recorded(reader: RowReader, entry_id: str) -> bool:
 
 
 def require_marketplace_id(marketplace: str) -> None:
-    """Raise InvalidInput unless it has the form of an id."""
     if not is_id(marketplace):
         raise invalid("marketplace", f"must be {ID_FORM}")
 
@@ -75,8 +74,7 @@ def refuse_service_fields(
 ) -> None:
     """Raise InvalidInput, with each field, for what only the service may state.
 
-    These are origins, measures of rules (unless `by_rule`), erasures and mended clocks; also report times, unless
-    `imported`, and ids of bulk decisions, unless `imported` or `in_bulk`.
+    Measures of rules pass if `by_rule`; report times if `imported`; ids of bulk decisions if `imported` or `in_bulk`.
     """
     wrong = [
         FieldViolation(("entries", index, *path), problem)
@@ -182,7 +180,7 @@ def refuse_own_reports_early(database: Database, marketplace: str, batch: Sequen
 
 
 def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
-    """Return the ids of unrecorded entries in `condition` whose violations got another decision since.
+    """Return the ids of unrecorded entries whose violations got another decision since `condition` was seen.
 
     Raises EntryContentDiffers if another bulk decision has the id.
     """
@@ -227,10 +225,7 @@ def _refuse_future(batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored]
 
 
 def find_taken_revision(reader: RowReader, batch: Sequence[PreparedEntry]) -> ExposureRevisionTaken | None:
-    """Return the error if another entry stated the same day, category and revision, on record or in the batch.
-
-    The same entry id again is no clash.
-    """
+    """Return the error if another entry stated the same day, category and revision, on record or in the batch."""
     id_by_day: dict[tuple[object, ...], str] = {}
     for index, item in enumerate(batch):
         fact, entry_id = item.entry.fact, item.entry.entry_id

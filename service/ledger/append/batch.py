@@ -49,15 +49,14 @@ class Batch:
     def load_known(
         cls, reader: RowReader, unrecorded: Sequence[PreparedEntry], first: int, last_time: int, present: Present
     ) -> Self:
-        """Return an empty batch that knows what `unrecorded` refers to."""
         with read_mended_times(reader.connection, present.mendings):
             known = load_known(reader, unrecorded)
         return cls(reader.marketplace, known, first, last_time, present)
 
     def add(self, item: PreparedEntry, index: int) -> AppendedEntry:
-        """Add an entry and those derived from it; return its sequence and state. `insert` writes them.
+        """Add an entry and those derived from it, which `insert` writes.
 
-        Raises the errors of `Derivation.process` with the entry's `index`; InvalidInput beyond MAX_ROWS.
+        Raises as `Derivation.process`, with the entry's `index`; InvalidInput beyond MAX_ROWS.
         """
         sequence = self._first + len(self.derivation.new_entries)
         new = self.derivation.process(item, ("entries", index))
@@ -68,7 +67,7 @@ class Batch:
         return AppendedEntry(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
 
     def insert(self, reader: RowReader) -> int:
-        """Insert the added and derived entries; return their number."""
+        """Insert all entries; return their number."""
         new_entries = self.derivation.new_entries
         if new_entries:
             texts = {index: new.item.sealed for index, new in enumerate(new_entries) if new.item.sealed}
@@ -76,7 +75,6 @@ class Batch:
         return len(new_entries)
 
     def rows(self) -> list[Row]:
-        """Return added and derived entries as rows of the table; sequences go on from `first`."""
         return [self._row(new, sequence) for sequence, new in enumerate(self.derivation.new_entries, self._first)]
 
     def _row(self, new: NewEntry, sequence: int) -> Row:

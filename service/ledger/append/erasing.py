@@ -22,10 +22,7 @@ JOURNAL_PATIENCE_SECONDS = 5
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> AppendedEntry:
-    """Append an erasure (an entry of SellerErased) and delete the seller's key, in one transaction.
-
-    A retry deletes no key made since. Raises as `Ledger.erase`.
-    """
+    """Append an erasure and delete the seller's key, in one transaction; a retry deletes no key made since."""
     item = prepare(entry, present.clock)
     entries_of_seller = select(ENTRY.c.sequence).where(
         ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller

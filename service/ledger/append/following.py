@@ -56,7 +56,6 @@ def progress_position(marketplace: str, entry_id: str, sequence: int) -> Positio
 
 
 def find_unfinished(connection: Connection) -> list[UnfinishedEntry]:
-    """Return the entries whose consequences are not all derived."""
     return [_parse_unfinished(*row) for row in connection.execute(_UNFINISHED)]
 
 

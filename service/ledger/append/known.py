@@ -59,15 +59,12 @@ _FACTS_ABOUT_VIOLATIONS = (StatusChanged, AttributionStated, RemediationDone, In
 
 
 class KnownContext(DerivationContext):
-    """The recorded state that a batch refers to.
-
-    `unfinished`: the last listing's or violation's sequence loaded, by the id of a product's violation or of a
-    decision.
-    """
+    """The recorded state that a batch refers to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unfinished: dict[str, int] = {}
+        """The last loaded sequence of its consequences, by the id of a product's violation or of a decision."""
 
 
 def load_known(reader: RowReader, unrecorded: Sequence[PreparedEntry]) -> KnownContext:
@@ -155,9 +152,7 @@ def load_listings(reader: RowReader, product: str, after: int = 0) -> tuple[list
 
 
 def load_derived_violations(reader: RowReader, context: DerivationContext, report: str, after: int = 0) -> int:
-    """Add to `context` the next CHUNK violations derived from a product's report; return the last sequence (0 at the
-    end).
-    """
+    """Add the next CHUNK violations derived from a product's report; return the last sequence (0 at the end)."""
     rows = _read_next(reader, report, Kind.VIOLATION, after)
     derived_violations = {row.seller: row.entry_id for row in rows[:CHUNK]}
     context.derived_violations.setdefault(report, {}).update(derived_violations)

@@ -100,7 +100,7 @@ def _suspends(new: NewEntry) -> bool:
 
 
 def follow_links(reader: RowReader, affected: Collection[str], present: Present) -> int:
-    """Append changes of cases around `affected`; return their number."""
+    """Append changes of cases around the affected sellers; return their number."""
     sequence, last_time = last_entry(reader.connection)
     batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
     with read_mended_times(reader.connection, present.mendings):

@@ -22,7 +22,6 @@ _WAITING_DECISIONS = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.
 
 
 def needs_own_report_check(batch: Sequence[PreparedEntry]) -> bool:
-    """Return whether a known caller, not `local`, decides anything in the batch."""
     return current_call().caller not in {"", LOCAL_CALLER} and any(item.kind in _DECISION_KINDS for item in batch)
 
 
@@ -69,10 +68,7 @@ def _find_decided_entry(fact: Fact) -> str:
 def _find_own_reports(
     reader: RowReader, names: Collection[str], own_names: frozenset[str]
 ) -> tuple[set[str], set[str]]:
-    """Return the caller's own reports among the named, and those recorded.
-
-    A derived violation has the reporter of the product's.
-    """
+    """Return (the caller's own reports, all recorded ones) among the named."""
     reports = reader.rows(_REPORTS_BY_ID, names)
     product_reports = reader.rows(_REPORTS_BY_ID, {row.target for row in reports if row.target is not None})
     own_product_reports = {row.entry_id for row in product_reports if _is_own(own_names, row.principal)}

@@ -73,10 +73,9 @@ class PolicyMoves:
     clock: LedgerClock
 
     def move(self, principal: str, decide: Callable[[Sequence[PolicyMove]], Sequence[NewMove]]) -> PolicyMove:
-        """Record moves; return the last recorded one.
+        """Record the moves that `decide` returns; return the last recorded one.
 
-        `decide` gets all moves, oldest first, under the lock; it returns new moves, or raises what forbids them. It may
-        return none only if a move is recorded.
+        `decide` gets all moves, oldest first, under the lock. It may return none only if a move is recorded.
         """
         with ActWriter.open(self.clock) as acting:
             connection = acting.reader.connection
@@ -88,7 +87,6 @@ class PolicyMoves:
         return moves[-1]
 
     def find_last(self) -> PolicyMove | None:
-        """Return the latest commit or rollback; None before the first."""
         moves = self.list()
         return moves[-1] if moves else None
 

@@ -109,7 +109,6 @@ class Proposal:
         return self.seen_time >= self.expire_time
 
     def has_step(self, step: ProposalStep) -> bool:
-        """Return whether anybody took this step, for example an approval."""
         return any(taken.step is step for taken in self.steps)
 
 
@@ -148,10 +147,9 @@ class ProposalWriter:
         new: NewStep,
         check: Callable[[Proposal], bool],
     ) -> Proposal:
-        """Record a step of a proposal; return the proposal's new state.
+        """Record a step of a proposal; return the proposal's new state. Raises ProposalNotFound.
 
-        `check` gets the present state under the lock. It returns whether to record the step, or raises the error that
-        forbids it. Raises ProposalNotFound.
+        `check` gets the present state under the lock. It returns whether to record the step, or raises.
         """
         with ActWriter.open(self.clock, marketplace) as acting:
             stored = _load_proposal(acting.reader, proposal, acting.now)
@@ -174,10 +172,7 @@ class ProposalWriter:
             return _load_proposal(RowReader(connection, marketplace), proposal, now)
 
     def list(self, marketplace: str, before: int, count: int) -> Sequence[Proposal]:
-        """Return the `count` latest proposals numbered below `before`, newest first.
-
-        "" lists those that concern all marketplaces.
-        """
+        """Return the `count` latest proposals numbered below `before`, newest first; "" is all marketplaces."""
         now = self._read_now()
         with self.clock.database.read() as connection:
             values = {"marketplace": marketplace, "before": before, "count": count}
