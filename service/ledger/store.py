@@ -211,7 +211,7 @@ class Ledger:
             reader = RowReader(connection, marketplace)
             if (first_sequence or ahead) and not appending.is_recorded(reader, entry_id):
                 last = last_entry(connection)[0]
-                mending.require_possible(connection, mending.load_mendings(connection), fact, last, present.clock)
+                mending.require_mendable(connection, mending.load_mendings(connection), fact, last, present.clock)
                 # Otherwise a stamp would name two cuts.
                 span = mending.read_record_times(connection, first_sequence, last)
                 present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)

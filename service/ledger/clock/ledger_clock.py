@@ -36,8 +36,16 @@ class LastEntry(NamedTuple):
 class LedgerEnd(NamedTuple):
     sequence: int
     record_time: int
-    mended: int
+    last_mending: int
+    """Its sequence; 0 without one."""
     clock: int | None
+    """PostgreSQL's, in microseconds."""
+
+
+class _SeenEnd(NamedTuple):
+    clock: int | None
+    steady_time: int
+    record_time: int
 
 
 class LedgerClock:
@@ -46,24 +54,24 @@ class LedgerClock:
     def __init__(self, database: Database, server: ServerClock) -> None:
         self.database = database
         self.server = server
-        self._known = (0, mending.Mendings())
-        self._end_seen: tuple[int | None, int, int] = (None, 0, 0)
+        self._mendings_read_at = 0
+        self._mendings = mending.Mendings()
+        self._end = _SeenEnd(None, 0, 0)
         self.seen_sequence = 0
         """The last one that this process has read or committed, even if the ledger has lost it."""
         database.listeners.append(lambda rows: self._note_seen(rows[-1][PLACE["sequence"]]))
 
     @property
     def mendings(self) -> mending.Mendings:
-        """Return all corrections of record times, as of the last read."""
-        return self._known[1]
+        return self._mendings
 
     def now(self) -> int:
         """Return the present in microseconds since 1970, without a query."""
-        return self.server.now(self._extrapolate())
+        return self.server.now(self._extrapolate_database_clock())
 
     def doubt(self) -> int:
         """Return how old an answer may be, in microseconds; 0 without doubt."""
-        return self.server.doubt(self._extrapolate(), self._end_seen[2])
+        return self.server.doubt(self._extrapolate_database_clock(), self._end.record_time)
 
     def settled(self) -> int | None:
         """Return a time, in microseconds, before which later reads see all records; None during a write."""
@@ -72,14 +80,13 @@ class LedgerClock:
     def read_end(self) -> LedgerEnd:
         """Read the last entry (zeros without one), new corrections, and PostgreSQL's clock if it counts."""
         with self.database.read() as connection:
-            sequence, record_time, mended, clock = connection.execute(_ENDS[self._follows_database]).one()
-            end = LedgerEnd(sequence or 0, record_time or 0, mended or 0, clock)
-            self._end_seen = (end.clock, steady_clock(), end.record_time)
+            sequence, record_time, last_mending, clock = connection.execute(_ENDS[self._follows_database]).one()
+            end = LedgerEnd(sequence or 0, record_time or 0, last_mending or 0, clock)
+            self._end = _SeenEnd(end.clock, steady_clock(), end.record_time)
             self._note_seen(end.sequence)
-            mendings = self._known[1]
-            if end.mended != mendings.through:  # less, if a promoted standby lacks the last one
-                mendings = mending.load_mendings(connection)
-            self._known = (end.sequence, mendings)
+            if end.last_mending != self._mendings.through:  # less, if a promoted standby lacks the last one
+                self._mendings = mending.load_mendings(connection)
+            self._mendings_read_at = end.sequence
             return end
 
     @property
@@ -95,13 +102,11 @@ class LedgerClock:
 
     @contextmanager
     def open_reader(self, marketplace: str, cut: Cut) -> Iterator[RowReader]:
-        """Open a read of a marketplace as a cut sees it, with corrected times."""
         with self.as_of(cut.sequence) as connection:
             yield RowReader(connection, marketplace, cut.sequence, cut.observe_time)
 
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
-        """Return the corrections of record times that a cut at this sequence knows."""
-        if sequence > self._known[0]:
+        if sequence > self._mendings_read_at:
             self.read_end()
         return self.mendings.list_up_to(sequence)
 
@@ -137,12 +142,11 @@ class LedgerClock:
         mendings = self.mendings.all
         return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)
 
-    def _extrapolate(self) -> int | None:
-        clock, seen, _ = self._end_seen
-        return None if clock is None else clock + steady_clock() - seen
+    def _extrapolate_database_clock(self) -> int | None:
+        end = self._end
+        return None if end.clock is None else end.clock + steady_clock() - end.steady_time
 
 
 def last_entry(connection: Connection) -> LastEntry:
-    """Return the last entry's place; zeros in an empty ledger."""
     row = connection.execute(_LAST).first()
     return LastEntry(0, 0) if row is None else LastEntry(*row)

@@ -38,15 +38,15 @@ LATEST = select(func.max(_E.sequence)).where(of_kind(Kind.CLOCK))
 _MENDINGS = (
     select(_E.sequence, _E.record_time, _E.entry_id, _E.content).where(of_kind(Kind.CLOCK)).order_by(_E.sequence)
 )
-_RECORDED = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
-_BEFORE = (
+_RECORD_TIME = select(_E.record_time).where(_E.sequence == bindparam("sequence"))
+_LAST_BEFORE = (
     select(_E.sequence, _E.record_time)
     # The sum keeps a database from walking along the sequences.
     .where(_E.record_time < bindparam("known_time"), (_E.sequence + 0).between(bindparam("first"), bindparam("last")))
     .order_by(_E.record_time.desc(), _E.sequence.desc())
     .limit(1)
 )
-_END = 2**62
+_NO_END = 2**62
 
 
 class Mending(NamedTuple):
@@ -66,7 +66,7 @@ class Mendings(NamedTuple):
     all: tuple[Mending, ...] = ()
 
     def list_up_to(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the corrections of record times that a cut at the sequence knows."""
+        """Return the corrections that a cut at the sequence knows."""
         return tuple(mending for mending in self.all if mending.last < sequence)
 
 
@@ -84,7 +84,7 @@ def load_mendings(connection: Connection) -> Mendings:
     return Mendings(through, tuple(mendings))
 
 
-def require_possible(connection: Connection, mendings: Mendings, mended: ClockMended, last: int, now: int) -> None:
+def require_mendable(connection: Connection, mendings: Mendings, mended: ClockMended, last: int, now: int) -> None:
     """Raise InvalidInput unless the mending's entries ran ahead and keep their order.
 
     `mended.first_sequence` must be after all mended entries and not after `last`. Its corrected time must stay after
@@ -96,7 +96,7 @@ def require_possible(connection: Connection, mendings: Mendings, mended: ClockMe
             ("clock", "first_sequence"),
             f"must be an entry after {mendings.through}, up to where it was mended before, and not after {last}, the last",
         )
-    recorded, before = _record_time_of(connection, first), _record_time_of(connection, first - 1)
+    recorded, before = read_record_times(connection, first, first - 1)
     if not before < recorded - ahead <= now:
         raise invalid(
             ("clock", "ahead_micros"),
@@ -113,11 +113,11 @@ def find_last_before(connection: Connection, mendings: Mendings, known_time: int
     for mending in mendings.all:
         begin, end = mending.taken
         if begin < known_time <= end + 1:
-            return _read_before(connection, known_time, mending.first, mending.last)
-    for first, last, ahead in _list_stretches(mendings.all):
-        if first > 1 and _record_time_of(connection, first) - ahead >= known_time:
+            return _find_last_in_span(connection, known_time, mending.first, mending.last)
+    for first, last, ahead in _list_spans(mendings.all):
+        if first > 1 and _read_record_time(connection, first) - ahead >= known_time:
             continue  # otherwise the search would walk along every entry before the stretch
-        sequence, record_time = _read_before(connection, known_time + ahead, first, last)
+        sequence, record_time = _find_last_in_span(connection, known_time + ahead, first, last)
         if sequence:
             return sequence, record_time - ahead
     return 0, 0
@@ -133,15 +133,15 @@ def mend_statement(statement: Any, mendings: Sequence[Mending]) -> Any:
     for mending in mendings:
         recorded = columns["record_time"]
         corrected = recorded - literal(mending.ahead, BigInteger())
-        among = and_(_E.sequence >= mending.first, _E.sequence <= mending.last)
+        is_covered = and_(_E.sequence >= mending.first, _E.sequence <= mending.last)
         for name in ("occur_time", "report_time"):
             wrong = or_(columns[name] == recorded, columns[name] > mending.stated_time)
-            columns[name] = case((and_(among, wrong), corrected), else_=columns[name])
-        columns["record_time"] = case((among, corrected), else_=recorded)
-    read = select(*(column.label(name) for name, column in columns.items())).subquery("entry").c
+            columns[name] = case((and_(is_covered, wrong), corrected), else_=columns[name])
+        columns["record_time"] = case((is_covered, corrected), else_=recorded)
+    mended = select(*(column.label(name) for name, column in columns.items())).subquery("entry").c
 
     def mended_column(element: Any, **_: Any) -> Any:
-        return read[element.name] if isinstance(element, Column) and element.table is ENTRY else None
+        return mended[element.name] if isinstance(element, Column) and element.table is ENTRY else None
 
     return replacement_traverse(statement, {}, mended_column)
 
@@ -153,8 +153,8 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
         yield
         return
 
-    def mend(_: Any, statement: Any, several: Any, values: Any, __: Any) -> tuple[Any, Any, Any]:
-        return mend_statement(statement, mendings), several, values
+    def mend(_conn: Any, statement: Any, several_values: Any, values: Any, _options: Any) -> tuple[Any, Any, Any]:
+        return mend_statement(statement, mendings), several_values, values
 
     event.listen(connection, "before_execute", mend, retval=True)
     try:
@@ -163,8 +163,9 @@ def read_mended_times(connection: Connection, mendings: Sequence[Mending]) -> It
         event.remove(connection, "before_execute", mend)
 
 
-def _list_stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
-    end = _END
+def _list_spans(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int]]:
+    """Yield spans of sequences, newest first: (first, last, by how many microseconds its times ran ahead)."""
+    end = _NO_END
     for mending in reversed(mendings):
         yield mending.last + 1, end, 0
         yield mending.first, mending.last, mending.ahead
@@ -172,15 +173,15 @@ def _list_stretches(mendings: Sequence[Mending]) -> Iterator[tuple[int, int, int
     yield 1, end, 0
 
 
-def _read_before(connection: Connection, known_time: int, first: int, last: int) -> tuple[int, int]:
-    row = connection.execute(_BEFORE, {"known_time": known_time, "first": first, "last": last}).first()
+def _find_last_in_span(connection: Connection, known_time: int, first: int, last: int) -> tuple[int, int]:
+    row = connection.execute(_LAST_BEFORE, {"known_time": known_time, "first": first, "last": last}).first()
     return (0, 0) if row is None else (row[0], row[1])
 
 
 def read_record_times(connection: Connection, first: int, last: int) -> tuple[int, int]:
     """Return the uncorrected record times of two sequences, in microseconds; 0 for a missing one."""
-    return _record_time_of(connection, first), _record_time_of(connection, last)
+    return _read_record_time(connection, first), _read_record_time(connection, last)
 
 
-def _record_time_of(connection: Connection, sequence: int) -> int:
-    return int(connection.execute(_RECORDED, {"sequence": sequence}).scalar() or 0)
+def _read_record_time(connection: Connection, sequence: int) -> int:
+    return int(connection.execute(_RECORD_TIME, {"sequence": sequence}).scalar() or 0)

@@ -51,10 +51,7 @@ class Present(NamedTuple):
         return record_time
 
     def default_time(self, record_time: int) -> int:
-        """Return the time for an entry's missing times.
-
-        It is the record time, unless that is more than SKEW ahead of the clock: then the clock.
-        """
+        """Return the time for an entry's missing times: the record time, or the clock if that is over SKEW behind."""
         return record_time if record_time <= self.clock + SKEW else self.clock
 
 
@@ -102,9 +99,10 @@ class ServerClock:
         if database is None and jump:
             return max(steady_clock() - self._sound[0], SECOND)
         now = wall if database is None else database
-        ahead, rest = last_record_time - now, now - last_record_time if last_record_time else 0
-        apart = max(abs(wall - now), ahead)
-        return max(apart if apart > TOLERANCE else 0, rest if rest > REST else 0)
+        ahead = last_record_time - now
+        rest = -ahead if last_record_time else 0
+        difference = max(abs(wall - now), ahead)
+        return max(difference if difference > TOLERANCE else 0, rest if rest > REST else 0)
 
     def present(self, database: int | None) -> Present:
         """Return the present for an append: the `database`'s clock (microseconds), or the server's if None.
@@ -114,12 +112,12 @@ class ServerClock:
         """
         wall, jump = self._read_and_keep_sound()
         if database is not None and abs(wall - database) > TOLERANCE:
-            raise _in_doubt(
+            raise _in_doubt_error(
                 f"this server's clock says {format_time(wall)} and the database's {format_time(database)}",
                 "correct the wrong clock (NTP)",
             )
         if database is None and jump > 0:
-            raise _in_doubt(
+            raise _in_doubt_error(
                 f"this server's clock says {format_time(wall)} and should say {format_time(wall - jump)}, by the time that"
                 " has passed since it was last right: it has jumped",
                 "set it right (NTP); if it is right by now, restart the server",
@@ -150,7 +148,7 @@ def require_no_gap(present: Present, last_record_time: int) -> None:
     `last_record_time` 0: an empty ledger, which passes.
     """
     if last_record_time and present.clock - last_record_time > REST:
-        raise _in_doubt(
+        raise _in_doubt_error(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"
             f" {(present.clock - last_record_time) // DAY:,} days before, at {format_time(last_record_time)}",
             "set the clock right (NTP); if it is right, and the ledger has rested, say so by: sellertrust ledger mend-clock"
@@ -158,7 +156,7 @@ def require_no_gap(present: Present, last_record_time: int) -> None:
         )
 
 
-def _in_doubt(seen: str, remedy: str) -> ClockInDoubt:
+def _in_doubt_error(seen: str, remedy: str) -> ClockInDoubt:
     return ClockInDoubt(
         f"the time of this append is in doubt, and nothing of it was recorded: {seen}; {remedy}, then repeat the call"
     )

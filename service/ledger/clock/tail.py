@@ -35,14 +35,14 @@ ANSWERED_SECONDS = 0.05
 
 
 class Tail:
-    """The last sequence of the ledger, read by `ask` while at most `readers` callers wait."""
+    """The last sequence of the ledger, read by `read_sequence` while at most `readers` callers wait."""
 
-    def __init__(self, ask: Callable[[], int], readers: int) -> None:
-        self._ask = ask
+    def __init__(self, read_sequence: Callable[[], int], readers: int) -> None:
+        self._read_sequence = read_sequence
         self._reading = Seats(readers)
         self._lock = threading.Lock()
-        self._moved = threading.Condition(self._lock)
-        self._wanted = threading.Condition(self._lock)
+        self._has_news = threading.Condition(self._lock)
+        self._poll_wanted = threading.Condition(self._lock)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._last = 0
@@ -51,26 +51,26 @@ class Tail:
         self._waiting = 0
         self._urgent = False
         self._failures = 0
-        self._problem: Exception | None = None
-        self._asks = 0
-        self._is_asking = False
+        self._last_error: Exception | None = None
+        self._polls = 0
+        self._is_polling = False
         self._usual_seconds = 0.0
-        self._answered = float("-inf")
+        self._answered_at = float("-inf")
 
     def note_sequence(self, sequence: int) -> None:
         """Note that the ledger answered just now and has `sequence`; wake those who wait for it."""
         with self._lock:
-            self._answered = monotonic()
+            self._answered_at = monotonic()
             if sequence > self._last:
                 self._last = sequence
-                self._moved.notify_all()
+                self._has_news.notify_all()
 
     def restart_after_loss(self, sequence: int) -> None:
         """Go back to `sequence`, since the database lost entries; count the loss, and wake callers."""
         with self._lock:
             self._last = sequence
             self.losses += 1
-            self._moved.notify_all()
+            self._has_news.notify_all()
 
     def wait(self, sequence: int, seconds: float) -> int:
         """Wait until the ledger reaches `sequence`, at most `seconds`; return its last sequence.
@@ -87,7 +87,7 @@ class Tail:
         Raises SequenceNotReached at the deadline, and at once for a sequence over FAR_AHEAD ahead. Raises TooManyCalls
         if too many reads wait, LedgerUnavailable after a tenth of a second of silence, and ServerStopping.
         """
-        if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered < ANSWERED_SECONDS):
+        if sequence <= 0 or (sequence <= self._last and monotonic() - self._answered_at < ANSWERED_SECONDS):
             return
         seconds = current_call().seconds_left()
         until = monotonic() + (seconds - MARGIN_SECONDS if seconds < float("inf") else WAIT_SECONDS)
@@ -99,12 +99,12 @@ class Tail:
 
     def require_answering(self) -> None:
         """Raise LedgerUnavailable, within about half a second, unless the database answers or just did."""
-        if monotonic() - self._answered >= ANSWERED_SECONDS:
+        if monotonic() - self._answered_at >= ANSWERED_SECONDS:
             self._require_answer(monotonic() + min(WAIT_SECONDS, current_call().seconds_left()), WRITE_TICKS)
 
     def _require_answer(self, until: float, ticks: int) -> None:
         asked_at = monotonic()
-        self._wait_until(lambda: self._answered > asked_at, until, ticks)
+        self._wait_until(lambda: self._answered_at > asked_at, until, ticks)
 
     def _wait_in_turn(self, sequence: int, until: float) -> None:
         def refusal(reading: int) -> TooManyCalls:
@@ -125,20 +125,20 @@ class Tail:
         """
         call = current_call()
         call.on_end(self._wake)
-        silent = asks = 0
+        silent = polls = 0
         with self._lock:
             failures = self._failures
             self._urgent |= silent_ticks is not None
-            self._ask_for_polls()
+            self._request_poll()
             self._waiting += 1
             try:
                 while not is_done() and self._failures == failures and not self._stop.is_set() and call.is_active():
                     seconds = until - monotonic()
                     if seconds <= 0:
                         break
-                    self._moved.wait(seconds if silent_ticks is None else TICK_SECONDS)
-                    silent = silent + 1 if self._is_asking and self._asks == asks else 0
-                    asks = self._asks
+                    self._has_news.wait(seconds if silent_ticks is None else TICK_SECONDS)
+                    silent = silent + 1 if self._is_polling and self._polls == polls else 0
+                    polls = self._polls
                     usual_ticks = ceil(USUAL_TIMES * self._usual_seconds / TICK_SECONDS)
                     if silent_ticks is not None and silent > max(silent_ticks, usual_ticks):
                         raise _silent_error()
@@ -147,14 +147,14 @@ class Tail:
             if self._stop.is_set():
                 raise server_stopping_error()
             if self._failures > failures and not is_done():
-                raise _silent_error() from self._problem
+                raise _silent_error() from self._last_error
 
     def close(self, seconds: float | None = None) -> None:
         """End all waits with ServerStopping; wait at most `seconds` for a running query."""
         with self._lock:
             self._stop.set()
-            self._moved.notify_all()
-            self._wanted.notify_all()
+            self._has_news.notify_all()
+            self._poll_wanted.notify_all()
         if self._thread is not None:
             self._thread.join(seconds)
 
@@ -164,34 +164,34 @@ class Tail:
 
     def _wake(self) -> None:
         with self._lock:
-            self._moved.notify_all()
+            self._has_news.notify_all()
 
-    def _ask_for_polls(self) -> None:
+    def _request_poll(self) -> None:
         if self._thread is None and not self._stop.is_set():
             self._thread = threading.Thread(target=self._poll, name="tail", daemon=True)
             self._thread.start()
-        self._wanted.notify_all()
+        self._poll_wanted.notify_all()
 
     def _poll(self) -> None:
         while True:
             with self._lock:
-                self._wanted.wait_for(lambda: self._waiting or self._stop.is_set())
+                self._poll_wanted.wait_for(lambda: self._waiting or self._stop.is_set())
                 if self._stop.is_set():
                     return
-                self._asks += 1
-                self._is_asking, self._urgent = True, False
+                self._polls += 1
+                self._is_polling, self._urgent = True, False
             began = monotonic()
             try:
-                self.note_sequence(self._ask())
+                self.note_sequence(self._read_sequence())
                 self._usual_seconds += SMOOTHING * (monotonic() - began - self._usual_seconds)
             except Exception as error:  # noqa: BLE001 (whatever it is, those that wait learn that there is no answer)
                 with self._lock:
-                    self._failures, self._problem = self._failures + 1, error
+                    self._failures, self._last_error = self._failures + 1, error
             with self._lock:
-                self._is_asking = False
-                self._moved.notify_all()
+                self._is_polling = False
+                self._has_news.notify_all()
                 seconds = max(0.0, POLL_SECONDS - (monotonic() - began))
-                self._wanted.wait_for(lambda: self._stop.is_set() or (self._urgent and self._waiting > 0), seconds)
+                self._poll_wanted.wait_for(lambda: self._stop.is_set() or (self._urgent and self._waiting > 0), seconds)
 
 
 def _silent_error() -> LedgerUnavailable:

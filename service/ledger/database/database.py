@@ -36,19 +36,19 @@ CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 RELAXED = "sellertrust.durability"
 """Its value `relaxed` allows a test database to lose commits."""
 
-_LOCK = 7_310_012_417
+_LOCK_NUMBER = 7_310_012_417
 _DURABILITY = (
     "current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
     f" coalesce(current_setting('{RELAXED}', true), '') AS durability"
 )
 _BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",
-    "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK}))"  # noqa: S608 (constants)
+    "postgresql": f"WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCK_NUMBER}))"  # noqa: S608 (constants)
     f" SELECT {CLOCK} AS clock, {_DURABILITY} FROM locked",
 }
-_SETTLED = f"SELECT {CLOCK}, pg_try_advisory_xact_lock_shared({_LOCK})"
+_CLOCK_AND_LOCK = f"SELECT {CLOCK}, pg_try_advisory_xact_lock_shared({_LOCK_NUMBER})"
 _LOCKED_AT, _INSERTED = "sellertrust.locked_at", "sellertrust.inserted"
-_SERVER = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
+_SERVER_SETTINGS = f"SELECT current_setting('server_version') AS version, {_DURABILITY}"
 _WAL_RESET_MENDED = (3, 51, 3)
 _PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON")  # the last guards against OR REPLACE
 _READER_PRAGMAS = ("query_only=ON",)
@@ -76,10 +76,10 @@ class Database:
             from service.ledger.database.postgresql import Connector
 
             self._connector = Connector()
-        self._readers = self._engine(READERS, _READER_PRAGMAS, "", isolation_level="AUTOCOMMIT")
+        self._readers = self._make_engine(READERS, _READER_PRAGMAS, "", isolation_level="AUTOCOMMIT")
         # Two that checkpoint can corrupt a file before SQLite 3.51.3.
-        self._writer = self._engine(1, _WRITER_PRAGMAS, _WRITER_OPTIONS)
-        event.listen(self._writer, "begin", _begin)
+        self._writer = self._make_engine(1, _WRITER_PRAGMAS, _WRITER_OPTIONS)
+        event.listen(self._writer, "begin", _take_lock)
 
     @property
     def is_sqlite(self) -> bool:
@@ -91,7 +91,6 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
-        """Return whether the SQLite file is missing; False for PostgreSQL."""
         return self.is_sqlite and not Path(self.url.database or "").exists()
 
     @contextmanager
@@ -135,10 +134,10 @@ class Database:
         """
         # The clock first, then the lock: a later holder of the lock reads a later clock.
         with self.read() as connection:
-            time = clock() if clock else 0
+            now = clock() if clock else 0
             if not self.is_sqlite:
-                database, is_free = connection.exec_driver_sql(_SETTLED).one()
-                return (time or int(database)) if is_free else None
+                database, is_free = connection.exec_driver_sql(_CLOCK_AND_LOCK).one()
+                return (now or int(database)) if is_free else None
             raw: Any = connection.connection.driver_connection
             try:
                 raw.execute("PRAGMA query_only=OFF")
@@ -150,7 +149,7 @@ class Database:
             finally:
                 raw.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
                 raw.execute("PRAGMA query_only=ON")
-            return time
+            return now
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -181,14 +180,14 @@ class Database:
             self._lock.claim()
             return
         with self.read() as connection:
-            _require_durable(connection.exec_driver_sql(_SERVER).one()._mapping)
+            _require_durable(connection.exec_driver_sql(_SERVER_SETTINGS).one()._mapping)
 
     def about(self) -> dict[str, str]:
         """Return `database`, `version` and settings of durability."""
         if self.is_sqlite:
             return {"database": "sqlite", "version": sqlite3.sqlite_version, "synchronous": "full"}
         with self.read() as connection:
-            row = connection.exec_driver_sql(_SERVER).one()._mapping
+            row = connection.exec_driver_sql(_SERVER_SETTINGS).one()._mapping
         return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
 
     def cautions(self) -> list[str]:
@@ -232,7 +231,7 @@ class Database:
         with suppress(OSError):
             os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
-    def _engine(self, connections: int, pragmas: Sequence[str], settings: str, **options: Any) -> Engine:
+    def _make_engine(self, connections: int, pragmas: Sequence[str], settings: str, **options: Any) -> Engine:
         if self.is_sqlite:
             arguments: dict[str, Any] = {"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False}
         else:
@@ -257,8 +256,8 @@ class Database:
         if self.is_sqlite:
             event.listen(engine, "connect", lambda connection, _: _set_pragmas(connection, (*_PRAGMAS, *pragmas)))
         else:
-            is_given = "statement_timeout" in str(self.url.query.get("options", ""))
-            self._connector.serve(engine, inf if is_given else STATEMENT_SECONDS + ANSWER_SECONDS)
+            is_stated = "statement_timeout" in str(self.url.query.get("options", ""))
+            self._connector.attach(engine, inf if is_stated else STATEMENT_SECONDS + ANSWER_SECONDS)
         return engine
 
     @contextmanager
@@ -269,9 +268,9 @@ class Database:
             yield
         except _FAILURES as error:
             _forget_rows(error)
-            if sqlstate_of(_cause(error)) == INSUFFICIENT_PRIVILEGE:
+            if sqlstate_of(_find_driver_error(error)) == INSUFFICIENT_PRIVILEGE:
                 raise missing_rights_error() from error
-            if not _is_silence(error):
+            if not _is_outage(error):
                 raise
             if _is_full(error):
                 raise LedgerUnavailable(
@@ -305,9 +304,9 @@ def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], ro
     """Insert rows into some columns; raises as `insert_entries`. COPY takes PostgreSQL 12 us a row, executemany 85."""
     raw: Any = connection.connection
     if connection.dialect.name == "sqlite":
-        rest, cursor = iter(rows), raw.cursor()
-        while part := [*islice(rest, _MAX_SQLITE_VARIABLES // len(columns))]:
-            cursor.execute(_insertion(table, columns, len(part)), [*chain.from_iterable(part)])
+        remaining, cursor = iter(rows), raw.cursor()
+        while part := [*islice(remaining, _MAX_SQLITE_VARIABLES // len(columns))]:
+            cursor.execute(_write_insertion(table, columns, len(part)), [*chain.from_iterable(part)])
         return
     names = ", ".join(f'"{name}"' for name in columns)
     with raw.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
@@ -316,10 +315,10 @@ def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], ro
 
 
 @cache
-def _insertion(table: str, columns: tuple[str, ...], rows: int) -> str:
+def _write_insertion(table: str, columns: tuple[str, ...], row_count: int) -> str:
     names = ", ".join(f'"{name}"' for name in columns)
     marks = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * rows)}"  # noqa: S608
+    return f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * row_count)}"  # noqa: S608
 
 
 def _parse_url(url: str) -> URL:
@@ -348,18 +347,18 @@ def missing_rights_error() -> ConfigurationWrong:
 _RELAXED_CAUTION = f"what is committed can be lost in a crash, as {RELAXED} = relaxed allows; that is for tests alone"
 
 
-def _begin(connection: Connection) -> None:
-    found = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
+def _take_lock(connection: Connection) -> None:
+    result = connection.exec_driver_sql(_BEGIN[connection.dialect.name])
     if connection.dialect.name == "postgresql":
-        row = found.one()._mapping
+        row = result.one()._mapping
         connection.info[_LOCKED_AT] = int(row["clock"])
         _require_durable(row)
 
 
 def lock_time(connection: Connection) -> int | None:
     """Return when `Database.write` got the lock (microseconds); None on SQLite."""
-    found: int | None = connection.info.get(_LOCKED_AT)
-    return found
+    locked_at: int | None = connection.info.get(_LOCKED_AT)
+    return locked_at
 
 
 def _require_durable(settings: Mapping[Any, Any]) -> None:
@@ -385,19 +384,19 @@ def _set_pragmas(connection: Any, pragmas: Sequence[str]) -> None:
                 time.sleep(0.005)
 
 
-def _is_silence(error: Exception) -> bool:
-    cause = _cause(error)
+def _is_outage(error: Exception) -> bool:
+    cause = _find_driver_error(error)
     answered = driver_errors("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")
     return isinstance(cause, (*driver_errors("Error"), exc.TimeoutError)) and not isinstance(cause, answered)
 
 
-def _cause(error: Exception) -> BaseException | None:
+def _find_driver_error(error: Exception) -> BaseException | None:
     return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
 def _forget_rows(error: Exception) -> None:
     """Keep class, code and constraint: the rest quotes rows."""
-    cause: Any = _cause(error)
+    cause: Any = _find_driver_error(error)
     if code := sqlstate_of(cause):
         problem = cause.diag.message_primary if code.startswith("23") else type(cause).__name__
         cause.args = error.args = (f"PostgreSQL refused it: {problem} ({code})",)
@@ -407,19 +406,20 @@ def outage_of(error: Exception) -> str:
     """Return why the database does not answer, as words about it: "its disk is full"."""
     while isinstance(error, LedgerUnavailable) and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    cause, text = _cause(error), str(_cause(error))
-    number = getattr(cause, "sqlite_errorcode", None)
+    cause = _find_driver_error(error)
+    text, sqlite_code = str(cause), getattr(cause, "sqlite_errorcode", None)
     causes = {
         "its disk is full": _is_full(error),
         "it starts, recovers or stops": sqlstate_of(cause) == CANNOT_CONNECT_NOW,
-        "another session holds its lock": sqlstate_of(cause) == LOCK_NOT_AVAILABLE or number == sqlite3.SQLITE_BUSY,
+        "another session holds its lock": sqlstate_of(cause) == LOCK_NOT_AVAILABLE
+        or sqlite_code == sqlite3.SQLITE_BUSY,
         "it refuses connections": "onnection refused" in text or "No such file" in text,
-        "its file cannot be used": number is not None,
+        "its file cannot be used": sqlite_code is not None,
         "it closed the connection": "closed the connection" in text,
     }
-    return next((words for words, holds in causes.items() if holds), "it gives no answer in time")
+    return next((words for words, is_cause in causes.items() if is_cause), "it gives no answer in time")
 
 
 def _is_full(error: Exception) -> bool:
-    cause = _cause(error)
+    cause = _find_driver_error(error)
     return sqlstate_of(cause) == DISK_FULL or getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL

@@ -37,7 +37,7 @@ class WriterLock:
 
     def share(self) -> None:
         """Take the lock for this process's local commands. Raises ConfigurationWrong while another process has it."""
-        with self._guard, _OF_COMMANDS:
+        with self._guard, _COMMANDS_GUARD:
             if self._descriptor is not None or not self.is_enforced:
                 return
             lock = _COMMANDS.get(self._file)
@@ -45,7 +45,7 @@ class WriterLock:
                 descriptor = self._take(_COMMAND)
                 if descriptor is None:
                     return
-                lock = _COMMANDS[self._file] = _Held(descriptor)
+                lock = _COMMANDS[self._file] = _HeldLock(descriptor)
             lock.holders += 1
             self._descriptor, self._is_shared = lock.descriptor, True
 
@@ -57,7 +57,7 @@ class WriterLock:
 
     def release(self) -> None:
         """Release the lock if held; the last holder removes the file."""
-        with self._guard, _OF_COMMANDS:
+        with self._guard, _COMMANDS_GUARD:
             if self._descriptor is None:
                 return
             descriptor, self._descriptor = self._descriptor, None
@@ -74,7 +74,7 @@ class WriterLock:
             os.close(descriptor)
 
     def _take(self, role: bytes) -> int | None:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         while True:
             descriptor = self._open_file()
             if descriptor is None:
@@ -87,7 +87,7 @@ class WriterLock:
             except BlockingIOError:
                 holder = os.pread(descriptor, 1, 0)
                 is_short = role == holder == _COMMAND
-                if time.monotonic() - begun > (COMMAND_PATIENCE_SECONDS if is_short else PATIENCE_SECONDS):
+                if time.monotonic() - started_at > (COMMAND_PATIENCE_SECONDS if is_short else PATIENCE_SECONDS):
                     os.close(descriptor)
                     self._refuse(role, holder)
                 time.sleep(0.02)
@@ -140,10 +140,10 @@ class WriterLock:
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldLock:
     descriptor: int
     holders: int = 0
 
 
-_COMMANDS: dict[Path, _Held] = {}
-_OF_COMMANDS = threading.Lock()
+_COMMANDS: dict[Path, _HeldLock] = {}
+_COMMANDS_GUARD = threading.Lock()

@@ -29,7 +29,7 @@ class Connector:
         self._is_silent = False
         self._trying = threading.Lock()
 
-    def serve(self, engine: Engine, limit_seconds: float) -> None:
+    def attach(self, engine: Engine, limit_seconds: float) -> None:
         """Make the engine's connections: they wait `limit_seconds` for an answer, and PING_SECONDS for a ping before use."""
 
         def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> "PatientConnection":
@@ -46,18 +46,18 @@ class Connector:
 
     def connect(self, *arguments: Any, **parameters: Any) -> "PatientConnection":
         """Open a connection. Raises psycopg's error, or at once StillSilent while another thread tries a silent server."""
-        alone = self._is_silent
-        if alone and not self._trying.acquire(blocking=False):
+        is_trial = self._is_silent
+        if is_trial and not self._trying.acquire(blocking=False):
             raise StillSilent("PostgreSQL does not answer")
-        silent = False
+        timed_out = False
         try:
             connection = PatientConnection.connect(*arguments, **parameters)
         except psycopg.errors.ConnectionTimeout:
-            silent = True
+            timed_out = True
             raise
         finally:
-            self._is_silent = silent
-            if alone:
+            self._is_silent = timed_out
+            if is_trial:
                 self._trying.release()
         connection.is_answering = lambda: self._is_answering(*arguments, **parameters)
         return connection
@@ -83,7 +83,6 @@ class PatientConnection(psycopg.Connection[Any]):
     is_answering: Callable[[], bool]
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        """Run one exchange; if the server falls silent, close and raise OperationalError."""
         return super().wait(self._watch(gen), *arguments, **named)
 
     def _watch(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
@@ -96,15 +95,16 @@ class PatientConnection(psycopg.Connection[Any]):
                 if ready:
                     heard, patience = monotonic(), QUIET_SECONDS
                 elif (waited := monotonic() - heard) > self.limit_seconds:
-                    raise self._given_up(f"no answer in {waited:.1f} s")
+                    raise self._give_up(f"no answer in {waited:.1f} s")
                 elif waited > patience:
                     if not self.is_answering():
-                        raise self._given_up(f"no answer in {waited:.1f} s, and no new connection either")
+                        raise self._give_up(f"no answer in {waited:.1f} s, and no new connection either")
                     patience = 2 * waited
                 wanted = exchange.send(ready)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
 
-    def _given_up(self, text: str) -> psycopg.OperationalError:
+    def _give_up(self, text: str) -> psycopg.OperationalError:
+        """Close the connection; return the error to raise."""
         self.pgconn.finish()
         return psycopg.OperationalError(text)

@@ -21,17 +21,19 @@ _FIELDS = {
 }
 
 
-def row_of(item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, date: int) -> Row:
+def row_of(
+    item: PreparedEntry, sequence: int, marketplace: str, seller: str, record_time: int, default_time: int
+) -> Row:
     """Return an entry's table row, with its status on arrival.
 
-    `date` (microseconds) replaces times that are not stated.
+    `default_time` (microseconds) replaces times that are not stated.
     """
     entry, fact, kind = item.entry, item.entry.fact, item.kind
     row = _EMPTY.copy()
-    occur_time = date if item.occur_time is None else item.occur_time
+    occur_time = default_time if item.occur_time is None else item.occur_time
     if isinstance(fact, EntryCorrected) and fact.moved_to is not None:
         occur_time = fact.moved_to
-    report_time = date if entry.report_time is None else entry.report_time
+    report_time = default_time if entry.report_time is None else entry.report_time
     row[:8] = (sequence, marketplace, seller, entry.entry_id, int(kind), occur_time, report_time, record_time)
     row[PLACE["content"]], row[PLACE["digest"]] = item.content, item.digest
     is_of_a_day = kind in (Kind.EXPOSURE, Kind.FLOW)

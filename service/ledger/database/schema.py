@@ -38,8 +38,8 @@ _GUARDS = {
         for name, change, each in (("change", "UPDATE OR DELETE", "ROW"), ("truncate", "TRUNCATE", "STATEMENT"))
     ],
 }
-_STATED = text(f"SELECT writable_by FROM {COMPATIBILITY_TABLE} WHERE version = :version")  # noqa: S608 (a constant)
-_STATE = text(
+_READ_WRITABLE_BY = text(f"SELECT writable_by FROM {COMPATIBILITY_TABLE} WHERE version = :version")  # noqa: S608 (a constant)
+_STATE_WRITABLE_BY = text(
     f"INSERT INTO {COMPATIBILITY_TABLE} (version, writable_by) VALUES (:version, :writable_by) ON CONFLICT DO NOTHING"  # noqa: S608
 )
 
@@ -60,11 +60,10 @@ def upgrade(url: str) -> None:
 
 
 def state_of(database: Database) -> SchemaState:
-    """Return the schema's state. A missing SQLite file is ABSENT."""
     if database.is_missing:
         return SchemaState.ABSENT
     with database.read() as connection:
-        return _state(connection)
+        return _read_state(connection)
 
 
 def upgrade_open(database: Database) -> None:
@@ -81,10 +80,10 @@ def upgrade_to(connection: Connection, version: str) -> None:
 
     It keeps a newer schema that this release may write. Raises LedgerVersionUnknown.
     """
-    if _state(connection) is SchemaState.UNKNOWN:
+    if _read_state(connection) is SchemaState.UNKNOWN:
         raise newer_schema_error()
-    present = version_of(connection)
-    if present is not None and not is_known_version(present):
+    version_before = version_of(connection)
+    if version_before is not None and not is_known_version(version_before):
         return
     if connection.dialect.name == "postgresql":
         lift_limits(connection)
@@ -96,7 +95,7 @@ def upgrade_to(connection: Connection, version: str) -> None:
         connection.exec_driver_sql(statement)
     for script in _scripts().iterate_revisions(version_of(connection), "base"):
         writable_by = getattr(script.module, "writable_by", script.revision)
-        connection.execute(_STATE, {"version": script.revision, "writable_by": writable_by})
+        connection.execute(_STATE_WRITABLE_BY, {"version": script.revision, "writable_by": writable_by})
 
 
 def version_of(connection: Connection) -> str | None:
@@ -134,20 +133,20 @@ def newest_version() -> str:
     return str(_scripts().get_current_head())
 
 
-def _state(connection: Connection) -> SchemaState:
+def _read_state(connection: Connection) -> SchemaState:
     version = version_of(connection)
     if version is None:
         return SchemaState.ABSENT
     if is_known_version(version):
         return SchemaState.CURRENT if version == newest_version() else SchemaState.BEHIND
-    writable_by = _writable_by(connection, version)
+    writable_by = _read_writable_by(connection, version)
     return SchemaState.CURRENT if writable_by and is_known_version(writable_by) else SchemaState.UNKNOWN
 
 
-def _writable_by(connection: Connection, version: str) -> str | None:
+def _read_writable_by(connection: Connection, version: str) -> str | None:
     if not connection.dialect.has_table(connection, COMPATIBILITY_TABLE):
         return None
-    return connection.execute(_STATED, {"version": version}).scalar()
+    return connection.execute(_READ_WRITABLE_BY, {"version": version}).scalar()
 
 
 def _scripts() -> ScriptDirectory:

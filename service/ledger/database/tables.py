@@ -46,9 +46,11 @@ class TableBase(SQLModel, registry=registry()):
     """A separate registry, hence separate metadata."""
 
 
-_SURE = ", ".join(str(int(kind)) for kind in sorted(COUNTING_KINDS - FINDING_KINDS - {Kind.VIOLATION, Kind.EXPOSURE}))
+_COUNTING_KINDS = ", ".join(
+    str(int(kind)) for kind in sorted(COUNTING_KINDS - FINDING_KINDS - {Kind.VIOLATION, Kind.EXPOSURE})
+)
 _REPORT = f"kind = {int(Kind.VIOLATION)} AND status ="
-COUNTING = f"(kind IN ({_SURE}) OR {_REPORT} {int(Status.CONFIRMED)})"
+COUNTING = f"(kind IN ({_COUNTING_KINDS}) OR {_REPORT} {int(Status.CONFIRMED)})"
 FOUND = f"kind IN ({', '.join(str(int(kind)) for kind in sorted(FINDING_KINDS))})"
 EXPOSED = f"kind = {int(Kind.EXPOSURE)}"
 ALLEGED = f"{_REPORT} {int(Status.ALLEGED)}"
@@ -157,11 +159,9 @@ class TextList(TypeDecorator[Sequence[str]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the column's type: `text[]` on PostgreSQL, JSON text on SQLite."""
         return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
 
     def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
-        """Convert texts for the column; None becomes an empty list."""
         return json.dumps(list(value or ())) if dialect.name == "sqlite" else list(value or ())
 
 
@@ -197,15 +197,15 @@ _FORMS: dict[type[FunctionElement[Any]], dict[str, str]] = {
 }
 
 
-def _register(element: type[FunctionElement[Any]], dialect: str, form: str) -> None:
+def _register_form(element: type[FunctionElement[Any]], dialect: str, form: str) -> None:
     @compiles(element, dialect)
-    def write(found: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
-        return form.format(*(compiler.process(clause, **options) for clause in found.clauses))
+    def write(function: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+        return form.format(*(compiler.process(clause, **options) for clause in function.clauses))
 
 
 for _element, _forms in _FORMS.items():
     for _dialect, _form in _forms.items():
-        _register(_element, _dialect, _form)
+        _register_form(_element, _dialect, _form)
 
 
 NAMES: BindParameter[Sequence[str]] = bindparam("names", type_=TextList())
@@ -223,8 +223,8 @@ def among(column: ColumnElement[Any], texts: ColumnElement[Any] = NAMES) -> Colu
 
     It states that a nullable column is not NULL, so that a partial index serves.
     """
-    found = _Among(column, texts)
-    return and_(column.is_not(None), found) if isinstance(column, Column) and column.nullable else found
+    is_among = _Among(column, texts)
+    return and_(column.is_not(None), is_among) if isinstance(column, Column) and column.nullable else is_among
 
 
 def select_distinct(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
