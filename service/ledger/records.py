@@ -86,9 +86,10 @@ class BulkCondition:
     """The state that must still be true when a bulk decision is appended."""
 
     decision_id: str
-    prefix: str
-    own: str
-    """Other recorded parameters are rejected."""
+    decision_prefix: str
+    """Of its entries' ids."""
+    selection_prefix: str
+    """Longer: entries of the decision without it had other parameters, and are rejected."""
     decisions: Mapping[str, tuple[str, int]]
     """Per entry id, its violation and the number of decisions seen; after a newer one the entry is left out."""
 

@@ -180,7 +180,9 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecisionCall) -> Bul
     Raises InvalidInput for wrong parameters; EntryContentDiffers if another decision has the id.
     """
     check_call(decision)
-    ledger.entries.require_own_decision(marketplace, decision.decision_id, prefix_of(decision), own_prefix_of(decision))
+    ledger.entries.require_same_decision(
+        marketplace, decision.decision_id, prefix_of(decision), own_prefix_of(decision)
+    )
     violations = list(_select(ledger, marketplace, ledger.cut(), decision))
     sample = {one.violation for one in violations if one.lot < decision.sample_fraction}
     for is_alleged in (True, False):  # the latter cannot be marked

@@ -11,7 +11,7 @@ from scoring.base.errors import SellertrustError
 from service.access.audit import AuditFile
 from service.access.audit_reading import verify_audit
 from service.ledger.append.policy_moves import NewMove, PolicyAction
-from service.ledger.append.proposals import ProposalContent, NewStep, ProposalStep
+from service.ledger.append.proposals import NewStep, ProposalContent, ProposalStep
 from service.ledger.database.database import Database
 from service.ledger.records import Position
 from service.ledger.seals.backup import rehearse, write_backup

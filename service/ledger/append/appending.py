@@ -26,7 +26,7 @@ from service.ledger.clock.ledger_clock import last_entry
 from service.ledger.clock.server_clock import Present, time_at_end
 from service.ledger.database.database import Database
 from service.ledger.database.tables import ENTRY, HERE, NAMED, RowReader, among, of_kind
-from service.ledger.queries.entries import require_own_decision
+from service.ledger.queries.entries import require_same_decision
 from service.ledger.queries.positions import record_position
 from service.ledger.queries.violations import read_decisions
 from service.ledger.records import AppendedEntry, BulkCondition, Position
@@ -184,7 +184,7 @@ def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
 
     Raises EntryContentDiffers if another bulk decision has the id.
     """
-    require_own_decision(reader, condition.decision_id, condition.prefix, condition.own)
+    require_same_decision(reader, condition.decision_id, condition.decision_prefix, condition.selection_prefix)
     decisions = read_decisions(reader, [violation for violation, _ in condition.decisions.values()])
     overtaken = set()
     for entry_id, (violation, count) in condition.decisions.items():

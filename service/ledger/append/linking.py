@@ -39,9 +39,9 @@ from service.ledger.database.tables import (
     read_fact,
 )
 from service.ledger.queries.links import (
+    KINDS_THAT_AFFECT_LINKS,
     LINKED,
     LINKS_OF_SELLERS,
-    MOVING,
     read_links_of_sellers,
     read_precision,
     read_surroundings,
@@ -86,7 +86,7 @@ def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
 
 def find_affected_by_links(reader: RowReader, new_entries: Iterable[NewEntry]) -> set[str]:
     """Return the linked sellers whose new entries may change what links bring."""
-    sellers = {new.seller for new in new_entries if new.item.kind in MOVING or _suspends(new)} - {""}
+    sellers = {new.seller for new in new_entries if new.item.kind in KINDS_THAT_AFFECT_LINKS or _suspends(new)} - {""}
     return _keep_linked(reader, sellers)
 
 

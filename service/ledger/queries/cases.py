@@ -13,7 +13,7 @@ from service.ledger.queries.waiting import ALL, WaitingList
 from service.ledger.records import Cut
 
 _E, _LATER = ENTRY.c, ENTRY.alias("later").c
-_IS_OVER = exists().where(
+_HAS_LATER_STATEMENT = exists().where(
     and_(
         _LATER.marketplace == _E.marketplace,
         _LATER.target.is_not(None),
@@ -29,7 +29,7 @@ _DEADLINE = func.coalesce(_E.until_time, 0)
 _OPEN = select(_DEADLINE, _E.sequence, _E.entry_id).where(
     *(HERE, text(f"entry.{CASES}"), UP_TO_LAST, _E.occur_time < bindparam("observe_time")),
     or_(*(_E.status == int(state) for state in sorted(OPEN_STATES))),
-    ~_IS_OVER,
+    ~_HAS_LATER_STATEMENT,
 )
 _IN_ORDER = _OPEN.order_by(_DEADLINE, _E.sequence).limit(bindparam("limit"))
 _CHANGED = select(_E.target).where(HERE, text(f"entry.{CASES}"), _E.sequence > bindparam("after"), UP_TO_LAST)
@@ -54,10 +54,10 @@ class CaseQueries:
 
     def list_open(self, marketplace: str, cut: Cut, limit: int) -> list[OpenCase]:
         """Return the first `limit` cases that wait for a person at the cut, by their deadline."""
-        names = [name for *_, name in self._open.read(marketplace, cut)[:limit]]
+        ids = [entry_id for *_, entry_id in self._open.read(marketplace, cut)[:limit]]
         with self._clock.open_reader(marketplace, cut) as reader:
-            rows = {row.entry_id: row for row in reader.rows(NAMED, names)}
-        return [_case_of(rows[name]) for name in names]
+            rows = {row.entry_id: row for row in reader.rows(NAMED, ids)}
+        return [_parse_open_case(rows[entry_id]) for entry_id in ids]
 
     def count_open(self, cut: Cut, now: int, marketplaces: Iterable[str]) -> tuple[int, int]:
         """Return (open cases, those overdue at `now`, in microseconds)."""
@@ -65,7 +65,7 @@ class CaseQueries:
         return sum(map(len, lists)), sum(bisect_right(rows, (now, ALL)) for rows in lists)
 
 
-def _case_of(row: Any) -> OpenCase:
+def _parse_open_case(row: Any) -> OpenCase:
     fact: CaseChanged = read_fact(row)
     # an extension by a person states neither rule nor caution_end
     rule, decide_by = fact.rule or fact.case.partition("~")[0], fact.decide_by or 0

@@ -12,14 +12,14 @@ from service.ledger.database.tables import ENTRY, HERE, UP_TO_LAST, among_kinds,
 
 _E = ENTRY.c
 _ALL = 2**62
-_AFTER = (
+_CHANGES = (
     select(_E.sequence, _E.marketplace, _E.seller, _E.kind, _E.record_time)
     .where(_E.sequence > bindparam("after"), UP_TO_LAST)
     .order_by(_E.sequence)
     .limit(bindparam("limit"))
 )
-_OF_SELLER = _AFTER.where(HERE, _E.seller == bindparam("seller"))
-_BY_RULE = select(_E.sequence).where(
+_OF_SELLER = _CHANGES.where(HERE, _E.seller == bindparam("seller"))
+_SEQUENCES_BY_RULE = select(_E.sequence).where(
     _E.sequence.between(bindparam("first"), bindparam("last")),
     among_kinds(Kind.MEASURE, Kind.CASE),
     read_content("rule").is_not(None),
@@ -40,11 +40,13 @@ class ChangeQueries:
 
     def list(self, after: int, last: int, limit: int) -> Sequence[LedgerChange]:
         """Return the next `limit` entries after `after` up to `last`, acts included."""
-        return [LedgerChange(*row) for row in self.clock.database.rows(_AFTER, after=after, last=last, limit=limit)]
+        return [LedgerChange(*row) for row in self.clock.database.rows(_CHANGES, after=after, last=last, limit=limit)]
 
     def find_sequences_by_rule(self, first: int, last: int) -> frozenset[int]:
         """Return the sequences, `first` to `last`, of measures and cases that a rule asked for."""
-        return frozenset(sequence for (sequence,) in self.clock.database.rows(_BY_RULE, first=first, last=last))
+        return frozenset(
+            sequence for (sequence,) in self.clock.database.rows(_SEQUENCES_BY_RULE, first=first, last=last)
+        )
 
     def list_of_seller(self, marketplace: str, seller: str, after: int, last: int) -> Sequence[LedgerChange]:
         values = {"marketplace": marketplace, "seller": seller, "after": after, "last": last, "limit": _ALL}
@@ -56,13 +58,13 @@ class ChangeQueries:
         It misses other processes' appends.
         """
 
-        def hear(rows: Sequence[Sequence[object]]) -> None:
+        def pass_on(rows: Sequence[Sequence[object]]) -> None:
             places = [PLACE[name] for name in LedgerChange._fields]
             listener([LedgerChange(*(row[place] for place in places)) for row in rows])  # type: ignore[arg-type]
 
-        def end() -> None:
+        def stop() -> None:
             with suppress(ValueError):
-                self.clock.database.listeners.remove(hear)
+                self.clock.database.listeners.remove(pass_on)
 
-        self.clock.database.listeners.append(hear)
-        return end
+        self.clock.database.listeners.append(pass_on)
+        return stop

@@ -53,7 +53,7 @@ _FIRST_AND_LAST_ID = select(func.min(_E.entry_id), func.max(_E.entry_id)).where(
 )
 _NAMED = _ENTRIES.where(HERE, among(_E.entry_id), *AS_OF_CUT)
 _DECISION = ENTRY.alias("decision").c
-_IS_UNDECIDED = (
+_UNDECIDED = (
     HERE,
     *AS_OF_CUT,
     ~exists().where(
@@ -67,12 +67,10 @@ _IS_UNDECIDED = (
 )
 _ORDER_AND_NAME = select(_E.sequence, _E.entry_id)
 _COMPLAINTS = (
-    _ORDER_AND_NAME.where(*_IS_UNDECIDED, text(f"entry.{COMPLAINTS}")).order_by(_E.sequence).limit(bindparam("limit"))
+    _ORDER_AND_NAME.where(*_UNDECIDED, text(f"entry.{COMPLAINTS}")).order_by(_E.sequence).limit(bindparam("limit"))
 )
 # With + SQLite finds the rows by their ids instead of walking all complaints.
-_NAMED_COMPLAINTS = _ORDER_AND_NAME.where(
-    *_IS_UNDECIDED, text(f"+entry.kind = {int(Kind.COMPLAINT)}"), among(_E.entry_id)
-)
+_NAMED_COMPLAINTS = _ORDER_AND_NAME.where(*_UNDECIDED, text(f"+entry.kind = {int(Kind.COMPLAINT)}"), among(_E.entry_id))
 _ON_COMPLAINTS = select(case((_E.kind == int(Kind.COMPLAINT), _E.entry_id), else_=_E.target)).where(
     HERE, among_kinds(Kind.COMPLAINT, Kind.COMPLAINT_DECISION), _E.sequence > bindparam("after"), UP_TO_LAST
 )
@@ -92,12 +90,9 @@ class EntryQueries:
         after_sequence: int = 0,
         limit: int = 100,
     ) -> Sequence[RecordedEntry]:
-        """Return a page of entries as of the cut, by sequence, with sealed texts opened.
-
-        Acts are left out; `sellers` None means all. The next page begins after the last entry's sequence.
-        """
+        """Return a page of entries as of the cut, by sequence, with sealed texts opened; `sellers` None means all."""
         with self.clock.open_reader(marketplace, cut) as reader:
-            return _open_texts(reader, read_page(reader, _ENTRIES, sellers, after_sequence, limit))
+            return _unseal_entries(reader, read_page(reader, _ENTRIES, sellers, after_sequence, limit))
 
     def list_by_id(self, marketplace: str, names: Sequence[str], cut: Cut) -> Sequence[RecordedEntry]:
         """Return the entries with these bare ids, as of the cut, by sequence, with sealed texts opened.
@@ -105,7 +100,7 @@ class EntryQueries:
         Ids without a visible entry are left out.
         """
         with self.clock.open_reader(marketplace, cut) as reader:
-            return _open_texts(reader, sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence))
+            return _unseal_entries(reader, sorted(reader.rows(_NAMED, names), key=lambda row: row.sequence))
 
     def list_undecided_complaints(self, marketplace: str, cut: Cut, limit: int) -> Sequence[RecordedEntry]:
         """Return the first `limit` complaints that no decision names as of the cut, by sequence."""
@@ -136,18 +131,20 @@ class EntryQueries:
         rows = self.clock.database.rows(NAMED, marketplace=marketplace, names=ids)
         return {row.entry_id: row.kind for row in rows}
 
-    def require_own_decision(self, marketplace: str, decision_id: str, prefix: str, own: str) -> None:
-        """Raise EntryContentDiffers as the function `require_own_decision`."""
+    def require_same_decision(
+        self, marketplace: str, decision_id: str, decision_prefix: str, selection_prefix: str
+    ) -> None:
+        """Raise EntryContentDiffers as the function `require_same_decision`."""
         with self.clock.database.read() as connection:
-            require_own_decision(RowReader(connection, marketplace), decision_id, prefix, own)
+            require_same_decision(RowReader(connection, marketplace), decision_id, decision_prefix, selection_prefix)
 
 
-def _open_texts(reader: RowReader, rows: Sequence[Any]) -> Sequence[RecordedEntry]:
+def _unseal_entries(reader: RowReader, rows: Sequence[Any]) -> Sequence[RecordedEntry]:
     keys = read_keys(reader, {row.seller for row in rows if key_id_of(row.content)})
-    return [_recorded_entry(row, keys.get(row.seller)) for row in rows]
+    return [_unseal_entry(row, keys.get(row.seller)) for row in rows]
 
 
-def _recorded_entry(row: Any, key: SellerKey | None) -> RecordedEntry:
+def _unseal_entry(row: Any, key: SellerKey | None) -> RecordedEntry:
     sequence, record_time, seller, occur_time, report_time, entry_id, kind, content, is_pending, principal = row
     require_known(kind, sequence)
     text, erased = unseal(entry_id, content, key)
@@ -157,11 +154,11 @@ def _recorded_entry(row: Any, key: SellerKey | None) -> RecordedEntry:
     )
 
 
-def require_own_decision(reader: RowReader, decision_id: str, prefix: str, own: str) -> None:
-    """Raise EntryContentDiffers if an entry id begins with `prefix`, of the decision's id, but not with `own`."""
-    [ends] = reader.rows(_FIRST_AND_LAST_ID, first=prefix, end=f"{prefix}g")
-    for name in ends:
-        if name is not None and not name.startswith(own):
+def require_same_decision(reader: RowReader, decision_id: str, decision_prefix: str, selection_prefix: str) -> None:
+    """Raise EntryContentDiffers if an entry's id begins with `decision_prefix`, but not with `selection_prefix`."""
+    [first_and_last_id] = reader.rows(_FIRST_AND_LAST_ID, first=decision_prefix, end=f"{decision_prefix}g")
+    for name in first_and_last_id:
+        if name is not None and not name.startswith(selection_prefix):
             text = f"{decision_id!r} stands for another action, sample or selection; give a new decision a new id"
             raise EntryContentDiffers(text, {"entry_id": name}, ("decision_id",))
 
@@ -170,17 +167,17 @@ def read_page(
     reader: RowReader, query: Select[Any], sellers: Collection[str] | None, after_sequence: int, limit: int
 ) -> Sequence[Any]:
     """Read one page of a query: facts that the reader's cut sees, of some sellers or all (None), by sequence."""
-    after = (text(FACTS), _E.sequence > after_sequence)
-    bounds: tuple[Any, ...] = (*after, *AS_OF_CUT)
+    facts_after = (text(FACTS), _E.sequence > after_sequence)
+    bounds: tuple[Any, ...] = (*facts_after, *AS_OF_CUT)
     if sellers is not None and len(sellers) != 1:
         # The sums keep a database from walking other sellers' entries.
-        theirs = (
+        sequences = (
             query.with_only_columns(_E.sequence)
-            .where(HERE, among(_E.seller, SELLERS), *after, _E.sequence + 0 <= bindparam("last"), *SEEN)
+            .where(HERE, among(_E.seller, SELLERS), *facts_after, _E.sequence + 0 <= bindparam("last"), *SEEN)
             .order_by(_E.sequence + 0)
             .limit(limit)
         )
-        bounds = (_E.sequence.in_(theirs),)
+        bounds = (_E.sequence.in_(sequences),)
     elif sellers is not None:
         bounds = (_E.seller == next(iter(sellers)), *bounds)
     page = query.where(ONLY_HERE, *bounds).order_by(_E.marketplace, _E.sequence).limit(limit)

@@ -57,9 +57,9 @@ _FACT_COLUMNS = (
     case((or_(_E.kind == int(Kind.IDENTITY), _E.kind > int(max(Kind))), _E.content)),
     case((_IS_REPORT, read_content("listing"))),
 )
-_HERE = (HERE, text("+sequence <= :last"))
-_OF_SELLERS = (*_HERE, among(_E.seller, SELLERS))
-_OF_SELLER = (*_HERE, _E.seller == bindparam("seller"))
+_UP_TO_LAST = (HERE, text("+sequence <= :last"))
+_OF_SELLERS = (*_UP_TO_LAST, among(_E.seller, SELLERS))
+_OF_SELLER = (*_UP_TO_LAST, _E.seller == bindparam("seller"))
 
 
 def _select_facts(of_sellers: Sequence[Any], *conditions: str) -> list[Select[Any]]:
@@ -73,7 +73,7 @@ _SALE_COLUMNS = (
 )
 _SALES = select(_E.seller, *_SALE_COLUMNS).where(*_OF_SELLERS, text(EXPOSED))
 _SALES_OF_SELLER = select(*_SALE_COLUMNS).where(*_OF_SELLER, text(EXPOSED))
-_NUMBERS = union_all(
+_ROW_COUNTS = union_all(
     *(
         select(_E.seller, func.count(), literal_column(number))
         .where(HERE, among(_E.seller, SELLERS), text(which))
@@ -90,7 +90,7 @@ _GRAVEST_BY_SOURCE = [
     for sources in (INSPECTORS, {Source.PLATFORM_DETECTION})
 ]
 """Otherwise very many grave complaints could hide an authority's report."""
-_NAMED = select(*_FACT_COLUMNS).where(*_HERE, among(_E.entry_id), _IS_REPORT)
+_NAMED = select(*_FACT_COLUMNS).where(*_UP_TO_LAST, among(_E.entry_id), _IS_REPORT)
 _SEEN_AFTER = case((_E.occur_time > _E.report_time, _E.occur_time), else_=_E.report_time)
 _ALLEGATIONS_SEEN = select(
     func.count(case((and_(*SEEN), 1))), func.min(case((bindparam("observe_time") <= _SEEN_AFTER, _SEEN_AFTER)))
@@ -123,18 +123,19 @@ class FactQueries:
 
         No sequence bounds it, so that it reads indexes alone.
         """
-        found: dict[str, tuple[int, int]] = {}
-        counts = self.clock.database.rows(_NUMBERS, marketplace=marketplace, sellers=sellers)
-        for seller, number, alleges in counts:
-            rows, alleged = found.get(seller, (0, 0))
-            found[seller] = (rows + number, alleged + number * alleges)
-        return found
+        counts: dict[str, tuple[int, int]] = {}
+        for seller, number, is_alleged in self.clock.database.rows(
+            _ROW_COUNTS, marketplace=marketplace, sellers=sellers
+        ):
+            rows, alleged = counts.get(seller, (0, 0))
+            counts[seller] = (rows + number, alleged + number * is_alleged)
+        return counts
 
     def rows(self, marketplace: str, sellers: Sequence[str], sequence: int) -> list[FactRow]:
-        """Return all rows for scores up to a sequence, exposure included, by seller and sequence."""
+        """Return all rows for scores up to a sequence, by seller and sequence."""
         values = {"marketplace": marketplace, "sellers": sellers, "last": sequence}
         with self.clock.as_of(sequence) as connection:
-            rows = _fact_rows(connection.execute(_EVERY_FACT, values))
+            rows = _make_fact_rows(connection.execute(_EVERY_FACT, values))
         return sorted(rows, key=attrgetter("seller", "sequence"))
 
     def table(
@@ -151,38 +152,38 @@ class FactQueries:
         split names. `value_names`: currencies whose settled values are read, too, and names of failures. `supposed`: of
         the only seller.
         """
-        is_alone = len(sellers) == 1
+        is_single = len(sellers) == 1
         values: dict[str, Any] = {"marketplace": marketplace, "last": cut.sequence}
-        if is_alone:
+        if is_single:
             limit = self.max_allegations + 1
             values |= {"seller": sellers[0], "observe_time": cut.observe_time, "limit": limit}
         else:
             values |= {"sellers": sellers}
-        sales, width = (_SALES_OF_SELLER if is_alone else _SALES), len(_SALE_COLUMNS) + (not is_alone)
+        sales_query, width = (_SALES_OF_SELLER if is_single else _SALES), len(_SALE_COLUMNS) + (not is_single)
         failures = [name for name in FAILURES if name in value_names]
         names = [*(SALE_VALUES[:2] if len(failures) < len(value_names) else ()), *failures]
         omitted: dict[str, OmittedAllegations] = {}
         with self.clock.as_of(cut.sequence) as connection:
-            rows = _fact_rows(connection.execute(_FACTS_OF_SELLER if is_alone else _FACTS, values))
-            sold = _sale_rows(connection, sales.add_columns(*map(read_content, names)), values)
-            if is_alone and len(rows) > self.max_allegations and sum(map(_alleges, rows)) > self.max_allegations:
-                others = [*(row for row in rows if not _alleges(row)), *supposed.facts]
-                allegations = _read_gravest(connection, values | {"limit": self.max_allegations}, others)
+            rows = _make_fact_rows(connection.execute(_FACTS_OF_SELLER if is_single else _FACTS, values))
+            sales = _read_sales(connection, sales_query.add_columns(*map(read_content, names)), values)
+            if is_single and len(rows) > self.max_allegations and sum(map(_is_allegation, rows)) > self.max_allegations:
+                others = [*(row for row in rows if not _is_allegation(row)), *supposed.facts]
+                allegations = _read_gravest_and_named(connection, values | {"limit": self.max_allegations}, others)
                 rows = [*others, *allegations]
                 omitted[sellers[0]] = _count_omitted(connection, values, allegations)
             else:
                 rows += supposed.facts
             if supposed.sales:
                 places = [*range(width), *(width + SALE_VALUES.index(name) for name in names)]
-                sold = [*sold, *(tuple(sale[place] for place in places) for sale in supposed.sales)]
+                sales = [*sales, *(tuple(sale[place] for place in places) for sale in supposed.sales)]
         if not names:
-            return tabulate(rows, sellers, sold), omitted
-        stated = {name: [sale[width + place] for sale in sold] for place, name in enumerate(names)}
-        by_name = {name: [int(count or 0) for count in stated[name]] for name in failures}
+            return tabulate(rows, sellers, sales), omitted
+        columns = {name: [sale[width + place] for sale in sales] for place, name in enumerate(names)}
+        values_by_name = {name: [int(count or 0) for count in columns[name]] for name in failures}
         for currency in {*value_names} - {*failures}:
-            pairs = zip(stated["currency"], stated["value_minor"], strict=True)
-            by_name[currency] = [int(value or 0) if of == currency else 0 for of, value in pairs]
-        return tabulate(rows, sellers, [sale[:width] for sale in sold], by_name), omitted
+            stated = zip(columns["currency"], columns["value_minor"], strict=True)
+            values_by_name[currency] = [int(value or 0) if unit == currency else 0 for unit, value in stated]
+        return tabulate(rows, sellers, [sale[:width] for sale in sales], values_by_name), omitted
 
     def find_held_back(self, marketplace: str, seller: str, cut: Cut) -> HeldBack | None:
         """Return what the marketplace held back at the end of the last whole day with exposure, of all product categories.
@@ -191,11 +192,11 @@ class FactQueries:
         """
         today = cut.observe_time // DAY
         rows = self.clock.rows_as_of(cut, _HELD_BACK, marketplace=marketplace, seller=seller, today=today)
-        last = {row.product_category: row for row in sorted(rows, key=attrgetter("revision"))}
-        stated = [(day, int(held), currency) for day, *_, held, currency in last.values() if held]
-        if len({currency for *_, currency in stated}) != 1:
+        last_revisions = {row.product_category: row for row in sorted(rows, key=attrgetter("revision"))}
+        amounts = [HeldBack(day, int(held), currency) for day, *_, held, currency in last_revisions.values() if held]
+        if len({amount.currency for amount in amounts}) != 1:
             return None
-        return HeldBack(stated[0][0], sum(held for _, held, _ in stated), stated[0][2])
+        return amounts[0]._replace(amount_minor=sum(amount.amount_minor for amount in amounts))
 
     def batches(self, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
         """Split sellers, in order, into batches that fit in memory."""
@@ -208,21 +209,24 @@ class FactQueries:
 
 
 def split_batches(sellers: Sequence[str], rows: Ints, alleged: Ints, most: int) -> Iterator[Sequence[str]]:
-    """Leave a seller with more than `most` allegations alone."""
+    """Split sellers, in order, by their numbers of rows; one with more than `most` allegations stays alone."""
     for part in split_sizes(np.where(alleged > most, MAX_BATCH_ROWS + 1, rows), MAX_BATCH_ROWS):
         yield sellers[part]
 
 
-def _read_gravest(connection: Connection, of_seller: Mapping[str, Any], others: Sequence[FactRow]) -> Sequence[FactRow]:
-    found: dict[str, FactRow] = {}
+def _read_gravest_and_named(
+    connection: Connection, of_seller: Mapping[str, Any], others: Sequence[FactRow]
+) -> Sequence[FactRow]:
+    """Return a seller's `limit` allegations, inspectors' first, and those that its `others` entries name."""
+    candidates: dict[str, FactRow] = {}
     for query in (*_GRAVEST_BY_SOURCE, _GRAVEST_SEEN):
-        if len(found) < of_seller["limit"]:
-            found |= {row.entry_id: row for row in _fact_rows(connection.execute(query, of_seller))}
-    gravest = dict(list(found.items())[: of_seller["limit"]])
+        if len(candidates) < of_seller["limit"]:
+            candidates |= {row.entry_id: row for row in _make_fact_rows(connection.execute(query, of_seller))}
+    gravest = dict(list(candidates.items())[: of_seller["limit"]])
     named = {name for row in others for name in (row.violation, row.target) if name is not None}
     named -= {*gravest, *(row.entry_id for row in others)}
-    also = _fact_rows(connection.execute(_NAMED, {**of_seller, "names": sorted(named)}))
-    return [*gravest.values(), *(row for row in also if row.seller == of_seller["seller"])]
+    named_rows = _make_fact_rows(connection.execute(_NAMED, {**of_seller, "names": sorted(named)}))
+    return [*gravest.values(), *(row for row in named_rows if row.seller == of_seller["seller"])]
 
 
 def _count_omitted(
@@ -234,26 +238,27 @@ def _count_omitted(
     return OmittedAllegations(number - seen, NEVER if next_seen_after is None else next_seen_after + 1)
 
 
-def _sale_rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+def _read_sales(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
     result: Any = connection.execute(query, values)
     rows: Sequence[Any] = result.cursor.fetchall()
     result.close()
     return rows
 
 
-def _fact_rows(rows: Iterable[Any]) -> list[FactRow]:
+def _make_fact_rows(rows: Iterable[Any]) -> list[FactRow]:
     # Most rows have neither a source nor attributes, and need no conversion.
-    return [FactRow._make(row) if row[-2] is None and row[-4] is None else _fact_row(row) for row in rows]
+    return [FactRow._make(row) if row[-2] is None and row[-4] is None else _convert_row(row) for row in rows]
 
 
-def _fact_row(row: Any) -> FactRow:
+def _convert_row(row: Any) -> FactRow:
+    """Convert the texts of a row's source, violation type and content into numbers and attributes."""
     *columns, source, violation_type, content, listing = row
     require_known(row.kind, row.sequence)
-    number = None if source is None else int(Source[source.upper()])
-    kind = None if violation_type is None else TYPE_NUMBERS.get(violation_type)
+    source_number = None if source is None else int(Source[source.upper()])
+    type_number = None if violation_type is None else TYPE_NUMBERS.get(violation_type)
     attributes = None if content is None else json.loads(content).get("attributes", {})
-    return FactRow._make((*columns, number, kind, attributes, listing))
+    return FactRow._make((*columns, source_number, type_number, attributes, listing))
 
 
-def _alleges(row: FactRow) -> bool:
+def _is_allegation(row: FactRow) -> bool:
     return row.kind == Kind.VIOLATION and row.status == Status.ALLEGED

@@ -47,8 +47,8 @@ class IdentityQueries:
                 continue
             occur_time = row.occur_time if correction is None else correction.occur_time
             if max(occur_time, row.report_time) < cut.observe_time:
-                found = (occur_time, row.sequence, row)
-                latest[row.seller] = max(latest.get(row.seller, found), found, key=itemgetter(0, 1))
+                identity = (occur_time, row.sequence, row)
+                latest[row.seller] = max(latest.get(row.seller, identity), identity, key=itemgetter(0, 1))
         for seller, (_, _, row) in latest.items():
             yield IdentityInForce(
                 seller, IdentityLevel(row.identity_level), json.loads(row.content).get("attributes", {})

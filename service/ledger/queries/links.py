@@ -61,19 +61,21 @@ CHUNK = 5_000
 _E = ENTRY.c
 LINKED = f"kind = {int(Kind.LINK)}"
 LINKS_OF_SELLERS = RECORDED.where(HERE, among(_E.seller), text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
-_OF_THING = (
+_ABOUT_THING = (
     RECORDED.where(
         HERE, _E.target.is_not(None), only(_E.target, bindparam("target", type_=Text())), text(f"+{LINKED}"), UP_TO_LAST
     )
     .order_by(_E.target, _E.sequence)
     .limit(MAX_STATED)
 )
-_OF_THINGS = (
+_ABOUT_THINGS = (
     RECORDED.where(HERE, among(_E.target), text(f"+{LINKED}"), UP_TO_LAST)
     .order_by(_E.target, _E.sequence)
     .limit(bindparam("most"))
 )
-_COUNTED = select(_E.violation).where(HERE, among(_E.seller), text(COUNTING), _E.violation.is_not(None), UP_TO_LAST)
+_COUNTING_VIOLATIONS = select(_E.violation).where(
+    HERE, among(_E.seller), text(COUNTING), _E.violation.is_not(None), UP_TO_LAST
+)
 _MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
     _E.seller, _E.sequence
 )
@@ -117,7 +119,7 @@ class LinkQueries:
 
 
 def read_links_of_sellers(reader: RowReader, sellers: Collection[str]) -> list[LinkStatement]:
-    return _read(reader, reader.rows(LINKS_OF_SELLERS, sellers))
+    return _apply_corrections(reader, reader.rows(LINKS_OF_SELLERS, sellers))
 
 
 def read_precision(reader: RowReader) -> dict[LinkKind, Precision]:
@@ -140,72 +142,80 @@ def read_surroundings(reader: RowReader, sellers: Collection[str], time: int, st
     crowded: set[str] = set()
     frontier = set(sellers)
     for step in range(1, steps + 1):
-        found = read_links_of_sellers(reader, frontier)
-        mine = {one.fact.identifier or one.fact.other for one in found if one.fact.link_kind not in SHARED_BY_NATURE}
-        new = (mine | frontier) - sharing.keys()
-        by_thing: dict[str, list[Any]] = {thing: [] for thing in new}
-        for row in _read_about(reader, new):
+        statements_read = read_links_of_sellers(reader, frontier)
+        facts = [statement.fact for statement in statements_read]
+        linking = {fact.identifier or fact.other for fact in facts if fact.link_kind not in SHARED_BY_NATURE}
+        linking |= frontier
+        unread = linking - sharing.keys()
+        by_thing: dict[str, list[Any]] = {thing: [] for thing in unread}
+        for row in _read_statements_about(reader, unread):
             by_thing[row.target].append(row)
         crowded |= {thing for thing, rows in by_thing.items() if len(rows) >= MAX_STATED}
         sharing |= {thing: {row.seller for row in rows} for thing, rows in by_thing.items()}
-        found += _read(reader, [row for rows in by_thing.values() for row in rows])
-        statements |= {one.entry_id: one for one in found}
-        things = (mine | frontier) if step == 1 else (mine | frontier) - crowded
-        others = {one.fact.other for one in found} - {""}
+        statements_read += _apply_corrections(reader, [row for rows in by_thing.values() for row in rows])
+        statements |= {statement.entry_id: statement for statement in statements_read}
+        things = linking if step == 1 else linking - crowded
+        others = {statement.fact.other for statement in statements_read} - {""}
         frontier = {seller for thing in things for seller in sharing[thing]} | others
         frontier -= distance.keys()
         distance |= dict.fromkeys(frontier, step)
         if not frontier:
             break
-    low = {kind: one.low_ppm for kind, one in read_precision(reader).items()}
-    graph = Graph.of(find_holds(statements.values(), time), low, frozenset(crowded))
+    strengths = {kind: precision.low_ppm for kind, precision in read_precision(reader).items()}
+    graph = Graph.of(find_holds(statements.values(), time), strengths, frozenset(crowded))
     return Surroundings(graph, read_violators(reader, distance, time), distance)
 
 
-def _read_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
+def _read_statements_about(reader: RowReader, things: Collection[str]) -> Sequence[Any]:
+    """Return the link statements that name these identifiers or sellers, at most MAX_STATED about each."""
     most = MAX_STATED * len(things)
-    rows = reader.rows(_OF_THINGS, things, most=most)
+    rows = reader.rows(_ABOUT_THINGS, things, most=most)
     if len(rows) < most:
         return rows
-    return [row for thing in things for row in reader.rows(_OF_THING, [thing], target=thing)]
+    return [row for thing in things for row in reader.rows(_ABOUT_THING, [thing], target=thing)]
 
 
 def read_violators(reader: RowReader, sellers: Collection[str], time: int) -> dict[str, Violator]:
     """Return sellers whose own confirmed violation reaches others at `time` (microseconds), each with the latest."""
     oldest = time - MAX_CAUSE_DAYS * DAY
-    found: dict[str, tuple[int, str]] = {}
+    latest: dict[str, tuple[int, str]] = {}
     for seller, violations in read_established(reader, sellers).items():
-        reaching = [(one.time, one.violation) for one in violations if one.reaches and one.time > oldest]
+        reaching = [(violation.time, violation.violation) for violation in violations if violation.reaches_from(oldest)]
         if reaching:
-            found[seller] = max(reaching)
-    suspended = _find_suspended(reader, found, time)
-    return {seller: Violator(name, since, seller in suspended) for seller, (since, name) in found.items()}
+            latest[seller] = max(reaching)
+    suspended = _find_suspended(reader, latest, time)
+    return {seller: Violator(name, since, seller in suspended) for seller, (since, name) in latest.items()}
 
 
 class LinkViolation(NamedTuple):
     violation: str
     time: int
     """Since when it counts without a break, in microseconds."""
-    reaches: bool
-    """Whether it is grave enough to reach linked sellers."""
+    is_grave: bool
+    """Enough to reach linked sellers."""
+
+    def reaches_from(self, oldest: int) -> bool:
+        """Return whether it reaches linked sellers, if those since `oldest` do (microseconds)."""
+        return self.is_grave and self.time > oldest
 
 
 def read_established(reader: RowReader, sellers: Collection[str]) -> dict[str, list[LinkViolation]]:
     """Return the counting violations by seller, without those derived from products' reports; absent if none."""
-    names = {violation for (violation,) in reader.rows(_COUNTED, sellers)}
+    names = {violation for (violation,) in reader.rows(_COUNTING_VIOLATIONS, sellers)}
     rows = reader.rows(ABOUT, names)
     of_products = {row.violation for row in rows if row.kind == Kind.VIOLATION and row.target is not None}
     times = find_decision_times(rows)
-    found: dict[str, list[LinkViolation]] = {}
+    established: dict[str, list[LinkViolation]] = {}
     for name, state in fold_states(rows).items():
-        stands = state.status in COUNTING_STATUSES and state.attribution is not Attribution.ACCEPTED
-        if stands and name not in of_products and name in times:
-            one = LinkViolation(name, times[name], state.severity >= LEAST_CAUSE)
-            found.setdefault(state.seller, []).append(one)
-    return found
+        is_counting = state.status in COUNTING_STATUSES and state.attribution is not Attribution.ACCEPTED
+        if is_counting and name not in of_products and name in times:
+            violation = LinkViolation(name, times[name], state.severity >= LEAST_CAUSE)
+            established.setdefault(state.seller, []).append(violation)
+    return established
 
 
 def _find_suspended(reader: RowReader, sellers: Collection[str], time: int) -> set[str]:
+    """Return the sellers whose trade a rule's or a person's measure suspends at `time` (microseconds)."""
     of_rules: dict[tuple[str, str], MeasureChanged] = {}
     of_persons: dict[str, list[MeasureStatement]] = {}
     for row in reader.rows(_MEASURES, sellers):
@@ -215,61 +225,65 @@ def _find_suspended(reader: RowReader, sellers: Collection[str], time: int) -> s
         if fact.measure.startswith(RULE_MEASURE_PREFIX):
             of_rules[row.seller, fact.measure] = fact
         else:
-            one = MeasureStatement(row.entry_id, row.sequence, row.occur_time, fact)
-            of_persons.setdefault(row.seller, []).append(one)
+            statement = MeasureStatement(row.entry_id, row.sequence, row.occur_time, fact)
+            of_persons.setdefault(row.seller, []).append(statement)
     return {
         seller
         for (seller, _), fact in of_rules.items()
         if fact.measure_kind is MeasureKind.SUSPENSION
         and fact.state is not MeasureState.LIFTED
         and (fact.until is None or fact.until > time)
-    } | {*_list_suspended(reader, of_persons, time)}
+    } | {*_list_suspended_by_persons(reader, of_persons, time)}
 
 
-def _list_suspended(reader: RowReader, stated: Mapping[str, Sequence[MeasureStatement]], time: int) -> Iterator[str]:
-    every = [one for of in stated.values() for one in of]
-    violations = {name for one in every for name in one.fact.violations}
-    corrections = (row for chunk in _chunks(every) for row in reader.rows(CORRECTIONS, chunk))
+def _list_suspended_by_persons(
+    reader: RowReader, stated: Mapping[str, Sequence[MeasureStatement]], time: int
+) -> Iterator[str]:
+    all_statements = [*chain.from_iterable(stated.values())]
+    violations = {name for statement in all_statements for name in statement.fact.violations}
+    corrections = (row for ids in _split_ids(all_statements) for row in reader.rows(CORRECTIONS, ids))
     rows: dict[str, list[Any]] = {}
     for row in chain(reader.rows(ABOUT, violations), corrections):
         rows.setdefault(row.seller, []).append(row)
-    asked = ImpositionContext(time, NO_RULES, reader.marketplace)
-    for seller, of in stated.items():
-        imposed = list_imposed(of, rows.get(seller, ()), asked)
-        if any(one.original.kind is MeasureKind.SUSPENSION and one.start <= time for one in imposed):
+    context = ImpositionContext(time, NO_RULES, reader.marketplace)
+    for seller, statements in stated.items():
+        imposed = list_imposed(statements, rows.get(seller, ()), context)
+        if any(measure.original.kind is MeasureKind.SUSPENSION and measure.start <= time for measure in imposed):
             yield seller
 
 
-def _read(reader: RowReader, rows: Iterable[Any]) -> list[LinkStatement]:
+def _apply_corrections(reader: RowReader, rows: Iterable[Any]) -> list[LinkStatement]:
+    """Return rows of links as statements, voided and moved by their last corrections."""
     rows = list(rows)
-    last = {row.target: row for chunk in _chunks(rows) for row in reader.rows(CORRECTIONS, chunk)}
-    found = []
+    last_corrections = {row.target: row for ids in _split_ids(rows) for row in reader.rows(CORRECTIONS, ids)}
+    statements = []
     for row in rows:
-        moved = last.get(row.entry_id, row)
-        is_void = moved is not row and moved.status == CorrectionKind.VOID
-        time = max(row.occur_time if is_void else moved.occur_time, row.report_time)
-        found.append(LinkStatement(row.entry_id, row.sequence, row.seller, time, read_fact(row), is_void))
-    return found
+        correction = last_corrections.get(row.entry_id)
+        is_void = correction is not None and correction.status == CorrectionKind.VOID
+        occur_time = row.occur_time if correction is None or is_void else correction.occur_time
+        time = max(occur_time, row.report_time)
+        statements.append(LinkStatement(row.entry_id, row.sequence, row.seller, time, read_fact(row), is_void))
+    return statements
 
 
-def _chunks(rows: Sequence[Any]) -> Iterator[list[str]]:
+def _split_ids(rows: Sequence[Any]) -> Iterator[list[str]]:
     for begin in range(0, len(rows), CHUNK):
         yield [row.entry_id for row in rows[begin : begin + CHUNK]]
 
 
-MOVING = (Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION)
+KINDS_THAT_AFFECT_LINKS = (Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kind.CORRECTION)
 
 WAIT_SECONDS = 5.0
 
 _LATER = (HERE, _E.sequence > bindparam("after"), UP_TO_LAST)
-_MOVED = select(_E.seller).distinct().where(*_LATER, among_kinds(*MOVING))
-_LINKED = select(_E.seller).distinct().where(HERE, text(LINKED), UP_TO_LAST)
-_VIOLATING = select(_E.seller).distinct().where(HERE, text(COUNTING), UP_TO_LAST)
+_AFFECTED_SELLERS = select(_E.seller).distinct().where(*_LATER, among_kinds(*KINDS_THAT_AFFECT_LINKS))
+_LINKING_SELLERS = select(_E.seller).distinct().where(HERE, text(LINKED), UP_TO_LAST)
+_VIOLATORS = select(_E.seller).distinct().where(HERE, text(COUNTING), UP_TO_LAST)
 _EARLIER = ENTRY.alias().c
-_KNOWN = exists().where(
+_IS_KNOWN_SELLER = exists().where(
     _EARLIER.marketplace == _E.marketplace, _EARLIER.seller == _E.seller, _EARLIER.sequence <= bindparam("after")
 )
-_NEW_SELLERS = select(func.count(distinct(_E.seller))).where(*_LATER, _E.seller > "", ~_KNOWN)
+_NEW_SELLERS = select(func.count(distinct(_E.seller))).where(*_LATER, _E.seller > "", ~_IS_KNOWN_SELLER)
 _CHAIN = select(SEAL.c.chain).where(SEAL.c.last_sequence == bindparam("after"))
 _CASES_OF_LINKS = (
     select(_E.seller, _E.target, _E.record_time)
@@ -278,7 +292,7 @@ _CASES_OF_LINKS = (
 )
 
 
-class _Kept(NamedTuple):
+class _ReadRings(NamedTuple):
     rings: RingIndex
     established: dict[str, list[LinkViolation]]
     sellers: int
@@ -306,41 +320,41 @@ class RingQueries:
         self._guard = Lock()
         self._locks: dict[str, Lock] = {}
         self._first_reads = Lock()
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _ReadRings] = {}
 
     def read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
         """Return at most `most` rings of at least `least_size` sellers (2 or more), at a present cut. Raises ServerBusy."""
         with self._guard:
             lock = self._locks.setdefault(marketplace, Lock())
-        with _hold(lock, WAIT_SECONDS):
+        with _holding(lock, WAIT_SECONDS):
             if marketplace in self._kept:
                 return self._read(marketplace, cut, least_size, most)
-            with _hold(self._first_reads, 0):
+            with _holding(self._first_reads, 0):
                 return self._read(marketplace, cut, least_size, most)
 
     def _read(self, marketplace: str, cut: Cut, least_size: int, most: int) -> RingFigures:
         with self._clock.as_of(cut.sequence) as connection:
             reader = RowReader(connection, marketplace, last_entry(connection).sequence, cut.observe_time)
-            kept = self._kept[marketplace] = _advance(
+            kept = self._kept[marketplace] = _bring_forward(
                 reader, self._kept.get(marketplace), self._clock.list_mendings(cut.sequence)
             )
             oldest = cut.observe_time - MAX_CAUSE_DAYS * DAY
             reaching = [
                 seller
-                for seller, of in kept.established.items()
-                if any(one.reaches and one.time > oldest for one in of)
+                for seller, violations in kept.established.items()
+                if any(violation.reaches_from(oldest) for violation in violations)
             ]
             rings, count = kept.rings.list_rings(least_size, most, cut.observe_time, reaching)
-            first: dict[tuple[str, str], LinkCase] = {}
-            for seller, target, record_time in reader.rows(_CASES_OF_LINKS):
-                first.setdefault((seller, target), LinkCase(seller, record_time))
-            touched = {one.seller for one in first.values()} & kept.established.keys()
-            confirmed = {seller: [one.time for one in kept.established[seller]] for seller in touched}
-            return RingFigures(rings, count, kept.sellers, [*first.values()], confirmed)
+            cases: dict[tuple[str, str], LinkCase] = {}
+            for seller, case_name, record_time in reader.rows(_CASES_OF_LINKS):
+                cases.setdefault((seller, case_name), LinkCase(seller, record_time))
+            violators = {case.seller for case in cases.values()} & kept.established.keys()
+            confirmed = {seller: [violation.time for violation in kept.established[seller]] for seller in violators}
+            return RingFigures(rings, count, kept.sellers, [*cases.values()], confirmed)
 
 
 @contextmanager
-def _hold(lock: Lock, seconds: float) -> Iterator[None]:
+def _holding(lock: Lock, seconds: float) -> Iterator[None]:
     if not lock.acquire(timeout=seconds):
         raise ServerBusy("another call reads the links, for minutes if it is the first; ask again later")
     try:
@@ -349,20 +363,21 @@ def _hold(lock: Lock, seconds: float) -> Iterator[None]:
         lock.release()
 
 
-def _advance(reader: RowReader, kept: _Kept | None, mendings: tuple[Mending, ...]) -> _Kept:
+def _bring_forward(reader: RowReader, kept: _ReadRings | None, mendings: tuple[Mending, ...]) -> _ReadRings:
+    """Return the rings as of the reader's cut: those kept, with new entries, or all read again after a loss."""
     if kept is None or kept.mendings != mendings or _read_chain(reader, kept.sequence) != kept.chain:
         [(sellers,)] = reader.rows(COUNT_SELLERS, after="", limit=MAX_SELLERS)
-        kept, queries = _Kept(RingIndex(), {}, sellers, 0, b"", mendings), [_LINKED, _VIOLATING]
+        kept, queries = _ReadRings(RingIndex(), {}, sellers, 0, b"", mendings), [_LINKING_SELLERS, _VIOLATORS]
     else:
         [(new,)] = reader.rows(_NEW_SELLERS, after=kept.sequence)
-        kept, queries = kept._replace(sellers=kept.sellers + new), [_MOVED]
-    moved = {seller for query in queries for (seller,) in reader.rows(query, after=kept.sequence)}
-    names = sorted(moved.union(kept.rings.list_with_ended_hold(reader.observe_time)))
+        kept, queries = kept._replace(sellers=kept.sellers + new), [_AFFECTED_SELLERS]
+    affected = {seller for query in queries for (seller,) in reader.rows(query, after=kept.sequence)}
+    names = sorted(affected.union(kept.rings.list_with_ended_hold(reader.observe_time)))
     for begin in range(0, len(names), CHUNK):
         part = names[begin : begin + CHUNK]
         established = read_established(reader, part)
         statements = read_links_of_sellers(reader, part)
-        by_seller = {seller: [*of] for seller, of in groupby(statements, key=attrgetter("seller"))}
+        by_seller = {seller: [*links] for seller, links in groupby(statements, key=attrgetter("seller"))}
         for seller in part:
             kept.rings.replace(seller, by_seller.get(seller, ()), reader.observe_time)
             kept.established.pop(seller, None)

@@ -41,14 +41,14 @@ _FLOW_BY_DAY = (
     .order_by(_E.seller, _E.exposure_day, _E.product_category, _E.revision)
 )
 _FLOW = _FLOW_BY_DAY.where(_E.exposure_day >= bindparam("first_day"))
-_EARLIER = (
+_LAST_EARLIER_DAY = (
     select(_E.seller, func.max(_E.exposure_day).label("day"))
     .where(*_OF_FLOW, _E.exposure_day < bindparam("first_day"))
     .group_by(_E.seller)
     .subquery()
 )
-_FLOW_WITH_EARLIER = _FLOW_BY_DAY.outerjoin(_EARLIER, _EARLIER.c.seller == _E.seller).where(
-    or_(_E.exposure_day >= bindparam("first_day"), _E.exposure_day == _EARLIER.c.day)
+_FLOW_WITH_EARLIER = _FLOW_BY_DAY.outerjoin(_LAST_EARLIER_DAY, _LAST_EARLIER_DAY.c.seller == _E.seller).where(
+    or_(_E.exposure_day >= bindparam("first_day"), _E.exposure_day == _LAST_EARLIER_DAY.c.day)
 )
 _OF_SELLERS = (HERE, among(_E.seller, SELLERS), text(ON_TERMS))
 _ON_TERMS = (
@@ -61,8 +61,8 @@ _STATED_SINCE = (
     .where(*_OF_SELLERS, among_kinds(Kind.MEASURE, Kind.CASE), _E.sequence > bindparam("until"))
     .limit(1)
 )
-_TERMS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
-_IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
+_TERM_KINDS = frozenset({Kind.MEASURE, Kind.DEPOSIT, Kind.PAYOUTS, Kind.CASE})
+_COUNTS_IN_CONTENT = [field.name for field in fact_fields(FlowStated) if not field.column]
 
 
 class TermStatement(NamedTuple):
@@ -90,7 +90,6 @@ class MeasureQueries:
     clock: LedgerClock
 
     def read_seller_terms(self, marketplace: str, seller: str, cut: Cut) -> SellerTerms:
-        """Return one seller's recorded terms as of the cut, empty if it has none."""
         return self.of_sellers(marketplace, [seller], cut)[seller]
 
     def of_sellers(
@@ -101,14 +100,15 @@ class MeasureQueries:
         `supposed` statements count for every seller, also if their sequence is behind the cut's.
         """
         statements = self.list_stated(marketplace, sellers, cut.sequence)
-        last = replace(cut, sequence=max([cut.sequence, *(one.sequence for one in supposed)]))
-        return {seller: select_terms([*of, *supposed], last) for seller, of in statements.items()}
+        last_sequence = max([cut.sequence, *(statement.sequence for statement in supposed)])
+        last = replace(cut, sequence=last_sequence)
+        return {seller: select_terms([*stated, *supposed], last) for seller, stated in statements.items()}
 
     def list_stated(self, marketplace: str, sellers: Sequence[str], until: int) -> dict[str, list[TermStatement]]:
         """Return by seller, in order, the entries about measures, deposits, payouts and cases up to a sequence."""
         statements: dict[str, list[TermStatement]] = {seller: [] for seller in sellers}
         for row in self.clock.rows_up_to(until, _ON_TERMS, marketplace=marketplace, sellers=list(sellers)):
-            if row.kind in _TERMS:
+            if row.kind in _TERM_KINDS:
                 statement = TermStatement(row.entry_id, row.sequence, row.occur_time, read_fact(row), row.record_time)
                 statements[row.seller].append(statement)
         return statements
@@ -131,7 +131,7 @@ def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[Fl
     """Return the flow by seller, of rows in the order of seller, day, product category and revision."""
     flow: dict[str, list[FlowDay]] = {}
     for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
-        flow.setdefault(seller, []).append(_flow_day_of(list(revisions), with_before))
+        flow.setdefault(seller, []).append(_resolve_revisions(list(revisions), with_before))
     return flow
 
 
@@ -142,8 +142,8 @@ def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
         if sequence > cut.sequence or occur_time >= cut.observe_time:
             continue
         if isinstance(fact, MeasureChanged):
-            one = MeasureStatement(entry_id, sequence, occur_time, fact, record_time)
-            (terms.notices if fact.state in NOTICE_STATES else terms.statements).append(one)
+            statement = MeasureStatement(entry_id, sequence, occur_time, fact, record_time)
+            (terms.notices if fact.state in NOTICE_STATES else terms.statements).append(statement)
         elif isinstance(fact, DepositChanged):
             terms.deposit_changes.append((occur_time, fact))
         elif isinstance(fact, PayoutsChanged | CaseChanged):
@@ -153,8 +153,9 @@ def select_terms(statements: Iterable[TermStatement], cut: Cut) -> SellerTerms:
     return terms
 
 
-def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
-    *_, entry_id, sequence, _, _ = revisions[-1]
+def _resolve_revisions(revisions: Sequence[Any], with_before: bool) -> FlowDay:
+    """Make a day's flow of its revisions, the highest last; `with_before` adds those that counted earlier."""
+    last = revisions[-1]
     first = min(revisions, key=attrgetter("report_time"))
     before: list[SupersededFlow] = []
     if with_before and len(revisions) > 1:
@@ -163,10 +164,10 @@ def _flow_day_of(revisions: Sequence[Any], with_before: bool) -> FlowDay:
             if row.revision > counted.revision:
                 before.append(SupersededFlow(row.report_time + 1, _read_flow(counted)))
                 counted = row
-    return FlowDay(entry_id, sequence, _read_flow(revisions[-1]), first.report_time, first.entry_id, tuple(before))
+    return FlowDay(last.entry_id, last.sequence, _read_flow(last), first.report_time, first.entry_id, tuple(before))
 
 
 def _read_flow(row: Any) -> FlowStated:
     content: dict[str, Any] = json.loads(row.content)
-    counts = {name: content[name] for name in _IN_CONTENT if name in content}
+    counts = {name: content[name] for name in _COUNTS_IN_CONTENT if name in content}
     return FlowStated(row.exposure_day, row.product_category, row.revision, **counts)

@@ -40,7 +40,7 @@ class Positions:
     def advance(self, position: Position) -> None:
         """Record how far a source is read, in its own transaction; it never moves back."""
         with self.clock.database.write() as connection:
-            record_position(connection, position, last_entry(connection)[0])
+            record_position(connection, position, last_entry(connection).sequence)
 
 
 def record_position(connection: Connection, position: Position, sequence: int) -> None:
@@ -51,5 +51,5 @@ def record_position(connection: Connection, position: Position, sequence: int) -
 
 
 def _read_position(connection: Connection, source: str, partition: int) -> int | None:
-    found: int | None = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
-    return found
+    position: int | None = connection.execute(_POSITION, {"source": source, "part": partition}).scalar()
+    return position

@@ -23,7 +23,7 @@ _REPORTS = select(_E.entry_id).where(
     _E.category.in_([int(Category.INTEGRITY), int(Category.SERVICE)]),
     UP_TO_LAST,
 )
-_VOID = select(_E.target).where(
+_VOIDED_ENTRIES = select(_E.target).where(
     HERE,
     _E.target.is_not(None),
     among_kinds(Kind.CORRECTION),
@@ -38,7 +38,7 @@ _OVERRIDES = (
         among_kinds(Kind.OVERRIDE),
         _E.occur_time < bindparam("observe_time"),
         UP_TO_LAST,
-        _E.entry_id.not_in(_VOID),
+        _E.entry_id.not_in(_VOIDED_ENTRIES),
     )
     .order_by(_E.occur_time, _E.sequence)
 )
@@ -47,7 +47,7 @@ _LIFTED = (
     .distinct()
     .where(HERE, text(ON_TERMS), among_kinds(Kind.MEASURE), _E.status == int(MeasureState.LIFTED), UP_TO_LAST)
 )
-_STANDS = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
+_STANDING_STATUSES = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ class RunQueries:
         cases: list[RunCase] = []
         confirmed = overturned = 0
         for marketplace in self.sellers.list_marketplaces():
-            views = self._list_violations(marketplace, cut)
+            views = self._list_run_violations(marketplace, cut)
             overturned += sum(view.status is Status.OVERTURNED for view in views)
-            standing = [view for view in views if view.status in _STANDS]
+            standing = [view for view in views if view.status in _STANDING_STATUSES]
             confirmed += len(standing)
-            cases += self._list_cases(marketplace, cut, standing)
+            cases += self._find_run_cases(marketplace, cut, standing)
         return ObservedCases(tuple(cases), confirmed, overturned, cut.observe_time // DAY)
 
     def find_granted(self, cut: Cut) -> GrantedExceptions:
@@ -78,7 +78,7 @@ class RunQueries:
         for marketplace in self.sellers.list_marketplaces():
             overrides = self.clock.rows_as_of(cut, _OVERRIDES, marketplace=marketplace)
             tiers = {seller: (Tier(tier), until) for seller, tier, until in overrides}
-            tiers = {seller: one for seller, one in tiers.items() if one[1] > cut.observe_time}
+            tiers = {seller: (tier, until) for seller, (tier, until) in tiers.items() if until > cut.observe_time}
             lifts = {
                 name: read_lifted(self.measures.read_seller_terms(marketplace, name, cut).lifts)
                 for (name,) in self.clock.rows_as_of(cut, _LIFTED, marketplace=marketplace)
@@ -88,15 +88,15 @@ class RunQueries:
                 granted.append(GrantedSeller(marketplace, seller, set_tier, until, lifts.get(seller, frozenset())))
         return GrantedExceptions(cut.sequence, tuple(granted))
 
-    def _list_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
+    def _list_run_violations(self, marketplace: str, cut: Cut) -> list[ViolationView]:
         names = [name for (name,) in self.clock.rows_as_of(cut, _REPORTS, marketplace=marketplace)]
-        runs: list[ViolationView] = []
+        violations: list[ViolationView] = []
         for first in range(0, len(names), MAX_NAMES):
             views = self.violations.find_views(marketplace, names[first : first + MAX_NAMES], cut)
-            runs += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
-        return runs
+            violations += [view for view in views.values() if view.violation_type in RUN_TYPES and view.seller]
+        return violations
 
-    def _list_cases(self, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
+    def _find_run_cases(self, marketplace: str, cut: Cut, standing: list[ViolationView]) -> list[RunCase]:
         starts: dict[str, int] = {}
         for view in standing:
             day = view.occur_time // DAY

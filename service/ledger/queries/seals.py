@@ -1,6 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
@@ -20,6 +20,12 @@ _SEAL_AT = (
 _SEALED = (
     select(ENTRY).where(ENTRY.c.sequence.between(bindparam("first"), bindparam("last"))).order_by(ENTRY.c.sequence)
 )
+
+
+class _SealEnds(NamedTuple):
+    first: int
+    last: int
+    chain: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,8 @@ class SealQueries:
         before = chain = GENESIS
         for sequence in sorted(sequences):
             if sequence > last:
-                first, last, chain = self._seal_over(sequence)
-                before = self._seal_over(first - 1)[2]
+                first, last, chain = self._find_seal(sequence)
+                before = self._find_seal(first - 1).chain
                 leaves = [leaf_of(row) for row in self.clock.database.rows(_SEALED, first=first, last=last)]
             if not first <= sequence <= last:
                 raise EntryNotFound(f"no entry has the sequence {sequence}; name a recorded one")
@@ -94,14 +100,14 @@ class SealQueries:
 
     def chain_at(self, sequence: int) -> bytes | None:
         """Return the chain of the seal that ends at a sequence; GENESIS at 0."""
-        _, last, chain = self._seal_over(sequence)
-        return chain if last == sequence else None
+        seal = self._find_seal(sequence)
+        return seal.chain if seal.last == sequence else None
 
     def chain_over(self, sequence: int) -> bytes | None:
         """Return the chain of the seal that holds a sequence, or None: of the whole append that it belongs to."""
-        _, last, chain = self._seal_over(sequence)
-        return chain if last >= sequence else None
+        seal = self._find_seal(sequence)
+        return seal.chain if seal.last >= sequence else None
 
-    def _seal_over(self, sequence: int) -> tuple[int, int, bytes]:
+    def _find_seal(self, sequence: int) -> _SealEnds:
         rows = self.clock.database.rows(_SEAL_AT, sequence=sequence)
-        return next(((first, last, bytes(chain)) for first, last, chain in rows), (1, 0, GENESIS))
+        return next((_SealEnds(first, last, bytes(chain)) for first, last, chain in rows), _SealEnds(1, 0, GENESIS))

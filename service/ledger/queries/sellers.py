@@ -16,7 +16,7 @@ _E = ENTRY.c
 _MARKETPLACES = select_distinct(_E.marketplace)
 _SELLERS = select_distinct(_E.seller, HERE)
 COUNT_SELLERS = select(func.count()).select_from(_SELLERS.subquery())
-_DAYS = (
+_REVISIONS = (
     select(
         _E.seller,
         _E.settled_orders,
@@ -25,7 +25,7 @@ _DAYS = (
             partition_by=(_E.seller, _E.exposure_day, _E.product_category),
             order_by=_E.revision.desc(),
         )
-        .label("place"),
+        .label("rank"),
     )
     .where(
         of_kind(Kind.EXPOSURE),
@@ -38,7 +38,11 @@ _DAYS = (
     )
     .subquery()
 )
-_ORDERS = select(_DAYS.c.seller, func.sum(_DAYS.c.settled_orders)).where(_DAYS.c.place == 1).group_by(_DAYS.c.seller)
+_ORDERS = (
+    select(_REVISIONS.c.seller, func.sum(_REVISIONS.c.settled_orders))
+    .where(_REVISIONS.c.rank == 1)
+    .group_by(_REVISIONS.c.seller)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,9 @@ def read_supposed(rows: Iterable[Sequence[Any]]) -> SupposedEntries:
             source = None
             if row["kind"] in (Kind.VIOLATION, Kind.INSPECTION) and "source" in content:
                 source = int(Source[content["source"].upper()])
-            number = TYPE_NUMBERS.get(content.get("violation_type", ""))
-            about = (source, number, content.get("attributes"), content.get("listing"))
-            facts.append(FactRow._make((*(row[name] for name in _COLUMNS), *about)))
+            type_number = TYPE_NUMBERS.get(content.get("violation_type", ""))
+            from_content = (source, type_number, content.get("attributes"), content.get("listing"))
+            facts.append(FactRow._make((*(row[name] for name in _COLUMNS), *from_content)))
         else:
             fact = entry_from_content(row["entry_id"], row["content"]).fact
             terms.append(TermStatement(row["entry_id"], row["sequence"], row["occur_time"], fact, row["record_time"]))

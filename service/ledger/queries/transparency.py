@@ -20,12 +20,12 @@ _END: BindParameter[int] = bindparam("end", type_=BigInteger())
 _UP_TO_LAST = _E.sequence + 0 <= bindparam("last")
 """The sums keep databases on the partial indexes, away from the entries of other kinds."""
 _IS_IN_PERIOD = and_(_E.occur_time >= _START, _E.occur_time < _END)
-_INSPECTED = (
+_INSPECTED_SELLERS = (
     select(_E.seller)
     .where(HERE, text(FOUND), _E.kind == int(Kind.INSPECTION), _IS_IN_PERIOD, _UP_TO_LAST)
     .correlate(None)
 )
-_TOUCHED = (
+_CHANGED_VIOLATIONS = (
     select(_E.violation)
     .where(
         *(HERE, _E.violation.is_not(None), _UP_TO_LAST),
@@ -36,13 +36,13 @@ _TOUCHED = (
 _CASES = _ROW.where(
     *(HERE, _UP_TO_LAST, _E.violation.is_not(None), _E.status.is_not(None)),
     among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
-    or_(_E.violation.in_(_TOUCHED), _E.seller.in_(_INSPECTED)),
+    or_(_E.violation.in_(_CHANGED_VIOLATIONS), _E.seller.in_(_INSPECTED_SELLERS)),
 ).order_by(_E.violation, _E.sequence)
 """The whole story of each violation that was reported or decided in the period, and of each seller inspected."""
 _CORRECTIONS = _ROW.where(
     HERE, _E.target.is_not(None), among_kinds(Kind.CORRECTION), _E.status.is_not(None), _UP_TO_LAST
 ).order_by(_E.sequence + 0)
-_MOVED = (
+_MOVED_ENTRIES = (
     select(_E.target)
     .where(
         *(HERE, _E.target.is_not(None), _UP_TO_LAST),
@@ -59,12 +59,12 @@ _TERMS = _ROW.where(
                 of_kind(Kind.COMPLAINT),
                 and_(of_kind(Kind.MEASURE), _E.status == int(MeasureState.IMPOSED)),
             ),
-            or_(_IS_IN_PERIOD, _E.entry_id.in_(_MOVED)),
+            or_(_IS_IN_PERIOD, _E.entry_id.in_(_MOVED_ENTRIES)),
         ),
     ),
 ).order_by(_E.sequence + 0)
 _INSPECTIONS = _ROW.where(
-    HERE, text(FOUND), of_kind(Kind.INSPECTION), _UP_TO_LAST, or_(_IS_IN_PERIOD, _E.entry_id.in_(_MOVED))
+    HERE, text(FOUND), of_kind(Kind.INSPECTION), _UP_TO_LAST, or_(_IS_IN_PERIOD, _E.entry_id.in_(_MOVED_ENTRIES))
 ).order_by(_E.sequence + 0)
 _EXPOSED = select(func.count(_E.seller.distinct()), func.coalesce(func.sum(_E.settled_orders), 0)).where(
     *(HERE, text(f"entry.{EXPOSED}"), _E.settled_orders > 0, _UP_TO_LAST),
@@ -91,10 +91,12 @@ class TransparencyQueries:
         mendings = self.clock.list_mendings(sequence)
         with self.clock.database.snapshot() as connection, read_mended_times(connection, mendings):
             sellers, settled_orders = connection.execute(_EXPOSED, values | days).one()
-            streams = [_stream(connection, query, values) for query in (_CASES, _TERMS, _INSPECTIONS, _CORRECTIONS)]
+            streams = [
+                _stream_rows(connection, query, values) for query in (_CASES, _TERMS, _INSPECTIONS, _CORRECTIONS)
+            ]
             return count(period, ReportExposure(sellers, int(settled_orders)), *streams)
 
 
-def _stream(connection: Connection, query: Any, values: dict[str, Any]) -> Iterator[ReportRow]:
+def _stream_rows(connection: Connection, query: Any, values: dict[str, Any]) -> Iterator[ReportRow]:
     for rows in connection.execute(query, values, execution_options={"yield_per": CHUNK}).partitions():
         yield from map(ReportRow._make, rows)

@@ -59,16 +59,16 @@ _REGROUPINGS = RECORDED.where(HERE, UP_TO_LAST, of_kind(Kind.INCIDENT), among(_E
 
 
 @dataclass(slots=True)
-class _History:
+class _ReportHistory:
     state: ViolationState
     changes: list[Any] = field(default_factory=list)
     splits: list[Any] = field(default_factory=list)
     corrections: list[Any] = field(default_factory=list)
 
 
-def resolve(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
+def resolve_reports(reader: RowReader, reports: Sequence[Any]) -> list[ViolationView]:
     """Resolve reports (rows of REPORT) into violations as they are now known, in order."""
-    histories = {report.entry_id: _History(state_on_arrival(report)) for report in reports}
+    histories = {report.entry_id: _ReportHistory(state_on_arrival(report)) for report in reports}
     for row in reader.rows(ABOUT, histories):
         if row.kind in (Kind.STATUS, Kind.ATTRIBUTION):
             history = histories[row.violation]
@@ -125,6 +125,7 @@ def state_on_arrival(report: Any) -> ViolationState:
 
 
 def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list[Any]:
+    """Return the merges and splits of sellers' incidents that no correction voids, by sequence."""
     rows = reader.rows(_REGROUPINGS, sellers)
     corrections = reader.rows(CORRECTIONS, [row.entry_id for row in rows])
     last_status = {row.target: row.status for row in corrections}
@@ -135,23 +136,27 @@ def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list
 def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states = fold_states(reader.rows(ABOUT, splits))
-    found: dict[str, list[IncidentMention[str]]] = {}
+    """Return by seller, in order, the incidents that regroupings name, without splits of retracted violations."""
+    mentions: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:
             continue
         names = tuple(name for name in (row.incident, row.target) if name is not None)
-        found.setdefault(row.seller, []).append(IncidentMention(row.sequence, names))
-    return found
+        mentions.setdefault(row.seller, []).append(IncidentMention(row.sequence, names))
+    return mentions
 
 
 def _make_view(
-    report: Any, history: _History, merged_into: dict[tuple[str, str], str], mentions: Iterable[IncidentMention[str]]
+    report: Any,
+    history: _ReportHistory,
+    merged_into: dict[tuple[str, str], str],
+    mentions: Iterable[IncidentMention[str]],
 ) -> ViolationView:
     fact: ViolationReported | ProductViolationReported = read_fact(report)
     state = history.state
     moves = [ReportMove(row.sequence, row.incident) for row in history.corrections if row.incident]
     incident = incident_after_moves(report.incident, moves, mentions)
-    moved = history.corrections[-1] if history.corrections else report
+    last_correction = history.corrections[-1] if history.corrections else report
     later = sorted([*history.changes, *history.splits, *history.corrections], key=attrgetter("sequence"))
     return ViolationView(
         violation=report.entry_id,
@@ -167,7 +172,7 @@ def _make_view(
         notifier=fact.notifier,
         status=state.status,
         attribution=state.attribution,
-        occur_time=moved.occur_time,
+        occur_time=last_correction.occur_time,
         report_time=report.report_time,
         record_time=report.record_time,
         entries=tuple(row.entry_id for row in (report, *later)),
@@ -187,7 +192,7 @@ SOURCE = read_content("source")
 VISIBLE = (ONLY_HERE, *AS_OF_CUT)
 
 
-def _latest(kind: Kind) -> Any:
+def _select_latest_status(kind: Kind) -> Any:
     return (
         select(_C.status)
         .where(
@@ -204,18 +209,20 @@ def _latest(kind: Kind) -> Any:
     )
 
 
-def _of_notifier(notifier: str) -> Any:
+def _is_by_notifier(notifier: str) -> Any:
     return and_(_E.notifier.is_not(None), _E.notifier == notifier)
 
 
-def _changed_by(prefix: str) -> Any:
+def _has_change(prefix: str) -> Any:
     change = (_C.marketplace == _E.marketplace, _C.violation.is_not(None), _C.violation == _E.violation)
     return exists().where(*change, _C.entry_id >= prefix, _C.entry_id < f"{prefix}g")
 
 
-STATUS = func.coalesce(_latest(Kind.STATUS), _E.status)
-ATTRIBUTION = func.coalesce(_latest(Kind.ATTRIBUTION), 0)
-_OPEN = select(-_E.sequence, _E.entry_id, _E.seller, _E.category, _E.severity, _E.notifier, SOURCE, STATUS).where(
+STATUS = func.coalesce(_select_latest_status(Kind.STATUS), _E.status)
+ATTRIBUTION = func.coalesce(_select_latest_status(Kind.ATTRIBUTION), 0)
+_OPEN_VIOLATIONS = select(
+    -_E.sequence, _E.entry_id, _E.seller, _E.category, _E.severity, _E.notifier, SOURCE, STATUS
+).where(
     *VISIBLE,
     STATUS.in_([int(Status.ALLEGED), int(Status.UNDER_REVIEW)]),
     ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
@@ -285,7 +292,7 @@ class ViolationQueries:
         with self.clock.open_reader(marketplace, cut) as reader:
             reports = reader.rows(_NAMED, [violation_id])
             # Another seller's violation must take no longer than a missing one, so it is left out before it is resolved.
-            views = resolve(reader, [report for report in reports if not seller or report.seller == seller])
+            views = resolve_reports(reader, [report for report in reports if not seller or report.seller == seller])
         if not views:
             raise ViolationNotFound(
                 f"no violation {violation_id!r} was recorded by {format_time(cut.known_time)}; a violation is named"
@@ -304,23 +311,22 @@ class ViolationQueries:
         after_sequence: int = 0,
         limit: int = 100,
     ) -> tuple[Sequence[ViolationView], int | None]:
-        """Return a page of violations by the sequence of reports, and the next page's `after_sequence` (None at the
-        end).
+        """Return a page of violations by their reports' sequence, and the next page's `after_sequence` (None: the end).
 
-        Reports about
-        products are left out; `sellers` None means all. No correction moves a violation into the cut or out of it.
+        Reports about products are left out; `sellers` None means all. No correction moves a violation into the cut or
+        out of it.
         """
-        reports_of = _REPORTS.where(_of_notifier(notifier)) if notifier else _REPORTS
+        query = _REPORTS.where(_is_by_notifier(notifier)) if notifier else _REPORTS
         with self.clock.open_reader(marketplace, cut) as reader:
-            reports = read_page(reader, reports_of, sellers, after_sequence, limit + 1)
-            views = resolve(reader, reports[:limit])
+            reports = read_page(reader, query, sellers, after_sequence, limit + 1)
+            views = resolve_reports(reader, reports[:limit])
         after = reports[limit - 1][0] if len(reports) > limit else None
         return views, after
 
     def find_views(self, marketplace: str, names: Collection[str], cut: Cut) -> dict[str, ViolationView]:
         """Return the violations that the cut sees, by id, products' reports included."""
         with self.clock.open_reader(marketplace, cut) as reader:
-            return {view.violation: view for view in resolve(reader, reader.rows(_NAMED, names))}
+            return {view.violation: view for view in resolve_reports(reader, reader.rows(_NAMED, names))}
 
     def list_open(self, marketplace: str, cut: Cut, count: int, *, is_safety: bool) -> Sequence[OpenViolation]:
         """Return the `count` newest violations that are alleged or under review, newest first.
@@ -346,12 +352,12 @@ class ViolationQueries:
         direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
         of_seller = of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct)
         conditions = (
-            (selection.notifier, _of_notifier(selection.notifier)),
+            (selection.notifier, _is_by_notifier(selection.notifier)),
             (selection.seller, _E.seller == selection.seller),
             (selection.violation_types, read_content("violation_type").in_(selection.violation_types)),
             (selection.listing, read_content("listing") == selection.listing),
             (selection.right, read_content("right") == selection.right),
-            (selection.changed_by, _changed_by(selection.changed_by)),
+            (selection.changed_by, _has_change(selection.changed_by)),
             (selection.reported_from is not None, _E.report_time >= (selection.reported_from or 0)),
             (selection.reported_before is not None, _E.report_time < (selection.reported_before or 0)),
         )
@@ -374,49 +380,57 @@ class ViolationQueries:
 
 def _list_waiting(clock: LedgerClock, *, is_safety: bool) -> WaitingList:
     safety = int(Category.SAFETY)
-    open_ones = _OPEN.where(_E.category == safety if is_safety else _E.category != safety)
-    query = open_ones.where(of_kind(Kind.VIOLATION)).order_by(_E.marketplace.desc(), _E.sequence.desc())
+    open_violations = _OPEN_VIOLATIONS.where(_E.category == safety if is_safety else _E.category != safety)
+    query = open_violations.where(of_kind(Kind.VIOLATION)).order_by(_E.marketplace.desc(), _E.sequence.desc())
     query = query.limit(bindparam("limit"))
     # With + SQLite finds the rows by their ids instead of walking all reports.
-    named = open_ones.where(text(f"+entry.kind = {int(Kind.VIOLATION)}"), among(_E.entry_id))
-    return WaitingList(clock, query, named, CHANGED, most=MAX_LISTED, make=_make_open)
+    named = open_violations.where(text(f"+entry.kind = {int(Kind.VIOLATION)}"), among(_E.entry_id))
+    return WaitingList(clock, query, named, CHANGED, most=MAX_LISTED, make=_parse_open)
 
 
-def _make_open(row: Any) -> OpenViolation:
+def _parse_open(row: Any) -> OpenViolation:
     order, name, seller, category, severity, notifier, source, status = row
-    found = Category(category), Severity(severity), notifier, Source[source.upper()], Status(status)
-    return OpenViolation(order, name, seller, *found)
+    return OpenViolation(
+        order,
+        name,
+        seller,
+        Category(category),
+        Severity(severity),
+        notifier,
+        Source[source.upper()],
+        Status(status),
+    )
 
 
 def read_decisions(reader: RowReader, names: Collection[str]) -> dict[str, list[RecordedChange]]:
     """Return the changes of status and of attribution by decided violation, in order."""
-    found: dict[str, list[RecordedChange]] = {}
+    changes: dict[str, list[RecordedChange]] = {}
     for row in reader.rows(_HISTORY, names):
         held_back = row.kind == Kind.STATUS and read_fact(row).held_back
-        found.setdefault(row.violation, []).append(change_of(row)._replace(held_back=held_back))
-    return found
+        changes.setdefault(row.violation, []).append(change_of(row)._replace(held_back=held_back))
+    return changes
 
 
 Counts = dict[str, Counter[tuple[str, int, int]]]
 """Reports by notifier, then by source, status and attribution."""
 
 
-def _count(*conditions: ColumnElement[bool]) -> Select[Any]:
+def _select_counts(*conditions: ColumnElement[bool]) -> Select[Any]:
     outcome = SOURCE.label("source"), STATUS.label("status"), ATTRIBUTION.label("attribution")
     # With a limit SQLite computes the outcome of a report once, not also for GROUP BY.
     reports = select(_E.notifier, *outcome).where(*conditions, *AS_OF_CUT).limit(ALL).subquery()
     return select(*reports.c, func.count()).group_by(*reports.c)
 
 
-_COUNTS = _count(ONLY_HERE, among(_E.notifier))
-_COUNTS_OF_VIOLATIONS = _count(HERE, among(_E.entry_id), _E.notifier.is_not(None))
+_COUNTS_BY_NOTIFIER = _select_counts(ONLY_HERE, among(_E.notifier))
+_COUNTS_OF_VIOLATIONS = _select_counts(HERE, among(_E.entry_id), _E.notifier.is_not(None))
 _NOTIFIERS = select_distinct(_E.notifier, HERE, _E.notifier.is_not(None))
 
 
 class NotifierQueries:
     def __init__(self, clock: LedgerClock) -> None:
         self.clock = clock
-        self._waiting: KeptValue[Counts] = KeptValue(clock, lambda _: {}, CHANGED, _COUNTS_OF_VIOLATIONS, _recount)
+        self._waiting: KeptValue[Counts] = KeptValue(clock, lambda _: {}, CHANGED, _COUNTS_OF_VIOLATIONS, _apply_counts)
 
     def records(self, marketplace: str, cut: Cut, names: Collection[str]) -> dict[str, dict[Source, Record]]:
         """Return the number of reports per outcome, by notifier, then source."""
@@ -429,8 +443,8 @@ class NotifierQueries:
 
     def list(self, marketplace: str, after: str, count: int) -> Sequence[str]:
         """Return up to `count` notifiers' ids after `after`, ascending; "" is before all."""
-        found = self.clock.database.rows(_NOTIFIERS, marketplace=marketplace, after=after, limit=count)
-        return [notifier for (notifier,) in found]
+        rows = self.clock.database.rows(_NOTIFIERS, marketplace=marketplace, after=after, limit=count)
+        return [notifier for (notifier,) in rows]
 
 
 def _list_records(kept: Counts, reader: RowReader, names: Collection[str]) -> dict[str, dict[Source, Record]]:
@@ -439,27 +453,28 @@ def _list_records(kept: Counts, reader: RowReader, names: Collection[str]) -> di
         del kept[name]
     missing = [name for name in names if name not in kept]
     kept |= {name: Counter() for name in missing}
-    _recount(kept, (), reader.rows(_COUNTS, missing))
-    found: dict[str, dict[Source, Record]] = {}
+    _apply_counts(kept, (), reader.rows(_COUNTS_BY_NOTIFIER, missing))
+    records: dict[str, dict[Source, Record]] = {}
     for notifier, counts in kept.items():
         outcomes: dict[Source, dict[str, int]] = {}
-        for reported, number in counts.items():
+        for key, number in counts.items():
             if number:
-                source, outcome = _outcome_of(*reported)
+                source, outcome = _find_outcome(*key)
                 numbers = outcomes.setdefault(source, {})
                 numbers[outcome] = numbers.get(outcome, 0) + number
         if outcomes:
-            found[notifier] = {source: Record(**numbers) for source, numbers in outcomes.items()}
-    return found
+            records[notifier] = {source: Record(**numbers) for source, numbers in outcomes.items()}
+    return records
 
 
 @cache
-def _outcome_of(source: str, status: int, attribution: int) -> tuple[Source, str]:
+def _find_outcome(source: str, status: int, attribution: int) -> tuple[Source, str]:
     outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None)
     return Source[source.upper()], outcome.name.lower()
 
 
-def _recount(kept: Counts, former: Sequence[Any], now: Sequence[Any]) -> bool:
+def _apply_counts(kept: Counts, former: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Take the `former` rows from the kept notifiers' counts, and add those of `now`."""
     for rows, sign in ((former, -1), (now, 1)):
         for notifier, *outcome, number in rows:
             if notifier in kept:

@@ -29,7 +29,7 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 
-class _Kept(NamedTuple):
+class _KeptState(NamedTuple):
     sequence: int
     chain: bytes
     mendings: tuple[Mending, ...]
@@ -53,7 +53,7 @@ class KeptValue(Generic[V]):
     ) -> None:
         self._clock, self._seals = clock, SealQueries(clock)
         self._make, self._changed, self._named, self._replace = make, changed, named, replace
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _KeptState] = {}
         self._lock = threading.Lock()
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
@@ -80,17 +80,17 @@ class KeptValue(Generic[V]):
         ):
             remembered = None
         with self._clock.open_reader(marketplace, cut) as reader:
-            is_current = remembered is not None and self._bring(remembered, reader)
+            is_current = remembered is not None and self._bring_to_cut(remembered, reader)
             value = remembered.value if remembered is not None and is_current else self._make(reader)
             result = use(value, reader)
         with self._lock:
-            self._kept[marketplace] = _Kept(cut.sequence, chain, mendings, value)
+            self._kept[marketplace] = _KeptState(cut.sequence, chain, mendings, value)
             if len(self._kept) > MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
         return result
 
-    def _bring(self, remembered: _Kept, reader: RowReader) -> bool:
-        """Bring it forward or back; return whether that succeeded."""
+    def _bring_to_cut(self, remembered: _KeptState, reader: RowReader) -> bool:
+        """Bring the value forward or back to the reader's cut; return whether that succeeded."""
         latest = replace(reader, last=max(remembered.sequence, reader.last))
         names = {name for (name,) in latest.rows(self._changed, after=min(remembered.sequence, reader.last))}
         if len(names) > MAX_CHANGED:
@@ -100,7 +100,7 @@ class KeptValue(Generic[V]):
         return self._replace(remembered.value, former, now)
 
 
-class _Waiting(NamedTuple):
+class _ListedRows(NamedTuple):
     rows: list[Any]
     end: Any
     """The last row that was read; None if all were."""
@@ -125,12 +125,12 @@ class WaitingList:
         """Return the rows as of a cut, in order: all, or at least `most`."""
         return self._kept.use(marketplace, cut, lambda waiting, _: waiting.rows[:])
 
-    def _read_all(self, reader: RowReader) -> _Waiting:
+    def _read_all(self, reader: RowReader) -> _ListedRows:
         limit = min(2 * self._most, ALL)
         rows = sorted(map(self._make, reader.rows(self._query, limit=limit)))
-        return _Waiting(rows, rows[-1] if len(rows) == limit else None)
+        return _ListedRows(rows, rows[-1] if len(rows) == limit else None)
 
-    def _replace(self, waiting: _Waiting, former: Sequence[Any], now: Sequence[Any]) -> bool:
+    def _replace(self, waiting: _ListedRows, former: Sequence[Any], now: Sequence[Any]) -> bool:
         rows, end = waiting
         for row in map(self._make, former):
             index = bisect_left(rows, row)

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from scoring.base.errors import ClockInDoubt, EntryContentDiffers, ProposalNotFound, TooManyCalls
 from service.ledger.append.policy_moves import NewMove, PolicyAction, PolicyMove
-from service.ledger.append.proposals import ProposalContent, NewStep, Proposal, ProposalStep, ProposalWriter
+from service.ledger.append.proposals import NewStep, Proposal, ProposalContent, ProposalStep, ProposalWriter
 from service.ledger.database.tables import ENTRY
 from service.ledger.store import Ledger
 from tests.helpers.builders import MARKET, NOW, Clock, exposure, identity
