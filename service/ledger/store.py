@@ -103,7 +103,7 @@ class Ledger:
         self.close()
 
     def list_cautions(self) -> list[str]:
-        """Return sentences about risks that an operator should know."""
+        """Return sentences about risks for operators."""
         end = self.clock.read_end()
         ahead = end.record_time - self.clock.server.now(end.clock)
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, text
 
 from scoring.entries.entry import prepare
 from service.ledger.database.tables import ENTRY
-from service.ledger.seals.chain import LAST_SEAL, RUN, leaf_of, seal
+from service.ledger.seals.chain import LAST_SEAL, MAX_SEALED, leaf_of, seal
 from tests.helpers.builders import NOW, exposure, violation
 
 COLUMNS = (
@@ -52,7 +52,7 @@ def seal_entries(connection: Connection) -> None:
     while True:
         found = connection.execute(LAST_SEAL).first()
         after = found.last_sequence if found else 0
-        unsealed = select(ENTRY).where(ENTRY.c.sequence > after).order_by(ENTRY.c.sequence).limit(RUN)
+        unsealed = select(ENTRY).where(ENTRY.c.sequence > after).order_by(ENTRY.c.sequence).limit(MAX_SEALED)
         if not (rows := connection.execute(unsealed).all()):
             return
         seal(connection, rows[0].sequence, [leaf_of(row) for row in rows])

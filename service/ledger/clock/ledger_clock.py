@@ -127,9 +127,9 @@ class LedgerClock:
 
     @contextmanager
     def locked(self, before: Present) -> Iterator[tuple[Connection, Present]]:
-        """Open a transaction under the ledger's lock; yield its connection and the present.
+        """Open a transaction under the ledger's lock; yield it and the present, not before `before`.
 
-        The present is not before `before`. Raises ClockInDoubt.
+        Raises ClockInDoubt.
         """
         with self.database.write() as connection:
             present = self.server.present(lock_time(connection) if self.server.is_witnessed else None)

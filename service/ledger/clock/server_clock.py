@@ -79,9 +79,7 @@ class ServerClock:
         """The steady and the wall clock at the last reading without a jump."""
 
     def now(self, database: int | None) -> int:
-        """Return the present for reads, in microseconds: the `database`'s clock, or the server's, or the expected time
-        after a jump.
-        """
+        """Return the present for reads, in microseconds: the `database`'s, or the server's without its jump."""
         if database is not None:
             return database
         wall, jump = self._read_and_keep_sound()
@@ -143,10 +141,7 @@ class ServerClock:
 
 
 def require_no_gap(present: Present, last_record_time: int) -> None:
-    """Raise ClockInDoubt if the last entry was recorded over 366 days ago: the clock may be fast.
-
-    `last_record_time` 0: an empty ledger, which passes.
-    """
+    """Raise ClockInDoubt if the last entry was recorded over 366 days ago: the clock may be fast."""
     if last_record_time and present.clock - last_record_time > REST:
         raise _in_doubt_error(
             f"the clock says {format_time(present.clock)}, and the last entry was recorded"

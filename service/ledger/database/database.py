@@ -104,7 +104,7 @@ class Database:
                     connection.invalidate()
 
     def rows(self, query: Executable, **values: Any) -> Sequence[Any]:
-        """Run a query in a read of its own; return all its rows. Raises LedgerUnavailable."""
+        """Run a query in a read of its own. Raises LedgerUnavailable."""
         with self.read() as connection:
             return connection.execute(query, values).all()
 
@@ -191,7 +191,7 @@ class Database:
         return {"database": "postgresql"} | {str(name): str(value) for name, value in row.items() if value}
 
     def cautions(self) -> list[str]:
-        """Return sentences about risks of this database that an operator should know."""
+        """Return sentences about risks for operators."""
         if self._lock is None:
             return [_RELAXED_CAUTION] if self.about().get("durability") == "relaxed" else []
         sentences = []

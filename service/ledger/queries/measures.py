@@ -80,7 +80,7 @@ class RecordCondition(NamedTuple):
     until: int
 
     def holds(self, connection: Connection, marketplace: str) -> bool:
-        """Return whether no measure or case of the sellers was stated after the sequence `until`."""
+        """Return whether none of the sellers' measures or cases was stated after the sequence `until`."""
         values = {"marketplace": marketplace, "sellers": list(self.sellers), "until": self.until}
         return connection.execute(_STATED_SINCE, values).first() is None
 
@@ -128,7 +128,7 @@ class MeasureQueries:
 
 
 def group_flow_days(rows: Iterable[Any], with_before: bool) -> dict[str, list[FlowDay]]:
-    """Return the flow by seller, of rows in the order of seller, day, product category and revision."""
+    """Return the flow by seller; `rows` come by seller, day, product category and revision."""
     flow: dict[str, list[FlowDay]] = {}
     for (seller, *_), revisions in groupby(rows, key=itemgetter(0, 1, 2)):
         flow.setdefault(seller, []).append(_resolve_revisions(list(revisions), with_before))

@@ -43,7 +43,6 @@ class Proof:
     chain: bytes
 
     def describe(self) -> dict[str, Any]:
-        """Return the proof as JSON values, hashes in hexadecimal; `path` leads from leaf to root."""
         return {
             "sequence": self.sequence,
             "leaf": self.leaf.hex(),

@@ -61,7 +61,7 @@ class SellerQueries:
         return [seller for (seller,) in rows]
 
     def recent_orders(self, marketplace: str, cut: Cut, sellers: Iterable[str]) -> dict[str, int]:
-        """Return the orders settled in the 30 days before the cut's day, by seller."""
+        """Return the orders settled in the ORDER_DAYS before the cut's day, by seller."""
         day = day_of(cut.observe_time)
         values = {"sellers": sorted(set(sellers)), "day": day, "first_day": day - ORDER_DAYS}
         rows = self.clock.rows_as_of(cut, _ORDERS, marketplace=marketplace, **values)

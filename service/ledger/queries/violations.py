@@ -256,10 +256,7 @@ class OpenViolation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The reports of a bulk decision: those that meet all conditions.
-
-    Times in microseconds. None and empty admit every report.
-    """
+    """The conditions on the reports of a bulk decision; None and empty admit every report."""
 
     violation_types: tuple[str, ...] = ()
     notifier: str = ""
@@ -345,10 +342,7 @@ class ViolationQueries:
     def select(
         self, marketplace: str, cut: Cut, selection: Selection, after: int, count: int
     ) -> Sequence[SelectedReport]:
-        """Return the first `count` reports after a sequence that meet all conditions.
-
-        Violations derived from a product's report need a seller in the selection.
-        """
+        """Return the first `count` selected reports after a sequence; derived violations need a selected seller."""
         direct = and_(of_kind(Kind.VIOLATION), _E.target.is_(None))
         of_seller = of_kind(Kind.VIOLATION) if selection.seller else or_(of_kind(Kind.PRODUCT_VIOLATION), direct)
         conditions = (

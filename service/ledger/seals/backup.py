@@ -63,10 +63,10 @@ class BackupManifest(BaseModel):
 def write_backup(
     database: Database, file: Path, progress: Progress, *, now: int, without_keys: bool = False
 ) -> BackupManifest:
-    """Write the whole ledger to a new private file; return its manifest.
+    """Write the whole ledger to a new private file; `now`: in microseconds.
 
-    `now`: in microseconds. `without_keys` leaves out the keys of sealed texts. Raises BackupRefused if the file exists;
-    LedgerVersionUnknown without a ledger, or for a newer schema.
+    `without_keys` leaves out the keys of sealed texts. Raises BackupRefused if the file exists; LedgerVersionUnknown
+    without a ledger, or for a newer schema.
     """
     if file.exists() or file.is_symlink():
         raise _exists_error(file)
@@ -94,7 +94,7 @@ def _claim_name(file: Path) -> None:
 
 
 def ledger_tables(connection: Connection) -> dict[str, Table]:
-    """Return the ledger's tables as this database has them, also of an older schema."""
+    """Return the ledger's tables as this database has them."""
     inspector = inspect(connection)
     tables = {}
     for name in (table.name for table in TableBase.metadata.sorted_tables):
@@ -110,6 +110,7 @@ def name_member(table: str) -> str:
 
 
 def _begin_manifest(connection: Connection, now: int, *, without_keys: bool) -> BackupManifest:
+    """Return the manifest without the tables' digests. Raises LedgerVersionUnknown."""
     version = version_of(connection)
     if version is None:
         raise _no_ledger_error()
@@ -153,26 +154,26 @@ def _write_archive(connection: Connection, manifest: BackupManifest, staging: Pa
 def _write_rows(connection: Connection, name: str, about: BackupTable, member: IO[bytes], progress: Progress) -> str:
     digest, done = sha256(), 0
     progress(f"back up {name}", 0, about.rows)
-    for text in _list_lines(connection, ledger_tables(connection)[name], about):
-        data = "".join(text).encode()
+    for lines in _encode_rows(connection, ledger_tables(connection)[name], about):
+        data = "".join(lines).encode()
         digest.update(data)
         member.write(data)
-        done += len(text)
+        done += len(lines)
         progress(f"back up {name}", done, about.rows)
     return digest.hexdigest()
 
 
-def _list_lines(connection: Connection, table: Table, about: BackupTable) -> Iterator[list[str]]:
+def _encode_rows(connection: Connection, table: Table, about: BackupTable) -> Iterator[list[str]]:
     binary = [index for index, name in enumerate(about.columns) if name in about.bytes_columns]
     query = select(table).order_by(*table.primary_key.columns)
     for rows in connection.execute(query, execution_options={"yield_per": ROWS}).partitions():
-        texts = []
+        lines = []
         for row in rows:
             values: list[Any] = list(row)
             for index in binary:
                 values[index] = None if values[index] is None else base64.b64encode(values[index]).decode()
-            texts.append(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
-        yield texts
+            lines.append(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
+        yield lines
 
 
 def _exists_error(file: Path) -> BackupRefused:
@@ -189,21 +190,21 @@ _LINE_BYTES = 16 << 20
 """A few bytes of a forged backup may unpack to any size."""
 _Value = Annotated[int, Strict(), Field(ge=-(2**63), lt=2**63)] | Annotated[str, Strict()] | None
 _ROW = TypeAdapter(list[_Value])
-_DAMAGE = (
+_DAMAGE_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError),
     *(struct.error, OverflowError),
 )
-_NO_ROW: tuple[type[Exception], ...] = (
+_ROW_ERRORS: tuple[type[Exception], ...] = (
     *(*CONFLICT, ValueError, TypeError, OverflowError, sqlite3.InterfaceError),
     *driver_errors("DataError", "ProgrammingError"),
 )
 
 
 def restore_backup(database: Database, file: Path, progress: Progress) -> BackupManifest:
-    """Restore a backup into an empty ledger or a database without one, in one transaction; return its manifest.
+    """Restore a backup into an empty ledger or a database without one, in one transaction.
 
     Raises BackupRefused if the file is damaged, is of a newer release, or fails its verification, or if the ledger has
-    any content or, though empty, another schema than the backup.
+    any content or another schema.
     """
     with _open_archive(file) as archive:
         manifest = _read_manifest(archive, file)
@@ -213,7 +214,7 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Backup
             tables = ledger_tables(connection)
             _require_tables(manifest, tables)
             for name, about in manifest.tables.items():
-                _load_table(connection, name, about, archive, progress)
+                _restore_table(connection, name, about, archive, progress)
             if version_of(connection) != newest_version():
                 upgrade_to(connection, "head")
             _verify(connection, manifest, file, progress)
@@ -221,7 +222,7 @@ def restore_backup(database: Database, file: Path, progress: Progress) -> Backup
 
 
 def rehearse(file: Path, progress: Progress) -> BackupManifest:
-    """Restore a backup into a temporary SQLite ledger; return its manifest. Raises BackupRefused."""
+    """Restore a backup into a temporary SQLite ledger. Raises BackupRefused."""
     with (
         tempfile.TemporaryDirectory(prefix="sellertrust-restore-") as folder,
         closing(Database(f"sqlite:///{Path(folder) / 'ledger.db'}")) as database,
@@ -233,7 +234,7 @@ def rehearse(file: Path, progress: Progress) -> BackupManifest:
 def _open_archive(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(file)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise _damage_error(file, "its directory", error) from None
     with archive:
         yield archive
@@ -243,7 +244,7 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> BackupManifest:
     try:
         with _open_member(archive, MANIFEST) as member:
             text = member.read(_MANIFEST_BYTES + 1)
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise _damage_error(file, MANIFEST, error) from None
     if len(text) > _MANIFEST_BYTES:
         raise BackupRefused(f"{file} is no backup: its manifest is longer than {_MANIFEST_BYTES:,} bytes")
@@ -270,12 +271,13 @@ def _check_digests(archive: zipfile.ZipFile, manifest: BackupManifest, file: Pat
                     progress(f"check {name}", min(done, size - 1), size)
             if digest.hexdigest() != table.sha256:
                 raise ValueError("its SHA-256 is not the one of the manifest")
-        except _DAMAGE as error:
+        except _DAMAGE_ERRORS as error:
             raise _damage_error(file, name_member(name), error) from None
         progress(f"check {name}", size, size)
 
 
 def _require_empty(connection: Connection, manifest: BackupManifest) -> None:
+    """Raise BackupRefused unless the ledger is empty and of the backup's schema; make its tables if there are none."""
     version = version_of(connection)
     if version is None:
         upgrade_to(connection, manifest.schema_version)
@@ -297,15 +299,15 @@ def _require_empty(connection: Connection, manifest: BackupManifest) -> None:
 def _require_tables(manifest: BackupManifest, tables: Mapping[str, Table]) -> None:
     expected = set(tables) - ({KEYS} & set(manifest.left_out))
     if expected != set(manifest.tables):
-        raise _handmade_error(f"the backup does not hold the tables {', '.join(sorted(expected))}")
+        raise _forged_backup_error(f"the backup does not hold the tables {', '.join(sorted(expected))}")
     for name, about in manifest.tables.items():
         columns = tables[name].c
         binary = sorted(column.name for column in columns if isinstance(column.type, LargeBinary))
         if sorted(about.columns) != sorted(columns.keys()) or sorted(about.bytes_columns) != binary:
-            raise _handmade_error(f"the backup's {name} has other columns than the table of its schema")
+            raise _forged_backup_error(f"the backup's {name} has other columns than the table of its schema")
 
 
-def _load_table(
+def _restore_table(
     connection: Connection, name: str, about: BackupTable, archive: zipfile.ZipFile, progress: Progress
 ) -> None:
     done = 0
@@ -314,8 +316,8 @@ def _load_table(
         while lines := _read_lines(member, name):
             try:
                 insert_rows(connection, name, tuple(about.columns), _parse_rows(lines, about))
-            except _NO_ROW:
-                raise _handmade_error(
+            except _ROW_ERRORS:
+                raise _forged_backup_error(
                     f"the backup's {name_member(name)} holds a row that the schema refuses, after line {done}"
                 ) from None
             done += len(lines)
@@ -330,7 +332,9 @@ def _read_lines(member: IO[bytes], name: str) -> list[bytes]:
     while len(lines) < ROWS and size < _LINE_BYTES and (line := member.readline(_LINE_BYTES + 1)):
         size += len(line)
         if len(line) > _LINE_BYTES:
-            raise _handmade_error(f"the backup's {name_member(name)} has a line of more than {_LINE_BYTES:,} bytes")
+            raise _forged_backup_error(
+                f"the backup's {name_member(name)} has a line of more than {_LINE_BYTES:,} bytes"
+            )
         lines.append(line)
     return lines
 
@@ -350,15 +354,15 @@ def _parse_rows(lines: list[bytes], about: BackupTable) -> list[tuple[Any, ...]]
 
 def _verify(connection: Connection, manifest: BackupManifest, file: Path, progress: Progress) -> None:
     checkpoint = [(manifest.sequence, bytes.fromhex(manifest.chain))] if manifest.sequence else []
-    found = verify(
+    report = verify(
         lambda query: connection.execute(query).all(), checkpoint, lambda done, total: progress("verify", done, total)
     )
-    if found.mismatch:
+    if report.mismatch:
         raise BackupRefused(
-            f"{file} is whole, and the ledger in it is not what was sealed: from entry {found.mismatch.sequence} on,"
-            f" {found.mismatch.problem}; restore an earlier backup"
+            f"{file} is whole, and the ledger in it is not what was sealed: from entry {report.mismatch.sequence} on,"
+            f" {report.mismatch.problem}; restore an earlier backup"
         )
-    if fault := found.key_wrong or found.position_ahead:
+    if fault := report.key_wrong or report.position_ahead:
         raise BackupRefused(
             f"{file} is whole, and the ledger in it is not as it was written: entry {fault.sequence}: {fault.problem};"
             " restore an earlier backup"
@@ -372,7 +376,7 @@ def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     return archive.open(about)
 
 
-def _handmade_error(problem: str) -> BackupRefused:
+def _forged_backup_error(problem: str) -> BackupRefused:
     return BackupRefused(f"{problem}: it was made by hand")
 
 

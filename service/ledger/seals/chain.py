@@ -20,11 +20,11 @@ from service.ledger.seals.merkle import leaf_hash, merkle_root
 
 GENESIS = bytes(32)
 LEAF_PREFIX_BYTES = 8
-RUN = 10_000
+MAX_SEALED = 10_000
 """The most entries under one seal."""
 _RANGE = struct.Struct(">qq")
-_FIRST = ENTRY.c.keys().index("digest")
-_LATER = ENTRY.c.keys()[_FIRST + 1 :]
+_DIGEST_PLACE = ENTRY.c.keys().index("digest")
+_LATER_COLUMNS = ENTRY.c.keys()[_DIGEST_PLACE + 1 :]
 LAST_SEAL = select(SEAL.c.last_sequence, SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
 
 
@@ -34,29 +34,29 @@ def leaf_of(row: Sequence[Any]) -> bytes:
     A column later than the first schema is included, by name, if it is not NULL. No two rows of the ledger's shape
     (`verifying.is_as_written`) share a leaf: ids hold no control characters, and JSON escapes them.
     """
-    text = "\x1f".join(["" if value is None else str(value) for value in row[:_FIRST]])
-    data = text.encode() + b"\x1f" + bytes(row[_FIRST])
-    for name, value in zip(_LATER, row[_FIRST + 1 :], strict=True):
+    text = "\x1f".join(["" if value is None else str(value) for value in row[:_DIGEST_PLACE]])
+    data = text.encode() + b"\x1f" + bytes(row[_DIGEST_PLACE])
+    for name, value in zip(_LATER_COLUMNS, row[_DIGEST_PLACE + 1 :], strict=True):
         if value is not None:
             data += f"\x1f{name}={value}".encode()
     return leaf_hash(data)
 
 
 def seal(connection: Connection, first: int, leaves: Sequence[bytes]) -> None:
-    """Insert the seals of entries just appended, one for each RUN entries.
+    """Insert the seals of entries just appended, one for each MAX_SEALED entries.
 
     `leaves`: one hash per entry, from sequence `first` on.
     """
     last_seal = connection.execute(LAST_SEAL).first()
     chain = bytes(last_seal.chain) if last_seal else GENESIS
     rows = []
-    for begin in range(0, len(leaves), RUN):
-        rows.append(_seal_of(first + begin, leaves[begin : begin + RUN], chain))
+    for begin in range(0, len(leaves), MAX_SEALED):
+        rows.append(_make_seal(first + begin, leaves[begin : begin + MAX_SEALED], chain))
         chain = rows[-1]["chain"]
     connection.execute(insert(SEAL), rows)
 
 
-def _seal_of(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, Any]:
+def _make_seal(first: int, leaves: Sequence[bytes], before: bytes) -> dict[str, Any]:
     root, last = merkle_root(leaves), first + len(leaves) - 1
     return {
         "first_sequence": first,

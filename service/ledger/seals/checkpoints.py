@@ -45,10 +45,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
-    """Append a signed checkpoint to a file, and sync it.
-
-    `chain`: of the seal up to `sequence`; `time` is RFC 3339.
-    """
+    """Append a signed checkpoint to a file, and sync it; `time` is RFC 3339."""
     checkpoint = {
         "sequence": sequence,
         "chain": chain.hex(),

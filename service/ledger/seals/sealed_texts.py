@@ -39,14 +39,14 @@ def read_or_make_keys(reader: RowReader, sellers: Collection[str]) -> dict[str, 
     """Return each seller's key; insert a new one where it is missing."""
     recorded = read_keys(reader, sellers)
     missing = sorted({*sellers} - recorded.keys())
-    made = {seller: SellerKey(secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in missing}
-    if made:
+    new = {seller: SellerKey(secrets.token_hex(8), os.urandom(KEY_BYTES)) for seller in missing}
+    if new:
         rows = [
             {"key_id": key.key_id, "marketplace": reader.marketplace, "seller": seller, "key": key.secret}
-            for seller, key in made.items()
+            for seller, key in new.items()
         ]
         reader.connection.execute(insert(SELLER_KEY), rows)
-    return recorded | made
+    return recorded | new
 
 
 def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str]) -> None:
@@ -59,8 +59,8 @@ def seal_texts(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, str])
         row = rows[index]
         key = keys[row[PLACE["seller"]]]
         nonce = os.urandom(NONCE_BYTES)
-        hidden = nonce + AESGCM(key.secret).encrypt(nonce, text.encode(), row[PLACE["entry_id"]].encode())
-        sealed = f"{key.key_id}.{base64.b64encode(hidden).decode()}"
+        ciphertext = nonce + AESGCM(key.secret).encrypt(nonce, text.encode(), row[PLACE["entry_id"]].encode())
+        sealed = f"{key.key_id}.{base64.b64encode(ciphertext).decode()}"
         row[PLACE["content"]] = f'{row[PLACE["content"]][:-1]},"sealed":"{sealed}"}}'
         row[PLACE["digest"]] = keyed_digest(key, row[PLACE["digest"]])
 

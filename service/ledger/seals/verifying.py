@@ -23,20 +23,20 @@ from service.ledger.seals.sealed_texts import SellerKey, key_id_of, unseal
 PAGE = 2_000
 Read = Callable[[Any], Sequence[Sequence[Any]]]
 
-_SEALED_AT_ONCE = 2_000
+MAX_UNCHECKED_KEYS = 2_000
 _DIGEST_BYTES = 32
-_ENDS = select(
+_LAST_SEQUENCES = select(
     select(func.max(ENTRY.c.sequence)).scalar_subquery(),
     select(func.max(SEAL.c.last_sequence)).scalar_subquery(),
     select(func.max(SOURCE_POSITION.c.sequence)).scalar_subquery(),
 )
-_CHAIN = select(SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
+_LAST_CHAIN = select(SEAL.c.chain).order_by(SEAL.c.first_sequence.desc()).limit(1)
 _SEAL_TYPES = tuple(column.type.python_type for column in SEAL.c)
 _TYPES = [{c.type.python_type} | ({type(None)} if c.nullable else set()) for c in ENTRY.c]
 _NEVER_EMPTY = itemgetter(
     *(PLACE[n] for n in ("entry_id", "violation", "incident", "content", "notifier", "target", "principal"))
 )
-_KINDS_BY_DAY = frozenset({Kind.EXPOSURE, Kind.FLOW})
+_DAILY_KINDS = frozenset({Kind.EXPOSURE, Kind.FLOW})
 _KIND, _PRODUCT_CATEGORY, _CONTENT, _DIGEST = (PLACE[n] for n in ("kind", "product_category", "content", "digest"))
 _SELLER, _ENTRY_ID, _MARKETPLACE = (PLACE[n] for n in ("seller", "entry_id", "marketplace"))
 _IDS = itemgetter(*(PLACE[c.name] for c in ENTRY.c if c.type.python_type is str and c.name != "content"))
@@ -76,11 +76,11 @@ def verify(
 
     Returns the first mismatch of each sort. `checkpoints` are (sequence, chain); `progress` gets (done, total).
     """
-    ((last_entry, last_sealed, last_position),) = read(_ENDS)
+    ((last_entry, last_sealed, last_position),) = read(_LAST_SEQUENCES)
     end = max(last_entry or 0, last_sealed or 0)
     walk, keys = _SealWalk(read, checkpoints, first, end), _KeyCheck(read)
     mismatch = None
-    for seal in _pages(read, SEAL.c.first_sequence, first, end):
+    for seal in _read_in_pages(read, SEAL.c.first_sequence, first, end):
         mismatch = walk.verify_seal(seal, keys)
         if mismatch is not None:
             break
@@ -99,7 +99,7 @@ def is_as_written(row: Sequence[Any]) -> bool:
     content = row[_CONTENT]
     return (
         _are_column_types(tuple(map(type, row)))
-        and (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _KINDS_BY_DAY)
+        and (row[_PRODUCT_CATEGORY] is not None) == (row[_KIND] in _DAILY_KINDS)
         and len(row[_DIGEST]) == _DIGEST_BYTES
         and "" not in _NEVER_EMPTY(row)
         and not _CONTROL.search("".join([text for text in _IDS(row) if text]))
@@ -114,11 +114,11 @@ def _are_column_types(types: tuple[type, ...]) -> bool:
 
 class _SealWalk:
     def __init__(self, read: Read, checkpoints: Sequence[tuple[int, bytes]], first: int, end: int) -> None:
-        before = read(_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
+        before = read(_LAST_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
         self.chain = bytes(before[0][0]) if before else GENESIS
         self.expected, self.seen, self.reached = first, 0, first - 1
         self._awaited = sorted(checkpoints)
-        self._entries = _pages(read, ENTRY.c.sequence, first, end)
+        self._entries = _read_in_pages(read, ENTRY.c.sequence, first, end)
 
     def verify_seal(self, seal: Sequence[Any], keys: "_KeyCheck") -> Mismatch | None:
         first, last, root, stated_chain, leaf_prefixes = seal
@@ -169,7 +169,7 @@ def _find_problem(row: Sequence[Any], sequence: int, leaf: bytes, leaf_prefix: b
 
 
 @dataclass(slots=True)
-class _Sealed:
+class _SealedTexts:
     first: int
     last: int
     entry_id: str
@@ -182,7 +182,7 @@ class _KeyCheck:
         self._lost_first = self._lost_entries = 0
         self.wrong: Mismatch | None = None
         self._read = read
-        self._sealed: dict[tuple[str, str, str], _Sealed] = {}
+        self._sealed: dict[tuple[str, str, str], _SealedTexts] = {}
 
     def note_row(self, row: Sequence[Any]) -> None:
         content = row[_CONTENT]
@@ -193,8 +193,8 @@ class _KeyCheck:
             sealed.last = row[0]
             sealed.entries += 1
             return
-        self._sealed[key] = _Sealed(row[0], row[0], row[_ENTRY_ID], content)
-        if len(self._sealed) == _SEALED_AT_ONCE:
+        self._sealed[key] = _SealedTexts(row[0], row[0], row[_ENTRY_ID], content)
+        if len(self._sealed) == MAX_UNCHECKED_KEYS:
             self.look_up()
 
     def look_up(self) -> None:
@@ -202,30 +202,31 @@ class _KeyCheck:
         names = bindparam("ids", [key_id for _, _, key_id in self._sealed], type_=TextList())
         rows = self._read(SELLER_KEY.select().where(among(SELLER_KEY.c.key_id, names))) if self._sealed else []
         keys = {(marketplace, seller, key_id): bytes(key) for key_id, marketplace, seller, key in rows}
-        gone: dict[str, list[tuple[str, _Sealed]]] = {}
+        missing: dict[str, list[tuple[str, _SealedTexts]]] = {}
         for (marketplace, seller, key_id), sealed in self._sealed.items():
             stored = keys.get((marketplace, seller, key_id))
             if stored is None:
-                gone.setdefault(marketplace, []).append((seller, sealed))
+                missing.setdefault(marketplace, []).append((seller, sealed))
             elif self.wrong is None and unseal(sealed.entry_id, sealed.content, SellerKey(key_id, stored))[1]:
                 self.wrong = Mismatch(sealed.first, "the key of its sealed text was changed: it does not open it")
         self._sealed.clear()
-        for marketplace, ones in gone.items():
-            self._count_lost(marketplace, ones)
+        for marketplace, keyless in missing.items():
+            self._count_lost(marketplace, keyless)
 
     @property
     def lost(self) -> Mismatch | None:
         if not self._lost_entries:
             return None
-        of = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"
+        entries_are = "1 entry is" if self._lost_entries == 1 else f"{self._lost_entries:,} entries are"
         return Mismatch(
             self._lost_first,
-            f"from here on {of} without the key of the sealed text, and no erasure is on record: a restore from a backup"
-            " without keys leaves it so",
+            f"from here on {entries_are} without the key of the sealed text, and no erasure is on record: a restore from a"
+            " backup without keys leaves it so",
         )
 
-    def _count_lost(self, marketplace: str, gone: list[tuple[str, _Sealed]]) -> None:
-        sellers = bindparam("sellers", sorted({seller for seller, _ in gone}), type_=TextList())
+    def _count_lost(self, marketplace: str, keyless: list[tuple[str, _SealedTexts]]) -> None:
+        """Count the entries whose key is missing although no later erasure of their seller is recorded."""
+        sellers = bindparam("sellers", sorted({seller for seller, _ in keyless}), type_=TextList())
         query = (
             select(ENTRY.c.seller, func.max(ENTRY.c.sequence))
             .where(
@@ -234,13 +235,13 @@ class _KeyCheck:
             .group_by(ENTRY.c.seller)
         )
         erased = {row[0]: row[1] for row in self._read(query)}
-        for seller, sealed in gone:
+        for seller, sealed in keyless:
             if erased.get(seller, 0) <= sealed.last:
                 self._lost_first = min(self._lost_first or sealed.first, sealed.first)
                 self._lost_entries += sealed.entries
 
 
-def _pages(read: Read, key: Column[Any], first: int, end: int) -> Iterator[Sequence[Any]]:
+def _read_in_pages(read: Read, key: Column[Any], first: int, end: int) -> Iterator[Sequence[Any]]:
     """Yield all rows of the key's table from `first` to `end`, in key order.
 
     Each page begins with the last row of the page before, so that no second row of one key is missed.

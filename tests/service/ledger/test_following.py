@@ -20,7 +20,7 @@ VIOLATIONS = {seller: derived_id("p1", seller) for seller in SELLERS}
 @pytest.fixture(autouse=True)
 def _few_at_once(limit: Limit) -> None:
     limit(known, CHUNK=3)
-    limit(seals, RUN=4)
+    limit(seals, MAX_SEALED=4)
 
 
 def listed(ledger: Ledger) -> None:
@@ -78,7 +78,7 @@ def test_a_long_append_has_several_seals(ledger: Ledger) -> None:
 
 def test_a_seal_of_any_length_verifies(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(seals, "RUN", 1_000_000)
+        patched.setattr(seals, "MAX_SEALED", 1_000_000)
         with Ledger.open(url) as ledger:
             ledger.append(MARKET, [violation(f"v{number}") for number in range(9)])
     with Ledger.open(url) as ledger:

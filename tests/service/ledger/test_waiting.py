@@ -97,7 +97,7 @@ def test_no_marketplace_waits_for_anothers_list(ledger: Ledger, monkeypatch: pyt
             goes_on.wait(60)
         return make(row)
 
-    monkeypatch.setattr(violations, "_make_open", wait)
+    monkeypatch.setattr(violations, "_parse_open", wait)
     slow = Ledger(ledger.database, ledger.clock.server)
     for marketplace, name in ((MARKET, "slow"), (other, "quick")):
         slow.append(marketplace, [violation(name)])
