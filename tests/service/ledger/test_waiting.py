@@ -89,7 +89,7 @@ def test_a_queue_that_was_read_is_not_read_whole_again(ledger: Ledger) -> None:
 def test_no_marketplace_waits_for_anothers_list(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     limit(lists, WAIT_SECONDS=60.0)
     other = next(name for name in ("a", "b", "c", "d", "e") if (hash(name) - hash(MARKET)) % lists.LOCKS)
-    started, goes_on, make = Event(), Event(), violations._make_open
+    started, goes_on, make = Event(), Event(), violations._parse_open
 
     def wait(row: Any) -> Any:
         if row.entry_id == "slow":
