@@ -22,7 +22,7 @@ from scoring.base.time import format_time
 
 GENESIS = "0" * 64
 _TAIL_BYTES = 64 << 10
-_END = b', "hash": "%b"}\n'
+_HASH_MEMBER = b', "hash": "%b"}\n'
 
 
 class AuditFile:
@@ -36,8 +36,8 @@ class AuditFile:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with self._open() as file:
-                _last_hash(file)
+            with self._open_locked() as file:
+                _read_last_hash(file)
         except (OSError, ValueError) as error:
             raise ConfigurationWrong(
                 f"the audit file {path} cannot be used: {error}; name another folder by SELLERTRUST_DATA_DIR"
@@ -47,20 +47,20 @@ class AuditFile:
         """Append a line with these fields, force it to disk, and return its hash. Raises AuditUnavailable."""
         try:
             line = json.dumps({"time": format_time(time.time_ns() // 1_000), **fields}).encode()[:-1]
-            with self._open() as file:
-                line_hash = _hash_of(_last_hash(file), line)
-                _write(file, line + _END % line_hash.encode())
+            with self._open_locked() as file:
+                line_hash = _chain_hash(_read_last_hash(file), line)
+                _append_durably(file, line + _HASH_MEMBER % line_hash.encode())
                 return line_hash
         except (OSError, ValueError, TypeError, KeyError):
             raise AuditUnavailable("a privileged call cannot be written to the audit file, so it is refused") from None
 
     def snapshot(self) -> tuple[BinaryIO, int]:
         """Return the file, open for reading, and the length of its whole lines; the caller closes it."""
-        with self._open() as locked:
+        with self._open_locked() as locked:
             return self.path.open("rb"), os.fstat(locked).st_size
 
     @contextmanager
-    def _open(self) -> Iterator[int]:
+    def _open_locked(self) -> Iterator[int]:
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -69,7 +69,7 @@ class AuditFile:
             os.close(file)
 
 
-def _write(file: int, data: bytes) -> None:
+def _append_durably(file: int, data: bytes) -> None:
     """Append data and force it to disk, or leave the file unchanged and raise OSError."""
     size = os.fstat(file).st_size
     try:
@@ -83,15 +83,16 @@ def _write(file: int, data: bytes) -> None:
 
 def is_next_line(text: bytes, before: str) -> bool:
     """Return whether a line's hash is right; `before`: the hash before it, or GENESIS."""
-    content = text[: -len(_END % GENESIS.encode())]
-    return text == content + _END % _hash_of(before, content).encode()
+    content = text[: -len(_HASH_MEMBER % GENESIS.encode())]
+    return text == content + _HASH_MEMBER % _chain_hash(before, content).encode()
 
 
-def _hash_of(before: str, line: bytes) -> str:
+def _chain_hash(before: str, line: bytes) -> str:
     return sha256(before.encode() + line).hexdigest()
 
 
-def _last_hash(file: int) -> str:
+def _read_last_hash(file: int) -> str:
+    """Return the hash of a file's last line, GENESIS if empty. Raises ValueError for a malformed one."""
     size = os.fstat(file).st_size
     if not size:
         return GENESIS

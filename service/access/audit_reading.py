@@ -5,7 +5,7 @@ from typing import Any, BinaryIO, NamedTuple
 from scoring.base.canonical import parse_json
 from service.access.audit import GENESIS, is_next_line
 
-MAX_LOOKED_AT = 20_000
+MAX_LINES_READ = 20_000
 
 MAX_PAGE_BYTES = 4 << 20
 
@@ -29,8 +29,9 @@ class AuditVerdict(NamedTuple):
 
 def is_place(text: str) -> bool:
     """Return whether a text is a line's place: offset in bytes, `-`, hash."""
-    begins, _, name = text.partition("-")
-    return begins.isdecimal() and len(begins) <= 18 and len(name) == 64 and not name.strip("0123456789abcdef")
+    offset, _, line_hash = text.partition("-")
+    is_offset = offset.isdecimal() and len(offset) <= 18
+    return is_offset and len(line_hash) == 64 and not line_hash.strip("0123456789abcdef")
 
 
 def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
@@ -45,14 +46,14 @@ def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage
     with path.open("rb") as file:
         offset = _seek_behind(file, after) if after else 0
         length = 0
-        for looked_at, text in enumerate(_whole_lines(file), 1):
+        for lines_read, text in enumerate(_read_whole_lines(file), 1):
             content = dict(parse_json(text))
             if not marketplace or content.get("marketplace") == marketplace:
                 lines.append(AuditLine(text.decode().rstrip("\n"), content))
                 length += len(text)
-            is_full = len(lines) == limit or looked_at == MAX_LOOKED_AT or length > MAX_PAGE_BYTES
+            is_full = len(lines) == limit or lines_read == MAX_LINES_READ or length > MAX_PAGE_BYTES
             if is_full:
-                is_last = next(_whole_lines(file), None) is None
+                is_last = next(_read_whole_lines(file), None) is None
                 return AuditPage(lines, "" if is_last else f"{offset}-{content['hash']}")
             offset += len(text)
     return AuditPage(lines, "")
@@ -92,16 +93,16 @@ def lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield text
 
 
-def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
+def _read_whole_lines(file: BinaryIO) -> Iterator[bytes]:
     while (text := file.readline()).endswith(b"\n"):
         yield text
 
 
 def _seek_behind(file: BinaryIO, after: str) -> int:
     """Move behind the line at a place, and return the position; to the beginning if another line is there."""
-    begins, _, name = after.partition("-")
-    end = f'"hash": "{name}"}}\n'.encode()
-    file.seek(int(begins))
+    offset, _, line_hash = after.partition("-")
+    end = f'"hash": "{line_hash}"}}\n'.encode()
+    file.seek(int(offset))
     if file.readline().endswith(end):
         return file.tell()
     file.seek(0)

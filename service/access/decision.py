@@ -62,21 +62,21 @@ class Grant:
         right, marketplace, seller, kind, source, notifier, entry_id, action = needed
         return (
             right in self.rights
-            and _holds(self.marketplaces, marketplace or "*")
-            and _holds(self.sellers, seller or "*")
-            and (kind is None or _holds(self.kinds, kind))
-            and (source is None or _holds(self.sources, source))
-            and (notifier is None or _holds(self.notifiers, notifier))
-            and (action is None or _holds(self.actions, action))
-            and (entry_id is None or self._may_use(entry_id))
+            and _includes(self.marketplaces, marketplace or "*")
+            and _includes(self.sellers, seller or "*")
+            and (kind is None or _includes(self.kinds, kind))
+            and (source is None or _includes(self.sources, source))
+            and (notifier is None or _includes(self.notifiers, notifier))
+            and (action is None or _includes(self.actions, action))
+            and (entry_id is None or self._allows_id(entry_id))
         )
 
-    def _may_use(self, entry_id: str) -> bool:
+    def _allows_id(self, entry_id: str) -> bool:
         return any(prefix == "*" or entry_id.startswith(prefix) for prefix in self.entry_ids)
 
 
-def _holds(limit: frozenset[str], value: str) -> bool:
-    return value in limit or "*" in limit
+def _includes(allowed: frozenset[str], value: str) -> bool:
+    return value in allowed or "*" in allowed
 
 
 class GrantList:
@@ -108,7 +108,7 @@ def first_refused(
         if needed.right in BOUND and not any(who.is_bound for who in principals):
             return needed
         for who, granted in grants_of_principals:
-            if who.marketplaces is not None and not _holds(who.marketplaces, needed.marketplace or "*"):
+            if who.marketplaces is not None and not _includes(who.marketplaces, needed.marketplace or "*"):
                 return needed
             for grant in granted:
                 if grant.covers(needed):
@@ -132,12 +132,12 @@ def visible_sellers(
     for who in principals:
         if who is LOCAL:
             continue
-        speaks = who.marketplaces is None or _holds(who.marketplaces, marketplace)
+        may_act = who.marketplaces is None or _includes(who.marketplaces, marketplace)
         granted: frozenset[str] = frozenset().union(
             *(
                 grant.sellers
                 for grant in grants.of(who.name)
-                if speaks and right in grant.rights and _holds(grant.marketplaces, marketplace)
+                if may_act and right in grant.rights and _includes(grant.marketplaces, marketplace)
             )
         )
         if "*" not in granted:
@@ -146,7 +146,6 @@ def visible_sellers(
 
 
 def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    """Return whether each principal has a grant; False without principals."""
     return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
 
 

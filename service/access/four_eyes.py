@@ -77,8 +77,9 @@ class Agreement:
             needed = needed_rights.get(step.step)
             person = self.find_person(step.principal) if needed else ""
             is_new = bool(needed and person) and person not in persons
-            counts = is_new and first_refused(self._principals(step.principal), self.grants, needed or ()) is None
-            persons.append(person if counts else "")
+            principals = self._make_principals(step.principal)
+            is_counted = is_new and first_refused(principals, self.grants, needed or ()) is None
+            persons.append(person if is_counted else "")
         return persons
 
     def may_see(self, caller: str, proposal: Proposal, call: Sequence[NeededRight]) -> bool:
@@ -88,13 +89,14 @@ class Agreement:
         any.
         """
         sufficient = [call, [NeededRight(Right.APPROVE, proposal.marketplace)]]
-        principals = [replace(principal, is_bound=True) for principal in self._principals(caller)]
+        principals = [replace(principal, is_bound=True) for principal in self._make_principals(caller)]
         return any(first_refused(principals, self.grants, rights) is None for rights in sufficient if rights)
 
-    def _principals(self, caller: str) -> list[Principal]:
-        return [self._principal(name) for name in caller.split()]
+    def _make_principals(self, caller: str) -> list[Principal]:
+        return [self._make_principal(name) for name in caller.split()]
 
-    def _principal(self, name: str) -> Principal:
+    def _make_principal(self, name: str) -> Principal:
+        """Return the principal of a recorded name, as if its connection proved a certificate's."""
         if name == LOCAL.name:
             return LOCAL
         if not name.startswith("jwt:"):

@@ -36,7 +36,7 @@ APPENDABLE = frozenset(
     row.key for kind, row in KINDS.items() if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
 )
 
-_WITH = {
+_KINDS_WITH_FIELD = {
     name: frozenset(row.key for row in KINDS.values() if any(field.name == name for field in row.fields))
     for name in ("source", "notifier")
 }
@@ -97,14 +97,17 @@ def grants_of(content: Mapping[str, Any], path: Path) -> Grants:
     root = Part(content, whole="a grants file")
     issuers = [(part, _read_issuer(part, path.parent)) for part in root.list_of_parts("issuers", MAX_TABLES)]
     grants = [(part, _read_grant(part)) for part in root.list_of_parts("grants", MAX_TABLES)]
-    limits = [(part, _limit(part)) for part in root.list_of_parts("limits", MAX_TABLES)]
-    persons = [(part, _person(part)) for part in root.list_of_parts("persons", MAX_TABLES)]
+    limits = [(part, _read_limit(part)) for part in root.list_of_parts("limits", MAX_TABLES)]
+    persons = [(part, _read_person(part)) for part in root.list_of_parts("persons", MAX_TABLES)]
     four_eyes = [_read_four_eyes(part, len(persons)) for part in root.list_of_parts("four_eyes", MAX_TABLES)]
     audit = root.part("audit") if "audit" in root else None
-    readers = () if audit is None else _patterns(audit, "readers")
-    _refuse_doubles(issuers, "issuer", lambda one: one.issuer, "is that of an issuer above")
+    readers = () if audit is None else _read_patterns(audit, "readers")
+    _refuse_doubles(issuers, "issuer", lambda issuer: issuer.issuer, "is that of an issuer above")
     _refuse_doubles(
-        limits, "principals", lambda one: one.key, "and classes are those of a limit above; state all of them in one"
+        limits,
+        "principals",
+        lambda limit: limit.key,
+        "and classes are those of a limit above; state all of them in one",
     )
     _refuse_double_persons(persons)
     lists = [(part, "principals", [pattern.text for pattern in grant.principals]) for part, grant in grants]
@@ -148,16 +151,16 @@ def _read_issuer(part: Part, folder: Path) -> Issuer:
         issuer=issuer,
         audience=part.text("audience", 1),
         keys=keys,
-        algorithms=_words(part, "algorithms", ALGORITHMS),
-        marketplaces=_ids(part, "marketplaces"),
+        algorithms=_read_words(part, "algorithms", ALGORITHMS),
+        marketplaces=_read_ids(part, "marketplaces"),
         authorities=folder / authorities if authorities else None,
     )
 
 
-def _limit(part: Part) -> Limit:
+def _read_limit(part: Part) -> Limit:
     limit = Limit(
-        principals=_patterns(part),
-        classes=_words(part, "classes", CLASSES) if "classes" in part else frozenset(CLASSES),
+        principals=_read_patterns(part),
+        classes=_read_words(part, "classes", CLASSES) if "classes" in part else frozenset(CLASSES),
         calls_per_second=part.decimal("calls_per_second", LEAST_RATE, MOST_RATE, 0),
         entries_per_second=part.decimal("entries_per_second", LEAST_RATE, MOST_RATE, 0),
         streams=part.number("streams", 1, 1_000_000, 0),
@@ -171,21 +174,21 @@ def _limit(part: Part) -> Limit:
     return limit
 
 
-def _words(part: Part, key: str, allowed: Iterable[str]) -> frozenset[str]:
+def _read_words(part: Part, key: str, allowed: Iterable[str]) -> frozenset[str]:
     words = sorted(allowed)
     return frozenset(part.names(key, words.__contains__, ", ".join(words)))
 
 
-def _ids(part: Part, key: str) -> frozenset[str]:
+def _read_ids(part: Part, key: str) -> frozenset[str]:
     return frozenset(part.names(key, _is_id_or_every, f"* or ids, {ID_FORM}"))
 
 
-def _rights(part: Part, allowed: Iterable[Right]) -> frozenset[Right]:
+def _read_rights(part: Part, allowed: Iterable[Right]) -> frozenset[Right]:
     by_word = {right.value: right for right in allowed}
     return frozenset(by_word[word] for word in part.names("rights", by_word.__contains__, ", ".join(by_word)))
 
 
-def _patterns(part: Part, key: str = "principals") -> tuple[Pattern, ...]:
+def _read_patterns(part: Part, key: str = "principals") -> tuple[Pattern, ...]:
     patterns = []
     for text in part.names(key, lambda _: True, "patterns of principals"):
         try:
@@ -195,11 +198,11 @@ def _patterns(part: Part, key: str = "principals") -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def _person(part: Part) -> Person:
+def _read_person(part: Part) -> Person:
     person = part.text("person", 1)
     if person and not is_id(person):
         part.refuse("person", f"must be {ID_FORM}")
-    patterns = _patterns(part)
+    patterns = _read_patterns(part)
     for pattern in patterns:
         if "*" in pattern.text:
             part.refuse("principals", f"must be whole names of a person, without *, not {pattern.text!r}")
@@ -207,28 +210,29 @@ def _person(part: Part) -> Person:
 
 
 def _refuse_doubles(tables: Iterable[tuple[Part, T]], key: str, find_name: Callable[[T], str], problem: str) -> None:
+    """Report each table whose name a table above has."""
     names: set[str] = set()
-    for part, one in tables:
-        if find_name(one) in names:
+    for part, content in tables:
+        if find_name(content) in names:
             part.refuse(key, problem)
-        names.add(find_name(one))
+        names.add(find_name(content))
 
 
 def _refuse_double_persons(persons: Sequence[tuple[Part, Person]]) -> None:
     """Report repeated persons and names of two persons: one human could count twice."""
     problem = "is that of a person above; list all names of one person in one table"
-    _refuse_doubles(persons, "person", lambda one: one.person, problem)
+    _refuse_doubles(persons, "person", lambda person: person.person, problem)
     names: set[str] = set()
-    for part, one in persons:
-        for name in sorted(names.intersection(one.principals)):
+    for part, person in persons:
+        for name in sorted(names.intersection(person.principals)):
             part.refuse("principals", f"names {name!r}, which shows a person above already")
-        names.update(one.principals)
+        names.update(person.principals)
 
 
 def _read_four_eyes(part: Part, persons: int) -> FourEyes:
     rule = FourEyes(
-        rights=_rights(part, [right for right in Right if right in NEEDING_TWO]),
-        marketplaces=_ids(part, "marketplaces"),
+        rights=_read_rights(part, [right for right in Right if right in NEEDING_TWO]),
+        marketplaces=_read_ids(part, "marketplaces"),
         hours=part.decimal("hours", LEAST_RATE, MAX_HOURS, DEFAULT_HOURS),
     )
     if persons < PERSONS:
@@ -246,27 +250,27 @@ def _require_every_marketplace(part: Part, rights: frozenset[Right], marketplace
 
 
 def _read_grant(part: Part) -> Grant:
-    rights = _rights(part, Right)
+    rights = _read_rights(part, Right)
     appends = Right.APPEND in rights
 
-    def read(key: str, is_required: bool, allowed: Iterable[str] = ()) -> frozenset[str]:
+    def read_names(key: str, is_required: bool, allowed: Iterable[str] = ()) -> frozenset[str]:
         if not is_required and key not in part:
             return frozenset()
-        return _words(part, key, ["*", *allowed]) if allowed else _ids(part, key)
+        return _read_words(part, key, ["*", *allowed]) if allowed else _read_ids(part, key)
 
     is_own = "sellers" in part and part.value("sellers") == [*OWN]
-    kinds = read("kinds", appends, APPENDABLE)
-    meant = APPENDABLE if "*" in kinds else kinds
+    kinds = read_names("kinds", appends, APPENDABLE)
+    granted_kinds = APPENDABLE if "*" in kinds else kinds
     grant = Grant(
-        principals=_patterns(part),
+        principals=_read_patterns(part),
         rights=rights,
-        marketplaces=_ids(part, "marketplaces"),
-        sellers=OWN if is_own else read("sellers", False) or EVERY,
-        kinds=meant | _kinds_beside(rights),
-        sources=read("sources", appends and bool(meant & _WITH["source"]), SOURCES),
-        notifiers=read("notifiers", appends and bool(meant & _WITH["notifier"])),
-        entry_ids=tuple(sorted(read("entry_ids", bool(rights & WRITING)))),
-        actions=read("actions", bool(rights & {Right.DECIDE, Right.BULK_DECIDE}), ACTIONS),
+        marketplaces=_read_ids(part, "marketplaces"),
+        sellers=OWN if is_own else read_names("sellers", False) or EVERY,
+        kinds=granted_kinds | _list_kinds_without_append(rights),
+        sources=read_names("sources", appends and bool(granted_kinds & _KINDS_WITH_FIELD["source"]), SOURCES),
+        notifiers=read_names("notifiers", appends and bool(granted_kinds & _KINDS_WITH_FIELD["notifier"])),
+        entry_ids=tuple(sorted(read_names("entry_ids", bool(rights & WRITING)))),
+        actions=read_names("actions", bool(rights & {Right.DECIDE, Right.BULK_DECIDE}), ACTIONS),
     )
     if is_own and not all(re.search(r"^jwt:.*[#/:]\*$", pattern.text) for pattern in grant.principals):
         part.refuse(
@@ -280,10 +284,11 @@ def _read_grant(part: Part) -> Grant:
     return grant
 
 
-def _kinds_beside(rights: frozenset[Right]) -> frozenset[str]:
-    beside = rights - {Right.APPEND}
+def _list_kinds_without_append(rights: frozenset[Right]) -> frozenset[str]:
+    """Return the kinds of entries that other rights than `append` let a caller append."""
+    others = rights - {Right.APPEND}
     return frozenset(
-        KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in beside and kind not in BY_COMMAND
+        KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in others and kind not in BY_COMMAND
     )
 
 

@@ -42,8 +42,8 @@ class GrantsFile:
         self._sources: dict[Issuer, KeySource] = {}
         self._limits = CallerLimits()
         self._is_ending = threading.Event()
-        self._taken = self._state()
-        self.rules = self._build(load_grants(path))
+        self._adopted_state = self._read_state()
+        self.rules = self._build_rules(load_grants(path))
 
     def start(self) -> None:
         """Follow the file in a daemon thread: take over each valid content."""
@@ -56,14 +56,14 @@ class GrantsFile:
             source.stop()
 
     def _follow(self) -> None:
-        """Take over each new content of the file, once the file is the same at two looks, until `stop`."""
-        before = self._taken
+        """Take over each new content once the file is the same at two looks, until `stop`."""
+        before = self._adopted_state
         while not self._is_ending.wait(LOOK_SECONDS):
-            state = self._state()
-            if state == before and state != self._taken:
-                self._taken = state
+            state = self._read_state()
+            if state == before and state != self._adopted_state:
+                self._adopted_state = state
                 try:
-                    self.rules = self._build(load_grants(self._path))
+                    self.rules = self._build_rules(load_grants(self._path))
                     self._report("grants taken over", "")
                 except ConfigurationWrong as error:
                     self._report("grants refused, the last good ones stay in force", error.message)
@@ -72,17 +72,17 @@ class GrantsFile:
                     self._report("grants refused, the last good ones stay in force", problem)
             before = state
 
-    def _state(self) -> object:
+    def _read_state(self) -> object:
         try:
             return file_state(self._path)
         except OSError:
             return None
 
-    def _build(self, content: Grants) -> Rules:
+    def _build_rules(self, content: Grants) -> Rules:
         sources: dict[Issuer, KeySource] = {}
         try:
             for issuer in content.issuers:
-                sources[issuer] = self._sources.get(issuer) or self._open(issuer)
+                sources[issuer] = self._sources.get(issuer) or self._start_source(issuer)
         except ConfigurationWrong:
             for issuer, source in sources.items():
                 if issuer not in self._sources:
@@ -97,7 +97,7 @@ class GrantsFile:
         grants = GrantList(content.grants)
         return Rules(grants, tokens, bool(sources), self._limits, content.agreement(grants), content.readers_kept)
 
-    def _open(self, issuer: Issuer) -> KeySource:
+    def _start_source(self, issuer: Issuer) -> KeySource:
         def report(problem: str) -> None:
             self._report("keys of an issuer refused, the last good ones stay in use", f"{issuer.issuer}: {problem}")
 

@@ -60,15 +60,15 @@ class _Deadline:
         self._timer.start()
 
     def seconds_left(self) -> float:
-        """Return the seconds left. Raises TimeoutError."""
+        """Raises TimeoutError."""
         seconds = self._until - monotonic()
         if seconds <= 0:
             raise TimeoutError("is too slow")
         return seconds
 
-    def watch(self, opened: socket.socket) -> None:
+    def shut_at_end(self, connection: socket.socket) -> None:
         with self._lock:
-            self._sockets.append(opened.dup())  # TLS detaches the original
+            self._sockets.append(connection.dup())  # TLS detaches the original
         if self.is_over:
             self._end()
 
@@ -99,17 +99,17 @@ class _Connection(http.client.HTTPSConnection):
     def connect(self) -> None:
         self.timeout = self._deadline.seconds_left()
         http.client.HTTPConnection.connect(self)
-        self._deadline.watch(self.sock)
+        self._deadline.shut_at_end(self.sock)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
 class _Handler(urllib.request.HTTPSHandler):
     def __init__(self, tls: ssl.SSLContext, deadline: _Deadline) -> None:
         super().__init__(context=tls)
-        self._made = partial(_Connection, deadline=deadline, tls=tls)
+        self._connect = partial(_Connection, deadline=deadline, tls=tls)
 
     def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(self._made, request)
+        return self.do_open(self._connect, request)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -166,25 +166,25 @@ def read_key_set(data: bytes) -> Mapping[str, VerifyingKey]:
             continue
         if row.get("kty") == "oct" or "d" in row:
             raise ValueError("holds a private or shared key")
-        name, algorithm = row.get("kid"), _algorithm_of(row)
+        name, algorithm = row.get("kid"), _find_algorithm(row)
         if not isinstance(name, str) or not 0 < len(name) <= 256 or algorithm is None:
             continue
         if name in keys:
             raise ValueError("holds two keys of one id")
-        keys[name] = VerifyingKey(algorithm, _public_key(row, algorithm))
+        keys[name] = VerifyingKey(algorithm, _read_public_key(row, algorithm))
     return MappingProxyType(keys)
 
 
-def _algorithm_of(jwk: Mapping[str, Any]) -> str | None:
+def _find_algorithm(jwk: Mapping[str, Any]) -> str | None:
     kind, stated_algorithm = jwk.get("kty"), jwk.get("alg")
     if kind == "RSA":
         algorithm = "RS256" if stated_algorithm is None else stated_algorithm
         return algorithm if algorithm in ALGORITHMS and algorithm[:2] in {"RS", "PS"} else None
-    fitting = _ALGORITHM_OF.get((str(kind), str(jwk.get("crv"))))
-    return fitting if stated_algorithm in {None, fitting} else None
+    algorithm_of_curve = _ALGORITHM_OF.get((str(kind), str(jwk.get("crv"))))
+    return algorithm_of_curve if stated_algorithm in {None, algorithm_of_curve} else None
 
 
-def _public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
+def _read_public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
     try:
         key = jwt.PyJWK(dict(jwk), algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
@@ -208,8 +208,8 @@ class KeySource:
         self._authorities = authorities
         self._report = report
         self._problem = ""
-        self._seen: object = None
-        self._confirmed = self._asked = -MAX_SILENT_SECONDS
+        self._state_read: object = None
+        self._confirmed_at = self._asked_at = -MAX_SILENT_SECONDS
         self._is_missing = False
         self._is_ending = threading.Event()
 
@@ -219,7 +219,7 @@ class KeySource:
 
         Empty if the URL has given no keys for a day.
         """
-        is_silent = self._is_url and monotonic() - self._confirmed > MAX_SILENT_SECONDS
+        is_silent = self._is_url and monotonic() - self._confirmed_at > MAX_SILENT_SECONDS
         return MappingProxyType({}) if is_silent else self._keys
 
     def start(self) -> None:
@@ -250,25 +250,29 @@ class KeySource:
         if self._is_url:
             now = monotonic()
             wait = REFETCH_SECONDS if self._is_missing or self._problem else REFRESH_SECONDS
-            if now - self._asked < wait:
+            if now - self._asked_at < wait:
                 return
-            self._asked, self._is_missing = now, False
+            self._asked_at, self._is_missing = now, False
         try:
-            data = fetch(self._place, self._authorities, FETCH_SECONDS, MAX_SET_BYTES) if self._is_url else self._read()
+            data = (
+                fetch(self._place, self._authorities, FETCH_SECONDS, MAX_SET_BYTES)
+                if self._is_url
+                else self._read_file_if_changed()
+            )
             if data is not None:
-                self._take(read_key_set(data))
+                self._use_keys(read_key_set(data))
         except (OSError, ValueError) as error:
             self._fail(str(getattr(error, "reason", None) or error))
         except Exception as error:  # noqa: BLE001 (whatever a place answers, withdrawn keys must go on to be noticed)
             self._fail(f"cannot be read ({type(error).__name__})")
         else:
-            self._confirmed = monotonic()
+            self._confirmed_at = monotonic()
             if self._keys:
                 self._problem = ""
             else:
                 self._fail(NO_KEYS)
 
-    def _take(self, keys: Mapping[str, VerifyingKey]) -> None:
+    def _use_keys(self, keys: Mapping[str, VerifyingKey]) -> None:
         self._keys = keys
         self.generation += 1
 
@@ -277,15 +281,15 @@ class KeySource:
             self._problem = problem
             self._report(problem)
         if self._keys and not self.keys:
-            self._take(MappingProxyType({}))
+            self._use_keys(MappingProxyType({}))
 
-    def _read(self) -> bytes | None:
+    def _read_file_if_changed(self) -> bytes | None:
         path = Path(self._place)
         state = file_state(path)
-        if state == self._seen:
+        if state == self._state_read:
             if self._problem:
                 raise ValueError(self._problem)
             return None
-        self._seen = state
+        self._state_read = state
         with path.open("rb") as file:
             return file.read(MAX_SET_BYTES + 1)

@@ -41,7 +41,8 @@ class _Bucket:
     tokens: float
     filled: float
 
-    def wait(self, count: float, rate: float, now: float) -> float:
+    def seconds_until(self, count: float, rate: float, now: float) -> float:
+        """Fill up to `now`; return the seconds until it holds `count` tokens, or is full."""
         size = max(rate, 1.0)
         self.tokens = min(size, self.tokens + (now - self.filled) * rate)
         self.filled = now
@@ -53,14 +54,14 @@ class _Accounts:
     lock: threading.Lock = field(default_factory=threading.Lock)
     buckets: OrderedDict[tuple[str, str, str], _Bucket] = field(default_factory=OrderedDict)
 
-    def bucket(self, key: tuple[str, str, str], rate: float, now: float) -> _Bucket:
-        account = self.buckets.get(key)
-        if account is None:
-            account = self.buckets[key] = _Bucket(max(rate, 1.0), now)
+    def find_bucket(self, key: tuple[str, str, str], rate: float, now: float) -> _Bucket:
+        bucket = self.buckets.get(key)
+        if bucket is None:
+            bucket = self.buckets[key] = _Bucket(max(rate, 1.0), now)
             if len(self.buckets) > MAX_BUCKETS:
                 self.buckets.popitem(last=False)
         self.buckets.move_to_end(key)
-        return account
+        return bucket
 
 
 class CallerLimits:
@@ -75,7 +76,7 @@ class CallerLimits:
         self._limits = tuple((limit, limit.key) for limit in limits)
         self._clock = clock
         self._accounts = accounts or _Accounts()
-        self._of: Callable[[str], tuple[tuple[Limit, str], ...]] = lru_cache(MAX_REMEMBERED)(self._find)
+        self._limits_of: Callable[[str], tuple[tuple[Limit, str], ...]] = lru_cache(MAX_REMEMBERED)(self._find_limits)
 
     def renewed(self, limits: Sequence[Limit]) -> "CallerLimits":
         """Return other limits that go on with the same accounts, so that a changed file refills none."""
@@ -101,11 +102,13 @@ class CallerLimits:
 
     def entries_wait(self, principals: Iterable[str], call_class: str) -> float:
         """Return the seconds until one entry is within all limits; charges nothing."""
-        return self._take(principals, call_class, "entries", 1, is_taken=False)
+        return self._take(principals, call_class, "entries", 1, is_charged=False)
 
     def streams(self, principal: str) -> int:
         """Return the streams that a principal may have open; 0 without a limit."""
-        numbers = [limit.streams for limit, _ in self._of(principal) if limit.streams and "stream" in limit.classes]
+        numbers = [
+            limit.streams for limit, _ in self._limits_of(principal) if limit.streams and "stream" in limit.classes
+        ]
         return min(numbers, default=0)
 
     def _take(
@@ -115,16 +118,16 @@ class CallerLimits:
         unit: str,
         count: float,
         *,
-        is_taken: bool = True,
+        is_charged: bool = True,
         is_patient: bool = True,
     ) -> float:
-        """Return the seconds to wait; infinite if another thread holds the accounts and the caller does not wait."""
+        """Return the seconds to wait; infinite if another thread holds the accounts and the caller is not patient."""
         if not self._limits:
             return 0.0
         rates = [
             ((key, unit, name), rate)
             for name in principals
-            for limit, key in self._of(name)
+            for limit, key in self._limits_of(name)
             if call_class in limit.classes
             and (rate := limit.calls_per_second if unit == "calls" else limit.entries_per_second)
         ]
@@ -134,14 +137,14 @@ class CallerLimits:
         if not self._accounts.lock.acquire(blocking=is_patient):
             return inf
         try:
-            buckets = [(self._accounts.bucket(key, rate, now), rate) for key, rate in rates]
-            wait = max(bucket.wait(count, rate, now) for bucket, rate in buckets)
-            if is_taken and not wait:
+            buckets = [(self._accounts.find_bucket(key, rate, now), rate) for key, rate in rates]
+            wait = max(bucket.seconds_until(count, rate, now) for bucket, rate in buckets)
+            if is_charged and not wait:
                 for bucket, _ in buckets:
                     bucket.tokens -= count
         finally:
             self._accounts.lock.release()
         return wait
 
-    def _find(self, principal: str) -> tuple[tuple[Limit, str], ...]:
+    def _find_limits(self, principal: str) -> tuple[tuple[Limit, str], ...]:
         return tuple(limit for limit in self._limits if limit[0].applies_to(principal))

@@ -79,7 +79,6 @@ def is_issuer(text: str) -> bool:
 
 
 def is_principal(text: str) -> bool:
-    """Return whether it is a principal's name, no pattern."""
     if text == LOCAL.name:
         return True
     try:
@@ -107,21 +106,22 @@ def _make_pattern_regex(text: str) -> str:
     exact = text.replace("*", "x")
     match scheme:
         case "spiffe" if _SPIFFE.fullmatch(exact):
-            return _segments(text, "/", exact_before=3)
+            return _make_segments_regex(text, "/", exact_before=3)
         case "uri" if _URI.fullmatch(exact.removeprefix("uri:")):
-            return _segments(text, "/", exact_before=3)
+            return _make_segments_regex(text, "/", exact_before=3)
         case "dns" if _DNS.fullmatch(exact.removeprefix("dns:")):
             if "*" in name.rpartition(".")[2]:
                 raise ValueError(f"{text!r}: the last label must not be *")
-            return "dns:" + _segments(name, ".", exact_before=0)
+            return "dns:" + _make_segments_regex(name, ".", exact_before=0)
         case "jwt" if "#" in name:
             issuer, _, subject = name.partition("#")
             if is_issuer(issuer) and _SUBJECT.fullmatch(subject.replace("*", "x")):
-                return re.escape(f"jwt:{issuer}#") + _segments(subject, "/:", exact_before=0, pattern=text)
+                return re.escape(f"jwt:{issuer}#") + _make_segments_regex(subject, "/:", exact_before=0, pattern=text)
     raise ValueError(f"{text!r} is no principal: it must be {FORMS}")
 
 
-def _segments(text: str, separators: str, exact_before: int, pattern: str = "") -> str:
+def _make_segments_regex(text: str, separators: str, exact_before: int, pattern: str = "") -> str:
+    """Return a regex in which a `*` matches one segment between separators. Raises ValueError for other stars."""
     parts = re.split(f"([{separators}])", text)
     for number, part in enumerate(parts[::2]):
         if "*" in part and (part != "*" or number < exact_before):

@@ -84,24 +84,24 @@ class Tokens:
         if len(token) > MAX_TOKEN_BYTES or token.count(".") != 2:
             return False
         try:
-            header, claims = _unverified(token)
-            _, source = self._issuer_of(claims)
+            header, claims = _read_unverified(token)
+            _, source = self._find_issuer(claims)
             name = header.get("kid")
-            return isinstance(name, str) and name in source.keys and _expiry(claims, self._clock()) > 0
+            return isinstance(name, str) and name in source.keys and _require_current(claims, self._clock()) > 0
         except TokenRefused:
             return False
 
-    def _issuer_of(self, claims: Mapping[str, Any]) -> tuple[Issuer, KeySource]:
+    def _find_issuer(self, claims: Mapping[str, Any]) -> tuple[Issuer, KeySource]:
         issuer = self._issuers.get(str(claims.get("iss", "")))
         if issuer is None:
             raise TokenRefused("is of an issuer that is not known here")
         return issuer
 
     def _verify(self, token: str, now: float) -> VerifiedToken:
-        header, claims = _unverified(token)
-        issuer, source = self._issuer_of(claims)
+        header, claims = _read_unverified(token)
+        issuer, source = self._find_issuer(claims)
         generation = source.generation
-        key = _key_of(header, issuer, source)
+        key = _find_key(header, issuer, source)
         try:
             claims = jwt.decode(
                 token,
@@ -120,7 +120,7 @@ class Tokens:
             raise TokenRefused("is for another audience") from None
         except (jwt.PyJWTError, ValueError, TypeError):
             raise TokenRefused("is not signed by its issuer, or lacks exp, iat or sub") from None
-        expires = _expiry(claims, now)
+        expires = _require_current(claims, now)
         try:
             name = token_name(issuer.issuer, claims["sub"])
         except ValueError as error:
@@ -131,7 +131,7 @@ class Tokens:
         )
 
 
-def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _read_unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -144,7 +144,7 @@ def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return header, claims
 
 
-def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> VerifyingKey:
+def _find_key(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> VerifyingKey:
     name = header.get("kid")
     key = source.keys.get(name) if isinstance(name, str) else None
     if key is None:
@@ -155,7 +155,8 @@ def _key_of(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> Ver
     return key
 
 
-def _expiry(claims: Mapping[str, Any], now: float) -> float:
+def _require_current(claims: Mapping[str, Any], now: float) -> float:
+    """Return when the token expires, in seconds since 1970, SKEW_SECONDS later. Raises TokenRefused."""
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
         raise TokenRefused("states times that are none")
@@ -179,6 +180,6 @@ def _read_thumbprint(claims: Mapping[str, Any]) -> str | None:
     if confirmation is None:
         return None
     match confirmation:
-        case {"x5t#S256": str(thumbprint), **rest} if not rest:
+        case {"x5t#S256": str(thumbprint), **others} if not others:
             return thumbprint
     raise TokenRefused("is bound by other means than a certificate")

@@ -34,7 +34,7 @@ from service.api.telemetry.call_records import CallRecords, Method, ServedCall
 from service.api.telemetry.tracing import Tracing
 from service.call_context import LATE_SECONDS, Call, begin_answering, end_answering
 from service.contract.wire_size import find_batch_field_number, parse, require_few_fields
-from service.engine.call_pool import taken_call
+from service.engine.call_pool import begin_taken_call
 from service.engine.fairness import find_marketplace
 from service.engine.handover import run_in_pool
 from service.engine.pools import Pool
@@ -275,7 +275,7 @@ class _CallScope:
 
     def __enter__(self) -> ServedCall:
         served = self._served
-        if (taken := taken_call()) is not None:
+        if (taken := begin_taken_call()) is not None:
             served.waited_seconds = taken.waited_seconds
         self._calls._count_running(served.method.name, 1)
         self._token = begin_answering(served.call)

@@ -40,12 +40,12 @@ class Observer(Protocol):
         """Return the gRPC status for a cause of refusal."""
 
 
-_TAKEN = threading.local()
+_THREAD = threading.local()
 
 
-def taken_call() -> GrpcCall | None:
+def begin_taken_call() -> GrpcCall | None:
     """Return the call that this thread of a `CallPool` works for, and mark it as begun; None in other threads."""
-    call: GrpcCall | None = getattr(_TAKEN, "call", None)
+    call: GrpcCall | None = getattr(_THREAD, "call", None)
     if call is not None:
         call.is_begun = True
     return call
@@ -67,16 +67,16 @@ class CallPool(ThreadPoolExecutor):
         self._lock = threading.Lock()
         self._line = WaitingLine(rules, threads)
         # One operation of a dict is atomic, so a call that is answered at once takes no lock.
-        self._here: dict[int, GrpcCall] = {}
+        self._calls: dict[int, GrpcCall] = {}
         self._receiving: dict[int, GrpcCall] = {}
         self._running = 0
         self._is_ending = threading.Event()
-        self._watch = threading.Thread(target=self._end_overdue_calls, name=f"{name}-requests", daemon=True)
+        self._watch = threading.Thread(target=self._refuse_overdue_calls, name=f"{name}-requests", daemon=True)
         self._watch.start()
 
     def counts(self) -> PoolCounts:
         """Return how many calls wait and run, and how many each connection has."""
-        of_connection = Counter(call.peer_address for call in list(self._here.values()))
+        of_connection = Counter(call.peer_address for call in list(self._calls.values()))
         with self._lock:
             return PoolCounts(len(self._line) + len(self._receiving), self._running, dict(of_connection))
 
@@ -110,7 +110,7 @@ class CallPool(ThreadPoolExecutor):
 
     def _take_over(self, call: GrpcCall) -> None:
         """Receive a call's request, then queue the call. The caller holds the condition of the call's state."""
-        self._here[id(call)] = call
+        self._calls[id(call)] = call
         call.caller = self._turnstile.find_held(call.method, call.peer_address, call.metadata)
         if call.caller:
             self._hold_call(call)
@@ -131,9 +131,9 @@ class CallPool(ThreadPoolExecutor):
     def _receive_request(self, call: GrpcCall) -> None:
         self._receiving[id(call)] = call
         if len(self._receiving) > self._rules.limit:  # a request in transit arrives sooner
-            addresses = {key: one.peer_address for key, one in list(self._receiving.items())}
-            [(most, _)] = Counter(addresses.values()).most_common(1)
-            oldest = self._receiving.pop(next(key for key, address in addresses.items() if address == most), None)
+            addresses = {key: receiving.peer_address for key, receiving in list(self._receiving.items())}
+            [(busiest, _)] = Counter(addresses.values()).most_common(1)
+            oldest = self._receiving.pop(next(key for key, address in addresses.items() if address == busiest), None)
             if oldest is not None:
                 self._turn_away([(oldest, Cause.FULL)])
         call.receive(self)
@@ -188,11 +188,11 @@ class CallPool(ThreadPoolExecutor):
         began = monotonic()
         next_call.waited_seconds = began - next_call.arrived
         self._observer.waited(self.name, next_call.waited_seconds)
-        _TAKEN.call = next_call
+        _THREAD.call = next_call
         try:
             next_call.run()
         finally:
-            _TAKEN.call = None
+            _THREAD.call = None
             with self._lock:
                 self._running -= 1
                 if next_call.is_begun:
@@ -214,23 +214,23 @@ class CallPool(ThreadPoolExecutor):
             self.finish(call)
 
     def finish(self, call: GrpcCall) -> None:
-        self._here.pop(id(call), None)
+        self._calls.pop(id(call), None)
         call.set_ended()
 
-    def _end_overdue_calls(self) -> None:
+    def _refuse_overdue_calls(self) -> None:
         while not self._is_ending.wait(LOOK_SECONDS):
             now = monotonic()
-            late = now - self._rules.message_seconds
+            latest_arrival = now - self._rules.message_seconds
             with self._lock:
-                over = [call for until, call in self._held if until <= now or not call.is_awaited()]
-                if over:
-                    gone = {id(call) for call in over}
-                    self._held = deque(one for one in self._held if id(one[1]) not in gone)
-                    self._turnstile.stop_holding([call.peer_address for call in over])
+                due = [call for until, call in self._held if until <= now or not call.is_awaited()]
+                if due:
+                    due_ids = {id(call) for call in due}
+                    self._held = deque((until, call) for until, call in self._held if id(call) not in due_ids)
+                    self._turnstile.stop_holding([call.peer_address for call in due])
             unsent = [
                 call
                 for call in list(self._receiving.values())
-                if call.arrived <= late and self._receiving.pop(id(call), None) is not None
+                if call.arrived <= latest_arrival and self._receiving.pop(id(call), None) is not None
             ]
-            self._turn_away([(call, Cause.LIMIT) for call in over])
+            self._turn_away([(call, Cause.LIMIT) for call in due])
             self._turn_away([(call, Cause.UNSENT) for call in unsent])

@@ -17,19 +17,19 @@ def note_end_requests() -> Iterator[list[int]]:
     The first one restores the earlier handlers, so a second one ends a process that does not drain.
     """
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    earlier_handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def give_back() -> None:
-        for number, handler in before.items():
+    def restore_handlers() -> None:
+        for number, handler in earlier_handlers.items():
             signal.signal(number, handler)
 
     def note(number: int, _: object) -> None:
         received.append(number)
-        give_back()
+        restore_handlers()
 
     for number in SIGNALS:
         signal.signal(number, note)
     try:
         yield received
     finally:
-        give_back()
+        restore_handlers()

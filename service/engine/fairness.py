@@ -63,7 +63,7 @@ class Turns(Generic[T]):
 
     def take_newest_of_most(self) -> T:
         """Take the newest item of the marketplace with the most, of equals the last in turn."""
-        marketplace, queue = max(reversed(self._queues.items()), key=lambda one: len(one[1]))
+        marketplace, queue = max(reversed(self._queues.items()), key=lambda queue_of: len(queue_of[1]))
         item = queue.pop()
         if not queue:
             del self._queues[marketplace]
@@ -123,21 +123,21 @@ class Seats:
         self._is_last_kept = is_last_kept
 
     @contextmanager
-    def seat(self) -> Iterator[int]:
+    def take_seat(self) -> Iterator[int]:
         """Yield 0 for a seat, else how many its marketplace, or all, hold."""
         call = current_call()
         marketplace = call.marketplace
         with self._lock:
             held = self._held[marketplace]
-            is_modest = not self._is_last_kept and held < max(self._held.values(), default=0)
-            is_fair = not held or not call.has_rivals or is_modest or held < SHARE * (self._free - 1)
+            has_fewer = not self._is_last_kept and held < max(self._held.values(), default=0)
+            is_fair = not held or not call.has_rivals or has_fewer or held < SHARE * (self._free - 1)
             is_seated = self._free > 0 and is_fair
-            taken = held if self._free else self._number
+            seats_taken = held if self._free else self._number
             if is_seated:
                 self._free -= 1
                 self._held[marketplace] += 1
         try:
-            yield 0 if is_seated else taken
+            yield 0 if is_seated else seats_taken
         finally:
             if is_seated:
                 with self._lock:
@@ -146,8 +146,8 @@ class Seats:
 
     @contextmanager
     def require(self, refusal: Callable[[int], Exception]) -> Iterator[None]:
-        """Give the current call a seat within the block. Raises `refusal` of `seat`'s number."""
-        with self.seat() as taken:
-            if taken:
-                raise refusal(taken)
+        """Give the current call a seat within the block. Raises `refusal` of `take_seat`'s number."""
+        with self.take_seat() as seats_taken:
+            if seats_taken:
+                raise refusal(seats_taken)
             yield

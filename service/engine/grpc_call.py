@@ -106,7 +106,7 @@ class GrpcCall(WaitingCall):
         state, call = self._state, self._event.call
         finish = inside._receive_message(state, call, self._parse)
 
-        def arrived(message: Any) -> Any:
+        def answer_or_pass_on(message: Any) -> Any:
             data = inside._serialized_request(message)
             response = receiver.answer_at_once(self, data)
             if response is None:
@@ -122,7 +122,7 @@ class GrpcCall(WaitingCall):
             receiver.finish(self)
             return None, ()
 
-        call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), arrived)
+        call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), answer_or_pass_on)
         state.due.add(_RECEIVING)
 
     def _send(self, response: bytes) -> None:
@@ -137,7 +137,7 @@ class GrpcCall(WaitingCall):
 
     def run(self) -> None:
         """Run gRPC's handler of the call in this thread."""
-        request = self._request if self.takes_stream else self._received
+        request = self._request if self.takes_stream else self._take_received_request
         self._in_context(self._do, self._event, self._state, self._behave, request, self._parse, self._write)
 
     def end(self, status: grpc.Status) -> None:
@@ -149,24 +149,24 @@ class GrpcCall(WaitingCall):
             state.request = None
             inside._abort(state, self._event.call, cygrpc.StatusCode.unknown, status.details.encode())
 
-    def add_done_callback(self, called: Callable[[Any], object]) -> None:
-        """Call `called` once, at the call's end; at once if it is over."""
-        self._on_end.append(called)
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call `callback` once, at the call's end; at once if it is over."""
+        self._on_end.append(callback)
         if self.has_ended:
-            self._note_end()
+            self._call_back_once()
 
     def set_ended(self) -> None:
         self.has_ended = True
-        self._note_end()
+        self._call_back_once()
 
-    def _note_end(self) -> None:
+    def _call_back_once(self) -> None:
         try:
-            called = self._on_end.pop()  # gRPC gives it to one of several threads
+            callback = self._on_end.pop()  # gRPC gives it to one of several threads
         except IndexError:
             return
-        called(self)
+        callback(self)
 
-    def _received(self) -> Any:
+    def _take_received_request(self) -> Any:
         """Return the request; None, which gRPC understands, if the client is gone."""
         state = self._state
         with state.condition:

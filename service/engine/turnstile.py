@@ -56,7 +56,9 @@ class _Connection:
     """The caller's name by `digest_of` its token."""
     certificate: bytes = b""
     strangers: str = ""
+    """The name under which its unproven callers count together."""
     shown: str = ""
+    """The name that is logged for them."""
 
 
 class Turnstile:
@@ -95,11 +97,11 @@ class Turnstile:
         together.
         """
         with self._lock:
-            callers = self._connection(connection).callers
+            callers = self._remember_connection(connection).callers
             if len(callers) >= MAX_TOKENS:
                 callers.clear()
             callers[token] = caller
-            self._count(method, caller, seconds, weight)
+            self._count_refusal(method, caller, seconds, weight)
 
     def note_stranger(self, connection: str, token: bytes, certificate: bytes, name: str) -> None:
         """Record that a call was refused because its credentials prove no one.
@@ -109,29 +111,29 @@ class Turnstile:
         together.
         """
         with self._lock:
-            state = self._connection(connection)
+            state = self._remember_connection(connection)
             state.callers.pop(token, None)
             state.certificate, state.shown = certificate, name or NOBODY
             state.strangers = f"strangers {name or host_of(connection)}"  # no principal's name has a blank
-            self._count(EVERY_METHOD, state.strangers, HOLD_SECONDS, 1.0)
+            self._count_refusal(EVERY_METHOD, state.strangers, HOLD_SECONDS, 1.0)
 
     def find_held(self, method: str, connection: str, metadata: Iterable[tuple[str, object]]) -> str:
         """Return the caller's name if its call is to be held, that is refused late; else ""."""
         state = self._connections.get(connection)
         if state is None or not method:
             return ""
-        shown = _shown(metadata)
-        caller = state.callers.get(_digest(shown))
+        shown = _list_authorizations(metadata)
+        caller = state.callers.get(_digest_tokens(shown))
         if caller is not None:
-            return caller if self._is_over(method, caller) or self._is_over(EVERY_METHOD, caller) else ""
-        if not state.strangers or not self._is_over(EVERY_METHOD, state.strangers):
+            return caller if self._is_held(method, caller) or self._is_held(EVERY_METHOD, caller) else ""
+        if not state.strangers or not self._is_held(EVERY_METHOD, state.strangers):
             return ""
         is_certificate_alone = not shown and state.shown != NOBODY
-        if is_certificate_alone or (len(shown) == 1 and self._is_let_in(state, shown[0])):
+        if is_certificate_alone or (len(shown) == 1 and self._may_pass(state, shown[0])):
             return ""
         return state.shown
 
-    def _is_let_in(self, connection: _Connection, shown: str) -> bool:
+    def _may_pass(self, connection: _Connection, shown: str) -> bool:
         if self._is_known(connection.certificate, shown):
             return True
         proofs = self._refusals.get((_PROOF, connection.strangers))
@@ -140,7 +142,7 @@ class Turnstile:
         if not self._is_plausible(shown):
             return False
         with self._lock:
-            self._count(_PROOF, connection.strangers, 0.0, 1.0)
+            self._count_refusal(_PROOF, connection.strangers, 0.0, 1.0)
         return True
 
     def start_holding(self, connection: str) -> float:
@@ -157,14 +159,14 @@ class Turnstile:
         with self._lock:
             self._held -= Counter(connections if self._is_shared else [""] * len([*connections]))
 
-    def _connection(self, connection: str) -> _Connection:
+    def _remember_connection(self, connection: str) -> _Connection:
         state = self._connections.setdefault(connection, _Connection())
         self._connections.move_to_end(connection)
         if len(self._connections) > MAX_CALLERS:
             self._connections.popitem(last=False)
         return state
 
-    def _count(self, method: str, caller: str, seconds: float, weight: float) -> None:
+    def _count_refusal(self, method: str, caller: str, seconds: float, weight: float) -> None:
         now = self._clock()
         refusals = self._refusals.get((method, caller))
         if refusals is None or now - refusals.since > 1:
@@ -177,7 +179,7 @@ class Turnstile:
         if len(self._refusals) > MAX_CALLERS:
             self._refusals.popitem(last=False)
 
-    def _is_over(self, method: str, caller: str) -> bool:
+    def _is_held(self, method: str, caller: str) -> bool:
         refusals = self._refusals.get((method, caller))
         return refusals is not None and self._clock() < refusals.until
 
@@ -189,12 +191,12 @@ def host_of(connection: str) -> str:
 
 def digest_of(metadata: Iterable[tuple[str, object]]) -> bytes:
     """Return a digest of the credentials in the header `authorization`; empty for none."""
-    return _digest(_shown(metadata))
+    return _digest_tokens(_list_authorizations(metadata))
 
 
-def _shown(metadata: Iterable[tuple[str, object]]) -> list[str]:
+def _list_authorizations(metadata: Iterable[tuple[str, object]]) -> list[str]:
     return [str(value) for key, value in metadata if key == "authorization"]
 
 
-def _digest(shown: Sequence[str]) -> bytes:
+def _digest_tokens(shown: Sequence[str]) -> bytes:
     return sha256("\n".join(shown).encode("utf-8", "replace")).digest() if shown else b""

@@ -108,7 +108,7 @@ class WaitingLine:
         self._threads = threads
         self._clock = clock
         self._calls: Turns[WaitingCall] = Turns()
-        self._delays: dict[str, _Marketplace] = {}
+        self._marketplaces: dict[str, _Marketplace] = {}
         self._turn_seconds = 0.0
         """The average time between turns while calls wait."""
         self._turn_time: float | None = None
@@ -123,7 +123,7 @@ class WaitingLine:
         """
         if not ahead:
             return False
-        seconds = self._state_of(call).seconds[call.method]
+        seconds = self._find_marketplace(call).seconds[call.method]
         needed = seconds + ahead * max(seconds / self._threads, self._turn_seconds)
         is_late = call.deadline - self._clock() < MARGIN * needed
         if is_late:
@@ -147,7 +147,7 @@ class WaitingLine:
         now, taken_call = self._clock(), None
         while self._calls and taken_call is None:
             call = self._calls.take()
-            cause = self._cause(call, now)
+            cause = self._find_cause(call, now)
             if cause is None:
                 taken_call = call
             else:
@@ -166,56 +166,57 @@ class WaitingLine:
 
     def note_work(self, call: WaitingCall, seconds: float) -> None:
         """Take a call's seconds of work into the moving average of its method and marketplace."""
-        average = self._state_of(call).seconds
+        average = self._find_marketplace(call).seconds
         average[call.method] = _update_average(average[call.method], seconds)
 
-    def _state_of(self, call: WaitingCall) -> _Marketplace:
-        if len(self._delays) > MAX_MARKETPLACES:
-            self._delays.clear()
-        return self._delays.setdefault(call.marketplace, _Marketplace())
+    def _find_marketplace(self, call: WaitingCall) -> _Marketplace:
+        if len(self._marketplaces) > MAX_MARKETPLACES:
+            self._marketplaces.clear()
+        return self._marketplaces.setdefault(call.marketplace, _Marketplace())
 
     def _note_turn(self, now: float, number: int) -> None:
         if self._turn_time is not None and number:
             self._turn_seconds = _update_average(self._turn_seconds, (now - self._turn_time) / number)
         self._turn_time = now if self._calls else None
 
-    def _cause(self, call: WaitingCall, now: float) -> Cause | None:
-        delay = self._state_of(call)
-        is_dropped = self._is_dropped(call, now, delay)
+    def _find_cause(self, call: WaitingCall, now: float) -> Cause | None:
+        marketplace = self._find_marketplace(call)
+        is_dropped = self._drops(call, now, marketplace)
         if not call.is_awaited():
             return Cause.DEADLINE if call.deadline <= now else Cause.GONE
-        needed = delay.seconds[call.method]
+        needed = marketplace.seconds[call.method]
         if call.deadline - now <= needed:
             if call.deadline > now:  # otherwise it is late whatever the average is
-                delay.seconds[call.method] = needed * FORGETTING
+                marketplace.seconds[call.method] = needed * FORGETTING
             return Cause.DEADLINE
         return Cause.DELAY if is_dropped else None
 
-    def _is_dropped(self, call: WaitingCall, now: float, delay: _Marketplace) -> bool:
+    def _drops(self, call: WaitingCall, now: float, marketplace: _Marketplace) -> bool:
         """Return whether CoDel turns a call away; of few marketplaces never the last."""
-        target = max(self._rules.target_seconds, delay.seconds[call.method])
+        target = max(self._rules.target_seconds, marketplace.seconds[call.method])
         interval = max(INTERVAL_SECONDS, 2 * target)
         is_last = not self._calls.has(call.marketplace)
         if now - call.arrived < target or (is_last and self._calls.count_ahead(call.marketplace) <= self._threads):
-            delay.slow_since, delay.is_dropping = inf, False
+            marketplace.slow_since, marketplace.is_dropping = inf, False
             return False
-        delay.slow_since = min(delay.slow_since, now)
-        if now - delay.slow_since < interval:
+        marketplace.slow_since = min(marketplace.slow_since, now)
+        if now - marketplace.slow_since < interval:
             return False
-        if not delay.is_dropping:
-            again = delay.dropped - delay.dropped_before
-            is_soon = now - delay.drop_time < SOON_INTERVALS * interval
-            delay.dropped = again if again > 1 and is_soon else 1
-            delay.dropped_before, delay.is_dropping = delay.dropped, True
-            delay.drop_time = now + interval / sqrt(delay.dropped)
+        if not marketplace.is_dropping:
+            dropped_since = marketplace.dropped - marketplace.dropped_before
+            is_soon = now - marketplace.drop_time < SOON_INTERVALS * interval
+            marketplace.dropped = dropped_since if dropped_since > 1 and is_soon else 1
+            marketplace.dropped_before, marketplace.is_dropping = marketplace.dropped, True
+            marketplace.drop_time = now + interval / sqrt(marketplace.dropped)
             return True
-        if now < delay.drop_time:
+        if now < marketplace.drop_time:
             return False
-        delay.dropped += 1
-        delay.drop_time += interval / sqrt(delay.dropped)
+        marketplace.dropped += 1
+        marketplace.drop_time += interval / sqrt(marketplace.dropped)
         return True
 
     def _remove_hopeless(self) -> TurnedAway:
+        """Remove the calls that no one awaits any more; return them with their causes."""
         now, calls = self._clock(), [*self._calls]
         hopeless = [
             (call, Cause.DEADLINE if call.deadline <= now else Cause.GONE)
@@ -223,10 +224,10 @@ class WaitingLine:
             if call.deadline <= now or not call.is_awaited()
         ]
         if hopeless:
-            gone = {id(call) for call, _ in hopeless}
+            hopeless_ids = {id(call) for call, _ in hopeless}
             self._calls.clear()
             for call in calls:
-                if id(call) not in gone:
+                if id(call) not in hopeless_ids:
                     self._calls.add(call.marketplace, call)
         return hopeless
 

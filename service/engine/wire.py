@@ -16,17 +16,17 @@ def walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     place = 0
     with suppress(IndexError):
         while place < len(data):
-            tag, place = _varint(data, place)
+            tag, place = _read_varint(data, place)
             begin = place
             match tag & 7:
                 case 0:
-                    _, place = _varint(data, place)
+                    _, place = _read_varint(data, place)
                 case 1:
                     place += 8
                 case 5:
                     place += 4
                 case 2:
-                    size, begin = _varint(data, place)
+                    size, begin = _read_varint(data, place)
                     place = begin + size
                 case 3:
                     yield from repeat((tag >> 3, begin, begin))
@@ -35,7 +35,7 @@ def walk_fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
             yield tag >> 3, begin, place
 
 
-def _varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
+def _read_varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[place]

@@ -23,17 +23,17 @@ def read_cautions(
     caution_table, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
     if caution_table is None:
         return {}
-    by_others = find_cautions(seller_facts, caution_table, check=check)
+    without_flow = find_cautions(seller_facts, caution_table, check=check)
     if not caution_table.flow_days:
-        return by_others
+        return without_flow
     recent = ledger.measures.flows(marketplace, sellers, cut, choose_first_recent_day(time, caution_table))
-    chosen = [
+    suspects = [
         seller
         for case, seller in enumerate(sellers)
-        if case in by_others or (seller in recent and may_be_set_off(recent[seller], time, caution_table))
+        if case in without_flow or (seller in recent and may_be_set_off(recent[seller], time, caution_table))
     ]
-    if not chosen:
+    if not suspects:
         return {}
-    flows = ledger.measures.flows(marketplace, chosen, cut, choose_first_day(time, caution_table), with_before=True)
-    without = {case: cautions for case, cautions in by_others.items() if sellers[case] not in flows}
-    return {**without, **find_cautions(seller_facts, caution_table, flows, check, flows)}
+    flows = ledger.measures.flows(marketplace, suspects, cut, choose_first_day(time, caution_table), with_before=True)
+    unchanged = {case: cautions for case, cautions in without_flow.items() if sellers[case] not in flows}
+    return {**unchanged, **find_cautions(seller_facts, caution_table, flows, check, flows)}

@@ -62,7 +62,6 @@ class PolicyHistory:
         self._ledger = ledger
 
     def list_moves(self, after: int = 0, count: int = 2**31) -> Sequence[PolicyMove]:
-        """Return at most `count` moves after number `after`, oldest first."""
         return self._ledger.policies.list(after, count)
 
     def load(self, digest: str) -> Policy:
@@ -101,20 +100,20 @@ class PolicyHistory:
         check_actor_and_reason(actor=wanted.actor, reason=wanted.reason)
         policy = check_text(wanted.text)
 
-        is_done = partial(_is_done, digest=policy.digest, expected=wanted.expected, approval=approval)
+        is_already_done = partial(_is_commit_done, digest=policy.digest, expected=wanted.expected, approval=approval)
         loss_assumptions, loss = wanted.assumptions or self.assumptions(), NO_CHECK
-        if not is_done(moves_before := self.list_moves()):  # a proof may take long
+        if not is_already_done(moves_before := self.list_moves()):  # a proof may take long
             list_served = partial(self._list_served, moves_before, served=served)
             loss = check_loss(
-                policy, loss_assumptions, wanted.accepted_losses, wanted.actor, self._look_at_granted, list_served
+                policy, loss_assumptions, wanted.accepted_losses, wanted.actor, self._read_granted, list_served
             )
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
-            if is_done(moves):
+            if is_already_done(moves):
                 return []
-            head = _find_replaced(moves, policy, wanted.expected, served, approval)
+            head = _require_expected(moves, policy, wanted.expected, served, approval)
             is_overtaken = loss_assumptions and (not loss.certificate or len(moves) != len(moves_before))
-            if is_overtaken or (not wanted.assumptions and _last_assumptions(moves) != loss.assumptions):
+            if is_overtaken or (not wanted.assumptions and _find_last_assumptions(moves) != loss.assumptions):
                 raise PolicyMoved(_COMMITTED_MEANWHILE, {"policy": head})
             first = NewMove(PolicyAction.CONFIGURED, served.digest, "server", "its policy file", content=served.text)
             new_move = NewMove(
@@ -147,23 +146,24 @@ class PolicyHistory:
         """
         loss_assumptions = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.list_moves(), served=served)
-        check_loss(check_text(text), loss_assumptions, accepted_losses, actor, self._look_at_granted, list_served)
+        check_loss(check_text(text), loss_assumptions, accepted_losses, actor, self._read_granted, list_served)
 
     def _list_served(
         self, moves: Sequence[PolicyMove], days: int, served: Policy | None = None
     ) -> list[tuple[Policy, int]]:
+        """Return each policy served in the last `days`, with its last UTC day; the present one last."""
         today = day_of(self._ledger.cut().observe_time)
         ends = [*(day_of(move.move_time) for move in moves[1:]), today]
         if not moves and served is not None:
             return [(served, today)]
         return [(self.load(move.digest), end) for move, end in zip(moves, ends, strict=True) if end + days > today]
 
-    def _look_at_granted(self) -> GrantedExceptions:
+    def _read_granted(self) -> GrantedExceptions:
         return self._ledger.runs.find_granted(self._ledger.cut())
 
     def assumptions(self) -> str:
         """Return the TOML text of the last committed assumptions, or ""."""
-        digest = _last_assumptions(self.list_moves())
+        digest = _find_last_assumptions(self.list_moves())
         return (self._ledger.policies.find_assumptions(digest) or "") if digest else ""
 
     def find_commit(self, digest: str) -> PolicyMove | None:
@@ -181,8 +181,10 @@ class PolicyHistory:
         check_actor_and_reason(actor=actor, reason=reason)
         moves_before = self.list_moves()
         loss = NO_CHECK
-        if to := list_replaced(moves_before)[-1:]:
-            loss = state_sequence(partial(self.load, *to), self.assumptions(), partial(self._list_served, moves_before))
+        if replaced_before := list_replaced(moves_before):
+            loss = state_sequence(
+                partial(self.load, replaced_before[-1]), self.assumptions(), partial(self._list_served, moves_before)
+            )
 
         def decide(moves: Sequence[PolicyMove]) -> list[NewMove]:
             if policy and _is_taken_back(moves, policy):
@@ -212,16 +214,15 @@ class PolicyHistory:
         return self._ledger.policies.move(principal, decide)
 
     def find_basis(self, served: Policy) -> dict[str, str]:
-        """Return what a proposed commit relies on: the served digest and the number of moves."""
         return basis_of(self.list_moves(), served)
 
 
 def basis_of(moves: Sequence[PolicyMove], served: Policy) -> dict[str, str]:
-    """Return what a proposed commit rests on: the present digest and the number of all moves. Other values close it."""
+    """Return what a proposed commit rests on: other values close the proposal."""
     return {"policy": moves[-1].digest if moves else served.digest, "policy_moves": str(len(moves))}
 
 
-def _last_assumptions(moves: Sequence[PolicyMove]) -> str:
+def _find_last_assumptions(moves: Sequence[PolicyMove]) -> str:
     return next((move.assumptions for move in reversed(moves) if move.assumptions), "")
 
 
@@ -230,12 +231,13 @@ def list_replaced(moves: Sequence[PolicyMove]) -> list[str]:
 
     After A was served, B and C were committed and C was rolled back: A.
     """
-    line: list[str] = []
+    stack: list[str] = []
     for move in moves:
-        if move.action is PolicyAction.ROLLED_BACK and move.digest in line:
-            del line[len(line) - 1 - line[::-1].index(move.digest) :]
-        line.append(move.digest)
-    return line[:-1]
+        if move.action is PolicyAction.ROLLED_BACK and move.digest in stack:
+            while stack.pop() != move.digest:
+                pass
+        stack.append(move.digest)
+    return stack[:-1]
 
 
 def _is_taken_back(moves: Sequence[PolicyMove], digest: str) -> bool:
@@ -252,9 +254,10 @@ def check_text(text: str) -> Policy:
         raise InvalidInput(FieldViolation(("text",), fault) for fault in error.faults) from None
 
 
-def _find_replaced(
+def _require_expected(
     moves: Sequence[PolicyMove], policy: Policy, expected: str, served: Policy, approval: Approval | None
 ) -> str:
+    """Return the served digest. Raises InvalidInput, PolicyMoved or ProposalClosed if the commit must not replace it."""
     head = moves[-1].digest if moves else served.digest
     if policy.digest == head:
         raise invalid("text", "is the policy that is served already")
@@ -267,12 +270,12 @@ def _find_replaced(
     return head
 
 
-def _is_done(moves: Sequence[PolicyMove], digest: str, expected: str, approval: Approval | None) -> bool:
+def _is_commit_done(moves: Sequence[PolicyMove], digest: str, expected: str, approval: Approval | None) -> bool:
     is_by_proposal = approval is not None and any(move.proposal == approval.proposal for move in moves)
-    return is_by_proposal or _is_repeated(moves, digest, expected)
+    return is_by_proposal or _is_repeated_commit(moves, digest, expected)
 
 
-def _is_repeated(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:
+def _is_repeated_commit(moves: Sequence[PolicyMove], digest: str, expected: str) -> bool:
     if not moves or moves[-1].action is not PolicyAction.COMMITTED or moves[-1].digest != digest:
         return False
     return len(moves) == 1 or moves[-2].digest == expected

@@ -52,13 +52,13 @@ def check_loss(
     assumptions: str,
     accepted: Sequence[tuple[str, int]],
     actor: str,
-    look_at_granted: Callable[[], GrantedExceptions],
+    read_granted: Callable[[], GrantedExceptions],
     list_served: Callable[[int], Sequence[tuple[Policy, int]]],
 ) -> LossCheck:
     """Certify a policy to be committed; return the commit's certificate, NO_CHECK without assumptions.
 
     `assumptions`: the TOML text. `accepted`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts.
-    `look_at_granted` reads the exceptions that persons granted. `list_served` takes a number of days up to today; it
+    `read_granted` reads the exceptions that persons granted. `list_served` takes a number of days up to today; it
     returns each policy served in them with its last UTC day, the oldest first, the present policy last.
 
     Raises LossNotAccepted naming each failed verdict, and RAISED if `most_loss_minor` rises, unless its sum or more is
@@ -72,10 +72,10 @@ def check_loss(
             raise invalid("accepted_losses", problem)
         return NO_CHECK
     assumed = check_assumptions(assumptions)
-    served = list_served(_count_owing_days(assumed))
+    served = list_served(_count_run_days(assumed))
     try:
-        older, until = _list_policies_of_runs(served, assumed)
-        certificate = certify(policy, assumed, progress=_require_caller, granted=look_at_granted(), older=older)
+        older, last_day = _list_policies_of_runs(served, assumed)
+        certificate = certify(policy, assumed, progress=_require_caller, granted=read_granted(), older=older)
     except CertificateRefused as error:
         raise invalid("text", str(error)) from None
     try:
@@ -83,26 +83,26 @@ def check_loss(
     except CertificateRefused as error:
         raise invalid("accepted_losses", str(error)) from None
     try:
-        texts = [read_policy_data(one.text) for one in (*older, policy)]
+        texts = [read_policy_data(certified.text) for certified in (*older, policy)]
         check_certificate(texts[-1], certificate, assumed.data, _require_caller, texts[:-1])
     except NotProven as error:
         raise invalid("text", f"has a loss certificate that the independent check refuses: {error}") from None
-    losses = list_excess_losses(certificate) | _find_raised(served[-1][0], policy, is_accepted=RAISED in sums)
-    lost = {name: loss for name, loss in losses.items() if loss is not None}
+    losses = list_excess_losses(certificate) | _find_raised_limit(served[-1][0], policy, is_accepted=RAISED in sums)
+    bounded = {name: loss for name, loss in losses.items() if loss is not None}
     refused = {name: loss for name, loss in losses.items() if loss is None or sums.get(name, -1) < loss}
     if refused:
-        raise _not_accepted(refused, sums, assumed.currency, until if older else None)
+        raise _loss_not_accepted(refused, sums, assumed.currency, last_day if older else None)
     sequence = certificate["sequence"]["most_minor"] if older else {}
     return LossCheck(
         certificate["digest"],
         digest_assumptions(assumed.data),
-        tuple(sorted(lost.items())),
+        tuple(sorted(bounded.items())),
         tuple(sequence.items()),
-        until,
+        last_day,
     )
 
 
-def _not_accepted(
+def _loss_not_accepted(
     refused: Mapping[str, int | None], sums: Mapping[str, int], currency: str, until: int | None
 ) -> LossNotAccepted:
     sentences = [_describe_loss(verdict, loss, currency) for verdict, loss in refused.items()]
@@ -128,14 +128,15 @@ def state_sequence(
         return NO_CHECK
     try:
         assumed = check_assumptions(assumptions)
-        older, until = _list_policies_of_runs(list_served(_count_owing_days(assumed)), assumed)
+        older, last_day = _list_policies_of_runs(list_served(_count_run_days(assumed)), assumed)
         sums = add_up_sequence(read_policy(), assumed, older)["most_minor"] if older else {}
     except SellertrustError:
         return NO_CHECK
-    return LossCheck("", digest_assumptions(assumed.data), sequence=tuple(sums.items()), owed_until=until)
+    return LossCheck("", digest_assumptions(assumed.data), sequence=tuple(sums.items()), owed_until=last_day)
 
 
-def _count_owing_days(assumed: Assumptions) -> int:
+def _count_run_days(assumed: Assumptions) -> int:
+    """Return the days for which a run that began under a policy can go on."""
     return MAX_TRADE_DAYS + assumed.stop_days + assumed.confirm_days
 
 
@@ -143,24 +144,24 @@ def _list_policies_of_runs(served: Sequence[tuple[Policy, int]], assumed: Assump
     """Return the policies under which a present run may have begun, and the UTC day on which the last of these runs
     ends.
     """
-    owing: list[Policy] = []
-    until, [*_, (_, today)] = 0, served
+    policies: list[Policy] = []
+    until, (_, today) = 0, served[-1]
     for policy, last_day in served:
         try:
             end = last_day + build_states(policy, assumed).run_days
         except CertificateRefused:
             continue
-        if (owing or end > today) and owing[-1:] != [policy]:
-            owing.append(policy)
-        until = max(until, end) if owing else 0
-    return owing, until
+        if (policies or end > today) and policies[-1:] != [policy]:
+            policies.append(policy)
+        until = max(until, end) if policies else 0
+    return policies, until
 
 
 def _require_caller(*_: object) -> None:
     current_call().require_caller()
 
 
-def _find_raised(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[str, int | None]:
+def _find_raised_limit(served: Policy, policy: Policy, *, is_accepted: bool) -> dict[str, int | None]:
     """Return the most that one run may cost by a policy, if it is more than by the served one or in another currency.
 
     Raises InvalidInput if it is not and was accepted.

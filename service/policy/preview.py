@@ -46,7 +46,7 @@ SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 99
 
 
 @dataclass(frozen=True, slots=True)
-class MovedSeller:
+class SellerChange:
     marketplace: str
     seller: str
     tiers: tuple[str, str]
@@ -67,6 +67,13 @@ class PastViolation:
     stopped_before: bool
     """Whether the old policy barred the seller from selling, or from listing new goods."""
     stopped_after: bool
+
+
+class _PastReport(NamedTuple):
+    time: int
+    marketplace: str
+    seller: str
+    violation: str
 
 
 @dataclass(slots=True)
@@ -91,14 +98,14 @@ class Preview:
     """Sellers by the new policy's rule, of caution as `caution~ID`; for a group's rule, sellers in its category."""
     unsold: dict[str, set[str]] = field(default_factory=dict)
     """By rule, product categories that no seller sells."""
-    examples: list[MovedSeller] = field(default_factory=list)
+    examples: list[SellerChange] = field(default_factory=list)
     violations: list[PastViolation] = field(default_factory=list)
     violations_omitted: int = 0
     good: int = 0
     """Recorded at the span's beginning, without a violation since."""
     hurt: int = 0
     """Those whose terms would have been stricter then."""
-    hurt_examples: list[MovedSeller] = field(default_factory=list)
+    hurt_examples: list[SellerChange] = field(default_factory=list)
 
     def segment_rows(self) -> list[tuple[str, str, Counter[str]]]:
         """Return (kind, name, counts) as in `segments`: kinds as they first appeared, most sellers first."""
@@ -161,8 +168,8 @@ def preview(
         rules=Counter(dict.fromkeys((rule.id for rule in rules), 0)),
         unsold={rule.id: rule.product_categories for rule in rules},
     )
-    happened: list[tuple[int, str, str, str]] = []
-    sellers = {name: [*_sellers(ledger, name)] for name in marketplaces}
+    reports: list[_PastReport] = []
+    sellers = {name: [*_list_sellers(ledger, name)] for name in marketplaces}
     result.recorded = sum(map(len, sellers.values()))
     if sample_size is not None:
         sellers = {
@@ -170,27 +177,27 @@ def preview(
         }
     total, done_count = sum(map(len, sellers.values())), 0
     for marketplace, names in sellers.items():
-        for part in _list_parts(ledger, marketplace, names):
-            _place_part(ledger, marketplace, part, question, result, happened)
+        for part in _split_sellers(ledger, marketplace, names):
+            _place_part(ledger, marketplace, part, question, result, reports)
             progress("sellers", done_count := done_count + len(part), total)
-    happened.sort(reverse=True)
-    result.violations_omitted = max(len(happened) - question.max_violations, 0)
-    looked = happened[: question.max_violations]
+    reports.sort(reverse=True)
+    result.violations_omitted = max(len(reports) - question.max_violations, 0)
+    latest = reports[: question.max_violations]
     policies = [*map(keep_stopping_rules, question.policies())]
-    for number, one in enumerate(looked, 1):
-        result.violations.append(_look_back(ledger, question, policies, one))
-        progress("violations of the past", number, len(looked))
+    for number, report in enumerate(latest, 1):
+        result.violations.append(_look_back(ledger, question, policies, report))
+        progress("violations of the past", number, len(latest))
     return result
 
 
-def _sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
+def _list_sellers(ledger: Ledger, marketplace: str) -> Iterator[str]:
     after = ""
     while page := ledger.sellers.list(marketplace, after, 10_000):
         yield from page
         after = page[-1]
 
 
-def _list_parts(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
+def _split_sellers(ledger: Ledger, marketplace: str, sellers: Sequence[str]) -> Iterator[Sequence[str]]:
     for first in range(0, len(sellers), MAX_SELLERS):
         yield from ledger.facts.batches(marketplace, sellers[first : first + MAX_SELLERS])
 
@@ -201,7 +208,7 @@ def _place_part(
     sellers: Sequence[str],
     question: Question,
     totals: Preview,
-    happened: list[tuple[int, str, str, str]],
+    reports: list[_PastReport],
 ) -> None:
     cut = question.cut
     table, _ = ledger.facts.table(marketplace, sellers, cut, question.list_exposure_values())
@@ -210,7 +217,7 @@ def _place_part(
     exists = people.exists
     totals.sellers += int(exists.sum())
     changes = _Changes(before, after, question)
-    _count(totals, people, changes, question)
+    _count_segments(totals, people, changes, question)
     totals.rules.update(after.by_rule)
     for unsold_products in totals.unsold.values():
         unsold_products.difference_update(table.products)
@@ -224,7 +231,7 @@ def _place_part(
     recent = violations.take(violations.day >= question.since_day)
     for case, row in zip(recent.case.tolist(), recent.row.tolist(), strict=True):
         entry = table.rows[row]
-        happened.append((entry.occur_time, marketplace, sellers[case], str(entry.violation)))
+        reports.append(_PastReport(entry.occur_time, marketplace, sellers[case], str(entry.violation)))
     since_time = question.since_day * DAY
     sellers_then = resolve_as_reported(sellers, table, since_time)
     people, before, after = _place_both(ledger, marketplace, sellers_then, question)
@@ -243,9 +250,11 @@ def _place_both(
     cut = replace(question.cut, observe_time=seller_facts.observe_time)
     operands = {operand for policy in question.policies() for operand in policy.rule_book.operands}
     needs_deposits = any(one is Quantity.DEPOSIT or isinstance(one, MissingDays) for one in operands)
-    guilty = (seller_facts.sellers[case] for case in np.flatnonzero(find_cases_with_violation(people.facts)).tolist())
+    violators = (
+        seller_facts.sellers[case] for case in np.flatnonzero(find_cases_with_violation(people.facts)).tolist()
+    )
     known_by_seller = ledger.measures.of_sellers(
-        marketplace, [*(seller_facts.sellers if needs_deposits else guilty)], cut
+        marketplace, [*(seller_facts.sellers if needs_deposits else violators)], cut
     )
     placed = []
     for policy in question.policies():
@@ -254,27 +263,30 @@ def _place_both(
         for case, seller in enumerate(seller_facts.sellers):
             if seller in known_by_seller and (changes := known_by_seller[seller].deposit_changes):
                 deposits[:, case] = list_balances(changes, book.currency, cut.observe_time, book.refill_days)
-        one = place(policy, people, deposits)
+        placement = place(policy, people, deposits)
         if policy.caution is not None:
             cautions = read_cautions(ledger, marketplace, seller_facts, cut, policy)
             of_existing = {case: cautions[case] for case in cautions if people.exists[case]}
-            one = add_cautions(policy, one, marketplace, of_existing)
-        placed.append(one)
-    if lifted := [seller for seller, of in known_by_seller.items() if of.lifts]:
+            placement = add_cautions(policy, placement, marketplace, of_existing)
+        placed.append(placement)
+    if lifted := [seller for seller, terms in known_by_seller.items() if terms.lifts]:
         cases = [seller_facts.sellers.index(seller) for seller in lifted]
         evaluated = _evaluate(ledger, question, marketplace, lifted, cut, question.policies())
-        placed = [_replace_terms(one, cases, in_force) for one, in_force in zip(placed, evaluated, strict=True)]
+        placed = [
+            _replace_terms(placement, cases, in_force) for placement, in_force in zip(placed, evaluated, strict=True)
+        ]
     before, after = placed
     return people, before, after
 
 
 def _replace_terms(placed: Placement, cases: Sequence[int], in_force: Sequence[InForce | None]) -> Placement:
+    """Give the cases the terms of the measures evaluated for them."""
     places = {terms: number for number, terms in enumerate(placed.terms)}
     terms_of, by_rules_of = placed.terms_of.copy(), placed.by_rules_of.copy()
-    for case, one in zip(cases, in_force, strict=True):
-        if one is not None:
-            terms_of[case] = places.setdefault(one.terms, len(places))
-            by_rules_of[case] = places.setdefault(one.terms_at_capture, len(places))
+    for case, measures in zip(cases, in_force, strict=True):
+        if measures is not None:
+            terms_of[case] = places.setdefault(measures.terms, len(places))
+            by_rules_of[case] = places.setdefault(measures.terms_at_capture, len(places))
     return replace(placed, terms=[*places], terms_of=terms_of, by_rules_of=by_rules_of)
 
 
@@ -288,16 +300,16 @@ class _Changes:
         }
         currencies = question.currency, question.currency
         self.aspects = {pair: tuple(old.list_changes(new, currencies)) for pair, (old, new) in terms_by_pair.items()}
-        strictness = {pair: _compare(*terms) for pair, terms in terms_by_pair.items()}
+        comparisons = {pair: _compare(*terms) for pair, terms in terms_by_pair.items()}
         by_rules = [*zip(before.by_rules_of.tolist(), after.by_rules_of.tolist(), strict=True)]
         waiting = {pair: _compare(before.terms[pair[0]], after.terms[pair[1]]).waits for pair in {*by_rules}}
         self.waits = (after.tier < before.tier) | np.array([waiting[pair] for pair in by_rules], dtype=np.bool_)
-        self.stricter = np.isin(self.pair, [pair for pair, of in strictness.items() if of.is_stricter])
-        self.laxer = np.isin(self.pair, [pair for pair, of in strictness.items() if of.is_laxer])
+        self.stricter = np.isin(self.pair, [pair for pair, comparison in comparisons.items() if comparison.is_stricter])
+        self.laxer = np.isin(self.pair, [pair for pair, comparison in comparisons.items() if comparison.is_laxer])
         self.moved = self.stricter | self.laxer | (before.tier != after.tier)
 
 
-class _Compared(NamedTuple):
+class _TermsComparison(NamedTuple):
     """Whether later terms are stricter in any aspect, laxer in any, and stricter in any that waits for a notice."""
 
     is_stricter: bool
@@ -305,23 +317,23 @@ class _Compared(NamedTuple):
     waits: bool
 
 
-def _compare(before: Terms, after: Terms) -> _Compared:
+def _compare(before: Terms, after: Terms) -> _TermsComparison:
     caps = [name for terms in (before, after) for kind in _CAPS for name, _ in getattr(terms, kind)]
     old, new = before.strictness(caps), after.strictness(caps)
     stricter = [name.partition("[")[0] for name, value in old.items() if new[name] > value]
     is_laxer = any(new[name] < value for name, value in old.items())
-    return _Compared(bool(stricter), is_laxer, not set(WAITING).isdisjoint(stricter))
+    return _TermsComparison(bool(stricter), is_laxer, not set(WAITING).isdisjoint(stricter))
 
 
 _CAPS = ("value_caps", "listing_caps", "intake_caps")
 
 
-def _count(totals: Preview, people: Population, changes: _Changes, question: Question) -> None:
+def _count_segments(totals: Preview, people: Population, changes: _Changes, question: Question) -> None:
     exists = people.exists
     tiers = changes.before.tier, changes.after.tier
     settled, is_partial = _find_settled(people, question.currency)
     totals.partly_valued += int((is_partial & exists).sum())
-    counted: dict[str, np.ndarray] = {
+    counts: dict[str, np.ndarray] = {
         "sellers": exists,
         "tier_up": tiers[1] > tiers[0],
         "tier_down": tiers[1] < tiers[0],
@@ -333,10 +345,10 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
     for when, policy, placed in zip(
         ("before", "after"), question.policies(), (changes.before, changes.after), strict=True
     ):
-        counted[f"held_{when}"] = _find_held(policy, people, placed, settled)
+        counts[f"held_{when}"] = _find_held(policy, people, placed, settled)
         recent = add_up_recent(people.facts, people.known.table, policy.rule_book).tolist()
         rows = zip(recent, placed.terms_of.tolist(), strict=True)
-        counted[f"deposits_{when}"] = np.array([placed.terms[number].find_deposit(sold) for sold, number in rows])
+        counts[f"deposits_{when}"] = np.array([placed.terms[number].find_deposit(sold) for sold, number in rows])
     names = {
         "all": ["all"] * len(exists),
         "marketplace": [people.marketplace] * len(exists),
@@ -344,22 +356,22 @@ def _count(totals: Preview, people: Population, changes: _Changes, question: Que
             next(name for least, name in SIZES if n >= least) for n in people.facts.settled_orders.tolist()
         ],
         "product_category": [name or "none" for name in people.largest_products()],
-        "tier": [_tier(number) for number in tiers[0].tolist()],
+        "tier": [_name_tier(number) for number in tiers[0].tolist()],
     }
-    for kind, of_seller in names.items():
-        codes, code_index = np.unique(np.array(of_seller), return_inverse=True)
-        sums = {what: np.zeros(len(codes), dtype=np.int64) for what in counted}
-        for what, values in counted.items():
+    for kind, seller_names in names.items():
+        codes, code_index = np.unique(np.array(seller_names), return_inverse=True)
+        sums = {what: np.zeros(len(codes), dtype=np.int64) for what in counts}
+        for what, values in counts.items():
             np.add.at(sums[what], code_index[exists], values[exists])
-        for place_, name in enumerate(codes.tolist()):
+        for number, name in enumerate(codes.tolist()):
             segment = totals.segments.setdefault((kind, name), Counter())
-            segment.update({what: int(by_name[place_]) for what, by_name in sums.items()})
+            segment.update({what: int(by_name[number]) for what, by_name in sums.items()})
     if any(policy.bands for policy in question.policies()):
         placements = zip(question.policies(), (changes.before, changes.after), strict=True)
         before, after = ([*_list_bands(policy, placed, exists)] for policy, placed in placements)
         totals.bands.update(zip(before, after, strict=True))
-    for (old, new), number in _pairs(tiers[0][exists], tiers[1][exists]):
-        totals.tiers[_tier(old), _tier(new)] += number
+    for (old, new), number in _count_pairs(tiers[0][exists], tiers[1][exists]):
+        totals.tiers[_name_tier(old), _name_tier(new)] += number
     for pair, number in zip(*(a.tolist() for a in np.unique(changes.pair[exists], return_counts=True)), strict=True):
         totals.aspects.update(dict.fromkeys(changes.aspects[pair], number))
 
@@ -371,6 +383,7 @@ def _list_bands(policy: Policy, placed: Placement, exists: Bools) -> Iterator[st
 
 
 def _find_settled(people: Population, currency: str) -> tuple[Ints, Bools]:
+    """Return each seller's settled value in minor units, and whether some of its orders state no value."""
     facts, table = people.facts, people.known.table
     settled = add_up_settled(facts, table, currency).get("", np.zeros(facts.cases, dtype=np.int64))
     is_partial = np.zeros(facts.cases, dtype=np.bool_)
@@ -399,24 +412,24 @@ def _find_held(policy: Policy, people: Population, placed: Placement, settled_mi
     return np.array(amounts, dtype=np.int64)
 
 
-def _pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
+def _count_pairs(old: Ints, new: Ints) -> Iterator[tuple[tuple[int, int], int]]:
     values, numbers = np.unique(np.stack([old, new], axis=1), axis=0, return_counts=True)
     for pair, number in zip(values.tolist(), numbers.tolist(), strict=True):
         yield (pair[0], pair[1]), number
 
 
 def _collect_examples(
-    examples: list[MovedSeller], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
+    examples: list[SellerChange], marketplace: str, sellers: Sequence[str], changes: _Changes, is_example: np.ndarray
 ) -> None:
     counts = Counter(example.tiers for example in examples)
     for case in np.flatnonzero(is_example).tolist():
-        tiers = _tier(int(changes.before.tier[case])), _tier(int(changes.after.tier[case]))
+        tiers = _name_tier(int(changes.before.tier[case])), _name_tier(int(changes.after.tier[case]))
         if counts[tiers] < MAX_EXAMPLES:
             counts[tiers] += 1
-            examples.append(MovedSeller(marketplace, sellers[case], tiers, changes.aspects[int(changes.pair[case])]))
+            examples.append(SellerChange(marketplace, sellers[case], tiers, changes.aspects[int(changes.pair[case])]))
 
 
-def _tier(number: int) -> str:
+def _name_tier(number: int) -> str:
     return "none" if number == NO_TIER else Tier(number).name.lower()
 
 
@@ -424,18 +437,19 @@ def _look_back(
     ledger: Ledger,
     question: Question,
     policies: Sequence[Policy],
-    report: tuple[int, str, str, str],
+    report: _PastReport,
 ) -> PastViolation:
     time, marketplace, seller, violation = report
     cut = replace(question.cut, observe_time=time)
     evaluated = _evaluate(ledger, question, marketplace, [seller], cut, policies)
-    stopped = [one is not None and _stops(one.terms) for [one] in evaluated]
+    stopped = [measures is not None and _stops(measures.terms) for [measures] in evaluated]
     return PastViolation(marketplace, seller, violation, time, *stopped)
 
 
 def _evaluate(
     ledger: Ledger, question: Question, marketplace: str, sellers: Sequence[str], cut: Cut, policies: Sequence[Policy]
 ) -> Iterator[list[InForce | None]]:
+    """Yield, by policy, the measures in force on each seller at a cut's time."""
     table, _ = ledger.facts.table(marketplace, sellers, question.cut, question.list_exposure_values())
     seller_facts = resolve_as_reported(sellers, table, cut.observe_time)
     known_by_seller = ledger.measures.of_sellers(marketplace, sellers, cut)
@@ -446,11 +460,13 @@ def _evaluate(
             seller_facts, question.artifact if asks_for_tier else None, policy, cautions, looks_back=True
         )
         days = policy.rule_book.refill_days
-        beside = {
-            seller: MeasureInputs(of.statements, list_balances(of.deposit_changes, currency, cut.observe_time, days))
-            for seller, of in known_by_seller.items()
+        inputs = {
+            seller: MeasureInputs(
+                known.statements, list_balances(known.deposit_changes, currency, cut.observe_time, days)
+            )
+            for seller, known in known_by_seller.items()
         }
-        yield evaluate_measures(answer, marketplace, beside)
+        yield evaluate_measures(answer, marketplace, inputs)
 
 
 def keep_stopping_rules(policy: Policy) -> Policy:

@@ -249,7 +249,7 @@ class Book:
             options.reach()
             if (remembered := self._find_remembered(name, wanted)) is not None:
                 return remembered
-        with self.seats.seat() as held_seats:
+        with self.seats.take_seat() as held_seats:
             if held_seats:
                 return self._answer_as_stale(name, options, held_seats)
             if has_waited:

@@ -184,7 +184,7 @@ def test_the_last_seat_goes_to_the_modest() -> None:
                 call = Call()
                 call.marketplace, call.has_rivals = marketplace, True
                 token = begin_answering(call)
-                taken = stack.enter_context(seats.seat())
+                taken = stack.enter_context(seats.take_seat())
                 end_answering(token)
                 return not taken
 

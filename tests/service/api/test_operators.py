@@ -10,7 +10,7 @@ from sellertrust.client import Client
 from sellertrust.v1 import audit_service_pb2, entry_pb2
 from sellertrust.v1.audit_service_pb2_grpc import AuditServiceStub
 from service.access.audit import GENESIS, AuditFile
-from service.access.audit_reading import MAX_LOOKED_AT, read_page
+from service.access.audit_reading import MAX_LINES_READ, read_page
 from tests.helpers.callers import grant
 from tests.helpers.granted import EVERY, granted_server
 from tests.helpers.refusals import refusal
@@ -179,7 +179,7 @@ def test_a_page_looks_at_a_bounded_number_of_lines(tmp_path: Path) -> None:
     path = tmp_path / "audit"
     line = json.dumps({"event": "call", "marketplace": "other", "hash": "0" * 64}) + "\n"
     own = json.dumps({"event": "call", "marketplace": MARKET, "hash": "1" * 64}) + "\n"
-    path.write_text(line * MAX_LOOKED_AT + own)
+    path.write_text(line * MAX_LINES_READ + own)
     found = read_page(path, MARKET, "", 10)
     assert found.lines == []
     assert [one.content["hash"][0] for one in read_page(path, MARKET, found.after, 10).lines] == ["1"]
