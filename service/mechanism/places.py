@@ -25,7 +25,7 @@ DECIDING = frozenset(
 )
 """Evaluated at their own append."""
 
-LATELY = frozenset({Kind.EXPOSURE, Kind.FLOW})
+AT_END_OF_LOOK = frozenset({Kind.EXPOSURE, Kind.FLOW})
 """Evaluated at the end of a look."""
 
 

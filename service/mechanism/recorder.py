@@ -32,10 +32,10 @@ from service.ledger.queries.measures import RecordCondition, TermStatement, sele
 from service.ledger.records import AppendedEntry, Cut
 from service.ledger.store import Ledger
 from service.mechanism.places import DECIDING, SOURCE, TIME_SOURCE, list_times
-from service.mechanism.refusals import name_refused
+from service.mechanism.refusals import name_refusal_source
 from service.scores.scorer import Scorer
 
-_EVER = 2**62
+_NO_BOUND = 2**62
 _MAX_TRIES = 20
 
 
@@ -45,23 +45,25 @@ class RecordResult(NamedTuple):
     """In microseconds; None if all measures are open-ended."""
 
 
-def _recorded(one: MeasureInForce) -> Measure:
+def _choose_stated(measure: MeasureInForce) -> Measure:
     # Else each day's sales would be one more statement.
-    return one.original if isinstance(one.original, Deposit) and one.original.ppm else one.current
+    is_share = isinstance(measure.original, Deposit) and measure.original.ppm
+    return measure.original if is_share else measure.current
 
 
-class _Known(NamedTuple):
+class _SellerRecord(NamedTuple):
     stated: Sequence[TermStatement]
     record: MeasureRecord
     cases: Sequence[CaseStatement]
 
     @classmethod
-    def of(cls, statements: Sequence[TermStatement]) -> "_Known":
-        terms = select_terms(statements, Cut(_EVER, _EVER, _EVER))
+    def of(cls, statements: Sequence[TermStatement]) -> "_SellerRecord":
+        terms = select_terms(statements, Cut(_NO_BOUND, _NO_BOUND, _NO_BOUND))
         return cls(statements, read_record(terms.statements), terms.cases)
 
     @property
     def place(self) -> tuple[int, int]:
+        """Return (sequence, time) of the last evaluation that was stated."""
         places = [(case.fact.at_sequence, case.occur_time) for case in self.cases if case.fact.rule]
         return max([(self.record.at_sequence, self.record.time), *places])
 
@@ -69,17 +71,19 @@ class _Known(NamedTuple):
         yield from (fact.until for fact in self.record.active.values() if fact.until is not None)
 
 
-class _Read(NamedTuple):
-    of: Mapping[str, _Known]
+class _Records(NamedTuple):
+    of: Mapping[str, _SellerRecord]
     until: int
 
-    def add(self, entries: Iterable[Entry], appended: Sequence[AppendedEntry]) -> "_Read":
-        of: dict[str, list[TermStatement]] = {}
-        for entry, at in zip(entries, appended, strict=True):
-            new = TermStatement(entry.entry_id, at.sequence, entry.occur_time or 0, entry.fact, at.record_time)
-            of.setdefault(entry.seller, []).append(new)
-        changed = {seller: _Known.of([*self.of[seller].stated, *new]) for seller, new in of.items()}
-        return _Read({**self.of, **changed}, appended[-1].sequence)
+    def add(self, entries: Iterable[Entry], appended: Sequence[AppendedEntry]) -> "_Records":
+        added: dict[str, list[TermStatement]] = {}
+        for entry, recorded in zip(entries, appended, strict=True):
+            statement = TermStatement(
+                entry.entry_id, recorded.sequence, entry.occur_time or 0, entry.fact, recorded.record_time
+            )
+            added.setdefault(entry.seller, []).append(statement)
+        changed = {seller: _SellerRecord.of([*self.of[seller].stated, *new]) for seller, new in added.items()}
+        return _Records({**self.of, **changed}, appended[-1].sequence)
 
 
 class Recorder:
@@ -112,20 +116,21 @@ class Recorder:
 
         It skips a seller if the record states the change already, or follows from later entries or a later time.
         """
-        read, appended = self._read(marketplace, sellers), dict.fromkeys(sellers, 0)
+        records, appended = self._read_records(marketplace, sellers), dict.fromkeys(sellers, 0)
         for seller in sellers:
-            own, since = read, read.of[seller].place[1]
-            while ends := [end for end in own.of[seller].list_ends() if since < end < cut.observe_time - 1]:
+            latest, since = records, records.of[seller].place[1]
+            while ends := [end for end in latest.of[seller].list_ends() if since < end < cut.observe_time - 1]:
                 end = min(ends)
-                own, counts = self._append_statements(marketplace, [seller], self._ledger.cut(end + 1, end + 1), own)
+                end_cut = self._ledger.cut(end + 1, end + 1)
+                latest, counts = self._append_statements(marketplace, [seller], end_cut, latest)
                 appended[seller] += counts[seller]
-                since = max(end, own.of[seller].place[1])
+                since = max(end, latest.of[seller].place[1])
         if any(appended.values()):
-            read = self._read(marketplace, sellers)
-        read, counts = self._append_statements(marketplace, sellers, cut, read)
+            records = self._read_records(marketplace, sellers)
+        records, counts = self._append_statements(marketplace, sellers, cut, records)
         results = {}
         for seller in sellers:
-            later = (end for end in read.of[seller].list_ends() if end >= cut.observe_time - 1)
+            later = (end for end in records.of[seller].list_ends() if end >= cut.observe_time - 1)
             results[seller] = RecordResult(appended[seller] + counts[seller], min(later, default=None))
         return results
 
@@ -134,7 +139,7 @@ class Recorder:
 
         So a measure on show can be contested. The worker handles a seller whose statement is refused.
         """
-        if (self._ledger.positions.find(name_refused((marketplace, seller))) or 0) % 2:
+        if (self._ledger.positions.find(name_refusal_source((marketplace, seller))) or 0) % 2:
             return
         with suppress(InvalidInput):
             for cut in self._list_pending(marketplace, seller):
@@ -158,10 +163,10 @@ class Recorder:
                 lifts.append((index, seller, fact.measure))
         for seller in contested:
             self.record_pending(marketplace, seller)
-        of = self._read(marketplace, [*{seller for _, seller, _ in lifts}]).of if lifts else {}
-        stated_before |= {
-            (name, one.fact.measure) for name in of for one in of[name].stated if isinstance(one.fact, MeasureChanged)
-        }
+        records = self._read_records(marketplace, [*{seller for _, seller, _ in lifts}]).of if lifts else {}
+        for seller, record in records.items():
+            facts = (statement.fact for statement in record.stated)
+            stated_before |= {(seller, fact.measure) for fact in facts if isinstance(fact, MeasureChanged)}
         for index, seller, name in lifts:
             if (seller, name) not in stated_before:
                 raise build_unknown_measure(name, ("entries", index, "measure", "measure"))
@@ -178,40 +183,40 @@ class Recorder:
         yield from (self._ledger.cut(time + 1, time + 1) for time in sorted(times))
         yield now
 
-    def _read(self, marketplace: str, sellers: Sequence[str]) -> _Read:
+    def _read_records(self, marketplace: str, sellers: Sequence[str]) -> _Records:
         until = self._ledger.clock.read_end().sequence
         statements = self._ledger.measures.list_stated(marketplace, sellers, until)
-        return _Read({seller: _Known.of(stated) for seller, stated in statements.items()}, until)
+        return _Records({seller: _SellerRecord.of(stated) for seller, stated in statements.items()}, until)
 
     def _append_statements(
-        self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read
-    ) -> tuple[_Read, Counter[str]]:
+        self, marketplace: str, sellers: Sequence[str], cut: Cut, records: _Records
+    ) -> tuple[_Records, Counter[str]]:
         for _ in range(_MAX_TRIES):
-            entries = self._list_entries(marketplace, sellers, cut, read)
+            entries = self._list_entries(marketplace, sellers, cut, records)
             if not entries:
-                return read, Counter()
+                return records, Counter()
             if len(entries) > MAX_BATCH and len(sellers) > 1:
                 middle = len(sellers) // 2
-                one, first = self._append_statements(marketplace, sellers[:middle], cut, read)
-                other, second = self._append_statements(marketplace, sellers[middle:], cut, read)
-                return _Read({**one.of, **other.of}, read.until), first + second
+                first, first_counts = self._append_statements(marketplace, sellers[:middle], cut, records)
+                second, second_counts = self._append_statements(marketplace, sellers[middle:], cut, records)
+                return _Records({**first.of, **second.of}, records.until), first_counts + second_counts
             counts = Counter(entry.seller for entry in entries)
-            appended = self._ledger.append(marketplace, entries, as_recorded=RecordCondition([*counts], read.until))
+            appended = self._ledger.append(marketplace, entries, as_recorded=RecordCondition([*counts], records.until))
             if appended:
-                return read.add(entries, appended), counts
-            read = self._read(marketplace, sellers)
+                return records.add(entries, appended), counts
+            records = self._read_records(marketplace, sellers)
         raise RuntimeError(f"the record of sellers' measures changed {_MAX_TRIES} times while one change was stated")
 
-    def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, read: _Read) -> list[Entry]:
-        due_sellers = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= read.of[seller].place]
+    def _list_entries(self, marketplace: str, sellers: Sequence[str], cut: Cut, records: _Records) -> list[Entry]:
+        due_sellers = [seller for seller in sellers if (cut.sequence, cut.observe_time) >= records.of[seller].place]
         policy = self._scorer.policy.at(cut.observe_time)
         stamp = RecordStamp(cut.observe_time - 1, cut.sequence, policy.digest)
         entries: list[Entry] = []
-        terms = {seller: select_terms(read.of[seller].stated, cut) for seller in due_sellers}
+        terms = {seller: select_terms(records.of[seller].stated, cut) for seller in due_sellers}
         for seller, (wanted, cautions) in self._evaluate_measures(marketplace, due_sellers, cut, policy, terms):
-            known = read.of[seller]
-            entries += list_changes(seller, wanted, known.record, stamp, policy.rule_book.currency)
-            entries += list_case_changes(seller, cautions, known.cases, stamp)
+            recorded = records.of[seller]
+            entries += list_changes(seller, wanted, recorded.record, stamp, policy.rule_book.currency)
+            entries += list_case_changes(seller, cautions, recorded.cases, stamp)
         return entries
 
     def _evaluate_measures(
@@ -222,8 +227,16 @@ class Recorder:
             return
         for seller, evaluated in self._scorer.measures_of(marketplace, sellers, cut, policy, terms):
             wanted = [
-                WantedMeasure(one.measure, one.rule, one.reference, _recorded(one), one.start, one.end, one.violations)
-                for one in (() if evaluated is None else evaluated.measures)
-                if one.rule and one.has_effect and not isinstance(one.current, Waiver)
+                WantedMeasure(
+                    measure.measure,
+                    measure.rule,
+                    measure.reference,
+                    _choose_stated(measure),
+                    measure.start,
+                    measure.end,
+                    measure.violations,
+                )
+                for measure in (() if evaluated is None else evaluated.measures)
+                if measure.rule and measure.has_effect and not isinstance(measure.current, Waiver)
             ]
             yield seller, (wanted, () if evaluated is None else evaluated.score.cautions)

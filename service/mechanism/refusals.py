@@ -31,7 +31,7 @@ class TooManyRefused(RuntimeError):
 
 
 @dataclass(slots=True)
-class Refused:
+class Refusal:
     due: float
     """By the steady clock, in seconds."""
     tries: int = 0
@@ -44,61 +44,60 @@ class Refusals:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._held: dict[Seller, Refused] = {}
+        self._refusals: dict[Seller, Refusal] = {}
         self._is_loaded = False
         self.count = 0
         """Retries included."""
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._refusals)
 
     def load(self) -> None:
         """Read once the sellers left refused: they are due at once."""
         if not self._is_loaded:
-            self._held = {seller: Refused(0.0) for seller in read_refused(self._ledger)}
+            self._refusals = {seller: Refusal(0.0) for seller in read_refused_sellers(self._ledger)}
             self._is_loaded = True
 
-    def find(self, seller: Seller) -> Refused | None:
+    def find(self, seller: Seller) -> Refusal | None:
         """Return a seller's refusal, with the time of the next try; None without one."""
-        return self._held.get(seller)
+        return self._refusals.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
         """Note a refused seller, due after 10 s, then 20 s, up to an hour; after `load`. Raises TooManyRefused.
 
         `missed`: the cut that could not be stated. The worker notes later ones.
         """
-        if seller not in self._held and len(self._held) >= MAX_REFUSED:
+        if seller not in self._refusals and len(self._refusals) >= MAX_REFUSED:
             raise TooManyRefused(f"the measures of more than {MAX_REFUSED:,} sellers were refused")
-        refused = self._held.setdefault(seller, Refused(0.0))
-        if not refused.missed:
-            refused.missed.append(missed)
+        refusal = self._refusals.setdefault(seller, Refusal(0.0))
+        if not refusal.missed:
+            refusal.missed.append(missed)
             self._mark(seller, is_refused=True)
-        refused.due = monotonic() + min(FIRST_RETRY_SECONDS * 2**refused.tries, LAST_RETRY_SECONDS)
-        refused.tries += 1
+        refusal.due = monotonic() + min(FIRST_RETRY_SECONDS * 2**refusal.tries, LAST_RETRY_SECONDS)
+        refusal.tries += 1
         self.count += 1
 
-    def list_due(self) -> list[tuple[Seller, Refused]]:
-        """Return the refused sellers that may be tried again now."""
+    def list_due(self) -> list[tuple[Seller, Refusal]]:
         now = monotonic()
-        return [(seller, refused) for seller, refused in self._held.items() if refused.due <= now]
+        return [(seller, refusal) for seller, refusal in self._refusals.items() if refusal.due <= now]
 
     def remove(self, seller: Seller) -> None:
         """Forget a refused seller, also in the ledger; do nothing for another."""
-        if self._held.pop(seller, None) is not None:
+        if self._refusals.pop(seller, None) is not None:
             self._mark(seller, is_refused=False)
 
     def _mark(self, seller: Seller, *, is_refused: bool) -> None:
-        source = name_refused(seller)
+        source = name_refusal_source(seller)
         number = self._ledger.positions.find(source) or 0
         if (number % 2 == 1) is not is_refused:
             self._ledger.positions.advance(Position(source, 0, number + 1))
 
 
-def name_refused(seller: Seller) -> str:
+def name_refusal_source(seller: Seller) -> str:
     return PREFIX + "/".join(seller)
 
 
-def read_refused(ledger: Ledger) -> list[Seller]:
+def read_refused_sellers(ledger: Ledger) -> list[Seller]:
     """Return the sellers whose position is odd: refused."""
     numbers: Mapping[str, int] = ledger.positions.list(PREFIX)
     parts = (name.partition("/") for name, number in numbers.items() if number % 2)

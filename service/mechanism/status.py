@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from service.ledger.store import Ledger
 from service.mechanism.places import SOURCE, TIME_SOURCE
-from service.mechanism.refusals import Seller, read_refused
+from service.mechanism.refusals import Seller, read_refused_sellers
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +24,5 @@ def read_status(ledger: Ledger) -> MechanismStatus:
     cases = ledger.cases.count_open(cut, cut.observe_time, ledger.sellers.list_marketplaces())
     followed = (ledger.positions.find(SOURCE) or 1) - 1
     return MechanismStatus(
-        followed, cut.sequence, ledger.positions.find(TIME_SOURCE), tuple(read_refused(ledger)), *cases
+        followed, cut.sequence, ledger.positions.find(TIME_SOURCE), tuple(read_refused_sellers(ledger)), *cases
     )

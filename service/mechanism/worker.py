@@ -17,7 +17,7 @@ from service.ledger.queries.changes import LedgerChange
 from service.ledger.records import Cut, Position
 from service.ledger.seals.chain import GENESIS
 from service.ledger.store import Ledger
-from service.mechanism.places import DECIDING, LATELY, LINKS_SOURCE, SOURCE, TIME_SOURCE, list_times
+from service.mechanism.places import AT_END_OF_LOOK, DECIDING, LINKS_SOURCE, SOURCE, TIME_SOURCE, list_times
 from service.mechanism.recorder import Recorder
 from service.mechanism.refusals import Refusals, Seller
 from service.repeated_work import repeat
@@ -81,14 +81,14 @@ class MechanismWorker:
         self.refusals.load()
         sequence, chain = self._end
         if self._ledger.seals.chain_at(sequence) != chain:
-            self._forget()
+            self._forget_progress()
         self._end = _UNKNOWN_END  # if this look fails, entries may be lost that it followed or made
         appended = self._look()
         self._end = self._ledger.seals.last()
         return appended
 
     def _look(self) -> int:
-        before, now = self.appended, self._ledger.cut()
+        appended_before, now = self.appended, self._ledger.cut()
         if (
             self._follow_midnights_and_moves(now)
             and self._follow_entries(now.sequence)
@@ -97,14 +97,14 @@ class MechanismWorker:
             sellers_of_ended = {seller: 0 for seller, end in self._ends.items() if end < now.observe_time}
             for (marketplace, sellers), _ in _list_batches(sellers_of_ended):
                 self._record(marketplace, sellers, now)
-            self._retry(now)
+            self._retry_refused(now)
         self.behind, self._behind_since = max(now.sequence - self._done, 0), 0
         if monotonic() >= self._count_due:
             self._count_due = monotonic() + COUNT_SECONDS
             marketplaces = self._ledger.sellers.list_marketplaces()
             self.open_cases, self.overdue_cases = self._ledger.cases.count_open(now, now.observe_time, marketplaces)
         self._refresh_links(now.observe_time // DAY)
-        return self.appended - before
+        return self.appended - appended_before
 
     def _refresh_links(self, day: int) -> None:
         if day <= self._links_day:
@@ -112,10 +112,10 @@ class MechanismWorker:
         if (self._ledger.positions.find(LINKS_SOURCE) or 0) < day:
             for marketplace in self._ledger.sellers.list_marketplaces():
                 self.appended += self._ledger.refresh_links(marketplace).cases
-            self._save(LINKS_SOURCE, day)
+            self._save_position(LINKS_SOURCE, day)
         self._links_day = day
 
-    def _forget(self) -> None:
+    def _forget_progress(self) -> None:
         """Go on where the ledger says, which lost entries: as after the promotion of a standby that lagged."""
         self._done, self._follows_from = 0, ""
         self._ends.clear()
@@ -129,8 +129,8 @@ class MechanismWorker:
             cut = self._ledger.cut(time + 1, time + 1)
             if not self._follow_entries(cut.sequence) or not self._record_every_seller(cut, f"{SOURCE}:every:{time}"):
                 return False
-            self._save(TIME_SOURCE, time)
-            self._mark(now, self.recorder.follows_from_at(time + 1))
+            self._save_position(TIME_SOURCE, time)
+            self._mark_recorded(now, self.recorder.follows_from_at(time + 1))
         return True
 
     def _record_every_seller_if_model_changed(self, now: Cut) -> bool:
@@ -145,54 +145,54 @@ class MechanismWorker:
         if (
             self._ledger.positions.find(TIME_SOURCE) is None
         ):  # `_follow_midnights_and_moves` begins after the first evaluation
-            self._save(TIME_SOURCE, now.observe_time - 1)
-        self._mark(now, follows_from)
+            self._save_position(TIME_SOURCE, now.observe_time - 1)
+        self._mark_recorded(now, follows_from)
         return True
 
-    def _mark(self, now: Cut, follows_from: str) -> None:
+    def _mark_recorded(self, now: Cut, follows_from: str) -> None:
         self._follows_from = follows_from
-        self._save(_name_marker(now, follows_from), 1)
-        self._save_position(self._done)
+        self._save_position(_name_marker(now, follows_from), 1)
+        self._save_progress(self._done)
 
     def _follow_entries(self, last: int) -> bool:
         begin = self._ledger.positions.find(SOURCE)
         if begin is None:
-            self._save_position(last)
+            self._save_progress(last)
             return True
         done_sequence = self._done = max(begin - 1, self._done)
         while done_sequence < last:
-            page = _whole_appends(self._ledger.changes.list(done_sequence, last, PAGE), last)
+            page = _keep_whole_appends(self._ledger.changes.list(done_sequence, last, PAGE), last)
             by_rule = self._ledger.changes.find_sequences_by_rule(page[0].sequence, page[-1].sequence)
-            for marketplace, sellers, cut, following in _list_evaluated(page, by_rule):
+            for marketplace, sellers, cut, following in _list_evaluations(page, by_rule):
                 if self._stop.is_set():
                     return False
                 self._record(marketplace, sellers, cut)
                 if following:
-                    self._save(SOURCE, following)
+                    self._save_position(SOURCE, following)
                 self.behind = last - (following or cut.sequence + 1) + 1
             done_sequence = self._done = page[-1].sequence
             if done_sequence - begin >= KEPT_AFTER:
-                self._save_position(done_sequence)
+                self._save_progress(done_sequence)
         return True
 
-    def _save(self, source: str, position: int) -> None:
+    def _save_position(self, source: str, position: int) -> None:
         self._ledger.positions.advance(Position(source, 0, position))
 
-    def _save_position(self, done_sequence: int) -> None:
-        self._save(SOURCE, done_sequence + 1)
+    def _save_progress(self, done_sequence: int) -> None:
+        self._save_position(SOURCE, done_sequence + 1)
         self._done = done_sequence
 
     def _record_every_seller(self, cut: Cut, name: str = "") -> bool:
         """Return whether it is done. `name`: the source of the number done, behind which a restart resumes; empty: none."""
         recorded_count, count = (self._ledger.positions.find(name) or 0) if name else 0, 0
-        for marketplace, sellers in self._every_seller():
+        for marketplace, sellers in self._list_every_seller():
             if self._stop.is_set():
                 return False
             count += len(sellers)
             if count > recorded_count:
                 self._record(marketplace, [seller for seller in sellers if seller], cut)
                 if name:
-                    self._save(name, count)
+                    self._save_position(name, count)
         return True
 
     def _record(self, marketplace: str, sellers: Sequence[str], cut: Cut) -> None:
@@ -208,7 +208,7 @@ class MechanismWorker:
             for seller in ready:
                 self._try_to_record(marketplace, [seller], cut)
 
-    def _retry(self, now: Cut) -> None:
+    def _retry_refused(self, now: Cut) -> None:
         for (marketplace, seller), refused in self.refusals.list_due():
             for cut in [*refused.missed] or [now]:
                 if self._stop.is_set() or not self._try_to_record(marketplace, [seller], cut):
@@ -226,25 +226,25 @@ class MechanismWorker:
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, it may be one seller's alone)
             if len(sellers) == 1:
-                self._refuse((marketplace, sellers[0]), cut, error)
+                self._note_refusal((marketplace, sellers[0]), cut, error)
             return False
         finally:
             if self._share < 1:
                 self._stop.wait((monotonic() - began) * (1 / self._share - 1))
-        for seller, one in recorded.items():
-            self.appended += one.appended
+        for seller, result in recorded.items():
+            self.appended += result.appended
             self._ends.pop((marketplace, seller), None)
-            if one.next_end is not None:
-                self._ends[marketplace, seller] = one.next_end
+            if result.next_end is not None:
+                self._ends[marketplace, seller] = result.next_end
         return True
 
-    def _refuse(self, seller: Seller, cut: Cut, error: Exception) -> None:
+    def _note_refusal(self, seller: Seller, cut: Cut, error: Exception) -> None:
         is_new = self.refusals.find(seller) is None
         self.refusals.add(seller, cut)
         if is_new:
             self.report(f"of one seller, by {describe_fault(error)}; the others go on, it is tried again")
 
-    def _every_seller(self) -> Iterator[tuple[str, Sequence[str]]]:
+    def _list_every_seller(self) -> Iterator[tuple[str, Sequence[str]]]:
         for marketplace in self._ledger.sellers.list_marketplaces():
             after = ""
             while page := self._ledger.sellers.list(marketplace, after, BATCH):
@@ -267,13 +267,14 @@ def _name_marker(now: Cut, follows_from: str) -> str:
     return f"{SOURCE}:{now.observe_time // DAY}:{follows_from}"
 
 
-def _whole_appends(page: Sequence[LedgerChange], last: int) -> Sequence[LedgerChange]:
+def _keep_whole_appends(page: Sequence[LedgerChange], last: int) -> Sequence[LedgerChange]:
+    """Return the page without its last append, which the next page may go on with."""
     if page[-1].sequence == last or page[0].record_time == page[-1].record_time:
         return page
     return [change for change in page if change.record_time < page[-1].record_time]
 
 
-def _list_evaluated(
+def _list_evaluations(
     page: Sequence[LedgerChange], by_rule: Collection[int]
 ) -> Iterator[tuple[str, Sequence[str], Cut, int]]:
     """Yield (marketplace, sellers, cut, sequence) for the evaluations that a page of whole appends asks for, in order.
@@ -281,25 +282,30 @@ def _list_evaluated(
     The service's own statements, in `by_rule`, ask for none. At most BATCH sellers each. If an append concerns more,
     `sequence` is its first entry still to be followed; otherwise 0.
     """
-    lately: dict[Seller, int] = {}
+    later: dict[Seller, int] = {}
     cut = Cut(0, 0, 0)
     for record_time, group in groupby(page, key=lambda change: change.record_time):
         changes = list(group)
         cut = Cut(record_time + 1, record_time + 1, changes[-1].sequence)
         decided: dict[Seller, int] = {}
-        for one in (change for change in changes if change.seller and change.sequence not in by_rule):
-            of = decided if one.kind in DECIDING else lately if one.kind in LATELY else {}
-            of.setdefault((one.marketplace, one.seller), one.sequence)
+        for change in changes:
+            if not change.seller or change.sequence in by_rule:
+                continue
+            if change.kind in DECIDING:
+                decided.setdefault((change.marketplace, change.seller), change.sequence)
+            elif change.kind in AT_END_OF_LOOK:
+                later.setdefault((change.marketplace, change.seller), change.sequence)
         if len(decided) > BATCH:
-            yield from ((*batch, cut, 0) for batch, _ in _list_batches(lately))
-            lately = {}
+            yield from ((*batch, cut, 0) for batch, _ in _list_batches(later))
+            later = {}
         yield from ((*batch, cut, following) for batch, following in _list_batches(decided))
-    yield from ((*batch, cut, 0) for batch, _ in _list_batches(lately))
+    yield from ((*batch, cut, 0) for batch, _ in _list_batches(later))
 
 
 def _list_batches(sellers: Mapping[Seller, int]) -> Iterator[tuple[tuple[str, Sequence[str]], int]]:
+    """Yield at most BATCH sellers of a marketplace, with the sequence of the first seller after the batch, or 0."""
     for begin in range(0, len(sellers), BATCH):
         chunk = [*islice(sellers.items(), begin, begin + BATCH + 1)]
         following = chunk[BATCH][1] if len(chunk) > BATCH else 0
-        for marketplace, of in groupby(sorted(chunk[:BATCH], key=itemgetter(0)), key=lambda item: item[0][0]):
-            yield (marketplace, [seller for (_, seller), _ in of]), following
+        for marketplace, group in groupby(sorted(chunk[:BATCH], key=itemgetter(0)), key=lambda item: item[0][0]):
+            yield (marketplace, [seller for (_, seller), _ in group]), following

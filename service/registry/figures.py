@@ -27,26 +27,27 @@ class FigureRow:
 
 def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
     """Return `auc` and `log_loss`, if the evaluation states them."""
-    evaluation = _object(parts.get("evaluation.json"))
+    evaluation = _parse_object(parts.get("evaluation.json"))
     places = {"auc": ("auc", "lightgbm", "value"), "log_loss": ("models", "lightgbm", "log_loss", "value")}
-    values = {name: _at(evaluation, path) for name, path in places.items()}
+    values = {name: _find_value(evaluation, path) for name, path in places.items()}
     return {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
 
 
 def features_of(manifest: Mapping[str, Any]) -> list[str]:
     """Return the model's features in the order of its inputs, such as `exposure@1`."""
-    return [_key(row) for row in manifest["features"]]
+    return [_name_feature(row) for row in manifest["features"]]
 
 
-def _key(row: Mapping[str, Any]) -> str:
+def _name_feature(row: Mapping[str, Any]) -> str:
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
-def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
+def _find_directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return by feature `fixed` or `free`, or the stated direction of an attribute."""
     return {
-        _key(row): row["direction"] if "attribute" in row else "free" if "direction" in row else "fixed"
+        _name_feature(row): row["direction"] if "attribute" in row else "free" if "direction" in row else "fixed"
         for row in manifest["features"]
         if "context" not in row
     }
@@ -54,17 +55,17 @@ def _directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
 
 def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> list[FigureRow]:
     """Return the figures that differ between two artifacts, and all figures of the evaluation."""
-    manifests = [_object(parts["manifest.json"]) for parts in (first, second)]
+    manifests = [_parse_object(parts["manifest.json"]) for parts in (first, second)]
     keys = [features_of(manifest) for manifest in manifests]
     rows = [FigureRow("features", key, True, None) for key in keys[0] if key not in keys[1]]
     rows += [FigureRow("features", key, None, True) for key in keys[1] if key not in keys[0]]
-    one, other = (_directions(manifest) for manifest in manifests)
+    old, new = (_find_directions(manifest) for manifest in manifests)
     rows += [
-        FigureRow("features", f"{key}.direction", one[key], other[key])
-        for key in one
-        if one[key] != other.get(key, one[key])
+        FigureRow("features", f"{key}.direction", direction, new[key])
+        for key, direction in old.items()
+        if direction != new.get(key, direction)
     ]
-    lineages = [_object(parts["lineage.json"]) for parts in (first, second)]
+    lineages = [_parse_object(parts["lineage.json"]) for parts in (first, second)]
     parameters = [
         {name: manifest[name] for name in ("base", "constants", "reference_exposure")}
         | {name: lineage.get(name) for name in ("parameters", "rounds", "seed")}
@@ -75,16 +76,16 @@ def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> l
         "lineage": [_without(lineage, "parameters", "rounds", "seed") for lineage in lineages],
     }
     for section, pair in sections.items():
-        rows += [row for row in _beside(section, *pair) if row.first != row.second]
-    evaluations = [_object(parts["evaluation.json"]) for parts in (first, second)]
-    return rows + list(_beside("evaluation", *evaluations))
+        rows += [row for row in _pair_figures(section, *pair) if row.first != row.second]
+    evaluations = [_parse_object(parts["evaluation.json"]) for parts in (first, second)]
+    return rows + list(_pair_figures("evaluation", *evaluations))
 
 
-def _beside(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FigureRow]:
+def _pair_figures(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FigureRow]:
     with_lists = section != "evaluation"
-    one, other = flatten(first, with_lists=with_lists), flatten(second, with_lists=with_lists)
-    for name in sorted(one.keys() | other.keys()):
-        yield FigureRow(section, name, one.get(name), other.get(name))
+    old, new = flatten(first, with_lists=with_lists), flatten(second, with_lists=with_lists)
+    for name in sorted(old.keys() | new.keys()):
+        yield FigureRow(section, name, old.get(name), new.get(name))
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
@@ -107,12 +108,12 @@ def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: item for name, item in value.items() if name not in names}
 
 
-def _object(data: bytes | None) -> dict[str, Any]:
+def _parse_object(data: bytes | None) -> dict[str, Any]:
     value = parse_json(data) if data else {}
     return value if isinstance(value, dict) else {}
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
+def _find_value(value: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -31,7 +31,6 @@ class GateResult(BaseModel):
 
     @property
     def is_hard(self) -> bool:
-        """Return whether its failure stops a promotion."""
         return self.kind == "hard"
 
 
@@ -44,7 +43,7 @@ def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
         return None
     try:
         rows = parse_json(data)["gates"]
-        gates = tuple(_gate(row) for row in rows)
+        gates = tuple(_parse_gate(row) for row in rows)
     except ValidationError as error:
         wrong = error.errors()[0]
         field = ".".join(map(str, wrong["loc"]))
@@ -55,8 +54,10 @@ def parse_gates(data: bytes | None) -> tuple[GateResult, ...] | None:
         raise ArtifactRefused(f"{GATES} of the model cannot be read ({error}); train it again") from None
     if len({gate.gate for gate in gates}) != len(gates):
         raise ArtifactRefused(f"{GATES} of the model states a gate twice; train it again")
-    if lost := NEVER_OVERRIDDEN - {gate.gate for gate in gates if gate.is_hard}:
-        raise ArtifactRefused(f"{GATES} of the model must hold {', '.join(sorted(lost))} as hard gates; train it again")
+    if missing := NEVER_OVERRIDDEN - {gate.gate for gate in gates if gate.is_hard}:
+        raise ArtifactRefused(
+            f"{GATES} of the model must hold {', '.join(sorted(missing))} as hard gates; train it again"
+        )
     return gates
 
 
@@ -77,44 +78,45 @@ class GateOverride(NamedTuple):
 NO_OVERRIDE = GateOverride()
 
 
-def allow(
-    gates: Sequence[GateResult] | None, given: GateOverride = NO_OVERRIDE, *, served: bool = False
+def require_allowed(
+    gates: Sequence[GateResult] | None, override: GateOverride = NO_OVERRIDE, *, served: bool = False
 ) -> dict[str, str]:
     """Return what the log records about the gates of a promotion, or reject the promotion.
 
     Missing gates (None) count as a failed hard gate, except for a model `served` as champion before. Raises GatesFailed
     if a name is missing or a failed gate cannot be overridden; InvalidInput if no failed gate needs the name.
     """
-    broken = [gate for gate in gates or () if not gate.ok]
-    fixed = [g.gate for g in broken if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
-    hard = [gate.gate for gate in broken if gate.is_hard and gate.gate not in fixed]
-    advisory = [gate.gate for gate in broken if not gate.is_hard]
+    failed = [gate for gate in gates or () if not gate.ok]
+    fixed = [g.gate for g in failed if g.is_hard and (g.gate in NEVER_OVERRIDDEN or not g.overridable)]
+    hard = [gate.gate for gate in failed if gate.is_hard and gate.gate not in fixed]
+    advisory = [gate.gate for gate in failed if not gate.is_hard]
     if gates is None and not served:
         hard.append(GATES)
     demands = []
     if fixed:
         demands.append(f"{', '.join(fixed)} cannot be overridden: train another model")
-    if hard and not given.override:
+    if hard and not override.override:
         demands.append(f"past {', '.join(hard)} it takes a named person's override (--override NAME)")
-    if advisory and not given.sign_off:
+    if advisory and not override.sign_off:
         demands.append(f"{', '.join(advisory)} must be signed off by name (--sign-off NAME)")
     if demands:
         metadata = {"fixed": ",".join(fixed), "hard": ",".join(hard), "advisory": ",".join(advisory)}
         raise GatesFailed(f"gates of the model failed; {'; '.join(demands)}", metadata)
-    for field, name, needed in (("override", given.override, hard), ("sign_off", given.sign_off, advisory)):
+    for field, name, needed in (("override", override.override, hard), ("sign_off", override.sign_off, advisory)):
         if name and not needed:
             raise invalid(field, "must be left out: no gate that failed asks for it")
     figures = {"gates": word_of_gates(gates)}
     if hard:
-        figures |= {"override": given.override, "overridden": ",".join(hard)}
+        figures |= {"override": override.override, "overridden": ",".join(hard)}
     if advisory:
-        figures |= {"sign_off": given.sign_off, "signed_off": ",".join(advisory)}
+        figures |= {"sign_off": override.sign_off, "signed_off": ",".join(advisory)}
     return figures
 
 
-def _gate(row: object) -> GateResult:
+def _parse_gate(row: object) -> GateResult:
+    """Parse a gate; it passes only if its number is within the limit."""
     result = GateResult.model_validate(row)
     number, limit = result.number, 0.0 if result.gate in NEVER_OVERRIDDEN else result.limit
     # A hard gate without a measurement fails; an advisory one has nothing to sign off.
-    holds = number <= limit if number is not None and limit is not None else not result.is_hard
-    return result.model_copy(update={"ok": result.ok and holds, "limit": limit})
+    is_within = number <= limit if number is not None and limit is not None else not result.is_hard
+    return result.model_copy(update={"ok": result.ok and is_within, "limit": limit})

@@ -33,7 +33,15 @@ from scoring.model.artifact import (
 from scoring.model.promises import broken_promises, is_freed
 from service.call_context import Approval, current_call
 from service.registry.figures import headline_figures
-from service.registry.gates import GATES, NO_OVERRIDE, GateOverride, GateResult, allow, parse_gates, word_of_gates
+from service.registry.gates import (
+    GATES,
+    NO_OVERRIDE,
+    GateOverride,
+    GateResult,
+    parse_gates,
+    require_allowed,
+    word_of_gates,
+)
 from service.registry.moves import (
     CHALLENGER,
     CHAMPION,
@@ -46,6 +54,14 @@ from service.registry.moves import (
     is_digest,
 )
 from service.registry.storage import Storage
+
+
+def _name_sha256(attachment: str) -> str:
+    return f"{attachment.partition('.')[0]}_sha256"
+
+
+GATES_FIGURE = _name_sha256(GATES)
+"""The figure with the SHA-256 of a model's gates."""
 
 
 def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
@@ -63,20 +79,16 @@ def refuse_given_up(digest: str, features: tuple[AnyFeature, ...]) -> None:
     )
 
 
-GATES_FIGURE = f"{GATES.partition('.')[0]}_sha256"
-"""The SHA-256 of a model's gates."""
-
-
 def basis_of(moves: Sequence[ModelMove], digest: str) -> dict[str, str]:
     """Return the basis of a promotion: `champion`, the number of its moves, and the SHA-256 of the model's gates.
 
     The first and the last are "" without one. A rollback raises the number of moves.
     """
     champion = aliases_of(moves).get(CHAMPION) or ""
-    moved = str(sum(move.alias == CHAMPION for move in moves))
+    champion_moves = str(sum(move.alias == CHAMPION for move in moves))
     return {
         "champion": champion,
-        "champion_moves": moved,
+        "champion_moves": champion_moves,
         GATES_FIGURE: str(find_figure(moves, digest, GATES_FIGURE) or ""),
     }
 
@@ -101,7 +113,7 @@ def is_proposal_done(moves: Sequence[ModelMove], proposal: str) -> bool:
     return any(move.alias == CHAMPION and move.figures.get("proposal") == proposal for move in moves)
 
 
-def refuse_return(moves: Sequence[ModelMove]) -> None:
+def refuse_second_rollback(moves: Sequence[ModelMove]) -> None:
     """Raise ApprovalRequired for a rollback that would undo a rollback."""
     last = [move for move in moves if move.alias == CHAMPION][-1]
     if last.figures.get("rollback") == "yes":
@@ -153,23 +165,23 @@ class Registry:
         or gates; InvalidInput for actor, reason or attachments.
         """
         check_actor_and_reason(actor=actor, reason=reason)
-        beside = dict(attachments or {})
-        _check_attachments(beside)
-        gates = parse_gates(beside.get(GATES))
+        given_attachments = dict(attachments or {})
+        _check_attachments(given_attachments)
+        gates = parse_gates(given_attachments.get(GATES))
         digest = _verify_whole(parts)
         artifact = open_verified(parts, digest)
         figures: dict[str, Figure] = {**headline_figures(artifact.parts), "gates": word_of_gates(gates)}
-        figures |= {_sha_name(name): sha256(data).hexdigest() for name, data in beside.items()}
+        figures |= {_name_sha256(name): sha256(data).hexdigest() for name, data in given_attachments.items()}
         stored_parts = {name: parts[name] for name in (MANIFEST, *PARTS)}
 
         def decide(moves: list[ModelMove]) -> ModelMove:
             if self.read(digest) != stored_parts:
-                content = self._storage.read(digest, ATTACHMENTS)
+                stored_attachments = self._storage.read(digest, ATTACHMENTS)
                 self._storage.store(digest, stored_parts)
-                self._storage.attach(digest, content)
-            self._storage.attach(digest, beside)
-            may_be = _is_allowed(gates) and not broken_promises(artifact.features)
-            is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and may_be
+                self._storage.attach(digest, stored_attachments)
+            self._storage.attach(digest, given_attachments)
+            may_be_champion = _is_allowed(gates) and not broken_promises(artifact.features)
+            is_first = aliases_of(moves).get(CHAMPION) in (None, digest) and may_be_champion
             return ModelMove(CHAMPION if is_first else CHALLENGER, digest, actor, reason, format_time(now), figures)
 
         self._storage.append(decide)
@@ -194,17 +206,17 @@ class Registry:
         check_actor_and_reason(actor=actor, reason=reason, **override._asdict())
         digest = self.resolve(model)
         self._require_promotable(digest)
-        self._allowed(digest, self.history(), override)
+        self._check_gates(digest, self.history(), override)
 
         def decide(moves: list[ModelMove]) -> ModelMove | None:
             if approval is not None and is_proposal_done(moves, approval.proposal):
                 return None
             # The gates may have been replaced meanwhile.
-            figures = self._allowed(digest, moves, override)
+            figures = self._check_gates(digest, moves, override)
             if approval is not None:
                 require_basis(moves, digest, approval)
                 figures["proposal"] = approval.proposal
-            return self._champion_move(moves, digest, actor, reason, now, figures)
+            return self._make_champion_move(moves, digest, actor, reason, now, figures)
 
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion_digest())
@@ -212,7 +224,7 @@ class Registry:
     def find_promotion_basis(self, digest: str, override: GateOverride = NO_OVERRIDE) -> dict[str, str]:
         """Return a promotion's basis. Raises GatesFailed, PromiseGivenUp, ArtifactRefused or InvalidInput."""
         self._require_promotable(digest)
-        self._allowed(digest, moves := self.history(), override)
+        self._check_gates(digest, moves := self.history(), override)
         return basis_of(moves, digest)
 
     def rollback(self, *, actor: str, reason: str, now: int, champion: str = "", is_emergency: bool = False) -> str:
@@ -239,10 +251,10 @@ class Registry:
                 text = f"model {champion[:12]} is not champion, so it is not taken back: {present[:12]} is"
                 raise ArtifactRefused(text, {"model": present})
             if is_emergency:
-                refuse_return(moves)
+                refuse_second_rollback(moves)
             self.content(digest)
             figures: dict[str, Figure] = {"gates": find_figure(moves, digest, "gates") or "none", "rollback": "yes"}
-            return self._champion_move(moves, digest, actor, reason, now, figures)
+            return self._make_champion_move(moves, digest, actor, reason, now, figures)
 
         move = self._storage.append(decide)
         return move.digest if move else str(self.champion_digest())
@@ -251,11 +263,9 @@ class Registry:
         return self.aliases().get(CHAMPION)
 
     def aliases(self) -> dict[str, str]:
-        """Return each alias's digest, such as that of `champion`."""
         return aliases_of(self.history())
 
     def history(self) -> list[ModelMove]:
-        """Return all moves of aliases, oldest first."""
         return self._storage.moves()
 
     def digests(self) -> list[str]:
@@ -291,12 +301,12 @@ class Registry:
         Raises ModelNotFound without one; ArtifactRefused if its SHA-256 differs from the log's.
         """
         data = self._storage.read(digest, [name]).get(name)
-        stated_digest = find_figure(self.history() if moves is None else moves, digest, _sha_name(name))
+        stated_digest = find_figure(self.history() if moves is None else moves, digest, _name_sha256(name))
         if data is None and stated_digest is None:
             raise ModelNotFound(f"model {digest[:12]} was published without {name}", {"model": digest})
         if data is None or sha256(data).hexdigest() != stated_digest:
             problem = "is missing" if data is None else "was altered: its SHA-256 is not the log's"
-            raise self._refused(digest, f"{name} {problem}")
+            raise self._refusal_error(digest, f"{name} {problem}")
         return data
 
     def gates(self, digest: str, moves: list[ModelMove]) -> tuple[GateResult, ...] | None:
@@ -319,7 +329,7 @@ class Registry:
         try:
             return open_verified(parts, digest)
         except ArtifactRefused as error:
-            raise self._refused(digest, error.message) from error
+            raise self._refusal_error(digest, error.message) from error
 
     def _require_promotable(self, digest: str) -> None:
         refuse_given_up(digest, self.load(digest).features)
@@ -329,14 +339,14 @@ class Registry:
         try:
             actual = verify_parts(parts)
         except ArtifactRefused as error:
-            raise self._refused(digest, error.message) from error
+            raise self._refusal_error(digest, error.message) from error
         if actual != digest:
             raise ArtifactRefused(
                 f"the content of model {digest[:12]} is that of another digest, {actual[:12]}", {"model": digest}
             )
         return parts
 
-    def _refused(self, digest: str, problem: str) -> ArtifactRefused:
+    def _refusal_error(self, digest: str, problem: str) -> ArtifactRefused:
         """Return the error without the registry's path, which callers must not see."""
         return ArtifactRefused(
             f"model {digest[:12]} is refused: {problem}; publish it again, or promote another"
@@ -344,14 +354,17 @@ class Registry:
             {"model": digest},
         )
 
-    def _allowed(self, digest: str, moves: list[ModelMove], override: GateOverride) -> dict[str, Figure]:
+    def _check_gates(self, digest: str, moves: list[ModelMove], override: GateOverride) -> dict[str, Figure]:
+        """Return what the log records about a promotion's gates. Raises as `require_allowed`, and ArtifactRefused."""
         gates = self.gates(digest, moves)
         served = any(move.alias == CHAMPION and move.digest == digest for move in moves)
-        sha = find_figure(moves, digest, _sha_name(GATES))
-        figures = allow(gates, override, served=served)
-        return {**figures, **({} if gates is None or sha is None else {_sha_name(GATES): sha})}
+        gates_sha256 = find_figure(moves, digest, GATES_FIGURE)
+        figures = require_allowed(gates, override, served=served)
+        if gates is None or gates_sha256 is None:
+            return {**figures}
+        return {**figures, GATES_FIGURE: gates_sha256}
 
-    def _champion_move(
+    def _make_champion_move(
         self, moves: list[ModelMove], digest: str, actor: str, reason: str, now: int, added: Mapping[str, Figure]
     ) -> ModelMove:
         figures: dict[str, Figure] = {**headline_figures(self.read(digest)), **added}
@@ -369,13 +382,9 @@ def _verify_whole(parts: Mapping[str, bytes]) -> str:
     return digest
 
 
-def _sha_name(attachment: str) -> str:
-    return f"{attachment.partition('.')[0]}_sha256"
-
-
 def _is_allowed(gates: tuple[GateResult, ...] | None) -> bool:
     try:
-        allow(gates)
+        require_allowed(gates)
     except GatesFailed:
         return False
     return True

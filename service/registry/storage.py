@@ -33,7 +33,7 @@ class Storage:
         self._store = Store(place)
         self.place = self._store.place
         """Without secrets."""
-        self._read: dict[int, ModelMove] = {}
+        self._moves_read: dict[int, ModelMove] = {}
         self._is_folder = "://" not in self.place
         self._is_exclusive = self._is_folder
 
@@ -66,16 +66,16 @@ class Storage:
     def moves(self) -> list[ModelMove]:
         """Return every move, oldest first. Raises ConfigurationWrong for a damaged one."""
         moves: list[ModelMove] = []
-        numbers = self._numbers()
+        numbers = self._list_numbers()
         for number in numbers:
             try:
-                if number not in self._read:
-                    self._read[number] = parse_move(self._store.read(_name_move(number)))
+                if number not in self._moves_read:
+                    self._moves_read[number] = parse_move(self._store.read(_name_move(number)))
             except (ValueError, TypeError, RecursionError) as error:
                 if number == numbers[-1] and not self._is_folder:  # a store may hold half of it, never acknowledged
                     break
                 raise self._damage_error(_name_move(number)) from error
-            moves.append(self._read[number])
+            moves.append(self._moves_read[number])
         return moves
 
     def append(self, decide: Decide) -> ModelMove | None:
@@ -83,9 +83,9 @@ class Storage:
         with _IN_PROCESS:
             self._require_exclusive_creation()
             for attempt in range(MAX_TRIES):
-                moves, numbers = self.moves(), self._numbers()
-                if numbers and numbers[-1] not in self._read:
-                    self._refuse_half(numbers, attempt)
+                moves, numbers = self.moves(), self._list_numbers()
+                if numbers and numbers[-1] not in self._moves_read:
+                    self._await_or_refuse_half(numbers, attempt)
                     continue
                 move = decide(moves)
                 if move is None:
@@ -96,17 +96,17 @@ class Storage:
 
     def stamp(self) -> object:
         """Return the last move's number, by one request for the next."""
-        if self._store.exists(_name_move(max(self._read, default=0) + 1)):
+        if self._store.exists(_name_move(max(self._moves_read, default=0) + 1)):
             self.moves()
-        return max(self._read, default=0)
+        return max(self._moves_read, default=0)
 
     def _damage_error(self, name: str) -> ConfigurationWrong:
         return ConfigurationWrong(f"{self.place}/{name} of the registry is damaged; remove it")
 
-    def _numbers(self) -> list[int]:
+    def _list_numbers(self) -> list[int]:
         return sorted(int(match[1]) for name in self._store.list("moves") if (match := _NUMBER.fullmatch(name)))
 
-    def _refuse_half(self, numbers: list[int], attempt: int) -> None:
+    def _await_or_refuse_half(self, numbers: list[int], attempt: int) -> None:
         if attempt >= MAX_TRIES // 2:
             name = f"{self.place}/{_name_move(numbers[-1])}"
             raise ConfigurationWrong(f"{name} is half written; if no command runs, remove it")

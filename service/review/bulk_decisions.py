@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+from operator import attrgetter
 
 from scoring.base.enums import Action, Kind, Status
 from scoring.base.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
@@ -88,33 +89,36 @@ class BulkOutcome:
     @property
     def by_status(self) -> Mapping[Status, int]:
         """Count the selected violations by their status before this decision."""
-        return Counter(one.status for one in self.selected)
+        return Counter(selected.status for selected in self.selected)
 
     @property
     def held_back(self) -> list[str]:
         """Return the violations of the random sample, which a person decides."""
-        return [one.violation for one in self.selected if one.held_back]
+        return [selected.violation for selected in self.selected if selected.held_back]
 
     @property
     def others(self) -> list[str]:
         """Return the violations that the bulk decision decides."""
-        return [one.violation for one in self.selected if not one.held_back]
+        return [selected.violation for selected in self.selected if not selected.held_back]
 
     @property
     def decided(self) -> int:
         """Count the decided violations, without the sample."""
-        return sum(not one.held_back and (one.done or one.violation in self.appended) for one in self.selected)
+        return sum(
+            not selected.held_back and (selected.done or selected.violation in self.appended)
+            for selected in self.selected
+        )
 
     @property
     def remaining(self) -> int:
         """Count the entries still to append, also for the sample."""
         handled = self.appended.union(self.changed)
-        return sum(one.is_to_do and one.violation not in handled for one in self.selected)
+        return sum(selected.is_to_do and selected.violation not in handled for selected in self.selected)
 
     @property
     def reach(self) -> int:
         """Count the sellers' violations that products' violations decide."""
-        return sum(one.reach for one in self.selected if not one.held_back)
+        return sum(selected.reach for selected in self.selected if not selected.held_back)
 
 
 def parameters_of(decision: BulkDecisionCall) -> str:
@@ -134,14 +138,14 @@ def prefix_of_id(decision_id: str) -> str:
     return f"{BULK_ID_PREFIX}{_digest(decision_id, 16)}~"
 
 
-def own_prefix_of(decision: BulkDecisionCall) -> str:
+def selection_prefix_of(decision: BulkDecisionCall) -> str:
     """Return how its entry ids begin, by id and parameters."""
     return f"{prefix_of(decision)}{parameters_of(decision)}~"
 
 
 def entry_id_of(decision: BulkDecisionCall, violation: str) -> str:
     """Return the id of the entry that decides a violation: the same at each try."""
-    return f"{own_prefix_of(decision)}{_digest(violation, 32)}"
+    return f"{selection_prefix_of(decision)}{_digest(violation, 32)}"
 
 
 def _digest(text: str, digits: int) -> str:
@@ -157,8 +161,8 @@ def check_call(decision: BulkDecisionCall) -> None:
         actions = ", ".join(action.name.lower() for action in BULK_ACTIONS)
         wrong.append(FieldViolation(("action",), f"must be one of {actions}; decide anything else one by one"))
     else:
-        wrong += _wrong_change(decision)
-        allowing = _statuses_allowing(decision.action)
+        wrong += _find_wrong_fields(decision)
+        allowing = _list_statuses_allowing(decision.action)
         if not {*decision.statuses} <= allowing:
             allowed = ", ".join(sorted(status.name.lower() for status in allowing))
             wrong.append(FieldViolation(("statuses",), f"must allow the action: {allowed}"))
@@ -181,18 +185,20 @@ def dry_run(ledger: Ledger, marketplace: str, decision: BulkDecisionCall) -> Bul
     """
     check_call(decision)
     ledger.entries.require_same_decision(
-        marketplace, decision.decision_id, prefix_of(decision), own_prefix_of(decision)
+        marketplace, decision.decision_id, prefix_of(decision), selection_prefix_of(decision)
     )
     violations = list(_select(ledger, marketplace, ledger.cut(), decision))
-    sample = {one.violation for one in violations if one.lot < decision.sample_fraction}
+    sample = {selected.violation for selected in violations if selected.lot < decision.sample_fraction}
     for is_alleged in (True, False):  # the latter cannot be marked
-        group = [one for one in violations if (one.status is Status.ALLEGED) is is_alleged]
+        group = [selected for selected in violations if (selected.status is Status.ALLEGED) is is_alleged]
         if group:
-            sample.add(min(group, key=lambda one: (one.lot, one.violation)).violation)
+            sample.add(min(group, key=attrgetter("lot", "violation")).violation)
     # A later one may draw a lower lot.
-    chosen = [one if one.done else replace(one, held_back=one.violation in sample) for one in violations]
-    names = "\x1f".join([parameters_of(decision), *sorted(one.violation for one in violations)])
-    return BulkOutcome(chosen, _digest(names, 16))
+    for index, selected in enumerate(violations):
+        if not selected.done:
+            violations[index] = replace(selected, held_back=selected.violation in sample)
+    names = "\x1f".join([parameters_of(decision), *sorted(selected.violation for selected in violations)])
+    return BulkOutcome(violations, _digest(names, 16))
 
 
 def execute(
@@ -210,20 +216,19 @@ def execute(
     """
     outcome = dry_run(ledger, marketplace, decision)
     _require_same_selection(outcome, expected_count, etag)
-    to_do = [one for one in outcome.selected if one.is_to_do][:limit]
+    to_do = [selected for selected in outcome.selected if selected.is_to_do][:limit]
     for begin in range(0, len(to_do), BATCH):
-        part = {(change := _change(decision, one)).entry_id: (one, change) for one in to_do[begin : begin + BATCH]}
-        by_entry_id = {name: one for name, (one, _) in part.items()}
-        as_seen = BulkCondition(
-            decision.decision_id,
-            prefix_of(decision),
-            own_prefix_of(decision),
-            {name: (one.violation, one.changes) for name, one in by_entry_id.items()},
-        )
-        appended = ledger.append(marketplace, [change for _, change in part.values()], as_seen=as_seen)
-        appended_ids = {one.entry_id for one in appended}
-        outcome.appended.update(one.violation for name, one in by_entry_id.items() if name in appended_ids)
-        outcome.changed += [one.violation for name, one in by_entry_id.items() if name not in appended_ids]
+        part = to_do[begin : begin + BATCH]
+        entries = [_make_entry(decision, selected) for selected in part]
+        seen = {
+            entry.entry_id: (selected.violation, selected.changes)
+            for entry, selected in zip(entries, part, strict=True)
+        }
+        prefixes = prefix_of(decision), selection_prefix_of(decision)
+        as_seen = BulkCondition(decision.decision_id, *prefixes, seen)
+        appended_ids = {appended.entry_id for appended in ledger.append(marketplace, entries, as_seen=as_seen)}
+        outcome.appended.update(violation for entry_id, (violation, _) in seen.items() if entry_id in appended_ids)
+        outcome.changed += [violation for entry_id, (violation, _) in seen.items() if entry_id not in appended_ids]
     return outcome
 
 
@@ -244,20 +249,20 @@ def _require_same_selection(outcome: BulkOutcome, expected_count: int, etag: str
     )
 
 
-def _wrong_change(decision: BulkDecisionCall) -> Iterator[FieldViolation]:
+def _find_wrong_fields(decision: BulkDecisionCall) -> Iterator[FieldViolation]:
     try:
-        prepare(_change(decision, SelectedViolation("v", Status.ALLEGED, False)), MAX_TIME)
+        prepare(_make_entry(decision, SelectedViolation("v", Status.ALLEGED, False)), MAX_TIME)
     except InvalidInput as error:
         for violation in error.violations:
             if violation.path[-1] != "entry_id":
                 yield FieldViolation(violation.path[-1:], violation.description)
 
 
-def _statuses_allowing(action: Action) -> set[Status]:
+def _list_statuses_allowing(action: Action) -> set[Status]:
     return {status for status, allowed in TRANSITIONS if allowed is action}
 
 
-def _change(decision: BulkDecisionCall, selected: SelectedViolation) -> Entry:
+def _make_entry(decision: BulkDecisionCall, selected: SelectedViolation) -> Entry:
     action = Action.REVIEW if selected.held_back else decision.action
     fact = StatusChanged(
         selected.violation,
@@ -271,29 +276,29 @@ def _change(decision: BulkDecisionCall, selected: SelectedViolation) -> Entry:
 
 
 def _draw_lot(report: SelectedReport) -> float:
-    drawn = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
-    return int.from_bytes(drawn[:6], "big") / 2**48
+    digest = sha256(f"report\x1f{report.record_time}\x1f{report.violation}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecisionCall) -> Iterator[SelectedViolation]:
-    wanted = {*decision.statuses} or _statuses_allowing(decision.action) - {Status.DISMISSED}
-    prefix = own_prefix_of(decision)
+    statuses = {*decision.statuses} or _list_statuses_allowing(decision.action) - {Status.DISMISSED}
+    prefix = selection_prefix_of(decision)
     after = count = 0
     while True:
         page = ledger.violations.select(marketplace, cut, decision.selection, after, _PAGE)
         of_products = [report.violation for report in page if report.state.kind is Kind.PRODUCT_VIOLATION]
-        reached = ledger.violations.find_derived(marketplace, cut.sequence, of_products)
-        names = [report.violation for report in page] + [name for names in reached.values() for name in names]
+        derived = ledger.violations.find_derived(marketplace, cut.sequence, of_products)
+        names = [report.violation for report in page] + [name for names in derived.values() for name in names]
         changes = ledger.violations.find_decisions(marketplace, cut.sequence, names)
         for report in page:
-            sellers = reached.get(report.violation, ())
-            selected = _state_before(prefix, report, changes.get(report.violation, ()))
-            if selected is None or selected.status not in wanted:
+            derived_violations = derived.get(report.violation, ())
+            selected = _find_state_before(prefix, report, changes.get(report.violation, ()))
+            if selected is None or selected.status not in statuses:
                 continue
-            if not selected.done and any(is_held_back_for_person(changes.get(name, ())) for name in sellers):
+            if not selected.done and any(is_held_back_for_person(changes.get(name, ())) for name in derived_violations):
                 continue
             count += 1
-            yield replace(selected, lot=_draw_lot(report), reach=len(sellers))
+            yield replace(selected, lot=_draw_lot(report), reach=len(derived_violations))
         if count > MAX_SELECTED:
             raise invalid(
                 "violation_types", f"and the other conditions select over {MAX_SELECTED:,}; state more of them"
@@ -303,7 +308,9 @@ def _select(ledger: Ledger, marketplace: str, cut: Cut, decision: BulkDecisionCa
         after = page[-1].sequence
 
 
-def _state_before(prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]) -> SelectedViolation | None:
+def _find_state_before(
+    prefix: str, report: SelectedReport, changes: Sequence[RecordedChange]
+) -> SelectedViolation | None:
     """Return a violation's state before the decision whose entry ids begin with `prefix`.
 
     None if a person must decide it, or if the violation was found to be of another seller.

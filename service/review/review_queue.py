@@ -18,29 +18,29 @@ def review_queue(ledger: Ledger, marketplace: str, cut: Cut, limit: int = MAX_OP
 
     It reads the `limit` newest of safety, and as many others.
     """
-    newest_of_notifiers = [
+    newest_violations = [
         ledger.violations.list_open(marketplace, cut, limit + 1, is_safety=is_safety) for is_safety in (True, False)
     ]
-    waiting = [violation for newest in newest_of_notifiers for violation in newest[:limit]]
+    waiting = [violation for newest in newest_violations for violation in newest[:limit]]
     names = {violation.notifier for violation in waiting if violation.notifier}
-    judged = {
+    assessments = {
         name: assess(records) for name, records in ledger.notifiers.records_of_waiting(marketplace, cut, names).items()
     }
     orders = ledger.sellers.recent_orders(marketplace, cut, {violation.seller for violation in waiting})
-    held_back = _held_back(ledger, marketplace, cut, waiting)
+    held_back = _find_held_back(ledger, marketplace, cut, waiting)
     items = [
         QueueItem(
             violation=violation.violation,
             sequence=violation.sequence,
             category=violation.category,
             severity=violation.severity,
-            probability_upheld=probability_upheld(violation.source, judged.get(violation.notifier or "")),
+            probability_upheld=probability_upheld(violation.source, assessments.get(violation.notifier or "")),
             recent_orders=orders.get(violation.seller, 0),
             held_back=violation.violation in held_back,
         )
         for violation in waiting
     ]
-    return rank_items(items), any(len(newest) > limit for newest in newest_of_notifiers)
+    return rank_items(items), any(len(newest) > limit for newest in newest_violations)
 
 
 def read_queues(ledger: Ledger) -> None:
@@ -54,7 +54,7 @@ def read_queues(ledger: Ledger) -> None:
                 return
 
 
-def _held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
+def _find_held_back(ledger: Ledger, marketplace: str, cut: Cut, waiting: list[OpenViolation]) -> set[str]:
     names = [violation.violation for violation in waiting if violation.status is Status.UNDER_REVIEW]
     histories = ledger.violations.find_decisions(marketplace, cut.sequence, names)
     return {name for name, changes in histories.items() if is_held_back_for_person(changes)}

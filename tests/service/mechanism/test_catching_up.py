@@ -10,7 +10,7 @@ from service.ledger.store import Ledger
 from service.mechanism import places, refusals, worker
 from service.mechanism.metrics import MechanismMetrics
 from service.mechanism.recorder import Recorder
-from service.mechanism.refusals import TooManyRefused, read_refused
+from service.mechanism.refusals import TooManyRefused, read_refused_sellers
 from service.mechanism.worker import MechanismWorker
 from service.policy.history import PolicyCommit, PolicyHistory
 from service.policy.policy_file import parse_policy_text
@@ -187,7 +187,7 @@ def test_a_refused_seller_holds_up_no_other(
     told.worker.look()
     found = facts_of(recorded(told))
     assert (found["s0"], found["s2"], found["s1"]) == (wanted["s0"], wanted["s2"], [])
-    assert read_refused(ledger) == [(MARKET, "s1")]
+    assert read_refused_sellers(ledger) == [(MARKET, "s1")]
     assert (len(told.worker.refusals), told.worker.refusals.count) == (1, 3) == (1, refusing.tries)
     shown = {one.name: one.samples[0].value for one in MechanismMetrics(told.worker).collect()}
     assert shown["sellertrust_mechanism_refused_sellers"] == 1
@@ -197,7 +197,7 @@ def test_a_refused_seller_holds_up_no_other(
     refusing.error = None
     told.worker.look()
     assert facts_of(recorded(told)) == wanted
-    assert (read_refused(ledger), len(told.worker.refusals)) == ([], 0)
+    assert (read_refused_sellers(ledger), len(told.worker.refusals)) == ([], 0)
 
 
 def test_a_refused_seller_is_tried_again_later_and_later(
@@ -226,7 +226,7 @@ def test_a_restart_tries_what_was_refused_before_at_once(ledger: Ledger, clock: 
     assert told.worker.look() == 0
     again = told.another()
     assert again.look() == 1
-    assert (read_refused(ledger), len(again.refusals)) == ([], 0)
+    assert (read_refused_sellers(ledger), len(again.refusals)) == ([], 0)
 
 
 def test_a_database_that_is_away_refuses_no_seller(ledger: Ledger, clock: Clock) -> None:
@@ -235,7 +235,7 @@ def test_a_database_that_is_away_refuses_no_seller(ledger: Ledger, clock: Clock)
     Refusing(ledger, SELLER).error = LedgerUnavailable("away")
     with pytest.raises(LedgerUnavailable):
         told.worker.look()
-    assert (len(told.worker.refusals), read_refused(ledger)) == (0, [])
+    assert (len(told.worker.refusals), read_refused_sellers(ledger)) == (0, [])
 
 
 def test_what_is_wrong_with_every_seller_ends_a_look(

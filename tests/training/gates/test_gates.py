@@ -10,7 +10,7 @@ import pytest
 
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import ConfigurationWrong, GatesFailed
-from service.registry.gates import GateOverride, allow
+from service.registry.gates import GateOverride, require_allowed
 from service.registry.gates import parse_gates as registered
 from tests.helpers.evaluation_cases import case_of
 from tests.training.gates.judging import MEASURED, evaluate, failing, gates_of, judged, shifted, today
@@ -151,8 +151,8 @@ def test_few_bad_rows_ask_for_more_of_them_and_for_a_signature() -> None:
     assert found["passed"]
     gates = registered(json.dumps(found).encode())
     with pytest.raises(GatesFailed, match="must be signed off by name"):
-        allow(gates)
-    assert allow(gates, GateOverride("", "A. Lead"))["sign_off"] == "A. Lead"
+        require_allowed(gates)
+    assert require_allowed(gates, GateOverride("", "A. Lead"))["sign_off"] == "A. Lead"
 
 
 @pytest.mark.parametrize(
