@@ -33,11 +33,9 @@ MECHANISM_SHARE = 0.25
 
 
 def open_ledger(settings: Settings, *, create: bool = False, serving: bool = False) -> "Ledger":
-    """Open the configured ledger; the caller closes it.
+    """Open the configured ledger, a demo's with the demo's clock; the caller closes it.
 
-    `create`: make a missing database and its file's folder. `serving`: be a SQLite file's only writer until closed. A
-    demo's ledger has the demo's clock. Raises ConfigurationWrong for an unusable URL or file, a role without rights, or
-    another server on the file; LedgerVersionUnknown if this release cannot write the schema.
+    Raises as `Ledger.open`.
     """
     from service.ledger.clock.demo_clock import find_demo_clock
     from service.ledger.store import Ledger
@@ -94,7 +92,7 @@ def _name_demo(settings: Settings) -> str:
 
 
 def open_registry(settings: Settings) -> "Registry":
-    """Return the configured registry, a folder or object store; reads and makes nothing yet.
+    """Return the configured registry; reads and makes nothing yet.
 
     Raises ConfigurationWrong if no package for its URL is installed.
     """
@@ -129,15 +127,14 @@ def open_rescoring(settings: Settings, model: str, policy: str = "") -> "Rescori
     registry, configured = open_registry(settings), load_policy(settings)
     artifact = registry.load(model)
     file = Path(policy)
-    is_file = (
-        file.is_file() or file.suffix == ".toml" or "/" in policy
-    )  # no digest has these, so that the error names a wrong path
-    stated = read_policy(file) if is_file else None
+    # No digest looks like a path, so that the error names a wrong path.
+    is_file = file.is_file() or file.suffix == ".toml" or "/" in policy
+    policy_of_file = read_policy(file) if is_file else None
     ledger = open_ledger(settings)
     try:
         scorer = build_scorer(ledger, configured, registry)
         scorer.champion.artifact, served = artifact, scorer.policy
-        served.now = stated or (served.find(policy) if policy else served.now)
+        served.now = policy_of_file or (served.find(policy) if policy else served.now)
     except BaseException:
         ledger.close()
         raise
@@ -155,8 +152,7 @@ def build_server(
 ) -> "Server":
     """Return an unstarted server over an open ledger, which the caller closes.
 
-    Without `registry` every score is UNKNOWN; `log` defaults to the settings' logger. Raises ArtifactRefused for an
-    unsound champion.
+    Raises as `build_scorer`.
     """
     from service.api.server import Server
 
@@ -192,8 +188,8 @@ def serving_locally() -> Iterator[str]:
     from service.registry.starter import publish_starter
 
     with TemporaryDirectory() as folder:
-        given = {"DATA_DIR": folder, "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
-        settings = load({f"{PREFIX}{name}": value for name, value in given.items()})
+        variables = {"DATA_DIR": folder, "ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": ""}
+        settings = load({f"{PREFIX}{name}": value for name, value in variables.items()})
         settings = settings.model_copy(update={"limits": Limits(drain_seconds=0)})
         registry = open_registry(settings)
         publish_starter(registry, wall_clock())

@@ -71,15 +71,12 @@ def make_private(folder: Path) -> None:
 
 
 def find_exposure(folder: Path) -> str:
-    """Return why a folder is not this user's alone, with the remedy; empty if others have no rights to it.
-
-    Also a folder that others may only read, another user's, or a file. Raises OSError for a missing one.
-    """
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
+    """Return why a folder is not this user's alone, with the remedy; "" if it is. Raises OSError if it is missing."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
         return f"{folder} is no folder; move away what lies there"
-    if found.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid():
         return f"{folder} belongs to another user; delete it, or run this as its owner"
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(status.st_mode) & 0o077:
         return f"{folder} can be read or written by others; delete what is in it, then: chmod 700 {folder}"
     return ""

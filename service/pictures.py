@@ -12,7 +12,7 @@ GREY, DARK, RED, BLUE = "#9aa0a6", "#5f6368", "#b3261e", "#1f5fbf"
 
 def draw_network(network: GetSellerNetworkResponse) -> str:
     """Return SVG. Violators are squares; suspended sellers, and the one in the middle, are filled."""
-    places = _place(network)
+    places = _find_places(network)
     parts = [
         f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="{GREY}"'
         f' stroke-width="{1 + 3 * link.strength_ppm / 1_000_000:.1f}"/>'
@@ -29,12 +29,13 @@ def draw_network(network: GetSellerNetworkResponse) -> str:
             shape, note = f'rect x="{x - 9:.0f}" y="{y - 9:.0f}" width="18" height="18"', " confirmed violation"
         parts.append(
             f'<{shape} fill="{fill}" stroke="{colour}" stroke-width="2"><title>{escape(name + note)}</title>'
-            f"</{shape.partition(' ')[0]}>{_write(x, y + 22, name[:24])}"
+            f"</{shape.partition(' ')[0]}>{_draw_text(x, y + 22, name[:24])}"
         )
     return _frame(SIZE, f"{len(network.sellers)} sellers, {len(network.links)} links", parts)
 
 
-def _place(network: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
+def _find_places(network: GetSellerNetworkResponse) -> dict[str, tuple[float, float]]:
+    """Return each seller's (x, y) on circles around the middle, farther for each step."""
     by_step: dict[int, list[str]] = {}
     for seller in network.sellers:
         by_step.setdefault(seller.steps, []).append(seller.seller)
@@ -64,16 +65,16 @@ def draw_points(seller: str, samples: Sequence[tuple[int, int | None]]) -> str:
         f'<path d="M{MARGIN} {MARGIN}V{HEIGHT - MARGIN}H{SIZE - MARGIN}" fill="none" stroke="{GREY}"/>',
         f'<polyline points="{line}" fill="none" stroke="{BLUE}" stroke-width="2"/>',
         *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{BLUE}"/>' for x, y in rated),
-        _write(SIZE / 2, MARGIN / 2, seller),
-        _write(MARGIN / 2, MARGIN + 4, str(MOST_POINTS)),
-        _write(MARGIN / 2, HEIGHT - MARGIN + 4, "0"),
-        _write(MARGIN, HEIGHT - MARGIN / 2, format_day(begin // DAY)),
-        _write(SIZE - MARGIN, HEIGHT - MARGIN / 2, format_day(end // DAY)),
+        _draw_text(SIZE / 2, MARGIN / 2, seller),
+        _draw_text(MARGIN / 2, MARGIN + 4, str(MOST_POINTS)),
+        _draw_text(MARGIN / 2, HEIGHT - MARGIN + 4, "0"),
+        _draw_text(MARGIN, HEIGHT - MARGIN / 2, format_day(begin // DAY)),
+        _draw_text(SIZE - MARGIN, HEIGHT - MARGIN / 2, format_day(end // DAY)),
     ]
     return _frame(HEIGHT, f"Points of {seller}", parts)
 
 
-def _write(x: float, y: float, text: str) -> str:
+def _draw_text(x: float, y: float, text: str) -> str:
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" font-size="11">{escape(text)}</text>'
 
 

@@ -20,7 +20,7 @@ ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1
 
 
 def require_address(text: str) -> str:
-    """Return an address HOST:PORT to listen on. Raises ValueError; the port may be 0."""
+    """Return an address HOST:PORT to listen on; the port may be 0."""
     match = ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
         raise ValueError("must be host:port with a port of 0 to 65535, such as 127.0.0.1:50051 or [::]:50051")
@@ -36,14 +36,13 @@ def require_target(text: str) -> str:
 
 
 def require_database(text: str) -> str:
-    """Return a database's URL, with the driver for PostgreSQL. Raises ValueError for another database."""
+    """Return the URL, with PostgreSQL's driver."""
     if not re.fullmatch(r"sqlite:///.+|postgresql(\+psycopg)?://.+", text):
         raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
     return text.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def require_readable_file(path: Path) -> Path:
-    """Return the path. Raises ValueError unless this user can read a file there."""
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise ValueError("must be a file that this user can read")
     return path
@@ -55,10 +54,10 @@ def find_file(folder: Path | None, name: str) -> Path | None:
 
 
 def require_tls(place: Path | str) -> Path | str:
-    """Return `mesh`, or a folder with the certificate chain tls.crt and its key tls.key. Raises ValueError."""
+    """Return `mesh`, or a folder with the certificate chain tls.crt and its key tls.key."""
     if str(place) == MESH:
         return MESH
-    folder = absolute(Path(place))
+    folder = make_absolute(Path(place))
     _require_files(folder, "tls.crt", "tls.key")
     return folder
 
@@ -82,7 +81,6 @@ def _require_files(folder: Path, *names: str) -> None:
 
 
 def require_marketplace(text: str) -> str:
-    """Return the marketplace's id. Raises ValueError unless it has the form of an id."""
     if not is_id(text):
         raise ValueError(f"must be {ID_FORM}")
     return text
@@ -103,7 +101,7 @@ def require_contest_link(text: str) -> str:
     return text
 
 
-def absolute(path: Path) -> Path:
+def make_absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError:
@@ -111,10 +109,10 @@ def absolute(path: Path) -> Path:
 
 
 def require_registry(place: Path | str) -> Path | str:
-    """Return a folder, or an object store's URL, for which fsspec needs another package. Raises ValueError."""
+    """Return a folder, or an object store's URL, for which fsspec needs another package."""
     text = str(place)
     if "://" not in text:
-        return absolute(Path(text))
+        return make_absolute(Path(text))
     if not re.fullmatch(r"[a-z0-9][a-z0-9+]*(::[a-z0-9+]+)*://\S+", text):
         raise ValueError("must be a folder, or a URL such as s3://BUCKET/REGISTRY")
     return text
@@ -133,9 +131,9 @@ def lower_if_text(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def words(value: object) -> object:
-    """Return a text's words between commas; none of `none`: `words("dsa, p2b") == ["dsa", "p2b"]`. Other values stay."""
-    return [one.strip() for one in value.split(",") if one.strip() != "none"] if isinstance(value, str) else value
+def split_words(value: object) -> object:
+    """Return a text's words between commas; none of `none`: `split_words("dsa, p2b") == ["dsa", "p2b"]`. Other values stay."""
+    return [word.strip() for word in value.split(",") if word.strip() != "none"] if isinstance(value, str) else value
 
 
 def default_data_dir() -> Path:
@@ -151,5 +149,5 @@ def default_data_dir() -> Path:
 
 Address = Annotated[str, AfterValidator(require_address)]
 OptionalAddress = Annotated[str, AfterValidator(lambda text: text and require_address(text))]
-Folder = Annotated[Path, AfterValidator(absolute)]
+Folder = Annotated[Path, AfterValidator(make_absolute)]
 OptionalFile = Annotated[Path, AfterValidator(require_readable_file)] | None

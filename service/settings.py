@@ -26,10 +26,10 @@ from service.setting_forms import (
     Folder,
     OptionalAddress,
     OptionalFile,
-    absolute,
     default_data_dir,
     find_file,
     lower_if_text,
+    make_absolute,
     require_contest_link,
     require_credentials,
     require_database,
@@ -39,7 +39,7 @@ from service.setting_forms import (
     require_socket,
     require_target,
     require_tls,
-    words,
+    split_words,
 )
 
 HIDDEN = "***"
@@ -80,7 +80,7 @@ class Settings(BaseModel):
         default=None,
         description="File of grants, TOML; empty: all who reach a server on loopback may do everything",
     )
-    socket: Annotated[Path, AfterValidator(absolute), AfterValidator(require_socket)] | None = Field(
+    socket: Annotated[Path, AfterValidator(make_absolute), AfterValidator(require_socket)] | None = Field(
         default=None,
         description="Unix socket to listen on besides; through it this user may do everything; empty: none",
     )
@@ -97,12 +97,14 @@ class Settings(BaseModel):
     target: Annotated[str, AfterValidator(require_target)] = Field(
         default="127.0.0.1:50051", description="Server that the command line asks"
     )
-    target_credentials: Annotated[Path, AfterValidator(absolute), AfterValidator(require_credentials)] | None = Field(
-        default=None,
-        description="Folder of PEM files for that server: ca.crt of the authorities to trust (without it: no TLS). Also,"
-        " if the server asks for them: tls.crt and tls.key of the caller, and a bearer token in the file token",
+    target_credentials: Annotated[Path, AfterValidator(make_absolute), AfterValidator(require_credentials)] | None = (
+        Field(
+            default=None,
+            description="Folder of PEM files for that server: ca.crt of the authorities to trust (without it: no TLS). Also,"
+            " if the server asks for them: tls.crt and tls.key of the caller, and a bearer token in the file token",
+        )
     )
-    laws: Annotated[tuple[Law, ...], BeforeValidator(words)] = Field(
+    laws: Annotated[tuple[Law, ...], BeforeValidator(split_words)] = Field(
         default=("dsa", "p2b"),
         description="Laws that statements of reasons follow: dsa (also records), p2b, or none; separated by commas",
     )
@@ -166,36 +168,35 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         for name, value in (os.environ if environment is None else environment).items()
         if name.upper().startswith(PREFIX)
     }
-    unread = [_read_file(variables, name) for name in variables if variables[name].startswith("@")]
-    problems = [*filter(None, unread)] + [
-        _unknown(name) for name in sorted(variables) if not _is_known(name, variables[name])
-    ]
+    files = [name for name, value in variables.items() if value.startswith("@")]
+    problems = [problem for name in files if (problem := _read_file(variables, name))]
+    problems += [_describe_unknown(name) for name in sorted(variables) if not _is_known(name, variables[name])]
     values = {
-        name: variables[_variable(name)]
+        name: variables[_name_variable(name)]
         for name in VARIABLES
-        if variables.get(_variable(name)) or (name == "metrics_address" and _variable(name) in variables)
+        if variables.get(_name_variable(name)) or (name == "metrics_address" and _name_variable(name) in variables)
     }
     bad: set[str] = set()
     try:
-        settings = _validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
         bad = {str(e["loc"][0]) for e in errors}
-        problems += [_bad_value(str(e["loc"][0]), values, e) for e in errors]
-        settings = _validate({name: value for name, value in values.items() if name not in bad})
-    problems += [text for names, text in _contradictions(settings) if not bad & names]
+        problems += [_describe_bad_value(str(e["loc"][0]), values, e) for e in errors]
+        settings = Settings.model_validate({name: value for name, value in values.items() if name not in bad})
+    problems += [text for names, text in _find_contradictions(settings) if not bad & names]
     if problems:
         raise ConfigurationWrong("\n".join(problems))
     return settings
 
 
 def describe(settings: Settings) -> list[SettingRow]:
-    """Return a row for each setting: name, variable, value and source. Hides passwords in URLs."""
+    """Return a row for each setting, without passwords in URLs."""
     return [
         SettingRow(
             name,
-            _variable(name),
-            _shown(getattr(settings, name)),
+            _name_variable(name),
+            _show_value(getattr(settings, name)),
             "environment" if name in settings.model_fields_set else "default",
         )
         for name in VARIABLES
@@ -213,11 +214,8 @@ def is_loopback(address: str) -> bool:
     return is_loopback_host(host_and_port(address)[0])
 
 
-def _validate(values: Mapping[str, str]) -> Settings:
-    return Settings.model_validate(dict(values))
-
-
 def _read_file(environment: dict[str, str], variable: str) -> str:
+    """Replace a variable's `@FILE` by the file's text; return the problem, or ""."""
     path = Path(environment[variable][1:])
     try:
         environment[variable] = path.read_text(encoding="utf-8").strip()
@@ -227,47 +225,48 @@ def _read_file(environment: dict[str, str], variable: str) -> str:
     return ""
 
 
-def _variable(name: str) -> str:
+def _name_variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
 def _is_known(variable: str, value: str) -> bool:
-    names = {_variable(name) for name in VARIABLES}
+    names = {_name_variable(name) for name in VARIABLES}
     if variable in names or _KUBERNETES.fullmatch(variable):
         return True
     return bool(_KUBERNETES_LINK.fullmatch(variable)) and value.startswith(("tcp://", "udp://", "sctp://"))
 
 
-def _unknown(variable: str) -> str:
+def _describe_unknown(variable: str) -> str:
     close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), VARIABLES, n=1)
-    advice = f"did you mean {_variable(close[0])}?" if close else "unset it; `sellertrust doctor` lists them"
+    advice = f"did you mean {_name_variable(close[0])}?" if close else "unset it; `sellertrust doctor` lists them"
     return f"{variable} is not a setting: {advice}"
 
 
-def _bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
+def _describe_bad_value(name: str, values: Mapping[str, str], error: Any) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
-    shown = f" = {_shown(values[name])!r}" if name in values else ""
-    return f"{_variable(name)}{shown}: {text} ({Settings.model_fields[name].description})"
+    shown = f" = {_show_value(values[name])!r}" if name in values else ""
+    return f"{_name_variable(name)}{shown}: {text} ({Settings.model_fields[name].description})"
 
 
-def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
+def _find_contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
+    """Yield (names of settings that contradict each other, the problem)."""
     yield from _find_unguarded(settings)
     if settings.target_file("token") and not settings.target_file("ca.crt") and not is_this_machine(settings.target):
-        name = _variable("target_credentials")
+        name = _name_variable("target_credentials")
         yield {"target_credentials", "target"}, f"{name} holds a token, which is sent over TLS only: add ca.crt to it"
 
 
 def _find_unguarded(settings: Settings) -> Iterator[tuple[set[str], str]]:
-    tls = _variable("tls")
+    tls = _name_variable("tls")
     if settings.is_mesh and settings.grants is None:
         yield (
             {"tls", "grants"},
-            f"{tls} = {MESH} needs {_variable('grants')}, since a sidecar brings calls of everybody",
+            f"{tls} = {MESH} needs {_name_variable('grants')}, since a sidecar brings calls of everybody",
         )
     if is_loopback(settings.address):
         return
-    reached = f"{_variable('address')} = {settings.address!r}: other machines can reach it"
+    reached = f"{_name_variable('address')} = {settings.address!r}: other machines can reach it"
     if settings.tls is None:
         yield (
             {"tls", "address"},
@@ -277,11 +276,11 @@ def _find_unguarded(settings: Settings) -> Iterator[tuple[set[str], str]]:
     if settings.grants is None and not settings.is_mesh:
         yield (
             {"grants", "address"},
-            f"{reached}, and nothing says who may do what; set {_variable('grants')} to a file of grants, or listen on"
+            f"{reached}, and nothing says who may do what; set {_name_variable('grants')} to a file of grants, or listen on"
             f" 127.0.0.1",
         )
 
 
-def _shown(value: object) -> str:
+def _show_value(value: object) -> str:
     text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
     return _PASSWORD.sub(lambda match: f"{HIDDEN}@" if match[0].endswith("@") else HIDDEN, text)

@@ -97,13 +97,12 @@ class Store:
         """Return the names of all files below a folder, at any depth, sorted."""
         if self._fs:
             self._fs.invalidate_cache()
-            found = [str(path) for path in self._fs.find(self._path(under).rstrip("/"))]
+            paths = [str(path) for path in self._fs.find(self._path(under).rstrip("/"))]
         else:
-            found = [str(path) for path in Path(self._path(under)).rglob("*") if path.is_file()]
-        return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+            paths = [str(path) for path in Path(self._path(under)).rglob("*") if path.is_file()]
+        return sorted(path.removeprefix(self._root).lstrip("/") for path in paths)
 
     def delete(self, name: str) -> None:
-        """Delete a file, if it is there."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name)) if self._fs else Path(self._path(name)).unlink()
 

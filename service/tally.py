@@ -17,7 +17,7 @@ class PerThread(Generic[Value]):
         self._all: list[Value] = []
         self._lock = threading.Lock()
 
-    def own(self) -> Value:
+    def of_this_thread(self) -> Value:
         """Return this thread's value, made at the first call."""
         try:
             value: Value = self._local.value
@@ -41,7 +41,7 @@ class Tally(Generic[Key]):
 
     def add(self, key: Key, number: int = 1) -> None:
         """Count in this thread, without a lock."""
-        counts = self._counts.own()
+        counts = self._counts.of_this_thread()
         try:
             counts[key] += number
         except KeyError:
@@ -53,8 +53,8 @@ class Tally(Generic[Key]):
 
     def totals(self) -> dict[Key, int]:
         """Return each key's count over all threads."""
-        found: dict[Key, int] = {}
+        totals: dict[Key, int] = {}
         for counts in self._counts.all():
             for key, number in list(counts.items()):  # atomic, so that no thread adds a key in between
-                found[key] = found.get(key, 0) + number
-        return found
+                totals[key] = totals.get(key, 0) + number
+        return totals

@@ -46,11 +46,10 @@ class GrantsFile:
         self.rules = self._build_rules(load_grants(path))
 
     def start(self) -> None:
-        """Follow the file in a daemon thread: take over each valid content."""
         threading.Thread(target=self._follow, name="grants", daemon=True).start()
 
     def stop(self) -> None:
-        """Let the threads of the file and of its key sets end; return without waiting for them."""
+        """Let the threads end, without waiting for them."""
         self._is_ending.set()
         for source in self._sources.values():
             source.stop()

@@ -243,10 +243,7 @@ class KeySource:
             self._is_ending.wait(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Read the file, or the URL if its wait is over, and use the keys.
-
-        A URL waits REFRESH_SECONDS, or REFETCH_SECONDS after a problem or a missing key.
-        """
+        """Read the file, or the URL if its wait is over, and use the keys."""
         if self._is_url:
             now = monotonic()
             wait = REFETCH_SECONDS if self._is_missing or self._problem else REFRESH_SECONDS

@@ -87,14 +87,11 @@ class CallerLimits:
         return self._take(principals, call_class, "calls", 1)
 
     def take_call_at_once(self, principals: Iterable[str], call_class: str) -> bool:
-        """Charge one call without waiting; return whether it was charged.
-
-        False also while another thread holds the accounts.
-        """
+        """Charge one call unless another thread holds the accounts; return whether it was charged."""
         return not self._take(principals, call_class, "calls", 1, is_patient=False)
 
     def take_entries(self, principals: Iterable[str], call_class: str, count: int) -> float:
-        """Charge entries to the principals; return 0, or the seconds to wait with nothing charged.
+        """Charge entries as `take_call` charges calls.
 
         A batch beyond a bucket's size is charged when the bucket is full, and overdraws it.
         """

@@ -59,7 +59,7 @@ class Tokens:
         self._remembered: OrderedDict[bytes, VerifiedToken] = OrderedDict()
 
     def verify(self, token: str, thumbprint: str | None = None) -> VerifiedToken:
-        """Verify a token once and remember the result.
+        """Verify a token once.
 
         Raises TokenRefused if it is too long, expired, for another audience, or without its issuer's valid signature. A
         token that is bound to a certificate also needs that certificate's `thumbprint`.

@@ -75,7 +75,6 @@ class CallPool(ThreadPoolExecutor):
         self._watch.start()
 
     def counts(self) -> PoolCounts:
-        """Return how many calls wait and run, and how many each connection has."""
         of_connection = Counter(call.peer_address for call in list(self._calls.values()))
         with self._lock:
             return PoolCounts(len(self._line) + len(self._receiving), self._running, dict(of_connection))

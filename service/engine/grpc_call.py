@@ -89,16 +89,15 @@ class GrpcCall(WaitingCall):
 
     @property
     def metadata(self) -> Any:
-        """Return the headers of the call: (key, value) pairs."""
+        """Return (key, value) pairs."""
         return self._event.invocation_metadata
 
     @property
     def context(self) -> grpc.ServicerContext:
-        """Make gRPC's context of the call, as a handler gets it."""
+        """Make gRPC's context."""
         return cast(grpc.ServicerContext, inside._Context(self._event, self._state, self._parse))
 
     def is_awaited(self) -> bool:
-        """Return whether the client still waits."""
         return self._state.client is not inside._CANCELLED and not self._state.statused
 
     def receive(self, receiver: "Receiver") -> None:

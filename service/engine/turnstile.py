@@ -93,8 +93,7 @@ class Turnstile:
         """Record that a caller was refused a method, and when the next call fits.
 
         Beyond PROMPT_REFUSALS in a second, further calls are held for `seconds` from now, at most HOLD_SECONDS. `token`:
-        from `digest_of`; `weight`: how many refusals this counts as. With EVERY_METHOD calls of all methods count
-        together.
+        from `digest_of`. With EVERY_METHOD calls of all methods count together.
         """
         with self._lock:
             callers = self._remember_connection(connection).callers
@@ -106,9 +105,8 @@ class Turnstile:
     def note_stranger(self, connection: str, token: bytes, certificate: bytes, name: str) -> None:
         """Record that a call was refused because its credentials prove no one.
 
-        `token`: from `digest_of`; `certificate`: in PEM, or empty; `name`: of its principal, whose unproven callers
-        count together on all connections. If `name` is empty, the unproven callers of the connection's host count
-        together.
+        `certificate`: in PEM, or empty. `name`: of its principal; its unproven callers count together, without a name
+        those of the connection's host.
         """
         with self._lock:
             state = self._remember_connection(connection)

@@ -70,7 +70,7 @@ class WaitingCall:
         self.marketplace = ""
 
     def is_awaited(self) -> bool:
-        """Return whether the caller still waits; True unless a subclass knows better."""
+        """Return True unless a subclass knows better."""
         return True
 
 
@@ -156,7 +156,7 @@ class WaitingLine:
         return taken_call, turned_away
 
     def clear(self) -> TurnedAway:
-        """Empty the line because the server stops; return all calls as refused with Cause.STOPPING."""
+        """Empty the line; return all calls as refused with Cause.STOPPING."""
         turned_away = [(call, Cause.STOPPING) for call in self._calls]
         self._calls.clear()
         return turned_away

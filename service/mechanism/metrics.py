@@ -11,7 +11,6 @@ class MechanismMetrics(Collector):
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
-        """Yield how far the recording of measures is, refused sellers and open cases."""
         worker, prefix = self._worker, "sellertrust_mechanism_"
         text = "Changes of measures that this server recorded."
         yield CounterMetricFamily(f"{prefix}recorded", text, value=worker.appended)

@@ -59,7 +59,6 @@ class Refusals:
             self._is_loaded = True
 
     def find(self, seller: Seller) -> Refusal | None:
-        """Return a seller's refusal, with the time of the next try; None without one."""
         return self._refusals.get(seller)
 
     def add(self, seller: Seller, missed: Cut) -> None:
@@ -82,7 +81,7 @@ class Refusals:
         return [(seller, refusal) for seller, refusal in self._refusals.items() if refusal.due <= now]
 
     def remove(self, seller: Seller) -> None:
-        """Forget a refused seller, also in the ledger; do nothing for another."""
+        """Forget a refused seller, also in the ledger."""
         if self._refusals.pop(seller, None) is not None:
             self._mark(seller, is_refused=False)
 

@@ -141,8 +141,7 @@ class PolicyHistory:
         """Raise what `check_text` and `check_loss` of a commit would raise; write nothing.
 
         `assumptions`: TOML, by default the last committed; without any it checks only `text`, and that no loss is
-        accepted. `accepted_losses`: each (failed verdict or RAISED, sum in minor units) that `actor` accepts. Raises
-        LossNotAccepted for a loss beyond these.
+        accepted.
         """
         loss_assumptions = assumptions or self.assumptions()
         list_served = partial(self._list_served, self.list_moves(), served=served)

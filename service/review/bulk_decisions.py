@@ -88,7 +88,6 @@ class BulkOutcome:
 
     @property
     def by_status(self) -> Mapping[Status, int]:
-        """Count the selected violations by their status before this decision."""
         return Counter(selected.status for selected in self.selected)
 
     @property
@@ -117,7 +116,6 @@ class BulkOutcome:
 
     @property
     def reach(self) -> int:
-        """Count the sellers' violations that products' violations decide."""
         return sum(selected.reach for selected in self.selected if not selected.held_back)
 
 

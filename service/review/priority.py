@@ -22,7 +22,6 @@ class QueueItem(NamedTuple):
 
     @property
     def harm_weight(self) -> int:
-        """Return 1, 3, 9 or 27 by severity."""
         return HARM_WEIGHTS[self.severity]
 
     @property

@@ -43,7 +43,7 @@ class PlainHistogram(Collector):
 
     def observe(self, seconds: float, *values: str) -> None:
         """Count a duration under these values of the labels, in order; without a lock."""
-        cells = self._cells.own()
+        cells = self._cells.of_this_thread()
         try:
             cell = cells[values]
         except KeyError:

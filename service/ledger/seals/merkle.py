@@ -15,18 +15,12 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root of RFC 6962's tree over leaf hashes.
-
-    An unpaired last node moves up as it is. For no leaves: SHA-256 of nothing.
-    """
+    """Return the root of RFC 6962's tree over leaf hashes. An unpaired last node moves up as it is."""
     if not leaves:
         return sha256(b"").digest()
     level = list(leaves)
     while len(level) > 1:
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level = paired
+        level = _pair_nodes(level)
     return level[0]
 
 
@@ -37,7 +31,11 @@ def merkle_path(leaves: Sequence[bytes], index: int) -> tuple[tuple[bool, bytes]
         other = index ^ 1
         if other < len(level):
             path.append((other > index, level[other]))
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = [*paired, level[-1]] if len(level) % 2 else paired
+        level = _pair_nodes(level)
         index //= 2
     return tuple(path)
+
+
+def _pair_nodes(level: list[bytes]) -> list[bytes]:
+    paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    return [*paired, level[-1]] if len(level) % 2 else paired
