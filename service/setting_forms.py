@@ -132,7 +132,7 @@ def lower_if_text(value: object) -> object:
 
 
 def split_words(value: object) -> object:
-    """Return a text's words between commas; none of `none`: `split_words("dsa, p2b") == ["dsa", "p2b"]`. Other values stay."""
+    """Return words between commas; none of `none`: `split_words("dsa, p2b") == ["dsa", "p2b"]`. Other values stay."""
     return [word.strip() for word in value.split(",") if word.strip() != "none"] if isinstance(value, str) else value
 
 

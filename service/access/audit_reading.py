@@ -37,7 +37,7 @@ def is_place(text: str) -> bool:
 def read_page(path: Path, marketplace: str, after: str, limit: int) -> AuditPage:
     """Return the next lines of an audit file, at most `limit`, of one marketplace or (empty) of all.
 
-    It stops early at 20,000 lines read, or 4 MB. `after` is a line's place, or empty for the beginning. If another line
+    It stops early at MAX_LINES_READ or MAX_PAGE_BYTES. `after` is a line's place, or empty for the beginning. If another line
     is there, the page begins with the first line. Raises OSError; ValueError for a malformed line.
     """
     lines: list[AuditLine] = []

@@ -33,7 +33,7 @@ from service.ledger.records import AppendedEntry, BulkCondition, Cut, Position
 
 
 class Ledger:
-    """The ledger in one database. Thread-safe; any number of processes may share it.
+    """Thread-safe; any number of processes may share its database.
 
     Every method may raise LedgerUnavailable, after which it may be called again.
     """
@@ -70,11 +70,9 @@ class Ledger:
     ) -> Self:
         """Open the ledger at `sqlite:///path` or `postgresql://user@host/database`.
 
-        `create` makes an absent schema; only `schema.upgrade` upgrades one. `serving` makes this the only writer of a
-        SQLite file, and finishes interrupted appends. Another `clock` than the machine's replaces PostgreSQL's too.
-
-        Raises ConfigurationWrong for a bad URL, missing rights, or a file that another server has; LedgerVersionUnknown
-        without a ledger there, or unless this release can write its schema.
+        `create` makes an absent schema. `serving` makes this the only writer of a SQLite file, and finishes interrupted
+        appends. Another `clock` than the machine's replaces PostgreSQL's too. Raises ConfigurationWrong for a bad URL,
+        missing rights, or a file that another server has; LedgerVersionUnknown without a ledger, or for a newer schema.
         """
         database = Database(url)
         try:
@@ -109,7 +107,6 @@ class Ledger:
         return [*self.database.cautions(), *([clock_ahead_caution(ahead)] if ahead > SKEW else [])]
 
     def last(self) -> LastEntry:
-        """Read the last entry's place; zeros in an empty ledger."""
         end = self.clock.read_end()
         return LastEntry(end.sequence, end.record_time)
 

@@ -301,7 +301,7 @@ def insert_entries(connection: Connection, rows: Sequence[Sequence[Any]]) -> Non
 
 
 def insert_rows(connection: Connection, table: str, columns: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows into some columns; raises as `insert_entries`. COPY takes PostgreSQL 12 us a row, executemany 85."""
+    """Insert rows into some columns; raises as `insert_entries`. COPY takes 12 us a row, executemany 85."""
     raw: Any = connection.connection
     if connection.dialect.name == "sqlite":
         remaining, cursor = iter(rows), raw.cursor()
