@@ -72,7 +72,7 @@ class Ledger:
 
         `create` makes an absent schema. `serving` makes this the only writer of a SQLite file, and finishes interrupted
         appends. Another `clock` than the machine's replaces PostgreSQL's too. Raises ConfigurationWrong for a bad URL,
-        missing rights, or a file that another server has; LedgerVersionUnknown without a ledger, or for a newer schema.
+        missing rights, or a file that another server has; LedgerVersionUnknown without a ledger that this release can write.
         """
         database = Database(url)
         try:

@@ -119,7 +119,7 @@ class FactQueries:
     """Read of one seller: inspectors' first, then the platform's, then the gravest. All are counted."""
 
     def count(self, marketplace: str, sellers: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return (rows for scores, allegations among them) by seller, from indexes alone, without a bound."""
+        """Return (rows for scores, allegations among them) by seller, at any sequence, from indexes alone."""
         counts: dict[str, tuple[int, int]] = {}
         for seller, number, is_alleged in self.clock.database.rows(
             _ROW_COUNTS, marketplace=marketplace, sellers=sellers
