@@ -126,8 +126,8 @@ def test_the_first_model_whose_gates_hold_is_champion(registry: Registry) -> Non
 class Slow(Registry):
     """After the check of gates, another process publishes that model with a failed gate."""
 
-    def _allowed(self, *question: Any) -> dict[str, Figure]:
-        found = super()._allowed(*question)
+    def _check_gates(self, *question: Any) -> dict[str, Figure]:
+        found = super()._check_gates(*question)
         publish(self, 1, attachments={"gates.json": gates_json(HARD)})
         return found
 
