@@ -50,7 +50,9 @@ class ProposalServicer:
         field, proposed, seller = check_proposed(request, wall_clock())
         rights = list_rights_of_proposed(request)
         basis = self._bases[field](request) if field in self._bases else {}
-        content = ProposalContent(PROPOSABLE[field], serialize_canonically(proposed), request.actor, request.reason, basis)
+        content = ProposalContent(
+            PROPOSABLE[field], serialize_canonically(proposed), request.actor, request.reason, basis
+        )
         proposal = self._ledger.proposals.propose(
             rights[0].marketplace,
             request.proposal_id,
