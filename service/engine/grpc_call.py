@@ -94,7 +94,6 @@ class GrpcCall(WaitingCall):
 
     @property
     def context(self) -> grpc.ServicerContext:
-        """Make gRPC's context."""
         return cast(grpc.ServicerContext, inside._Context(self._event, self._state, self._parse))
 
     def is_awaited(self) -> bool:
