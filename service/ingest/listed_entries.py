@@ -19,7 +19,7 @@ def append_messages(
 ) -> list[AppendedEntry]:
     """Append a batch of messages as AppendEntries does: all or none.
 
-    `prepare` gets the marketplace and the entries first. Raises the errors of `Ledger.append`.
+    `prepare` gets the marketplace and the entries first.
     """
     entries = strip_listed_defaults(ledger, marketplace, entries_of(marketplace, messages), keeps_report_time=False)
     prepare(marketplace, entries)

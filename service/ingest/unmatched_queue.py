@@ -64,7 +64,7 @@ def import_matched(ledger: Ledger, mapping: ForeignMapping, queue: Path) -> Impo
 
 
 def read_queue(path: Path, mapping: ForeignMapping) -> list[UnmatchedRow]:
-    """Return the rows of a queue file; empty if the file is missing. Raises ConfigurationWrong for a bad line."""
+    """Return the rows of a queue file, none if it is missing; ConfigurationWrong for a bad line."""
     if not path.exists():
         return []
     try:

@@ -94,7 +94,7 @@ class Champion:
             return True
 
     def load_earlier(self, digest: str) -> Artifact | None:
-        """Return the model of this digest; None for "". The served one needs no file. Raises as `find`."""
+        """Return the model of this digest; None for "". Raises as `find`."""
         return self.artifact if digest == self.digest else self._load(digest) if digest else None
 
     def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:

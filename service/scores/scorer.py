@@ -89,6 +89,7 @@ class Scorer:
     def _make_query(
         self, marketplace: str, cut: Cut, made_by: tuple[Artifact | None, Policy] | None = None
     ) -> "_Query":
+        """Return the cut, model and policy of a request, and what was served before."""
         artifact, policy = made_by or self.serving
         model = artifact.digest if artifact else ""
         ended = self._list_ended(model, policy.digest, cut.observe_time)
@@ -112,8 +113,7 @@ class Scorer:
     ) -> tuple[list[SellerScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
-        One cut, model and policy for all; memory is bounded. SellerNotFound is returned, not raised. `keep` gets each
-        batch's answer.
+        One cut, model and policy for all. `keep` gets each batch's answer.
         """
         query = self._make_query(marketplace, cut)
         outcomes: list[SellerScore | SellertrustError] = []

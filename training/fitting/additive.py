@@ -22,9 +22,7 @@ DIGITS = 9
 """Decimals of a step's value: coarser than the difference of two runs of the optimiser."""
 
 
-def fit_additive(
-    x: Floats, bad: Floats, start: Floats, weight: Floats | None, directions: Sequence[int]
-) -> list[Curve]:
+def fit_additive(x: Floats, bad: Floats, start: Floats, weight: Floats, directions: Sequence[int]) -> list[Curve]:
     """Fit, for each feature that adds something, a step function of its contribution to the log-odds of bad, without a
     constant.
 
@@ -32,7 +30,6 @@ def fit_additive(
     free. More than MAX_ROWS rows are thinned evenly.
     """
     sample = _thin_rows(len(x))
-    weight = np.ones(len(bad)) if weight is None else weight
     columns = _make_columns(x[sample], directions)
     if not columns.used:
         return []

@@ -135,6 +135,7 @@ def lift(curve: Development, study: Study, rate: float) -> Lift:
 
 
 def _list_windows(table: LedgerTable, study: Study) -> _Windows:
+    """Return windows of the study's length, one after the other from each month's first day."""
     nothing = np.empty(0, dtype=np.int64)
     happened = table.columns.occur_time[table.columns.kind == Kind.VIOLATION] // DAY
     if not len(happened):

@@ -71,10 +71,9 @@ class CellReader(NamedTuple):
 
 
 def compile_value(part: Part, name: str, reading: CellReader) -> Value:
-    """Compile a mapping's value into a function from row to text.
+    """Compile a mapping's value into a function from row to text, which raises RowRejected.
 
-    It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table. `part` notes a wrong value. The
-    function raises RowRejected.
+    It is a constant, a text with `{COLUMN}`, such as `"{order}-{line}"`, or a table.
     """
     value = part.value(name)
     if isinstance(value, Mapping):
@@ -202,10 +201,7 @@ def _format_constant(constant: object) -> str:
 
 
 def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
-    """Compile a part's `when` into tests of a row, which must all hold.
-
-    Empty without a `when`. `part` notes a wrong condition. A test raises RowRejected for an unreadable cell.
-    """
+    """Compile a part's `when` into tests of a row, which must all hold; empty without one."""
     if "when" not in part:
         return ()
     is_one = isinstance(part.value("when"), Mapping)

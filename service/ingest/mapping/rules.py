@@ -52,10 +52,7 @@ def refuse_missing_fields(part: Part, row: KindRow) -> None:
 
 
 def describe_problem(field: FactField, text: str) -> str | None:
-    """Return why a field refuses a constant; None if it takes it.
-
-    Days, times and attributes are not checked here: None.
-    """
+    """Return why a field refuses a constant; None if it takes it, or is a day, time or attributes."""
     if field.name == "violation_type":
         return (
             None
@@ -88,7 +85,7 @@ class Join:
     take: tuple[str, ...]
 
     def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
-        """Return the taken columns by key; the last row of a key counts. Raises ConfigurationWrong without a column."""
+        """Return the taken columns by key; the last row of a key counts."""
         try:
             return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
         except RowRejected as error:
@@ -163,7 +160,7 @@ MOMENTS = ("occur_time", "report_time")
 def standardise_dates(value: Value, field: str, shape: str | None, dates: Dates) -> Value:
     """Return a function of the row for a field's text, in RFC 3339 if it is a date or time.
 
-    If `shape` is a day, a time becomes its UTC day. The function raises RowRejected for a text of no known form.
+    If `shape` is a day, a time becomes its UTC day.
     """
     if shape not in ("day", "time") or (shape == "time" and dates.are_plain):
         return value
@@ -192,10 +189,7 @@ class Count:
         self.when = compile_conditions(part, dates)
 
     def read(self, row: Row) -> str | Decimal:
-        """Return one row's text to count, or number to add (0 if empty). The caller checks `when`.
-
-        Raises RowRejected without the column, and for a text that is no number.
-        """
+        """Return one row's text to count, or number to add (0 if empty). The caller checks `when`."""
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text
@@ -412,7 +406,7 @@ class MappingRule:
         return None
 
     def read_all(self, row: Row) -> None:
-        """Read everything that the rule may read, so that a recording row notes its columns. Never raises RowRejected."""
+        """Read everything that the rule may read, so that a recording row notes its columns."""
         counts = self._counts.values()
         readings = [*self._when, *self._values.values(), *self._attributes.values(), *(count.read for count in counts)]
         for read in (*readings, *(test for count in counts for test in count.when)):
@@ -433,6 +427,7 @@ class MappingRule:
         self._first_line.clear()
 
     def _build_entry(self, texts: Mapping[str, str], attributes: Mapping[str, str]) -> Entry:
+        """Make an entry from the texts of its fields; a date alone is known at its end."""
         occur_text = texts.get("occur_time", "")
         occur = read_text("occur_time", occur_text, parse_time) if occur_text else None
         report: int | None

@@ -124,6 +124,7 @@ class Feed:
         return False
 
     def _append_messages(self, messages: Sequence[Message]) -> None:
+        """Append messages of one partition, with its position; rejects are written first."""
         name, last = self._source.name, messages[-1]
         entries: list[Entry] = []
         message_of_entry: list[int] = []

@@ -24,10 +24,7 @@ _NO_LOG = 0
 
 
 class KafkaSource:
-    """A `MessageSource`. `servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`.
-
-    Raises ConfigurationWrong for a bad setting.
-    """
+    """`servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`."""
 
     def __init__(self, servers: str, topic: str, settings: Mapping[str, str] | None = None, name: str = "") -> None:
         self.name = name or f"kafka://{servers}/{topic}"

@@ -105,8 +105,8 @@ def _describe_damage(error: Exception) -> str:
 def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], None]) -> Rows:
     """Yield (number, row by column) of a Parquet file; the first row is 1.
 
-    `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Columns of
-    lists, structures, bytes or durations are left out. Unreadable parts go to `reject`.
+    `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Unreadable
+    parts go to `reject`.
     """
     import polars as pl
 

@@ -191,6 +191,7 @@ class Book:
         return None if answer is None else self._respond(name, answer, mark, beat, wanted)
 
     def _respond(self, name: str, answer: RememberedAnswer, mark: Watermark, beat: Beat, wanted: int) -> bytes | None:
+        """Return the response if the answer is exact, fresh and valid at the present time; else None."""
         if not self._is_exact(answer, self._scorer.made_by):
             return None
         if not self._is_fresh():
@@ -239,10 +240,7 @@ class Book:
         return wire.score_response(*self._encode_last_answer(name, last_answer))
 
     def _read(self, name: str, options: ReadOptions) -> bytes:
-        """Return the response of a seller that must be computed, by the first caller who asks.
-
-        A caller without a seat gets the last known answer, or ServerBusy.
-        """
+        """Return the response of a seller that must be computed, by the first caller who asks."""
         wanted = options.sequence
         has_waited = wanted > 0 and not self.follower.has(wanted)
         if has_waited:
@@ -259,6 +257,7 @@ class Book:
                 return self._compute_response(name, options) if remembered is None else remembered
 
     def _begin_computation(self, options: ReadOptions) -> "Computation":
+        """Choose the cut of a computation, and the time up to which it knows everything recorded."""
         clear_count, beat = self.table.clear_count, self.follower.heartbeat
         if beat is not None and self._is_fresh():
             recorded_until = beat.time
@@ -327,6 +326,7 @@ class Book:
     def _answer_batch_at_mark(
         self, clear_count: int, beat: Beat, mark: Watermark, marketplace: str, sellers: Sequence[str]
     ) -> Mapping[str, bytes] | None:
+        """Answer a batch at the watermark, computing what is not remembered; None if a swap prevents it."""
         made_by, names = self._scorer.made_by, [seller_name(marketplace, seller) for seller in sellers]
         observe_time = self._observe_time(mark.record_time)
         answers: dict[str, RememberedAnswer] = {}

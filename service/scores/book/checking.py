@@ -23,8 +23,7 @@ class AnswerToCheck(NamedTuple):
 class Checker:
     """Recomputes one remembered answer at a time, in one thread.
 
-    `recompute` returns a seller's answer at a cut with its model and policy, or None. `tally` counts `same`, `differed`
-    and `not_checked`; `report` gets a line for each difference.
+    `tally` counts `same`, `differed` and `not_checked`; `report` gets a line for each difference.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class Watermark(NamedTuple):
 
     @property
     def known_time(self) -> int:
-        """Return the first microsecond after the watermark's record time: a cut then knows all up to it."""
+        """Return the first microsecond after the record time."""
         return self.record_time + 1
 
 

@@ -140,7 +140,7 @@ class GenerationWriter:
         self._write(data)
 
     def finish(self) -> Path:
-        """Complete the file, sync it, and put it in place of an earlier one; return its path."""
+        """Complete and sync the file, and put it in place of an earlier one; return its path."""
         sizes = np.frombuffer(self._sizes, dtype=np.uint64)
         index_start = self._file.tell()
         offsets = np.cumsum(sizes, dtype=np.uint64) - sizes + np.uint64(len(MAGIC))
@@ -166,9 +166,10 @@ class GenerationWriter:
 
 
 class GenerationFile:
-    """A generation open for reading, with its index in memory. Thread-safe; the file may be renamed or deleted meanwhile.
+    """A generation open for reading, with its index in memory. Thread-safe; the file may be renamed or deleted
+    meanwhile.
 
-    Raises GenerationDamaged if it is no whole generation; OSError if it cannot be read.
+    Raises GenerationDamaged if it is no whole generation.
     """
 
     def __init__(self, path: Path) -> None:

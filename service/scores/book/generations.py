@@ -42,7 +42,7 @@ class Generation:
         return self.is_complete and not self._ended[answer.place] and not self.problem
 
     def find(self, name: str) -> StoredAnswer | None:
-        """Return a seller's answer by resource name, also an ended one, unless it is absent or a read ever failed."""
+        """Return a seller's answer, also an ended one, unless a read ever failed."""
         if self.problem:
             return None
         try:

@@ -101,6 +101,7 @@ class Keeper:
                     yield FileIdentity(name, status.st_ino, status.st_mtime_ns)
 
     def _drop_unused(self, identities: list[FileIdentity]) -> None:
+        """Close generations that are damaged, foreign, or replaced by one that is ready."""
         identity_by_name = {identity.name: identity for identity in identities}
         for identity, generation in list(self._open.items()):
             if generation.problem:

@@ -38,10 +38,7 @@ class LastKnown:
         self._stale_seconds = stale_seconds
 
     def find(self, name: str, made_by: MadeBy, now: int) -> LastAnswer | None:
-        """Return a seller's last known answer; None if it is too old or unknown.
-
-        `made_by` is the present model and policy, `now` in microseconds.
-        """
+        """Return a seller's last known answer; None if it is too old or unknown. `now` is in microseconds."""
         answer = self._table.get(name)
         answers = [] if answer is None else [answer]
         if len(self._generations) and (answer is None or answer.until <= now or not self._is_exact(answer, made_by)):
@@ -78,6 +75,7 @@ class LastKnown:
     def _find_of_kind(
         self, name: str, last_answer: LastAnswer | None, kind: tuple[int, MadeBy], now: int
     ) -> LastAnswer | None:
+        """Return a seller's last answer of a kind: a day, model and policy."""
         if last_answer is None or last_answer.made_for == kind:
             return last_answer
         day, made_by = kind
@@ -85,6 +83,7 @@ class LastKnown:
         return None if answer is None else self._choose_youngest([answer], made_by, now)
 
     def _choose_youngest(self, answers: Sequence[RememberedAnswer], made_by: MadeBy, now: int) -> LastAnswer | None:
+        """Return the youngest answer with its age, unless it is older than `stale_seconds`."""
         mark, beat = self._follower.watermark, self._follower.heartbeat
         last_answers: list[LastAnswer] = []
         for answer in answers:

@@ -132,6 +132,7 @@ class AnswerTable:
             self._floor, self.epoch = floor, 0
 
     def _evict(self) -> None:
+        """Drop the oldest answer that nobody read since it was last spared."""
         while True:
             name, answer = self._answers.popitem(last=False)
             if not answer.is_used:

@@ -25,19 +25,19 @@ def study(study: Study) -> Study:
 
 
 def test_every_step_goes_the_way_of_its_feature_or_not_at_all(rows: Snapshot) -> None:
-    steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, DIRECTIONS)
+    steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), np.ones(len(rows.bad)), DIRECTIONS)
     assert 0 in [step.features[0] for step in steps]
     for step in steps:
         assert (np.diff(step.values) * -DIRECTIONS[step.features[0]] >= 0).all()
         assert len(step.values) == len(step.edges[0]) + 1 <= KNOTS
-    against = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, [1, 1, 1])
+    against = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), np.ones(len(rows.bad)), [1, 1, 1])
     assert 0 not in [step.features[0] for step in against]
-    free = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, [0, 0, 0])
+    free = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), np.ones(len(rows.bad)), [0, 0, 0])
     assert [step.features[0] for step in free] == [0, 1, 2]
 
 
 def test_the_model_is_the_sum_of_the_steps(rows: Snapshot, study: Study) -> None:
-    steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, DIRECTIONS)
+    steps = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), np.ones(len(rows.bad)), DIRECTIONS)
     total = np.sum([step.raw_scores(rows.x) for step in steps], axis=0)
     scores = fit_curves(rows, study).raw_scores(rows.x)
 
@@ -48,8 +48,8 @@ def test_the_model_is_the_sum_of_the_steps(rows: Snapshot, study: Study) -> None
 
 def test_what_a_row_has_already_is_not_learned_again(rows: Snapshot) -> None:
     truth = rows.x[:, 0] - 2.5 + 3.0 * (np.abs(rows.x[:, 1] - 500) < 200)
-    again = fit_additive(rows.x, rows.bad, truth, None, [0, 0, 0])
-    first = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), None, [0, 0, 0])
+    again = fit_additive(rows.x, rows.bad, truth, np.ones(len(rows.bad)), [0, 0, 0])
+    first = fit_additive(rows.x, rows.bad, np.zeros(len(rows.bad)), np.ones(len(rows.bad)), [0, 0, 0])
     assert np.ptp(again[0].values) < np.ptp(first[0].values) / 3
     half = np.arange(len(rows.bad)) % 2 == 0
     weighted = fit_additive(rows.x, np.where(half, rows.bad, 1 - rows.bad), truth * 0, half * 1.0, DIRECTIONS)
@@ -58,5 +58,5 @@ def test_what_a_row_has_already_is_not_learned_again(rows: Snapshot) -> None:
 
 def test_columns_that_say_nothing_add_nothing(rows: Snapshot) -> None:
     x = np.hstack([np.full((len(rows.x), 1), 7.0), rows.x[:, :1]])
-    assert [step.features[0] for step in fit_additive(x, rows.bad, np.zeros(len(x)), None, [0, -1])] == [1]
-    assert fit_additive(x[:, :1], rows.bad, np.zeros(len(x)), None, [0]) == []
+    assert [step.features[0] for step in fit_additive(x, rows.bad, np.zeros(len(x)), np.ones(len(x)), [0, -1])] == [1]
+    assert fit_additive(x[:, :1], rows.bad, np.zeros(len(x)), np.ones(len(x)), [0]) == []
