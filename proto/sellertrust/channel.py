@@ -196,7 +196,6 @@ class CallerChannel(grpc.Channel):
         self.current.subscribe(callback, bool(try_to_connect))
 
     def unsubscribe(self, callback: Any) -> None:
-        """Undo `subscribe` on the present channel."""
         self.current.unsubscribe(callback)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
@@ -204,15 +203,12 @@ class CallerChannel(grpc.Channel):
         return _MultiCallable(self, "unary_unary", arguments, options)
 
     def unary_stream(self, *arguments: Any, **options: Any) -> Any:
-        """See `unary_unary`."""
         return _MultiCallable(self, "unary_stream", arguments, options)
 
     def stream_unary(self, *arguments: Any, **options: Any) -> Any:
-        """See `unary_unary`."""
         return _MultiCallable(self, "stream_unary", arguments, options)
 
     def stream_stream(self, *arguments: Any, **options: Any) -> Any:
-        """See `unary_unary`."""
         return _MultiCallable(self, "stream_stream", arguments, options)
 
     def held(self) -> list[Any]:

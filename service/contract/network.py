@@ -60,13 +60,8 @@ def certificate_message(
     measures, without_links = in_force
     fact = link.fact
     kinds = [LinkKind[name.upper()] for name in fact.link_kinds]
-    hops = {hop.entries: hop for name in surroundings.steps for hop in surroundings.graph.hops(name)}
-    path, remaining = [seller], fact.rests_on[:-1]
-    while remaining:
-        step = next(
-            hop for entries, hop in hops.items() if remaining[: len(entries)] == entries and hop.seller == path[-1]
-        )
-        path, remaining = [*path, step.to], remaining[len(step.entries) :]
+    entries_of_links = fact.rests_on[:-1]
+    path = _follow_links(surroundings, seller, entries_of_links)
     return message_of(
         pb.LinkCertificate,
         link,
@@ -78,6 +73,19 @@ def certificate_message(
         terms=terms_message(measures.terms, measures.ahead_limit_minor),
         terms_without=terms_message(without_links.terms, without_links.ahead_limit_minor),
     )
+
+
+def _follow_links(surroundings: Surroundings, seller: str, entries: tuple[str, ...]) -> list[str]:
+    """Return the sellers on the path from `seller`; `entries`: those of each link, in order."""
+    hops = {hop.entries: hop for name in surroundings.steps for hop in surroundings.graph.hops(name)}
+    path = [seller]
+    while entries:
+        next_hop = next(
+            hop for prefix, hop in hops.items() if entries[: len(prefix)] == prefix and hop.seller == path[-1]
+        )
+        path.append(next_hop.to)
+        entries = entries[len(next_hop.entries) :]
+    return path
 
 
 def precision_messages(measured: Mapping[LinkKind, Precision]) -> list[pb.LinkPrecision]:

@@ -111,14 +111,14 @@ class ProposalServicer:
         """Withdraw one's own proposal, or decline another's; a repetition changes nothing. Raises ProposalClosed."""
         check_proposal_fields(request)
 
-        def is_unwithdrawn(proposal: Proposal) -> bool:
+        def needs_withdrawal(proposal: Proposal) -> bool:
             self._require_visible(proposal)
             if proposal.has_step(ProposalStep.WITHDRAWN):
                 return False
             require_open(proposal)
             return True
 
-        proposal = self._take_step(request, ProposalStep.WITHDRAWN, is_unwithdrawn)
+        proposal = self._take_step(request, ProposalStep.WITHDRAWN, needs_withdrawal)
         return pb.WithdrawProposalResponse(proposal=self._make_message(proposal))
 
     def _require_visible(self, proposal: Proposal) -> None:

@@ -85,11 +85,8 @@ class SellerFilePages:
             later = none_if_not_found(
                 lambda: client.get_violation(market, filters["violation"], deadline_seconds=READ_SECONDS)
             )
-            if (
-                later is not None
-                and last(later.seller) == seller
-                and later.name not in {listed.name for listed in on_page}
-            ):
+            names = {listed.name for listed in on_page}
+            if later is not None and last(later.seller) == seller and later.name not in names:
                 on_page.append(later)
         chosen = [listed for listed in on_page if _matches_filters(listed, **filters)]
         chosen.sort(key=lambda listed: time_of(listed.report_time), reverse=True)
