@@ -150,10 +150,8 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
 
 
 def appended_response(appended: Sequence[AppendedEntry]) -> ledger_service_pb2.AppendEntriesResponse:
-    return ledger_service_pb2.AppendEntriesResponse(
-        results=map(appended_message, appended), sequence=max(entry.sequence for entry in appended)
+    response = ledger_service_pb2.AppendEntriesResponse
+    return response(
+        results=[message_of(response.Result, entry) for entry in appended],
+        sequence=max(entry.sequence for entry in appended),
     )
-
-
-def appended_message(appended: AppendedEntry) -> ledger_service_pb2.AppendEntriesResponse.Result:
-    return message_of(ledger_service_pb2.AppendEntriesResponse.Result, appended)

@@ -122,11 +122,6 @@ def result_message(
     return result(seller=name, trust_score=score_message(name, outcome, stamp, freshness))
 
 
-def past_score_message(time: int, score: answer.SellerScore | None) -> trust_score_service_pb2.PastScore:
-    """Return the score of a past time in microseconds; None: the seller was unknown."""
-    return message_of(trust_score_service_pb2.PastScore, score, observe_time=time)
-
-
 def explanation_message(
     name: str, explanation: answer.Explanation, stamp: answer.Stamp, freshness: trust_score_service_pb2.Freshness
 ) -> trust_score_service_pb2.ExplainTrustScoreResponse:

@@ -18,12 +18,11 @@ from service.contract.audiences import (
     require_audience,
     told_message,
 )
-from service.contract.fields import FieldErrors, optional_duration
+from service.contract.fields import FieldErrors, message_of, optional_duration
 from service.contract.resource_names import parse_marketplace, parse_seller, seller_of
 from service.contract.scores import (
     computed_freshness,
     explanation_message,
-    past_score_message,
     result_message,
     score_message,
     stamp_message,
@@ -135,7 +134,8 @@ class TrustScoreServicer:
             response.ClearField("reasons")
             response.ClearField("baseline_points")
         past = self._scorer.past_scores(marketplace, core, cut, past_times)
-        response.past_scores.extend(map(past_score_message, past_times, past))
+        for time, score in zip(past_times, past, strict=True):
+            response.past_scores.append(message_of(score_pb.PastScore, score, observe_time=time))
         return response
 
     def _find_cut(self, request: ScoreRequest) -> tuple[Cut, score_pb.Freshness]:
