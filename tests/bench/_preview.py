@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 
 from scoring.base.time import DAY
@@ -15,6 +14,7 @@ from scoring.policy.policy import Policy
 from service.cli.policy_preview import SAMPLE
 from service.ledger.store import Ledger
 from service.policy.preview import Question, preview
+from tests.bench._processes import read_peak_mb
 from tests.helpers.builders import MARKET, NOW, TODAY, Clock, confirmed, exposure, identity
 from tests.helpers.worlds import artifact
 
@@ -43,7 +43,7 @@ def measure(sellers: int, before: Policy, after: Policy, progress: Callable[[str
     return {
         f"preview_s.{sellers}": round(took, 1),
         f"preview.sample_s.{sellers}": round(sampled, 1),
-        f"preview.rss_mb.{sellers}": getrusage(RUSAGE_SELF).ru_maxrss >> 10,
+        f"preview.rss_mb.{sellers}": round(read_peak_mb()),
         f"preview.moved.{sellers}": moved,
     }
 

@@ -1,6 +1,5 @@
 """Scores and explanations of sellers with very long files: ratings, allegations, merges, incidents, and large batches."""
 
-import resource
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from scoring.entries.kinds.settlement import FlowStated
 from scoring.entries.kinds.trade import RatingGiven
 from service.bootstrap import build_scorer
 from service.ledger.store import Ledger
+from tests.bench._processes import read_peak_mb
 from tests.bench._real_data import Say
 from tests.helpers import worlds
 from tests.helpers.answers import explain, score
@@ -78,7 +78,7 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
         with _timed() as seconds:
             explain(ledger.facts.table(MARKET, [seller], cut)[0], seller, cut.observe_time, artifact, policy)
         yield f"explain_{count}_seconds", seconds()
-    yield "explain_peak_mb", _peak_mb()
+    yield "explain_peak_mb", round(read_peak_mb())
     sellers = [f"b-{number}" for number in range(BATCH)]
     for begin in range(0, BATCH, 10):
         _append(ledger, [e for s in sellers[begin : begin + 10] for e in ordinary(s, BATCH_ENTRIES)])
@@ -86,7 +86,7 @@ def _of_ledger(ledger: Ledger) -> Iterator[tuple[str, float]]:
     with _timed() as seconds:
         scorer.scores(MARKET, sellers, ledger.cut())
     yield f"batch_{BATCH}_of_{BATCH_ENTRIES}_seconds", seconds()
-    yield "batch_peak_mb", _peak_mb()
+    yield "batch_peak_mb", round(read_peak_mb())
     yield from _controlled(ledger)
     yield "measures_over_score", _measures_over_score(ledger)
 
@@ -206,7 +206,3 @@ def _timed() -> Iterator[Callable[[], float]]:
     started, ended = time.perf_counter(), 0.0
     yield lambda: round(ended - started, 5)
     ended = time.perf_counter()
-
-
-def _peak_mb() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024, 0)
