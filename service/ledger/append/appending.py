@@ -49,7 +49,7 @@ _LINK_FIELDS = ("strength_ppm", "link_kinds", "accounts")
 _KINDS_WITH_CONSEQUENCES = (Kind.STATUS, Kind.PRODUCT_VIOLATION)
 
 
-class _Stored(NamedTuple):
+class _StoredEntry(NamedTuple):
     appended: AppendedEntry
     digest: bytes
 
@@ -151,7 +151,7 @@ def append_batch(
 
 
 def _add_unless_stored(
-    reader: RowReader, batch: Sequence[PreparedEntry], stored: dict[str, _Stored], new_batch: Batch
+    reader: RowReader, batch: Sequence[PreparedEntry], stored: dict[str, _StoredEntry], new_batch: Batch
 ) -> list[AppendedEntry]:
     """Add the unstored entries to `new_batch`; answer each stored one as it was answered before."""
     resealed = _find_resealed_duplicates(reader, batch, stored)
@@ -162,7 +162,7 @@ def _add_unless_stored(
         earlier = stored.get(entry_id)
         if earlier is None:
             results.append(new_batch.add(item, index))
-            stored[entry_id] = _Stored(results[-1], item.digest)
+            stored[entry_id] = _StoredEntry(results[-1], item.digest)
         elif earlier.digest == item.digest or index in resealed:
             results.append(earlier.appended._replace(already_present=True, erased=resealed.get(index, False)))
         else:
@@ -195,7 +195,7 @@ def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
 
 
 def _refuse_differing(
-    batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], resealed: Mapping[int, bool]
+    batch: Sequence[PreparedEntry], stored: Mapping[str, _StoredEntry], resealed: Mapping[int, bool]
 ) -> None:
     differing = {}
     for index, item in enumerate(batch):
@@ -206,7 +206,9 @@ def _refuse_differing(
         raise _content_differs_error(batch, differing)
 
 
-def _content_differs_error(batch: Sequence[PreparedEntry], differing: Mapping[int, _Stored]) -> EntryContentDiffers:
+def _content_differs_error(
+    batch: Sequence[PreparedEntry], differing: Mapping[int, _StoredEntry]
+) -> EntryContentDiffers:
     texts = {
         index: f"{batch[index].entry.entry_id!r} has other content (sequence {earlier.appended.sequence}); give a new"
         " fact a new entry_id"
@@ -217,7 +219,7 @@ def _content_differs_error(batch: Sequence[PreparedEntry], differing: Mapping[in
     return EntryContentDiffers(texts[first], {"entry_id": entry_id}, ("entries", first, "entry_id"), texts)
 
 
-def _refuse_future(batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored], now: int) -> None:
+def _refuse_future(batch: Sequence[PreparedEntry], stored: Mapping[str, _StoredEntry], now: int) -> None:
     """Raise InvalidInput for an unstored entry whose times lie after `now`."""
     for index, item in enumerate(batch):
         if item.entry.entry_id not in stored:
@@ -247,16 +249,16 @@ def find_taken_revision(reader: RowReader, batch: Sequence[PreparedEntry]) -> Ex
     return None
 
 
-def _read_stored(reader: RowReader, batch: Sequence[PreparedEntry]) -> dict[str, _Stored]:
+def _read_stored(reader: RowReader, batch: Sequence[PreparedEntry]) -> dict[str, _StoredEntry]:
     rows = reader.rows(_STORED_BY_ID, [item.entry.entry_id for item in batch])
     return {
-        entry_id: _Stored(AppendedEntry(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
+        entry_id: _StoredEntry(AppendedEntry(entry_id, sequence, time, True, bool(is_pending)), bytes(digest))
         for entry_id, digest, sequence, time, is_pending in rows
     }
 
 
 def _find_resealed_duplicates(
-    reader: RowReader, batch: Sequence[PreparedEntry], stored: Mapping[str, _Stored]
+    reader: RowReader, batch: Sequence[PreparedEntry], stored: Mapping[str, _StoredEntry]
 ) -> dict[int, bool]:
     """Return the stored entries with an equal sealed text: by index in the batch, whether that text was erased.
 
