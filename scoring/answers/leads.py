@@ -71,8 +71,8 @@ def find_leads(
 ) -> list[Lead]:
     """Return the leading reasons: reasons of the tier first, then the costliest.
 
-    The first MAX_LEADS are tested by scores without each. A reason is left out if the answer without its entries does not
-    change as said.
+    Of the first MAX_LEADS each is tested by a score without its entries, or by forecasts if no score can leave it out. A
+    reason with entries that changes nothing is left out.
     """
     leads = sorted(
         list_untested_leads(answer, explanation),

@@ -207,9 +207,10 @@ def tabulate(
     sold: Sequence[SaleRow] | None = None,
     values: Mapping[str, Sequence[int]] = NO_VALUES,
 ) -> FactTable:
-    """Turn rows into a table, by case: a seller's place in `sellers`, which has all of `rows` (else KeyError) and `sold`.
+    """Turn rows into a table, by case: a seller's place in `sellers`.
 
-    `sold`: exposure outside the rows; `values`: by currency, one for each of `sold`.
+    `sellers` must hold the seller of each row (else KeyError) and of each sale. `sold`: exposure outside the rows;
+    `values`: by currency, one for each of `sold`.
     """
     if sold is None:
         return FactTable(rows, columns_of(rows, sellers))

@@ -23,20 +23,21 @@ def find_cell_moves(space: Space) -> Iterator[CellMove]:
             yield from _find_moves_by_clear_days(space, cell)
 
 
-def _find_moves_by_thin_file(space: Space, cell: Cell) -> Iterator[CellMove]:
-    known_days = space.situation(0, cell).tenure_days
+def _find_moves_by_thin_file(space: Space, unrated: Cell) -> Iterator[CellMove]:
+    """Yield moves of sellers whom one policy leaves unrated, and the other rates."""
+    least_days = space.situation(0, unrated).tenure_days
     for number, policy in enumerate(space.policies):
         other = space.policies[1 - number]
-        tenure = max(known_days, other.thin_file_days)
-        if tenure > find_last_value(space.tenures, known_days) or not policy.is_thin(other.thin_file_orders, tenure):
+        tenure = max(least_days, other.thin_file_days)
+        if tenure > find_last_value(space.tenures, least_days) or not policy.is_thin(other.thin_file_orders, tenure):
             continue
         where = (
             f"fewer than {policy.thin_file_orders:,} settled orders or {policy.thin_file_days:,} days of tenure, at least"
             f" {other.thin_file_orders:,} and {other.thin_file_days:,}, no confirmed violation"
         )
         for points in space.points[1:]:
-            both = cell, cell._replace(points=points)
-            before, after = both if number == 0 else both[::-1]
+            rated = unrated._replace(points=points)
+            before, after = (unrated, rated) if number == 0 else (rated, unrated)
             yield CellMove(before, after, where, other.thin_file_orders, tenure, None)
 
 

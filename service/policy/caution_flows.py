@@ -36,4 +36,4 @@ def read_cautions(
         return {}
     flows = ledger.measures.flows(marketplace, suspects, cut, choose_first_day(time, caution_table), with_before=True)
     unchanged = {case: cautions for case, cautions in without_flow.items() if sellers[case] not in flows}
-    return {**unchanged, **find_cautions(seller_facts, caution_table, flows, check, flows)}
+    return {**unchanged, **find_cautions(seller_facts, caution_table, flows, check, among=flows)}

@@ -85,7 +85,10 @@ def _plan(session: SparkSession, lines: Sequence[TaskLine]) -> "DataFrame":
 
 
 def _run(place: str, line: int) -> dict[str, Any]:
-    """Run a line in a worker. An error that a repetition cannot mend is returned, not tried again."""
+    """Run the task at a line of the run at a folder or URL, in a worker.
+
+    An error that a repetition cannot mend is returned, not tried again.
+    """
     from service.scale.task import run_task
 
     try:

@@ -148,9 +148,10 @@ class Scorer:
     def past_scores(
         self, marketplace: str, core: CoreAnswer, cut: Cut, times: Iterable[int]
     ) -> Iterator[SellerScore | None]:
-        """Yield a seller's score at each time, in microseconds, by what the cut knows.
+        """Yield a seller's score at each time, in microseconds and whole days apart, by what the cut knows.
 
-        `core`: its answer at the cut. Without cautions. None: the seller was unknown then.
+        `core`: its answer at the cut. Times within a notice are answered one by one. Without cautions. None: the seller
+        was unknown then.
         """
         at_once = max(ROWS_AT_ONCE // max(len(core.known.table), 1), 1)
         queries = [self._make_query(marketplace, replace(cut, observe_time=time)) for time in times]

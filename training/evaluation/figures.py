@@ -13,7 +13,7 @@ from training.evaluation.arrays import Interval, Labels, groups_of, sigmoid, to_
 from training.evaluation.case import CHAMPION, TWIN, VOLUMES, EvaluationCase
 from training.evaluation.equal_volume import CANDIDATE, compare_pairs, estimate_by_jackknife
 from training.evaluation.jeffreys import Rate, holm
-from training.evaluation.probability import log_losses, recalibrate, tied_bins
+from training.evaluation.probability import log_losses, measure_calibration, tied_bins
 from training.evaluation.stability import Samples
 
 
@@ -59,7 +59,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
 def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
     """Return a model's log-loss, Brier score and calibration."""
     log_odds, p_bad = case.log_odds[name], case.probabilities()[name]
-    slope, intercept = recalibrate(log_odds, case.bad, case.weight, case.seller)
+    slope, intercept = measure_calibration(log_odds, case.bad, case.weight, case.seller)
     losses = log_losses(log_odds, case.bad)
     log_loss = case.mean(losses)
     _, cluster = np.unique(case.seller, return_inverse=True)

@@ -34,11 +34,12 @@ def tied_bins(values: Floats, bins: int = BINS) -> list[Ints]:
     return np.split(order, changes[np.unique(nearest)])
 
 
-def recalibrate(log_odds: Floats, bad: Floats, weight: Floats, seller: Ints) -> tuple[Interval, Interval]:
+def measure_calibration(log_odds: Floats, bad: Floats, weight: Floats, seller: Ints) -> tuple[Interval, Interval]:
     """Return slope and intercept of the lines that correct a model's log-odds z on some rows.
 
     Slope: of logit p = a + slope x z with a free; below 1 the predictions are too far apart. Intercept: of logit p =
-    intercept + z; above 0 the model predicts too little. NaN if no line fits best.
+    intercept + z; above 0 the model predicts too little. NaN if no line fits best. Rows of one
+    `seller` count as one in the errors.
     """
     unknown = Interval(math.nan, math.nan, math.nan)
     if not 0 < bad.sum() < len(bad):

@@ -103,7 +103,7 @@ def _evaluate_tree(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
 def make_page(
     model: Curves, intercept: float, slope: float, x: Floats, weight: Floats, reference: Mapping[int, float]
 ) -> Page:
-    """Return the page of a calibrated model: logit p = intercept + slope x raw, in whole points.
+    """Return the page of a calibrated model: logit p = intercept + slope * raw score, in whole points.
 
     Points are deductions from each curve's best value, which goes into the base. Curves are cut to MAX_STEPS with the
     least loss over the rows `x`; `weight`: each row's weight times p (1 - p). `reference`: by column, the fixed value
@@ -111,7 +111,7 @@ def make_page(
     """
     tables, constant = [], intercept + slope * model.constant
     for curve in model.curves:
-        if curve.features[0] in reference:
+        if curve.features[0] in reference:  # a context feature has a curve of its own
             inputs = np.full((1, x.shape[1]), reference[curve.features[0]])
             constant += slope * float(curve.raw_scores(inputs)[0])
             continue

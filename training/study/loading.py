@@ -225,7 +225,7 @@ def read_gates(part: Part) -> Gates:
         if part.data.get(gate.name) is not False:
             limits[gate.name] = part.decimal(gate.name, gate.least, gate.most, gate.limit)
         elif gate.kind == ADVISORY:
-            part.flag(gate.name)
+            part.flag(gate.name)  # marks the key as read
         else:
             part.refuse(gate.name, "is hard and cannot be switched off")
     return Gates(limits, part.number("segment_rows", 50, 5_000, Gates.segment_rows))

@@ -117,7 +117,7 @@ class _SealWalk:
         before = read(_LAST_CHAIN.where(SEAL.c.first_sequence < first)) if first > 1 else ()
         self.chain = bytes(before[0][0]) if before else GENESIS
         self.expected, self.seen, self.reached = first, 0, first - 1
-        self._awaited = sorted(checkpoints)
+        self._checkpoints_ahead = sorted(checkpoints)
         self._entries = _read_in_pages(read, ENTRY.c.sequence, first, end)
 
     def verify_seal(self, seal: Sequence[Any], keys: "_KeyCheck") -> Mismatch | None:
@@ -146,8 +146,8 @@ class _SealWalk:
             self.reached = first - 1
             return Mismatch(first, f"the seal of entries {first} to {last} was changed")
         self.chain, self.expected = following, last + 1
-        while self._awaited and self._awaited[0][0] <= last:
-            sequence, exported = self._awaited.pop(0)
+        while self._checkpoints_ahead and self._checkpoints_ahead[0][0] <= last:
+            sequence, exported = self._checkpoints_ahead.pop(0)
             if sequence != last or exported != self.chain:
                 return Mismatch(first, f"the ledger up to here is not the one of the checkpoint at {sequence}")
         return None
@@ -155,8 +155,8 @@ class _SealWalk:
     def find_unsealed(self) -> Mismatch | None:
         if (row := next(self._entries, None)) is not None:
             return Mismatch(row[0], "the entry has no seal")
-        if self._awaited:
-            return Mismatch(self.expected, f"the ledger ends before the checkpoint at {self._awaited[0][0]}")
+        if self._checkpoints_ahead:
+            return Mismatch(self.expected, f"the ledger ends before the checkpoint at {self._checkpoints_ahead[0][0]}")
         return None
 
 

@@ -158,7 +158,7 @@ class QueuePages:
         return self._decided_complaints.get(complaint, ("", 0.0))[0] == decision_id
 
     def read(self, visitor: Visitor, part: int = 0) -> Queue:
-        """Return the visitor's queue, at most OLD_SECONDS old, without complaints that were decided here lately."""
+        """Return the visitor's queue, at most OLD_SECONDS old, without complaints that were decided here since."""
         queue, since = self._read_or_remember(visitor, part), time.monotonic() - QUEUE_SECONDS
         decided_lately = {
             complaint for complaint, (_, decided) in self._decided_complaints.copy().items() if decided > since

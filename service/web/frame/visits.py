@@ -123,7 +123,11 @@ Handle = Callable[[Visit], Response]
 
 
 class Site:
-    """Turns handlers into routes. `identify` returns the visitor of a request, or raises SignInNeeded or Problem."""
+    """Turns handlers into routes.
+
+    `identify` returns the visitor of a request, or raises SignInNeeded or Problem. `report` gets the kind of an
+    unexpected error.
+    """
 
     def __init__(
         self,
@@ -138,6 +142,7 @@ class Site:
         self._sign_in = sign_in
         self._report = report
         self._kept: Recent[tuple[str, str], tuple[datetime, bytes]] = Recent(MAX_KEPT_PAGES)
+        """The last good page by visitor and address, with its time."""
 
     def route(
         self, path: str, handle: Handle, methods: Sequence[str] = ("GET",), max_bytes: int = MAX_FORM_BYTES

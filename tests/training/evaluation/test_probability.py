@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 
 from training.evaluation.arrays import sigmoid
 from training.evaluation.jeffreys import Rate, holm, jeffreys_interval, jeffreys_test
-from training.evaluation.probability import log_losses, recalibrate, tied_bins
+from training.evaluation.probability import log_losses, measure_calibration, tied_bins
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -38,12 +38,12 @@ def test_parts_that_keep_ties_together_are_worked() -> None:
 def test_recalibration_finds_the_line_that_made_the_outcomes() -> None:
     z, bad = drawn(20_000, 11, 0.4, 0.7)
     weight, seller = 1.0 + (np.arange(20_000) % 3), np.arange(20_000)
-    slope, _ = recalibrate(z, bad, weight, seller)
+    slope, _ = measure_calibration(z, bad, weight, seller)
     assert slope.low < 0.7 < slope.high
     fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(z[:, None], bad, weight)
     assert slope.value == pytest.approx(float(fitted.coef_[0, 0]), abs=1e-6)
     shifted, bad = drawn(20_000, 12, 0.4, 1.0)
-    _, intercept = recalibrate(shifted, bad, np.ones(20_000), seller)
+    _, intercept = measure_calibration(shifted, bad, np.ones(20_000), seller)
     assert intercept.low < 0.4 < intercept.high
     assert sigmoid(shifted + intercept.value).mean() == pytest.approx(bad.mean(), rel=1e-9)
 
@@ -52,19 +52,19 @@ def test_recalibration_has_no_line_where_none_fits_best() -> None:
     z, ones, seller = np.array([-2.0, -1.0, 1.0, 2.0]), np.ones(4), np.arange(4)
     mixed = np.array([0.0, 1, 0, 1])
     for score, bad in ((z, np.zeros(4)), (ones, mixed), (z, (z > 0).astype(float))):
-        assert np.isnan(recalibrate(score, bad, ones, seller)[0].value)
-    assert np.isnan(recalibrate(z, ones, ones, seller)[1].value)
-    assert recalibrate(ones, mixed, ones, seller)[1].value == pytest.approx(-1.0)
+        assert np.isnan(measure_calibration(score, bad, ones, seller)[0].value)
+    assert np.isnan(measure_calibration(z, ones, ones, seller)[1].value)
+    assert measure_calibration(ones, mixed, ones, seller)[1].value == pytest.approx(-1.0)
 
 
 def test_its_intervals_are_those_of_drawing_sellers() -> None:
     z, bad = drawn(1500, 3, 0.3, 0.8)
     seller, ones, rng = np.arange(1500) // 2, np.ones(1500), np.random.default_rng(9)
     drawn_lines = [
-        [line.value for line in recalibrate(z, bad, rng.multinomial(750, [1 / 750] * 750)[seller] * 1.0, seller)]
+        [line.value for line in measure_calibration(z, bad, rng.multinomial(750, [1 / 750] * 750)[seller] * 1.0, seller)]
         for _ in range(200)
     ]
-    for found, spread in zip(recalibrate(z, bad, ones, seller), np.std(drawn_lines, axis=0), strict=True):
+    for found, spread in zip(measure_calibration(z, bad, ones, seller), np.std(drawn_lines, axis=0), strict=True):
         assert (found.high - found.low) / 3.92 == pytest.approx(spread, rel=0.15)
 
 
