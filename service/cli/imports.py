@@ -127,6 +127,7 @@ def _dry_run(path: Path, mapping: ForeignMapping | None, data: Path, marketplace
         else:
             report = import_files(ledger, mapping, data, progress, dry_now=wall_clock())
     emit(report.spans.rows(), Format.TABLE)
+    _warn_of_doubt(report)
     if report.unmatched:
         say(f"{format_count(len(report.unmatched), 'row')} found no seller")
     reasons = _report_reasons(report)
@@ -150,6 +151,11 @@ def _report_reasons(report: "ImportReport") -> int:
     return len(groups)
 
 
+def _warn_of_doubt(report: "ImportReport") -> None:
+    if report.spans.doubt:
+        say(f"warning: {report.spans.doubt}")
+
+
 def _report_import(report: "ImportReport", marketplace: str, queue: Path, rejects: Path) -> None:
     from service.ingest.file_import import write_rejects
 
@@ -160,6 +166,7 @@ def _report_import(report: "ImportReport", marketplace: str, queue: Path, reject
         say(
             f"{format_count(report.left_out, 'entry')} left out, which a ledger makes by itself: what follows, and erasures"
         )
+    _warn_of_doubt(report)
     if report.waiting:
         say(f"{format_count(report.waiting, 'decision')} about violations that were not on record: {WAITS}")
     if waiting := len(report.unmatched):

@@ -24,12 +24,17 @@ from scoring.entries.kinds.trade import ExposureStated
 from service.contract.entries import ListedEntry
 from service.files import replacing_privately
 from service.ingest.mapping.cells import Row, RowRejected
-from service.ingest.mapping.rules import ForeignMapping, MappedFile
+from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import AppendCounts, PartialAppend, format_field_error
 from service.ingest.row_matching import UnmatchedRow, add_matches
 from service.ingest.sources.payload import entry_from_json
 from service.ingest.sources.tables import Reject, advise_commas, columns_of, csv_rows, lines_of, parquet_rows
 from service.ledger.store import Ledger
+
+EARLY = 631_152_000_000_000
+"""1990-01-01T00:00:00Z. Seconds read as milliseconds lie in January 1970."""
+
+MAX_EARLY = 0.01
 
 
 @dataclass(slots=True)
@@ -43,6 +48,8 @@ class _KindSpan:
 @dataclass(slots=True)
 class Spans:
     by_kind: dict[Kind, _KindSpan] = field(default_factory=dict)
+    timed: int = 0
+    early: int = 0
     seen: set[int] | None = None
     """Hashes of the ids so far, to count repeated entries once; None: count all."""
 
@@ -58,6 +65,8 @@ class Spans:
             happened = fact.day * DAY if isinstance(fact, ExposureStated | FlowStated) else entry.occur_time
             if happened is None:
                 continue
+            self.timed += 1
+            self.early += happened < EARLY
             if span.first is None or happened < span.first:
                 span.first = happened
             if span.last is None or happened > span.last:
@@ -74,6 +83,16 @@ class Spans:
             }
             for kind, span in sorted(self.by_kind.items())
         ]
+
+    @property
+    def doubt(self) -> str:
+        """Return a warning if over 1 % of the times lie before 1990; else ""."""
+        if self.early <= MAX_EARLY * self.timed:
+            return ""
+        return (
+            f"{self.early:,} of {self.timed:,} entries happened before 1990: look at the unit of epoch times, seconds or"
+            " milliseconds, and at the form of dates"
+        )
 
 
 NumberedEntries = Generator[tuple[int, Entry | RowRejected], None, None]
@@ -200,12 +219,10 @@ class _ImportRun:
         batch: list[tuple[int, Entry]] = []
         with closing(items):
             for line, group in groupby(items, key=itemgetter(0)):
-                accepted = []
-                for _, entry in group:
-                    if isinstance(entry, RowRejected):
-                        self._reject(line, str(entry))
-                    else:
-                        accepted.append(entry)
+                row_entries = [entry for _, entry in group]
+                accepted = [entry for entry in row_entries if isinstance(entry, Entry)]
+                if len(accepted) < len(row_entries):
+                    accepted = [*self._reject_row(line, row_entries)]
                 if len(batch) + len(accepted) > MAX_BATCH:  # some entries of a row refer to others
                     self._append_batch(batch)
                     batch = []
@@ -218,6 +235,13 @@ class _ImportRun:
         _, total = self._measure()
         self._progress(step, total, total)
 
+    def _reject_row(self, line: int, row_entries: Sequence[Entry | RowRejected]) -> Iterator[Entry]:
+        for entry in _reject_without_reports(row_entries):
+            if isinstance(entry, RowRejected):
+                self._reject(line, str(entry))
+            else:
+                yield entry
+
     def _append_batch(self, batch: list[tuple[int, Entry]]) -> None:
         if not batch:
             return
@@ -226,9 +250,11 @@ class _ImportRun:
         self.report.spans.add(entry for _, entry in batch)
         if self._dry_now is not None:
             return
-        result = PartialAppend(self._ledger, self._marketplace, self._begun).append([entry for _, entry in batch])
+        lines = [line for line, _ in batch]
+        entries = [entry for _, entry in batch]
+        result = PartialAppend(self._ledger, self._marketplace, lines, self._begun).append(entries)
         for index, reason in result.refused.items():
-            self._reject(batch[index][0], reason)
+            self._reject(lines[index], reason)
         self.report.add(result)
 
     def _reject(self, line: int, reason: str) -> None:
@@ -287,6 +313,20 @@ def _read_rows(path: Path, refuse: Reject, header: Sequence[str] = ()) -> Iterat
         return
     with path.open("rb") as raw:
         yield from csv_rows(raw, path.name, refuse, header)
+
+
+def _reject_without_reports(row_entries: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
+    """Return a row's outcome without entries about a violation whose report on the same row was rejected.
+
+    They are rejected too: they could wait unnoticed, or decide about an earlier report with this id.
+    """
+    lost = {error.entry_id: error for error in row_entries if isinstance(error, ReportRejected)}
+    return [
+        RowRejected(f"{about}: its report on this row was rejected: {lost[about]}")
+        if isinstance(item, Entry) and (about := getattr(item.fact, "violation", "")) in lost
+        else item
+        for item in row_entries
+    ]
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:

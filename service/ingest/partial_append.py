@@ -13,6 +13,7 @@ from scoring.base.errors import (
     split_item,
 )
 from scoring.entries.entry import Entry
+from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
 from service.ingest.listed_entries import strip_listed_defaults
 from service.ledger.records import AppendedEntry, Position
@@ -58,6 +59,8 @@ class PartialAppend:
 
     ledger: Ledger
     marketplace: str
+    rows: Sequence[int] | None = None
+    """The row of each entry; entries about a violation whose report on the same row is refused are refused too."""
     begun: int | None = None
     """The ledger's sequence when the import began; None: nothing counts as repeated."""
     result: AppendResult = field(default_factory=AppendResult)
@@ -128,7 +131,17 @@ class PartialAppend:
         counts.waiting += sum(result.pending and not result.already_present for result in results)
 
     def _refuse(self, batch: Sequence[tuple[int, Entry]], reasons: dict[int, str]) -> None:
-        """Refuse entries, and append the others."""
+        """Refuse entries, and what is about a violation whose report on the same row is refused; append the others."""
+        if self.rows is not None:
+            reports = {
+                (self.rows[index], entry.entry_id): reasons[place]
+                for place, (index, entry) in enumerate(batch)
+                if place in reasons and isinstance(entry.fact, ViolationReported | ProductViolationReported)
+            }
+            for place, (index, entry) in enumerate(batch):
+                about = getattr(entry.fact, "violation", "")
+                if place not in reasons and (reason := reports.get((self.rows[index], about))):
+                    reasons[place] = f"{about}: its report on this row was rejected: {reason}"
         self.result.refused |= {batch[place][0]: reason for place, reason in reasons.items()}
         if others := [item for place, item in enumerate(batch) if place not in reasons]:
             self._append_all(others)

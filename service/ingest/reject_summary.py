@@ -33,6 +33,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
         r"is unknown\. Use ",
         'translate your words: { column = ..., map = { yours = "ours" }, default = "ours" }',
     ),
+    (r"its report on this row was rejected", "mend the report on the same row"),
     (
         r"ALREADY|lifecycle|is not allowed|may follow|forbids",
         "the decision does not follow from the one before it: look at the order of the rows and their times",

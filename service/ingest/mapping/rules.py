@@ -223,6 +223,12 @@ _COUNTABLE_FIELDS = frozenset(
 ) - {"revision"}
 
 
+class ReportRejected(RowRejected):
+    def __init__(self, message: str, entry_id: str) -> None:
+        super().__init__(message)
+        self.entry_id = entry_id
+
+
 class _ColumnRecorder(dict[str, str]):
     def __missing__(self, column: str) -> str:
         self[column] = ""
@@ -280,7 +286,7 @@ class MappedFile:
                 try:
                     entry = rule.read_row(numbered)
                 except RowRejected as error:
-                    yield line, error
+                    yield line, rule.name_report(numbered, error)
                     continue
                 if entry is not None:
                     yield line, entry
@@ -411,6 +417,10 @@ class MappingRule:
         readings = [*self._when, *self._values.values(), *self._attributes.values(), *(count.read for count in counts)]
         for read in (*readings, *(test for count in counts for test in count.when)):
             read_or_none(read, row)
+
+    def name_report(self, row: Row, error: RowRejected) -> RowRejected:
+        name = self.read_id("entry_id", row) if self.reports else ""
+        return ReportRejected(str(error), name) if name else error
 
     def make_counted(self) -> Iterator[tuple[int, Entry | RowRejected]]:
         """Yield (first line, entry or RowRejected) of counted entries in order of first rows."""

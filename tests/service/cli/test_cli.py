@@ -219,6 +219,7 @@ def test_a_dry_run_of_an_import_writes_nothing(bare: Shell, tmp_path: Path) -> N
     assert stdout.splitlines()[-1].split() == [
         *("violation", "2", "1970-01-21T10:53:45.600000Z", "1970-01-21T10:55:12Z"),
     ]
+    assert "warning: 2 of 2 entries happened before 1990: look at the unit of epoch times" in said
     assert "cases.csv: 1 row: harm: 'hi' is unknown. Use low, medium, high or extreme. (first in line 4)" in said
     assert "cases.csv: 1 row: seller: must name a seller by" in said
     assert "of [A-Za-z0-9._~:-]; that of the violation has ' ', '/' (first in line 7)" in said
@@ -226,7 +227,7 @@ def test_a_dry_run_of_an_import_writes_nothing(bare: Shell, tmp_path: Path) -> N
     assert {*tmp_path.rglob("*")} == before
     assert "--rejects: writes a file" in bare.error(2, "ledger", "import", mapping, "--dry-run", "--rejects", "r.csv")
     table.write_text("id,shop,at,harm\n1,a,1767225600,high\n")
-    bare("ledger", "import", mapping)
+    assert "warning: 1 of 1 entries happened before 1990" in bare("ledger", "import", mapping)[1]
     mapping.write_text(mapping.read_text().replace("milliseconds", "seconds").replace("v-", "w-"))
     stdout, said = bare("ledger", "import", mapping, "--dry-run")
     assert "2026-01-01T00:00:00Z" in stdout

@@ -215,15 +215,34 @@ def test_a_missing_column_is_said_before_the_import(ledger: Ledger, tmp_path: Pa
     assert ids(ledger) == []
 
 
-def test_a_decision_waits_until_its_rows_report_is_mended(ledger: Ledger, tmp_path: Path) -> None:
-    confirmed = {"entry_id": "d-{id}", "seller": "s", "violation": "{id}", "action": "confirm"}
-    file = VIOLATIONS | {"entries": [*VIOLATIONS["entries"], DECISIONS["entries"][0] | confirmed]}
-    write(tmp_path, "v-1,s,2026-01-01,terrible")
+@pytest.mark.parametrize("wrong", ["v-1,s,no-time,high", "v-1,s,2026-01-01,terrible", "v-1,a b,2026-01-01,high"])
+def test_decisions_about_a_rejected_report_are_rejected(ledger: Ledger, tmp_path: Path, wrong: str) -> None:
+    """Otherwise its confirmation on the same row would wait forever."""
+    decision = DECISIONS["entries"][0] | {
+        "entry_id": "d-{id}",
+        "seller": "s",
+        "violation": "{id}",
+        "action": "confirm",
+    }
+    file = VIOLATIONS | {"entries": [*VIOLATIONS["entries"], decision]}
+    write(tmp_path, wrong, "v-2,s,2026-01-02,low")
     report = imported(ledger, tmp_path, file)
-    assert (ids(ledger), report.waiting, len(report.rejects)) == (["d-v-1"], 1, 1)
+    assert ids(ledger) == ["v-2", "d-v-2"]
+    first, second = [reason for _, line, reason in report.rejects if line == 2]
+    assert second == f"v-1: its report on this row was rejected: {first}"
+    write(tmp_path, "v-1,s,2026-01-01,high", "v-2,s,2026-01-02,low")
+    assert imported(ledger, tmp_path, file).appended == 2
+
+
+def test_a_decision_of_a_rejected_report_decides_no_other(ledger: Ledger, tmp_path: Path) -> None:
     write(tmp_path, "v-1,s,2026-01-01,high")
-    assert imported(ledger, tmp_path, file).appended == 1
-    assert ledger.violations.find(MARKET, "v-1", ledger.cut()).status is Status.CONFIRMED
+    assert imported(ledger, tmp_path, VIOLATIONS).appended == 1
+    decision = {"entry_id": "d-{id}", "seller": "", "violation": "{id}", "action": "confirm"}
+    file = VIOLATIONS | {"entries": [*VIOLATIONS["entries"], DECISIONS["entries"][0] | decision]}
+    write(tmp_path, "v-1,another,2026-02-02,low")
+    report = imported(ledger, tmp_path, file)
+    assert (report.appended, len(report.rejects)) == (0, 2)
+    assert ledger.violations.find(MARKET, "v-1", ledger.cut()).status is Status.ALLEGED
 
 
 def test_decisions_that_wait_for_their_report_are_counted(ledger: Ledger, tmp_path: Path) -> None:
