@@ -172,7 +172,7 @@ def _show_strictness(aspect: str, value: int, currency: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Oddity:
     kind: str
-    """`shadowed`, `overlap`, `gap`, `newcomers` or `reach`."""
+    """`shadowed`, `overlap`, `gap` or `newcomers`."""
     rule: str
     """Empty for a gap and for newcomers."""
     text: str

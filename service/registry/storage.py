@@ -19,6 +19,8 @@ Decide = Callable[[list[ModelMove]], ModelMove | None]
 """Returns a move after the given moves, or None; called again if another writer came first."""
 
 _NUMBER = re.compile(r"moves/([0-9]{9})\.json")
+_EARLIER = "aliases.jsonl"
+"""The moves of earlier releases, one a line; they come first."""
 _IN_PROCESS = threading.Lock()
 """`memory://` has no other exclusion."""
 
@@ -65,8 +67,7 @@ class Storage:
 
     def moves(self) -> list[ModelMove]:
         """Return every move, oldest first. Raises ConfigurationWrong for a damaged one."""
-        moves: list[ModelMove] = []
-        numbers = self._list_numbers()
+        moves, numbers = self._list_earlier(), self._list_numbers()
         for number in numbers:
             try:
                 if number not in self._moves_read:
@@ -99,6 +100,14 @@ class Storage:
         if self._store.exists(_name_move(max(self._moves_read, default=0) + 1)):
             self.moves()
         return max(self._moves_read, default=0)
+
+    def _list_earlier(self) -> list[ModelMove]:
+        if not self._store.exists(_EARLIER):
+            return []
+        try:
+            return [parse_move(line) for line in self._store.read(_EARLIER).splitlines()]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._damage_error(_EARLIER) from error
 
     def _damage_error(self, name: str) -> ConfigurationWrong:
         return ConfigurationWrong(f"{self.place}/{name} of the registry is damaged; remove it")

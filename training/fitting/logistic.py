@@ -25,7 +25,7 @@ SINGULAR = 1e10
 
 
 class Logistic:
-    """Logistic regression on the logarithm of each column, standardised; a row's own exposure is an exposure_offset.
+    """Logistic regression on the logarithm of each column, standardised; a row's own exposure is an offset.
 
     No row reaches beyond the training rows' range, so that one rare value cannot decide.
     """
@@ -133,7 +133,7 @@ def calibrate(raw: Floats, bad: Floats, start: Floats, weight: Floats | None = N
     """Fit Platt's calibration of raw scores; return (intercept, slope), the slope >= 0.
 
     logit p = intercept + slope x raw + start, the slope shrunk a little towards 1. `start` is each row's own exposure
-    exposure_offset. If all rows are good or all are bad, return (0, 1).
+    offset. If all rows are good or all are bad, return (0, 1).
     """
     if not 0 < bad.sum() < len(bad):
         return 0.0, 1.0

@@ -30,7 +30,7 @@ class PastAnswers:
     tier: Ints
     """int64; ABSENT: none."""
     raw: Floats
-    """RawScorer score, float64, also of the unrated; NaN of the absent."""
+    """Raw score, float64, also of the unrated; NaN of the absent."""
 
 
 def find_past_answers(table: LedgerTable, artifact: Artifact, policy: Policy, day: int) -> PastAnswers:

@@ -48,14 +48,20 @@ class _SeenEnd(NamedTuple):
     record_time: int
 
 
+class _KnownMendings(NamedTuple):
+    """Assigned as one, since threads read and write it."""
+
+    sequence: int
+    mendings: mending.Mendings
+
+
 class LedgerClock:
     """Thread-safe."""
 
     def __init__(self, database: Database, server: ServerClock) -> None:
         self.database = database
         self.server = server
-        self._mendings_read_at = 0
-        self._mendings = mending.Mendings()
+        self._known = _KnownMendings(0, mending.Mendings())
         self._end = _SeenEnd(None, 0, 0)
         self.seen_sequence = 0
         """The last one that this process has read or committed, even if the ledger has lost it."""
@@ -63,7 +69,7 @@ class LedgerClock:
 
     @property
     def mendings(self) -> mending.Mendings:
-        return self._mendings
+        return self._known.mendings
 
     def now(self) -> int:
         """Return the present in microseconds since 1970, without a query."""
@@ -84,9 +90,10 @@ class LedgerClock:
             end = LedgerEnd(sequence or 0, record_time or 0, last_mending or 0, clock)
             self._end = _SeenEnd(end.clock, steady_clock(), end.record_time)
             self._note_seen(end.sequence)
-            if end.last_mending != self._mendings.through:  # less, if a promoted standby lacks the last one
-                self._mendings = mending.load_mendings(connection)
-            self._mendings_read_at = end.sequence
+            mendings = self._known.mendings
+            if end.last_mending != mendings.through:  # less, if a promoted standby lacks the last one
+                mendings = mending.load_mendings(connection)
+            self._known = _KnownMendings(end.sequence, mendings)
             return end
 
     @property
@@ -106,7 +113,7 @@ class LedgerClock:
             yield RowReader(connection, marketplace, cut.sequence, cut.observe_time)
 
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
-        if sequence > self._mendings_read_at:
+        if sequence > self._known.sequence:
             self.read_end()
         return self.mendings.list_up_to(sequence)
 

@@ -134,9 +134,9 @@ def _read_valid_regroupings(reader: RowReader, sellers: Collection[str]) -> list
 
 
 def _list_mentions(reader: RowReader, regroupings: Sequence[Any]) -> dict[str, list[IncidentMention[str]]]:
+    """Return by seller, in order, the incidents that regroupings name, without splits of retracted violations."""
     splits = {row.violation for row in regroupings if row.status == IncidentChange.SPLIT}
     states = fold_states(reader.rows(ABOUT, splits))
-    """Return by seller, in order, the incidents that regroupings name, without splits of retracted violations."""
     mentions: dict[str, list[IncidentMention[str]]] = {}
     for row in regroupings:
         if row.status == IncidentChange.SPLIT and states[row.violation].is_retracted:

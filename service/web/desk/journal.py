@@ -88,7 +88,7 @@ class DeskCase:
 
 
 class Journal:
-    """Thread-safe. Raises ConfigurationWrong for a file that is held or damaged."""
+    """Thread-safe. Raises ConfigurationWrong for a file that is held, damaged or of an earlier release."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -304,6 +304,8 @@ class Journal:
 
 
 def _open_exclusively(path: Path) -> sqlite3.Connection:
+    if (earlier := path.with_suffix(".jsonl")).exists():
+        raise ConfigurationWrong(f"{earlier} is an earlier release's: finish its cases there, then move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o600)
     file = None

@@ -193,7 +193,6 @@ def test_a_cautions_protections_are_in_the_restitution(told: Told) -> None:
     assert {item.span.end for item in found.items} == {told.clock.now}
 
 
-@pytest.mark.long
 def ended_case(case: str) -> entry_pb2.Entry:
     decision = entry_pb2.CaseChanged(
         case=case, state=entry_pb2.CASE_STATE_ENDED, actor="staff", reason="their own goods"
@@ -201,6 +200,7 @@ def ended_case(case: str) -> entry_pb2.Entry:
     return entry_pb2.Entry(entry_id=f"end-{case}", seller=seller_name(MARKET, "s1"), case=decision)
 
 
+@pytest.mark.long
 def test_cases_are_decided_over_a_socket_and_by_command(tmp_path: Path) -> None:
     with (
         servers.running_server(tmp_path, artifact=artifact(), policy=GRADED) as running,

@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -228,6 +229,25 @@ def test_what_moves_a_cursor_is_spelt_out() -> None:
     row = _make_model_move_row(move, Format.TABLE)
     assert (row["actor"], row["reason"]) == ("a\\u001b[2J", "turned \\u202eround")
     assert row["figures"] == "override=b\\u000ac"
+
+
+def test_a_log_of_an_earlier_release_goes_on_as_it_is(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    first, second = publish(registry), publish(registry, 1)
+    moves = [("champion", first), ("challenger", second), ("champion", second)]
+    old = b"".join(
+        json.dumps({"alias": a, "digest": d, "actor": "x", "reason": "y", "time": "2026-01-01T00:00:00Z"}).encode()
+        + b"\n"
+        for a, d in moves
+    )
+    shutil.rmtree(tmp_path / "moves")
+    (tmp_path / "aliases.jsonl").write_bytes(old)
+    registry = Registry(tmp_path)
+    assert registry.aliases() == {CHAMPION: second, CHALLENGER: second, PREVIOUS: first}
+    assert [move.figures for move in registry.history()] == [{}] * 3
+    assert registry.rollback(actor="c", reason="r", now=3) == first
+    assert (tmp_path / "aliases.jsonl").read_bytes() == old
+    assert Registry(tmp_path).champion_digest() == first
 
 
 def test_a_file_url_is_the_folder(tmp_path: Path) -> None:

@@ -207,6 +207,12 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
+def test_a_file_of_an_earlier_desk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "desk.jsonl").touch()
+    with pytest.raises(ConfigurationWrong, match="an earlier release's"):
+        Journal(tmp_path / "desk.db")
+
+
 def test_what_a_later_desk_keeps_stays_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "desk.db"
     Journal(path).close()

@@ -61,7 +61,10 @@ def test_its_intervals_are_those_of_drawing_sellers() -> None:
     z, bad = drawn(1500, 3, 0.3, 0.8)
     seller, ones, rng = np.arange(1500) // 2, np.ones(1500), np.random.default_rng(9)
     drawn_lines = [
-        [line.value for line in measure_calibration(z, bad, rng.multinomial(750, [1 / 750] * 750)[seller] * 1.0, seller)]
+        [
+            line.value
+            for line in measure_calibration(z, bad, rng.multinomial(750, [1 / 750] * 750)[seller] * 1.0, seller)
+        ]
         for _ in range(200)
     ]
     for found, spread in zip(measure_calibration(z, bad, ones, seller), np.std(drawn_lines, axis=0), strict=True):
