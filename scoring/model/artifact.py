@@ -125,6 +125,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
 
 
 def load(parts: Mapping[str, bytes]) -> Artifact:
+    """Return an artifact, ready to score. Raises ArtifactRefused unless it verifies."""
     return open_verified(parts, verify(parts))
 
 

@@ -28,7 +28,7 @@ class Parent(NamedTuple):
 
 
 def parse_marketplace(name: str, field: str | FieldPath) -> str:
-    """Parse `marketplaces/M` into M."""
+    """Parse `marketplaces/M` into M; like all parsers here, raises InvalidInput about `field`."""
     return _parse_top(name, field, "marketplaces", MARKETPLACE_FORM)
 
 

@@ -118,7 +118,7 @@ def import_files(
 ) -> ImportReport:
     """Import every file of a mapping found below `data`; the report lists rejected and unmatched rows.
 
-    `dry_now` appends nothing and checks each entry as of this time.
+    Raises as `require_files`; nothing is imported then. `dry_now` appends nothing and checks each entry as of this time.
     """
     require_files(mapping, data)
     run = _ImportRun(ledger, mapping.marketplace, progress, dry_now)

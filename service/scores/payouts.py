@@ -39,7 +39,7 @@ class Payouts:
         """Return an order's payout on a day (days since 1970), by the terms at its capture and what later reaches
         earlier orders.
 
-        `now` is the cut of all knowledge.
+        `now` is the cut of all knowledge. Raises InvalidInput for each wrong amount, day or currency; SellerNotFound.
         """
         today = (now.observe_time - 1) // DAY
         if order.capture_day > today:

@@ -113,7 +113,7 @@ class Scorer:
     ) -> tuple[list[SellerScore | SellertrustError], Stamp]:
         """Return one trust score or error per seller, in order, and their common stamp.
 
-        One cut, model and policy for all. `keep` gets each batch's answer.
+        One cut, model and policy for all; SellerNotFound is returned, not raised. `keep` gets each batch's answer.
         """
         query = self._make_query(marketplace, cut)
         outcomes: list[SellerScore | SellertrustError] = []

@@ -65,7 +65,7 @@ def earlier_looks(path: Path, look: Look) -> list[Look]:
     """Return the looks of other studies of the marketplace at windows that overlap `look`'s, in order.
 
     Other parameters make another study. Looks after the study's own first look at this window are left out, so that a
-    repeated study finds the same looks.
+    repeated study finds the same looks. Raises as `read_looks`.
     """
     before = []
     for past in read_looks(path):

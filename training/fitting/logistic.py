@@ -82,8 +82,8 @@ class LogisticFit:
 def fit_logistic(design: Floats, bad: Floats, start: Floats, weight: Floats, penalty: float = 5.0) -> LogisticFit:
     """Fit a logistic regression with a ridge penalty, by Newton's method.
 
-    The first column is a constant without penalty. `start`: log-odds that each row has already. Worked: half of the
-    rows bad, no column but the constant, all start at 1: [-1].
+    The first column is a constant without penalty. `start`: log-odds that each row has already. If the steps do
+    not converge, `converged` is False. Worked: half of the rows bad, no column but the constant, all start at 1: [-1].
     """
     factors = np.full(design.shape[1], 2 * penalty)
     factors[0] = 0.0

@@ -201,7 +201,10 @@ def _format_constant(constant: object) -> str:
 
 
 def compile_conditions(part: Part, dates: Dates) -> tuple[Test, ...]:
-    """Compile a part's `when` into tests of a row, which must all hold; empty without one."""
+    """Compile a part's `when` into tests of a row, which must all hold; empty without one.
+
+    A test raises RowRejected for an unreadable cell.
+    """
     if "when" not in part:
         return ()
     is_one = isinstance(part.value("when"), Mapping)

@@ -189,7 +189,10 @@ class Count:
         self.when = compile_conditions(part, dates)
 
     def read(self, row: Row) -> str | Decimal:
-        """Return one row's text to count, or number to add (0 if empty). The caller checks `when`."""
+        """Return one row's text to count, or number to add (0 if empty). The caller checks `when`.
+
+        Raises RowRejected without the column, and for a text that is no number.
+        """
         text = cell(row, self._column).strip()
         if not self._is_sum:
             return text

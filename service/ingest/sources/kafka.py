@@ -24,7 +24,10 @@ _NO_LOG = 0
 
 
 class KafkaSource:
-    """`servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`."""
+    """`servers` is `host:port,host:port`; `settings` are librdkafka's, such as `sasl.username`.
+
+    Raises ConfigurationWrong for a bad setting.
+    """
 
     def __init__(self, servers: str, topic: str, settings: Mapping[str, str] | None = None, name: str = "") -> None:
         self.name = name or f"kafka://{servers}/{topic}"

@@ -22,7 +22,10 @@ JOURNAL_PATIENCE_SECONDS = 5
 
 
 def erase(database: Database, marketplace: str, entry: Entry, present: Present) -> AppendedEntry:
-    """Append an erasure and delete the seller's key, in one transaction; a retry deletes no key made since."""
+    """Append an erasure and delete the seller's key, in one transaction; a retry deletes no key made since.
+
+    Raises as `Ledger.erase`.
+    """
     item = prepare(entry, present.clock)
     entries_of_seller = select(ENTRY.c.sequence).where(
         ENTRY.c.marketplace == marketplace, ENTRY.c.seller == entry.seller
