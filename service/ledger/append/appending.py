@@ -157,6 +157,7 @@ def _add_unless_stored(
     resealed = _find_resealed_duplicates(reader, batch, stored)
     _refuse_differing(batch, stored, resealed)
     results: list[AppendedEntry] = []
+    differing: dict[int, _StoredEntry] = {}
     for index, item in enumerate(batch):
         entry_id = item.entry.entry_id
         earlier = stored.get(entry_id)
@@ -166,7 +167,9 @@ def _add_unless_stored(
         elif earlier.digest == item.digest or index in resealed:
             results.append(earlier.appended._replace(already_present=True, erased=resealed.get(index, False)))
         else:
-            raise _content_differs_error(batch, {index: earlier})
+            differing[index] = earlier
+    if differing:
+        raise _content_differs_error(batch, differing)
     return results
 
 

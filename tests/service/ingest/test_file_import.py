@@ -362,3 +362,10 @@ def test_a_changed_file_costs_two_appends_a_batch(ledger: Ledger, tmp_path: Path
     assert set(found.refused) == set(range(0, 300, 3))
     assert all("has other content" in reason for reason in found.refused.values())
     assert len(calls) == 2
+
+
+def test_rows_with_one_id_cost_themselves_and_no_other(ledger: Ledger, tmp_path: Path) -> None:
+    write(tmp_path, *GOOD, *(f"v-1,s,2026-01-03T00:{n // 60:02d}:{n % 60:02d}Z,high" for n in range(1500)))
+    report = imported(ledger, tmp_path)
+    assert (report.appended, len(report.rejects)) == (2, 1500)
+    assert all(reason.startswith("entry_id: 'v-1' has other content") for _, _, reason in report.rejects)
