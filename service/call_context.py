@@ -2,10 +2,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 
 from scoring.base.errors import CallerGone, DeadlinePassed
+from scoring.base.frozen import frozen
 
 LATE_SECONDS = 0.05  # at the client, the deadline passes a moment earlier
 
@@ -13,7 +14,7 @@ LOCAL_CALLER = "local"
 """The unauthenticated caller, who can only be on this machine, or its user."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Approval:
     proposal: str = ""
     basis: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-from dataclasses import dataclass
+from scoring.base.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """The limits of a server, for two to eight processors; only tests change them."""
 

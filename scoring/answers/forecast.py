@@ -1,7 +1,7 @@
 """A seller's score on the next days, by today's rules, if it waits, trades cleanly or is verified."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.base.arrays import Ints
 from scoring.base.enums import IdentityLevel, Kind, ScoreState, Tier
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, SaleRow
 from scoring.features.facts import Facts
@@ -29,7 +30,7 @@ FAR_DAYS = 3 * HORIZON_DAYS
 """Days that a wait alone is followed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Course:
     trades: bool = False
     """Cleanly, at its settled volume."""
@@ -42,7 +43,7 @@ class Course:
         return self.trades + (self.level is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forecast:
     """Arrays by days from today's midnight."""
 
@@ -56,7 +57,7 @@ class Forecast:
         return int(reached[0]) + first if len(reached) else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TierPath:
     tier: Tier
     course: Course
@@ -64,7 +65,7 @@ class TierPath:
     points: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forecasts:
     core: CoreAnswer
     tier_number: int

@@ -6,23 +6,24 @@ month is divided by BY_MONTH alone; a year divides the sum of its shown months, 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from scoring.base.enums import ShownState
+from scoring.base.frozen import frozen
 
 BY_MONTH = frozenset({"source"})
 """The dimensions of a month."""
 LEAST = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Split:
     cells: Mapping[str, int]
     together: tuple[str, ...] = ()
     """The names of the cells that are stated only together, as the rest of the total."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Amount:
     """One month's number; `splits`: by dimension, the cells that add up to it."""
 
@@ -34,7 +35,7 @@ class Amount:
         return 0 < self.total < LEAST
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownCount:
     state: ShownState
     count: int = 0

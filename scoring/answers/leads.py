@@ -1,10 +1,11 @@
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scoring.answers.forecast import Course, Forecasts
 from scoring.answers.variants import Variant, resolve_variants
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Action, Category, IdentityLevel, Severity, Status, Tier
+from scoring.base.frozen import frozen
 from scoring.entries.lifecycle import COUNTING_STATUSES, TRANSITIONS
 from scoring.features.columns import FactRow
 from scoring.features.table import Subject
@@ -34,7 +35,7 @@ _TIER_REASONS = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
 """Reasons that decide the tier whatever the points."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lead:
     reason_code: str
     points: int
@@ -56,7 +57,7 @@ class Lead:
     occur_time: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OverturnGain:
     violation: str
     points: int
@@ -188,7 +189,7 @@ def _find_courses(lead: Lead) -> list[Course]:
     return [_COURSES.get(lead.reason_code, Course(trades=True))]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppealEffect:
     entries: tuple[str, ...]
     points: int

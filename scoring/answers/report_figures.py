@@ -33,6 +33,7 @@ from scoring.base.enums import (
     TransparencyUnit,
 )
 from scoring.base.errors import invalid
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, SECOND
 from scoring.sampling.sample import find_interval
 
@@ -131,7 +132,7 @@ NOT_FROM_LEDGER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Period:
     text: str
     """`2026` or `2026-03`."""

@@ -1,13 +1,13 @@
 """Statements of reasons: on what each measure that restricts a seller rests, and what the seller can do about it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from scoring.answers.forecast import TierPath, find_paths, forecast
 from scoring.answers.leads import Lead, list_untested_leads, score_variants
 from scoring.answers.variants import Variant
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import Automation, MeasureState, Tier
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
 from scoring.entries.contests import COMPLAINT_DAYS
@@ -21,7 +21,7 @@ from scoring.scores.reasons import OVERRIDDEN, THIN_FILE
 from scoring.scores.score import explain
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatementOfReasons:
     measure: MeasureInForce
     decided_by: Automation

@@ -1,20 +1,21 @@
 """Variants of one seller's facts, each a case of its own, so that one pass answers all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
 
 from scoring.base.arrays import Bools
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from scoring.features.columns import EntryColumns, FactRow, FactTable, SaleRow, tabulate
 from scoring.features.resolved import SellerFacts, resolve_sellers
 
 _CHANGING = (Kind.STATUS, Kind.ATTRIBUTION)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variant:
     without: frozenset[str] = frozenset()
     """Removed ids; with a report everything about its violation goes."""

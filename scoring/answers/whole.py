@@ -1,5 +1,4 @@
-from dataclasses import dataclass
-
+from scoring.base.frozen import frozen
 from scoring.measures.in_force import InForce
 from scoring.measures.record import SellerTerms
 from scoring.policy.policy import Policy
@@ -7,7 +6,7 @@ from scoring.scores.answer import SellerScore, Stamp
 from scoring.scores.score import CoreAnswer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WholeAnswer:
     core: CoreAnswer
     in_force: InForce

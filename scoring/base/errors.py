@@ -4,7 +4,8 @@ A message states the fault, its cause, and the next step. It never contains a st
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from scoring.base.frozen import frozen
 
 FieldPath = tuple[str | int, ...]
 """Names, and after a list's name the index in it. Empty: the whole request."""
@@ -46,7 +47,7 @@ class SellertrustError(Exception):
         return self.message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldViolation:
     path: FieldPath
     description: str

@@ -5,13 +5,14 @@ as never made, also in the past; but past days under caution count toward the 30
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import CautionSignal, Kind, Source
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, SECOND
 from scoring.caution.flow_signals import FlowMeasurement, FlowTable, list_days_at_trigger
 from scoring.caution.history import (
@@ -38,7 +39,7 @@ Flows = Mapping[str, Sequence[FlowDay]]
 NO_FLOWS: Flows = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caution:
     rule: str
     reference: str

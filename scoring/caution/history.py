@@ -1,12 +1,13 @@
 import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from operator import itemgetter
 from typing import NamedTuple
 
 from scoring.base.arrays import NEVER
 from scoring.base.enums import CaseState, Kind
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.caution.flow_signals import FlowMeasurement, FlowTable, find_reached_days, find_relevant_changes
 from scoring.caution.signs import Fact, Sign
@@ -74,7 +75,7 @@ class Span(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownSigns:
     """Facts that may reach a rule, also those taken back."""
 

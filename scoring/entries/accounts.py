@@ -5,16 +5,17 @@ Draws and other recoveries for a claim never exceed the amount paid.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scoring.base.arrays import MAX_TOTAL
 from scoring.base.enums import ClaimChange, DepositChange
 from scoring.base.errors import BalanceForbids, FieldPath
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.kinds.settlement import ClaimChanged, DepositChanged
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DepositAccount:
     """Amounts in minor units of `currency`."""
 
@@ -67,7 +68,7 @@ def list_balances(changes: Sequence[tuple[int, DepositChanged]], currency: str, 
     return balances
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClaimBalance:
     currency: str = ""
     """Empty if the claim is not recorded."""

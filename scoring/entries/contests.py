@@ -3,6 +3,7 @@ from dataclasses import dataclass, field, replace
 
 from scoring.base.enums import NOTICE_STATES, UNIMPOSING_STATES, ComplaintOutcome, MeasureKind, MeasureState
 from scoring.base.errors import ContestForbids, EntryNotFound, FieldPath, LifecycleForbids, MeasureNotFound
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, format_time
 from scoring.entries.entry import Entry, derive_entry
 from scoring.entries.kinds.common import list_deciders
@@ -16,7 +17,7 @@ COMPLAINT_DAYS = 184
 """Days to contest a measure after its last statement was recorded: the longest six months."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordedMeasure:
     seller: str
     kind: MeasureKind
@@ -28,7 +29,7 @@ class RecordedMeasure:
     violations: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Complaint:
     seller: str
     measure: str

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from hashlib import sha256
 from json.encoder import encode_basestring
@@ -27,6 +27,7 @@ from scoring.base.enums import (
     Status,
 )
 from scoring.base.errors import FieldPath, FieldViolation, InvalidInput, OccurTimeAhead, invalid
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, SECOND, day_of, format_time, parse_time
 from scoring.entries.field_types import ID_FORM, TIME, FactField, fact_fields, is_id, list_names
 from scoring.entries.incidents import DERIVED_ID_PREFIX, derived_id
@@ -50,7 +51,7 @@ MAX_AHEAD = 5 * SECOND
 """Microseconds ahead of the ledger's clock that are worth a retry."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     entry_id: str
     """The caller's own, unique in the marketplace."""

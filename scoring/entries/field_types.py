@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, field, fields, replace
 from enum import IntEnum
 from functools import partial
 from json.encoder import encode_basestring
 from string import ascii_letters, digits
 from typing import Any, TypeVar
 
+from scoring.base.frozen import frozen
 from scoring.base.time import MAX_TIME, format_day, format_time, parse_day, parse_time
 
 Word = TypeVar("Word", bound=IntEnum)
@@ -30,7 +31,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     kind: str
     """Such as `count` or `time`."""
@@ -225,7 +226,7 @@ COUNTRY = pattern("[A-Z]{2}", "must be an ISO 3166-1 alpha-2 code such as CN")
 SHA256 = pattern("[0-9a-f]{64}", "must be a SHA-256 in 64 lower-case hexadecimal digits")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactField:
     name: str
     number: int

@@ -4,11 +4,12 @@ The fold computes the same over columns, and the parity gate independently.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
 from scoring.base.enums import Action, Attribution, Kind, Severity, Status
 from scoring.base.errors import FieldPath, LifecycleForbids
+from scoring.base.frozen import frozen
 from scoring.entries.kinds.conduct import StatusChanged
 from scoring.entries.lifecycle import RETRACTED_STATUSES, allowed_actions, next_status
 
@@ -37,7 +38,7 @@ class RecordedChange(NamedTuple):
     held_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ViolationState:
     seller: str
     kind: Kind

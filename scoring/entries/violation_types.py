@@ -3,13 +3,13 @@
 The table in force at `occur_time` counts; a later one never changes it.
 """
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from scoring.base.enums import AUTHORITIES, Category, Harm, Severity, Source
+from scoring.base.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ViolationType:
     key: str
     category: Category

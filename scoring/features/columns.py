@@ -1,7 +1,7 @@
 """Entries as columns, for one seller and for a million: made of the ledger's rows, or of its export."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 
 
 class FactRow(NamedTuple):
@@ -56,7 +57,7 @@ class OmittedAllegations(NamedTuple):
 NOTHING_OMITTED: Mapping[str, OmittedAllegations] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntryColumns:
     """n entries of `cases` cases in any order, each column int64 of shape (n,).
 
@@ -173,7 +174,7 @@ of one.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactTable:
     """The entries of sellers, as a score reads them; exposure may come as columns alone."""
 

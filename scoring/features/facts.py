@@ -11,13 +11,14 @@ Only this module decides which entries a score may see. "In time" is: occurred a
       (training: only those reported before the observe time)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Bools, Ints, add_up_amounts, last_of_runs
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections, find_final_incidents
@@ -31,7 +32,7 @@ from scoring.features.violations import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """The valid facts of each case.
 
@@ -114,7 +115,7 @@ _IS_FINDING = kind_mask(*FINDING_KINDS)
 _IS_FREQUENT = kind_mask(Kind.EXPOSURE, Kind.VIOLATION, *_DECISIONS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VisibleFacts:
     observe_day: Ints
     judged: ViolationColumns

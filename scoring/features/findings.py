@@ -1,10 +1,10 @@
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.base.enums import INSPECTORS, DisputeOutcome, InspectionResult, Kind, Source
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 
@@ -18,7 +18,7 @@ class FindingKind(IntEnum):
     DISPUTE_LOST = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Findings:
     """n findings by case, each column of shape (n,)."""
 

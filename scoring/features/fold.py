@@ -4,7 +4,7 @@ Per incident, category and half-life the largest severity weight x decay counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Bools, Floats, Ints, first_of_runs, reduce_runs
 from scoring.base.enums import Category, Severity
+from scoring.base.frozen import frozen
 from scoring.features.decay import EXPOSURE_BITS, HALF_LIVES, UNIT, UNIT_BITS, add_up, decay_table
 from scoring.features.facts import Facts
 from scoring.features.findings import FindingKind
@@ -36,7 +37,7 @@ SQUARE_BITS = 10
 """Weights are squared in steps of 2^-10."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constants:
     """The constants that an artifact pins: severity weights (1 to 63), damping of rates, scale of exposure."""
 
@@ -60,7 +61,7 @@ of a category is its number less 1.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sums:
     """Sums of n cases: the last axis of each array is by case."""
 

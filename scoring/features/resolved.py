@@ -1,16 +1,17 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import Ints
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import NOTHING_OMITTED, EntryColumns, FactRow, FactTable, OmittedAllegations
 from scoring.features.facts import VisibleFacts, apply_changes, find_visible
 from scoring.features.views import Views, view_at_times
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SellerFacts:
     """The known entries of some sellers, one case each, as seen at one time."""
 

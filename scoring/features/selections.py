@@ -3,11 +3,12 @@
 A selection contains an incident fully or not at all, and sums are whole numbers of 2^-40, so all are exact.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Ints, first_of_runs
+from scoring.base.frozen import frozen
 from scoring.features.decay import HALF_LIVES, UNIT, join_limbs, split_limbs
 from scoring.features.facts import Facts
 from scoring.features.fold import FAILURES, Folder, Sums
@@ -17,7 +18,7 @@ NONE_LEAST = np.array([0, NEVER, NEVER])
 """`IncidentSums.least` without an incident."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentSums:
     """Of n selections; no sum wraps."""
 

@@ -7,7 +7,6 @@ Direction +1: a higher value never lowers points; -1: never raises them; 0: free
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import Category, Severity
+from scoring.base.frozen import frozen
 from scoring.features.decay import HALF_LIVES
 from scoring.features.findings import FindingKind
 from scoring.features.fold import ALL_CATEGORIES, FAILURES, FINDING_HALF_LIVES, FLOOR_PLACES, FLOORS, Sums
@@ -45,7 +45,7 @@ class Subject(StrEnum):
 CONDUCT = (Subject.INCIDENTS, Subject.FAILURES, Subject.INSPECTIONS, Subject.DISPUTES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Feature:
     """`compute` maps the sums of n cases to finite float64 of shape (n,)."""
 
@@ -239,7 +239,7 @@ _SINGLES = [
 FEATURES: Mapping[str, Feature] = MappingProxyType({feature.key: feature for feature in _list_features()})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttributeFeature:
     """An attribute of a seller's identity as a feature, declared by a study and pinned by the artifact.
 
@@ -275,7 +275,7 @@ class AttributeFeature:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContextFeature:
     """Context as a feature: the way of detection, or the rules in force.
 

@@ -4,11 +4,12 @@ Each fact is stored once, with its age in each view, or NEVER if unseen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Bools, Ints
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, VisibleFacts, collect_facts, first_days
@@ -16,7 +17,7 @@ from scoring.features.findings import FindingKind, Findings, list_findings
 from scoring.features.violations import Violations, raise_severities, sort_violations
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ages:
     """Ages of facts in K views. Facts of one day that every view sees or misses alike share a column."""
 
@@ -26,7 +27,7 @@ class Ages:
     """By fact."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Views:
     facts: Facts
     """Facts of the first view; only it has allegations, overrides and existence."""

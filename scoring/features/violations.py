@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import Bools, Ints, first_of_runs
 from scoring.base.enums import Attribution, Kind, Severity, Status
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES, RETRACTED_STATUSES
 from scoring.entries.violation_types import UNIT_STEPS
@@ -19,7 +20,7 @@ _IS_OPEN = np.array([Status(s) in OPEN_STATUSES if s else False for s in range(9
 _STANDS = np.array([Status(s) not in RETRACTED_STATUSES if s else False for s in range(9)])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Violations:
     """n counted violations by (case, incident, category), columns int64 of shape (n,); `violation_type` 0 if unknown."""
 

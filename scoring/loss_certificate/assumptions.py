@@ -1,9 +1,9 @@
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.errors import CertificateRefused
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.measures import PPM
@@ -14,7 +14,7 @@ MAX_RUNNERS = 1_000_000
 _CURRENCY = re.compile("[A-Z]{3}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assumptions:
     """Money in minor units of `currency`, shares in parts per million."""
 

@@ -1,5 +1,5 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from operator import itemgetter
@@ -11,6 +11,7 @@ from scoring.base.arrays import Ints
 from scoring.base.canonical import canonical_json
 from scoring.base.enums import MeasureKind, Tier
 from scoring.base.errors import CertificateRefused
+from scoring.base.frozen import frozen
 from scoring.base.progress import Progress
 from scoring.base.time import format_time
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
@@ -31,7 +32,7 @@ from scoring.policy.policy import Policy, TradeLimits
 NO_TIER = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Take:
     gross_minor: int
     after_refunds_minor: int
@@ -57,7 +58,7 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
     return takes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GrantedSeller:
     marketplace: str
     seller: str
@@ -68,7 +69,7 @@ class GrantedSeller:
     """(rule, kind) of each measure."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GrantedExceptions:
     sequence: int
     sellers: tuple[GrantedSeller, ...]
@@ -138,7 +139,7 @@ def bound_take(policy: Policy, assumptions: Assumptions, lifted: Collection[tupl
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunDay:
     settled_minor: int
     tenure_days: int
@@ -149,7 +150,7 @@ class RunDay:
     """Sales to itself that settle by the next day."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attack:
     """One name's most profitable life; costs are negative."""
 

@@ -3,11 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr, bdtrc
 
+from scoring.base.frozen import frozen
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.policy.measures import PPM
 
@@ -20,7 +20,7 @@ DOUBT = 0.05
 RUN_TYPES = frozenset({"order_fraud", "orders_not_kept"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunCase:
     """One seller with a confirmed violation of RUN_TYPES; UTC days since 1970-01-01."""
 
@@ -34,7 +34,7 @@ class RunCase:
         return max((today if self.stop_day is None else self.stop_day) - self.start_day, 0) + 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObservedCases:
     cases: tuple[RunCase, ...]
     confirmed: int
@@ -42,7 +42,7 @@ class ObservedCases:
     today: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Contradiction:
     assumption: str
     """`stop`, `runners` or `overturned`."""

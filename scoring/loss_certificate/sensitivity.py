@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from scoring.base.frozen import frozen
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.loss_certificate.assumptions import MAX_DAYS, Assumptions
 from scoring.loss_certificate.certificate import VERDICTS, find_allowed_loss
@@ -10,7 +11,7 @@ from scoring.policy.measures import PPM
 from scoring.policy.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sensitivity:
     """Limits at which one verdict fails, each assumption changed alone."""
 

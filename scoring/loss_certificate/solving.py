@@ -8,11 +8,12 @@ it is the attack.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import Ints
+from scoring.base.frozen import frozen
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.loss_certificate.states import States
 from scoring.policy.measures import PPM
@@ -21,7 +22,7 @@ DaysSolved = Callable[[int, int], None]
 """Called with the solved days of a run, and all its days."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LossTable:
     """The least table, in minor units."""
 

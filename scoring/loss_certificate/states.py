@@ -7,7 +7,7 @@ terms of its upper edge and costs its lower one, at the laxest of all tiers, day
 import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from scoring.base.arrays import Ints
 from scoring.base.enums import Tier
 from scoring.base.errors import CertificateRefused
+from scoring.base.frozen import frozen
 from scoring.loss_certificate.assumptions import Assumptions
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, SettlementHold, Suspension, Terms
 from scoring.policy.payout import Release, schedule_release
@@ -66,7 +67,7 @@ def find_laxest(limits: Iterable[AheadLimit]) -> AheadLimit:
     return AheadLimit(max(minor), max(ppm), max(at_most_minor), min(hold_days))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GrantedTerms:
     """The most that a model grants, in minor units."""
 
@@ -81,7 +82,7 @@ class GrantedTerms:
         return self.cap_minor - self.release.find_held(self.cap_minor, age_days, self.cap_minor // smallest_order_minor)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class States:
     settled: tuple[int, ...]
     """Lower edges from 0, in minor units."""

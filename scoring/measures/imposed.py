@@ -1,7 +1,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from scoring.base.enums import CorrectionKind, Kind, MeasureKind, MeasureState
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
@@ -29,7 +29,7 @@ from scoring.policy.measures import (
 from scoring.policy.rules import RuleBook
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImposedMeasure:
     measure: str
     original: Measure
@@ -45,7 +45,7 @@ class ImposedMeasure:
     """Those that were not taken back."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImpositionContext:
     observe_time: int
     """In microseconds."""

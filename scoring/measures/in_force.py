@@ -1,11 +1,12 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 
 import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.base.enums import Kind, ScoreState
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.measures.imposed import ImpositionContext, list_imposed
@@ -54,7 +55,7 @@ MAX_LISTED_ENTRIES = 1_000
 MAX_LISTED_PARTS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StandingPart:
     points: int
     until: int
@@ -62,7 +63,7 @@ class StandingPart:
     entries: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasureInputs:
     """Inputs of one seller's measures that its score does not use."""
 
@@ -77,7 +78,7 @@ class MeasureInputs:
 NO_INPUTS = MeasureInputs()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InForce:
     score: SellerScore
     measures: tuple[MeasureInForce, ...]
@@ -286,7 +287,7 @@ def _list_caution_measures(seller: "_Seller", rules: RuleBook) -> Iterator[Measu
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Seller:
     name: str
     case: int
@@ -332,7 +333,7 @@ class _Seller:
         return violations
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _RuleBasis:
     start: int | None
     """In microseconds; None for before the days looked back."""
@@ -344,7 +345,7 @@ class _RuleBasis:
     entries: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Evaluation:
     policy: Policy
     observe_time: int

@@ -1,10 +1,10 @@
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from scoring.base.frozen import frozen
 from scoring.policy.measures import Measure, Suspension, find_binding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasureInForce:
     original: Measure
     current: Measure

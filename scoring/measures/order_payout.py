@@ -1,12 +1,11 @@
-from dataclasses import dataclass
-
+from scoring.base.frozen import frozen
 from scoring.entries.cases import PayoutStop
 from scoring.policy.measures import Terms
 from scoring.policy.payout import Payout
 from scoring.scores.answer import Stamp
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderPayout:
     payout: Payout
     terms: Terms

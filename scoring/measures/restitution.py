@@ -1,12 +1,13 @@
 """Restitution: recorded measures that rested on a violation taken back, their days, and the amounts they held."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
 from scoring.base.arrays import NEVER
 from scoring.base.enums import DepositChange, MeasureKind, MeasureState, Status
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.flow import FlowDay
 from scoring.entries.kinds.decisions import MeasureChanged
@@ -25,7 +26,7 @@ class StatedValue(NamedTuple):
     stated: MeasureChanged
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasureSpan:
     measure: str
     rule: str
@@ -55,14 +56,14 @@ class MeasureSpan:
         return last.stated
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RestitutionItem:
     span: MeasureSpan
     days: int
     held_minor: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Restitution:
     violation: str
     status: Status

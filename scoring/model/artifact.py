@@ -8,7 +8,7 @@ each other part. Its SHA-256 is the digest; the same training repeats it.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.enums import Severity
 from scoring.base.errors import ArtifactRefused
+from scoring.base.frozen import frozen
 from scoring.base.version import CORE_VERSION
 from scoring.entries.field_types import describe_line_error
 from scoring.features.decay import HALF_LIVES, decay_table
@@ -37,7 +38,7 @@ MAX_CONSTANT, MAX_BASE = 1e9, 100_000
 PARTS = ("model.txt", "decay.json", "golden.json", "certificate.json", "evaluation.json", "lineage.json")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelParts:
     """The parts that training packs.
 

@@ -27,7 +27,6 @@ Worked: a = 0.5, b = 50, no incident in 100 orders of today (c = 1). Then k = 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +34,7 @@ import numpy as np
 from scoring.base.arrays import Floats
 from scoring.base.enums import Category, Severity
 from scoring.base.errors import ArtifactRefused
+from scoring.base.frozen import frozen
 from scoring.features.decay import HALF_LIVES
 from scoring.features.facts import Facts
 from scoring.features.fold import FAILURES, FLOOR_PLACES, FLOORS, Constants, Folder, Sums
@@ -47,7 +47,7 @@ ENDS = 2
 """Cases that `append_ends` appends per seller."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prior:
     """A seller's rates per order before its history: Gamma(events, orders)."""
 

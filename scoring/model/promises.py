@@ -1,13 +1,14 @@
 """The promises of a model's certificate, and those that a study has given up by freeing a feature's direction."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
+from scoring.base.frozen import frozen
 from scoring.features.table import FEATURES, AnyFeature, Feature
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Promise:
     name: str
     text: str

@@ -1,9 +1,9 @@
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 
 BASE_POINTS = 600.0
 BASE_ODDS = 20.0
@@ -15,7 +15,7 @@ POINTS_PER_LOGIT = PDO / math.log(2.0)
 MAX_POINTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scale:
     """Points = clip(base - raw score, 0, 1000), in whole numbers."""
 

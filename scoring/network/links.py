@@ -5,12 +5,13 @@ the earlier: taking up an identifier says nothing about who had it before.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 from scoring.base.enums import SHARED_BY_NATURE, LinkKind, LinkState
+from scoring.base.frozen import frozen
 from scoring.entries.kinds.account import LinkChanged
 
 MAX_SHARING = 20
@@ -130,7 +131,7 @@ class Hop(NamedTuple):
     entries: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Graph:
     holds: Mapping[str, Sequence[Hold]]
     """By seller."""

@@ -1,11 +1,11 @@
 """Test cases of a policy: sellers on a fixed day, with the required answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part, read_fields
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.entries.violation_types import TYPE_NUMBERS, category_of_type
@@ -28,14 +28,14 @@ _CAPS = ("value_cap", "listing_cap", "intake_cap")
 EXPECTED_NUMBERS = ("standing", "deposit_minor", *_NUMBERS_OF_TERMS, *_CAPS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyCase:
     name: str
     seller: SampleSeller
     expected: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaseResult:
     name: str
     faults: tuple[str, ...]

@@ -1,7 +1,7 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from scoring.base.enums import Category, CautionSignal, Severity, Source
+from scoring.base.frozen import frozen
 from scoring.base.parts import member_of, whole
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.measures import PPM, Measure
@@ -27,7 +27,7 @@ CROWD = frozenset({Source.BUYER, Source.BRAND, Source.PARTNER})
 """Sources that many people can use at once: their reports impose no measure."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportWeight:
     weight: int = whole(0, MAX_WEIGHT)
     """Of one incident."""
@@ -35,7 +35,7 @@ class ReportWeight:
     """For all incidents together."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reports:
     """Enough weight of reports within `days`, alleged or confirmed, but never dismissed, withdrawn or overturned."""
 
@@ -47,7 +47,7 @@ class Reports:
     signal = CautionSignal.REPORTS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ControlSign:
     signs: frozenset[str]
 
@@ -57,7 +57,7 @@ class ControlSign:
 CONTROL_SIGNS = ("sold", "taken_over", "identity_lowered")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Burst:
     """Orders that went wrong within some days, UNDELIVERED or DISPUTED, by the recorded flow.
 
@@ -77,7 +77,7 @@ class Burst:
         return self.days + self.grace_days
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Jump:
     """A captured value, less refunds since its first day, that is a multiple of the average of earlier spans as long.
 
@@ -100,7 +100,7 @@ class Jump:
 Trigger = Reports | ControlSign | Burst | Jump
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CautionRule:
     id: str
     reference: str
@@ -110,7 +110,7 @@ class CautionRule:
     measures: tuple[Measure, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CautionTable:
     decide_days: int
     """Days within which a person must decide a caution's case; at most the days of its shortest rule."""

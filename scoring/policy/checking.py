@@ -2,10 +2,11 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.frozen import frozen
 from scoring.base.money import show_amount
 from scoring.entries.cases import LINK_RULE, PAYOUTS_RULE
 from scoring.policy.measures import (
@@ -169,7 +170,7 @@ def _show_strictness(aspect: str, value: int, currency: str) -> str:
     return show_aspect(aspect, abs(value), currency)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Oddity:
     kind: str
     """`shadowed`, `overlap`, `gap` or `newcomers`."""

@@ -2,11 +2,12 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import combinations, product
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
 from scoring.base.errors import PolicyRefused
+from scoring.base.frozen import frozen
 from scoring.entries.violation_types import category_of_type
 from scoring.policy.cell_moves import find_cell_moves
 from scoring.policy.history import add_up_incident, matches
@@ -17,7 +18,7 @@ from scoring.policy.sample import Breach, SampleSeller
 from scoring.policy.space import MAX_CELLS, Cell, CellAxis, Space, build_space
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellOutcome:
     tier: Tier | None
     badge: str
@@ -25,7 +26,7 @@ class CellOutcome:
     currency: str = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellChange:
     where: str
     before: CellOutcome

@@ -5,11 +5,12 @@ product category is all of them together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from scoring.base.arrays import Ints
 from scoring.base.enums import MeasureKind
+from scoring.base.frozen import frozen
 from scoring.base.money import show_amount
 from scoring.base.parts import member_of, optional_text, read_fields, stated, whole
 from scoring.base.time import DAY
@@ -51,7 +52,7 @@ Caps = tuple[tuple[str, int], ...]
 """(product category, cap), by product category."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terms:
     """The strictest measure of each kind; by default none."""
 
@@ -164,7 +165,7 @@ def take_share(value: Number, ppm: int) -> Number:
     return value // PPM * ppm + value % PPM * ppm // PPM
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deposit:
     kind: ClassVar[MeasureKind] = MeasureKind.DEPOSIT
     amount_minor: int = whole(1, MAX_VALUE_MINOR, 0)
@@ -181,7 +182,7 @@ class Deposit:
         return Deposit(max(self.terms.find_deposit(recent_minor) - placed_minor, 0))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettlementHold:
     kind: ClassVar[MeasureKind] = MeasureKind.SETTLEMENT_HOLD
     days: int = whole(1, MAX_HOLD_DAYS)
@@ -191,7 +192,7 @@ class SettlementHold:
         return Terms(hold_days=self.days)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryHold:
     kind: ClassVar[MeasureKind] = MeasureKind.DELIVERY_HOLD
     days: int = whole(1, MAX_HOLD_DAYS)
@@ -201,7 +202,7 @@ class DeliveryHold:
         return Terms(delivery_hold_days=self.days)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PaidAheadLimit:
     """A limit on the sum paid out on orders younger than `days` since their capture. The excess waits until then."""
 
@@ -224,7 +225,7 @@ class PaidAheadLimit:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RollingReserve:
     """A share of an order's value is held longer than the rest."""
 
@@ -237,13 +238,13 @@ class RollingReserve:
         return Terms(reserve_ppm=self.ppm, reserve_days=self.days)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CapStep:
     settled_minor: int = whole(1, MAX_VALUE_MINOR)
     value_minor: int = whole(1, MAX_VALUE_MINOR)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValueCap:
     """A limit on the value captured in a UTC day, growing with the settled value."""
 
@@ -269,7 +270,7 @@ class ValueCap:
         return replace(self, value_minor=reached[-1] if reached else self.value_minor, grows=())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListingCap:
     kind: ClassVar[MeasureKind] = MeasureKind.LISTING_CAP
     listings: int = whole(0, MAX_LISTINGS)
@@ -280,7 +281,7 @@ class ListingCap:
         return Terms(listing_caps=((self.product_category, self.listings),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IntakeCap:
     """A limit on the new listings in a UTC day; 0 keeps the old listings."""
 
@@ -293,7 +294,7 @@ class IntakeCap:
         return Terms(intake_caps=((self.product_category, self.new_listings),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Restriction:
     """A measure without a number: a person checks each new listing first, search shows the seller last, or campaigns
     leave the seller out.
@@ -307,7 +308,7 @@ class Restriction:
         return Terms(**in_force)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiver:
     """A kind that does not apply if it rests on the tier alone."""
 
@@ -316,7 +317,7 @@ class Waiver:
     waives: MeasureKind = member_of(WAIVABLE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Suspension:
     """No trade. Only a rule that names confirmed facts may state it."""
 
@@ -350,7 +351,7 @@ class Suspension:
         return replace(self, notice_days=0 if start is None else max(-((time - start) // DAY), 0))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnvaluedMeasure:
     """A measure by a person with a value that terms cannot take: it limits nothing."""
 

@@ -6,15 +6,16 @@ docs/explanation/mechanism.md states how they follow. On every day
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from scoring.base.errors import FieldViolation, InvalidInput
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, format_day
 from scoring.policy.measures import MAX_HOLD_DAYS, PPM, Terms
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """Money in minor units of one currency, days since 1970-01-01."""
 
@@ -44,7 +45,7 @@ class Order:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Payout:
     released_minor: int
     drawn_minor: int
@@ -95,7 +96,7 @@ def schedule_release(terms: Terms, delivery_days: int, hold_limit_days: int = MA
     return Release(hold_days, terms.reserve_ppm, min(terms.reserve_days, longest))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PayoutLimits:
     hold_days: int = MAX_HOLD_DAYS
     """Of the order's marketplace."""

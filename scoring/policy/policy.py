@@ -1,11 +1,11 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part, stated, whole
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.caution import CautionTable
@@ -18,7 +18,7 @@ UNTRACKED_DAYS = 14
 """Days after the latest promised day on which an order without a confirmed delivery counts as delivered."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TradeLimits:
     """Limits that the marketplace enforces; a loss certificate rests on them."""
 
@@ -50,7 +50,7 @@ class Band(NamedTuple):
     least_points: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Policy:
     name: str
     version: int

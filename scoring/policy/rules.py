@@ -1,11 +1,12 @@
 """Rules: conditions and measures. The measures hold if all conditions do."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from scoring.base.enums import Category, MeasureKind, Severity, Tier
+from scoring.base.frozen import frozen
 from scoring.base.money import show_amount
 from scoring.base.parts import member_of, optional_text, stated, whole
 from scoring.base.time import DAY
@@ -46,7 +47,7 @@ def categories() -> Any:
     return stated(lambda part, name: part.members(name, Category) if name in part else frozenset(Category))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counter:
     """Incidents with a recent confirmed violation of these categories and at least this severity."""
 
@@ -56,19 +57,19 @@ class Counter:
     """UTC days for which a violation counts, from the day it happened on."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ladder:
     """The standing by the violations of these categories alone."""
 
     categories: frozenset[Category] = categories()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettledValue:
     product_category: str = optional_text()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FailureRate:
     """Failures over settled orders, in parts per million rounded down; 0 below `orders` settled orders."""
 
@@ -86,7 +87,7 @@ class FailureRate:
         return f"{names} in a million of at least {self.orders:,} orders in {self.days:,} days"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MissingDays:
     """UTC days in a row, up to today, without a deposit."""
 
@@ -113,7 +114,7 @@ def is_worse_with_more(operand: Operand) -> bool:
     return is_of_facts(operand) or isinstance(operand, FailureRate | MissingDays) or operand is Quantity.LINK
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """From `least` to before `below`; None: without an upper end."""
 
@@ -133,7 +134,7 @@ class ListingGroup(NamedTuple):
     legal_ground: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     id: str
     reference: str
@@ -182,7 +183,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Situation:
     tier: Tier | None
     """Set while a model is served."""
@@ -257,7 +258,7 @@ class AppliedRule(NamedTuple):
 NOT_BEGUN: Mapping[str, int | None] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleBook:
     rules: tuple[Rule, ...] = ()
     currency: str = ""

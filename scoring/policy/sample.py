@@ -1,9 +1,10 @@
 """Sample sellers, made of a few facts: for examples, cases and tests."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from scoring.base.enums import Category, Severity, Tier
+from scoring.base.frozen import frozen
 from scoring.base.money import show_amount
 from scoring.base.time import DAY, format_day
 from scoring.entries.violation_types import TYPE_NUMBERS
@@ -12,7 +13,7 @@ from scoring.policy.policy import Policy
 from scoring.policy.rules import Measured, Quantity, Situation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Breach:
     category: Category
     severity: Severity
@@ -33,7 +34,7 @@ class Breach:
         return f"{self.severity.name.lower()} {name or self.category.name.lower()}{when} (incident {self.incident})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SampleSeller:
     points: int | None
     """None for an UNRATED seller. A seller with a breach is rated."""

@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
 from scoring.policy.measures import PPM, Measure, ValueCap
@@ -14,7 +14,7 @@ MAX_SEASON_DAYS = 92
 MIN_TIMES_PPM, MAX_TIMES_PPM = 100_000, 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Season:
     name: str
     first_day: int

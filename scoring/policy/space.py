@@ -7,10 +7,10 @@ several policies use all these values together, so a comparison of cells is exac
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.frozen import frozen
 from scoring.base.money import show_amount
 from scoring.base.time import format_day
 from scoring.model.scale import MAX_POINTS
@@ -76,7 +76,7 @@ class CellAxis(NamedTuple):
         return _QUANTITY_TEXTS[self.operand].format(shown)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Space:
     policies: tuple[Policy, ...]
     points: tuple[int | None, ...]

@@ -5,19 +5,20 @@ incident and category counts; one incident gives at most `incident_cap`.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from scoring.base.arrays import Ints, first_of_runs, reduce_runs
 from scoring.base.enums import RATED_TIERS, Category, Severity, Tier
+from scoring.base.frozen import frozen
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StandingTable:
     points: Mapping[Category, Mapping[Severity, int]]
     """Points of one violation by category, never fewer for a graver one."""

@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from itertools import pairwise
 from math import isqrt
@@ -17,11 +17,12 @@ from scipy.special import betaincinv
 from scoring.base.arrays import Floats, Ints
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
+from scoring.base.frozen import frozen
 
 PPM = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     listing: str
     seller: str
@@ -34,7 +35,7 @@ class Unit:
     """Expected probability of a fake, 0 to 1,000,000. It moves the chance of a draw, and biases no estimate."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frame:
     units: tuple[Unit, ...]
     """By listing."""
@@ -65,14 +66,14 @@ FLOOR_PPM = 400_000
 MAX_SEED = 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DrawnUnit:
     unit: Unit
     probability_ppb: int
     """The probability of its draw, in parts per billion."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     frame: Frame
     seed: str
@@ -174,7 +175,7 @@ MEAN_FAKES = 4
 """Results of a mean weight, beside the fakes, of which the added result's weight is the mean."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorsOfTest:
     sensitivity: float = 1.0
     """Share of the fakes that the test finds."""
@@ -187,7 +188,7 @@ class ErrorsOfTest:
         return min(max(found, 0.0), 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     category: str
     """A category, or ALL."""

@@ -1,9 +1,10 @@
 """The answers of the core: a trust score, its explanation, and its stamp."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from scoring.base.enums import Category, ScoreState, Severity, Tier
+from scoring.base.frozen import frozen
 from scoring.caution.cautions import Caution
 
 
@@ -14,7 +15,7 @@ class MadeBy(NamedTuple):
     """Names the earlier models and policies whose answers still count; empty without any."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stamp:
     """All inputs of an answer: a replay gives the same bits."""
 
@@ -44,7 +45,7 @@ class Notice(NamedTuple):
     """A midnight, in microseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SellerScore:
     """Only a RATED seller has points (0 to 1000) and `p_bad`."""
 
@@ -95,7 +96,7 @@ class SellerScore:
         return self.tier if self.notice is None else self.notice.tier
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentEffect:
     incident: str
     category: Category
@@ -109,14 +110,14 @@ class IncidentEffect:
     """Each report, by `occur_time`, followed by its decisions."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExposureDay:
     day: int
     settled_orders: int
     service_failures: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     reason_code: str
     points: int
@@ -138,7 +139,7 @@ class Reason:
     """Settled orders, or inspections with a result; else 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ThinFile:
     settled_orders: int
     settled_orders_needed: int
@@ -146,7 +147,7 @@ class ThinFile:
     tenure_days_needed: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explanation:
     score: SellerScore
     baseline_points: int | None = None

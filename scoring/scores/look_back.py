@@ -1,10 +1,11 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Bools, Ints
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.facts import first_days
 from scoring.features.resolved import SellerFacts
@@ -18,7 +19,7 @@ LOOK_BACK_DAYS = 180
 """Day-ends searched for the begin of a measure by tier."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastTiers:
     """The tiers at the last midnights, of shape (midnights, sellers), today's first."""
 
@@ -49,7 +50,7 @@ class PastTiers:
         return override_time if override_time is not None and span[0] <= override_time <= span[1] else midnight
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastStates:
     """The facts, besides points, that decide past tiers; arrays of shape (midnights, sellers)."""
 

@@ -1,11 +1,12 @@
 """The points of sellers now, at past midnights, with allegations upheld, and at both ends of their own rates."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow
 from scoring.features.facts import Facts
@@ -20,7 +21,7 @@ MAX_CELLS = 1_000_000
 """Rows times views that are folded at once: about 300 MB."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SellerPoints:
     """Arrays of shape (n,), the last two of shape (midnights, n)."""
 

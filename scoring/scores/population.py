@@ -1,12 +1,13 @@
 """Many sellers at one time, with their tiers and terms by any policy, as arrays; each situation is answered once."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import Bools, Ints, first_of_runs
 from scoring.base.enums import Tier
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
 from scoring.features.facts import Facts
@@ -27,7 +28,7 @@ from scoring.scores.settled_value import (
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation, find_rated
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Population:
     """Arrays of shape (n,)."""
 
@@ -73,7 +74,7 @@ def observe(
     return Population(marketplace, seller_facts, artifact, facts, points)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placement:
     tier: Ints
     """Numbers of tiers, or NO_TIER."""

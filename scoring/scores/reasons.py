@@ -13,7 +13,7 @@ Below 0 or above 1000 points LIMIT closes the sum.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import factorial
 from types import MappingProxyType
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import Bools, Floats, Ints, first_of_runs, reduce_runs
 from scoring.base.enums import Category, Kind, Severity
+from scoring.base.frozen import frozen
 from scoring.features.columns import FactRow, list_coded_texts
 from scoring.features.facts import Facts
 from scoring.features.findings import FindingKind
@@ -71,7 +72,7 @@ REASON_CODES: Mapping[str, str] = MappingProxyType(
 """Stable codes with their meaning."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incident:
     code: int
     category: Category

@@ -1,5 +1,4 @@
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, compress
 from types import MappingProxyType
 from typing import Any
@@ -8,6 +7,7 @@ import numpy as np
 
 from scoring.base.arrays import Ints
 from scoring.base.enums import ScoreState, Tier
+from scoring.base.frozen import frozen
 from scoring.caution.cautions import Caution
 from scoring.features.facts import Facts
 from scoring.features.resolved import SellerFacts
@@ -36,7 +36,7 @@ Cautions = Mapping[int, tuple[Caution, ...]]
 """Those in force, by case."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CoreAnswer:
     """The scores of sellers, with all that explanations and measures need of them."""
 
@@ -55,7 +55,7 @@ class CoreAnswer:
     """Answers by what was served before the moves whose notice runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EarlierAnswer:
     """The answer by the model and the policy that were served before a move."""
 
@@ -68,7 +68,7 @@ class EarlierAnswer:
     """Whether the answer counts for each seller: no new fact ended its notice."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _SharedFields:
     """The parts of scores that rated and unrated sellers share, by case."""
 

@@ -1,12 +1,12 @@
 import base64
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from scoring.base.frozen import frozen
 from service.access.principals import Principal, certificate_name
 
 MAX_REMEMBERED = 10_000
@@ -17,7 +17,7 @@ class CallerCertificateRefused(Exception):
     """The message quotes nothing from the certificate."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Certificate:
     """Its chain was verified by the TLS handshake."""
 

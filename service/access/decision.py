@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from scoring.base.frozen import frozen
 from service.access.principals import LOCAL, Pattern, Principal
 from service.access.rights import BOUND, Right
 
@@ -30,7 +31,7 @@ class NeededRight(NamedTuple):
     action: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """An empty field covers only calls without it; `EVERY` covers all."""
 

@@ -1,8 +1,9 @@
 """Four eyes: calls that need two persons, and who supports a proposal; docs/how-to/access.md shows the file. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from scoring.base.frozen import frozen
 from service.access.decision import GrantList, NeededRight, first_refused
 from service.access.principals import LOCAL, Principal
 from service.access.rights import Right
@@ -14,13 +15,13 @@ DEFAULT_HOURS = 24.0
 MAX_HOURS = 168.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Person:
     person: str
     principals: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FourEyes:
     rights: frozenset[Right]
     marketplaces: frozenset[str]
@@ -31,7 +32,7 @@ class FourEyes:
         return needed.right in self.rights and not self.marketplaces.isdisjoint({"*", needed.marketplace or "*"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Agreement:
     rules: tuple[FourEyes, ...] = ()
     person_of: Mapping[str, str] = field(default_factory=dict)

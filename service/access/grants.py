@@ -5,12 +5,12 @@ docs/how-to/access.md shows one.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scoring.base.enums import Source
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part, parse_toml
 from scoring.entries.field_types import ID_FORM, is_id
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
@@ -42,7 +42,7 @@ _KINDS_WITH_FIELD = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Issuer:
     issuer: str
     audience: str
@@ -54,7 +54,7 @@ class Issuer:
     """Trusted CAs; None: the system's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grants:
     issuers: tuple[Issuer, ...] = ()
     grants: tuple[Grant, ...] = ()

@@ -1,9 +1,9 @@
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from sellertrust.machine import file_state
 from service.access.decision import GrantList
 from service.access.four_eyes import Agreement
@@ -19,7 +19,7 @@ Report = Callable[[str, str], object]
 """Called with an event and the problem, empty without one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     grants: GrantList
     tokens: Tokens

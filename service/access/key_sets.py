@@ -7,7 +7,6 @@ import threading
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -19,6 +18,7 @@ import jwt
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from sellertrust.machine import file_state
 
 
@@ -139,7 +139,7 @@ _ALGORITHM_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyingKey:
     algorithm: str
     key: Any

@@ -8,6 +8,7 @@ from functools import lru_cache
 from math import inf
 from time import monotonic
 
+from scoring.base.frozen import frozen
 from service.access.principals import Pattern
 
 CLASSES = ("read", "slow", "write", "model", "stream")
@@ -16,7 +17,7 @@ MAX_BUCKETS = 10_000
 MAX_REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     principals: tuple[Pattern, ...]
     classes: frozenset[str] = frozenset(CLASSES)

@@ -6,9 +6,9 @@ a DNS name, slashes or colons of a subject. A trust domain, a host and an issuer
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf
 
+from scoring.base.frozen import frozen
 from service.call_context import LOCAL_CALLER
 
 MAX_NAME = 2_048
@@ -23,7 +23,7 @@ _SUBJECT = re.compile(r"[!-)+-~]{1,255}")
 _ISSUER = re.compile(r"[!\"$-)+-~]{1,512}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Principal:
     name: str
     is_bound: bool

@@ -1,12 +1,12 @@
 """The rights, and the right and the threads of each method. A method without a row stops the server's start."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
 from scoring.base.enums import Action, Kind
 from scoring.base.errors import PermissionDenied
+from scoring.base.frozen import frozen
 from scoring.entries.kinds.table import BY_COMMAND, KINDS
 from service.engine.pools import Pool
 
@@ -87,7 +87,7 @@ class Scope(Enum):
     PROPOSALS = "every seller of the marketplace in `parent`, or every marketplace"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MethodRow:
     right: Right
     scope: Scope

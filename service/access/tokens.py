@@ -8,13 +8,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
 from typing import Any
 
 import jwt
 
+from scoring.base.frozen import frozen
 from service.access.grants import Issuer
 from service.access.key_sets import KeySource, VerifyingKey
 from service.access.principals import Principal, token_name
@@ -34,7 +34,7 @@ class TokenRefused(Exception):
     """The message quotes nothing from the token."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifiedToken:
     principal: Principal
     thumbprint: str | None

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import Message
 
 from scoring.base.errors import InvalidInput, TooManyCalls, Unauthenticated
+from scoring.base.frozen import frozen
 from service.access.audit import AuditFile
 from service.access.certificates import CallerCertificateRefused, Certificate, Certificates
 from service.access.decision import (
@@ -103,7 +104,7 @@ class Caller:
 LOCAL_CALLER = Caller((LOCAL,))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _RememberedCaller:
     caller: Caller
     rules: Rules

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
+from scoring.base.frozen import frozen
 from service.call_context import current_call
 from service.contract.fields import FieldErrors, optional_time
 from service.ledger.clock.server_clock import SKEW
@@ -76,7 +77,7 @@ class Reads:
         return (again.known_time, again.sequence) == (cut.known_time, cut.sequence)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListPage:
     request: Any
     cut: Cut

@@ -1,7 +1,7 @@
 """The parts of an answer that each reader may see."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from scoring.answers.leads import Lead, OverturnGain
@@ -10,6 +10,7 @@ from scoring.answers.whole import WholeAnswer
 from scoring.base.canonical import parse_json
 from scoring.base.enums import AUTHORITIES, Source, Status, Tier
 from scoring.base.errors import invalid
+from scoring.base.frozen import frozen
 from scoring.base.money import format_amount
 from scoring.base.time import DAY, format_day
 from scoring.measures.listed import MeasureInForce, list_binding
@@ -70,7 +71,7 @@ def hide_grounds_from_seller(
     return response
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToldAnswer:
     answer: WholeAnswer
     baseline_points: int | None

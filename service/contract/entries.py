@@ -5,7 +5,6 @@ in `entries[17].violation.harm`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from google.protobuf.message import Message
 
 from scoring.base.enums import Kind
 from scoring.base.errors import FieldPath, FieldViolation, invalid
+from scoring.base.frozen import frozen
 from scoring.entries.entry import MAX_BATCH, Entry, is_by_rule
 from scoring.entries.field_types import FactField
 from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
@@ -23,7 +23,7 @@ from service.contract.resource_names import seller_of
 from service.ledger.records import AppendedEntry, RecordedEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedEntry(Entry):
     """An entry as a ledger listed it, with that ledger's defaults."""
 

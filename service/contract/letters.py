@@ -1,12 +1,12 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from scoring.answers.forecast import count_recent_orders
 from scoring.answers.statements import StatementOfReasons, find_bars
 from scoring.answers.whole import WholeAnswer
 from scoring.base.enums import AUTHORITIES, Automation, CautionSignal, MeasureKind
+from scoring.base.frozen import frozen
 from scoring.base.money import format_amount
 from scoring.base.time import DAY
 from scoring.entries.lifecycle import COUNTING_STATUSES
@@ -35,7 +35,7 @@ _HOLDING_BACK = (
 """Measures that hold back money; a suspension holds back none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Redress:
     laws: Collection[str]
     """That apply."""
@@ -47,7 +47,7 @@ class Redress:
         return [link for link in (self.contest_link.replace("{measure}", measure), self.bodies_link) if link]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LetterFacts:
     seller: str
     """A resource name."""

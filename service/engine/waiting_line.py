@@ -12,6 +12,7 @@ from enum import Enum
 from math import inf, sqrt
 from time import monotonic
 
+from scoring.base.frozen import frozen
 from service.engine.fairness import Turns
 
 INTERVAL_SECONDS = 0.1
@@ -77,7 +78,7 @@ class WaitingCall:
 TurnedAway = list[tuple[WaitingCall, Cause]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineRules:
     limit: int
     target_seconds: float

@@ -12,6 +12,7 @@ from scoring.base.errors import (
     field_name,
     split_item,
 )
+from scoring.base.frozen import frozen
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import KIND_OF, KINDS
@@ -53,7 +54,7 @@ def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartialAppend:
     """An append of one batch that leaves out what is refused."""
 

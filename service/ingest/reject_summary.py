@@ -1,6 +1,7 @@
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from scoring.base.frozen import frozen
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _NUMBERED = re.compile(r"(?<![\[\w])[\w.~-]*\d[\w.:~-]*")
@@ -42,7 +43,7 @@ REMEDIES: Sequence[tuple[str, str]] = (
 """By a pattern of the reason; the first match applies."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RejectGroup:
     file: str
     number: int

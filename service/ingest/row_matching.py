@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
+from scoring.base.frozen import frozen
 from service.ingest.mapping.cells import Row, RowRejected
 from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, NoMatch, match
 from service.ingest.mapping.rules import MappedFile
@@ -12,7 +12,7 @@ from service.ledger.store import Ledger
 MATCHED_ROWS = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnmatchedRow:
     file: str
     line: int

@@ -1,9 +1,9 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
 from scoring.base.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status
+from scoring.base.frozen import frozen
 from scoring.entries.entry import Entry
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 
@@ -30,7 +30,7 @@ class Position(NamedTuple):
     next_position: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """A fixed set of entries: those up to `sequence`, recorded before `known_time`.
 
@@ -42,7 +42,7 @@ class Cut:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordedEntry:
     sequence: int
     record_time: int
@@ -55,7 +55,7 @@ class RecordedEntry:
     principal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ViolationView:
     violation: str
     seller: str
@@ -81,7 +81,7 @@ class ViolationView:
     trusted_flagger: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BulkCondition:
     """The state that must still be true when a bulk decision is appended."""
 
@@ -102,7 +102,7 @@ class ReportOutcome(IntEnum):
     OPEN = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """The number of a notifier's reports by outcome."""
 

@@ -1,11 +1,10 @@
-from dataclasses import dataclass
-
+from scoring.base.frozen import frozen
 from service.ledger.store import Ledger
 from service.mechanism.places import SOURCE, TIME_SOURCE
 from service.mechanism.refusals import Seller, read_refused_sellers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MechanismStatus:
     sequence: int
     """The ledger is certainly followed up to it."""

@@ -4,7 +4,6 @@ The first commit keeps its server's file as the first policy of the history, so 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from scoring.base.errors import (
@@ -16,6 +15,7 @@ from scoring.base.errors import (
     ProposalClosed,
     invalid,
 )
+from scoring.base.frozen import frozen
 from scoring.base.time import day_of
 from scoring.loss_certificate.certificate import GrantedExceptions
 from scoring.policy.policy import Policy
@@ -39,7 +39,7 @@ _COMMITTED_MEANWHILE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyCommit:
     text: str
     """The policy's TOML."""

@@ -1,7 +1,6 @@
 """The loss certificate of a commit: it is valid, or its failed verdicts are accepted with the sum."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from scoring.base.canonical import canonical_json
@@ -13,6 +12,7 @@ from scoring.base.errors import (
     SellertrustError,
     invalid,
 )
+from scoring.base.frozen import frozen
 from scoring.base.money import format_amount
 from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
@@ -31,7 +31,7 @@ RAISED = "most_loss"
 """Accepts that one run may cost more than under the served policy."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LossCheck:
     certificate: str = ""
     """Empty without assumptions."""

@@ -14,6 +14,7 @@ import numpy as np
 from scoring.base.arrays import Bools, Ints
 from scoring.base.enums import Tier
 from scoring.base.errors import invalid
+from scoring.base.frozen import frozen
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.entries.accounts import list_balances
@@ -45,7 +46,7 @@ SIZES = ((10_000, "10,000 or more"), (1_000, "1,000 to 9,999"), (100, "100 to 99
 """By their lower end, of settled orders."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SellerChange:
     marketplace: str
     seller: str
@@ -55,7 +56,7 @@ class SellerChange:
     """Such as `hold_days 7 -> 14`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastViolation:
     """With each policy's terms for its seller then."""
 
@@ -127,7 +128,7 @@ class Preview:
         return [v for v in self.violations if v.stopped_after != v.stopped_before and v.stopped_after == by_new]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     before: Policy
     after: Policy

@@ -3,10 +3,10 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.canonical import parse_json
+from scoring.base.frozen import frozen
 from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
 
@@ -14,7 +14,7 @@ Flat = dict[str, Any]
 """Dotted names, such as `auc.lightgbm.value`; null is None."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FigureRow:
     """None if a model leaves it out."""
 

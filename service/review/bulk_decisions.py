@@ -16,6 +16,7 @@ from operator import attrgetter
 
 from scoring.base.enums import Action, Kind, Status
 from scoring.base.errors import FieldViolation, InvalidInput, SelectionChanged, invalid
+from scoring.base.frozen import frozen
 from scoring.base.time import MAX_TIME
 from scoring.entries.entry import Entry, prepare
 from scoring.entries.field_types import ID_FORM, is_id
@@ -37,7 +38,7 @@ SAMPLE_FRACTION = 0.05
 _PAGE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BulkDecisionCall:
     decision_id: str
     action: Action
@@ -52,7 +53,7 @@ class BulkDecisionCall:
     """Above 0 and at most 1, left to a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SelectedViolation:
     violation: str
     status: Status

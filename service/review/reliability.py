@@ -4,16 +4,17 @@ It serves people and their queue, and never enters a score.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from types import MappingProxyType
 
 from scipy.special import betaincinv
 
 from scoring.base.enums import AUTHORITIES, Source
+from scoring.base.frozen import frozen
 from service.ledger.records import Record, ReportOutcome
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotifierPrior:
     """The assumption before any decision: Beta(`upheld`, `failed`)."""
 
@@ -55,7 +56,7 @@ TAIL = 0.05
 """On each side of the 90 % interval."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reliability:
     mean: float
     low: float
@@ -65,7 +66,7 @@ class Reliability:
     """The mean of the source's prior."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assessment:
     record: Record
     """By outcome."""
@@ -97,7 +98,7 @@ def assess(records: Mapping[Source, Record]) -> Assessment:
     """
     judged = {source: record for source, record in records.items() if source not in AUTHORITIES}
     authority = sum(record.reports for source, record in records.items() if source in AUTHORITIES)
-    total = Record(*(sum(getattr(record, name) for record in judged.values()) for name in Record.__slots__))
+    total = Record(*(sum(getattr(record, field.name) for record in judged.values()) for field in fields(Record)))
     if not judged:
         return Assessment(total, authority, None, None)
     source = max(judged, key=lambda source: (judged[source].reports, -PRIORS[source].mean, -source))

@@ -10,7 +10,7 @@ A run is a folder of these files:
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
+from scoring.base.frozen import frozen
 from service.scale.export import ExportResult
 from service.scale.layout import HASH, EntryFile
 from service.scores.book.generation_file import GenerationHead
@@ -42,7 +43,7 @@ class EarlierRun(NamedTuple):
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     line: int
     bucket: int
@@ -59,7 +60,7 @@ class Task:
         return f"{RECEIPTS}/{self.line:06d}.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunManifest:
     marketplace: str
     entries: str

@@ -8,7 +8,6 @@ STORE/runs/{day}-{model}-{policy}/      head.json while the run is unfinished
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from scoring.base.errors import (
     PolicyNotFound,
     PolicyRefused,
 )
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, format_time
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -67,7 +67,7 @@ class RescoringParts(NamedTuple):
     scorer: Scorer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RescoredFile:
     path: Path
     head: GenerationHead

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from scoring.base.errors import (
     SellertrustError,
     seller_not_found,
 )
+from scoring.base.frozen import frozen
 from scoring.base.version import CORE_VERSION
 from scoring.caution.cautions import Caution
 from scoring.entries.accounts import list_balances
@@ -262,7 +263,7 @@ class Scorer:
         return resolve_sellers(batch, table, cut.observe_time, omitted)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Query:
     marketplace: str
     cut: Cut

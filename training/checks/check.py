@@ -1,7 +1,7 @@
-from dataclasses import dataclass
+from scoring.base.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     check: str
     ok: bool

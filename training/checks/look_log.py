@@ -4,15 +4,16 @@ Frequent looks find a model that is good by chance.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.time import format_day, parse_day
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """A look at a test window, from `first_day` to the day before `end_day`."""
 

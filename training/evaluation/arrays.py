@@ -1,6 +1,6 @@
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from scoring.base.arrays import Floats, Ints, first_of_runs
+from scoring.base.frozen import frozen
 
 Labels = NDArray[Any]
 
@@ -15,7 +16,7 @@ LEVEL = 0.95
 ERRORS_95 = 1.959964
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interval:
     """An estimate with its 95 % interval; NaN if there is too little data."""
 

@@ -1,9 +1,10 @@
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.frozen import frozen
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, Labels, sigmoid
 from training.evaluation.equal_volume import CANDIDATE, EqualVolume, compare_pairs
@@ -18,7 +19,7 @@ and orders before it.
 MODELS = (CANDIDATE, TWIN, "logistic", "points_rule", "raw_count", *VOLUMES, CHAMPION)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Train:
     """The m training rows that the test rows are compared with: shape (m,), `x` (m, features)."""
 
@@ -28,7 +29,7 @@ class Train:
     x: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EvaluationCase:
     """n test rows; arrays have the shape (n,) unless stated otherwise."""
 

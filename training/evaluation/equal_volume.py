@@ -4,11 +4,11 @@ Large sellers are bad more often, so an AUC over all pairs rewards a score that 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from training.evaluation.arrays import Interval, groups_of
 
 LARGER, SMALLER = 6, 5
@@ -17,7 +17,7 @@ MIN_BAD, MIN_PAIRS = 40, 1_000
 """Fewer bad rows, or pairs, refuse no model: ranking is not judged, and a person signs the rest."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EqualVolume:
     value: float
     """Chance that a bad row scores above a good row of like volume, ties one half; NaN without a pair."""

@@ -1,12 +1,13 @@
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
 from scoring.base.enums import RATED_TIERS, Tier
+from scoring.base.frozen import frozen
 from scoring.model.scale import MAX_POINTS
 from scoring.policy.policy import Policy
 from training.evaluation.arrays import Interval, Labels, groups_of, sigmoid, to_json_values
@@ -118,7 +119,7 @@ def count_rows(bad: Floats, seller: Any) -> dict[str, int]:
 GRID = np.linspace(0.0, 1.0, 101)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shares:
     """Cumulative shares of the weight of rows rejected, worst score first.
 

@@ -1,9 +1,8 @@
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import betainc, betaincinv
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from training.evaluation.arrays import LEVEL
 
 
@@ -40,7 +39,7 @@ def holm(p_values: Floats) -> Floats:
     return adjusted
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rate:
     rows: int
     bad: int

@@ -3,18 +3,17 @@
 The customary limits of 0.1 and 0.25 ignore the sample size.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from training.evaluation.arrays import LEVEL, Interval
 
 BINS = 10
 DRAWS = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shift:
     value: float
     critical: float
@@ -81,7 +80,7 @@ class Samples:
         return np.asarray((rows_by_seller - rows_by_seller.sum(axis=1, keepdims=True) * (counts / rows)) / rows)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sellers:
     """n rows; arrays of shape (n,)."""
 

@@ -3,7 +3,6 @@ adds trees.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from training.fitting.curves import Curve
 
 KNOTS = 64
@@ -66,7 +66,7 @@ def _thin_rows(row_count: int) -> Ints:
     return np.unique(np.linspace(0, row_count - 1, min(row_count, MAX_ROWS)).astype(np.int64))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Columns:
     knots: list[Floats]
     """By feature, rising."""

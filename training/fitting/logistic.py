@@ -1,11 +1,10 @@
 """Logistic regression on the logarithms of the model's own columns: the baseline that a model must beat."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from training.evaluation.arrays import sigmoid
 from training.fitting.additive import log1p
 from training.fitting.fit import base_log_odds, exposure_offset
@@ -71,7 +70,7 @@ def _choose_penalty(design: Floats, rows: Snapshot, start: Floats, seed: int) ->
     return min(PENALTIES, key=sum_held_out_losses)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogisticFit:
     beta: Floats
     hessian: Floats

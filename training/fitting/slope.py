@@ -5,11 +5,11 @@ earlier orders and models with that slope that have not seen the seller.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from scoring.base.arrays import Floats
+from scoring.base.frozen import frozen
 from scoring.features.table import at_reference
 from training.checks.check import Check
 from training.evaluation.arrays import ERRORS_95
@@ -32,7 +32,7 @@ MATERIAL = 0.1
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slope:
     value: float
     how: str

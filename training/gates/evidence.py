@@ -1,8 +1,8 @@
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from scoring.base.frozen import frozen
 from training.evaluation.case import CHAMPION
 from training.evaluation.equal_volume import CANDIDATE, MIN_BAD
 
@@ -10,7 +10,7 @@ ALPHA = 0.05
 """Chance, after Holm's correction, that any of a gate's questions raises a false alarm."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measurements:
     """Measurements outside the evaluation; None: not measured."""
 
@@ -21,7 +21,7 @@ class Measurements:
     """From trainings of the same study, data and seed. At least two are needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GateEvidence:
     evaluation: Mapping[str, Any]
     measured: Measurements
@@ -44,7 +44,7 @@ class GateEvidence:
         return CHAMPION if self.has_champion else "logistic"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GateFinding:
     number: float | None
     """A larger number is worse; None if unknown."""
@@ -84,7 +84,7 @@ class GateFinding:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GateVerdict:
     ok: bool | None
     """None: undecided, or not measured."""

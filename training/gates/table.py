@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from scoring.base.frozen import frozen
 from training.gates import calibration
 from training.gates import findings as figures
 from training.gates.evidence import GateEvidence, GateFinding, GateVerdict, Measurements
@@ -13,7 +14,7 @@ from training.gates.evidence import GateEvidence, GateFinding, GateVerdict, Meas
 HARD, ADVISORY = "hard", "advisory"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gate:
     name: str
     kind: str

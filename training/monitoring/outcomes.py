@@ -1,9 +1,10 @@
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from scoring.base.arrays import Floats, Ints
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, parse_day
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
@@ -15,7 +16,7 @@ from training.observation.snapshots import observe_known_outcomes
 from training.study.definition import Study
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DayOutcomes:
     """The sellers that a study observes on a day, with their outcomes. Arrays of shape (n,)."""
 

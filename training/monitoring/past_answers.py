@@ -1,9 +1,8 @@
-from dataclasses import dataclass
-
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import FactRow, FactTable
 from scoring.features.resolved import SellerFacts, resolve_as_reported
@@ -21,7 +20,7 @@ ABSENT = NO_TIER
 _IDENTITY = FactRow(0, "", "", int(Kind.IDENTITY), 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastAnswers:
     """The answers about every seller of the table, in its order. Arrays of shape (sellers,)."""
 

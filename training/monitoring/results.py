@@ -1,14 +1,15 @@
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from scoring.base.frozen import frozen
 from scoring.base.time import format_day
 from training.evaluation.arrays import Interval, to_json_values
 
 CHECKS = ("score_psi", "feature_csi", "calibration_matured")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drift:
     name: str
     value: float
@@ -16,7 +17,7 @@ class Drift:
     alert: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Calibration:
     days: tuple[int, ...]
     """The observation days, newest first."""
@@ -31,7 +32,7 @@ class Calibration:
     alert: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MonitorReport:
     """`tiers` are of mature windows: unrated, then worst to best."""
 

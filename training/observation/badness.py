@@ -4,13 +4,13 @@ Counted are incidents that a rule names, or settled orders that failed.
 """
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Bools, Ints, first_of_runs
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.facts import Facts
 from scoring.features.violations import Violations
@@ -19,7 +19,7 @@ from training.observation.joining import find_places
 from training.study.definition import FINEST_SHARE, BadRule, Study
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CountedEvents:
     case: Ints
     day: Ints

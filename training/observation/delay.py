@@ -1,11 +1,10 @@
 """Days from report to decision. Decided cases alone make it look short: slow decisions are still open."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
 from scoring.base.enums import Kind, Status
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from training.observation.export import LedgerTable
 from training.observation.joining import find_places
@@ -13,7 +12,7 @@ from training.observation.joining import find_places
 _CLOSING = (Status.CONFIRMED, Status.DISMISSED, Status.WITHDRAWN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecisionDelay:
     """Days from report to confirmation or dismissal. A figure is None if too many violations are open to know it."""
 

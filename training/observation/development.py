@@ -1,11 +1,12 @@
 """Growth of labels: the share of finally bad sellers that is known at the maturity."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import NEVER, Floats, Ints, first_of_runs, last_of_runs
 from scoring.base.enums import Kind, Status
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.facts import Facts
 from training.observation.badness import (
@@ -30,7 +31,7 @@ MIN_COHORT = 20
 FIRST_DAYS = 32
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Development:
     """Growth of the number of sellers known to be bad after their windows end.
 
@@ -59,14 +60,14 @@ class Development:
         return float(within * np.interp(days, np.arange(FIRST_DAYS), self.first_month))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lift:
     factor: float
     """At least 1; turns odds at the maturity into final odds."""
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Windows:
     start: Ints
     end: Ints

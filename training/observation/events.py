@@ -4,12 +4,13 @@ Each case, a (seller, day), is moved in time so that one snapshot observes all.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from scoring.base.arrays import Ints, split_sizes
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY, format_day
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
@@ -20,7 +21,7 @@ from training.study.definition import Observation, Study
 PART_ENTRIES = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventCases:
     table: LedgerTable
     point: Observation

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scoring.base.arrays import Bools, Ints, split_sizes
 from scoring.base.canonical import parse_json
 from scoring.base.enums import Category, Harm, Kind, MeasureKind, MeasureState, Severity, Source, Status
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
@@ -70,7 +71,7 @@ SCHEMA: Mapping[str, Any] = {
 """Times in microseconds, null for what a kind lacks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LedgerTable:
     """Arrays are by row unless stated otherwise."""
 

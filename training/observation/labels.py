@@ -6,7 +6,6 @@ Indeterminate: left, not bad, and bad if the allegations still open were upheld.
 """
 
 import math
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Bools, Floats, Ints
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.corrections import apply_corrections
@@ -46,7 +46,7 @@ class Outcome(IntEnum):
     LEFT = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Windows:
     """Performance windows in days, shape (cases,)."""
 
@@ -58,7 +58,7 @@ class Windows:
         return (day >= self.day[case]) & (day < self.end[case])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Labels:
     """Arrays of shape (cases,)."""
 

@@ -1,7 +1,6 @@
-from dataclasses import dataclass
-
 import numpy as np
 
+from scoring.base.frozen import frozen
 from scoring.base.time import format_day
 from scoring.features.facts import Facts
 from training.observation.export import LedgerTable
@@ -16,7 +15,7 @@ WORTH_GOING_BACK = 1.5
 MAX_TRIED = 24
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Points:
     train: list[Observation]
     test: list[Observation]

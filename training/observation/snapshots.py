@@ -6,13 +6,14 @@ that occurred before the point and was reported after it enters neither.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.base.arrays import Bools, Floats, Ints, first_of_runs
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
 from scoring.features.facts import Facts, resolve
@@ -40,7 +41,7 @@ window).
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """Observed sellers by (observation point, seller); arrays of shape (n,)."""
 
@@ -84,13 +85,13 @@ class Snapshot:
         return self if known.all() else self.take(known)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EligibleRows:
     rows: Snapshot
     exclusions: Exclusions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownFacts:
     facts: Facts
     sums: Sums

@@ -1,11 +1,12 @@
 """Steps 2 and 3: data and leakage checks, looks at the test window, and completeness of the labels."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from scoring.base.frozen import frozen
 from scoring.base.time import format_time
 from training.checks.check import Check
 from training.checks.data import check_volume, run_data_checks
@@ -20,7 +21,7 @@ from training.pipeline.steps import Step
 MAX_ROWS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataCheckResult:
     checks: list[Check]
     labels: dict[str, Any]
@@ -28,7 +29,7 @@ class DataCheckResult:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeakageCheckResult:
     checks: list[Check]
     looks: list[dict[str, str]]

@@ -1,12 +1,13 @@
 """Step 7, compare: the candidate beside baselines, its free twin and the champion, on the test rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from scoring.features import table as features
 from scoring.features.table import FEATURES
 from scoring.model.artifact import Artifact
@@ -46,7 +47,7 @@ WITH_CONTEXT = "with_context"
 MAX_ROWS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """Arrays of shape (n,)."""
 

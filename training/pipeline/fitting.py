@@ -1,11 +1,12 @@
 """Steps 4 to 6: train, calibrate and round to a page, certify."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scoring.base.arrays import Floats
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.features import table as features
 from scoring.model.artifact import Artifact
 from scoring.model.certificate import certify
@@ -25,21 +26,21 @@ from training.pipeline.steps import Step
 MAX_ROWS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FittedModel:
     model: Curves | Artifact
     """Each feature's effect on the log-odds of bad, or the champion with fixed tables."""
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CertifiedModel:
     calibrated: "CalibratedModel"
     certificate: dict[str, object]
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CalibratedModel:
     page: Page
     """The served model in whole points."""

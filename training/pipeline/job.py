@@ -1,9 +1,10 @@
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.frozen import frozen
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
 from training.fitting.slope import Slope
@@ -12,7 +13,7 @@ from training.observation.snapshots import Snapshot
 from training.study.definition import Study
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingSample:
     sellers: Sequence[str]
     days: Sequence[int]
@@ -20,7 +21,7 @@ class TrainingSample:
     study: Study
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shell:
     """The shell's services, if requested."""
 
@@ -30,7 +31,7 @@ class Shell:
     now: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     table: LedgerTable
     study: Study
@@ -44,13 +45,13 @@ class Job:
     shell: Shell = field(default_factory=Shell)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedRun:
     evaluation: Mapping[str, Any]
     lines: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainedModel:
     """Arrays of shape (n,)."""
 

@@ -2,13 +2,14 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import lightgbm
 import numpy as np
 
+from scoring.base.frozen import frozen
 from scoring.base.time import format_day
 from scoring.features.table import at_reference
 from scoring.model.artifact import ModelParts, load, pack
@@ -29,14 +30,14 @@ from training.study.words import describe_definition
 PARITY_ROWS = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Impact:
     parts: dict[str, bytes]
     evaluation: dict[str, Any]
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judgement:
     gates: dict[str, Any]
     summary: str

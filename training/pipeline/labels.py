@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from scoring.base.frozen import frozen
 from scoring.features.table import Feature
 from scoring.model.promises import FREEABLE, free_direction
 from training.evaluation.arrays import to_json_values
@@ -23,7 +24,7 @@ from training.study.definition import Study
 MAX_ROWS, ROUNDS = 20_000, 60
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelSuggestion:
     rows: list[dict[str, Any]]
     summary: str

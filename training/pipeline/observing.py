@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.time import format_day
 from scoring.features.facts import Facts
 from training.observation.labels import final_facts
@@ -22,7 +22,7 @@ MIN_OF_EACH = 10
 """The least bad and good rows in training and in test."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observations:
     train_points: list[Observation]
     test_points: list[Observation]

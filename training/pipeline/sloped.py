@@ -1,7 +1,8 @@
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
+from scoring.base.frozen import frozen
 from training.evaluation.arrays import to_json_values
 from training.fitting.crossfit import MAX_FITTED
 from training.fitting.fit import RawScorer, fit_curves
@@ -15,7 +16,7 @@ from training.pipeline.steps import Step
 from training.study.definition import Study
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlopeResult:
     job: Job
     summary: str

@@ -1,13 +1,14 @@
 """The parts of a report: plain data that the templates draw. Positions are per cent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from scoring.base.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Chip:
     """A short verdict; the words do not need the colour."""
 
@@ -16,7 +17,7 @@ class Chip:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     text: str
     at: float
@@ -26,20 +27,20 @@ class Range:
     rule: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heat:
     text: str
     share: float
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bar:
     text: str
     share: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     text: str
     below: str
@@ -48,7 +49,7 @@ class Pair:
 Cell = str | Chip | Range | Heat | Bar | Pair
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """Its title states the finding."""
 
@@ -60,24 +61,24 @@ class Table:
     """The line that opens the table; empty: open."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     text: str
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bullets:
     items: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     text: str
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     kind: str
     """good, warn or bad."""
@@ -87,7 +88,7 @@ class Verdict:
     commands: Sequence[Command] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Axis:
     low: float
     high: float
@@ -101,14 +102,14 @@ class Axis:
         return min(max(100 * (value - self.low) / span if span else 50.0, 0.0), 100.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     path: str
     """SVG in a square of 100 by 100, y down."""
     style: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleLine:
     x1: float
     y1: float
@@ -118,7 +119,7 @@ class RuleLine:
     says: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dot:
     x: float
     y: float
@@ -129,14 +130,14 @@ class Dot:
 Mark = Line | RuleLine | Dot
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LegendKey:
     shape: str
     style: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plot:
     title: str
     """The finding."""
@@ -149,7 +150,7 @@ class Plot:
     small: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plots:
     plots: Sequence[Plot]
     title: str = ""
@@ -157,7 +158,7 @@ class Plots:
     caption: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Missing:
     part: str
     why: str
@@ -166,7 +167,7 @@ class Missing:
 Block = Table | Text | Bullets | Verdict | Plots | Missing | Markup
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     key: str
     title: str
@@ -181,7 +182,7 @@ class PartAbsent(LookupError):
     """A part lacks something; the text names it for the reader."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """The artifact's parts and `gates`, parsed."""
 

@@ -1,6 +1,5 @@
-from dataclasses import dataclass
-
 from scoring.base.enums import Kind, MeasureKind
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from scoring.features.table import ContextFeature
 
@@ -18,7 +17,7 @@ MAX_REFERENCE = 1e12
 DAYS = ("train_from", "train_to", "test_from", "test_to")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContextSource:
     """A circumstance of an observation, fixed to a reference when serving."""
 
@@ -47,7 +46,7 @@ class ContextSource:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventPoints:
     """Observation at events: each entry of `kind` is an observation point.
 

@@ -1,10 +1,11 @@
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 from scoring.base.enums import Category, Harm, Severity
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part, optional_text, stated, whole
 from scoring.base.time import format_day, parse_day
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
@@ -71,7 +72,7 @@ def _read_violation_type(part: Part, name: str) -> str | None:
     return key
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BadRule:
     """Violations that make a seller bad: all stated conditions must hold. `severity` and `harm` are least values."""
 
@@ -93,7 +94,7 @@ LEFT = ("keep", "exclude")
 """Sellers that leave are labelled by what was seen, or left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observation:
     day: int
     """The UTC day at whose beginning sellers are observed; with `last_day` the first day of a span."""
@@ -103,7 +104,7 @@ class Observation:
     """The last day of a span in which each event is a point; None: one day."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObservationTable:
     train: tuple[str, ...] = optional_texts(_is_day, "days")
     """Dates; empty: found by `Study.find_points`."""
@@ -118,7 +119,7 @@ class ObservationTable:
     """None: at given days."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WindowTable:
     """Stated by exactly one of `days` and `months`."""
 
@@ -128,7 +129,7 @@ class WindowTable:
     """Days after the window until labels are read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BadTable:
     """The definition of a bad seller, and the weights of rows.
 
@@ -154,7 +155,7 @@ class BadTable:
     volume: str = word_of(VOLUMES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExposureTable:
     reference_orders: float | None = optional_decimal(0.001, MAX_NUMBER)
     """In settled orders; None: bad counts over the window at any exposure."""
@@ -165,7 +166,7 @@ class ExposureTable:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EligibleTable:
     active_before_months: int | None = optional_whole(MAX_DAYS // 30)
     """Observed sellers had an exposure or violation so many months before; None: all are."""
@@ -175,7 +176,7 @@ class EligibleTable:
     """Share of the window; a seller without orders from some earlier day on has left."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelTable:
     parameters: Mapping[str, Any]
     rounds: int = whole(1, MAX_ROUNDS, 200)
@@ -184,7 +185,7 @@ class ModelTable:
     seeds: int = whole(1, MAX_ROUNDS, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MonitorTable:
     psi: float = decimal(0, MAX_NUMBER, 0.1)
     """The least index of the score that alerts, if it also passes its critical value."""
@@ -198,7 +199,7 @@ class MonitorTable:
     """Prefixes of features that never alert, such as tenure in a growing marketplace."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Study:
     """A checked study, in the tables of its file. Days since 1970-01-01."""
 

@@ -1,9 +1,9 @@
 """Facts about who a seller is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from scoring.base.enums import BusinessModel, ControlReason, IdentityLevel, LinkKind, LinkState, Source
+from scoring.base.frozen import frozen
 from scoring.entries.field_types import (
     ATTRIBUTES,
     COUNTRY,
@@ -20,7 +20,7 @@ from scoring.entries.field_types import (
 from scoring.entries.kinds.common import actor_field, reason_field, word_field
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdentityVerified:
     """The verified level of a seller's identity, and attributes that a study may declare as features."""
 
@@ -35,7 +35,7 @@ class IdentityVerified:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProfileStated:
     """The seller's business model, product categories and country."""
 
@@ -44,7 +44,7 @@ class ProfileStated:
     country: str = optional(3, COUNTRY, "ISO 3166-1 alpha-2 country of shipment.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OperatorStated:
     """The legal entity behind the account, the same on every marketplace."""
 
@@ -53,7 +53,7 @@ class OperatorStated:
     identifier_verified: bool = optional(3, FLAG, "True if established by a verified identifier, not a name.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ControlChanged:
     """Another party took over the account."""
 
@@ -71,7 +71,7 @@ KEYED_DIGEST = pattern(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkChanged:
     """A seller's link to an identifier, or to another seller, was observed, contested, confirmed or severed.
 

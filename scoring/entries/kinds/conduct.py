@@ -1,8 +1,7 @@
 """Facts about a seller's conduct: violations, decisions about them, and incidents."""
 
-from dataclasses import dataclass
-
 from scoring.base.enums import Action, Attribution, Harm, IncidentChange, Severity, Source
+from scoring.base.frozen import frozen
 from scoring.entries.field_types import FLAG, ID, IDS, SHA256, optional, required, text, word
 from scoring.entries.kinds.common import (
     EVIDENCE,
@@ -24,7 +23,7 @@ from scoring.entries.kinds.common import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ViolationReported:
     """A report of a breach.
 
@@ -80,7 +79,7 @@ class ViolationReported:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatusChanged:
     """A change of a violation's status, with its actor and reason.
 
@@ -115,7 +114,7 @@ class StatusChanged:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttributionStated:
     """A statement about whether the goods of a violation were this seller's.
 
@@ -141,7 +140,7 @@ class AttributionStated:
     ground: str = ground_field(5)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentChanged:
     """Incidents of one seller were merged, or a violation was split off into another incident."""
 
@@ -159,7 +158,7 @@ class IncidentChanged:
     violation: str = optional(6, ID, "The violation split off. Only, and required, to split.", column="violation")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProductListed:
     """A seller offered a product."""
 
@@ -170,7 +169,7 @@ class ProductListed:
     product_category: str = product_category_field(5)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProductViolationReported:
     """A breach of a product or batch, for all its sellers.
 
@@ -194,7 +193,7 @@ class ProductViolationReported:
     evidence_sha256: str = optional(13, SHA256, EVIDENCE_HASH)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemediationDone:
     """The seller's remedy of a violation."""
 

@@ -1,8 +1,7 @@
 """Facts about the marketplace's decisions and about earlier entries."""
 
-from dataclasses import dataclass
-
 from scoring.base.enums import CaseState, CorrectionKind, MeasureKind, MeasureState, Tier
+from scoring.base.frozen import frozen
 from scoring.entries.field_types import ID, IDS, SHA256, TIME, count, optional, required
 from scoring.entries.kinds.common import (
     GROUND,
@@ -20,7 +19,7 @@ RULE_MEASURE_PREFIX = "rule~"
 """Prefix of the ids of measures of a policy's rules. A caller may lift one, or take the lifting back."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasureChanged:
     """A measure against a seller was imposed, updated or lifted, or the letter about it was sent or barred.
 
@@ -57,7 +56,7 @@ class MeasureChanged:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaseChanged:
     """A caution, a stop of payouts or a link opened a case, or a person decided the case.
 
@@ -119,7 +118,7 @@ class CaseChanged:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OverrideImposed:
     """A person sets a seller's tier until a time. A later override replaces it; a correction can void it."""
 
@@ -136,7 +135,7 @@ class OverrideImposed:
     ground: str = ground_field(5)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntryCorrected:
     """An earlier entry happened at another time, or should not have been stated.
 
@@ -170,7 +169,7 @@ class EntryCorrected:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SellerErased:
     """The seller's sealed texts were erased. Only `sellertrust ledger erase` appends it."""
 
@@ -178,7 +177,7 @@ class SellerErased:
     ground: str = ground_field(2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClockMended:
     """Record times ran ahead: from which entry on, and by how much.
 

@@ -1,9 +1,9 @@
 """Facts about payments and contested measures. No score depends on them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.enums import ClaimChange, ComplaintOutcome, DepositChange, PayoutsChange
+from scoring.base.frozen import frozen
 from scoring.entries.field_types import CURRENCY, DAY, FLAG, ID, count, optional, required
 from scoring.entries.kinds.common import (
     MAX_REVISION,
@@ -30,7 +30,7 @@ def _value(number: int, text: str) -> Any:
     return optional(number, VALUE, f"{text}.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlowStated:
     """The events of one UTC day in one seller's orders of one product category, stated without delay.
 
@@ -64,7 +64,7 @@ class FlowStated:
     paid_out_minor: int = _value(18, "Amount paid out")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DepositChanged:
     """Money was placed as a seller's deposit, drawn from it for a claim, or returned to the seller.
 
@@ -82,7 +82,7 @@ class DepositChanged:
     ground: str = ground_field(6)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PayoutsChanged:
     """Payouts to a seller were stopped or resumed.
 
@@ -97,7 +97,7 @@ class PayoutsChanged:
     ground: str = ground_field(4)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClaimChanged:
     """The marketplace paid a buyer's adjudicated claim, or recovered it from the seller outside the deposit.
 
@@ -114,7 +114,7 @@ class ClaimChanged:
     ground: str = ground_field(8)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ComplaintFiled:
     """A seller contests a measure, within six months (184 days).
 
@@ -133,7 +133,7 @@ class ComplaintFiled:
     filed_by: str = optional(4, ID, "The person who files it for the seller, a pseudonym: another one decides.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ComplaintDecided:
     """A person decided a complaint about a measure.
 

@@ -4,11 +4,11 @@ A kind has the number of its `Kind`; its field in the contract's `Entry` has tha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from scoring.entries.field_types import FactField, fact_fields
 from scoring.entries.kinds.account import ControlChanged, IdentityVerified, LinkChanged, OperatorStated, ProfileStated
 from scoring.entries.kinds.conduct import (
@@ -76,7 +76,7 @@ class Need(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KindRow:
     kind: Kind
     fact: type

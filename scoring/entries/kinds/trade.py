@@ -1,9 +1,9 @@
 """Facts about a seller's sales, and the findings of buyers and inspectors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from scoring.base.enums import DisputeOutcome, InspectionMethod, InspectionResult, Source
+from scoring.base.frozen import frozen
 from scoring.entries.field_types import ATTRIBUTES, CURRENCY, DAY, ID, SHA256, count, optional, required
 from scoring.entries.kinds.common import (
     EVIDENCE,
@@ -25,7 +25,7 @@ FAILURES = (*SERVICE_FAILURES, "claims")
 """The counts of `ExposureStated` that a rate may ask about."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExposureStated:
     """The settled orders of one seller on one UTC day in one product category.
 
@@ -62,7 +62,7 @@ class ExposureStated:
         return min(self.cancelled + self.late + self.not_received + self.returned, self.settled_orders)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RatingGiven:
     """A buyer's rating of an order."""
 
@@ -72,7 +72,7 @@ class RatingGiven:
     product_category: str = product_category_field(4)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DisputeResolved:
     """A dispute between a buyer and the seller was resolved."""
 
@@ -85,7 +85,7 @@ class DisputeResolved:
     ground: str = ground_field(7)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InspectionDone:
     """An inspection or a test buy, passed or failed. A breach that it found is reported as a separate violation."""
 

@@ -24,6 +24,7 @@ from scoring.base.errors import (
     TooManyCalls,
     invalid,
 )
+from scoring.base.frozen import frozen
 from service.api.gate import AuditedCall, Caller
 from service.api.stream_threads import unsent_text
 from service.api.telemetry.logs import Log, Pseudonyms, log_name, redact
@@ -51,7 +52,7 @@ MAX_CALLERS = 4_096
 LISTS = ("sellers", "entries")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Method:
     name: str
     request_type: type[Message]

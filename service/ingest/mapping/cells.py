@@ -1,11 +1,11 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import partial
 from typing import Any, NamedTuple
 
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from scoring.base.time import parse_time
 from service.ingest.mapping.dates import PLAIN, Dates, add_days, day_text
@@ -281,7 +281,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, _NUMBER) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Operator:
     holds: Callable[[Any, Any], bool]
     operand: type | tuple[type, ...]

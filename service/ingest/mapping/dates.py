@@ -5,12 +5,12 @@ Without an hour in its format a text is a date, known at the end of its day.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from scoring.base.time import DAY, MAX_TIME, SECOND, format_day, format_time, is_date, parse_day, parse_time
 
@@ -20,7 +20,7 @@ _OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})")
 _HOURS = re.compile(r"%[HIcX]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dates:
     formats: tuple[str, ...] = ()
     offset: timezone | None = None

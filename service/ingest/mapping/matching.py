@@ -6,10 +6,10 @@ and the seller's identity was verified at level business or better.
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from scoring.base.enums import IdentityLevel
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from service.ingest.mapping.cells import CellReader, Row, compile_value
 from service.ledger.records import IdentityInForce
@@ -32,7 +32,7 @@ class NoMatch(NamedTuple):
     candidates: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identifier:
     attribute: str
     value: Callable[[Row], str]

@@ -9,13 +9,14 @@ that names the columns of a match, `{@seller}` or `{@verified}`, skips rows with
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
 from scoring.base.enums import IdentityLevel
 from scoring.base.errors import ConfigurationWrong
+from scoring.base.frozen import frozen
 from scoring.base.parts import Part
 from scoring.base.time import DAY, is_date, parse_day, parse_time
 from scoring.entries.entry import Entry
@@ -72,7 +73,7 @@ def describe_problem(field: FactField, text: str) -> str | None:
 MAX_JOINS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Join:
     """Columns `take` of the file `path`, if its column `key` (default: `on`) equals the row's `on`.
 
@@ -238,7 +239,7 @@ class _ColumnRecorder(dict[str, str]):
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MappedFile:
     path: str
     """Below the data folder."""
@@ -297,7 +298,7 @@ class MappedFile:
             yield from rule.make_counted()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForeignMapping:
     marketplace: str
     files: tuple[MappedFile, ...]

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from scoring.base.frozen import frozen
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY, act_clause
@@ -36,7 +37,7 @@ class PolicyAction(IntEnum):
     ROLLED_BACK = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Move:
     action: PolicyAction
     digest: str
@@ -62,13 +63,13 @@ class PolicyMove(_Move):
     principal: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewMove(_Move):
     content: str | None = None
     assumptions_content: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyMoves:
     clock: LedgerClock
 

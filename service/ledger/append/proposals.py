@@ -6,7 +6,7 @@ The seller's key seals the texts and the request, and keys the digest.
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from hashlib import sha256
 from itertools import groupby
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select, text
 
 from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
+from scoring.base.frozen import frozen
 from scoring.base.time import SECOND
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.clock.ledger_clock import LedgerClock
@@ -66,7 +67,7 @@ class NewStep(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordedStep:
     step: ProposalStep
     principal: str
@@ -75,7 +76,7 @@ class RecordedStep:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProposalContent:
     method: str
     request: bytes
@@ -85,7 +86,7 @@ class ProposalContent:
     """The state that must be unchanged when it is carried out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proposal:
     number: int
     marketplace: str
@@ -112,7 +113,7 @@ class Proposal:
         return any(taken.step is step for taken in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProposalWriter:
     clock: LedgerClock
     max_open: int = 1_000

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -36,6 +35,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
 from scoring.base.enums import Kind, Status
+from scoring.base.frozen import frozen
 from scoring.entries.entry import entry_from_content
 from scoring.features.facts import COUNTING_KINDS
 from scoring.features.findings import FINDING_KINDS
@@ -268,7 +268,7 @@ RECORDED = select(*(ENTRY.c[name] for name in _NAMES))
 NAMED = RECORDED.where(HERE, among(ENTRY.c.entry_id))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowReader:
     """Reads rows of one marketplace, up to the sequence `last` and before `observe_time`, in an open transaction."""
 

@@ -1,10 +1,10 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, bindparam, exists, func, or_, select, text
 
+from scoring.base.frozen import frozen
 from scoring.entries.cases import OPEN_STATES
 from scoring.entries.kinds.decisions import CaseChanged
 from service.ledger.clock.ledger_clock import LedgerClock
@@ -35,7 +35,7 @@ _IN_ORDER = _OPEN.order_by(_DEADLINE, _E.sequence).limit(bindparam("limit"))
 _CHANGED = select(_E.target).where(HERE, text(f"entry.{CASES}"), _E.sequence > bindparam("after"), UP_TO_LAST)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenCase:
     seller: str
     case: str

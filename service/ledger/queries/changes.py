@@ -1,11 +1,11 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, HERE, UP_TO_LAST, among_kinds, read_content
@@ -34,7 +34,7 @@ class LedgerChange(NamedTuple):
     record_time: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangeQueries:
     clock: LedgerClock
 

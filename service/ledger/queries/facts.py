@@ -1,6 +1,5 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from sqlalchemy import (
 
 from scoring.base.arrays import NEVER, Ints, split_sizes
 from scoring.base.enums import INSPECTORS, Kind, Source, Status
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
@@ -112,7 +112,7 @@ class HeldBack(NamedTuple):
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactQueries:
     clock: LedgerClock
     max_allegations: int = MAX_ALLEGATIONS

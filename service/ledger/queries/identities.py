@@ -1,12 +1,12 @@
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
 from scoring.base.enums import CorrectionKind, IdentityLevel, Kind
+from scoring.base.frozen import frozen
 from scoring.entries.kinds.table import KINDS
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY, HERE, NAMED, UP_TO_LAST, among_kinds
@@ -31,7 +31,7 @@ class IdentifierMatch(NamedTuple):
     verified: bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdentityQueries:
     clock: LedgerClock
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import attrgetter
 from threading import Lock
@@ -22,6 +21,7 @@ from scoring.base.enums import (
     MeasureState,
 )
 from scoring.base.errors import ServerBusy
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.cases import LINK_RULE
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
@@ -99,7 +99,7 @@ class Surroundings(NamedTuple):
         return [seller for seller, steps in self.steps.items() if steps <= most]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkQueries:
     clock: LedgerClock
 

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text
 
 from scoring.base.enums import NOTICE_STATES, Kind
+from scoring.base.frozen import frozen
 from scoring.entries.cases import PayoutStatement
 from scoring.entries.field_types import fact_fields
 from scoring.entries.flow import FlowDay, SupersededFlow
@@ -85,7 +86,7 @@ class RecordCondition(NamedTuple):
         return connection.execute(_STATED_SINCE, values).first() is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasureQueries:
     clock: LedgerClock
 

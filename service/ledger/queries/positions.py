@@ -1,8 +1,8 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
+from scoring.base.frozen import frozen
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.database.tables import SOURCE_POSITION
 from service.ledger.records import Position
@@ -22,7 +22,7 @@ _BY_SOURCE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Positions:
     clock: LedgerClock
 

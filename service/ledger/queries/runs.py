@@ -1,8 +1,7 @@
-from dataclasses import dataclass
-
 from sqlalchemy import bindparam, select, text
 
 from scoring.base.enums import Category, CorrectionKind, Kind, MeasureState, Status, Tier
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.entries.cases import trace_stops
 from scoring.loss_certificate.certificate import GrantedExceptions, GrantedSeller, read_lifted
@@ -50,7 +49,7 @@ _LIFTED = (
 _STANDING_STATUSES = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunQueries:
     clock: LedgerClock
     sellers: SellerQueries

@@ -1,10 +1,11 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
 from scoring.base.errors import EntryNotFound
+from scoring.base.frozen import frozen
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY, SEAL
 from service.ledger.seals.chain import GENESIS, LAST_SEAL, leaf_of
@@ -28,7 +29,7 @@ class _SealEnds(NamedTuple):
     chain: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proof:
     """Why one entry is in the ledger: its leaf leads to the root of a seal, and that to the chain."""
 
@@ -54,7 +55,7 @@ class Proof:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SealQueries:
     clock: LedgerClock
 

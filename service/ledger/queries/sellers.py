@@ -1,9 +1,9 @@
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select
 
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from scoring.base.time import day_of
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import ENTRY, HERE, SELLERS, UP_TO_LAST, among, of_kind, select_distinct
@@ -45,7 +45,7 @@ _ORDERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SellerQueries:
     clock: LedgerClock
 

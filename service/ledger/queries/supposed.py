@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scoring.base.enums import Kind, Source
+from scoring.base.frozen import frozen
 from scoring.entries.entry import entry_from_content
 from scoring.entries.kinds.trade import FAILURES
 from scoring.entries.violation_types import TYPE_NUMBERS
@@ -18,7 +18,7 @@ _COLUMNS = FactRow._fields[:-4]
 SALE_VALUES = ("currency", "value_minor", *FAILURES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SupposedEntries:
     facts: Sequence[FactRow] = ()
     """All but exposure."""

@@ -1,11 +1,11 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, BindParameter, Connection, and_, bindparam, exists, func, or_, select, text
 
 from scoring.answers.report_figures import FigureTally, Period, ReportExposure, ReportRow, count
 from scoring.base.enums import CorrectionKind, Kind, MeasureState
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.clock.mending import read_mended_times
@@ -77,7 +77,7 @@ _EXPOSED = select(func.count(_E.seller.distinct()), func.coalesce(func.sum(_E.se
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransparencyQueries:
     clock: LedgerClock
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_
 
 from scoring.base.enums import Attribution, Category, CorrectionKind, IncidentChange, Kind, Severity, Source, Status
 from scoring.base.errors import ViolationNotFound
+from scoring.base.frozen import frozen
 from scoring.base.time import format_time
 from scoring.entries.derivation import VIOLATION_KINDS
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
@@ -254,7 +255,7 @@ class OpenViolation(NamedTuple):
         return -self.order
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """The conditions on the reports of a bulk decision; None and empty admit every report."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Column, bindparam, func, select
 
 from scoring.base.enums import Kind
+from scoring.base.frozen import frozen
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import ENTRY, SEAL, SELLER_KEY, SOURCE_POSITION, TextList, among
 from service.ledger.seals.chain import GENESIS, LEAF_PREFIX_BYTES, extend_chain, leaf_of
@@ -45,13 +46,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BELOW_BLANK = re.compile(r"[\x00-\x1f]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mismatch:
     sequence: int
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerificationReport:
     entries: int
     sequence: int

@@ -5,13 +5,14 @@ replays to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import choice
 from typing import NamedTuple
 
 from scoring.base.enums import FreshnessState
 from scoring.base.errors import LedgerUnavailable, SellerNotFound, SellertrustError, ServerBusy
+from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.scores.answer import MadeBy, SellerScore, Stamp
 from sellertrust.names import seller_name
@@ -38,7 +39,7 @@ CATCH_UP_SECONDS = 1.0
 """A batch waits so long for the watermark, and is then computed whole."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BookLimits:
     sellers: int
     fresh_seconds: float

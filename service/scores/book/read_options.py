@@ -1,10 +1,10 @@
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from scoring.base.frozen import frozen
 from service.ledger.records import Cut
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadOptions:
     sequence: int
     """0: any."""

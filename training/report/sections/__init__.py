@@ -1,12 +1,12 @@
 import tomllib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from jinja2 import TemplateError
 
+from scoring.base.frozen import frozen
 from training.report.environment import open_templates
 from training.report.parts import Block, Missing, PartAbsent, Reading, Section
 from training.report.sections import calibration, data, decision, features, people, ranking
@@ -14,7 +14,7 @@ from training.report.sections import calibration, data, decision, features, peop
 Build = Callable[[Reading], list[Block]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SectionPlan:
     key: str
     title: str
