@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from service.api.garbage_collection import freeze_loaded_objects
 from service.api.server import Server
 from service.engine.end_requests import BEAT_SECONDS, note_end_requests
+from service.garbage_collection import freeze_loaded_objects
 from service.ledger.store import Ledger
 
 SWITCH_SECONDS = 0.0005

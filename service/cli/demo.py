@@ -15,7 +15,6 @@ from pathlib import Path
 from scoring.base.errors import ConfigurationWrong, SellertrustError
 from sellertrust.client import Client, seller_name
 from sellertrust.v1.entry_pb2 import HARM_EXTREME, SOURCE_BRAND, Entry, ViolationReported
-from service.api.garbage_collection import freeze_loaded_objects
 from service.api.telemetry.logs import make_log
 from service.bootstrap import DEMO_FOLDER, build_server, open_ledger, open_registry, run_server
 from service.cli.badge import DEFAULT_ADDRESS as BADGES
@@ -28,6 +27,7 @@ from service.cli.output import say, write
 from service.cli.train import finish_job, make_job
 from service.cli.training_data import study_of
 from service.demo_cast import ACCUSED, GOOD, MARKETPLACE, NOW, OFFENDER, OTHER
+from service.garbage_collection import freeze_loaded_objects
 from service.ingest.file_import import import_files
 from service.ingest.outcomes import write_outcomes
 from service.ledger.clock.demo_clock import MARKER

@@ -57,7 +57,7 @@ def feed_command(
     with reason and payload, by default in the data folder. One feed reads one topic into one marketplace.
     With --once, exit code 4 if messages were rejected.
     """
-    from service.api.garbage_collection import freeze_loaded_objects
+    from service.garbage_collection import freeze_loaded_objects
     from service.ingest.sources.feed import Feed
     from service.ingest.sources.kafka import KafkaSource
     from service.ingest.sources.rejects import RejectFile

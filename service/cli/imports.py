@@ -72,7 +72,7 @@ def import_command(
     An authority's rows without a seller wait in a queue, NAME.unmatched.csv in the working folder. Fill it in; then import
     it with --matched.
     """
-    from service.api.garbage_collection import freeze_loaded_objects
+    from service.garbage_collection import freeze_loaded_objects
     from service.ingest.file_import import ENTRY_FILES, import_entries
     from service.ingest.unmatched_queue import import_and_queue, import_matched
 

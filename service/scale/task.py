@@ -29,6 +29,7 @@ from scoring.scores.notice import Move
 from scoring.scores.score import CoreAnswer
 from sellertrust.names import seller_name
 from service.contract.scores import score_message
+from service.garbage_collection import freeze_loaded_objects
 from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from service.scale.layout import EntryFile, find_bucket, read_entries
@@ -147,12 +148,14 @@ def _keep_freed_memory() -> None:
 
 @lru_cache(4)
 def _open_run(place: str, data: bytes) -> OpenRun:
-    _keep_freed_memory()
     store, manifest = Store(place), read_manifest(data, place)
     if (manifest.head.core, manifest.head.contract) != (core_digest(), contract_digest()):
         raise ConfigurationWrong(f"{place} was planned by another release; install that one here, or plan it again")
     artifact = _read_model(store, MODEL, manifest.head.model)
-    return OpenRun(store, manifest, artifact, _read_policy(store, POLICY, manifest.head.policy))
+    run = OpenRun(store, manifest, artifact, _read_policy(store, POLICY, manifest.head.policy))
+    _keep_freed_memory()
+    freeze_loaded_objects()
+    return run
 
 
 def _read_model(store: Store, folder: str, digest: str) -> Artifact:
@@ -198,7 +201,7 @@ def read_scores_of_task(store: Store, manifest: RunManifest, task: Task) -> pl.D
     """Return a task's rows, one per seller. Raises ConfigurationWrong if the receipt contradicts the file."""
     receipt = read_receipt(store, manifest, task)
     try:
-        part = _read_whole(store, receipt.part, receipt.sha256)
+        part = _read_part(store, receipt.part, receipt.sha256)
         if len(part) == receipt.sellers and _is_of_run(part, manifest.head, task, manifest.buckets):
             return part
         raise ConfigurationWrong(f"{receipt.part} holds other sellers or another run's scores")
@@ -208,13 +211,15 @@ def read_scores_of_task(store: Store, manifest: RunManifest, task: Task) -> pl.D
         ) from None
 
 
-def _read_whole(store: Store, part: str, digest: str) -> pl.DataFrame:
+def _read_part(store: Store, part: str, digest: str, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Return some columns, by default all. Raises ConfigurationWrong for another digest or schema, or a null."""
     data = store.read(part)
     if sha256(data).hexdigest() != digest:
         raise ConfigurationWrong(f"{store.place}/{part} was altered")
     with suppress(pl.exceptions.PolarsError):
-        frame = pl.read_parquet(BytesIO(data))
-        if frame.schema == _PART_SCHEMA and not any(frame.drop("points", "tier").null_count().row(0)):
+        frame = pl.read_parquet(BytesIO(data), columns=list(columns) or None, use_statistics=False)
+        has_schema = frame.schema == {name: _PART_SCHEMA[name] for name in columns or _PART_SCHEMA}
+        if has_schema and not any(frame.drop("points", "tier", strict=False).null_count().row(0)):
             return frame
     raise ConfigurationWrong(f"{store.place}/{part} holds no scores")
 
@@ -232,18 +237,12 @@ def _is_of_run(part: pl.DataFrame, head: GenerationHead, task: Task, buckets: in
 def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     manifest = run.manifest
     entries = _read(run, task.files)
-    midnights = _list_midnights(run, task, entries)
-    extracts = [Extract(entries)]
-    if midnights:  # a scorer reuses midnights for a whole extract
-        rolls_over = entries["seller"].is_in([*midnights])
-        extracts = [Extract(entries.filter(~rolls_over)), Extract(entries.filter(rolls_over), midnights)]
+    extract = Extract(entries, _list_midnights(run, task, entries))
     policies, models = _read_moves(run)
     # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.
     policy = cast(ServedPolicy, _FixedPolicy(run.policy, policies, run.store))
     champion = _FixedChampion(run.artifact, models, run.store)
-    rows: list[tuple[Any, ...]] = []
-    for extract in extracts:
-        rows += _list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)
+    rows = [*_list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)]
     *columns, past = zip(*rows, strict=True) if rows else [()] * len(_SELLER_SCHEMA)
     points = np.array(past, dtype=np.int64).reshape(len(rows), run.policy.clear_days)  # lists are slow
     frame = pl.DataFrame([*columns, pl.Series(points)], schema=_SELLER_SCHEMA, orient="col").sort("seller")
@@ -271,7 +270,7 @@ def _list_midnights(run: OpenRun, task: Task, entries: pl.DataFrame) -> dict[str
     if before is None or task.earlier is None or not 0 <= later < days:
         return {}
     with suppress(ConfigurationWrong):
-        frame = _read_whole(Store(before.place), *task.earlier)
+        frame = _read_part(Store(before.place), *task.earlier, ("seller", "day", "midnights", *_MADE_BY))
         head = run.manifest.head._replace(day=before.day, sequence=before.sequence)
         points = frame["midnights"]
         is_whole = (points.list.len() == days).all() and not points.explode().null_count()

@@ -45,14 +45,16 @@ _SALE_COLUMNS = [_NUMBERS[name] for name in _SALE_NUMBERS]
 class Extract:
     """`entries`: COLUMNS, and the content of CONTENT_KINDS, by seller and sequence.
 
-    `midnights`: as in `FactTable`, by seller.
+    `midnights`: as in `FactTable`, by seller. `sellers` begins with those that have none, so that few batches mix both.
     """
 
     def __init__(self, entries: pl.DataFrame, midnights: Mapping[str, Sequence[int]] = NO_VALUES) -> None:
-        self.sellers: list[str] = entries["seller"].unique(maintain_order=True).to_list()
-        case = entries["seller"].rle_id().cast(pl.Int64)
+        names = entries["seller"].unique(maintain_order=True)
+        has_midnights = names.is_in([*midnights]).to_numpy()
+        order = np.argsort(has_midnights, kind="stable")
+        self.sellers: list[str] = names[order].to_list()
         entries = entries.with_columns(
-            case.alias("case"),
+            pl.Series("case", np.argsort(order)[entries["seller"].rle_id().to_numpy()]),
             pl.col("source").replace_strict(_SOURCES, default=None, return_dtype=pl.Int64),
             pl.col("violation_type").replace_strict(dict(TYPE_NUMBERS), default=None, return_dtype=pl.Int64),
         )
@@ -61,9 +63,11 @@ class Extract:
         conduct = entries.filter(kind.is_in(conduct_kinds) | (kind > int(max(Kind))))
         flow = entries.filter(kind == int(Kind.FLOW))
         sales = entries.select("case", *_SALE_COLUMNS, "product_category").filter(kind == int(Kind.EXPOSURE))
-        midnights_by_seller = (
-            np.array([midnights[seller] for seller in self.sellers], dtype=np.int64).T if midnights else None
-        )
+        midnights_by_seller = None
+        if midnights:
+            conduct, sales = (rows.sort("case", maintain_order=True) for rows in (conduct, sales))
+            unknown = [-1] * len(next(iter(midnights.values())))
+            midnights_by_seller = np.array([midnights.get(seller, unknown) for seller in self.sellers]).T
         self.facts = _ExtractedFacts(self.sellers, conduct, sales, midnights_by_seller)
         self.measures = _ExtractedFlows(flow)
 

@@ -1,17 +1,19 @@
 """Rescoring of a marketplace by tasks over Parquet: over the bare prediction, its growth, memory and bytes.
 
-BASE simulated sellers go through a real ledger and its export. Their entries are repeated under other names as Parquet.
+At most BASE simulated sellers go through a real ledger and its export. Their entries are repeated under other names as
+Parquet, a file a bucket.
 
 `rescore_over_predict`: seconds of all tasks over LightGBM's `Booster.predict` with the rows of the answers, 18 a seller.
-`growth.SELLERS`: processor microseconds a seller; `growth.spread`: the largest over the smallest. `bit_equal.sellers`:
-answers compared with single requests to the ledger. `rollover_over_full`: processor seconds of the next day's run with
-midnights rolled over, over those without. `fold_over_duckdb`: folding one bucket's facts over DuckDB's decayed sums of
-its orders alone, with the package duckdb. `spark_over_local`: seconds of all lines by Spark's `local[2]`, over this
-machine's processes.
+`growth.SELLERS`: processor microseconds a seller, from a quarter of `sellers` to twice as many; `growth.spread`: the
+largest over the smallest. `bit_equal.sellers`: answers compared with single requests to the ledger.
+`rollover_over_full`: processor seconds of the next day's run with midnights rolled over, over those without.
+`fold_over_duckdb`: folding one bucket's facts over DuckDB's decayed sums of its orders alone, with the package duckdb.
+`spark_over_local`: seconds of all lines by Spark's `local[2]`, over this machine's processes.
 
 `--only train` is `tests.bench._ten_million_rows`, of a million sellers.
 `--only year` is `tests.bench._year_of_2014`, of 100,000 sellers.
-`--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the whole is `million`.
+`--only ten` scores ten million sellers once. `--only small` has 20,000 sellers, `tenth` 100,000, `quarter` 250,000; the
+whole is `million`.
 """
 
 import resource
@@ -41,7 +43,7 @@ from service.contract.scores import score_message
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
 from service.policy.policy_file import SHIPPED_POLICY, read_policy
-from service.scale.export import ExportResult, export_entries
+from service.scale.export import ENTRIES_PER_BUCKET, ExportResult, export_entries
 from service.scale.layout import SCHEMA, EntryFile, encode_file, find_bucket, read_entries, read_files
 from service.scale.local import TaskLine, run_locally
 from service.scale.manifest import EarlierRun, make_manifest
@@ -60,11 +62,11 @@ from tests.helpers.training_ledgers import market_ledger
 from tests.helpers.worlds import artifact, population
 
 Say = Callable[[str], None]
-BASE, DAYS, MARKET = 2_000, 730, "demo"
+BASE, DAYS, MARKET = 10_000, 730, "demo"
 ROWS_OF_ANSWER = 18
 SELLERS = {"small": 20_000, "tenth": 100_000, "quarter": 250_000, "million": 1_000_000}
-TRAIN_SELLERS, YEAR_SELLERS = 1_000_000, 100_000
-PARTS = (*SELLERS, "train", "year")
+TRAIN_SELLERS, YEAR_SELLERS, MOST_SELLERS = 1_000_000, 100_000, 10_000_000
+PARTS = (*SELLERS, "ten", "train", "year")
 PREDICTED = 2_000_000
 """Rows that are predicted; the time of more is by slope."""
 
@@ -74,16 +76,34 @@ class Used(NamedTuple):
     processor_seconds: float
 
 
-def run(say: Say, part: str = "million", base: int = BASE, sellers: int = 0) -> dict[str, float]:
+def run(say: Say, part: str = "million", base: int = 0, sellers: int = 0) -> dict[str, float]:
     if part == "year":
         return run_year(say, sellers or YEAR_SELLERS)
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
         if part == "train":
             return run_ten_million(say, folder, sellers or TRAIN_SELLERS)
-        return _run(say, folder, base, sellers or SELLERS[part])
+        if part == "ten":
+            return _run_once(say, folder, base or BASE, sellers or MOST_SELLERS)
+        size = sellers or SELLERS[part]
+        return _run(say, folder, base or min(BASE, size // 4), size)
     finally:
         shutil.rmtree(folder)
+
+
+def _run_once(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
+    with market_ledger(folder / "market", base, days=DAYS) as ledger:
+        _, exported, cut = _export(ledger, folder)
+    run = _generate(say, folder, exported, cut, size // base)
+    peak_mb, used = _measure_largest_task(run), _rescore(run)
+    return {
+        "ten.sellers": size,
+        "ten.rescore_s": round(used.seconds, 1),
+        "ten.processor_us_per_seller": round(used.processor_seconds / size * 1e6, 1),
+        "ten.entries_gb": round(sum(file.bytes for task in run.manifest.tasks for file in task.files) / 1e9, 2),
+        "ten.tasks": len(run.manifest.tasks),
+        "ten.peak_mb": round(peak_mb),
+    }
 
 
 def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
@@ -92,26 +112,21 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         say(f"{exported.rows:,} entries of {base:,} sellers are exported")
         found |= _compare(ledger, folder, exported, cut)
         say(f"{found}")
-    sizes = [max(size // share // base, 1) for share in (4, 2, 1)]
-    runs = {}
-    for copies in sizes:
-        place = folder / f"x{copies}"
-        began = time.monotonic()
-        runs[copies] = _plan(_repeat(folder / "entries", place, exported, copies), place, cut)
-        say(f"{copies * base:,} sellers generated in {time.monotonic() - began:.0f} s")
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        peak_mb = pool.submit(_run_largest, runs[sizes[-1]]).result()
+    whole = size // base
+    sizes = [max(whole // 4, 1), max(whole // 2, 1), whole, 2 * whole]
+    runs = {copies: _generate(say, folder, exported, cut, copies) for copies in sizes}
+    last = runs[whole]
+    peak_mb = _measure_largest_task(last)
     used: dict[int, list[Used]] = {copies: [] for copies in sizes}
     for turn in range(2):
         for copies in sizes if turn % 2 else sizes[::-1]:
             used[copies].append(_rescore(runs[copies]))
             say(f"{copies * base:,} sellers: {used[copies][-1]}")
-    predict = _predict(sizes[-1] * base)
-    seconds = min(one.seconds for one in used[sizes[-1]])
+    predict = _predict(size)
+    seconds = min(one.seconds for one in used[whole])
     by_size = {
         copies * base: min(one.processor_seconds for one in used[copies]) / (copies * base) * 1e6 for copies in sizes
     }
-    last = runs[sizes[-1]]
     found |= _roll_over(last) | _compare_fold(last) | _beside_spark(last, seconds)
     began = time.monotonic()
     (folder / "generations").mkdir(mode=0o700)
@@ -120,19 +135,31 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
     entries = sum(file.bytes for task in last.manifest.tasks for file in task.files)
     scores = sum(len(last.store.read(name)) for name in last.store.list("scores"))
     return found | {
-        "sellers": sizes[-1] * base,
+        "sellers": size,
         "rescore_s": round(seconds, 1),
         "predict_s": round(predict, 1),
         "rescore_over_predict": round(seconds / predict, 2),
         **{f"growth.{number}": round(value, 1) for number, value in by_size.items()},
         "growth.spread": round(max(by_size.values()) / min(by_size.values()), 3),
-        "core_seconds_per_million": round(by_size[sizes[-1] * base], 1),
-        "bytes_per_seller": round(entries / (sizes[-1] * base), 1),
+        "core_seconds_per_million": round(by_size[whole * base], 1),
+        "bytes_per_seller": round(entries / size, 1),
         "scores.bytes_per_seller": round(scores / written.sellers, 1),
         "generation_us_per_seller": round(made / written.sellers * 1e6, 1),
         "generation.bytes_per_seller": round(written.path.stat().st_size / written.sellers, 1),
         "peak_mb": round(peak_mb),
     }  # fmt: skip
+
+
+def _generate(say: Say, folder: Path, exported: ExportResult, cut: Cut, copies: int) -> Run:
+    place, began = folder / f"x{copies}", time.monotonic()
+    run = _plan(_repeat(folder / "entries", place, exported, copies), place, cut)
+    say(f"{copies} times as many sellers are generated in {time.monotonic() - began:.0f} s")
+    return run
+
+
+def _measure_largest_task(run: Run) -> float:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_run_largest, run).result()
 
 
 def _run_largest(run: Run) -> float:
@@ -164,30 +191,36 @@ def _compare(ledger: Ledger, folder: Path, exported: ExportResult, cut: Cut) -> 
 
 
 def _repeat(entries: Path, folder: Path, exported: ExportResult, copies: int) -> ExportResult:
-    base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA]))
-    store = Store(folder / "entries")
+    """Write each seller `copies` times under other names, a file a bucket, as a first export does."""
+    base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA])).sort("seller", "sequence")
     rows = len(base) * copies
-    buckets = 1 << (rows // 200_000).bit_length()
-    sellers, last = base["seller"].unique(), int(base["sequence"].to_numpy().max())
-    parts: dict[int, list[pl.DataFrame]] = {}
+    buckets = 1 << (rows // ENTRIES_PER_BUCKET).bit_length()
+    runs = base["seller"].rle().struct.unnest()
+    sellers, counts = runs["value"].to_list(), runs["len"].to_numpy().astype(np.int64)
+    starts = np.cumsum(counts) - counts
+    bucket_of = np.array(
+        [find_bucket(f"{seller}-{copy}", buckets) for copy in range(copies) for seller in sellers], dtype=np.int16
+    )
+    by_bucket = np.argsort(bucket_of, kind="stable")
+    ends = np.searchsorted(bucket_of[by_bucket], np.arange(buckets + 1))
+    store, last = Store(folder / "entries"), int(base["sequence"].to_numpy().max())
     files: list[EntryFile] = []
-    for first in range(0, copies, 50):
-        for copy in range(first, min(first + 50, copies)):
-            bucket_of = pl.Series([find_bucket(f"{seller}-{copy}", buckets) for seller in sellers], dtype=pl.Int64)
-            renamed = base.with_columns(
-                pl.col("sequence") + copy * last,
-                pl.col("seller").replace_strict(sellers, bucket_of, return_dtype=pl.Int64).alias("bucket"),
-                *(pl.col(name) + f"-{copy}" for name in ("seller", "entry_id", "violation", "incident", "target")),
-            )
-            for key, part in renamed.partition_by("bucket", as_dict=True).items():
-                parts.setdefault(int(key[0]), []).append(part)
-        for bucket, frames in parts.items():
-            frame = pl.concat(frames).select(*SCHEMA).sort("seller", "sequence")
-            data, path = encode_file(frame), f"bucket={bucket:04d}/{first:06d}.parquet"
-            store.write(path, data)
-            digest = sha256(data).hexdigest()
-            files.append(EntryFile(path, bucket, len(frame), frame["seller"].n_unique(), len(data), digest))
-        parts.clear()
+    for bucket in range(buckets):
+        copy_of, seller_of = np.divmod(by_bucket[ends[bucket] : ends[bucket + 1]], len(sellers))
+        names = pl.Series([f"{sellers[seller]}-{copy}" for copy, seller in zip(copy_of, seller_of, strict=True)])
+        order = names.arg_sort().to_numpy()
+        copy_of, seller_of = copy_of[order], seller_of[order]
+        repeats = counts[seller_of]
+        skipped = np.repeat(starts[seller_of] - (np.cumsum(repeats) - repeats), repeats)
+        copy = pl.Series(np.repeat(copy_of, repeats))
+        suffix = pl.lit("-") + copy.cast(pl.String)
+        frame = base[np.arange(repeats.sum()) + skipped].with_columns(
+            pl.col("sequence") + copy * last,
+            *(pl.col(name) + suffix for name in ("seller", "entry_id", "violation", "incident", "target")),
+        )
+        data, path = encode_file(frame), f"bucket={bucket:04d}/all.parquet"
+        store.write(path, data)
+        files.append(EntryFile(path, bucket, len(frame), len(names), len(data), sha256(data).hexdigest()))
     return exported._replace(buckets=buckets, sequence=last * copies, files=tuple(files))
 
 
