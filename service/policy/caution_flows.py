@@ -1,6 +1,7 @@
 """Reads the flow for cautions: half a year of a few sellers, some weeks of all."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from scoring.caution.cautions import choose_first_recent_day, find_cautions, may_be_set_off
 from scoring.caution.history import choose_first_day
@@ -8,11 +9,13 @@ from scoring.features.resolved import SellerFacts
 from scoring.policy.policy import Policy
 from scoring.scores.score import Cautions
 from service.ledger.records import Cut
-from service.ledger.store import Ledger
+
+if TYPE_CHECKING:  # a task of `service.scale` reads no ledger
+    from service.ledger.store import Ledger
 
 
 def read_cautions(
-    ledger: Ledger,
+    ledger: "Ledger",
     marketplace: str,
     seller_facts: SellerFacts,
     cut: Cut,

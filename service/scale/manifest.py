@@ -13,16 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from scoring.base.canonical import canonical_json, parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
 from scoring.base.frozen import frozen
-from service.scale.export import ExportResult
 from service.scale.layout import HASH, EntryFile
 from service.scores.book.generation_file import GenerationHead
+
+if TYPE_CHECKING:  # a task exports nothing
+    from service.scale.export import ExportResult
 
 FORMAT, VERSION = "sellertrust-run", 2
 SERVED, POLICIES, MODELS = "served.json", "policies", "models"
@@ -104,7 +106,7 @@ _READER = TypeAdapter(RunManifest)
 
 
 def make_manifest(
-    exported: ExportResult,
+    exported: "ExportResult",
     entries: str,
     head: GenerationHead,
     earlier: EarlierRun | None = None,

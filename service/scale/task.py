@@ -30,7 +30,6 @@ from scoring.scores.score import CoreAnswer
 from sellertrust.names import seller_name
 from service.contract.scores import score_message
 from service.garbage_collection import freeze_loaded_objects
-from service.ledger.store import Ledger
 from service.policy.policy_file import parse_policy_text
 from service.scale.layout import EntryFile, find_bucket, read_entries
 from service.scale.manifest import (
@@ -50,7 +49,6 @@ from service.scores.book.generation_file import GenerationHead
 from service.scores.champion import Champion
 from service.scores.extract import COLUMNS, CONTENT_KINDS, Extract
 from service.scores.scorer import Scorer
-from service.scores.served_policy import ServedPolicy
 from service.shared_files import Store
 
 _SELLER_SCHEMA: dict[str, Any] = {
@@ -240,9 +238,9 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     extract = Extract(entries, _list_midnights(run, task, entries))
     policies, models = _read_moves(run)
     # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.
-    policy = cast(ServedPolicy, _FixedPolicy(run.policy, policies, run.store))
+    policy = cast(Any, _FixedPolicy(run.policy, policies, run.store))
     champion = _FixedChampion(run.artifact, models, run.store)
-    rows = [*_list_rows(Scorer(cast(Ledger, extract), policy, champion), manifest, extract.sellers)]
+    rows = [*_list_rows(Scorer(cast(Any, extract), policy, champion), manifest, extract.sellers)]
     *columns, past = zip(*rows, strict=True) if rows else [()] * len(_SELLER_SCHEMA)
     points = np.array(past, dtype=np.int64).reshape(len(rows), run.policy.clear_days)  # lists are slow
     frame = pl.DataFrame([*columns, pl.Series(points)], schema=_SELLER_SCHEMA, orient="col").sort("seller")

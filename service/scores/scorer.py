@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scoring.answers.forecast import forecast
 from scoring.answers.leads import find_leads, list_overturn_gains
@@ -35,10 +35,12 @@ from service.call_context import current_call
 from service.contract.audiences import ToldAnswer
 from service.ledger.queries.supposed import NOTHING_SUPPOSED, SupposedEntries
 from service.ledger.records import Cut
-from service.ledger.store import Ledger
 from service.policy.caution_flows import read_cautions
 from service.scores.champion import Champion
-from service.scores.served_policy import ServedPolicy
+
+if TYPE_CHECKING:  # a task of `service.scale` needs neither
+    from service.ledger.store import Ledger
+    from service.scores.served_policy import ServedPolicy
 
 ROWS_AT_ONCE = 20_000
 
@@ -49,7 +51,7 @@ class Scorer:
     Reading methods raise CallerGone or DeadlinePassed if the caller no longer waits.
     """
 
-    def __init__(self, ledger: Ledger, policy: ServedPolicy, champion: Champion) -> None:
+    def __init__(self, ledger: "Ledger", policy: "ServedPolicy", champion: Champion) -> None:
         self.ledger = ledger
         self.policy = policy
         self.champion = champion

@@ -83,3 +83,11 @@ def test_processes_end_with_their_parent(run: Run) -> None:
         parent.kill()
     wait_until(blocked.is_left)
     os.close(blocked.end)
+
+
+def test_a_task_loads_no_ledger_and_no_migrations() -> None:
+    """They would take half a second of each process."""
+    command = [sys.executable, "-c", "import sys, service.scale.task; print(*sys.modules)"]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "service.scale.task" in loaded
+    assert not {"alembic", "service.ledger.store"} & {*loaded}
