@@ -10,8 +10,9 @@ from scoring.base.enums import Harm, Kind
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY
 from tests.helpers.training_ledgers import POLICY, restated
-from training.observation.export import LedgerTable, read_export
+from training.observation.export import LedgerTable, read_export, write_export
 from training.pipeline.job import Job
+from training.pipeline.rows import write_rows
 from training.pipeline.run import plan
 from training.study.definition import BadRule, Study
 
@@ -111,3 +112,14 @@ def test_a_test_window_without_exposure_is_refused(
     weighed = restated(count, bad={"weigh_by": "orders"})
     with pytest.raises(ConfigurationWrong, match=r"hold 0 rows .*left out: .*[\d,]+ no orders in window"):
         plan(Job(unsold, weighed, POLICY))
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    (tmp_path / "x.parquet.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as told:
+        write_export([], file)
+    assert told.value.filename == str(file)
+    file.symlink_to("/dev/full")
+    with pytest.raises(ConfigurationWrong, match=r"rows cannot be written to .*: No space left"):
+        write_rows(pl.DataFrame({"seller": ["s"]}), file)

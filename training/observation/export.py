@@ -1,7 +1,10 @@
 """The ledger's export as Parquet: training's only source."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +21,7 @@ from scoring.base.errors import ConfigurationWrong
 from scoring.base.frozen import frozen
 from scoring.base.progress import Progress
 from scoring.base.time import DAY
+from scoring.entries.incidents import DERIVED_ID_PREFIX
 from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import EntryColumns
@@ -92,7 +96,7 @@ class LedgerTable:
     statements: pl.Series
     """Canonical content of the entries at `statement_rows`."""
     end_day: int
-    """The day after the last one with an entry; 0 without entries."""
+    """The day after the last one with an entry other than the server's own measures and cases; 0 without entries."""
     digest: str
 
     @property
@@ -106,13 +110,25 @@ class LedgerTable:
         return self.statements.gather(np.searchsorted(self.statement_rows, rows)).str.json_path_match(path)
 
 
+@contextmanager
+def naming_system_errors(path: Path) -> Iterator[None]:
+    """Raise OSError about `path` for a system's error, such as a full disk, which Polars raises as its own."""
+    try:
+        yield
+    except pl.exceptions.ComputeError as error:
+        if not (number := re.search(r"\(os error (\d+)\)", str(error))):
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+
+
 def write_export(chunks: Iterable[Sequence[tuple[Any, ...]]], path: Path) -> int:
     """Write the ledger's rows, tuples in the order of SCHEMA, as Parquet, atomically; return their number."""
     frames = [pl.DataFrame(chunk, schema=SCHEMA, orient="row") for chunk in chunks]
     table = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(path.name + ".partial")
-    table.write_parquet(staging, compression="zstd", compression_level=1)
+    with naming_system_errors(path):
+        table.write_parquet(staging, compression="zstd", compression_level=1)
     staging.replace(path)
     return len(table)
 
@@ -192,6 +208,9 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, first_case:
     )
     kinds = columns.kind
     happen_day = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
+    # A server records its measures at its own time, perhaps long after the last fact.
+    is_own = table["entry_id"].str.starts_with(DERIVED_ID_PREFIX).to_numpy()
+    is_fact = ~(is_own & np.isin(kinds, (Kind.MEASURE, Kind.CASE)))
     content = table["content"]
     probability = read_integers(inspections.str.json_path_match("$.selection_probability_ppm").cast(pl.Int64))
     statement_places = np.flatnonzero(np.isin(kinds, (Kind.VIOLATION, Kind.INSPECTION, Kind.MEASURE)))
@@ -209,7 +228,7 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, first_case:
         statement_rows=statement_places.astype(np.int64) + first_row,
         # Selected texts would keep all others in memory.
         statements=pl.Series(content.gather(statement_places).to_list(), dtype=pl.String),
-        end_day=int(happen_day.max()) + 1 if len(table) else 0,
+        end_day=int(happen_day.max(initial=-1, where=is_fact)) + 1,
         digest="",
     )
 

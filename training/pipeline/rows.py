@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from scoring.base.errors import ConfigurationWrong, invalid
-from training.observation.export import LedgerTable
+from training.observation.export import LedgerTable, naming_system_errors
 from training.observation.snapshots import Snapshot, join_snapshots
 from training.pipeline.job import Job, TrainedModel
 from training.pipeline.observing import observe
@@ -62,7 +62,8 @@ def check_rows_file(file: Path, option: str = "--rows") -> None:
 def write_rows(rows: pl.DataFrame, file: Path) -> int:
     """Write rows to a file that `check_rows_file` accepts; return their number. ConfigurationWrong if that fails."""
     try:
-        getattr(rows, WRITERS[file.suffix.lower()])(file)
+        with naming_system_errors(file):
+            getattr(rows, WRITERS[file.suffix.lower()])(file)
     except OSError as error:
         raise ConfigurationWrong(f"rows cannot be written to {file}: {error.strerror or error}") from None
     return len(rows)

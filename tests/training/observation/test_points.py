@@ -5,10 +5,12 @@ import pytest
 
 from scoring.base.time import DAY, format_day
 from scoring.entries.entry import Entry
-from tests.helpers.builders import exposure
+from service.ledger.store import Ledger
+from tests.helpers.builders import MARKET, SELLER, Clock, confirmed, exposure
 from tests.helpers.label_cases import OBSERVE, breach, standing
 from tests.helpers.limits import Limit
-from tests.helpers.training_ledgers import restated, table_of
+from tests.helpers.recordings import Told
+from tests.helpers.training_ledgers import exported, restated, table_of
 from training.observation import points as choosing
 from training.observation.export import LedgerTable
 from training.observation.labels import final_facts
@@ -91,6 +93,17 @@ def test_how_long_sellers_exist_makes_no_ledger_older(tmp_path: Path, short: Stu
     found = choose_points(table, short)
     assert (found.train, found.test) == short.find_points(table.end_day)
     assert "none of 2 earlier ones has so many" in found.why
+
+
+def test_what_a_server_records_moves_no_point(tmp_path: Path) -> None:
+    clock = Clock()
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", create=True, clock=clock) as ledger:
+        told = Told(ledger, clock)
+        told.append(confirmed("v", SELLER))
+        end_day = exported(ledger, MARKET, tmp_path).end_day
+        clock.now += 300 * DAY
+        assert told.worker.look()
+        assert exported(ledger, MARKET, tmp_path).end_day == end_day
 
 
 def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:
