@@ -172,7 +172,7 @@ class Calls:
             request: Any = self._take_request(served, data, context, parent, take_share)
             take_share = None
             if served.method.takes_stream:
-                parent = request.parent
+                parent = parent or request.parent
             yield request
 
     def _take_request(

@@ -103,7 +103,7 @@ def test_a_batch_that_is_refused_says_why_and_the_stream_goes_on(tmp_path: Path)
             batch(identity("a", "t")),
             batch(),
             batch(identity("other", "s"), parent="marketplaces/other"),
-            batch(identity("z", "s")),
+            batch(identity("z", "s"), parent=""),
         ]
         first, wrong, unknown, differs, empty, elsewhere, last = stub.StreamEntries(iter(requests))
         assert first.acknowledgement.sequence == 1
