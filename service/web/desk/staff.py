@@ -90,8 +90,10 @@ class CodeSignIn:
         return self.client
 
     def sign_in(self, request: Request) -> Response:
-        """Redirect to the form for the printed code, and back afterwards."""
-        return redirect(f"/sign-in?next={quote(request.url.path)}")
+        """Redirect to the form for the printed code, and back afterwards; no form can be sent again."""
+        query = f"?{request.url.query}" if request.url.query else ""
+        after = request.url.path + query if request.method == "GET" else "/"
+        return redirect(f"/sign-in?next={quote(after)}")
 
     def page(self, visit: Visit) -> Response:
         """Show the form for the code; on POST check it and open a session."""

@@ -196,9 +196,10 @@ class Site:
         return self._problem_page(request, visitor, problem)
 
     def _problem_page(self, request: Request, visitor: Visitor | None, problem: Problem) -> Response:
-        csrf = self.guard.token(visitor.key) if visitor else ""
+        signed_in = visitor if visitor and visitor.key else None
+        csrf = self.guard.token(signed_in.key) if signed_in else ""
         return render(
-            "problem.html", problem.status, problem=problem, visitor=visitor, csrf=csrf, path=request.url.path
+            "problem.html", problem.status, problem=problem, visitor=signed_in, csrf=csrf, path=request.url.path
         )
 
 

@@ -53,6 +53,12 @@ def test_a_sign_in_takes_the_code_and_a_new_session(desk: Site) -> None:
     assert Person(desk.server.desk_address, fixed).get("/sellers/best").status == 303
 
 
+def test_a_sign_in_leads_back_to_a_page_with_its_query(desk: Site) -> None:
+    someone = Person(desk.server.desk_address)
+    assert someone.get("/search?q=best").header("location") == "/sign-in?next=/search%3Fq%3Dbest"
+    assert someone.post("/sign-out").header("location") == "/sign-in?next=/"  # a form's address shows no page
+
+
 @pytest.mark.parametrize("after", ["//evil.example", "https://evil.example", "/\\evil.example"])
 def test_a_sign_in_leads_to_no_other_site(desk: Site, after: str) -> None:
     someone = Person(desk.server.desk_address)

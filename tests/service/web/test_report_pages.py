@@ -44,6 +44,13 @@ def test_the_page_and_the_csv_are_the_commands(site: Site) -> None:
     assert months == [f"{YEAR}-{month:02}" for month in range(1, days_ago(0).month + 1)]
 
 
+def test_a_public_error_shows_nothing_of_the_desk(site: Site) -> None:
+    page = site.get(f"/report/{MARKET}/20-13.html")
+    assert page.status == 400
+    assert "must be a year such as 2026" in page.body.decode()
+    assert "sign-out" not in page.body.decode()
+
+
 class SlowClient:
     def __init__(self, error: Exception | None = None) -> None:
         self.may_end = threading.Event()
