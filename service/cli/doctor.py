@@ -91,13 +91,15 @@ def _check_ledger(settings: Settings) -> str:
 
 def _check_measures(settings: Settings) -> str:
     from service.mechanism.status import read_status
+    from service.mechanism.worker import KEPT_AFTER
 
     with open_ledger(settings) as ledger:
         status = read_status(ledger)
     as_of = "no day yet" if status.time is None else format_time(status.time)
     refused = ", ".join("/".join(seller) for seller in status.refused)
     return (
-        f"recorded to entry {status.sequence:,} of {status.ledger_sequence:,}, every seller as of {as_of}"
+        f"recorded at least to entry {status.sequence:,} of {status.ledger_sequence:,} (saved every {KEPT_AFTER:,}), every"
+        f" seller as of {as_of}"
         f"{f'; refused: {refused}' if refused else ''}; {format_count(status.open_cases, 'case')} open,"
         f" {status.overdue_cases:,} overdue"
     )

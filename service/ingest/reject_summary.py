@@ -22,8 +22,8 @@ REMEDIES: Sequence[tuple[str, str]] = (
     ),
     (
         r"has other content",
-        "two rows make one id of different content: add to entry_id what tells them apart, such as {line} or a date; what was"
-        " meant to change is stated by a correction or a higher revision",
+        "another row or an earlier import used this id: add to entry_id what tells two rows apart, such as {line} or a date;"
+        " state a change by a correction or a higher revision",
     ),
     (
         r"^entry_id: .* that of the ",

@@ -34,4 +34,7 @@ def test_a_server_records_what_rules_ask_for(tmp_path: Path) -> None:
         listed = shell("ledger", "list", "-o", "json", target=address)[0]
     assert listed.count("MEASURE_STATE_IMPOSED") == listed.count('"everybody"') == 1
     told = {row["check"]: row["found"] for row in shell.json("doctor", code=6)}["measures"]
-    assert re.fullmatch(r"recorded to entry \d+ of \d+, every seller as of 20\S+; 0 cases open, 0 overdue", told)
+    assert re.fullmatch(
+        r"recorded at least to entry \d+ of \d+ \(saved every 1,000\), every seller as of 20\S+; 0 cases open, 0 overdue",
+        told,
+    )
