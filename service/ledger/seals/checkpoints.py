@@ -45,7 +45,10 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
-    """Append a signed checkpoint to a file, and sync it; `time` is RFC 3339."""
+    """Append a signed checkpoint to a file, and sync it; `time` is RFC 3339.
+
+    Raises SellertrustError if the file's last line is incomplete, or signed by another key: one key verifies a file.
+    """
     checkpoint = {
         "sequence": sequence,
         "chain": chain.hex(),
@@ -54,11 +57,28 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
         "signature": key.sign(_message(sequence, chain.hex(), time)).hex(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
+    _require_signer(path, checkpoint["public_key"])
     with path.open("a", encoding="utf-8") as out:
         out.write(json.dumps(checkpoint) + "\n")
         out.flush()
         os.fsync(out.fileno())
     return checkpoint
+
+
+def _require_signer(path: Path, public_key: object) -> None:
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    if not lines:
+        return
+    try:
+        signer = parse_json(lines[-1])["public_key"] if lines[-1].endswith(b"\n") else None
+    except (ValueError, KeyError, TypeError):
+        signer = None
+    if signer is None:
+        raise SellertrustError(f"the last line of {path} is damaged or incomplete; delete it, or name a new file")
+    if signer != public_key:
+        raise SellertrustError(
+            f"the key {signer} signed {path}, and checkpoint-key.pem is another; restore that key, or name a new file"
+        )
 
 
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:

@@ -246,6 +246,19 @@ def test_merkle_roots_are_those_of_rfc_6962() -> None:
     assert merkle_root([]) == sha256(b"").digest()
 
 
+def test_a_checkpoint_is_not_added_where_no_key_verifies_it(tmp_path: Path) -> None:
+    file, key, other = tmp_path / "c.jsonl", *(load_or_make_key(tmp_path / name) for name in ("key.pem", "other.pem"))
+    write_checkpoint(file, key, 3, b"\x03" * 32, "2026-03-01T00:00:00Z")
+    whole = file.read_bytes()
+    with pytest.raises(SellertrustError, match=r"the key [0-9a-f]{64} signed .*; restore that key"):
+        write_checkpoint(file, other, 9, b"\x09" * 32, "2026-03-02T00:00:00Z")
+    for damaged in (whole[:-1], whole + whole[:60], whole + b"{}\n"):
+        file.write_bytes(damaged)
+        with pytest.raises(SellertrustError, match="is damaged or incomplete; delete it"):
+            write_checkpoint(file, key, 9, b"\x09" * 32, "2026-03-02T00:00:00Z")
+        assert file.read_bytes() == damaged
+
+
 def test_a_checkpoint_needs_the_key_that_signed_it(tmp_path: Path) -> None:
     key = load_or_make_key(tmp_path / "key.pem")
     assert load_or_make_key(tmp_path / "key.pem").public_key().public_bytes_raw() == key.public_key().public_bytes_raw()
