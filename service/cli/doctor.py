@@ -105,6 +105,15 @@ def _check_measures(settings: Settings) -> str:
     )
 
 
+def _check_pseudonym_key(settings: Settings) -> str:
+    from service.api.telemetry.logs import load_or_make_key
+
+    if not settings.pseudonym_key.exists():
+        return "none yet; a server makes it"
+    load_or_make_key(settings.pseudonym_key)
+    return str(settings.pseudonym_key)
+
+
 def _check_policy(settings: Settings) -> str:
     from service.policy.history import PolicyHistory
     from service.policy.policy_file import load_policy
@@ -176,6 +185,7 @@ CHECKS: dict[str, Any] = {
     "release": lambda _: f"sellertrust {VERSION}, core {CORE_VERSION}",
     "lightgbm": _check_lightgbm,
     "grants": _check_grants,
+    "pseudonym-key": _check_pseudonym_key,
     "policy": _check_policy,
     "ledger": _check_ledger,
     "measures": _check_measures,

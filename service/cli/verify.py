@@ -119,7 +119,7 @@ def _verify_recovery(output: Format, checkpoints: Path | None, public_key: str |
             raise SellertrustError(
                 f"{settings.pseudonym_key} is missing, so sellers of older logs cannot be found: restore it"
             )
-        return str(settings.pseudonym_key)
+        return str(CHECKS["pseudonym-key"](settings))
 
     checks = {"ledger": check_ledger, **{name: CHECKS[name] for name in ("policy", "champion", "grants")}}
     rows = run_checks(checks | {"pseudonym-key": check_key, "audit": check_audit}, load())

@@ -51,6 +51,14 @@ def test_the_doctor_checks_a_grants_file_as_a_server(tmp_path: Path) -> None:
     assert "grants[0].rights" in found["found"]
 
 
+@pytest.mark.parametrize(("command", "code"), [(["doctor"], 6), (["verify", "recovery"], 4)])
+def test_a_key_that_stops_a_server_is_told_before(tmp_path: Path, command: list[str], code: int) -> None:
+    (tmp_path / "pseudonym-key").write_bytes(b"cut")
+    found = {row["check"]: row for row in shell_of(tmp_path).json(*command, code=code)}["pseudonym-key"]
+    assert not found["ok"]
+    assert "must hold at least 16 bytes" in found["found"]
+
+
 def test_the_command_shows_its_token_and_is_told_what_it_lacks(tmp_path: Path) -> None:
     authority, issuer = Authority(tmp_path), TokenIssuer(tmp_path)
     path = tmp_path / "grants.toml"
