@@ -71,7 +71,7 @@ class BadgeServer:
         self._desk: Desk | None = None
         if desk is not None:
             self._desk = Desk(desk, client, report)
-            self._sites.append(_HttpSite(desk.address, self._desk.app, desk.tls))
+            self._sites.append(_HttpSite(desk.address, self._desk.app, desk.tls, "--desk"))
         self.address = self._sites[0].address
         self.desk_address = self._sites[-1].address
         """The badges' address without a desk."""
@@ -117,11 +117,11 @@ class BadgeServer:
 
 
 class _HttpSite:
-    def __init__(self, address: str, app: Any, tls: Path | None = None) -> None:
+    def __init__(self, address: str, app: Any, tls: Path | None = None, option: str = "--address") -> None:
         self._connections: dict[H11Protocol, asyncio.TimerHandle] = {}
         bounded = uvicorn_options(bounded_protocol(self._connections))
         self.server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **bounded, **_tls_options(tls)))
-        self.listener = _open_listener(address)
+        self.listener = _open_listener(address, option)
         host, port = self.listener.getsockname()[:2]
         self.address: str = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -154,7 +154,7 @@ def _ignore_signal(_number: int, _frame: FrameType | None) -> None:
     """Handle a signal by nothing."""
 
 
-def _open_listener(address: str) -> socket.socket:
+def _open_listener(address: str, option: str) -> socket.socket:
     try:
         host, port = host_and_port(address)
         family, _, _, _, address_info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -162,5 +162,5 @@ def _open_listener(address: str) -> socket.socket:
     except (OSError, OverflowError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise ConfigurationWrong(
-            f"cannot listen on {address}: {(reason or str(error)).lower()}; give HOST:PORT of this machine by --address"
+            f"cannot listen on {address}: {(reason or str(error)).lower()}; give HOST:PORT of this machine by {option}"
         ) from None
