@@ -96,7 +96,7 @@ class LedgerTable:
     statements: pl.Series
     """Canonical content of the entries at `statement_rows`."""
     end_day: int
-    """The day after the last one with an entry other than the server's own measures and cases; 0 without entries."""
+    """The day after the last entry, without the server's own measures and cases; 0 without entries."""
     digest: str
 
     @property
@@ -112,7 +112,7 @@ class LedgerTable:
 
 @contextmanager
 def naming_system_errors(path: Path) -> Iterator[None]:
-    """Raise OSError about `path` for a system's error, such as a full disk, which Polars raises as its own."""
+    """Raise Polars' error of a full disk as an OSError about `path`."""
     try:
         yield
     except pl.exceptions.ComputeError as error:
@@ -208,7 +208,7 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, first_case:
     )
     kinds = columns.kind
     happen_day = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
-    # A server records its measures at its own time, perhaps long after the last fact.
+    # A server may record measures long after the last fact.
     is_own = table["entry_id"].str.starts_with(DERIVED_ID_PREFIX).to_numpy()
     is_fact = ~(is_own & np.isin(kinds, (Kind.MEASURE, Kind.CASE)))
     content = table["content"]

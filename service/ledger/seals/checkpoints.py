@@ -47,7 +47,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
     """Append a signed checkpoint to a file, and sync it; `time` is RFC 3339.
 
-    Raises SellertrustError if the file's last line is incomplete, or signed by another key: one key verifies a file.
+    Raises SellertrustError if no single key would verify the file.
     """
     checkpoint = {
         "sequence": sequence,

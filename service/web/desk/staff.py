@@ -90,7 +90,7 @@ class CodeSignIn:
         return self.client
 
     def sign_in(self, request: Request) -> Response:
-        """Redirect to the form for the printed code, and back afterwards; no form can be sent again."""
+        """Redirect to the form for the printed code, then back; no form is sent again."""
         query = f"?{request.url.query}" if request.url.query else ""
         after = request.url.path + query if request.method == "GET" else "/"
         return redirect(f"/sign-in?next={quote(after)}")
