@@ -65,12 +65,12 @@ def holding_lock(path: Path, stop: Event) -> Iterator[None]:
 def make_private(folder: Path) -> None:
     """Create a folder that only this user may read; of an existing one, require that. Raises ConfigurationWrong."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    problem = find_exposure(folder)
+    problem = find_access_by_others(folder)
     if problem:
         raise ConfigurationWrong(problem)
 
 
-def find_exposure(folder: Path) -> str:
+def find_access_by_others(folder: Path) -> str:
     """Return why a folder is not this user's alone, with the remedy; "" if it is. Raises OSError if it is missing."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):

@@ -37,12 +37,14 @@ _TIER_REASONS = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
 
 @frozen
 class Lead:
+    """A possible cause of a lower answer. Untested until `find_leads` answers without it, or once its lack ends."""
+
     reason_code: str
     points: int
     """That the answer would gain without it, negated; of an incident by an exact refold."""
     entries: tuple[str, ...] = ()
     caused: bool = False
-    """Whether the answer changes as said without these entries, or once the lack ends."""
+    """Whether that test bettered the answer as said."""
     responsive: bool = False
     """Whether one act of the seller moves the tier within the days ahead."""
     contestable: bool = False
@@ -130,7 +132,7 @@ def list_untested_leads(answer: WholeAnswer, explanation: Explanation) -> Iterat
             0,
             counted=thin.settled_orders,
             compared=thin.settled_orders_needed,
-            caused=is_old_enough,
+            caused=is_old_enough,  # orders alone are lacking
             responsive=is_old_enough and not score.override,
         )
     if STANDING in score.reason_codes:

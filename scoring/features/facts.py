@@ -37,7 +37,7 @@ class Facts:
     """The valid facts of each case.
 
     Columns have shape (cases,); exposure is by (case, day). Days are since 1970-01-01. Places are -1
-    if absent. `start_day`: first day of exposure or identity (`observe_day` if none). `begin_day`: the same, or of a
+    if absent. `start_day`: first day of exposure or identity (`observe_day` if none). `first_fact_day`: the same, or of a
     standing report. `exists`: whether the ledger has a valid entry of the seller. `override`: the tier set by a person,
     or 0. `override_until`: in microseconds, or NEVER.
     """
@@ -53,7 +53,7 @@ class Facts:
     exposure_row: Ints
     findings: Findings
     start_day: Ints
-    begin_day: Ints
+    first_fact_day: Ints
     level: Ints
     identity_row: Ints
     exists: Bools
@@ -93,7 +93,7 @@ class Facts:
 
 _BY_SALE = ("exposure_day", "exposure_orders", "exposure_failures", "exposure_product", "exposure_row")
 _BY_CASE = (
-    *("observe_day", "start_day", "begin_day", "level", "identity_row", "exists", "allegations"),
+    *("observe_day", "start_day", "first_fact_day", "level", "identity_row", "exists", "allegations"),
     *("override", "override_row", "override_until"),
 )
 
@@ -200,12 +200,12 @@ def collect_facts(visible: VisibleFacts, observe_time: Ints, violations: Violati
     level, identity_row = _find_identities(identities)
     override, override_row, override_until = _find_overrides(visible.overrides, observe_time)
     start = first_days(cases, sold, identities)
-    has_start, begin = start < NEVER, start.copy()
-    np.minimum.at(begin, reports.case[judged.stands], reports.occur_time[judged.stands] // DAY)
+    has_start, first_fact = start < NEVER, start.copy()
+    np.minimum.at(first_fact, reports.case[judged.stands], reports.occur_time[judged.stands] // DAY)
     if len(visible.controls.case):
         control_days = _find_last_control_days(visible.controls)
         sold = sold.take(sold.day >= control_days[sold.case])
-        start, begin = np.maximum(start, control_days), np.maximum(begin, control_days)
+        start, first_fact = np.maximum(start, control_days), np.maximum(first_fact, control_days)
     else:
         control_days = None
     return Facts(
@@ -220,7 +220,7 @@ def collect_facts(visible: VisibleFacts, observe_time: Ints, violations: Violati
         exposure_row=sold.row,
         findings=list_findings(visible.finding_entries, control_days),
         start_day=np.where(has_start, start, day),
-        begin_day=np.minimum(begin, day),
+        first_fact_day=np.minimum(first_fact, day),
         level=level,
         identity_row=identity_row,
         exists=has_start | (np.bincount(reports.case[judged.stands], minlength=cases) > 0),

@@ -5,6 +5,8 @@ edges.
 
 A state that is gone is worth 0. If W(fresh) is 0, too, a new name closes every cycle without a gain; else the path to
 it is the attack.
+
+If `history_is_real`, honest trade may build up a history for free. Else it is faked or bought, and has a price.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +29,6 @@ class LossTable:
     """The least table, in minor units."""
 
     history_is_real: bool
-    """Whether days of real trade, which cost nothing, are among the edges."""
     price: Ints
     """The cost of a history up to each bucket of settled value; shape (buckets,)."""
     building: Ints
@@ -41,7 +42,7 @@ class LossTable:
 
 
 def price_history(states: States, assumptions: Assumptions, history_is_real: bool) -> Ints:
-    """Return the least cost of a history up to each bucket's lower edge, in minor units; 0 if real trade counts.
+    """Return the least cost of a history up to each bucket's lower edge, in minor units.
 
     Rounded down once, so differences add up exactly.
     """
@@ -50,7 +51,7 @@ def price_history(states: States, assumptions: Assumptions, history_is_real: boo
 
 
 def find_cost_ppm(assumptions: Assumptions, history_is_real: bool) -> int:
-    """Return the least cost of settled value, as a share of it: faked or bought; 0 if real trade counts."""
+    """Return the least cost of settled value, as a share of it."""
     return 0 if history_is_real else min(assumptions.wash_ppm, assumptions.aged_account_ppm)
 
 

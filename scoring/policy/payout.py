@@ -125,23 +125,24 @@ def pay_out(order: Order, terms: Terms, day: int, currency: str = "", limits: Pa
 
 
 def _split_within_limit(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> Payout:
-    """Return the parts of an order within the limit on young orders; in a stop it stays as young as it was before."""
+    """Cap the payout of a young order at what the seller's limit on young orders leaves; in a stop no order ages."""
     payout = _split_without_limit(order, terms, day, limits)
     old_day = order.capture_day + min(terms.ahead_days, limits.hold_days)
-    paid_day = find_paid_day(limits.stops, day)
-    if limits.ahead_minor is None or paid_day >= old_day:
+    unstopped_day = find_last_unstopped_day(limits.stops, day)
+    if limits.ahead_minor is None or unstopped_day >= old_day:
         return payout
     remaining = 0 if order.others_paid_minor is None else max(limits.ahead_minor - order.others_paid_minor, 0)
     released = min(payout.released_minor, remaining)
-    waits = payout.released_minor - released
+    waiting = payout.released_minor - released
     following = payout.next_release_day
     is_spent = released == remaining
-    if paid_day == day and (waits or (following is not None and following < old_day and is_spent)):
+    is_stopped = unstopped_day < day
+    if not is_stopped and (waiting or (following is not None and following < old_day and is_spent)):
         following = old_day
     return replace(
         payout,
         released_minor=released,
-        held_minor=payout.held_minor + waits,
+        held_minor=payout.held_minor + waiting,
         next_release_day=following,
         is_young=True,
     )
@@ -153,8 +154,8 @@ def _find_stop(stops: Sequence[StopDays], day: int) -> StopDays | None:
     )
 
 
-def find_paid_day(stops: Sequence[StopDays], day: int) -> int:
-    """Return the day, or if payouts are stopped on it, the last one before."""
+def find_last_unstopped_day(stops: Sequence[StopDays], day: int) -> int:
+    """Return `day`, or the last day before the stop of payouts that it lies in."""
     while (stop := _find_stop(stops, day)) is not None:
         day = stop.first_day - 1
     return day

@@ -12,13 +12,13 @@ from scoring.policy.rules import FailureRate, Measured, MissingDays, Operand, Ru
 
 
 def list_exposure_values(policies: Iterable[Policy]) -> set[str]:
-    """Return the values of exposure that rules and growing caps ask for: currencies, and the names of failures."""
+    """Return which values to read of exposure for the policies' rules: currencies, and names of single failures."""
     values: set[str] = set()
     for policy in policies:
         for operand in policy.rule_book.operands:
             if isinstance(operand, SettledValue):
                 values.add(policy.rule_book.currency)
-            elif isinstance(operand, FailureRate) and operand.of != SERVICE_FAILURES:
+            elif isinstance(operand, FailureRate) and operand.of != SERVICE_FAILURES:  # all together are in each row
                 values.update(operand.of)
     return values
 
@@ -65,7 +65,7 @@ def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits:
         for operand in operands:
             owed = np.maximum(operand.deposit.amount_minor, take_share(recent, operand.deposit.ppm))
             days[operand] += (
-                (days[operand] == days_ago) & (held < owed) & (days_ago <= facts.observe_day - facts.begin_day)
+                (days[operand] == days_ago) & (held < owed) & (days_ago <= facts.observe_day - facts.first_fact_day)
             )
     return days
 

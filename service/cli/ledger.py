@@ -81,10 +81,8 @@ def append(
                 return
             results = connection.append_entries(market, entries)
         except SellertrustCallError as error:
-            error.message = _replace_indexes_by_lines(error.message, objects)
-            error.fields = [
-                (_replace_indexes_by_lines(path, objects), description) for path, description in error.fields
-            ]
+            error.message = _name_lines_of_entries(error.message, objects)
+            error.fields = [(_name_lines_of_entries(path, objects), description) for path, description in error.fields]
             raise
     emit(
         [row_of(result, "entry_id sequence record_time already_present waits=pending") for result in results],
@@ -270,7 +268,9 @@ def _parse_entries(objects: NumberedObjects, marketplace: str) -> list[Entry]:
     return entries
 
 
-def _replace_indexes_by_lines(text: str, objects: NumberedObjects) -> str:
+def _name_lines_of_entries(text: str, objects: NumberedObjects) -> str:
+    """Return a server's error with `line 17` of the user's file in place of `entries[3]`."""
+
     def name_line(match: "re.Match[str]") -> str:
         if not objects:  # one entry by its fields
             return ""

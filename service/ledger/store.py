@@ -211,7 +211,9 @@ class Ledger:
                 mending.require_mendable(connection, mending.load_mendings(connection), fact, last, present.clock)
                 # Otherwise a stamp would name two cuts.
                 span = mending.read_record_times(connection, first_sequence, last)
-                present = present._replace(ahead=ahead, taken=(*present.taken, span) if ahead else present.taken)
+                present = present._replace(
+                    ahead=ahead, wrong_times=(*present.wrong_times, span) if ahead else present.wrong_times
+                )
             [appended] = appending.append_batch(reader, [item], present).results
         return appended
 
@@ -228,7 +230,7 @@ class Ledger:
         clock = self.clock.server.now(end.clock)
         mendings = self.clock.mendings
         # An answer as of a record time that ran ahead is given again.
-        latest = max(clock, record_time, *(mended.taken[1] for mended in mendings.all)) + 1
+        latest = max(clock, record_time, *(mended.wrong_times[1] for mended in mendings.all)) + 1
         times = {"observe_time": observe_time, "known_time": known_time}
         wrong = [
             FieldViolation((name,), f"must lie between 1970 and the ledger's now, {format_time(latest)}")

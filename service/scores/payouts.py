@@ -18,7 +18,7 @@ from scoring.measures.restitution import (
     list_spans_on_violation,
 )
 from scoring.policy.measures import MAX_HOLD_DAYS, NO_CAP, Terms
-from scoring.policy.payout import Order, PayoutLimits, StopDays, find_paid_day, fix_terms, pay_out
+from scoring.policy.payout import Order, PayoutLimits, StopDays, find_last_unstopped_day, fix_terms, pay_out
 from scoring.policy.policy import Policy, count_untracked_days
 from scoring.scores.answer import Stamp
 from service.ledger.records import Cut
@@ -62,9 +62,9 @@ class Payouts:
         currency = captured.policy.rule_book.currency
         # Value in another currency than the terms' does not count as settled.
         settled = in_force.settled_minor if answer.policy.rule_book.currency == currency else 0
-        paid_day = find_paid_day(stopped, day)
-        if terms.ahead_days and paid_day < day:  # what settles in a stop raises no limit before its end
-            settled = min(settled, self._find_settled_value(marketplace, seller, (paid_day + 1) * DAY, currency))
+        unstopped_day = find_last_unstopped_day(stopped, day)
+        if terms.ahead_days and unstopped_day < day:  # what settles in a stop raises no limit before its end
+            settled = min(settled, self._find_settled_value(marketplace, seller, (unstopped_day + 1) * DAY, currency))
         limit = terms.find_ahead_limit(settled)
         payout = pay_out(order, terms, day, currency, PayoutLimits(captured.hold_limit, stopped, limit))
         last = stops[-1] if stops and stops[-1].lasts_past((day + 1) * DAY - 1) else None

@@ -99,9 +99,9 @@ def check_exposure_gaps(table: LedgerTable) -> Check:
 
 
 def check_violations_without_exposure(final: Facts) -> Check:
-    """Check that at most 20 % of the sellers with counted violations never settled an order.
+    """Fail if more than 20 %, beyond chance, of the sellers with counted violations never settled an order.
 
-    Otherwise two files may name the same sellers differently.
+    Then two files may name the same sellers differently.
     """
     guilty = np.unique(final.violations.case)
     sold = np.unique(final.exposure_case[final.exposure_orders > 0])
@@ -200,7 +200,7 @@ def check_bad_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclus
 
 
 def check_left_out(observed: Sequence[Snapshot], exclusions: Sequence[Exclusions]) -> Check:
-    """Check that at most 20 % of the eligible rows are indeterminate or left."""
+    """Fail if more than 20 %, beyond chance, of the eligible rows are indeterminate or left."""
     number_by_reason = {
         why: sum(part.get(why, 0) for part in exclusions) for why in sorted({why for p in exclusions for why in p})
     }

@@ -183,7 +183,7 @@ def _list_corrected_entries(table: LedgerTable, kind: Kind) -> EntryColumns:
 
 
 def count_sales(final: Facts, windows: Windows) -> tuple[Ints, Ints]:
-    """Return the day after the last settled order in the window (the first day without one), and the orders."""
+    """Return, by case, the day after the window's last settled order (else the window's first day), and its orders."""
     is_sale_in_window = windows.contain(final.exposure_case, final.exposure_day) & (final.exposure_orders > 0)
     case = final.exposure_case[is_sale_in_window]
     orders = np.bincount(case, weights=final.exposure_orders[is_sale_in_window], minlength=final.cases)

@@ -132,7 +132,9 @@ def check_granted(world: World, assumed: Data, granted: Any, largest: Mapping[st
 
 
 def _find_take_without(world: World, assumed: Data, lifted: list[tuple[str, str]]) -> dict[str, int] | None:
+    """Return the most that a seller freed of `lifted` measures takes at any tier; None if unbounded."""
     rules = world.policy.get("rules", ())
+    # An awaiting rule's cap stops sales until the deposit is placed; without it a cheat places none.
     gone = {*lifted} | {
         (rule["id"], "deposit") for rule in rules if (name_awaiting_rule(rule["id"]), "value_cap") in lifted
     }

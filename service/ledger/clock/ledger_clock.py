@@ -147,7 +147,7 @@ class LedgerClock:
 
     def _present_by(self, clock: int) -> Present:
         mendings = self.mendings.all
-        return Present(clock, tuple(mended.taken for mended in mendings), mendings=mendings)
+        return Present(clock, tuple(mended.wrong_times for mended in mendings), mendings=mendings)
 
     def _extrapolate_database_clock(self) -> int | None:
         end = self._end

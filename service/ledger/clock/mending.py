@@ -57,8 +57,8 @@ class Mending(NamedTuple):
     ahead: int
     stated_time: int
     """When the mending was recorded."""
-    taken: tuple[int, int]
-    """The first and last uncorrected record times."""
+    wrong_times: tuple[int, int]
+    """The first and last record time before the correction."""
 
 
 class Mendings(NamedTuple):
@@ -111,7 +111,7 @@ def find_last_before(connection: Connection, mendings: Mendings, known_time: int
     It uses corrected times. A `known_time` that the wrong clock itself gave is compared with uncorrected ones.
     """
     for mending in mendings.all:
-        begin, end = mending.taken
+        begin, end = mending.wrong_times
         if begin < known_time <= end + 1:
             return _find_last_in_span(connection, known_time, mending.first, mending.last)
     for first, last, ahead in _list_spans(mendings.all):

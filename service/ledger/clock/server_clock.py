@@ -32,7 +32,7 @@ def time_at_end(clock: int, last_record_time: int) -> int:
 
 class Present(NamedTuple):
     clock: int
-    taken: tuple[tuple[int, int], ...] = ()
+    wrong_times: tuple[tuple[int, int], ...] = ()
     """Spans of record times that were given before and corrected since."""
     ahead: int = 0
     """By how much a correction moves the last record time back, in microseconds."""
@@ -41,11 +41,11 @@ class Present(NamedTuple):
     def record_time(self, last_record_time: int) -> int:
         """Return the record time of the next append: the clock's, or the first free one after it.
 
-        It is later than `last_record_time` less `ahead`, and outside the `taken` spans, so "known before t" is always
+        It is later than `last_record_time` less `ahead`, and outside the `wrong_times`, so "known before t" is always
         one set.
         """
         record_time = max(self.clock, last_record_time - self.ahead + 1)
-        for first, last in self.taken:
+        for first, last in self.wrong_times:
             if first <= record_time <= last + 1:
                 record_time = last + 2
         return record_time

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from scoring.base.time import DAY
-from service.files import find_exposure
+from service.files import find_access_by_others
 from service.repeated_work import repeat
 from service.scores.book.code_digests import contract_digest, core_digest
 from service.scores.book.generation_file import GenerationDamaged, GenerationFile, day_of
@@ -54,7 +54,7 @@ class Keeper:
         """Until when (`monotonic`) an unusable file is left alone."""
         # Now: another release may have replaced this code when a file comes.
         self._code = (core_digest(), contract_digest())
-        self._exposure = ""
+        self._access_by_others = ""
         """The problem with the folder's permissions that was reported last."""
         self._reported: set[str] = set()
         self._ended = threading.Event()
@@ -84,13 +84,13 @@ class Keeper:
         """Yield those from the last day before today to tomorrow; none in a folder that others may change."""
         if not self._folder.exists():
             return
-        exposure = find_exposure(self._folder)
-        if exposure:
-            if exposure != self._exposure:
-                self._report(f"generations are not read: {exposure}")
-            self._exposure = exposure
+        access = find_access_by_others(self._folder)
+        if access:
+            if access != self._access_by_others:
+                self._report(f"generations are not read: {access}")
+            self._access_by_others = access
             return
-        self._exposure = ""
+        self._access_by_others = ""
         today = self._now() // DAY
         dated = [(day, name) for name in os.listdir(self._folder) if (day := day_of(name)) is not None]  # noqa: PTH208
         last_before = max((day for day, _ in dated if day < today), default=today)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 FOLDER = Folder(CONSTANTS)
 VIEWS = 16
 BY_CASE = (
-    *("observe_day", "start_day", "begin_day", "exists", "allegations"),
+    *("observe_day", "start_day", "first_fact_day", "exists", "allegations"),
     *("override", "override_row", "override_until"),
 )
 

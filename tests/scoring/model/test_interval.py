@@ -70,7 +70,7 @@ def market(n: int, orders: tuple[int, int], seed: int) -> Market:
         exposure_row=np.arange(len(case)), exposure_orders=count,
         exposure_failures=rng.poisson(count * failing[case]),
         findings=Findings(*[nothing[:0]] * 4),
-        start_day=TODAY - 7 * weeks, begin_day=TODAY - 7 * weeks, level=nothing + 3,
+        start_day=TODAY - 7 * weeks, first_fact_day=TODAY - 7 * weeks, level=nothing + 3,
         identity_row=nothing - 1, exists=nothing == 0,
         allegations=nothing, override=nothing, override_row=nothing - 1, override_until=nothing,
     )  # fmt: skip
