@@ -32,6 +32,8 @@ FAR_DAYS = 3 * HORIZON_DAYS
 
 @frozen
 class Course:
+    """What a seller does from now on; by default it waits."""
+
     trades: bool = False
     """Cleanly, at its settled volume."""
     level: IdentityLevel | None = None
@@ -221,7 +223,7 @@ def _list_orders_ahead(facts: Facts) -> list[int]:
     return [end - begin for begin, end in pairwise(ends)]
 
 
-def _build_variant(core: CoreAnswer, course: Course, days: int) -> Variant:
+def _build_variant_of_course(core: CoreAnswer, course: Course, days: int) -> Variant:
     known, facts = core.known, core.facts
     today = known.observe_time // DAY
     sales: list[SaleRow] = []
@@ -260,7 +262,7 @@ def _find_points_on_arrival(
 ) -> int | None:
     """Return the points on a course's last day; None if its tier is not reached."""
     time = (core.known.observe_time // DAY + days) * DAY
-    variant_facts = resolve_variants(core.known, [_build_variant(core, course, days)], time)
+    variant_facts = resolve_variants(core.known, [_build_variant_of_course(core, course, days)], time)
     [score] = compute_answer(variant_facts, core.artifact, core.policy, check=check).scores
     is_reached = score is not None and score.tier is not None and score.tier >= tier
     return (score.points or 0) if score is not None and is_reached else None

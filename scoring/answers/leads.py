@@ -21,7 +21,7 @@ MAX_GIVEN_BACK = 20
 
 _LEVELS = (IdentityLevel.BASIC, IdentityLevel.BUSINESS, IdentityLevel.ENHANCED)
 
-_COURSES = {
+_REMEDIES = {
     Subject.FAILURES: Course(trades=True),
     Subject.INSPECTIONS: Course(trades=True),
     Subject.DISPUTES: Course(trades=True),
@@ -29,7 +29,7 @@ _COURSES = {
     THIN_FILE: Course(trades=True),
     Subject.TENURE: Course(),
 }
-"""A seller's remedy for a reason; incidents only pass."""
+"""By reason; the remedy for any other is to trade cleanly."""
 
 _TIER_REASONS = frozenset({STANDING, OVERRIDDEN, THIN_FILE})
 """Reasons that decide the tier whatever the points."""
@@ -86,7 +86,7 @@ def find_leads(
     scores = iter(score_variants(answer, tested, check))
     chosen = []
     for lead, variant in zip(leads, variants, strict=True):
-        courses = _find_courses(lead)
+        courses = _list_remedies(lead)
         if variant is None:
             is_cause = forecasts is not None and any(map(forecasts.improves, courses))
         else:
@@ -151,6 +151,7 @@ def _find_last_statuses(rows: Sequence[FactRow]) -> dict[str, Status]:
 
 
 def _build_variant_without(lead: Lead) -> Variant | None:
+    """Return the facts without the lead's entries; None if only a forecast can test it."""
     if lead.reason_code == Subject.FAILURES:
         return Variant(without_failures=True)
     if lead.entries and lead.reason_code not in {Subject.IDENTITY, Subject.ATTRIBUTES}:
@@ -183,12 +184,12 @@ def _changes_as_said(lead: Lead, score: SellerScore, score_without: SellerScore 
     return (score_without.points or 0) > (score.points or 0)
 
 
-def _find_courses(lead: Lead) -> list[Course]:
+def _list_remedies(lead: Lead) -> list[Course]:
     if lead.reason_code in {Subject.IDENTITY, Subject.ATTRIBUTES}:
         return [Course(level=level) for level in _LEVELS]
     if lead.reason_code == OVERRIDDEN:
         return []
-    return [_COURSES.get(lead.reason_code, Course(trades=True))]
+    return [_REMEDIES.get(lead.reason_code, Course(trades=True))]
 
 
 @frozen

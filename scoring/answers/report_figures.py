@@ -341,8 +341,7 @@ def count(
 
     `cases`: reports, decisions, attributions, together for each violation; those of the period and of each seller
     inspected in it.
-    `terms`: measures, complaints, their decisions. `corrections`: of terms and inspections. Violations that the ledger
-    derived from a product's do not count beside it.
+    `terms`: measures, complaints, their decisions. `corrections`: of terms and inspections.
     """
     tally = FigureTally(period, exposed)
     corrected = {row.target: row for row in corrections}
@@ -365,6 +364,7 @@ def count(
 def _trace_cases(rows: Iterable[ReportRow]) -> Iterator[_Case]:
     for _, of_violation in groupby(rows, attrgetter("violation")):
         report, *changes = of_violation
+        # A report with a target was derived from a product's violation, which counts.
         if report.kind == Kind.PRODUCT_VIOLATION or (report.kind == Kind.VIOLATION and report.target is None):
             yield _follow_case(report, changes)
 

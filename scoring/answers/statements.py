@@ -40,7 +40,7 @@ class StatementOfReasons:
     """The last one on record."""
     notice: MeasureStatement | None = None
     bar: MeasureStatement | None = None
-    """That keeps the letter from the seller."""
+    """An entry that forbids to send the seller the letter."""
 
     @property
     def is_by_rule_without_violation(self) -> bool:
@@ -108,6 +108,7 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
 
 
 def find_bars(answer: WholeAnswer) -> dict[str, MeasureStatement]:
+    """Return, by measure, the entry that now forbids to send its letter to the seller."""
     last = _find_last_notices(answer, MeasureState.NOTICE_BARRED)
     return {name: bar for name, bar in last.items() if (bar.fact.until or 0) > answer.stamp.observe_time}
 

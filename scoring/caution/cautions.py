@@ -124,7 +124,7 @@ def _find_cases_to_examine(seller_facts: SellerFacts, table: CautionTable) -> Bo
 
 
 def _weigh_reports_up_to_each(case: Ints, second: Ints, source: Ints, days: int, table: CautionTable) -> Ints:
-    """Return the most that reports of `days` days up to each weigh; by case and second."""
+    """Reports must be sorted by case and second."""
     weights, limits = np.zeros((2, max(Source) + 1), dtype=np.int64)
     for name, row in table.weights.items():
         weights[name], limits[name] = row.weight, row.at_most

@@ -1,3 +1,5 @@
+"""Onsets of cautions, and their spans: without a confirmed violation at most 30 days of 180."""
+
 import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +44,8 @@ _MAX_TIME_IN_SPAN, _SPAN_TIME = MAX_DAYS_IN_SPAN * DAY, SPAN_DAYS * DAY
 
 
 class Onset(NamedTuple):
+    """A moment at which facts reach a rule's trigger."""
+
     time: int
     rule: CautionRule
     signs: tuple[Sign, ...]
@@ -114,10 +118,7 @@ def find_spans(
 
 
 class OnsetsBySigns:
-    """The moments at which signs reach the triggers of rules, on unused facts.
-
-    A rule's onsets are found again only if fewer of its signs stand than before.
-    """
+    """A rule's onsets are found again only if fewer of its signs stand than before."""
 
     def __init__(self, table: CautionTable, known_signs: KnownSigns) -> None:
         self._table = table

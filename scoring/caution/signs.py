@@ -18,6 +18,8 @@ Fact = tuple[int | str, int]
 
 
 class Sign(NamedTuple):
+    """A report or a change of control, which may set off a caution."""
+
     time: int
     """When it became visible, in microseconds."""
     entry: str

@@ -126,7 +126,6 @@ class Folder:
         self._severity_weights = np.array([0] + [constants.severity_weights[s] for s in Severity], dtype=np.int64)
 
     def fold(self, facts: Facts) -> Sums:
-        """Return the exact sums of each case over its facts, as of its observe time."""
         return self.fold_views(view_at_one_time(facts))
 
     def fold_views(self, views: Views) -> Sums:
@@ -214,6 +213,7 @@ def _add_up_largest(weight: Ints, column: Ints, worth: Ints, is_first: Bools, pl
     tables, number, columns = weight.shape
     starts, run = np.flatnonzero(is_first), np.cumsum(is_first) - 1
     is_odd = (column != column[starts][run]) | (worth != worth[:, :1]).any(axis=(0, 1))
+    # Runs of unlike facts are compared fact by fact; of others any fact is the largest.
     is_mixed = reduce_runs(np.logical_or, is_odd, starts)
     amounts = reduce_runs(np.maximum, worth[:, 0], starts)
     column_of_run = np.tile(column[starts], (len(worth), 1))

@@ -37,6 +37,8 @@ class Violations:
 
 
 class ViolationColumns(NamedTuple):
+    """Violations by (case, violation), counted or not, with the state that decisions gave them."""
+
     reports: EntryColumns
     """Their reports; else a decision."""
     is_reported: Bools

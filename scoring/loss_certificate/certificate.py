@@ -34,6 +34,8 @@ NO_TIER = "none"
 
 @frozen
 class Take:
+    """The most that one run takes."""
+
     gross_minor: int
     after_refunds_minor: int
     """Less held money and deposit; at least 0."""
@@ -60,6 +62,8 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
 
 @frozen
 class GrantedSeller:
+    """A seller to whom persons gave a tier, or whose measures they lifted."""
+
     marketplace: str
     seller: str
     tier: Tier | None
@@ -204,7 +208,7 @@ def find_attack(states: States, assumptions: Assumptions, table: LossTable) -> A
 
 
 def _follow_run(states: States, table: LossTable, start: tuple[int, int]) -> tuple[tuple[RunDay, ...], tuple[int, int]]:
-    """Return the days of the run from `start`, read back from its table, and its last state."""
+    """Return the best run's days from `start`, read back from its table, and its last state."""
     released = find_released_by_run_day(states)
     bucket, tenure = start
     days = []
@@ -229,6 +233,7 @@ def _follow_run(states: States, table: LossTable, start: tuple[int, int]) -> tup
 def _find_next_state(
     states: States, following: Ints, price_of_growth: Ints, wanted: int, bucket: int, tenure: int
 ) -> tuple[int, int]:
+    """Return the state of the next day whose edge gives the `wanted` value."""
     for next_bucket in range(bucket, states.reach(bucket, tenure) + 1):
         growth = price_of_growth[next_bucket] - price_of_growth[bucket]
         for next_tenure in range(tenure, min(tenure + 2, len(states.tenure))):

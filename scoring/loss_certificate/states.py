@@ -221,7 +221,6 @@ def count_notice_days(book: RuleBook, run_days: int) -> int:
 
 
 def _always_suspends_beside(other: Rule, rule: Rule) -> bool:
-    """Return whether `other` suspends whenever `rule` holds."""
     if other is rule:
         return not rule.tiers
     least = rule.condition(Quantity.STANDING).least

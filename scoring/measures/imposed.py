@@ -118,6 +118,7 @@ def _find_end(history: Sequence[MeasureStatement]) -> int | None:
 
 
 def _read_measure(fact: MeasureChanged, start: int, currency: str) -> Measure:
+    """Return a person's measure; unvalued if its amount is not in the policy's currency."""
     reader = _READ_BY_KIND.get(fact.measure_kind)
     is_money = fact.measure_kind in (MeasureKind.DEPOSIT, MeasureKind.VALUE_CAP)
     is_money |= fact.measure_kind is MeasureKind.PAID_AHEAD_LIMIT and (fact.amount_minor or fact.at_most_minor) > 0

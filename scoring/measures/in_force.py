@@ -43,10 +43,10 @@ from scoring.scores.look_back import PastTiers
 from scoring.scores.reasons import group_entries_by_violation
 from scoring.scores.score import CoreAnswer
 from scoring.scores.settled_value import (
-    add_up_recent,
+    add_up_recent_settled,
     add_up_settled,
     count_good_orders,
-    find_measured,
+    find_rates_and_missing_days,
 )
 
 MAX_LISTED_ENTRIES = 1_000
@@ -163,8 +163,8 @@ def _list_sellers(
         name: values.tolist() for name, values in add_up_settled(facts, seller_facts.table, rule_book.currency).items()
     }
     deposits = _tabulate_deposits(seller_facts.sellers, inputs_by_seller)
-    measured = find_measured(facts, seller_facts.table, rule_book, deposits)
-    recent = add_up_recent(facts, seller_facts.table, rule_book).tolist()
+    measured = find_rates_and_missing_days(facts, seller_facts.table, rule_book, deposits)
+    recent = add_up_recent_settled(facts, seller_facts.table, rule_book).tolist()
     good_orders = count_good_orders(facts).tolist()
     tenure_days = facts.tenure_days.tolist()
     is_thin = policy.is_thin(facts.settled_orders, facts.tenure_days).tolist()
@@ -289,6 +289,8 @@ def _list_caution_measures(seller: "_Seller", rules: RuleBook) -> Iterator[Measu
 
 @frozen
 class _Seller:
+    """One seller, with all that its measures follow from."""
+
     name: str
     case: int
     rows: Sequence[FactRow]
@@ -300,10 +302,12 @@ class _Seller:
     traced: Mapping[Operand, Sequence[SumStep]]
     score: SellerScore
     situation: Situation
+    """As a newcomer if it is an account of suspended sellers; `unlinked`: as if it were none."""
     unlinked: Situation
     newcomer_since: int | None
     """In microseconds."""
     applied: Sequence[AppliedRule]
+    """Also rules that stop sales only once a deposit is overdue."""
     statements: Sequence[MeasureStatement]
     lifts: Mapping[str, MeasureLift]
     links: Sequence[LinkInForce]
@@ -335,6 +339,8 @@ class _Seller:
 
 @frozen
 class _RuleBasis:
+    """What a rule's measures rest on for one seller."""
+
     start: int | None
     """In microseconds; None for before the days looked back."""
     end: int | None

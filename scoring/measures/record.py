@@ -211,6 +211,7 @@ def _state_lift(before: MeasureChanged, stamp: RecordStamp) -> MeasureChanged:
 
 
 def _build_entry(seller: str, name: str, fact: MeasureChanged | CaseChanged, number: int, time: int) -> Entry:
+    """Return a statement as an entry; `number`: among those about its measure or case."""
     about = "\x1f".join((seller, str(number), fact.state.name, *sorted(fact.violations)))
     return Entry(derived_id(name, about), seller, fact, time)
 
@@ -301,6 +302,8 @@ def list_case_changes(
 
 
 class SellerTerms(NamedTuple):
+    """The record of a seller's measures, payouts and cases."""
+
     statements: list[MeasureStatement]
     payout_statements: list[PayoutStatement]
     cases: list[CaseStatement]

@@ -28,6 +28,8 @@ class StatedValue(NamedTuple):
 
 @frozen
 class MeasureSpan:
+    """A time in which a measure rested on one violation."""
+
     measure: str
     rule: str
     """Empty for a measure by a person."""
@@ -113,7 +115,6 @@ def _cut_out(span: MeasureSpan, since: int, until: int | None) -> Iterator[Measu
 
 
 def _trace_spans(violation: str, statements: Iterable[MeasureStatement]) -> list[MeasureSpan]:
-    """Return each span in which a measure named the violation."""
     open_spans: dict[str, MeasureSpan] = {}
     spans: list[MeasureSpan] = []
     for statement in statements:

@@ -83,7 +83,6 @@ class Artifact:
         return np.asarray(self._booster.predict(x, raw_score=True, num_threads=1), dtype=np.float64)
 
     def points(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the points, 0 to 1000, int64 of shape (n,), for inputs (n, features)."""
         return self.scale.points(self.raw_score(x))
 
 
@@ -162,7 +161,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
 def verify_content(parts: Mapping[str, bytes]) -> str:
     """Verify the format, and each part's SHA-256 by the manifest; return the artifact's digest.
 
-    The digest is the manifest's SHA-256, in hex. Raise ArtifactRefused for another format, or naming a missing or
+    Raise ArtifactRefused for another format, or naming a missing or
     altered part.
     """
     if MANIFEST not in parts:

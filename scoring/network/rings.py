@@ -101,6 +101,7 @@ class RingIndex:
             del self._things[seller]
 
     def _record_repeats(self, seller: str, repeats: Counter[str]) -> None:
+        """Note a seller's superseded statements by identifier: they count toward a hub."""
         before = self._repeats.pop(seller, Counter())
         if repeats:
             self._repeats[seller] = repeats
@@ -112,6 +113,7 @@ class RingIndex:
             self._mark_changed(identifier)
 
     def _mark_changed(self, thing: Thing) -> None:
+        """Called before and after a change, which may make a hub or end one."""
         if not self._is_hub(thing):
             self._changed_sellers |= self._holders.get(thing, set())
 

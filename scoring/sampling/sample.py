@@ -325,7 +325,6 @@ def read_plan(described: Any, frame: Frame) -> Plan:
 def describe_estimate(
     plan: Mapping[str, Any], is_fake: Mapping[str, bool], errors: ErrorsOfTest, shares: Sequence[Share]
 ) -> dict[str, Any]:
-    """Return the plan with its results and shares."""
     drawn = [one["listing"] for one in plan["drawn"]]
     return {
         "plan": dict(plan),

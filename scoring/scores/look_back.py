@@ -58,6 +58,7 @@ class PastStates:
     override: Ints
     standing: Ints
     is_guilty: Bools
+    """A violation counts."""
     best: Ints
     """The best tier that the standing allows."""
 
@@ -95,7 +96,6 @@ def look_back(
     policy: Policy,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[SellerPoints, PastTiers]:
-    """Return the points of sellers, and the tiers at the last midnights."""
     past = collect_past_states(seller_facts, policy)
     points = find_points(seller_facts, artifact, policy, past.find_needed_midnights(policy), check)
     return points, past.trace_tiers(seller_facts.observe_time, policy, points.midnights, points.is_thin)

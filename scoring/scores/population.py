@@ -23,7 +23,7 @@ from scoring.scores.points import find_points
 from scoring.scores.settled_value import (
     add_up_settled,
     count_good_orders,
-    find_measured,
+    find_rates_and_missing_days,
 )
 from scoring.scores.tiers import NO_TIER, decide_tiers, find_cases_with_violation, find_rated
 
@@ -53,7 +53,6 @@ class Population:
         return [str(name) for name in names[np.where(sold.any(axis=1), sold.argmax(axis=1), -1)]]
 
     def sells(self, product_category: str) -> Bools:
-        """Return a mask of sellers with settled orders in a product category."""
         sells = np.zeros(self.facts.cases, dtype=np.bool_)
         codes = [code for code, name in enumerate(self.known.table.products) if name == product_category]
         sells[self.facts.exposure_case[np.isin(self.facts.exposure_product, codes)]] = True
@@ -115,7 +114,7 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
     terms: dict[Terms, int] = {}
     terms_of_key: list[int] = []
     by_rule = dict.fromkeys((rule.id for rule in rules), 0)
-    situations_that_close: dict[int, Situation] = {}
+    situations_with_later_rule: dict[int, Situation] = {}
     for key, size in zip(keys.tolist(), sizes.tolist(), strict=True):
         reached = {axis.operand: value for axis, value in zip(axes, key[1:-1], strict=True)}
         reached |= {Quantity.DAY: people.known.observe_time // DAY}
@@ -125,13 +124,13 @@ def place(policy: Policy, people: Population, deposits: Ints | None = None) -> P
         for name in holding:
             by_rule[name] += size
         if any(rule.begins_later for rule in holding.values()):
-            situations_that_close[len(terms_of_key)] = seller
+            situations_with_later_rule[len(terms_of_key)] = seller
         terms_of_key.append(terms.setdefault(policy.rule_book.terms(seller), len(terms)))
     terms_of = np.array(terms_of_key, dtype=np.int64)[key_of_seller]
-    cases = np.flatnonzero(np.isin(key_of_seller, [*situations_that_close]) & people.exists).tolist()
+    cases = np.flatnonzero(np.isin(key_of_seller, [*situations_with_later_rule]) & people.exists).tolist()
     begins = _trace_later_rules(policy, people, cases, is_rated_by_violation)
     for case, begin_by_rule in zip(cases, begins, strict=True):
-        seller = situations_that_close[int(key_of_seller[case])]
+        seller = situations_with_later_rule[int(key_of_seller[case])]
         stricter = policy.rule_book.terms(seller, begin_by_rule, people.known.observe_time)
         terms_of[case] = terms.setdefault(stricter, len(terms))
     return Placement(tier, tier_points, [*terms], terms_of, terms_of, by_rule)
@@ -147,7 +146,7 @@ def _find_operand_values(policy: Policy, people: Population, standing: Ints, dep
         Quantity.GOOD_ORDERS: count_good_orders(facts),
     }
     values |= {SettledValue(name): value for name, value in add_up_settled(facts, table, book.currency).items()}
-    values.update(find_measured(facts, table, book, deposits).items())
+    values.update(find_rates_and_missing_days(facts, table, book, deposits).items())
     for operand in book.operands:
         if isinstance(operand, Counter):
             values[operand] = count_incidents(operand, facts, facts.cases)
@@ -204,7 +203,6 @@ def add_cautions(
 
 
 def count_incidents(counter: Counter, facts: Facts, n: int) -> Ints:
-    """Return how many incidents each of the first n cases has by a counter."""
     v = facts.violations
     age = facts.observe_day[v.case] - v.day
     counts = np.isin(v.category, [int(c) for c in counter.categories]) & (v.severity >= int(counter.severity))

@@ -48,7 +48,7 @@ class CoreAnswer:
     scores: Sequence[SellerScore | None]
     """In the order of the sellers. None: an unknown seller."""
     past: PastTiers | None
-    """It is found with a model, if the caller and a rule of the policy ask for it; else None."""
+    """Set with a model, if the caller and a rule ask for it."""
     midnights: Ints | None = None
     """Points at the last midnights, of shape (midnights, sellers), if a model is served."""
     earlier: Sequence["EarlierAnswer"] = ()

@@ -39,8 +39,8 @@ def add_up_settled(facts: Facts, table: FactTable, currency: str) -> Mapping[str
     return settled
 
 
-def add_up_recent(facts: Facts, table: FactTable, book: RuleBook, days_ago: int = 0) -> Ints:
-    """Return the value settled in `share_days` before a day, in minor units, shape (cases,)."""
+def add_up_recent_settled(facts: Facts, table: FactTable, book: RuleBook, days_ago: int = 0) -> Ints:
+    """Return the value settled in `share_days` before a day, of which a deposit may be a share; shape (cases,)."""
     if book.currency not in table.values:
         return np.zeros(facts.cases, dtype=np.int64)
     age = facts.observe_day[facts.exposure_case] - facts.exposure_day - days_ago
@@ -49,7 +49,7 @@ def add_up_recent(facts: Facts, table: FactTable, book: RuleBook, days_ago: int 
     return add_up_amounts(value, facts.exposure_case[recent], facts.cases)
 
 
-def find_measured(facts: Facts, table: FactTable, book: RuleBook, deposits: Ints) -> dict[Measured, Ints]:
+def find_rates_and_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits: Ints) -> dict[Measured, Ints]:
     return find_failure_rates(facts, table, book.operands) | count_missing_days(facts, table, book, deposits)
 
 
@@ -61,7 +61,7 @@ def count_missing_days(facts: Facts, table: FactTable, book: RuleBook, deposits:
     operands = [operand for operand in book.operands if isinstance(operand, MissingDays)]
     days: dict[Measured, Ints] = {operand: np.zeros(facts.cases, dtype=np.int64) for operand in operands}
     for days_ago, held in enumerate(deposits if operands else ()):
-        recent = add_up_recent(facts, table, book, days_ago)
+        recent = add_up_recent_settled(facts, table, book, days_ago)
         for operand in operands:
             owed = np.maximum(operand.deposit.amount_minor, take_share(recent, operand.deposit.ppm))
             days[operand] += (

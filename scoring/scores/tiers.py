@@ -12,7 +12,6 @@ NO_TIER = 0
 
 
 def find_cases_with_violation(facts: Facts) -> Bools:
-    """Return a mask by case: whether any violation counts."""
     guilty: Bools = np.zeros(facts.cases, dtype=np.bool_)
     guilty[facts.violations.case] = True
     return guilty

@@ -52,6 +52,8 @@ def _choose_stated(measure: MeasureInForce) -> Measure:
 
 
 class _SellerRecord(NamedTuple):
+    """What the ledger states of one seller's measures and cases."""
+
     stated: Sequence[TermStatement]
     record: MeasureRecord
     cases: Sequence[CaseStatement]
@@ -191,6 +193,7 @@ class Recorder:
     def _append_statements(
         self, marketplace: str, sellers: Sequence[str], cut: Cut, records: _Records
     ) -> tuple[_Records, Counter[str]]:
+        """Append the changes as of a cut, and count them by seller; evaluate again if the record changed meanwhile."""
         for _ in range(_MAX_TRIES):
             entries = self._list_entries(marketplace, sellers, cut, records)
             if not entries:

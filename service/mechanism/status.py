@@ -18,7 +18,6 @@ class MechanismStatus:
 
 
 def read_status(ledger: Ledger) -> MechanismStatus:
-    """Read how far the record of measures has followed the ledger."""
     cut = ledger.cut()
     cases = ledger.cases.count_open(cut, cut.observe_time, ledger.sellers.list_marketplaces())
     followed = (ledger.positions.find(SOURCE) or 1) - 1

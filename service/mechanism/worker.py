@@ -37,7 +37,7 @@ _UNKNOWN_END = 0, b""
 
 
 class MechanismWorker:
-    """Any number may run on one ledger."""
+    """Any number may run on one ledger. `share`: the most of its time that it works."""
 
     def __init__(self, ledger: Ledger, recorder: Recorder, *, share: float = 1.0) -> None:
         self._ledger = ledger
@@ -264,6 +264,7 @@ def describe_fault(error: Exception) -> str:
 
 
 def _name_marker(now: Cut, follows_from: str) -> str:
+    """Return the source whose position says that today every seller was evaluated by a model and policy."""
     return f"{SOURCE}:{now.observe_time // DAY}:{follows_from}"
 
 

@@ -34,7 +34,7 @@ from scoring.scores.population import (
     place,
 )
 from scoring.scores.score import compute_answer
-from scoring.scores.settled_value import add_up_recent, add_up_settled, list_exposure_values
+from scoring.scores.settled_value import add_up_recent_settled, add_up_settled, list_exposure_values
 from scoring.scores.tiers import NO_TIER, find_cases_with_violation
 from service.ledger.records import Cut
 from service.ledger.store import Ledger
@@ -347,7 +347,7 @@ def _count_segments(totals: Preview, people: Population, changes: _Changes, ques
         ("before", "after"), question.policies(), (changes.before, changes.after), strict=True
     ):
         counts[f"held_{when}"] = _find_held(policy, people, placed, settled)
-        recent = add_up_recent(people.facts, people.known.table, policy.rule_book).tolist()
+        recent = add_up_recent_settled(people.facts, people.known.table, policy.rule_book).tolist()
         rows = zip(recent, placed.terms_of.tolist(), strict=True)
         counts[f"deposits_{when}"] = np.array([placed.terms[number].find_deposit(sold) for sold, number in rows])
     names = {

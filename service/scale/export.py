@@ -59,7 +59,6 @@ class ExportResult(NamedTuple):
         return sum(file.rows for file in self.files)
 
     def encode(self) -> bytes:
-        """Return the commit as canonical JSON, for `decode`."""
         files = [file._asdict() for file in self.files]
         stated = {"format": FORMAT, "version": VERSION, "hash": HASH, **self._asdict(), "files": files}
         return encode_with_digest(stated)
@@ -173,7 +172,7 @@ def _compact(store: Store, files: Sequence[EntryFile], most: int) -> Iterator[En
 def _sweep(store: Store, done: ExportResult) -> None:
     kept = {file.path for file in done.files}
     before = f"_export/{done.number - 1:09d}.json"
-    if store.exists(before):
+    if store.exists(before):  # it may still be read
         kept |= {file.path for file in ExportResult.decode(store.read(before), store.place).files}
     kept |= {before, f"_export/{done.number:09d}.json"}
     for name in store.list(""):

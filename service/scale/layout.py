@@ -65,7 +65,6 @@ def make_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
 
 
 def encode_file(frame: pl.DataFrame) -> bytes:
-    """Return the frame as Parquet, with the columns of SCHEMA alone."""
     buffer = BytesIO()
     frame.select(*SCHEMA).write_parquet(buffer, compression="zstd", compression_level=1)
     return buffer.getvalue()

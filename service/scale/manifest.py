@@ -58,7 +58,6 @@ class Task:
 
     @property
     def receipt_path(self) -> str:
-        """Return where the finished task's receipt is, below the run."""
         return f"{RECEIPTS}/{self.line:06d}.json"
 
 

@@ -124,7 +124,9 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
             forget_foreign(opened.ledger, entries, marketplace)
             exported = export_entries(opened.ledger, entries, marketplace, head.cut, progress)
             run = of_day.subfolder(f"{plan}/{marketplace}")
-            manifest = make_manifest(exported, entries.place, head, *_find_earlier(opened, store, exported, head))
+            manifest = make_manifest(
+                exported, entries.place, head, *_find_run_of_day_before(opened, store, exported, head)
+            )
             write_run(run, manifest, artifact, opened.scorer.policy.now)
             write_served(run, head, opened.scorer)
         stated = {"plan": plan, "marketplaces": names, "head": head._asdict()}
@@ -148,7 +150,7 @@ def _read_head(of_day: Store) -> tuple[GenerationHead | None, list[Store]]:
         return None, []
 
 
-def _find_earlier(
+def _find_run_of_day_before(
     opened: RescoringParts, store: Store, exported: ExportResult, head: GenerationHead
 ) -> tuple[EarlierRun | None, dict[int, tuple[str, str]]]:
     before = store.subfolder(f"runs/{_name_run(head._replace(day=head.day - 1))}")
@@ -240,6 +242,7 @@ def _delete_older(folder: Path, first: int) -> None:
 
 
 def _sweep_runs(store: Store, runs: Sequence[Run], first: int) -> None:
+    """Delete runs of days before `first`, and attempts that count in none of `runs`."""
     mine = {run.store.place.removeprefix(f"{store.place}/"): run for run in runs}
     of_day = {place.split("/")[1] for place in mine}
     counted = {

@@ -77,6 +77,8 @@ class Receipt(NamedTuple):
 
 
 class _FixedPolicy(NamedTuple):
+    """In place of `ServedPolicy`."""
+
     now: Policy
     changes: Sequence[Move]
     store: Store

@@ -45,7 +45,6 @@ class Champion:
 
     @property
     def digest(self) -> str:
-        """Return the served model's digest; empty without one."""
         artifact = self.artifact
         return artifact.digest if artifact else ""
 

@@ -73,6 +73,8 @@ class Extract:
 
 
 class _ExtractedFacts:
+    """In place of `Ledger.facts`."""
+
     def __init__(
         self, sellers: Sequence[str], conduct: pl.DataFrame, sales: pl.DataFrame, midnights: Ints | None
     ) -> None:
@@ -228,6 +230,8 @@ class _FlowRow(NamedTuple):
 
 
 class _ExtractedFlows:
+    """In place of `Ledger.measures`."""
+
     def __init__(self, flow: pl.DataFrame) -> None:
         self._flow = flow.sort("seller", "exposure_day", "product_category", "revision")
 

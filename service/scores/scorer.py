@@ -108,7 +108,6 @@ class Scorer:
 
     @property
     def unknown_badge(self) -> str:
-        """Return the served policy's badge for sellers without a tier."""
         return self.policy.now.badges[None]
 
     def scores(
@@ -209,7 +208,7 @@ class Scorer:
     def measures_with_and_without_links(
         self, marketplace: str, seller: str, cut: Cut, recorded: SellerTerms
     ) -> tuple[InForce, InForce]:
-        """Return one seller's measures in force, and those without its links. Raises SellerNotFound."""
+        """Raises SellerNotFound."""
         core = self._answer_with_past([seller], self._make_query(marketplace, cut))
         return (
             _evaluate_measures_of_one(core, marketplace, {seller: recorded}),

@@ -96,7 +96,6 @@ class ServedPolicy:
         return self.configured if digest == self.configured.digest else self._load_committed(digest)
 
     def follow(self, stop: threading.Event, report: Callable[[str], None]) -> None:
-        """Call `refresh` again and again until `stop` is set; blocks the thread."""
         repeat(self.refresh, stop, LOOK_SECONDS, report, silent=(LedgerUnavailable,))
 
 

@@ -14,7 +14,7 @@ from scoring.features.resolved import resolve_as_reported, resolve_sellers
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from scoring.scores.population import NO_TIER, Placement, Population, observe, place
-from scoring.scores.settled_value import add_up_recent
+from scoring.scores.settled_value import add_up_recent_settled
 from scoring.scores.tiers import find_cases_with_violation
 from tests.helpers.answers import evaluate_measures, score, with_values
 from tests.helpers.policies import GRADED
@@ -129,7 +129,7 @@ def test_every_seller_is_placed_as_when_asked_for_alone(name: str, seed: int) ->
     policy = shares(more) if name == "shares" else shipped(name, "" if name == "tiers" else more)
     rows, values, people, found = placed(policy, seed)
     answers = score(rows, SELLERS, NOW, artifact(), policy)
-    recent = add_up_recent(people.facts, people.known.table, policy.rule_book)
+    recent = add_up_recent_settled(people.facts, people.known.table, policy.rule_book)
     rules: Counter[str] = Counter()
     for case, (seller, answer) in enumerate(zip(SELLERS, answers, strict=True)):
         if answer is None:

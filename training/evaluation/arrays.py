@@ -29,7 +29,6 @@ class Interval:
         return Interval(value, value - ERRORS_95 * error, value + ERRORS_95 * error)
 
     def clip(self, least: float, most: float) -> "Interval":
-        """Return the interval with its ends moved into [least, most]; the value stays."""
         low, high = np.clip([self.low, self.high], least, most)
         return Interval(self.value, float(low), float(high))
 
@@ -50,7 +49,6 @@ def bound_sum(weights: Floats, largest: float) -> Interval:
 
 
 def sigmoid(log_odds: Floats) -> Floats:
-    """Return the probability of log-odds, without overflow."""
     return np.asarray(np.exp(-np.logaddexp(0.0, -log_odds)))
 
 

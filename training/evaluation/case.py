@@ -94,7 +94,6 @@ class EvaluationCase:
         return compare_pairs(scores, self.bad[rows], volume[rows], self.seller[rows], self.weight[rows], day[rows])
 
     def mean(self, values: Floats) -> float:
-        """Return the weighted mean of `values` over the test rows."""
         return float(self.weight @ values / self.weight.sum())
 
     def probabilities(self) -> dict[str, Floats]:

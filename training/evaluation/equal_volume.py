@@ -28,7 +28,6 @@ class EqualVolume:
     """Change of the value for one more copy of each seller, shape (sellers,), in the order of the sellers' codes."""
 
     def interval(self) -> Interval:
-        """Return the value with its 95 % interval by sellers, within 0 and 1."""
         return estimate_by_jackknife(self.value, self.influence).clip(0.0, 1.0)
 
 

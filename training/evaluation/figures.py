@@ -58,7 +58,6 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
 
 
 def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
-    """Return a model's log-loss, Brier score and calibration."""
     log_odds, p_bad = case.log_odds[name], case.probabilities()[name]
     slope, intercept = measure_calibration(log_odds, case.bad, case.weight, case.seller)
     losses = log_losses(log_odds, case.bad)

@@ -101,7 +101,6 @@ def _find_log_level(evidence: GateEvidence, model: str) -> float:
 
 
 def _find_log_slope(evidence: GateEvidence, model: str) -> float:
-    """Return the logarithm of a model's calibration slope; 0 if unknown."""
     value = evidence.evaluation["models"][model]["calibration"]["slope"]["value"]
     return math.log(value) if value is not None and value > 0 else 0.0
 

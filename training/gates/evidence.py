@@ -35,7 +35,7 @@ class GateEvidence:
 
     @property
     def has_few_bad(self) -> bool:
-        """Return whether the test has fewer than 40 bad rows, on which no refusal may rest."""
+        """No refusal may rest on so few bad test rows."""
         return int(self.evaluation["test"]["bad"]) < MIN_BAD
 
     @property
@@ -105,7 +105,7 @@ def segments_of(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def half_width(interval: Mapping[str, Any]) -> float:
-    """Return half an interval's width; infinite if an end is None."""
+    """Infinite if an end is None."""
     if interval["low"] is None or interval["high"] is None:
         return math.inf
     return float(interval["high"] - interval["low"]) / 2

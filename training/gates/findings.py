@@ -117,7 +117,6 @@ def _find_segments_with_lost_auc(evidence: GateEvidence) -> list[GateFinding]:
 
 
 def _compute_p_value_below(figure: Mapping[str, Any], bound: float) -> float:
-    """Return the one-sided p-value that a figure with an interval is not below `bound`."""
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)

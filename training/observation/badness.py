@@ -36,7 +36,6 @@ class CountedEvents:
 
 
 def match_rules(violations: Violations, rules: tuple[BadRule, ...], table: LedgerTable) -> Bools:
-    """Tell which violations match a rule."""
     matching = np.zeros(len(violations.case), dtype=bool)
     for rule in rules:
         match = (violations.severity >= rule.severity) & (table.harm[violations.row] >= rule.harm)

@@ -55,7 +55,6 @@ def _read_numbers(table: LedgerTable, entries: EntryColumns, source: ContextSour
 
 
 def _count_detections(table: LedgerTable, entries: EntryColumns, source: ContextSource, point: Observation) -> Floats:
-    """Count by case the inspections and detections of the days before the point."""
     kinds = np.isin(entries.kind, (Kind.INSPECTION, Kind.VIOLATION))
     is_recent = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     recent = entries.take(kinds & is_recent & (entries.report_time < point.day * DAY))

@@ -237,7 +237,7 @@ def _find_known_days(table: LedgerTable, final: Facts) -> Ints:
 
 
 def _find_first_month(days: Ints, share: Floats, min_sellers: float) -> Floats:
-    """Return `first_month` of Development; a straight line below `min_sellers`."""
+    """Return the share of a first month's knowledge by whole day; a straight line below `min_sellers`."""
     if len(days) < min_sellers:
         at_once = float(share[0] / share[1]) if len(share) > 1 and share[1] > 0 else 1.0
         return np.linspace(at_once, 1.0, FIRST_DAYS)

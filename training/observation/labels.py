@@ -54,7 +54,6 @@ class Windows:
     end: Ints
 
     def contain(self, case: Ints, day: Ints) -> Bools:
-        """Return which days lie in the window of their case; both have the shape (n,)."""
         return (day >= self.day[case]) & (day < self.end[case])
 
 
@@ -122,14 +121,12 @@ def label(table: LedgerTable, study: Study, windows: Windows, final: Facts, cut:
 
 
 def _count_matching(mature: Violations, table: LedgerTable, study: Study, windows: Windows) -> CountedEvents:
-    """Count incidents of each case's window that match a rule."""
     violations = mature.take(windows.contain(mature.case, mature.day))
     violations = violations.take(match_rules(violations, study.bad.rules, table))
     return count_incidents(violations, violations.day, amounts(violations, study, table))
 
 
 def _count_failed(table: LedgerTable, windows: Windows, final: Facts, truth_time: Ints) -> CountedEvents:
-    """Count failed orders in the window as known at the truth time."""
     columns = table.columns.take(_IS_OF_SALES[table.columns.kind])
     counted = count_failures(resolve(columns, truth_time, as_reported=True), final)
     is_in_window = windows.contain(counted.case, counted.day)

@@ -69,11 +69,9 @@ class Snapshot:
     inspected: Bools
 
     def take(self, index: Bools | Ints | slice) -> "Snapshot":
-        """Return the rows that a mask, places or a slice choose; a slice copies nothing."""
         return Snapshot(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def sample(self, most: int, seed: int) -> "Snapshot":
-        """Return at most `most` rows, drawn by the seed and kept in order."""
         if len(self.bad) <= most:
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self.bad), most, replace=False))
@@ -127,7 +125,6 @@ def _observe_day(table: LedgerTable, study: Study, point: Observation, final: Fa
 
 
 def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts) -> int:
-    """Return how many eligible sellers are bad at a point; it computes no features."""
     cut = find_market_cut(table, study, windows_at(table.columns.cases, point), final)
     bad = 0
     for cases, columns in split_by_sellers(table.columns, PART_ENTRIES):
@@ -143,7 +140,6 @@ PART_ENTRIES = 100_000
 
 
 def _weigh_by_orders(eligible: EligibleRows, study: Study) -> EligibleRows:
-    """Multiply weights by orders over their mean, if the study asks for it."""
     rows = eligible.rows
     if study.bad.weigh_by != "orders" or not len(rows.bad):
         return eligible

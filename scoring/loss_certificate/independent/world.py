@@ -413,7 +413,6 @@ def _is_timed_suspension(measure: Data) -> bool:
 
 
 def _always_suspends_beside(other: Data, rule: Data) -> bool:
-    """Return whether `other` suspends whenever `rule` holds."""
     if other is rule:
         return not rule.get("tiers")
     asks = {*other} - {"id", "reference", "measures"} == {"standing"} and {*other["standing"]} == {"from"}

@@ -89,7 +89,6 @@ class Book:
         self._end_listening = ledger.changes.listen(self._note_changes)
 
     def start(self) -> None:
-        """Start the threads that follow the ledger, recompute samples and open generations."""
         self.follower.start()
         self.checker.start()
         if self.keeper is not None:

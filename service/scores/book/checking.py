@@ -44,7 +44,6 @@ class Checker:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds` (None: until it ends)."""
         self._ended.set()
         self._samples.put(None)
         if self._thread.is_alive():

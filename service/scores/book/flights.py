@@ -9,6 +9,8 @@ WAIT_SECONDS = 2.0
 
 
 class Flights:
+    """Of callers who ask for one seller, one computes and the others wait."""
+
     def __init__(self) -> None:
         self._under_way: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
@@ -17,8 +19,7 @@ class Flights:
     def turn(self, name: str) -> Iterator[bool]:
         """Yield whether the caller must compute a seller's score.
 
-        False: another thread's computation has just ended. Waits for it at most WAIT_SECONDS and
-        to the caller's deadline, then yields True.
+        False: another's computation has just ended. After WAIT_SECONDS or at the deadline it yields True.
         """
         with self._lock:
             running = self._under_way.get(name)

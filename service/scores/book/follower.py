@@ -44,6 +44,8 @@ class Beat(NamedTuple):
 
 
 class CatchUp(NamedTuple):
+    """Entries whose marks a joined generation still lacks: those `after` one, up to `last`."""
+
     generation: Generation
     after: int
     last: int
@@ -65,7 +67,10 @@ class Watermark(NamedTuple):
 
 
 class Follower:
-    """`moved` gets each sequence read, `lost` the end of a ledger that lost entries, `report` each new problem once."""
+    """Marks ended answers.
+
+    `moved` gets each sequence read, `lost` the end of a ledger that lost entries, `report` each new problem once.
+    """
 
     def __init__(
         self,
@@ -99,7 +104,6 @@ class Follower:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds` (None: until it ends)."""
         self._is_ending = True
         self._wanted.set()
         if self._thread.is_alive():
@@ -111,7 +115,6 @@ class Follower:
         self.wake()
 
     def wake(self) -> None:
-        """Let the thread look at the ledger now."""
         self._wanted.set()
 
     def is_fresh(self, seconds: float) -> bool:
@@ -137,7 +140,6 @@ class Follower:
             return self._changed.wait_for(lambda: self.has(sequence) or self._is_ending, seconds) and self.has(sequence)
 
     def has(self, sequence: int) -> bool:
-        """Return whether the watermark has the sequence, without waiting."""
         mark = self.watermark
         return mark is not None and mark.sequence >= sequence
 

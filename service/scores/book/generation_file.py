@@ -190,7 +190,7 @@ class GenerationFile:
         self._keys, self._records = index.T.astype(np.uint64)
 
     def check(self) -> None:
-        """Compare the file with its checksum. Raises GenerationDamaged."""
+        """Raises GenerationDamaged."""
         digest, place = sha256(), 0
         end = self._size - digest.digest_size
         while place < end:

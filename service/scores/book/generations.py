@@ -87,7 +87,6 @@ class Generations:
             self._all = tuple(other for other in self._all if other is not generation)
 
     def clear(self) -> None:
-        """Answer from no generation any longer, as after a restore."""
         with self._lock:
             self._all = ()
 

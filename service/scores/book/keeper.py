@@ -65,7 +65,6 @@ class Keeper:
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """End the thread; wait at most `seconds` (None: until it ends)."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(seconds)

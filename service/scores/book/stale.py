@@ -133,6 +133,5 @@ def require_young(
 
 
 def encode_unknown_score(name: str, badge: str) -> bytes:
-    """Serialize the score of a seller about whom nothing is remembered."""
     state = pb.ScoreState.ValueType(ScoreState.UNKNOWN)
     return pb.TrustScore(seller=name, state=state, badge=badge).SerializeToString()

@@ -56,7 +56,6 @@ class AnswerTable:
         return len(self._answers)
 
     def get(self, name: str) -> RememberedAnswer | None:
-        """Return the remembered answer, exact or not; None without one."""
         return self._answers.get(name)
 
     def is_exact(self, answer: RememberedAnswer) -> bool:

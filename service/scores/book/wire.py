@@ -1,4 +1,4 @@
-"""Answers on the wire: finished bytes joined with stamp and freshness, without building a message.
+"""Answers on the wire: a serialized TrustScore (`body`) joined with its stamp and freshness, without a message.
 
 Fields may come in any order.
 """
@@ -51,7 +51,6 @@ _RESULT_SELLER, _RESULT_SCORE = _encode_tag(_RESULT, "seller"), _encode_tag(_RES
 
 
 def encode_stamp_without_time(stamp: Stamp) -> bytes:
-    """Serialize a stamp but for its observe time, for `stamp_field`."""
     message = stamp_message(stamp)
     message.ClearField("observe_time")
     return message.SerializeToString()
@@ -79,12 +78,10 @@ def freshness_field(state: FreshnessState, as_of_time: int | None, age: int | No
 
 
 def score_response(body: bytes, stamp_and_freshness: bytes) -> bytes:
-    """Serialize a response; `body`: the TrustScore, `stamp_and_freshness`: its stamp and freshness."""
     return b"".join((_SCORE, varint(len(body) + len(stamp_and_freshness)), body, stamp_and_freshness))
 
 
 def batch_score(name: str, body: bytes, stamp_and_freshness: bytes) -> bytes:
-    """Serialize one seller's result of a batch; `body`: the TrustScore, `stamp_and_freshness`: its stamp and freshness."""
     seller = name.encode()
     score = varint(len(body) + len(stamp_and_freshness))
     size = len(seller) + len(score) + len(body) + len(stamp_and_freshness) + 2 + len(varint(len(seller)))
