@@ -103,13 +103,13 @@ class Forecasts:
         waited = self.wait.find_day(self.tier_number + 1)
         return any(day is not None and (course.acts == 0 or waited is None or day < waited) for day in days)
 
-    def find_first_better_day(self, check: Callable[[], None] = lambda: None) -> int | None:
+    def find_first_better_day(self, require_caller: Callable[[], None] = lambda: None) -> int | None:
         """Return the days until a wait alone gives a better tier, if within FAR_DAYS."""
         better = self.tier_number + 1
         day = self.wait.find_day(better)
         if day is not None or self.core.artifact is None or not self.may_heal_later:
             return day
-        [far] = _follow_courses(self.core, self.core.artifact, [self.wait.course], 1, check)
+        [far] = _follow_courses(self.core, self.core.artifact, [self.wait.course], 1, require_caller)
         return far.find_day(better, HORIZON_DAYS + 1)
 
     def improves(self, course: Course) -> bool:
@@ -124,7 +124,7 @@ def count_recent_orders(facts: Facts) -> int:
     return int(facts.exposure_orders[recent].sum())
 
 
-def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Forecasts | None:
+def forecast(core: CoreAnswer, require_caller: Callable[[], None] = lambda: None) -> Forecasts | None:
     """Return the courses of one seller over HORIZON_DAYS; None without a model.
 
     With too many entries, only the wait is followed, and `stopped` is set.
@@ -134,7 +134,7 @@ def forecast(core: CoreAnswer, check: Callable[[], None] = lambda: None) -> Fore
     courses = list(_list_courses(core.facts))
     is_bounded = len(core.known.table) * HORIZON_DAYS > MAX_CELLS
     followed = courses[:1] if is_bounded else courses
-    far = _follow_courses(core, core.artifact, followed, max(core.policy.clear_days, 1), check)
+    far = _follow_courses(core, core.artifact, followed, max(core.policy.clear_days, 1), require_caller)
     near = [Forecast(one.course, one.tiers[: HORIZON_DAYS + 1], one.points[: HORIZON_DAYS + 1]) for one in far]
     tier = _find_tier_number(core)
     may_heal_later = far[0].find_day(tier + 1, HORIZON_DAYS + 1) is not None
@@ -159,7 +159,7 @@ def _list_courses(facts: Facts) -> Iterator[Course]:
 
 
 def _follow_courses(
-    core: CoreAnswer, artifact: Artifact, courses: Sequence[Course], far_step: int, check: Callable[[], None]
+    core: CoreAnswer, artifact: Artifact, courses: Sequence[Course], far_step: int, require_caller: Callable[[], None]
 ) -> list[Forecast]:
     """Forecast each course by days from today, exactly within HORIZON_DAYS.
 
@@ -178,7 +178,7 @@ def _follow_courses(
     midnights = np.flatnonzero(is_needed.any(axis=1))
     step = max(CELLS_AT_ONCE // max(len(later_facts.table), 1), 1)
     for begin in range(0, len(midnights), step):
-        check()
+        require_caller()
         rows = midnights[begin : begin + step]
         sums, identity_row = _fold_courses(core, artifact, later_facts, courses, last_day - rows)
         is_thin[rows] = policy.is_thin(sums.total_orders, sums.tenure_days).reshape(len(rows), -1)
@@ -240,7 +240,7 @@ def _build_variant_of_course(core: CoreAnswer, course: Course, days: int) -> Var
     return Variant(added=added, sold=sales)
 
 
-def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -> list[TierPath]:
+def find_paths(forecasts: Forecasts, require_caller: Callable[[], None] = lambda: None) -> list[TierPath]:
     """Return the shortest course to each better tier in reach, the nearest tier first.
 
     The score on its last day must confirm a course; else the next shortest is tried.
@@ -251,18 +251,20 @@ def find_paths(forecasts: Forecasts, check: Callable[[], None] = lambda: None) -
             continue
         days = {one.course: day for one in forecasts.all if (day := one.find_day(int(tier))) is not None}
         for course in sorted(days, key=lambda course: (days[course], course.acts)):
-            if (points := _find_points_on_arrival(forecasts.core, course, days[course], tier, check)) is not None:
+            if (
+                points := _find_points_on_arrival(forecasts.core, course, days[course], tier, require_caller)
+            ) is not None:
                 paths.append(TierPath(tier, course, days[course], points))
                 break
     return paths
 
 
 def _find_points_on_arrival(
-    core: CoreAnswer, course: Course, days: int, tier: Tier, check: Callable[[], None]
+    core: CoreAnswer, course: Course, days: int, tier: Tier, require_caller: Callable[[], None]
 ) -> int | None:
     """Return the points on a course's last day; None if its tier is not reached."""
     time = (core.known.observe_time // DAY + days) * DAY
     variant_facts = resolve_variants(core.known, [_build_variant_of_course(core, course, days)], time)
-    [score] = compute_answer(variant_facts, core.artifact, core.policy, check=check).scores
+    [score] = compute_answer(variant_facts, core.artifact, core.policy, require_caller=require_caller).scores
     is_reached = score is not None and score.tier is not None and score.tier >= tier
     return (score.points or 0) if score is not None and is_reached else None

@@ -70,7 +70,7 @@ def find_leads(
     answer: WholeAnswer,
     explanation: Explanation,
     forecasts: Forecasts | None,
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
 ) -> list[Lead]:
     """Return the leading reasons: reasons of the tier first, then the costliest.
 
@@ -83,7 +83,7 @@ def find_leads(
     )[:MAX_LEADS]
     variants = [_build_variant_without(lead) for lead in leads]
     tested = [variant for variant in variants if variant is not None]
-    scores = iter(score_variants(answer, tested, check))
+    scores = iter(score_variants(answer, tested, require_caller))
     chosen = []
     for lead, variant in zip(leads, variants, strict=True):
         courses = _list_remedies(lead)
@@ -160,13 +160,13 @@ def _build_variant_without(lead: Lead) -> Variant | None:
 
 
 def score_variants(
-    answer: WholeAnswer, variants: Sequence[Variant], check: Callable[[], None]
+    answer: WholeAnswer, variants: Sequence[Variant], require_caller: Callable[[], None]
 ) -> list[SellerScore | None]:
     if not variants:
         return []
     core = answer.core
     variant_facts = resolve_variants(core.known, variants, core.known.observe_time)
-    return list(compute_answer(variant_facts, core.artifact, core.policy, check=check).scores)
+    return list(compute_answer(variant_facts, core.artifact, core.policy, require_caller=require_caller).scores)
 
 
 def _changes_as_said(lead: Lead, score: SellerScore, score_without: SellerScore | None) -> bool:
@@ -202,7 +202,7 @@ class AppealEffect:
 
 
 def list_appeals(
-    answer: WholeAnswer, explanation: Explanation, check: Callable[[], None] = lambda: None
+    answer: WholeAnswer, explanation: Explanation, require_caller: Callable[[], None] = lambda: None
 ) -> list[AppealEffect]:
     """Return the points that each incident open to or under appeal costs, and the tier without it.
 
@@ -212,7 +212,7 @@ def list_appeals(
         lead for lead in list_untested_leads(answer, explanation) if lead.contestable and lead.category is not None
     ]
     leads = sorted(leads, key=lambda lead: (lead.points, lead.entries))[:MAX_LEADS]
-    scores = score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], check)
+    scores = score_variants(answer, [Variant(without=frozenset(lead.entries)) for lead in leads], require_caller)
     status = _find_last_statuses(answer.core.known.table.rows)
     return [
         AppealEffect(
@@ -225,7 +225,7 @@ def list_appeals(
     ]
 
 
-def list_overturn_gains(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[OverturnGain]:
+def list_overturn_gains(answer: WholeAnswer, require_caller: Callable[[], None] = lambda: None) -> list[OverturnGain]:
     """Return confirmed violations overturned later, and the points (0 or more) that each gave back.
 
     The latest MAX_GIVEN_BACK overturns, oldest first.
@@ -239,7 +239,7 @@ def list_overturn_gains(answer: WholeAnswer, check: Callable[[], None] = lambda:
         elif row.status == Status.OVERTURNED and violation in confirmed:
             taken_back[violation] = row.entry_id
     latest = [*taken_back.items()][-MAX_GIVEN_BACK:]
-    scores = score_variants(answer, [Variant(without=frozenset([entry])) for _, entry in latest], check)
+    scores = score_variants(answer, [Variant(without=frozenset([entry])) for _, entry in latest], require_caller)
     now = answer.score.points or 0
     return [
         OverturnGain(violation, max(now - (score.points or 0), 0) if score is not None else 0)

@@ -55,7 +55,7 @@ class StatementOfReasons:
         return max(self.statement.record_time, self.statement.fact.since or 0, sent) + COMPLAINT_DAYS * DAY
 
 
-def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: None) -> list[StatementOfReasons]:
+def list_statements(answer: WholeAnswer, require_caller: Callable[[], None] = lambda: None) -> list[StatementOfReasons]:
     """Return a statement for each measure with an effect that restricts the seller, in the order of the measures.
 
     Terms that every seller has, or every seller of a tier from TRUSTED on, restrict nobody.
@@ -78,9 +78,9 @@ def list_statements(answer: WholeAnswer, check: Callable[[], None] = lambda: Non
     by_tier = [one for one in measures if not one.is_of_caution and one.rule and rules[one.rule].tiers]
     reasons = _list_reasons_of_tier(answer) if by_tier else []
     violations = frozenset(name for one in by_tier for name in one.violations)
-    [score_without] = score_variants(answer, [Variant(without=violations)], check) if violations else [None]
-    forecasts = forecast(answer.core, check) if by_tier else None
-    paths = [] if forecasts is None else find_paths(forecasts, check)
+    [score_without] = score_variants(answer, [Variant(without=violations)], require_caller) if violations else [None]
+    forecasts = forecast(answer.core, require_caller) if by_tier else None
+    paths = [] if forecasts is None else find_paths(forecasts, require_caller)
     statements = []
     for measure in measures:
         rule = None if measure.is_of_caution else rules.get(measure.rule)
@@ -135,6 +135,7 @@ def _is_restricting(measure: MeasureInForce, rule: Rule | None) -> bool:
 
 
 def _list_conditions(rule: Rule | None) -> tuple[Operand, ...]:
+    """Return what a rule asks about besides the day and confirmed facts."""
     operands = [] if rule is None else [condition.operand for condition in rule.conditions]
     return tuple(operand for operand in operands if operand is not Quantity.DAY and not is_of_facts(operand))
 

@@ -66,12 +66,12 @@ def find_cautions(
     seller_facts: SellerFacts,
     table: CautionTable,
     flows: Flows = NO_FLOWS,
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
     among: Container[str] | None = None,
 ) -> Mapping[int, tuple[Caution, ...]]:
     """Return the cautions in force by place of the seller, in the order of the rules, then by start; others are left out.
 
-    `flows`: by seller, from `choose_first_day` on. `check` may raise between parts. `among`: the sellers, by default all.
+    `flows`: by seller, from `choose_first_day` on. `among`: the sellers, by default all.
     """
     if among is None:
         chosen = _find_cases_to_examine(seller_facts, table)
@@ -81,14 +81,14 @@ def find_cautions(
     columns = seller_facts.table.columns
     cautions_by_case: dict[int, tuple[Caution, ...]] = {}
     for case in np.flatnonzero(chosen).tolist():
-        check()
+        require_caller()
         row_numbers = columns.row[columns.case == case].tolist()
         corrected_columns = seller_facts.columns.take(seller_facts.columns.case == case)
         seller_rows = {number: seller_facts.table.rows[number] for number in row_numbers}
         signs = list_signs(corrected_columns, seller_rows)
         flow = flows.get(seller_facts.sellers[case], ())
         if cautions := _find_cautions_of_seller(
-            signs, [*seller_rows.values()], seller_facts.observe_time, table, flow, check
+            signs, [*seller_rows.values()], seller_facts.observe_time, table, flow, require_caller
         ):
             cautions_by_case[case] = cautions
     return cautions_by_case
@@ -161,7 +161,7 @@ def _find_cautions_of_seller(
     observe_time: int,
     table: CautionTable,
     flow: Sequence[FlowDay],
-    check: Callable[[], None],
+    require_caller: Callable[[], None],
 ) -> tuple[Caution, ...]:
     ended_cases = list_ended_cases(rows, observe_time)
     signs = [sign for sign in signs if sign.time <= observe_time]
@@ -187,6 +187,6 @@ def _find_cautions_of_seller(
             entries=onset.entries,
             measured=onset.measured,
         )
-        for onset, span in find_spans(table, known_signs, onsets, observe_time, check)
+        for onset, span in find_spans(table, known_signs, onsets, observe_time, require_caller)
     ]
     return tuple(sorted(cautions, key=lambda caution: (order[caution.rule], caution.start)))

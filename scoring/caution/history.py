@@ -101,18 +101,19 @@ def choose_first_day(observe_time: int, table: CautionTable) -> int:
 
 
 def find_spans(
-    table: CautionTable, known_signs: KnownSigns, onsets: Sequence[Onset], observe_time: int, check: Callable[[], None]
+    table: CautionTable,
+    known_signs: KnownSigns,
+    onsets: Sequence[Onset],
+    observe_time: int,
+    require_caller: Callable[[], None],
 ) -> list[tuple[Onset, Span]]:
-    """Return the cautions of `onsets` in force at a time, each with its span, at most the days left when it began.
-
-    `check` may raise between parts.
-    """
+    """Return the cautions of `onsets` in force at a time, each with its span, at most the days left when it began."""
     standing = [onset for onset in onsets if onset.ended == NEVER]
     in_force = [onset for onset in standing if onset.time <= observe_time < onset.end]
     if not any(_counts_toward_limit(onset, known_signs.confirmed) for onset in in_force):
         return [(onset, Span(onset.time, onset.end)) for onset in in_force]
     by_flow = [onset for onset in onsets if not onset.signs]
-    earlier_spans, traced_until = _trace_earlier_spans(table, known_signs, by_flow, check)
+    earlier_spans, traced_until = _trace_earlier_spans(table, known_signs, by_flow, require_caller)
     spans = _cut_to_days_left(standing, earlier_spans, traced_until, known_signs.confirmed)
     return [(onset, span) for onset, span in spans if span.start <= observe_time < span.end]
 
@@ -284,7 +285,7 @@ def _list_onsets_by_reports(
 
 
 def _trace_earlier_spans(
-    table: CautionTable, known_signs: KnownSigns, by_flow: list[Onset], check: Callable[[], None]
+    table: CautionTable, known_signs: KnownSigns, by_flow: list[Onset], require_caller: Callable[[], None]
 ) -> tuple[list[Span], int]:
     """Return the spans under caution as earlier knowledge gave them, and until when they reach."""
     triggers = [rule.trigger for rule in table.rules if isinstance(rule.trigger, Burst | Jump)]
@@ -298,7 +299,7 @@ def _trace_earlier_spans(
     if changes:
         by_flow = [*list_onsets_by_flow(table, known_signs, 0)]
     while True:
-        check()
+        require_caller()
         by_signs = (onset for onset in signs.list_onsets(traced_until) if onset.imposes)
         onsets = [*by_signs, *(onset for onset in by_flow if onset.ended > traced_until)]
         spans = _cut_to_days_left(onsets, earlier_spans, traced_until, known_signs.confirmed)

@@ -146,7 +146,7 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
     trade = _join_laxest_trade_limits(trades)
     run_days = count_run_days(trade, assumptions)
     thresholds, tenure = (sorted({0}.union(*axis)) for axis in zip(*map(_find_thresholds, policies), strict=True))
-    grants = [_grant_by_bucket(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
+    grants = [_grant_by_threshold(policy, assumptions, thresholds, tenure, TIERS) for policy in policies]
     deposits = sorted({0, *(one.deposit_minor for grant in grants for row in grant for one in row)})
     notices = [
         count_notice_days(policy.rule_book, count_run_days(trade_limits, assumptions))
@@ -160,7 +160,7 @@ def build_stages(policies: Sequence[Policy], assumptions: Assumptions) -> list[S
                 settled,
                 tuple(tenure),
                 tuple(deposits),
-                _grant_by_bucket_edge(grant, thresholds, settled),
+                _spread_to_buckets(grant, thresholds, settled),
                 run_days,
                 trade,
                 notice,
@@ -187,7 +187,7 @@ def _join_laxest_trade_limits(trades: Sequence[TradeLimits]) -> TradeLimits:
     )
 
 
-def _grant_by_bucket_edge(
+def _spread_to_buckets(
     grant: Sequence[tuple[GrantedTerms, ...]], thresholds: Sequence[int], settled: Sequence[int]
 ) -> tuple[tuple[GrantedTerms, ...], ...]:
     return tuple(grant[bisect_right(thresholds, low) - 1] for low in settled)
@@ -232,11 +232,11 @@ def _always_suspends_beside(other: Rule, rule: Rule) -> bool:
 def restrict_to_tier(states: States, policy: Policy, assumptions: Assumptions, tier: Tier | None) -> States:
     """Return the states with the terms of one tier alone; None: sellers without a model's tier."""
     thresholds, tenure = _find_thresholds(policy)
-    by_threshold = _grant_by_bucket(policy, assumptions, thresholds, tenure, (tier,))
-    return replace(states, granted=_grant_by_bucket_edge(by_threshold, thresholds, states.settled))
+    by_threshold = _grant_by_threshold(policy, assumptions, thresholds, tenure, (tier,))
+    return replace(states, granted=_spread_to_buckets(by_threshold, thresholds, states.settled))
 
 
-def _grant_by_bucket(
+def _grant_by_threshold(
     policy: Policy,
     assumptions: Assumptions,
     thresholds: Sequence[int],

@@ -118,21 +118,21 @@ def evaluate_measures(
     core: CoreAnswer,
     marketplace: str,
     inputs_by_seller: Mapping[str, MeasureInputs],
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
 ) -> list[InForce | None]:
     """Return the measures and terms in force for each seller of a marketplace; None for one without valid facts.
 
-    `core`: an answer that looks back. `check` may raise between parts. Reviews and listings are as lax as by the
+    `core`: an answer that looks back. Reviews and listings are as lax as by the
     earlier answers of `core`, unless a caution began since.
     """
     policy = core.policy
     if core.past is None and core.artifact is not None and any(rule.tiers for rule in policy.rule_book.rules):
         raise ValueError("measures need an answer that looks back")
     evaluation = _Evaluation(policy, core.known.observe_time, core.past)
-    earlier = [evaluate_measures(answer.core, marketplace, inputs_by_seller, check) for answer in core.earlier]
+    earlier = [evaluate_measures(answer.core, marketplace, inputs_by_seller, require_caller) for answer in core.earlier]
     in_force: list[InForce | None] = []
     for case, seller in enumerate(_list_sellers(core, marketplace, inputs_by_seller)):
-        check()
+        require_caller()
         if seller is None:
             in_force.append(None)
             continue
@@ -257,6 +257,7 @@ def _combine_begun(measures: Iterable[MeasureInForce], time: int) -> Terms:
     measures_now: list[Measure] = []
     for measure in measures:
         if isinstance(measure.current, Suspension):
+            # A termination already binds in its notice.
             if measure.has_begun(time) or (measure.has_effect and measure.current.terminates):
                 measures_now.append(measure.current.seen_at(measure.start, time))
         elif measure.has_begun(time):

@@ -150,6 +150,7 @@ def find_probabilities(units: Sequence[Unit], budget: int) -> list[int]:
 
 
 def _compute_draw_weights(units: Sequence[Unit]) -> list[int]:
+    """Return a multiple of size x sqrt(f x (1 - f)) by unit: see `find_probabilities`."""
     all_units, all_value = sum(unit.units for unit in units) or 1, sum(unit.value_minor for unit in units) or 1
     listings = len(units)
     return [

@@ -94,10 +94,10 @@ def look_back(
     seller_facts: SellerFacts,
     artifact: Artifact,
     policy: Policy,
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
 ) -> tuple[SellerPoints, PastTiers]:
     past = collect_past_states(seller_facts, policy)
-    points = find_points(seller_facts, artifact, policy, past.find_needed_midnights(policy), check)
+    points = find_points(seller_facts, artifact, policy, past.find_needed_midnights(policy), require_caller)
     return points, past.trace_tiers(seller_facts.observe_time, policy, points.midnights, points.is_thin)
 
 

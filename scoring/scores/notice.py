@@ -93,7 +93,7 @@ class ServedPair(NamedTuple):
 def answer_within_notice(
     core: CoreAnswer,
     earlier_pairs: Sequence[ServedPair],
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
     *,
     looks_back: bool = False,
 ) -> CoreAnswer:
@@ -103,7 +103,9 @@ def answer_within_notice(
     newest_fact_times = _find_newest_fact_times(core)
     earlier = [
         EarlierAnswer(
-            compute_answer(core.known, pair.artifact, pair.policy, check=check, looks_back=looks_back),
+            compute_answer(
+                core.known, pair.artifact, pair.policy, require_caller=require_caller, looks_back=looks_back
+            ),
             pair.time,
             pair.until,
             [newest_time < pair.time for newest_time in newest_fact_times],

@@ -51,7 +51,7 @@ def find_points(
     artifact: Artifact,
     policy: Policy,
     is_needed: Bools | None = None,
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
 ) -> SellerPoints:
     """Compute the points of sellers now and at past midnights.
 
@@ -66,7 +66,7 @@ def find_points(
     midnights, is_thin = np.zeros(is_needed.shape, dtype=np.int64), np.zeros(is_needed.shape, dtype=np.bool_)
     now_in_first: list[SellerPoints] = []
     for begin in range(0, max(len(days), 1), step):
-        check()
+        require_caller()
         chosen_days = days[begin : begin + step]
         views = seller_facts.view(((seller_facts.observe_time // DAY - chosen_days) * DAY).tolist())
         sums = artifact.folder.fold_views(views)

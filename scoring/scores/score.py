@@ -95,16 +95,16 @@ def compute_answer(
     artifact: Artifact | None,
     policy: Policy,
     cautions: Cautions = MappingProxyType({}),
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
     *,
     looks_back: bool = False,
 ) -> CoreAnswer:
     """Return the trust scores of sellers, the same for the same facts, model and policy.
 
-    Without an artifact the state is UNKNOWN. `looks_back`: also find the tiers at past midnights, for measures. `check`
-    is called between parts and may raise, as at a deadline.
+    Without an artifact the state is UNKNOWN. `looks_back`: also find the tiers at past midnights, for measures.
+    `require_caller` is called between parts, and raises if the caller no longer waits.
     """
-    check()
+    require_caller()
     if artifact is None:
         facts = seller_facts.view().facts
         scores = _build_scores_without_model(
@@ -113,10 +113,10 @@ def compute_answer(
         return CoreAnswer(seller_facts, artifact, policy, facts, scores, None)
     past = None
     if looks_back and any(rule.tiers for rule in policy.rule_book.rules):
-        points, past = look_back(seller_facts, artifact, policy, check)
+        points, past = look_back(seller_facts, artifact, policy, require_caller)
     else:
-        points = find_points(seller_facts, artifact, policy, check=check)
-    check()
+        points = find_points(seller_facts, artifact, policy, require_caller=require_caller)
+    require_caller()
     scores = _build_scores_by_model(
         points, _collect_shared_fields(seller_facts, points.facts, policy, cautions), seller_facts, artifact, policy
     )

@@ -88,7 +88,7 @@ class Refusals:
     def _mark(self, seller: Seller, *, is_refused: bool) -> None:
         source = name_refusal_source(seller)
         number = self._ledger.positions.find(source) or 0
-        if (number % 2 == 1) is not is_refused:
+        if (number % 2 == 1) is not is_refused:  # odd means refused
             self._ledger.positions.advance(Position(source, 0, number + 1))
 
 

@@ -20,13 +20,13 @@ def read_cautions(
     seller_facts: SellerFacts,
     cut: Cut,
     policy: Policy,
-    check: Callable[[], None] = lambda: None,
+    require_caller: Callable[[], None] = lambda: None,
 ) -> Cautions:
     """Return the cautions in force by case (place of the seller), without cases that have none."""
     caution_table, time, sellers = policy.caution, seller_facts.observe_time, seller_facts.sellers
     if caution_table is None:
         return {}
-    without_flow = find_cautions(seller_facts, caution_table, check=check)
+    without_flow = find_cautions(seller_facts, caution_table, require_caller=require_caller)
     if not caution_table.flow_days:
         return without_flow
     recent = ledger.measures.flows(marketplace, sellers, cut, choose_first_recent_day(time, caution_table))
@@ -39,4 +39,4 @@ def read_cautions(
         return {}
     flows = ledger.measures.flows(marketplace, suspects, cut, choose_first_day(time, caution_table), with_before=True)
     unchanged = {case: cautions for case, cautions in without_flow.items() if sellers[case] not in flows}
-    return {**unchanged, **find_cautions(seller_facts, caution_table, flows, check, among=flows)}
+    return {**unchanged, **find_cautions(seller_facts, caution_table, flows, require_caller, among=flows)}

@@ -236,7 +236,7 @@ def _is_of_run(part: pl.DataFrame, head: GenerationHead, task: Task, buckets: in
 
 def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     manifest = run.manifest
-    entries = _read(run, task.files)
+    entries = _read_entries_of_task(run, task.files)
     extract = Extract(entries, _list_midnights(run, task, entries))
     policies, models = _read_moves(run)
     # A scorer reads facts and flow alone of a ledger, and of a policy what `_FixedPolicy` has.
@@ -253,7 +253,7 @@ def _score_task(run: OpenRun, task: Task) -> tuple[bytes, int]:
     return buffer.getvalue(), len(frame)
 
 
-def _read(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
+def _read_entries_of_task(run: OpenRun, files: tuple[EntryFile, ...]) -> pl.DataFrame:
     reads_content = run.policy.caution is not None and run.policy.caution.flow_days
     reads_content |= any(isinstance(feature, AttributeFeature) for feature in run.artifact.features)
     store = Store(run.manifest.entries)

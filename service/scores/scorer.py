@@ -162,7 +162,7 @@ class Scorer:
             part, queries = queries[:count], queries[count:]
             known = resolve_at_times(core.known, [query.cut.observe_time for query in part])
             first = part[0]
-            core_then = compute_answer(known, first.artifact, first.policy, check=_require_caller)
+            core_then = compute_answer(known, first.artifact, first.policy, require_caller=_require_caller)
             past = answer_within_notice(core_then, first.served, _require_caller)
             yield from past.scores
 
@@ -190,7 +190,7 @@ class Scorer:
         answer = self.whole_answer(marketplace, seller, cut)
         explanation = _explain_one(answer.core, marketplace)
         forecasts = forecast(answer.core, _require_caller)
-        leads = find_leads(answer, explanation, forecasts, check=_require_caller)
+        leads = find_leads(answer, explanation, forecasts, require_caller=_require_caller)
         fixed = forecasts is not None and forecasts.is_fixed
         told = ToldAnswer(
             answer=answer,

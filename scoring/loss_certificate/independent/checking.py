@@ -32,7 +32,7 @@ GRANTED = {"marketplace", "seller", "tier", "until", "lifted", "most", "is_withi
 def find_take_of_tier(world: World, tier: str | None) -> dict[str, int]:
     """Return the most that a run takes at a tier: `gross_minor`, `after_refunds_minor`."""
     table = world.list_laxest_terms((tier,), world.settled, world.tenure)
-    ahead = world.paid_on_young(table, is_free=True)
+    ahead = world.find_paid_on_young(table, is_free=True)
     [value, *_] = _solve_run(world, table, [0] * len(table), _find_farthest_buckets([world], [table]), ahead)
     net = max(map(max, _subtract_lost_deposits(world, table, value)))
     gross = max(terms.cap for row in table for terms in row) * (world.days + world.notice)
@@ -148,7 +148,7 @@ def _find_take_without(world: World, assumed: Data, lifted: list[tuple[str, str]
     return join_largest(find_take_of_tier(without, tier) for tier in TIERS)
 
 
-def entry_costs(world: World, b: int, j: int) -> Iterator[int]:
+def list_entry_costs(world: World, b: int, j: int) -> Iterator[int]:
     """Yield each cost, in minor units, of entering a bucket `b` and tenure `j`, without the deposit: new, then bought."""
     if b == 0 and j == 0:
         yield world.identity
@@ -181,11 +181,11 @@ def _find_most_of_sequence(worlds: Sequence[World], is_real: bool) -> int:
     after: list[list[list[int]]] = []
     price, buckets = last.list_history_costs(is_real), range(len(last.settled))
     cheapest = [
-        min(cost + max(price[b] - price[start], 0) for start in buckets for cost in entry_costs(last, start, 0))
+        min(cost + max(price[b] - price[start], 0) for start in buckets for cost in list_entry_costs(last, start, 0))
         for b in buckets
     ]
     reach = _find_farthest_buckets(worlds, [world.terms for world in worlds])
-    ahead = _join_largest_values([world.paid_on_young(world.terms, is_real) for world in worlds])
+    ahead = _join_largest_values([world.find_paid_on_young(world.terms, is_real) for world in worlds])
     deposits = [[terms.deposit for terms in row] for row in last.terms]
     for world in reversed(worlds):
         tables = _solve_run(world, world.terms, price, reach, ahead, after)
@@ -300,7 +300,8 @@ def _check_verdict(
     need(_measure_table(running) == (world.days, *sizes), f"{name} lacks a state of a run")
     need(_measure_table(building) == (*sizes, len(world.deposits)), f"{name} lacks a state")
     need(
-        verdict["ahead"] == world.paid_on_young(world.terms, is_real), f"{name}: payouts on young orders are not these"
+        verdict["ahead"] == world.find_paid_on_young(world.terms, is_real),
+        f"{name}: payouts on young orders are not these",
     )
     reach = _find_farthest_buckets([world], [world.terms])
     edges = world.days * sum(
@@ -323,7 +324,7 @@ def _check_verdict(
         building[b][j][world.deposits.index(terms.deposit)] - terms.deposit - cost
         for b, row in enumerate(world.terms)
         for j, terms in enumerate(row)
-        for cost in entry_costs(world, b, j)
+        for cost in list_entry_costs(world, b, j)
     ]
     most = max(0, *gains_fresh)
     _require_same(verdict["most_minor"], most, f"{name}, fresh")
@@ -385,7 +386,7 @@ def _check_attack(world: World, name: str, verdict: Data, price: Sequence[int]) 
     places = [(world.settled.index(d["settled_minor"]), world.tenure.index(d["tenure_days"])) for d in days]
     places.append((world.settled.index(attack["ended_with_minor"]), world.tenure.index(attack["ended_after_days"])))
     entered = world.settled.index(attack["entered_with_minor"])
-    bought = [cost for j in range(len(world.tenure)) for cost in entry_costs(world, entered, j)]
+    bought = [cost for j in range(len(world.tenure)) for cost in list_entry_costs(world, entered, j)]
     start, cash = places[0], 0
     need(-attack["entry_cash_minor"] in bought and entered <= start[0], f"{name}: the attack has no such entry")
     _require_same(attack["history_cash_minor"], price[entered] - price[start[0]], f"{name}, the attack's history")

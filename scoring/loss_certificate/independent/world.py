@@ -315,7 +315,7 @@ class World:
             ahead=ahead,
         )
 
-    def paid_on_young(self, table: Sequence[Sequence[WorldTerms]], is_free: bool) -> list[list[int]]:
+    def find_paid_on_young(self, table: Sequence[Sequence[WorldTerms]], is_free: bool) -> list[list[int]]:
         """Return the most that is paid out on a run's young orders, by the bucket and tenure of its end.
 
         In minor units. `table`: terms by bucket (rows) and tenure. `is_free`: settled value cost the run nothing.

@@ -78,7 +78,7 @@ class AnswerServicer:
         """Return ways to better tiers, a forecast by day, and effects of appeals; without a model none of them."""
         marketplace, seller = parse_seller(request.seller, "seller")
         require_audience(request.audience, OF_SELLER_AND_STAFF)
-        texts, check = Texts(request.language), current_call().require_caller
+        texts, require_caller = Texts(request.language), current_call().require_caller
         answer = self._scorer.whole_answer(marketplace, seller, self._reads.cut(request))
         response = answer_pb.FindTierPathResponse(
             seller=request.seller,
@@ -87,19 +87,21 @@ class AnswerServicer:
             currency=answer.policy.rule_book.currency,
             stamp=stamp_message(answer.stamp),
         )
-        forecasts, explanation = forecast(answer.core, check), explain(answer.core)
+        forecasts, explanation = forecast(answer.core, require_caller), explain(answer.core)
         if forecasts is None or explanation is None:  # there is no model
             return response
         today, orders = answer.stamp.observe_time // DAY, count_recent_orders(answer.core.facts)
-        response.paths.extend(path_message(path, orders, today, texts) for path in find_paths(forecasts, check))
+        response.paths.extend(
+            path_message(path, orders, today, texts) for path in find_paths(forecasts, require_caller)
+        )
         response.healing.extend(healing_messages(forecasts.wait, today))
         hidden = find_barred_violations(answer) if request.audience == score_pb.AUDIENCE_SELLER else set[str]()
-        appeals = list_appeals(answer, explanation, check)
+        appeals = list_appeals(answer, explanation, require_caller)
         for appeal in appeals:
             if hidden.isdisjoint(appeal.entries):
                 response.appeals.append(message_of(answer_pb.AppealEffect, appeal))
         response.stopped, response.fixed = forecasts.stopped, forecasts.is_fixed
-        if forecasts.is_fixed and (days := forecasts.find_first_better_day(check)) is not None:
+        if forecasts.is_fixed and (days := forecasts.find_first_better_day(require_caller)) is not None:
             response.fixed_until_day = format_day(today + days)
         return response
 

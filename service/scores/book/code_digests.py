@@ -36,6 +36,8 @@ def digest_code(source: str) -> str:
 
 
 class _ImportPlaceRemover(ast.NodeTransformer):
+    """Drops docstrings and the places of imported own modules, and sorts imports."""
+
     def visit_Module(self, node: ast.Module) -> ast.Module:
         self.generic_visit(node)
         imports = [statement for statement in node.body if isinstance(statement, ast.Import | ast.ImportFrom)]
