@@ -234,7 +234,7 @@ def _find_next_state(
     states: States, following: Ints, price_of_growth: Ints, wanted: int, bucket: int, tenure: int
 ) -> tuple[int, int]:
     """Return the state of the next day whose edge gives the `wanted` value."""
-    for next_bucket in range(bucket, states.reach(bucket, tenure) + 1):
+    for next_bucket in range(bucket, states.find_farthest_bucket(bucket, tenure) + 1):
         growth = price_of_growth[next_bucket] - price_of_growth[bucket]
         for next_tenure in range(tenure, min(tenure + 2, len(states.tenure))):
             if int(following[next_bucket, next_tenure] - growth) == wanted:

@@ -123,7 +123,9 @@ def solve_running(
     days, buckets, tenures = states.run_days, len(states.settled), len(states.tenure)
     released = find_released_by_run_day(states)
     places = [[(b, j) for j in range(tenures)] for b in range(buckets)]
-    reach = np.array([[max(one.reach(*place) for one in stages or (states,)) for place in row] for row in places])
+    reach = np.array(
+        [[max(one.find_farthest_bucket(*place) for one in stages or (states,)) for place in row] for row in places]
+    )
     most = int((reach - np.arange(buckets)[:, None]).max())
     table = np.zeros((days + 1, buckets, tenures), dtype=np.int64)
     table[days] = ahead

@@ -119,7 +119,7 @@ class States:
                     bounds[bucket, tenure] = laxest.bound(low, top, cost_ppm)
         return bounds
 
-    def reach(self, bucket: int, tenure: int) -> int:
+    def find_farthest_bucket(self, bucket: int, tenure: int) -> int:
         """Return the last bucket of settled value that a run reaches within a day: one beyond a day's sales from the
         upper edge.
         """

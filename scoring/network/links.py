@@ -1,6 +1,6 @@
 """The links of sellers.
 
-A hold is a seller's live link to an identifier, or to another seller. Of two with one identifier, the later is linked to
+A live link joins a seller to an identifier, or to another seller. Of two with one identifier, the later is linked to
 the earlier: taking up an identifier says nothing about who had it before.
 """
 
@@ -37,7 +37,7 @@ class LinkStatement(NamedTuple):
         return self.fact.identifier, self.fact.other
 
 
-class Hold(NamedTuple):
+class LiveLink(NamedTuple):
     seller: str
     kind: LinkKind
     identifier: str
@@ -58,14 +58,14 @@ class LinkDecisions(NamedTuple):
     severed: int = 0
 
 
-def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
-    """Return the live holds at a time (microseconds), of statements in any order.
+def find_live_links(statements: Iterable[LinkStatement], time: int) -> list[LiveLink]:
+    """Return the live links at a time (microseconds), of statements in any order.
 
     The last statement counts; the last observation states kind, strength and end. A seller holds a thing since its
     first observation after the last time it was severed.
     """
     ordered = _sort_valid_statements(statements)
-    holds = []
+    links = []
     for (seller, (identifier, other)), group in groupby(ordered, key=attrgetter("seller", "thing")):
         observed: LinkStatement | None = None
         since, last = (0, 0), LinkState.SEVERED
@@ -81,8 +81,8 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
             continue
         fact = observed.fact
         if fact.link_kind is not None and (fact.until is None or fact.until > time):
-            holds.append(
-                Hold(
+            links.append(
+                LiveLink(
                     seller=seller,
                     kind=fact.link_kind,
                     identifier=identifier,
@@ -95,7 +95,7 @@ def find_holds(statements: Iterable[LinkStatement], time: int) -> list[Hold]:
                     confirmed=last is LinkState.CONFIRMED,
                 )
             )
-    return holds
+    return links
 
 
 def _sort_valid_statements(statements: Iterable[LinkStatement]) -> list[LinkStatement]:
@@ -133,10 +133,10 @@ class Hop(NamedTuple):
 
 @frozen
 class Graph:
-    holds: Mapping[str, Sequence[Hold]]
+    links: Mapping[str, Sequence[LiveLink]]
     """By seller."""
-    holders: Mapping[str, Sequence[Hold]]
-    """By identifier, every live hold of it."""
+    holders: Mapping[str, Sequence[LiveLink]]
+    """By identifier, every live link to it."""
     low_ppm: Mapping[LinkKind, int] = field(default_factory=dict)
     """Lower ends of measured precision; missing is 0."""
     crowded: frozenset[str] = frozenset()
@@ -144,55 +144,55 @@ class Graph:
 
     @classmethod
     def of(
-        cls, holds: Iterable[Hold], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
+        cls, links: Iterable[LiveLink], low_ppm: Mapping[LinkKind, int], crowded: frozenset[str] = frozenset()
     ) -> "Graph":
-        """`crowded`: hubs, however few of these holds name them."""
-        by_seller: dict[str, list[Hold]] = {}
-        holders: dict[str, list[Hold]] = {}
-        for hold in holds:
-            by_seller.setdefault(hold.seller, []).append(hold)
-            if hold.identifier:
-                holders.setdefault(hold.identifier, []).append(hold)
+        """`crowded`: hubs, however few of these links name them."""
+        by_seller: dict[str, list[LiveLink]] = {}
+        holders: dict[str, list[LiveLink]] = {}
+        for link in links:
+            by_seller.setdefault(link.seller, []).append(link)
+            if link.identifier:
+                holders.setdefault(link.identifier, []).append(link)
         return cls(by_seller, holders, low_ppm, crowded)
 
     def is_hub(self, identifier: str) -> bool:
         """Return whether the identifier links nobody: over MAX_SHARING (20) hold it, or it is `crowded`."""
         return identifier in self.crowded or len(self.holders.get(identifier, ())) > MAX_SHARING
 
-    def bound(self, hold: Hold) -> int:
-        """Return a hold's strength, bounded by its kind's precision (0 if unmeasured) unless a person confirmed it."""
-        return hold.strength_ppm if hold.confirmed else min(hold.strength_ppm, self.low_ppm.get(hold.kind, 0))
+    def bound(self, link: LiveLink) -> int:
+        """Return a link's strength, bounded by its kind's precision (0 if unmeasured) unless a person confirmed it."""
+        return link.strength_ppm if link.confirmed else min(link.strength_ppm, self.low_ppm.get(link.kind, 0))
 
     def hops(self, seller: str, least_ppm: int = 1) -> list[Hop]:
         """Return a seller's links of at least a strength: to stated sellers, and to earlier holders of the same
         identifier.
 
-        A hold that a person confirmed links to later holders, too. Unverified holds, hubs and kinds SHARED_BY_NATURE
+        A link that a person confirmed leads to later holders, too. Unverified links, hubs and kinds SHARED_BY_NATURE
         link none.
         """
         hops = []
-        for hold in self.holds.get(seller, ()):
-            if hold.kind in SHARED_BY_NATURE or not hold.verified:
+        for link in self.links.get(seller, ()):
+            if link.kind in SHARED_BY_NATURE or not link.verified:
                 continue
-            if not hold.identifier:
-                hops.append(_make_hop(hold.other, (hold,), self.bound(hold)))
-            elif not self.is_hub(hold.identifier):
-                for theirs in self.holders.get(hold.identifier, ()):
-                    is_later = theirs.since < hold.since or hold.confirmed
-                    if theirs.seller != seller and theirs.verified and is_later and theirs.kind is hold.kind:
-                        strength = min(self.bound(hold), self.bound(theirs))
-                        hops.append(_make_hop(theirs.seller, (hold, theirs), strength))
+            if not link.identifier:
+                hops.append(_make_hop(link.other, (link,), self.bound(link)))
+            elif not self.is_hub(link.identifier):
+                for theirs in self.holders.get(link.identifier, ()):
+                    is_later = theirs.since < link.since or link.confirmed
+                    if theirs.seller != seller and theirs.verified and is_later and theirs.kind is link.kind:
+                        strength = min(self.bound(link), self.bound(theirs))
+                        hops.append(_make_hop(theirs.seller, (link, theirs), strength))
         return [one for one in hops if one.strength_ppm >= least_ppm]
 
 
-def _make_hop(to: str, holds: Sequence[Hold], strength_ppm: int) -> Hop:
-    ends = [hold.until for hold in holds if hold.until is not None]
+def _make_hop(to: str, links: Sequence[LiveLink], strength_ppm: int) -> Hop:
+    ends = [link.until for link in links if link.until is not None]
     return Hop(
-        seller=holds[0].seller,
+        seller=links[0].seller,
         to=to,
-        kind=holds[0].kind,
+        kind=links[0].kind,
         strength_ppm=strength_ppm,
-        since=max(hold.since[0] for hold in holds),
+        since=max(link.since[0] for link in links),
         until=min(ends, default=None),
-        entries=tuple(hold.entry_id for hold in holds),
+        entries=tuple(link.entry_id for link in links),
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scoring.base.enums import SHARED_BY_NATURE, LinkKind
 from scoring.base.time import DAY, format_day
-from scoring.network.links import MAX_SHARING, MAX_STATED, PPM, Hold, LinkDecisions, LinkStatement, find_holds
+from scoring.network.links import MAX_SHARING, MAX_STATED, PPM, LinkDecisions, LinkStatement, LiveLink, find_live_links
 from scoring.network.precision import find_precision
 
 JOINED_DAYS = 30
@@ -51,7 +51,7 @@ class RingIndex:
         """By seller: the kind that joins it. None: it counts toward a hub alone."""
         self._holders: dict[Thing, set[str]] = {}
         self._repeats: dict[str, Counter[str]] = {}
-        """By seller, statements of each identifier beside a live hold."""
+        """By seller, statements of each identifier beside a live link."""
         self._repeated: Counter[Thing] = Counter()
         self._since: dict[str, int] = {}
         self._ends: dict[str, int] = {}
@@ -66,17 +66,17 @@ class RingIndex:
             if isinstance(thing, str) or thing[0] == seller:
                 for one in _list_sides(seller, thing):
                     self._leave(one, thing)
-        holds = find_holds(statements, time)
-        for hold in holds:
-            thing = hold.identifier or (seller, hold.other)
-            if hold.identifier or _is_joining(hold):
+        links = find_live_links(statements, time)
+        for link in links:
+            thing = link.identifier or (seller, link.other)
+            if link.identifier or _is_joining(link):
                 for one in _list_sides(seller, thing):
-                    self._join(one, thing, hold.kind if _is_joining(hold) else None)
+                    self._join(one, thing, link.kind if _is_joining(link) else None)
         repeats = Counter(one.fact.identifier for one in statements if one.fact.identifier)
-        self._record_repeats(seller, repeats - Counter(hold.identifier for hold in holds))
+        self._record_repeats(seller, repeats - Counter(link.identifier for link in links))
         for kept, times in (
-            (self._since, [hold.since[0] for hold in holds if _is_joining(hold)]),
-            (self._ends, [hold.until for hold in holds if hold.until is not None]),
+            (self._since, [link.since[0] for link in links if _is_joining(link)]),
+            (self._ends, [link.until for link in links if link.until is not None]),
         ):
             kept.pop(seller, None)
             if times:
@@ -121,7 +121,7 @@ class RingIndex:
         holders = len(self._holders.get(thing, ()))
         return holders > MAX_SHARING or holders + self._repeated[thing] >= MAX_STATED
 
-    def list_with_ended_hold(self, time: int) -> list[str]:
+    def list_with_ended_link(self, time: int) -> list[str]:
         return [seller for seller, end in self._ends.items() if end <= time]
 
     def list_rings(self, least_size: int, most: int, time: int, violators: Iterable[str]) -> tuple[list[Ring], int]:
@@ -171,8 +171,8 @@ class RingIndex:
                 yield {one for one in self._holders[thing] if self._things[one][thing] is kind}
 
 
-def _is_joining(hold: Hold) -> bool:
-    return hold.verified and hold.kind not in SHARED_BY_NATURE
+def _is_joining(link: LiveLink) -> bool:
+    return link.verified and link.kind not in SHARED_BY_NATURE
 
 
 def _list_sides(seller: str, thing: Thing) -> tuple[str, ...]:

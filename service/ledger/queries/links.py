@@ -28,7 +28,7 @@ from scoring.entries.kinds.decisions import RULE_MEASURE_PREFIX, MeasureChanged
 from scoring.entries.lifecycle import COUNTING_STATUSES
 from scoring.measures.imposed import ImpositionContext, list_imposed
 from scoring.measures.record import MeasureStatement
-from scoring.network.links import MAX_STATED, Graph, LinkDecisions, LinkStatement, find_holds
+from scoring.network.links import MAX_STATED, Graph, LinkDecisions, LinkStatement, find_live_links
 from scoring.network.precision import find_precision
 from scoring.network.rings import LinkCase, Ring, RingIndex
 from scoring.network.terms import LEAST_CAUSE, MAX_CAUSE_DAYS, Violator
@@ -162,7 +162,7 @@ def read_surroundings(reader: RowReader, sellers: Collection[str], time: int, st
         if not frontier:
             break
     strengths = {kind: precision.low_ppm for kind, precision in read_precision(reader).items()}
-    graph = Graph.of(find_holds(statements.values(), time), strengths, frozenset(crowded))
+    graph = Graph.of(find_live_links(statements.values(), time), strengths, frozenset(crowded))
     return Surroundings(graph, read_violators(reader, distance, time), distance)
 
 
@@ -372,7 +372,7 @@ def _bring_forward(reader: RowReader, kept: _ReadRings | None, mendings: tuple[M
         [(new,)] = reader.rows(_NEW_SELLERS, after=kept.sequence)
         kept, queries = kept._replace(sellers=kept.sellers + new), [_AFFECTED_SELLERS]
     affected = {seller for query in queries for (seller,) in reader.rows(query, after=kept.sequence)}
-    names = sorted(affected.union(kept.rings.list_with_ended_hold(reader.observe_time)))
+    names = sorted(affected.union(kept.rings.list_with_ended_link(reader.observe_time)))
     for begin in range(0, len(names), CHUNK):
         part = names[begin : begin + CHUNK]
         established = read_established(reader, part)

@@ -53,7 +53,7 @@ def live_at_random(policy: Policy, states: States, life: Life, chance: random.Ra
             or terms.deposit_minor < granted.deposit_minor
         )
         if life.started is not None and not takes_back:
-            laxer += bucket > states.reach(*place) or tenure > place[1] + 1
+            laxer += bucket > states.find_farthest_bucket(*place) or tenure > place[1] + 1
         place = bucket, tenure
         share = chance.choice([0, 1, chance.random()])
         if chance.random() < 0.15:
