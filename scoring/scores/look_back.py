@@ -62,13 +62,13 @@ class PastStates:
     best: Ints
     """The best tier that the standing allows."""
 
-    def find_needed_midnights(self, policy: Policy, settled_tier: int = int(RATED_TIERS[0])) -> Bools:
+    def find_needed_midnights(self, policy: Policy, lowest_tier: int = int(RATED_TIERS[0])) -> Bools:
         """Return the midnights whose points limit the tier of now, or one in the past that they can change.
 
-        Tiers that the standing keeps down to `settled_tier` ask for no points.
+        A tier that the standing keeps at `lowest_tier` or below asks for no points.
         """
         window = _count_window_midnights(policy)
-        is_fixed = (self.is_guilty & (self.best <= settled_tier)) | (self.override > 0) | ~self.exists
+        is_fixed = (self.is_guilty & (self.best <= lowest_tier)) | (self.override > 0) | ~self.exists
         is_fixed[len(is_fixed) - window + 1 :] = True  # their points count only for later tiers
         fixed_so_far = np.cumsum(np.pad(is_fixed, ((window, 0), (0, 0)), constant_values=True), axis=0)
         needed = np.asarray(fixed_so_far[window:] - fixed_so_far[:-window] < window)

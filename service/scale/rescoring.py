@@ -133,7 +133,7 @@ def plan_runs(opened: RescoringParts, store: Store, days: int, progress: Progres
         of_day.create(HEAD, encode_with_digest(stated))
     planned, places = _read_head(of_day)
     chain = None if planned is None else opened.ledger.seals.chain_at(planned.sequence)
-    if planned is None or planned[6:] != head[6:] or chain is None or chain.hex() != planned.chain:
+    if planned is None or planned.ingredients != head.ingredients or chain is None or chain.hex() != planned.chain:
         of_day.delete(HEAD)  # another release or ledger planned it
         return plan_runs(opened, store, days, progress)
     return planned, [Run(place, read_manifest(place.read(MANIFEST), place.place)) for place in places]
@@ -162,7 +162,8 @@ def _find_run_of_day_before(
             run = before.subfolder(f"{plan}/{exported.marketplace}")
             found = read_manifest(run.read(MANIFEST), run.place)
             chain = opened.ledger.seals.chain_at(found.head.sequence)
-            is_same = (found.buckets, found.mended, *found.head[6:]) == (exported.buckets, exported.mended, *head[6:])
+            is_same = (found.buckets, found.mended) == (exported.buckets, exported.mended)
+            is_same &= found.head.ingredients == head.ingredients
             if is_same and chain is not None and chain.hex() == found.head.chain:
                 receipts = {task.bucket: read_receipt(run, found, task) for task in found.tasks}
                 earlier = EarlierRun(run.place, found.head.day, found.head.observe_time, found.head.sequence)

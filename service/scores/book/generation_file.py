@@ -68,6 +68,11 @@ class GenerationHead(NamedTuple):
         return MadeBy(self.model, self.policy, self.notice)
 
     @property
+    def ingredients(self) -> tuple[str, ...]:
+        """Return model, policy, core, contract and notice: with the cut they give the answers."""
+        return self.model, self.policy, self.core, self.contract, self.notice
+
+    @property
     def cut(self) -> Cut:
         return Cut(self.observe_time, self.known_time, self.sequence)
 
