@@ -99,7 +99,7 @@ class CasePages:
         if choice is None:
             problems.append(("finding", "Choose what you found"))
         elif choice is CHOICE_BY_EVIDENCE and (
-            obstacle := self._find_evidence_obstacle(visit, name, read_report(recorded))
+            obstacle := self._find_evidence_problem(visit, name, read_report(recorded))
         ):
             problems.append((f"choice-{choice.key}", f"{obstacle.title}. {obstacle.text}"))
         elif visit.visitor.actor in list_barred_deciders(violation, recorded):
@@ -159,7 +159,7 @@ class CasePages:
         except Problem as problem:
             return problem
 
-    def _find_evidence_obstacle(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
+    def _find_evidence_problem(self, visit: Visit, name: str, fact: ViolationReported) -> Problem | None:
         if isinstance(problem := self._read_evidence_or_problem(fact), Problem):
             return problem
         if visit.visitor.actor not in self.journal.case(name).opened:
@@ -197,7 +197,7 @@ class CasePages:
             finding=finding,
             words=WORDS["findings"],
             effect=effect,
-            obstacle=self._find_obstacle(visit, finding, effect, read_report(recorded)),
+            obstacle=self._find_needed_evidence_problem(visit, finding, effect, read_report(recorded)),
             linked=[row for row in rows if row.seller == seller != "" and row.id != name][:10],
             decision_id=new_entry_id(),
         )
@@ -217,7 +217,7 @@ class CasePages:
             raise Problem(409, "Another person decides about the appeal", text)
         finding, case = self._require_finding(visit, name), self.journal.case(name)
         effect = self._simulate_effect(visit.visitor.client, violation, finding)
-        if obstacle := self._find_obstacle(visit, finding, effect, read_report(recorded)):
+        if obstacle := self._find_needed_evidence_problem(visit, finding, effect, read_report(recorded)):
             raise obstacle
         other_votes = [vote for vote in case.votes.values() if vote.actor not in barred | {actor}]
         agreeing = [vote for vote in other_votes if (vote.action, vote.severity) == (finding.action, finding.severity)]
@@ -231,11 +231,11 @@ class CasePages:
             raise _make_problem(taken) from None
         return self._open_next_case(visit)
 
-    def _find_obstacle(
+    def _find_needed_evidence_problem(
         self, visit: Visit, finding: DeskFinding, effect: Effect, fact: ViolationReported
     ) -> Problem | None:
         if finding.reason == CHOICE_BY_EVIDENCE.reason or (effect.is_grave and fact.evidence_uri):
-            return self._find_evidence_obstacle(visit, finding.violation, fact)
+            return self._find_evidence_problem(visit, finding.violation, fact)
         return None
 
     def undo(self, visit: Visit) -> Response:
