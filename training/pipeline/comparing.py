@@ -255,6 +255,7 @@ def _compute_inputs_of_study(rows: Snapshot, job: Job, points: list[Observation]
 
 
 def _find_champion_offset(champion: Artifact, test: Snapshot, study: Study) -> Floats:
+    """Return `exposure_offset` by the champion's own reference and slope."""
     reference, slope = champion.manifest["reference_exposure"], slope_of(champion)
     return exposure_offset(
         test, replace(study, exposure=replace(study.exposure, reference_orders=reference, slope=slope))
