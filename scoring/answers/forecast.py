@@ -32,7 +32,7 @@ FAR_DAYS = 3 * HORIZON_DAYS
 
 @frozen
 class Course:
-    """What a seller does from now on; by default it waits."""
+    """The seller's acts from now on; by default it waits."""
 
     trades: bool = False
     """Cleanly, at its settled volume."""

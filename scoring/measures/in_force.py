@@ -340,7 +340,7 @@ class _Seller:
 
 @frozen
 class _RuleBasis:
-    """What a rule's measures rest on for one seller."""
+    """The basis of a rule's measures for one seller."""
 
     start: int | None
     """In microseconds; None for before the days looked back."""

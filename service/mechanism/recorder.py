@@ -52,7 +52,7 @@ def _choose_stated(measure: MeasureInForce) -> Measure:
 
 
 class _SellerRecord(NamedTuple):
-    """What the ledger states of one seller's measures and cases."""
+    """The ledger's statements about one seller's measures and cases."""
 
     stated: Sequence[TermStatement]
     record: MeasureRecord

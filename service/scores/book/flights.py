@@ -9,7 +9,7 @@ WAIT_SECONDS = 2.0
 
 
 class Flights:
-    """Of callers who ask for one seller, one computes and the others wait."""
+    """Lets one of a seller's callers compute its score; the others wait."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, threading.Event] = {}
