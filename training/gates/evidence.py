@@ -35,7 +35,7 @@ class GateEvidence:
 
     @property
     def has_few_bad(self) -> bool:
-        """No refusal may rest on so few bad test rows."""
+        """Return whether bad test rows are too few for a refusal."""
         return int(self.evaluation["test"]["bad"]) < MIN_BAD
 
     @property

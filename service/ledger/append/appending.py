@@ -200,7 +200,7 @@ def find_overtaken(reader: RowReader, condition: BulkCondition) -> set[str]:
 def _refuse_differing(
     batch: Sequence[PreparedEntry], stored: Mapping[str, _StoredEntry], resealed: Mapping[int, bool]
 ) -> None:
-    """`resealed`: the places of entries whose stored texts are sealed, and equal."""
+    """Raise EntryContentDiffers, but for `resealed` places: their stored texts are sealed, and equal."""
     differing = {}
     for index, item in enumerate(batch):
         earlier = stored.get(item.entry.entry_id)

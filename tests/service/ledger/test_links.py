@@ -174,7 +174,7 @@ def group_by_network(ledger: Ledger) -> set[tuple[str, ...]]:
     sellers = {one.entry.seller for one in ledger.entries.list(MARKET, cut, limit=1_000)} - {""}
     graph = ledger.links.find_surroundings(MARKET, sellers, cut, 1).graph
     groups: dict[str, set[str]] = {}
-    for seller in graph.holds:
+    for seller in graph.links:
         for hop in graph.hops(seller, least_ppm=0):
             joined = groups.get(seller, {seller}) | groups.get(hop.to, {hop.to})
             groups |= dict.fromkeys(joined, joined)
