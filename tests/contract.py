@@ -29,7 +29,7 @@ def contract(present: str) -> str:
 def _choices() -> Iterator[str]:
     for kind, row in KINDS.items():
         yield _comment(f"See {row.fact.__name__}.", 4)
-        yield f"    {row.fact.__name__} {row.key} = {kind + FIRST_FIELD};\n"
+        yield f"    {row.fact.__name__} {row.kind.word} = {kind + FIRST_FIELD};\n"
 
 
 def _message(row: KindRow) -> str:

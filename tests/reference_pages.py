@@ -328,7 +328,7 @@ def _rights() -> Iterator[str]:
     yield ""
     yield from _table("right", "kinds of entries")
     for right in dict.fromkeys(RIGHT_OF_KIND.values()):
-        kinds = [KINDS[kind].key for kind, of in RIGHT_OF_KIND.items() if of is right and kind not in BY_COMMAND]
+        kinds = [kind.word for kind, of in RIGHT_OF_KIND.items() if of is right and kind not in BY_COMMAND]
         if kinds:
             yield f"| `{right.value}` | {', '.join(f'`{kind}`' for kind in kinds)} |"
     yield ""
@@ -405,7 +405,7 @@ def _kinds() -> Iterator[str]:
     yield from common
     for row in KINDS.values():
         yield ""
-        yield f"## {row.key}"
+        yield f"## {row.kind.word}"
         yield ""
         yield f"{_first_sentence(row.fact.__doc__ or '').rstrip('.')}. Effect on the score: {row.effect}."
         yield f"Seller {row.seller.value}, `occur_time` {row.occur_time.value}."

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import IntEnum
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -31,6 +30,7 @@ from scoring.base.enums import (
     Source,
     Status,
     TransparencyUnit,
+    WordEnum,
 )
 from scoring.base.errors import invalid
 from scoring.base.frozen import frozen
@@ -70,18 +70,18 @@ class Figure(NamedTuple):
     """By dimension, the cells that add up to it."""
 
 
-def _list_words(words: Iterable[IntEnum]) -> list[str]:
-    return [word.name.lower() for word in words]
+def _list_words(words: Iterable[WordEnum]) -> list[str]:
+    return [one.word for one in words]
 
 
 _CATEGORY = {"category": _list_words(Category)}
 _OUTCOME = {"outcome": ("confirmed", "dismissed", "withdrawn", "overturned", "open")}
 _PART_OF_SOURCE = (
-    {source.name.lower(): "own_initiative" for source in Source}
-    | {source.name.lower(): "orders" for source in AUTHORITIES}
-    | {source.name.lower(): "notices" for source in NOTICE_SOURCES}
+    {source.word: "own_initiative" for source in Source}
+    | {source.word: "orders" for source in AUTHORITIES}
+    | {source.word: "notices" for source in NOTICE_SOURCES}
 )
-_CATEGORY_WORDS = {int(category): category.name.lower() for category in Category}
+_CATEGORY_WORDS = {int(category): category.word for category in Category}
 _OWN_SOURCES = [source for source in Source if source not in AUTHORITIES | NOTICE_SOURCES]
 _REPORTED = _CATEGORY | _OUTCOME
 _SOURCES = {"source": _list_words(Source)}
@@ -208,7 +208,7 @@ class _Case:
 
     def apply(self, status: Status, time: int) -> None:
         if self.status is Status.APPEALED and self.appeals:
-            self.appeals[-1] = (self.appeals[-1][0], time, status.name.lower())
+            self.appeals[-1] = (self.appeals[-1][0], time, status.word)
         if status is Status.APPEALED:
             self.appeals.append((time, None, "open"))
         if status is Status.CONFIRMED and self.confirmed is None:
@@ -226,7 +226,7 @@ class _Case:
         if self.is_overturned:
             return "overturned"
         if self.status in (Status.DISMISSED, Status.WITHDRAWN):
-            return self.status.name.lower()
+            return self.status.word
         return "open" if self.status in (Status.ALLEGED, Status.UNDER_REVIEW) else "confirmed"
 
 
@@ -412,7 +412,7 @@ def _count_terms(tally: FigureTally, rows: Sequence[ReportRow]) -> None:
                 tally.add_seller(row.occur_time, row.seller)
         elif row.kind == Kind.COMPLAINT:
             decision = decisions.get(row.entry_id)
-            outcome = "open" if decision is None else ComplaintOutcome(decision.status or 0).name.lower()
+            outcome = "open" if decision is None else ComplaintOutcome(decision.status or 0).word
             tally.add("complaints", row.occur_time, (outcome,))
             if decision is not None:
                 tally.add_hours("complaints_hours", row.occur_time, decision.occur_time)

@@ -3,7 +3,14 @@
 from enum import IntEnum
 
 
-class Kind(IntEnum):
+class WordEnum(IntEnum):
+    @property
+    def word(self) -> str:
+        """Return the name as content and files state it, such as `under_review`."""
+        return self.name.lower()
+
+
+class Kind(WordEnum):
     VIOLATION = 1
     STATUS = 2
     EXPOSURE = 3
@@ -34,21 +41,21 @@ class Kind(IntEnum):
     CASE = 28
 
 
-class Harm(IntEnum):
+class Harm(WordEnum):
     LOW = 1
     MEDIUM = 2
     HIGH = 3
     EXTREME = 4
 
 
-class Severity(IntEnum):
+class Severity(WordEnum):
     MINOR = 1
     MODERATE = 2
     MAJOR = 3
     CRITICAL = 4
 
 
-class Category(IntEnum):
+class Category(WordEnum):
     COUNTERFEIT = 1
     IP = 2
     SAFETY = 3
@@ -59,7 +66,7 @@ class Category(IntEnum):
     DISCLOSURE = 8
 
 
-class Source(IntEnum):
+class Source(WordEnum):
     COURT = 1
     POLICE = 2
     CUSTOMS = 3
@@ -91,7 +98,7 @@ INSPECTORS = AUTHORITIES | {Source.TEST_BUY, Source.RANDOM_AUDIT}
 """Sources whose inspections count: sellers cannot order them, and competitors are excluded."""
 
 
-class Action(IntEnum):
+class Action(WordEnum):
     REVIEW = 1
     CONFIRM = 2
     DISMISS = 3
@@ -102,7 +109,7 @@ class Action(IntEnum):
     REINSTATE = 8
 
 
-class Status(IntEnum):
+class Status(WordEnum):
     ALLEGED = 1
     UNDER_REVIEW = 2
     CONFIRMED = 3
@@ -113,50 +120,50 @@ class Status(IntEnum):
     OVERTURNED = 8
 
 
-class Attribution(IntEnum):
+class Attribution(WordEnum):
     CONTESTED = 1
     ACCEPTED = 2
     REJECTED = 3
 
 
-class DisputeOutcome(IntEnum):
+class DisputeOutcome(WordEnum):
     BUYER = 1
     SELLER = 2
     SHARED = 3
 
 
-class InspectionMethod(IntEnum):
+class InspectionMethod(WordEnum):
     TEST_BUY = 1
     SITE_VISIT = 2
     LABORATORY = 3
     DOCUMENTS = 4
 
 
-class InspectionResult(IntEnum):
+class InspectionResult(WordEnum):
     PASSED = 1
     FAILED = 2
 
 
-class BusinessModel(IntEnum):
+class BusinessModel(WordEnum):
     OWN_BRAND = 1
     RESELLER = 2
     THIRD_PARTY_SUPPLIER = 3
     PRIVATE_SELLER = 4
 
 
-class ControlReason(IntEnum):
+class ControlReason(WordEnum):
     SOLD = 1
     TAKEN_OVER = 2
 
 
-class LinkState(IntEnum):
+class LinkState(WordEnum):
     OBSERVED = 1
     CONTESTED = 2
     SEVERED = 3
     CONFIRMED = 4
 
 
-class LinkKind(IntEnum):
+class LinkKind(WordEnum):
     BANK_ACCOUNT = 1
     PAYOUT = 2
     DEVICE = 3
@@ -173,7 +180,7 @@ SHARED_BY_NATURE = frozenset({LinkKind.LOGISTICS, LinkKind.SOFTWARE, LinkKind.BU
 """Many sellers share them: they link nobody."""
 
 
-class MeasureKind(IntEnum):
+class MeasureKind(WordEnum):
     DEPOSIT = 1
     SETTLEMENT_HOLD = 2
     LISTING_CAP = 3
@@ -200,14 +207,14 @@ def rank_gravity(kind: int) -> int:
     return GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else len(GRAVEST_FIRST)
 
 
-class DeliverySource(IntEnum):
+class DeliverySource(WordEnum):
     CARRIER = 1
     PLATFORM_LABEL = 2
     BUYER = 3
     SELLER = 4
 
 
-class CautionSignal(IntEnum):
+class CautionSignal(WordEnum):
     REPORTS = 1
     CONTROL = 2
     UNDELIVERED = 3
@@ -215,7 +222,7 @@ class CautionSignal(IntEnum):
     VALUE_JUMP = 5
 
 
-class MeasureState(IntEnum):
+class MeasureState(WordEnum):
     IMPOSED = 1
     LIFTED = 2
     UPDATED = 3
@@ -230,7 +237,7 @@ UNIMPOSING_STATES = NOTICE_STATES | {MeasureState.LIFTED}
 """They impose nothing, so they name no violations and need no second person."""
 
 
-class CaseState(IntEnum):
+class CaseState(WordEnum):
     OPENED = 1
     CONFIRMED = 2
     ENDED = 3
@@ -238,51 +245,51 @@ class CaseState(IntEnum):
     EXTENDED = 5
 
 
-class DepositChange(IntEnum):
+class DepositChange(WordEnum):
     PLACED = 1
     DRAWN = 2
     RETURNED = 3
 
 
-class PayoutsChange(IntEnum):
+class PayoutsChange(WordEnum):
     STOPPED = 1
     RESUMED = 2
 
 
-class ClaimChange(IntEnum):
+class ClaimChange(WordEnum):
     PAID = 1
     RECOVERED = 2
 
 
-class ComplaintOutcome(IntEnum):
+class ComplaintOutcome(WordEnum):
     UPHELD = 1
     REJECTED = 2
 
 
-class IncidentChange(IntEnum):
+class IncidentChange(WordEnum):
     MERGED = 1
     SPLIT = 2
 
 
-class CorrectionKind(IntEnum):
+class CorrectionKind(WordEnum):
     MOVED = 1
     VOID = 2
 
 
-class IdentityLevel(IntEnum):
+class IdentityLevel(WordEnum):
     NONE = 1
     BASIC = 2
     BUSINESS = 3
     ENHANCED = 4
 
 
-class ScoreState(IntEnum):
+class ScoreState(WordEnum):
     RATED = 1
     UNRATED = 2
     UNKNOWN = 3
 
 
-class FreshnessState(IntEnum):
+class FreshnessState(WordEnum):
     """The state of an answer against the ledger's present content."""
 
     FRESH = 1
@@ -290,26 +297,26 @@ class FreshnessState(IntEnum):
     UNKNOWN = 3
 
 
-class Audience(IntEnum):
+class Audience(WordEnum):
     SELLER = 1
     STAFF = 2
     REGULATOR = 3
     CHECKOUT = 4
 
 
-class Automation(IntEnum):
+class Automation(WordEnum):
     NONE = 1
     PARTIAL = 2
     FULL = 3
 
 
-class ReplayState(IntEnum):
+class ReplayState(WordEnum):
     SAME = 1
     REPEATED = 2
     DIFFERS = 3
 
 
-class Ingredient(IntEnum):
+class Ingredient(WordEnum):
     ENTRIES = 1
     DAY = 2
     MODEL = 3
@@ -317,13 +324,13 @@ class Ingredient(IntEnum):
     CORE = 5
 
 
-class TransparencyUnit(IntEnum):
+class TransparencyUnit(WordEnum):
     COUNT = 1
     HOURS = 2
     SHARE = 3
 
 
-class ShownState(IntEnum):
+class ShownState(WordEnum):
     EXACT = 1
     AT_LEAST = 2
     """The sum of the months that are shown; a month below `LEAST` is left out."""
@@ -331,7 +338,7 @@ class ShownState(IntEnum):
     """From 1 to 4."""
 
 
-class Tier(IntEnum):
+class Tier(WordEnum):
     UNRATED = 1
     PROBATION = 2
     STANDARD = 3

@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, field, fields
 from difflib import get_close_matches
-from enum import IntEnum
 from typing import Any, TypeVar
 
+from scoring.base.enums import WordEnum
 from scoring.base.time import parse_day
 
 NOTHING: Mapping[str, Any] = {}
@@ -21,7 +21,7 @@ MAX_NAME = 64
 MAX_NAMED = 6
 
 T = TypeVar("T")
-Member = TypeVar("Member", bound=IntEnum)
+Member = TypeVar("Member", bound=WordEnum)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -166,12 +166,12 @@ class Part:
 
     def member(self, name: str, members: Iterable[Member], default: Member | None = None) -> Member:
         """Read one of an enumeration's members by its name in lower case; defaults and errors as of `word`."""
-        by_name = {member.name.lower(): member for member in members}
-        return by_name[self.word(name, [*by_name], None if default is None else default.name.lower())]
+        by_name = {member.word: member for member in members}
+        return by_name[self.word(name, [*by_name], None if default is None else default.word)]
 
     def members(self, name: str, members: Iterable[Member]) -> frozenset[Member]:
         """Read one or more different enumeration members by their lower-case names."""
-        by_name = {member.name.lower(): member for member in members}
+        by_name = {member.word: member for member in members}
         return frozenset(by_name[word] for word in self.words(name, [*by_name]))
 
     def span(self, most_days: int) -> tuple[int, int]:
@@ -277,7 +277,7 @@ def whole(least: int, most: int, default: int | None = None) -> Any:
     return stated(lambda part, name: part.number(name, least, most, default), MISSING if default is None else default)
 
 
-def member_of(members: Iterable[IntEnum], default: IntEnum | None = None) -> Any:
+def member_of(members: Iterable[WordEnum], default: WordEnum | None = None) -> Any:
     """Return the field of one of `members`, as `whole`."""
     return stated(lambda part, name: part.member(name, members, default))
 

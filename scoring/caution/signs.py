@@ -83,7 +83,7 @@ def list_signs(columns: EntryColumns, rows: Mapping[int, FactRow]) -> list[Sign]
         if row.kind == Kind.CONTROL:  # a violation is never void
             time = max(row.occur_time, row.report_time) + 1
             retracted = max(retractions.get(row.entry_id, time), time)
-            signs.append(Sign(time, row.entry_id, retracted, ControlReason(row.status or 0).name.lower()))
+            signs.append(Sign(time, row.entry_id, retracted, ControlReason(row.status or 0).word))
     return [*signs, *list_signs_of_control(columns, rows)]
 
 
@@ -96,7 +96,7 @@ def list_signs_of_control(columns: EntryColumns, rows: Mapping[int, FactRow] | S
         row = rows[int(control_columns.row[index])]
         time = int(max(control_columns.occur_time[index], control_columns.report_time[index])) + 1
         if row.kind == Kind.CONTROL:
-            yield Sign(time, row.entry_id, NEVER, ControlReason(int(control_columns.status[index])).name.lower())
+            yield Sign(time, row.entry_id, NEVER, ControlReason(int(control_columns.status[index])).word)
             continue
         level = int(control_columns.level[index])
         if level < level_before:

@@ -118,7 +118,7 @@ class Cases:
                 )
             if before not in OPEN_STATES:
                 raise LifecycleForbids(
-                    f"{fact.case!r} was {before.name.lower()}; a case is decided once",
+                    f"{fact.case!r} was {before.word}; a case is decided once",
                     {"status": before.name, "allowed": "opened"},
                     (*path, "case"),
                 )

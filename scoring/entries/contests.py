@@ -72,7 +72,7 @@ def require_confirmed(
         elif state.status in COUNTING_STATUSES:
             continue
         else:
-            condition = state.status.name.lower()
+            condition = state.status.word
         raise LifecycleForbids(
             f"{name!r} is {condition}; {clause} confirmed violations of its seller",
             {"status": condition, "allowed": "confirmed"},

@@ -40,7 +40,7 @@ from scoring.entries.kinds.settlement import (
     DepositChanged,
     PayoutsChanged,
 )
-from scoring.entries.kinds.table import FIELD_OF, KIND_OF
+from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.violation_state import TimedDecision, ViolationState
 
 FactAboutViolation = StatusChanged | AttributionStated | RemediationDone | IncidentChanged
@@ -261,7 +261,7 @@ class Derivation:
 
     def _find_state(self, fact: FactAboutViolation, seller: str, path: FieldPath) -> ViolationState:
         state = self._context.states.get(fact.violation)
-        field_path = (*path, FIELD_OF[KIND_OF[type(fact)]], "violation")
+        field_path = (*path, KIND_OF[type(fact)].word, "violation")
         if state is None or seller not in {"", state.seller}:
             advice = ", or name its seller to have it wait for the report" if isinstance(fact, StatusChanged) else ""
             advice = ", or leave seller empty if it is another one's" if seller else advice
@@ -279,7 +279,7 @@ class Derivation:
         return state
 
     def _change_balance(self, fact: DepositChanged | ClaimChanged, seller: str, path: FieldPath) -> None:
-        balances, path = self._context, (*path, FIELD_OF[KIND_OF[type(fact)]])
+        balances, path = self._context, (*path, KIND_OF[type(fact)].word)
         if isinstance(fact, DepositChanged):
             deposit = balances.deposits.get(seller, DepositAccount())
             balances.deposits[seller] = deposit.apply(fact, path)
@@ -300,7 +300,7 @@ class Derivation:
         if kind in UNCORRECTABLE_KINDS or is_void_violation or is_of_rule:
             raise invalid(
                 (*path, "correction", "entry"),
-                f"{fact.entry!r} is of the kind {FIELD_OF[kind]}, which is not corrected like this:"
+                f"{fact.entry!r} is of the kind {kind.word}, which is not corrected like this:"
                 " overturn a violation, state exposure and flow again with a higher revision, decide a status anew, correct"
                 " or contest the violations that were derived of a product; of an attribution state REJECTED instead, of"
                 " money, payouts and measures of rules the opposite change; complaints and what is decided about them stand",

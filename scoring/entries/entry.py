@@ -41,7 +41,7 @@ from scoring.entries.kinds.decisions import (
     OverrideImposed,
 )
 from scoring.entries.kinds.settlement import DepositChanged, FlowStated
-from scoring.entries.kinds.table import FIELD_OF, KIND_OF, KINDS, Fact, Need
+from scoring.entries.kinds.table import KIND_BY_WORD, KIND_OF, KINDS, Fact, Need
 from scoring.entries.kinds.trade import FAILURES, ExposureStated
 from scoring.entries.violation_types import severity_of, violation_types
 
@@ -193,7 +193,7 @@ def entry_from_content(entry_id: str, content: str, sealed: str = "") -> Entry:
     values.pop("sealed", None)
     if sealed:
         values |= json.loads(sealed)
-    kind = _KIND_BY_KEY[values.pop("kind")]
+    kind = KIND_BY_WORD[values.pop("kind")]
     head: dict[str, Any] = {name: values.pop(name) for name in ("seller", "origin") if name in values}
     head |= {name: parse_time(values.pop(name)) for name in ("occur_time", "report_time") if name in values}
     read, defaults = _READER_BY_KIND[kind]
@@ -213,7 +213,7 @@ Layout = tuple[Callable[[Entry], tuple[Any, ...]], list[tuple[str, Write, bool]]
 
 def _build_layout(fact_type: type) -> Layout:
     """Return a getter of a kind's values; ('"key":', writer, whether 0 counts) of each, sorted; the sealed keys."""
-    kind = f'"{FIELD_OF[KIND_OF[fact_type]]}"'
+    kind = f'"{KIND_OF[fact_type].word}"'
     members: dict[str, tuple[str, Write, bool]] = {
         "kind": ("fact.__class__", lambda _: kind, False),
         "origin": ("origin", encode_basestring, False),
@@ -230,7 +230,6 @@ def _build_layout(fact_type: type) -> Layout:
 
 
 _LAYOUTS = {row.fact: _build_layout(row.fact) for row in KINDS.values()}
-_KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
 ERASED_TEXT = "[erased]"
 """Replaces a required text whose key was erased."""
 
@@ -271,12 +270,12 @@ def _list_problems(entry: Entry, now: int) -> Iterator[tuple[FieldPath, str]]:
         yield ("seller",), f"must name a seller by {ID_FORM}"
     yield from _list_wrong_times(entry, row.occur_time, now)
     for name, text in check_fields(entry.fact):
-        yield (row.key, name), text
+        yield (kind.word, name), text
     if isinstance(entry.fact, LinkChanged) and entry.fact.other == entry.seller:
-        yield (row.key, "other"), "must be another seller"
+        yield (kind.word, "other"), "must be another seller"
     if (check := CHECKS.get(kind)) is not None:
         for name, text in check(entry.fact, entry.occur_time, now):
-            yield (row.key, name), text
+            yield (kind.word, name), text
 
 
 def _list_wrong_times(entry: Entry, need: Need, now: int) -> Iterator[tuple[FieldPath, str]]:

@@ -4,16 +4,16 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields, replace
-from enum import IntEnum
 from functools import partial
 from json.encoder import encode_basestring
 from string import ascii_letters, digits
 from typing import Any, TypeVar
 
+from scoring.base.enums import WordEnum
 from scoring.base.frozen import frozen
 from scoring.base.time import MAX_TIME, format_day, format_time, parse_day, parse_time
 
-Word = TypeVar("Word", bound=IntEnum)
+Word = TypeVar("Word", bound=WordEnum)
 
 ID_FORM = "1 to 128 characters of [A-Za-z0-9._~:-]"
 MAX_IDS = 100
@@ -42,7 +42,7 @@ class Shape:
     read: Callable[[Any], Any] = lambda value: value
     parse: Callable[[str], Any] = lambda text: text
     """Reads a file's text; raises ValueError."""
-    words: type[IntEnum] | None = None
+    words: type[WordEnum] | None = None
     sealed: bool = False
     """Whether it may name a person, and is stored under the seller's key."""
     zero: bool = False
@@ -54,7 +54,7 @@ def is_id(text: str) -> bool:
     return 0 < len(text) <= MAX_ID and not text.strip(_ID_CHARACTERS)
 
 
-def list_names(words: type[IntEnum]) -> str:
+def list_names(words: type[WordEnum]) -> str:
     """Return the names of the members as text: "low, medium, high, extreme"."""
     return ", ".join(name.lower() for name in words.__members__)
 
@@ -68,11 +68,11 @@ def parse_word(words: type[Word], text: str) -> Word:
         raise ValueError(f"{text!r} is unknown. Use {', '.join(first_names)} or {last}.") from None
 
 
-def word(words: type[IntEnum], proto: str = "") -> Shape:
+def word(words: type[WordEnum], proto: str = "") -> Shape:
     """Return the shape of a field that holds one of `words`; `proto`: its type in the contract."""
     allowed = frozenset(words)
-    by_name = {member.name.lower(): member for member in words}
-    written = {member: f'"{member.name.lower()}"' for member in words}
+    by_name = {member.word: member for member in words}
+    written = {member: f'"{member.word}"' for member in words}
 
     return Shape(
         "word",

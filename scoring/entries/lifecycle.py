@@ -50,10 +50,10 @@ def next_status(status: Status, action: Action, path: FieldPath = ()) -> Status:
     """
     following = TRANSITIONS.get((status, action))
     if following is None:
-        allowed = ", ".join(a.name.lower() for a in allowed_actions(status)) or "none"
+        allowed = ", ".join(a.word for a in allowed_actions(status)) or "none"
         raise LifecycleForbids(
-            f"a violation that is {status.name.lower().replace('_', ' ')} cannot be changed by"
-            f" '{action.name.lower()}'; allowed: {allowed}",
+            f"a violation that is {status.word.replace('_', ' ')} cannot be changed by"
+            f" '{action.word}'; allowed: {allowed}",
             {"status": status.name, "allowed": allowed},
             path,
         )

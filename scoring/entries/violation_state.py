@@ -74,9 +74,9 @@ class ViolationState:
         fact = decision.fact
         following = next_status(self.status, Action(fact.action), (*path, "status", "action"))
         if fact.severity is not None and fact.severity >= self.severity:
-            allowed = ", ".join(action.name.lower() for action in allowed_actions(self.status))
+            allowed = ", ".join(action.word for action in allowed_actions(self.status))
             raise LifecycleForbids(
-                f"a reduction leaves less than the present severity, {self.severity.name.lower()}",
+                f"a reduction leaves less than the present severity, {self.severity.word}",
                 {"status": self.status.name, "allowed": allowed},
                 (*path, "status", "severity"),
             )
@@ -101,7 +101,7 @@ class ViolationState:
         if self.is_of_another_seller and outcome is Attribution.CONTESTED:
             raise LifecycleForbids(
                 "an attribution that is accepted cannot be contested; allowed: rejected",
-                {"status": Attribution.ACCEPTED.name, "allowed": Attribution.REJECTED.name.lower()},
+                {"status": Attribution.ACCEPTED.name, "allowed": Attribution.REJECTED.word},
                 (*path, "attribution", "outcome"),
             )
         return replace(self, attribution=outcome, decision_count=self.decision_count + 1)

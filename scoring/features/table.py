@@ -89,7 +89,7 @@ def _describe_divisor(half_life: int) -> str:
 
 
 def _category_mass(category: Category, half_life: int) -> Feature:
-    name = category.name.lower()
+    name = category.word
     return Feature(
         f"{name}_mass_{half_life}d",
         "severity weight",

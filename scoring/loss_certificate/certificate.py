@@ -55,7 +55,7 @@ def find_takes(policy: Policy, states: States, assumptions: Assumptions) -> dict
         running = solve_running(of_tier, np.zeros(len(states.settled), dtype=np.int64), of_tier.bound_ahead(0))
         cap = max(one.cap_minor for row in of_tier.granted for one in row)
         net = int(find_run_gain(of_tier, running[0]).max())
-        name = NO_TIER if tier is None else tier.name.lower()
+        name = NO_TIER if tier is None else tier.word
         takes[name] = Take(cap * (states.run_days + states.notice_days), max(net, 0))
     return takes
 
@@ -85,7 +85,7 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
     A caution's rule, `caution~` and its id, is outside policies and moves no bound. Ids of another form are skipped.
     """
     parts = (name.removeprefix(RULE_MEASURE_PREFIX).rsplit("~", 2) for name in names)
-    kinds = {kind.name.lower(): kind for kind in MeasureKind}
+    kinds = {kind.word: kind for kind in MeasureKind}
     return frozenset((part[0], kinds[part[1]]) for part in parts if len(part) == 3 and part[1] in kinds)
 
 
@@ -110,12 +110,12 @@ def show_granted(
         if lifted not in take_of_lifted:
             take_of_lifted[lifted] = bound_take(policy, assumptions, lifted)
         take = take_of_lifted[lifted]
-        kinds = sorted((rule, kind.name.lower()) for rule, kind in lifted)
+        kinds = sorted((rule, kind.word) for rule, kind in lifted)
         shown.append(
             {
                 "marketplace": seller.marketplace,
                 "seller": seller.seller,
-                "tier": None if seller.tier is None else seller.tier.name.lower(),
+                "tier": None if seller.tier is None else seller.tier.word,
                 "until": None if seller.until is None else format_time(seller.until),
                 "lifted": [{"rule": rule, "kind": kind} for rule, kind in kinds],
                 "most": None if take is None else asdict(take),

@@ -294,7 +294,7 @@ def _find_laxest_grant(
     caps = [dict(terms.value_caps).get("") for _, _, terms in all_terms]
     for (tier, _, _), cap in zip(all_terms, caps, strict=True):
         if cap is None:
-            name = "a seller without a tier" if tier is None else f"tier {tier.name.lower()}"
+            name = "a seller without a tier" if tier is None else f"tier {tier.word}"
             raise CertificateRefused(
                 f"nothing bounds what {name} takes in a day, having settled {settled:,}: state a value_cap without"
                 " product_category in a rule that holds for every tier"

@@ -78,7 +78,7 @@ def name_measure(seller: str, rule: str, measure: Measure) -> str:
     `name_measure("s-1", "newcomers", SettlementHold(14))` is `rule~newcomers~settlement_hold~` and 16 hexadecimal
     digits.
     """
-    kind, category = measure.kind.name.lower(), getattr(measure, "product_category", "")
+    kind, category = measure.kind.word, getattr(measure, "product_category", "")
     key = sha256("\x1f".join((seller, rule, kind, category)).encode()).hexdigest()[:16]
     return f"{RULE_MEASURE_PREFIX}{rule}~{kind}~{key}"
 

@@ -6,7 +6,7 @@ from scoring.measures.listed import MeasureInForce
 from scoring.policy.measures import RESTRICTIONS, IntakeCap, ListingCap, Restriction, Suspension, Terms
 from scoring.policy.rules import Rule
 
-WAITING = ("listing_caps", "intake_caps", *(kind.name.lower() for kind in RESTRICTIONS))
+WAITING = ("listing_caps", "intake_caps", *(kind.word for kind in RESTRICTIONS))
 """The aspects of terms that wait."""
 
 
@@ -33,7 +33,7 @@ def wait_for_notice(one: MeasureInForce, rule: Rule, notices: Iterable[TermsBefo
                 one = replace(one, current=ListingCap(max(cap, caps[name]), name))
             case IntakeCap(new_listings=cap, product_category=name) if name in (caps := dict(terms.intake_caps)):
                 one = replace(one, current=IntakeCap(max(cap, caps[name]), name))
-            case Restriction(kind=kind) if getattr(terms, kind.name.lower()):
+            case Restriction(kind=kind) if getattr(terms, kind.word):
                 pass
             case ListingCap() | IntakeCap() | Restriction():
                 one = replace(one, start=max(one.start or 0, until))

@@ -111,7 +111,7 @@ def pack(model: ModelParts) -> dict[str, bytes]:
         "features": [_write_feature(feature) for feature in model.features],
         "pairs": sorted(map(list, model.pairs)),
         "constants": {
-            "severity_weights": {s.name.lower(): model.constants.severity_weights[s] for s in Severity},
+            "severity_weights": {s.word: model.constants.severity_weights[s] for s in Severity},
             "rate_damping": model.constants.rate_damping,
             "exposure_scale": model.constants.exposure_scale,
         },
@@ -207,7 +207,7 @@ def _refuse_damage() -> Iterator[None]:
 
 def _verify_constants(manifest: Mapping[str, Any]) -> None:
     constants, reference = manifest["constants"], manifest["reference_exposure"]
-    weights = [constants["severity_weights"][severity.name.lower()] for severity in Severity]
+    weights = [constants["severity_weights"][severity.word] for severity in Severity]
     for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
         if not _is_number(number, 1 / MAX_CONSTANT, MAX_CONSTANT):
             raise ArtifactRefused(f"{name} of the artifact must be a number above 0 of at most {MAX_CONSTANT:g}")
@@ -319,5 +319,5 @@ def _read_freed_feature(row: Mapping[str, Any]) -> Feature:
 
 
 def _read_constants(row: Mapping[str, Any]) -> Constants:
-    weights = {severity: int(row["severity_weights"][severity.name.lower()]) for severity in Severity}
+    weights = {severity: int(row["severity_weights"][severity.word]) for severity in Severity}
     return Constants(weights, float(row["rate_damping"]), float(row["exposure_scale"]))

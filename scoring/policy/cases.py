@@ -23,7 +23,7 @@ _NUMBERS_OF_TERMS = (
     *("deposit_ppm", "deposit_days", "hold_days", "reserve_ppm", "reserve_days", "delivery_hold_days"),
     *("ahead_days", "ahead_minor", "ahead_ppm", "ahead_at_most_minor", "suspension_days", "closes_in_days"),
 )
-_FLAGS = tuple(kind.name.lower() for kind in RESTRICTIONS)
+_FLAGS = tuple(kind.word for kind in RESTRICTIONS)
 _CAPS = ("value_cap", "listing_cap", "intake_cap")
 EXPECTED_NUMBERS = ("standing", "deposit_minor", *_NUMBERS_OF_TERMS, *_CAPS)
 
@@ -68,7 +68,7 @@ def _find_faults(policy: Policy, case: PolicyCase) -> list[str]:
     actual: dict[str, Any] = {name: getattr(terms, name) for name in (*_NUMBERS_OF_TERMS, *_FLAGS)}
     actual |= {name: dict(getattr(terms, f"{name}s")).get("") for name in _CAPS}
     actual |= {
-        "tier": seller.tier.name.lower() if seller.tier else "none",
+        "tier": seller.tier.word if seller.tier else "none",
         "band": policy.find_band(seller.tier, case.seller.tier_points(policy)) or "none",
         "standing": seller.standing,
         "rules": sorted({applied.rule.id for applied in rule_book.apply(seller)}),
@@ -166,7 +166,7 @@ def _read_expected(part: Part) -> dict[str, Any]:
         name: part.number(name, 0, MAX_VALUE_MINOR) for name in EXPECTED_NUMBERS if name in part
     }
     if "tier" in part:
-        expected["tier"] = part.member("tier", Tier).name.lower()
+        expected["tier"] = part.member("tier", Tier).word
     if "band" in part:
         expected["band"] = part.text("band", 1)
     expected |= {name: part.flag(name) for name in _FLAGS if name in part}

@@ -63,7 +63,7 @@ def read_caution(root: Part, rule_book: RuleBook) -> CautionTable | None:
 def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
     sources, weights = part.part("sources"), {}
     for source in Source:
-        row = sources.part(source.name.lower())
+        row = sources.part(source.word)
         weights[source] = read_fields(ReportWeight, row)
         row.require_rising(("weight", "at_most"), "from weight to at_most", strictly=False)
     return MappingProxyType(weights)
@@ -71,7 +71,7 @@ def _read_weights(part: Part) -> MappingProxyType[Source, ReportWeight]:
 
 def _refuse_triggers_by_crowds(parts: Sequence[Part], table: CautionTable) -> None:
     crowd_weight = sum(table.weights[source].at_most for source in CROWD)
-    names = ", ".join(source.name.lower() for source in sorted(CROWD))
+    names = ", ".join(source.word for source in sorted(CROWD))
     for part, rule in zip(parts, table.rules, strict=True):
         if isinstance(rule.trigger, Reports) and rule.trigger.weight <= crowd_weight:
             part.refuse(
@@ -95,7 +95,7 @@ def _read_rule(part: Part) -> CautionRule:
 
 def _refuse_irreversible(part: Part, measure: Measure) -> None:
     if measure.kind not in REVERSIBLE_KINDS:
-        kinds = ", ".join(kind.name.lower() for kind in REVERSIBLE_KINDS)
+        kinds = ", ".join(kind.word for kind in REVERSIBLE_KINDS)
         part.refuse("", f"is not reversible; caution may ask for {kinds}")
     elif stops_all_trade(part):
         part.refuse(

@@ -214,7 +214,7 @@ def find_oddities(policy: Policy) -> list[Oddity]:
             for (one, other), where in overlaps.items()
             if one not in idle_rules and other not in idle_rules
         ),
-        *(Oddity("gap", "", f"no rule holds in tier {tier.name.lower()}") for tier in sorted(tiers_without_measure)),
+        *(Oddity("gap", "", f"no rule holds in tier {tier.word}") for tier in sorted(tiers_without_measure)),
         *_find_large_newcomers(book),
     ]
 

@@ -304,7 +304,7 @@ class Restriction:
 
     @property
     def terms(self) -> Terms:
-        in_force: dict[str, Any] = {self.kind.name.lower(): True}
+        in_force: dict[str, Any] = {self.kind.word: True}
         return Terms(**in_force)
 
 

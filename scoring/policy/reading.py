@@ -43,12 +43,12 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
             "deposit_refill_days", "needs deposit_is_refilled = true: else no sale awaits a deposit"
         )
     rule_book = read_rules(root, trade)
-    badge_texts: dict[Tier | None, str] = {tier: badges.text(tier.name.lower()) for tier in Tier}
+    badge_texts: dict[Tier | None, str] = {tier: badges.text(tier.word) for tier in Tier}
     badge_texts[None] = badges.text("unknown")
     policy = Policy(
         name=root.text("name"),
         version=root.number("version", -MAX_VERSION, MAX_VERSION),
-        cut_offs=MappingProxyType({t: cut_offs.number(t.name.lower(), 1, MAX_POINTS) for t in RATED_TIERS[1:]}),
+        cut_offs=MappingProxyType({t: cut_offs.number(t.word, 1, MAX_POINTS) for t in RATED_TIERS[1:]}),
         bands=_read_bands(cut_offs),
         thin_file_orders=thin_file.number("settled_orders", 0, MAX_THIN),
         thin_file_days=thin_file.number("tenure_days", 0, MAX_THIN),
@@ -62,7 +62,7 @@ def parse_policy(data: Mapping[str, Any], *, was_committed: bool = False) -> Pol
         digest="",
     )
     _refuse_unearned_badges(badges, badge_texts)
-    cut_offs.require_rising([t.name.lower() for t in RATED_TIERS[1:]], "from tier to tier")
+    cut_offs.require_rising([t.word for t in RATED_TIERS[1:]], "from tier to tier")
     root.refuse_what_is_left()
     if not (root.errors or was_committed):
         root.errors += find_contradictions(policy)
@@ -75,13 +75,13 @@ def _read_bands(cut_offs: Part) -> tuple[Band, ...]:
     parts = cut_offs.list_of_parts("bands", MAX_BANDS, "name")
     bands = tuple(Band(part.text("name", 1), part.number("from", 0, MAX_POINTS)) for part in parts)
     names, starts = [band.name.lower() for band in bands], [band.least_points for band in bands]
-    reserved = {"none", *(tier.name.lower() for tier in Tier)}
+    reserved = {"none", *(tier.word for tier in Tier)}
     for part, band, name in zip(parts, bands, names, strict=True):
         if name in reserved or names.count(name) > 1:
             part.refuse("name", f'"{band.name}" is taken by a tier, another band or no band; state a name of its own')
     if starts != sorted(set(starts)):
         cut_offs.refuse("bands", "must rise from band to band")
-    tiers = [0, *(cut_offs.data.get(tier.name.lower()) for tier in RATED_TIERS[1:])]  # unchecked: any value of TOML
+    tiers = [0, *(cut_offs.data.get(tier.word) for tier in RATED_TIERS[1:])]  # unchecked: any value of TOML
     if bands and any(cut_off not in starts for cut_off in tiers):
         cut_offs.refuse("bands", "must have a band from 0 and one from each cut-off")
     return bands
@@ -102,14 +102,14 @@ def _read_standing(root: Part) -> StandingTable | None:
         return None
     part = root.part("standing")
     by_category, at_most = part.part("points"), part.part("at_most")
-    points = {category: _read_points(by_category.part(category.name.lower())) for category in Category}
+    points = {category: _read_points(by_category.part(category.word)) for category in Category}
     types = _read_points_by_type(part)
     cap = part.number("incident_cap", 1, MAX_STANDING)
     largest = max(max(row.values()) for row in (*points.values(), *types.values()))
     if part.data.get("incident_cap") == cap and cap < largest:
         part.refuse("incident_cap", f"is less than the {largest} that one violation alone gives")
-    limits = {t: at_most.number(t.name.lower(), 1, MAX_STANDING) for t in LIMITED_TIERS if t.name.lower() in at_most}
-    at_most.require_rising([tier.name.lower() for tier in limits], "as the tiers fall")
+    limits = {t: at_most.number(t.word, 1, MAX_STANDING) for t in LIMITED_TIERS if t.word in at_most}
+    at_most.require_rising([tier.word for tier in limits], "as the tiers fall")
     return StandingTable(
         points=MappingProxyType(points),
         expiry_days=part.number("expiry_days", 1, MAX_EXPIRY_DAYS),
@@ -123,8 +123,8 @@ def _read_standing(root: Part) -> StandingTable | None:
 
 
 def _read_points(row: Part) -> Mapping[Severity, int]:
-    points = {severity: row.number(severity.name.lower(), 0, MAX_STANDING_POINTS) for severity in Severity}
-    row.require_rising([severity.name.lower() for severity in Severity], "with the severity", strictly=False)
+    points = {severity: row.number(severity.word, 0, MAX_STANDING_POINTS) for severity in Severity}
+    row.require_rising([severity.word for severity in Severity], "with the severity", strictly=False)
     return MappingProxyType(points)
 
 

@@ -31,7 +31,7 @@ class Breach:
     def __str__(self) -> str:
         when = f" {self.age_days} days ago" if self.age_days else ""
         name = next((key for key, number in TYPE_NUMBERS.items() if number == self.violation_type), None)
-        return f"{self.severity.name.lower()} {name or self.category.name.lower()}{when} (incident {self.incident})"
+        return f"{self.severity.word} {name or self.category.word}{when} (incident {self.incident})"
 
 
 @frozen
@@ -91,7 +91,7 @@ class SampleSeller:
     def __str__(self) -> str:
         parts = ["unrated" if self.points is None else f"{self.points} point{'s' * (self.points != 1)}"]
         if self.tier is not None:
-            parts = [f"tier {self.tier.name.lower()} set by a person"]
+            parts = [f"tier {self.tier.word} set by a person"]
         if self.earlier is not None:
             parts.append(f"{self.earlier[1]} at the day-end {self.earlier[0]} days ago")
         parts += [f"{self.orders:,} settled orders"] if self.orders is not None else []

@@ -66,7 +66,7 @@ class CellAxis(NamedTuple):
             case Counter():
                 return f"{shown} incident{'s' * (shown != '1')} of {describe_counter(self.operand)}"
             case Ladder():
-                return f"standing {shown} of {', '.join(sorted(one.name.lower() for one in self.operand.categories))}"
+                return f"standing {shown} of {', '.join(sorted(one.word for one in self.operand.categories))}"
             case SettledValue(product_category=category):
                 return f"settled value {shown}" + (f" of {category}" if category else "")
             case FailureRate() | MissingDays():
@@ -166,7 +166,7 @@ class Space:
         """Describe a cell for a person, such as `points 500 to 599, standing 12 or more`."""
         parts = []
         if cell.tier is not None:
-            parts.append(f"tier {cell.tier.name.lower()} set by a person")
+            parts.append(f"tier {cell.tier.word} set by a person")
         elif cell.points is None:
             parts.append("unrated")
         else:
@@ -204,8 +204,8 @@ def _is_part_of(narrow: CellAxis, wide: CellAxis) -> bool:
 
 
 def describe_counter(counter: Counter) -> str:
-    categories = ", ".join(sorted(category.name.lower() for category in counter.categories))
-    return f"{categories} of at least {counter.severity.name.lower()} in {counter.days} days"
+    categories = ", ".join(sorted(category.word for category in counter.categories))
+    return f"{categories} of at least {counter.severity.word} in {counter.days} days"
 
 
 def build_space(*policies: Policy, with_overrides: bool = False, with_thin_files: bool = False) -> Space:

@@ -1,8 +1,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
-from enum import Enum
 from typing import Any
 
+from scoring.base.enums import WordEnum
 from scoring.base.money import show_amount
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.policy.policy import Policy
@@ -43,7 +43,7 @@ def _list_values_within(path: str, value: Any, currency: str) -> Iterator[tuple[
     """Yield the path and the text of each value of a part."""
     if is_dataclass(value):
         if kind := getattr(value, "kind", None):
-            yield path, kind.name.lower()
+            yield path, kind.word
         for one in fields(value):
             yield from _list_values_within(f"{path}.{one.name}", getattr(value, one.name), currency)
     elif isinstance(value, Mapping):
@@ -61,6 +61,6 @@ def _list_values_within(path: str, value: Any, currency: str) -> Iterator[tuple[
 
 
 def _show_value(value: object) -> str:
-    if isinstance(value, Enum):
-        return value.name.lower()
+    if isinstance(value, WordEnum):
+        return value.word
     return f"{value:,}" if type(value) is int else str(value).lower() if isinstance(value, bool) else str(value)

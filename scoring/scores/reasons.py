@@ -49,7 +49,7 @@ NOTICE = "NOTICE"
 STANDING = "STANDING"
 
 REASON_CODES: Mapping[str, str] = MappingProxyType(
-    {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.name.lower()} violations" for c in Category}
+    {f"{c.name}_CONFIRMED": f"Incidents with confirmed {c.word} violations" for c in Category}
     | {
         Subject.FAILURES: "Orders cancelled, late, returned or not received, as the marketplace stated them; no confirmed"
         " violation",

@@ -31,13 +31,13 @@ T = TypeVar("T")
 END = "[end]"
 """A partly written file lacks this last line."""
 
-SOURCES = frozenset(source.name.lower() for source in Source)
+SOURCES = frozenset(source.word for source in Source)
 APPENDABLE = frozenset(
-    row.key for kind, row in KINDS.items() if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
+    kind.word for kind in KINDS if RIGHT_OF_KIND.get(kind) is Right.APPEND and kind not in BY_COMMAND
 )
 
 _KINDS_WITH_FIELD = {
-    name: frozenset(row.key for row in KINDS.values() if any(field.name == name for field in row.fields))
+    name: frozenset(kind.word for kind, row in KINDS.items() if any(field.name == name for field in row.fields))
     for name in ("source", "notifier")
 }
 
@@ -287,9 +287,7 @@ def _read_grant(part: Part) -> Grant:
 def _list_kinds_without_append(rights: frozenset[Right]) -> frozenset[str]:
     """Return the kinds of entries that other rights than `append` let a caller append."""
     others = rights - {Right.APPEND}
-    return frozenset(
-        KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right in others and kind not in BY_COMMAND
-    )
+    return frozenset(kind.word for kind, right in RIGHT_OF_KIND.items() if right in others and kind not in BY_COMMAND)
 
 
 def _is_id_or_every(text: str) -> bool:

@@ -117,7 +117,7 @@ METHODS: Mapping[str, MethodRow] = MappingProxyType(
         "LedgerService/ListViolations": MethodRow(Right.READ_LEDGER, Scope.PARENT),
         **{
             f"LedgerService/{action.name.capitalize()}Violation": MethodRow(
-                Right.DECIDE, Scope.DECISION, Pool.WRITE, action.name.lower()
+                Right.DECIDE, Scope.DECISION, Pool.WRITE, action.word
             )
             for action in Action
         },
@@ -227,8 +227,8 @@ NEEDING_TWO = frozenset(
 OF_SERVER = frozenset({Right.READ_MODELS, Right.MODELS, Right.READ_POLICIES, Right.POLICIES, Right.OPERATE})
 """A grant covers every marketplace."""
 
-ACTIONS = frozenset(action.name.lower() for action in Action) | {
-    KINDS[kind].key for kind, right in RIGHT_OF_KIND.items() if right is Right.DECIDE and kind is not Kind.STATUS
+ACTIONS = frozenset(action.word for action in Action) | {
+    kind.word for kind, right in RIGHT_OF_KIND.items() if right is Right.DECIDE and kind is not Kind.STATUS
 }
 """Actions on violations, and kinds of entries that decide without one, as a grant of `decide` names them."""
 
@@ -257,7 +257,7 @@ def rights_of(method: str) -> frozenset[Right]:
 def require_rows(methods: Iterable[str]) -> None:
     """Raise TypeError if a kind of entry, or a method such as "TrustScoreService/GetTrustScore", has no row."""
     missing = [method for method in methods if method not in METHODS]
-    missing += [f"entries of the kind {row.key}" for kind, row in KINDS.items() if kind not in RIGHT_OF_KIND]
+    missing += [f"entries of the kind {kind.word}" for kind in KINDS if kind not in RIGHT_OF_KIND]
     if missing:
         raise TypeError(f"without a right in service/access/rights.py: {', '.join(missing)}")
 

@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 
 from scoring.base.enums import UNIMPOSING_STATES, Kind
 from scoring.base.errors import ApprovalRequired, ProposalClosed, ProposalNotFound
-from scoring.entries.kinds.table import KINDS
 from sellertrust.names import proposal_name
 from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
@@ -28,8 +27,8 @@ from service.ledger.append.proposals import NewStep, Proposal, ProposalStep
 from service.ledger.store import Ledger
 
 _CORRECTED_AS_MADE = (Kind.OVERRIDE, Kind.MEASURE)
-_OVERRIDE = KINDS[Kind.OVERRIDE].key
-_CORRECTION = KINDS[Kind.CORRECTION].key
+_OVERRIDE = Kind.OVERRIDE.word
+_CORRECTION = Kind.CORRECTION.word
 
 MAX_PROVEN = 1_000
 
@@ -115,9 +114,7 @@ class Approvals:
         if elsewhere - recorded.keys():
             return set(_CORRECTED_AS_MADE)
         corrected_here = {facts[entry_id] for entry_id in corrected - elsewhere}
-        return {
-            kind for kind in _CORRECTED_AS_MADE if KINDS[kind].key in corrected_here or int(kind) in recorded.values()
-        }
+        return {kind for kind in _CORRECTED_AS_MADE if kind.word in corrected_here or int(kind) in recorded.values()}
 
     def _use_proposal(self, caller: str, method: str, request: Message, name: str, right: Right | None) -> Approval:
         marketplace, proposal_id = parse_proposal(name, "proposal")

@@ -6,7 +6,7 @@ import typer
 
 from scoring.base.canonical import parse_json
 from scoring.base.errors import ConfigurationWrong, invalid
-from scoring.entries.kinds.table import BY_COMMAND, KINDS
+from scoring.entries.kinds.table import BY_COMMAND
 from service.access.grants import Grants, load_grants
 from service.access.principals import FORMS, is_principal
 from service.access.rights import BOUND, METHODS, RIGHT_OF_KIND, Right, Scope
@@ -57,7 +57,7 @@ def _list_methods(principal: str | None) -> Iterator[dict[str, Any]]:
     grants = () if principal is None else _load_grants().grants
     kinds_of: dict[Right, list[str]] = {right: [] for right in RIGHT_OF_KIND.values()}
     for kind, right in RIGHT_OF_KIND.items():
-        kinds_of[right] += [] if kind in BY_COMMAND else [KINDS[kind].key]
+        kinds_of[right] += [] if kind in BY_COMMAND else [kind.word]
     for method, row in METHODS.items():
         rights = {right: kinds for right, kinds in kinds_of.items() if kinds}
         for right, kinds in rights.items() if row.scope is Scope.ENTRIES else [(row.right, [])]:

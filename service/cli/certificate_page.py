@@ -140,7 +140,7 @@ def _list_days(certificate: dict[str, Any], policy: Policy, assumed: Assumptions
         closes = any(isinstance(measure, Suspension) and measure.terminates for measure in rule.measures)
         for measure in rule.measures:
             if isinstance(measure, PaidAheadLimit | SettlementHold):
-                rules_by_hold.setdefault((measure.days, closes, measure.kind.name.lower()), []).append(rule.id)
+                rules_by_hold.setdefault((measure.days, closes, measure.kind.word), []).append(rule.id)
     for (days, closes, kind), rules in sorted(rules_by_hold.items()):
         spare = days - run_days
         spare_text = f" = {run_days:,} of a run + {spare:,}" if spare >= 0 else f", {-spare:,} less than a run lasts"

@@ -33,7 +33,7 @@ def digest_command(
     from service.api.telemetry.logs import load_or_make_key
 
     settings = load()
-    word = parse_option("KIND", LinkKind, kind).name.lower()
+    word = parse_option("KIND", LinkKind, kind).word
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     key, market = load_or_make_key(settings.data_dir / KEY_FILE), marketplace or settings.marketplace
     for line in sys.stdin:

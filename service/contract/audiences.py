@@ -165,7 +165,7 @@ def add_tier_meaning(message: score_pb.AudienceAnswer, answer: WholeAnswer, text
     artifact, tier = answer.core.artifact, answer.score.own_tier
     if artifact is None or tier is None:
         return
-    meaning = _read_meanings(artifact).get(tier.name.lower())
+    meaning = _read_meanings(artifact).get(tier.word)
     if meaning is not None:
         message.tier_meaning.CopyFrom(meaning)
         share, low, high = (f"{100 * value:.1f}" for value in (meaning.share, meaning.low, meaning.high))

@@ -70,7 +70,7 @@ def parse_case(request: pb.ExportCaseRequest) -> CaseExport:
     wrong = []
     authorities = {int(source): source for source in sorted(AUTHORITIES)}
     if request.authority not in authorities:
-        names = ", ".join(source.name.lower() for source in authorities.values())
+        names = ", ".join(source.word for source in authorities.values())
         wrong.append(FieldViolation(("authority",), f"must be one of {names}"))
     if not is_id(request.actor):
         wrong.append(FieldViolation(("actor",), f"must say who, by {ID_FORM}"))
@@ -96,7 +96,7 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
         "format": FORMAT,
         "marketplace": case.marketplace,
         "made_time": format_time(time),
-        "authority": case.authority.name.lower(),
+        "authority": case.authority.word,
         "legal_basis": case.legal_basis,
         "reason": case.reason,
         "proposal": approval.proposal,
@@ -108,8 +108,8 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
                 "violation": violation.violation,
                 "seller": violation.seller,
                 "type": violation.violation_type,
-                "severity": violation.severity.name.lower(),
-                "status": violation.status.name.lower(),
+                "severity": violation.severity.word,
+                "status": violation.status.word,
                 "occur_time": format_time(violation.occur_time),
                 "entries": [name for name in violation.entries if name in ids],
             }
@@ -119,7 +119,7 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
             {
                 "seller": link.seller.rpartition("/")[2],
                 "other": link.other.rpartition("/")[2],
-                "kind": LinkKind(link.link_kind).name.lower(),
+                "kind": LinkKind(link.link_kind).word,
                 "strength_ppm": link.strength_ppm,
                 "entries": [*link.entries],
             }

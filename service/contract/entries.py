@@ -15,7 +15,7 @@ from scoring.base.errors import FieldPath, FieldViolation, invalid
 from scoring.base.frozen import frozen
 from scoring.entries.entry import MAX_BATCH, Entry, is_by_rule
 from scoring.entries.field_types import FactField
-from scoring.entries.kinds.table import BY_COMMAND, FIELD_OF, KIND_OF, KINDS, Fact, Need
+from scoring.entries.kinds.table import BY_COMMAND, KIND_BY_WORD, KIND_OF, KINDS, Fact, Need
 from sellertrust.names import seller_name
 from sellertrust.v1 import entry_pb2, ledger_service_pb2
 from service.contract.fields import FieldErrors, date_of, message_of, optional_time, timestamp
@@ -59,9 +59,9 @@ def entry_of(marketplace: str, message: entry_pb2.Entry, path: FieldPath, wrong:
     """
     occur_time = wrong.convert(optional_time, message, "occur_time", (*path, "occur_time"))
     report_time = wrong.convert(optional_time, message, "report_time", (*path, "report_time"))
-    kind = KIND_BY_KEY.get(message.WhichOneof("fact") or "")
+    kind = KIND_BY_WORD.get(message.WhichOneof("fact") or "")
     if kind is None:
-        text = f"must state one fact: {', '.join(FIELD_OF.values())}"
+        text = f"must state one fact: {', '.join(KIND_BY_WORD)}"
         wrong.fields.append(FieldViolation((*path, "fact"), text))
         return None
     fact = wrong.convert(fact_of, kind, message, path)
@@ -92,8 +92,8 @@ def fact_of(kind: Kind, message: entry_pb2.Entry, path: FieldPath) -> Fact:
     Raises InvalidInput, with fields below `path`, for a malformed day or time.
     """
     row = KINDS[kind]
-    fact_message = getattr(message, row.key)
-    return cast(Fact, row.fact(*[read(fact_message, (*path, row.key, name)) for name, read in _READERS[kind]]))
+    fact_message = getattr(message, kind.word)
+    return cast(Fact, row.fact(*[read(fact_message, (*path, kind.word, name)) for name, read in _READERS[kind]]))
 
 
 Reader = Callable[[Any, FieldPath], Any]
@@ -119,8 +119,7 @@ def _make_reader(field: FactField) -> Reader:
     return lambda message, _: getattr(message, name)
 
 
-KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items()}
-_MESSAGES: dict[str, type[Message]] = {key: type(getattr(entry_pb2.Entry(), key)) for key in KIND_BY_KEY}
+_MESSAGES: dict[str, type[Message]] = {key: type(getattr(entry_pb2.Entry(), key)) for key in KIND_BY_WORD}
 _FIELDS_BY_NAME = {kind: {field.name: field for field in row.fields} for kind, row in KINDS.items()}
 _READERS = {
     kind: [(f.name, _make_reader(_FIELDS_BY_NAME[kind][f.name])) for f in dataclass_fields(row.fact)]
@@ -132,7 +131,7 @@ def entry_message(marketplace: str, recorded: RecordedEntry) -> entry_pb2.Entry:
     """Return a recorded entry as a message. An exposure has its day and no `occur_time`, as stated."""
     entry, fact = recorded.entry, recorded.entry.fact
     kind = KIND_OF[type(fact)]
-    key = KINDS[kind].key
+    key = kind.word
     fact_field: dict[str, Any] = {key: message_of(_MESSAGES[key], fact)}
     return entry_pb2.Entry(  # by name, not by `message_of`: a list has millions
         entry_id=entry.entry_id,

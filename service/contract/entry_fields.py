@@ -10,7 +10,7 @@ from scoring.entries.kinds.table import BY_COMMAND, KINDS, Need
 from sellertrust.v1.entry_pb2 import Entry
 from service.contract.entry_json import entry_of_json
 
-STATED_KINDS = {row.key: row for kind, row in KINDS.items() if kind not in BY_COMMAND}
+STATED_KINDS = {kind.word: row for kind, row in KINDS.items() if kind not in BY_COMMAND}
 _JSON_CONVERTERS: dict[str, Callable[[Any], Any]] = {"count": int, "flag": bool, "ids": list, "time": format_time}
 """By the kind of a shape; other texts are JSON as they are."""
 

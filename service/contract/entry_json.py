@@ -123,17 +123,17 @@ def _list_spellings(name: str) -> tuple[str, str]:
 
 
 _ENUM_WORDS = {
-    row.key: {
+    kind.word: {
         name: (_make_enum_prefix(f.shape.proto), f.shape.parse)
         for f in row.fields
         if f.shape.kind == "word"
         for name in _list_spellings(f.name)
     }
-    for row in KINDS.values()
+    for kind, row in KINDS.items()
 }
 _AMOUNTS = {
-    row.key: {name for f in row.fields if f.shape.parse is parse_minor_units for name in _list_spellings(f.name)}
-    for row in KINDS.values()
+    kind.word: {name for f in row.fields if f.shape.parse is parse_minor_units for name in _list_spellings(f.name)}
+    for kind, row in KINDS.items()
 }
 _CLOCK_OF_DATE = {
     name: clock

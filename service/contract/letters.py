@@ -141,7 +141,7 @@ class _LetterWriter:
             *self._tell_similar_measures(statement),
             *facts,
             self._tell_ground(statement),
-            [self._say(f"letter.by_{statement.decided_by.name.lower()}")],
+            [self._say(f"letter.by_{statement.decided_by.word}")],
             [self._say("letter.actions", action=action)],
             self._tell_redress(statement),
             _tell_redress_bodies(self._texts, self._redress),

@@ -40,7 +40,7 @@ def _measure_message(measure: MeasureInForce) -> measure_service_pb2.Measure:
 
 def _value_message(value: policy.Measure) -> measure_service_pb2.MeasureValue:
     kind = measure_service_pb2.MeasureValue
-    name = value.kind.name.lower()
+    name = value.kind.word
     has_value = name in kind.DESCRIPTOR.fields_by_name and not isinstance(value, policy.UnvaluedMeasure)
     message = message_of(kind, **({name: value} if has_value else {}))
     if isinstance(value, policy.Suspension) and (value.terminates or value.until_plan):

@@ -6,7 +6,7 @@ from typing import Any
 from scoring.base.enums import Kind, Source
 from scoring.base.errors import InvalidInput, invalid
 from scoring.entries.field_types import MAX_ID
-from scoring.entries.kinds.table import FIELD_OF
+from scoring.entries.kinds.table import KIND_BY_WORD
 from sellertrust.v1 import entry_pb2
 from service.access.decision import NeededRight
 from service.access.rights import BOUND, METHODS, RIGHT_OF_AUDIENCE, RIGHT_OF_KIND, MethodRow, Right, Scope
@@ -22,7 +22,6 @@ from service.contract.resource_names import (
     seller_of,
 )
 
-_KIND_OF_KEY = {key: kind for kind, key in FIELD_OF.items()}
 PROPOSABLE = {
     "promote_model": "ModelService/PromoteModel",
     "decide_violations": "ReviewService/DecideViolations",
@@ -39,11 +38,11 @@ _NAME_PARSERS: dict[Scope, Callable[[str, str], Item]] = {
 }
 _SCOPES_OF_SELLER = {Scope.SELLER, Scope.MEASURES, Scope.AUDIENCE, Scope.ERASED, Scope.EVERY_SELLER}
 
-_LINK = FIELD_OF[Kind.LINK]
+_LINK = Kind.LINK.word
 _PRIVILEGED_FACTS = {
-    key for key, kind in _KIND_OF_KEY.items() if RIGHT_OF_KIND.get(kind) in BOUND
+    key for key, kind in KIND_BY_WORD.items() if RIGHT_OF_KIND.get(kind) in BOUND
 }  # `require_rows` names a missing kind
-_SOURCE_NAMES = {int(source): source.name.lower() for source in Source}
+_SOURCE_NAMES = {int(source): source.word for source in Source}
 
 
 def list_needed_rights(row: MethodRow, request: Any) -> list[NeededRight]:
@@ -133,7 +132,7 @@ def find_right_to_append(marketplace: str, entry: entry_pb2.Entry) -> NeededRigh
     A decision names a violation, not a seller, so it needs the right on all sellers; so does an unreadable seller.
     """
     key = entry.WhichOneof("fact") or ""
-    kind = _KIND_OF_KEY.get(key)
+    kind = KIND_BY_WORD.get(key)
     fact: Any = getattr(entry, key) if key else entry
     names = fact.DESCRIPTOR.fields_by_name if key else {}
     right = Right.APPEND if kind is None else RIGHT_OF_KIND[kind]

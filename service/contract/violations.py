@@ -14,7 +14,7 @@ from service.ledger.records import ViolationView
 def statuses_of(numbers: Sequence[int]) -> tuple[Status, ...]:
     """Convert the statuses of a filter. Raises InvalidInput for unspecified or unknown ones."""
     statuses = Status.__members__.values()
-    names = ", ".join(status.name.lower() for status in statuses)
+    names = ", ".join(status.word for status in statuses)
     wrong = [
         FieldViolation(("statuses", index), f"must be one of {names}")
         for index, number in enumerate(numbers)

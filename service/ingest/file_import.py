@@ -19,7 +19,7 @@ from scoring.base.progress import Progress
 from scoring.base.time import DAY, format_time
 from scoring.entries.entry import MAX_BATCH, Entry, prepare
 from scoring.entries.kinds.settlement import FlowStated
-from scoring.entries.kinds.table import KIND_OF, KINDS
+from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import ExposureStated
 from service.contract.entries import ListedEntry
 from service.files import replacing_privately
@@ -76,7 +76,7 @@ class Spans:
         """Return per kind its key, number, and first and last time (RFC 3339 or None)."""
         return [
             {
-                "kind": KINDS[kind].key,
+                "kind": kind.word,
                 "entries": span.number,
                 "first_occur_time": None if span.first is None else format_time(span.first),
                 "last_occur_time": None if span.last is None else format_time(span.last),

@@ -47,5 +47,5 @@ def _list_outcomes(ledger: Ledger, marketplace: str, file: MappedFile, data: Pat
         reported = [(name, row) for line, row in chunk for name in file.list_report_ids(line, row)]
         views = ledger.violations.find_views(marketplace, {name for name, _ in reported}, cut)
         for name, row in reported:
-            status = views[name].status.name.lower() if name in views else NOT_ON_RECORD
+            status = views[name].status.word if name in views else NOT_ON_RECORD
             yield [*row.values(), name, status]

@@ -15,7 +15,7 @@ from scoring.base.errors import (
 from scoring.base.frozen import frozen
 from scoring.entries.entry import Entry
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
-from scoring.entries.kinds.table import KIND_OF, KINDS
+from scoring.entries.kinds.table import KIND_OF
 from service.ingest.listed_entries import strip_listed_defaults
 from service.ledger.records import AppendedEntry, Position
 from service.ledger.store import Ledger
@@ -48,7 +48,7 @@ def format_field_error(path: FieldPath, description: str, entry: Entry) -> str:
     if field != "entry_id":
         return f"{field}: {description}"
     forbidden = ", ".join(map(repr, sorted(set(_NOT_IN_IDS.findall(entry.entry_id)))))
-    kind = KINDS[KIND_OF[type(entry.fact)]].key
+    kind = KIND_OF[type(entry.fact)].word
     return f"{field}: {description}; that of the {kind} " + (
         f"has {forbidden}" if forbidden else "is empty or too long"
     )

@@ -1,14 +1,13 @@
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import NamedTuple
 
-from scoring.base.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status
+from scoring.base.enums import Action, Attribution, Category, Harm, IdentityLevel, Severity, Source, Status, WordEnum
 from scoring.base.frozen import frozen
 from scoring.entries.entry import Entry
 from scoring.entries.lifecycle import COUNTING_STATUSES, OPEN_STATUSES
 
 
-class Act(IntEnum):
+class Act(WordEnum):
     POLICY = 1001
     POLICY_TEXT = 1002
     PROPOSAL = 1003
@@ -94,7 +93,7 @@ class BulkCondition:
     """Per entry id, its violation and the number of decisions seen; after a newer one the entry is left out."""
 
 
-class ReportOutcome(IntEnum):
+class ReportOutcome(WordEnum):
     UPHELD = 1
     OVERTURNED = 2
     DISMISSED = 3

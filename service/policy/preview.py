@@ -431,7 +431,7 @@ def _collect_examples(
 
 
 def _name_tier(number: int) -> str:
-    return "none" if number == NO_TIER else Tier(number).name.lower()
+    return "none" if number == NO_TIER else Tier(number).word
 
 
 def _look_back(

@@ -157,13 +157,13 @@ def check_call(decision: BulkDecisionCall) -> None:
     if not is_id(decision.decision_id):
         wrong.append(FieldViolation(("decision_id",), f"must be {ID_FORM}"))
     if decision.action not in BULK_ACTIONS:
-        actions = ", ".join(action.name.lower() for action in BULK_ACTIONS)
+        actions = ", ".join(action.word for action in BULK_ACTIONS)
         wrong.append(FieldViolation(("action",), f"must be one of {actions}; decide anything else one by one"))
     else:
         wrong += _find_wrong_fields(decision)
         allowing = _list_statuses_allowing(decision.action)
         if not {*decision.statuses} <= allowing:
-            allowed = ", ".join(sorted(status.name.lower() for status in allowing))
+            allowed = ", ".join(sorted(status.word for status in allowing))
             wrong.append(FieldViolation(("statuses",), f"must allow the action: {allowed}"))
     if decision.selection == Selection():
         text = "must be stated, or notifier, seller, listing, right, reported_from or reported_before"

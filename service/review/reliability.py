@@ -86,7 +86,7 @@ def reliability_of(record: Record, source: Source) -> Reliability:
     """
     prior = PRIORS[source]
     upheld = prior.upheld + record.upheld
-    failed = prior.failed + sum(weight * getattr(record, outcome.name.lower()) for outcome, weight in AGAINST.items())
+    failed = prior.failed + sum(weight * getattr(record, outcome.word) for outcome, weight in AGAINST.items())
     low, high = (float(betaincinv(upheld, failed, tail)) for tail in (TAIL, 1 - TAIL))
     return Reliability(upheld / (upheld + failed), low, high, prior.mean)
 

@@ -28,7 +28,7 @@ COLUMNS = (
 CONTENT_KINDS = (int(Kind.IDENTITY), int(Kind.FLOW))
 """Kinds whose content is read."""
 
-_SOURCES = {source.name.lower(): int(source) for source in Source}
+_SOURCES = {source.word: int(source) for source in Source}
 _NUMBERS = {
     **{name: name for name in ("sequence", "kind", "occur_time", "report_time", "category", "severity", "status")},
     **{name: name for name in ("revision", "units", "source", "violation_type")},

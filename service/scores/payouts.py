@@ -133,7 +133,7 @@ class Payouts:
         view = self._ledger.violations.find(marketplace, violation, cut, seller)
         is_of_another = view.attribution is Attribution.ACCEPTED
         if view.status in COUNTING_STATUSES | OPEN_STATUSES and not is_of_another:
-            status = view.status.name.lower()
+            status = view.status.word
             raise LifecycleForbids(
                 f"{violation!r} is {status}; there is restitution once it is overturned, dismissed or withdrawn",
                 {"status": view.status.name, "allowed": "overturn"},

@@ -60,7 +60,7 @@ def _variants(kind: Kind, text: str) -> Iterator[Entry]:
             del values["other" if number else "identifier"]
         if "case" in values:
             values["case"] = f"rule~{'v0' if number else 'i0'}"
-        yield _allowed(kind, f"{row.key.replace('_', '-')}-{number}", values)
+        yield _allowed(kind, f"{row.kind.word.replace('_', '-')}-{number}", values)
 
 
 def _allowed(kind: Kind, entry_id: str, values: dict[str, Any]) -> Entry:
@@ -113,7 +113,7 @@ def message_of(entry: Entry, kind: Kind) -> entry_pb2.Entry:
         message.seller = f"marketplaces/acme/sellers/{entry.seller}"
     if entry.occur_time is not None:
         message.occur_time.CopyFrom(timestamp(entry.occur_time))
-    stated = getattr(message, KINDS[kind].key)
+    stated = getattr(message, kind.word)
     stated.SetInParent()
     for field in KINDS[kind].fields:
         value = getattr(entry.fact, field.name)

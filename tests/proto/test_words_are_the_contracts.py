@@ -1,11 +1,8 @@
-from enum import IntEnum
-
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
 from scoring.base import enums as words
 from scoring.base import errors
-from scoring.entries.kinds.table import FIELD_OF
 from sellertrust.v1 import (
     answer_service_pb2,
     entry_pb2,
@@ -32,10 +29,10 @@ FILES = (
 ENUMS: dict[str, EnumDescriptor] = {
     name: enum for file in FILES for name, enum in file.DESCRIPTOR.enum_types_by_name.items()
 }
-WORDS: dict[str, type[IntEnum]] = {
+WORDS: dict[str, type[words.WordEnum]] = {
     name: word
     for name, word in vars(words).items()
-    if isinstance(word, type) and issubclass(word, IntEnum) and word is not IntEnum
+    if isinstance(word, type) and issubclass(word, words.WordEnum) and word is not words.WordEnum
 }
 NAMES = {"ViolationStatus": "Status"}
 """Names that are shorter in the core, which knows violations only."""
@@ -56,7 +53,7 @@ def test_every_word_is_in_the_contract() -> None:
 
 def test_the_kinds_of_entries_are_the_contracts_in_order() -> None:
     facts = entry_pb2.Entry.DESCRIPTOR.oneofs_by_name["fact"].fields
-    assert [field.name for field in facts] == [FIELD_OF[kind] for kind in words.Kind]
+    assert [field.name for field in facts] == [kind.word for kind in words.Kind]
 
 
 def test_every_reason_is_in_the_contract_and_has_a_status() -> None:

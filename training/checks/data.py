@@ -155,7 +155,7 @@ def check_never_decided(table: LedgerTable) -> Check:
     )
 
 
-_MASSES_OF_CATEGORIES = tuple(f"{category.name.lower()}_mass_" for category in Category)
+_MASSES_OF_CATEGORIES = tuple(f"{category.word}_mass_" for category in Category)
 """Beginnings of the features' keys."""
 
 

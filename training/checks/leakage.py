@@ -246,7 +246,7 @@ def check_early_reports(table: LedgerTable, study: Study, final: Facts | None = 
 def _name_kinds_and_sources(table: LedgerTable, rows: Ints) -> NDArray[np.str_]:
     """Return a text of each row: the kind, and unless a status change the source."""
     kinds = table.columns.kind[rows]
-    names = np.array([Kind(kind).name.lower() for kind in kinds.tolist()], dtype=object)
+    names = np.array([Kind(kind).word for kind in kinds.tolist()], dtype=object)
     is_report = kinds != Kind.STATUS
     sources: pl.Series = table.read_stated(rows[is_report], "$.source").fill_null("")
     names[is_report] = [

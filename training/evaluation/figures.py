@@ -273,7 +273,7 @@ def by_month(case: EvaluationCase) -> list[dict[str, Any]]:
 
 
 TIERS = (Tier.UNRATED, *RATED_TIERS)
-NAMES = [tier.name.lower() for tier in TIERS]
+NAMES = [tier.word for tier in TIERS]
 
 
 def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:

@@ -156,8 +156,7 @@ def calibration(
         return Calibration(tuple(days), count, bad, expected, ratio, in_sample=in_sample, alert=is_outside)
 
     tiers = {
-        tier.name.lower(): compare(sums[:, tier], int(rows[tier]), int(bad_rows[tier]), "seller of this tier")
-        for tier in Tier
+        tier.word: compare(sums[:, tier], int(rows[tier]), int(bad_rows[tier]), "seller of this tier") for tier in Tier
     }
     return compare(sums.sum(axis=1), int(rows.sum()), int(bad_rows.sum()), "seller was observed"), tiers
 

@@ -59,7 +59,7 @@ def _count_detections(table: LedgerTable, entries: EntryColumns, source: Context
     is_recent = (entries.occur_time >= (point.day - source.days) * DAY) & (entries.occur_time < point.day * DAY)
     recent = entries.take(kinds & is_recent & (entries.report_time < point.day * DAY))
     is_detection = (recent.kind == Kind.INSPECTION) | (
-        _read_texts(table, recent.row, "$.source") == Source.PLATFORM_DETECTION.name.lower()
+        _read_texts(table, recent.row, "$.source") == Source.PLATFORM_DETECTION.word
     )
     return _count_cases(recent.take(is_detection))
 
@@ -80,7 +80,7 @@ def _count_measures(table: LedgerTable, entries: EntryColumns, source: ContextSo
     names = _read_texts(table, measures.row, "$.measure")
     in_force &= np.array([not str(name).startswith(RULE_MEASURE_PREFIX) for name in names], dtype=bool)
     if source.measure_kind is not None:
-        in_force &= _read_texts(table, measures.row, "$.measure_kind") == source.measure_kind.name.lower()
+        in_force &= _read_texts(table, measures.row, "$.measure_kind") == source.measure_kind.word
     return _count_cases(measures.take(in_force))
 
 

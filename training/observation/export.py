@@ -35,7 +35,7 @@ def _pair_suspensions_with_reports(table: pl.DataFrame) -> Ints:
     # Persons' measures alone: otherwise a model learns what a policy asks for.
     imposed = imposed.filter(~measure.str.starts_with(RULE_MEASURE_PREFIX))
     suspensions = imposed.filter(
-        pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.name.lower(),
+        pl.col("content").str.json_path_match("$.measure_kind") == MeasureKind.SUSPENSION.word,
     )
     named = [
         (row, violation)
@@ -301,8 +301,8 @@ def _list_files(path: Path) -> list[Path]:
     return [path / file["path"] for file in commit["files"]]
 
 
-_HARMS = {harm.name.lower(): int(harm) for harm in Harm}
-_SOURCES = {source.name.lower(): int(source) for source in Source}
+_HARMS = {harm.word: int(harm) for harm in Harm}
+_SOURCES = {source.word: int(source) for source in Source}
 _INTEGERS = {
     "sequence": "sequence",
     "kind": "kind",

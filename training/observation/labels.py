@@ -6,13 +6,12 @@ Indeterminate: left, not bad, and bad if the allegations still open were upheld.
 """
 
 import math
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.base.arrays import NEVER, Bools, Floats, Ints
-from scoring.base.enums import Kind
+from scoring.base.enums import Kind, WordEnum
 from scoring.base.frozen import frozen
 from scoring.base.time import DAY
 from scoring.features.columns import EntryColumns
@@ -39,7 +38,7 @@ _IS_OF_VIOLATIONS = kind_mask(Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUTION, Kin
 _IS_OF_SALES = kind_mask(Kind.EXPOSURE, Kind.CORRECTION)
 
 
-class Outcome(IntEnum):
+class Outcome(WordEnum):
     GOOD = 0
     BAD = 1
     INDETERMINATE = 2

@@ -156,9 +156,7 @@ def _observe_part(
     is_eligible, exclusions = _find_eligible(study, point, table.columns, facts_then.facts, final, labels)
     eligible = np.flatnonzero(is_eligible).astype(np.int64)
     outcome = labels.outcome[eligible]
-    exclusions |= {
-        unknown.name.lower(): int((outcome == unknown).sum()) for unknown in (Outcome.INDETERMINATE, Outcome.LEFT)
-    }
+    exclusions |= {unknown.word: int((outcome == unknown).sum()) for unknown in (Outcome.INDETERMINATE, Outcome.LEFT)}
     rows = Snapshot(
         x=features_of(facts_then, table, study, point, eligible),
         bad=(outcome == Outcome.BAD).astype(np.float64),

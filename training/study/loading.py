@@ -233,7 +233,7 @@ def read_gates(part: Part) -> Gates:
 
 def _read_constants(part: Part) -> Constants:
     weight_part = part.optional_part("severity_weights")
-    weights = {s: weight_part.number(s.name.lower(), 1, MAX_WEIGHT, DEFAULT_WEIGHTS[s]) for s in Severity}
+    weights = {s: weight_part.number(s.word, 1, MAX_WEIGHT, DEFAULT_WEIGHTS[s]) for s in Severity}
     if [*weights.values()] != sorted(weights.values()):
         weight_part.refuse("", "must not fall: a graver severity never weighs less")
     return Constants(
@@ -264,7 +264,7 @@ def _read_built_in(part: Part, directions: Part) -> list[Feature]:
 
 
 PAGE_FEATURES = (
-    *(f"{category.name.lower()}_mass_365d" for category in Category),
+    *(f"{category.word}_mass_365d" for category in Category),
     *("violation_rate_365d", "incident_rate_365d", "incident_rate_ever", "severe_rate_ever"),
     *("service_failure_rate_365d", "failed_inspection_share_365d", "exposure", "tenure_days", "identity_level"),
 )

@@ -62,9 +62,9 @@ def _describe_thresholds(study: Study) -> list[str]:
 
 
 def _describe_rule(rule: BadRule) -> str:
-    words = [f"{rule.severity.name.lower()} severity or more", f"{rule.harm.name.lower()} harm or more"]
+    words = [f"{rule.severity.word} severity or more", f"{rule.harm.word} harm or more"]
     if rule.category is not None:
-        words.insert(0, f"{rule.category.name.lower()} violations")
+        words.insert(0, f"{rule.category.word} violations")
     if rule.violation_type is not None:
         words.insert(0, rule.violation_type)
     return ", ".join(words)

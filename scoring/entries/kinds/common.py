@@ -1,8 +1,8 @@
 """Bounds, shapes and texts that several facts share."""
 
-from enum import IntEnum
 from typing import Any
 
+from scoring.base.enums import WordEnum
 from scoring.entries.field_types import CURRENCY, ID, ID_FORM, amount, count, optional, required, text, word
 
 MAX_ORDERS = 100_000_000
@@ -54,6 +54,6 @@ def currency_field(number: int) -> Any:
     return optional(number, CURRENCY, "ISO 4217 code. Required with an amount.")
 
 
-def word_field(number: int, words: type[IntEnum], text: str, column: str = "") -> Any:
+def word_field(number: int, words: type[WordEnum], text: str, column: str = "") -> Any:
     """Return a required field for one of `words`; parameters as of `required`."""
     return required(number, word(words), text, column=column)

@@ -85,11 +85,6 @@ class KindRow:
     effect: str
 
     @property
-    def key(self) -> str:
-        """Return the fact's field in the contract, and the kind in content and files."""
-        return self.kind.name.lower()
-
-    @property
     def fields(self) -> tuple[FactField, ...]:
         return fact_fields(self.fact)
 
@@ -144,5 +139,5 @@ BY_COMMAND = frozenset({Kind.ERASURE, Kind.CLOCK})
 
 KIND_OF: Mapping[type, Kind] = MappingProxyType({row.fact: kind for kind, row in KINDS.items()})
 
-FIELD_OF: Mapping[Kind, str] = MappingProxyType({kind: row.key for kind, row in KINDS.items()})
-"""The fact's field in the contract, by kind."""
+KIND_BY_WORD: Mapping[str, Kind] = MappingProxyType({kind.word: kind for kind in KINDS})
+"""The word is also the fact's field in the contract."""

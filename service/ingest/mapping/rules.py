@@ -22,7 +22,7 @@ from scoring.base.time import DAY, is_date, parse_day, parse_time
 from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, FactField, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
-from scoring.entries.kinds.table import BY_COMMAND, KINDS, Fact, KindRow, Need
+from scoring.entries.kinds.table import BY_COMMAND, KIND_BY_WORD, KINDS, Fact, KindRow, Need
 from scoring.entries.violation_types import TABLES
 from service.ingest.mapping.cells import (
     CellReader,
@@ -48,7 +48,7 @@ def refuse_missing_fields(part: Part, row: KindRow) -> None:
     names = ["entry_id", *(name for name in ("seller", "occur_time") if getattr(row, name) is Need.REQUIRED)]
     names += [field.name for field in row.fields if field.required and field.shape.kind in _SHAPES_WITHOUT_DEFAULT]
     for name in names:
-        if name not in part and (row.key, name) != ("identity", "level"):
+        if name not in part and (row.kind.word, name) != ("identity", "level"):
             part.refuse(name, "is missing")
 
 
@@ -220,8 +220,9 @@ class CellTally:
 
 MAX_FILES = MAX_RULES = 1_000
 _MATCH_COLUMN = re.compile(rf"(^|.*\{{)({SELLER}|{VERIFIED})($|\}}.*)", re.DOTALL)
-_KIND_BY_KEY = {row.key: kind for kind, row in KINDS.items() if kind not in BY_COMMAND}
-_FIELDS_BY_KIND = {key: {f.name: f for f in KINDS[kind].fields} for key, kind in _KIND_BY_KEY.items()}
+_FIELDS_BY_KIND = {
+    key: {f.name: f for f in KINDS[kind].fields} for key, kind in KIND_BY_WORD.items() if kind not in BY_COMMAND
+}
 _COUNTABLE_FIELDS = frozenset(
     name for name, field in _FIELDS_BY_KIND["exposure"].items() if field.shape.kind == "count"
 ) - {"revision"}
@@ -353,7 +354,7 @@ class MappingRule:
 
     def __init__(self, part: Part, dates: Dates) -> None:
         kind, data = part.value("kind"), part.data
-        row = KINDS[_KIND_BY_KEY[kind]]
+        row = KINDS[KIND_BY_WORD[kind]]
         refuse_missing_fields(part, row)
         self.needs_match = _refers_to_match(data)
         if any(_refers_to_match(data.get(name)) for name in ("entry_id", "violation")):

@@ -49,7 +49,7 @@ class ActWriter:
         time = max(self._present.default_time(record_time), not_before)
         rows: list[Row] = []
         for sequence, new in enumerate(acts, last.sequence + 1):
-            act_name = new.act.name.lower()
+            act_name = new.act.word
             content = _json({"act": act_name, **new.content})
             values = {
                 "sequence": sequence,

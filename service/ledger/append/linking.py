@@ -165,7 +165,7 @@ def _list_case_changes_of_seller(
 
 
 def _describe_case(name: str, term: LinkTerm) -> CaseChanged:
-    kinds = [kind.name.lower() for kind in term.kinds]
+    kinds = [kind.word for kind in term.kinds]
     return CaseChanged(
         name,
         CaseState.OPENED,
@@ -196,8 +196,8 @@ def refresh(clock: LedgerClock, marketplace: str, *, principal: str) -> RefreshC
     with clock.database.read() as connection:
         reader = RowReader(connection, marketplace)
         statements = read_links_of_sellers(reader, [seller for (seller,) in reader.rows(_SELLERS_WITH_DECIDED_LINKS)])
-        decided = {kind.name.lower(): [*counts] for kind, counts in sorted(count_decided(statements).items())}
-        recorded = {kind.name.lower(): [*precision.decided] for kind, precision in read_precision(reader).items()}
+        decided = {kind.word: [*counts] for kind, counts in sorted(count_decided(statements).items())}
+        recorded = {kind.word: [*precision.decided] for kind, precision in read_precision(reader).items()}
         linked = _keep_linked(reader, [seller for (seller,) in reader.rows(_VIOLATORS)])
         violators = [*read_violators(reader, linked, clock.now())]
         [(links,)] = reader.rows(_LINK_COUNT)

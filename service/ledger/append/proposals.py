@@ -7,7 +7,6 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from enum import IntEnum
 from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, text
 
+from scoring.base.enums import WordEnum
 from scoring.base.errors import EntryContentDiffers, ProposalNotFound, TooManyCalls
 from scoring.base.frozen import frozen
 from scoring.base.time import SECOND
@@ -25,7 +25,7 @@ from service.ledger.records import Act
 from service.ledger.seals.sealed_texts import SellerKey, keyed_digest, read_keys, read_or_make_keys, unseal
 
 
-class ProposalStep(IntEnum):
+class ProposalStep(WordEnum):
     PROPOSED = 1
     APPROVED = 2
     USED = 3
@@ -158,7 +158,7 @@ class ProposalWriter:
                 return stored
             act = NewAct(
                 Act.PROPOSAL,
-                {"step": new.step.name.lower()},
+                {"step": new.step.word},
                 target=_make_target(proposal),
                 status=int(new.step),
                 sealed={"actor": new.actor, "reason": new.reason},

@@ -56,7 +56,7 @@ def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence
 def _name_entry(entry: Entry, seller: str, index: int) -> Entry:
     kind = KIND_OF[type(entry.fact)]
     if kind not in SUPPOSABLE:
-        raise invalid(("entries", index), f"is of the kind {kind.name.lower()}, which no simulation takes")
+        raise invalid(("entries", index), f"is of the kind {kind.word}, which no simulation takes")
     if entry.seller != seller:
         raise invalid(("entries", index, "seller"), "must be the seller of the request, or empty")
     return replace(entry, entry_id=entry.entry_id or f"what-if~{index + 1}")

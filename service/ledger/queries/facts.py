@@ -86,7 +86,7 @@ _GRAVEST = _ALLEGATIONS.order_by(_E.severity.desc(), _E.sequence.desc()).limit(b
 _FACTS_OF_SELLER = union_all(*_select_facts(_OF_SELLER, COUNTING, FOUND, LATER), select(_GRAVEST.subquery()))
 _GRAVEST_SEEN = _GRAVEST.where(*SEEN)
 _GRAVEST_BY_SOURCE = [
-    _GRAVEST_SEEN.where(read_content("source").in_([source.name.lower() for source in sorted(sources)]))
+    _GRAVEST_SEEN.where(read_content("source").in_([source.word for source in sorted(sources)]))
     for sources in (INSPECTORS, {Source.PLATFORM_DETECTION})
 ]
 """Otherwise very many grave complaints could hide an authority's report."""

@@ -465,7 +465,7 @@ def _list_records(kept: Counts, reader: RowReader, names: Collection[str]) -> di
 @cache
 def _find_outcome(source: str, status: int, attribution: int) -> tuple[Source, str]:
     outcome = find_outcome(Status(status), Attribution(attribution) if attribution else None)
-    return Source[source.upper()], outcome.name.lower()
+    return Source[source.upper()], outcome.word
 
 
 def _apply_counts(kept: Counts, former: Sequence[Any], now: Sequence[Any]) -> bool:

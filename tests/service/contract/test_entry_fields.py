@@ -40,7 +40,7 @@ def test_every_kind_is_made_from_its_fields() -> None:
     tried = set()
     for kind, entry in every_entry():
         if kind not in BY_COMMAND:
-            made = entry_of_fields(KINDS[kind].key, texts_of(entry, kind), "acme", "unused")
+            made = entry_of_fields(kind.word, texts_of(entry, kind), "acme", "unused")
             assert made == message_of(entry, kind)
             tried.add(kind)
     assert tried == KINDS.keys() - BY_COMMAND

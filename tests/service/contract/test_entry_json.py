@@ -40,8 +40,8 @@ def test_every_unknown_word_is_named_with_the_known_ones() -> None:
             if field.shape.words is None:
                 continue
             *others, last = (name.lower() for name in field.shape.words.__members__)
-            problem = f"{row.key}.{field.name}: 'odd' is unknown. Use {', '.join(others)} or {last}."
-            assert problem in said(entry(**{row.key: {field.name: "odd"}}))
+            problem = f"{row.kind.word}.{field.name}: 'odd' is unknown. Use {', '.join(others)} or {last}."
+            assert problem in said(entry(**{row.kind.word: {field.name: "odd"}}))
             tried += 1
     assert tried > 10
 
@@ -87,7 +87,7 @@ def test_every_kind_is_read_as_it_was_printed() -> None:
         assert entry_of_json(json.dumps(printed), "acme") == message, kind
         assert printed["sequence"] == 2**53
         assert "/" not in printed.get("seller", "")
-        facts = printed[KINDS[kind].key]
+        facts = printed[kind.word]
         assert not [
             n for f in KINDS[kind].fields if f.shape.kind == "count" and isinstance(n := facts.get(f.name), str)
         ]

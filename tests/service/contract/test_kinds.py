@@ -57,8 +57,8 @@ def test_each_missing_required_field_is_named(running: Running, client: Client) 
         for field in row.fields:
             message = message_of(entry, kind)
             if field.required and (field.shape.kind != "count" or field.shape.describe_error(0) is not None):
-                getattr(message, row.key).ClearField(field.name)
-                cases.append((message, f"entries[0].{row.key}.{field.name}"))
+                getattr(message, row.kind.word).ClearField(field.name)
+                cases.append((message, f"entries[0].{row.kind.word}.{field.name}"))
         for name, need in (("seller", row.seller), ("occur_time", row.occur_time)):
             message = message_of(entry, kind)
             message.ClearField(name)
