@@ -432,7 +432,7 @@ def _lifecycle() -> Iterator[str]:
     yield f"| status | counts | {' | '.join(action.name.lower() for action in Action)} |"
     yield f"|---|---|{'---|' * len(Action)}"
     for status in Status:
-        cells = [_spell(TRANSITIONS.get((status, action))) for action in Action]
+        cells = [_spell(TRANSITIONS[status].get(action)) for action in Action]
         meaning = {True: "yes", False: "no"}[status in COUNTING_STATUSES]
         if status in RETRACTED_STATUSES:
             meaning = "as if never reported"

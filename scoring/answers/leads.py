@@ -219,7 +219,7 @@ def list_appeals(
             lead.entries,
             -lead.points,
             score.tier if score is not None else None,
-            tuple(entry for entry in lead.entries if (status.get(entry), Action.APPEAL) in TRANSITIONS),
+            tuple(entry for entry in lead.entries if entry in status and Action.APPEAL in TRANSITIONS[status[entry]]),
         )
         for lead, score in zip(leads, scores, strict=True)
     ]

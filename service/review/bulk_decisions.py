@@ -258,7 +258,7 @@ def _find_wrong_fields(decision: BulkDecisionCall) -> Iterator[FieldViolation]:
 
 
 def _list_statuses_allowing(action: Action) -> set[Status]:
-    return {status for status, allowed in TRANSITIONS if allowed is action}
+    return {status for status, following in TRANSITIONS.items() if action in following}
 
 
 def _make_entry(decision: BulkDecisionCall, selected: SelectedViolation) -> Entry:

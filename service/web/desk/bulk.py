@@ -141,7 +141,7 @@ class BulkPages:
 
 def _statuses_without_appeals(action: int) -> list[ViolationStatus.ValueType]:
     """Return the statuses that allow an action, without dismissed and appealed: nobody decides an own case again."""
-    allowing = [status for status, allowed in TRANSITIONS if allowed == action]
+    allowing = [status for status, following in TRANSITIONS.items() if action in following]
     return [
         ViolationStatus.ValueType(status) for status in allowing if status not in (Status.DISMISSED, Status.APPEALED)
     ]
