@@ -268,28 +268,27 @@ class Part:
 
 
 def stated(read: Callable[[Part, str], Any], default: Any = MISSING) -> Any:
-    """Return a dataclass field that `read_fields` fills by `read(part, name)`."""
+    """Return a dataclass field that `read_fields` fills by `read(part, name)`; a part may leave one with a default out."""
     return field(default=default, metadata={"read": read})
 
 
-def whole(least: int, most: int, default: int | None = None) -> Any:
-    """Return the field of a whole number; with a default, a part may leave it out."""
-    return stated(lambda part, name: part.number(name, least, most, default), MISSING if default is None else default)
+def whole(least: int, most: int, default: Any = MISSING) -> Any:
+    return stated(lambda part, name: part.number(name, least, most), default)
 
 
 def member_of(members: Iterable[WordEnum], default: WordEnum | None = None) -> Any:
-    """Return the field of one of `members`, as `whole`."""
     return stated(lambda part, name: part.member(name, members, default))
 
 
 def optional_text() -> Any:
-    return stated(lambda part, name: part.text(name, 1) if name in part else "", "")
+    return stated(lambda part, name: part.text(name, 1), "")
 
 
 def read_fields(kind: type[T], part: Part, **known: Any) -> T:
     """Return a `kind` with its fields of `stated` read; `known`: the other fields."""
     declared = [f for f in fields(kind) if f.name not in known and "read" in f.metadata]  # type: ignore[arg-type]
-    return kind(**known, **{f.name: f.metadata["read"](part, f.name) for f in declared})
+    present = [f for f in declared if f.name in part or f.default is MISSING]
+    return kind(**known, **{f.name: f.metadata["read"](part, f.name) for f in present})
 
 
 def _show_value(value: object) -> str:

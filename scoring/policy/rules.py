@@ -77,7 +77,7 @@ class FailureRate:
     """UTC days before today whose settled orders count."""
     orders: int = whole(1, MAX_RATE_ORDERS)
     of: tuple[str, ...] = stated(
-        lambda part, name: tuple(sorted(part.words(name, FAILURES))) if name in part else SERVICE_FAILURES,
+        lambda part, name: tuple(sorted(part.words(name, FAILURES))),
         SERVICE_FAILURES,
     )
     """The failures, at most one an order."""

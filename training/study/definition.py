@@ -9,7 +9,7 @@ from scoring.base.frozen import frozen
 from scoring.base.parts import Part, optional_text, stated, whole
 from scoring.base.time import format_day, parse_day
 from scoring.entries.kinds.common import MAX_VALUE_MINOR
-from scoring.entries.violation_types import TABLES
+from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.fold import Constants
 from scoring.features.table import AnyFeature
 from scoring.model.promises import is_freed
@@ -24,37 +24,20 @@ MAX_SLOPE = 10.0
 FINEST_SHARE = 1_000_000
 """Denominators of shares, so that 0.07 of 100 orders is exactly 7."""
 
-_VIOLATION_TYPES = frozenset(key for _, table in TABLES for key in table)
 
-
-def decimal(least: float, most: float, default: float) -> Any:
+def decimal(least: float, most: float, default: float | None) -> Any:
     """Return the field of a number; `default` if left out."""
-    return stated(lambda part, name: part.decimal(name, least, most, default), default)
-
-
-def optional_whole(most: int = MAX_NUMBER) -> Any:
-    """Return the field of a whole number of at least 1; None if left out."""
-    return stated(lambda part, name: part.number(name, 1, most) if name in part else None, None)
-
-
-def optional_decimal(least: float, most: float) -> Any:
-    """Return the field of a number; None if left out."""
-    return stated(lambda part, name: part.decimal(name, least, most, least) if name in part else None, None)
+    return stated(lambda part, name: part.decimal(name, least, most, least), default)
 
 
 def optional_texts(is_text: Callable[[str], bool], what: str) -> Any:
     """Return the field of texts that `is_text` accepts; empty if a part leaves it out. `what`: what they must be."""
-    return stated(lambda part, name: tuple(part.names(name, is_text, what)) if name in part else (), ())
-
-
-def flag(default: bool) -> Any:
-    """Return the field of true or false; `default` if left out."""
-    return stated(lambda part, name: part.flag(name) if name in part else default, default)
+    return stated(lambda part, name: tuple(part.names(name, is_text, what)), ())
 
 
 def word_of(words: tuple[str, ...]) -> Any:
     """Return the field of one of `words`; the first if left out."""
-    return stated(lambda part, name: part.word(name, words, words[0]), words[0])
+    return stated(lambda part, name: part.word(name, words), words[0])
 
 
 def _is_day(text: str) -> bool:
@@ -65,9 +48,9 @@ def _is_day(text: str) -> bool:
     return True
 
 
-def _read_violation_type(part: Part, name: str) -> str | None:
-    key = part.text(name, 1) if name in part else None
-    if key and key not in _VIOLATION_TYPES:
+def _read_violation_type(part: Part, name: str) -> str:
+    key = part.text(name, 1)
+    if key and key not in TYPE_NUMBERS:
         part.refuse(name, f"is no violation type: {key!r}; see docs/reference/violation-types.md")
     return key
 
@@ -76,10 +59,10 @@ def _read_violation_type(part: Part, name: str) -> str | None:
 class BadRule:
     """Violations that make a seller bad: all stated conditions must hold. `severity` and `harm` are least values."""
 
-    severity: Severity = stated(lambda part, name: part.member(name, Severity, Severity.MINOR), Severity.MINOR)
-    harm: Harm = stated(lambda part, name: part.member(name, Harm, Harm.LOW), Harm.LOW)
+    severity: Severity = stated(lambda part, name: part.member(name, Severity), Severity.MINOR)
+    harm: Harm = stated(lambda part, name: part.member(name, Harm), Harm.LOW)
     violation_type: str | None = stated(_read_violation_type, None)
-    category: Category | None = stated(lambda part, name: part.member(name, Category) if name in part else None, None)
+    category: Category | None = stated(lambda part, name: part.member(name, Category), None)
 
 
 COUNTS = ("incidents", "service_failures")
@@ -123,8 +106,8 @@ class ObservationTable:
 class WindowTable:
     """Stated by exactly one of `days` and `months`."""
 
-    days: int | None = optional_whole(MAX_DAYS)
-    months: int | None = optional_whole(MAX_DAYS // 30)
+    days: int | None = whole(1, MAX_DAYS, None)
+    months: int | None = whole(1, MAX_DAYS // 30, None)
     maturity_days: int = whole(0, MAX_DAYS, 0)
     """Days after the window until labels are read."""
 
@@ -139,15 +122,15 @@ class BadTable:
 
     rules: tuple[BadRule, ...]
     at_least: int = whole(1, MAX_NUMBER, 1)
-    suspended: bool = flag(True)
+    suspended: bool = stated(Part.flag, True)
     """A suspension in the window that rests on a counted violation makes bad."""
     count: str = word_of(COUNTS)
-    share: float | None = optional_decimal(1 / FINEST_SHARE, 1)
+    share: float | None = decimal(1 / FINEST_SHARE, 1, None)
     """Least share of the window's settled orders."""
-    amount_minor: int | None = optional_whole(MAX_VALUE_MINOR)
+    amount_minor: int | None = whole(1, MAX_VALUE_MINOR, None)
     """Least sum, in minor units of `currency`."""
     currency: str = optional_text()
-    worst: float | None = optional_decimal(1 / FINEST_SHARE, 1)
+    worst: float | None = decimal(1 / FINEST_SHARE, 1, None)
     """Share of the market, the worst by count over orders."""
     least_orders: int = whole(0, MAX_NUMBER, 0)
     """Least settled orders of a row in the window."""
@@ -157,9 +140,9 @@ class BadTable:
 
 @frozen
 class ExposureTable:
-    reference_orders: float | None = optional_decimal(0.001, MAX_NUMBER)
+    reference_orders: float | None = decimal(0.001, MAX_NUMBER, None)
     """In settled orders; None: bad counts over the window at any exposure."""
-    slope: float | None = optional_decimal(-MAX_SLOPE, MAX_SLOPE)
+    slope: float | None = decimal(-MAX_SLOPE, MAX_SLOPE, None)
     """Slope of the log-odds of bad in ln(orders in the window).
 
     None: estimated from the training points (`training.fitting.slope`), 1 until then.
@@ -168,9 +151,9 @@ class ExposureTable:
 
 @frozen
 class EligibleTable:
-    active_before_months: int | None = optional_whole(MAX_DAYS // 30)
+    active_before_months: int | None = whole(1, MAX_DAYS // 30, None)
     """Observed sellers had an exposure or violation so many months before; None: all are."""
-    active_in_window: bool = flag(False)
+    active_in_window: bool = stated(Part.flag, False)
     left: str = word_of(LEFT)
     least_share: float = decimal(1 / FINEST_SHARE, 1, 0.5)
     """Share of the window; a seller without orders from some earlier day on has left."""

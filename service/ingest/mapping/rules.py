@@ -23,7 +23,7 @@ from scoring.entries.entry import Entry
 from scoring.entries.field_types import ID_FORM, FactField, is_id
 from scoring.entries.kinds.conduct import ProductViolationReported, ViolationReported
 from scoring.entries.kinds.table import BY_COMMAND, KIND_BY_WORD, KINDS, Fact, KindRow, Need
-from scoring.entries.violation_types import TABLES
+from scoring.entries.violation_types import TYPE_NUMBERS
 from service.ingest.mapping.cells import (
     CellReader,
     Row,
@@ -40,7 +40,6 @@ from service.ingest.mapping.cells import (
 from service.ingest.mapping.dates import PLAIN, Dates, day_text, parse_dates
 from service.ingest.mapping.matching import SELLER, VERIFIED, Identifier, compile_identifiers
 
-_VIOLATION_TYPES = frozenset(key for _, table in TABLES for key in table)
 _SHAPES_WITHOUT_DEFAULT = frozenset(["id", "text", "word", "time", "ids", "day"])
 
 
@@ -55,11 +54,7 @@ def refuse_missing_fields(part: Part, row: KindRow) -> None:
 def describe_problem(field: FactField, text: str) -> str | None:
     """Return why a field refuses a constant; None if it takes it, or is a day, time or attributes."""
     if field.name == "violation_type":
-        return (
-            None
-            if text in _VIOLATION_TYPES
-            else f"{text!r} is no violation type; see docs/reference/violation-types.md"
-        )
+        return None if text in TYPE_NUMBERS else f"{text!r} is no violation type; see docs/reference/violation-types.md"
     if field.shape.kind in ("day", "time", "attributes"):
         return None
     try:
