@@ -25,9 +25,6 @@ class DepositAccount:
     placed_minor: int = 0
     drawn_minor: int = 0
 
-    def held_in(self, currency: str) -> int:
-        return self.held_minor if self.currency == currency else 0
-
     def apply(self, fact: DepositChanged, path: FieldPath = ("deposit",)) -> "DepositAccount":
         """Return the account after a change.
 
@@ -64,7 +61,7 @@ def list_balances(changes: Sequence[tuple[int, DepositChanged]], currency: str, 
             if occur_time < end:
                 with suppress(BalanceForbids):
                     account = account.apply(fact)
-        balances.append(account.held_in(currency))
+        balances.append(account.held_minor if account.currency == currency else 0)
     return balances
 
 

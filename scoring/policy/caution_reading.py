@@ -115,14 +115,6 @@ def _read_trigger(part: Part) -> Trigger:
     return _READERS[names[0]](part)
 
 
-def _read_control(part: Part) -> Trigger:
-    return ControlSign(frozenset(part.words("control", CONTROL_SIGNS)))
-
-
-def _read_reports(part: Part) -> Trigger:
-    return read_fields(Reports, part.part("reports"))
-
-
 def _read_burst(part: Part) -> Trigger:
     burst, grace_days = part.part("burst"), 0
     signal = burst.member("of", (CautionSignal.UNDELIVERED, CautionSignal.DISPUTED))
@@ -140,8 +132,8 @@ def _read_jump(part: Part) -> Trigger:
 
 
 _READERS: Mapping[str, Callable[[Part], Trigger]] = {
-    "reports": _read_reports,
-    "control": _read_control,
+    "reports": lambda part: read_fields(Reports, part.part("reports")),
+    "control": lambda part: ControlSign(frozenset(part.words("control", CONTROL_SIGNS))),
     "burst": _read_burst,
     "jump": _read_jump,
 }

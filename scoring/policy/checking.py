@@ -115,8 +115,8 @@ def _find_laxer_aspects(worse: Terms, better: Terms, space: Space) -> Iterator[t
             currency = space.currency
             yield (
                 aspect,
-                _show_strictness(aspect, value, currency),
-                _show_strictness(aspect, stricter[aspect], currency),
+                show_aspect(aspect, abs(value), currency),
+                show_aspect(aspect, abs(stricter[aspect]), currency),
             )
 
 
@@ -164,10 +164,6 @@ def _name_rules_behind(policy: Policy, aspect: str, seller: Situation) -> str:
         for rule in policy.rule_book.rules
         if rule.holds(seller) and getattr(combine(rule.measures), name) != getattr(NO_TERMS, name)
     )
-
-
-def _show_strictness(aspect: str, value: int, currency: str) -> str:
-    return show_aspect(aspect, abs(value), currency)
 
 
 @frozen

@@ -116,10 +116,6 @@ def _list_cell_changes(before: Policy, after: Policy) -> list[CellChange]:
     return changes
 
 
-def _round_down(values: Sequence[int], value: int) -> int:
-    return values[bisect_right(values, value) - 1]
-
-
 def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
     """Return breaches by the values of `fact_axes` that a few incidents can reach, the fewest first."""
     incident_by_effect, axes = _list_distinct_incidents(space), space.fact_axes
@@ -131,7 +127,9 @@ def _find_examples(space: Space) -> dict[tuple[int, ...], tuple[Breach, ...]]:
     while frontier:
         following = []
         for sums in frontier:
-            floors = tuple(_round_down(axis.values, value) for axis, value in zip(axes, sums, strict=True))
+            floors = tuple(
+                axis.values[bisect_right(axis.values, value) - 1] for axis, value in zip(axes, sums, strict=True)
+            )
             examples.setdefault(
                 floors, tuple(replace(b, incident=n) for n, one in enumerate(breaches[sums]) for b in one)
             )

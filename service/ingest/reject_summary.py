@@ -61,16 +61,13 @@ def group_rejects(rejects: Sequence[tuple[str, int, str]]) -> list[RejectGroup]:
     """
     rows_by_form: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for file, line, reason in rejects:
-        rows_by_form.setdefault((file, _blank_texts_and_numbers(reason)), []).append((line, reason))
+        form = _NUMBERED.sub("...", _QUOTED.sub("...", reason))
+        rows_by_form.setdefault((file, form), []).append((line, reason))
     groups = []
     for (file, _), rows in rows_by_form.items():
         line, reason = min(rows, key=lambda row: row[0])
         groups.append(RejectGroup(file, len({line for line, _ in rows}), line, reason, _find_remedy(reason)))
     return sorted(groups, key=lambda group: -group.number)
-
-
-def _blank_texts_and_numbers(reason: str) -> str:
-    return _NUMBERED.sub("...", _QUOTED.sub("...", reason))
 
 
 def _find_remedy(reason: str) -> str:

@@ -4,6 +4,7 @@ The first commit keeps its server's file as the first policy of the history, so 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 
 from scoring.base.errors import (
@@ -123,13 +124,9 @@ class PolicyHistory:
                 wanted.reason,
                 "" if approval is None else approval.proposal,
                 content=wanted.text,
-                certificate=loss.certificate,
-                assumptions=loss.assumptions,
-                accepted=loss.accepted,
-                sequence=loss.sequence,
-                owed_until=loss.owed_until,
                 immediate=wanted.immediate,
                 assumptions_content=loss_assumptions or None,
+                **asdict(loss),
             )
             return [new_move] if moves or not served.text else [first, new_move]
 
@@ -199,16 +196,7 @@ class PolicyHistory:
             if len(moves) != len(moves_before):
                 problem = "the policy was moved meanwhile; look at the history, and roll back again"
                 raise PolicyMoved(problem, {"policy": head})
-            new_move = NewMove(
-                PolicyAction.ROLLED_BACK,
-                replaced[-1],
-                actor,
-                reason,
-                assumptions=loss.assumptions,
-                sequence=loss.sequence,
-                owed_until=loss.owed_until,
-            )
-            return [new_move]
+            return [NewMove(PolicyAction.ROLLED_BACK, replaced[-1], actor, reason, **asdict(loss))]
 
         return self._ledger.policies.move(principal, decide)
 

@@ -6,8 +6,6 @@ from hashlib import sha256
 from scoring.base.canonical import canonical_json
 from scoring.base.errors import (
     CertificateRefused,
-    FieldViolation,
-    InvalidInput,
     LossNotAccepted,
     SellertrustError,
     invalid,
@@ -188,13 +186,11 @@ def check_assumptions(text: str) -> Assumptions:
     if len(text.encode()) > MAX_ASSUMPTIONS_BYTES:
         raise invalid("assumptions", f"must have at most {MAX_ASSUMPTIONS_BYTES:,} bytes")
     try:
-        data = parse_toml(text)
+        return parse_assumptions(parse_toml(text))
     except ValueError as error:
         raise invalid("assumptions", f"is no TOML: {error}") from None
-    try:
-        return parse_assumptions(data)
     except CertificateRefused as error:
-        raise InvalidInput([FieldViolation(("assumptions",), str(error))]) from None
+        raise invalid("assumptions", str(error)) from None
 
 
 def digest_assumptions(data: Mapping[str, object]) -> str:

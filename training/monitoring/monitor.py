@@ -10,7 +10,7 @@ import numpy as np
 from scoring.base.arrays import Floats
 from scoring.base.enums import Tier
 from scoring.base.errors import ConfigurationWrong
-from scoring.base.time import format_day
+from scoring.base.time import DAY, format_day
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -20,9 +20,7 @@ from training.evaluation.stability import Samples
 from training.monitoring.outcomes import (
     adapt_study_to_model,
     has_final_outcomes,
-    keep_reported_before,
     outcome,
-    training_end_day,
     training_points,
 )
 from training.monitoring.past_answers import find_past_answers
@@ -54,7 +52,7 @@ def monitor(
     limits = study.monitor
     study = adapt_study_to_model(study, artifact)
     day = table.end_day if as_of is None else as_of
-    table = replace(keep_reported_before(table, day), end_day=day)
+    table = replace(table, columns=table.columns.take(table.columns.report_time < day * DAY), end_day=day)
     final = final_facts(table)
     reference, today = _observe_reference(table, study, artifact, final), observe_ahead(table, study, day, final)
     if not len(today.seller):
@@ -129,7 +127,7 @@ def calibration(
 
     All windows but the newest begin after the last training window.
     """
-    trained_until = training_end_day(artifact)
+    trained_until = max((window_end for _, window_end in training_points(artifact)), default=0)
     days = [
         day for place, day in enumerate(mature_days(table, study, limits.points)) if place == 0 or day >= trained_until
     ]

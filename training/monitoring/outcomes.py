@@ -5,7 +5,7 @@ from typing import Any
 from scoring.base.arrays import Floats, Ints
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.frozen import frozen
-from scoring.base.time import DAY, parse_day
+from scoring.base.time import parse_day
 from scoring.features.facts import Facts
 from scoring.model.artifact import Artifact
 from scoring.model.scale import Scale
@@ -56,11 +56,6 @@ def outcome(table: LedgerTable, study: Study, day: int, final: Facts) -> DayOutc
     return DayOutcomes(day, observed.seller, observed.bad, exposure_offset(observed, study), observed.weight)
 
 
-def keep_reported_before(table: LedgerTable, day: int) -> LedgerTable:
-    """Return the table without entries reported on or after `day`; `end_day` stays."""
-    return replace(table, columns=table.columns.take(table.columns.report_time < day * DAY))
-
-
 def adapt_study_to_model(study: Study, artifact: Artifact) -> Study:
     """Return `study_of_model`; ConfigurationWrong if reference exposures differ: a probability then means something
     else.
@@ -98,11 +93,6 @@ def training_points(artifact: Artifact) -> list[tuple[int, int]]:
     """Return (observation day, day after its window) of the model's training points, in its lineage's order."""
     points: list[dict[str, Any]] = read_lineage(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
-
-
-def training_end_day(artifact: Artifact) -> int:
-    """Return the day after the last training window; 0 without training points."""
-    return max((window_end for _, window_end in training_points(artifact)), default=0)
 
 
 def read_lineage(artifact: Artifact) -> dict[str, Any]:

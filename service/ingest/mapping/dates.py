@@ -50,7 +50,7 @@ def _parse_any_form(dates: Dates, text: str) -> str:
         except ValueError:
             continue
     try:
-        return _parse_iso(text, dates.offset)
+        return text if is_date(text) else _format_in_utc(datetime.fromisoformat(text), dates.offset)
     except ValueError:
         forms = " or ".join(dates.formats) or "RFC 3339, with or without its offset"
         raise ValueError(f"{text!r} is not of the form {forms}") from None
@@ -67,10 +67,6 @@ def _parse_by_form(form: str, text: str, offset: timezone | None) -> str:
         return format_time(moment)
     read = datetime.strptime(text, form)  # noqa: DTZ007 - the offset is stated beside the format
     return _format_in_utc(read, offset) if _HOURS.search(form) else read.date().isoformat()
-
-
-def _parse_iso(text: str, offset: timezone | None) -> str:
-    return text if is_date(text) else _format_in_utc(datetime.fromisoformat(text), offset)
 
 
 def _format_in_utc(moment: datetime, offset: timezone | None) -> str:

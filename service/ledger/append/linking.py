@@ -113,7 +113,7 @@ def _list_case_changes(reader: RowReader, affected: Collection[str], time: int) 
     roots = {*affected, *_find_causing_sellers(reader, affected)}
     while True:
         surroundings = read_surroundings(reader, roots, time, 2 * MAX_HOPS)
-        reached = surroundings.list_within_steps(MAX_HOPS)
+        reached = [seller for seller, steps in surroundings.steps.items() if steps <= MAX_HOPS]
         terms = find_terms(reached, surroundings.graph, surroundings.violators, time)
         suspended = {term.violator for term in terms if term.is_suspended}
         if suspended <= roots:

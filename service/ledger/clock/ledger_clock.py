@@ -115,7 +115,7 @@ class LedgerClock:
     def list_mendings(self, sequence: int) -> tuple[mending.Mending, ...]:
         if sequence > self._known.sequence:
             self.read_end()
-        return self.mendings.list_up_to(sequence)
+        return tuple(mended for mended in self.mendings.all if mended.last < sequence)
 
     def rows_up_to(self, sequence: int, query: Executable, **values: Any) -> Sequence[Any]:
         """Return a query's rows, with times as corrected at the sequence, its parameter `last`."""

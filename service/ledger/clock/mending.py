@@ -65,10 +65,6 @@ class Mendings(NamedTuple):
     through: int = 0
     all: tuple[Mending, ...] = ()
 
-    def list_up_to(self, sequence: int) -> tuple[Mending, ...]:
-        """Return the corrections that a cut at the sequence knows."""
-        return tuple(mending for mending in self.all if mending.last < sequence)
-
 
 def load_mendings(connection: Connection) -> Mendings:
     """Return the recorded corrections of record times, oldest first, unless they only vouch for the clock."""

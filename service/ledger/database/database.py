@@ -119,7 +119,8 @@ class Database:
             if self._lock:
                 self._lock.share()
             if self.is_missing:
-                self._make_private()
+                with suppress(OSError):
+                    os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
             with self._writer.begin() as connection:
                 inserted = connection.info[_INSERTED] = []
                 yield connection
@@ -226,10 +227,6 @@ class Database:
         self._writer.dispose()
         if self._lock:
             self._lock.release()
-
-    def _make_private(self) -> None:
-        with suppress(OSError):
-            os.close(os.open(str(self.url.database), os.O_RDWR | os.O_CREAT, 0o600))
 
     def _make_engine(self, connections: int, pragmas: Sequence[str], settings: str, **options: Any) -> Engine:
         if self.is_sqlite:

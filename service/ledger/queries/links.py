@@ -94,10 +94,6 @@ class Surroundings(NamedTuple):
     steps: Mapping[str, int]
     """Links to the nearest requested seller."""
 
-    def list_within_steps(self, most: int) -> list[str]:
-        """Return the sellers at most so many links away, the requested ones included."""
-        return [seller for seller, steps in self.steps.items() if steps <= most]
-
 
 @frozen
 class LinkQueries:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from training.report.drawing import ScaledIntervals, axis, draw_dot, draw_whisker, short_percent
 from training.report.parts import (
@@ -10,6 +9,7 @@ from training.report.parts import (
     Block,
     Cell,
     Chip,
+    Json,
     LegendKey,
     Line,
     Mark,
@@ -28,8 +28,6 @@ from training.report.parts import (
     stacked,
 )
 from training.report.sections.decision import describe_level
-
-Json = Any
 
 
 def reliability(r: Reading) -> list[Block]:

@@ -1,11 +1,8 @@
 """The data: observation points, exclusions, checks and looks."""
 
 from datetime import date, timedelta
-from typing import Any
 
-from training.report.parts import Block, Cell, Chip, Reading, Table, Text, count, listed, plural, significant
-
-Json = Any
+from training.report.parts import Block, Cell, Chip, Json, Reading, Table, Text, count, listed, plural, significant
 
 
 def windows(r: Reading) -> list[Block]:

@@ -1,7 +1,6 @@
 """First sections: the decision in ten lines and the next step, then the gates."""
 
 import shlex
-from typing import Any
 
 from training.report.parts import (
     Block,
@@ -9,6 +8,7 @@ from training.report.parts import (
     Cell,
     Chip,
     Command,
+    Json,
     Reading,
     Table,
     Verdict,
@@ -21,7 +21,6 @@ from training.report.parts import (
     significant,
 )
 
-Json = Any
 TRAIN = "sellertrust train STUDY.toml"
 
 

@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from typing import Any
 
 from scoring.features.table import FEATURES
 from training.report.drawing import ScaledIntervals, axis, draw_bar, draw_curve
@@ -11,6 +10,7 @@ from training.report.parts import (
     Block,
     Cell,
     Chip,
+    Json,
     Plot,
     Plots,
     Reading,
@@ -24,7 +24,6 @@ from training.report.parts import (
     significant,
 )
 
-Json = Any
 ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 OPEN_ROWS = 12
 

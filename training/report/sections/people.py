@@ -1,11 +1,21 @@
 """Sellers: segments and months, and changes against the champion."""
 
-from typing import Any
-
 from training.report.drawing import ScaledIntervals
-from training.report.parts import Block, Cell, Heat, PartAbsent, Reading, Table, Text, count, listed, percent, spoken
+from training.report.parts import (
+    Block,
+    Cell,
+    Heat,
+    Json,
+    PartAbsent,
+    Reading,
+    Table,
+    Text,
+    count,
+    listed,
+    percent,
+    spoken,
+)
 
-Json = Any
 KINDS = {
     "volume": "Volume",
     "tenure": "Tenure",

@@ -1,13 +1,12 @@
 """Ranking: all models side by side, and the curves of ROC and precision."""
 
-from typing import Any
-
 from training.report.drawing import ScaledIntervals, axis, draw_curve, draw_level, share_axis, short_percent
 from training.report.parts import (
     MODELS,
     Axis,
     Block,
     Cell,
+    Json,
     LegendKey,
     Line,
     Mark,
@@ -23,7 +22,6 @@ from training.report.parts import (
     spoken,
 )
 
-Json = Any
 DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "with_context", "lightgbm")
 """Models with a curve, the candidate last: it lies above the others."""
 
