@@ -18,32 +18,27 @@ from scoring.entries.kinds.settlement import (
     PayoutsChanged,
 )
 from service.ledger.database.tables import (
-    ENTRY,
-    HERE,
+    BY_SELLER,
+    BY_TARGET,
+    BY_VIOLATION,
     NAMED,
     OF_SELLERS,
     ON_TERMS,
-    RECORDED,
     RowReader,
-    among,
     among_kinds,
     read_fact,
 )
 
-_E = ENTRY.c
-_TERM_ENTRIES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS)).order_by(_E.seller, _E.sequence)
+_TERM_ENTRIES = BY_SELLER.where(text(ON_TERMS))
 _DEPOSITS = _TERM_ENTRIES.where(among_kinds(Kind.DEPOSIT))
 _PAYOUT_ENTRIES = _TERM_ENTRIES.where(among_kinds(Kind.PAYOUTS, Kind.CASE))
-_BY_TARGET = RECORDED.where(HERE, among(_E.target)).order_by(_E.target, _E.sequence)
-_CLAIMS = _BY_TARGET.where(among_kinds(Kind.DEPOSIT, Kind.CLAIM), OF_SELLERS)
-_COMPLAINT_DECISIONS = _BY_TARGET.where(among_kinds(Kind.COMPLAINT_DECISION))
-_MEASURES = _BY_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
-_CASES = _BY_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
+_CLAIMS = BY_TARGET.where(among_kinds(Kind.DEPOSIT, Kind.CLAIM), OF_SELLERS)
+_COMPLAINT_DECISIONS = BY_TARGET.where(among_kinds(Kind.COMPLAINT_DECISION))
+_MEASURES = BY_TARGET.where(among_kinds(Kind.MEASURE), OF_SELLERS)
+_CASES = BY_TARGET.where(among_kinds(Kind.CASE), OF_SELLERS)
 _NAMED = NAMED.where(OF_SELLERS)
 _COMPLAINTS = _NAMED.where(among_kinds(Kind.COMPLAINT))
-_VIOLATION_DECISIONS = RECORDED.where(HERE, among(_E.violation), among_kinds(Kind.STATUS)).order_by(
-    _E.violation, _E.sequence
-)
+_VIOLATION_DECISIONS = BY_VIOLATION.where(among_kinds(Kind.STATUS))
 _NO_NEW_FACTS = frozenset(
     {
         *(Kind.MEASURE, Kind.OVERRIDE, Kind.CASE, Kind.PAYOUTS, Kind.COMPLAINT_DECISION),

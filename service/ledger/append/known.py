@@ -21,13 +21,14 @@ from scoring.entries.violation_state import TimedDecision, ViolationState
 from service.ledger.append.accounts import load_accounts, load_cases, load_contests
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import (
+    BY_TARGET,
+    BY_VIOLATION,
     ENTRY,
     HERE,
     NAMED,
     OF_SELLERS,
     RECORDED,
     RowReader,
-    among,
     among_kinds,
     of_kind,
     only,
@@ -39,11 +40,10 @@ CHUNK = 5_000
 """The most sellers that one append reaches by an entry: it keeps the lock short."""
 
 _E = ENTRY.c
-_ABOUT = RECORDED.where(HERE, among(_E.violation)).order_by(_E.violation, _E.sequence)
-_ABOUT_OF_SELLERS = _ABOUT.where(OF_SELLERS)
-_WAITING = _ABOUT.where(of_kind(Kind.STATUS), _E.status.is_(None))
-CHANGES = _ABOUT.where(among_kinds(Kind.STATUS), _E.status.is_not(None))
-_REPORTS = RECORDED.where(HERE, among(_E.target), among_kinds(Kind.PRODUCT_VIOLATION)).order_by(_E.target, _E.sequence)
+_ABOUT_OF_SELLERS = BY_VIOLATION.where(OF_SELLERS)
+_WAITING = BY_VIOLATION.where(of_kind(Kind.STATUS), _E.status.is_(None))
+CHANGES = BY_VIOLATION.where(among_kinds(Kind.STATUS), _E.status.is_not(None))
+_REPORTS = BY_TARGET.where(among_kinds(Kind.PRODUCT_VIOLATION))
 _NEXT_ABOUT_TARGET = (
     RECORDED.where(
         HERE,
@@ -165,7 +165,7 @@ def load_states(
 ) -> dict[str, ViolationState]:
     """Return recorded violations' states by id; of all sellers if "" is among `sellers`."""
     if "" in sellers:
-        return fold_states(reader.rows(_ABOUT, names))
+        return fold_states(reader.rows(BY_VIOLATION, names))
     return fold_states(reader.rows(_ABOUT_OF_SELLERS, names, sellers=list(sellers)))
 
 

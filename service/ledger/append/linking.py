@@ -26,13 +26,13 @@ from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.tables import (
+    BY_SELLER,
     CASES,
     COUNTING,
     ENTRY,
     HERE,
     NAMED,
     ON_TERMS,
-    RECORDED,
     RowReader,
     among,
     among_kinds,
@@ -60,7 +60,7 @@ _LINKED_SELLERS = select(_E.target).distinct().where(HERE, among(_E.target), amo
 _SELLERS_WITH_DECIDED_LINKS = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(_DECIDED_STATES))
 _VIOLATORS = select(_E.seller).distinct().where(HERE, text(COUNTING))
 _LINK_COUNT = select(func.count()).select_from(ENTRY).where(HERE, text(LINKED))
-_CASES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.CASE)).order_by(_E.seller, _E.sequence)
+_CASES = BY_SELLER.where(text(ON_TERMS), among_kinds(Kind.CASE))
 _SELLERS_WITH_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 

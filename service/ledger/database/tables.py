@@ -268,6 +268,13 @@ RECORDED = select(*(ENTRY.c[name] for name in _NAMES))
 NAMED = RECORDED.where(HERE, among(ENTRY.c.entry_id))
 
 
+def _select_by(column: Column[Any]) -> Select[Any]:
+    return RECORDED.where(HERE, among(column)).order_by(column, ENTRY.c.sequence)
+
+
+BY_SELLER, BY_VIOLATION, BY_TARGET = (_select_by(ENTRY.c[name]) for name in ("seller", "violation", "target"))
+
+
 @frozen
 class RowReader:
     """Reads rows of one marketplace, up to the sequence `last` and before `observe_time`, in an open transaction."""

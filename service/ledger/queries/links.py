@@ -37,6 +37,8 @@ from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import Mending
 from service.ledger.database.tables import (
+    BY_SELLER,
+    BY_TARGET,
     CASES,
     COUNTING,
     ENTRY,
@@ -60,7 +62,7 @@ CHUNK = 5_000
 
 _E = ENTRY.c
 LINKED = f"kind = {int(Kind.LINK)}"
-LINKS_OF_SELLERS = RECORDED.where(HERE, among(_E.seller), text(LINKED), UP_TO_LAST).order_by(_E.seller, _E.sequence)
+LINKS_OF_SELLERS = BY_SELLER.where(text(LINKED), UP_TO_LAST)
 _ABOUT_THING = (
     RECORDED.where(
         HERE, _E.target.is_not(None), only(_E.target, bindparam("target", type_=Text())), text(f"+{LINKED}"), UP_TO_LAST
@@ -68,17 +70,11 @@ _ABOUT_THING = (
     .order_by(_E.target, _E.sequence)
     .limit(MAX_STATED)
 )
-_ABOUT_THINGS = (
-    RECORDED.where(HERE, among(_E.target), text(f"+{LINKED}"), UP_TO_LAST)
-    .order_by(_E.target, _E.sequence)
-    .limit(bindparam("most"))
-)
+_ABOUT_THINGS = BY_TARGET.where(text(f"+{LINKED}"), UP_TO_LAST).limit(bindparam("most"))
 _COUNTING_VIOLATIONS = select(_E.violation).where(
     HERE, among(_E.seller), text(COUNTING), _E.violation.is_not(None), UP_TO_LAST
 )
-_MEASURES = RECORDED.where(HERE, among(_E.seller), text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST).order_by(
-    _E.seller, _E.sequence
-)
+_MEASURES = BY_SELLER.where(text(ON_TERMS), among_kinds(Kind.MEASURE), UP_TO_LAST)
 _PRECISION = select(_E.content).where(HERE, act_clause(Act.PRECISION), UP_TO_LAST).order_by(_E.sequence.desc()).limit(1)
 
 

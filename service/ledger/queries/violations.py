@@ -25,6 +25,9 @@ from scoring.features.corrections import find_merged_incident
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import (
     AS_OF_CUT,
+    BY_SELLER,
+    BY_TARGET,
+    BY_VIOLATION,
     ENTRY,
     HERE,
     ONLY_HERE,
@@ -44,19 +47,13 @@ from service.ledger.records import Cut, Record, ViolationView, find_outcome
 
 _E = ENTRY.c
 REPORT = RECORDED.add_columns(_E.category)
-ABOUT = RECORDED.where(
-    HERE,
+ABOUT = BY_VIOLATION.where(
     UP_TO_LAST,
-    among(_E.violation),
     among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
     _E.status.is_not(None),
-).order_by(_E.violation, _E.sequence)
-CORRECTIONS = RECORDED.where(HERE, UP_TO_LAST, among(_E.target), among_kinds(Kind.CORRECTION)).order_by(
-    _E.target, _E.sequence
 )
-_REGROUPINGS = RECORDED.where(HERE, UP_TO_LAST, of_kind(Kind.INCIDENT), among(_E.seller)).order_by(
-    _E.seller, _E.sequence
-)
+CORRECTIONS = BY_TARGET.where(UP_TO_LAST, among_kinds(Kind.CORRECTION))
+_REGROUPINGS = BY_SELLER.where(UP_TO_LAST, of_kind(Kind.INCIDENT))
 
 
 @dataclass(slots=True)
@@ -189,6 +186,7 @@ def _make_view(
 MAX_LISTED = 20_001
 
 _C = ENTRY.alias("change").c
+_OF_VIOLATION = (_C.marketplace == _E.marketplace, _C.violation.is_not(None), _C.violation == _E.violation)
 SOURCE = read_content("source")
 VISIBLE = (ONLY_HERE, *AS_OF_CUT)
 
@@ -197,9 +195,7 @@ def _select_latest_status(kind: Kind) -> Any:
     return (
         select(_C.status)
         .where(
-            _C.marketplace == _E.marketplace,
-            _C.violation.is_not(None),
-            _C.violation == _E.violation,
+            *_OF_VIOLATION,
             _C.kind == int(kind),
             _C.status.is_not(None),
             _C.sequence <= bindparam("last"),
@@ -215,8 +211,7 @@ def _is_by_notifier(notifier: str) -> Any:
 
 
 def _has_change(prefix: str) -> Any:
-    change = (_C.marketplace == _E.marketplace, _C.violation.is_not(None), _C.violation == _E.violation)
-    return exists().where(*change, _C.entry_id >= prefix, _C.entry_id < f"{prefix}g")
+    return exists().where(*_OF_VIOLATION, _C.entry_id >= prefix, _C.entry_id < f"{prefix}g")
 
 
 STATUS = func.coalesce(_select_latest_status(Kind.STATUS), _E.status)
@@ -232,9 +227,7 @@ CHANGED = select(_E.violation).where(
     *(HERE, _E.violation.is_not(None), _E.sequence > bindparam("after"), UP_TO_LAST),
     among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
 )
-_HISTORY = RECORDED.where(
-    HERE, among(_E.violation), among_kinds(Kind.STATUS, Kind.ATTRIBUTION), _E.status.is_not(None), UP_TO_LAST
-).order_by(_E.violation, _E.sequence)
+_HISTORY = BY_VIOLATION.where(among_kinds(Kind.STATUS, Kind.ATTRIBUTION), _E.status.is_not(None), UP_TO_LAST)
 _DERIVED = select(_E.target, _E.entry_id).where(HERE, among(_E.target), among_kinds(Kind.VIOLATION), UP_TO_LAST)
 _REPORTS = REPORT.where(of_kind(Kind.VIOLATION))
 _NAMED = REPORT.where(HERE, among(_E.entry_id), among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION), *AS_OF_CUT)
