@@ -146,11 +146,9 @@ def visible_sellers(
     return visible if principals else frozenset()
 
 
-def is_granted_anything(principals: Sequence[Principal], grants: GrantList) -> bool:
-    return bool(principals) and all(who is LOCAL or grants.of(who.name) for who in principals)
-
-
-def is_granted_any_of(principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right]) -> bool:
+def is_granted_any(
+    principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right] = frozenset(Right)
+) -> bool:
     """Return whether each principal has one of the rights anywhere; False without principals."""
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals

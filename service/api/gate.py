@@ -21,8 +21,7 @@ from service.access.certificates import CallerCertificateRefused, Certificate, C
 from service.access.decision import (
     GrantList,
     first_refused,
-    is_granted_any_of,
-    is_granted_anything,
+    is_granted_any,
     visible_sellers,
 )
 from service.access.grants_file import GrantsFile, Rules
@@ -236,7 +235,7 @@ class CallGate:
         try:
             needed = list_needed_rights(row, request)
         except InvalidInput:
-            if is_granted_anything(caller.principals, caller.grants):
+            if is_granted_any(caller.principals, caller.grants):
                 raise
             raise not_granted(row.right) from None
         refused = first_refused(caller.principals, caller.grants, needed)
@@ -266,7 +265,7 @@ class CallGate:
         """Raise PermissionDenied if the caller is granted nothing. For a stream, before its first message."""
         if self._grants is None or caller is LOCAL_CALLER:
             return
-        if not is_granted_anything(caller.principals, caller.grants):
+        if not is_granted_any(caller.principals, caller.grants):
             raise not_granted(METHODS[method].right)
 
     def admit(self, caller: Caller, method: str, call_class: str, context: grpc.ServicerContext) -> None:
@@ -314,9 +313,9 @@ class CallGate:
         if self._grants is None or caller is LOCAL_CALLER:
             return
         if caller is not None:
-            if not is_granted_anything(caller.principals, caller.grants):
+            if not is_granted_any(caller.principals, caller.grants):
                 self.record_excess(caller, EVERY_METHOD, context, HOLD_SECONDS)
-            elif not is_granted_any_of(caller.principals, caller.grants, rights_of(method)):
+            elif not is_granted_any(caller.principals, caller.grants, rights_of(method)):
                 self.record_excess(caller, method, context, HOLD_SECONDS)
         else:
             pems = connection_of(context).get(b"x509_pem_cert")

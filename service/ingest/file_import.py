@@ -236,9 +236,16 @@ class _ImportRun:
         self._progress(step, total, total)
 
     def _reject_row(self, line: int, row_entries: Sequence[Entry | RowRejected]) -> Iterator[Entry]:
-        for entry in _reject_without_reports(row_entries):
+        """Reject a row's wrong entries, and those about a violation whose report on the row is wrong; yield the others.
+
+        The latter could wait unnoticed, or decide about an earlier report with this id.
+        """
+        lost = {error.entry_id: error for error in row_entries if isinstance(error, ReportRejected)}
+        for entry in row_entries:
             if isinstance(entry, RowRejected):
                 self._reject(line, str(entry))
+            elif (about := getattr(entry.fact, "violation", "")) in lost:
+                self._reject(line, f"{about}: its report on this row was rejected: {lost[about]}")
             else:
                 yield entry
 
@@ -313,20 +320,6 @@ def _read_rows(path: Path, refuse: Reject, header: Sequence[str] = ()) -> Iterat
         return
     with path.open("rb") as raw:
         yield from csv_rows(raw, path.name, refuse, header)
-
-
-def _reject_without_reports(row_entries: Sequence[Entry | RowRejected]) -> list[Entry | RowRejected]:
-    """Return a row's outcome without entries about a violation whose report on the same row was rejected.
-
-    They are rejected too: they could wait unnoticed, or decide about an earlier report with this id.
-    """
-    lost = {error.entry_id: error for error in row_entries if isinstance(error, ReportRejected)}
-    return [
-        RowRejected(f"{about}: its report on this row was rejected: {lost[about]}")
-        if isinstance(item, Entry) and (about := getattr(item.fact, "violation", "")) in lost
-        else item
-        for item in row_entries
-    ]
 
 
 def _require_columns(file: MappedFile, path: Path) -> None:

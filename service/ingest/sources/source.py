@@ -6,8 +6,6 @@ A source has partitions of messages with growing positions. The ledger keeps the
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["Message", "MessageSource"]
-
 
 class Message(NamedTuple):
     partition: int
