@@ -33,6 +33,7 @@ from service.ledger.database.tables import (
     HERE,
     NAMED,
     ON_TERMS,
+    SELLERS_HERE,
     RowReader,
     among,
     among_kinds,
@@ -55,13 +56,13 @@ MAX_HOPS = 2
 """Links from a seller to the violator of a term."""
 _DECIDED_STATES = (int(LinkState.CONFIRMED), int(LinkState.SEVERED))
 _E = ENTRY.c
-_LINKING_SELLERS = select(_E.seller).distinct().where(HERE, among(_E.seller), text(LINKED))
+_LINKING_SELLERS = SELLERS_HERE.where(among(_E.seller), text(LINKED))
 _LINKED_SELLERS = select(_E.target).distinct().where(HERE, among(_E.target), among_kinds(Kind.LINK))
-_SELLERS_WITH_DECIDED_LINKS = select(_E.seller).distinct().where(HERE, text(LINKED), _E.status.in_(_DECIDED_STATES))
-_VIOLATORS = select(_E.seller).distinct().where(HERE, text(COUNTING))
+_SELLERS_WITH_DECIDED_LINKS = SELLERS_HERE.where(text(LINKED), _E.status.in_(_DECIDED_STATES))
+_VIOLATORS = SELLERS_HERE.where(text(COUNTING))
 _LINK_COUNT = select(func.count()).select_from(ENTRY).where(HERE, text(LINKED))
 _CASES = BY_SELLER.where(text(ON_TERMS), among_kinds(Kind.CASE))
-_SELLERS_WITH_CASES = select(_E.seller).distinct().where(HERE, text(CASES), _E.target.like(f"{LINK_RULE}~%"))
+_SELLERS_WITH_CASES = SELLERS_HERE.where(text(CASES), _E.target.like(f"{LINK_RULE}~%"))
 
 
 class _CaseStatement(NamedTuple):

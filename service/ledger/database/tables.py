@@ -213,6 +213,7 @@ SELLERS: BindParameter[Sequence[str]] = bindparam("sellers", type_=TextList())
 HERE = ENTRY.c.marketplace == bindparam("marketplace")
 ONLY_HERE = only(ENTRY.c.marketplace, bindparam("marketplace", type_=Text()))
 UP_TO_LAST = ENTRY.c.sequence <= bindparam("last")
+BEYOND = (HERE, ENTRY.c.sequence > bindparam("after"), UP_TO_LAST)
 SEEN = (ENTRY.c.occur_time < bindparam("observe_time"), ENTRY.c.report_time < bindparam("observe_time"))
 AS_OF_CUT = (UP_TO_LAST, *SEEN)
 """`LedgerClock.rows_as_of` binds `last` and `observe_time`."""
@@ -264,6 +265,7 @@ _NAMES = (
     *("sequence", "entry_id", "kind", "seller", "violation", "incident", "target", "severity", "status", "occur_time"),
     *("report_time", "record_time", "principal", "content"),
 )
+SELLERS_HERE = select(ENTRY.c.seller).distinct().where(HERE)
 RECORDED = select(*(ENTRY.c[name] for name in _NAMES))
 NAMED = RECORDED.where(HERE, among(ENTRY.c.entry_id))
 

@@ -8,7 +8,7 @@ from scoring.base.frozen import frozen
 from scoring.entries.cases import OPEN_STATES
 from scoring.entries.kinds.decisions import CaseChanged
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.tables import CASES, ENTRY, HERE, NAMED, UP_TO_LAST, among, read_fact
+from service.ledger.database.tables import BEYOND, CASES, ENTRY, HERE, NAMED, UP_TO_LAST, among, read_fact
 from service.ledger.queries.waiting import ALL, WaitingList
 from service.ledger.records import Cut
 
@@ -32,7 +32,7 @@ _OPEN = select(_DEADLINE, _E.sequence, _E.entry_id).where(
     ~_HAS_LATER_STATEMENT,
 )
 _IN_ORDER = _OPEN.order_by(_DEADLINE, _E.sequence).limit(bindparam("limit"))
-_CHANGED = select(_E.target).where(HERE, text(f"entry.{CASES}"), _E.sequence > bindparam("after"), UP_TO_LAST)
+_CHANGED = select(_E.target).where(*BEYOND, text(f"entry.{CASES}"))
 
 
 @frozen

@@ -10,6 +10,7 @@ from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.rows import require_known
 from service.ledger.database.tables import (
     AS_OF_CUT,
+    BEYOND,
     COMPLAINTS,
     ENTRY,
     FACTS,
@@ -72,7 +73,7 @@ _COMPLAINTS = (
 # With + SQLite finds the rows by their ids instead of walking all complaints.
 _NAMED_COMPLAINTS = _ORDER_AND_NAME.where(*_UNDECIDED, text(f"+entry.kind = {int(Kind.COMPLAINT)}"), among(_E.entry_id))
 _ON_COMPLAINTS = select(case((_E.kind == int(Kind.COMPLAINT), _E.entry_id), else_=_E.target)).where(
-    HERE, among_kinds(Kind.COMPLAINT, Kind.COMPLAINT_DECISION), _E.sequence > bindparam("after"), UP_TO_LAST
+    *BEYOND, among_kinds(Kind.COMPLAINT, Kind.COMPLAINT_DECISION)
 )
 
 

@@ -37,6 +37,7 @@ from scoring.policy.rules import NO_RULES
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import Mending
 from service.ledger.database.tables import (
+    BEYOND,
     BY_SELLER,
     BY_TARGET,
     CASES,
@@ -46,6 +47,7 @@ from service.ledger.database.tables import (
     ON_TERMS,
     RECORDED,
     SEAL,
+    SELLERS_HERE,
     UP_TO_LAST,
     RowReader,
     act_clause,
@@ -267,15 +269,14 @@ KINDS_THAT_AFFECT_LINKS = (Kind.LINK, Kind.VIOLATION, Kind.STATUS, Kind.ATTRIBUT
 
 WAIT_SECONDS = 5.0
 
-_LATER = (HERE, _E.sequence > bindparam("after"), UP_TO_LAST)
-_AFFECTED_SELLERS = select(_E.seller).distinct().where(*_LATER, among_kinds(*KINDS_THAT_AFFECT_LINKS))
-_LINKING_SELLERS = select(_E.seller).distinct().where(HERE, text(LINKED), UP_TO_LAST)
-_VIOLATORS = select(_E.seller).distinct().where(HERE, text(COUNTING), UP_TO_LAST)
+_AFFECTED_SELLERS = select(_E.seller).distinct().where(*BEYOND, among_kinds(*KINDS_THAT_AFFECT_LINKS))
+_LINKING_SELLERS = SELLERS_HERE.where(text(LINKED), UP_TO_LAST)
+_VIOLATORS = SELLERS_HERE.where(text(COUNTING), UP_TO_LAST)
 _EARLIER = ENTRY.alias().c
 _IS_KNOWN_SELLER = exists().where(
     _EARLIER.marketplace == _E.marketplace, _EARLIER.seller == _E.seller, _EARLIER.sequence <= bindparam("after")
 )
-_NEW_SELLERS = select(func.count(distinct(_E.seller))).where(*_LATER, _E.seller > "", ~_IS_KNOWN_SELLER)
+_NEW_SELLERS = select(func.count(distinct(_E.seller))).where(*BEYOND, _E.seller > "", ~_IS_KNOWN_SELLER)
 _CHAIN = select(SEAL.c.chain).where(SEAL.c.last_sequence == bindparam("after"))
 _CASES_OF_LINKS = (
     select(_E.seller, _E.target, _E.record_time)

@@ -7,7 +7,16 @@ from scoring.entries.cases import trace_stops
 from scoring.loss_certificate.certificate import GrantedExceptions, GrantedSeller, read_lifted
 from scoring.loss_certificate.contradictions import RUN_TYPES, ObservedCases, RunCase
 from service.ledger.clock.ledger_clock import LedgerClock
-from service.ledger.database.tables import COUNTING, ENTRY, HERE, ON_TERMS, UP_TO_LAST, among_kinds, of_kind
+from service.ledger.database.tables import (
+    COUNTING,
+    ENTRY,
+    HERE,
+    ON_TERMS,
+    SELLERS_HERE,
+    UP_TO_LAST,
+    among_kinds,
+    of_kind,
+)
 from service.ledger.queries.measures import MeasureQueries
 from service.ledger.queries.sellers import SellerQueries
 from service.ledger.queries.violations import ViolationQueries
@@ -41,10 +50,8 @@ _OVERRIDES = (
     )
     .order_by(_E.occur_time, _E.sequence)
 )
-_LIFTED = (
-    select(_E.seller)
-    .distinct()
-    .where(HERE, text(ON_TERMS), among_kinds(Kind.MEASURE), _E.status == int(MeasureState.LIFTED), UP_TO_LAST)
+_LIFTED = SELLERS_HERE.where(
+    text(ON_TERMS), among_kinds(Kind.MEASURE), _E.status == int(MeasureState.LIFTED), UP_TO_LAST
 )
 _STANDING_STATUSES = (Status.CONFIRMED, Status.APPEALED, Status.REDUCED)
 

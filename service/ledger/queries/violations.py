@@ -25,6 +25,7 @@ from scoring.features.corrections import find_merged_incident
 from service.ledger.clock.ledger_clock import LedgerClock
 from service.ledger.database.tables import (
     AS_OF_CUT,
+    BEYOND,
     BY_SELLER,
     BY_TARGET,
     BY_VIOLATION,
@@ -224,7 +225,8 @@ _OPEN_VIOLATIONS = select(
     ATTRIBUTION.is_distinct_from(int(Attribution.ACCEPTED)),
 )
 CHANGED = select(_E.violation).where(
-    *(HERE, _E.violation.is_not(None), _E.sequence > bindparam("after"), UP_TO_LAST),
+    *BEYOND,
+    _E.violation.is_not(None),
     among_kinds(Kind.VIOLATION, Kind.PRODUCT_VIOLATION, Kind.STATUS, Kind.ATTRIBUTION),
 )
 _HISTORY = BY_VIOLATION.where(among_kinds(Kind.STATUS, Kind.ATTRIBUTION), _E.status.is_not(None), UP_TO_LAST)
