@@ -131,7 +131,7 @@ class VisibleFacts:
 
 def resolve(
     columns: EntryColumns,
-    observe_time: Ints,
+    observe_time: Ints | int,
     *,
     reported_before: int | None = None,
     upheld: Bools | None = None,
@@ -139,13 +139,14 @@ def resolve(
 ) -> Facts:
     """Resolve entries into the facts of every case, at the case's observe time.
 
-    `observe_time`: microseconds, shape (cases,). `reported_before` (microseconds; default: the observe time): entries
+    `observe_time`: microseconds, of all cases or by case. `reported_before` (microseconds; default: the observe time): entries
     reported before it are seen. `upheld`: bool, shape (cases,), cases in which open allegations count as confirmed.
     `as_reported`: decisions count only if reported before that time, as in training.
     """
+    moment: Ints = np.full(columns.cases, observe_time)
     if as_reported:
-        columns = columns.take(columns.report_time < observe_time[columns.case])
-    visible = find_visible(apply_changes(columns), observe_time, reported_before=reported_before)
+        columns = columns.take(columns.report_time < moment[columns.case])
+    visible = find_visible(apply_changes(columns), moment, reported_before=reported_before)
     judged = visible.judged
     counts, units = judged.counts, judged.units
     if upheld is not None:
@@ -153,7 +154,7 @@ def resolve(
         counts, units = counts | (if_upheld & judged.is_open), np.where(if_upheld, judged.units_if_upheld(), units)
     violations, order = sort_violations(judged.reports, counts)
     severity = raise_severities(violations, judged.severity[order], units[order], judged.is_reduced[order])
-    return collect_facts(visible, observe_time, replace(violations, severity=severity))
+    return collect_facts(visible, moment, replace(violations, severity=severity))
 
 
 def find_visible(

@@ -23,7 +23,7 @@ def fit_prior(table: LedgerTable, study: Study, point: Observation) -> Prior:
     if step > 1:
         sample = columns.take(columns.case % step == 0)
         columns = sample.of_cases(sample.case // step, -(-columns.cases // step))
-    facts = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
+    facts = resolve(columns, point.day * DAY, as_reported=True)
     return find_prior(facts, Folder(study.constants).fold(facts), study.constants)
 
 

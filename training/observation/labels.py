@@ -77,7 +77,7 @@ def final_facts(table: LedgerTable) -> Facts:
     columns, is_control = table.columns, table.columns.kind == Kind.CONTROL
     if is_control.any():
         columns = columns.take(~is_control)
-    return resolve(columns, np.full(columns.cases, EVER))
+    return resolve(columns, EVER)
 
 
 def find_market_cut(table: LedgerTable, study: Study, windows: Windows, final: Facts) -> float:
@@ -195,14 +195,17 @@ def _find_indeterminate(
     if not has_left.any() or study.bad.count == "service_failures":
         return np.zeros(len(has_left), dtype=bool)
     columns = columns.take(has_left[columns.case])
-    upheld = np.ones(columns.cases, dtype=bool)
-    truth_time = (windows.end + study.window.maturity_days) * DAY
-    upheld_at_maturity = resolve(columns, truth_time, as_reported=True, upheld=upheld).violations
-    upheld_today = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
-    counted = _count_matching(
-        upheld_at_maturity.take(np.isin(upheld_at_maturity.row, upheld_today.row)), table, study, windows
-    )
+    upheld = find_reported_violations(columns, (windows.end + study.window.maturity_days) * DAY)
+    counted = _count_matching(upheld, table, study, windows)
     return has_left & (bad_days(counted, enough, study) < NEVER)
+
+
+def find_reported_violations(columns: EntryColumns, time: Ints | int) -> Violations:
+    """Return violations reported before a time (microseconds), open ones too, that stand today."""
+    upheld = np.ones(columns.cases, dtype=bool)
+    reported = resolve(columns, time, as_reported=True, upheld=upheld).violations
+    standing = resolve(columns, EVER, upheld=upheld).violations
+    return reported.take(np.isin(reported.row, standing.row))
 
 
 def _find_inspected(table: LedgerTable, windows: Windows, truth_time: Ints) -> Bools:

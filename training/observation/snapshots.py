@@ -24,7 +24,15 @@ from training.observation.chunks import split_by_sellers
 from training.observation.context import fill_context
 from training.observation.events import EventCases, move_cases
 from training.observation.export import LedgerTable
-from training.observation.labels import EVER, Labels, Outcome, final_facts, find_market_cut, label, windows_at
+from training.observation.labels import (
+    Labels,
+    Outcome,
+    final_facts,
+    find_market_cut,
+    find_reported_violations,
+    label,
+    windows_at,
+)
 from training.study.definition import Observation, Study
 
 Texts = NDArray[np.object_]
@@ -130,7 +138,7 @@ def count_bad(table: LedgerTable, study: Study, point: Observation, final: Facts
     for cases, columns in split_by_sellers(table.columns, PART_ENTRIES):
         part, part_final = replace(table, columns=columns), final.part(cases)
         labels = label(part, study, windows_at(columns.cases, point), part_final, cut)
-        known = resolve(columns, np.full(columns.cases, point.day * DAY), as_reported=True)
+        known = resolve(columns, point.day * DAY, as_reported=True)
         is_eligible, _ = _find_eligible(study, point, columns, known, part_final, labels)
         bad += int((is_eligible & (labels.outcome == Outcome.BAD)).sum())
     return bad
@@ -179,7 +187,7 @@ def _observe_part(
 
 def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts:
     """Return each seller's facts as reported before the point, with their sums, for all cases of the table."""
-    facts = resolve(table.columns, np.full(table.columns.cases, point.day * DAY), as_reported=True)
+    facts = resolve(table.columns, point.day * DAY, as_reported=True)
     return KnownFacts(facts, Folder(study.constants).fold(facts))
 
 
@@ -251,7 +259,7 @@ def _find_eligible(
             conditions["too_few_orders_in_window"] = orders >= study.orders_needed
     if study.eligible.active_before_months is not None:
         first_day = point.day - round(study.eligible.active_before_months * 365.25 / 12)
-        reported = _find_reported_violations(columns, point.day)
+        reported = find_reported_violations(columns, point.day * DAY)
         conditions["not_active_before"] = find_active(facts, first_day, point.day, reported)
     if study.eligible.active_in_window:
         conditions["not_active_in_window"] = find_active(final, point.day, point.window_end)
@@ -271,14 +279,6 @@ def find_active(facts: Facts, first: int, end: int, violations: Violations | Non
     inside = (violations.day >= first) & (violations.day < end)
     active[violations.case[inside]] = True
     return active
-
-
-def _find_reported_violations(columns: EntryColumns, day: int) -> Violations:
-    """Return violations reported before the day, open ones too, that stand today."""
-    upheld = np.ones(columns.cases, dtype=bool)
-    reported = resolve(columns, np.full(columns.cases, day * DAY), as_reported=True, upheld=upheld).violations
-    standing = resolve(columns, np.full(columns.cases, EVER), upheld=upheld).violations
-    return reported.take(np.isin(reported.row, standing.row))
 
 
 def _add_rule_points(facts: Facts, study: Study) -> Floats:
