@@ -139,8 +139,8 @@ def resolve(
 ) -> Facts:
     """Resolve entries into the facts of every case, at the case's observe time.
 
-    `observe_time`: microseconds, of all cases or by case. `reported_before` (microseconds; default: the observe time): entries
-    reported before it are seen. `upheld`: bool, shape (cases,), cases in which open allegations count as confirmed.
+    `observe_time`: microseconds, of all cases or by case. `reported_before` (microseconds; default: the observe time):
+    entries reported before it are seen. `upheld`: bool, shape (cases,), cases in which open allegations count as confirmed.
     `as_reported`: decisions count only if reported before that time, as in training.
     """
     moment: Ints = np.full(columns.cases, observe_time)

@@ -19,27 +19,27 @@ class Gate:
     name: str
     kind: str
     """HARD: must pass or be overridden before promotion; ADVISORY: must pass or be signed off by name."""
-    limit: float
-    least: float
-    """Lowest limit of a study; equal to `most`: fixed."""
-    most: float
     find: Callable[[GateEvidence], GateFinding | tuple[GateFinding, ...]]
     """Several findings are each judged by the limit, and the worst decides."""
+    limit: float = 0
+    least: float = 0
+    """Lowest limit of a study; equal to `most`: fixed."""
+    most: float = 0
     overridable: bool = True
     """A person may promote a model against it."""
 
 
 GATES = (
-    Gate("certificate", HARD, 0, 0, 0, figures.count_given_up_promises, overridable=False),
-    Gate("parity", HARD, 0, 0, 0, figures.count_parity_mismatches, overridable=False),
-    Gate("reproducible", HARD, 0, 0, 0, figures.count_other_digests),
-    Gate("leakage", HARD, 0, 0, 0, partial(figures.count_failed_checks, kind="leakage")),
-    Gate("ranking", HARD, 0.03, 0, 0.1, figures.find_lost_auc),
-    Gate("calibration", HARD, 1.33, 1.05, 2, calibration.find_level_and_slope_ratios),
-    Gate("segments", HARD, 1.33, 1.05, 3, calibration.find_segments_off),
-    Gate("migration", ADVISORY, 0.05, 0, 1, figures.find_share_moved_far),
-    Gate("psi", ADVISORY, 0.1, 0, 10, figures.find_psi_bound),
-    Gate("data", ADVISORY, 0, 0, 0, partial(figures.count_failed_checks, kind="data")),
+    Gate("certificate", HARD, figures.count_given_up_promises, overridable=False),
+    Gate("parity", HARD, figures.count_parity_mismatches, overridable=False),
+    Gate("reproducible", HARD, figures.count_other_digests),
+    Gate("leakage", HARD, partial(figures.count_failed_checks, kind="leakage")),
+    Gate("ranking", HARD, figures.find_lost_auc, 0.03, 0, 0.1),
+    Gate("calibration", HARD, calibration.find_level_and_slope_ratios, 1.33, 1.05, 2),
+    Gate("segments", HARD, calibration.find_segments_off, 1.33, 1.05, 3),
+    Gate("migration", ADVISORY, figures.find_share_moved_far, 0.05, 0, 1),
+    Gate("psi", ADVISORY, figures.find_psi_bound, 0.1, 0, 10),
+    Gate("data", ADVISORY, partial(figures.count_failed_checks, kind="data")),
 )
 
 
